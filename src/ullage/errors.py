@@ -1,0 +1,69 @@
+"""Every error a user can meet.
+
+    UllageError
+    +-- InputError            what the user gave is wrong; exit code 2
+        +-- SpecError         the workload file: one or many mistakes, each with its place
+        +-- UnknownNameError  a model, GPU, or site nobody has described; offers the nearest names
+        +-- FormatError       a file (config.json, safetensors, GGUF) that is broken or hostile
+        +-- UnsupportedError  understood, but refused rather than guessed
+
+A message says what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class UllageError(Exception):
+    """Root of every error Ullage raises on purpose."""
+
+
+class InputError(UllageError):
+    """What the user gave is wrong. The command line prints it and exits with 2."""
+
+
+class SpecError(InputError):
+    """One or more mistakes in a workload file, one per line of the message."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class UnknownNameError(InputError):
+    """A name that no table holds.
+
+    `what` is the kind of thing ("model"), `name` what was asked for, `known` every valid name;
+    `hint` says what would make the name known.
+    """
+
+    def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.name = name
+        self.nearest = nearest(name, known)
+        message = f"unknown {what} {name!r}"
+        if self.nearest:
+            message += "; nearest: " + ", ".join(self.nearest)
+        if hint:
+            message += f". {hint}"
+        super().__init__(message)
+
+
+class FormatError(InputError):
+    """A file that is broken or hostile: truncated, overlapping, lying about its sizes."""
+
+
+class UnsupportedError(InputError):
+    """Understood but refused: computing on would be a guess."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
+    """The valid names closest to `name`, best first; empty when nothing is close."""
+    import difflib
+
+    folded: dict[str, str] = {}
+    for candidate in known:
+        folded.setdefault(candidate.casefold(), candidate)
+        folded.setdefault(candidate.casefold().rsplit("/", 1)[-1], candidate)
+    hits = difflib.get_close_matches(name.casefold(), folded, n=count * 2, cutoff=0.6)
+    return tuple(dict.fromkeys(folded[hit] for hit in hits))[:count]

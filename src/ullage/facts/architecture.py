@@ -1,0 +1,296 @@
+"""What a model is made of, layer by layer: the one description every formula sums over.
+
+An `Architecture` never holds tensor data. Layers that are equal share one `Layer` object, so that a
+per-layer result can be cached by identity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+WeightRole = Literal[
+    "linear",  # the weight of an nn.Linear (or GPT-2's Conv1D): what quantizers replace
+    "experts",  # fused routed experts, (experts, ...): a parameter, not an nn.Linear
+    "embedding",
+    "head",
+    "router",
+    "norm",
+    "bias",
+    "conv",
+    "other",
+]
+AttentionKind = Literal["full", "sliding", "chunked"]
+RecurrentKind = Literal["mamba1", "mamba2", "gated_delta"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One stored tensor. `name` is relative to its block, e.g. `self_attn.q_proj.weight`."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: WeightRole
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Softmax attention that caches keys and values.
+
+    `head_dim` is the width of a query/key head, `value_dim` of a value head, in elements.
+    `window` (tokens) bounds sliding and chunked attention; None for full.
+    `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n).
+    """
+
+    kind: AttentionKind
+    heads: int
+    kv_heads: int
+    head_dim: int
+    value_dim: int
+    window: int | None = None
+    qk_norm: bool = False
+    fused_qkv: bool = False
+    stores_kv: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). Widths in elements.
+
+    `indexer_dim` is the per-token key width of a sparse-attention indexer, 0 without one.
+    """
+
+    heads: int
+    q_rank: int | None
+    kv_rank: int
+    rope_dim: int
+    nope_dim: int
+    value_dim: int
+    indexer_dim: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrent:
+    """A mixer with a state of fixed size per sequence (Mamba, Mamba-2, gated delta net).
+
+    `conv_elements` and `state_elements` are per sequence; `state_bytes` is the state's element size.
+    `projected` is the width of the input projection per token, `inner` that of the mixed stream.
+    """
+
+    kind: RecurrentKind
+    inner: int
+    projected: int
+    conv_elements: int
+    state_elements: int
+    state_bytes: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A dense feed-forward block; `gated` has gate and up projections (SwiGLU, GeGLU)."""
+
+    intermediate: int
+    gated: bool
+    fused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """A mixture of `count` experts of which each token uses `active`, plus shared ones."""
+
+    count: int
+    active: int
+    intermediate: int
+    gated: bool
+    shared_intermediate: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One decoder block: a mixer, a feed-forward part (either may be None) and all its weights."""
+
+    mixer: Attention | LatentAttention | Recurrent | None
+    feed_forward: Dense | Experts | None
+    weights: tuple[Weight, ...]
+
+    @property
+    def elements(self) -> int:
+        return sum(weight.elements for weight in self.weights)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vision:
+    """A vision tower with its projector. `tokens_per_image` enter the language model.
+
+    `patches_per_image` is how many positions the tower itself runs over for one such image, tiles
+    included; `attended` how many of them one attention call sees at once.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    heads: int
+    layers: int
+    gated: bool
+    patches_per_image: int
+    attended: int
+    tokens_per_image: int
+    weights: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor as a file stores it: its dtype name there, its shape and its exact bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What the weight files of one model hold, read from their headers alone."""
+
+    format: Literal["safetensors", "gguf"]
+    source: str
+    tensors: tuple[StoredTensor, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(tensor.bytes for tensor in self.tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuantization:
+    """How a checkpoint is quantized, from `quantization_config`.
+
+    `method` is gptq, awq, fp8, mxfp4, compressed-tensors or bitsandbytes; `group` the elements that
+    share a scale (0: one per output row); `skipped` module names that stay 16-bit.
+    """
+
+    method: str
+    bits: int
+    group: int = 0
+    skipped: tuple[str, ...] = ()
+    double: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """One transformer-like language model, with its vision tower where it has one.
+
+    `embeddings`, `final` and `head` are the weights outside the layers; `head` is empty where the
+    output layer is tied to the token embedding. `dtype` is the stored one (`bfloat16`, ...).
+    """
+
+    name: str
+    model_type: str
+    hidden_size: int
+    vocab_size: int
+    max_positions: int | None
+    layers: tuple[Layer, ...]
+    embeddings: tuple[Weight, ...]
+    final: tuple[Weight, ...]
+    head: tuple[Weight, ...]
+    dtype: str
+    source: str
+    vision: Vision | None = None
+    quantization: StoredQuantization | None = None
+    checkpoint: Checkpoint | None = None
+    published_parameters: int | None = None
+
+    @property
+    def tied(self) -> bool:
+        """Whether the output layer shares the token embedding."""
+        return not self.head
+
+    @cached_property
+    def parameters(self) -> int:
+        """Stored parameters: tied tensors once, buffers not counted."""
+        return sum(self.parameters_by_component.values())
+
+    @cached_property
+    def parameters_by_component(self) -> dict[str, int]:
+        """Parameters of embedding, attention, feed_forward, experts, norms, head, vision, ..."""
+        groups: dict[str, int] = {}
+
+        def add(group: str, weights: tuple[Weight, ...]) -> None:
+            count = sum(weight.elements for weight in weights)
+            if count:
+                groups[group] = groups.get(group, 0) + count
+
+        if self.vision is not None:
+            add("vision", self.vision.weights)
+        add("embedding", self.embeddings)
+        for layer in self.layers:
+            experts = tuple(w for w in layer.weights if w.role == "experts")
+            add("layers", tuple(w for w in layer.weights if w.role != "experts"))
+            add("routed_experts", experts)
+        add("norm", self.final)
+        add("lm_head", self.head)
+        return groups
+
+    @cached_property
+    def active_parameters(self) -> int:
+        """Parameters one token passes through: routed experts by the share that is active."""
+        idle = 0
+        for layer in self.layers:
+            if isinstance(layer.feed_forward, Experts):
+                moe = layer.feed_forward
+                routed = sum(w.elements for w in layer.weights if w.role == "experts")
+                idle += routed - routed * moe.active // moe.count
+        return self.parameters - idle
+
+    def runs(self) -> Iterator[tuple[int, int, Layer]]:
+        """Consecutive equal layers as (start, stop, layer)."""
+        start = 0
+        for index in range(1, len(self.layers) + 1):
+            if index == len(self.layers) or self.layers[index] is not self.layers[start]:
+                yield start, index, self.layers[start]
+                start = index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Component:
+    """One network of a diffusion pipeline.
+
+    `kind` says which formula its activations follow; widths are elements, `channels` the VAE's
+    `block_out_channels`. `tokens` is the text length an encoder always pads to.
+    """
+
+    name: str
+    kind: Literal["transformer", "text_encoder", "vae"]
+    parameters: int
+    hidden_size: int = 0
+    intermediate_size: int = 0
+    heads: int = 0
+    layers: int = 0
+    tokens: int = 0
+    channels: tuple[int, ...] = ()
+    latent_channels: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pipeline:
+    """A diffusion pipeline: its networks in the order in which they run."""
+
+    name: str
+    model_type: str
+    components: tuple[Component, ...]
+    dtype: str
+    source: str
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def parameters(self) -> int:
+        return sum(component.parameters for component in self.components)
+
+
+Model = Architecture | Pipeline

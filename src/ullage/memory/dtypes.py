@@ -1,0 +1,93 @@
+"""Bytes per element of compute and storage dtypes, and which precision a role runs in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ullage.errors import UnsupportedError
+from ullage.facts.architecture import Architecture, Model, StoredQuantization
+from ullage.spec.role import Role
+
+ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
+_SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
+
+BF16_CAPABILITY = (8, 0)
+"""First compute capability with bf16 tensor cores (Ampere)."""
+FP16_CAPABILITY = (5, 3)
+"""First compute capability with fp16 arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPrecision:
+    """How weights are stored on the device and what the arithmetic runs in.
+
+    `storage` is `fp32`, `fp16`, `bf16` or a quantization scheme's name; `compute` one of the first
+    three; `quantization` the checkpoint's own where that is what runs.
+    """
+
+    storage: str
+    compute: str
+    reason: str
+    quantization: StoredQuantization | None = None
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one activation element."""
+        return ELEMENT_BYTES[self.compute]
+
+
+def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> ResolvedPrecision:
+    """The precision chain: what the file says, else the checkpoint's own, else what the card can.
+
+    Raises UnsupportedError for bf16 on a card without it only in the reason, never silently: the
+    chain falls back bf16 -> fp16 -> fp32.
+    """
+    quantization = model.quantization if isinstance(model, Architecture) else None
+    half, why = _half(capability)
+    asked = role.precision
+    if asked in ("auto", "stored") and quantization is not None:
+        name = f"the checkpoint is {quantization.method} at {quantization.bits} bits"
+        return ResolvedPrecision(quantization.method, half, name, quantization)
+    if asked == "stored":
+        stored = _SHORT.get(model.dtype, "fp32")
+        return ResolvedPrecision(stored, stored, f"the checkpoint stores {model.dtype}")
+    if asked == "auto":
+        return ResolvedPrecision(half, half, why)
+    if asked == "bf16" and half != "bf16":
+        return ResolvedPrecision(half, half, f"bf16 was asked for, but {why}")
+    if asked == "fp16" and half == "fp32":
+        return ResolvedPrecision(half, half, f"fp16 was asked for, but {why}")
+    if asked in ("fp32", "fp16", "bf16"):
+        return ResolvedPrecision(asked, asked, "as the file says")
+    if isinstance(model, Architecture) and quantization is not None:
+        same = (asked, quantization.method) in _SAME_SCHEME
+        if not same:
+            raise UnsupportedError(
+                f"{model.name} is stored as {quantization.method}; it cannot be loaded as {asked}. "
+                "Use precision: stored, or an unquantized checkpoint"
+            )
+        return ResolvedPrecision(quantization.method, half, "as the file says", quantization)
+    return ResolvedPrecision(asked, half, "as the file says")
+
+
+_SAME_SCHEME = {
+    ("gptq-int4", "gptq"),
+    ("gptq-int8", "gptq"),
+    ("awq", "awq"),
+    ("fp8", "fp8"),
+    ("fp8", "compressed-tensors"),
+    ("int8", "compressed-tensors"),
+    ("mxfp4", "mxfp4"),
+    ("nf4", "bitsandbytes"),
+    ("nf4-dq", "bitsandbytes"),
+    ("int8", "bitsandbytes"),
+}
+
+
+def _half(capability: tuple[int, int]) -> tuple[str, str]:
+    number = f"{capability[0]}.{capability[1]}"
+    if capability >= BF16_CAPABILITY:
+        return "bf16", f"compute capability {number} has bf16"
+    if capability >= FP16_CAPABILITY:
+        return "fp16", f"compute capability {number} lacks bf16 (it needs 8.0)"
+    return "fp32", f"compute capability {number} lacks fp16 arithmetic (it needs 5.3)"

@@ -1,0 +1,117 @@
+"""From phases and models to a `Demand`: which needs each role has in each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ullage.errors import UnsupportedError
+from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.memory.demand import Demand, Need, RoleShape
+from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
+from ullage.memory.process import CUDA_CONTEXT, cublas_workspace
+from ullage.memory.resident import pipeline_weights, resident_needs
+from ullage.memory.running import running_needs
+from ullage.memory.serve import serve_needs
+from ullage.memory.serving import check_ranks
+from ullage.spec.phase import Phase, Resident
+from ullage.spec.role import Role
+from ullage.units import parse_bytes
+
+REMOTE_ENGINES = frozenset({"openai", "scripted"})
+"""Engines that hold no weights here."""
+
+
+def estimate(
+    phases: Iterable[Phase],
+    models: Mapping[str, Model],
+    capability: tuple[int, int] = (8, 0),
+) -> Demand:
+    """Every need of `phases`, unplaced.
+
+    `models` maps the name a role's `model` field gives to what it is; `capability` is the lowest
+    CUDA compute capability among the GPUs in question. Raises UnsupportedError where a model and
+    what is asked of it do not go together, SpecError for sites or windows a model lacks.
+    """
+    phases = tuple(phases)
+    roles = _roles(phases)
+    precisions = {
+        name: resolve_precision(role, models[role.model], capability)
+        for name, role in roles.items()
+    }
+    needs: list[Need] = []
+    for phase in phases:
+        needs += _phase_needs(phase, models, precisions, capability)
+    shapes = tuple(_shape(name, role, models[role.model]) for name, role in sorted(roles.items()))
+    notes = tuple(
+        f"{name}: weights {precision.storage}, arithmetic {precision.compute}: {precision.reason}"
+        for name, precision in precisions.items()
+    )
+    return Demand(phases, shapes, tuple(needs), notes)
+
+
+def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
+    return {
+        resident.name: resident.role
+        for phase in phases
+        for resident in phase.resident
+        if resident.role.engine not in REMOTE_ENGINES
+    }
+
+
+def _phase_needs(
+    phase: Phase,
+    models: Mapping[str, Model],
+    precisions: Mapping[str, ResolvedPrecision],
+    capability: tuple[int, int],
+) -> list[Need]:
+    local = [r for r in phase.resident if r.role.engine not in REMOTE_ENGINES]
+    needs: list[Need] = []
+    in_process = False
+    for resident in local:
+        model, precision = models[resident.role.model], precisions[resident.name]
+        running = resident.name == phase.running
+        if resident.role.engine == "vllm":
+            needs += serve_needs(resident, _language(resident, model), phase, precision, capability)
+            continue
+        in_process = in_process or resident.where == "device"
+        if isinstance(model, Pipeline):
+            needs += pipeline_weights(resident, model, phase, precision, running)
+            continue
+        needs += resident_needs(resident, model, phase.name, precision)
+        if running:
+            needs += running_needs(resident, model, phase, precision)
+    if in_process:
+        needs.append(
+            Need("", "context", phase.name, (), CUDA_CONTEXT, "measured", "once", "process")
+        )
+        if phase.work.activity != "load":
+            workspace = cublas_workspace(capability)
+            needs.append(
+                Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS")
+            )
+    return needs
+
+
+def _language(resident: Resident, model: Model) -> Architecture:
+    if isinstance(model, Architecture):
+        return model
+    raise UnsupportedError(
+        f"role {resident.name}: {model.name} is a diffusion pipeline; use engine: diffusers"
+    )
+
+
+def _shape(name: str, role: Role, model: Model) -> RoleShape:
+    if isinstance(model, Pipeline):
+        names = tuple(component.name for component in model.components)
+    else:
+        layers = tuple(f"layers.{index}" for index in range(len(model.layers)))
+        names = ("embed_tokens", *layers, "norm+lm_head")
+        check_ranks(model, role.tensor_parallel)
+    limits = tuple(
+        (device if device in ("cpu", "disk") else f"gpu:{device}", parse_bytes(size))
+        for device, size in (role.max_memory or {}).items()
+    )
+    splittable = role.engine != "vllm" and not isinstance(model, Pipeline)
+    return RoleShape(
+        name, len(names), names, role.tensor_parallel, role.placement, limits, splittable
+    )

@@ -1,0 +1,46 @@
+"""The peak while weights are being loaded."""
+
+from __future__ import annotations
+
+from ullage.facts.architecture import Architecture
+from ullage.memory.dtypes import ELEMENT_BYTES, ResolvedPrecision
+from ullage.memory.schemes import quantizes
+from ullage.memory.weights import distinct_layers
+from ullage.units import Interval
+
+
+def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Interval:
+    """Temporary bytes beyond the weights themselves.
+
+    A tensor read in another dtype, or quantized on the device, stands there once more in its stored
+    dtype; a fused expert tensor is merged from its parts. The high value allows two tensors in
+    conversion, and a tied output layer that the checkpoint stores all the same.
+    """
+    width = precision.element_bytes
+    source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
+    converted = merged = 0
+    layers = [layer.weights for layer, _ in distinct_layers(architecture)]
+    for weights in (*layers, architecture.embeddings, architecture.head):
+        for weight in weights:
+            target = (
+                0 if quantizes(weight, precision) else ELEMENT_BYTES.get(precision.storage, width)
+            )
+            if precision.quantization is None and target != source:
+                converted = max(converted, weight.elements * source)
+            if weight.role == "experts":
+                merged = max(merged, weight.elements * width)
+    tied = architecture.vocab_size * architecture.hidden_size * width if architecture.tied else 0
+    expected = max(converted, merged)
+    return Interval(0, expected, max(2 * converted, merged, tied))
+
+
+def tied_head_bytes(architecture: Architecture, precision: ResolvedPrecision) -> int:
+    """The second copy of a tied output layer while an AutoAWQ checkpoint loads.
+
+    AutoAWQ saves `lm_head` although it is tied; it stands on the device until weights are tied
+    again. Source: the AWQ rows of the Qwen2.5 measurements at one prompt token, whose excess over
+    the weights is vocabulary x hidden x 2 bytes for each of the three tied models.
+    """
+    if precision.storage != "awq" or not architecture.tied:
+        return 0
+    return architecture.vocab_size * architecture.hidden_size * precision.element_bytes

@@ -1,0 +1,24 @@
+"""What a process takes on a card before and beside the tensors of a model."""
+
+from __future__ import annotations
+
+from ullage.units import GIB, MIB, Interval
+
+CUDA_CONTEXT = Interval(300 * MIB, 522 * MIB, 768 * MIB)
+"""CUDA context with lazily loaded kernels. Expected: 0.51 GiB before any tensor on an H100 (vLLM 0.19
+start-up logs); low: about 300 MB with lazy loading (pytorch#107667); high: 614 MiB of other
+processes in out-of-memory reports, plus kernels loaded during the run."""
+
+NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
+"""Communicator buffers at tensor parallelism 2 to 4: 1.43-2.01 GiB in use before any tensor, less the
+context above (vLLM 0.19, H100)."""
+
+CUBLAS_WORKSPACE = 8_519_680
+"""cuBLAS workspace of one handle and stream, `:4096:2:16:8` (ATen/cuda/CUDABlas.cpp)."""
+CUBLAS_WORKSPACE_HOPPER = 32 * MIB
+
+
+def cublas_workspace(capability: tuple[int, int]) -> Interval:
+    """Allocated from torch's caching allocator at the first matmul; a second handle doubles it."""
+    size = CUBLAS_WORKSPACE_HOPPER if capability[0] == 9 else CUBLAS_WORKSPACE
+    return Interval(size, size, 2 * size + MIB)

@@ -1,0 +1,44 @@
+"""All line items after they are placed, and the four totals per device and phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ullage.memory.demand import Basis, ItemKind, Level
+from ullage.units import ZERO, Interval
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """One reason for bytes on one device (`gpu:0`, `host`, `disk`) in one phase.
+
+    `layers` is the half-open range of layer numbers it covers, None where it is not about layers.
+    """
+
+    role: str
+    component: ItemKind
+    device: str
+    phase: str
+    bytes: Interval
+    basis: Basis
+    level: Level
+    layers: tuple[int, int] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Tensors alive, the allocator's segments, the process, everything on the card; each nested."""
+
+    live: Interval = ZERO
+    reserved: Interval = ZERO
+    process: Interval = ZERO
+    device: Interval = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Every line item; `totals[device][phase]` follows from them."""
+
+    items: tuple[LineItem, ...]
+    totals: dict[str, dict[str, Totals]]

@@ -1,0 +1,70 @@
+"""A span of time with a fixed set of resident roles and one thing running."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ullage.spec.capture import Capture
+from ullage.spec.role import Role
+from ullage.spec.workload import Training
+
+Activity = Literal["load", "prefill", "decode", "train", "denoise", "serve"]
+LogitsKept = Literal["none", "last", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A role that holds memory during a phase; `where` its weights are at that time.
+
+    `cached_tokens` of each of `cached_batch` sequences stay in its key-value cache although it is
+    not the one running (a shared prefix, a paused conversation).
+    """
+
+    name: str
+    role: Role
+    where: Literal["device", "host", "disk"] = "device"
+    cached_batch: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the running role does once: `passes` of these make one example of the workload.
+
+    `prompt_tokens` are new in this phase; `cached_tokens` precede them in the cache (a shared
+    prefix). `chunk_tokens` bounds one forward pass of a chunked prefill. `images` is per sequence.
+    `examples` is how many the workload has, for what is written to disk.
+    """
+
+    activity: Activity
+    batch: int = 1
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    cached_tokens: int = 0
+    chunk_tokens: int | None = None
+    logits: LogitsKept = "last"
+    captures: tuple[Capture, ...] = ()
+    images: int = 0
+    image_size: tuple[int, int] = (1024, 1024)
+    steps: int = 1
+    passes: float = 1.0
+    examples: int = 0
+    training: Training | None = None
+    gradient_checkpointing: bool = False
+    expandable_segments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """`resident` roles hold memory, `running` (one of their names, or None) does `work`.
+
+    Phases follow one another. Those marked `once` (loading) are paid once per run, the others once
+    per pass of `work`.
+    """
+
+    name: str
+    resident: tuple[Resident, ...]
+    running: str | None
+    work: Work
+    once: bool = False

@@ -1,0 +1,86 @@
+"""A model's part in a workload."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ullage.spec.value import Value
+
+Precision = Literal[
+    "auto",  # bf16 where the card can, else fp16, else fp32; a quantized checkpoint as it is stored
+    "stored",
+    "fp32",
+    "fp16",
+    "bf16",
+    "int8",  # bitsandbytes LLM.int8()
+    "nf4",  # bitsandbytes NF4
+    "nf4-dq",  # NF4 with double quantization
+    "gptq-int8",
+    "gptq-int4",
+    "awq",
+    "fp8",
+    "mxfp4",
+    "q2_k",
+    "q3_k",
+    "q4_0",
+    "q4_k",
+    "q5_k",
+    "q6_k",
+    "q8_0",
+]
+Engine = Literal["transformers", "vllm", "openai", "diffusers", "scripted"]
+AttentionKernel = Literal["auto", "flash", "sdpa", "sdpa-math", "eager"]
+Residency = Literal["auto", "persistent", "swapped", "host", "disk"]
+CacheKind = Literal["dynamic", "static", "quantized"]
+CachePrecision = Literal["auto", "fp32", "fp16", "bf16", "fp8", "int8", "int4", "int2"]
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Tokens = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class Cache(Value):
+    """The key-value cache of a role."""
+
+    kind: CacheKind = "dynamic"
+    precision: CachePrecision = Field("auto", description="auto: the compute dtype")
+
+
+class Vllm(Value):
+    """Settings of a vLLM engine, under vLLM's own names; None leaves vLLM's default to the plan."""
+
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_model_len: Count | None = None
+    max_num_seqs: Count | None = None
+    max_num_batched_tokens: Count | None = None
+    enforce_eager: bool = False
+    block_size: Count = 16
+
+
+class Role(Value):
+    """One model and how it is to be held and run.
+
+    `placement` is `auto`, one device (`gpu:0`, `cpu`) or a list of GPUs the layers are split over.
+    `max_memory` bounds what the role may take per device, as accelerate's option of that name.
+    Work left None falls back to the workload's own.
+    """
+
+    model: str = Field(description="a catalog name, hub id, folder, config.json or .gguf file")
+    precision: Precision = "auto"
+    engine: Engine = "transformers"
+    attention: AttentionKernel = "auto"
+    placement: str | tuple[str, ...] = "auto"
+    max_memory: dict[str, str | int] | None = None
+    residency: Residency = "auto"
+    cache: Cache = Cache()
+    tensor_parallel: Annotated[int, Field(ge=1, le=1024)] = 1
+    vllm: Vllm = Vllm()
+    trust_remote_code: bool = False
+
+    batch: Count | None = None
+    prompt_tokens: Tokens | None = None
+    new_tokens: Tokens | None = None
+    images: Annotated[int, Field(ge=0, le=10_000)] = Field(0, description="per sequence")
+    image_size: tuple[Count, Count] = Field((1024, 1024), description="width, height in pixels")
+    steps: Count = Field(4, description="denoising steps of a diffusion role")

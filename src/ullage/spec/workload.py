@@ -1,0 +1,57 @@
+"""The workload: everything one file says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ullage.spec.budget import Budget
+from ullage.spec.capture import Capture
+from ullage.spec.role import Count, Role, Tokens
+from ullage.spec.value import Value
+
+Schedule = Literal["auto", "sequential", "simultaneous", "persistent", "swapped"]
+
+
+class Memory(Value):
+    """Memory settings under the names extraction users know."""
+
+    precision_mode: Literal["auto", "fp32", "fp16", "bf16"] | None = None
+    streaming_chunk_size: Count | None = Field(
+        None, description="prefill in chunks of this many tokens"
+    )
+    activation_cache_filter: tuple[str, ...] = Field(
+        (), description="short form of one capture: these site patterns, all positions"
+    )
+    memory_warning_threshold: Annotated[float, Field(gt=0, le=1)] = 0.85
+    enable_gradient_checkpointing: bool = False
+    expandable_segments: bool = False
+
+
+class Training(Value):
+    """A backward pass: which optimizer holds state for which share of the parameters."""
+
+    optimizer: Literal["none", "sgd", "adamw", "adamw-8bit"] = "adamw"
+    gradient_dtype: Literal["weights", "fp32"] = "weights"
+    master_weights: bool = Field(False, description="an fp32 copy of 16-bit weights")
+    trainable_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class Workload(Value):
+    """One workload file. `section` is the kind's own part, parsed by the kind."""
+
+    ullage: Literal[1] = 1
+    kind: str
+    name: str = ""
+    roles: dict[str, Role]
+    batch: Count = 1
+    prompt_tokens: Tokens = 1024
+    new_tokens: Tokens = 128
+    examples: Count = Field(1000, description="how many examples the workload has")
+    schedule: Schedule = "auto"
+    captures: tuple[Capture, ...] = ()
+    memory: Memory = Memory()
+    training: Training | None = None
+    budget: Budget = Budget()
+    section: Annotated[Value | None, Field(exclude=True)] = None

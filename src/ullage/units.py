@@ -1,0 +1,79 @@
+"""Bytes and their intervals. Inside Ullage a size is an integer number of bytes; GiB is for the screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ullage.errors import InputError
+
+KIB = 2**10
+MIB = 2**20
+GIB = 2**30
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 2**40}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Low, expected and high value of one quantity, `low <= expected <= high`; in bytes unless said."""
+
+    low: int
+    expected: int
+    high: int
+
+    def __post_init__(self) -> None:
+        assert self.low <= self.expected <= self.high, (self.low, self.expected, self.high)
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(
+            self.low + other.low, self.expected + other.expected, self.high + other.high
+        )
+
+    def __mul__(self, factor: int) -> Interval:
+        return Interval(self.low * factor, self.expected * factor, self.high * factor)
+
+    @staticmethod
+    def exactly(value: int) -> Interval:
+        return Interval(value, value, value)
+
+
+ZERO = Interval(0, 0, 0)
+
+
+def total(intervals: Iterable[Interval]) -> Interval:
+    """The sum, end by end: things alive together."""
+    low = expected = high = 0
+    for interval in intervals:
+        low += interval.low
+        expected += interval.expected
+        high += interval.high
+    return Interval(low, expected, high)
+
+
+def peak(intervals: Iterable[Interval]) -> Interval:
+    """The maximum, end by end: things not alive together. Zero for none."""
+    low = expected = high = 0
+    for interval in intervals:
+        low = max(low, interval.low)
+        expected = max(expected, interval.expected)
+        high = max(high, interval.high)
+    return Interval(low, expected, high)
+
+
+def gib(value: int | float) -> str:
+    """`value` bytes for the screen: `'12.34 GiB'`."""
+    return f"{value / GIB:.2f} GiB"
+
+
+def parse_bytes(text: str | int) -> int:
+    """Bytes of `47GiB`, `47 GB` (decimal), `512MiB` or a plain number.
+
+    Raises InputError for anything else, negative or not finite sizes included.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
+    if match is None or match[2].upper() not in _UNITS:
+        raise InputError(f"{text!r} is not a size; write for example 47GiB, 512MiB or 80GB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])

@@ -1,0 +1,21 @@
+"""The protocol a kind of workload follows."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ullage.spec.phase import Phase
+from ullage.spec.value import Value
+from ullage.spec.workload import Workload
+
+
+class Kind(Protocol):
+    """`section` is the type of the file's part named like the kind; `phases` lays the work out.
+
+    `phases` raises `SpecError` when roles or work the kind needs are missing.
+    """
+
+    name: str
+    section: type[Value]
+
+    def phases(self, workload: Workload) -> tuple[Phase, ...]: ...

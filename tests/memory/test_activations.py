@@ -1,0 +1,116 @@
+"""Temporaries of a forward pass, held against the allocations of a real one on a CPU."""
+
+import pytest
+
+from ullage.facts.config import read_config
+from ullage.memory.activations import Pass, embedded_bytes, layer_peak
+from ullage.memory.cache import layer_cache
+from ullage.memory.dtypes import ResolvedPrecision
+from ullage.memory.training import saved_bytes
+from ullage.spec.role import Cache
+
+BF16 = ResolvedPrecision("bf16", "bf16", "")
+
+
+def measured_peak(model, tokens):
+    """Bytes allocated at the peak of one forward pass beyond what was there before."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    ids = torch.randint(0, model.config.vocab_size, (1, tokens))
+    with torch.inference_mode():
+        model(ids, use_cache=True, logits_to_keep=1)
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
+            kept = model(ids, use_cache=True, logits_to_keep=1)
+    del kept
+    live = peak = 0
+    for event in run.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    return peak
+
+
+def predicted_peak(architecture, tokens, kernel):
+    one_pass = Pass(1, tokens, 0, kernel, False)
+    hidden = architecture.hidden_size
+    cache = sum(
+        layer_cache(layer, 1, tokens, tokens, tokens, Cache(), BF16).total
+        for layer in architecture.layers
+    )
+    peak = max(layer_peak(layer, hidden, one_pass, BF16).bytes for layer in architecture.layers)
+    return cache + peak + embedded_bytes(hidden, one_pass, 2)
+
+
+DENSE = {
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "vocab_size": 256,
+}
+EXPERTS = DENSE | {
+    "hidden_size": 256,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_local_experts": 16,
+    "num_experts_per_tok": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields", "kernel", "tolerance"),
+    [
+        ("llama", DENSE, "sdpa", 0.01),
+        ("llama", DENSE | {"intermediate_size": 256}, "sdpa", 0.01),
+        ("llama", DENSE, "eager", 0.04),
+        ("qwen2", DENSE, "sdpa", 0.02),
+        ("qwen3", DENSE | {"head_dim": 64}, "sdpa", 0.05),
+        ("mistral", DENSE | {"sliding_window": None}, "sdpa", 0.02),
+        ("mixtral", EXPERTS, "sdpa", 0.05),
+    ],
+)
+def test_a_prefill_peaks_where_the_formula_says(model_type, fields, kernel, tolerance):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokens = 1024
+    config = AutoConfig.for_model(model_type, **fields)
+    config._attn_implementation = kernel
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    architecture = read_config(config.to_dict(), model_type, "test")
+    predicted = predicted_peak(architecture, tokens, kernel)
+    assert predicted == pytest.approx(measured_peak(model, tokens), rel=tolerance)
+
+
+@pytest.mark.parametrize(("kernel", "tolerance"), [("sdpa", 0.01), ("eager", 0.05)])
+def test_autograd_keeps_what_the_formula_says(kernel, tolerance):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokens = 512
+
+    def saved(layers):
+        config = LlamaConfig(**DENSE | {"num_hidden_layers": layers})
+        config._attn_implementation = kernel
+        model = LlamaForCausalLM(config).to(torch.bfloat16).train()
+        parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        kept = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in parameters:
+                kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model.model(torch.randint(0, 256, (1, tokens)), use_cache=False)
+        return sum(size for size, _ in kept.values()), config
+
+    one, _ = saved(1)
+    three, config = saved(3)
+    architecture = read_config(config.to_dict(), "llama", "test")
+    one_pass = Pass(1, tokens, 0, kernel, False)
+    predicted = saved_bytes(architecture.layers[0], 512, one_pass, BF16)
+    assert predicted == pytest.approx((three - one) / 2, rel=tolerance)

@@ -1,0 +1,62 @@
+"""Cache bytes, held against transformers' own caches."""
+
+import pytest
+
+from ullage.facts.config import read_config
+from ullage.memory.cache import layer_cache
+from ullage.memory.dtypes import ResolvedPrecision
+from ullage.spec.role import Cache
+
+BF16 = ResolvedPrecision("bf16", "bf16", "")
+FAMILIES = {
+    "llama": {"head_dim": 32},
+    "gemma2": {"head_dim": 32, "sliding_window": 16},
+    "gemma3_text": {"head_dim": 32, "sliding_window": 16, "sliding_window_pattern": 2},
+    "mistral": {"head_dim": 32, "sliding_window": 16},
+}
+
+
+def storage_bytes(cache):
+    return [
+        sum(
+            tensor.untyped_storage().nbytes()
+            for tensor in (layer.keys, layer.values)
+            if tensor is not None
+        )
+        for layer in cache.layers
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_layer_holds_what_transformers_holds_after_prefill_and_after_a_step(family):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+    fields = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4}
+    fields |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128}
+    config = AutoConfig.for_model(family, **fields | FAMILIES[family])
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    architecture = read_config(config.to_dict(), family, "test")
+    cache = DynamicCache(config=config)
+    with torch.inference_mode():
+        model(torch.randint(0, 128, (2, 40)), past_key_values=cache)
+        after_prefill = storage_bytes(cache)
+        model(torch.randint(0, 128, (2, 1)), past_key_values=cache)
+        after_step = storage_bytes(cache)
+    for seen, last, measured in ((40, 40, after_prefill), (41, 1, after_step)):
+        predicted = [
+            layer_cache(layer, 2, seen, last, seen, Cache(), BF16).total
+            for layer in architecture.layers
+        ]
+        assert predicted == measured
+
+
+def test_a_recurrent_layer_keeps_the_same_state_for_any_length():
+    config = {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 128}
+    architecture = read_config(config, "mamba", "test")
+    sizes = {
+        layer_cache(architecture.layers[0], 1, seen, seen, seen, Cache(), BF16).total
+        for seen in (1, 100, 10_000)
+    }
+    assert len(sizes) == 1
+    assert sizes.pop() > 0
