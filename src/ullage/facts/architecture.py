@@ -39,6 +39,11 @@ class Weight:
     def elements(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def routed(self) -> bool:
+        """Whether it belongs to routed experts, of which a token uses only some."""
+        return self.role == "experts" or ".experts." in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Attention:
@@ -230,9 +235,8 @@ class Architecture:
             add("vision", self.vision.weights)
         add("embedding", self.embeddings)
         for layer in self.layers:
-            experts = tuple(w for w in layer.weights if w.role == "experts")
-            add("layers", tuple(w for w in layer.weights if w.role != "experts"))
-            add("routed_experts", experts)
+            add("layers", tuple(w for w in layer.weights if not w.routed))
+            add("routed_experts", tuple(w for w in layer.weights if w.routed))
         add("norm", self.final)
         add("lm_head", self.head)
         return groups
@@ -244,7 +248,7 @@ class Architecture:
         for layer in self.layers:
             if isinstance(layer.feed_forward, Experts):
                 moe = layer.feed_forward
-                routed = sum(w.elements for w in layer.weights if w.role == "experts")
+                routed = sum(w.elements for w in layer.weights if w.routed)
                 idle += routed - routed * moe.active // moe.count
         return self.parameters - idle
 
