@@ -57,7 +57,7 @@ def gemma4_layers(fields: Fields) -> tuple[Layer, ...]:
         routed = fields.size("moe_intermediate_size")
         weights += single("router.scale", (hidden,), "router")
         weights += single("router.per_expert_scale", (experts,), "router")
-        weights += single("router.proj.weight", (experts, hidden), "router")
+        weights += linear("router.proj", experts, hidden)
         weights += expert_weights(hidden, experts, routed, "experts")
         active = fields.size("top_k_experts", "num_experts_per_tok")
         return Layer(mixer, Experts(experts, active, routed, True, width), weights)

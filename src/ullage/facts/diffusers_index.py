@@ -1,0 +1,45 @@
+"""Reads a diffusers folder: model_index.json and the config of each network it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ullage.errors import FormatError
+from ullage.facts.architecture import Checkpoint, Component, Pipeline
+from ullage.facts.config import parse_config
+from ullage.facts.pipeline import component_from_config
+from ullage.facts.safetensors_header import read_checkpoint
+
+_NOT_NETWORKS: Final = ("Scheduler", "Tokenizer", "TokenizerFast", "ImageProcessor", "Processor")
+
+
+def read_pipeline(folder: Path) -> Pipeline:
+    """The networks that model_index.json lists, in its order, the VAE last.
+
+    Raises FormatError for a folder that lacks what the index names, UnsupportedError for a network
+    class without a reader.
+    """
+    folder = Path(folder)
+    index = parse_config(folder / "model_index.json")
+    components: list[Component] = []
+    tensors = []
+    for name, entry in index.items():
+        if name.startswith("_") or not isinstance(entry, list) or len(entry) != 2:
+            continue
+        class_name = entry[1]
+        if not isinstance(class_name, str) or class_name.endswith(_NOT_NETWORKS):
+            continue
+        place = folder / name
+        if name != Path(name).name or not (place / "config.json").is_file():
+            raise FormatError(f"{folder}: model_index.json names {name!r}, which has no config.json")
+        config = parse_config(place / "config.json")
+        components.append(component_from_config(name, class_name, config))
+        if any(place.glob("*.safetensors")):
+            tensors += read_checkpoint(place).tensors
+    if not components:
+        raise FormatError(f"{folder}: model_index.json names no network")
+    components.sort(key=lambda component: component.kind == "vae")
+    checkpoint = Checkpoint("safetensors", str(folder), tuple(tensors)) if tensors else None
+    kind = str(index.get("_class_name", "diffusers"))
+    return Pipeline(folder.name, kind, tuple(components), "bfloat16", str(folder), checkpoint)

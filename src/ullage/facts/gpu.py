@@ -1,0 +1,171 @@
+"""GPUs: what a runtime can use of their memory, and how fast they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from ullage.errors import InputError, UnknownNameError
+from ullage.units import GIB, MIB, Interval
+
+DRIVER_RESERVE: Final = (0.2, 0.55, 1.0)
+"""GiB that nvidia-smi's total exceeds torch's by: 0.37 (RTX 3060) to 0.86 (A100 80GB) where both are
+known (data/usable.json); the interval leaves room on both sides."""
+UNREPORTED: Final = (0.90, 0.95, 0.99)
+"""Usable share of the marketing size in GB (10^9) x 2^30/10^9 where nothing was measured."""
+LARGEST_SET: Final = 1024
+_LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
+"""PCI Express bandwidth of one lane and direction, GB/s, after line coding (PCI-SIG)."""
+_DEFAULTS: Final = {
+    "a100": "A100-SXM4-80GB",
+    "a100-80": "A100-SXM4-80GB",
+    "a100-40": "A100-SXM4-40GB",
+    "h100": "H100-SXM5-80GB",
+    "v100": "V100-SXM2-16GB",
+    "v100-32": "V100-SXM2-32GB",
+    "a10": "A10",
+    "6000ada": "RTX 6000 Ada",
+}
+"""What a short name means where several cards share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card. `usable` is what torch reports as its total memory, in bytes; its low value is what
+    a verdict counts on. Bandwidths are bytes per second, one direction; `flops` dense per second."""
+
+    id: str
+    usable: Interval
+    usable_basis: str
+    bandwidth: float
+    flops: float
+    compute_capability: tuple[int, int]
+    pcie: float
+    nvlink: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSet:
+    """Cards of one machine, in order; `gpu:0` is the first."""
+
+    gpus: tuple[Gpu, ...]
+
+    @property
+    def name(self) -> str:
+        """For example `2x A100-SXM4-80GB + 1x L4`."""
+        counts: dict[str, int] = {}
+        for gpu in self.gpus:
+            counts[gpu.id] = counts.get(gpu.id, 0) + 1
+        return " + ".join(f"{count}x {id_}" for id_, count in counts.items())
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """The lowest compute capability among them."""
+        return min(gpu.compute_capability for gpu in self.gpus)
+
+
+@cache
+def _rows() -> dict[str, dict[str, Any]]:
+    text = (files("ullage.facts") / "data" / "gpus.json").read_text()
+    return {row["id"]: row for row in json.loads(text)["gpus"]}
+
+
+@cache
+def _usable_table() -> dict[str, list[float]]:
+    text = (files("ullage.facts") / "data" / "usable.json").read_text()
+    table: dict[str, list[float]] = json.loads(text)["usable"]
+    return table
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Ids of every GPU in the catalog."""
+    return tuple(_rows())
+
+
+def _key(name: str) -> str:
+    """Letters and digits that tell cards apart: no makers, no `GB`, no separators."""
+    text = name.casefold()
+    for word in ("nvidia", "geforce", "rtx", "gtx", "tesla", "amd", "instinct", "quadro", "radeon"):
+        text = text.replace(word, " ")
+    text = re.sub(r"(\d+)\s*g(i)?b?\b", r"-\1", text)
+    return re.sub(r"-+", "-", re.sub(r"[\s_/]+", "-", text)).strip("-")
+
+
+@cache
+def _index() -> dict[str, str]:
+    index: dict[str, str] = {}
+    for id_, row in _rows().items():
+        for name in (id_, *row["aliases"]):
+            index.setdefault(_key(name), id_)
+            index.setdefault(_key(name).replace("-", ""), id_)
+    return index | _DEFAULTS
+
+
+@cache
+def find_gpu(name: str) -> Gpu:
+    """The GPU meant by `name`: forgiving of case, maker, separators and `GB`.
+
+    Short names stand for the usual card (`A100` for the SXM 80 GB one, `H100` for the SXM one).
+    Raises UnknownNameError with the nearest names.
+    """
+    key = _key(name)
+    id_ = _index().get(key) or _index().get(key.replace("-", ""))
+    if id_ is None:
+        known = [*gpu_names(), *(a for row in _rows().values() for a in row["aliases"])]
+        raise UnknownNameError("GPU", name, known, "`ullage gpus` lists the cards it knows")
+    return _gpu(_rows()[id_])
+
+
+def _gpu(row: dict[str, Any]) -> Gpu:
+    usable, basis = _usable(row)
+    bus, lanes = re.fullmatch(r"PCIe (\d\.\d) x(\d+)", row["pcie"] or "PCIe 4.0 x16").groups()  # type: ignore[union-attr]
+    capability = row["compute_capability"]
+    # AMD cards have no CUDA number; CDNA and RDNA3 have bf16, which is what the number decides.
+    major, minor = (capability or "8.0").split(".")
+    flops = row["bf16_tflops_dense"] or row["fp16_tflops_dense"] or 10.0
+    nvlink = row["nvlink_gbs_total"]
+    return Gpu(
+        row["id"],
+        usable,
+        basis,
+        row["memory_bandwidth_gbs"] * 1e9,
+        flops * 1e12,
+        (int(major), int(minor)),
+        _LANE_GB[bus] * int(lanes) * 1e9,
+        nvlink * 1e9 / 2 if nvlink else None,
+    )
+
+
+def _usable(row: dict[str, Any]) -> tuple[Interval, str]:
+    measured = _usable_table().get(row["id"])
+    if measured is not None:
+        low, high = (int(value * GIB) for value in measured)
+        return Interval(low, (low + high) // 2, high), "measured"
+    reported = row["memory_mib_reported"]
+    if reported is not None:
+        small, typical, large = (int(value * GIB) for value in DRIVER_RESERVE)
+        total = int(reported) * MIB
+        return Interval(total - large, total - typical, total - small), "derived"
+    low, expected, high = (int(row["memory_gb"] * GIB * share) for share in UNREPORTED)
+    return Interval(low, expected, high), "assumed"
+
+
+def parse_gpu_set(text: str) -> GpuSet:
+    """`2xA100-80GB`, `A100`, `4x RTX A6000`, `1xA100-80GB+2xL4` (a comma does as well).
+
+    Raises InputError for another form, UnknownNameError for a card it does not know.
+    """
+    gpus: list[Gpu] = []
+    for part in re.split(r"[+,]", text):
+        match = re.fullmatch(r"\s*(?:(\d{1,6})\s*[x×*]\s*)?(\S.*?)\s*", part)
+        if match is None:
+            raise InputError(f"{text!r} names no GPUs; write for example 2xA100-80GB or 1xH100+2xL4")
+        count = int(match[1] or 1)
+        if not 1 <= count or count + len(gpus) > LARGEST_SET:
+            raise InputError(f"{text!r}: a set has 1 to {LARGEST_SET} GPUs")
+        gpus += [find_gpu(match[2])] * count
+    return GpuSet(tuple(gpus))

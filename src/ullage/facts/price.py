@@ -1,0 +1,81 @@
+"""What GPUs cost per hour, with the date and source of every price."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from ullage.facts.gpu import GpuSet
+
+EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
+"""Kinds of offer that are kept as data but never used for a cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One offer, in US dollars per GPU and hour. `as_of` is the date its source states, or empty."""
+
+    provider: str
+    gpu: str
+    low: float
+    high: float
+    kind: str
+    region: str
+    as_of: str
+    source: str
+
+
+@cache
+def all_prices() -> tuple[Price, ...]:
+    """Every offer in data/prices.json."""
+    text = (files("ullage.facts") / "data" / "prices.json").read_text()
+    return tuple(
+        Price(
+            row["provider"],
+            row["gpu"],
+            row["usd_per_gpu_hour_low"],
+            row["usd_per_gpu_hour_high"],
+            row["kind"],
+            row.get("region") or "",
+            row.get("as_of") or "",
+            row["source"],
+        )
+        for row in json.loads(text)["prices"]
+    )
+
+
+@cache
+def prices_of(gpu: str) -> tuple[Price, ...]:
+    """Usable offers for a GPU id, cheapest first."""
+    offers = [p for p in all_prices() if p.gpu == gpu and p.kind not in EXCLUDED]
+    return tuple(sorted(offers, key=lambda offer: offer.low))
+
+
+@dataclass(frozen=True, slots=True)
+class SetPrice:
+    """Dollars per hour for a whole set at the cheapest dated offer of each card."""
+
+    usd_per_hour: float
+    provider: str
+    as_of: str
+    source: str
+
+
+def price_of(gpus: GpuSet) -> SetPrice | None:
+    """The cheapest dated offers, card by card; None when a card has none."""
+    total, offers = 0.0, []
+    for gpu in gpus.gpus:
+        dated = [offer for offer in prices_of(gpu.id) if re.match(r"\d{4}-\d{2}-\d{2}", offer.as_of)]
+        if not dated:
+            return None
+        total += dated[0].low
+        offers.append(dated[0])
+    return SetPrice(
+        total,
+        " + ".join(dict.fromkeys(offer.provider for offer in offers)),
+        min(offer.as_of for offer in offers),
+        "; ".join(dict.fromkeys(offer.source for offer in offers)),
+    )

@@ -1,0 +1,13 @@
+"""Assistant: a router, swapped specialists and a voice."""
+
+from ullage.workloads.assistant.phases import phases
+from ullage.workloads.assistant.section import Section
+
+
+class _Kind:
+    name = "assistant"
+    section = Section
+    phases = staticmethod(phases)
+
+
+KIND = _Kind()

@@ -1,0 +1,13 @@
+"""Evaluate: generate answers, then judge them."""
+
+from ullage.workloads.evaluate.phases import phases
+from ullage.workloads.evaluate.section import Section
+
+
+class _Kind:
+    name = "evaluate"
+    section = Section
+    phases = staticmethod(phases)
+
+
+KIND = _Kind()

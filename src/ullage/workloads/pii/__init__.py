@@ -1,0 +1,13 @@
+"""PII: verify personal-data candidates with a small model."""
+
+from ullage.workloads.pii.phases import phases
+from ullage.workloads.pii.section import Section
+
+
+class _Kind:
+    name = "pii"
+    section = Section
+    phases = staticmethod(phases)
+
+
+KIND = _Kind()

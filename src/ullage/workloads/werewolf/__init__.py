@@ -1,0 +1,13 @@
+"""Werewolf: one copy of a model plays the game and is probed for deception."""
+
+from ullage.workloads.werewolf.phases import phases
+from ullage.workloads.werewolf.section import Section
+
+
+class _Kind:
+    name = "werewolf"
+    section = Section
+    phases = staticmethod(phases)
+
+
+KIND = _Kind()
