@@ -65,14 +65,17 @@ class SetPrice:
 
 
 def price_of(gpus: GpuSet) -> SetPrice | None:
-    """The cheapest dated offers, card by card; None when a card has none."""
+    """The cheapest dated offers, card by card; one whose source states no day where there is no
+    other, and None when a card has no offer at all."""
     total, offers = 0.0, []
     for gpu in gpus.gpus:
-        dated = [offer for offer in prices_of(gpu.id) if re.match(r"\d{4}-\d{2}-\d{2}", offer.as_of)]
-        if not dated:
+        known = [offer for offer in prices_of(gpu.id) if offer.as_of]
+        if not known:
             return None
-        total += dated[0].low
-        offers.append(dated[0])
+        dated = [offer for offer in known if re.match(r"\d{4}-\d{2}-\d{2}", offer.as_of)]
+        offer = (dated or known)[0]
+        total += offer.low
+        offers.append(offer)
     return SetPrice(
         total,
         " + ".join(dict.fromkeys(offer.provider for offer in offers)),

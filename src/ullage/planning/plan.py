@@ -27,20 +27,21 @@ class DevicePlan:
     """One device: its budget and its peak.
 
     `usable` is what the runtime can take at all, `budget` that minus the reserve, both in bytes and
-    both the cautious (low) value; `ullage` is `usable` minus the high value of the device's peak.
+    both the cautious (low) value; None for host memory or disk that the file does not limit.
+    `ullage` is `usable` minus the high value of the device's peak.
     """
 
     name: str
     gpu: str
-    usable: int
-    budget: int
+    usable: int | None
+    budget: int | None
     peak: Totals
     peak_phase: str
     verdict: Verdict
 
     @property
-    def ullage(self) -> int:
-        return self.usable - self.peak.device.high
+    def ullage(self) -> int | None:
+        return None if self.usable is None else self.usable - self.peak.device.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Plan:
     kind: str
     gpus: GpuSet
     phases: tuple[Phase, ...]
-    placement: dict[str, tuple[str, ...]]
+    placement: dict[str, dict[str, str]]
     bill: Bill
     devices: tuple[DevicePlan, ...]
     verdict: Verdict

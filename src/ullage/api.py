@@ -1,0 +1,175 @@
+"""What the command line does, as functions. Every room is imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
+    from ullage.facts.gpu import GpuSet
+    from ullage.memory.demand import Demand
+    from ullage.planning.advice import Outcome
+    from ullage.planning.plan import Plan
+    from ullage.spec.parse import Sections
+    from ullage.spec.phase import Phase
+    from ullage.spec.workload import Training, Workload
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a file, with `path=value` overrides. Raises SpecError or InputError."""
+    from ullage.spec.parse import parse_workload
+
+    place = Path(path)
+    try:
+        if place.stat().st_size > 4_000_000:
+            raise InputError(f"{path}: too large for a workload file")
+        text = place.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text; is this a workload file?") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return parse_workload(text, str(path), sections(), overrides)
+
+
+def sections() -> Sections:
+    """Each kind's own part of the file, loaded when asked for."""
+    from ullage.workloads.registry import find_kind, kind_names
+
+    return {name: lambda name=name: find_kind(name).section for name in kind_names()}
+
+
+def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
+    """The model behind each name the workload's local roles use."""
+    from ullage.facts.model import open_model
+
+    return {
+        role.model: open_model(role.model, base)
+        for role in workload.roles.values()
+        if role.engine not in ("openai", "scripted")
+    }
+
+
+def phases(workload: Workload) -> tuple[Phase, ...]:
+    """How the workload's kind lays it out over time."""
+    from ullage.workloads import bare
+    from ullage.workloads.registry import find_kind
+
+    kind = bare if workload.kind == bare.name else find_kind(workload.kind)
+    return kind.phases(workload)
+
+
+def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Demand:
+    """Every need of the workload, not yet placed."""
+    from ullage.memory.estimate import estimate as estimate_phases
+
+    return estimate_phases(phases(workload), models, gpus.capability)
+
+
+def plan(
+    workload: Workload, gpus: str | None = None, *, base: Path | None = None, advice: bool = True
+) -> Plan:
+    """The plan of a workload on `gpus`, or on those of its budget."""
+    from ullage.planning.planner import make_plan
+
+    chosen = gpu_set(workload, gpus)
+    models = models_of(workload, base)
+    found = make_plan(workload, estimate(workload, models, chosen), models, chosen)
+    if not advice:
+        return found
+    return replace(found, advice=_advice(workload, models, chosen))
+
+
+def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
+    """`gpus`, else the set the workload's budget names."""
+    from ullage.facts.gpu import parse_gpu_set
+
+    text = gpus or workload.budget.gpus
+    if text is None:
+        raise InputError("no GPUs: give --gpus 2xA100-80GB, or budget.gpus in the file")
+    return parse_gpu_set(text)
+
+
+def outcome(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Outcome:
+    """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
+    from ullage.planning.outcome import outcome_of
+
+    return outcome_of(workload, estimate(workload, models, gpus), models, gpus)
+
+
+def _advice(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Any:
+    from ullage.planning.advice import advise
+    from ullage.spec.changes import apply_changes
+
+    def evaluate(candidate: Workload, candidate_gpus: GpuSet) -> Outcome:
+        return outcome(candidate, models, candidate_gpus)
+
+    return advise(workload, gpus, evaluate(workload, gpus), evaluate, apply_changes)
+
+
+def estimate_model(
+    model: str,
+    gpus: str = "1xA100-80GB",
+    *,
+    base: Path | None = None,
+    advice: bool = False,
+    examples: int = 1000,
+    **fields: Any,
+) -> Plan:
+    """The one-model question: load, prefill and decode of a role with `fields`, without a file."""
+    return plan(bare_workload(model, examples, **fields), gpus, base=base, advice=advice)
+
+
+def bare_workload(
+    model: str, examples: int = 1000, training: Training | None = None, **fields: Any
+) -> Workload:
+    """One role that loads, reads a prompt and generates; `reserve` is zero."""
+    from pydantic import ValidationError
+
+    from ullage.spec.budget import Budget
+    from ullage.spec.role import Role
+    from ullage.spec.workload import Workload
+    from ullage.workloads import bare
+
+    try:
+        role = Role(model=model, **fields)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors()]
+        raise InputError("; ".join(lines)) from error
+    return Workload(
+        kind=bare.name,
+        name=model,
+        roles={"model": role},
+        examples=examples,
+        batch=role.batch or 1,
+        prompt_tokens=1024 if role.prompt_tokens is None else role.prompt_tokens,
+        new_tokens=0 if role.new_tokens is None else role.new_tokens,
+        budget=Budget(reserve="0%"),
+        training=training,
+    )
+
+
+def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, Outcome]]:
+    """Every priced GPU set that holds the workload, cheapest per 1000 examples first."""
+    from ullage.planning.advice import fitting_sets
+
+    models = models_of(workload, base)
+    return fitting_sets(workload, lambda candidate, chosen: outcome(candidate, models, chosen))
+
+
+def model(name: str, base: Path | None = None) -> Model:
+    """A model by catalog name, folder, config.json or GGUF file."""
+    from ullage.facts.model import open_model
+
+    return open_model(name, base)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the workload file."""
+    from ullage.spec.schema import json_schema
+
+    return json_schema(sections())

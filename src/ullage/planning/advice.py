@@ -1,0 +1,302 @@
+"""The smallest changes that make a workload fit, and the cheapest cards for it as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from ullage.errors import InputError
+from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
+from ullage.facts.price import price_of
+from ullage.planning.plan import Advice, Verdict
+from ullage.spec.workload import Workload
+from ullage.units import Interval
+
+QUALITY_LOSS = {"fp32": 0.0, "bf16": 0.0, "fp16": 0.0, "int8": 0.01, "nf4": 0.03, "nf4-dq": 0.035}
+"""Assumed relative loss of a role's answers by weight precision: LLM.int8() reports none to 1 %
+(arXiv 2208.07339), NF4 one to a few percent (arXiv 2305.14314). Only their order is relied on."""
+CONTEXT_LOSS = 0.25
+"""Assumed loss of halving a prompt: what is cut is gone."""
+LOSS_FLOOR = 0.002
+"""Loss at which a harmless change and a lossy one of equal effect are weighed: harmless ones come first
+unless they free five hundred times less."""
+SETS_TRIED = 24
+HARMLESS = ("schedule", "captures", "chunk", "checkpoint", "batch", "attention")
+SET_SIZES = (1, 2, 4, 8)
+Changes = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a candidate comes to: the lean result of planning it."""
+
+    verdict: Verdict
+    peak: Interval
+    over: int
+    seconds_per_1000: float
+    usd_per_1000: float | None
+
+
+Evaluate = Callable[[Workload, GpuSet], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One change to one part of a workload, with what it loses."""
+
+    axis: str
+    path: str
+    value: str
+    loss: float
+    note: str
+
+
+def advise(
+    workload: Workload,
+    gpus: GpuSet,
+    outcome: Outcome,
+    evaluate: Evaluate,
+    apply: Callable[[Workload, Changes], Workload],
+) -> tuple[Advice, ...]:
+    """Entries that no other of their group beats in both quality loss and dollars per 1000 examples.
+
+    Changes on the same GPUs where the workload does not fit them; other GPU sets for the unchanged
+    workload, cheapest per hour first. `apply` makes the changes.
+    """
+    found: list[Advice] = []
+    if outcome.verdict != "fits":
+        found += _on_same_gpus(workload, gpus, outcome, evaluate, apply)
+    for candidate in islice(_cheaper_sets(gpus, outcome), SETS_TRIED):
+        result = evaluate(workload, candidate)
+        if result.verdict == "fits":
+            found.append(_advice((), candidate, result, outcome, 0.0, "unchanged"))
+            if sum(not entry.changes for entry in found) >= 3:
+                break
+    same = [entry for entry in found if entry.gpus == gpus.name]
+    other = [entry for entry in found if entry.gpus != gpus.name]
+    return (*_front(same), *_front(other))
+
+
+def _advice(
+    changes: Changes, gpus: GpuSet, result: Outcome, before: Outcome, loss: float, note: str
+) -> Advice:
+    return Advice(
+        changes,
+        gpus.name,
+        result.verdict,
+        round(loss, 4),
+        note,
+        result.seconds_per_1000,
+        result.usd_per_1000,
+        before.peak.high - result.peak.high,
+        result.peak,
+    )
+
+
+def _on_same_gpus(
+    workload: Workload,
+    gpus: GpuSet,
+    before: Outcome,
+    evaluate: Evaluate,
+    apply: Callable[[Workload, Changes], Workload],
+) -> Iterator[Advice]:
+    """The first way to fit: harmless changes alone, then lower precision too, then offloading to
+    the CPU, and a shorter context as the last resort."""
+    axes = _axes(workload)
+    search = _Search(workload, gpus, evaluate, apply)
+    allowed: list[tuple[_Step, ...]] = []
+    for kinds in (HARMLESS, ("precision",), ("offload",), ("context",)):
+        allowed = allowed + [axis for axis in axes if axis[0].axis in kinds]
+        steps = search.descend(allowed, before)
+        if steps is None:
+            continue
+        changes = tuple((step.path, step.value) for step in steps)
+        loss = sum(step.loss for step in steps)
+        note = "; ".join(dict.fromkeys(step.note for step in steps))
+        yield _advice(changes, gpus, search.outcome(steps), before, loss, note)
+        return
+
+
+class _Search:
+    """Greedy descent: the change that frees most per loss, until it fits; then whatever turned out
+    not to be needed is taken back. Each set of changes is planned once."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        gpus: GpuSet,
+        evaluate: Evaluate,
+        apply: Callable[[Workload, Changes], Workload],
+    ) -> None:
+        self._workload, self._gpus = workload, gpus
+        self._evaluate, self._apply = evaluate, apply
+        self._seen: dict[frozenset[_Step], Outcome] = {}
+
+    def outcome(self, steps: tuple[_Step, ...]) -> Outcome:
+        key = frozenset(steps)
+        if key not in self._seen:
+            changes = tuple((step.path, step.value) for step in steps)
+            self._seen[key] = self._evaluate(self._apply(self._workload, changes), self._gpus)
+        return self._seen[key]
+
+    def descend(
+        self, axes: list[tuple[_Step, ...]], before: Outcome
+    ) -> tuple[_Step, ...] | None:
+        """Steps after which the workload fits, one per axis at most; None when it never does."""
+        levels = [0] * len(axes)
+        at = before
+        while at.verdict != "fits":
+            moves = []
+            for index, axis in enumerate(axes):
+                if levels[index] < len(axis):
+                    further = [*levels[:index], levels[index] + 1, *levels[index + 1 :]]
+                    result = self.outcome(_steps(axes, further))
+                    lost = axis[levels[index]].loss + LOSS_FLOOR
+                    moves.append(((at.over - result.over) / lost, -index, further, result))
+            gains = [move for move in moves if move[0] > 0]
+            if not gains:
+                return None
+            _, _, levels, at = max(gains, key=lambda move: move[:2])
+        return _steps(axes, self._undo(axes, levels))
+
+    def _undo(self, axes: list[tuple[_Step, ...]], levels: list[int]) -> list[int]:
+        """Takes back, most lossy first, what the rest fits without."""
+        by_loss = sorted(range(len(axes)), key=lambda i: -max(step.loss for step in axes[i]))
+        for index in by_loss:
+            while levels[index]:
+                less = [*levels[:index], levels[index] - 1, *levels[index + 1 :]]
+                if self.outcome(_steps(axes, less)).verdict != "fits":
+                    break
+                levels = less
+        return levels
+
+
+def _steps(axes: list[tuple[_Step, ...]], levels: list[int]) -> tuple[_Step, ...]:
+    return tuple(axis[level - 1] for axis, level in zip(axes, levels, strict=True) if level)
+
+
+def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
+    """What can be changed: harmless things first, then precision role by role, context last."""
+    axes: list[tuple[_Step, ...]] = []
+    if workload.schedule in ("simultaneous", "persistent", "auto") and len(workload.roles) > 1:
+        value = "swapped" if workload.kind == "assistant" else "sequential"
+        axes.append((_Step("schedule", "schedule", value, 0.0, "roles take turns: slower"),))
+    for index, capture in enumerate(workload.captures):
+        if capture.keep == "device":
+            path = f"captures.{index}.keep"
+            axes.append((_Step("captures", path, "host", 0.0, "captures leave the GPU"),))
+    if workload.memory.streaming_chunk_size is None and workload.prompt_tokens > 1024:
+        path = "memory.streaming_chunk_size"
+        axes.append((_Step("chunk", path, "512", 0.0, "prefill in chunks: slower"),))
+    if workload.training is not None and not workload.memory.enable_gradient_checkpointing:
+        path = "memory.enable_gradient_checkpointing"
+        axes.append((_Step("checkpoint", path, "true", 0.0, "a third more computation"),))
+    for name, role in workload.roles.items():
+        if role.engine in ("openai", "scripted"):
+            continue
+        batch = role.batch or workload.batch
+        path = f"roles.{name}.batch"
+        smaller = [batch >> shift for shift in range(1, 11) if batch >> shift >= 1]
+        if smaller:
+            axes.append(tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller))
+        if role.engine == "transformers" and role.attention in ("eager", "sdpa-math"):
+            path = f"roles.{name}.attention"
+            axes.append((_Step("attention", path, "sdpa", 0.0, "same result, other kernel"),))
+        precisions = _lower(role.precision, role.engine)
+        if precisions:
+            path = f"roles.{name}.precision"
+            axes.append(
+                tuple(
+                    _Step("precision", path, p, QUALITY_LOSS[p], f"{name} in {p}")
+                    for p in precisions
+                )
+            )
+    for name, role in workload.roles.items():
+        if role.engine == "transformers" and role.max_memory is None:
+            step = _Step(
+                "offload",
+                f"roles.{name}.max_memory",
+                "{cpu: 4TiB}",
+                0.0,
+                f"{name} partly in host memory: far slower",
+            )
+            axes.append((step,))
+    shorter = [workload.prompt_tokens >> shift for shift in (1, 2, 3)]
+    axes.append(
+        tuple(
+            _Step("context", "prompt_tokens", str(tokens), CONTEXT_LOSS * n, "shorter prompts")
+            for n, tokens in enumerate(shorter, 1)
+            if tokens >= 1
+        )
+    )
+    return axes
+
+
+def _lower(precision: str, engine: str) -> tuple[str, ...]:
+    """Precisions below the present one that the engine can load on the fly."""
+    if engine != "transformers":
+        return ()
+    if precision in ("auto", "fp32", "fp16", "bf16"):
+        first = ("bf16",) if precision == "fp32" else ()
+        return (*first, "int8", "nf4", "nf4-dq")
+    return {"int8": ("nf4", "nf4-dq"), "nf4": ("nf4-dq",)}.get(precision, ())
+
+
+def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
+    """Priced sets other than `gpus`, cheapest first, whose memory could hold the peak at all; while
+    the workload fits, only those that cost less per hour."""
+    current = price_of(gpus)
+    bound = current.usd_per_hour if current is not None and outcome.verdict == "fits" else None
+    for usd, candidate in priced_sets():
+        if bound is not None and usd >= bound:
+            return
+        room = sum(gpu.usable.low for gpu in candidate.gpus)
+        if candidate.name != gpus.name and room >= outcome.peak.low:
+            yield candidate
+
+
+def priced_sets() -> list[tuple[float, GpuSet]]:
+    """Every one-card-type set of the usual sizes that has a dated price, cheapest first."""
+    found = []
+    for name in gpu_names():
+        gpu = find_gpu(name)
+        one = price_of(GpuSet((gpu,)))
+        if one is None:
+            continue
+        found += [(one.usd_per_hour * size, GpuSet((gpu,) * size)) for size in SET_SIZES]
+    return sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus)))
+
+
+def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
+    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first."""
+    found = []
+    for _, candidate in priced_sets():
+        try:
+            outcome = evaluate(workload, candidate)
+        except InputError:
+            continue
+        if outcome.verdict != "does not fit":
+            found.append((candidate, outcome))
+    return sorted(found, key=lambda pair: pair[1].usd_per_1000 or 0.0)
+
+
+def _front(entries: list[Advice]) -> tuple[Advice, ...]:
+    """Entries not beaten in both loss and dollars; smallest loss, then cheapest, first."""
+
+    def beats(one: Advice, other: Advice) -> bool:
+        if one.usd_per_1000_examples is None or other.usd_per_1000_examples is None:
+            return False
+        no_worse = (
+            one.quality_loss <= other.quality_loss
+            and one.usd_per_1000_examples <= other.usd_per_1000_examples
+        )
+        return no_worse and (
+            one.quality_loss < other.quality_loss
+            or one.usd_per_1000_examples < other.usd_per_1000_examples
+        )
+
+    kept = [e for e in entries if not any(beats(other, e) for other in entries)]
+    return tuple(
+        sorted(kept, key=lambda e: (e.quality_loss, e.usd_per_1000_examples or 0.0, len(e.changes)))
+    )

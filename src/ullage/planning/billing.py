@@ -1,0 +1,156 @@
+"""Charges every need to the devices its blocks are on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from ullage.memory.demand import Demand, Level, Need
+from ullage.planning.bill import Bill, LineItem, Totals
+from ullage.planning.device import DISK, HOST, Device
+from ullage.planning.placement import ON_HOST, Assigned, Placement
+from ullage.units import ZERO, Interval
+
+LEVELS: tuple[Level, ...] = ("live", "reserved", "process", "device")
+Charge = tuple[str, Need, Interval, tuple[int, ...]]
+
+
+def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Charge]:
+    """(device, need, bytes, blocks) for each need and device, temporaries by their largest.
+
+    Weights of blocks offloaded to the CPU lie in host memory, and pass through a buffer for the
+    largest of them on the role's first GPU; their caches and temporaries stay on that GPU.
+    """
+    winners: dict[tuple[str, str, str, Level], tuple[Need, Interval, tuple[int, ...]]] = {}
+    places: dict[tuple[str, bool, tuple[int, ...]], list[tuple[str, tuple[int, ...]]]] = {}
+    for need in demand.needs:
+        if not need.role:
+            for device in devices:
+                yield device.name, need, need.each, ()
+            continue
+        if need.home == "gpu":
+            at = (need.role, need.component == "weights", need.blocks)
+            shares = places.get(at)
+            if shares is None:
+                shares = places[at] = _shares(need, placement[need.role])
+        else:
+            shares = [(HOST if need.home == "host" else DISK, need.blocks)]
+        for device_name, blocks in shares:
+            if need.combine == "sum":
+                yield device_name, need, need.each * len(blocks), blocks
+            elif need.combine == "once":
+                yield device_name, need, need.each, blocks
+            else:
+                key = (device_name, need.phase, need.role, need.level)
+                best = winners.get(key)
+                winners[key] = _larger(best, need, blocks)
+    for (device_name, *_), (need, size, blocks) in winners.items():
+        yield device_name, need, size, blocks
+
+
+def _larger(
+    best: tuple[Need, Interval, tuple[int, ...]] | None, need: Need, blocks: tuple[int, ...]
+) -> tuple[Need, Interval, tuple[int, ...]]:
+    """The maximum end by end, shown as the need whose expected value is larger."""
+    each = need.each
+    if best is None:
+        return need, each, blocks
+    held = best[1]
+    size = Interval(
+        max(held.low, each.low), max(held.expected, each.expected), max(held.high, each.high)
+    )
+    return (need, size, blocks) if each.expected > held.expected else (best[0], size, best[2])
+
+
+def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]:
+    if assigned.ranks:
+        return [(f"gpu:{index}", need.blocks) for index in assigned.ranks]
+    held = assigned.devices
+    if len(held) == 1:
+        return [(_name(held[0]), need.blocks)]
+    first = min(index for index in held if index != ON_HOST)
+    groups: dict[int, list[int]] = {}
+    for block in need.blocks:
+        device = assigned.blocks[block]
+        if device == ON_HOST and need.component != "weights":
+            device = first
+        groups.setdefault(device, []).append(block)
+    return [(_name(index), tuple(blocks)) for index, blocks in groups.items()]
+
+
+def _name(index: int) -> str:
+    return HOST if index == ON_HOST else f"gpu:{index}"
+
+
+def totals(
+    demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> dict[str, dict[str, Totals]]:
+    """The four totals per device and phase, without line items."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for device, need, size, _ in charges(demand, placement, devices):
+        _add(sums, device, need, size)
+    return _nested(sums)
+
+
+def _add(sums: dict[tuple[str, str], list[int]], device: str, need: Need, size: Interval) -> None:
+    key = (device, need.phase)
+    at = sums.get(key)
+    if at is None:
+        at = sums[key] = [0] * 12
+    offset = 3 * LEVELS.index(need.level)
+    at[offset] += size.low
+    at[offset + 1] += size.expected
+    at[offset + 2] += size.high
+
+
+def _nested(sums: dict[tuple[str, str], list[int]]) -> dict[str, dict[str, Totals]]:
+    found: dict[str, dict[str, Totals]] = defaultdict(dict)
+    for (device, phase), parts in sums.items():
+        levels = []
+        running = ZERO
+        for offset in range(0, 12, 3):
+            running = running + Interval(*parts[offset : offset + 3])
+            levels.append(running)
+        found[device][phase] = Totals(*levels)
+    return dict(found)
+
+
+def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Bill:
+    """Every line item with the totals that follow from them."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    items = []
+    shapes = {shape.name: shape for shape in demand.roles}
+    for device, need, size, blocks in charges(demand, placement, devices):
+        _add(sums, device, need, size)
+        layers = None
+        last = shapes[need.role].blocks - 1 if need.role else 0
+        inner = [block for block in blocks if 0 < block < last]
+        if inner and need.component not in ("cuda_graphs", "context", "nccl"):
+            layers = (inner[0] - 1, inner[-1])
+        items.append(
+            LineItem(
+                need.role,
+                need.component,
+                device,
+                need.phase,
+                size,
+                need.basis,
+                need.level,
+                layers,
+                need.note,
+            )
+        )
+    return Bill(tuple(item for item in items if item.bytes.high), _nested(sums))
+
+
+def device_map(role: str, demand: Demand, placement: Placement) -> dict[str, str]:
+    """Block names to devices, as accelerate's device_map; one entry per block."""
+    shape = next(shape for shape in demand.roles if shape.name == role)
+    assigned = placement[role]
+    if assigned.ranks:
+        where = "+".join(f"gpu:{index}" for index in assigned.ranks)
+        return dict.fromkeys(shape.block_names, where)
+    return {
+        name: "cpu" if index == ON_HOST else f"gpu:{index}"
+        for name, index in zip(shape.block_names, assigned.blocks, strict=True)
+    }

@@ -1,0 +1,34 @@
+"""The devices of a plan with what may be used of each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ullage.facts.gpu import Gpu, GpuSet
+from ullage.spec.budget import Budget
+from ullage.units import parse_bytes
+
+HOST = "host"
+DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`usable` bytes at the cautious end, and `budget`: those minus the reserve."""
+
+    name: str
+    gpu: Gpu
+    usable: int
+    budget: int
+
+
+def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
+    """One device per GPU; the reserve is a size or a share of what is usable."""
+    share = re.fullmatch(r"\s*([\d.]+)\s*%\s*", budget.reserve)
+    found = []
+    for index, gpu in enumerate(gpus.gpus):
+        usable = gpu.usable.low
+        kept = int(usable * float(share[1]) / 100) if share else parse_bytes(budget.reserve)
+        found.append(Device(f"gpu:{index}", gpu, usable, max(usable - kept, 0)))
+    return tuple(found)

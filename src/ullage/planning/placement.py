@@ -1,0 +1,220 @@
+"""Where every block of every role goes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import accumulate
+
+from ullage.errors import InputError
+from ullage.memory.demand import Demand, Need, RoleShape
+from ullage.planning.device import Device
+
+ON_HOST = -1
+_SEARCH_STEPS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A role's blocks on devices (index into the set, ON_HOST for the CPU).
+
+    With `ranks`, tensor parallelism: each of those devices holds a share of every block, and
+    `blocks` is empty. `reason` says why.
+    """
+
+    blocks: tuple[int, ...]
+    ranks: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        return self.ranks or tuple(dict.fromkeys(self.blocks))
+
+
+Placement = dict[str, Assigned]
+
+
+def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
+    """A place for every block: pinned roles first, then the largest.
+
+    A role goes to the GPU with most room where it fits; else its blocks are split in order over
+    the GPUs so that the fullest one, measured against its budget, is as empty as possible. Where
+    nothing fits, this still is the split that exceeds least. Raises InputError for places the
+    machine does not have.
+    """
+    loads = _Loads(demand, devices)
+    shapes = sorted(
+        demand.roles, key=lambda shape: (shape.placement == "auto", -loads.size(shape.name))
+    )
+    placement: Placement = {}
+    for shape in shapes:
+        assigned = _place_role(shape, loads, devices)
+        loads.add(shape, assigned)
+        placement[shape.name] = assigned
+    return {shape.name: placement[shape.name] for shape in demand.roles}
+
+
+def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) -> Assigned:
+    if shape.placement == "cpu":
+        return Assigned((ON_HOST,) * shape.blocks, reason="placed on the CPU by the file")
+    allowed = _allowed(shape, devices)
+    if shape.ranks > 1:
+        if shape.ranks > len(allowed):
+            raise InputError(
+                f"role {shape.name}: tensor_parallel {shape.ranks} needs as many GPUs, "
+                f"there {'is' if len(allowed) == 1 else 'are'} {len(allowed)}"
+            )
+        ranks = tuple(sorted(allowed, key=lambda index: (-loads.room(shape, index), index)))
+        return Assigned((), ranks[: shape.ranks], f"tensor parallel over {shape.ranks} GPUs")
+    limits = dict(shape.max_memory)
+    if len(allowed) == 1:
+        why = "there is one GPU" if shape.placement == "auto" else "pinned by the file"
+        return _within(shape, loads, allowed, limits, why)
+    if "cpu" in limits:
+        return _within(shape, loads, allowed, limits, "split over the GPUs")
+    best = max(allowed, key=lambda index: loads.room(shape, index))
+    room = min(loads.room(shape, best), limits.get(f"gpu:{best}", 2**62) - loads.size(shape.name))
+    listed = shape.placement != "auto"
+    if (room >= 0 and not listed) or not shape.splittable:
+        return Assigned((best,) * shape.blocks, reason="fits on one GPU, the one with most room")
+    why = "split by the file" if listed else "too large for one GPU beside what else is loaded"
+    return _within(shape, loads, allowed, limits, why)
+
+
+def _allowed(shape: RoleShape, devices: tuple[Device, ...]) -> tuple[int, ...]:
+    if shape.placement == "auto":
+        return tuple(range(len(devices)))
+    names = (shape.placement,) if isinstance(shape.placement, str) else shape.placement
+    indices = tuple(int(name.removeprefix("gpu:")) for name in names if name.startswith("gpu:"))
+    for index in indices:
+        if index >= len(devices):
+            raise InputError(
+                f"role {shape.name}: placement gpu:{index}, but there "
+                f"{'is' if len(devices) == 1 else 'are'} only {len(devices)} "
+                f"(gpu:0{'' if len(devices) == 1 else f' to gpu:{len(devices) - 1}'})"
+            )
+    return indices
+
+
+def _within(
+    shape: RoleShape, loads: _Loads, allowed: tuple[int, ...], limits: dict[str, int], why: str
+) -> Assigned:
+    """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
+    `max_memory` offers it."""
+    if shape.splittable and "cpu" in limits:
+        filled = loads.fill(shape, allowed, limits, 1.0)
+        filled += (ON_HOST,) * (shape.blocks - len(filled))
+        return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
+    if len(allowed) == 1:
+        return Assigned(allowed * shape.blocks, reason=why)
+    low, high = 0.0, 1.0
+    while len(loads.fill(shape, allowed, limits, high)) < shape.blocks and high < 2**20:
+        low, high = high, high * 2
+    for _ in range(_SEARCH_STEPS):
+        middle = (low + high) / 2
+        if len(loads.fill(shape, allowed, limits, middle)) < shape.blocks:
+            low = middle
+        else:
+            high = middle
+    filled = loads.fill(shape, allowed, limits, high)
+    return Assigned(filled + (allowed[-1],) * (shape.blocks - len(filled)), reason=why)
+
+
+class _Loads:
+    """High values of what is already placed, per device and phase, and of what each role asks.
+
+    Invariant: `_used[device][phase]` is the sum over the roles added so far.
+    """
+
+    def __init__(self, demand: Demand, devices: tuple[Device, ...]) -> None:
+        self._devices = devices
+        self._used: list[dict[str, int]] = [defaultdict(int) for _ in devices]
+        self._blocks: dict[str, dict[str, list[int]]] = {}
+        self._fixed: dict[str, dict[str, int]] = {}
+        counts = {shape.name: shape.blocks for shape in demand.roles}
+        peaks: dict[tuple[str, str, str], int] = defaultdict(int)
+        for need in demand.needs:
+            if need.home != "gpu":
+                continue
+            if not need.role:
+                for used in self._used:
+                    used[need.phase] += need.each.high
+                continue
+            self._count(need, counts[need.role], peaks)
+        for (role, phase, _), high in peaks.items():
+            self._fixed.setdefault(role, defaultdict(int))[phase] += high
+        for phases in self._blocks.values():
+            for phase, steps in phases.items():
+                phases[phase] = list(accumulate(steps))[:-1]
+        self._sums = {
+            role: {phase: [0, *accumulate(blocks)] for phase, blocks in phases.items()}
+            for role, phases in self._blocks.items()
+        }
+
+    def _count(self, need: Need, blocks: int, peaks: dict[tuple[str, str, str], int]) -> None:
+        phases = self._blocks.setdefault(need.role, {})
+        at = phases.setdefault(need.phase, [0] * (blocks + 1))
+        if need.combine == "sum":
+            # Kept as steps up and down until all needs are counted: most cover a range of blocks.
+            high = need.each.high
+            first, last = need.blocks[0], need.blocks[-1]
+            runs = [(first, last)]
+            if last - first + 1 != len(need.blocks):
+                runs = [(block, block) for block in need.blocks]
+            for start, stop in runs:
+                at[start] += high
+                at[stop + 1] -= high
+        elif need.combine == "max":
+            key = (need.role, need.phase, need.level)
+            peaks[key] = max(peaks[key], need.each.high)
+        else:
+            fixed = self._fixed.setdefault(need.role, defaultdict(int))
+            fixed[need.phase] += need.each.high
+
+    def _asked(self, role: str, phase: str) -> int:
+        return self._fixed.get(role, {}).get(phase, 0)
+
+    def size(self, role: str) -> int:
+        """High value of the role's own peak on one device."""
+        phases = self._sums.get(role, {})
+        return max((sums[-1] + self._asked(role, p) for p, sums in phases.items()), default=0)
+
+    def room(self, shape: RoleShape, index: int) -> int:
+        """Bytes of budget left on a device in its fullest phase, were the whole role there."""
+        phases = self._sums.get(shape.name, {})
+        used = self._used[index]
+        asked = {p: sums[-1] + self._asked(shape.name, p) for p, sums in phases.items()}
+        worst = max((used.get(p, 0) + size for p, size in asked.items()), default=0)
+        return self._devices[index].budget - max(worst, max(used.values(), default=0))
+
+    def fill(
+        self, shape: RoleShape, allowed: tuple[int, ...], limits: dict[str, int], share: float
+    ) -> tuple[int, ...]:
+        """As many blocks, in order, as fit when each device may be filled to `share` of its budget."""
+        start, filled = 0, []
+        for index in allowed:
+            stop = shape.blocks
+            limit = limits.get(f"gpu:{index}")
+            for phase, sums in self._sums.get(shape.name, {}).items():
+                fixed = self._asked(shape.name, phase)
+                free = self._devices[index].budget * share - self._used[index].get(phase, 0) - fixed
+                if limit is not None:
+                    free = min(free, limit - fixed)
+                stop = min(stop, bisect_right(sums, sums[start] + free) - 1)
+            stop = max(stop, start)
+            filled += [index] * (stop - start)
+            start = stop
+        return tuple(filled)
+
+    def add(self, shape: RoleShape, assigned: Assigned) -> None:
+        for phase, blocks in self._blocks.get(shape.name, {}).items():
+            for index in assigned.devices:
+                if index == ON_HOST:
+                    continue
+                own = (
+                    sum(blocks)
+                    if assigned.ranks
+                    else sum(b for b, d in zip(blocks, assigned.blocks, strict=True) if d == index)
+                )
+                self._used[index][phase] += own + self._asked(shape.name, phase)

@@ -1,0 +1,123 @@
+"""Roofline seconds of each phase (Williams et al. 2009, doi 10.1145/1498765.1498785).
+
+These are estimates to choose between plans, not promises: every efficiency below is a rough share of
+a card's peak, and pipelines over several GPUs are counted as running one GPU at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
+from ullage.memory.demand import Demand
+from ullage.planning.device import Device
+from ullage.planning.placement import ON_HOST, Placement
+from ullage.planning.plan import PhaseTime
+from ullage.spec.phase import Phase
+
+COMPUTE_EFFICIENCY = 0.5
+"""Assumed share of dense tensor-core peak that prefill reaches (0.3 to 0.7 in practice)."""
+MEMORY_EFFICIENCY = 0.62
+"""Share of peak bandwidth at which weights are read in decode: Qwen2.5-72B in BF16 over two A100 80GB,
+8.73 tokens/s x 145 GB (Qwen2.5 speed benchmark)."""
+LAYER_SECONDS = 0.88e-3
+"""Host time per layer and decode step in transformers: 0.84-0.92 ms for the six smaller Qwen2.5 models
+on one A100, whatever their width (same benchmark)."""
+SERVED_LAYER_SECONDS = 0.04e-3
+"""The same under vLLM with CUDA graphs; assumed."""
+DISK_BYTES_PER_SECOND = 2e9
+"""Assumed read rate of a local NVMe drive into GPU memory."""
+TRAIN_FACTOR = 3.0
+"""A backward pass costs twice a forward pass; checkpointing adds one more forward."""
+
+
+def phase_times(
+    phases: tuple[Phase, ...],
+    models: Mapping[str, Model],
+    demand: Demand,
+    placement: Placement,
+    devices: tuple[Device, ...],
+    examples: int,
+) -> tuple[PhaseTime, ...]:
+    """Seconds of one pass of each phase, and of all passes of the workload."""
+    sizes: dict[tuple[str, str, str], int] = {}
+    for need in demand.needs:
+        if need.component in ("weights", "kv_cache", "recurrent_state"):
+            key = (need.role, need.phase, "weights" if need.component == "weights" else "cache")
+            sizes[key] = sizes.get(key, 0) + need.each.expected * len(need.blocks)
+    times = []
+    for phase in phases:
+        name = phase.running
+        if name is None or name not in placement:
+            continue
+        role = next(r.role for r in phase.resident if r.name == name)
+        gpu = _slowest(placement, name, devices)
+        if gpu is None:
+            continue
+        weights = sizes.get((name, phase.name, "weights"), 0)
+        cache = sizes.get((name, phase.name, "cache"), 0)
+        time = _phase(phase, models[role.model], gpu, weights, cache, role.engine == "vllm")
+        seconds, bound, tokens = time
+        blocks = placement[name].blocks
+        if ON_HOST in blocks and phase.work.activity != "load":
+            # Offloaded layers cross PCI Express once per forward pass.
+            crossing = weights * blocks.count(ON_HOST) / len(blocks) / gpu.gpu.pcie
+            steps = phase.work.new_tokens if phase.work.activity == "decode" else 1
+            seconds += crossing * max(steps, 1)
+        ranks = max(len(placement[name].ranks), 1)
+        seconds /= ranks if bound in ("memory", "compute") else 1
+        passes = 1.0 if phase.once else phase.work.passes * examples
+        rate = tokens / seconds if tokens and seconds else None
+        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))  # type: ignore[arg-type]
+    return tuple(times)
+
+
+def _slowest(placement: Placement, role: str, devices: tuple[Device, ...]) -> Device | None:
+    held = [devices[index] for index in placement[role].devices if index >= 0]
+    return min(held, key=lambda device: device.gpu.bandwidth, default=None)
+
+
+def _phase(
+    phase: Phase, model: Model, device: Device, weights: int, cache: int, served: bool
+) -> tuple[float, str, int]:
+    """(seconds, what bounds them, tokens they give) of one pass."""
+    work, gpu = phase.work, device.gpu
+    if work.activity == "load":
+        rate = min(DISK_BYTES_PER_SECOND, gpu.pcie)
+        return weights / rate, "load", 0
+    flops = gpu.flops * COMPUTE_EFFICIENCY
+    bandwidth = gpu.bandwidth * MEMORY_EFFICIENCY
+    if isinstance(model, Pipeline):
+        pixels = work.image_size[0] * work.image_size[1] // 256
+        transformer = next((c for c in model.components if c.kind == "transformer"), None)
+        need = 2 * (transformer.parameters if transformer else model.parameters)
+        return need * pixels * work.steps * work.batch / flops, "compute", 0
+    layers = len(model.layers)
+    overhead = layers * (SERVED_LAYER_SECONDS if served else LAYER_SECONDS)
+    prompt = work.batch * work.prompt_tokens
+    forward = 2 * model.active_parameters * prompt + _attention_flops(model, work.prompt_tokens) * work.batch
+    if work.activity == "train":
+        factor = TRAIN_FACTOR + (1 if work.gradient_checkpointing else 0)
+        return forward * factor / flops, "compute", prompt
+    chunks = -(-work.prompt_tokens // work.chunk_tokens) if work.chunk_tokens else 1
+    prefill = max(forward / flops, max(chunks, 1) * max(weights / bandwidth, overhead))
+    step = max((weights + cache) / bandwidth, overhead, 2 * model.active_parameters * work.batch / flops)
+    if work.activity == "prefill":
+        return prefill, "compute" if prefill == forward / flops else "memory", prompt
+    if work.activity == "decode":
+        return step * work.new_tokens, "memory", work.batch * work.new_tokens
+    generated = work.batch * work.new_tokens
+    return prefill + step * work.new_tokens, "memory", generated or prompt
+
+
+def _attention_flops(model: Architecture, tokens: int) -> int:
+    """Scores and weighted values: 4 x tokens^2 x heads x head_dim, half of it under causality."""
+    total = 0
+    for layer in model.layers:
+        mixer = layer.mixer
+        if isinstance(mixer, Attention):
+            seen = tokens if mixer.window is None else min(tokens, mixer.window)
+            total += 2 * tokens * seen * mixer.heads * mixer.head_dim
+        elif isinstance(mixer, LatentAttention):
+            total += 2 * tokens * tokens * mixer.heads * (mixer.nope_dim + mixer.rope_dim)
+    return total

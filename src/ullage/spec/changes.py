@@ -1,0 +1,31 @@
+"""Applies `--set`-like changes to a parsed workload without parsing it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ullage.spec.document import read_value
+from ullage.spec.value import Value
+from ullage.spec.workload import Workload
+
+
+def apply_changes(workload: Workload, changes: tuple[tuple[str, str], ...]) -> Workload:
+    """`workload` with each (path, value) set; paths lead through fields, roles and list entries.
+
+    Values are trusted: they come from the planner, which knows what a field takes.
+    """
+    for path, value in changes:
+        workload = _set(workload, path.split("."), read_value(value))
+    return workload
+
+
+def _set(at: Any, path: list[str], value: object) -> Any:
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(at, Value):
+        return at.model_copy(update={head: _set(getattr(at, head), rest, value)})
+    if isinstance(at, dict):
+        return at | {head: _set(at.get(head), rest, value)}
+    index = int(head)
+    return (*at[:index], _set(at[index], rest, value), *at[index + 1 :])
