@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ullage.planning.plan import Plan
     from ullage.spec.parse import Sections
     from ullage.spec.phase import Phase
-    from ullage.spec.workload import Training, Workload
+    from ullage.spec.workload import Memory, Training, Workload
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
@@ -125,20 +125,34 @@ def estimate_model(
 
 
 def bare_workload(
-    model: str, examples: int = 1000, training: Training | None = None, **fields: Any
+    model: str,
+    examples: int = 1000,
+    *,
+    train: str | None = None,
+    gradient_checkpointing: bool = False,
+    training: Training | None = None,
+    memory: Memory | None = None,
+    **fields: Any,
 ) -> Workload:
-    """One role that loads, reads a prompt and generates; `reserve` is zero."""
+    """One role that loads, reads a prompt and generates, or trains; no reserve is kept.
+
+    Raises InputError for a field a role does not have or a value it cannot take.
+    """
     from pydantic import ValidationError
 
     from ullage.spec.budget import Budget
     from ullage.spec.role import Role
-    from ullage.spec.workload import Workload
+    from ullage.spec.workload import Memory, Training, Workload
     from ullage.workloads import bare
 
     try:
         role = Role(model=model, **fields)
+        if train is not None:
+            training = Training.model_validate({"optimizer": train})
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()
+        ]
         raise InputError("; ".join(lines)) from error
     return Workload(
         kind=bare.name,
@@ -148,8 +162,9 @@ def bare_workload(
         batch=role.batch or 1,
         prompt_tokens=1024 if role.prompt_tokens is None else role.prompt_tokens,
         new_tokens=0 if role.new_tokens is None else role.new_tokens,
-        budget=Budget(reserve="0%"),
+        memory=memory or Memory(enable_gradient_checkpointing=gradient_checkpointing),
         training=training,
+        budget=Budget(reserve="0%"),
     )
 
 

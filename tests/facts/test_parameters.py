@@ -195,7 +195,8 @@ WITH_VISION = {
     ),
     "llama4": (
         SMALL | EXPERTS | {"head_dim": 16, "intermediate_size_mlp": 96},
-        VISION | {"projector_input_dim": 40, "projector_output_dim": 40, "vision_output_dim": 40}
+        VISION
+        | {"projector_input_dim": 40, "projector_output_dim": 40, "vision_output_dim": 40}
         | {"model_type": "llama4_vision_model", "intermediate_size": 128},
     ),
 }

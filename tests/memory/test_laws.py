@@ -50,7 +50,9 @@ def high(family, work, **role):
         for need in needs
         if need.home == "gpu" and need.combine != "max"
     )
-    temporary = max((n.each.high for n in needs if n.combine == "max" and n.level == "live"), default=0)
+    temporary = max(
+        (n.each.high for n in needs if n.combine == "max" and n.level == "live"), default=0
+    )
     return held + temporary
 
 
@@ -96,9 +98,7 @@ def test_more_bits_never_need_fewer_bytes(family, work, kernel):
         resident = Resident("model", Role(model=family, precision=precision, attention=kernel))
         phase = Phase("phase", (resident,), "model", work)
         needs = estimate((phase,), {family: architecture(family)}).needs
-        weights.append(
-            sum(n.each.high * len(n.blocks) for n in needs if n.component == "weights")
-        )
+        weights.append(sum(n.each.high * len(n.blocks) for n in needs if n.component == "weights"))
     assert weights == sorted(weights)
 
 

@@ -76,9 +76,7 @@ def test_fused_experts_stay_in_16_bits_as_in_transformers(tmp_path, scheme):
         num_local_experts=4,
     )
     model = quantized_model(tmp_path, MixtralForCausalLM(config), scheme)
-    experts = {
-        name: parameter for name, parameter in model.named_parameters() if "experts" in name
-    }
+    experts = {name: parameter for name, parameter in model.named_parameters() if "experts" in name}
     assert experts
     for name, parameter in experts.items():
         weight = Weight(name, tuple(parameter.shape), "experts")

@@ -44,7 +44,9 @@ def parse_config(path: Path) -> Mapping[str, object]:
     """The object in a config.json. Raises FormatError for anything else, bounded in size."""
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise FormatError(f"{path}: larger than {LARGEST_FILE} bytes; not a model's config.json")
+            raise FormatError(
+                f"{path}: larger than {LARGEST_FILE} bytes; not a model's config.json"
+            )
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
@@ -199,7 +201,9 @@ def _refuse_unread(fields: Fields, name: str) -> None:
     unread = sorted(
         key
         for key, value in fields.given.items()
-        if value and key not in fields.asked and not fields.has_default(key)
+        if value
+        and key not in fields.asked
+        and not fields.has_default(key)
         and _FEATURES.search(key)
     )
     if unread:

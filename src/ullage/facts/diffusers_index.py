@@ -32,7 +32,9 @@ def read_pipeline(folder: Path) -> Pipeline:
             continue
         place = folder / name
         if name != Path(name).name or not (place / "config.json").is_file():
-            raise FormatError(f"{folder}: model_index.json names {name!r}, which has no config.json")
+            raise FormatError(
+                f"{folder}: model_index.json names {name!r}, which has no config.json"
+            )
         config = parse_config(place / "config.json")
         components.append(component_from_config(name, class_name, config))
         if any(place.glob("*.safetensors")):

@@ -55,9 +55,7 @@ def _flux(name: str, fields: Fields) -> Component:
     outside = _linear(hidden, context) + _linear(hidden, channels)
     outside += _linear(2 * hidden, hidden) + _linear(channels, hidden)
     total = double * double_block + single * single_block + time + outside
-    return Component(
-        name, "transformer", total, hidden, 4 * hidden, heads, double + single, 0
-    )
+    return Component(name, "transformer", total, hidden, 4 * hidden, heads, double + single, 0)
 
 
 def _clip(name: str, fields: Fields) -> Component:

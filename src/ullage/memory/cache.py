@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ullage.facts.architecture import Architecture, Attention, Layer, LatentAttention, Recurrent
+from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer, Recurrent
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.spec.role import Cache
 

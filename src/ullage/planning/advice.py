@@ -140,9 +140,7 @@ class _Search:
             self._seen[key] = self._evaluate(self._apply(self._workload, changes), self._gpus)
         return self._seen[key]
 
-    def descend(
-        self, axes: list[tuple[_Step, ...]], before: Outcome
-    ) -> tuple[_Step, ...] | None:
+    def descend(self, axes: list[tuple[_Step, ...]], before: Outcome) -> tuple[_Step, ...] | None:
         """Steps after which the workload fits, one per axis at most; None when it never does."""
         levels = [0] * len(axes)
         at = before
@@ -199,7 +197,9 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         path = f"roles.{name}.batch"
         smaller = [batch >> shift for shift in range(1, 11) if batch >> shift >= 1]
         if smaller:
-            axes.append(tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller))
+            axes.append(
+                tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller)
+            )
         if role.engine == "transformers" and role.attention in ("eager", "sdpa-math"):
             path = f"roles.{name}.attention"
             axes.append((_Step("attention", path, "sdpa", 0.0, "same result, other kernel"),))

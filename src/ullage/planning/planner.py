@@ -34,10 +34,7 @@ def make_plan(
         kind=workload.kind,
         gpus=gpus,
         phases=demand.phases,
-        placement={
-            shape.name: device_map(shape.name, demand, placement)
-            for shape in demand.roles
-        },
+        placement={shape.name: device_map(shape.name, demand, placement) for shape in demand.roles},
         bill=bill,
         devices=planned,
         verdict=worst(planned),
@@ -108,7 +105,9 @@ def _decisions(demand: Demand, placement: Placement) -> tuple[Decision, ...]:
 
 def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
-    notes = [f"{workload.budget.reserve} ({gib(reserve)} on gpu:0) of each GPU is kept free as reserve"]
+    notes = [
+        f"{workload.budget.reserve} ({gib(reserve)} on gpu:0) of each GPU is kept free as reserve"
+    ]
     if workload.kind == "evaluate" and workload.schedule == "auto":
         notes.append("schedule auto: planned as sequential, one model in memory at a time")
     return tuple(notes)

@@ -147,9 +147,7 @@ def _inner(annotation: Any) -> Any:
     return annotation
 
 
-def _check(
-    workload: Workload, mistake: Callable[[tuple[str | int, ...], str], None]
-) -> None:
+def _check(workload: Workload, mistake: Callable[[tuple[str | int, ...], str], None]) -> None:
     """What no single field's type can say."""
     if not workload.roles:
         mistake(("roles",), "names no role; give at least one model")
@@ -223,7 +221,9 @@ def _override(document: Document, text: str) -> None:
             if not last and not isinstance(at.get(part), dict | list):
                 if index == 1 and parts[0] == "roles":
                     close = nearest(part, at) or tuple(at)
-                    raise SpecError([f"--set {text!r}: no role {part!r}; roles: {', '.join(close)}"])
+                    raise SpecError(
+                        [f"--set {text!r}: no role {part!r}; roles: {', '.join(close)}"]
+                    )
                 at[part] = {}
         else:
             raise SpecError([f"--set {text!r}: {'.'.join(parts[:index])} has no parts"])

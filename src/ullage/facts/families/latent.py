@@ -74,7 +74,10 @@ def _dense(fields: Fields, hidden: int) -> tuple[Dense, Weights]:
 
 
 def _experts(fields: Fields, hidden: int) -> tuple[Experts, Weights]:
-    count, width = fields.size("n_routed_experts", "num_experts", "num_local_experts"), fields.size("moe_intermediate_size")
+    count, width = (
+        fields.size("n_routed_experts", "num_experts", "num_local_experts"),
+        fields.size("moe_intermediate_size"),
+    )
     shared = width * fields.count("n_shared_experts")
     weights = expert_weights(hidden, count, width, "mlp.experts")
     weights += single("mlp.gate.weight", (count, hidden), "router")

@@ -40,8 +40,7 @@ def recurrent_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
 
 
 FAMILIES = frozenset(
-    "mamba falcon_mamba jamba nemotron_h granitemoehybrid qwen3_next qwen3_5_text "
-    "qwen3_5_moe_text".split()
+    ["mamba", "falcon_mamba", "jamba", "nemotron_h", "granitemoehybrid", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"]
 )
 
 
@@ -118,7 +117,9 @@ def _jamba(fields: Fields) -> tuple[Layer, ...]:
             weights += linear("feed_forward.router", count, hidden)
             weights += expert_weights(hidden, count, width, "feed_forward.experts")
             return Layer(found, Experts(count, active, width, True), weights)
-        return Layer(found, Dense(width, True), weights + gated_weights(hidden, width, "feed_forward"))
+        return Layer(
+            found, Dense(width, True), weights + gated_weights(hidden, width, "feed_forward")
+        )
 
     layers = []
     for index in range(fields.depth()):
@@ -169,7 +170,10 @@ def _nemotron_layer(fields: Fields, kind: str) -> Layer:
     if kind == "linear":
         heads = fields.size("mamba_num_heads")
         inner = heads * fields.size("mamba_head_dim")
-        biased = (fields.raw("use_conv_bias") is not False, fields.flag("mamba_proj_bias", "use_bias"))
+        biased = (
+            fields.raw("use_conv_bias") is not False,
+            fields.flag("mamba_proj_bias", "use_bias"),
+        )
         mixer, weights = _mamba2(fields, hidden, inner, heads, "mixer", biased)
         return Layer(mixer, None, before + weights)
     if kind == "full":
@@ -182,7 +186,10 @@ def _nemotron_layer(fields: Fields, kind: str) -> Layer:
         weights = linear("mixer.up_proj", width, hidden, bias)
         weights += linear("mixer.down_proj", hidden, width, bias)
         return Layer(None, Dense(width, False), before + weights)
-    count, width = fields.size("n_routed_experts", "num_experts"), fields.size("moe_intermediate_size")
+    count, width = (
+        fields.size("n_routed_experts", "num_experts"),
+        fields.size("moe_intermediate_size"),
+    )
     shared = fields.count("moe_shared_expert_intermediate_size", "shared_expert_intermediate_size")
     shared *= max(fields.count("n_shared_experts"), 1)
     weights = expert_weights(hidden, count, width, "mixer.experts", gated=False)
@@ -262,14 +269,22 @@ def _qwen(fields: Fields) -> tuple[Layer, ...]:
 
 def _delta(fields: Fields, hidden: int) -> Mixer:
     key_dim, value_dim = fields.size("linear_key_head_dim"), fields.size("linear_value_head_dim")
-    key_heads, value_heads = fields.size("linear_num_key_heads"), fields.size("linear_num_value_heads")
+    key_heads, value_heads = (
+        fields.size("linear_num_key_heads"),
+        fields.size("linear_num_value_heads"),
+    )
     kernel = fields.size("linear_conv_kernel_dim")
     key, value = key_dim * key_heads, value_dim * value_heads
     where = "linear_attn"
     weights = single(f"{where}.dt_bias", (value_heads,)) + single(f"{where}.A_log", (value_heads,))
     weights += _conv(where, 2 * key + value, kernel, False)
     if "qwen3_5" in str(fields.raw("model_type")):
-        for name, size in (("qkv", 2 * key + value), ("z", value), ("b", value_heads), ("a", value_heads)):
+        for name, size in (
+            ("qkv", 2 * key + value),
+            ("z", value),
+            ("b", value_heads),
+            ("a", value_heads),
+        ):
             weights += linear(f"{where}.in_proj_{name}", size, hidden)
     else:
         weights += linear(f"{where}.in_proj_qkvz", 2 * key + 2 * value, hidden)

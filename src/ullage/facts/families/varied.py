@@ -20,7 +20,6 @@ from ullage.facts.families.parts import (
     single,
 )
 
-
 GLOBAL_HEAD_DIM = 512
 """Default of Gemma4TextConfig.global_head_dim."""
 
@@ -144,7 +143,9 @@ def _nas_blocks(fields: Fields, heads: int, hidden: int) -> list[tuple[int, int]
                         "layer, which is not interpreted"
                     )
             kv = 0 if attends.get("no_op") else heads // int(attends["n_heads_in_group"])
-            multiple = 2 * float(forward["ffn_mult"]) * hidden / 3 if not forward.get("no_op") else 0
+            multiple = (
+                2 * float(forward["ffn_mult"]) * hidden / 3 if not forward.get("no_op") else 0
+            )
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise FormatError(
                 f"{fields.model}: block_configs[{number}] lacks or mistypes {error}"

@@ -117,7 +117,9 @@ def _pixtral(fields: Fields, tower: Fields, text: int) -> Vision:
     for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
         layer += linear(f"attention.{name}", hidden, hidden)
     layer += gated_weights(hidden, width, "feed_forward")
-    weights = single("patch_conv.weight", (hidden, 3, patch, patch), "conv") + norm("ln_pre", hidden)
+    weights = single("patch_conv.weight", (hidden, 3, patch, patch), "conv") + norm(
+        "ln_pre", hidden
+    )
     weights += _repeat(tower.size("num_hidden_layers"), layer)
     where = "multi_modal_projector"
     bias = fields.flag("multimodal_projector_bias")
@@ -126,7 +128,7 @@ def _pixtral(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += linear(f"{where}.linear_1", text, hidden, bias)
     weights += linear(f"{where}.linear_2", text, text, bias)
     side = min(DEFAULT_SIDE, tower.optional("image_size") or DEFAULT_SIDE)
-    positions = -(-side // patch) ** 2
+    positions = -((-side // patch) ** 2)
     return _vision(tower, weights, positions, positions // merge**2, gated=True)
 
 
@@ -135,13 +137,17 @@ def _qwen25(fields: Fields, tower: Fields, text: int) -> Vision:
     patch, merge = tower.size("patch_size"), tower.size("spatial_merge_size")
     frames, out = tower.size("temporal_patch_size"), tower.size("out_hidden_size")
     layer = norm("norm1", hidden) + norm("norm2", hidden)
-    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear("attn.proj", hidden, hidden, True)
+    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear(
+        "attn.proj", hidden, hidden, True
+    )
     layer += gated_weights(hidden, width, bias=True)
     weights = single("patch_embed.proj.weight", (hidden, 3, frames, patch, patch), "conv")
     weights += _repeat(tower.size("depth"), layer)
     merged = hidden * merge**2
     weights += norm("merger.ln_q", hidden)
-    weights += linear("merger.mlp.0", merged, merged, True) + linear("merger.mlp.2", out, merged, True)
+    weights += linear("merger.mlp.0", merged, merged, True) + linear(
+        "merger.mlp.2", out, merged, True
+    )
     positions = (-(-DEFAULT_SIDE // (patch * merge)) * merge) ** 2
     return _vision(tower, weights, positions, positions // merge**2, gated=True)
 
@@ -152,7 +158,9 @@ def _qwen3(fields: Fields, tower: Fields, text: int) -> Vision:
     patch, merge = tower.size("patch_size"), tower.size("spatial_merge_size")
     frames, out = tower.size("temporal_patch_size"), tower.size("out_hidden_size")
     layer = norm("norm1", hidden, True) + norm("norm2", hidden, True)
-    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear("attn.proj", hidden, hidden, True)
+    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear(
+        "attn.proj", hidden, hidden, True
+    )
     layer += linear("mlp.linear_fc1", width, hidden, True)
     layer += linear("mlp.linear_fc2", hidden, width, True)
     weights = single("patch_embed.proj.weight", (hidden, 3, frames, patch, patch), "conv")
@@ -164,8 +172,10 @@ def _qwen3(fields: Fields, tower: Fields, text: int) -> Vision:
 
     def merger(name: str, normed: int) -> Weights:
         first = linear(f"{name}.linear_fc1", merged, merged, True)
-        return norm(f"{name}.norm", normed, True) + first + linear(
-            f"{name}.linear_fc2", out, merged, True
+        return (
+            norm(f"{name}.norm", normed, True)
+            + first
+            + linear(f"{name}.linear_fc2", out, merged, True)
         )
 
     weights += merger("merger", hidden)
@@ -181,7 +191,9 @@ def _glm(fields: Fields, tower: Fields, text: int) -> Vision:
     frames, out = tower.size("temporal_patch_size"), tower.size("out_hidden_size")
     side, bias = tower.size("image_size"), tower.flag("attention_bias")
     layer = norm("norm1", hidden) + norm("norm2", hidden)
-    layer += linear("attn.qkv", 3 * hidden, hidden, bias) + linear("attn.proj", hidden, hidden, bias)
+    layer += linear("attn.qkv", 3 * hidden, hidden, bias) + linear(
+        "attn.proj", hidden, hidden, bias
+    )
     layer += gated_weights(hidden, out)
     weights = single("position_embedding.weight", ((side // patch) ** 2, hidden), "embedding")
     weights += single("patch_embed.proj.weight", (hidden, 3, frames, patch, patch), "conv")
@@ -246,7 +258,9 @@ def _llama4(fields: Fields, tower: Fields, text: int) -> Vision:
     given = tower.optional("vision_output_dim") or out
     weights += linear("multi_modal_projector.linear_1", text, given)
     tiles = 5
-    return _vision(tower, weights, tiles * positions, tiles * (positions - 1) // shuffle**2, positions)
+    return _vision(
+        tower, weights, tiles * positions, tiles * (positions - 1) // shuffle**2, positions
+    )
 
 
 _TOWERS: dict[str, Callable[[Fields, Fields, int], Vision]] = {

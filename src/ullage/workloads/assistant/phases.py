@@ -7,7 +7,15 @@ from dataclasses import replace
 from ullage.spec.phase import Phase, Resident
 from ullage.spec.workload import Workload
 from ullage.workloads.assistant.section import Section
-from ullage.workloads.stages import base_work, check_roles, generate, hold, is_local, load, swapped_out
+from ullage.workloads.stages import (
+    base_work,
+    check_roles,
+    generate,
+    hold,
+    is_local,
+    load,
+    swapped_out,
+)
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
@@ -19,7 +27,11 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     section = workload.section
     assert isinstance(section, Section)
     specialists = [n for n in workload.roles if n not in (section.router, section.voice)]
-    needed = [section.router, section.voice] if specialists else [section.router, section.voice, "specialist"]
+    needed = (
+        [section.router, section.voice]
+        if specialists
+        else [section.router, section.voice, "specialist"]
+    )
     check_roles(workload, needed)
     router, voice = section.router, section.voice
     share = 1 / len(specialists)
@@ -84,9 +96,7 @@ def _residents(
     return tuple(found)
 
 
-def _turn(
-    workload: Workload, name: str, specialist: str | None, share: float
-) -> list[Phase]:
+def _turn(workload: Workload, name: str, specialist: str | None, share: float) -> list[Phase]:
     if not is_local(workload.roles[name]):
         return []
     section = workload.section

@@ -1,0 +1,125 @@
+"""From a result to the terminal, or to JSON, with the exit code it means."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ullage.cli.main import DOES_NOT_FIT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ullage.cli.sweep import Row
+    from ullage.facts.architecture import Model
+    from ullage.facts.gpu import GpuSet
+    from ullage.planning.advice import Outcome
+    from ullage.planning.plan import Plan
+
+
+def console() -> Console:
+    """Colours and width of the terminal; plain text elsewhere."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def document(value: Any) -> None:
+    json_.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def plan(found: Plan, json: bool, items: bool, kind: str = "plan") -> None:
+    if json:
+        from ullage.reports.document import plan_document
+
+        document(plan_document(found, kind))
+    else:
+        from ullage.reports.plan_page import show_plan
+
+        show_plan(found, console(), items=items)
+    if found.verdict == "does not fit":
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def rows(found: list[Row], json: bool) -> None:
+    """A sweep; exits with 3 when no value fits."""
+    from ullage.reports.document import header
+    from ullage.reports.sweep_page import show_sweep, sweep_rows
+
+    if json:
+        document({**header("sweep"), "rows": sweep_rows(found)})
+    else:
+        show_sweep(found, console())
+    if all(row.plan.verdict == "does not fit" for row in found):
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def gpu_sets(found: list[tuple[GpuSet, Outcome]], json: bool) -> None:
+    from ullage.reports.document import header, interval
+    from ullage.reports.model_page import show_gpu_sets
+
+    if json:
+        sets = [
+            {
+                "gpus": gpus.name,
+                "verdict": outcome.verdict,
+                "peak": interval(outcome.peak),
+                "seconds_per_1000_examples": outcome.seconds_per_1000,
+                "usd_per_1000_examples": outcome.usd_per_1000,
+            }
+            for gpus, outcome in found
+        ]
+        document({**header("gpu-sets"), "sets": sets})
+    else:
+        show_gpu_sets(found, console())
+    if not found:
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def cards(json: bool) -> None:
+    from ullage.facts.gpu import find_gpu, gpu_names
+    from ullage.facts.price import prices_of
+    from ullage.reports.document import header, interval
+    from ullage.reports.model_page import show_gpus
+
+    known = [find_gpu(name) for name in gpu_names()]
+    priced = [(gpu, next(iter(prices_of(gpu.id)), None)) for gpu in known]
+    if not json:
+        return show_gpus(priced, console())
+    listed = [
+        {
+            "name": gpu.id,
+            "usable": interval(gpu.usable),
+            "basis": gpu.usable_basis,
+            "bandwidth_bytes_per_second": gpu.bandwidth,
+            "flops_per_second": gpu.flops,
+            "usd_per_hour": None if price is None else price.low,
+            "price_as_of": None if price is None else price.as_of,
+        }
+        for gpu, price in priced
+    ]
+    return document({**header("gpus"), "gpus": listed})
+
+
+def model(found: Model, json: bool) -> None:
+    from ullage.reports.document import model_document
+    from ullage.reports.model_page import show_model
+
+    if json:
+        document(model_document(found))
+    else:
+        show_model(found, console())
+
+
+def models(found: list[Model], json: bool) -> None:
+    from ullage.reports.document import header, model_document
+    from ullage.reports.model_page import show_models
+
+    if json:
+        document({**header("models"), "models": [model_document(each) for each in found]})
+    else:
+        show_models(found, console())

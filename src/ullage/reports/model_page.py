@@ -1,0 +1,84 @@
+"""Models and GPUs on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ullage.reports.document import model_document
+from ullage.reports.plan_page import _number, _table, duration
+
+if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
+    from ullage.facts.gpu import Gpu, GpuSet
+    from ullage.facts.price import Price
+    from ullage.planning.advice import Outcome
+
+
+def show_model(model: Model, console: Console) -> None:
+    """Parameters by component, and what the layers are."""
+    document: dict[str, Any] = model_document(model)
+    console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
+    table = _table("parameters")
+    table.add_column("component")
+    table.add_column("count", justify="right")
+    for name, count in document["parameters_by_component"].items():
+        table.add_row(name, f"{count:,}")
+    table.add_row("all", f"{model.parameters:,}", style="bold")
+    if document.get("active_parameters", model.parameters) != model.parameters:
+        table.add_row("active per token", f"{document['active_parameters']:,}")
+    console.print(table)
+    layers = document.get("layers")
+    if layers:
+        listed = ", ".join(f"{count}x {label}" for label, count in layers.items())
+        console.print(f"layers: {listed}", highlight=False)
+    if document["stored_bytes"]:
+        console.print(f"stored: {document['stored_bytes']:,} bytes", highlight=False)
+    console.print(f"source: {model.source}", style="dim", highlight=False, soft_wrap=True)
+
+
+def show_models(models: Iterable[Model], console: Console) -> None:
+    table = _table("models in the catalog")
+    for name in ("name", "type", "parameters", "dtype"):
+        table.add_column(name, justify="right" if name == "parameters" else "left")
+    for model in models:
+        table.add_row(model.name, model.model_type, f"{model.parameters:,}", model.dtype)
+    console.print(table)
+
+
+def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console) -> None:
+    """GPU sets that hold a workload, in the order given."""
+    if not found:
+        console.print("no GPU set with a known price holds this workload")
+        return
+    table = _table("GPU sets that hold it, cheapest per 1000 examples first")
+    for name in ("gpus", "verdict", "peak GiB", "per 1000 examples", "$/1000 examples"):
+        table.add_column(name, justify="left" if name in ("gpus", "verdict") else "right")
+    for gpus, outcome in found:
+        price = outcome.usd_per_1000
+        table.add_row(
+            gpus.name,
+            outcome.verdict,
+            _number(outcome.peak.high),
+            duration(outcome.seconds_per_1000),
+            "" if price is None else f"{price:,.2f}",
+        )
+    console.print(table)
+
+
+def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
+    table = _table("GPUs")
+    for name in ("name", "usable GiB", "basis", "GB/s", "cheapest $/h", "as of"):
+        table.add_column(name, justify="left" if name in ("name", "basis", "as of") else "right")
+    for gpu, price in gpus:
+        table.add_row(
+            gpu.id,
+            _number(gpu.usable.low),
+            gpu.usable_basis,
+            f"{gpu.bandwidth / 1e9:,.0f}",
+            "" if price is None else f"{price.low:.2f}",
+            "" if price is None else price.as_of,
+        )
+    console.print(table)

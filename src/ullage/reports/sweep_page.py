@@ -1,0 +1,47 @@
+"""A sweep as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ullage.reports.document import set_totals
+from ullage.reports.plan_page import STYLES, _number, _table
+
+if TYPE_CHECKING:
+    from ullage.cli.sweep import Row
+
+
+def sweep_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Settings, verdict and totals of each plan."""
+    return [
+        {
+            "settings": dict(row.settings),
+            "verdict": row.plan.verdict,
+            "total": set_totals(row.plan.devices),
+        }
+        for row in rows
+    ]
+
+
+def show_sweep(rows: Sequence[Row], console: Console) -> None:
+    table = _table("peak per device: at most, GiB")
+    for path, _ in rows[0].settings:
+        table.add_column(path, justify="right")
+    for device in rows[0].plan.devices:
+        table.add_column(device.name, justify="right")
+    table.add_column("verdict")
+    table.add_column("$/1000", justify="right")
+    for row in rows:
+        verdict = row.plan.verdict
+        cost = row.plan.cost
+        table.add_row(
+            *(value for _, value in row.settings),
+            *(_number(device.peak.device.high) for device in row.plan.devices),
+            Text(verdict, style=STYLES[verdict]),
+            "" if cost is None else f"{cost.usd_per_1000_examples:,.2f}",
+        )
+    console.print(table)
