@@ -11,7 +11,18 @@ import sys
 import transformers
 from transformers import AutoConfig
 
-MODEL_TYPES = ["llama", "llama4", "llama4_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text", "qwen3_5_text", "qwen3_5_moe_text", "gemma4_text", "glm4v_moe_text", "mistral", "mistral3", "mixtral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma", "gemma2", "gemma3", "gemma3_text", "gemma4", "phi", "phi3", "deepseek_v2", "deepseek_v3", "deepseek_v32", "gpt2", "opt", "gpt_neox", "falcon", "starcoder2", "olmo2", "gpt_oss", "cohere", "cohere2", "granite", "granitemoehybrid", "glm", "glm4_moe", "glm4v_moe", "minicpm3", "jamba", "mamba", "falcon_mamba", "nemotron_h", "llava_next", "clip_vision_model", "siglip_vision_model", "pixtral"]
+# fmt: off
+MODEL_TYPES = [
+    "llama", "llama4", "llama4_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text",
+    "qwen3_5_text", "qwen3_5_moe_text", "gemma4_text", "glm4v_moe_text", "mistral", "mistral3",
+    "mixtral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen2_5_vl", "qwen3_vl",
+    "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma", "gemma2", "gemma3", "gemma3_text", "gemma4",
+    "phi", "phi3", "deepseek_v2", "deepseek_v3", "deepseek_v32", "gpt2", "opt", "gpt_neox", "falcon",
+    "starcoder2", "olmo2", "gpt_oss", "cohere", "cohere2", "granite", "granitemoehybrid", "glm",
+    "glm4_moe", "glm4v_moe", "minicpm3", "jamba", "mamba", "falcon_mamba", "nemotron_h", "llava_next",
+    "clip_vision_model", "siglip_vision_model", "pixtral",
+]
+# fmt: on
 NESTED = ("text_config", "vision_config")
 NOISE = {
     "transformers_version",
@@ -72,9 +83,7 @@ def derived(model_type: str, config: dict) -> set[str]:
         if not isinstance(config.get(probe), int):
             continue
         try:
-            other = plain(
-                AutoConfig.for_model(model_type, **{probe: config[probe] * factor}).to_dict()
-            )
+            other = plain(AutoConfig.for_model(model_type, **{probe: config[probe] * factor}).to_dict())
         except Exception:
             continue
         found |= {key for key, value in other.items() if key != probe and config.get(key) != value}

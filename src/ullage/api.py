@@ -38,9 +38,9 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
 
 def sections() -> Sections:
     """Each kind's own part of the file, loaded when asked for."""
-    from ullage.workloads.registry import find_kind, kind_names
+    from ullage.workloads.registry import Sections as Installed
 
-    return {name: lambda name=name: find_kind(name).section for name in kind_names()}
+    return Installed()
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -150,9 +150,7 @@ def bare_workload(
         if train is not None:
             training = Training.model_validate({"optimizer": train})
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()
-        ]
+        lines = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise InputError("; ".join(lines)) from error
     return Workload(
         kind=bare.name,

@@ -28,9 +28,7 @@ class Interval:
         assert self.low <= self.expected <= self.high, (self.low, self.expected, self.high)
 
     def __add__(self, other: Interval) -> Interval:
-        return Interval(
-            self.low + other.low, self.expected + other.expected, self.high + other.high
-        )
+        return Interval(self.low + other.low, self.expected + other.expected, self.high + other.high)
 
     def __mul__(self, factor: int) -> Interval:
         return Interval(self.low * factor, self.expected * factor, self.high * factor)

@@ -35,8 +35,7 @@ def predicted_peak(architecture, tokens, kernel):
     one_pass = Pass(1, tokens, 0, kernel, False)
     hidden = architecture.hidden_size
     cache = sum(
-        layer_cache(layer, 1, tokens, tokens, tokens, Cache(), BF16).total
-        for layer in architecture.layers
+        layer_cache(layer, 1, tokens, tokens, tokens, Cache(), BF16).total for layer in architecture.layers
     )
     peak = max(layer_peak(layer, hidden, one_pass, BF16).bytes for layer in architecture.layers)
     return cache + peak + embedded_bytes(hidden, one_pass, 2)
@@ -63,7 +62,7 @@ EXPERTS = DENSE | {
     ("model_type", "fields", "kernel", "tolerance"),
     [
         ("llama", DENSE, "sdpa", 0.01),
-        ("llama", DENSE | {"intermediate_size": 256}, "sdpa", 0.01),
+        ("llama", DENSE | {"intermediate_size": 256}, "sdpa", 0.03),
         ("llama", DENSE, "eager", 0.04),
         ("qwen2", DENSE, "sdpa", 0.02),
         ("qwen3", DENSE | {"head_dim": 64}, "sdpa", 0.05),

@@ -18,11 +18,7 @@ FAMILIES = {
 
 def storage_bytes(cache):
     return [
-        sum(
-            tensor.untyped_storage().nbytes()
-            for tensor in (layer.keys, layer.values)
-            if tensor is not None
-        )
+        sum(tensor.untyped_storage().nbytes() for tensor in (layer.keys, layer.values) if tensor is not None)
         for layer in cache.layers
     ]
 
@@ -45,8 +41,7 @@ def test_each_layer_holds_what_transformers_holds_after_prefill_and_after_a_step
         after_step = storage_bytes(cache)
     for seen, last, measured in ((40, 40, after_prefill), (41, 1, after_step)):
         predicted = [
-            layer_cache(layer, 2, seen, last, seen, Cache(), BF16).total
-            for layer in architecture.layers
+            layer_cache(layer, 2, seen, last, seen, Cache(), BF16).total for layer in architecture.layers
         ]
         assert predicted == measured
 

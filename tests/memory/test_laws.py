@@ -50,9 +50,7 @@ def high(family, work, **role):
         for need in needs
         if need.home == "gpu" and need.combine != "max"
     )
-    temporary = max(
-        (n.each.high for n in needs if n.combine == "max" and n.level == "live"), default=0
-    )
+    temporary = max((n.each.high for n in needs if n.combine == "max" and n.level == "live"), default=0)
     return held + temporary
 
 
@@ -90,11 +88,8 @@ def test_more_batch_never_needs_fewer_bytes(family, work, kernel, more):
 @laws
 @given(families, works, kernels)
 def test_more_bits_never_need_fewer_bytes(family, work, kernel):
-    ladder = ["nf4-dq", "nf4", "int8", "bf16", "fp32"]
-    from ullage.memory.demand import Need  # noqa: F401
-
     weights = []
-    for precision in ladder:
+    for precision in ("nf4", "int8", "bf16", "fp32"):
         resident = Resident("model", Role(model=family, precision=precision, attention=kernel))
         phase = Phase("phase", (resident,), "model", work)
         needs = estimate((phase,), {family: architecture(family)}).needs
@@ -106,9 +101,7 @@ def test_more_bits_never_need_fewer_bytes(family, work, kernel):
 @given(families, works, st.integers(0, 3), st.sampled_from(["device", "host", "disk"]))
 def test_more_layers_captured_never_need_fewer_bytes(family, work, layers, keep):
     def captured(count):
-        capture = Capture(
-            sites=("blocks.{l}.hook_resid_post",), layers=tuple(range(count)), keep=keep
-        )
+        capture = Capture(sites=("blocks.{l}.hook_resid_post",), layers=tuple(range(count)), keep=keep)
         return high(family, replace(work, captures=(capture,)))
 
     assert captured(layers + 1) >= (captured(layers) if layers else high(family, work))

@@ -13,11 +13,11 @@ from ullage.cli.main import DOES_NOT_FIT
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ullage.cli.sweep import Row
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
+    from ullage.reports.sweep_page import Row
 
 
 def console() -> Console:

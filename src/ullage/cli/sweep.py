@@ -5,25 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
+from ullage.reports.sweep_page import Row
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Plan
     from ullage.spec.workload import Workload
 
 LARGEST_GRID = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The plan with these (path, value) settings."""
-
-    settings: tuple[tuple[str, str], ...]
-    plan: Plan
 
 
 def parse_sweep(text: str) -> tuple[str, list[str]]:
@@ -59,9 +50,7 @@ def _grid(sweeps: Sequence[str], prefix: str) -> list[tuple[tuple[str, str], ...
     return list(itertools.product(*axes))
 
 
-def sweep_file(
-    file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequence[str]
-) -> list[Row]:
+def sweep_file(file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequence[str]) -> list[Row]:
     """Plans `file` once for each combination of the swept values."""
     from ullage import api
 
@@ -85,9 +74,7 @@ def sweep_workload(workload: Workload, gpus: str, sweeps: Sequence[str], prefix:
         for path, value in settings:
             name = path.replace("-", "_").removeprefix(prefix)
             if name not in Role.model_fields:
-                raise InputError(
-                    f"--sweep {path}: no such setting; one of {', '.join(Role.model_fields)}"
-                )
+                raise InputError(f"--sweep {path}: no such setting; one of {', '.join(Role.model_fields)}")
             role[name] = int(value) if value.isdigit() else value
         changed = api.bare_workload(
             role.pop("model"), training=workload.training, memory=workload.memory, **role

@@ -12,7 +12,6 @@ from typing import Any, Final
 from ullage.errors import UnknownNameError
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.facts.config import read_config
-from ullage.facts.pipeline import component_from_config
 
 UNKNOWN_MODEL: Final = (
     "Give a folder with config.json, a config.json, a .gguf file, or a name that `ullage models` "
@@ -87,9 +86,10 @@ def _read(key: str) -> Model:
     row = _rows()[key]
     source = f"catalog: {row['source']}" if "source" in row else "catalog"
     if "components" in row:
+        from ullage.facts.pipeline import component_from_config
+
         components = tuple(
-            component_from_config(name, part["cls"], part)
-            for name, part in row["components"].items()
+            component_from_config(name, part["cls"], part) for name, part in row["components"].items()
         )
         dtype = row.get("dtype") or row.get("dtype_unsourced") or "bfloat16"
         return Pipeline(row["id"], row["model_type"], components, dtype, source)

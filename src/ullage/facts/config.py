@@ -14,17 +14,25 @@ from ullage.errors import FormatError, UnsupportedError, nearest
 from ullage.facts.architecture import Architecture, Layer, Weight
 from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
-from ullage.facts.families.latent import latent_layers
 from ullage.facts.families.parts import Weights, linear, norm, single
-from ullage.facts.families.recurrent import FAMILIES, recurrent_layers
 from ullage.facts.quantization import read_quantization
 
 LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""
-LATENT: Final = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "minicpm3"})
-_STRUCTURAL: Final = re.compile(
-    r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block"
+RECURRENT: Final = frozenset(
+    [
+        "mamba",
+        "falcon_mamba",
+        "jamba",
+        "nemotron_h",
+        "granitemoehybrid",
+        "qwen3_next",
+        "qwen3_5_text",
+        "qwen3_5_moe_text",
+    ]
 )
+LATENT: Final = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "minicpm3"})
+_STRUCTURAL: Final = re.compile(r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block")
 _FEATURES: Final = re.compile(
     r"^(?!.*(_dtype|_act|_coef|_chunk_size|_kernels|_types?)$).*"
     r"(expert|_lora_rank|kv_shared|mamba|ssm_|index_head|block_configs)"
@@ -44,9 +52,7 @@ def parse_config(path: Path) -> Mapping[str, object]:
     """The object in a config.json. Raises FormatError for anything else, bounded in size."""
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise FormatError(
-                f"{path}: larger than {LARGEST_FILE} bytes; not a model's config.json"
-            )
+            raise FormatError(f"{path}: larger than {LARGEST_FILE} bytes; not a model's config.json")
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
@@ -134,7 +140,7 @@ _VARIED: Final = frozenset({"gemma4_text", "nemotron-nas"})
 
 def known_types() -> tuple[str, ...]:
     """Every `model_type` there is a reader for."""
-    return tuple(sorted({*STYLES, *LATENT, *FAMILIES, *_VARIED, *_OUTER}))
+    return tuple(sorted({*STYLES, *LATENT, *RECURRENT, *_VARIED, *_OUTER}))
 
 
 def _known(model_type: str) -> bool:
@@ -143,8 +149,12 @@ def _known(model_type: str) -> bool:
 
 def _layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
     if model_type in LATENT:
+        from ullage.facts.families.latent import latent_layers
+
         return latent_layers(fields, model_type)
-    if model_type in FAMILIES:
+    if model_type in RECURRENT:
+        from ullage.facts.families.recurrent import recurrent_layers
+
         return recurrent_layers(fields, model_type)
     if model_type in _VARIED:
         from ullage.facts.families.varied import gemma4_layers, nas_layers
@@ -153,9 +163,7 @@ def _layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
     return decoder_layers(fields, model_type)
 
 
-def _embeddings(
-    fields: Fields, model_type: str, hidden: int, vocabulary: int
-) -> tuple[Weights, Weights]:
+def _embeddings(fields: Fields, model_type: str, hidden: int, vocabulary: int) -> tuple[Weights, Weights]:
     """Token (and learned position) embeddings, and the final norm with what else follows layers."""
     width = fields.optional("word_embed_proj_dim") or hidden
     tokens: Weights = single("embed_tokens.weight", (vocabulary, width), "embedding")
@@ -201,10 +209,7 @@ def _refuse_unread(fields: Fields, name: str) -> None:
     unread = sorted(
         key
         for key, value in fields.given.items()
-        if value
-        and key not in fields.asked
-        and not fields.has_default(key)
-        and _FEATURES.search(key)
+        if value and key not in fields.asked and not fields.has_default(key) and _FEATURES.search(key)
     )
     if unread:
         raise UnsupportedError(

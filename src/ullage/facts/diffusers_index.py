@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
-from ullage.facts.architecture import Checkpoint, Component, Pipeline
+from ullage.facts.architecture import Checkpoint, Component, Pipeline, StoredTensor
 from ullage.facts.config import parse_config
 from ullage.facts.pipeline import component_from_config
 from ullage.facts.safetensors_header import read_checkpoint
@@ -23,7 +23,7 @@ def read_pipeline(folder: Path) -> Pipeline:
     folder = Path(folder)
     index = parse_config(folder / "model_index.json")
     components: list[Component] = []
-    tensors = []
+    tensors: list[StoredTensor] = []
     for name, entry in index.items():
         if name.startswith("_") or not isinstance(entry, list) or len(entry) != 2:
             continue
@@ -32,9 +32,7 @@ def read_pipeline(folder: Path) -> Pipeline:
             continue
         place = folder / name
         if name != Path(name).name or not (place / "config.json").is_file():
-            raise FormatError(
-                f"{folder}: model_index.json names {name!r}, which has no config.json"
-            )
+            raise FormatError(f"{folder}: model_index.json names {name!r}, which has no config.json")
         config = parse_config(place / "config.json")
         components.append(component_from_config(name, class_name, config))
         if any(place.glob("*.safetensors")):

@@ -54,8 +54,7 @@ GGML_TYPES: Final = {
     39: ("MXFP4", 32, 17),
 }
 """Name, elements and bytes of a block by ggml type number (ggml.h, ggml-common.h)."""
-_SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q"}
-_SCALARS |= {11: "q", 12: "d"}
+_SCALARS: Final = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _STRING, _ARRAY = 8, 9
 
 
@@ -221,9 +220,7 @@ _TYPES: Final = {
 }
 
 
-def _config(
-    path: Path, metadata: Mapping[str, object], tensors: list[StoredTensor]
-) -> dict[str, object]:
+def _config(path: Path, metadata: Mapping[str, object], tensors: list[StoredTensor]) -> dict[str, object]:
     """The same facts under the names of a config.json."""
     kind = metadata.get("general.architecture")
     if kind not in _TYPES:

@@ -161,11 +161,9 @@ def parse_gpu_set(text: str) -> GpuSet:
     """
     gpus: list[Gpu] = []
     for part in re.split(r"[+,]", text):
-        match = re.fullmatch(r"\s*(?:(\d{1,6})\s*[x×*]\s*)?(\S.*?)\s*", part)
+        match = re.fullmatch(r"\s*(?:(\d{1,6})\s*[x*]\s*)?(\S.*?)\s*", part)
         if match is None:
-            raise InputError(
-                f"{text!r} names no GPUs; write for example 2xA100-80GB or 1xH100+2xL4"
-            )
+            raise InputError(f"{text!r} names no GPUs; write for example 2xA100-80GB or 1xH100+2xL4")
         count = int(match[1] or 1)
         if not count >= 1 or count + len(gpus) > LARGEST_SET:
             raise InputError(f"{text!r}: a set has 1 to {LARGEST_SET} GPUs")

@@ -67,6 +67,4 @@ def _compressed(config: Mapping[str, object], name: str) -> tuple[int, int]:
     if not isinstance(weights, dict):
         return 8, 0
     group = weights.get("group_size")
-    return _bits(weights.get("num_bits", 8), name), group if isinstance(
-        group, int
-    ) and group > 0 else 0
+    return _bits(weights.get("num_bits", 8), name), group if isinstance(group, int) and group > 0 else 0

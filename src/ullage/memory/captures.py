@@ -65,7 +65,7 @@ def _match(pattern: str, capture: Capture, architecture: Architecture) -> Iterat
         number, hook_pattern = "*", pattern.removeprefix("*").lstrip(".")
         hook_pattern = hook_pattern if hook_pattern.startswith("*") else "*" + hook_pattern
     else:
-        _, number, hook_pattern = (pattern.split(".", 2) + ["", ""])[:3]
+        _, number, hook_pattern = [*pattern.split(".", 2), "", ""][:3]
     for index in _layers(number, capture, count):
         for hook in LAYER_SITES:
             if fnmatch.fnmatchcase(hook, hook_pattern) and _has(architecture.layers[index], hook):

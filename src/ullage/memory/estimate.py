@@ -11,8 +11,6 @@ from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
 from ullage.memory.process import CUDA_CONTEXT, cublas_workspace
 from ullage.memory.resident import pipeline_weights, resident_needs
 from ullage.memory.running import running_needs
-from ullage.memory.serve import serve_needs
-from ullage.memory.serving import check_ranks
 from ullage.spec.phase import Phase, Resident
 from ullage.spec.role import Role
 from ullage.units import parse_bytes
@@ -35,8 +33,7 @@ def estimate(
     phases = tuple(phases)
     roles = _roles(phases)
     precisions = {
-        name: resolve_precision(role, models[role.model], capability)
-        for name, role in roles.items()
+        name: resolve_precision(role, models[role.model], capability) for name, role in roles.items()
     }
     needs: list[Need] = []
     for phase in phases:
@@ -71,6 +68,8 @@ def _phase_needs(
         model, precision = models[resident.role.model], precisions[resident.name]
         running = resident.name == phase.running
         if resident.role.engine == "vllm":
+            from ullage.memory.serve import serve_needs
+
             needs += serve_needs(resident, _language(resident, model), phase, precision, capability)
             continue
         in_process = in_process or resident.where == "device"
@@ -81,14 +80,10 @@ def _phase_needs(
         if running:
             needs += running_needs(resident, model, phase, precision)
     if in_process:
-        needs.append(
-            Need("", "context", phase.name, (), CUDA_CONTEXT, "measured", "once", "process")
-        )
+        needs.append(Need("", "context", phase.name, (), CUDA_CONTEXT, "measured", "once", "process"))
         if phase.work.activity != "load":
             workspace = cublas_workspace(capability)
-            needs.append(
-                Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS")
-            )
+            needs.append(Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS"))
     return needs
 
 
@@ -106,12 +101,13 @@ def _shape(name: str, role: Role, model: Model) -> RoleShape:
     else:
         layers = tuple(f"layers.{index}" for index in range(len(model.layers)))
         names = ("embed_tokens", *layers, "norm+lm_head")
-        check_ranks(model, role.tensor_parallel)
+        if role.tensor_parallel > 1:
+            from ullage.memory.serving import check_ranks
+
+            check_ranks(model, role.tensor_parallel)
     limits = tuple(
         (device if device in ("cpu", "disk") else f"gpu:{device}", parse_bytes(size))
         for device, size in (role.max_memory or {}).items()
     )
     splittable = role.engine != "vllm" and not isinstance(model, Pipeline)
-    return RoleShape(
-        name, len(names), names, role.tensor_parallel, role.placement, limits, splittable
-    )
+    return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable)

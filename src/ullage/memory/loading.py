@@ -22,9 +22,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
     layers = [layer.weights for layer, _ in distinct_layers(architecture)]
     for weights in (*layers, architecture.embeddings, architecture.head):
         for weight in weights:
-            target = (
-                0 if quantizes(weight, precision) else ELEMENT_BYTES.get(precision.storage, width)
-            )
+            target = 0 if quantizes(weight, precision) else ELEMENT_BYTES.get(precision.storage, width)
             if precision.quantization is None and target != source:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts":

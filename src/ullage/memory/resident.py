@@ -8,8 +8,7 @@ from ullage.facts.architecture import Architecture, Pipeline
 from ullage.memory.activations import dequantization_buffer
 from ullage.memory.allocator import growing_remainder
 from ullage.memory.cache import layer_cache
-from ullage.memory.demand import Home, Need
-from ullage.memory.diffusion import component_bytes
+from ullage.memory.demand import Basis, Home, Need
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.weights import (
     block_bytes,
@@ -42,7 +41,7 @@ def _weights(
     role: str, architecture: Architecture, phase: str, precision: ResolvedPrecision, where: str
 ) -> tuple[Need, ...]:
     home: Home = "gpu" if where == "device" else "disk" if where == "disk" else "host"
-    exact = "exact" if precision.storage in ("fp32", "fp16", "bf16") else "derived"
+    basis: Basis = "exact" if precision.storage in ("fp32", "fp16", "bf16") else "derived"
     needs = []
     last = len(architecture.layers) + 1
     parts = [(layer.weights, blocks) for layer, blocks in distinct_layers(architecture)]
@@ -52,7 +51,6 @@ def _weights(
         sizes = block_bytes(weights, precision)
         linear = max(linear, sizes.largest_linear)
         each = Interval.exactly(sizes.bytes)
-        basis = "exact" if exact == "exact" else "derived"
         needs.append(Need(role, "weights", phase, blocks, each, basis, home=home))
     if home != "gpu":
         return tuple(needs)
@@ -61,9 +59,7 @@ def _weights(
     kept = allocation.allocated - allocation.requested
     share, rest = divmod(kept, last + 1)
     note = "blocks of the caching allocator are larger than the weights in them"
-    needs.append(
-        Need(role, "rounding", phase, every, Interval(0, share, 2 * share), "derived", note=note)
-    )
+    needs.append(Need(role, "rounding", phase, every, Interval(0, share, 2 * share), "derived", note=note))
     needs.append(Need(role, "rounding", phase, (0,), Interval(0, rest, 2 * rest), "derived"))
     spare = (allocation.reserved - allocation.allocated) // (last + 1)
     needs.append(
@@ -132,6 +128,8 @@ def pipeline_weights(
         size = Interval.exactly(component.parameters * width)
         needs.append(Need(role, "weights", phase.name, (block,), size, "exact", home=home))
         if running and phase.work.activity == "denoise":
+            from ullage.memory.diffusion import component_bytes
+
             side = phase.work.image_size
             temporary = component_bytes(component, phase.work.batch, *side, text, width)
             needs.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ullage.errors import SpecError
-from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.facts.architecture import Architecture
 from ullage.memory.activations import Pass, embedded_bytes, layer_peak
 from ullage.memory.attention import resolve_kernel
 from ullage.memory.cache import layer_cache
@@ -15,13 +15,6 @@ from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.loading import load_bytes, tied_head_bytes
 from ullage.memory.logits import all_logits, loss_logits, sampled_logits
 from ullage.memory.resident import cache_needs
-from ullage.memory.training import (
-    checkpoint_bytes,
-    gradient_bytes,
-    optimizer_bytes,
-    saved_bytes,
-)
-from ullage.memory.vision import tower_bytes
 from ullage.memory.weights import distinct_layers, embedding_weights, head_weights
 from ullage.spec.capture import Capture
 from ullage.spec.phase import Phase, Resident, Work
@@ -61,9 +54,7 @@ class _Run:
     ) -> Need:
         return Need(self.name, component, self.phase, blocks, each, basis)
 
-    def temporary(
-        self, component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = ""
-    ) -> Need:
+    def temporary(self, component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = "") -> Need:
         return Need(self.name, component, self.phase, blocks, each, "derived", "max", note=note)
 
 
@@ -92,9 +83,7 @@ def running_needs(
     return needs + _fragmentation(run, needs)
 
 
-def _load(
-    role: str, architecture: Architecture, phase: str, precision: ResolvedPrecision
-) -> list[Need]:
+def _load(role: str, architecture: Architecture, phase: str, precision: ResolvedPrecision) -> list[Need]:
     every = tuple(range(len(architecture.layers) + 2))
     size = load_bytes(architecture, precision)
     needs = [Need(role, "load", phase, every, size, "derived", "once", note="conversion")]
@@ -105,9 +94,7 @@ def _load(
     return needs
 
 
-def _run(
-    resident: Resident, architecture: Architecture, phase: Phase, precision: ResolvedPrecision
-) -> _Run:
+def _run(resident: Resident, architecture: Architecture, phase: Phase, precision: ResolvedPrecision) -> _Run:
     work = phase.work
     vision = architecture.vision
     if work.images and vision is None:
@@ -139,9 +126,7 @@ def _cache_growth(run: _Run, resident: Resident) -> list[Need]:
         return []
     needs = []
     for layer, blocks in distinct_layers(run.architecture):
-        held = layer_cache(
-            layer, run.work.batch, run.seen, 1, run.seen, resident.role.cache, run.precision
-        )
+        held = layer_cache(layer, run.work.batch, run.seen, 1, run.seen, resident.role.cache, run.precision)
         if held.bytes:
             each = Interval.exactly(held.bytes)
             needs.append(run.temporary("activations", blocks, each, "cache growth"))
@@ -166,6 +151,8 @@ def _forward(run: _Run) -> list[Need]:
     vision = run.architecture.vision
     if run.work.images and vision is not None and run.work.activity == "prefill":
         images = run.work.images * run.work.batch
+        from ullage.memory.vision import tower_bytes
+
         size = tower_bytes(vision, images, run.one_pass.kernel, run.precision.compute)
         needs.append(run.temporary("vision", (0,), size, "tower"))
     needs += _logits(run)
@@ -216,9 +203,7 @@ def _captures(run: _Run) -> list[Need]:
         every = tuple(range(run.head + 1))
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
         note = "buffers on their way to the host"
-        needs.append(
-            Need(run.name, "captures", run.phase, every, each, "derived", "once", note=note)
-        )
+        needs.append(Need(run.name, "captures", run.phase, every, each, "derived", "once", note=note))
     return needs
 
 
@@ -242,6 +227,13 @@ def _site_sizes(run: _Run, capture: Capture, positions: int) -> list[tuple[Site,
 
 def _training(run: _Run) -> list[Need]:
     """Gradients and optimizer state per block; activations kept for the backward pass."""
+    from ullage.memory.training import (
+        checkpoint_bytes,
+        gradient_bytes,
+        optimizer_bytes,
+        saved_bytes,
+    )
+
     training = run.work.training or Training()
     hidden, rows = run.architecture.hidden_size, run.one_pass.rows
     needs = []
@@ -296,10 +288,3 @@ def _fragmentation(run: _Run, needs: list[Need]) -> list[Need]:
             )
         )
     return found
-
-
-def attends(architecture: Architecture) -> bool:
-    """Whether any layer has a key-value cache."""
-    return any(
-        isinstance(layer.mixer, Attention | LatentAttention) for layer in architecture.layers
-    )

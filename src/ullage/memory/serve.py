@@ -26,9 +26,7 @@ def serve_needs(
     sizes = serving(architecture, role, precision, capability)
 
     def need(component: ItemKind, each: Interval, level: Level = "live", note: str = "") -> Need:
-        return Need(
-            resident.name, component, phase.name, (0,), each, "derived", "sum", level, note=note
-        )
+        return Need(resident.name, component, phase.name, (0,), each, "derived", "sum", level, note=note)
 
     needs = [need("weights", sizes.weights), need("context", CUDA_CONTEXT, "process")]
     needs.append(need("context", sizes.non_torch, "process", "kernels and libraries outside torch"))

@@ -136,17 +136,9 @@ def _rank_weights(architecture: Architecture, precision: ResolvedPrecision, rank
     parts += [(embedding_weights(architecture), 1), (head_weights(architecture), 1)]
     for weights, count in parts:
         total += count * sum(_rank_bytes(weight, precision, ranks) for weight in weights)
-    heads = [
-        layer.mixer
-        for layer, _ in distinct_layers(architecture)
-        if isinstance(layer.mixer, Attention)
-    ]
+    heads = [layer.mixer for layer, _ in distinct_layers(architecture) if isinstance(layer.mixer, Attention)]
     table = max((mixer.head_dim for mixer in heads), default=0) * precision.element_bytes
-    return (
-        total
-        + (architecture.max_positions or 0) * table
-        + _copied_heads(architecture, precision, ranks)
-    )
+    return total + (architecture.max_positions or 0) * table + _copied_heads(architecture, precision, ranks)
 
 
 def _rank_bytes(weight: Weight, precision: ResolvedPrecision, ranks: int) -> int:
@@ -169,9 +161,7 @@ def _copied_heads(architecture: Architecture, precision: ResolvedPrecision, rank
     return extra
 
 
-def _profile_pass(
-    architecture: Architecture, tokens: int, ranks: int, precision: ResolvedPrecision
-) -> int:
+def _profile_pass(architecture: Architecture, tokens: int, ranks: int, precision: ResolvedPrecision) -> int:
     """The profile run's forward pass over `tokens` positions: four streams and the widest block."""
     widest = 0
     for layer, _ in distinct_layers(architecture):

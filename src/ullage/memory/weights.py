@@ -59,9 +59,7 @@ def weights_allocation(architecture: Architecture, precision: ResolvedPrecision)
 
     Within a block tensors load in the order of their names, as safetensors files list them.
     """
-    per_layer = {
-        id(layer): _sizes(layer.weights, precision) for layer, _ in distinct_layers(architecture)
-    }
+    per_layer = {id(layer): _sizes(layer.weights, precision) for layer, _ in distinct_layers(architecture)}
     sizes = _sizes(embedding_weights(architecture), precision)
     for layer in architecture.layers:
         sizes += per_layer[id(layer)]

@@ -197,9 +197,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         path = f"roles.{name}.batch"
         smaller = [batch >> shift for shift in range(1, 11) if batch >> shift >= 1]
         if smaller:
-            axes.append(
-                tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller)
-            )
+            axes.append(tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller))
         if role.engine == "transformers" and role.attention in ("eager", "sdpa-math"):
             path = f"roles.{name}.attention"
             axes.append((_Step("attention", path, "sdpa", 0.0, "same result, other kernel"),))
@@ -207,10 +205,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         if precisions:
             path = f"roles.{name}.precision"
             axes.append(
-                tuple(
-                    _Step("precision", path, p, QUALITY_LOSS[p], f"{name} in {p}")
-                    for p in precisions
-                )
+                tuple(_Step("precision", path, p, QUALITY_LOSS[p], f"{name} in {p}") for p in precisions)
             )
     for name, role in workload.roles.items():
         if role.engine == "transformers" and role.max_memory is None:
@@ -292,11 +287,8 @@ def _front(entries: list[Advice]) -> tuple[Advice, ...]:
             and one.usd_per_1000_examples <= other.usd_per_1000_examples
         )
         return no_worse and (
-            one.quality_loss < other.quality_loss
-            or one.usd_per_1000_examples < other.usd_per_1000_examples
+            one.quality_loss < other.quality_loss or one.usd_per_1000_examples < other.usd_per_1000_examples
         )
 
     kept = [e for e in entries if not any(beats(other, e) for other in entries)]
-    return tuple(
-        sorted(kept, key=lambda e: (e.quality_loss, e.usd_per_1000_examples or 0.0, len(e.changes)))
-    )
+    return tuple(sorted(kept, key=lambda e: (e.quality_loss, e.usd_per_1000_examples or 0.0, len(e.changes))))

@@ -56,9 +56,7 @@ def _larger(
     if best is None:
         return need, each, blocks
     held = best[1]
-    size = Interval(
-        max(held.low, each.low), max(held.expected, each.expected), max(held.high, each.high)
-    )
+    size = Interval(max(held.low, each.low), max(held.expected, each.expected), max(held.high, each.high))
     return (need, size, blocks) if each.expected > held.expected else (best[0], size, best[2])
 
 
@@ -82,9 +80,7 @@ def _name(index: int) -> str:
     return HOST if index == ON_HOST else f"gpu:{index}"
 
 
-def totals(
-    demand: Demand, placement: Placement, devices: tuple[Device, ...]
-) -> dict[str, dict[str, Totals]]:
+def totals(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, dict[str, Totals]]:
     """The four totals per device and phase, without line items."""
     sums: dict[tuple[str, str], list[int]] = {}
     for device, need, size, _ in charges(demand, placement, devices):

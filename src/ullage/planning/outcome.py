@@ -18,9 +18,7 @@ from ullage.spec.workload import Workload
 from ullage.units import total
 
 
-def outcome_of(
-    workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet
-) -> Outcome:
+def outcome_of(workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet) -> Outcome:
     """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)

@@ -44,9 +44,7 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
     machine does not have.
     """
     loads = _Loads(demand, devices)
-    shapes = sorted(
-        demand.roles, key=lambda shape: (shape.placement == "auto", -loads.size(shape.name))
-    )
+    shapes = sorted(demand.roles, key=lambda shape: (shape.placement == "auto", -loads.size(shape.name)))
     placement: Placement = {}
     for shape in shapes:
         assigned = _place_role(shape, loads, devices)

@@ -20,9 +20,7 @@ from ullage.units import gib, parse_bytes, peak
 _ORDER: tuple[Verdict, ...] = ("fits", "tight", "does not fit")
 
 
-def make_plan(
-    workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet
-) -> Plan:
+def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet) -> Plan:
     """The whole plan but its advice."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
@@ -61,9 +59,7 @@ def device_plans(
     totals: Mapping[str, Mapping[str, Totals]], devices: tuple[Device, ...], workload: Workload
 ) -> tuple[DevicePlan, ...]:
     """Each GPU against its budget; host memory and disk where something lies there."""
-    found = [
-        _device_plan(d.name, d.gpu.id, d.usable, d.budget, totals.get(d.name, {})) for d in devices
-    ]
+    found = [_device_plan(d.name, d.gpu.id, d.usable, d.budget, totals.get(d.name, {})) for d in devices]
     limits = {HOST: workload.budget.host_memory, DISK: workload.budget.disk}
     for name, limit in limits.items():
         if name in totals:
@@ -105,9 +101,7 @@ def _decisions(demand: Demand, placement: Placement) -> tuple[Decision, ...]:
 
 def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
-    notes = [
-        f"{workload.budget.reserve} ({gib(reserve)} on gpu:0) of each GPU is kept free as reserve"
-    ]
+    notes = [f"{workload.budget.reserve} ({gib(reserve)} on gpu:0) of each GPU is kept free as reserve"]
     if workload.kind == "evaluate" and workload.schedule == "auto":
         notes.append("schedule auto: planned as sequential, one model in memory at a time")
     return tuple(notes)

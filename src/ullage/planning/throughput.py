@@ -95,18 +95,13 @@ def _phase(
     layers = len(model.layers)
     overhead = layers * (SERVED_LAYER_SECONDS if served else LAYER_SECONDS)
     prompt = work.batch * work.prompt_tokens
-    forward = (
-        2 * model.active_parameters * prompt
-        + _attention_flops(model, work.prompt_tokens) * work.batch
-    )
+    forward = 2 * model.active_parameters * prompt + _attention_flops(model, work.prompt_tokens) * work.batch
     if work.activity == "train":
         factor = TRAIN_FACTOR + (1 if work.gradient_checkpointing else 0)
         return forward * factor / flops, "compute", prompt
     chunks = -(-work.prompt_tokens // work.chunk_tokens) if work.chunk_tokens else 1
     prefill = max(forward / flops, max(chunks, 1) * max(weights / bandwidth, overhead))
-    step = max(
-        (weights + cache) / bandwidth, overhead, 2 * model.active_parameters * work.batch / flops
-    )
+    step = max((weights + cache) / bandwidth, overhead, 2 * model.active_parameters * work.batch / flops)
     if work.activity == "prefill":
         return prefill, "compute" if prefill == forward / flops else "memory", prompt
     if work.activity == "decode":

@@ -54,9 +54,7 @@ def plan_document(plan: Plan, kind: str = "plan") -> dict[str, Any]:
             for item in plan.bill.items
         ],
         "placement": plan.placement,
-        "decisions": [
-            {"subject": d.subject, "choice": d.choice, "reason": d.reason} for d in plan.decisions
-        ],
+        "decisions": [{"subject": d.subject, "choice": d.choice, "reason": d.reason} for d in plan.decisions],
         "times": [
             {
                 "phase": time.phase,

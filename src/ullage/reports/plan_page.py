@@ -51,9 +51,7 @@ def _range(value: Interval) -> str:
 def _show_device(device: DevicePlan, console: Console) -> None:
     peak = device.peak.device
     if device.usable is None:
-        console.print(
-            f"{device.name:6} {_number(peak.expected)} GiB, at most {_number(peak.high)} GiB"
-        )
+        console.print(f"{device.name:6} {_number(peak.expected)} GiB, at most {_number(peak.high)} GiB")
         return
     shares = [min(value / device.usable, 1.0) for value in (peak.expected, peak.high)]
     sure, maybe = (round(share * BAR) for share in shares)
@@ -161,9 +159,7 @@ def _show_times(plan: Plan, console: Console) -> None:
         table.add_column(name, justify="right")
     for time in plan.times:
         rate = f"{time.tokens_per_second:,.0f}" if time.tokens_per_second else ""
-        table.add_row(
-            time.phase, f"{time.seconds:,.2f}", rate, duration(time.total_seconds), time.bound
-        )
+        table.add_row(time.phase, f"{time.seconds:,.2f}", rate, duration(time.total_seconds), time.bound)
     console.print(table)
     if plan.cost is not None:
         console.print(

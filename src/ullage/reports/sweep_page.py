@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +13,15 @@ from ullage.reports.document import set_totals
 from ullage.reports.plan_page import STYLES, _number, _table
 
 if TYPE_CHECKING:
-    from ullage.cli.sweep import Row
+    from ullage.planning.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The plan with these (path, value) settings."""
+
+    settings: tuple[tuple[str, str], ...]
+    plan: Plan
 
 
 def sweep_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -30,9 +30,7 @@ def json_schema(sections: Sections) -> dict[str, Any]:
     role["use_quantized"] = {"type": "boolean"}
     role["quantization_bits"] = {"enum": [4, 8]}
     role["quantization"] = {"enum": ["4bit", "8bit"]}
-    properties["roles"]["additionalProperties"] = {
-        "anyOf": [{"$ref": "#/$defs/Role"}, {"type": "string"}]
-    }
+    properties["roles"]["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/Role"}, {"type": "string"}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Ullage workload",

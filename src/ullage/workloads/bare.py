@@ -18,9 +18,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     """The phases of the one role."""
     only = next(iter(workload.roles))
     held = (hold(only, workload),)
-    work = replace(
-        base_work(only, workload), passes=1 / (workload.roles[only].batch or workload.batch)
-    )
+    work = replace(base_work(only, workload), passes=1 / (workload.roles[only].batch or workload.batch))
     captures = captures_of(only, workload)
     if workload.training is not None:
         work = replace(

@@ -29,9 +29,7 @@ def is_local(role: Role) -> bool:
     return role.engine not in ("openai", "scripted")
 
 
-def check_roles(
-    workload: Workload, needed: Iterable[str], allowed: Collection[str] | None = None
-) -> None:
+def check_roles(workload: Workload, needed: Iterable[str], allowed: Collection[str] | None = None) -> None:
     """Raises SpecError naming every role that is missing, or that the kind does not know."""
     mistakes = []
     for name in needed:

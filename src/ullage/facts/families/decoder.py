@@ -43,7 +43,7 @@ class Style:
     mlp: Literal["gated", "fused"] | tuple[str, str] = "gated"
 
 
-STYLES: Final = {
+_STYLES = {
     "llama": Style(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias"),
     "mistral": Style(),
     "mixtral": Style(),
@@ -121,19 +121,17 @@ STYLES: Final = {
         qk_norm="full",
     ),
     "gpt_oss": Style(qkv_bias="attention_bias", out_bias="attention_bias"),
-    "cohere": Style(
-        norms=("input_layernorm",), qkv_bias="attention_bias", out_bias="attention_bias"
-    ),
+    "cohere": Style(norms=("input_layernorm",), qkv_bias="attention_bias", out_bias="attention_bias"),
     "granite": Style(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias"),
     "glm": Style(qkv_bias="attention_bias", mlp="fused"),
     "glm4_moe": Style(qkv_bias="attention_bias", qk_norm="use_qk_norm"),
     "llama4_text": Style(qkv_bias="attention_bias", out_bias="attention_bias"),
 }
-STYLES |= {
-    "qwen3_moe": STYLES["qwen3"],
-    "qwen3_vl_text": STYLES["qwen3"],
-    "qwen3_vl_moe_text": STYLES["qwen3"],
-    "cohere2": STYLES["cohere"],
+STYLES: Final = _STYLES | {
+    "qwen3_moe": _STYLES["qwen3"],
+    "qwen3_vl_text": _STYLES["qwen3"],
+    "qwen3_vl_moe_text": _STYLES["qwen3"],
+    "cohere2": _STYLES["cohere"],
     "glm4v_moe_text": Style(qkv_bias="attention_bias"),
     "nemotron-nas": Style(),
 }
@@ -173,9 +171,7 @@ def decoder_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
 
 def _transposed(weights: Weights) -> Weights:
     """GPT-2's Conv1D holds (inputs, outputs)."""
-    return tuple(
-        Weight(w.name, w.shape[::-1], w.role) if w.role == "linear" else w for w in weights
-    )
+    return tuple(Weight(w.name, w.shape[::-1], w.role) if w.role == "linear" else w for w in weights)
 
 
 def _flag(fields: Fields, value: bool | str) -> bool:
@@ -267,9 +263,7 @@ def _feed_forward(
     if model_type == "llama4_text":
         width = fields.size("intermediate_size_mlp")
         return Dense(width, True), gated_weights(hidden, width, "feed_forward")
-    width = fields.optional("ffn_dim", "ffn_hidden_size", "n_inner", "intermediate_size")
-    if width is None:
-        width = 4 * hidden
+    width = fields.optional("ffn_dim", "ffn_hidden_size", "n_inner", "intermediate_size") or 4 * hidden
     bias = _flag(fields, style.mlp_bias)
     if isinstance(style.mlp, tuple):
         return Dense(width, False), plain_weights(hidden, width, style.mlp, bias)
@@ -290,9 +284,7 @@ def _experts(fields: Fields, model_type: str, hidden: int) -> tuple[Experts, Wei
     if model_type == "gpt_oss":
         weights = expert_weights(hidden, count, width, "mlp.experts", bias=True, transposed=True)
         weights += single("mlp.router.weight", (count, hidden), "router")
-        return Experts(count, active, width, True), weights + single(
-            "mlp.router.bias", (count,), "bias"
-        )
+        return Experts(count, active, width, True), weights + single("mlp.router.bias", (count,), "bias")
     weights = expert_weights(hidden, count, width, "mlp.experts")
     weights += single("mlp.gate.weight", (count, hidden), "router")
     shared = 0

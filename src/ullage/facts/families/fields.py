@@ -18,9 +18,7 @@ class Fields:
     FormatError that names the field.
     """
 
-    def __init__(
-        self, given: Mapping[str, object], defaults: Mapping[str, object], model: str
-    ) -> None:
+    def __init__(self, given: Mapping[str, object], defaults: Mapping[str, object], model: str) -> None:
         self.given = given
         self._defaults = defaults
         self.model = model

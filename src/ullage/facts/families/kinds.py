@@ -34,19 +34,14 @@ def layer_kinds(fields: Fields, model_type: str, depth: int) -> tuple[LayerKind,
             raise fields.wrong("layer_types", list(listed), f"{depth} names, one per layer")
         return tuple(_KINDS[name] for name in listed)
     if model_type in _PERIOD:
-        period = (
-            fields.optional("sliding_window_pattern", "_sliding_window_pattern")
-            or _PERIOD[model_type]
-        )
+        period = fields.optional("sliding_window_pattern", "_sliding_window_pattern") or _PERIOD[model_type]
         kinds: list[LayerKind] = ["sliding" if (i + 1) % period else "full" for i in range(depth)]
         if model_type == "gemma4_text":
             kinds[-1] = "full"
         return tuple(kinds)
     if model_type.startswith("llama4"):
         period = fields.optional("no_rope_layer_interval") or 4
-        rope = fields.numbers("no_rope_layers") or tuple(
-            int((i + 1) % period != 0) for i in range(depth)
-        )
+        rope = fields.numbers("no_rope_layers") or tuple(int((i + 1) % period != 0) for i in range(depth))
         if len(rope) != depth:
             raise fields.wrong("no_rope_layers", list(rope), f"{depth} numbers, one per layer")
         return tuple("chunked" if uses else "full" for uses in rope)

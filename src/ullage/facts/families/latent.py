@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ullage.facts.architecture import Dense, Experts, LatentAttention, Layer
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import (
@@ -28,10 +30,7 @@ def latent_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
         norms = norm("input_layernorm", hidden) + norm("post_attention_layernorm", hidden)
         return Layer(mixer, part, weights + more + norms)
 
-    return tuple(
-        once.layer(index >= first, lambda sparse=index >= first: build(sparse))
-        for index in range(depth)
-    )
+    return tuple(once.layer(index >= first, partial(build, index >= first)) for index in range(depth))
 
 
 def _attention(fields: Fields, hidden: int) -> tuple[LatentAttention, Weights]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
 
 from ullage.facts.architecture import Dense, Experts, Layer, Recurrent
 from ullage.facts.families.fields import LARGEST_DEPTH, Fields
@@ -25,7 +25,7 @@ Mixer = tuple[Recurrent, Weights]
 
 
 def recurrent_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
-    """The layers of every family in FAMILIES of this file."""
+    """The layers of every family with recurrent layers."""
     builders = {
         "mamba": _pure_mamba,
         "falcon_mamba": _pure_mamba,
@@ -39,14 +39,7 @@ def recurrent_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
     return builders[model_type](fields)
 
 
-FAMILIES = frozenset(
-    ["mamba", "falcon_mamba", "jamba", "nemotron_h", "granitemoehybrid", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"]
-)
-
-
-def _mamba1(
-    fields: Fields, hidden: int, inner: int, prefix: str, biased: tuple[bool, bool]
-) -> Mixer:
+def _mamba1(fields: Fields, hidden: int, inner: int, prefix: str, biased: tuple[bool, bool]) -> Mixer:
     """Mamba (arXiv 2312.00752): selective scan with a state of `state_size` per channel."""
     state = fields.size("state_size", "mamba_d_state")
     kernel = fields.size("conv_kernel", "mamba_d_conv")
@@ -117,18 +110,15 @@ def _jamba(fields: Fields) -> tuple[Layer, ...]:
             weights += linear("feed_forward.router", count, hidden)
             weights += expert_weights(hidden, count, width, "feed_forward.experts")
             return Layer(found, Experts(count, active, width, True), weights)
-        return Layer(
-            found, Dense(width, True), weights + gated_weights(hidden, width, "feed_forward")
-        )
+        return Layer(found, Dense(width, True), weights + gated_weights(hidden, width, "feed_forward"))
 
     layers = []
     for index in range(fields.depth()):
         key = (
             index % fields.size("attn_layer_period") == fields.count("attn_layer_offset"),
-            count > 1
-            and index % fields.size("expert_layer_period") == fields.count("expert_layer_offset"),
+            count > 1 and index % fields.size("expert_layer_period") == fields.count("expert_layer_offset"),
         )
-        layers.append(once.layer(key, lambda key=key: build(*key)))
+        layers.append(once.layer(key, partial(build, *key)))
     return tuple(layers)
 
 
@@ -159,9 +149,7 @@ def _nemotron(fields: Fields) -> tuple[Layer, ...]:
     if len(kinds) > LARGEST_DEPTH:
         raise fields.wrong("layers_block_type", len(kinds), f"at most {LARGEST_DEPTH} layers")
     once = Once()
-    return tuple(
-        once.layer(kind, lambda kind=kind: _nemotron_layer(fields, kind)) for kind in kinds
-    )
+    return tuple(once.layer(kind, partial(_nemotron_layer, fields, kind)) for kind in kinds)
 
 
 def _nemotron_layer(fields: Fields, kind: str) -> Layer:
@@ -211,7 +199,7 @@ def _granite(fields: Fields) -> tuple[Layer, ...]:
     if not {"linear", "full"} >= set(kinds):
         raise fields.wrong("layer_types", kinds[0], "mamba or attention in every layer")
 
-    def build(kind: Literal["linear", "full"]) -> Layer:
+    def build(kind: str) -> Layer:
         if kind == "full":
             mixer, weights = attention(part), attention_weights(hidden, part)
         else:
@@ -234,7 +222,7 @@ def _granite(fields: Fields) -> tuple[Layer, ...]:
         active = fields.size("num_experts_per_tok")
         return Layer(mixer, Experts(count, active, width, True, wide), weights)
 
-    return tuple(once.layer(kind, lambda kind=kind: build(kind)) for kind in kinds)
+    return tuple(once.layer(kind, partial(build, kind)) for kind in kinds)
 
 
 def _qwen(fields: Fields) -> tuple[Layer, ...]:
@@ -264,7 +252,7 @@ def _qwen(fields: Fields) -> tuple[Layer, ...]:
         return Layer(mixer, Experts(count, active, width, True, shared), weights)
 
     kinds = layer_kinds(fields, "qwen3_next", depth)
-    return tuple(once.layer(kind, lambda kind=kind: build(kind)) for kind in kinds)
+    return tuple(once.layer(kind, partial(build, kind)) for kind in kinds)
 
 
 def _delta(fields: Fields, hidden: int) -> Mixer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ullage.errors import FormatError
 from ullage.facts.architecture import Dense, Experts, Layer
 from ullage.facts.families.fields import Fields
@@ -62,7 +64,7 @@ def gemma4_layers(fields: Fields) -> tuple[Layer, ...]:
         return Layer(mixer, Experts(experts, active, routed, True, width), weights)
 
     kinds = layer_kinds(fields, "gemma4_text", depth)
-    return tuple(once.layer(kind, lambda kind=kind: build(kind)) for kind in kinds)
+    return tuple(once.layer(kind, partial(build, kind)) for kind in kinds)
 
 
 def _gemma4_full(fields: Fields) -> tuple[int | None, int]:
@@ -120,7 +122,7 @@ def nas_layers(fields: Fields) -> tuple[Layer, ...]:
             weights += norm("post_attention_layernorm", hidden) + gated_weights(hidden, width)
         return Layer(mixer, part, weights)
 
-    return tuple(once.layer(block, lambda block=block: build(*block)) for block in blocks)
+    return tuple(once.layer(block, partial(build, *block)) for block in blocks)
 
 
 def _nas_blocks(fields: Fields, heads: int, hidden: int) -> list[tuple[int, int]]:
@@ -143,12 +145,8 @@ def _nas_blocks(fields: Fields, heads: int, hidden: int) -> list[tuple[int, int]
                         "layer, which is not interpreted"
                     )
             kv = 0 if attends.get("no_op") else heads // int(attends["n_heads_in_group"])
-            multiple = (
-                2 * float(forward["ffn_mult"]) * hidden / 3 if not forward.get("no_op") else 0
-            )
+            multiple = 2 * float(forward["ffn_mult"]) * hidden / 3 if not forward.get("no_op") else 0
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-            raise FormatError(
-                f"{fields.model}: block_configs[{number}] lacks or mistypes {error}"
-            ) from error
+            raise FormatError(f"{fields.model}: block_configs[{number}] lacks or mistypes {error}") from error
         blocks.append((kv, -(-int(multiple) // 256) * 256))
     return blocks

@@ -23,7 +23,7 @@ def read_vision(fields: Fields, tower: Fields, text_hidden: int, outer: str) -> 
 
 def _repeat(count: int, weights: Weights) -> Weights:
     return tuple(
-        Weight(f"layers.{index}.{weight.name}", weight.shape, weight.role)
+        Weight(f"vision_tower.layers.{index}.{weight.name}", weight.shape, weight.role)
         for index in range(count)
         for weight in weights
     )
@@ -75,9 +75,7 @@ def _clip(fields: Fields, tower: Fields, text: int) -> Vision:
 
 def _two_linears(text: int, hidden: int) -> Weights:
     where = "multi_modal_projector"
-    return linear(f"{where}.linear_1", text, hidden, True) + linear(
-        f"{where}.linear_2", text, text, True
-    )
+    return linear(f"{where}.linear_1", text, hidden, True) + linear(f"{where}.linear_2", text, text, True)
 
 
 def _siglip(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -99,8 +97,8 @@ def _siglip(fields: Fields, tower: Fields, text: int) -> Vision:
         weights += linear("head.mlp.fc1", width, hidden, True)
         weights += linear("head.mlp.fc2", hidden, width, True)
     if str(fields.raw("model_type")).startswith("llava"):
-        layers = fields.numbers("vision_feature_layer")
-        weights += _two_linears(text, hidden * max(len(layers or ()), 1))
+        layers = fields.raw("vision_feature_layer")
+        weights += _two_linears(text, hidden * (len(layers) if isinstance(layers, list) else 1))
         weights += single("image_newline", (text,))
         return _vision(tower, weights, 5 * positions, 5 * positions, positions)
     weights += single("mm_input_projection_weight", (hidden, text))
@@ -117,9 +115,7 @@ def _pixtral(fields: Fields, tower: Fields, text: int) -> Vision:
     for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
         layer += linear(f"attention.{name}", hidden, hidden)
     layer += gated_weights(hidden, width, "feed_forward")
-    weights = single("patch_conv.weight", (hidden, 3, patch, patch), "conv") + norm(
-        "ln_pre", hidden
-    )
+    weights = single("patch_conv.weight", (hidden, 3, patch, patch), "conv") + norm("ln_pre", hidden)
     weights += _repeat(tower.size("num_hidden_layers"), layer)
     where = "multi_modal_projector"
     bias = fields.flag("multimodal_projector_bias")
@@ -137,17 +133,13 @@ def _qwen25(fields: Fields, tower: Fields, text: int) -> Vision:
     patch, merge = tower.size("patch_size"), tower.size("spatial_merge_size")
     frames, out = tower.size("temporal_patch_size"), tower.size("out_hidden_size")
     layer = norm("norm1", hidden) + norm("norm2", hidden)
-    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear(
-        "attn.proj", hidden, hidden, True
-    )
+    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear("attn.proj", hidden, hidden, True)
     layer += gated_weights(hidden, width, bias=True)
     weights = single("patch_embed.proj.weight", (hidden, 3, frames, patch, patch), "conv")
     weights += _repeat(tower.size("depth"), layer)
     merged = hidden * merge**2
     weights += norm("merger.ln_q", hidden)
-    weights += linear("merger.mlp.0", merged, merged, True) + linear(
-        "merger.mlp.2", out, merged, True
-    )
+    weights += linear("merger.mlp.0", merged, merged, True) + linear("merger.mlp.2", out, merged, True)
     positions = (-(-DEFAULT_SIDE // (patch * merge)) * merge) ** 2
     return _vision(tower, weights, positions, positions // merge**2, gated=True)
 
@@ -158,9 +150,7 @@ def _qwen3(fields: Fields, tower: Fields, text: int) -> Vision:
     patch, merge = tower.size("patch_size"), tower.size("spatial_merge_size")
     frames, out = tower.size("temporal_patch_size"), tower.size("out_hidden_size")
     layer = norm("norm1", hidden, True) + norm("norm2", hidden, True)
-    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear(
-        "attn.proj", hidden, hidden, True
-    )
+    layer += linear("attn.qkv", 3 * hidden, hidden, True) + linear("attn.proj", hidden, hidden, True)
     layer += linear("mlp.linear_fc1", width, hidden, True)
     layer += linear("mlp.linear_fc2", hidden, width, True)
     weights = single("patch_embed.proj.weight", (hidden, 3, frames, patch, patch), "conv")
@@ -172,11 +162,7 @@ def _qwen3(fields: Fields, tower: Fields, text: int) -> Vision:
 
     def merger(name: str, normed: int) -> Weights:
         first = linear(f"{name}.linear_fc1", merged, merged, True)
-        return (
-            norm(f"{name}.norm", normed, True)
-            + first
-            + linear(f"{name}.linear_fc2", out, merged, True)
-        )
+        return norm(f"{name}.norm", normed, True) + first + linear(f"{name}.linear_fc2", out, merged, True)
 
     weights += merger("merger", hidden)
     for number in range(len(tower.numbers("deepstack_visual_indexes") or ())):
@@ -191,9 +177,7 @@ def _glm(fields: Fields, tower: Fields, text: int) -> Vision:
     frames, out = tower.size("temporal_patch_size"), tower.size("out_hidden_size")
     side, bias = tower.size("image_size"), tower.flag("attention_bias")
     layer = norm("norm1", hidden) + norm("norm2", hidden)
-    layer += linear("attn.qkv", 3 * hidden, hidden, bias) + linear(
-        "attn.proj", hidden, hidden, bias
-    )
+    layer += linear("attn.qkv", 3 * hidden, hidden, bias) + linear("attn.proj", hidden, hidden, bias)
     layer += gated_weights(hidden, out)
     weights = single("position_embedding.weight", ((side // patch) ** 2, hidden), "embedding")
     weights += single("patch_embed.proj.weight", (hidden, 3, frames, patch, patch), "conv")
@@ -258,9 +242,7 @@ def _llama4(fields: Fields, tower: Fields, text: int) -> Vision:
     given = tower.optional("vision_output_dim") or out
     weights += linear("multi_modal_projector.linear_1", text, given)
     tiles = 5
-    return _vision(
-        tower, weights, tiles * positions, tiles * (positions - 1) // shuffle**2, positions
-    )
+    return _vision(tower, weights, tiles * positions, tiles * (positions - 1) // shuffle**2, positions)
 
 
 _TOWERS: dict[str, Callable[[Fields, Fields, int], Vision]] = {

@@ -27,11 +27,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     section = workload.section
     assert isinstance(section, Section)
     specialists = [n for n in workload.roles if n not in (section.router, section.voice)]
-    needed = (
-        [section.router, section.voice]
-        if specialists
-        else [section.router, section.voice, "specialist"]
-    )
+    needed = [section.router, section.voice] if specialists else [section.router, section.voice, "specialist"]
     check_roles(workload, needed)
     router, voice = section.router, section.voice
     share = 1 / len(specialists)
@@ -50,8 +46,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
         work = replace(base_work(voice, workload), passes=share)
         if is_local(workload.roles[voice]):
             found += [
-                replace(phase, name=f"{phase.name} after {name}")
-                for phase in generate(voice, held, work)
+                replace(phase, name=f"{phase.name} after {name}") for phase in generate(voice, held, work)
             ]
     return tuple(found)
 

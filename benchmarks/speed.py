@@ -1,0 +1,97 @@
+"""How long planning takes: a cold `ullage plan`, and ten thousand candidate plans.
+
+    python benchmarks/speed.py        # prints, and writes results/speed.json
+
+The cold start is timed as a whole process, side by side with a process that only imports the four
+libraries the command line is built on, so that the machine's own speed can be told apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ullage import api
+from ullage.spec.changes import apply_changes
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+LIBRARIES = "import typer, pydantic, yaml, rich.console, rich.table"
+RUNS = 15
+CANDIDATES = 2_000
+
+
+def process_seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=ROOT)
+    return time.perf_counter() - start
+
+
+def cold_start() -> dict:
+    plan = [sys.executable, "-m", "ullage", "plan", "examples/werewolf.yaml"]
+    libraries = [sys.executable, "-c", LIBRARIES]
+    process_seconds(plan)
+    pairs = [(process_seconds(plan), process_seconds(libraries)) for _ in range(RUNS)]
+    planned, imported = zip(*pairs, strict=True)
+    return {
+        "runs": RUNS,
+        "plan_milliseconds": {"median": ms(statistics.median(planned)), "least": ms(min(planned))},
+        "libraries_alone_milliseconds": {
+            "median": ms(statistics.median(imported)),
+            "least": ms(min(imported)),
+        },
+        "ratio": round(statistics.median(planned) / statistics.median(imported), 2),
+    }
+
+
+def ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def candidates(file: str) -> dict:
+    """Seconds for 10,000 candidate plans, from `CANDIDATES` that all differ."""
+    workload = api.load(ROOT / file)
+    gpus = api.gpu_set(workload, None)
+    models = api.models_of(workload)
+    role = next(iter(workload.roles))
+    grid = [
+        (batch, precision, tokens)
+        for batch in range(1, 1000)
+        for precision in ("bf16", "int8", "nf4")
+        for tokens in (512, 1024, 1536, 2048)
+    ][:CANDIDATES]
+    start = time.perf_counter()
+    for batch, precision, tokens in grid:
+        changes = (
+            (f"roles.{role}.batch", str(batch)),
+            (f"roles.{role}.precision", precision),
+            ("prompt_tokens", str(tokens)),
+        )
+        api.outcome(apply_changes(workload, changes), models, gpus)
+    seconds = time.perf_counter() - start
+    return {"gpus": gpus.name, "seconds_per_10000": round(seconds * 10_000 / len(grid), 2)}
+
+
+def main() -> None:
+    document = {
+        "command": "python benchmarks/speed.py",
+        "python": sys.version.split()[0],
+        "cores": os.cpu_count(),
+        "cold_start": cold_start(),
+        "candidate_plans": {
+            file: candidates(file)
+            for file in ("examples/pii.yaml", "examples/extract.yaml", "examples/werewolf.yaml")
+        },
+    }
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results/speed.json").write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()
