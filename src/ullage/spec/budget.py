@@ -12,5 +12,5 @@ class Budget(Value):
 
     gpus: str | None = None
     reserve: str = "5%"
-    host_memory: str | None = Field(default=None, description="RAM that offload and captures may take")
+    host_memory: str | None = Field(None, description="RAM that offload and captures may take")
     disk: str | None = None

@@ -1,11 +1,9 @@
-"""YAML or JSON text as plain data that remembers where every key and value stood."""
+"""YAML or JSON text as plain data that remembers where every field stood."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import yaml
 
@@ -16,288 +14,115 @@ LARGEST_TEXT: Final = 1_000_000
 LARGEST_DEPTH: Final = 32
 LARGEST_TREE: Final = 50_000
 """Values after aliases are followed; what keeps an alias bomb from going off."""
-LONGEST_LIST: Final = 50
-"""Mistakes told at once; the rest is counted."""
-
-Path = tuple[str | int, ...]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TAG: Final = "tag:yaml.org,2002:"
-_PLAIN_TAGS: Final = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
-_JSON_NUMBER: Final = re.compile(r"-?\d+[eE][-+]?\d+")
-"""A number to JSON, a word to YAML 1.1."""
-_UNFINISHED: Final = object()
-_NOWHERE: Final = "\0"
-"""Part of a path nobody asks for: what stands under a key that is refused."""
-
-
-class Mistake(NamedTuple):
-    """What is wrong with the field at `path`; `at_key` when it is the key that is to be changed."""
-
-    path: Path
-    problem: str
-    at_key: bool = False
-
-
-class Place(NamedTuple):
-    """Where a field stands, counted from 1; `key_*` where its key does."""
-
-    line: int
-    column: int
-    key_line: int
-    key_column: int
+Path = tuple[str | int, ...]
 
 
 class Document:
-    """The data of one file, open to `--set` changes, and the place of everything in it."""
+    """`data` and the (line, column) of each field, counted from 1."""
 
-    def __init__(self, filename: str, data: dict[str, Any], places: dict[Path, Place]) -> None:
-        self.filename = filename
+    def __init__(self, data: dict[str, Any], places: dict[Path, tuple[int, int]]) -> None:
         self.data = data
         self._places = places
-        self._overrides: dict[Path, str] = {}
 
-    def overridden(self, path: Path, text: str) -> None:
-        """Notes that `path` and all below it now come from `--set text`."""
-        for inner in [p for p in self._places if p[: len(path)] == path]:
-            del self._places[inner]
-        self._overrides[path] = text
+    def place(self, path: Path) -> tuple[int, int]:
+        """Where `path` stands, or the closest field around it."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self._places:
+                return self._places[path[:length]]
+        return 1, 1
 
-    def tell(self, mistakes: Iterable[Mistake]) -> SpecError:
-        """All mistakes as one error: by place, those of `--set` last."""
-        lines = sorted({(*self._place(mistake), _line(mistake)) for mistake in mistakes})
-        return _error(self.filename, [f"{place}: {text}" for *_, place, text in lines])
-
-    def _place(self, mistake: Mistake) -> tuple[int, int, int, str]:
-        """Order, line and column, and how the place is written: the closest field known."""
-        for length in range(len(mistake.path), -1, -1):
-            path = mistake.path[:length]
-            if path in self._overrides:
-                return 1, 0, 0, f"--set {self._overrides[path]}"
-            if path in self._places:
-                place = self._places[path]
-                at_key = mistake.at_key or length < len(mistake.path)
-                line, column = place[2:] if at_key else place[:2]
-                return 0, line, column, f"{self.filename}:{line}:{column}"
-        return 0, 1, 1, f"{self.filename}:1:1"
+    def mark(self, path: Path) -> None:
+        """Notes that `path` comes from the command line, shown as line 0."""
+        self._places[path] = (0, 0)
 
 
-def _line(mistake: Mistake) -> str:
-    where = ".".join(shorten(str(part), 60) for part in mistake.path)
-    return f"{where}: {mistake.problem}" if where else mistake.problem
-
-
-def shorten(text: str, length: int) -> str:
-    """`text`, cut where it is longer than a line of a message should be."""
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def _error(filename: str, lines: list[str]) -> SpecError:
-    told = lines[:LONGEST_LIST]
-    if len(lines) > len(told):
-        told.append(f"{filename}: and {len(lines) - len(told)} more mistakes")
-    return SpecError(told)
+def read_value(text: str) -> object:
+    """One YAML value. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_document(text: str, filename: str) -> Document:
     """Parses `text`. Raises SpecError for what is not one mapping of sane size and depth."""
     if len(text) > LARGEST_TEXT:
-        problem = f"longer than {LARGEST_TEXT} characters; a workload file has a few thousand"
-        raise _error(filename, [f"{filename}:1:1: {problem}"])
-    tree = _Tree(filename)
-    data = tree.read(text)
-    if data is None and not tree.mistakes:
-        tree.mistakes.append(f"{filename}:1:1: the file is empty; it needs kind and roles")
-    elif not isinstance(data, dict) and not tree.mistakes:
-        problem = "the file must be a mapping of keys to values, as in kind: extract"
-        tree.mistakes.append(f"{filename}:1:1: {problem}")
-    if tree.mistakes:
-        raise _error(filename, tree.mistakes)
-    return Document(filename, data, tree.places)
-
-
-def read_value(text: str) -> object:
-    """One YAML value without a file. Raises SpecError."""
-    tree = _Tree("value")
-    value = tree.read(text)
-    if tree.mistakes:
-        raise _error("value", tree.mistakes)
-    return value
-
-
-class _Stop(Exception):
-    """Reading on is pointless; the reason stands among the mistakes."""
+        raise SpecError([f"{filename}:1:1: longer than {LARGEST_TEXT} characters"])
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+        raise SpecError([f"{filename}:{where}: broken YAML: {error.problem}"]) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first = str(error).splitlines()[0] if str(error) else "nested too deeply"
+        raise SpecError([f"{filename}:1:1: broken YAML: {first}"]) from error
+    if root is None:
+        raise SpecError([f"{filename}:1:1: the file is empty; it needs kind and roles"])
+    reader = _Tree(filename)
+    data = reader.read(root, (), 0)
+    if not isinstance(data, dict):
+        reader.mistakes.insert(0, f"{filename}:1:1: the file must be a mapping of keys to values")
+    if reader.mistakes:
+        raise SpecError(reader.mistakes)
+    return Document(data, reader.places)
 
 
 class _Tree:
-    """Builds data from parser events, so that depth is bounded before anything recurses.
-
-    (libyaml's own composer overflows the stack on deep nesting.)
-    """
+    """Turns nodes into data; collects what is wrong with their form."""
 
     def __init__(self, filename: str) -> None:
-        self.places: dict[Path, Place] = {}
+        self.places: dict[Path, tuple[int, int]] = {}
         self.mistakes: list[str] = []
         self._filename = filename
-        self._anchors: dict[str, Any] = {}
         self._count = 0
-        self._parser: Any = None
+        self._scalars = _Loader("")
 
-    def read(self, text: str) -> Any:
-        """The one document in `text`, None for an empty one; what is wrong goes to `mistakes`."""
-        try:
-            self._parser = _Loader(text)
-            self._parser.get_event()
-            if isinstance(self._parser.get_event(), yaml.StreamEndEvent):
-                return None
-            data = self._value(self._parser.get_event(), (), 0)
-            self._parser.get_event()
-            after = self._parser.get_event()
-            if not isinstance(after, yaml.StreamEndEvent):
-                self._wrong(after, "a second document begins; a file holds one workload")
-        except _Stop:
-            return None
-        except yaml.MarkedYAMLError as error:
-            self._broken(error, text)
-        except (yaml.YAMLError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            self.mistakes.append(f"{self._filename}:1:1: broken YAML: {shorten(reason, 200)}")
-        else:
-            return data
-        return None
-
-    def _broken(self, error: yaml.MarkedYAMLError, text: str) -> None:
-        mark = error.problem_mark or error.context_mark
-        where = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
-        hint = ""
-        if mark is not None:
-            lines = text.splitlines()
-            line = lines[mark.line] if mark.line < len(lines) else ""
-            if line[mark.column : mark.column + 1] == "\t":
-                hint = "; this is a tab: indent with spaces"
-        problem = error.problem or error.context or "cannot be read"
-        self.mistakes.append(f"{self._filename}:{where}: broken YAML: {problem}{hint}")
-
-    def _wrong(self, event: Any, problem: str) -> None:
-        mark = event.start_mark
+    def _wrong(self, node: yaml.Node, problem: str) -> None:
+        mark = node.start_mark
         self.mistakes.append(f"{self._filename}:{mark.line + 1}:{mark.column + 1}: {problem}")
 
-    def _stop(self, event: Any, problem: str) -> _Stop:
-        self._wrong(event, problem)
-        return _Stop()
-
-    def _value(self, event: Any, path: Path, depth: int) -> Any:
-        self._grow(event, depth)
-        mark = event.start_mark
-        line, column = mark.line + 1, mark.column + 1
-        self.places.setdefault(path, Place(line, column, line, column))
-        if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, depth)
-        if isinstance(event, yaml.ScalarEvent):
-            value = self._scalar(event)
-        else:
-            if event.anchor is not None:
-                self._anchors[event.anchor] = _UNFINISHED
-            if event.tag not in (None, "!", _TAG + "map", _TAG + "seq"):
-                self._wrong(event, f"tag {event.tag!r} means nothing here; leave it out")
-            mapping = isinstance(event, yaml.MappingStartEvent)
-            value = self._mapping(path, depth) if mapping else self._sequence(path, depth)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = value
-        return value
-
-    def _grow(self, event: Any, depth: int) -> None:
+    def read(self, node: yaml.Node, path: Path, depth: int) -> Any:
         self._count += 1
         if self._count > LARGEST_TREE:
-            problem = f"more than {LARGEST_TREE} values, aliases followed; a workload has hundreds"
-            raise self._stop(event, problem)
+            self._wrong(node, f"more than {LARGEST_TREE} values; aliases may repeat themselves")
+            raise SpecError(self.mistakes)
         if depth > LARGEST_DEPTH:
-            raise self._stop(event, f"nested deeper than {LARGEST_DEPTH} levels")
+            self._wrong(node, f"nested deeper than {LARGEST_DEPTH} levels")
+            raise SpecError(self.mistakes)
+        self.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
+        return self._scalar(node)
 
-    def _alias(self, event: Any, depth: int) -> Any:
-        if event.anchor not in self._anchors:
-            self._wrong(event, f"alias *{event.anchor}: no anchor &{event.anchor} stands before it")
-            return None
-        value = self._anchors[event.anchor]
-        if value is _UNFINISHED:
-            raise self._stop(event, f"alias *{event.anchor} contains itself")
-        return self._copy(value, event, depth)
-
-    def _copy(self, value: Any, event: Any, depth: int) -> Any:
-        self._grow(event, depth)
-        if isinstance(value, dict):
-            return {key: self._copy(inner, event, depth + 1) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self._copy(inner, event, depth + 1) for inner in value]
-        return value
-
-    def _sequence(self, path: Path, depth: int) -> list[Any]:
-        found: list[Any] = []
-        while not isinstance(event := self._parser.get_event(), yaml.SequenceEndEvent):
-            found.append(self._value(event, (*path, len(found)), depth + 1))
-        return found
-
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        while not isinstance(event := self._parser.get_event(), yaml.MappingEndEvent):
-            key = self._key(event, depth)
-            inner = (*path, _NOWHERE if key is None else key)
-            if key is not None and key in found:
-                first = self.places[inner].key_line
-                self._wrong(event, f"key {shorten(key, 60)!r} stands twice, first on line {first}")
-                key, inner = None, (*path, _NOWHERE)
-            value_event = self._parser.get_event()
-            if key is None:
-                self._value(value_event, inner, depth + 1)
+        for key_node, value_node in node.value:
+            key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if isinstance(key, int) and not isinstance(key, bool):
+                key = str(key)
+            if not isinstance(key, str):
+                self._wrong(key_node, "a key must be a word")
                 continue
-            at, to = event.start_mark, value_event.start_mark
-            self.places[inner] = Place(to.line + 1, to.column + 1, at.line + 1, at.column + 1)
-            found[key] = self._value(value_event, inner, depth + 1)
+            if key in found:
+                self._wrong(key_node, f"key {key!r} stands twice")
+                continue
+            mark = key_node.start_mark
+            self.places[(*path, key)] = (mark.line + 1, mark.column + 1)
+            found[key] = self.read(value_node, (*path, key), depth + 1)
         return found
 
-    def _key(self, event: Any, depth: int) -> str | None:
-        """The key as a word; None, and a mistake, for anything else."""
-        if not isinstance(event, yaml.ScalarEvent):
-            self._wrong(event, "a key must be a word")
-            self._value(event, (_NOWHERE,), depth + 1)
-            return None
-        self._grow(event, depth)
-        if event.value == "<<" and event.implicit[0]:
-            self._wrong(event, "merge keys (<<) are not read here; write the keys out")
-            return None
-        key = self._scalar(event)
-        if isinstance(key, int) and not isinstance(key, bool):
-            return str(key)
-        if not isinstance(key, str):
-            self._wrong(event, "a key must be a word; put it in quotes")
-            return None
-        return key
-
-    def _scalar(self, event: Any) -> str | int | float | bool | None:
-        tag, text = event.tag, event.value
-        if tag in (None, "!"):
-            tag = self._parser.resolve(yaml.ScalarNode, text, event.implicit)
-            if tag not in _PLAIN_TAGS:
-                number = event.implicit[0] and _JSON_NUMBER.fullmatch(text)
-                return self._finite(event, float(text)) if number else str(text)
-        if tag == _TAG + "str":
-            return str(text)
-        if tag not in _PLAIN_TAGS:
-            self._wrong(event, f"tag {tag!r} means nothing here; leave it out")
-            return None
+    def _scalar(self, node: yaml.Node) -> Any:
         try:
-            node = yaml.ScalarNode(tag, text, event.start_mark, event.end_mark)
-            value: str | int | float | bool | None = self._parser.construct_object(node)
-        except (yaml.YAMLError, ValueError, LookupError, OverflowError):
-            self._wrong(event, f"cannot read the value {shorten(text, 40)!r}")
+            value = self._scalars.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError, OverflowError):
+            self._wrong(node, f"cannot read the value {str(node.value)[:40]!r}")
             return None
-        return self._finite(event, value)
-
-    def _finite(self, event: Any, value: Any) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
-            self._wrong(event, f"{shorten(event.value, 40)}: a number must be finite")
+            self._wrong(node, "a number must be finite")
             return None
         if isinstance(value, int) and abs(value) > 2**63:
-            self._wrong(event, f"{shorten(event.value, 40)}: the number is too large")
+            self._wrong(node, "the number is too large")
             return None
-        return value
+        return value if isinstance(value, str | int | float | bool | None) else str(value)
