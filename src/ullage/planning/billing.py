@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ullage.memory.demand import Demand, Level, Need
 from ullage.planning.bill import Bill, LineItem, Totals
@@ -36,6 +37,9 @@ def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -
         else:
             shares = [(HOST if need.home == "host" else DISK, need.blocks)]
         for device_name, blocks in shares:
+            offloaded = device_name == HOST and need.home == "gpu" and need.component == "weights"
+            if offloaded and len(placement[need.role].devices) > 1:
+                yield _passing(need, placement[need.role])
             if need.combine == "sum":
                 yield device_name, need, need.each * len(blocks), blocks
             elif need.combine == "once":
@@ -46,6 +50,14 @@ def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -
                 winners[key] = _larger(best, need, blocks)
     for (device_name, *_), (need, size, blocks) in winners.items():
         yield device_name, need, size, blocks
+
+
+def _passing(need: Need, assigned: Assigned) -> Charge:
+    """The buffer through which an offloaded block's weights reach the GPU."""
+    first = min(index for index in assigned.devices if index != ON_HOST)
+    note = "offloaded block on its way"
+    moved = replace(need, component="workspace", combine="once", note=note)
+    return _name(first), moved, need.each, ()
 
 
 def _larger(

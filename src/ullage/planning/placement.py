@@ -101,7 +101,8 @@ def _within(
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
     if shape.splittable and "cpu" in limits:
-        filled = loads.fill(shape, allowed, limits, 1.0)
+        # Offloaded layers are computed on a GPU, so one block at least is there.
+        filled = loads.fill(shape, allowed, limits, 1.0) or (allowed[0],)
         filled += (ON_HOST,) * (shape.blocks - len(filled))
         return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
     if len(allowed) == 1:
@@ -129,6 +130,7 @@ class _Loads:
         self._devices = devices
         self._used: list[dict[str, int]] = [defaultdict(int) for _ in devices]
         self._blocks: dict[str, dict[str, list[int]]] = {}
+        self._streamed: dict[str, dict[str, int]] = {}
         self._fixed: dict[str, dict[str, int]] = {}
         counts = {shape.name: shape.blocks for shape in demand.roles}
         peaks: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -156,6 +158,11 @@ class _Loads:
         if need.combine == "sum":
             # Kept as steps up and down until all needs are counted: most cover a range of blocks.
             high = need.each.high
+            streamed = self._streamed.setdefault(need.role, defaultdict(int))
+            if need.component == "weights":
+                streamed[""] = max(streamed[""], high)
+            else:
+                streamed[need.phase] += high * len(need.blocks)
             first, last = need.blocks[0], need.blocks[-1]
             runs = [(first, last)]
             if last - first + 1 != len(need.blocks):
@@ -199,6 +206,10 @@ class _Loads:
                 free = self._devices[index].budget * share - self._used[index].get(phase, 0) - fixed
                 if limit is not None:
                     free = min(free, limit - fixed)
+                if "cpu" in limits and index == allowed[0]:
+                    # Offloaded layers keep caches here, and their weights pass through.
+                    streamed = self._streamed[shape.name]
+                    free -= streamed[phase] + streamed[""]
                 stop = min(stop, bisect_right(sums, sums[start] + free) - 1)
             stop = max(stop, start)
             filled += [index] * (stop - start)

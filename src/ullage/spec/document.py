@@ -39,8 +39,29 @@ class Document:
 
 
 def read_value(text: str) -> object:
-    """One YAML value. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Loader)
+    """One YAML value, keys as text. Raises yaml.YAMLError."""
+    _check_depth(text)
+    return _text_keys(yaml.load(text, Loader=_Loader))
+
+
+def _text_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _text_keys(inner) for key, inner in value.items()}
+    return [_text_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _check_depth(text: str) -> None:
+    """Walks the events, which nest without recursion: composing a tree of any depth would overrun the
+    C stack. Raises yaml.MarkedYAMLError."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            depth += 1
+            if depth > LARGEST_DEPTH:
+                problem = f"nested deeper than {LARGEST_DEPTH} levels"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            depth -= 1
 
 
 def read_document(text: str, filename: str) -> Document:
@@ -48,6 +69,7 @@ def read_document(text: str, filename: str) -> Document:
     if len(text) > LARGEST_TEXT:
         raise SpecError([f"{filename}:1:1: longer than {LARGEST_TEXT} characters"])
     try:
+        _check_depth(text)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -87,7 +109,7 @@ class _Tree:
             self._wrong(node, f"more than {LARGEST_TREE} values; aliases may repeat themselves")
             raise SpecError(self.mistakes)
         if depth > LARGEST_DEPTH:
-            self._wrong(node, f"nested deeper than {LARGEST_DEPTH} levels")
+            self._wrong(node, f"aliases nest deeper than {LARGEST_DEPTH} levels")
             raise SpecError(self.mistakes)
         self.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.MappingNode):

@@ -1,0 +1,187 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from ullage.cli.main import main
+from ullage.reports.schema import document_schema
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return ended.value.code, output.out, output.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("werewolf", 0), ("evaluate", 0), ("extract", 0), ("assistant", 3), ("pii", 0)]
+)
+def test_every_example_is_planned(run, name, code):
+    ended, out, err = run("plan", EXAMPLES / f"{name}.yaml")
+    assert (ended, err) == (code, "")
+    assert "verdict:" in out
+    assert "ullage" in out or "too much" in out
+
+
+def documents():
+    yield "plan", ("plan", EXAMPLES / "werewolf.yaml", "--json")
+    yield "plan", ("plan", EXAMPLES / "assistant.yaml", "--json")
+    yield "estimate", ("estimate", "Qwen/Qwen2.5-7B-Instruct", "--json")
+    yield "model", ("models", "deepseek-ai/DeepSeek-V3", "--json")
+    yield "model", ("models", "black-forest-labs/FLUX.1-schnell", "--json")
+    yield "models", ("models", "--json")
+    yield "gpus", ("gpus", "--json")
+    yield "gpu-sets", ("gpus", EXAMPLES / "pii.yaml", "--json")
+    yield "sweep", ("plan", EXAMPLES / "pii.yaml", "--sweep", "batch=1..64", "--json")
+
+
+@pytest.mark.parametrize(("kind", "arguments"), documents(), ids=lambda value: str(value)[:60])
+def test_every_document_follows_its_schema(run, kind, arguments):
+    _, out, _ = run(*arguments)
+    document = json.loads(out)
+    assert (document["document"], document["version"]) == (kind, 1)
+    jsonschema.validate(document, document_schema(kind))
+
+
+def test_the_total_is_the_sum_of_the_devices_own_peaks(run):
+    _, out, _ = run("plan", EXAMPLES / "werewolf.yaml", "--json")
+    document = json.loads(out)
+    for level in ("live", "reserved", "process", "device"):
+        for end in ("low", "expected", "high"):
+            parts = [d[level][end] for d in document["devices"] if d["name"].startswith("gpu:")]
+            assert document["total"][level][end] == sum(parts)
+
+
+def test_a_sweep_doubles_steps_and_lists(run):
+    sweeps = ["batch=1..64", "batch=0..10:5", "precision=bf16,nf4"]
+    values = []
+    for sweep in sweeps:
+        _, out, _ = run(
+            "estimate", "Qwen/Qwen2.5-0.5B-Instruct", "--sweep", sweep.replace("=0", "=5"), "--json"
+        )
+        values.append([next(iter(row["settings"].values())) for row in json.loads(out)["rows"]])
+    assert values == [["1", "2", "4", "8", "16", "32", "64"], ["5", "10"], ["bf16", "nf4"]]
+
+
+def write(tmp_path, text, name="w.yaml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+BAD = {
+    "a missing file": (("plan", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+    "a folder": (("plan", EXAMPLES), "cannot be read"),
+    "an unknown model": (("estimate", "Qwen/Qwen2.5-7B-Instrukt"), "nearest: Qwen/Qwen2.5-7B-Instruct"),
+    "an unknown GPU": (("estimate", "gpt2", "--gpus", "A100-90GB"), "unknown GPU 'A100-90GB'; nearest"),
+    "no GPUs": (("estimate", "gpt2", "--gpus", "0xA100"), "1 to 1024"),
+    "a negative batch": (("estimate", "gpt2", "--batch", "-1"), "batch is -1"),
+    "a word for a number": (("estimate", "gpt2", "--batch", "many"), "--batch"),
+    "an unknown precision": (("estimate", "gpt2", "--precision", "bf17"), "precision is 'bf17'"),
+    "a window too long": (("estimate", "gpt2", "--prompt-tokens", "2000"), "window of 1024"),
+    "an unknown verb": (("plam", "x"), "No such command"),
+    "an unknown option": (("plan", "x", "--gpu", "A100"), "--gpu"),
+    "no argument": (("plan",), "FILE"),
+    "an empty sweep": (("estimate", "gpt2", "--sweep", "batch=9..3"), "range is empty"),
+    "a huge sweep": (("estimate", "gpt2", "--sweep", "batch=1..999999999:1"), "at most 10000"),
+    "a sweep of nothing": (("estimate", "gpt2", "--sweep", "speed=1..3"), "no such setting"),
+    "an optimizer nobody knows": (("estimate", "gpt2", "--train", "magic"), "optimizer is 'magic'"),
+    "images for a text model": (("estimate", "gpt2", "--images", "2"), "takes no images"),
+    "a model file that is none": (("models", EXAMPLES / "pii.yaml"), "neither a config.json"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_line_and_exit_code_two(run, name):
+    arguments, said = BAD[name]
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"kind: [", "broken YAML"),
+        (b"\xff\xfe\x00binary", "not UTF-8"),
+        (
+            b"kind: pii\nroles: {verifier: {model: gpt2}}\nbach: 3\n",
+            "w.yaml:3:1: bach: unknown key; nearest: batch",
+        ),
+        (b"kind: pii\nroles: {verifier: {model: gpt3}}\nbudget: {gpus: T4}\n", "unknown model 'gpt3'"),
+        (b"kind: pii\nroles: {verifier: {model: gpt2}}\n", "no GPUs"),
+        (b"kind: pii\nroles: {verifier: {model: ./gone}}\nbudget: {gpus: T4}\n", "no such file"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(run, tmp_path, content, said):
+    path = tmp_path / "w.yaml"
+    path.write_bytes(content)
+    code, out, err = run("plan", path)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_local_model_is_found_beside_the_workload_file(run, tmp_path):
+    config = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text(json.dumps(config))
+    path = write(tmp_path, "kind: pii\nroles: {verifier: {model: ./mine}}\nbudget: {gpus: T4}\n")
+    assert run("plan", path)[0] == 0
+
+
+def test_a_truncated_weight_file_is_named(run, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 20)
+    code, _, err = run("models", tmp_path)
+    assert code == 2
+    assert "model.safetensors: header claims" in err
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120", "200"])
+def test_tables_never_exceed_the_terminal(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = run("plan", EXAMPLES / "werewolf.yaml")
+    body = out.split("phases:")[1].split("cost:")[0]
+    assert max(len(line.rstrip()) for line in body.splitlines()) <= int(columns)
+
+
+def test_there_are_no_colours_without_a_terminal(run):
+    _, out, _ = run("plan", EXAMPLES / "assistant.yaml")
+    assert "\x1b" not in out
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m ullage models --json | head -c 100"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "Traceback" not in result.stderr
+    assert "internal error" not in result.stderr
+
+
+def test_the_public_functions_do_what_the_command_line_does():
+    import ullage
+
+    found = ullage.plan(ullage.load(EXAMPLES / "werewolf.yaml"))
+    assert found.verdict == "fits"
+    assert ullage.model("gpt2").parameters == 124_439_808
+    assert "properties" in ullage.schema()
