@@ -193,6 +193,7 @@ class Architecture:
 
     `embeddings`, `final` and `head` are the weights outside the layers; `head` is empty where the
     output layer is tied to the token embedding. `dtype` is the stored one (`bfloat16`, ...).
+    `rotary_positions` are the rows of all rotary tables an engine would precompute.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Architecture:
     quantization: StoredQuantization | None = None
     checkpoint: Checkpoint | None = None
     published_parameters: int | None = None
+    rotary_positions: int = 0
 
     @property
     def tied(self) -> bool:

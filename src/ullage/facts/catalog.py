@@ -72,6 +72,9 @@ def row_config(row: Mapping[str, Any]) -> dict[str, object]:
         config["shared_intermediate_size"] = row["intermediate_size"]
     for key, values in (row.get("per_layer") or {}).items():
         config[f"{key}_per_layer"] = values
+    if row["model_type"] == "gemma3":
+        # The Gemma 3 report (arXiv 2503.19786) stretches the full layers' positions eightfold.
+        config["rope_scaling"] = {"rope_type": "linear", "factor": 8.0}
     if row.get("vision"):
         # The SigLIP towers of Gemma 3 come without their pooling head, as their config.json says.
         config["vision_config"] = {"vision_use_head": False} | row["vision"]

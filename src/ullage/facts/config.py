@@ -120,7 +120,23 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         source=source,
         vision=vision,
         quantization=read_quantization(config.get("quantization_config"), name),
+        rotary_positions=_rotary_positions(fields, text_type),
     )
+
+
+def _rotary_positions(fields: Fields, model_type: str) -> int:
+    """Rows of the rotary tables: linear scaling stretches the one of full attention, and families with
+    another base frequency in sliding layers have a second (vLLM, layers/rotary_embedding)."""
+    positions = fields.count("max_position_embeddings", "n_positions")
+    scaling = fields.raw("rope_scaling", "rope_parameters")
+    local = model_type in ("gemma3_text", "gemma4_text")
+    if isinstance(scaling, dict) and isinstance(scaling.get("full_attention"), dict):
+        scaling = scaling["full_attention"]
+    factor = 1.0
+    if isinstance(scaling, dict) and scaling.get("rope_type", scaling.get("type")) == "linear":
+        given = scaling.get("factor")
+        factor = given if isinstance(given, int | float) and 1 <= given <= 1024 else 1.0
+    return int(positions * factor) + (positions if local else 0)
 
 
 _TEXT_TYPES: Final = {

@@ -138,7 +138,7 @@ def _rank_weights(architecture: Architecture, precision: ResolvedPrecision, rank
         total += count * sum(_rank_bytes(weight, precision, ranks) for weight in weights)
     heads = [layer.mixer for layer, _ in distinct_layers(architecture) if isinstance(layer.mixer, Attention)]
     table = max((mixer.head_dim for mixer in heads), default=0) * precision.element_bytes
-    return total + (architecture.max_positions or 0) * table + _copied_heads(architecture, precision, ranks)
+    return total + architecture.rotary_positions * table + _copied_heads(architecture, precision, ranks)
 
 
 def _rank_bytes(weight: Weight, precision: ResolvedPrecision, ranks: int) -> int:
