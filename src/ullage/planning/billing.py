@@ -13,6 +13,7 @@ from ullage.planning.placement import ON_HOST, Assigned, Placement
 from ullage.units import ZERO, Interval
 
 LEVELS: tuple[Level, ...] = ("live", "reserved", "process", "device")
+_OFFSETS = {level: 3 * index for index, level in enumerate(LEVELS)}
 Charge = tuple[str, Need, Interval, tuple[int, ...]]
 
 
@@ -79,6 +80,16 @@ def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]
     if len(held) == 1:
         return [(_name(held[0]), need.blocks)]
     first = min(index for index in held if index != ON_HOST)
+    begin, end = need.blocks[0], need.blocks[-1] + 1
+    if end - begin == len(need.blocks) and ON_HOST not in held:
+        # Blocks lie on devices in order, so a range of them is cut where the devices change.
+        cuts = [(index, *_range(assigned, index)) for index in held]
+        parts = [(index, max(start, begin), min(stop, end)) for index, start, stop in cuts]
+        return [
+            (_name(index), need.blocks[start - begin : stop - begin])
+            for index, start, stop in parts
+            if start < stop
+        ]
     groups: dict[int, list[int]] = {}
     for block in need.blocks:
         device = assigned.blocks[block]
@@ -86,6 +97,11 @@ def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]
             device = first
         groups.setdefault(device, []).append(block)
     return [(_name(index), tuple(blocks)) for index, blocks in groups.items()]
+
+
+def _range(assigned: Assigned, index: int) -> tuple[int, int]:
+    start = assigned.blocks.index(index)
+    return start, start + assigned.blocks.count(index)
 
 
 def _name(index: int) -> str:
@@ -105,7 +121,7 @@ def _add(sums: dict[tuple[str, str], list[int]], device: str, need: Need, size: 
     at = sums.get(key)
     if at is None:
         at = sums[key] = [0] * 12
-    offset = 3 * LEVELS.index(need.level)
+    offset = _OFFSETS[need.level]
     at[offset] += size.low
     at[offset + 1] += size.expected
     at[offset + 2] += size.high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -12,7 +13,9 @@ from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.planning.device import Device
 
 ON_HOST = -1
-_SEARCH_STEPS = 16
+_SEARCH_STEPS = 9
+"""Halvings of a range a quarter wide: balanced to a two-thousandth of a budget."""
+_UNBOUNDED = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +103,33 @@ def _within(
 ) -> Assigned:
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
+    fill = loads.filler(shape, allowed, limits)
     if shape.splittable and "cpu" in limits:
         # Offloaded layers are computed on a GPU, so one block at least is there.
-        filled = loads.fill(shape, allowed, limits, 1.0) or (allowed[0],)
+        filled = _blocks(allowed, fill(1.0)) or (allowed[0],)
         filled += (ON_HOST,) * (shape.blocks - len(filled))
         return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
     if len(allowed) == 1:
         return Assigned(allowed * shape.blocks, reason=why)
-    low, high = 0.0, 1.0
-    while len(loads.fill(shape, allowed, limits, high)) < shape.blocks and high < 2**20:
-        low, high = high, high * 2
+    low, high = 0.0, max(loads.least_share(shape, allowed), 2**-10)
+    while fill(high)[-1] < shape.blocks and high < 2**20:
+        low, high = high, high * 1.25
     for _ in range(_SEARCH_STEPS):
         middle = (low + high) / 2
-        if len(loads.fill(shape, allowed, limits, middle)) < shape.blocks:
+        if fill(middle)[-1] < shape.blocks:
             low = middle
         else:
             high = middle
-    filled = loads.fill(shape, allowed, limits, high)
+    filled = _blocks(allowed, fill(high))
     return Assigned(filled + (allowed[-1],) * (shape.blocks - len(filled)), reason=why)
+
+
+def _blocks(allowed: tuple[int, ...], stops: list[int]) -> tuple[int, ...]:
+    """The device of each block, from where each device's range stops."""
+    found: list[int] = []
+    for index, stop in zip(allowed, stops, strict=True):
+        found += [index] * (stop - len(found))
+    return tuple(found)
 
 
 class _Loads:
@@ -193,28 +205,47 @@ class _Loads:
         worst = max((used.get(p, 0) + size for p, size in asked.items()), default=0)
         return self._devices[index].budget - max(worst, max(used.values(), default=0))
 
-    def fill(
-        self, shape: RoleShape, allowed: tuple[int, ...], limits: dict[str, int], share: float
-    ) -> tuple[int, ...]:
-        """As many blocks, in order, as fit when each device may be filled to `share` of its budget."""
-        start, filled = 0, []
-        for index in allowed:
-            stop = shape.blocks
-            limit = limits.get(f"gpu:{index}")
-            for phase, sums in self._sums.get(shape.name, {}).items():
-                fixed = self._asked(shape.name, phase)
-                free = self._devices[index].budget * share - self._used[index].get(phase, 0) - fixed
-                if limit is not None:
-                    free = min(free, limit - fixed)
-                if "cpu" in limits and index == allowed[0]:
-                    # Offloaded layers keep caches here, and their weights pass through.
-                    streamed = self._streamed[shape.name]
-                    free -= streamed[phase] + streamed[""]
-                stop = min(stop, bisect_right(sums, sums[start] + free) - 1)
-            stop = max(stop, start)
-            filled += [index] * (stop - start)
-            start = stop
-        return tuple(filled)
+    def least_share(self, shape: RoleShape, allowed: tuple[int, ...]) -> float:
+        """The share of the budgets that all blocks take even if they could be cut anywhere."""
+        budget = sum(self._devices[index].budget for index in allowed) or 1
+        phases = self._sums.get(shape.name, {})
+        taken = [
+            sums[-1] + sum(self._used[index].get(phase, 0) for index in allowed)
+            for phase, sums in phases.items()
+        ]
+        return max(taken, default=0) / budget
+
+    def filler(
+        self, shape: RoleShape, allowed: tuple[int, ...], limits: dict[str, int]
+    ) -> Callable[[float], list[int]]:
+        """A function from a share of the budgets to where each device's range of blocks stops, when
+        each in turn takes as many blocks as fit."""
+        rows = []
+        for phase, sums in self._sums.get(shape.name, {}).items():
+            fixed = self._asked(shape.name, phase)
+            taken = [self._used[index].get(phase, 0) + fixed for index in allowed]
+            bounds = [limits.get(f"gpu:{index}", _UNBOUNDED) - fixed for index in allowed]
+            if "cpu" in limits:
+                # Offloaded layers keep caches on the first GPU, and their weights pass through.
+                streamed = self._streamed[shape.name]
+                kept = streamed[phase] + streamed[""]
+                taken[0] += kept
+                bounds[0] -= kept
+            rows.append((sums, taken, bounds))
+        budgets = [self._devices[index].budget for index in allowed]
+
+        def fill(share: float) -> list[int]:
+            start, stops = 0, []
+            for index, budget in enumerate(budgets):
+                stop = shape.blocks
+                for sums, taken, bounds in rows:
+                    free = min(budget * share - taken[index], bounds[index])
+                    stop = min(stop, bisect_right(sums, sums[start] + free) - 1)
+                start = max(stop, start)
+                stops.append(start)
+            return stops
+
+        return fill
 
     def add(self, shape: RoleShape, assigned: Assigned) -> None:
         for phase, blocks in self._blocks.get(shape.name, {}).items():

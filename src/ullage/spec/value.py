@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Value(BaseModel):
-    """A frozen part of a workload file; an unknown key is a mistake, never ignored."""
+    """A frozen part of a workload file; an unknown key is a mistake, never ignored.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+    Validators are built when first used: a part that only stands inside another never needs its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, defer_build=True)
