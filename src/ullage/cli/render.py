@@ -24,7 +24,7 @@ def console() -> Console:
     """Colours and width of the terminal; plain text elsewhere."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def document(value: Any) -> None:

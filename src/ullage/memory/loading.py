@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Architecture
-from ullage.memory.dtypes import ELEMENT_BYTES, ResolvedPrecision
+from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.schemes import quantizes
 from ullage.memory.weights import distinct_layers
 from ullage.units import Interval
@@ -22,7 +22,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
     layers = [layer.weights for layer, _ in distinct_layers(architecture)]
     for weights in (*layers, architecture.embeddings, architecture.head):
         for weight in weights:
-            target = 0 if quantizes(weight, precision) else ELEMENT_BYTES.get(precision.storage, width)
+            target = 0 if quantizes(weight, precision) else width
             if precision.quantization is None and target != source:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts":

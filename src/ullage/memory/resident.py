@@ -40,7 +40,7 @@ def resident_needs(
 def _weights(
     role: str, architecture: Architecture, phase: str, precision: ResolvedPrecision, where: str
 ) -> tuple[Need, ...]:
-    home: Home = "gpu" if where == "device" else "disk" if where == "disk" else "host"
+    home = _home(where)
     basis: Basis = "exact" if precision.storage in ("fp32", "fp16", "bf16") else "derived"
     needs = []
     last = len(architecture.layers) + 1
@@ -79,6 +79,11 @@ def _weights(
         note = "16-bit buffer of the 4-bit kernels"
         needs.append(Need(role, "workspace", phase, every, each, "derived", "once", note=note))
     return tuple(needs)
+
+
+def _home(where: str) -> Home:
+    homes: dict[str, Home] = {"device": "gpu", "disk": "disk"}
+    return homes.get(where, "host")
 
 
 def cache_needs(
@@ -120,7 +125,7 @@ def pipeline_weights(
 ) -> list[Need]:
     """A diffusion pipeline's networks are its blocks; each one's temporaries while it runs."""
     role, width = resident.name, precision.element_bytes
-    home: Home = "gpu" if resident.where == "device" else "host"
+    home = _home(resident.where)
     needs = []
     encoders = [c.tokens for c in pipeline.components if c.kind == "text_encoder"]
     text = max(encoders, default=TEXT_TOKENS)

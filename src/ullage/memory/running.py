@@ -178,7 +178,10 @@ def _captures(run: _Run) -> list[Need]:
     decode = run.work.activity == "decode"
     positions = run.work.new_tokens if decode else run.seen - run.work.cached_tokens
     for capture in run.work.captures:
-        for site, size in _site_sizes(run, capture, positions):
+        kept = positions
+        if decode and capture.keep == "device" and capture.positions == "all":
+            kept += run.work.prompt_tokens  # what the prefill captured is still there
+        for site, size in _site_sizes(run, capture, kept):
             each = Interval.exactly(size)
             if capture.keep == "device":
                 needs.append(run.need("captures", (site.block,), each))

@@ -203,7 +203,7 @@ class _Loads:
         used = self._used[index]
         asked = {p: sums[-1] + self._asked(shape.name, p) for p, sums in phases.items()}
         worst = max((used.get(p, 0) + size for p, size in asked.items()), default=0)
-        return self._devices[index].budget - max(worst, max(used.values(), default=0))
+        return self._devices[index].budget - worst
 
     def least_share(self, shape: RoleShape, allowed: tuple[int, ...]) -> float:
         """The share of the budgets that all blocks take even if they could be cut anywhere."""

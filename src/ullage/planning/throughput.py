@@ -27,6 +27,8 @@ SERVED_LAYER_SECONDS = 0.04e-3
 """The same under vLLM with CUDA graphs; assumed."""
 DISK_BYTES_PER_SECOND = 2e9
 """Assumed read rate of a local NVMe drive into GPU memory."""
+PCIE_EFFICIENCY = 0.8
+"""Assumed share of a bus's line rate that copies from pinned host memory reach."""
 TRAIN_FACTOR = 3.0
 """A backward pass costs twice a forward pass; checkpointing adds one more forward."""
 
@@ -83,8 +85,10 @@ def _phase(
     """(seconds, what bounds them, tokens they give) of one pass."""
     work, gpu = phase.work, device.gpu
     if work.activity == "load":
-        rate = min(DISK_BYTES_PER_SECOND, gpu.pcie)
-        return weights / rate, "load", 0
+        # What is loaded again for every example waits in host memory, unless the file says disk.
+        role = next(r.role for r in phase.resident if r.name == phase.running)
+        from_host = not phase.once and role.residency != "disk"
+        return weights / (gpu.pcie * PCIE_EFFICIENCY if from_host else DISK_BYTES_PER_SECOND), "load", 0
     flops = gpu.flops * COMPUTE_EFFICIENCY
     bandwidth = gpu.bandwidth * MEMORY_EFFICIENCY
     if isinstance(model, Pipeline):

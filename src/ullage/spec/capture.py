@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ullage.spec.value import Value
+from ullage.spec.value import Count, Value
 
 Positions = Literal["all", "last", "mean", "span"]
 Keep = Literal["device", "host", "disk"]
@@ -15,14 +15,14 @@ Keep = Literal["device", "host", "disk"]
 class Capture(Value):
     """Sites by their TransformerLens names, globs allowed, and what is kept of each.
 
-    `blocks.{l}.hook_resid_post`, `blocks.*.hook_mlp_out`, `blocks.-1.attn.hook_z`: `*` and a missing
-    number mean every layer, negative numbers count from the end; `layers` narrows a `{l}`.
+    `blocks.{l}.hook_resid_post`, `blocks.*.hook_mlp_out`, `blocks.-1.attn.hook_z`: `*` and a
+    missing number mean every layer, negative numbers count from the end; `layers` narrows `{l}`.
     """
 
-    role: str | None = Field(None, description="the only role when the workload has one")
-    sites: tuple[str, ...]
-    layers: tuple[int, ...] | Literal["all"] = "all"
+    role: str | None = Field(default=None, description="the only role when the workload has one")
+    sites: tuple[str, ...] = Field(description="hook names, as blocks.{l}.hook_resid_post")
+    layers: tuple[Annotated[int, Field(strict=True)], ...] | Literal["all"] = "all"
     positions: Positions = "all"
-    span_tokens: Annotated[int, Field(ge=1)] | None = None
+    span_tokens: Count | None = None
     keep: Keep = "host"
     precision: Literal["compute", "fp32", "fp16", "bf16"] = "compute"

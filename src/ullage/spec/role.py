@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ullage.spec.value import Value
+from ullage.spec.value import Count, Switch, Tokens, Value
 
 Precision = Literal[
     "auto",  # bf16 where the card can, else fp16, else fp32; a quantized checkpoint as it is stored
@@ -36,25 +36,22 @@ Residency = Literal["auto", "persistent", "swapped", "host", "disk"]
 CacheKind = Literal["dynamic", "static", "quantized"]
 CachePrecision = Literal["auto", "fp32", "fp16", "bf16", "fp8", "int8", "int4", "int2"]
 
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Tokens = Annotated[int, Field(ge=0, le=10**9)]
-
 
 class Cache(Value):
     """The key-value cache of a role."""
 
     kind: CacheKind = "dynamic"
-    precision: CachePrecision = Field("auto", description="auto: the compute dtype")
+    precision: CachePrecision = Field(default="auto", description="auto: the compute dtype")
 
 
 class Vllm(Value):
     """Settings of a vLLM engine, under vLLM's own names; None leaves vLLM's default to the plan."""
 
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    gpu_memory_utilization: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
     max_model_len: Count | None = None
     max_num_seqs: Count | None = None
     max_num_batched_tokens: Count | None = None
-    enforce_eager: bool = False
+    enforce_eager: Switch = False
     block_size: Count = 16
 
 
@@ -71,16 +68,16 @@ class Role(Value):
     engine: Engine = "transformers"
     attention: AttentionKernel = "auto"
     placement: str | tuple[str, ...] = "auto"
-    max_memory: dict[str, str | int] | None = None
+    max_memory: dict[str, str | Annotated[int, Field(strict=True)]] | None = None
     residency: Residency = "auto"
     cache: Cache = Cache()
-    tensor_parallel: Annotated[int, Field(ge=1, le=1024)] = 1
+    tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
     vllm: Vllm = Vllm()
-    trust_remote_code: bool = False
+    trust_remote_code: Switch = False
 
     batch: Count | None = None
     prompt_tokens: Tokens | None = None
     new_tokens: Tokens | None = None
-    images: Annotated[int, Field(ge=0, le=10_000)] = Field(0, description="per sequence")
-    image_size: tuple[Count, Count] = Field((1024, 1024), description="width, height in pixels")
-    steps: Count = Field(4, description="denoising steps of a diffusion role")
+    images: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(default=0, description="per sequence")
+    image_size: tuple[Count, Count] = Field(default=(1024, 1024), description="width, height in pixels")
+    steps: Count = Field(default=4, description="denoising steps of a diffusion role")

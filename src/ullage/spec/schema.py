@@ -5,35 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from ullage.spec.parse import Sections
+from ullage.spec.rules import DEVICE_NUMBER, GPU, ROLE_NAME
 from ullage.spec.workload import Workload
 
 
 def json_schema(sections: Sections) -> dict[str, Any]:
-    """Draft 2020-12, every kind's own part included."""
+    """Draft 2020-12, every kind's own part included.
+
+    Looser than parsing: what depends on other fields (a capture's role, a kind's roles) is not said.
+    """
     schema = Workload.model_json_schema()
-    definitions = schema.setdefault("$defs", {})
-    properties = schema["properties"]
-    properties.pop("section", None)
+    definitions, properties = schema["$defs"], schema["properties"]
+    del definitions["Section"], properties["section"]
     properties["kind"] = {"enum": sorted(sections), "description": "the kind of workload"}
+    _refine(definitions, properties)
     rules = []
-    for kind, section in sorted(sections.items()):
-        part = section().model_json_schema()
+    for kind in sorted(sections):
+        part = sections[kind]().model_json_schema()
         definitions |= part.pop("$defs", {})
         properties[kind] = part
-        rules.append(
-            {
-                "if": {"properties": {"kind": {"const": kind}}},
-                "then": {"properties": {other: False for other in sections if other != kind}},
-            }
-        )
-    role = definitions["Role"]["properties"]
-    role["use_quantized"] = {"type": "boolean"}
-    role["quantization_bits"] = {"enum": [4, 8]}
-    role["quantization"] = {"enum": ["4bit", "8bit"]}
-    properties["roles"]["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/Role"}, {"type": "string"}]}
+        others = {other: False for other in sorted(sections) if other != kind}
+        rules.append({"if": {"properties": {"kind": {"const": kind}}}, "then": {"properties": others}})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
         "title": "Ullage workload",
-        **{key: value for key, value in schema.items() if key != "title"},
+        "description": "What an LLM workload does, with which models, and what it may spend.",
         "allOf": rules,
+    }
+
+
+def _refine(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
+    """Adds what `rules` and `guide_keys` say of single fields."""
+    role = definitions["Role"]["properties"]
+    role["use_quantized"] = {"type": "boolean", "description": "with quantization_bits: 8 or 4"}
+    role["quantization_bits"] = {"enum": [4, 8], "description": "8 means int8, 4 means nf4"}
+    role["quantization"] = {"enum": ["4bit", "8bit"], "description": "8bit means int8, 4bit means nf4"}
+    role["placement"] |= {
+        "anyOf": [
+            {"type": "string", "pattern": f"^(auto|cpu|{GPU})$"},
+            {"type": "array", "items": {"type": "string", "pattern": f"^{GPU}$"}, "minItems": 1},
+        ]
+    }
+    role["max_memory"]["propertyNames"] = {"pattern": f"^({DEVICE_NUMBER}|cpu|disk)$"}
+    definitions["Capture"]["properties"]["sites"]["minItems"] = 1
+    properties["roles"] |= {
+        "additionalProperties": {"anyOf": [{"$ref": "#/$defs/Role"}, {"type": "string"}]},
+        "propertyNames": {"pattern": f"^{ROLE_NAME}$"},
+        "minProperties": 1,
     }

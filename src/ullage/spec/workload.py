@@ -8,8 +8,9 @@ from pydantic import Field
 
 from ullage.spec.budget import Budget
 from ullage.spec.capture import Capture
-from ullage.spec.role import Count, Role, Tokens
-from ullage.spec.value import Value
+from ullage.spec.role import Role
+from ullage.spec.section import Section
+from ullage.spec.value import Count, Switch, Tokens, Value
 
 Schedule = Literal["auto", "sequential", "simultaneous", "persistent", "swapped"]
 
@@ -20,11 +21,11 @@ class Memory(Value):
     precision_mode: Literal["auto", "fp32", "fp16", "bf16"] | None = None
     streaming_chunk_size: Count | None = Field(None, description="prefill in chunks of this many tokens")
     activation_cache_filter: tuple[str, ...] = Field(
-        (), description="short form of one capture: these site patterns, all positions"
+        default=(), description="short form of one capture: these site patterns, all positions"
     )
-    memory_warning_threshold: Annotated[float, Field(gt=0, le=1)] = 0.85
-    enable_gradient_checkpointing: bool = False
-    expandable_segments: bool = False
+    memory_warning_threshold: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.85
+    enable_gradient_checkpointing: Switch = False
+    expandable_segments: Switch = False
 
 
 class Training(Value):
@@ -32,24 +33,24 @@ class Training(Value):
 
     optimizer: Literal["none", "sgd", "adamw", "adamw-8bit"] = "adamw"
     gradient_dtype: Literal["weights", "fp32"] = "weights"
-    master_weights: bool = Field(False, description="an fp32 copy of 16-bit weights")
-    trainable_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
+    master_weights: Switch = Field(default=False, description="an fp32 copy of 16-bit weights")
+    trainable_fraction: Annotated[float, Field(strict=True, ge=0, le=1)] = 1.0
 
 
 class Workload(Value):
     """One workload file. `section` is the kind's own part, parsed by the kind."""
 
     ullage: Literal[1] = 1
-    kind: str
+    kind: str = Field(description="what is to be done")
     name: str = ""
-    roles: dict[str, Role]
+    roles: dict[str, Role] = Field(description="each role's name and its model")
     batch: Count = 1
     prompt_tokens: Tokens = 1024
     new_tokens: Tokens = 128
-    examples: Count = Field(1000, description="how many examples the workload has")
-    schedule: Schedule = "auto"
+    examples: Count = Field(default=1000, description="how many examples the workload has")
+    schedule: Schedule = Field(default="auto", description="where idle roles are whose own residency is auto")
     captures: tuple[Capture, ...] = ()
     memory: Memory = Memory()
     training: Training | None = None
     budget: Budget = Budget()
-    section: Annotated[Value | None, Field(exclude=True)] = None
+    section: Annotated[Section | None, Field(exclude=True)] = None

@@ -1,1 +1,1 @@
-"""The kinds of workload. Each is one folder: its part of the file, its phases, its report, its run."""
+"""The kinds of workload. Each is one folder: its part of the file, phases, report and run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ullage.spec.phase import Phase
-from ullage.spec.value import Value
+from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 
 
@@ -16,6 +16,6 @@ class Kind(Protocol):
     """
 
     name: str
-    section: type[Value]
+    section: type[Section]
 
     def phases(self, workload: Workload) -> tuple[Phase, ...]: ...

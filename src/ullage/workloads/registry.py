@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 
 from ullage.errors import UnknownNameError
-from ullage.spec.value import Value
+from ullage.spec.section import Section
 from ullage.workloads.kind import Kind
 
 GROUP = "ullage.workloads"
@@ -15,6 +15,7 @@ OWN = ("assistant", "evaluate", "extract", "pii", "werewolf")
 """Known without looking at installed packages' metadata, which costs a tenth of a cold start."""
 
 
+@cache
 def kind_names() -> tuple[str, ...]:
     """Names of all installed kinds, sorted."""
     from importlib.metadata import entry_points
@@ -36,10 +37,10 @@ def find_kind(name: str) -> Kind:
     raise UnknownNameError("kind of workload", name, kind_names())
 
 
-class Sections(Mapping[str, Callable[[], type[Value]]]):
+class Sections(Mapping[str, Callable[[], type[Section]]]):
     """Each kind's own part of a workload file, loaded when asked for."""
 
-    def __getitem__(self, name: str) -> Callable[[], type[Value]]:
+    def __getitem__(self, name: str) -> Callable[[], type[Section]]:
         if name not in OWN and name not in kind_names():
             raise KeyError(name)
         return lambda: find_kind(name).section

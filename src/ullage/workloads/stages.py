@@ -1,16 +1,84 @@
-"""The stages that kinds share: loading a role, prefill and decode, holding idle roles."""
+"""The stages that kinds share: who is where, loading a role, prefill and decode."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal, TypeVar
 
 from ullage.errors import SpecError, nearest
 from ullage.spec.capture import Capture
-from ullage.spec.phase import LogitsKept, Phase, Resident, Work
+from ullage.spec.mistake import Mistake
+from ullage.spec.phase import Activity, LogitsKept, Phase, Resident, Work
 from ullage.spec.role import Role
+from ullage.spec.rules import REMOTE_ENGINES
+from ullage.spec.section import Section
 from ullage.spec.workload import Workload
+
+Rest = Literal["device", "host", "disk", "freed"]
+"""Where an idle role's weights are; `freed`: it is not there at all until it is loaded again."""
+AnySection = TypeVar("AnySection", bound=Section)
+
+_BY_RESIDENCY: Final[dict[str, Rest]] = {
+    "persistent": "device",
+    "swapped": "host",
+    "host": "host",
+    "disk": "disk",
+}
+_BY_SCHEDULE: Final[dict[str, Rest]] = {
+    "simultaneous": "device",
+    "persistent": "device",
+    "swapped": "host",
+    "sequential": "freed",
+}
+
+
+def own_section(workload: Workload, section: type[AnySection]) -> AnySection:
+    """The kind's own part of the workload. Raises SpecError with whatever that part objects to."""
+    own = workload.section if workload.section is not None else section()
+    assert isinstance(own, section)
+    wrong = [f"{'.'.join(map(str, mistake.path))}: {mistake.problem}" for mistake in own.mistakes(workload)]
+    if wrong:
+        raise SpecError(wrong)
+    return own
+
+
+def wrong_roles(
+    workload: Workload, needed: Iterable[str], allowed: Collection[str] | None = None
+) -> Iterator[Mistake]:
+    """Every role that is missing, or that the kind does not know (None: it takes any)."""
+    missing = [name for name in needed if name not in workload.roles]
+    for name in missing:
+        spare = [role for role in workload.roles if allowed is None or role not in allowed]
+        close = nearest(name, spare)
+        hint = f"; is it the one called {close[0]!r}?" if close else ""
+        problem = f"kind {workload.kind} needs a role called {name!r}{hint}"
+        yield Mistake(("roles",), problem, at_key=True)
+    for name in workload.roles:
+        if allowed is not None and name not in allowed:
+            close = nearest(name, allowed)
+            hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(allowed)}"
+            problem = f"kind {workload.kind} has no such role; {hint}"
+            yield Mistake(("roles", name), problem, at_key=True)
+
+
+def wrong_training(workload: Workload) -> Iterator[Mistake]:
+    """`training` in a kind that trains nothing."""
+    if workload.training is not None:
+        problem = f"kind {workload.kind} trains nothing; remove it, or use kind extract"
+        yield Mistake(("training",), problem, at_key=True)
+
+
+def is_local(role: Role) -> bool:
+    """Whether the role's weights are ever here."""
+    return role.engine not in REMOTE_ENGINES
+
+
+def rest(name: str, workload: Workload, otherwise: Rest) -> Rest:
+    """Where role `name` is while it is idle: its own residency says, else the schedule, else
+    `otherwise`."""
+    residency = workload.roles[name].residency
+    return _BY_RESIDENCY.get(residency) or _BY_SCHEDULE.get(workload.schedule, otherwise)
 
 
 def hold(name: str, workload: Workload) -> Resident:
@@ -18,54 +86,36 @@ def hold(name: str, workload: Workload) -> Resident:
     return Resident(name, workload.roles[name])
 
 
-def swapped_out(name: str, workload: Workload) -> Resident:
-    """`name` while another has its place: in host memory, or on disk where the file says so."""
+def residents(
+    workload: Workload, rests: Iterable[tuple[str, Rest]], active: Collection[str]
+) -> tuple[Resident, ...]:
+    """Roles and where they rest, as they are while those in `active` are on the device."""
+    found = []
+    for name, idle in rests:
+        where = "device" if name in active else idle
+        if where != "freed":
+            found.append(Resident(name, workload.roles[name], where))
+    return tuple(found)
+
+
+def base_work(name: str, workload: Workload) -> Work:
+    """The role's own amounts of work, else the workload's; one pass is one batch of examples."""
     role = workload.roles[name]
-    return Resident(name, role, "disk" if role.residency == "disk" else "host")
-
-
-def is_local(role: Role) -> bool:
-    """Whether the role's weights are ever here."""
-    return role.engine not in ("openai", "scripted")
-
-
-def check_roles(workload: Workload, needed: Iterable[str], allowed: Collection[str] | None = None) -> None:
-    """Raises SpecError naming every role that is missing, or that the kind does not know."""
-    mistakes = []
-    for name in needed:
-        if name not in workload.roles:
-            close = nearest(name, workload.roles)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            mistakes.append(f"roles: kind {workload.kind} needs a role {name!r}{hint}")
-    for name in workload.roles:
-        if allowed is not None and name not in allowed:
-            close = nearest(name, allowed)
-            hint = f"nearest: {', '.join(close)}" if close else f"known: {', '.join(allowed)}"
-            mistakes.append(f"roles.{name}: kind {workload.kind} has no such role; {hint}")
-    if mistakes:
-        raise SpecError(mistakes)
-
-
-def base_work(name: str, workload: Workload, **changes: int) -> Work:
-    """The role's own amounts of work, else the workload's; then `changes`."""
-    role = workload.roles[name]
-
-    def own(value: int | None, shared: int) -> int:
-        return shared if value is None else value
-
-    work = Work(
+    batch = workload.batch if role.batch is None else role.batch
+    prompt = workload.prompt_tokens if role.prompt_tokens is None else role.prompt_tokens
+    return Work(
         "prefill",
-        batch=own(role.batch, workload.batch),
-        prompt_tokens=own(role.prompt_tokens, workload.prompt_tokens),
-        new_tokens=own(role.new_tokens, workload.new_tokens),
+        batch=batch,
+        prompt_tokens=prompt,
+        new_tokens=workload.new_tokens if role.new_tokens is None else role.new_tokens,
         chunk_tokens=workload.memory.streaming_chunk_size,
         images=role.images,
         image_size=role.image_size,
         steps=role.steps,
+        passes=1 / batch,
         examples=workload.examples,
         expandable_segments=workload.memory.expandable_segments,
     )
-    return replace(work, **changes) if changes else work  # type: ignore[arg-type]
 
 
 def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
@@ -74,13 +124,28 @@ def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
     return tuple(c for c in workload.captures if c.role == name or (c.role is None and only))
 
 
-def load(name: str, resident: Iterable[Resident], once: bool = True) -> tuple[Phase, ...]:
-    """Loading `name` beside the others of `resident`; nothing for a role that is not local."""
+def load(name: str, resident: Iterable[Resident], per_example: float | None = None) -> tuple[Phase, ...]:
+    """Loading `name` beside the others of `resident`, once or so many times per example; nothing
+    for a role that is not local."""
     held = tuple(resident)
     role = next(r.role for r in held if r.name == name)
     if not is_local(role):
         return ()
-    return (Phase(f"{name} load", held, name, Work("load"), once),)
+    once = per_example is None
+    work = Work("load", passes=1.0 if per_example is None else per_example)
+    return (Phase(f"{name} load", held, name, work, once),)
+
+
+def train(name: str, resident: Iterable[Resident], work: Work, workload: Workload) -> tuple[Phase, ...]:
+    """Forward and backward over the prompt, as `workload.training` says."""
+    work = replace(
+        work,
+        activity="train",
+        captures=captures_of(name, workload),
+        training=workload.training,
+        gradient_checkpointing=workload.memory.enable_gradient_checkpointing,
+    )
+    return (Phase(f"{name} train", tuple(resident), name, work),)
 
 
 def generate(
@@ -90,22 +155,28 @@ def generate(
     verb: str = "",
     captures: tuple[Capture, ...] = (),
     logits: LogitsKept = "last",
+    beside: str = "",
 ) -> tuple[Phase, ...]:
-    """Prefill and, where tokens are asked for, decode; one `serve` phase under vLLM, one `denoise`
-    phase for a diffusion pipeline."""
+    """Prefill and, where tokens are asked for, decode; one phase under vLLM, one `denoise` phase
+    for a diffusion pipeline. Nothing for a role that is not local.
+
+    Phases are called `name verb prefill` and `name verb decode`; a single one that has a verb is
+    `name verb`. `beside` names a role to tell apart phases that differ in who else is resident.
+    """
     held = tuple(resident)
-    role = next(r.role for r in held if r.name == name)
-    label = f"{name} {verb}".strip()
-    work = replace(work, captures=captures, logits=logits)
+    role = next((r.role for r in held if r.name == name), None)
+    if role is None or not is_local(role):
+        return ()
+    activities: tuple[Activity, ...] = ("prefill", "decode") if work.new_tokens else ("prefill",)
     if role.engine == "vllm":
-        return (Phase(label if verb else f"{name} serve", held, name, _as(work, "serve")),)
-    if role.engine == "diffusers":
-        return (Phase(f"{label} denoise", held, name, _as(work, "denoise")),)
-    prefill = Phase(f"{label} prefill", held, name, _as(work, "prefill"))
-    if not work.new_tokens:
-        return (prefill,)
-    return prefill, Phase(f"{label} decode", held, name, _as(work, "decode"))
-
-
-def _as(work: Work, activity: Literal["prefill", "decode", "serve", "denoise"]) -> Work:
-    return replace(work, activity=activity)
+        activities = ("serve",)
+    elif role.engine == "diffusers":
+        activities = ("denoise",)
+    work = replace(work, captures=captures, logits=logits)
+    label = f"{name} {verb}".strip()
+    suffix = f" beside {beside}" if beside else ""
+    found = []
+    for activity in activities:
+        said = label if verb and len(activities) == 1 else f"{label} {activity}"
+        found.append(Phase(said + suffix, held, name, replace(work, activity=activity)))
+    return tuple(found)

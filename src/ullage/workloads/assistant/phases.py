@@ -2,101 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ullage.spec.phase import Phase, Resident
 from ullage.spec.workload import Workload
 from ullage.workloads.assistant.section import Section
 from ullage.workloads.stages import (
+    Rest,
     base_work,
-    check_roles,
+    captures_of,
     generate,
-    hold,
     is_local,
     load,
-    swapped_out,
+    own_section,
+    residents,
+    rest,
 )
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """Router and voice stay resident unless their residency says otherwise; specialists take turns.
+    """Unless the file says otherwise router and voice stay on the device, and specialists wait in
+    host memory, each for its turn; all are asked for equally often.
 
-    Under schedule `simultaneous` all are resident together, under `sequential` only the one that runs.
-    Raises SpecError when router, voice or any specialist is missing.
+    A specialist that was swapped in keeps its place until another needs it, so router and voice
+    run beside it; they do so only where they stay, for what is swapped in pushes it out. Raises
+    SpecError when router, voice or any specialist is missing.
     """
-    section = workload.section
-    assert isinstance(section, Section)
-    specialists = [n for n in workload.roles if n not in (section.router, section.voice)]
-    needed = [section.router, section.voice] if specialists else [section.router, section.voice, "specialist"]
-    check_roles(workload, needed)
-    router, voice = section.router, section.voice
-    share = 1 / len(specialists)
-    found = _loads(workload, (router, voice))
-    found += _turn(workload, router, None, 1.0)
-    for name in specialists:
-        if not is_local(workload.roles[name]):
-            continue
-        swaps = workload.schedule not in ("simultaneous",)
-        held = _residents(workload, name, (router, voice), specialists)
-        found += load(name, held, once=not swaps)
-        found += _turn(workload, name, name, share)
-    # The voice speaks with whichever specialist is still loaded.
-    for name in specialists:
-        held = _residents(workload, name, (router, voice), specialists, running=voice)
-        work = replace(base_work(voice, workload), passes=share)
-        if is_local(workload.roles[voice]):
-            found += [
-                replace(phase, name=f"{phase.name} after {name}") for phase in generate(voice, held, work)
-            ]
-    return tuple(found)
+    return tuple(_Request(workload).phases())
 
 
-def _loads(workload: Workload, names: tuple[str, ...]) -> list[Phase]:
-    found: list[Phase] = []
-    held: tuple[Resident, ...] = ()
-    for name in names:
-        if not is_local(workload.roles[name]):
-            continue
-        kept = tuple(r for r in held if _stays(workload, r.name))
-        found += load(name, (*kept, hold(name, workload)))
-        held = (*kept, hold(name, workload))
-    return found
+class _Request:
+    """Lays out one request. Invariant: of the roles that do not stay, one at most is on the
+    device."""
 
+    def __init__(self, workload: Workload) -> None:
+        section = own_section(workload, Section)
+        self._workload = workload
+        self._router, self._voice = section.router, section.voice
+        self._specialists = section.chosen(workload)
+        fixed = (self._router, self._voice)
+        self._rests: list[tuple[str, Rest]] = [
+            (name, rest(name, workload, "device" if name in fixed else "host"))
+            for name in (*fixed, *self._specialists)
+            if is_local(workload.roles[name])
+        ]
+        self._local = [name for name, _ in self._rests]
+        self._staying = [name for name, idle in self._rests if idle == "device"]
 
-def _stays(workload: Workload, name: str) -> bool:
-    """Whether router or voice keeps its place on the GPU while it is idle."""
-    if workload.schedule in ("sequential", "swapped"):
-        return False
-    return workload.roles[name].residency in ("auto", "persistent")
+    def phases(self) -> list[Phase]:
+        found = self._first_loads()
+        # Specialists beside which a role that stays runs its turns.
+        guests = [n for n in self._specialists if n in self._local and n not in self._staying]
+        swapped = [name for name in self._local if name not in self._staying]
+        share = 1 / len(self._specialists)
+        found += self._fixed_turn(self._router, guests, share)
+        for name in self._specialists:
+            if name in self._local:
+                once = swapped == [name]
+                found += self._turn(name, (name,), share, None if once else share)
+        found += self._fixed_turn(self._voice, guests, share)
+        return found
 
+    def _first_loads(self) -> list[Phase]:
+        found: list[Phase] = []
+        for count, name in enumerate(self._staying, 1):
+            here = self._staying[:count]
+            known = [pair for pair in self._rests if pair[0] in here or pair[1] != "device"]
+            found += load(name, residents(self._workload, known, here))
+        return found
 
-def _residents(
-    workload: Workload,
-    specialist: str | None,
-    fixed: tuple[str, str],
-    specialists: list[str],
-    running: str | None = None,
-) -> tuple[Resident, ...]:
-    running = running or specialist
-    found = []
-    for name in (*fixed, *specialists):
-        if not is_local(workload.roles[name]):
-            continue
-        everything = workload.schedule == "simultaneous"
-        on_device = name == running or everything
-        on_device = on_device or (name in fixed and _stays(workload, name))
-        if name == specialist and workload.schedule not in ("sequential", "swapped"):
-            on_device = True
-        found.append(hold(name, workload) if on_device else swapped_out(name, workload))
-    return tuple(found)
+    def _fixed_turn(self, name: str, guests: list[str], share: float) -> list[Phase]:
+        """A turn of router or voice: beside each specialist left from before, or alone."""
+        if name not in self._local:
+            return []
+        if name not in self._staying:
+            return self._turn(name, (name,), 1.0, 1.0)
+        found: list[Phase] = []
+        for guest in guests:
+            found += self._turn(name, (name, guest), share, None, guest)
+        alone = 1 - share * len(guests)
+        if not guests or alone > share / 2:
+            found += self._turn(name, (name,), alone, None)
+        return found
 
-
-def _turn(workload: Workload, name: str, specialist: str | None, share: float) -> list[Phase]:
-    if not is_local(workload.roles[name]):
-        return []
-    section = workload.section
-    assert isinstance(section, Section)
-    fixed = (section.router, section.voice)
-    specialists = [n for n in workload.roles if n not in fixed]
-    held = _residents(workload, specialist, fixed, specialists, running=name)
-    return list(generate(name, held, replace(base_work(name, workload), passes=share)))
+    def _turn(
+        self,
+        name: str,
+        active: Collection[str],
+        share: float,
+        loads: float | None,
+        beside: str = "",
+    ) -> list[Phase]:
+        """`name` works for `share` of the requests, loaded before unless it stays."""
+        held: tuple[Resident, ...] = residents(self._workload, self._rests, active)
+        work = base_work(name, self._workload)
+        work = replace(work, passes=work.passes * share)
+        found: list[Phase] = []
+        if name not in self._staying:
+            found += load(name, held, None if loads is None else loads / work.batch)
+        captures = captures_of(name, self._workload)
+        found += generate(name, held, work, captures=captures, beside=beside)
+        return found

@@ -1,4 +1,5 @@
-"""The shared prefix is computed once; then one forward pass per candidate compares verdict tokens."""
+"""The shared prefix is computed once; then one forward pass per candidate compares verdict
+tokens."""
 
 from __future__ import annotations
 
@@ -6,27 +7,28 @@ from dataclasses import replace
 
 from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
-from ullage.workloads.pii.section import Section
-from ullage.workloads.stages import base_work, check_roles, generate, hold, load
-
-VERIFIER = "verifier"
+from ullage.workloads.pii.section import VERIFIER, Section
+from ullage.workloads.stages import base_work, captures_of, generate, hold, load, own_section
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """Raises SpecError unless the one role is `verifier`. An example is one record."""
-    check_roles(workload, (VERIFIER,), (VERIFIER,))
-    section = workload.section
-    assert isinstance(section, Section)
+    """An example is one record; its candidates are scored, some of them explained.
+
+    vLLM finds shared prefixes by itself. Raises SpecError unless the one role is `verifier`.
+    """
+    section = own_section(workload, Section)
     held = (hold(VERIFIER, workload),)
+    captures = captures_of(VERIFIER, workload)
     work = base_work(VERIFIER, workload)
-    passes = section.candidates_per_record / work.batch
-    scored = replace(work, new_tokens=0, cached_tokens=section.prefix_tokens, passes=passes)
-    found = load(VERIFIER, held) + generate(VERIFIER, held, scored, "score")
-    if section.explain_fraction and work.new_tokens:
-        explained = replace(
-            work,
-            cached_tokens=section.prefix_tokens,
-            passes=passes * section.explain_fraction,
-        )
-        found += generate(VERIFIER, held, explained, "explain")
+    work = replace(work, passes=section.candidates_per_record / work.batch)
+    found = load(VERIFIER, held)
+    if section.prefix_tokens and workload.roles[VERIFIER].engine != "vllm":
+        prefix = replace(work, batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
+        once = generate(VERIFIER, held, prefix, "prefix", logits="none")
+        found += tuple(replace(phase, once=True) for phase in once)
+    work = replace(work, cached_tokens=section.prefix_tokens)
+    found += generate(VERIFIER, held, replace(work, new_tokens=0), "score", captures)
+    if section.explain_fraction:
+        work = replace(work, passes=work.passes * section.explain_fraction)
+        found += generate(VERIFIER, held, work, "explain")
     return found

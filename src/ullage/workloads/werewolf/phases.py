@@ -6,17 +6,24 @@ from dataclasses import replace
 
 from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
-from ullage.workloads.stages import base_work, captures_of, check_roles, generate, hold, load
-from ullage.workloads.werewolf.section import Section
-
-PLAYER = "player"
+from ullage.workloads.stages import (
+    base_work,
+    captures_of,
+    generate,
+    hold,
+    load,
+    own_section,
+)
+from ullage.workloads.werewolf.section import PLAYER, Section
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """Raises SpecError unless the one role is `player`. An example is one game."""
-    check_roles(workload, (PLAYER,), (PLAYER,))
-    section = workload.section
-    assert isinstance(section, Section)
+    """An example is one game. The talk a player has heard grows from turn to turn; every turn is
+    planned with all of `prompt_tokens`, the talk at its longest.
+
+    Raises SpecError unless the one role is `player`.
+    """
+    section = own_section(workload, Section)
     held = (hold(PLAYER, workload),)
     turns = section.players * section.rounds * section.turns_per_round
     work = base_work(PLAYER, workload)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Final
 
 from pydantic import Field
 
-from ullage.spec.value import Value
+from ullage.spec.mistake import Mistake
+from ullage.spec.section import Section as BaseSection
+from ullage.spec.workload import Workload
+from ullage.workloads.stages import wrong_roles, wrong_training
+
+PLAYER: Final = "player"
 
 
-class Section(Value):
-    """The table: how many speak, how often, and how much of the talk each remembers."""
+class Section(BaseSection):
+    """The table: how many play, for how long, how often each speaks."""
 
-    players: Annotated[int, Field(ge=3, le=64)] = 7
-    rounds: Annotated[int, Field(ge=1, le=100)] = 3
-    turns_per_round: Annotated[int, Field(ge=1, le=20)] = Field(
-        2, description="what each player says in a round: discussion and vote"
+    players: Annotated[int, Field(strict=True, ge=3, le=64)] = 7
+    rounds: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
+    turns_per_round: Annotated[int, Field(strict=True, ge=1, le=20)] = Field(
+        default=2, description="what each player says in a round: discussion and vote"
     )
+
+    def mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        """One role, which plays every seat."""
+        yield from wrong_roles(workload, (PLAYER,), (PLAYER,))
+        yield from wrong_training(workload)

@@ -1,0 +1,149 @@
+"""What no single field's type can say: names that must match, settings that exclude each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ullage.errors import InputError, nearest
+from ullage.spec.mistake import Mistake, Path, shorten
+from ullage.spec.role import Role, Vllm
+from ullage.spec.workload import Workload
+from ullage.units import parse_bytes
+
+REMOTE_ENGINES: Final = ("openai", "scripted")
+"""Engines that hold no weights here."""
+ROLE_NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
+DEVICE_NUMBER: Final = "[0-9]{1,4}"
+GPU: Final = f"gpu:{DEVICE_NUMBER}"
+_TIMES: Final = r"\s*[x\u00d7*]\s*"
+_GPUS: Final = re.compile(rf"\s*(?:0*[1-9]\d{{0,5}}{_TIMES})?(?!\d+{_TIMES})\S.*", re.DOTALL)
+
+
+def mistakes_in(workload: Workload) -> Iterator[Mistake]:
+    """Every mistake between fields of a workload whose fields are each valid."""
+    if not workload.roles:
+        yield Mistake(("roles",), "names no role; give at least one and its model")
+    for name, role in workload.roles.items():
+        yield from _role(role, ("roles", name))
+        if not re.fullmatch(ROLE_NAME, name):
+            problem = "a role's name is a word of letters, digits, _ and -"
+            yield Mistake(("roles", name), problem, at_key=True)
+    yield from _captures(workload)
+    yield from _memory(workload)
+    yield from _budget(workload)
+
+
+def _role(role: Role, path: Path) -> Iterator[Mistake]:
+    if not role.model.strip():
+        yield Mistake((*path, "model"), "names no model")
+    yield from _placement(role, (*path, "placement"))
+    for device, size in (role.max_memory or {}).items():
+        where = (*path, "max_memory", device)
+        if not re.fullmatch(f"{DEVICE_NUMBER}|cpu|disk", device):
+            yield Mistake(where, "a device is the number of a GPU, cpu or disk", at_key=True)
+        yield from _size(size, where)
+    if role.engine != "vllm":
+        use = "engine: vllm"
+        if role.tensor_parallel > 1:
+            problem = f"only {use} splits tensors; give it, or a list of GPUs as placement"
+            yield Mistake((*path, "tensor_parallel"), problem)
+        if role.vllm != Vllm():
+            problem = f"has no effect with engine: {role.engine}; give {use}, or remove it"
+            yield Mistake((*path, "vllm"), problem, at_key=True)
+
+
+def _placement(role: Role, path: Path) -> Iterator[Mistake]:
+    given = role.placement
+    valid = "valid: auto, cpu, gpu:0, or a list as [gpu:0, gpu:1]"
+    if isinstance(given, str):
+        if given not in ("auto", "cpu") and not re.fullmatch(GPU, given):
+            yield Mistake(path, f"{shorten(repr(given), 60)} is no placement; {valid}")
+        return
+    if not given:
+        yield Mistake(path, f"names no device; {valid}")
+    for index, place in enumerate(given):
+        if not re.fullmatch(GPU, place):
+            problem = f"{shorten(repr(place), 60)} is no GPU; a list holds gpu:0, gpu:1, ..."
+            yield Mistake((*path, index), problem)
+        elif place in given[:index]:
+            yield Mistake((*path, index), f"{place} stands twice in the list")
+
+
+def _captures(workload: Workload) -> Iterator[Mistake]:
+    for index, capture in enumerate(workload.captures):
+        path = ("captures", index)
+        if not capture.sites:
+            yield Mistake((*path, "sites"), "names no site, as blocks.{l}.hook_resid_post")
+        if capture.layers == ():
+            yield Mistake((*path, "layers"), "names no layer; give numbers or all")
+        if capture.positions == "span" and capture.span_tokens is None:
+            yield Mistake((*path, "span_tokens"), "is missing; positions: span needs it")
+        if capture.positions != "span" and capture.span_tokens is not None:
+            problem = f"has no effect with positions: {capture.positions}; give positions: span"
+            yield Mistake((*path, "span_tokens"), problem)
+        if not workload.roles:
+            continue
+        if capture.role is None and len(workload.roles) > 1:
+            names = ", ".join(list(workload.roles)[:10])
+            yield Mistake((*path, "role"), f"is missing; one of: {names}")
+        elif capture.role is not None and capture.role not in workload.roles:
+            close = nearest(capture.role, workload.roles)
+            hint = "nearest: " + ", ".join(close) if close else "valid: " + ", ".join(workload.roles)
+            shown = shorten(repr(capture.role), 60)
+            yield Mistake((*path, "role"), f"no role is called {shown}; {hint}")
+        else:
+            name = capture.role or next(iter(workload.roles))
+            yield from _captured(workload.roles[name], name, path)
+
+
+def _captured(role: Role, name: str, path: Path) -> Iterator[Mistake]:
+    if role.engine != "transformers":
+        problem = f"role {name} has engine: {role.engine}; states are captured with transformers"
+        yield Mistake(path, problem)
+
+
+def _memory(workload: Workload) -> Iterator[Mistake]:
+    memory = workload.memory
+    path = ("memory", "activation_cache_filter")
+    if memory.activation_cache_filter:
+        if workload.captures:
+            yield Mistake(path, "captures are given too; move these sites there", at_key=True)
+        elif len(workload.roles) > 1:
+            problem = "needs a workload of one role; write captures with role and sites"
+            yield Mistake(path, problem, at_key=True)
+        elif workload.roles:
+            name, role = next(iter(workload.roles.items()))
+            yield from _captured(role, name, path)
+    if memory.enable_gradient_checkpointing and workload.training is None:
+        problem = "saves nothing without a backward pass; remove it, or add training"
+        yield Mistake(("memory", "enable_gradient_checkpointing"), problem)
+
+
+def _budget(workload: Workload) -> Iterator[Mistake]:
+    budget = workload.budget
+    if budget.gpus is not None:
+        for part in re.split(r"[+,]", budget.gpus):
+            if not _GPUS.fullmatch(part):
+                problem = f"{shorten(repr(budget.gpus), 60)} names no GPUs; write 2xA100-80GB"
+                yield Mistake(("budget", "gpus"), problem)
+                break
+    share = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*", budget.reserve, re.ASCII)
+    if share is None:
+        yield from _size(budget.reserve, ("budget", "reserve"), " or a share as 5%")
+    elif float(share[1]) >= 100:
+        yield Mistake(("budget", "reserve"), f"{budget.reserve} leaves nothing; give less than 100%")
+    if budget.host_memory is not None:
+        yield from _size(budget.host_memory, ("budget", "host_memory"))
+    if budget.disk is not None:
+        yield from _size(budget.disk, ("budget", "disk"))
+
+
+def _size(value: str | int, path: Path, alternative: str = "") -> Iterator[Mistake]:
+    shown = shorten(repr(value), 60)
+    try:
+        if len(str(value)) > 30 or parse_bytes(value) > 2**60:
+            yield Mistake(path, f"{shown} is more than any device holds")
+    except InputError:
+        yield Mistake(path, f"{shown} is no size; write for example 47GiB{alternative}")
