@@ -33,7 +33,7 @@ def process_seconds(command: list[str]) -> float:
 
 
 def cold_start() -> dict:
-    plan = [sys.executable, "-m", "ullage", "plan", "examples/werewolf.yaml"]
+    plan = [str(Path(sys.executable).parent / "ullage"), "plan", "examples/werewolf.yaml"]
     libraries = [sys.executable, "-c", LIBRARIES]
     process_seconds(plan)
     pairs = [(process_seconds(plan), process_seconds(libraries)) for _ in range(RUNS)]

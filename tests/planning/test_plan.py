@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ullage import api
 from ullage.errors import InputError, SpecError
 from ullage.facts.gpu import parse_gpu_set
-from ullage.planning.billing import totals
+from ullage.planning.billing import device_peaks
 from ullage.planning.device import devices_of
 from ullage.planning.placement import place
 from ullage.spec.changes import apply_changes
@@ -103,8 +103,10 @@ def test_the_lean_path_agrees_with_the_bill(name, text):
     gpus = parse_gpu_set(text)
     demand = api.estimate(workload, api.models_of(workload), gpus)
     devices = devices_of(gpus, workload.budget)
-    lean = totals(demand, place(demand, devices), devices)
-    assert lean == api.plan(workload, text, advice=False).bill.totals
+    lean = device_peaks(demand, place(demand, devices), devices)
+    full = api.plan(workload, text, advice=False)
+    assert {name: lean.get(name) for name in lean} == {d.name: d.peak.device for d in full.devices}
+    assert api.outcome(workload, api.models_of(workload), gpus).verdict == full.verdict
 
 
 def test_every_layer_has_exactly_one_place():

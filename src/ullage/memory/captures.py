@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ullage.errors import SpecError, nearest
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
@@ -37,6 +38,7 @@ class Site:
     block: int
 
 
+@lru_cache(maxsize=4096)
 def matched_sites(capture: Capture, architecture: Architecture) -> tuple[Site, ...]:
     """The sites `capture` names in `architecture`, in model order.
 

@@ -108,12 +108,21 @@ def _name(index: int) -> str:
     return HOST if index == ON_HOST else f"gpu:{index}"
 
 
-def totals(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, dict[str, Totals]]:
-    """The four totals per device and phase, without line items."""
+def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
+    """Everything on each device at its fullest, end by end: what a verdict needs and no more."""
     sums: dict[tuple[str, str], list[int]] = {}
     for device, need, size, _ in charges(demand, placement, devices):
-        _add(sums, device, need, size)
-    return _nested(sums)
+        at = sums.get((device, need.phase))
+        if at is None:
+            sums[device, need.phase] = [size.low, size.expected, size.high]
+        else:
+            at[0] += size.low
+            at[1] += size.expected
+            at[2] += size.high
+    ends: dict[str, list[int]] = {}
+    for (device, _), values in sums.items():
+        ends[device] = list(map(max, ends.get(device, values), values))
+    return {device: Interval(*values) for device, values in ends.items()}
 
 
 def _add(sums: dict[tuple[str, str], list[int]], device: str, need: Need, size: Interval) -> None:

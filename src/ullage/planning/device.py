@@ -32,3 +32,15 @@ def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
         kept = int(usable * float(share[1]) / 100) if share else parse_bytes(budget.reserve)
         found.append(Device(f"gpu:{index}", gpu, usable, max(usable - kept, 0)))
     return tuple(found)
+
+
+Limits = tuple[int | None, int | None]
+
+
+def limits_of(devices: tuple[Device, ...], budget: Budget) -> dict[str, Limits]:
+    """(usable, budget) bytes by device name; None for host memory or disk the file does not limit."""
+    limits: dict[str, Limits] = {device.name: (device.usable, device.budget) for device in devices}
+    for name, text in ((HOST, budget.host_memory), (DISK, budget.disk)):
+        size = None if text is None else parse_bytes(text)
+        limits[name] = (size, size)
+    return limits

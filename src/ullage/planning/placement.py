@@ -13,6 +13,7 @@ from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.planning.device import Device
 
 ON_HOST = -1
+BY_FILE = "placed on the CPU by the file"
 _SEARCH_STEPS = 9
 """Halvings of a range a quarter wide: balanced to a two-thousandth of a budget."""
 _UNBOUNDED = 2**62
@@ -46,19 +47,28 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
     nothing fits, this still is the split that exceeds least. Raises InputError for places the
     machine does not have.
     """
+    if len(devices) == 1 and all(shape.ranks == 1 and not shape.max_memory for shape in demand.roles):
+        return {shape.name: _on_the_only(shape, devices) for shape in demand.roles}
     loads = _Loads(demand, devices)
     shapes = sorted(demand.roles, key=lambda shape: (shape.placement == "auto", -loads.size(shape.name)))
     placement: Placement = {}
     for shape in shapes:
         assigned = _place_role(shape, loads, devices)
-        loads.add(shape, assigned)
+        if shape is not shapes[-1]:
+            loads.add(shape, assigned)
         placement[shape.name] = assigned
     return {shape.name: placement[shape.name] for shape in demand.roles}
 
 
+def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
+    if shape.placement == "cpu":
+        return Assigned((ON_HOST,) * shape.blocks, reason=BY_FILE)
+    return Assigned(_allowed(shape, devices) * shape.blocks, reason="there is one GPU")
+
+
 def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) -> Assigned:
     if shape.placement == "cpu":
-        return Assigned((ON_HOST,) * shape.blocks, reason="placed on the CPU by the file")
+        return Assigned((ON_HOST,) * shape.blocks, reason=BY_FILE)
     allowed = _allowed(shape, devices)
     if shape.ranks > 1:
         if shape.ranks > len(allowed):
@@ -103,14 +113,14 @@ def _within(
 ) -> Assigned:
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
+    if len(allowed) == 1 and "cpu" not in limits:
+        return Assigned(allowed * shape.blocks, reason=why)
     fill = loads.filler(shape, allowed, limits)
     if shape.splittable and "cpu" in limits:
         # Offloaded layers are computed on a GPU, so one block at least is there.
         filled = _blocks(allowed, fill(1.0)) or (allowed[0],)
         filled += (ON_HOST,) * (shape.blocks - len(filled))
         return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
-    if len(allowed) == 1:
-        return Assigned(allowed * shape.blocks, reason=why)
     low, high = 0.0, max(loads.least_share(shape, allowed), 2**-10)
     while fill(high)[-1] < shape.blocks and high < 2**20:
         low, high = high, high * 1.25

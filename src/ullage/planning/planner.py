@@ -10,14 +10,13 @@ from ullage.memory.demand import Demand
 from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill
 from ullage.planning.cost import cost_of
-from ullage.planning.device import DISK, HOST, Device, devices_of
+from ullage.planning.device import Device, devices_of, limits_of
 from ullage.planning.placement import Placement, place
-from ullage.planning.plan import Decision, DevicePlan, Plan, Verdict
+from ullage.planning.plan import Decision, DevicePlan, Plan
 from ullage.planning.throughput import phase_times
+from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.workload import Workload
-from ullage.units import gib, parse_bytes, peak
-
-_ORDER: tuple[Verdict, ...] = ("fits", "tight", "does not fit")
+from ullage.units import gib, peak
 
 
 def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet) -> Plan:
@@ -35,7 +34,7 @@ def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], g
         placement={shape.name: device_map(shape.name, demand, placement) for shape in demand.roles},
         bill=bill,
         devices=planned,
-        verdict=worst(planned),
+        verdict=worst(device.verdict for device in planned),
         decisions=_decisions(demand, placement),
         times=times,
         cost=cost_of(gpus, times, workload.examples),
@@ -43,29 +42,17 @@ def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], g
     )
 
 
-def verdict_of(high: int, usable: int | None, budget: int | None) -> Verdict:
-    """fits within the budget, tight where it eats into the reserve, else does not fit."""
-    if usable is None or budget is None or high <= budget:
-        return "fits"
-    return "tight" if high <= usable else "does not fit"
-
-
-def worst(devices: tuple[DevicePlan, ...]) -> Verdict:
-    """The verdict of the whole is that of its worst device."""
-    return max((device.verdict for device in devices), key=_ORDER.index, default="fits")
-
-
 def device_plans(
     totals: Mapping[str, Mapping[str, Totals]], devices: tuple[Device, ...], workload: Workload
 ) -> tuple[DevicePlan, ...]:
     """Each GPU against its budget; host memory and disk where something lies there."""
-    found = [_device_plan(d.name, d.gpu.id, d.usable, d.budget, totals.get(d.name, {})) for d in devices]
-    limits = {HOST: workload.budget.host_memory, DISK: workload.budget.disk}
-    for name, limit in limits.items():
-        if name in totals:
-            usable = None if limit is None else parse_bytes(limit)
-            found.append(_device_plan(name, name, usable, usable, totals[name]))
-    return tuple(found)
+    ids = {device.name: device.gpu.id for device in devices}
+    limits = limits_of(devices, workload.budget)
+    return tuple(
+        _device_plan(name, ids.get(name, name), *limits[name], totals.get(name, {}))
+        for name in limits
+        if name in ids or name in totals
+    )
 
 
 def _device_plan(

@@ -7,6 +7,7 @@ a card's peak, and pipelines over several GPUs are counted as running one GPU at
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
 from ullage.memory.demand import Demand
@@ -114,6 +115,7 @@ def _phase(
     return prefill + step * work.new_tokens, "memory", generated or prompt
 
 
+@lru_cache(maxsize=4096)
 def _attention_flops(model: Architecture, tokens: int) -> int:
     """Scores and weighted values: 4 x tokens^2 x heads x head_dim, half of it under causality."""
     total = 0

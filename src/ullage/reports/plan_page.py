@@ -18,6 +18,8 @@ STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW = 100
 """Columns under which tables leave out what a reader can do without."""
 BAR = 30
+SMALL = GIB // 20
+"""Line items below this high value are counted, not shown, unless all are asked for."""
 
 
 def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
@@ -106,8 +108,10 @@ def _item_table(plan: Plan, narrow: bool, everything: bool) -> Table:
         right = name in ("expected", "low-high", "layers")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "note")
     peaks = {device.name: device.peak_phase for device in plan.devices}
+    small = 0
     for item in _merged(plan, None if everything else peaks):
-        if item.bytes.high < GIB // 1000:
+        if item.bytes.high < SMALL and not everything:
+            small += 1
             continue
         layers = f"{item.layers[0]}-{item.layers[1] - 1}" if item.layers is not None else ""
         cells = [item.device, item.role or "(process)", item.component, layers]
@@ -115,6 +119,9 @@ def _item_table(plan: Plan, narrow: bool, everything: bool) -> Table:
         if not narrow:
             cells += [_range(item.bytes), item.basis, item.note]
         table.add_row(*([item.phase, *cells] if everything else cells))
+    if small:
+        table.caption = f"and {small} below {_number(SMALL)} GiB each (--items shows all)"
+        table.caption_justify = "left"
     return table
 
 

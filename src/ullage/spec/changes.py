@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ullage.spec.document import read_value
@@ -15,8 +16,14 @@ def apply_changes(workload: Workload, changes: tuple[tuple[str, str], ...]) -> W
     Values are trusted: they come from the planner, which knows what a field takes.
     """
     for path, value in changes:
-        workload = _set(workload, path.split("."), read_value(value))
+        workload = _set(workload, path.split("."), _value(value))
     return workload
+
+
+@lru_cache(maxsize=4096)
+def _value(text: str) -> object:
+    """The search asks for the same few values thousands of times."""
+    return read_value(text)
 
 
 def _set(at: Any, path: list[str], value: object) -> Any:
