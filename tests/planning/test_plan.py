@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ullage import api
 from ullage.errors import InputError, SpecError
+from ullage.facts.catalog import model_names
 from ullage.facts.gpu import parse_gpu_set
 from ullage.planning.billing import device_peaks
 from ullage.planning.device import devices_of
@@ -17,7 +18,7 @@ from ullage.units import GIB
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
-GPUS = ["A100-80GB", "2xA100-40GB", "4x RTX A6000", "8xH100", "1xA100-80GB+2xL4", "RTX 4060", "2xT4"]
+GPUS = ["A100-80GB", "2xA100-40GB", "4x RTX A6000", "8xH100", "1xA100-80GB+2xL4", "RTX 4060", "2x RTX 3090"]
 laws = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -183,7 +184,7 @@ def test_the_assistants_guide_is_wrong_about_two_a6000():
 
 @pytest.mark.parametrize(
     ("name", "gpus"),
-    [("evaluate", "2xA100-40GB"), ("assistant", None), ("werewolf", "1xH100"), ("pii", "2xT4")],
+    [("evaluate", "2xA100-40GB"), ("assistant", None), ("werewolf", "1xH100"), ("pii", "2xL4")],
 )
 def test_every_piece_of_advice_holds_when_it_is_followed(name, gpus):
     workload = load(name)
@@ -244,3 +245,39 @@ def test_a_larger_estimate_never_needs_fewer_bytes(batch, tokens, more_batch, mo
 
     assert high(batch + more_batch, tokens) >= high(batch, tokens)
     assert high(batch, tokens + more_tokens) >= high(batch, tokens)
+
+
+ROLES = st.fixed_dictionaries(
+    {
+        "precision": st.sampled_from(
+            ["auto", "fp32", "fp16", "bf16", "int8", "nf4", "nf4-dq", "gptq-int4", "fp8"]
+        ),
+        "engine": st.sampled_from(["transformers", "vllm", "diffusers"]),
+        "attention": st.sampled_from(["auto", "flash", "sdpa", "sdpa-math", "eager"]),
+        "batch": st.sampled_from([1, 3, 17, 300]),
+        "prompt_tokens": st.sampled_from([0, 1, 100, 3000]),
+        "new_tokens": st.sampled_from([0, 1, 64]),
+        "images": st.sampled_from([0, 2]),
+        "tensor_parallel": st.sampled_from([1, 2]),
+        "cache": st.fixed_dictionaries(
+            {
+                "kind": st.sampled_from(["dynamic", "static", "quantized"]),
+                "precision": st.sampled_from(["auto", "fp8", "int4", "int2"]),
+            }
+        ),
+        "train": st.sampled_from([None, None, "adamw", "sgd"]),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(model_names()), st.sampled_from([*GPUS, "MI300X", "GTX 1080 Ti"]), ROLES)
+def test_any_model_in_any_role_gives_a_plan_or_one_clear_error(model, gpus, fields):
+    try:
+        found = api.estimate_model(model, gpus, advice=fields["batch"] == 17, **fields)
+    except InputError as error:
+        assert model in str(error) or "role model" in str(error)
+        return
+    for device in found.devices:
+        peak = device.peak.device
+        assert 0 <= peak.low <= peak.expected <= peak.high

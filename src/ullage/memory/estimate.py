@@ -15,6 +15,8 @@ from ullage.spec.phase import Phase, Resident
 from ullage.spec.role import Role
 from ullage.units import parse_bytes
 
+FLASH_CAPABILITY = (8, 0)
+"""FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
 REMOTE_ENGINES = frozenset({"openai", "scripted"})
 """Engines that hold no weights here."""
 
@@ -35,8 +37,13 @@ def estimate(
     precisions = {
         name: resolve_precision(role, models[role.model], capability) for name, role in roles.items()
     }
+    for name, role in roles.items():
+        _check(name, role, models[role.model], capability)
     needs: list[Need] = []
     for phase in phases:
+        if phase.running in roles:
+            running = phase.running
+            _check_training(running, precisions[running], phase, roles[running])
         needs += _phase_needs(phase, models, precisions, capability)
     shapes = tuple(_shape(name, role, models[role.model]) for name, role in sorted(roles.items()))
     notes = tuple(
@@ -53,6 +60,45 @@ def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
         for resident in phase.resident
         if resident.role.engine not in REMOTE_ENGINES
     }
+
+
+def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> None:
+    """Raises UnsupportedError where a role asks for what its engine, model or card cannot do."""
+    if isinstance(model, Pipeline) != (role.engine == "diffusers"):
+        what = (
+            "a diffusion pipeline; use"
+            if isinstance(model, Pipeline)
+            else "no diffusion pipeline; do not use"
+        )
+        raise UnsupportedError(f"role {name}: {model.name} is {what} engine: diffusers")
+    if role.tensor_parallel > 1 and role.engine != "vllm":
+        raise UnsupportedError(
+            f"role {name}: tensor_parallel is vLLM's; with engine {role.engine} give a placement over "
+            "several GPUs, which splits the layers"
+        )
+    precision = resolve_precision(role, model, capability)
+    if role.attention == "flash" and role.engine == "transformers":
+        number = f"{capability[0]}.{capability[1]}"
+        if precision.compute == "fp32" or capability < FLASH_CAPABILITY:
+            raise UnsupportedError(
+                f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here "
+                f"it is {precision.compute} on {number}. Use attention: sdpa"
+            )
+
+
+def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role: Role) -> None:
+    if phase.work.activity != "train":
+        return
+    if role.engine != "transformers":
+        raise UnsupportedError(f"role {name}: a backward pass runs with engine: transformers alone")
+    training = phase.work.training
+    if precision.storage not in ("fp32", "fp16", "bf16") and (
+        training is None or training.trainable_fraction == 1
+    ):
+        raise UnsupportedError(
+            f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
+            "to the share that adapters add, or another precision"
+        )
 
 
 def _phase_needs(

@@ -11,7 +11,7 @@ from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 from ullage.facts.price import price_of
 from ullage.planning.plan import Advice, Verdict
 from ullage.spec.workload import Workload
-from ullage.units import Interval
+from ullage.units import ZERO, Interval
 
 QUALITY_LOSS = {"fp32": 0.0, "bf16": 0.0, "fp16": 0.0, "int8": 0.01, "nf4": 0.03, "nf4-dq": 0.035}
 """Assumed relative loss of a role's answers by weight precision: LLM.int8() reports none to 1 %
@@ -38,6 +38,8 @@ class Outcome:
     usd_per_1000: float | None
 
 
+IMPOSSIBLE = Outcome("does not fit", ZERO, 2**62, 0.0, None)
+"""What a combination comes to that the engine or a card refuses."""
 Evaluate = Callable[[Workload, GpuSet], Outcome]
 
 
@@ -68,8 +70,8 @@ def advise(
     if outcome.verdict != "fits":
         found += _on_same_gpus(workload, gpus, outcome, evaluate, apply)
     for candidate in islice(_cheaper_sets(gpus, outcome), SETS_TRIED):
-        result = evaluate(workload, candidate)
-        if result.verdict == "fits":
+        result = _tried(evaluate, workload, candidate)
+        if result is not None and result.verdict == "fits":
             found.append(_advice((), candidate, result, outcome, 0.0, "unchanged"))
             if sum(not entry.changes for entry in found) >= 3:
                 break
@@ -137,7 +139,8 @@ class _Search:
         key = frozenset(steps)
         if key not in self._seen:
             changes = tuple((step.path, step.value) for step in steps)
-            self._seen[key] = self._evaluate(self._apply(self._workload, changes), self._gpus)
+            result = _tried(self._evaluate, self._apply(self._workload, changes), self._gpus)
+            self._seen[key] = IMPOSSIBLE if result is None else result
         return self._seen[key]
 
     def descend(self, axes: list[tuple[_Step, ...]], before: Outcome) -> tuple[_Step, ...] | None:
@@ -225,7 +228,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
             if tokens >= 1
         )
     )
-    return axes
+    return [axis for axis in axes if axis]
 
 
 def _lower(precision: str, engine: str) -> tuple[str, ...]:
@@ -267,13 +270,18 @@ def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, O
     """Every priced set that holds the unchanged workload, cheapest per 1000 examples first."""
     found = []
     for _, candidate in priced_sets():
-        try:
-            outcome = evaluate(workload, candidate)
-        except InputError:
-            continue
-        if outcome.verdict != "does not fit":
+        outcome = _tried(evaluate, workload, candidate)
+        if outcome is not None and outcome.verdict != "does not fit":
             found.append((candidate, outcome))
     return sorted(found, key=lambda pair: pair[1].usd_per_1000 or 0.0)
+
+
+def _tried(evaluate: Evaluate, workload: Workload, gpus: GpuSet) -> Outcome | None:
+    """The outcome, or None for a combination that the engine or a card refuses."""
+    try:
+        return evaluate(workload, gpus)
+    except InputError:
+        return None
 
 
 def _front(entries: list[Advice]) -> tuple[Advice, ...]:
