@@ -49,7 +49,6 @@ def transformers_rows() -> list[dict]:
         fields = {"attention": "flash", "prompt_tokens": int(row["input_tokens"]), "new_tokens": NEW_TOKENS}
         workload = api.bare_workload(row["model"], **fields)
         gpus = parse_gpu_set(f"{row['gpus']}xA100-80GB")
-        workload = spread(workload, len(gpus.gpus))
         demand = api.estimate(workload, {row["model"]: model}, gpus)
         plan = make_plan(workload, demand, {row["model"]: model}, gpus)
         peak = total(device.peak.live for device in plan.devices)
@@ -64,15 +63,6 @@ def transformers_rows() -> list[dict]:
             }
         )
     return found
-
-
-def spread(workload, gpus: int):
-    """device_map="auto" puts layers on every GPU; a list of GPUs does the same here."""
-    if gpus == 1:
-        return workload
-    role = workload.roles["model"]
-    places = tuple(f"gpu:{index}" for index in range(gpus))
-    return workload.model_copy(update={"roles": {"model": role.model_copy(update={"placement": places})}})
 
 
 def compare(peak: Interval, measured: float) -> dict:

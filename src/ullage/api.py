@@ -134,7 +134,8 @@ def bare_workload(
     memory: Memory | None = None,
     **fields: Any,
 ) -> Workload:
-    """One role that loads, reads a prompt and generates, or trains; no reserve is kept.
+    """One role that loads, reads a prompt and generates, or trains; no reserve is kept, and its layers
+    are split over all GPUs as transformers' `device_map="auto"` does.
 
     Raises InputError for a field a role does not have or a value it cannot take.
     """
@@ -146,7 +147,7 @@ def bare_workload(
     from ullage.workloads import bare
 
     try:
-        role = Role(model=model, **fields)
+        role = Role(model=model, **({"placement": "balanced"} | fields))
         if train is not None:
             training = Training.model_validate({"optimizer": train})
     except ValidationError as error:

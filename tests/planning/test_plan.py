@@ -281,3 +281,16 @@ def test_any_model_in_any_role_gives_a_plan_or_one_clear_error(model, gpus, fiel
     for device in found.devices:
         peak = device.peak.device
         assert 0 <= peak.low <= peak.expected <= peak.high
+
+
+def test_a_vllm_role_is_told_its_share_and_how_many_tokens_its_cache_holds():
+    found = api.estimate_model("meta-llama/Llama-3.1-8B-Instruct", "1xH100", engine="vllm")
+    said = next(d for d in found.decisions if d.subject == "model gpu_memory_utilization")
+    assert 0.2 < float(said.choice.split()[0]) < 0.6
+    assert "at 0.90 the cache holds" in said.reason
+
+
+def test_an_estimate_is_split_as_device_map_auto_splits_it():
+    found = api.estimate_model("Qwen/Qwen2.5-0.5B-Instruct", "2xA100-80GB")
+    assert set(found.placement["model"].values()) == {"gpu:0", "gpu:1"}
+    assert set(plan("pii", "2xA100-80GB").placement["verifier"].values()) == {"gpu:0"}

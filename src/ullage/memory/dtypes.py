@@ -9,7 +9,7 @@ from ullage.facts.architecture import Architecture, Model, StoredQuantization
 from ullage.spec.role import Role
 
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
-_SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
+SHORT_NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
 
 BF16_CAPABILITY = (8, 0)
 """First compute capability with bf16 tensor cores (Ampere)."""
@@ -49,7 +49,7 @@ def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> 
         name = f"the checkpoint is {quantization.method} at {quantization.bits} bits"
         return ResolvedPrecision(quantization.method, half, name, quantization)
     if asked == "stored":
-        stored = _SHORT.get(model.dtype, "fp32")
+        stored = SHORT_NAMES.get(model.dtype, "fp32")
         return ResolvedPrecision(stored, stored, f"the checkpoint stores {model.dtype}")
     if asked == "auto":
         return ResolvedPrecision(half, half, why)

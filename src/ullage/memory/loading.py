@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Architecture
-from ullage.memory.dtypes import ResolvedPrecision
+from ullage.memory.dtypes import SHORT_NAMES, ResolvedPrecision
 from ullage.memory.schemes import quantizes
 from ullage.memory.weights import distinct_layers
 from ullage.units import Interval
+
+QUANTIZED_ON_LOAD = frozenset({"int8", "nf4", "nf4-dq"})
+"""Schemes that start from 16-bit weights; the others' checkpoints hold what runs."""
 
 
 def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Interval:
@@ -18,12 +21,13 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
     """
     width = precision.element_bytes
     source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
+    recast = SHORT_NAMES.get(architecture.dtype) != precision.compute
     converted = merged = 0
     layers = [layer.weights for layer, _ in distinct_layers(architecture)]
     for weights in (*layers, architecture.embeddings, architecture.head):
         for weight in weights:
-            target = 0 if quantizes(weight, precision) else width
-            if precision.quantization is None and target != source:
+            quantized = quantizes(weight, precision)
+            if precision.storage in QUANTIZED_ON_LOAD if quantized else recast:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts":
                 merged = max(merged, weight.elements * width)

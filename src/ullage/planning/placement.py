@@ -89,12 +89,12 @@ def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) ->
     listed = shape.placement != "auto"
     if (room >= 0 and not listed) or not shape.splittable:
         return Assigned((best,) * shape.blocks, reason="fits on one GPU, the one with most room")
-    why = "split by the file" if listed else "too large for one GPU beside what else is loaded"
+    why = "split by request" if listed else "too large for one GPU beside what else is loaded"
     return _within(shape, loads, allowed, limits, why)
 
 
 def _allowed(shape: RoleShape, devices: tuple[Device, ...]) -> tuple[int, ...]:
-    if shape.placement == "auto":
+    if shape.placement in ("auto", "balanced"):
         return tuple(range(len(devices)))
     names = (shape.placement,) if isinstance(shape.placement, str) else shape.placement
     indices = tuple(int(name.removeprefix("gpu:")) for name in names if name.startswith("gpu:"))

@@ -11,6 +11,7 @@ from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill
 from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
+from ullage.planning.engine_share import served_decisions
 from ullage.planning.placement import Placement, place
 from ullage.planning.plan import Decision, DevicePlan, Plan
 from ullage.planning.throughput import phase_times
@@ -35,7 +36,7 @@ def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], g
         bill=bill,
         devices=planned,
         verdict=worst(device.verdict for device in planned),
-        decisions=_decisions(demand, placement),
+        decisions=_decisions(demand, placement) + served_decisions(demand, models, bill, devices, gpus),
         times=times,
         cost=cost_of(gpus, times, workload.examples),
         notes=_notes(workload, devices),

@@ -58,7 +58,8 @@ class Vllm(Value):
 class Role(Value):
     """One model and how it is to be held and run.
 
-    `placement` is `auto`, one device (`gpu:0`, `cpu`) or a list of GPUs the layers are split over.
+    `placement` is `auto` (one GPU where it fits), `balanced` (over all GPUs, as accelerate's), one device
+    (`gpu:0`, `cpu`) or a list of GPUs the layers are split over.
     `max_memory` bounds what the role may take per device, as accelerate's option of that name.
     Work left None falls back to the workload's own.
     """

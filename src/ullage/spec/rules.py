@@ -56,9 +56,9 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
 
 def _placement(role: Role, path: Path) -> Iterator[Mistake]:
     given = role.placement
-    valid = "valid: auto, cpu, gpu:0, or a list as [gpu:0, gpu:1]"
+    valid = "valid: auto, balanced, cpu, gpu:0, or a list as [gpu:0, gpu:1]"
     if isinstance(given, str):
-        if given not in ("auto", "cpu") and not re.fullmatch(GPU, given):
+        if given not in ("auto", "balanced", "cpu") and not re.fullmatch(GPU, given):
             yield Mistake(path, f"{shorten(repr(given), 60)} is no placement; {valid}")
         return
     if not given:

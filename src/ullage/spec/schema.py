@@ -43,7 +43,7 @@ def _refine(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
     role["quantization"] = {"enum": ["4bit", "8bit"], "description": "8bit means int8, 4bit means nf4"}
     role["placement"] |= {
         "anyOf": [
-            {"type": "string", "pattern": f"^(auto|cpu|{GPU})$"},
+            {"type": "string", "pattern": f"^(auto|balanced|cpu|{GPU})$"},
             {"type": "array", "items": {"type": "string", "pattern": f"^{GPU}$"}, "minItems": 1},
         ]
     }
