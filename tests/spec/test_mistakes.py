@@ -48,7 +48,7 @@ FIELDS = {
     PART + "engine:": "w.yaml:5:12: roles.player.engine: nothing is not valid; valid: transformers",
     PART + "trust_remote_code: 1": "w.yaml:5:24: roles.player.trust_remote_code: 1 is not true or false",
     PART
-    + "placement: gpu0": "w.yaml:5:16: roles.player.placement: 'gpu0' is no placement; valid: auto, balanced,",
+    + "placement: gpu0": "w.yaml:5:16: roles.player.placement: 'gpu0' is no placement; valid: auto, balanced",
     PART + "placement: 5": "w.yaml:5:16: roles.player.placement: 5 is not text or a list",
     PART + "placement: []": "w.yaml:5:16: roles.player.placement: names no device",
     PART + "placement: [gpu:0, 1]": "w.yaml:5:24: roles.player.placement.1: 1 is not text",
