@@ -138,3 +138,167 @@ def test_a_model_in_the_local_hub_cache_is_found_without_a_connection(tmp_path, 
     (snapshot / "config.json").write_text(json.dumps(LLAMA))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     assert open_model("someone/something").name == "someone/something"
+
+
+HUB = {
+    "openai/gpt-oss-20b": {
+        "architectures": ["GptOssForCausalLM"],
+        "attention_bias": True,
+        "experts_per_token": 4,
+        "head_dim": 64,
+        "hidden_size": 2880,
+        "initial_context_length": 4096,
+        "intermediate_size": 2880,
+        "layer_types": ["sliding_attention", "full_attention"] * 12,
+        "max_position_embeddings": 131072,
+        "model_type": "gpt_oss",
+        "num_attention_heads": 64,
+        "num_experts_per_tok": 4,
+        "num_hidden_layers": 24,
+        "num_key_value_heads": 8,
+        "num_local_experts": 32,
+        "quantization_config": {
+            "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "lm_head"],
+            "quant_method": "mxfp4",
+        },
+        "router_aux_loss_coef": 0.9,
+        "sliding_window": 128,
+        "swiglu_limit": 7.0,
+        "tie_word_embeddings": False,
+        "vocab_size": 201088,
+    },
+    "ai21labs/Jamba-v0.1": {
+        "architectures": ["JambaForCausalLM"],
+        "attn_layer_offset": 4,
+        "attn_layer_period": 8,
+        "expert_layer_offset": 1,
+        "expert_layer_period": 2,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "mamba_conv_bias": True,
+        "mamba_d_conv": 4,
+        "mamba_d_state": 16,
+        "mamba_dt_rank": 256,
+        "mamba_expand": 2,
+        "mamba_inner_layernorms": True,
+        "mamba_proj_bias": False,
+        "model_type": "jamba",
+        "n_ctx": 262144,
+        "num_attention_heads": 32,
+        "num_experts": 16,
+        "num_experts_per_tok": 2,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "num_logits_to_keep": 1,
+        "sliding_window": None,
+        "torch_dtype": "bfloat16",
+        "use_mamba_kernels": True,
+        "vocab_size": 65536,
+    },
+    "google/gemma-3-4b-it": {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "mm_tokens_per_image": 256,
+        "model_type": "gemma3",
+        "text_config": {
+            "hidden_size": 2560,
+            "intermediate_size": 10240,
+            "model_type": "gemma3_text",
+            "num_hidden_layers": 34,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+            "sliding_window": 1024,
+        },
+        "torch_dtype": "bfloat16",
+        "vision_config": {
+            "hidden_size": 1152,
+            "image_size": 896,
+            "intermediate_size": 4304,
+            "model_type": "siglip_vision_model",
+            "num_attention_heads": 16,
+            "num_hidden_layers": 27,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+    },
+    "llava-hf/llava-v1.6-mistral-7b-hf": {
+        "architectures": ["LlavaNextForConditionalGeneration"],
+        "model_type": "llava_next",
+        "text_config": {
+            "architectures": ["MistralForCausalLM"],
+            "intermediate_size": 14336,
+            "max_position_embeddings": 32768,
+            "model_type": "mistral",
+            "num_key_value_heads": 8,
+            "sliding_window": None,
+            "torch_dtype": "bfloat16",
+            "vocab_size": 32064,
+        },
+        "tie_word_embeddings": False,
+        "torch_dtype": "float16",
+        "vision_config": {
+            "hidden_size": 1024,
+            "image_size": 336,
+            "intermediate_size": 4096,
+            "model_type": "clip_vision_model",
+            "num_attention_heads": 16,
+            "num_hidden_layers": 24,
+            "patch_size": 14,
+            "projection_dim": 768,
+            "vocab_size": 32000,
+        },
+    },
+    "tiiuae/falcon-40b": {
+        "alibi": False,
+        "bias": False,
+        "hidden_size": 8192,
+        "model_type": "falcon",
+        "new_decoder_architecture": True,
+        "num_attention_heads": 128,
+        "num_hidden_layers": 60,
+        "num_kv_heads": 8,
+        "parallel_attn": True,
+        "torch_dtype": "bfloat16",
+        "vocab_size": 65024,
+    },
+    "openai-community/gpt2": {
+        "model_type": "gpt2",
+        "n_ctx": 1024,
+        "n_embd": 768,
+        "n_head": 12,
+        "n_inner": None,
+        "n_layer": 12,
+        "n_positions": 1024,
+        "vocab_size": 50257,
+    },
+}
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_config_as_hubs_write_it_is_the_catalogs_model(name):
+    found, known = read_config(HUB[name], name, "test"), open_model(name)
+    assert found.parameters == known.parameters
+    assert found.active_parameters == known.active_parameters
+    assert [type(layer.mixer) for layer in found.layers] == [type(layer.mixer) for layer in known.layers]
+    windows = [getattr(layer.mixer, "window", None) for layer in found.layers]
+    assert windows == [getattr(layer.mixer, "window", None) for layer in known.layers]
+    assert found.rotary_positions == known.rotary_positions
+
+
+def test_blocks_of_different_widths_are_read_from_their_own_configs():
+    def block(group, multiple):
+        attention = {"n_heads_in_group": group, "no_op": group is None, "replace_with_linear": False}
+        return {"attention": attention, "ffn": {"ffn_mult": multiple, "no_op": False}}
+
+    widths = {5.25: 28672, 2.625: 14336, 3.28125: 17920, 1.3125: 7168, 1.0: 5632, 0.5: 2816}
+    config = {
+        "model_type": "nemotron-nas",
+        "hidden_size": 8192,
+        "num_attention_heads": 64,
+        "num_key_value_heads": None,
+        "num_hidden_layers": len(widths),
+        "vocab_size": 128256,
+        "tie_word_embeddings": False,
+        "block_configs": [block(None if m == 0.5 else 8, m) for m in widths],
+    }
+    layers = read_config(config, "nas", "test").layers
+    assert [layer.feed_forward.intermediate for layer in layers] == list(widths.values())
+    assert [layer.mixer is None for layer in layers] == [False] * 5 + [True]

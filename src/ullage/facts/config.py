@@ -34,7 +34,7 @@ RECURRENT: Final = frozenset(
 LATENT: Final = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "minicpm3"})
 _STRUCTURAL: Final = re.compile(r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block")
 _FEATURES: Final = re.compile(
-    r"^(?!.*(_dtype|_act|_coef|_chunk_size|_kernels|_types?)$).*"
+    r"^(?!use_|.*(_dtype|_act|_coef|_chunk_size|_kernels|_types?)$).*"
     r"(expert|_lora_rank|kv_shared|mamba|ssm_|index_head|block_configs)"
 )
 """Fields that give a model another structure. Set where a reader does not ask for them, they would

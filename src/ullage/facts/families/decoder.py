@@ -273,7 +273,7 @@ def _feed_forward(
 
 def _experts(fields: Fields, model_type: str, hidden: int) -> tuple[Experts, Weights]:
     count = fields.size("num_local_experts", "num_experts", "n_routed_experts")
-    active = fields.size("num_experts_per_tok")
+    active = fields.size("num_experts_per_tok", "experts_per_token")
     width = fields.size("moe_intermediate_size", "intermediate_size")
     if model_type == "llama4_text":
         where = "feed_forward.experts"

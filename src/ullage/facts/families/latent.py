@@ -81,4 +81,6 @@ def _experts(fields: Fields, hidden: int) -> tuple[Experts, Weights]:
     weights = expert_weights(hidden, count, width, "mlp.experts")
     weights += single("mlp.gate.weight", (count, hidden), "router")
     weights += gated_weights(hidden, shared, "mlp.shared_experts") if shared else ()
-    return Experts(count, fields.size("num_experts_per_tok"), width, True, shared), weights
+    return Experts(
+        count, fields.size("num_experts_per_tok", "experts_per_token"), width, True, shared
+    ), weights

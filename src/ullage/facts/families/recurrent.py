@@ -91,9 +91,11 @@ def _pure_mamba(fields: Fields) -> tuple[Layer, ...]:
 def _jamba(fields: Fields) -> tuple[Layer, ...]:
     """Jamba (arXiv 2403.19887): attention every `attn_layer_period`, experts every other layer."""
     hidden, once = fields.size("hidden_size"), Once()
+    if fields.raw("mamba_inner_layernorms") is False:
+        raise fields.wrong("mamba_inner_layernorms", False, "true: transformers always has them")
     heads = Heads(*heads_of(fields, hidden))
     count = fields.size("num_experts", "num_local_experts")
-    width, active = fields.size("intermediate_size"), fields.size("num_experts_per_tok")
+    width, active = fields.size("intermediate_size"), fields.size("num_experts_per_tok", "experts_per_token")
     inner = hidden * fields.size("mamba_expand")
 
     def build(attends: bool, sparse: bool) -> Layer:
@@ -184,7 +186,7 @@ def _nemotron_layer(fields: Fields, kind: str) -> Layer:
     weights += single("mixer.gate.weight", (count, hidden), "router")
     weights += linear("mixer.shared_experts.up_proj", shared, hidden)
     weights += linear("mixer.shared_experts.down_proj", hidden, shared)
-    moe = Experts(count, fields.size("num_experts_per_tok"), width, False, shared)
+    moe = Experts(count, fields.size("num_experts_per_tok", "experts_per_token"), width, False, shared)
     return Layer(None, moe, before + weights)
 
 
@@ -219,7 +221,7 @@ def _granite(fields: Fields) -> tuple[Layer, ...]:
         width = fields.size("intermediate_size")
         weights += expert_weights(hidden, count, width, "block_sparse_moe.experts")
         weights += single("block_sparse_moe.router.weight", (count, hidden), "router")
-        active = fields.size("num_experts_per_tok")
+        active = fields.size("num_experts_per_tok", "experts_per_token")
         return Layer(mixer, Experts(count, active, width, True, wide), weights)
 
     return tuple(once.layer(kind, partial(build, kind)) for kind in kinds)
@@ -248,7 +250,7 @@ def _qwen(fields: Fields) -> tuple[Layer, ...]:
         weights += single("mlp.gate.weight", (count, hidden), "router")
         weights += gated_weights(hidden, shared, "mlp.shared_expert")
         weights += linear("mlp.shared_expert_gate", 1, hidden)
-        active = fields.size("num_experts_per_tok")
+        active = fields.size("num_experts_per_tok", "experts_per_token")
         return Layer(mixer, Experts(count, active, width, True, shared), weights)
 
     kinds = layer_kinds(fields, "qwen3_next", depth)
