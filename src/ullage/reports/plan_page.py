@@ -18,6 +18,7 @@ STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW = 100
 """Columns under which tables leave out what a reader can do without."""
 BAR = 30
+PHASES_SHOWN = 8
 SMALL = GIB // 20
 """Line items below this high value are counted, not shown, unless all are asked for."""
 
@@ -30,7 +31,7 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
     for device in plan.devices:
         _show_device(device, console)
     console.print()
-    console.print(_phase_table(plan, console.width < NARROW))
+    console.print(_phase_table(plan, console.width < NARROW, everything=items))
     console.print(_item_table(plan, console.width < NARROW, everything=items))
     _show_decisions(plan, console)
     _show_times(plan, console)
@@ -78,23 +79,31 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
 
 
-def _phase_table(plan: Plan, narrow: bool) -> Table:
+def _phase_table(plan: Plan, narrow: bool, everything: bool) -> Table:
     table = _table("phases: expected GiB" + ("" if narrow else " (low-high)"))
     table.add_column("device", no_wrap=True)
     table.add_column("phase")
     for name in ("live", "reserved", "process", "device"):
         table.add_column(name, justify="right", no_wrap=True)
+    left_out = 0
     for device in plan.devices:
+        totals = plan.bill.totals.get(device.name, {})
+        shown = sorted(totals, key=lambda name: -totals[name].device.high)
+        shown = shown if everything else shown[:PHASES_SHOWN]
+        left_out += len(totals) - len(shown)
         for phase in plan.phases:
-            found = plan.bill.totals.get(device.name, {}).get(phase.name)
-            if found is None or not found.device.high:
+            if phase.name not in shown:
                 continue
+            found = totals[phase.name]
             mark = " <- peak" if phase.name == device.peak_phase else ""
             cells = [_number(found.live.expected), _number(found.reserved.expected)]
             cells.append(_number(found.process.expected))
             last = _number(found.device.expected)
             cells.append(last if narrow else f"{last} ({_range(found.device)})")
             table.add_row(device.name, phase.name + mark, *cells)
+    if left_out:
+        table.caption = f"the fullest {PHASES_SHOWN} of each device; --items shows {left_out} more"
+        table.caption_justify = "left"
     return table
 
 
