@@ -114,3 +114,37 @@ def test_skipped_modules_stay_in_16_bits():
     skipping = StoredQuantization("fp8", 8, 0, skipped=("o_proj",))
     weight = Weight("self_attn.o_proj.weight", (64, 64), "linear")
     assert sum(stored_tensors(weight, resolved("fp8", skipping))) == 2 * weight.elements
+
+
+def test_a_gguf_checkpoint_is_counted_as_transformers_holds_it(llama):
+    from dataclasses import replace
+
+    from ullage.facts.architecture import Checkpoint
+    from ullage.memory.dtypes import resolve_precision
+    from ullage.spec.role import Role
+
+    model = replace(llama(), checkpoint=Checkpoint("gguf", "m.gguf", ()))
+    found = resolve_precision(Role(model="m.gguf"), model, (8, 0))
+    assert found.storage == "bf16"
+    assert "dequantizes" in found.reason
+    assert resolve_precision(Role(model="m.gguf", precision="q4_k"), model, (8, 0)).storage == "q4_k"
+
+
+@pytest.mark.parametrize(
+    ("asked", "capability", "storage"),
+    [
+        ("auto", (8, 0), "bf16"),
+        ("auto", (7, 5), "fp16"),
+        ("auto", (5, 2), "fp32"),
+        ("bf16", (7, 5), "fp16"),
+        ("fp16", (5, 2), "fp32"),
+        ("fp32", (9, 0), "fp32"),
+    ],
+)
+def test_precision_falls_back_with_its_reason(llama, asked, capability, storage):
+    from ullage.memory.dtypes import resolve_precision
+    from ullage.spec.role import Role
+
+    found = resolve_precision(Role(model="m", precision=asked), llama(), capability)
+    assert found.storage == storage
+    assert found.reason

@@ -1,7 +1,9 @@
 """What a reader of the repository may rely on."""
 
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,17 @@ def test_the_changelog_knows_the_version():
     import ullage
 
     assert f"[{ullage.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def readme_commands():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    return [line.strip() for line in lines if line.startswith("    ullage ") and "my-model" not in line]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_every_command_of_the_readme_works(command):
+    command = command.replace("ullage ", f"{sys.executable} -m ullage ", 1).split(" > ")[0]
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode in (0, 3)
+    assert done.stderr == ""
+    assert done.stdout

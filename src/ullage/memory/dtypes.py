@@ -48,6 +48,10 @@ def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> 
     if asked in ("auto", "stored") and quantization is not None:
         name = f"the checkpoint is {quantization.method} at {quantization.bits} bits"
         return ResolvedPrecision(quantization.method, half, name, quantization)
+    checkpoint = model.checkpoint
+    if asked in ("auto", "stored") and checkpoint is not None and checkpoint.format == "gguf":
+        why = "transformers dequantizes a GGUF file as it loads it; q4_k and its like count it as stored"
+        return ResolvedPrecision(half, half, why)
     if asked == "stored":
         stored = SHORT_NAMES.get(model.dtype, "fp32")
         return ResolvedPrecision(stored, stored, f"the checkpoint stores {model.dtype}")

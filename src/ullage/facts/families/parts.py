@@ -6,17 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ullage.facts.architecture import (
-    Attention,
-    AttentionKind,
-    Dense,
-    Experts,
-    LatentAttention,
-    Layer,
-    Recurrent,
-    Weight,
-    WeightRole,
-)
+from ullage.facts.architecture import Attention, AttentionKind, Layer, Weight, WeightRole
 from ullage.facts.families.fields import Fields
 
 Weights = tuple[Weight, ...]
@@ -150,24 +140,3 @@ class Once:
         if key not in self._built:
             self._built[key] = build()
         return self._built[key]
-
-
-__all__ = [
-    "Attention",
-    "Dense",
-    "Experts",
-    "Heads",
-    "LatentAttention",
-    "Once",
-    "Recurrent",
-    "Weights",
-    "attention",
-    "attention_weights",
-    "expert_weights",
-    "gated_weights",
-    "heads_of",
-    "linear",
-    "norm",
-    "plain_weights",
-    "single",
-]
