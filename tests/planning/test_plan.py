@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from ullage import api
 from ullage.errors import InputError, SpecError
-from ullage.facts.catalog import model_names
+from ullage.facts.catalog import find_model, model_names
 from ullage.facts.gpu import parse_gpu_set
 from ullage.planning.billing import device_peaks
 from ullage.planning.device import devices_of
 from ullage.planning.placement import place
 from ullage.spec.changes import apply_changes
-from ullage.units import GIB
+from ullage.units import GIB, ZERO
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
@@ -106,7 +106,10 @@ def test_the_lean_path_agrees_with_the_bill(name, text):
     devices = devices_of(gpus, workload.budget)
     lean = device_peaks(demand, place(demand, devices), devices)
     full = api.plan(workload, text, advice=False)
-    assert {name: lean.get(name) for name in lean} == {d.name: d.peak.device for d in full.devices}
+    assert {d.name: lean.get(d.name, ZERO) for d in full.devices} == {
+        d.name: d.peak.device for d in full.devices
+    }
+    assert set(lean) <= {d.name for d in full.devices}
     assert api.outcome(workload, api.models_of(workload), gpus).verdict == full.verdict
 
 
@@ -294,3 +297,66 @@ def test_an_estimate_is_split_as_device_map_auto_splits_it():
     found = api.estimate_model("Qwen/Qwen2.5-0.5B-Instruct", "2xA100-80GB")
     assert set(found.placement["model"].values()) == {"gpu:0", "gpu:1"}
     assert set(plan("pii", "2xA100-80GB").placement["verifier"].values()) == {"gpu:0"}
+
+
+def vision_models():
+    return [name for name in model_names() if getattr(find_model(name), "vision", None) is not None]
+
+
+@pytest.mark.parametrize("name", vision_models())
+def test_an_image_never_needs_fewer_bytes(name):
+    vision = find_model(name).vision
+    assert vision.tokens_per_image > 0
+    assert vision.patches_per_image >= vision.attended > 0
+    for engine in ("transformers", "vllm"):
+        sizes = [
+            api.estimate_model(name, "8xH200", engine=engine, images=images).devices[0].peak.device.expected
+            for images in (0, 1, 4)
+        ]
+        assert sizes == sorted(sizes)
+
+
+def test_tensor_parallelism_is_never_faster_than_its_ranks():
+    def rate(ranks):
+        fields = {"engine": "vllm", "tensor_parallel": ranks, "prompt_tokens": 1024, "new_tokens": 128}
+        return 1 / api.estimate_model("Llama-3.3-70B-Instruct", "8xH200", **fields).times[-1].seconds
+
+    rates = {ranks: rate(ranks) for ranks in (1, 2, 4, 8)}
+    for ranks, found in rates.items():
+        assert rates[1] <= found <= 1.05 * ranks * rates[1]
+
+
+@pytest.mark.parametrize("gpus", ["1xH100", "2x RTX A6000", "1xL4"])
+def test_an_offloaded_layout_fits_its_own_budget(gpus):
+    found = plan("werewolf", gpus, "roles.player.max_memory={cpu: 1TiB}", "captures=[]", "prompt_tokens=512")
+    assert found.verdict == "fits"
+
+
+def test_an_idle_gpu_is_charged_nothing():
+    found = plan("pii", "2xA100-80GB")
+    assert found.devices[1].peak.device.high == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"engine": "vllm", "prompt_tokens": 900_000}, "window of 131072"),
+        (
+            {"engine": "vllm", "prompt_tokens": 100, "vllm": {"max_model_len": 16}},
+            "max_model_len has a window",
+        ),
+        ({"engine": "vllm", "vllm": {"gpu_memory_utilization": 0.01}}, "too little"),
+        ({"max_memory": {"0": "4GiB"}}, "max_memory holds"),
+        ({"cache": {"precision": "fp8"}}, "cache.kind: quantized"),
+    ],
+)
+def test_what_a_role_asks_and_cannot_have_is_said(fields, said):
+    with pytest.raises(InputError, match=said):
+        api.estimate_model("meta-llama/Llama-3.1-8B-Instruct", **fields)
+
+
+def test_a_pipeline_in_four_bits_is_refused_and_a_gptq_model_in_sixteen():
+    with pytest.raises(InputError, match="pipelines are planned in"):
+        api.estimate_model("FLUX.1-schnell", engine="diffusers", precision="nf4")
+    with pytest.raises(InputError, match="not dequantized"):
+        api.estimate_model("Meta-Llama-3.1-8B-Instruct-quantized.w4a16", precision="bf16")

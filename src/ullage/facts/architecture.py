@@ -7,7 +7,6 @@ per-layer result can be cached by identity.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -253,14 +252,6 @@ class Architecture:
                 routed = sum(w.elements for w in layer.weights if w.routed)
                 idle += routed - routed * moe.active // moe.count
         return self.parameters - idle
-
-    def runs(self) -> Iterator[tuple[int, int, Layer]]:
-        """Consecutive equal layers as (start, stop, layer)."""
-        start = 0
-        for index in range(1, len(self.layers) + 1):
-            if index == len(self.layers) or self.layers[index] is not self.layers[start]:
-                yield start, index, self.layers[start]
-                start = index
 
 
 @dataclass(frozen=True, slots=True, eq=False)

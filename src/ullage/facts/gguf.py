@@ -152,7 +152,7 @@ def _header(reader: _Reader, path: Path) -> tuple[dict[str, object], list[Stored
 
 
 def _value(reader: _Reader, kind: int, key: str, depth: int = 0) -> object:
-    """A metadata value; an array becomes its length, which is all that is needed of it."""
+    """A metadata value; an array becomes its length in a tuple."""
     if kind in _SCALARS:
         return reader.number(_SCALARS[kind], key)
     if kind == _STRING:
@@ -162,13 +162,13 @@ def _value(reader: _Reader, kind: int, key: str, depth: int = 0) -> object:
     inner, count = reader.number("I", key), reader.number("Q", key)
     if inner in _SCALARS:
         reader.skip(count * struct.calcsize(_SCALARS[inner]), key)
-        return count
+        return (count,)
     for _ in range(count):
         if inner == _STRING:
             reader.skip(reader.number("Q", key), key)
         else:
             _value(reader, inner, key, depth + 1)
-    return count
+    return (count,)
 
 
 def _tensor(reader: _Reader) -> StoredTensor:
@@ -230,6 +230,10 @@ def _config(path: Path, metadata: Mapping[str, object], tensors: list[StoredTens
     config: dict[str, object] = {"model_type": _TYPES[str(kind)], "dtype": "float16"}
     for key, name in _RENAMED.items():
         value = metadata.get(f"{kind}.{key}")
+        if isinstance(value, tuple):
+            raise UnsupportedError(
+                f"{path}: {kind}.{key} differs from layer to layer, which is not interpreted"
+            )
         if value is not None:
             config[name] = value
     if kind == "llama" and config.get("num_local_experts"):

@@ -51,8 +51,8 @@ def kernel_bytes(
     width = 4 if compute == "fp32" else 2
     if kernel in ("eager", "sdpa-math"):
         mask = batch * new * keys * width
-        expanded = 2 * batch * (heads - kv_heads) * keys * head_dim * width
-        return scores * SCORE_BYTES[kernel, compute] + mask + max(expanded, 0)
+        expanded = 2 * batch * heads * keys * head_dim * width if heads > kv_heads else 0
+        return scores * SCORE_BYTES[kernel, compute] + mask + expanded
     log_sum_exp = batch * heads * new * LOG_SUM_EXP_BYTES
     if kernel == "flash" or not masked:
         return log_sum_exp

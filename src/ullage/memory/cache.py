@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer, Recurrent
+from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.spec.role import Cache
 
@@ -108,14 +108,3 @@ def layer_cache(
 def recurrent_bytes(mixer: Recurrent, element_bytes: int) -> int:
     """Convolution window and state of one sequence; the state in its own dtype (fp32 mostly)."""
     return mixer.conv_elements * element_bytes + mixer.state_elements * mixer.state_bytes
-
-
-def cache_bytes_per_token(architecture: Architecture, element_bytes: int) -> int:
-    """Growth per token of one sequence while no window is full."""
-    widths = [
-        sum(key_value_widths(layer.mixer))
-        for layer in architecture.layers
-        if isinstance(layer.mixer, LatentAttention)
-        or (isinstance(layer.mixer, Attention) and layer.mixer.stores_kv)
-    ]
-    return sum(widths) * element_bytes

@@ -36,11 +36,15 @@ class ResolvedPrecision:
         return ELEMENT_BYTES[self.compute]
 
 
+DEQUANTIZED_ON_REQUEST = frozenset({"fp8", "mxfp4"})
+"""Checkpoints that transformers turns into 16 bits on load (`dequantize=True` of their configs)."""
+
+
 def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> ResolvedPrecision:
     """The precision chain: what the file says, else the checkpoint's own, else what the card can.
 
-    Raises UnsupportedError for bf16 on a card without it only in the reason, never silently: the
-    chain falls back bf16 -> fp16 -> fp32.
+    On a card that lacks a dtype the chain falls back bf16 -> fp16 -> fp32 and says so in the reason.
+    Raises UnsupportedError for a precision that a quantized checkpoint cannot be loaded in.
     """
     quantization = model.quantization if isinstance(model, Architecture) else None
     half, why = _half(capability)
@@ -62,6 +66,11 @@ def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> 
     if asked == "fp16" and half == "fp32":
         return ResolvedPrecision(half, half, f"fp16 was asked for, but {why}")
     if asked in ("fp32", "fp16", "bf16"):
+        if quantization is not None and quantization.method not in DEQUANTIZED_ON_REQUEST:
+            raise UnsupportedError(
+                f"{model.name} is stored as {quantization.method}, which is not dequantized on load; use "
+                "precision: stored"
+            )
         return ResolvedPrecision(asked, asked, "as the file says")
     if isinstance(model, Architecture) and quantization is not None:
         same = (asked, quantization.method) in _SAME_SCHEME

@@ -77,6 +77,14 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
             "several GPUs, which splits the layers"
         )
     precision = resolve_precision(role, model, capability)
+    if isinstance(model, Pipeline) and precision.storage not in ("fp32", "fp16", "bf16"):
+        raise UnsupportedError(
+            f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
+        )
+    if role.engine == "transformers" and role.cache.precision != "auto" and role.cache.kind != "quantized":
+        raise UnsupportedError(
+            f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized with transformers"
+        )
     if role.attention == "flash" and role.engine == "transformers":
         number = f"{capability[0]}.{capability[1]}"
         if precision.compute == "fp32" or capability < FLASH_CAPABILITY:

@@ -29,7 +29,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
             quantized = quantizes(weight, precision)
             if precision.storage in QUANTIZED_ON_LOAD if quantized else recast:
                 converted = max(converted, weight.elements * source)
-            if weight.role == "experts":
+            if weight.role == "experts" and precision.quantization is None:
                 merged = max(merged, weight.elements * width)
     tied = architecture.vocab_size * architecture.hidden_size * width if architecture.tied else 0
     expected = max(converted, merged)

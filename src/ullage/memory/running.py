@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ullage.errors import SpecError
 from ullage.facts.architecture import Architecture
 from ullage.memory.activations import Pass, embedded_bytes, layer_peak
 from ullage.memory.attention import resolve_kernel
@@ -16,6 +15,7 @@ from ullage.memory.loading import load_bytes, tied_head_bytes
 from ullage.memory.logits import all_logits, loss_logits, sampled_logits
 from ullage.memory.resident import cache_needs
 from ullage.memory.weights import distinct_layers, embedding_weights, head_weights
+from ullage.memory.window import prompt_of, seen_tokens
 from ullage.spec.capture import Capture
 from ullage.spec.phase import Phase, Resident, Work
 from ullage.spec.workload import Training
@@ -96,21 +96,9 @@ def _load(role: str, architecture: Architecture, phase: str, precision: Resolved
 
 def _run(resident: Resident, architecture: Architecture, phase: Phase, precision: ResolvedPrecision) -> _Run:
     work = phase.work
-    vision = architecture.vision
-    if work.images and vision is None:
-        raise SpecError([f"role {resident.name}: {architecture.name} takes no images"])
-    images = work.images * vision.tokens_per_image if vision is not None else 0
-    prompt = work.prompt_tokens + images
+    prompt = prompt_of(resident, architecture, work)
     decode = work.activity == "decode"
-    seen = work.cached_tokens + prompt + (work.new_tokens if decode else 0)
-    limit = architecture.max_positions
-    if limit is not None and seen > limit:
-        raise SpecError(
-            [
-                f"role {resident.name}: phase {phase.name!r} reaches {seen} tokens, but "
-                f"{architecture.name} has a window of {limit}; shorten prompt_tokens or new_tokens"
-            ]
-        )
+    seen = seen_tokens(resident, architecture, phase, prompt + (work.new_tokens if decode else 0))
     kernel, _ = resolve_kernel(resident.role.attention)
     if any(needs_eager(matched_sites(capture, architecture)) for capture in work.captures):
         kernel = "eager"
@@ -231,6 +219,7 @@ def _site_sizes(run: _Run, capture: Capture, positions: int) -> list[tuple[Site,
 def _training(run: _Run) -> list[Need]:
     """Gradients and optimizer state per block; activations kept for the backward pass."""
     from ullage.memory.training import (
+        adapter_bytes,
         checkpoint_bytes,
         gradient_bytes,
         optimizer_bytes,
@@ -249,6 +238,9 @@ def _training(run: _Run) -> list[Need]:
     for elements, blocks in parts:
         gradient = Interval.exactly(gradient_bytes(elements, training, run.precision))
         needs.append(run.need("gradients", blocks, gradient))
+        adapters = adapter_bytes(elements, training, run.precision)
+        if adapters:
+            needs.append(run.need("weights", blocks, Interval.exactly(adapters)))
         state = optimizer_bytes(elements, training, run.precision)
         if state:
             needs.append(run.need("optimizer", blocks, Interval.exactly(state)))

@@ -18,7 +18,6 @@ NF4_SCALE_BLOCK: Final = 256
 NF4_CODE: Final = 16 * 4
 NF4_SCALE_CODE: Final = 256 * 4
 GPTQ_GROUP: Final = 128
-FP8_BLOCK: Final = 128
 MXFP4_BLOCK: Final = 32
 
 GGUF_BLOCKS: Final = {

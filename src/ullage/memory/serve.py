@@ -7,6 +7,7 @@ from ullage.memory.demand import ItemKind, Level, Need
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.process import CUDA_CONTEXT, NCCL
 from ullage.memory.serving import scheduler_limits, serving
+from ullage.memory.window import prompt_of, seen_tokens
 from ullage.spec.phase import Phase, Resident
 from ullage.units import Interval
 
@@ -37,7 +38,8 @@ def serve_needs(
     work = phase.work
     block = role.vllm.block_size
     sequences = min(work.batch, scheduler_limits(role, capability)[0])
-    tokens = work.cached_tokens + work.prompt_tokens + work.new_tokens
+    prompt = prompt_of(resident, architecture, work)
+    tokens = seen_tokens(resident, architecture, phase, prompt + work.new_tokens)
     held = sequences * -(-tokens // block) * block * sizes.token_bytes
     state = sequences * sizes.sequence_bytes
     needs.append(need("kv_cache", Interval.exactly(held + state), note=f"{sequences} sequences"))

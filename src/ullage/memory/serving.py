@@ -41,7 +41,7 @@ DEFAULT_UTILIZATION: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one rank of a vLLM engine takes, in bytes; `tokens_bytes` is one cached token's cost."""
+    """What one rank of a vLLM engine takes, in bytes; `token_bytes` is one cached token's cost."""
 
     weights: Interval
     activations: Interval
@@ -59,10 +59,11 @@ class Serving:
 def scheduler_limits(role: Role, capability: tuple[int, int]) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens): the file's, else vLLM's defaults for `LLM(...)`.
 
-    Source: vllm/engine/arg_utils.py `get_batch_defaults`: 1024 and 16384 on cards from 70 GiB up
-    (Hopper and later stand for them here), 256 and 8192 below.
+    Source: vllm/engine/arg_utils.py `get_batch_defaults`: 1024 and 16384 on cards from 70 GiB up that
+    are no A100, 256 and 8192 below. Data-centre Hopper and Blackwell (9.x and 10.x) stand for the
+    former here; a larger workstation card is undercounted unless the file names the limits.
     """
-    large = capability >= (9, 0)
+    large = capability[0] in (9, 10)
     return (
         role.vllm.max_num_seqs or (1024 if large else 256),
         role.vllm.max_num_batched_tokens or (16384 if large else 8192),

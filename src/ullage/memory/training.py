@@ -24,7 +24,7 @@ def saved_bytes(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecis
     width = precision.element_bytes
     rows = work.rows
     norm = 2 * rows * hidden * (2 * width + 4)
-    return norm + _saved_mixer(layer, work, precision) + _saved_feed_forward(layer, rows, width)
+    return norm + _saved_mixer(layer, work, precision) + _saved_feed_forward(layer, hidden, rows, width)
 
 
 def _saved_mixer(layer: Layer, work: Pass, precision: ResolvedPrecision) -> int:
@@ -50,12 +50,12 @@ def _saved_mixer(layer: Layer, work: Pass, precision: ResolvedPrecision) -> int:
     return rows * elements * width + kept
 
 
-def _saved_feed_forward(layer: Layer, rows: int, width: int) -> int:
+def _saved_feed_forward(layer: Layer, hidden: int, rows: int, width: int) -> int:
     part = layer.feed_forward
     if isinstance(part, Dense):
         return rows * part.intermediate * width * (4 if part.gated else 2)
     if isinstance(part, Experts):
-        routed = part.active * (part.intermediate * (4 if part.gated else 2))
+        routed = part.active * (2 * hidden + part.intermediate * (4 if part.gated else 2))
         return rows * (routed + 4 * part.shared_intermediate) * width
     return 0
 
@@ -65,9 +65,22 @@ def checkpoint_bytes(hidden: int, work: Pass, precision: ResolvedPrecision) -> i
     return work.rows * hidden * precision.element_bytes
 
 
+def _trained_bytes(precision: ResolvedPrecision) -> int:
+    """Element size of what is trained: weights, or adapters in the compute dtype beside quantized ones."""
+    quantized = precision.storage not in ("fp32", "fp16", "bf16")
+    return precision.element_bytes if quantized else ELEMENT_BYTES[precision.storage]
+
+
+def adapter_bytes(elements: int, training: Training, precision: ResolvedPrecision) -> int:
+    """Weights of adapters: the trainable share, where the weights themselves are quantized."""
+    if precision.storage in ("fp32", "fp16", "bf16"):
+        return 0
+    return round(elements * training.trainable_fraction) * precision.element_bytes
+
+
 def gradient_bytes(elements: int, training: Training, precision: ResolvedPrecision) -> int:
     """One gradient per trainable parameter."""
-    width = 4 if training.gradient_dtype == "fp32" else ELEMENT_BYTES.get(precision.storage, 2)
+    width = 4 if training.gradient_dtype == "fp32" else _trained_bytes(precision)
     return round(elements * training.trainable_fraction) * width
 
 
@@ -78,7 +91,7 @@ def optimizer_bytes(elements: int, training: Training, precision: ResolvedPrecis
     SGD here has no momentum and no state.
     """
     trainable = round(elements * training.trainable_fraction)
-    width = 4 if training.master_weights else ELEMENT_BYTES.get(precision.storage, 2)
+    width = 4 if training.master_weights else _trained_bytes(precision)
     state = {"none": 0, "sgd": 0, "adamw": 2 * width, "adamw-8bit": ADAMW_8BIT_STATE_BYTES}
-    master = 4 if training.master_weights and ELEMENT_BYTES.get(precision.storage) != 4 else 0
+    master = 4 if training.master_weights and _trained_bytes(precision) != 4 else 0
     return trainable * (state[training.optimizer] + master)

@@ -24,11 +24,14 @@ def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -
     largest of them on the role's first GPU; their caches and temporaries stay on that GPU.
     """
     winners: dict[tuple[str, str, str, Level], tuple[Need, Interval, tuple[int, ...]]] = {}
+    passing: dict[tuple[str, str], Need] = {}
+    busy = {index for assigned in placement.values() for index in assigned.devices}
     places: dict[tuple[str, bool, tuple[int, ...]], list[tuple[str, tuple[int, ...]]]] = {}
     for need in demand.needs:
         if not need.role:
-            for device in devices:
-                yield device.name, need, need.each, ()
+            for index, device in enumerate(devices):
+                if index in busy:
+                    yield device.name, need, need.each, ()
             continue
         if need.home == "gpu":
             at = (need.role, need.component == "weights", need.blocks)
@@ -40,7 +43,9 @@ def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -
         for device_name, blocks in shares:
             offloaded = device_name == HOST and need.home == "gpu" and need.component == "weights"
             if offloaded and len(placement[need.role].devices) > 1:
-                yield _passing(need, placement[need.role])
+                held = passing.get((need.role, need.phase))
+                if held is None or need.each.high > held.each.high:
+                    passing[need.role, need.phase] = need
             if need.combine == "sum":
                 yield device_name, need, need.each * len(blocks), blocks
             elif need.combine == "once":
@@ -51,11 +56,13 @@ def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -
                 winners[key] = _larger(best, need, blocks)
     for (device_name, *_), (need, size, blocks) in winners.items():
         yield device_name, need, size, blocks
+    for need in passing.values():
+        yield _passing(need, placement[need.role])
 
 
 def _passing(need: Need, assigned: Assigned) -> Charge:
     """The buffer through which an offloaded block's weights reach the GPU."""
-    first = min(index for index in assigned.devices if index != ON_HOST)
+    first = assigned.first
     note = "offloaded block on its way"
     moved = replace(need, component="workspace", combine="once", note=note)
     return _name(first), moved, need.each, ()
@@ -79,7 +86,7 @@ def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]
     held = assigned.devices
     if len(held) == 1:
         return [(_name(held[0]), need.blocks)]
-    first = min(index for index in held if index != ON_HOST)
+    first = assigned.first
     begin, end = need.blocks[0], need.blocks[-1] + 1
     if end - begin == len(need.blocks) and ON_HOST not in held:
         # Blocks lie on devices in order, so a range of them is cut where the devices change.

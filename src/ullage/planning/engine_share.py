@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ullage.errors import InputError
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
@@ -43,7 +44,12 @@ def served_decisions(
         (device_name, _), high = max(used.items(), key=lambda pair: pair[1])
         total = next(device.gpu.usable for device in devices if device.name == device_name)
         least = math.ceil(100 * high / total.low) / 100
-        share = role.vllm.gpu_memory_utilization or DEFAULT_UTILIZATION
+        given = role.vllm.gpu_memory_utilization
+        if given is not None and given < least <= 1:
+            raise InputError(
+                f"role {name}: vllm.gpu_memory_utilization {given:g} is too little; it takes {least:.2f}"
+            )
+        share = given or DEFAULT_UTILIZATION
         precision = resolve_precision(role, model, gpus.capability)
         sizes = serving(model, role, precision, gpus.capability)
         tokens = cache_tokens(sizes, total.expected, share, role.vllm.block_size)

@@ -17,6 +17,8 @@ BY_FILE = "placed on the CPU by the file"
 _SEARCH_STEPS = 9
 """Halvings of a range a quarter wide: balanced to a two-thousandth of a budget."""
 _UNBOUNDED = 2**62
+_NO_BUDGET = 2.0**20
+"""A share of the budgets beyond any size: what limits a role then is its own max_memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Assigned:
     @property
     def devices(self) -> tuple[int, ...]:
         return self.ranks or tuple(dict.fromkeys(self.blocks))
+
+    @property
+    def first(self) -> int:
+        """The GPU that computes what is offloaded, and keeps its caches."""
+        return next(index for index in self.devices if index != ON_HOST)
 
 
 Placement = dict[str, Assigned]
@@ -58,6 +65,11 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
             loads.add(shape, assigned)
         placement[shape.name] = assigned
     return {shape.name: placement[shape.name] for shape in demand.roles}
+
+
+def _alone(room: int) -> str:
+    fits = "fits on one GPU" if room >= 0 else "cannot be split, and fits on no one GPU"
+    return f"{fits}: the one with most room"
 
 
 def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
@@ -88,7 +100,7 @@ def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) ->
     room = min(loads.room(shape, best), limits.get(f"gpu:{best}", 2**62) - loads.size(shape.name))
     listed = shape.placement != "auto"
     if (room >= 0 and not listed) or not shape.splittable:
-        return Assigned((best,) * shape.blocks, reason="fits on one GPU, the one with most room")
+        return Assigned((best,) * shape.blocks, reason=_alone(room))
     why = "split by request" if listed else "too large for one GPU beside what else is loaded"
     return _within(shape, loads, allowed, limits, why)
 
@@ -113,9 +125,14 @@ def _within(
 ) -> Assigned:
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
+    fill = loads.filler(shape, allowed, limits)
+    if limits and "cpu" not in limits and fill(_NO_BUDGET)[-1] < shape.blocks:
+        raise InputError(
+            f"role {shape.name}: max_memory holds {fill(_NO_BUDGET)[-1]} of its {shape.blocks} blocks; "
+            "raise it, or add cpu to offload the rest"
+        )
     if len(allowed) == 1 and "cpu" not in limits:
         return Assigned(allowed * shape.blocks, reason=why)
-    fill = loads.filler(shape, allowed, limits)
     if shape.splittable and "cpu" in limits:
         # Offloaded layers are computed on a GPU, so one block at least is there.
         filled = _blocks(allowed, fill(1.0)) or (allowed[0],)

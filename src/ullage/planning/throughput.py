@@ -59,7 +59,8 @@ def phase_times(
             continue
         weights = sizes.get((name, phase.name, "weights"), 0)
         cache = sizes.get((name, phase.name, "cache"), 0)
-        time = _phase(phase, models[role.model], gpu, weights, cache, role.engine == "vllm")
+        ranks = max(len(placement[name].ranks), 1)
+        time = _phase(phase, models[role.model], gpu, weights, cache, role.engine == "vllm", ranks)
         seconds, bound, tokens = time
         blocks = placement[name].blocks
         if ON_HOST in blocks and phase.work.activity != "load":
@@ -67,8 +68,6 @@ def phase_times(
             crossing = weights * blocks.count(ON_HOST) / len(blocks) / gpu.gpu.pcie
             steps = phase.work.new_tokens if phase.work.activity == "decode" else 1
             seconds += crossing * max(steps, 1)
-        ranks = max(len(placement[name].ranks), 1)
-        seconds /= ranks if bound in ("memory", "compute") else 1
         passes = 1.0 if phase.once else phase.work.passes * examples
         rate = tokens / seconds if tokens and seconds else None
         times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))  # type: ignore[arg-type]
@@ -81,16 +80,19 @@ def _slowest(placement: Placement, role: str, devices: tuple[Device, ...]) -> De
 
 
 def _phase(
-    phase: Phase, model: Model, device: Device, weights: int, cache: int, served: bool
+    phase: Phase, model: Model, device: Device, weights: int, cache: int, served: bool, ranks: int
 ) -> tuple[float, str, int]:
-    """(seconds, what bounds them, tokens they give) of one pass."""
+    """(seconds, what bounds them, tokens they give) of one pass.
+
+    Bytes are those of one rank already; operations are shared out over `ranks`.
+    """
     work, gpu = phase.work, device.gpu
     if work.activity == "load":
         # What is loaded again for every example waits in host memory, unless the file says disk.
         role = next(r.role for r in phase.resident if r.name == phase.running)
         from_host = not phase.once and role.residency != "disk"
         return weights / (gpu.pcie * PCIE_EFFICIENCY if from_host else DISK_BYTES_PER_SECOND), "load", 0
-    flops = gpu.flops * COMPUTE_EFFICIENCY
+    flops = gpu.flops * COMPUTE_EFFICIENCY * ranks
     bandwidth = gpu.bandwidth * MEMORY_EFFICIENCY
     if isinstance(model, Pipeline):
         pixels = work.image_size[0] * work.image_size[1] // 256

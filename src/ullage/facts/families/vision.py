@@ -124,7 +124,7 @@ def _pixtral(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += linear(f"{where}.linear_1", text, hidden, bias)
     weights += linear(f"{where}.linear_2", text, text, bias)
     side = min(DEFAULT_SIDE, tower.optional("image_size") or DEFAULT_SIDE)
-    positions = -((-side // patch) ** 2)
+    positions = (-(-side // patch)) ** 2
     return _vision(tower, weights, positions, positions // merge**2, gated=True)
 
 
