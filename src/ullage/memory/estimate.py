@@ -83,7 +83,7 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
         )
     if role.engine == "transformers" and role.cache.precision != "auto" and role.cache.kind != "quantized":
         raise UnsupportedError(
-            f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized with transformers"
+            f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
         )
     if role.attention == "flash" and role.engine == "transformers":
         number = f"{capability[0]}.{capability[1]}"

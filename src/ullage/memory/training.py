@@ -66,7 +66,7 @@ def checkpoint_bytes(hidden: int, work: Pass, precision: ResolvedPrecision) -> i
 
 
 def _trained_bytes(precision: ResolvedPrecision) -> int:
-    """Element size of what is trained: weights, or adapters in the compute dtype beside quantized ones."""
+    """Element size of what is trained: weights, or compute-dtype adapters beside quantized ones."""
     quantized = precision.storage not in ("fp32", "fp16", "bf16")
     return precision.element_bytes if quantized else ELEMENT_BYTES[precision.storage]
 
