@@ -178,6 +178,26 @@ def test_a_reader_that_goes_away_is_no_error():
     assert "internal error" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["plan", "examples/werewolf.yaml"], 0),
+        (["plan", "examples/assistant.yaml", "--json"], 3),
+        (["plan"], 2),
+    ],
+)
+def test_the_process_says_everything_before_it_leaves(arguments, code):
+    command = [sys.executable, "-m", "ullage", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == code
+    if "--json" in arguments:
+        assert json.loads(done.stdout)["verdict"] == "does not fit"
+    elif code == 0:
+        assert "reserve" in done.stdout.splitlines()[-1]
+    else:
+        assert done.stderr.startswith("ullage: error:")
+
+
 def test_the_public_functions_do_what_the_command_line_does():
     import ullage
 

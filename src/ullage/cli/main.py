@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -11,11 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from ullage.errors import UllageError
-
-# A short-lived process: collecting cycles while modules load, and asking every installed package for
-# pydantic plugins, cost a fifth of a cold start and gain nothing.
-gc.set_threshold(200_000)
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 BAD_INPUT = 2
 DOES_NOT_FIT = 3
@@ -193,3 +188,20 @@ def main(arguments: list[str] | None = None) -> None:
         )
         code = INTERNAL
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def run() -> None:
+    """The console script: `main`, then out without tearing the interpreter down.
+
+    That takes a tenth of a cold start and frees only what the system frees anyway; nothing here runs at
+    exit, and both streams are flushed.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0)
