@@ -12,14 +12,67 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ullage.api import estimate_model, gpus, load, model, plan, schema
+    from ullage.api import (
+        check,
+        estimate_model,
+        extract,
+        gpus,
+        load,
+        model,
+        open_states,
+        plan,
+        resume,
+        run,
+        schema,
+        verify,
+    )
+    from ullage.capture.extractor import Extractor, collect, sites_of
+    from ullage.runtime.monitor import can_allocate, check_threshold, reset_peak
 
 __version__ = "0.1.0"
-__all__ = ["estimate_model", "gpus", "load", "model", "plan", "schema"]
+_PLACES = {
+    "ullage.api": (
+        "check",
+        "estimate_model",
+        "extract",
+        "gpus",
+        "load",
+        "model",
+        "open_states",
+        "plan",
+        "resume",
+        "run",
+        "schema",
+        "verify",
+    ),
+    "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
+    "ullage.runtime.monitor": ("can_allocate", "check_threshold", "reset_peak"),
+}
+__all__ = [
+    "Extractor",
+    "can_allocate",
+    "check",
+    "check_threshold",
+    "collect",
+    "estimate_model",
+    "extract",
+    "gpus",
+    "load",
+    "model",
+    "open_states",
+    "plan",
+    "reset_peak",
+    "resume",
+    "run",
+    "schema",
+    "sites_of",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Public functions are imported when first used, so that `import ullage` stays light."""
-    if name in __all__:
-        return getattr(import_module("ullage.api"), name)
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(place), name)
     raise AttributeError(f"module 'ullage' has no attribute {name!r}")

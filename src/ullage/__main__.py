@@ -1,5 +1,5 @@
 """`python -m ullage`."""
 
-from ullage.cli.main import run
+from ullage.cli.main import program
 
-run()
+program()

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
+    from ullage.capture.index import StoredStates
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
+    from ullage.records.record import Record
+    from ullage.records.verification import Verification
+    from ullage.spec.capture import Positions
     from ullage.spec.parse import Sections
     from ullage.spec.phase import Phase
     from ullage.spec.workload import Memory, Training, Workload
+    from ullage.workloads.execution import Checked
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
@@ -180,6 +185,149 @@ def model(name: str, base: Path | None = None) -> Model:
     from ullage.facts.model import open_model
 
     return open_model(name, base)
+
+
+def run(
+    workload: Workload,
+    out: str | Path | None = None,
+    gpus: str | None = None,
+    *,
+    base: Path | None = None,
+    download: bool = False,
+    quiet: bool = True,
+    anyway: bool = False,
+) -> tuple[Path, Record]:
+    """Runs a workload where it is planned to run; the run's folder and its record.
+
+    `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
+    the budget's, else this machine's). Raises DoesNotFitError unless the plan fits or `anyway`.
+    """
+    from ullage.workloads.execution import execute
+
+    where = base or Path()
+    chosen = gpus or workload.budget.gpus or "local"
+    folder = Path(out) if out is not None else _next_folder(workload)
+    made = plan(workload, chosen, base=where, advice=False)
+    models = models_of(workload, where)
+    record = execute(
+        workload, made, models, where, chosen, folder, download=download, quiet=quiet, anyway=anyway
+    )
+    return folder, record
+
+
+def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
+    """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
+    from ullage.records.folder import RunFolder
+    from ullage.records.record import read_record
+    from ullage.spec.parse import parse_workload
+    from ullage.workloads.execution import execute
+
+    held = RunFolder(Path(folder))
+    manifest = held.manifest()
+    if held.complete:
+        return read_record(held.record(), str(folder))
+    workload = parse_workload(manifest["workload"], f"{folder}/manifest.json", sections())
+    where = Path(manifest["base"])
+    made = plan(workload, manifest["gpus"], base=where, advice=False)
+    models = models_of(workload, where)
+    return execute(
+        workload,
+        made,
+        models,
+        where,
+        manifest["gpus"],
+        Path(folder),
+        resume=True,
+        download=download,
+        quiet=quiet,
+        anyway=True,
+    )
+
+
+def _next_folder(workload: Workload) -> Path:
+    """runs/KIND-1, runs/KIND-2, ..."""
+    number = 1
+    while (path := Path("runs") / f"{workload.kind}-{number}").exists():
+        number += 1
+    return path
+
+
+def check(
+    workload: Workload,
+    gpus: str | None = None,
+    *,
+    base: Path | None = None,
+    download: bool = False,
+    quiet: bool = True,
+) -> Checked:
+    """Loads every model where the plan puts it and runs one smallest batch."""
+    from ullage.workloads.execution import check as check_workload
+
+    where = base or Path()
+    made = plan(workload, gpus or workload.budget.gpus or "local", base=where, advice=False)
+    return check_workload(workload, made, models_of(workload, where), where, download=download, quiet=quiet)
+
+
+def verify(folder: str | Path) -> Verification:
+    """Predicted against measured of a finished run."""
+    from ullage.records.folder import RunFolder
+    from ullage.records.record import read_record
+    from ullage.records.verification import verify as compare
+
+    held = RunFolder(Path(folder))
+    return compare(held.manifest()["plan"], read_record(held.record(), str(folder)))
+
+
+def extract(
+    model: str,
+    input: str | Path,
+    sites: Sequence[str],
+    out: str | Path | None = None,
+    *,
+    positions: Positions = "all",
+    gpus: str = "local",
+    batch: int = 8,
+    precision: str = "auto",
+    chunk: int | None = None,
+    new_tokens: int = 0,
+    temperature: float = 0.0,
+    store: str = "safetensors",
+    keep_precision: str = "compute",
+    text_field: str = "text",
+    download: bool = False,
+    quiet: bool = True,
+) -> tuple[Path, Record]:
+    """The states of every text in `input` at `sites`, stored in `out`: the short form of a run.
+
+    The plan is made for the longest text; `batch` is halved until it fits.
+    """
+    from ullage.workloads.extract.short_form import short_form
+
+    workload = short_form(
+        model,
+        str(input),
+        sites,
+        positions=positions,
+        batch=batch,
+        precision=precision,
+        chunk=chunk,
+        new_tokens=new_tokens,
+        temperature=temperature,
+        store=store,
+        keep_precision=keep_precision,
+        text_field=text_field,
+        download=download,
+    )
+    while workload.batch > 1 and plan(workload, gpus, advice=False).verdict == "does not fit":
+        workload = workload.model_copy(update={"batch": workload.batch // 2})
+    return run(workload, out, gpus, download=download, quiet=quiet)
+
+
+def open_states(folder: str | Path) -> StoredStates:
+    """The states a finished extraction stored."""
+    from ullage.capture.index import open_states as open_stored
+
+    return open_stored(folder)
 
 
 def schema() -> dict[str, Any]:

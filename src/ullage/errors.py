@@ -1,11 +1,15 @@
 """Every error a user can meet.
 
     UllageError
+    +-- DoesNotFitError       the plan exceeds a device, or a run would; exit code 3
+    |   +-- OutOfMemoryError  memory ran out although batches were split
     +-- InputError            what the user gave is wrong; exit code 2
         +-- SpecError         the workload file: one or many mistakes, each with its place
         +-- UnknownNameError  a model, GPU, or site nobody has described; offers the nearest names
         +-- FormatError       a file (config.json, safetensors, GGUF) that is broken or hostile
         +-- UnsupportedError  understood, but refused rather than guessed
+        +-- MissingExtraError a package that an optional extra installs
+        +-- BusyError         a run folder another process is writing
 
 A message says what is wrong, where, and what to do.
 """
@@ -17,6 +21,14 @@ from collections.abc import Iterable
 
 class UllageError(Exception):
     """Root of every error Ullage raises on purpose."""
+
+
+class DoesNotFitError(UllageError):
+    """More is needed than a device has. The command line prints it and exits with 3."""
+
+
+class OutOfMemoryError(DoesNotFitError):
+    """Memory ran out where nothing smaller could be tried."""
 
 
 class InputError(UllageError):
@@ -55,6 +67,17 @@ class FormatError(InputError):
 
 class UnsupportedError(InputError):
     """Understood but refused: computing on would be a guess."""
+
+
+class MissingExtraError(InputError):
+    """A package is missing that `pip install "ullage[EXTRA]"` brings."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f'{purpose} needs {package}; install it with: pip install "ullage[{extra}]"')
+
+
+class BusyError(InputError):
+    """Another process holds the run folder."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ullage.errors import UllageError
+from ullage.errors import DoesNotFitError, InputError, UllageError
 
 BAD_INPUT = 2
 DOES_NOT_FIT = 3
@@ -118,8 +118,115 @@ def estimate(
     return render.plan(api.plan(workload, gpus, advice=advice), json, items, "estimate")
 
 
+Where = Annotated[str | None, typer.Option(help="As 2xA100-80GB; local (this machine's), cpu.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch models from the hub where needed.")]
+
+
 @app.command()
-def gpus(
+def run(
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/KIND-N.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run cut short.")] = None,
+    gpus: Where = None,
+    set_: Sets = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Even if the plan does not fit.")] = False,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Do what a workload file plans, inside its plan; --resume goes on with a run that was cut short."""
+    from ullage import api
+    from ullage.cli import render
+
+    if (file is None) == (resume is None):
+        raise InputError("give a workload FILE to run, or --resume RUN to go on with one")
+    if resume is not None:
+        record = api.resume(resume, download=download, quiet=quiet)
+        return render.run(Path(resume), record, json)
+    assert file is not None
+    workload = api.load(file, set_ or ())
+    folder, record = api.run(
+        workload, out, gpus, base=Path(file).parent, download=download, quiet=quiet, anyway=anyway
+    )
+    return render.run(folder, record, json)
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A workload file.")],
+    gpus: Where = None,
+    set_: Sets = None,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Load every model where the plan puts it, run one smallest batch, say where things are."""
+    from ullage import api
+    from ullage.cli import render
+
+    found = api.check(api.load(file, set_ or ()), gpus, base=Path(file).parent, download=download)
+    render.check(found, json)
+
+
+@app.command()
+def verify(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    json: Json = False,
+) -> None:
+    """Predicted against measured memory of a run, by phase, device and component."""
+    from ullage import api
+    from ullage.cli import render
+
+    render.verification(api.verify(folder), json)
+
+
+@app.command()
+def extract(
+    model: Annotated[str, typer.Option(help="A folder, or a hub name in the local cache.")],
+    input: Annotated[str, typer.Option(help="JSON lines with text or tokens, or a .txt.")],
+    sites: Annotated[list[str], typer.Option(help="As blocks.*.hook_resid_post; may be repeated.")],
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/extract-N.")] = None,
+    positions: Annotated[str, typer.Option(help="all, last, mean or span.")] = "all",
+    gpus: Where = None,
+    batch: int = 8,
+    precision: str = "auto",
+    chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
+    new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
+    temperature: float = 0.0,
+    store: Annotated[str, typer.Option(help="safetensors or npy.")] = "safetensors",
+    keep_precision: Annotated[str, typer.Option(help="compute, fp32, fp16 or bf16.")] = "compute",
+    text_field: str = "text",
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Hidden states of texts, without a workload file."""
+    from ullage import api
+    from ullage.cli import render
+
+    folder, record = api.extract(
+        model,
+        input,
+        sites,
+        out,
+        positions=positions,  # type: ignore[arg-type]
+        gpus=gpus or "local",
+        batch=batch,
+        precision=precision,
+        chunk=chunk,
+        new_tokens=new_tokens,
+        temperature=temperature,
+        store=store,
+        keep_precision=keep_precision,
+        text_field=text_field,
+        download=download,
+        quiet=quiet,
+    )
+    render.run(folder, record, json)
+
+
+@app.command("gpus")
+def list_gpus(
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
     json: Json = False,
     set_: Sets = None,
@@ -165,7 +272,7 @@ def main(arguments: list[str] | None = None) -> None:
     except UllageError as error:
         for line in str(error).splitlines():
             print(f"ullage: error: {line}", file=sys.stderr)
-        code = BAD_INPUT
+        code = DOES_NOT_FIT if isinstance(error, DoesNotFitError) else BAD_INPUT
     except typer.Exit as error:
         code = error.exit_code
     except typer.TyperException as error:
@@ -190,7 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def run() -> None:
+def program() -> None:
     """The console script: `main`, then out without tearing the interpreter down.
 
     That takes a tenth of a cold start and frees only what the system frees anyway; nothing here runs at

@@ -11,13 +11,18 @@ import typer
 from ullage.cli.main import DOES_NOT_FIT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
+    from ullage.records.record import Record
+    from ullage.records.verification import Verification
     from ullage.reports.sweep_page import Row
+    from ullage.workloads.execution import Checked
 
 
 def console() -> Console:
@@ -42,6 +47,40 @@ def plan(found: Plan, json: bool, items: bool, kind: str = "plan") -> None:
 
         show_plan(found, console(), items=items)
     if found.verdict == "does not fit":
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def run(folder: Path, record: Record, json: bool) -> None:
+    from ullage.records.record import record_document
+
+    if json:
+        document({"document": "record", "version": 1, "folder": str(folder), **record_document(record)})
+    else:
+        from ullage.reports.run_page import show_run
+
+        show_run(folder, record, console())
+
+
+def check(found: Checked, json: bool) -> None:
+    from dataclasses import asdict
+
+    if json:
+        document({"document": "check", "version": 1, **asdict(found)})
+    else:
+        from ullage.reports.run_page import show_check
+
+        show_check(found.device_maps, found.measured, console())
+
+
+def verification(found: Verification, json: bool) -> None:
+    """Exits with 3 when something took more than its high value."""
+    from ullage.reports.verification_page import show_verification, verification_document
+
+    if json:
+        document(verification_document(found))
+    else:
+        show_verification(found, console())
+    if not found.holds:
         raise typer.Exit(DOES_NOT_FIT)
 
 

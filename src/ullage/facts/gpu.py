@@ -18,6 +18,8 @@ known (data/usable.json); the interval leaves room on both sides."""
 UNREPORTED: Final = (0.90, 0.95, 0.99)
 """Usable share of the marketing size in GB (10^9) x 2^30/10^9 where nothing was measured."""
 LARGEST_SET: Final = 1024
+CPU: Final = (0, 0)
+"""The compute capability that stands for no GPU at all: everything runs in host memory."""
 _LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
 """PCI Express bandwidth of one lane and direction, GB/s, after line coding (PCI-SIG)."""
 _DEFAULTS: Final = {
@@ -66,6 +68,13 @@ class GpuSet:
     def capability(self) -> tuple[int, int]:
         """The lowest compute capability among them."""
         return min(gpu.compute_capability for gpu in self.gpus)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """`gpu:0`, `gpu:1`, ...; the one device of a run without GPUs is `cpu`."""
+        if self.capability == CPU:
+            return ("cpu",)
+        return tuple(f"gpu:{index}" for index in range(len(self.gpus)))
 
 
 @cache
@@ -155,10 +164,15 @@ def _usable(row: dict[str, Any]) -> tuple[Interval, str]:
 
 
 def parse_gpu_set(text: str) -> GpuSet:
-    """`2xA100-80GB`, `A100`, `4x RTX A6000`, `1xA100-80GB+2xL4` (a comma does as well).
+    """`2xA100-80GB`, `A100`, `4x RTX A6000`, `1xA100-80GB+2xL4` (a comma does as well); `cpu` for this
+    machine without its GPUs, `local` for the GPUs it has.
 
     Raises InputError for another form, UnknownNameError for a card it does not know.
     """
+    if text.strip().casefold() in ("cpu", "local"):
+        from ullage.facts.machine import local_gpus, processor
+
+        return processor() if text.strip().casefold() == "cpu" else local_gpus()
     gpus: list[Gpu] = []
     for part in re.split(r"[+,]", text):
         match = re.fullmatch(r"\s*(?:(\d{1,6})\s*[x*]\s*)?(\S.*?)\s*", part)

@@ -29,6 +29,9 @@ HEAD_SITES = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z", "attn.
 LAYER_SITES = RESIDUAL_SITES + HEAD_SITES
 MODEL_SITES = ("hook_embed", "ln_final.hook_normalized", "ln_final")
 
+SEQUENCES_PER_PLANNED = 4
+"""Short texts share a batch's tokens: a batch holds at most this many times the planned sequences."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from ullage.facts.architecture import Model
 from ullage.spec.phase import Phase
 from ullage.units import Interval
 
@@ -78,10 +80,12 @@ class RoleShape:
 class Demand:
     """Every need of a workload, phase by phase, with the shapes of its roles.
 
-    `process` needs (role "") are paid once per GPU in use, whatever runs there.
+    `process` needs (role "") are paid once per GPU in use, whatever runs there. `parts` is what of each
+    role's model is loaded.
     """
 
     phases: tuple[Phase, ...]
     roles: tuple[RoleShape, ...]
     needs: tuple[Need, ...]
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, Model] = field(default_factory=dict)

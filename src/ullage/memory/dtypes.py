@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model, StoredQuantization
+from ullage.facts.gpu import CPU
 from ullage.spec.role import Role
 
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
@@ -61,6 +62,8 @@ def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> 
         return ResolvedPrecision(stored, stored, f"the checkpoint stores {model.dtype}")
     if asked == "auto":
         return ResolvedPrecision(half, half, why)
+    if capability == CPU and asked in ("fp16", "bf16"):
+        return ResolvedPrecision(asked, asked, "as the file says; processors compute it slowly")
     if asked == "bf16" and half != "bf16":
         return ResolvedPrecision(half, half, f"bf16 was asked for, but {why}")
     if asked == "fp16" and half == "fp32":
@@ -98,6 +101,8 @@ _SAME_SCHEME = {
 
 
 def _half(capability: tuple[int, int]) -> tuple[str, str]:
+    if capability == CPU:
+        return "fp32", "there is no GPU, and a processor computes fp32 best"
     number = f"{capability[0]}.{capability[1]}"
     if capability >= BF16_CAPABILITY:
         return "bf16", f"compute capability {number} has bf16"

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.facts.gpu import CPU
 from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
-from ullage.memory.process import CUDA_CONTEXT, cublas_workspace
+from ullage.memory.part import needed_part
+from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, cublas_workspace
 from ullage.memory.resident import pipeline_weights, resident_needs
 from ullage.memory.running import running_needs
 from ullage.spec.phase import Phase, Resident
@@ -17,6 +19,8 @@ from ullage.units import parse_bytes
 
 FLASH_CAPABILITY = (8, 0)
 """FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
+ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
+"""What torch's caching allocator adds on a GPU; a processor's tensors come from malloc."""
 REMOTE_ENGINES = frozenset({"openai", "scripted"})
 """Engines that hold no weights here."""
 
@@ -34,6 +38,7 @@ def estimate(
     """
     phases = tuple(phases)
     roles = _roles(phases)
+    parts = {name: _part(name, phases, models[role.model]) for name, role in roles.items()}
     precisions = {
         name: resolve_precision(role, models[role.model], capability) for name, role in roles.items()
     }
@@ -44,13 +49,26 @@ def estimate(
         if phase.running in roles:
             running = phase.running
             _check_training(running, precisions[running], phase, roles[running])
-        needs += _phase_needs(phase, models, precisions, capability)
-    shapes = tuple(_shape(name, role, models[role.model]) for name, role in sorted(roles.items()))
+        needs += _phase_needs(phase, models, parts, precisions, capability)
+    shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
     notes = tuple(
         f"{name}: weights {precision.storage}, arithmetic {precision.compute}: {precision.reason}"
         for name, precision in precisions.items()
     )
-    return Demand(phases, shapes, tuple(needs), notes)
+    notes += tuple(
+        f"{name}: only {_held(part)}: nothing after that is read"
+        for name, part in parts.items()
+        if part is not models[roles[name].model] and isinstance(part, Architecture)
+    )
+    return Demand(phases, shapes, tuple(needs), notes, parts)
+
+
+def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
+    return needed_part(role, phases, model) if isinstance(model, Architecture) else model
+
+
+def _held(part: Architecture) -> str:
+    return f"layers 0 to {len(part.layers) - 1} are loaded, and no output layer"
 
 
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
@@ -112,6 +130,7 @@ def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role:
 def _phase_needs(
     phase: Phase,
     models: Mapping[str, Model],
+    parts: Mapping[str, Model],
     precisions: Mapping[str, ResolvedPrecision],
     capability: tuple[int, int],
 ) -> list[Need]:
@@ -119,7 +138,7 @@ def _phase_needs(
     needs: list[Need] = []
     in_process = False
     for resident in local:
-        model, precision = models[resident.role.model], precisions[resident.name]
+        model, precision = parts[resident.name], precisions[resident.name]
         running = resident.name == phase.running
         if resident.role.engine == "vllm":
             from ullage.memory.serve import serve_needs
@@ -132,8 +151,12 @@ def _phase_needs(
             continue
         needs += resident_needs(resident, model, phase.name, precision)
         if running:
-            needs += running_needs(resident, model, phase, precision)
-    if in_process:
+            whole = _language(resident, models[resident.role.model])
+            needs += running_needs(resident, model, phase, precision, whole)
+    if in_process and capability == CPU:
+        needs = [need for need in needs if need.component not in ALLOCATOR_ITEMS]
+        needs.append(Need("", "context", phase.name, (), LIBRARIES, "measured", "once", "process"))
+    elif in_process:
         needs.append(Need("", "context", phase.name, (), CUDA_CONTEXT, "measured", "once", "process"))
         if phase.work.activity != "load":
             workspace = cublas_workspace(capability)

@@ -9,6 +9,10 @@ CUDA_CONTEXT = Interval(300 * MIB, 522 * MIB, 768 * MIB)
 start-up logs); low: about 300 MB with lazy loading (pytorch#107667); high: 614 MiB of other
 processes in out-of-memory reports, plus kernels loaded during the run."""
 
+LIBRARIES = Interval(350 * MIB, 550 * MIB, 900 * MIB)
+"""Resident size of a process that has imported torch 2.13 (CPU build), transformers 5.19 and pyarrow and
+run a model, less the tensors; see benchmarks/results/extract_memory.json."""
+
 NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
 """Communicator buffers at tensor parallelism 2 to 4: 1.43-2.01 GiB in use before any tensor, less the
 context above (vLLM 0.19, H100)."""

@@ -40,6 +40,7 @@ class _Run:
     name: str
     phase: str
     architecture: Architecture
+    whole: Architecture
     work: Work
     precision: ResolvedPrecision
     one_pass: Pass
@@ -59,13 +60,20 @@ class _Run:
 
 
 def running_needs(
-    resident: Resident, architecture: Architecture, phase: Phase, precision: ResolvedPrecision
+    resident: Resident,
+    architecture: Architecture,
+    phase: Phase,
+    precision: ResolvedPrecision,
+    whole: Architecture,
 ) -> list[Need]:
-    """Caches, temporaries, logits, captures, gradients: whatever `phase.work` brings."""
+    """Caches, temporaries, logits, captures, gradients: whatever `phase.work` brings.
+
+    `architecture` is the part that is loaded of the `whole` model, which sites are numbered by.
+    """
     work = phase.work
     if work.activity == "load":
         return _load(resident.name, architecture, phase.name, precision)
-    run = _run(resident, architecture, phase, precision)
+    run = _run(resident, architecture, whole, phase, precision)
     needs: list[Need] = []
     if work.activity == "train":
         needs += _training(run)
@@ -94,18 +102,24 @@ def _load(role: str, architecture: Architecture, phase: str, precision: Resolved
     return needs
 
 
-def _run(resident: Resident, architecture: Architecture, phase: Phase, precision: ResolvedPrecision) -> _Run:
+def _run(
+    resident: Resident,
+    architecture: Architecture,
+    whole: Architecture,
+    phase: Phase,
+    precision: ResolvedPrecision,
+) -> _Run:
     work = phase.work
     prompt = prompt_of(resident, architecture, work)
     decode = work.activity == "decode"
     seen = seen_tokens(resident, architecture, phase, prompt + (work.new_tokens if decode else 0))
     kernel, _ = resolve_kernel(resident.role.attention)
-    if any(needs_eager(matched_sites(capture, architecture)) for capture in work.captures):
+    if any(needs_eager(matched_sites(capture, whole)) for capture in work.captures):
         kernel = "eager"
     new = 1 if decode else max(min(prompt, work.chunk_tokens or prompt), 1)
     masked = work.batch > 1 or new < prompt
     one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked and kernel != "flash")
-    return _Run(resident.name, phase.name, architecture, work, precision, one_pass, seen)
+    return _Run(resident.name, phase.name, architecture, whole, work, precision, one_pass, seen)
 
 
 def _cache_growth(run: _Run, resident: Resident) -> list[Need]:
@@ -205,14 +219,14 @@ def _site_sizes(run: _Run, capture: Capture, positions: int) -> list[tuple[Site,
             site_bytes(
                 site,
                 capture,
-                run.architecture,
+                run.whole,
                 run.work.batch,
                 positions,
                 run.seen,
                 run.precision.compute,
             ),
         )
-        for site in matched_sites(capture, run.architecture)
+        for site in matched_sites(capture, run.whole)
     ]
 
 

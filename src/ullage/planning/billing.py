@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ullage.memory.demand import Demand, Level, Need
 from ullage.planning.bill import Bill, LineItem, Totals
-from ullage.planning.device import DISK, HOST, Device
+from ullage.planning.device import DISK, HOST, Device, host_of
 from ullage.planning.placement import ON_HOST, Assigned, Placement
 from ullage.units import ZERO, Interval
 
@@ -18,7 +18,17 @@ Charge = tuple[str, Need, Interval, tuple[int, ...]]
 
 
 def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Charge]:
-    """(device, need, bytes, blocks) for each need and device, temporaries by their largest.
+    """(device, need, bytes, blocks) for each need and device, temporaries by their largest."""
+    host = host_of(devices)
+    if host == HOST:
+        return _charges(demand, placement, devices)
+    # Without a GPU, what lies in host memory and what is computed on lie on the same device.
+    merged = _charges(demand, placement, devices)
+    return ((DISK if name == DISK else host, *rest) for name, *rest in merged)  # type: ignore[misc]
+
+
+def _charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Charge]:
+    """Needs by device, `gpu:0` and so on or `host`.
 
     Weights of blocks offloaded to the CPU lie in host memory, and pass through a buffer for the
     largest of them on the role's first GPU; their caches and temporaries stay on that GPU.
@@ -183,7 +193,9 @@ def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...])
     return Bill(tuple(item for item in items if item.bytes.high), _nested(sums))
 
 
-def device_map(role: str, demand: Demand, placement: Placement) -> dict[str, str]:
+def device_map(
+    role: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> dict[str, str]:
     """Block names to devices, as accelerate's device_map; one entry per block."""
     shape = next(shape for shape in demand.roles if shape.name == role)
     assigned = placement[role]
@@ -191,6 +203,6 @@ def device_map(role: str, demand: Demand, placement: Placement) -> dict[str, str
         where = "+".join(f"gpu:{index}" for index in assigned.ranks)
         return dict.fromkeys(shape.block_names, where)
     return {
-        name: "cpu" if index == ON_HOST else f"gpu:{index}"
+        name: "cpu" if index == ON_HOST else devices[index].name
         for name, index in zip(shape.block_names, assigned.blocks, strict=True)
     }

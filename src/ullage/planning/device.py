@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ullage.facts.gpu import Gpu, GpuSet
+from ullage.facts.gpu import CPU, Gpu, GpuSet
 from ullage.spec.budget import Budget
 from ullage.units import parse_bytes
 
 HOST = "host"
 DISK = "disk"
+CPU_NAME = "cpu"
+"""The one device of a run without GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,18 @@ def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
     """One device per GPU; the reserve is a size or a share of what is usable."""
     share = re.fullmatch(r"\s*([\d.]+)\s*%\s*", budget.reserve)
     found = []
-    for index, gpu in enumerate(gpus.gpus):
+    for name, gpu in zip(gpus.device_names, gpus.gpus, strict=True):
         usable = gpu.usable.low
+        if gpu.compute_capability == CPU and budget.host_memory is not None:
+            usable = min(usable, parse_bytes(budget.host_memory))
         kept = int(usable * float(share[1]) / 100) if share else parse_bytes(budget.reserve)
-        found.append(Device(f"gpu:{index}", gpu, usable, max(usable - kept, 0)))
+        found.append(Device(name, gpu, usable, max(usable - kept, 0)))
     return tuple(found)
+
+
+def host_of(devices: tuple[Device, ...]) -> str:
+    """The device that host memory is: its own, or the `cpu` that everything runs on."""
+    return CPU_NAME if devices and devices[0].name == CPU_NAME else HOST
 
 
 Limits = tuple[int | None, int | None]
@@ -40,7 +49,9 @@ Limits = tuple[int | None, int | None]
 def limits_of(devices: tuple[Device, ...], budget: Budget) -> dict[str, Limits]:
     """(usable, budget) bytes by device name; None for host memory or disk the file does not limit."""
     limits: dict[str, Limits] = {device.name: (device.usable, device.budget) for device in devices}
-    for name, text in ((HOST, budget.host_memory), (DISK, budget.disk)):
+    for name, text in ((host_of(devices), budget.host_memory), (DISK, budget.disk)):
         size = None if text is None else parse_bytes(text)
+        if name == CPU_NAME:
+            continue
         limits[name] = (size, size)
     return limits

@@ -32,11 +32,12 @@ def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], g
         kind=workload.kind,
         gpus=gpus,
         phases=demand.phases,
-        placement={shape.name: device_map(shape.name, demand, placement) for shape in demand.roles},
+        placement={shape.name: device_map(shape.name, demand, placement, devices) for shape in demand.roles},
         bill=bill,
         devices=planned,
         verdict=worst(device.verdict for device in planned),
-        decisions=_decisions(demand, placement) + served_decisions(demand, models, bill, devices, gpus),
+        decisions=_decisions(demand, placement, devices)
+        + served_decisions(demand, models, bill, devices, gpus),
         times=times,
         cost=cost_of(gpus, times, workload.examples),
         notes=_notes(workload, devices),
@@ -75,21 +76,22 @@ def _device_plan(
     return DevicePlan(name, gpu, usable, budget, highest, at, verdict)
 
 
-def _decisions(demand: Demand, placement: Placement) -> tuple[Decision, ...]:
+def _decisions(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> tuple[Decision, ...]:
     found = []
     for note in demand.notes:
         role, _, rest = note.partition(": ")
         choice, _, reason = rest.partition(": ")
         found.append(Decision(f"{role} precision", choice, reason))
     for role, assigned in placement.items():
-        where = ", ".join("cpu" if i < 0 else f"gpu:{i}" for i in assigned.devices)
+        where = ", ".join("cpu" if i < 0 else devices[i].name for i in assigned.devices)
         found.append(Decision(f"{role} placement", where, assigned.reason))
     return tuple(found)
 
 
 def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
-    notes = [f"{workload.budget.reserve} ({gib(reserve)} on gpu:0) of each GPU is kept free as reserve"]
+    free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
+    notes = [f"{free} of each device is kept free as reserve"]
     if workload.kind == "evaluate" and workload.schedule == "auto":
         notes.append("schedule auto: planned as sequential, one model in memory at a time")
     return tuple(notes)

@@ -60,7 +60,7 @@ def phase_times(
         weights = sizes.get((name, phase.name, "weights"), 0)
         cache = sizes.get((name, phase.name, "cache"), 0)
         ranks = max(len(placement[name].ranks), 1)
-        time = _phase(phase, models[role.model], gpu, weights, cache, role.engine == "vllm", ranks)
+        time = _phase(phase, demand.parts[name], gpu, weights, cache, role.engine == "vllm", ranks)
         seconds, bound, tokens = time
         blocks = placement[name].blocks
         if ON_HOST in blocks and phase.work.activity != "load":

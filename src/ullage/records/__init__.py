@@ -1,1 +1,4 @@
-"""What a run left on disk: run folder, journal, record, verification, evidence. Readable without torch."""
+"""What a run leaves on disk: its folder, journal, record and verification, and the evidence of past runs.
+
+In: what was measured. Out: files, and values read back from them. Readable without torch.
+"""

@@ -112,7 +112,7 @@ def _device(device: DevicePlan, plan: Plan) -> dict[str, Any]:
 
 def set_totals(devices: Iterable[DevicePlan]) -> dict[str, dict[str, int]]:
     """The four totals summed over the GPUs' own peaks; host memory and disk are not GPUs."""
-    cards = [device.peak for device in devices if device.name.startswith("gpu:")]
+    cards = [device.peak for device in devices if device.name.startswith("gpu:") or device.gpu == "CPU"]
     return {level: interval(total(getattr(peak, level) for peak in cards)) for level in LEVELS}
 
 

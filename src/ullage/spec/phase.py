@@ -34,7 +34,9 @@ class Work:
 
     `prompt_tokens` are new in this phase; `cached_tokens` precede them in the cache (a shared
     prefix). `chunk_tokens` bounds one forward pass of a chunked prefill. `images` is per sequence.
-    `examples` is how many the workload has, for what is written to disk.
+    `examples` is how many the workload has, for what is written to disk. Without `caches` keys and
+    values are gone after each layer, unless a chunked prefill must carry them. `shard_bytes` of captures
+    are gathered in host memory before they are written.
     """
 
     activity: Activity
@@ -53,6 +55,8 @@ class Work:
     training: Training | None = None
     gradient_checkpointing: bool = False
     expandable_segments: bool = False
+    caches: bool = True
+    shard_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def _budget(workload: Workload) -> Iterator[Mistake]:
     if budget.gpus is not None:
         for part in re.split(r"[+,]", budget.gpus):
             if not _GPUS.fullmatch(part):
-                problem = f"{shorten(repr(budget.gpus), 60)} names no GPUs; write 2xA100-80GB"
+                problem = f"{shorten(repr(budget.gpus), 60)} names no GPUs; write 2xA100-80GB, or cpu"
                 yield Mistake(("budget", "gpus"), problem)
                 break
     share = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*", budget.reserve, re.ASCII)

@@ -18,3 +18,7 @@ class Section(Value):
     def mistakes(self, workload: Workload) -> Iterable[Mistake]:
         """Roles the kind lacks or does not know, settings it has no use for."""
         return ()
+
+    def files(self) -> tuple[str, ...]:
+        """Files the run reads, as the workload file names them."""
+        return ()

@@ -10,6 +10,7 @@ from ullage.workloads.stages import base_work, captures_of, generate, hold, load
 
 name = "estimate"
 section = Section
+runner = ""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:

@@ -12,10 +12,12 @@ from ullage.spec.workload import Workload
 class Kind(Protocol):
     """`section` is the type of the file's part named like the kind; `phases` lays the work out.
 
-    `phases` raises `SpecError` when roles or work the kind needs are missing.
+    `phases` raises `SpecError` when roles or work the kind needs are missing. `runner` names the module
+    whose `run(session)` does the work; "" while a kind can be planned but not run.
     """
 
     name: str
     section: type[Section]
+    runner: str
 
     def phases(self, workload: Workload) -> tuple[Phase, ...]: ...

@@ -8,6 +8,7 @@ class _Kind:
     name = "extract"
     section = Section
     phases = staticmethod(phases)
+    runner = "ullage.workloads.extract.run"
 
 
 KIND = _Kind()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
+from ullage.units import parse_bytes
 from ullage.workloads.extract.section import Section
 from ullage.workloads.stages import (
     base_work,
@@ -23,12 +24,16 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     section = own_section(workload, Section)
     name = next(iter(workload.roles))
     held = (hold(name, workload),)
-    work = base_work(name, workload)
+    work = replace(base_work(name, workload), shard_bytes=parse_bytes(section.shard))
     if workload.training is not None:
         return load(name, held) + train(name, held, work, workload)
-    captures = captures_of(name, workload)
+    # A run stores every state; what is asked to stay on the device only waits there for its batch's end.
+    captures = tuple(
+        capture.model_copy(update={"keep": "disk"}) if capture.keep == "host" else capture
+        for capture in captures_of(name, workload)
+    )
     if not section.generate:
-        work = replace(work, new_tokens=0)
+        work = replace(work, new_tokens=0, caches=False)
         return load(name, held) + generate(name, held, work, "extract", captures, section.logits)
     logits = "last" if section.logits == "none" else section.logits
     return load(name, held) + generate(name, held, work, "", captures, logits)

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ullage.spec.mistake import Mistake
+from ullage.errors import InputError
+from ullage.spec.mistake import Mistake, shorten
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
+from ullage.units import parse_bytes
+
+Temperature = Annotated[float, Field(strict=True, ge=0, le=10)]
 
 
 class Section(BaseSection):
-    """What to run over the texts besides the captures."""
+    """What to read, what to run over it besides the captures, and how states are stored."""
 
+    input: str | None = Field(
+        default=None, description="JSON lines with text or tokens, or a .txt of one text a line"
+    )
+    text_field: str = Field(default="text", description="the field of a record that holds its text")
+    special_tokens: Switch = Field(default=True, description="add those the tokenizer adds by itself")
+    too_long: Literal["error", "truncate"] = Field(
+        default="error", description="what becomes of texts of more than prompt_tokens tokens"
+    )
     logits: Literal["none", "last", "all"] = Field(
         default="none", description="logits that are kept; generating keeps the last at least"
     )
     generate: Switch = Field(default=False, description="also capture while new_tokens are generated")
+    temperature: Temperature = Field(default=0.0, description="of generation; 0 takes the likeliest token")
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+    store: Literal["safetensors", "npy"] = Field(
+        default="safetensors", description="shards with an index, or one .npy memory map a site"
+    )
+    shard: str = Field(default="64MiB", description="size at which a shard is written")
+
+    def files(self) -> tuple[str, ...]:
+        """The input."""
+        return () if self.input is None else (self.input,)
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
-        """One role, held here."""
+        """One role, held here; stores that can hold what is asked."""
         if len(workload.roles) > 1:
             problem = f"kind extract takes one role, not {len(workload.roles)}"
             yield Mistake(("roles",), problem, at_key=True)
@@ -33,3 +55,28 @@ class Section(BaseSection):
         if self.generate and workload.training is not None:
             problem = "a backward pass generates nothing; remove training or generate"
             yield Mistake(("extract", "generate"), problem)
+        if self.generate and workload.new_tokens == 0:
+            yield Mistake(("extract", "generate"), "is true, but new_tokens is 0; give new_tokens")
+        if self.temperature and not self.generate:
+            yield Mistake(("extract", "temperature"), "has no effect without generate: true")
+        yield from self._store_mistakes(workload)
+
+    def _store_mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        try:
+            if not 2**20 <= parse_bytes(self.shard) <= 2**34:
+                yield Mistake(("extract", "shard"), "is not between 1MiB and 16GiB")
+        except InputError:
+            shown = shorten(repr(self.shard), 60)
+            yield Mistake(("extract", "shard"), f"{shown} is no size; write for example 64MiB")
+        if self.store != "npy":
+            return
+        if self.generate:
+            problem = "needs lengths known in advance, which generating has not; use store: safetensors"
+            yield Mistake(("extract", "store"), problem)
+        for index, capture in enumerate(workload.captures):
+            if capture.precision == "bf16":
+                problem = "is bf16, which .npy files cannot hold; use fp16, fp32 or store: safetensors"
+                yield Mistake(("captures", index, "precision"), problem)
+            if any("pattern" in site for site in capture.sites):
+                problem = "attention patterns differ in shape, which .npy cannot hold; use store: safetensors"
+                yield Mistake(("captures", index, "sites"), problem)

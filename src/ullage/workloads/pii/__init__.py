@@ -8,6 +8,7 @@ class _Kind:
     name = "pii"
     section = Section
     phases = staticmethod(phases)
+    runner = ""
 
 
 KIND = _Kind()

@@ -1,0 +1,156 @@
+"""States of texts or token ids from a model that is loaded already: the way in from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ullage.capture.reader import Chunk, Reader, ReadSequence
+from ullage.capture.sites import find_points, site_name
+from ullage.capture.taps import tap_of
+from ullage.errors import InputError
+from ullage.facts.config import read_config
+from ullage.memory.captures import LAYER_SITES, MODEL_SITES, Site
+from ullage.runtime.layout import find_layout
+from ullage.spec.capture import Capture, Positions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TokenIds = Sequence[int]
+
+
+class Extractor:
+    """Reads chosen sites of a transformers decoder.
+
+        extractor = Extractor(model, ["blocks.*.hook_resid_post"], positions="last")
+        for sequence in extractor.read([[1, 2, 3], [4, 5]]):
+            sequence.states["blocks.0.hook_resid_post"]     # (1, hidden)
+
+    `sites` are hook names with globs and negative layers, `positions` what is kept of each sequence,
+    `chunk_tokens` streams longer sequences in chunks of that many. `with_gradients` leaves the states in
+    the autograd graph; `gradient_checkpointing` then recomputes layers in the backward pass instead of
+    keeping their activations (the model is put in train mode for it, with its dropout set to zero by the
+    caller if unwanted). Raises SpecError for a site the model lacks, listing those it has.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sites: Sequence[str],
+        *,
+        positions: Positions = "all",
+        span_tokens: int | None = None,
+        precision: str = "compute",
+        keep: str = "host",
+        chunk_tokens: int | None = None,
+        with_gradients: bool = False,
+        gradient_checkpointing: bool = False,
+        tokenizer: Any = None,
+    ) -> None:
+        if gradient_checkpointing and not with_gradients:
+            raise InputError("gradient_checkpointing saves nothing without with_gradients=True")
+        if chunk_tokens is not None and with_gradients:
+            raise InputError("a streamed pass keeps no graph; leave chunk_tokens or with_gradients out")
+        if not sites:
+            raise InputError("sites: names no site, as blocks.*.hook_resid_post")
+        self._model, self._tokenizer = model, tokenizer
+        layout = find_layout(model)
+        config: Any = layout.config
+        architecture = read_config(config.to_dict(), type(model).__name__, "the model's config")
+        capture = Capture.model_validate(
+            {
+                "sites": tuple(sites),
+                "positions": positions,
+                "span_tokens": span_tokens,
+                "keep": "device" if with_gradients else keep,
+                "precision": precision,
+            }
+        )
+        self._checkpointing = gradient_checkpointing
+        self._reader = Reader(
+            model,
+            layout,
+            find_points([capture], architecture, layout),
+            chunk_tokens=chunk_tokens,
+            with_gradients=with_gradients,
+            stop=not gradient_checkpointing,
+            device=next(model.parameters()).device,
+        )
+        if self._reader.eager and config._attn_implementation != "eager":
+            raise InputError("attention patterns exist in the eager kernel alone; load with attention: eager")
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The full names of the sites that are read, in model order."""
+        return tuple(point.name for point in self._reader.points)
+
+    def read(
+        self, inputs: Sequence[TokenIds | str], spans: Sequence[tuple[int, int]] = ()
+    ) -> list[ReadSequence]:
+        """All inputs in one batch: tokens and states of each. Texts need the tokenizer."""
+        ids = self._ids(inputs)
+        if not self._checkpointing:
+            return self._reader.read(ids, spans)
+        with _checkpointing(self._model):
+            return self._reader.read(ids, spans)
+
+    def stream(self, inputs: Sequence[TokenIds | str]) -> Iterator[Chunk]:
+        """Chunk by chunk; what the caller does not keep is freed before the next one is computed."""
+        return self._reader.stream(self._ids(inputs))
+
+    def generate(
+        self, prompts: Sequence[TokenIds | str], new_tokens: int, **options: Any
+    ) -> list[ReadSequence]:
+        """States of prompts and of what follows them; `options` go to transformers' `generate`."""
+        return self._reader.generate(self._ids(prompts), new_tokens, options)
+
+    def _ids(self, inputs: Sequence[TokenIds | str]) -> list[TokenIds]:
+        if isinstance(inputs, str) or not inputs:
+            raise InputError("inputs: give a list of texts or of lists of token ids, at least one")
+        found: list[TokenIds] = []
+        for index, one in enumerate(inputs):
+            if isinstance(one, str):
+                if self._tokenizer is None:
+                    raise InputError(f"inputs[{index}] is text; give Extractor(..., tokenizer=) to read it")
+                one = self._tokenizer(one)["input_ids"]
+            if len(one) == 0:
+                raise InputError(f"inputs[{index}] has no tokens")
+            found.append(one)
+        return found
+
+
+def collect(chunks: Iterable[Chunk]) -> Mapping[str, Tensor]:
+    """All chunks of a stream in one tensor a site, (batch, tokens, *width)."""
+    import torch
+
+    parts: dict[str, list[Tensor]] = {}
+    for chunk in chunks:
+        for name, tensor in chunk.states.items():
+            parts.setdefault(name, []).append(tensor)
+    return {name: torch.cat(tensors, dim=1) for name, tensors in parts.items()}
+
+
+def sites_of(model: nn.Module) -> tuple[str, ...]:
+    """Every site a loaded model has, in model order."""
+    layout = find_layout(model)
+    count = len(layout.layers)
+    sites = [Site("hook_embed", 0)]
+    sites += [Site(hook, block) for block in range(1, count + 1) for hook in LAYER_SITES]
+    sites += [Site(hook, count + 1) for hook in MODEL_SITES if hook != "hook_embed"]
+    return tuple(site_name(site) for site in sites if tap_of(site, layout) is not None)
+
+
+@contextmanager
+def _checkpointing(model: Any) -> Iterator[None]:
+    """Layers are checkpointed while this lasts (arXiv 1604.06174)."""
+    training = model.training
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(training)
+        # What is left of the pass runs again in the backward pass, checkpointed as it was.
+        model.gradient_checkpointing_disable()

@@ -1,0 +1,232 @@
+"""Captured states on disk, written while a run goes on.
+
+`states/` of a run's folder holds, with `store: safetensors`, shards 00000.safetensors, ...; each has a
+tensor per site (rows of all its sequences, one after the other), `tokens` (int32) and `offsets`
+(rows, 2; int32 character positions in the sequence's text, -1 where there are none). With `store: npy`
+one memory map per site, rows in input order, and `tokens.npy`, `offsets.npy`. When the run ends:
+
+    index.json         sites with dtype and width, files with their SHA-256
+    examples.parquet   one row a record, in input order: id, tokens, offsets, prompt length, and where
+                       its states are (file, first and last row, shape)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ullage.errors import FormatError
+from ullage.records.atomic import sha256_of, write_with
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOKENS: Final = "tokens"
+OFFSETS: Final = "offsets"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One record with what was captured of it; storing it takes the states away.
+
+    `index` is its place in the input, `id` its own name; `offsets` are character positions [begin, end)
+    of each token in `text`; tokens from `prompt_tokens` on were generated. `states` as in
+    `capture.reduction`, on the host.
+    """
+
+    index: int
+    id: str
+    text: str | None
+    tokens: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    prompt_tokens: int
+    states: dict[str, Tensor]
+
+
+class Store(Protocol):
+    """Takes batches; what it returns is on disk and goes into the journal."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of states that wait to be written."""
+
+    def add(self, unit: int, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        """Journal entries of what has become durable."""
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Entries of what was still held."""
+
+
+class ShardStore:
+    """Gathers whole batches until `shard_bytes` are held, then writes them as one safetensors file.
+
+    Invariant: the batches of a shard depend on the sizes of the batches before it alone, so a resumed run
+    writes the same shards.
+    """
+
+    def __init__(self, folder: Path, shard_bytes: int, done: Sequence[Mapping[str, Any]]) -> None:
+        folder.mkdir(exist_ok=True)
+        for left in folder.glob("*.tmp"):
+            left.unlink()
+        self._folder, self._limit = folder, shard_bytes
+        self._count = len(done)
+        self._units: list[int] = []
+        self._held: list[Example] = []
+        self._bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of states that wait to be written."""
+        return self._bytes
+
+    def add(self, unit: int, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        self._units.append(unit)
+        self._held += examples
+        self._bytes += sum(t.nbytes for example in examples for t in example.states.values())
+        return [self._write()] if self._bytes >= self._limit else []
+
+    def finish(self) -> list[dict[str, Any]]:
+        return [self._write()] if self._units else []
+
+    def _write(self) -> dict[str, Any]:
+        import torch
+        from safetensors.torch import save_file
+
+        path = self._folder / f"{self._count:05}.safetensors"
+        places: list[dict[str, list[int]]] = [{} for _ in self._held]
+        packed: dict[str, Tensor] = {}
+        for site in tuple(self._held[0].states):
+            parts, begin = [], 0
+            for example, place in zip(self._held, places, strict=True):
+                state = example.states.pop(site)
+                flat = state.reshape(-1) if _ragged(site) else state
+                place[site] = [begin, begin + len(flat), *state.shape]
+                begin += len(flat)
+                parts.append(flat)
+            packed[site] = torch.cat(parts)
+        entries = [
+            {
+                "index": example.index,
+                "id": example.id,
+                "text": example.text,
+                "prompt_tokens": example.prompt_tokens,
+                "tokens": len(example.tokens),
+                "states": place,
+            }
+            for example, place in zip(self._held, places, strict=True)
+        ]
+        numbers = torch.tensor([token for e in self._held for token in e.tokens], dtype=torch.int32)
+        packed[TOKENS] = numbers
+        pairs = [pair for e in self._held for pair in e.offsets]
+        packed[OFFSETS] = torch.tensor(pairs, dtype=torch.int32).reshape(-1, 2)
+        self._held, self._bytes = [], 0
+        write_with(path, lambda temporary: save_file(packed, temporary))
+        entry = {
+            "file": path.name,
+            "units": self._units,
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "sites": {
+                name: {"dtype": str(t.dtype).removeprefix("torch."), "width": list(t.shape[1:])}
+                for name, t in packed.items()
+                if name not in (TOKENS, OFFSETS)
+            },
+            "examples": entries,
+        }
+        self._units = []
+        self._count += 1
+        return entry
+
+
+def _ragged(site: str) -> bool:
+    """Attention patterns differ in shape from one sequence to the next and are stored flat."""
+    return site.endswith("hook_pattern")
+
+
+class ArrayStore:
+    """One .npy memory map a site, every sequence's rows at a place known before the run.
+
+    `rows[index]` are the rows each site keeps of a record. Invariant: what a journal entry names has been
+    flushed; anything else is written again.
+    """
+
+    def __init__(self, folder: Path, lengths: Sequence[int], rows: Mapping[str, Sequence[int]]) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._begins = {site: _begins(counts) for site, counts in rows.items()}
+        self._begins[TOKENS] = _begins(lengths)
+        self._maps: dict[str, Any] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """Nothing waits: what is added is written."""
+        return 0
+
+    def add(self, unit: int, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        import numpy as np
+
+        digest = hashlib.sha256()
+        entries, sites = [], {}
+        for example in examples:
+            place = {}
+            for site in tuple(example.states):
+                array = example.states.pop(site).numpy()
+                place[site] = [*self._put(site, example.index, array), *array.shape]
+                sites[site] = {"dtype": str(array.dtype), "width": list(array.shape[1:])}
+                digest.update(np.ascontiguousarray(array).data)
+            self._put(TOKENS, example.index, np.array(example.tokens, dtype=np.int32))
+            self._put(OFFSETS, example.index, np.array(example.offsets, dtype=np.int32).reshape(-1, 2))
+            entries.append(
+                {
+                    "index": example.index,
+                    "id": example.id,
+                    "text": example.text,
+                    "prompt_tokens": example.prompt_tokens,
+                    "tokens": len(example.tokens),
+                    "token_begin": self._begins[TOKENS][example.index],
+                    "states": place,
+                }
+            )
+        for held in self._maps.values():
+            held.flush()
+        return [{"units": [unit], "sha256": digest.hexdigest(), "sites": sites, "examples": entries}]
+
+    def finish(self) -> list[dict[str, Any]]:
+        return []
+
+    def _put(self, site: str, index: int, array: Any) -> tuple[int, int]:
+        import numpy as np
+
+        begins = self._begins[TOKENS if site == OFFSETS else site]
+        if site not in self._maps:
+            path = self._folder / f"{site}.npy"
+            shape = (begins[-1], *array.shape[1:])
+            if path.exists():
+                self._maps[site] = np.load(path, mmap_mode="r+")
+            else:
+                self._maps[site] = np.lib.format.open_memmap(path, "w+", array.dtype, shape)
+        begin, end = begins[index], begins[index + 1]
+        self._maps[site][begin:end] = array
+        return begin, end
+
+
+def _begins(counts: Sequence[int]) -> list[int]:
+    found = [0]
+    for count in counts:
+        found.append(found[-1] + count)
+    return found
+
+
+def check_shards(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raises FormatError when a shard the journal names is missing or was changed."""
+    for entry in entries:
+        if "file" not in entry:
+            continue
+        path = folder / entry["file"]
+        if not path.is_file():
+            raise FormatError(f"{path}: is missing, though the journal says it was written")
+        if sha256_of(path) != entry["sha256"]:
+            raise FormatError(f"{path}: was changed since it was written (its SHA-256 differs)")

@@ -1,0 +1,135 @@
+"""Where a transformers decoder keeps the tensors that TransformerLens's hook names mean.
+
+Definitions, for a block with residual stream x, all of shape (batch, tokens, hidden):
+
+    resid_pre   x as it enters the block
+    attn_out    what attention adds to it, after an output norm where the family has one
+    resid_mid   resid_pre + attn_out (a block that adds attention and MLP at once has none)
+    mlp_out     what the feed-forward part adds, after an output norm where the family has one
+    resid_post  x as it leaves the block
+
+and `hook_q`, `hook_k`, `hook_v` (batch, tokens, heads, head_dim): outputs of the projections, before head
+norms and rotary embedding; `hook_z` (batch, tokens, heads, head_dim): what the output projection reads;
+`hook_pattern` (batch, heads, queries, keys): attention probabilities, in the eager kernel alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ullage.memory.captures import Site
+from ullage.runtime.layout import Layout, first_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Take = Callable[[tuple[Any, ...], dict[str, Any], Any], "Tensor"]
+_ATTENTION = ("self_attn", "attn", "attention", "self_attention")
+_FEED_FORWARD = ("mlp", "block_sparse_moe", "feed_forward")
+_OUTPUT = ("o_proj", "out_proj", "c_proj", "dense")
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A tensor at a module: `when` its forward begins or ends, `take` picks it from what is seen there."""
+
+    module: nn.Module
+    when: Literal["begin", "end"]
+    take: Take
+
+
+def tap_of(site: Site, layout: Layout) -> Tap | None:
+    """Where `site` is in the model; None where it has none (no attention, no middle of the block)."""
+    if site.hook == "hook_embed":
+        return Tap(layout.embedding, "end", _output)
+    if site.hook in ("ln_final", "ln_final.hook_normalized"):
+        return None if layout.final_norm is None else Tap(layout.final_norm, "end", _output)
+    layer = layout.layers[site.block - 1]
+    if site.hook == "hook_resid_pre":
+        return Tap(layer, "begin", _input)
+    if site.hook == "hook_resid_post":
+        return Tap(layer, "end", _output)
+    if site.hook == "hook_resid_mid":
+        return _middle(layer)
+    if site.hook == "hook_mlp_out":
+        return _feed_forward_out(layer)
+    attention = first_of(layer, _ATTENTION)
+    if attention is None:
+        return None
+    if site.hook == "hook_attn_out":
+        normed = getattr(layer, "post_attention_layernorm", None) if _norms_outputs(layer) else None
+        return Tap(normed or attention, "end", _output)
+    return _head_tap(site.hook, attention, layout.config)
+
+
+def _input(args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> Tensor:
+    found: Tensor = args[0] if args else kwargs["hidden_states"]
+    return found
+
+
+def _output(_args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any) -> Tensor:
+    found: Tensor = output[0] if isinstance(output, tuple) else output
+    return found
+
+
+def _norms_outputs(layer: nn.Module) -> bool:
+    """Gemma 2 and 3 and OLMo-2 norm what a part adds, not only what it reads."""
+    return hasattr(layer, "post_feedforward_layernorm")
+
+
+def _middle(layer: nn.Module) -> Tap | None:
+    """The stream between attention and feed-forward: what the norm before the latter reads."""
+    if _parallel(layer):
+        return None
+    if _norms_outputs(layer):
+        return Tap(first_of(layer, ("pre_feedforward_layernorm", *_FEED_FORWARD)), "begin", _input)
+    if not getattr(layer, "do_layer_norm_before", True):  # OPT-350m: the norm stands after the sum
+        return Tap(first_of(layer, ("fc1",)), "begin", _input)
+    norm = first_of(layer, ("post_attention_layernorm", "ln_2", "final_layer_norm"))
+    return None if norm is None else Tap(norm, "begin", _input)
+
+
+def _parallel(layer: nn.Module) -> bool:
+    return bool(getattr(layer, "use_parallel_residual", False))
+
+
+def _feed_forward_out(layer: nn.Module) -> Tap | None:
+    if _norms_outputs(layer):
+        return Tap(first_of(layer, ("post_feedforward_layernorm",)), "end", _output)
+    part = first_of(layer, (*_FEED_FORWARD, "fc2"))
+    return None if part is None else Tap(part, "end", _output)
+
+
+def _head_tap(hook: str, attention: nn.Module, config: Any) -> Tap | None:
+    heads = config.num_attention_heads
+    groups = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(attention, "head_dim", None) or config.hidden_size // heads
+    if hook == "attn.hook_pattern":
+        return Tap(attention, "end", lambda _args, _kwargs, output: output[1])
+    if hook == "attn.hook_z":
+        out = first_of(attention, _OUTPUT)
+        return None if out is None else Tap(out, "begin", _heads(heads, _input))
+    letter = hook[-1]
+    own = getattr(attention, f"{letter}_proj", None)
+    if own is not None:
+        return Tap(own, "end", _heads(heads if letter == "q" else groups, _output))
+    fused = first_of(attention, ("c_attn", "qkv_proj", "query_key_value"))
+    if fused is None:
+        return None
+    if hasattr(attention, "query_key_value"):  # GPT-NeoX: query, key and value of one head side by side
+        at = "qkv".index(letter)
+        each = _heads(heads, _output)
+        return Tap(fused, "end", lambda a, k, o: each(a, k, o)[..., at * width : (at + 1) * width])
+    sizes = (heads * width, groups * width, groups * width)
+    at = "qkv".index(letter)
+    begin = sum(sizes[:at])
+    count = heads if letter == "q" else groups
+    each = _heads(count, lambda a, k, o: _output(a, k, o)[..., begin : begin + sizes[at]])
+    return Tap(fused, "end", each)
+
+
+def _heads(count: int, take: Take) -> Take:
+    """Splits the last dimension of what `take` gives into `count` heads."""
+    return lambda args, kwargs, output: take(args, kwargs, output).unflatten(-1, (count, -1))

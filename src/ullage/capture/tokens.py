@@ -1,0 +1,154 @@
+"""Texts become token ids with their places in the text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ullage.errors import InputError
+
+LARGEST_LINE: Final = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """One record: its id, its text where it has one, token ids, and each token's characters [begin, end).
+
+    Special tokens and ids given as such have offsets (-1, -1). `span` is a range of positions the record
+    itself names.
+    """
+
+    id: str
+    text: str | None
+    tokens: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    span: tuple[int, int] | None = None
+
+
+def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, record) of JSON lines, or of a .txt file with one text a line.
+
+    Blank lines are skipped. Raises InputError naming the line that is wrong.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with file:
+        for number, raw in enumerate(file, 1):
+            if len(raw) > LARGEST_LINE:
+                raise InputError(f"{path}:{number}: longer than 64 MiB; is this one record a line?")
+            try:
+                line = raw.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path}:{number}: not UTF-8 text") from error
+            if not line.strip():
+                continue
+            if path.suffix == ".txt":
+                yield number, {text_field: line}
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path}:{number}: not JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{path}:{number}: not a JSON object with {text_field!r} or 'tokens'")
+            yield number, record
+
+
+def tokenize(
+    records: Iterator[tuple[int, dict[str, Any]]],
+    where: str,
+    tokenizer: Any,
+    vocabulary: int,
+    text_field: str,
+    special_tokens: bool,
+) -> list[Tokenized]:
+    """Every record as token ids. Raises InputError naming record and field for what cannot be one."""
+    found: list[Tokenized] = []
+    for number, record in records:
+        place = f"{where}:{number}"
+        name = str(record.get("id", len(found)))
+        if "tokens" in record:
+            tokens = _given_tokens(record["tokens"], vocabulary, place)
+            one = Tokenized(name, None, tokens, ((-1, -1),) * len(tokens))
+        else:
+            one = _encode(name, record, place, tokenizer, text_field, special_tokens)
+        if not one.tokens:
+            raise InputError(f"{place}: record {name!r} has no tokens; remove it")
+        if "span" in record:
+            one = _with_span(one, record["span"], place)
+        found.append(one)
+    if not found:
+        raise InputError(f"{where}: holds no records")
+    return found
+
+
+def _given_tokens(value: object, vocabulary: int, place: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(token) is int for token in value):
+        raise InputError(f"{place}: tokens: not a list of whole numbers")
+    wrong = next((token for token in value if not 0 <= token < vocabulary), None)
+    if wrong is not None:
+        raise InputError(f"{place}: tokens: {wrong} is not in the vocabulary of {vocabulary:,}")
+    return tuple(value)
+
+
+def _encode(
+    name: str, record: Mapping[str, Any], place: str, tokenizer: Any, text_field: str, special: bool
+) -> Tokenized:
+    text = record.get(text_field)
+    if not isinstance(text, str):
+        have = ", ".join(list(record)[:8]) or "nothing"
+        raise InputError(f"{place}: no text under {text_field!r} (it has: {have}); set text_field, or tokens")
+    if tokenizer is None:
+        raise InputError(f"{place}: the model's folder has no tokenizer; give records with 'tokens' instead")
+    if not tokenizer.is_fast:
+        ids = tokenizer(text, add_special_tokens=special)["input_ids"]
+        return Tokenized(name, text, tuple(ids), ((-1, -1),) * len(ids))
+    encoded = tokenizer(
+        text, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
+    )
+    pairs = zip(encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
+    offsets = tuple((-1, -1) if added else (int(pair[0]), int(pair[1])) for pair, added in pairs)
+    return Tokenized(name, text, tuple(encoded["input_ids"]), offsets)
+
+
+def _with_span(one: Tokenized, span: object, place: str) -> Tokenized:
+    """Tokens that touch characters [begin, end) of the text; of records of ids, positions themselves."""
+    limit = len(one.tokens) if one.text is None else len(one.text)
+    what = "positions" if one.text is None else "characters"
+    given = span if isinstance(span, list) and all(type(each) is int for each in span) else []
+    if len(given) != 2 or not 0 <= given[0] < given[1] <= limit:
+        raise InputError(f"{place}: span: {span!r} is not [begin, end) {what} of the {limit:,} there are")
+    begin, end = given
+    if one.text is None:
+        return Tokenized(one.id, None, one.tokens, one.offsets, (begin, end))
+    inside = [at for at, (low, high) in enumerate(one.offsets) if low < end and high > begin]
+    if not inside:
+        raise InputError(f"{place}: span: no token lies in characters {begin} to {end}")
+    return Tokenized(one.id, one.text, one.tokens, one.offsets, (inside[0], inside[-1] + 1))
+
+
+def generated_offsets(
+    text: str, new_tokens: Sequence[int], tokenizer: Any
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text with its continuation, and where each new token's characters are in it.
+
+    A token that ends inside a character has the place where that character begins.
+    """
+
+    def decoded(count: int) -> str:
+        found: str = tokenizer.decode(list(new_tokens[:count]), skip_special_tokens=True)
+        return found
+
+    whole = text + decoded(len(new_tokens))
+    offsets, begin = [], len(text)
+    for count in range(1, len(new_tokens) + 1):
+        end = len(text) + len(decoded(count).rstrip("\ufffd"))
+        end = min(max(end, begin), len(whole))
+        offsets.append((begin, end))
+        begin = end
+    return whole, offsets

@@ -1,0 +1,110 @@
+"""A run's folder.
+
+manifest.json    what was to be done: workload, plan, inputs, versions; written once, first
+journal.jsonl    what has been done: one line for each piece of output that is safely on disk
+log.jsonl        what was said while running, with times
+timeline.jsonl   memory over time
+record.json      what was measured; written last, so a folder that has it is complete
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ullage.errors import BusyError, FormatError, InputError
+from ullage.records.atomic import write_json
+
+VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+RECORD: Final = "record.json"
+_OURS: Final = frozenset({MANIFEST, RECORD, "journal.jsonl", "log.jsonl", "timeline.jsonl", ".lock"})
+
+
+class RunFolder:
+    """The folder of one run. Invariant: only the process that holds `lock` writes in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for this process; the system lets go of it when the process ends, however.
+
+        Raises BusyError while another process holds it.
+        """
+        file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(file, 32, 0).decode(errors="replace").strip()
+                who = f" (process {holder})" if holder.isdigit() else ""
+                raise BusyError(f"{self.path}: another run is writing here{who}; wait for it") from error
+            os.ftruncate(file, 0)
+            os.pwrite(file, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(file)
+
+    @property
+    def started(self) -> bool:
+        return (self.path / MANIFEST).exists()
+
+    @property
+    def complete(self) -> bool:
+        return (self.path / RECORD).exists()
+
+    def manifest(self) -> dict[str, Any]:
+        """Raises FormatError when it is missing, broken or of a later version."""
+        return self._read(MANIFEST, "run")
+
+    def record(self) -> dict[str, Any]:
+        """Raises FormatError when the run has not been completed."""
+        if not self.complete:
+            raise FormatError(
+                f"{self.path}: holds no finished run; `ullage run --resume {self.path}` ends it"
+            )
+        return self._read(RECORD, "record")
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        write_json(self.path / MANIFEST, {"document": "run", "version": VERSION, **manifest})
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        write_json(self.path / RECORD, {"document": "record", "version": VERSION, **record})
+
+    def _read(self, name: str, document: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FormatError(f"{self.path}: no {name}; is this the folder of a run?") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise FormatError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(value, dict) or value.get("document") != document:
+            raise FormatError(f"{path}: not the {name} of a run")
+        if value.get("version") != VERSION:
+            raise FormatError(f"{path}: version {value.get('version')!r}, but this ullage reads {VERSION}")
+        return value
+
+
+def new_folder(path: Path) -> RunFolder:
+    """An empty folder for a run. Raises InputError where something else lies there already."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        held = {entry.name for entry in path.iterdir()}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be used as a run's folder: {error.strerror or error}") from error
+    if MANIFEST in held:
+        raise InputError(
+            f"{path}: holds a run already; `ullage run --resume {path}` goes on with it, or name another"
+        )
+    foreign = sorted(held - _OURS)
+    if foreign:
+        raise InputError(f"{path}: is not empty (it holds {foreign[0]}); name a new folder for the run")
+    return RunFolder(path)

@@ -1,0 +1,49 @@
+"""A run, or a check before one, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ullage.records.record import Measured, Record
+from ullage.units import gib
+
+
+def show_run(folder: Path, record: Record, console: Console) -> None:
+    """What was done, the peaks, and where to look next."""
+    rate = record.tokens / record.seconds if record.seconds else 0.0
+    console.print(
+        f"{record.examples:,} records, {record.tokens:,} tokens in {record.seconds:,.1f} s "
+        f"({rate:,.0f} tokens/s with loading) -> {folder}"
+    )
+    if record.splits:
+        console.print(f"memory ran out {record.splits} times; those batches were split and nothing is lost")
+    console.print(_peaks(record.measured))
+    console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
+
+
+def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured], console: Console) -> None:
+    """Where each role's modules are, and the peaks of one smallest batch."""
+    for name, modules in maps.items():
+        for device in dict.fromkeys(modules.values()):
+            held = [module for module, where in modules.items() if where == device]
+            shown = held[0] if len(held) == 1 else f"{held[0]} ... {held[-1]} ({len(held)} modules)"
+            console.print(f"{name} on {device}: {shown}")
+    console.print(_peaks(measured))
+
+
+def _peaks(measured: Iterable[Measured]) -> Table:
+    table = Table(title="measured peaks", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("device")
+    table.add_column("phase")
+    for name in ("live", "reserved", "process", "device", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in measured:
+        values = (one.live, one.reserved, one.process, one.on_device)
+        sizes = ["-" if value is None else gib(value) for value in values]
+        table.add_row(one.device, one.phase, *sizes, f"{one.seconds:,.1f}")
+    return table

@@ -1,0 +1,73 @@
+"""Predicted beside measured, on the terminal and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ullage.records.verification import Comparison, Verification
+from ullage.units import MIB
+
+STYLES = {"inside": "green", "below": "yellow", "above": "red"}
+
+
+def show_verification(found: Verification, console: Console) -> None:
+    """A row for each level and component that was measured."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("device", "phase", "what"):
+        table.add_column(name)
+    for name in ("predicted MiB", "low-high", "measured", "error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("measured is")
+    for one in found.comparisons:
+        table.add_row(*_cells(one), Text(_place(one), style=STYLES[one.verdict]))
+    console.print(table)
+    above = [c for c in found.comparisons if c.kind == "level" and c.verdict == "above"]
+    if above:
+        console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
+    else:
+        console.print("every measured peak is within what was planned at most")
+
+
+def _place(one: Comparison) -> str:
+    return {"inside": "inside", "below": "below the low value", "above": "ABOVE the high value"}[one.verdict]
+
+
+def _cells(one: Comparison) -> list[str]:
+    predicted = one.predicted
+    error = "-" if one.error is None else f"{100 * one.error:+.2f} %"
+    return [
+        one.device,
+        one.phase,
+        one.what,
+        f"{predicted.expected / MIB:,.1f}",
+        f"{predicted.low / MIB:,.1f}-{predicted.high / MIB:,.1f}",
+        f"{one.measured / MIB:,.1f}",
+        error,
+    ]
+
+
+def verification_document(found: Verification) -> dict[str, Any]:
+    """As JSON; bytes, and errors as shares of the measurement."""
+    from ullage.reports.document import header, interval
+
+    return {
+        **header("verification"),
+        "holds": found.holds,
+        "comparisons": [
+            {
+                "device": one.device,
+                "phase": one.phase,
+                "what": one.what,
+                "kind": one.kind,
+                "predicted": interval(one.predicted),
+                "measured": one.measured,
+                "error": one.error,
+                "verdict": one.verdict,
+            }
+            for one in found.comparisons
+        ],
+    }

@@ -1,0 +1,53 @@
+"""The parts of a transformers decoder, found by the names transformers gives modules.
+
+Any decoder that follows the layout of one of these families works: Llama, Mistral, Qwen2, Qwen3, Gemma 2
+and 3, Phi-3, GPT-2, GPT-NeoX, OPT, OLMo-2, Mixtral.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ullage.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_LAYERS = ("layers", "h", "blocks")
+_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
+_FINAL = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The parts of one decoder. `base` is the module whose forward runs the layers."""
+
+    base: nn.Module
+    embedding: nn.Module
+    layers: tuple[nn.Module, ...]
+    final_norm: nn.Module | None
+    config: Any
+
+
+def find_layout(model: nn.Module) -> Layout:
+    """The layout of a transformers decoder, with or without its language-model head.
+
+    Raises UnsupportedError for a model whose modules have other names.
+    """
+    base = getattr(model, getattr(model, "base_model_prefix", ""), model)
+    for inner in ("language_model", "decoder"):
+        if first_of(base, _LAYERS) is None:
+            base = getattr(base, inner, base)
+    layers, embedding = first_of(base, _LAYERS), first_of(base, _EMBEDDINGS)
+    if layers is None or embedding is None:
+        raise UnsupportedError(
+            f"{type(model).__name__} names its layers unlike any decoder known here ({', '.join(_LAYERS)}); "
+            "its states cannot be captured"
+        )
+    return Layout(base, embedding, tuple(layers), first_of(base, _FINAL), base.config)
+
+
+def first_of(module: nn.Module, names: tuple[str, ...]) -> Any:
+    """The first of these children or attributes that the module has, None where it has none."""
+    return next((part for name in names if (part := getattr(module, name, None)) is not None), None)

@@ -1,0 +1,302 @@
+"""The one way a model gets into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ullage.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from ullage.memory.dtypes import ResolvedPrecision
+from ullage.spec.role import Role
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KERNELS: Final = {
+    "auto": None,
+    "sdpa": "sdpa",
+    "sdpa-math": "sdpa",
+    "eager": "eager",
+    "flash": "flash_attention_2",
+}
+"""transformers' names of the attention implementations."""
+PICKLED: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory: the module in eval mode, its tokenizer where it has one, where its parts are.
+
+    `device` is where token ids go, `offloaded` whether some weights wait in host memory.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    device_map: dict[str, str]
+    device: str
+    precision: ResolvedPrecision
+    offloaded: bool
+
+
+def load_model(
+    role: Role,
+    precision: ResolvedPrecision,
+    placement: Mapping[str, str],
+    *,
+    layers: int | None = None,
+    head: bool = True,
+    eager: bool = False,
+    base: Path | None = None,
+    download: bool = False,
+) -> Loaded:
+    """Loads `role.model` in `precision` where `placement` (the plan's map of blocks to devices) says.
+
+    Only safetensors are read, never pickles; a hub model comes from the local cache unless `download`.
+    `layers` loads the first so many alone, `head` with the language-model head; `eager` takes the one
+    attention kernel that has probabilities. Raises FormatError for a folder whose weights are missing,
+    broken or not those of its config, UnsupportedError for what transformers cannot load.
+    """
+    import torch
+
+    source = _source(role.model, base, download)
+    transformers = _transformers()
+    config = _config(transformers, source, role, download, layers)
+    kernel = "eager" if eager else _kernel(role, config)
+    options: dict[str, Any] = {
+        "config": config,
+        "use_safetensors": True,
+        "local_files_only": not download,
+        "trust_remote_code": role.trust_remote_code,
+        "output_loading_info": True,
+        "dtype": {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision.compute],
+    }
+    if kernel is not None:
+        options["attn_implementation"] = kernel
+    quantization = _quantization(transformers, precision)
+    if quantization is not None:
+        options["quantization_config"] = quantization
+    devices = dict.fromkeys(placement.values())
+    where = [_torch_device(name) for name in devices]
+    kind = transformers.AutoModelForCausalLM if head else transformers.AutoModel
+    if len(devices) > 1:
+        options["device_map"] = _device_map(kind, config, placement, layers)
+    else:
+        options["device_map"] = {"": where[0]}
+    if source.suffix == ".gguf":
+        options["gguf_file"] = source.name
+        options.pop("use_safetensors")
+    try:
+        with _quiet(transformers):
+            folder = source.parent if source.suffix == ".gguf" else source
+            model, report = kind.from_pretrained(str(folder), **options)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        if is_memory_error(error):
+            raise
+        raise _cannot_load(role, error) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise FormatError(
+            f"{role.model}: the checkpoint lacks {len(missing)} tensors of the model, as {missing[0]}; "
+            "it would run with random weights"
+        )
+    model.eval()
+    return Loaded(
+        model,
+        _tokenizer(transformers, source, role, download),
+        {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
+        next((name for name in where if name != "cpu"), "cpu"),
+        precision,
+        len(devices) > 1 and "cpu" in where,
+    )
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Running out of memory while loading is told apart from a broken checkpoint."""
+    from ullage.runtime.batching import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _transformers() -> Any:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError(error.name or "transformers", "run", "running a model") from error
+    assert torch
+    return transformers
+
+
+def _source(name: str, base: Path | None, download: bool) -> Path:
+    """A folder or GGUF file, from a path or from the hub's local cache."""
+    path = (base or Path()) / Path(name).expanduser()
+    if path.is_dir() or path.suffix == ".gguf":
+        _refuse_pickles(path, name)
+        return path
+    if path.exists():
+        raise InputError(f"{name}: is a single file; to run it, name the folder with its weights")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    offline = bool(os.environ.get("HF_HUB_OFFLINE"))
+    try:
+        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+        folder = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not download))
+    except LocalEntryNotFoundError as error:
+        hint = "HF_HUB_OFFLINE is set" if offline and download else "add --download to fetch it from the hub"
+        raise InputError(f"{name}: no such folder, and not in the local hub cache; {hint}") from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise InputError(f"{name}: cannot be fetched from the hub: {error}") from error
+    _refuse_pickles(folder, name)
+    return folder
+
+
+def _refuse_pickles(path: Path, name: str) -> None:
+    if path.is_file():
+        return
+    if any(path.glob("*.safetensors")) or not any((path / pickled).exists() for pickled in PICKLED):
+        return
+    raise FormatError(
+        f"{name}: its weights are pickles, which can run code; convert them to safetensors "
+        "(model.save_pretrained writes those)"
+    )
+
+
+def _config(transformers: Any, source: Path, role: Role, download: bool, layers: int | None) -> Any:
+    options: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": role.trust_remote_code}
+    folder = source
+    if source.suffix == ".gguf":
+        options["gguf_file"] = source.name
+        folder = source.parent
+    try:
+        config = transformers.AutoConfig.from_pretrained(str(folder), **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _cannot_load(role, error) from error
+    config = config.get_text_config() if layers is not None else config
+    if layers is not None:
+        whole = config.num_hidden_layers
+        for name, value in vars(config).items():
+            if isinstance(value, list) and len(value) == whole and name.endswith("types"):
+                setattr(config, name, value[:layers])
+        config.num_hidden_layers = layers
+    return config
+
+
+def _kernel(role: Role, config: Any) -> str | None:
+    if role.attention == "auto" and getattr(config.get_text_config(), "attn_logit_softcapping", None):
+        # Only the eager kernel soft-caps attention scores; sdpa would silently leave that out.
+        return "eager"
+    return KERNELS[role.attention]
+
+
+def _quantization(transformers: Any, precision: ResolvedPrecision) -> Any:
+    """How weights are quantized while they load; None where they load as they are stored."""
+    if precision.quantization is not None or precision.storage in ("fp32", "fp16", "bf16"):
+        return None
+    if precision.storage not in ("int8", "nf4", "nf4-dq"):
+        raise UnsupportedError(
+            f"weights cannot be turned into {precision.storage} while they load; name a checkpoint stored "
+            "in it, or use precision: int8 or nf4"
+        )
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("bitsandbytes", "run", f"precision: {precision.storage}") from error
+    import torch
+
+    compute = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision.compute]
+    if precision.storage == "int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=compute,
+        bnb_4bit_use_double_quant=precision.storage == "nf4-dq",
+    )
+
+
+def _torch_device(name: str) -> str:
+    return "cpu" if name == "cpu" else "cuda:" + name.removeprefix("gpu:")
+
+
+def _device_map(kind: Any, config: Any, placement: Mapping[str, str], layers: int | None) -> dict[str, str]:
+    """accelerate's map from module names to devices, from the plan's map of blocks."""
+    from accelerate import init_empty_weights
+
+    from ullage.runtime.layout import find_layout
+
+    with init_empty_weights():
+        empty = kind.from_config(config)
+    layout = find_layout(empty)
+    names = {id(module): name for name, module in empty.named_modules()}
+    blocks = list(placement.values())
+    found = {names[id(layer)]: _torch_device(blocks[i + 1]) for i, layer in enumerate(layout.layers)}
+    computing = next(_torch_device(name) for name in blocks if name != "cpu")
+    last = _torch_device(blocks[-1])
+    for name, module in empty.named_modules():
+        inside = any(name == key or name.startswith(key + ".") for key in found)
+        if inside or (any(module.children()) and not _leaf(module)):
+            continue
+        final = module is layout.final_norm or name.split(".")[-1] in ("lm_head", "embed_out")
+        found[name] = last if final else _torch_device(blocks[0])
+        if not any(True for _ in module.parameters()):
+            found[name] = computing
+    return found
+
+
+def _leaf(module: nn.Module) -> bool:
+    return not any(True for _ in module.children())
+
+
+def _map_of(model: Any, first: str) -> dict[str, Any]:
+    found = getattr(model, "hf_device_map", None) or {"": first}
+    return {name or "(whole model)": device for name, device in found.items()}
+
+
+def _tokenizer(transformers: Any, source: Path, role: Role, download: bool) -> Any:
+    """The model's tokenizer, None where its folder has none."""
+    try:
+        with _quiet(transformers):
+            return transformers.AutoTokenizer.from_pretrained(
+                str(source.parent if source.suffix == ".gguf" else source),
+                local_files_only=not download,
+                trust_remote_code=role.trust_remote_code,
+                **({"gguf_file": source.name} if source.suffix == ".gguf" else {}),
+            )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def load_tokenizer(role: Role, base: Path | None = None, download: bool = False) -> Any:
+    """The tokenizer of `role.model` alone, None where it has none: texts are counted before weights load."""
+    return _tokenizer(_transformers(), _source(role.model, base, download), role, download)
+
+
+def _cannot_load(role: Role, error: BaseException) -> InputError:
+    text = " ".join(str(error).split())
+    if "trust_remote_code" in text:
+        return UnsupportedError(
+            f"{role.model}: needs code from its own repository; if you trust that code, set "
+            "trust_remote_code: true for the role"
+        )
+    shown = text if len(text) < 400 else text[:400] + "..."
+    return FormatError(f"{role.model}: cannot be loaded: {shown}")
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """transformers' own progress bars and load reports; what matters in them is checked above."""
+    level = transformers.logging.get_verbosity()
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        if bars:
+            transformers.logging.enable_progress_bar()

@@ -1,0 +1,91 @@
+"""How far a run is: a bar with rate, time left and free memory on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ullage.units import gib
+
+LINE_SECONDS: Final = 15.0
+
+
+class Progress:
+    """Reports to standard error; `quiet` says nothing at all but warnings.
+
+    Invariant: at most one bar is shown, and `say` never breaks it.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._label = ""
+        self._done = self._total = self._tokens = 0
+        self._begun = self._said = 0.0
+        self.free: Callable[[], int] | None = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, label: str, total: int, done: int = 0) -> None:
+        """Shows `done` of `total` records under `label`."""
+        self.stop()
+        self._label, self._total, self._done, self._tokens = label, total, done, 0
+        self._begun = self._said = time.monotonic()
+        if self._quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[free]}"),
+            console=Console(stderr=True),
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(label, total=total, completed=done, rate="", free="")
+
+    def advance(self, records: int, tokens: int) -> None:
+        """So many records, of so many tokens, are done."""
+        self._done += records
+        self._tokens += tokens
+        now = time.monotonic()
+        rate = f"{self._tokens / max(now - self._begun, 1e-9):,.0f} tokens/s"
+        if self._bar is not None:
+            free = f"{gib(self.free())} free" if self.free is not None else ""
+            self._bar.update(self._task, completed=self._done, rate=rate, free=free)
+        elif not self._quiet and now - self._said > LINE_SECONDS:
+            self._said = now
+            left = (self._total - self._done) * (now - self._begun) / max(self._done, 1)
+            free = f", {gib(self.free())} free" if self.free is not None else ""
+            self._print(
+                f"{self._label}: {self._done:,} of {self._total:,} records, {rate}, {left:,.0f} s left{free}"
+            )
+
+    def say(self, text: str) -> None:
+        """A warning or a notice, shown even when quiet."""
+        if self._bar is not None:
+            self._bar.console.print(f"ullage: {text}", highlight=False, markup=False)
+        else:
+            self._print(f"ullage: {text}")
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _print(self, text: str) -> None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,240 @@
+"""One run of a plan: its folder, its models, its measurements."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ullage.errors import DoesNotFitError, InputError, MissingExtraError
+from ullage.facts.architecture import Architecture, Model
+from ullage.memory.dtypes import resolve_precision
+from ullage.planning.plan import Plan
+from ullage.records.folder import RunFolder
+from ullage.records.journal import Journal
+from ullage.records.record import Environment, Record
+from ullage.runtime.loader import Loaded, load_model
+from ullage.runtime.monitor import CPU, Monitor, read_device
+from ullage.runtime.progress import Progress
+from ullage.spec.workload import Workload
+
+if TYPE_CHECKING:
+    from ullage.runtime.live import LiveTensors
+
+
+@dataclass(slots=True)
+class Session:
+    """What a kind's `run` is given: the workload and its plan, and the ways to load, say and measure.
+
+    `base` is the folder the workload's paths are relative to; `smallest` asks for one smallest batch and
+    nothing on disk (`ullage check`).
+    """
+
+    workload: Workload
+    plan: Plan
+    models: Mapping[str, Model]
+    base: Path
+    monitor: Monitor
+    progress: Progress
+    say: Callable[[str], None]
+    live: LiveTensors | None
+    folder: RunFolder | None = None
+    journal: Journal | None = None
+    download: bool = False
+    smallest: bool = False
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    examples: int = 0
+    tokens: int = 0
+    splits: int = 0
+    outcome: dict[str, Any] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """A path in the workload file."""
+        return self.base / Path(name).expanduser()
+
+    def load(self, name: str, *, head: bool, eager: bool) -> Loaded:
+        """Role `name`'s model where the plan puts it, in phase `name load`."""
+        role = self.workload.roles[name]
+        whole = self.models[role.model]
+        placement = self.plan.placement[name]
+        precision = resolve_precision(role, whole, self.plan.gpus.capability)
+        layers = len(placement) - 2
+        part = isinstance(whole, Architecture) and layers < len(whole.layers)
+        with self.monitor.phase(f"{name} load"):
+            loaded = load_model(
+                role,
+                precision,
+                placement,
+                layers=layers if part else None,
+                head=head,
+                eager=eager,
+                base=self.base,
+                download=self.download,
+            )
+            if self.live is not None:
+                self.live.track_model(loaded.model)
+        for device, size in _weights_by_device(loaded.model).items():
+            self.monitor.hold(device, "weights", size)
+        self.loaded[name] = loaded
+        return loaded
+
+
+def _weights_by_device(model: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for tensor in model.parameters():
+        if tensor.device.type != "meta":
+            name = CPU if tensor.device.type == "cpu" else f"gpu:{tensor.device.index}"
+            found[name] = found.get(name, 0) + tensor.nbytes
+    return found
+
+
+@contextmanager
+def open_session(
+    workload: Workload,
+    plan: Plan,
+    models: Mapping[str, Model],
+    base: Path,
+    *,
+    folder: RunFolder | None,
+    download: bool,
+    quiet: bool,
+    smallest: bool = False,
+) -> Iterator[Session]:
+    """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
+    devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
+    _check_machine(plan, devices)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(quiet))
+        log = _Log(folder.path / "log.jsonl" if folder else None, progress)
+        live = None
+        if devices == (CPU,):
+            from ullage.runtime.live import LiveTensors
+
+            live = LiveTensors()
+        else:
+            _keep_inside(plan)
+        journal = None
+        if folder is not None:
+            journal = Journal(folder.path / "journal.jsonl")
+            stack.callback(journal.close)
+        monitor = Monitor(
+            devices,
+            {device.name: device.usable for device in plan.devices if device.usable is not None},
+            workload.memory.memory_warning_threshold,
+            log.say,
+            folder.path / "timeline.jsonl" if folder else None,
+            live,
+        )
+        progress.free = lambda: read_device(devices[0]).free
+        stack.enter_context(monitor)
+        if live is not None:
+            stack.enter_context(live)
+        yield Session(
+            workload,
+            plan,
+            models,
+            base,
+            monitor,
+            progress,
+            log.say,
+            live,
+            folder,
+            journal,
+            download,
+            smallest,
+        )
+
+
+class _Log:
+    """What is said while running: to the screen, and as JSON lines to a file."""
+
+    def __init__(self, path: Path | None, progress: Progress) -> None:
+        self._path, self._progress = path, progress
+
+    def say(self, text: str) -> None:
+        self._progress.say(text)
+        if self._path is not None:
+            line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "said": text}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
+    """Raises InputError where this machine lacks what the plan is for."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "run", "running a workload") from error
+    if devices == (CPU,):
+        return
+    count = torch.cuda.device_count()
+    if count < len(devices):
+        have = f"{count} CUDA GPU{'' if count == 1 else 's'}" if count else "no CUDA GPU"
+        raise InputError(
+            f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
+            "this machine: --gpus local, or --gpus cpu"
+        )
+    for index, gpu in enumerate(plan.gpus.gpus):
+        total = torch.cuda.get_device_properties(index).total_memory
+        planned = plan.devices[index].peak.device.high
+        if total < planned:
+            name = torch.cuda.get_device_name(index)
+            raise DoesNotFitError(
+                f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
+                f"{planned / 2**30:.1f} GiB of it"
+            )
+
+
+def _keep_inside(plan: Plan) -> None:
+    """torch may not take more of a GPU than the plan's budget leaves for it."""
+    import torch
+
+    for index, device in enumerate(d for d in plan.devices if d.name.startswith("gpu:")):
+        if device.budget is not None:
+            total = torch.cuda.get_device_properties(index).total_memory
+            beside = device.peak.process.low - device.peak.reserved.low
+            share = max(min((device.budget - beside) / total, 1.0), 0.0)
+            torch.cuda.set_per_process_memory_fraction(share, index)
+
+
+def environment(plan: Plan) -> Environment:
+    """What this run's measurements depend on."""
+    import torch
+    import transformers
+
+    from ullage import __version__
+
+    gpu, driver = "CPU", platform.release()
+    if plan.gpus.device_names != (CPU,):
+        gpu, driver = torch.cuda.get_device_name(0), _driver()
+    return Environment(
+        gpu, driver, torch.__version__, transformers.__version__, platform.python_version(), __version__
+    )
+
+
+def _driver() -> str:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except Exception:  # the version is a label; without NVML it stays unknown
+        return "unknown"
+
+
+def record_of(session: Session, seconds: float) -> Record:
+    """The record of a session that has ended."""
+    return Record(
+        environment(session.plan),
+        session.monitor.measured,
+        session.examples,
+        session.tokens,
+        seconds,
+        session.splits,
+        session.outcome,
+    )

@@ -1,0 +1,165 @@
+"""Runs a plan from its first byte to its record, and takes up runs that were cut short."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ullage.errors import DoesNotFitError, InputError, UnsupportedError
+from ullage.facts.architecture import Model
+from ullage.planning.plan import Plan
+from ullage.records.atomic import sha256_of
+from ullage.records.evidence import keep_evidence, observations_of
+from ullage.records.folder import RunFolder, new_folder
+from ullage.records.record import Measured, Record, record_document
+from ullage.reports.document import plan_document
+from ullage.runtime.session import Session, environment, open_session, record_of
+from ullage.spec.workload import Workload
+from ullage.units import gib
+from ullage.workloads.registry import find_kind
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` saw: where each role's parts are, and the peaks of one smallest batch."""
+
+    device_maps: Mapping[str, Mapping[str, str]]
+    measured: tuple[Measured, ...]
+
+
+def execute(
+    workload: Workload,
+    plan: Plan,
+    models: Mapping[str, Model],
+    base: Path,
+    gpus: str,
+    folder: Path,
+    *,
+    resume: bool = False,
+    download: bool = False,
+    quiet: bool = False,
+    anyway: bool = False,
+) -> Record:
+    """Does the work of `plan` in `folder`; the record of what was measured.
+
+    Raises DoesNotFitError for a plan that exceeds a device (unless `anyway`), BusyError for a folder that
+    another process runs in, InputError where a resumed run's inputs have changed.
+    """
+    runner = _runner(workload)
+    if plan.verdict == "does not fit" and not anyway:
+        raise DoesNotFitError(_too_large(plan))
+    inputs = _inputs(workload, base)
+    run = RunFolder(folder) if resume else new_folder(folder)
+    with ExitStack() as stack:
+        stack.enter_context(run.lock())
+        session = stack.enter_context(
+            open_session(workload, plan, models, base, folder=run, download=download, quiet=quiet)
+        )
+        where = environment(plan)
+        if resume:
+            _check_unchanged(run, inputs, asdict(where), session)
+        else:
+            run.write_manifest(
+                {
+                    "workload": workload_text(workload),
+                    "base": str(base.resolve()),
+                    "gpus": gpus,
+                    "inputs": inputs,
+                    "environment": asdict(where),
+                    "plan": plan_document(plan),
+                }
+            )
+        begun = time.monotonic()
+        runner.run(session)
+        session.monitor.enter("")
+        record = record_of(session, time.monotonic() - begun)
+        run.write_record(record_document(record))
+        keep_evidence(observations_of(record))
+    return record
+
+
+def check(
+    workload: Workload,
+    plan: Plan,
+    models: Mapping[str, Model],
+    base: Path,
+    *,
+    download: bool = False,
+    quiet: bool = False,
+) -> Checked:
+    """Loads everything where the plan puts it and runs one smallest batch; nothing is written."""
+    runner = _runner(workload)
+    with open_session(
+        workload, plan, models, base, folder=None, download=download, quiet=quiet, smallest=True
+    ) as session:
+        runner.run(session)
+        session.monitor.enter("")
+        maps = {name: loaded.device_map for name, loaded in session.loaded.items()}
+        return Checked(maps, session.monitor.measured)
+
+
+def _runner(workload: Workload) -> Any:
+    runner = find_kind(workload.kind).runner
+    if not runner:
+        raise UnsupportedError(f"kind {workload.kind} can be planned, but not run yet")
+    return import_module(runner)
+
+
+def _too_large(plan: Plan) -> str:
+    worst = min((d for d in plan.devices if d.ullage is not None), key=lambda device: device.ullage or 0)
+    assert worst.usable is not None
+    return (
+        f"the plan does not fit: {worst.name} would need up to {gib(worst.peak.device.high)} of "
+        f"{gib(worst.usable)} in {worst.peak_phase}; `ullage plan` shows what would fit"
+    )
+
+
+def workload_text(workload: Workload) -> str:
+    """The workload as one file that says the same, JSON."""
+    body = workload.model_dump(mode="json", exclude_defaults=True, exclude={"section"})
+    body["kind"] = workload.kind
+    body["roles"] = {name: role.model_dump(mode="json") for name, role in workload.roles.items()}
+    memory = body.get("memory", {})
+    memory.pop("activation_cache_filter", None)
+    memory.pop("precision_mode", None)
+    if workload.section is not None:
+        body[workload.kind] = workload.section.model_dump(mode="json")
+    return json.dumps(body, indent=1)
+
+
+def _inputs(workload: Workload, base: Path) -> list[dict[str, str]]:
+    """Files the run reads, with their SHA-256; models by their config and the sizes of their weights."""
+    found = []
+    for name in workload.section.files() if workload.section is not None else ():
+        path = base / Path(name).expanduser()
+        if not path.is_file():
+            raise InputError(f"{name}: no such file (looked for {path})")
+        found.append({"file": name, "sha256": sha256_of(path)})
+    for role in workload.roles.values():
+        folder = base / Path(role.model).expanduser()
+        if (folder / "config.json").is_file():
+            sizes = ",".join(f"{p.name}:{p.stat().st_size}" for p in sorted(folder.glob("*.safetensors")))
+            found.append({"model": role.model, "sha256": sha256_of(folder / "config.json"), "weights": sizes})
+    return found
+
+
+def _check_unchanged(
+    run: RunFolder, inputs: list[dict[str, str]], where: dict[str, str], session: Session
+) -> None:
+    manifest = run.manifest()
+    for before, now in zip(manifest["inputs"], inputs, strict=True):
+        if before != now:
+            what = now.get("file") or now.get("model")
+            raise InputError(f"{run.path}: {what} has changed since this run began; start a new run")
+    changed = [name for name, value in where.items() if manifest["environment"].get(name) != value]
+    if changed:
+        session.say(
+            f"resumed with other versions than it began with ({', '.join(changed)}): results may differ "
+            "in rounding from those of one run"
+        )

@@ -1,0 +1,92 @@
+"""An extraction from the command line's few words, without a workload file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ullage.capture.tokens import read_records, tokenize
+from ullage.errors import InputError
+from ullage.facts.architecture import Architecture
+from ullage.facts.model import open_model
+from ullage.runtime.loader import load_tokenizer
+from ullage.spec.role import Role
+from ullage.spec.workload import Workload
+from ullage.workloads.extract.section import Section
+
+
+def short_form(
+    model: str,
+    input: str,
+    sites: Sequence[str],
+    *,
+    positions: str,
+    batch: int,
+    precision: str,
+    chunk: int | None,
+    new_tokens: int,
+    temperature: float,
+    store: str,
+    keep_precision: str,
+    text_field: str,
+    download: bool,
+) -> Workload:
+    """The workload these words mean, planned for the longest text of `input`.
+
+    Raises InputError for records that cannot be read or values a workload file could not hold.
+    """
+    try:
+        role = Role.model_validate({"model": model, "precision": precision})
+    except ValidationError as error:
+        raise InputError(_said(error)) from error
+    records, longest = _measure(role, model, input, text_field, download)
+    body: dict[str, Any] = {
+        "kind": "extract",
+        "name": f"states of {Path(input).name}",
+        "roles": {"model": role},
+        "batch": batch,
+        "prompt_tokens": longest,
+        "new_tokens": new_tokens,
+        "examples": records,
+        "captures": [
+            {"sites": tuple(sites), "positions": positions, "keep": "disk", "precision": keep_precision}
+        ],
+        "memory": {"streaming_chunk_size": chunk},
+    }
+    own = {
+        "input": input,
+        "text_field": text_field,
+        "generate": new_tokens > 0,
+        "temperature": temperature,
+        "store": store,
+    }
+    try:
+        section = Section.model_validate(own)
+        workload = Workload.model_validate(body).model_copy(update={"section": section})
+    except ValidationError as error:
+        raise InputError(_said(error)) from error
+    wrong = [
+        f"{'.'.join(map(str, mistake.path))}: {mistake.problem}" for mistake in section.mistakes(workload)
+    ]
+    if wrong:
+        raise InputError("\n".join(wrong))
+    return workload
+
+
+def _measure(role: Role, model: str, input: str, text_field: str, download: bool) -> tuple[int, int]:
+    """How many records there are, and the tokens of the longest."""
+    described = open_model(model)
+    if not isinstance(described, Architecture):
+        raise InputError(f"{model}: a diffusion pipeline has no layers to read")
+    tokenizer = load_tokenizer(role, None, download)
+    found = tokenize(
+        read_records(Path(input), text_field), input, tokenizer, described.vocab_size, text_field, True
+    )
+    return len(found), max(len(record.tokens) for record in found)
+
+
+def _said(error: ValidationError) -> str:
+    return "\n".join(f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors())
