@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ullage.capture.hooks import listening, run_pass
@@ -77,8 +78,8 @@ class Reader:
         reducers, transfer = self._reducers(rows)
         ids = self._padded(sequences, longest)
         if self.chunk_tokens is not None and self.chunk_tokens < longest:
-            for begin, point, tensor in self._chunks(ids):
-                reducers[point.name].feed(tensor, begin)
+            for _ in self._chunks(ids, lambda begin, point, tensor: reducers[point.name].feed(tensor, begin)):
+                pass
         else:
             self._whole(ids, reducers)
         return _sequences(sequences, [len(each) for each in sequences], reducers, transfer)
@@ -89,16 +90,14 @@ class Reader:
         Columns beyond a sequence's length are padding.
         """
         longest = max(map(len, sequences))
-        ids = self._padded(sequences, longest)
-        size = self.chunk_tokens or longest
         held: dict[str, Tensor] = {}
-        at = 0
-        for begin, point, tensor in self._chunks(ids):
-            if begin != at:
-                yield Chunk(at, min(at + size, longest), held)
-                held, at = {}, begin
+
+        def keep(_: int, point: Point, tensor: Tensor) -> None:
             held[point.name] = tensor
-        yield Chunk(at, longest, held)
+
+        for begin, end in self._chunks(self._padded(sequences, longest), keep):
+            yield Chunk(begin, end, held)
+            held = {}
 
     def generate(
         self,
@@ -192,27 +191,23 @@ class Reader:
         with self._mode(), listening(self.points, sink, stop=self.stop):
             run_pass(self.layout.base, input_ids=ids, use_cache=False, **extra)
 
-    def _chunks(self, ids: Tensor) -> Iterator[tuple[int, Point, Tensor]]:
-        """(first column, point, tensor) of every chunk, in the order in which the points are reached."""
+    def _chunks(self, ids: Tensor, sink: Callable[[int, Point, Tensor], None]) -> Iterator[tuple[int, int]]:
+        """Runs chunk after chunk, handing (first column, point, tensor) to `sink`; the columns of each."""
         size = self.chunk_tokens or ids.shape[1]
         cache = reserved_cache(self.layout.config, ids.shape[1])
         extra: dict[str, Any] = {"output_attentions": True} if self.eager else {}
-        attention = nullcontext() if self.eager else blockwise(self.model)
-        with attention:
-            for begin in range(0, ids.shape[1], size):
-                read: list[tuple[Point, Tensor]] = []
-                keep: Callable[[Point, Tensor], None] = lambda point, tensor: read.append((point, tensor))  # noqa: E731, B023
-                with self._mode(), listening(self.points, keep, stop=self.stop):
-                    run_pass(
-                        self.layout.base,
-                        input_ids=ids[:, begin : begin + size],
-                        past_key_values=cache,
-                        use_cache=True,
-                        **extra,
-                    )
-                while read:
-                    point, tensor = read.pop(0)
-                    yield begin, point, tensor
+        for begin in range(0, ids.shape[1], size):
+            end = min(begin + size, ids.shape[1])
+            attention = nullcontext() if self.eager else blockwise(self.model)
+            with attention, self._mode(), listening(self.points, partial(sink, begin), stop=self.stop):
+                run_pass(
+                    self.layout.base,
+                    input_ids=ids[:, begin:end],
+                    past_key_values=cache,
+                    use_cache=True,
+                    **extra,
+                )
+            yield begin, end
 
 
 def _end_tokens(model: nn.Module, options: Mapping[str, Any]) -> set[int]:

@@ -7,7 +7,8 @@ per-layer result can be cached by identity.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -116,6 +117,34 @@ class Experts:
     shared_intermediate: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How tensors pass through a layer's code: what decides which of them are alive together.
+
+    `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too) or torch's layer
+    norm. `order` says what is normed: inputs (`pre`), inputs and outputs (`sandwich`), outputs (`post`),
+    or the inputs of attention and feed-forward at once (`parallel`). `rotary` is the share of a head that
+    is rotated; with `joins_rotary` rotated and plain parts are joined anew. `positions` are learned
+    position embeddings, one for all sequences or `each` its own. `keeps_attention`: attention's output
+    lives on beside the feed-forward part; `drops_normed`: what enters that part is gone once its first
+    projection has read it. `scales_query`: queries are scaled in a step of their own.
+    """
+
+    norm: Literal["rms", "rms-fp32", "layer"] = "rms"
+    order: Literal["pre", "sandwich", "post", "parallel"] = "pre"
+    chained_activation: bool = False
+    rotary: float = 1.0
+    joins_rotary: bool = False
+    positions: Literal["none", "shared", "each"] = "none"
+    keeps_attention: bool = False
+    drops_normed: bool = False
+    scales_query: bool = False
+    soft_capped: bool = False
+
+    def with_(self, changes: Mapping[str, object]) -> Flow:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
     """One decoder block: a mixer, a feed-forward part (either may be None) and all its weights."""
@@ -123,6 +152,7 @@ class Layer:
     mixer: Attention | LatentAttention | Recurrent | None
     feed_forward: Dense | Experts | None
     weights: tuple[Weight, ...]
+    flow: Flow = Flow()
 
     @property
     def elements(self) -> int:

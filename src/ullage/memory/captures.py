@@ -25,6 +25,8 @@ RESIDUAL_SITES = (
     "hook_mlp_out",
     "hook_attn_out",
 )
+AFTER_ATTENTION = ("hook_mlp_out", "hook_resid_post", "ln_final", "ln_final.hook_normalized")
+"""Sites of a block that need its feed-forward part to run."""
 HEAD_SITES = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z", "attn.hook_pattern")
 LAYER_SITES = RESIDUAL_SITES + HEAD_SITES
 MODEL_SITES = ("hook_embed", "ln_final.hook_normalized", "ln_final")

@@ -152,7 +152,7 @@ def _phase_needs(
         needs += resident_needs(resident, model, phase.name, precision)
         if running:
             whole = _language(resident, models[resident.role.model])
-            needs += running_needs(resident, model, phase, precision, whole)
+            needs += running_needs(resident, model, phase, precision, whole, capability == CPU)
     if in_process and capability == CPU:
         needs = [need for need in needs if need.component not in ALLOCATOR_ITEMS]
         needs.append(Need("", "context", phase.name, (), LIBRARIES, "measured", "once", "process"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Pipeline
-from ullage.memory.activations import dequantization_buffer
 from ullage.memory.allocator import growing_remainder
 from ullage.memory.cache import layer_cache
 from ullage.memory.demand import Basis, Home, Need
 from ullage.memory.dtypes import ResolvedPrecision
+from ullage.memory.matmul import dequantization_buffer
 from ullage.memory.weights import (
     block_bytes,
     distinct_layers,

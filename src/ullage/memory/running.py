@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ullage.facts.architecture import Architecture
-from ullage.memory.activations import Pass, embedded_bytes, layer_peak
+from ullage.facts.architecture import Architecture, Layer
+from ullage.memory.activations import layer_peak, model_bytes
 from ullage.memory.attention import resolve_kernel
 from ullage.memory.cache import layer_cache
-from ullage.memory.captures import Site, matched_sites, needs_eager, site_bytes
+from ullage.memory.captures import AFTER_ATTENTION, matched_sites, needs_eager
+from ullage.memory.capturing import capture_needs
 from ullage.memory.demand import Basis, ItemKind, Need
 from ullage.memory.dtypes import ResolvedPrecision
+from ullage.memory.forward_pass import Pass
 from ullage.memory.loading import load_bytes, tied_head_bytes
 from ullage.memory.logits import all_logits, loss_logits, sampled_logits
 from ullage.memory.resident import cache_needs
 from ullage.memory.weights import distinct_layers, embedding_weights, head_weights
 from ullage.memory.window import prompt_of, seen_tokens
-from ullage.spec.capture import Capture
 from ullage.spec.phase import Phase, Resident, Work
 from ullage.spec.workload import Training
 from ullage.units import MIB, Interval
 
-SPREAD = {"flash": (97, 108), "sdpa": (90, 115), "sdpa-math": (90, 115), "eager": (90, 115)}
+SPREAD = {
+    "flash": (97, 108),
+    "sdpa": (90, 115),
+    "sdpa-math": (90, 115),
+    "eager": (90, 115),
+    "blockwise": (90, 115),
+}
 """Low and high share of a layer's expected temporaries, in percent, by kernel: flash runs within 1 %
 of measurement here; the others leave room for masks and copies that differ between releases."""
 TEMPORARY_ROUNDING = 8 * MIB
@@ -29,8 +36,6 @@ TEMPORARY_ROUNDING = 8 * MIB
 CACHE_FRAGMENTATION = 10
 ACTIVATION_FRAGMENTATION = 25
 """High value of segments that stay cached around a growing cache and around temporaries, percent."""
-STAGING_BUFFERS = 2
-"""Device buffers through which captures travel while the next one is filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,14 @@ class _Run:
         return len(self.architecture.layers) + 1
 
     def need(
-        self, component: ItemKind, blocks: tuple[int, ...], each: Interval, basis: Basis = "derived"
+        self,
+        component: ItemKind,
+        blocks: tuple[int, ...],
+        each: Interval,
+        basis: Basis = "derived",
+        note: str = "",
     ) -> Need:
-        return Need(self.name, component, self.phase, blocks, each, basis)
+        return Need(self.name, component, self.phase, blocks, each, basis, note=note)
 
     def temporary(self, component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = "") -> Need:
         return Need(self.name, component, self.phase, blocks, each, "derived", "max", note=note)
@@ -65,10 +75,12 @@ def running_needs(
     phase: Phase,
     precision: ResolvedPrecision,
     whole: Architecture,
+    on_host: bool,
 ) -> list[Need]:
     """Caches, temporaries, logits, captures, gradients: whatever `phase.work` brings.
 
-    `architecture` is the part that is loaded of the `whole` model, which sites are numbered by.
+    `architecture` is the part that is loaded of the `whole` model, which sites are numbered by; `on_host`
+    where there is no GPU, and nothing travels to the host.
     """
     work = phase.work
     if work.activity == "load":
@@ -81,13 +93,23 @@ def running_needs(
         decode = work.activity == "decode"
         last_pass = 1 if decode else run.one_pass.new
         capacity = run.seen + (0 if decode else work.new_tokens)
-        needs += cache_needs(
-            resident, architecture, phase.name, precision, work.batch, run.seen, last_pass, capacity
-        )
+        if run.one_pass.caches:
+            needs += cache_needs(
+                resident, architecture, phase.name, precision, work.batch, run.seen, last_pass, capacity
+            )
         if decode:
             needs += _cache_growth(run, resident)
         needs += _forward(run)
-    needs += _captures(run)
+    needs += capture_needs(
+        run.name,
+        run.phase,
+        run.architecture,
+        run.whole,
+        run.work,
+        run.precision,
+        run.seen,
+        on_host,
+    )
     return needs + _fragmentation(run, needs)
 
 
@@ -113,12 +135,20 @@ def _run(
     prompt = prompt_of(resident, architecture, work)
     decode = work.activity == "decode"
     seen = seen_tokens(resident, architecture, phase, prompt + (work.new_tokens if decode else 0))
-    kernel, _ = resolve_kernel(resident.role.attention)
-    if any(needs_eager(matched_sites(capture, whole)) for capture in work.captures):
+    capped = any(layer.flow.soft_capped for layer in architecture.layers)
+    kernel, _ = resolve_kernel(resident.role.attention, capped)
+    patterns = any(needs_eager(matched_sites(capture, whole)) for capture in work.captures)
+    if patterns:
         kernel = "eager"
     new = 1 if decode else max(min(prompt, work.chunk_tokens or prompt), 1)
-    masked = work.batch > 1 or new < prompt
-    one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked and kernel != "flash")
+    # Sequences that only are read stand left-aligned, so causality hides their padding; those that are
+    # continued stand right-aligned, and need masks.
+    streams = not work.caches and new < prompt
+    if streams and not patterns:
+        kernel = "blockwise"
+    masked = work.caches and work.batch > 1 and kernel != "flash"
+    caches = work.caches or streams
+    one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches)
     return _Run(resident.name, phase.name, architecture, whole, work, precision, one_pass, seen)
 
 
@@ -139,26 +169,52 @@ def _forward(run: _Run) -> list[Need]:
     """Temporaries of one forward pass, the image tower's and the logits'."""
     hidden, width = run.architecture.hidden_size, run.precision.element_bytes
     needs = []
-    for layer, blocks in distinct_layers(run.architecture):
-        peak = layer_peak(layer, hidden, run.one_pass, run.precision)
+    ends = _ends_in_attention(run)
+    held, embedded = model_bytes(run.architecture, run.one_pass, width)
+    count = len(run.architecture.layers)
+    # The first layer's input is the embedding itself, which only later layers hold beside their own.
+    alone = count - (1 if ends else 0) <= 1
+    for layer, blocks in _passed_layers(run, ends):
+        partly = ends and blocks[-1] == count
+        peak = layer_peak(layer, hidden, run.one_pass, run.precision, partly)
+        size = peak.bytes + (embedded if alone and blocks[0] > 1 else 0)
         low, high = SPREAD[run.one_pass.kernel]
-        each = Interval(
-            peak.bytes * low // 100,
-            peak.bytes,
-            peak.bytes * high // 100 + TEMPORARY_ROUNDING,
-        )
+        each = Interval(size * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
         needs.append(run.temporary("activations", blocks, each, peak.moment))
-    embedded = embedded_bytes(hidden, run.one_pass, width)
-    needs.append(run.need("activations", (0,), Interval(0, embedded, embedded)))
+    beside = Interval(0, held + (0 if alone else embedded), held + embedded)
+    needs.append(run.need("activations", (0,), beside, note="embeddings and masks"))
     vision = run.architecture.vision
     if run.work.images and vision is not None and run.work.activity == "prefill":
         images = run.work.images * run.work.batch
         from ullage.memory.vision import tower_bytes
 
-        size = tower_bytes(vision, images, run.one_pass.kernel, run.precision.compute)
-        needs.append(run.temporary("vision", (0,), size, "tower"))
+        tower = tower_bytes(vision, images, run.one_pass.kernel, run.precision.compute)
+        needs.append(run.temporary("vision", (0,), tower, "tower"))
     needs += _logits(run)
     return needs
+
+
+def _ends_in_attention(run: _Run) -> bool:
+    """Whether the pass is over before the last loaded layer's feed-forward part."""
+    if run.architecture is run.whole or run.work.logits != "none":
+        return False
+    last = len(run.architecture.layers)
+    sites = [site for capture in run.work.captures for site in matched_sites(capture, run.whole)]
+    return all(site.block < last or site.hook not in AFTER_ATTENTION for site in sites)
+
+
+def _passed_layers(run: _Run, ends: bool) -> list[tuple[Layer, tuple[int, ...]]]:
+    """Distinct layers with their blocks; the last apart where the pass ends within it."""
+    found = list(distinct_layers(run.architecture))
+    last = len(run.architecture.layers)
+    if not ends:
+        return found
+    parts = []
+    for layer, blocks in found:
+        before = tuple(block for block in blocks if block != last)
+        parts += [(layer, before)] if before else []
+        parts += [(layer, (last,))] if last in blocks else []
+    return parts
 
 
 def _logits(run: _Run) -> list[Need]:
@@ -172,62 +228,6 @@ def _logits(run: _Run) -> list[Need]:
         kept = sampled_logits(run.work.batch, vocabulary, width)
     note = f"{run.work.logits} position" + ("s" if run.work.logits == "all" else "")
     return [run.temporary("logits", (run.head,), kept + streams, note)]
-
-
-def _captures(run: _Run) -> list[Need]:
-    needs: list[Need] = []
-    staging = 0
-    decode = run.work.activity == "decode"
-    positions = run.work.new_tokens if decode else run.seen - run.work.cached_tokens
-    for capture in run.work.captures:
-        kept = positions
-        if decode and capture.keep == "device" and capture.positions == "all":
-            kept += run.work.prompt_tokens  # what the prefill captured is still there
-        for site, size in _site_sizes(run, capture, kept):
-            each = Interval.exactly(size)
-            if capture.keep == "device":
-                needs.append(run.need("captures", (site.block,), each))
-                continue
-            staging = max(staging, size)
-            batches = -(-run.work.examples // run.work.batch) if run.work.examples else 1
-            stored = each * batches if capture.keep == "disk" else each
-            home = "disk" if capture.keep == "disk" else "host"
-            needs.append(
-                Need(
-                    run.name,
-                    "captures",
-                    run.phase,
-                    (site.block,),
-                    stored,
-                    "derived",
-                    home="disk" if home == "disk" else "host",
-                    note=site.hook,
-                )
-            )
-    if staging:
-        every = tuple(range(run.head + 1))
-        each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
-        note = "buffers on their way to the host"
-        needs.append(Need(run.name, "captures", run.phase, every, each, "derived", "once", note=note))
-    return needs
-
-
-def _site_sizes(run: _Run, capture: Capture, positions: int) -> list[tuple[Site, int]]:
-    return [
-        (
-            site,
-            site_bytes(
-                site,
-                capture,
-                run.whole,
-                run.work.batch,
-                positions,
-                run.seen,
-                run.precision.compute,
-            ),
-        )
-        for site in matched_sites(capture, run.whole)
-    ]
 
 
 def _training(run: _Run) -> list[Need]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.facts.architecture import Attention, Dense, Experts, LatentAttention, Layer, Recurrent
-from ullage.memory.activations import Pass
-from ullage.memory.attention import LOG_SUM_EXP_BYTES, SCORE_BYTES
+from ullage.memory.attention import LOG_SUM_EXP_BYTES, QUADRATIC
 from ullage.memory.dtypes import ELEMENT_BYTES, ResolvedPrecision
+from ullage.memory.forward_pass import Pass
 from ullage.spec.workload import Training
 
 ADAMW_8BIT_STATE_BYTES: Final = 2
@@ -43,7 +43,7 @@ def _saved_mixer(layer: Layer, work: Pass, precision: ResolvedPrecision) -> int:
         elements += mixer.kv_heads * (mixer.head_dim + mixer.value_dim)
         heads = mixer.heads
     scores = work.batch * heads * work.new * (work.cached + work.new)
-    if (work.kernel, precision.compute) in SCORE_BYTES:
+    if work.kernel in QUADRATIC:
         kept = scores * (4 + width if work.kernel == "eager" else 2 * 4)
     else:
         kept = rows * heads * LOG_SUM_EXP_BYTES

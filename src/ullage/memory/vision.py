@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.architecture import Vision
-from ullage.memory.attention import kernel_bytes
+from ullage.facts.architecture import Attention, Flow, Vision
+from ullage.memory.attention import attend
+from ullage.memory.tape import Tape
 from ullage.units import Interval
 
 PIXEL_BYTES: Final = 3 * 14 * 14 * 4
@@ -21,17 +22,10 @@ def tower_bytes(vision: Vision, images: int, kernel: str, compute: str) -> Inter
     patches = images * vision.patches_per_image
     groups = -(-patches // max(vision.attended, 1))
     head = vision.hidden_size // max(vision.heads, 1)
-    scores = kernel_bytes(
-        kernel,
-        compute,
-        groups,
-        vision.attended,
-        vision.attended,
-        vision.heads,
-        vision.heads,
-        head,
-        False,
-    )
+    shape = Attention("full", vision.heads, vision.heads, head, head)
+    tape = Tape()
+    result, _ = attend(tape, kernel, compute, groups, vision.attended, vision.attended, shape, False, Flow())
+    scores = tape.peak - result
     tensors = 3 if vision.gated else 2
     inside = max(
         tensors * patches * vision.intermediate_size * width,

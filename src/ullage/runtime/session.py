@@ -207,13 +207,13 @@ def environment(plan: Plan) -> Environment:
     import torch
     import transformers
 
-    from ullage import __version__
+    from importlib.metadata import version
 
     gpu, driver = "CPU", platform.release()
     if plan.gpus.device_names != (CPU,):
         gpu, driver = torch.cuda.get_device_name(0), _driver()
     return Environment(
-        gpu, driver, torch.__version__, transformers.__version__, platform.python_version(), __version__
+        gpu, driver, torch.__version__, transformers.__version__, platform.python_version(), version("ullage")
     )
 
 

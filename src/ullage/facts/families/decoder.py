@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from ullage.facts.architecture import Dense, Experts, Layer, Weight
 from ullage.facts.families.fields import Fields
+from ullage.facts.families.flow import flow_of
 from ullage.facts.families.kinds import LayerKind, layer_kinds
 from ullage.facts.families.parts import (
     Heads,
@@ -150,6 +151,7 @@ def decoder_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
     if window is None and ("sliding" in kinds or "chunked" in kinds):
         raise fields.wrong("sliding_window", None, "set where layers slide")
     heads = _heads(fields, style, hidden, model_type)
+    flow = flow_of(model_type, fields)
     layers = []
     for index in range(depth):
         sparse = _is_sparse(fields, model_type, index)
@@ -163,7 +165,7 @@ def decoder_layers(fields: Fields, model_type: str) -> tuple[Layer, ...]:
             weights += more
             if model_type == "gpt2":
                 weights = _transposed(weights)
-            return Layer(mixer, part, weights + _norms(fields, style, model_type, hidden))
+            return Layer(mixer, part, weights + _norms(fields, style, model_type, hidden), flow)
 
         layers.append(once.layer((kind, sparse), build))
     return tuple(layers)

@@ -1,0 +1,140 @@
+"""Predicted against measured live memory of extractions on the processor.
+
+    python benchmarks/extract_memory.py          # prints, and writes results/extract_memory.json
+
+Every configuration is a real run (`ullage.run`): model folder, input file, plan, run, record. Measured is
+the largest sum of live tensors, which `tests/runtime/test_live.py` holds against torch's own profiler.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import statistics
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+warnings.filterwarnings("ignore")
+
+import small_models
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "extract_memory.json"
+SHAPES = ((1, 512), (4, 256), (16, 96))
+CAPTURES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("every layer, last", {"sites": ["blocks.*.hook_resid_post"], "positions": "last"}),
+    ("layer 1, all", {"sites": ["blocks.1.hook_resid_post"], "positions": "all"}),
+    ("every layer, all", {"sites": ["blocks.*.hook_resid_post"], "positions": "all"}),
+    ("layer 1 attention, mean", {"sites": ["blocks.1.hook_attn_out"], "positions": "mean"}),
+)
+
+
+def configurations() -> list[dict[str, Any]]:
+    """Families x shapes x captures, thinned out so that each pair of choices occurs; then streaming."""
+    found = []
+    for index, family in enumerate(small_models.FAMILIES):
+        grid = list(itertools.product(SHAPES, CAPTURES))
+        for (batch, tokens), (name, capture) in grid[index % 3 :: 3]:
+            found.append(
+                {"family": family, "batch": batch, "tokens": tokens, "captures": name, "capture": capture}
+            )
+        name, capture = CAPTURES[index % 3]
+        for batch, tokens, chunk in ((1, 2048, 256), (2, 1024, 128)):
+            found.append(
+                {
+                    "family": family,
+                    "batch": batch,
+                    "tokens": tokens,
+                    "captures": name,
+                    "capture": capture,
+                    "chunk": chunk,
+                }
+            )
+    return found
+
+
+def measure(configuration: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One run; bytes predicted (low, expected, high) and measured, of weights and in all."""
+    import ullage
+
+    family, batch, tokens = configuration["family"], configuration["batch"], configuration["tokens"]
+    model = folder / family
+    if not model.exists():
+        small_models.save(model, family, hidden=256, heads=8, kv_heads=4, layers=4, window=128)
+    vocabulary = len(small_models.tokenizer())
+    count = batch * 2
+    small_models.write_tokens(folder / "input.jsonl", [tokens] * count, vocabulary)
+    chunk = configuration.get("chunk")
+    body = {
+        "kind": "extract",
+        "roles": {"model": {"model": str(model)}},
+        "budget": {"gpus": "cpu"},
+        "batch": batch,
+        "prompt_tokens": tokens,
+        "examples": count,
+        "memory": {"streaming_chunk_size": chunk} if chunk else {},
+        "captures": [{**configuration["capture"], "keep": "disk"}],
+        "extract": {"input": "input.jsonl"},
+    }
+    file = folder / "workload.json"
+    file.write_text(json.dumps(body))
+    number = len(list(folder.glob("run-*")))
+    run, _ = ullage.run(ullage.load(file), folder / f"run-{number}", base=folder)
+    verification = ullage.verify(run)
+    live = next(c for c in verification.comparisons if c.what == "live" and c.phase == "model extract")
+    weights = next(c for c in verification.comparisons if c.what == "weights" and c.phase == "model extract")
+    shown = {key: value for key, value in configuration.items() if key != "capture"}
+    return {
+        **shown,
+        "low": live.predicted.low,
+        "expected": live.predicted.expected,
+        "high": live.predicted.high,
+        "measured": live.measured,
+        "weights": weights.measured,
+        "error": live.error,
+    }
+
+
+def main() -> None:
+    import torch
+    import transformers
+
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["ULLAGE_HOME"] = name
+        rows = [measure(configuration, Path(name)) for configuration in configurations()]
+    errors = [abs(row["error"]) for row in rows]
+    summary = {
+        "configurations": len(rows),
+        "median_error": statistics.median(errors),
+        "largest_error": max(errors),
+        "above_high": sum(row["measured"] > row["high"] for row in rows),
+        "below_low": sum(row["measured"] < row["low"] for row in rows),
+    }
+    result = {
+        "command": "python benchmarks/extract_memory.py",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "summary": summary,
+        "rows": rows,
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    for row in sorted(rows, key=lambda row: -abs(row["error"])):
+        beside = row["measured"] - row["weights"]
+        predicted = row["expected"] - row["weights"]
+        print(
+            f"{row['family']:20} {row['batch']:3} x {row['tokens']:5} chunk {row.get('chunk', '-')!s:5}"
+            f"{row['captures']:26} live {row['measured'] / 2**20:7.2f} MiB error {100 * row['error']:+6.2f} %"
+            f"   beside weights {beside / 2**20:6.2f} predicted {predicted / 2**20:6.2f}"
+            f"{'  ABOVE' if row['measured'] > row['high'] else ''}"
+        )
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()
