@@ -78,7 +78,11 @@ class Reader:
         reducers, transfer = self._reducers(rows)
         ids = self._padded(sequences, longest)
         if self.chunk_tokens is not None and self.chunk_tokens < longest:
-            for _ in self._chunks(ids, lambda begin, point, tensor: reducers[point.name].feed(tensor, begin)):
+
+            def sink(begin: int, point: Point, tensor: Tensor) -> None:
+                reducers[point.name].feed(_batched(tensor, len(sequences)), begin)
+
+            for _ in self._chunks(ids, sink):
                 pass
         else:
             self._whole(ids, reducers)
@@ -93,7 +97,7 @@ class Reader:
         held: dict[str, Tensor] = {}
 
         def keep(_: int, point: Point, tensor: Tensor) -> None:
-            held[point.name] = tensor
+            held[point.name] = _batched(tensor, len(sequences))
 
         for begin, end in self._chunks(self._padded(sequences, longest), keep):
             yield Chunk(begin, end, held)
@@ -128,7 +132,7 @@ class Reader:
         done = [False] * len(prompts)
 
         def sink(point: Point, tensor: Tensor) -> None:
-            reducers[point.name].feed(tensor, seen)
+            reducers[point.name].feed(_batched(tensor, len(prompts)), seen)
 
         class Following(StoppingCriteria):
             """Counts the tokens that will be read by the next pass; stops nothing."""
@@ -185,7 +189,7 @@ class Reader:
 
     def _whole(self, ids: Tensor, reducers: Mapping[str, Reducer]) -> None:
         def sink(point: Point, tensor: Tensor) -> None:
-            reducers[point.name].feed(tensor, 0)
+            reducers[point.name].feed(_batched(tensor, ids.shape[0]), 0)
 
         extra: dict[str, Any] = {"output_attentions": True} if self.eager else {}
         with self._mode(), listening(self.points, sink, stop=self.stop):
@@ -208,6 +212,11 @@ class Reader:
                     **extra,
                 )
             yield begin, end
+
+
+def _batched(tensor: Tensor, batch: int) -> Tensor:
+    """(batch, tokens, *width) of what some modules see as (batch x tokens, *width)."""
+    return tensor if tensor.shape[0] == batch else tensor.unflatten(0, (batch, -1))
 
 
 def _end_tokens(model: nn.Module, options: Mapping[str, Any]) -> set[int]:

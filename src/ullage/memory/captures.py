@@ -96,6 +96,8 @@ def _has(layer: Layer, hook: str) -> bool:
         return isinstance(layer.mixer, Attention | LatentAttention)
     if hook == "hook_attn_out":
         return layer.mixer is not None
+    if hook == "hook_resid_mid":
+        return layer.flow.order != "parallel"
     if hook == "hook_mlp_out":
         return layer.feed_forward is not None
     return True
@@ -103,12 +105,13 @@ def _has(layer: Layer, hook: str) -> bool:
 
 def _no_match(pattern: str, architecture: Architecture) -> str:
     hook = pattern.split(".", 2)[-1]
-    close = nearest(hook, LAYER_SITES + MODEL_SITES)
+    has = [site for site in LAYER_SITES if any(_has(layer, site) for layer in architecture.layers)]
+    close = nearest(hook, [site for site in (*has, *MODEL_SITES) if site != hook])
     hint = f"; nearest: {', '.join(close)}" if close else ""
     return (
         f"capture site {pattern!r} matches nothing in {architecture.name} "
         f"(layers 0 to {len(architecture.layers) - 1}){hint}. It has blocks.{{l}}. with "
-        f"{', '.join(LAYER_SITES)}, and {', '.join(MODEL_SITES)}"
+        f"{', '.join(has)}, and {', '.join(MODEL_SITES)}"
     )
 
 

@@ -256,11 +256,10 @@ class Monitor:
         budget = self._budgets.get(reading.device, reading.total)
         used = (reading.process or 0) if reading.device == CPU else reading.on_device
         key = (self._phase, reading.device)
-        if used > self._threshold * budget and key not in self._warned:
+        if self._phase and used > self._threshold * budget and key not in self._warned:
             self._warned.add(key)
-            phase = f" in {self._phase}" if self._phase else ""
             said = PastThreshold(reading.device, used, budget)
-            self._warn(f"{said}{phase}; the threshold is {self._threshold:.0%}")
+            self._warn(f"{said} in {self._phase}; the threshold is {self._threshold:.0%}")
 
 
 def _most(before: Measured | None, now: Measured) -> Measured:

@@ -204,10 +204,10 @@ def _keep_inside(plan: Plan) -> None:
 
 def environment(plan: Plan) -> Environment:
     """What this run's measurements depend on."""
+    from importlib.metadata import version
+
     import torch
     import transformers
-
-    from importlib.metadata import version
 
     gpu, driver = "CPU", platform.release()
     if plan.gpus.device_names != (CPU,):

@@ -1,0 +1,39 @@
+"""The journal tells the truth after a crash at any moment."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ullage.errors import FormatError
+from ullage.records.journal import Journal, read_journal
+
+ENTRIES = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)), max_size=8)
+
+
+@given(ENTRIES, st.data())
+def test_a_journal_cut_anywhere_keeps_its_whole_entries(tmp_path_factory, entries, data):
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    journal = Journal(path)
+    for entry in entries:
+        journal.append(entry)
+    journal.close()
+    whole = path.read_bytes()
+    cut = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:cut])
+    again = Journal(path)
+    kept = whole[:cut].count(b"\n")
+    assert again.entries == entries[:kept]
+    for entry in entries[kept:]:
+        again.append(entry)
+    again.close()
+    assert path.read_bytes() == whole
+    assert read_journal(path) == entries
+
+
+def test_a_changed_journal_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps({"a": 1}) + "\nnot json\n")
+    with pytest.raises(FormatError, match=r"journal\.jsonl:2"):
+        Journal(path)
