@@ -99,7 +99,7 @@ def test_others_can_read_the_index(workload):
 
     for file in index["files"]:
         assert hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"]
-    assert len(index["files"]) > 2
+    assert len(index["files"]) > 1
 
 
 def test_datasets_reads_the_metadata(workload):
@@ -231,7 +231,9 @@ def test_a_run_whose_input_has_changed_is_not_resumed(workload):
 def test_a_changed_shard_is_noticed(workload):
     folder = unfinished(workload)
     shard = folder / "states" / "00001.safetensors"
-    shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
     with pytest.raises(InputError, match="was changed"):
         ullage.resume(folder)
 
@@ -342,7 +344,7 @@ def test_the_short_form(workload, model_folder):
     ("overrides", "wrong"),
     [
         (["extract.store=npy", "extract.generate=true"], "lengths known in advance"),
-        (["extract.shard=3"], "between 1MiB"),
+        (["extract.shard=1KiB"], "between 1MiB"),
         (["extract.temperature=0.5"], "no effect"),
         (["captures.0.precision=bf16", "extract.store=npy"], "cannot hold"),
     ],

@@ -11,13 +11,16 @@ from ullage.units import Interval
 QUANTIZED_ON_LOAD = frozenset({"int8", "nf4", "nf4-dq"})
 """Schemes that start from 16-bit weights; the others' checkpoints hold what runs."""
 
+BUFFERS = 64 * 1024
+"""Room for tables that are made beside the checkpoint's tensors, such as rotary frequencies."""
+
 
 def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Interval:
     """Temporary bytes beyond the weights themselves.
 
     A tensor read in another dtype, or quantized on the device, stands there once more in its stored
     dtype; a fused expert tensor is merged from its parts. The high value allows two tensors in
-    conversion, and a tied output layer that the checkpoint stores all the same.
+    conversion, a tied output layer that the checkpoint stores all the same, and small tables.
     """
     width = precision.element_bytes
     source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
@@ -33,7 +36,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
                 merged = max(merged, weight.elements * width)
     tied = architecture.vocab_size * architecture.hidden_size * width if architecture.tied else 0
     expected = max(converted, merged)
-    return Interval(0, expected, max(2 * converted, merged, tied))
+    return Interval(0, expected, max(2 * converted, merged, tied) + BUFFERS)
 
 
 def tied_head_bytes(architecture: Architecture, precision: ResolvedPrecision) -> int:
