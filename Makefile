@@ -5,12 +5,18 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint docs clean
 
-# Plans the five example workloads. Exit code 3 says that a workload does not fit, which some do not.
-demo: .venv/core
+# Plans the five example workloads (exit code 3 says that one does not fit, which some do not); then builds
+# a small model, and plans, runs and verifies an extraction of its hidden states on the processor.
+demo: .venv/run
 	@for file in examples/*.yaml; do \
 	  echo; echo "== ullage plan $$file"; \
 	  $(BIN)/ullage plan $$file; code=$$?; \
 	  if [ $$code -ne 0 ] && [ $$code -ne 3 ]; then exit $$code; fi; \
+	done
+	@rm -rf .demo && $(BIN)/python benchmarks/small_models.py .demo
+	@for verb in "plan examples/small/extract.yaml" "run examples/small/extract.yaml --out .demo/run" \
+	  "verify .demo/run" "analyse .demo/run"; do \
+	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done
 
 test: .venv/dev lint
@@ -35,11 +41,15 @@ docs: .venv/dev
 	@touch $@
 
 # torch first: the pin keeps other packages from pulling a CUDA build.
-.venv/dev: .venv/core
+.venv/run: .venv/core
 	$(PIP) torch==2.13.0
-	$(PIP) -e ".[run,image]"
-	$(PIP) pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
+	$(PIP) -e ".[run]"
+	@touch $@
+
+.venv/dev: .venv/run
+	$(PIP) -e ".[run,plot,image]"
+	$(PIP) datasets pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
 	@touch $@
 
 clean:
-	rm -rf .venv site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -58,22 +58,32 @@ def configurations() -> list[dict[str, Any]]:
     return found
 
 
-def measure(configuration: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """One run; bytes predicted (low, expected, high) and measured, of weights and in all."""
+SIZE = {"hidden": 256, "heads": 8, "kv_heads": 4, "layers": 4, "window": 128}
+LEVELS = ("live", "reserved", "process", "device")
+
+
+def measure(
+    configuration: dict[str, Any],
+    folder: Path,
+    gpus: str = "cpu",
+    precision: str = "auto",
+    size: dict[str, int] = SIZE,
+) -> dict[str, Any]:
+    """One run; bytes predicted (low, expected, high) and measured of each level, and of the weights."""
     import ullage
 
     family, batch, tokens = configuration["family"], configuration["batch"], configuration["tokens"]
     model = folder / family
     if not model.exists():
-        small_models.save(model, family, hidden=256, heads=8, kv_heads=4, layers=4, window=128)
+        small_models.save(model, family, **size)
     vocabulary = len(small_models.tokenizer())
     count = batch * 2
     small_models.write_tokens(folder / "input.jsonl", [tokens] * count, vocabulary)
     chunk = configuration.get("chunk")
     body = {
         "kind": "extract",
-        "roles": {"model": {"model": str(model)}},
-        "budget": {"gpus": "cpu"},
+        "roles": {"model": {"model": str(model), "precision": precision}},
+        "budget": {"gpus": gpus},
         "batch": batch,
         "prompt_tokens": tokens,
         "examples": count,
@@ -85,19 +95,47 @@ def measure(configuration: dict[str, Any], folder: Path) -> dict[str, Any]:
     file.write_text(json.dumps(body))
     number = len(list(folder.glob("run-*")))
     run, _ = ullage.run(ullage.load(file), folder / f"run-{number}", base=folder)
-    verification = ullage.verify(run)
-    live = next(c for c in verification.comparisons if c.what == "live" and c.phase == "model extract")
-    weights = next(c for c in verification.comparisons if c.what == "weights" and c.phase == "model extract")
+    found = {c.what: c for c in ullage.verify(run).comparisons if c.phase == "model extract"}
     shown = {key: value for key, value in configuration.items() if key != "capture"}
-    return {
-        **shown,
-        "low": live.predicted.low,
-        "expected": live.predicted.expected,
-        "high": live.predicted.high,
-        "measured": live.measured,
-        "weights": weights.measured,
-        "error": live.error,
+    levels = {
+        level: {
+            "low": found[level].predicted.low,
+            "expected": found[level].predicted.expected,
+            "high": found[level].predicted.high,
+            "measured": found[level].measured,
+            "error": found[level].error,
+        }
+        for level in LEVELS
+        if level in found
     }
+    return {**shown, "precision": precision, "weights": found["weights"].measured, **levels}
+
+
+def summary_of(rows: list[dict[str, Any]], level: str) -> dict[str, Any]:
+    """Errors of one level over all rows, and how many lie outside the interval."""
+    held = [row[level] for row in rows if level in row]
+    errors = [abs(each["error"]) for each in held]
+    return {
+        "configurations": len(held),
+        "median_error": statistics.median(errors),
+        "largest_error": max(errors),
+        "above_high": sum(each["measured"] > each["high"] for each in held),
+        "below_low": sum(each["measured"] < each["low"] for each in held),
+    }
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """One line a row, the largest error first."""
+    for row in sorted(rows, key=lambda row: -abs(row["live"]["error"])):
+        live = row["live"]
+        print(
+            f"{row['family']:20} {row['precision']:7} {row['batch']:3} x {row['tokens']:5} "
+            f"chunk {row.get('chunk', '-')!s:5} {row['captures']:26} live {live['measured'] / 2**20:8.2f} "
+            f"error {100 * live['error']:+6.2f} %   beside weights "
+            f"{(live['measured'] - row['weights']) / 2**20:7.2f}, predicted "
+            f"{(live['expected'] - row['weights']) / 2**20:7.2f}"
+            f"{'  ABOVE' if live['measured'] > live['high'] else ''}"
+        )
 
 
 def main() -> None:
@@ -107,33 +145,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         rows = [measure(configuration, Path(name)) for configuration in configurations()]
-    errors = [abs(row["error"]) for row in rows]
-    summary = {
-        "configurations": len(rows),
-        "median_error": statistics.median(errors),
-        "largest_error": max(errors),
-        "above_high": sum(row["measured"] > row["high"] for row in rows),
-        "below_low": sum(row["measured"] < row["low"] for row in rows),
-    }
     result = {
         "command": "python benchmarks/extract_memory.py",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "summary": summary,
+        "summary": {level: summary_of(rows, level) for level in ("live", "process")},
         "rows": rows,
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    for row in sorted(rows, key=lambda row: -abs(row["error"])):
-        beside = row["measured"] - row["weights"]
-        predicted = row["expected"] - row["weights"]
-        print(
-            f"{row['family']:20} {row['batch']:3} x {row['tokens']:5} chunk {row.get('chunk', '-')!s:5}"
-            f"{row['captures']:26} live {row['measured'] / 2**20:7.2f} MiB error {100 * row['error']:+6.2f} %"
-            f"   beside weights {beside / 2**20:6.2f} predicted {predicted / 2**20:6.2f}"
-            f"{'  ABOVE' if row['measured'] > row['high'] else ''}"
-        )
-    print(json.dumps(summary, indent=1))
+    show(rows)
+    print(json.dumps(result["summary"], indent=1))
 
 
 if __name__ == "__main__":

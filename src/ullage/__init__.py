@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         resume,
         run,
         schema,
+        survey,
         verify,
     )
     from ullage.capture.extractor import Extractor, collect, sites_of
@@ -43,6 +44,7 @@ _PLACES = {
         "resume",
         "run",
         "schema",
+        "survey",
         "verify",
     ),
     "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
@@ -66,6 +68,7 @@ __all__ = [
     "run",
     "schema",
     "sites_of",
+    "survey",
     "verify",
 ]
 

@@ -11,6 +11,7 @@ from ullage.errors import InputError
 
 if TYPE_CHECKING:
     from ullage.capture.index import StoredStates
+    from ullage.capture.survey import Survey
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
@@ -71,8 +72,11 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
 def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Demand:
     """Every need of the workload, not yet placed."""
     from ullage.memory.estimate import estimate as estimate_phases
+    from ullage.records.evidence import known_evidence
 
-    return estimate_phases(phases(workload), models, gpus.capability)
+    ids = {gpu.id for gpu in gpus.gpus}
+    overhead = known_evidence().overhead(ids.pop()) if len(ids) == 1 else None
+    return estimate_phases(phases(workload), models, gpus.capability, overhead)
 
 
 def plan(
@@ -328,6 +332,13 @@ def open_states(folder: str | Path) -> StoredStates:
     from ullage.capture.index import open_states as open_stored
 
     return open_stored(folder)
+
+
+def survey(folder: str | Path) -> Survey:
+    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored."""
+    from ullage.capture.survey import survey as survey_states
+
+    return survey_states(open_states(folder))
 
 
 def schema() -> dict[str, Any]:

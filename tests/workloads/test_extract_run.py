@@ -354,6 +354,22 @@ def test_settings_that_contradict_are_told_with_their_place(workload, overrides,
         ullage.load(workload, overrides)
 
 
+def test_analyses_of_a_finished_run(workload):
+    pytest.importorskip("matplotlib")
+    folder = run(workload, "run", "captures.1.positions=all")
+    pictures = workload.parent / "pictures"
+    done = command("analyse", folder, "--out", pictures, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert next(iter(found["sites"])) == "blocks.0.hook_resid_post"
+    assert 1 <= found["sites"]["ln_final"]["effective_dimension"] <= 64
+    assert len(found["compression"]) == 4
+    assert len(found["cosines"]) == 5
+    assert {path.name for path in pictures.iterdir()} >= {"dimensions.png", "cosine.png", "neighbours.png"}
+    assert "D_eff" in command("analyse", folder).stdout
+    assert command("analyse", workload.parent).returncode == 2
+
+
 def test_evidence_of_a_run_is_kept(workload, monkeypatch, tmp_path):
     monkeypatch.setenv("ULLAGE_HOME", str(tmp_path / "own"))
     run(workload, "run")

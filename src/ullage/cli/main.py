@@ -181,6 +181,25 @@ def verify(
 
 
 @app.command()
+def analyse(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished extraction.")],
+    out: Annotated[str | None, typer.Option(help="A folder for pictures.")] = None,
+    json: Json = False,
+) -> None:
+    """Dimension, norms, sparsity of every stored site; with --out a picture of each analysis."""
+    from ullage import api
+    from ullage.cli import render
+
+    found = api.survey(folder)
+    render.survey(found, json)
+    if out is not None:
+        from ullage.capture.survey import draw_survey
+
+        drawn = draw_survey(found, api.open_states(folder), Path(out))
+        print(f"{len(drawn)} pictures in {out}", file=sys.stderr)
+
+
+@app.command()
 def extract(
     model: Annotated[str, typer.Option(help="A folder, or a hub name in the local cache.")],
     input: Annotated[str, typer.Option(help="JSON lines with text or tokens, or a .txt.")],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ullage.capture.survey import Survey
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.planning.advice import Outcome
@@ -82,6 +83,17 @@ def verification(found: Verification, json: bool) -> None:
         show_verification(found, console())
     if not found.holds:
         raise typer.Exit(DOES_NOT_FIT)
+
+
+def survey(found: Survey, json: bool) -> None:
+    from ullage.capture.survey import survey_document
+    from ullage.reports.survey_page import show_survey
+
+    value = survey_document(found)
+    if json:
+        document(value)
+    else:
+        show_survey(value, console())
 
 
 def rows(found: list[Row], json: bool) -> None:

@@ -10,12 +10,12 @@ from ullage.facts.gpu import CPU
 from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
 from ullage.memory.part import needed_part
-from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, cublas_workspace
+from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, Overhead, cublas_workspace
 from ullage.memory.resident import pipeline_weights, resident_needs
 from ullage.memory.running import running_needs
 from ullage.spec.phase import Phase, Resident
 from ullage.spec.role import Role
-from ullage.units import parse_bytes
+from ullage.units import Interval, parse_bytes
 
 FLASH_CAPABILITY = (8, 0)
 """FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
@@ -29,11 +29,13 @@ def estimate(
     phases: Iterable[Phase],
     models: Mapping[str, Model],
     capability: tuple[int, int] = (8, 0),
+    overhead: Overhead | None = None,
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
     `models` maps the name a role's `model` field gives to what it is; `capability` is the lowest
-    CUDA compute capability among the GPUs in question. Raises UnsupportedError where a model and
+    CUDA compute capability among the GPUs in question; `overhead` what a process was measured to take
+    on such a GPU, where there is evidence. Raises UnsupportedError where a model and
     what is asked of it do not go together, SpecError for sites or windows a model lacks.
     """
     phases = tuple(phases)
@@ -49,7 +51,7 @@ def estimate(
         if phase.running in roles:
             running = phase.running
             _check_training(running, precisions[running], phase, roles[running])
-        needs += _phase_needs(phase, models, parts, precisions, capability)
+        needs += _phase_needs(phase, models, parts, precisions, capability, overhead)
     shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
     notes = tuple(
         f"{name}: weights {precision.storage}, arithmetic {precision.compute}: {precision.reason}"
@@ -133,6 +135,7 @@ def _phase_needs(
     parts: Mapping[str, Model],
     precisions: Mapping[str, ResolvedPrecision],
     capability: tuple[int, int],
+    overhead: Overhead | None,
 ) -> list[Need]:
     local = [r for r in phase.resident if r.role.engine not in REMOTE_ENGINES]
     needs: list[Need] = []
@@ -155,13 +158,18 @@ def _phase_needs(
             needs += running_needs(resident, model, phase, precision, whole, capability == CPU)
     if in_process and capability == CPU:
         needs = [need for need in needs if need.component not in ALLOCATOR_ITEMS]
-        needs.append(Need("", "context", phase.name, (), LIBRARIES, "measured", "once", "process"))
+        needs.append(_context(phase.name, overhead, LIBRARIES))
     elif in_process:
-        needs.append(Need("", "context", phase.name, (), CUDA_CONTEXT, "measured", "once", "process"))
+        needs.append(_context(phase.name, overhead, CUDA_CONTEXT))
         if phase.work.activity != "load":
             workspace = cublas_workspace(capability)
             needs.append(Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS"))
     return needs
+
+
+def _context(phase: str, overhead: Overhead | None, usual: Interval) -> Need:
+    each, note = (usual, "") if overhead is None else (overhead.bytes, overhead.source)
+    return Need("", "context", phase, (), each, "measured", "once", "process", note=note)
 
 
 def _language(resident: Resident, model: Model) -> Architecture:

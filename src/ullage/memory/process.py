@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ullage.units import GIB, MIB, Interval
 
 CUDA_CONTEXT = Interval(300 * MIB, 522 * MIB, 768 * MIB)
 """CUDA context with lazily loaded kernels. Expected: 0.51 GiB before any tensor on an H100 (vLLM 0.19
 start-up logs); low: about 300 MB with lazy loading (pytorch#107667); high: 614 MiB of other
 processes in out-of-memory reports, plus kernels loaded during the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Bytes a process takes on a device beside its tensors, as measured before; `source` says where."""
+
+    bytes: Interval
+    source: str
+
 
 LIBRARIES = Interval(350 * MIB, 550 * MIB, 900 * MIB)
 """Resident size of a process that has imported torch 2.13 (CPU build), transformers 5.19 and pyarrow and

@@ -12,8 +12,10 @@ import os
 import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from ullage.memory.process import Overhead
 from ullage.records.record import Record
 from ullage.units import MIB, Interval
 
@@ -39,8 +41,8 @@ class Evidence:
 
     observations: tuple[Observation, ...] = ()
 
-    def overhead(self, gpu: str) -> tuple[Interval, str] | None:
-        """(bytes, where they come from) beside the tensors on `gpu`, of the newest versions seen."""
+    def overhead(self, gpu: str) -> Overhead | None:
+        """What a process took beside its tensors on `gpu`, under the newest versions seen there."""
         known = [o for o in self.observations if o.gpu == gpu]
         if not known:
             return None
@@ -52,7 +54,7 @@ class Evidence:
             f"measured in {len(same)} run{'s' if len(same) > 1 else ''} here on {gpu}, driver "
             f"{newest.driver}, torch {newest.torch}, transformers {newest.transformers}"
         )
-        return Interval(values[0], middle, values[-1] + ROOM), source
+        return Overhead(Interval(values[0], middle, values[-1] + ROOM), source)
 
 
 def evidence_file() -> Path:
@@ -77,6 +79,21 @@ def read_evidence(path: Path | None = None) -> Evidence:
         except (ValueError, TypeError):
             continue
     return Evidence(tuple(found))
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, changed: int) -> Evidence:
+    return read_evidence(path)
+
+
+def known_evidence() -> Evidence:
+    """`read_evidence` of the usual file, read anew only when it has changed."""
+    path = evidence_file()
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return Evidence()
+    return _parsed(path, changed)
 
 
 def observations_of(record: Record) -> tuple[Observation, ...]:

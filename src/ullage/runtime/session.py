@@ -209,9 +209,8 @@ def environment(plan: Plan) -> Environment:
     import torch
     import transformers
 
-    gpu, driver = "CPU", platform.release()
-    if plan.gpus.device_names != (CPU,):
-        gpu, driver = torch.cuda.get_device_name(0), _driver()
+    driver = platform.release() if plan.gpus.device_names == (CPU,) else _driver()
+    gpu = plan.gpus.gpus[0].id
     return Environment(
         gpu, driver, torch.__version__, transformers.__version__, platform.python_version(), version("ullage")
     )

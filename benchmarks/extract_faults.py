@@ -1,0 +1,194 @@
+"""Runs killed at random moments, and runs that run out of memory at random batches.
+
+    python benchmarks/extract_faults.py [--kills 50] [--seeds 20]      # writes results/extract_faults.json
+
+Killed: `ullage run` in a process of its own gets SIGKILL at a random moment of its time, is resumed by
+`ullage run --resume`, possibly killed again; what is stored must equal, byte for byte, that of a run left
+alone. Out of memory: torch's error is raised in half of all batches; every text must be stored once, and its
+states must equal those of a clean run (bit for bit, or the largest difference is told).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+warnings.filterwarnings("ignore")
+
+import small_models
+
+RESULT = Path(__file__).parent / "results" / "extract_faults.json"
+TEXTS = 120
+# A worker that forks a run each time it is asked: importing torch 50 times over would be most of the time.
+WORKER = """
+import os, sys
+import torch, transformers, pyarrow.parquet, safetensors.torch, ullage.api, ullage.workloads.extract.run
+torch.set_num_threads(1)
+from ullage.cli.main import program
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        sys.argv = ["ullage", *line.split()]
+        program()
+    print(child, flush=True)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+class Worker:
+    """Starts runs, and kills them after a time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, arguments: list[str], kill_after: float | None) -> int:
+        """The exit code; -9 for a run that was killed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join(arguments) + "\n")
+        self._process.stdin.flush()
+        child = int(self._line())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.kill(child, signal.SIGKILL)
+        return int(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        while True:
+            line = self._process.stdout.readline().strip()
+            if line.lstrip("-").isdigit():
+                return line
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Everything a run stores but the times in its log."""
+    found = {path.name: path.read_bytes() for path in (folder / "states").iterdir()}
+    return found | {"journal": (folder / "journal.jsonl").read_bytes()}
+
+
+def kills(folder: Path, count: int) -> dict[str, Any]:
+    """`count` kills over as many runs as it takes."""
+    worker = Worker()
+    file = write_workload(folder)
+    begun = time.monotonic()
+    assert worker.run(["run", str(file), "--out", str(folder / "whole"), "--quiet"], None) == 0
+    duration = time.monotonic() - begun
+    whole = contents(folder / "whole")
+    chance = random.Random(0)
+    killed = finished = equal = number = 0
+    while killed < count:
+        number += 1
+        run = folder / f"run-{number}"
+        arguments = ["run", str(file), "--out", str(run), "--quiet"]
+        while True:
+            code = worker.run(arguments, chance.uniform(0, duration) if killed < count else None)
+            killed += code == -9
+            if code == 0:
+                break
+            if (run / "manifest.json").exists():
+                arguments = ["run", "--resume", str(run), "--quiet"]
+        finished += 1
+        equal += contents(run) == whole
+    return {
+        "kills": killed,
+        "runs": finished,
+        "byte_identical": equal,
+        "seconds_of_a_run": round(duration, 2),
+    }
+
+
+def write_workload(folder: Path) -> Path:
+    small_models.save(folder / "model", "llama", hidden=64)
+    small_models.write_texts(folder / "texts.jsonl", TEXTS, longest=200)
+    body = {
+        "kind": "extract",
+        "roles": {"model": {"model": "model"}},
+        "budget": {"gpus": "cpu"},
+        "batch": 2,
+        "prompt_tokens": 600,
+        "examples": TEXTS,
+        "captures": [{"sites": ["blocks.*.hook_resid_post"], "positions": "all", "keep": "disk"}],
+        "extract": {"input": "texts.jsonl", "shard": "1MiB"},
+    }
+    file = folder / "workload.json"
+    file.write_text(json.dumps(body))
+    return file
+
+
+def out_of_memory(folder: Path, seeds: int) -> dict[str, Any]:
+    """A clean run beside runs in which half of the batches fail."""
+    import torch
+
+    import ullage
+    from ullage.capture.reader import Reader
+
+    workload = ullage.load(folder / "workload.json")
+    clean = ullage.open_states(folder / "whole")
+    read = Reader.read
+    complete = identical = splits = 0
+    largest = 0.0
+    for seed in range(seeds):
+        chance = random.Random(seed)
+
+        def failing(self: Any, sequences: Any, spans: Any = (), chance: Any = chance) -> Any:
+            if len(sequences) > 1 and chance.random() < 0.5:
+                raise torch.OutOfMemoryError("CUDA out of memory. Injected")
+            return read(self, sequences, spans)
+
+        Reader.read = failing  # type: ignore[method-assign]
+        run, record = ullage.run(workload, folder / f"oom-{seed}", base=folder)
+        store = ullage.open_states(run)
+        splits += record.splits
+        complete += [row["id"] for row in store.rows] == [row["id"] for row in clean.rows]
+        difference = max(
+            float((states - store[index][site]).abs().max())
+            for index in range(len(clean))
+            for site, states in clean[index].items()
+        )
+        identical += difference == 0
+        largest = max(largest, difference)
+    Reader.read = read  # type: ignore[method-assign]
+    return {
+        "runs": seeds,
+        "batches_that_failed": splits,
+        "complete": complete,
+        "bit_identical": identical,
+        "largest_difference": largest,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=20)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["ULLAGE_HOME"] = name
+        folder = Path(name)
+        result = {
+            "command": "python benchmarks/extract_faults.py",
+            "killed": kills(folder, chosen.kills),
+            "out_of_memory": out_of_memory(folder, chosen.seeds),
+        }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

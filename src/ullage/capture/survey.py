@@ -1,0 +1,117 @@
+"""All analyses of one finished extraction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ullage.capture.analysis import (
+    Spectrum,
+    hoyer_sparsity,
+    layer_cosine,
+    nearest_neighbours,
+    norms,
+    sparsity,
+    spectrum,
+)
+from ullage.capture.index import StoredStates
+from ullage.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSurvey:
+    """One site: spectrum of its rows, and per row norm, sparsity and Hoyer sparsity."""
+
+    rows: int
+    spectrum: Spectrum
+    norms: Any
+    sparsity: Any
+    hoyer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All sites of a store in model order; `compression` and `cosines` where sites hold the same rows.
+
+    `compression` is D_eff of a site over D_eff of the next; `cosines` is (sites, sites).
+    """
+
+    sites: dict[str, SiteSurvey]
+    compression: dict[str, float]
+    cosines: Any
+
+
+def survey(store: StoredStates) -> Survey:
+    """Analyses of every site but attention patterns, whose rows are no vectors.
+
+    Raises InputError for a store without such a site, or with a single row.
+    """
+    names = [name for name in store.sites if not name.endswith("hook_pattern")]
+    if not names:
+        raise InputError(f"{store.folder}: holds attention patterns alone, whose rows are no states")
+    matrices = {name: store.matrix(name).flatten(1).float().numpy() for name in names}
+    found = {
+        name: SiteSurvey(len(rows), spectrum(rows), norms(rows), sparsity(rows), hoyer_sparsity(rows))
+        for name, rows in matrices.items()
+    }
+    dimensions = {name: each.spectrum.effective_dimension() for name, each in found.items()}
+    compression = {
+        after: dimensions[before] / dimensions[after]
+        for before, after in pairwise(names)
+        if dimensions[after]
+    }
+    same = len(names) > 1 and len({rows.shape for rows in matrices.values()}) == 1
+    return Survey(found, compression, layer_cosine(list(matrices.values())) if same else None)
+
+
+def survey_document(found: Survey) -> dict[str, Any]:
+    """As JSON: one entry a site, then what lies between sites."""
+    import numpy as np
+
+    def quartiles(values: Any) -> list[float]:
+        return [float(value) for value in np.quantile(values, [0.25, 0.5, 0.75])]
+
+    return {
+        "document": "survey",
+        "version": 1,
+        "sites": {
+            name: {
+                "rows": each.rows,
+                "effective_dimension": each.spectrum.effective_dimension(),
+                "participation_ratio": each.spectrum.participation_ratio,
+                "norm_quartiles": quartiles(each.norms),
+                "sparsity_quartiles": quartiles(each.sparsity),
+                "hoyer_quartiles": quartiles(each.hoyer),
+            }
+            for name, each in found.sites.items()
+        },
+        "compression": found.compression,
+        "cosines": None if found.cosines is None else found.cosines.tolist(),
+    }
+
+
+def draw_survey(found: Survey, store: StoredStates, out: Path) -> list[Path]:
+    """A PNG for each analysis in the folder `out`; their paths."""
+    from ullage.capture import plots
+
+    names = list(found.sites)
+    figures = {
+        "dimensions": plots.plot_dimensions({name: each.spectrum for name, each in found.sites.items()}),
+        "spectrum": plots.plot_spectrum(found.sites[names[-1]].spectrum),
+        "norms": plots.plot_norms({name: each.norms for name, each in found.sites.items()}),
+        "sparsity": plots.plot_sparsity({name: each.sparsity for name, each in found.sites.items()}),
+    }
+    if found.compression:
+        figures["compression"] = plots.plot_compression(found.compression)
+    if found.cosines is not None:
+        figures["cosine"] = plots.plot_layer_cosine(found.cosines, names)
+    last = store.matrix(names[-1]).flatten(1)
+    if len(last) > 1:
+        near = nearest_neighbours(last, min(5, len(last) - 1), last[:1])
+        figures["neighbours"] = plots.plot_neighbours(last, near)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(out / f"{name}.png", dpi=150)
+    return [out / f"{name}.png" for name in figures]
