@@ -11,6 +11,7 @@ states must equal those of a clean run (bit for bit, or the largest difference i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -65,7 +66,8 @@ class Worker:
         child = int(self._line())
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(child, signal.SIGKILL)
         return int(self._line())
 
     def _line(self) -> str:

@@ -24,7 +24,7 @@ def test_it_is_kept_and_read_back(tmp_path):
     found = read_evidence(path)
     assert [each.overhead for each in found.observations] == [300, 200]
     overhead = found.overhead("H200")
-    assert (overhead.bytes.low, overhead.bytes.expected) == (200, 250)
+    assert overhead.bytes.low <= 200 < overhead.bytes.expected == 250
     assert overhead.bytes.high > 300
     assert "2 runs" in overhead.source
     assert found.overhead("A100") is None

@@ -10,9 +10,10 @@ from itertools import accumulate
 
 from ullage.errors import InputError
 from ullage.memory.demand import Demand, Need, RoleShape
-from ullage.planning.device import Device
+from ullage.planning.device import CPU_NAME, Device
 
 ON_HOST = -1
+ON_THE_CPU = "there is no GPU"
 BY_FILE = "placed on the CPU by the file"
 _SEARCH_STEPS = 9
 """Halvings of a range a quarter wide: balanced to a two-thousandth of a budget."""
@@ -75,7 +76,8 @@ def _alone(room: int) -> str:
 def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
     if shape.placement == "cpu":
         return Assigned((ON_HOST,) * shape.blocks, reason=BY_FILE)
-    return Assigned(_allowed(shape, devices) * shape.blocks, reason="there is one GPU")
+    reason = ON_THE_CPU if devices[0].name == CPU_NAME else "there is one GPU"
+    return Assigned(_allowed(shape, devices) * shape.blocks, reason=reason)
 
 
 def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) -> Assigned:

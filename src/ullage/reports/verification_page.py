@@ -12,28 +12,26 @@ from ullage.records.verification import Comparison, Verification
 from ullage.units import MIB
 
 STYLES = {"inside": "green", "below": "yellow", "above": "red"}
+WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 
 def show_verification(found: Verification, console: Console) -> None:
     """A row for each level and component that was measured."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    title = "MiB: planned (expected, at most) beside measured"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("device", "phase", "what"):
-        table.add_column(name)
-    for name in ("predicted MiB", "low-high", "measured", "error"):
+        table.add_column(name, no_wrap=name != "phase")
+    for name in ("planned", "at most", "measured", "error"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("measured is")
+    table.add_column("", no_wrap=True)
     for one in found.comparisons:
-        table.add_row(*_cells(one), Text(_place(one), style=STYLES[one.verdict]))
+        table.add_row(*_cells(one), Text(WORDS[one.verdict], style=STYLES[one.verdict]))
     console.print(table)
     above = [c for c in found.comparisons if c.kind == "level" and c.verdict == "above"]
     if above:
         console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
     else:
         console.print("every measured peak is within what was planned at most")
-
-
-def _place(one: Comparison) -> str:
-    return {"inside": "inside", "below": "below the low value", "above": "ABOVE the high value"}[one.verdict]
 
 
 def _cells(one: Comparison) -> list[str]:
@@ -44,7 +42,7 @@ def _cells(one: Comparison) -> list[str]:
         one.phase,
         one.what,
         f"{predicted.expected / MIB:,.1f}",
-        f"{predicted.low / MIB:,.1f}-{predicted.high / MIB:,.1f}",
+        f"{predicted.high / MIB:,.1f}",
         f"{one.measured / MIB:,.1f}",
         error,
     ]
