@@ -44,6 +44,23 @@ def test_positions_are_reductions_of_all(chunk):
         assert (span[index] - states[begin:end]).abs().max() == 0
 
 
+@pytest.mark.parametrize("family", small_models.FAMILIES)
+@pytest.mark.parametrize("chunk", [None, 4])
+def test_logits_are_the_models_own(family, chunk):
+    import torch
+
+    model = small_models.build(family)
+    model.set_attn_implementation("eager" if family == "gemma2" else "sdpa")
+    for positions in ("all", "last"):
+        extractor = ullage.Extractor(model, ["logits"], positions=positions, chunk_tokens=chunk)
+        for each, ids in zip(extractor.read(sequences()), sequences(), strict=True):
+            with torch.inference_mode():
+                own = model(torch.tensor([ids])).logits[0]
+            own = own if positions == "all" else own[-1:]
+            assert each.states["logits"].shape == own.shape
+            assert (each.states["logits"] - own).abs().max() < 2e-5
+
+
 def test_a_precision_of_its_own():
     import torch
 

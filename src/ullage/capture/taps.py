@@ -10,7 +10,9 @@ Definitions, for a block with residual stream x, all of shape (batch, tokens, hi
 
 and `hook_q`, `hook_k`, `hook_v` (batch, tokens, heads, head_dim): outputs of the projections, before head
 norms and rotary embedding; `hook_z` (batch, tokens, heads, head_dim): what the output projection reads;
-`hook_pattern` (batch, heads, queries, keys): attention probabilities, in the eager kernel alone.
+`hook_pattern` (batch, heads, queries, keys): attention probabilities, in the eager kernel alone. `logits`
+(batch, tokens, vocabulary) are computed from the final norm's output at the positions that are kept, and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullage.memory.captures import Site
+from ullage.memory.captures import LOGITS, Site
 from ullage.runtime.layout import Layout, first_of
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ def tap_of(site: Site, layout: Layout) -> Tap | None:
     """Where `site` is in the model; None where it has none (no attention, no middle of the block)."""
     if site.hook == "hook_embed":
         return Tap(layout.embedding, "end", _output)
-    if site.hook in ("ln_final", "ln_final.hook_normalized"):
+    if site.hook == LOGITS and layout.head is None:
+        return None
+    if site.hook in ("ln_final", "ln_final.hook_normalized", LOGITS):
         return None if layout.final_norm is None else Tap(layout.final_norm, "end", _output)
     layer = layout.layers[site.block - 1]
     if site.hook == "hook_resid_pre":

@@ -25,11 +25,13 @@ RESIDUAL_SITES = (
     "hook_mlp_out",
     "hook_attn_out",
 )
-AFTER_ATTENTION = ("hook_mlp_out", "hook_resid_post", "ln_final", "ln_final.hook_normalized")
+AFTER_ATTENTION = ("hook_mlp_out", "hook_resid_post", "ln_final", "ln_final.hook_normalized", "logits")
 """Sites of a block that need its feed-forward part to run."""
 HEAD_SITES = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z", "attn.hook_pattern")
 LAYER_SITES = RESIDUAL_SITES + HEAD_SITES
-MODEL_SITES = ("hook_embed", "ln_final.hook_normalized", "ln_final")
+LOGITS = "logits"
+"""The output distribution, (positions, vocabulary), as the language-model head gives it."""
+MODEL_SITES = ("hook_embed", "ln_final.hook_normalized", "ln_final", LOGITS)
 
 SEQUENCES_PER_PLANNED = 4
 """Short texts share a batch's tokens: a batch holds at most this many times the planned sequences."""
@@ -138,6 +140,8 @@ def site_bytes(
 
 def _site_width(site: Site, architecture: Architecture, keys: int) -> int:
     """Elements per position."""
+    if site.hook == LOGITS:
+        return architecture.vocab_size
     if site.hook not in HEAD_SITES:
         return architecture.hidden_size
     mixer = architecture.layers[site.block - 1].mixer

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ullage.facts.architecture import Architecture
-from ullage.memory.captures import matched_sites
+from ullage.memory.captures import LOGITS, matched_sites
 from ullage.spec.phase import Phase
 
 
@@ -24,7 +24,10 @@ def needed_part(role: str, phases: Iterable[Phase], architecture: Architecture) 
         if work.activity != "prefill" or work.logits != "none" or work.new_tokens or not work.captures:
             return architecture
         for capture in work.captures:
-            last = max(last, *(site.block for site in matched_sites(capture, architecture)))
+            sites = matched_sites(capture, architecture)
+            if any(site.hook == LOGITS for site in sites):
+                return architecture
+            last = max(last, *(site.block for site in sites))
     if last == 0 or architecture.vision is not None:
         return architecture
     return _first_layers(architecture, min(last, len(architecture.layers)))

@@ -21,12 +21,14 @@ _FINAL = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The parts of one decoder. `base` is the module whose forward runs the layers."""
+    """The parts of one decoder. `base` is the module whose forward runs the layers; `head` turns the final
+    norm's output into logits, None where the model was loaded without."""
 
     base: nn.Module
     embedding: nn.Module
     layers: tuple[nn.Module, ...]
     final_norm: nn.Module | None
+    head: nn.Module | None
     config: Any
 
 
@@ -45,7 +47,8 @@ def find_layout(model: nn.Module) -> Layout:
             f"{type(model).__name__} names its layers unlike any decoder known here ({', '.join(_LAYERS)}); "
             "its states cannot be captured"
         )
-    return Layout(base, embedding, tuple(layers), first_of(base, _FINAL), base.config)
+    make_head: Any = getattr(model, "get_output_embeddings", lambda: None)
+    return Layout(base, embedding, tuple(layers), first_of(base, _FINAL), make_head(), base.config)
 
 
 def first_of(module: nn.Module, names: tuple[str, ...]) -> Any:

@@ -73,6 +73,11 @@ class Progress:
                 f"{self._label}: {self._done:,} of {self._total:,} records, {rate}, {left:,.0f} s left{free}"
             )
 
+    def note(self, text: str) -> None:
+        """A notice, not shown when quiet."""
+        if not self._quiet:
+            self.say(text)
+
     def say(self, text: str) -> None:
         """A warning or a notice, shown even when quiet."""
         if self._bar is not None:

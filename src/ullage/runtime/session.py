@@ -63,6 +63,8 @@ class Session:
         whole = self.models[role.model]
         placement = self.plan.placement[name]
         precision = resolve_precision(role, whole, self.plan.gpus.capability)
+        if role.precision in ("auto", "fp16", "bf16") and precision.compute != "bf16":
+            self.progress.note(f"{name} runs in {precision.compute}: {precision.reason}")
         layers = len(placement) - 2
         part = isinstance(whole, Architecture) and layers < len(whole.layers)
         with self.monitor.phase(f"{name} load"):

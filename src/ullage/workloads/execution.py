@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ullage.errors import DoesNotFitError, InputError, UnsupportedError
+from ullage.errors import DoesNotFitError, InputError, OutOfMemoryError, UnsupportedError
 from ullage.facts.architecture import Model
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
@@ -76,12 +76,27 @@ def execute(
                 }
             )
         begun = time.monotonic()
-        runner.run(session)
+        _work(runner, session, run)
         session.monitor.enter("")
         record = record_of(session, time.monotonic() - begun)
         run.write_record(record_document(record))
         keep_evidence(observations_of(record))
     return record
+
+
+def _work(runner: Any, session: Session, run: RunFolder) -> None:
+    """The kind's own work. However it is cut short, the user is told how to go on."""
+    hint = f"`ullage run --resume {run.path}` goes on from there"
+    try:
+        runner.run(session)
+    except KeyboardInterrupt:
+        session.say(f"interrupted; what is done is kept, and {hint}")
+        raise
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(f"{error}. What is done is kept") from error
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise InputError(f"{error.filename or run.path}: {said}; what is done is kept, and {hint}") from error
 
 
 def check(

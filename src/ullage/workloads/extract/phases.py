@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ullage.memory.captures import LOGITS
+from ullage.spec.capture import Capture
 from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
@@ -27,13 +29,22 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     work = replace(base_work(name, workload), shard_bytes=parse_bytes(section.shard))
     if workload.training is not None:
         return load(name, held) + train(name, held, work, workload)
-    # A run stores every state; what is asked to stay on the device only waits there for its batch's end.
-    captures = tuple(
-        capture.model_copy(update={"keep": "disk"}) if capture.keep == "host" else capture
-        for capture in captures_of(name, workload)
-    )
+    captures = stored_captures(name, workload, section)
     if not section.generate:
         work = replace(work, new_tokens=0, caches=False)
-        return load(name, held) + generate(name, held, work, "extract", captures, section.logits)
-    logits = "last" if section.logits == "none" else section.logits
-    return load(name, held) + generate(name, held, work, "", captures, logits)
+        return load(name, held) + generate(name, held, work, "extract", captures, "none")
+    return load(name, held) + generate(name, held, work, "", captures, "last")
+
+
+def stored_captures(name: str, workload: Workload, section: Section) -> tuple[Capture, ...]:
+    """The captures of role `name`, and one of logits where they are asked for.
+
+    A run stores every state; what is asked to stay on the device only waits there for its batch's end.
+    """
+    found = [
+        capture.model_copy(update={"keep": "disk"}) if capture.keep == "host" else capture
+        for capture in captures_of(name, workload)
+    ]
+    if section.logits != "none":
+        found.append(Capture(role=name, sites=(LOGITS,), positions=section.logits, keep="disk"))
+    return tuple(found)

@@ -14,14 +14,15 @@ from ullage.capture.store import ArrayStore, Example, ShardStore, Store, check_s
 from ullage.capture.tokens import Tokenized, generated_offsets, read_records, tokenize
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
-from ullage.memory.captures import SEQUENCES_PER_PLANNED
+from ullage.memory.captures import LOGITS, SEQUENCES_PER_PLANNED, matched_sites, needs_eager
 from ullage.runtime.batching import Limits, Splitter, make_batches
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import load_tokenizer
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
+from ullage.workloads.extract.phases import stored_captures
 from ullage.workloads.extract.section import Section
-from ullage.workloads.stages import base_work, captures_of, own_section
+from ullage.workloads.stages import base_work, own_section
 
 
 def run(session: Session) -> None:
@@ -34,7 +35,7 @@ def run(session: Session) -> None:
     name = next(iter(workload.roles))
     work = base_work(name, workload)
     whole = session.models[workload.roles[name].model]
-    captures = captures_of(name, workload)
+    captures = stored_captures(name, workload, section)
     if workload.training is not None:
         raise UnsupportedError(
             "training: `ullage run` reads states and trains nothing; use ullage.Extractor in your own loop "
@@ -50,8 +51,9 @@ def run(session: Session) -> None:
     if session.smallest:
         batches = [min(batches, key=lambda batch: len(batch) * lengths[batch[0]])[:1]]
 
-    head = section.generate or section.logits != "none"
-    eager = any("pattern" in site for capture in captures for site in capture.sites)
+    sites = [site for capture in captures for site in matched_sites(capture, whole)]
+    head = section.generate or any(site.hook == LOGITS for site in sites)
+    eager = needs_eager(tuple(sites))
     loaded = session.load(name, head=head, eager=eager)
     layout = find_layout(loaded.model)
     reader = Reader(
@@ -59,7 +61,7 @@ def run(session: Session) -> None:
         layout,
         find_points(captures, whole, layout),
         chunk_tokens=None if section.generate else workload.memory.streaming_chunk_size,
-        stop=not loaded.offloaded and not head,
+        stop=not loaded.offloaded,
         device=loaded.device,
     )
     extraction = _Extraction(session, section, name, reader, records, loaded.tokenizer, work.new_tokens)

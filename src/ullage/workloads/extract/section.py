@@ -29,7 +29,7 @@ class Section(BaseSection):
         default="error", description="what becomes of texts of more than prompt_tokens tokens"
     )
     logits: Literal["none", "last", "all"] = Field(
-        default="none", description="logits that are kept; generating keeps the last at least"
+        default="none", description="logits that are stored, of the last or of every position read"
     )
     generate: Switch = Field(default=False, description="also capture while new_tokens are generated")
     temperature: Temperature = Field(default=0.0, description="of generation; 0 takes the likeliest token")
