@@ -35,7 +35,7 @@ warnings.filterwarnings("ignore")
 RESULT = Path(__file__).parent / "results" / "extract_peers.json"
 LAYER, LAYERS, BATCH, LONGEST = 5, 12, 8, 1024
 SITE = f"blocks.{LAYER}.hook_resid_post"
-TEXTS, ROUNDS = 32, 3
+TEXTS, ROUNDS = 24, 2
 CONTESTANTS = (
     "ullage",
     "bare forward",

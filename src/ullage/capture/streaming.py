@@ -64,6 +64,7 @@ def blockwise_attention(
             keys = torch.arange(begin, end, device=query.device)
             scores.masked_fill_(keys > rows, float("-inf"))
         highest, norm = _add(scores, value[:, :, begin:end], total, highest, norm)
+        del scores  # before the next block's are made
     result = total.div_(norm).to(query.dtype).reshape(batch, heads, new, -1)
     return result.transpose(1, 2).contiguous(), None
 

@@ -21,8 +21,8 @@ from ullage.units import MIB, Interval
 
 NAME = "evidence.jsonl"
 ROOM = 32 * MIB
-"""Bytes the interval goes beyond the measurements on both sides: kernels that another workload loads, and
-those that are not loaded yet while a model is."""
+"""Bytes the interval goes beyond the measurements on both sides, upwards with a quarter of the largest:
+kernels that another workload loads, pages that malloc keeps, and what is not loaded yet while a model is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Evidence:
             f"measured in {len(same)} run{'s' if len(same) > 1 else ''} here on {gpu}, driver "
             f"{newest.driver}, torch {newest.torch}, transformers {newest.transformers}"
         )
-        return Overhead(Interval(max(values[0] - ROOM, 0), middle, values[-1] + ROOM), source)
+        return Overhead(Interval(max(values[0] - ROOM, 0), middle, values[-1] * 5 // 4 + ROOM), source)
 
 
 def evidence_file() -> Path:
