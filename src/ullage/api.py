@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ullage.errors import InputError
+from ullage.errors import FormatError, InputError
 
 if TYPE_CHECKING:
     from ullage.capture.index import StoredStates
@@ -200,11 +200,13 @@ def run(
     download: bool = False,
     quiet: bool = True,
     anyway: bool = False,
+    snapshot: bool = False,
 ) -> tuple[Path, Record]:
     """Runs a workload where it is planned to run; the run's folder and its record.
 
     `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
-    the budget's, else this machine's). Raises DoesNotFitError unless the plan fits or `anyway`.
+    the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
+    DoesNotFitError unless the plan fits or `anyway`.
     """
     from ullage.workloads.execution import execute
 
@@ -214,7 +216,16 @@ def run(
     made = plan(workload, chosen, base=where, advice=False)
     models = models_of(workload, where)
     record = execute(
-        workload, made, models, where, chosen, folder, download=download, quiet=quiet, anyway=anyway
+        workload,
+        made,
+        models,
+        where,
+        chosen,
+        folder,
+        download=download,
+        quiet=quiet,
+        anyway=anyway,
+        snapshot=snapshot,
     )
     return folder, record
 
@@ -230,6 +241,9 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
     manifest = held.manifest()
     if held.complete:
         return read_record(held.record(), str(folder))
+    lacking = [key for key in ("workload", "base", "gpus", "inputs", "environment") if key not in manifest]
+    if lacking:
+        raise FormatError(f"{folder}/manifest.json: lacks {lacking[0]}; it was not written by `ullage run`")
     workload = parse_workload(manifest["workload"], f"{folder}/manifest.json", sections())
     where = Path(manifest["base"])
     made = plan(workload, manifest["gpus"], base=where, advice=False)
@@ -279,7 +293,7 @@ def verify(folder: str | Path) -> Verification:
     from ullage.records.verification import verify as compare
 
     held = RunFolder(Path(folder))
-    return compare(held.manifest()["plan"], read_record(held.record(), str(folder)))
+    return compare(held.manifest().get("plan", {}), read_record(held.record(), str(folder)))
 
 
 def extract(

@@ -154,6 +154,24 @@ def test_logits_are_stored_where_asked(workload, model_folder, generate):
     assert tensors_hold(folder)
 
 
+def test_layers_that_wait_on_disk_give_the_same_states(workload):
+    folder = run(workload, "disk", "roles.model.max_memory={cpu: 1MiB, disk: 1GiB}")
+    plan = json.loads((folder / "manifest.json").read_text())["plan"]
+    assert set(plan["placement"]["model"].values()) == {"cpu", "disk"}
+    assert any(item["device"] == "disk" and item["component"] == "weights" for item in plan["items"])
+    offloaded, plain = ullage.open_states(folder), ullage.open_states(run(workload, "plain"))
+    for index in range(0, 60, 9):
+        for site, states in plain[index].items():
+            assert (states - offloaded[index][site]).abs().max() < 2e-5
+    checked = command("check", workload, "--set", "roles.model.max_memory={cpu: 1MiB, disk: 1GiB}")
+    assert "model on disk" in checked.stdout
+
+
+def test_a_snapshot_needs_a_gpu(workload):
+    done = command("run", workload, "--out", workload.parent / "r", "--snapshot")
+    assert (done.returncode, "only GPUs" in done.stderr) == (2, True)
+
+
 def test_a_full_disk_is_told_with_how_to_go_on(workload, monkeypatch):
     from ullage.capture.store import ShardStore
 
@@ -173,7 +191,11 @@ def test_a_full_disk_is_told_with_how_to_go_on(workload, monkeypatch):
 
 
 def test_an_interrupted_run_says_how_to_go_on(workload):
-    code = "import ullage.capture.reader as r\ndef read(*a): raise KeyboardInterrupt\nr.Reader.read = read\n"
+    code = "import ullage.capture.reader as r\nread = r.Reader.read\nleft = [4]\n"
+    code += (
+        "def late(*a):\n    left[0] -= 1\n    if not left[0]: raise KeyboardInterrupt\n    return read(*a)\n"
+    )
+    code += "r.Reader.read = late\n"
     code += "from ullage.cli.main import program; program()"
     folder = workload.parent / "run"
     arguments = [sys.executable, "-c", code, "run", str(workload), "--out", str(folder)]
@@ -309,7 +331,10 @@ def test_records_that_cannot_be_read_are_named_before_anything_runs(workload, li
     (workload.parent / "texts.jsonl").write_text(lines)
     with pytest.raises(InputError, match=wrong):
         run(workload, "run")
-    assert not (workload.parent / "run" / "states").exists()
+    # Nothing is left behind, so the same command works once the input is mended.
+    assert not (workload.parent / "run").exists()
+    small_models.write_texts(workload.parent / "texts.jsonl", 5)
+    assert len(ullage.open_states(run(workload, "run"))) == 5
 
 
 def test_long_texts_are_cut_where_asked(workload):
@@ -356,6 +381,7 @@ def test_a_plan_for_gpus_this_machine_lacks_says_so(workload):
     assert done.returncode == 2
     assert "no CUDA GPU" in done.stderr
     assert "--gpus cpu" in done.stderr
+    assert not (workload.parent / "r").exists()
 
 
 def test_the_command_line_from_run_to_verify(workload):

@@ -86,6 +86,8 @@ class _Spans:
         self._pieces: list[list[Tensor]] = [[] for _ in rows.first]
 
     def feed(self, tensor: Tensor, begin: int) -> None:
+        import torch
+
         count = tensor.shape[1]
         wanted = []
         for index, first in enumerate(self._rows.first):
@@ -96,11 +98,16 @@ class _Spans:
             for index, row in enumerate(self._send(tensor.to(self._dtype or tensor.dtype))):
                 self._pieces[index].append(row)
             return
+        real = [index * count + column for index, bounds in enumerate(wanted) for column in range(*bounds)]
+        if not real:
+            return
+        rows = tensor.flatten(0, 1)[torch.tensor(real, device=tensor.device)]
+        kept = self._send(rows.to(self._dtype or rows.dtype))
+        begin = 0
         for index, (low, high) in enumerate(wanted):
             if low < high:
-                part = tensor[index, low:high]
-                kept = part.to(self._dtype) if self._dtype not in (None, part.dtype) else part.clone()
-                self._pieces[index].append(self._send(kept))
+                self._pieces[index].append(kept[begin : begin + high - low])
+                begin += high - low
 
     def finish(self) -> list[Tensor]:
         import torch
@@ -120,11 +127,17 @@ class _Last:
         self._kept: list[Tensor | None] = [None] * len(rows.first)
 
     def feed(self, tensor: Tensor, begin: int) -> None:
-        for index, first in enumerate(self._rows.first):
-            column = first + self._rows.lengths[index] - 1 - begin
-            if 0 <= column < tensor.shape[1]:
-                part = tensor[index, column : column + 1]
-                self._kept[index] = self._send(part.to(self._dtype or part.dtype, copy=True))
+        columns = {
+            index: first + self._rows.lengths[index] - 1 - begin
+            for index, first in enumerate(self._rows.first)
+        }
+        here = {index: column for index, column in columns.items() if 0 <= column < tensor.shape[1]}
+        if not here:
+            return
+        rows = tensor[list(here), list(here.values())]
+        kept = self._send(rows.to(self._dtype or rows.dtype))
+        for place, index in enumerate(here):
+            self._kept[index] = kept[place : place + 1]
 
     def finish(self) -> list[Tensor]:
         kept = [tensor for tensor in self._kept if tensor is not None]
@@ -155,12 +168,13 @@ class _Mean:
                 self._counts[index] += high - low
 
     def finish(self) -> list[Tensor]:
-        dtype = self._dtype or self._given
-        return [
-            self._send((total / count).to(dtype))
-            for total, count in zip(self._sums, self._counts, strict=True)
-            if total is not None
+        import torch
+
+        means = [
+            total / count for total, count in zip(self._sums, self._counts, strict=True) if total is not None
         ]
+        kept = self._send(torch.cat(means).to(self._dtype or self._given))
+        return [kept[index : index + 1] for index in range(len(means))]
 
 
 class _Patterns:

@@ -111,7 +111,10 @@ def draw_survey(found: Survey, store: StoredStates, out: Path) -> list[Path]:
     if len(last) > 1:
         near = nearest_neighbours(last, min(5, len(last) - 1), last[:1])
         figures["neighbours"] = plots.plot_neighbours(last, near)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        figure.savefig(out / f"{name}.png", dpi=150)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            figure.savefig(out / f"{name}.png", dpi=150)
+    except OSError as error:
+        raise InputError(f"{out}: pictures cannot be written there: {error.strerror or error}") from error
     return [out / f"{name}.png" for name in figures]

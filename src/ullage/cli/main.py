@@ -131,6 +131,7 @@ def run(
     gpus: Where = None,
     set_: Sets = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Even if the plan does not fit.")] = False,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Record torch's allocator (GPUs).")] = False,
     download: Download = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -147,7 +148,14 @@ def run(
     assert file is not None
     workload = api.load(file, set_ or ())
     folder, record = api.run(
-        workload, out, gpus, base=Path(file).parent, download=download, quiet=quiet, anyway=anyway
+        workload,
+        out,
+        gpus,
+        base=Path(file).parent,
+        download=download,
+        quiet=quiet,
+        anyway=anyway,
+        snapshot=snapshot,
     )
     return render.run(folder, record, json)
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 from ullage.memory.demand import Demand, Level, Need
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.device import DISK, HOST, Device, host_of
-from ullage.planning.placement import ON_HOST, Assigned, Placement
+from ullage.planning.placement import ON_DISK, ON_HOST, Assigned, Placement
 from ullage.units import ZERO, Interval
 
 LEVELS: tuple[Level, ...] = ("live", "reserved", "process", "device")
 _OFFSETS = {level: 3 * index for index, level in enumerate(LEVELS)}
+_OFF_MAP = {ON_HOST: "cpu", ON_DISK: "disk"}
+_OFF_DEVICE = {ON_HOST: HOST, ON_DISK: DISK}
 Charge = tuple[str, Need, Interval, tuple[int, ...]]
 
 
@@ -51,7 +53,7 @@ def _charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) 
         else:
             shares = [(HOST if need.home == "host" else DISK, need.blocks)]
         for device_name, blocks in shares:
-            offloaded = device_name == HOST and need.home == "gpu" and need.component == "weights"
+            offloaded = device_name in (HOST, DISK) and need.home == "gpu" and need.component == "weights"
             if offloaded and len(placement[need.role].devices) > 1:
                 held = passing.get((need.role, need.phase))
                 if held is None or need.each.high > held.each.high:
@@ -98,7 +100,7 @@ def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]
         return [(_name(held[0]), need.blocks)]
     first = assigned.first
     begin, end = need.blocks[0], need.blocks[-1] + 1
-    if end - begin == len(need.blocks) and ON_HOST not in held:
+    if end - begin == len(need.blocks) and min(held) >= 0:
         # Blocks lie on devices in order, so a range of them is cut where the devices change.
         cuts = [(index, *_range(assigned, index)) for index in held]
         parts = [(index, max(start, begin), min(stop, end)) for index, start, stop in cuts]
@@ -110,7 +112,7 @@ def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]
     groups: dict[int, list[int]] = {}
     for block in need.blocks:
         device = assigned.blocks[block]
-        if device == ON_HOST and need.component != "weights":
+        if device < 0 and need.component != "weights":
             device = first
         groups.setdefault(device, []).append(block)
     return [(_name(index), tuple(blocks)) for index, blocks in groups.items()]
@@ -122,7 +124,7 @@ def _range(assigned: Assigned, index: int) -> tuple[int, int]:
 
 
 def _name(index: int) -> str:
-    return HOST if index == ON_HOST else f"gpu:{index}"
+    return _OFF_DEVICE.get(index) or f"gpu:{index}"
 
 
 def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
@@ -203,6 +205,6 @@ def device_map(
         where = "+".join(f"gpu:{index}" for index in assigned.ranks)
         return dict.fromkeys(shape.block_names, where)
     return {
-        name: "cpu" if index == ON_HOST else devices[index].name
+        name: _OFF_MAP.get(index) or devices[index].name
         for name, index in zip(shape.block_names, assigned.blocks, strict=True)
     }

@@ -13,7 +13,10 @@ from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.planning.device import CPU_NAME, Device
 
 ON_HOST = -1
+ON_DISK = -2
 ON_THE_CPU = "there is no GPU"
+OFFLOAD = frozenset({"cpu", "disk"})
+"""Keys of max_memory that let blocks wait off the devices that compute."""
 BY_FILE = "placed on the CPU by the file"
 _SEARCH_STEPS = 9
 """Halvings of a range a quarter wide: balanced to a two-thousandth of a budget."""
@@ -24,7 +27,7 @@ _NO_BUDGET = 2.0**20
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A role's blocks on devices (index into the set, ON_HOST for the CPU).
+    """A role's blocks on devices (index into the set; ON_HOST for the CPU, ON_DISK).
 
     With `ranks`, tensor parallelism: each of those devices holds a share of every block, and
     `blocks` is empty. `reason` says why.
@@ -41,7 +44,7 @@ class Assigned:
     @property
     def first(self) -> int:
         """The GPU that computes what is offloaded, and keeps its caches."""
-        return next(index for index in self.devices if index != ON_HOST)
+        return next(index for index in self.devices if index >= 0)
 
 
 Placement = dict[str, Assigned]
@@ -92,11 +95,11 @@ def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) ->
             )
         ranks = tuple(sorted(allowed, key=lambda index: (-loads.room(shape, index), index)))
         return Assigned((), ranks[: shape.ranks], f"tensor parallel over {shape.ranks} GPUs")
-    limits = dict(shape.max_memory)
+    limits = _limits(shape, devices)
     if len(allowed) == 1:
         why = "there is one GPU" if shape.placement == "auto" else "pinned by the file"
         return _within(shape, loads, allowed, limits, why)
-    if "cpu" in limits:
+    if OFFLOAD & set(limits):
         return _within(shape, loads, allowed, limits, "split over the GPUs")
     best = max(allowed, key=lambda index: loads.room(shape, index))
     room = min(loads.room(shape, best), limits.get(f"gpu:{best}", 2**62) - loads.size(shape.name))
@@ -105,6 +108,14 @@ def _place_role(shape: RoleShape, loads: _Loads, devices: tuple[Device, ...]) ->
         return Assigned((best,) * shape.blocks, reason=_alone(room))
     why = "split by request" if listed else "too large for one GPU beside what else is loaded"
     return _within(shape, loads, allowed, limits, why)
+
+
+def _limits(shape: RoleShape, devices: tuple[Device, ...]) -> dict[str, int]:
+    """`max_memory` by device; without a GPU the cpu's limit is that of the device everything runs on."""
+    limits = dict(shape.max_memory)
+    if devices[0].name == CPU_NAME and "cpu" in limits:
+        limits["gpu:0"] = limits.pop("cpu")
+    return limits
 
 
 def _allowed(shape: RoleShape, devices: tuple[Device, ...]) -> tuple[int, ...]:
@@ -128,17 +139,18 @@ def _within(
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
     fill = loads.filler(shape, allowed, limits)
-    if limits and "cpu" not in limits and fill(_NO_BUDGET)[-1] < shape.blocks:
+    offloads = OFFLOAD & set(limits)
+    if limits and not offloads and fill(_NO_BUDGET)[-1] < shape.blocks:
         raise InputError(
             f"role {shape.name}: max_memory holds {fill(_NO_BUDGET)[-1]} of its {shape.blocks} blocks; "
-            "raise it, or add cpu to offload the rest"
+            "raise it, or add cpu or disk to offload the rest"
         )
-    if len(allowed) == 1 and "cpu" not in limits:
+    if len(allowed) == 1 and not offloads:
         return Assigned(allowed * shape.blocks, reason=why)
-    if shape.splittable and "cpu" in limits:
-        # Offloaded layers are computed on a GPU, so one block at least is there.
+    if shape.splittable and offloads:
+        # Offloaded layers are computed on a device, so one block at least is there.
         filled = _blocks(allowed, fill(1.0)) or (allowed[0],)
-        filled += (ON_HOST,) * (shape.blocks - len(filled))
+        filled += loads.offloaded(shape, len(filled), limits)
         return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
     low, high = 0.0, max(loads.least_share(shape, allowed), 2**-10)
     while fill(high)[-1] < shape.blocks and high < 2**20:
@@ -173,6 +185,7 @@ class _Loads:
         self._blocks: dict[str, dict[str, list[int]]] = {}
         self._streamed: dict[str, dict[str, int]] = {}
         self._fixed: dict[str, dict[str, int]] = {}
+        self._weights: dict[str, dict[int, int]] = {}
         counts = {shape.name: shape.blocks for shape in demand.roles}
         peaks: dict[tuple[str, str, str], int] = defaultdict(int)
         for need in demand.needs:
@@ -202,6 +215,7 @@ class _Loads:
             streamed = self._streamed.setdefault(need.role, defaultdict(int))
             if need.component == "weights":
                 streamed[""] = max(streamed[""], high)
+                self._weights.setdefault(need.role, {}).update(dict.fromkeys(need.blocks, high))
             else:
                 streamed[need.phase] += high * len(need.blocks)
             first, last = need.blocks[0], need.blocks[-1]
@@ -234,6 +248,18 @@ class _Loads:
         worst = max((used.get(p, 0) + size for p, size in asked.items()), default=0)
         return self._devices[index].budget - worst
 
+    def offloaded(self, shape: RoleShape, first: int, limits: dict[str, int]) -> tuple[int, ...]:
+        """Where the blocks from `first` on wait: in host memory while its limit lasts, then on disk."""
+        rest = range(first, shape.blocks)
+        if "disk" not in limits:
+            return (ON_HOST,) * len(rest)
+        room = limits.get("cpu", 0)
+        found = []
+        for block in rest:
+            room -= self._weights.get(shape.name, {}).get(block, 0)
+            found.append(ON_HOST if room >= 0 else ON_DISK)
+        return tuple(found)
+
     def least_share(self, shape: RoleShape, allowed: tuple[int, ...]) -> float:
         """The share of the budgets that all blocks take even if they could be cut anywhere."""
         budget = sum(self._devices[index].budget for index in allowed) or 1
@@ -254,7 +280,7 @@ class _Loads:
             fixed = self._asked(shape.name, phase)
             taken = [self._used[index].get(phase, 0) + fixed for index in allowed]
             bounds = [limits.get(f"gpu:{index}", _UNBOUNDED) - fixed for index in allowed]
-            if "cpu" in limits:
+            if OFFLOAD & set(limits):
                 # Offloaded layers keep caches on the first GPU, and their weights pass through.
                 streamed = self._streamed[shape.name]
                 kept = streamed[phase] + streamed[""]
@@ -279,7 +305,7 @@ class _Loads:
     def add(self, shape: RoleShape, assigned: Assigned) -> None:
         for phase, blocks in self._blocks.get(shape.name, {}).items():
             for index in assigned.devices:
-                if index == ON_HOST:
+                if index < 0:
                     continue
                 own = (
                     sum(blocks)

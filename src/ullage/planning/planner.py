@@ -12,7 +12,7 @@ from ullage.planning.billing import device_map, make_bill
 from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
 from ullage.planning.engine_share import served_decisions
-from ullage.planning.placement import Placement, place
+from ullage.planning.placement import ON_DISK, ON_HOST, Placement, place
 from ullage.planning.plan import Decision, DevicePlan, Plan
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
@@ -83,7 +83,8 @@ def _decisions(demand: Demand, placement: Placement, devices: tuple[Device, ...]
         choice, _, reason = rest.partition(": ")
         found.append(Decision(f"{role} precision", choice, reason))
     for role, assigned in placement.items():
-        where = ", ".join("cpu" if i < 0 else devices[i].name for i in assigned.devices)
+        names = {ON_HOST: "cpu", ON_DISK: "disk"}
+        where = ", ".join(names.get(i) or devices[i].name for i in assigned.devices)
         found.append(Decision(f"{role} placement", where, assigned.reason))
     return tuple(found)
 

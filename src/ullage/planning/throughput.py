@@ -12,7 +12,7 @@ from functools import lru_cache
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
 from ullage.memory.demand import Demand
 from ullage.planning.device import Device
-from ullage.planning.placement import ON_HOST, Placement
+from ullage.planning.placement import ON_DISK, ON_HOST, Placement
 from ullage.planning.plan import PhaseTime
 from ullage.spec.phase import Phase
 
@@ -63,9 +63,10 @@ def phase_times(
         time = _phase(phase, demand.parts[name], gpu, weights, cache, role.engine == "vllm", ranks)
         seconds, bound, tokens = time
         blocks = placement[name].blocks
-        if ON_HOST in blocks and phase.work.activity != "load":
-            # Offloaded layers cross PCI Express once per forward pass.
+        if blocks and min(blocks) < 0 and phase.work.activity != "load":
+            # Offloaded layers cross PCI Express, or come from disk, once per forward pass.
             crossing = weights * blocks.count(ON_HOST) / len(blocks) / gpu.gpu.pcie
+            crossing += weights * blocks.count(ON_DISK) / len(blocks) / DISK_BYTES_PER_SECOND
             steps = phase.work.new_tokens if phase.work.activity == "decode" else 1
             seconds += crossing * max(steps, 1)
         passes = 1.0 if phase.once else phase.work.passes * examples

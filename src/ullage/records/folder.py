@@ -9,6 +9,7 @@ record.json      what was measured; written last, so a folder that has it is com
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from ullage.errors import BusyError, FormatError, InputError
 from ullage.records.atomic import write_json
+from ullage.records.journal import read_journal
 
 VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -57,6 +59,11 @@ class RunFolder:
         return (self.path / MANIFEST).exists()
 
     @property
+    def begun(self) -> bool:
+        """Whether some work is safely on disk."""
+        return bool(read_journal(self.path / "journal.jsonl"))
+
+    @property
     def complete(self) -> bool:
         return (self.path / RECORD).exists()
 
@@ -77,6 +84,14 @@ class RunFolder:
 
     def write_record(self, record: dict[str, Any]) -> None:
         write_json(self.path / RECORD, {"document": "record", "version": VERSION, **record})
+
+    def discard(self) -> None:
+        """Removes what a run that came to nothing wrote; anything else stays."""
+        for name in _OURS:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path / "states", self.path):
+            with contextlib.suppress(OSError):  # not empty, or not there
+                folder.rmdir()
 
     def _read(self, name: str, document: str) -> dict[str, Any]:
         path = self.path / name

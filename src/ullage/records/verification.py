@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ullage.errors import FormatError
 from ullage.records.record import Measured, Record
 from ullage.units import Interval
 
@@ -51,10 +52,16 @@ class Verification:
 
 
 def verify(plan: Mapping[str, Any], record: Record) -> Verification:
-    """Compares a plan document with what a run of it measured, phase by phase and device by device."""
+    """Compares a plan document with what a run of it measured, phase by phase and device by device.
+
+    Raises FormatError where `plan` is none.
+    """
     found = []
-    for measured in record.measured:
-        found += list(_levels(plan, measured)) + list(_components(plan, measured))
+    try:
+        for measured in record.measured:
+            found += list(_levels(plan, measured)) + list(_components(plan, measured))
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"the manifest holds no plan document: {error}") from error
     return Verification(tuple(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def load_model(
     kind = transformers.AutoModelForCausalLM if head else transformers.AutoModel
     if len(devices) > 1:
         options["device_map"] = _device_map(kind, config, placement, layers)
+        options["offload_folder"] = str(source)  # safetensors are read where they are
     else:
         options["device_map"] = {"": where[0]}
     if source.suffix == ".gguf":
@@ -108,10 +110,15 @@ def load_model(
         model,
         _tokenizer(transformers, source, role, download),
         {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
-        next((name for name in where if name != "cpu"), "cpu"),
+        _computing(where),
         precision,
-        len(devices) > 1 and "cpu" in where,
+        "disk" in where or (len(where) > 1 and "cpu" in where),
     )
+
+
+def _computing(devices: list[str]) -> str:
+    """The device that computes what is offloaded: the first GPU, or the processor."""
+    return next((name for name in devices if name.startswith("cuda")), "cpu")
 
 
 def is_memory_error(error: BaseException) -> bool:
@@ -220,7 +227,7 @@ def _quantization(transformers: Any, precision: ResolvedPrecision) -> Any:
 
 
 def _torch_device(name: str) -> str:
-    return "cpu" if name == "cpu" else "cuda:" + name.removeprefix("gpu:")
+    return name if name in ("cpu", "disk") else "cuda:" + name.removeprefix("gpu:")
 
 
 def _device_map(kind: Any, config: Any, placement: Mapping[str, str], layers: int | None) -> dict[str, str]:
@@ -235,7 +242,7 @@ def _device_map(kind: Any, config: Any, placement: Mapping[str, str], layers: in
     names = {id(module): name for name, module in empty.named_modules()}
     blocks = list(placement.values())
     found = {names[id(layer)]: _torch_device(blocks[i + 1]) for i, layer in enumerate(layout.layers)}
-    computing = next(_torch_device(name) for name in blocks if name != "cpu")
+    computing = _computing([_torch_device(name) for name in blocks])
     last = _torch_device(blocks[-1])
     for name, module in empty.named_modules():
         inside = any(name == key or name.startswith(key + ".") for key in found)
@@ -290,6 +297,8 @@ def _cannot_load(role: Role, error: BaseException) -> InputError:
 @contextlib.contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
     """transformers' own progress bars and load reports; what matters in them is checked above."""
+    for name in ("accelerate", "bitsandbytes"):  # they tell of each cast and each offloaded tensor
+        logging.getLogger(name).setLevel(logging.ERROR)
     level = transformers.logging.get_verbosity()
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -79,17 +80,30 @@ def _resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _process_on(index: int) -> int | None:
-    """NVML's bytes of this process on a GPU; None where it does not tell (containers, WSL)."""
+@lru_cache(maxsize=64)
+def _handle(index: int) -> Any:
+    """NVML's handle of torch's GPU `index`; None where NVML is not to be had."""
     try:
         import pynvml
         import torch
 
         pynvml.nvmlInit()
         identity = torch.cuda.get_device_properties(index).uuid
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{identity}")
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{identity}")
     except Exception:  # NVML is an extra witness: without it the run goes on
+        return None
+
+
+def _process_on(index: int) -> int | None:
+    """NVML's bytes of this process on a GPU; None where it does not tell (containers, WSL)."""
+    handle = _handle(index)
+    if handle is None:
+        return None
+    import pynvml
+
+    try:
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:
         return None
     mine = [p.usedGpuMemory for p in processes if p.pid == os.getpid() and p.usedGpuMemory]
     return sum(mine) or None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import DoesNotFitError, InputError, MissingExtraError
 from ullage.facts.architecture import Architecture, Model
@@ -25,6 +25,9 @@ from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
     from ullage.runtime.live import LiveTensors
+
+ALLOCATOR_EVENTS: Final = 200_000
+"""Allocations and releases kept of a recorded run, the newest: about 100 MB with their stacks."""
 
 
 @dataclass(slots=True)
@@ -106,8 +109,13 @@ def open_session(
     download: bool,
     quiet: bool,
     smallest: bool = False,
+    snapshot: bool = False,
 ) -> Iterator[Session]:
-    """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
+    """A session on this machine, measured from begin to end; the folder's lock is the caller's.
+
+    `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
+    pytorch.org/memory_viz draws, in the folder.
+    """
     devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
     _check_machine(plan, devices)
     with ExitStack() as stack:
@@ -132,6 +140,8 @@ def open_session(
             folder.path / "timeline.jsonl" if folder else None,
             live,
         )
+        if snapshot and folder is not None:
+            stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
         progress.free = lambda: read_device(devices[0]).free
         stack.enter_context(monitor)
         if live is not None:
@@ -150,6 +160,21 @@ def open_session(
             download,
             smallest,
         )
+
+
+@contextmanager
+def _recorded(devices: tuple[str, ...], path: Path) -> Iterator[None]:
+    """torch's allocator keeps its history while this lasts, and writes it at the end, however that comes."""
+    import torch
+
+    if devices == (CPU,):
+        raise InputError("snapshot: only GPUs have an allocator whose history can be recorded")
+    torch.cuda.memory._record_memory_history(max_entries=ALLOCATOR_EVENTS)
+    try:
+        yield
+    finally:
+        torch.cuda.memory._dump_snapshot(str(path))
+        torch.cuda.memory._record_memory_history(enabled=None)
 
 
 class _Log:

@@ -83,6 +83,9 @@ def _captures(workload: Workload) -> Iterator[Mistake]:
         if capture.positions != "span" and capture.span_tokens is not None:
             problem = f"has no effect with positions: {capture.positions}; give positions: span"
             yield Mistake((*path, "span_tokens"), problem)
+        if capture.positions in ("mean", "span") and any("hook_pattern" in site for site in capture.sites):
+            problem = f"{capture.positions} of attention patterns is not defined; use all or last"
+            yield Mistake((*path, "positions"), problem)
         if not workload.roles:
             continue
         if capture.role is None and len(workload.roles) > 1:

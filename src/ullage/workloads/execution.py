@@ -45,6 +45,7 @@ def execute(
     download: bool = False,
     quiet: bool = False,
     anyway: bool = False,
+    snapshot: bool = False,
 ) -> Record:
     """Does the work of `plan` in `folder`; the record of what was measured.
 
@@ -58,8 +59,12 @@ def execute(
     run = RunFolder(folder) if resume else new_folder(folder)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
+        if not resume:
+            stack.callback(_discard_nothing, run)
         session = stack.enter_context(
-            open_session(workload, plan, models, base, folder=run, download=download, quiet=quiet)
+            open_session(
+                workload, plan, models, base, folder=run, download=download, quiet=quiet, snapshot=snapshot
+            )
         )
         where = environment(plan)
         if resume:
@@ -86,17 +91,29 @@ def execute(
 
 def _work(runner: Any, session: Session, run: RunFolder) -> None:
     """The kind's own work. However it is cut short, the user is told how to go on."""
-    hint = f"`ullage run --resume {run.path}` goes on from there"
     try:
         runner.run(session)
     except KeyboardInterrupt:
-        session.say(f"interrupted; what is done is kept, and {hint}")
+        session.say(f"interrupted; {_how_to_go_on(run)}")
         raise
     except OutOfMemoryError as error:
-        raise OutOfMemoryError(f"{error}. What is done is kept") from error
+        raise OutOfMemoryError(f"{error}. {_how_to_go_on(run).capitalize()}") from error
     except OSError as error:
         said = error.strerror or str(error)
-        raise InputError(f"{error.filename or run.path}: {said}; what is done is kept, and {hint}") from error
+        raise InputError(f"{error.filename or run.path}: {said}; {_how_to_go_on(run)}") from error
+
+
+def _how_to_go_on(run: RunFolder) -> str:
+    if not run.begun:
+        return "nothing was done yet"
+    return f"what is done is kept, and `ullage run --resume {run.path}` goes on from there"
+
+
+def _discard_nothing(run: RunFolder) -> None:
+    """A run that came to nothing (records that cannot be read, a model that does not load) leaves nothing
+    behind, so the same command works once that is mended."""
+    if not run.begun and not run.complete:
+        run.discard()
 
 
 def check(
@@ -168,13 +185,13 @@ def _check_unchanged(
     run: RunFolder, inputs: list[dict[str, str]], where: dict[str, str], session: Session
 ) -> None:
     manifest = run.manifest()
-    for before, now in zip(manifest["inputs"], inputs, strict=True):
-        if before != now:
-            what = now.get("file") or now.get("model")
-            raise InputError(f"{run.path}: {what} has changed since this run began; start a new run")
-    changed = [name for name, value in where.items() if manifest["environment"].get(name) != value]
-    if changed:
+    changed = [each for each in inputs if each not in manifest["inputs"]]
+    if changed or len(inputs) != len(manifest["inputs"]):
+        what = (changed[0].get("file") or changed[0].get("model")) if changed else "what it reads"
+        raise InputError(f"{run.path}: {what} has changed since this run began; start a new run")
+    other = [name for name, value in where.items() if manifest["environment"].get(name) != value]
+    if other:
         session.say(
-            f"resumed with other versions than it began with ({', '.join(changed)}): results may differ "
+            f"resumed with other versions than it began with ({', '.join(other)}): results may differ "
             "in rounding from those of one run"
         )

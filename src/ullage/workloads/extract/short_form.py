@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ullage.capture.tokens import read_records, tokenize
+from ullage.capture.tokens import Tokenized, read_records, tokenize
 from ullage.errors import InputError
 from ullage.facts.architecture import Architecture
 from ullage.facts.model import open_model
@@ -42,18 +42,21 @@ def short_form(
         role = Role.model_validate({"model": model, "precision": precision})
     except ValidationError as error:
         raise InputError(_said(error)) from error
-    records, longest = _measure(role, model, input, text_field, download)
+    found = _read(role, model, input, text_field, download)
+    spans = [record.span[1] - record.span[0] for record in found if record.span is not None]
+    capture: dict[str, Any] = {"sites": tuple(sites), "positions": positions, "keep": "disk"}
+    capture["precision"] = keep_precision
+    if positions == "span":
+        capture["span_tokens"] = max(spans, default=1)
     body: dict[str, Any] = {
         "kind": "extract",
         "name": f"states of {Path(input).name}",
         "roles": {"model": role},
         "batch": batch,
-        "prompt_tokens": longest,
+        "prompt_tokens": max(len(record.tokens) for record in found),
         "new_tokens": new_tokens,
-        "examples": records,
-        "captures": [
-            {"sites": tuple(sites), "positions": positions, "keep": "disk", "precision": keep_precision}
-        ],
+        "examples": len(found),
+        "captures": [capture],
         "memory": {"streaming_chunk_size": chunk},
     }
     own = {
@@ -76,16 +79,15 @@ def short_form(
     return workload
 
 
-def _measure(role: Role, model: str, input: str, text_field: str, download: bool) -> tuple[int, int]:
-    """How many records there are, and the tokens of the longest."""
+def _read(role: Role, model: str, input: str, text_field: str, download: bool) -> list[Tokenized]:
+    """Every record as tokens: how many there are and how long they are is what the plan is made for."""
     described = open_model(model)
     if not isinstance(described, Architecture):
         raise InputError(f"{model}: a diffusion pipeline has no layers to read")
     tokenizer = load_tokenizer(role, None, download)
-    found = tokenize(
+    return tokenize(
         read_records(Path(input), text_field), input, tokenizer, described.vocab_size, text_field, True
     )
-    return len(found), max(len(record.tokens) for record in found)
 
 
 def _said(error: ValidationError) -> str:

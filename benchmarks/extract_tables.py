@@ -1,0 +1,101 @@
+"""Writes docs/measured.md from the result files of the extraction benchmarks.
+
+python benchmarks/extract_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "measured.md"
+
+
+def result(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text())
+    return found
+
+
+def memory() -> str:
+    """Predicted against measured on the processor."""
+    found = result("extract_memory")
+    live = found["summary"]["live"]
+    rows = sorted(found["rows"], key=lambda row: -abs(row["live"]["error"]))[:5]
+    table = "\n".join(
+        f"| {row['family']} | {row['batch']} x {row['tokens']} | {row.get('chunk', '-')} | {row['captures']} "
+        f"| {row['live']['measured'] / 2**20:.1f} | {100 * row['live']['error']:+.2f} % |"
+        for row in rows
+    )
+    return f"""## Predicted against measured, on the processor
+
+`{found["command"]}` runs {live["configurations"]} extractions (13 families, batches, lengths, sites, streaming; torch
+{found["torch"]}, transformers {found["transformers"]}) and compares the largest sum of live tensors with the plan:
+median error {100 * live["median_error"]:.2f} %, largest {100 * live["largest_error"]:.1f} %; {live["above_high"]} measurements
+above the high value, {live["below_low"]} below the low one. The five largest errors:
+
+| family | batch x tokens | chunk | captured | live MiB | error |
+|---|---|---|---|---|---|
+{table}
+"""
+
+
+def streaming() -> str:
+    found = result("extract_streaming")
+    table = "\n".join(
+        f"| {row['family']} | {row['tokens']:,} | {row['activations'] / 2**20:.2f} | {row['kv_cache'] / 2**20:.0f} "
+        f"| {100 * row['error']:+.2f} % |"
+        for row in found["rows"]
+    )
+    return f"""## Streaming
+
+`{found["command"]}`: one sequence in chunks of 512 tokens, two layers of a small model; activations are what is live
+beside weights and key-value cache.
+
+| family | tokens | activations MiB | cache MiB | error of the plan, all live tensors |
+|---|---|---|---|---|
+{table}
+"""
+
+
+def peers() -> str:
+    found = result("extract_peers")
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    table = "\n".join(
+        f"| {row['contestant']} | {row['batching']} | {row['tokens_per_second']:,} | {row['ullage_is_faster_by']:.2f} "
+        f"| {(row['live_bytes_beside_weights'] or 0) / 2**20:.0f} | {row['largest_difference']:.0e} |"
+        for row in found["rows"]
+    )
+    return f"""## Beside other libraries
+
+`{found["command"]}`: a 124M-parameter GPT-2 on {found["cores"]} cores, {found["texts"]} texts of 16 to 1024 tokens, the residual
+stream after the sixth of twelve layers, last position. `ullage` is a whole run with journal, shards and monitor; the
+others are loops in memory. `sorted` are the batches ullage makes, `arrival` eight texts at a time. ({versions})
+
+| | batches | tokens/s | time over ullage's | MiB beside weights | differs by |
+|---|---|---|---|---|---|
+{table}
+"""
+
+
+def faults() -> str:
+    found = result("extract_faults")
+    killed, memory = found["killed"], found["out_of_memory"]
+    return f"""## Faults
+
+`{found["command"]}`: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} of them ended with
+the bytes of an undisturbed run. torch's out-of-memory error in half of all batches ({memory["batches_that_failed"]} in
+{memory["runs"]} runs): {memory["complete"]} runs complete, largest difference {memory["largest_difference"]:.0e} (a split batch is
+another matrix product, so the last bit may differ; {memory["bit_identical"]} runs were identical to it).
+"""
+
+
+def main() -> None:
+    parts = ["# Measured\n", memory(), streaming(), peers(), faults()]
+    PAGE.write_text("\n".join(parts))
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
