@@ -31,6 +31,7 @@ warnings.filterwarnings("ignore")
 import small_models
 
 RESULT = Path(__file__).parent / "results" / "extract_faults.json"
+COMMAND = "python benchmarks/extract_faults.py"
 TEXTS = 120
 # A worker that forks a run each time it is asked: importing torch 50 times over would be most of the time.
 WORKER = """
@@ -184,7 +185,7 @@ def main() -> None:
         os.environ["ULLAGE_HOME"] = name
         folder = Path(name)
         result = {
-            "command": "python benchmarks/extract_faults.py",
+            "command": f"{COMMAND} --kills {chosen.kills} --seeds {chosen.seeds}",
             "killed": kills(folder, chosen.kills),
             "out_of_memory": out_of_memory(folder, chosen.seeds),
         }

@@ -20,6 +20,7 @@ from ullage.memory.forward_pass import FULL, Pass, Widths, is_masked, rotary_byt
 from ullage.memory.matmul import matmul_bytes
 from ullage.memory.mixing import mix, norm
 from ullage.memory.tape import Tape
+from ullage.memory.weights import distinct_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _sandwich(
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
-    tape.drop(normed, kept)
+    tape.drop(normed + kept)
 
 
 def _post(
@@ -109,7 +110,7 @@ def _post(
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
-    tape.drop(normed, kept)
+    tape.drop(normed + kept)
 
 
 def _parallel(
@@ -126,7 +127,7 @@ def _parallel(
     tape.drop(normed)
     tape.hold(s.stream)
     tape.hold(s.stream)
-    tape.drop(s.stream, kept)
+    tape.drop(s.stream + kept)
 
 
 def _feed_forward(tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision) -> None:
@@ -175,7 +176,7 @@ def _dense(
     tape.drop(gate)
     up = tape.hold(wide)
     tape.hold(wide)
-    tape.drop(activated, up)
+    tape.drop(activated + up)
 
 
 def _experts(tape: Tape, moe: Experts, s: Widths) -> None:
@@ -196,6 +197,7 @@ def _experts(tape: Tape, moe: Experts, s: Widths) -> None:
     tape.hold(s.stream)
 
 
+@lru_cache(maxsize=65536)
 def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int, int]:
     """What the model's own forward holds until it returns: (token ids, positions and masks; the
     embeddings, where they are what enters the first layer)."""
@@ -212,7 +214,7 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
 def _masks(architecture: Architecture, work: Pass) -> Iterable[int]:
     """One mask for each kind of layer that is given one."""
     found = {}
-    for layer in architecture.layers:
+    for layer, _ in distinct_layers(architecture):
         mixer = layer.mixer
         if isinstance(mixer, Attention) and is_masked(mixer, work):
             keys = work.cached if mixer.window is None else min(work.cached, mixer.window - 1)

@@ -128,10 +128,10 @@ def _blockwise(
     if width < FULL:
         tape.hold(scores * width)
     tape.touch(elements * width)
-    tape.drop(scores * FULL, scores * width if width < FULL else 0)
+    tape.drop(scores * FULL + (scores * width if width < FULL else 0))
     tape.drop(sums)
     result = tape.hold(elements * width)
     if width < FULL:
         tape.touch(elements * width)
-    tape.drop(regrouped, total)
+    tape.drop(regrouped + total)
     return result

@@ -33,7 +33,7 @@ def norm(tape: Tape, flow: Flow, s: Widths, elements: int | None = None) -> int:
         return out
     rounded = tape.hold(out if s.width < FULL else 0)
     tape.hold(out)
-    tape.drop(scaled, rounded)
+    tape.drop(scaled + rounded)
     return out
 
 
@@ -70,7 +70,7 @@ def _attention(
             held = projected + rotated - (key if work.caches else 0)
             tape.drop(key if work.caches else 0)
         else:
-            tape.drop(query, key)
+            tape.drop(query + key)
             held = projected
     else:
         held = projected
@@ -93,7 +93,7 @@ def _attention(
         flow,
     )
     tape.hold(s.stream)
-    tape.drop(held, result)
+    tape.drop(held + result)
     return kept
 
 
@@ -130,7 +130,7 @@ def _rotate(tape: Tape, flow: Flow, query: int, key: int) -> int:
         tape.hold(part)
         tape.drop(turned)
         tape.hold(part)
-        tape.drop(first, part)
+        tape.drop(first + part)
         found.append(part)
     if flow.joins_rotary:
         for part, size in zip(found, (query, key), strict=True):
@@ -159,4 +159,4 @@ def _latent(tape: Tape, mixer: LatentAttention, s: Widths, work: Pass, precision
         Flow(),
     )
     tape.touch(s.stream)
-    tape.drop(lifted, query, result)
+    tape.drop(lifted + query + result)

@@ -135,7 +135,7 @@ def _run(
     prompt = prompt_of(resident, architecture, work)
     decode = work.activity == "decode"
     seen = seen_tokens(resident, architecture, phase, prompt + (work.new_tokens if decode else 0))
-    capped = any(layer.flow.soft_capped for layer in architecture.layers)
+    capped = any(layer.flow.soft_capped for layer, _ in distinct_layers(architecture))
     kernel, _ = resolve_kernel(resident.role.attention, capped)
     patterns = any(needs_eager(matched_sites(capture, whole)) for capture in work.captures)
     if patterns:

@@ -26,12 +26,11 @@ class Tape:
             self.peak, self.moment = self.live, self._now
         return size
 
-    def drop(self, *sizes: int) -> None:
-        """Tensors of these sizes are gone."""
-        for size in sizes:
-            self.live -= size
+    def drop(self, size: int) -> None:
+        """A tensor of `size` bytes is gone."""
+        self.live -= size
 
     def touch(self, size: int) -> None:
         """A tensor that is gone as soon as the statement is over."""
-        self.hold(size)
-        self.live -= size
+        if self.live + size > self.peak:
+            self.peak, self.moment = self.live + size, self._now

@@ -58,6 +58,9 @@ class Evidence:
         return Overhead(Interval(max(values[0] - ROOM, 0), middle, values[-1] * 5 // 4 + ROOM), source)
 
 
+NOTHING = Evidence()
+
+
 def evidence_file() -> Path:
     """$ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else ~/.local/share/ullage."""
     home = os.environ.get("ULLAGE_HOME")
@@ -83,17 +86,22 @@ def read_evidence(path: Path | None = None) -> Evidence:
 
 
 @lru_cache(maxsize=4)
-def _parsed(path: Path, changed: int) -> Evidence:
-    return read_evidence(path)
+def _parsed(path: str, changed: int) -> Evidence:
+    return read_evidence(Path(path))
+
+
+@lru_cache(maxsize=4)
+def _path_in(home: str | None, data: str | None) -> str:
+    return str(evidence_file())
 
 
 def known_evidence() -> Evidence:
-    """`read_evidence` of the usual file, read anew only when it has changed."""
-    path = evidence_file()
+    """`read_evidence` of the usual file, read anew only when it has changed: plans come by the thousand."""
+    path = _path_in(os.environ.get("ULLAGE_HOME"), os.environ.get("XDG_DATA_HOME"))
     try:
-        changed = path.stat().st_mtime_ns
+        changed = os.stat(path).st_mtime_ns
     except OSError:
-        return Evidence()
+        return NOTHING
     return _parsed(path, changed)
 
 
