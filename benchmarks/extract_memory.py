@@ -145,6 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         rows = [measure(configuration, Path(name)) for configuration in configurations()]
+        rows += [measure(each, Path(name), precision="bf16") for each in configurations()[::3]]
     result = {
         "command": "python benchmarks/extract_memory.py",
         "python": platform.python_version(),

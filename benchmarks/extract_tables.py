@@ -24,19 +24,19 @@ def memory() -> str:
     live = found["summary"]["live"]
     rows = sorted(found["rows"], key=lambda row: -abs(row["live"]["error"]))[:5]
     table = "\n".join(
-        f"| {row['family']} | {row['batch']} x {row['tokens']} | {row.get('chunk', '-')} | {row['captures']} "
+        f"| {row['family']} | {row['precision']} | {row['batch']} x {row['tokens']} | {row.get('chunk', '-')} | {row['captures']} "
         f"| {row['live']['measured'] / 2**20:.1f} | {100 * row['live']['error']:+.2f} % |"
         for row in rows
     )
     return f"""## Predicted against measured, on the processor
 
-`{found["command"]}` runs {live["configurations"]} extractions (13 families, batches, lengths, sites, streaming; torch
+`{found["command"]}` runs {live["configurations"]} extractions (13 families, batches, lengths, sites, streaming; in fp32, a quarter in bf16; torch
 {found["torch"]}, transformers {found["transformers"]}) and compares the largest sum of live tensors with the plan:
 median error {100 * live["median_error"]:.2f} %, largest {100 * live["largest_error"]:.1f} %; {live["above_high"]} measurements
 above the high value, {live["below_low"]} below the low one. The five largest errors:
 
-| family | batch x tokens | chunk | captured | live MiB | error |
-|---|---|---|---|---|---|
+| family | precision | batch x tokens | chunk | captured | live MiB | error |
+|---|---|---|---|---|---|---|
 {table}
 """
 

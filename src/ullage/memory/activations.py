@@ -202,7 +202,7 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
     """What the model's own forward holds until it returns: (token ids, positions and masks; the
     embeddings, where they are what enters the first layer)."""
     stream = work.rows * architecture.hidden_size * width
-    held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work))
+    held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work, width))
     flow = architecture.layers[0].flow if architecture.layers else Flow()
     if flow.positions == "none":
         return held, stream
@@ -211,13 +211,13 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
     return held + 2 * stream + work.rows * (FULL + 8), 0
 
 
-def _masks(architecture: Architecture, work: Pass) -> Iterable[int]:
+def _masks(architecture: Architecture, work: Pass, width: int) -> Iterable[int]:
     """One mask for each kind of layer that is given one."""
     found = {}
     for layer, _ in distinct_layers(architecture):
         mixer = layer.mixer
         if isinstance(mixer, Attention) and is_masked(mixer, work):
             keys = work.cached if mixer.window is None else min(work.cached, mixer.window - 1)
-            size = mask_bytes(work.kernel, work.batch, work.new, keys + work.new, work.masked)
+            size = mask_bytes(work.kernel, work.batch, work.new, keys + work.new, work.masked, width)
             found[mixer.window] = size
     return found.values()

@@ -27,11 +27,11 @@ def resolve_kernel(asked: str, soft_capped: bool = False) -> tuple[str, str]:
     return asked, "as the file says"
 
 
-def mask_bytes(kernel: str, batch: int, new: int, keys: int, padded: bool) -> int:
+def mask_bytes(kernel: str, batch: int, new: int, keys: int, padded: bool, width: int) -> int:
     """A mask as the model's forward builds it: bool, one for all sequences that need the same; for eager
-    attention one each, of the compute dtype (fp32 is counted)."""
+    attention one each, of the compute dtype (`width` bytes an element)."""
     if kernel == "eager":
-        return batch * new * keys * FULL
+        return batch * new * keys * width
     return (batch if padded else 1) * new * keys
 
 
