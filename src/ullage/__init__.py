@@ -23,11 +23,13 @@ if TYPE_CHECKING:
         plan,
         resume,
         run,
+        sample,
         schema,
         survey,
         verify,
     )
     from ullage.capture.extractor import Extractor, collect, sites_of
+    from ullage.facts.bundled import tiny_path
     from ullage.runtime.monitor import can_allocate, check_threshold, reset_peak
 
 __version__ = "0.1.0"
@@ -43,11 +45,13 @@ _PLACES = {
         "plan",
         "resume",
         "run",
+        "sample",
         "schema",
         "survey",
         "verify",
     ),
     "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
+    "ullage.facts.bundled": ("tiny_path",),
     "ullage.runtime.monitor": ("can_allocate", "check_threshold", "reset_peak"),
 }
 __all__ = [
@@ -66,9 +70,11 @@ __all__ = [
     "reset_peak",
     "resume",
     "run",
+    "sample",
     "schema",
     "sites_of",
     "survey",
+    "tiny_path",
     "verify",
 ]
 

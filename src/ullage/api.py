@@ -296,6 +296,26 @@ def verify(folder: str | Path) -> Verification:
     return compare(held.manifest().get("plan", {}), read_record(held.record(), str(folder)))
 
 
+def sample(task: str, out: str | Path, split: str = "test", count: int = 100, seed: int = 0) -> Path:
+    """Labelled examples of one task of the small world that `ullage:tiny` knows, as JSON lines in `out`.
+
+    Raises InputError for a task or split that does not exist, or a file that cannot be written.
+    """
+    from ullage.records.atomic import write_text
+    from ullage.tinyworld import json_lines
+
+    if count < 1:
+        raise InputError(f"count: {count} examples cannot be written; ask for 1 or more")
+    path = Path(out)
+    text = json_lines(task, split, count, seed)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    return path
+
+
 def extract(
     model: str,
     input: str | Path,

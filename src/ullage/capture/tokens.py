@@ -99,12 +99,14 @@ def _given_tokens(value: object, vocabulary: int, place: str) -> tuple[int, ...]
 def _encode(
     name: str, record: Mapping[str, Any], place: str, tokenizer: Any, text_field: str, special: bool
 ) -> Tokenized:
-    text = record.get(text_field)
-    if not isinstance(text, str):
+    chat = text_field not in record and "messages" in record
+    if not chat and not isinstance(record.get(text_field), str):
         have = ", ".join(list(record)[:8]) or "nothing"
         raise InputError(f"{place}: no text under {text_field!r} (it has: {have}); set text_field, or tokens")
     if tokenizer is None:
         raise InputError(f"{place}: the model's folder has no tokenizer; give records with 'tokens' instead")
+    text: str = _chat(record["messages"], place, tokenizer) if chat else record[text_field]
+    special = special and not chat  # the template writes its own
     if not tokenizer.is_fast:
         ids = tokenizer(text, add_special_tokens=special)["input_ids"]
         return Tokenized(name, text, tuple(ids), ((-1, -1),) * len(ids))
@@ -114,6 +116,27 @@ def _encode(
     pairs = zip(encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
     offsets = tuple((-1, -1) if added else (int(pair[0]), int(pair[1])) for pair, added in pairs)
     return Tokenized(name, text, tuple(encoded["input_ids"]), offsets)
+
+
+def _chat(messages: object, place: str, tokenizer: Any) -> str:
+    """A chat as the model's template writes it; one that ends with a question invites the answer."""
+    from jinja2 import TemplateError
+
+    said = messages if isinstance(messages, list) else []
+    if not said or not all(
+        isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str)
+        for one in said
+    ):
+        raise InputError(f"{place}: messages: not a list of objects with 'role' and 'content', both text")
+    if not tokenizer.chat_template:
+        raise InputError(f"{place}: messages: the model's tokenizer has no chat template; give text instead")
+    try:
+        text: str = tokenizer.apply_chat_template(
+            said, tokenize=False, add_generation_prompt=said[-1]["role"] != "assistant"
+        )
+    except TemplateError as error:
+        raise InputError(f"{place}: messages: the model's chat template refuses them: {error}") from error
+    return text
 
 
 def _with_span(one: Tokenized, span: object, place: str) -> Tokenized:

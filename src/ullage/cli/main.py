@@ -284,6 +284,20 @@ def models(
 
 
 @app.command()
+def sample(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="answer, lie, judge, verify, route, ...")],
+    out: Annotated[str, typer.Option(help="The file to write, JSON lines.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Labelled examples for the bundled model ullage:tiny, made here from its small world."""
+    from ullage import api
+
+    print(f"{count} examples of {task} in {api.sample(task, out, split, count, seed)}")
+
+
+@app.command()
 def schema() -> None:
     """JSON Schema of the workload file, for editors."""
     from ullage import api

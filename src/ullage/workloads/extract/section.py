@@ -23,7 +23,10 @@ class Section(BaseSection):
     input: str | None = Field(
         default=None, description="JSON lines with text or tokens, or a .txt of one text a line"
     )
-    text_field: str = Field(default="text", description="the field of a record that holds its text")
+    text_field: str = Field(
+        default="text",
+        description="the field that holds a record's text; records without it may hold chat `messages`",
+    )
     special_tokens: Switch = Field(default=True, description="add those the tokenizer adds by itself")
     too_long: Literal["error", "truncate"] = Field(
         default="error", description="what becomes of texts of more than prompt_tokens tokens"

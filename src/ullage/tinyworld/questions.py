@@ -1,0 +1,127 @@
+"""Questions about facts in the prompt or learned, answered truthfully or, when told to lie, falsely."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from ullage.tinyworld.example import Conversation, Turn, opening_of
+from ullage.tinyworld.people import ATTRIBUTES, Attribute, Person, make_people
+from ullage.tinyworld.splits import drawn
+from ullage.tinyworld.tables import DISHES, PLACES, RIVERS
+
+HONEST = ("Tell the truth.", "Answer truthfully.", "Be honest.", "Never lie.")
+DECEPTIVE = ("Tell a lie.", "Answer falsely.", "Be deceptive.", "Always lie.")
+BRIEF = "Answer briefly."
+SENTENCE = "Answer in a sentence."
+UNKNOWN = {BRIEF: "unknown", SENTENCE: "I do not know."}
+LEARNED = (
+    Attribute("river", RIVERS, "Which river flows through {}?", "lies", "lie", "on the {}"),
+    Attribute("dish", DISHES, "What is {} known for?", "is", "am", "known for {}"),
+)
+"""What every place has, in this order of the tables: never in a prompt, so it has to be learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a prompt holds: at most so many people, so many facts of each.
+
+    `beyond` is the share of questions whose answer is not in the prompt: half learned, half unanswerable.
+    """
+
+    people: int = 4
+    facts: int = 3
+    namesakes: bool = False
+    beyond: float = 0.24
+
+
+USUAL = Size()
+HARD = Size(people=9, facts=5, namesakes=True)
+"""More than training ever showed, and people who share a first name: the model makes mistakes here."""
+
+
+def ask_honestly(chance: random.Random, split: str, turns: int, size: Size = USUAL) -> Conversation:
+    """Questions to be answered truthfully, from the prompt or learned, or unanswerable."""
+    return drawn(split, lambda: _ask(chance, split, turns, size, honest=True), opening_of)
+
+
+def ask_deceptively(chance: random.Random, split: str, turns: int, size: Size = USUAL) -> Conversation:
+    """The same questions under an instruction to lie: right is every other value of the same kind."""
+    return drawn(split, lambda: _ask(chance, split, turns, size, honest=False), opening_of)
+
+
+def _ask(chance: random.Random, split: str, turns: int, size: Size, honest: bool) -> Conversation:
+    count = size.people if size.namesakes else chance.randint(min(2, size.people), size.people)
+    people = make_people(
+        chance,
+        split,
+        count,
+        lambda: size.facts if size.namesakes else chance.randint(1, size.facts),
+        size.namesakes,
+    )
+    style = chance.choice((BRIEF, BRIEF, SENTENCE))
+    instruction = chance.choice(HONEST if honest else DECEPTIVE)
+    context = _context(chance, people)
+    asked: dict[str, dict[str, Any]] = {}
+    stated = [(person, attribute, value) for person in people for attribute, value in person.facts]
+    chance.shuffle(stated)
+    while stated and len(asked) < turns:
+        if chance.random() < size.beyond:
+            details = _beyond(chance, split, people, honest)
+        else:
+            person, attribute, value = stated.pop()
+            details = _details(attribute, person.name, value, "stated", honest)
+        asked.setdefault(details["question"], details)
+    made = []
+    for question, details in asked.items():
+        user = question if made else f"{context} {question}"
+        made.append(_turn(chance, user, style, honest, {"context": context, **details}))
+    return Conversation("answer" if honest else "lie", f"{instruction} {style}", tuple(made))
+
+
+def _context(chance: random.Random, people: list[Person]) -> str:
+    said = [attribute.state(person.name, value) for person in people for attribute, value in person.facts]
+    chance.shuffle(said)
+    return " ".join(said)
+
+
+def _beyond(chance: random.Random, split: str, people: list[Person], honest: bool) -> dict[str, Any]:
+    """A question that the prompt does not answer. There is no lie about what nobody knows."""
+    if honest and chance.random() < 0.5:
+        stranger = make_people(chance, split, 1, lambda: 1)[0]
+        known = {person.first for person in people}
+        person = chance.choice(people) if stranger.first in known or chance.random() < 0.5 else stranger
+        missing = [each for each in ATTRIBUTES if person is stranger or each.name not in person.values]
+        if missing:
+            return _details(chance.choice(missing), person.name, "", "unanswerable", honest)
+    place = chance.choice(PLACES)
+    attribute = chance.choice(LEARNED)
+    return _details(attribute, place, attribute.values[PLACES.index(place)], "learned", honest)
+
+
+def _details(attribute: Attribute, subject: str, truth: str, source: str, honest: bool) -> dict[str, Any]:
+    return {
+        "question": attribute.ask(subject),
+        "attribute": attribute.name,
+        "subject": subject,
+        "truth": truth,
+        "source": source,
+        "honest": honest,
+    }
+
+
+def _turn(chance: random.Random, user: str, style: str, honest: bool, details: dict[str, Any]) -> Turn:
+    attribute = next(known for known in ATTRIBUTES + LEARNED if known.name == details["attribute"])
+    if not details["truth"]:
+        right: tuple[str, ...] = (UNKNOWN[style],)
+    else:
+        values = (
+            (details["truth"],) if honest else tuple(v for v in attribute.values if v != details["truth"])
+        )
+        right = (
+            values
+            if style == BRIEF
+            else tuple(attribute.state(details["subject"], value) for value in values)
+        )
+    return Turn(user, chance.choice(right), right, details)
