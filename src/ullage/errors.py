@@ -10,6 +10,7 @@
         +-- UnsupportedError  understood, but refused rather than guessed
         +-- MissingExtraError a package that an optional extra installs
         +-- BusyError         a run folder another process is writing
+        +-- EngineError       a server or script that cannot answer: a wrong key, an unknown model
 
 A message says what is wrong, where, and what to do.
 """
@@ -78,6 +79,10 @@ class MissingExtraError(InputError):
 
 class BusyError(InputError):
     """Another process holds the run folder."""
+
+
+class EngineError(InputError):
+    """An engine cannot go on: a wrong key, an address that does not answer, a script that has run out."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:

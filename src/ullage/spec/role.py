@@ -37,6 +37,9 @@ CacheKind = Literal["dynamic", "static", "quantized"]
 CachePrecision = Literal["auto", "fp32", "fp16", "bf16", "fp8", "int8", "int4", "int2"]
 
 
+Price = Annotated[float, Field(strict=True, ge=0)]
+
+
 class Cache(Value):
     """The key-value cache of a role."""
 
@@ -53,6 +56,23 @@ class Vllm(Value):
     max_num_batched_tokens: Count | None = None
     enforce_eager: Switch = False
     block_size: Count = 16
+
+
+class Remote(Value):
+    """A server that speaks OpenAI's protocol. The key is read from the environment, never from the file."""
+
+    base_url: str | None = Field(default=None, description="None: OpenAI's own")
+    key_env: str = Field(default="OPENAI_API_KEY", description="the environment variable with the key")
+    timeout_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 120.0
+    retries: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
+        default=5, description="of one request, with growing pauses"
+    )
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
+    requests_per_minute: Count | None = None
+    logprobs: Switch = Field(default=True, description="ask for the probability of every token")
+    price_per_million: tuple[Price, Price] | None = Field(
+        default=None, description="USD for a million prompt tokens and new tokens"
+    )
 
 
 class Role(Value):
@@ -74,6 +94,7 @@ class Role(Value):
     cache: Cache = Cache()
     tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
     vllm: Vllm = Vllm()
+    openai: Remote = Remote()
     trust_remote_code: Switch = False
 
     batch: Count | None = None

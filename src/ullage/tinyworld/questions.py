@@ -73,7 +73,7 @@ def _ask(chance: random.Random, split: str, turns: int, size: Size, honest: bool
             person, attribute, value = stated.pop()
             details = _details(attribute, person.name, value, "stated", honest)
         asked.setdefault(details["question"], details)
-    made = []
+    made: list[Turn] = []
     for question, details in asked.items():
         user = question if made else f"{context} {question}"
         made.append(_turn(chance, user, style, honest, {"context": context, **details}))

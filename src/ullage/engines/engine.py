@@ -1,0 +1,72 @@
+"""The protocol of an engine, and the values that go through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Message = dict[str, str]
+"""`role` and `content`, as chat templates take them."""
+Chat = tuple[Message, ...]
+Prompt = str | Chat
+StopReason = Literal["end", "stop", "length"]
+"""The model ended its reply; a stop sequence was met; `new_tokens` were reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are made. Temperature 0 takes the likeliest token.
+
+    A reply depends on its own seed alone, not on the batch it is in.
+    """
+
+    new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What followed a prompt.
+
+    `tokens` are ids without the one that ended the reply (none where the engine knows no ids), `pieces`
+    their texts, `offsets` their characters [begin, end) in `text`. `logprobs` are natural logarithms of each
+    token's probability under the model itself, at temperature 1; `entropies` those of its whole distribution,
+    in nats, where the engine has it. Where the model ended its reply both have one entry more, the ending's.
+    """
+
+    text: str
+    stop: StopReason
+    prompt_tokens: int
+    tokens: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
+    offsets: tuple[tuple[int, int], ...] = ()
+    logprobs: tuple[float, ...] = ()
+    entropies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A prompt that a remote engine gave no usable reply to, and why. Its place is kept."""
+
+    reason: str
+
+
+class Engine(Protocol):
+    """`generate` and `score` take one batch, and give one result for each prompt, in order.
+
+    `score` gives, for each prompt, the natural logarithm of the probability that it goes on with each of
+    `choices`. Raises UnsupportedError where the engine cannot know probabilities.
+    """
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Reply | Failure]: ...
+
+    def score(
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> list[tuple[float, ...] | Failure]: ...
+
+    def lengths(self, prompts: Sequence[Prompt]) -> list[int]: ...

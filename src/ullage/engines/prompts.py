@@ -1,0 +1,61 @@
+"""Prompts as token ids, and how a model would write a given answer to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ullage.engines.engine import Prompt
+from ullage.errors import InputError, UnsupportedError
+
+
+class PromptEncoder:
+    """A tokenizer's way from prompts to ids. Chats go through its template and invite a reply."""
+
+    def __init__(self, tokenizer: Any, model: str) -> None:
+        if tokenizer is None:
+            raise UnsupportedError(f"{model}: its folder has no tokenizer, so it cannot be given prompts")
+        self.tokenizer, self._model = tokenizer, model
+
+    def text(self, prompt: Prompt, answer: str | None = None) -> str:
+        """The prompt as the model reads it, up to where its reply begins, or with a whole `answer`."""
+        if isinstance(prompt, str):
+            return prompt + (answer or "")
+        if not self.tokenizer.chat_template:
+            raise UnsupportedError(
+                f"{self._model}: its tokenizer has no chat template; use plain prompts (chat: false)"
+            )
+        from jinja2 import TemplateError
+
+        said = [*prompt, *([{"role": "assistant", "content": answer}] if answer is not None else [])]
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                said, tokenize=False, add_generation_prompt=answer is None
+            )
+        except TemplateError as error:
+            raise InputError(f"{self._model}: its chat template refuses a prompt: {error}") from error
+        return rendered
+
+    def ids(self, prompt: Prompt) -> tuple[int, ...]:
+        """Token ids; special tokens of plain text are the tokenizer's own, those of chats the template's."""
+        special = isinstance(prompt, str)
+        ids = tuple(self.tokenizer(self.text(prompt), add_special_tokens=special)["input_ids"])
+        if not ids:
+            raise InputError("a prompt is empty; a model needs at least one token to go on from")
+        return ids
+
+    def continuation(self, prompt: Prompt, answer: str) -> tuple[int, ...]:
+        """The ids with which the model itself would write `answer` after `prompt`.
+
+        A chat template may put white space before a reply (Llama 2's does): the answer's tokens are those
+        after the template, not those of the bare word.
+        """
+        written = answer
+        if not isinstance(prompt, str):
+            begun, whole = self.text(prompt), self.text(prompt, answer)
+            if whole.startswith(begun) and answer in whole[len(begun) :]:
+                rest = whole[len(begun) :]
+                written = rest[: rest.index(answer) + len(answer)]
+        ids = tuple(self.tokenizer(written, add_special_tokens=False)["input_ids"])
+        if not ids:
+            raise InputError(f"the choice {answer!r} has no tokens")
+        return ids

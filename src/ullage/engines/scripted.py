@@ -1,0 +1,110 @@
+"""Replays a file of replies: development without any model, and the test double of every other engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ullage.engines.engine import Failure, Prompt, Reply, Sampling
+from ullage.errors import EngineError, FormatError, InputError
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a script: what a prompt must contain to be met by it, and what it is met with."""
+
+    contains: str
+    reply: Reply | None
+    scores: dict[str, float]
+
+
+class ScriptedEngine:
+    """Answers each prompt with the first line of the script whose `contains` is in it.
+
+    JSON lines: `{"contains": "...", "text": "...", "logprobs": [...], "entropies": [...]}` for a reply,
+    `{"contains": "...", "scores": {"yes": -0.1, "no": -2.3}}` for choices, or both; without `contains` a line
+    meets every prompt. The same prompt always gets the same answer, so runs can be repeated and resumed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lines = path, _read(path)
+
+    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Words of each prompt."""
+        return [len(_text(prompt).split()) + 1 for prompt in prompts]
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Reply | Failure]:
+        """The script's replies. Raises EngineError for a prompt that no line meets."""
+        found: list[Reply | Failure] = []
+        for prompt in prompts:
+            line = self._met(prompt, "text")
+            assert line.reply is not None
+            found.append(line.reply)
+        return found
+
+    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The script's scores. Raises EngineError where a choice has none."""
+        found: list[tuple[float, ...] | Failure] = []
+        for prompt in prompts:
+            line = self._met(prompt, "scores")
+            missing = [choice for choice in choices if choice.strip() not in line.scores]
+            if missing:
+                raise EngineError(f"{self._path}: the script has no score for the choice {missing[0]!r}")
+            found.append(tuple(line.scores[choice.strip()] for choice in choices))
+        return found
+
+    def _met(self, prompt: Prompt, what: str) -> _Line:
+        text = _text(prompt)
+        for line in self._lines:
+            if line.contains in text and (line.reply is not None if what == "text" else line.scores):
+                return line
+        raise EngineError(f"{self._path}: no line with {what!r} meets a prompt of {len(text)} characters")
+
+
+def _text(prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else "\n".join(said["content"] for said in prompt)
+
+
+def _read(path: Path) -> list[_Line]:
+    try:
+        raw = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the script cannot be read: {error}") from error
+    lines = [
+        _line(text, f"{path}:{number}") for number, text in enumerate(raw.splitlines(), 1) if text.strip()
+    ]
+    if not lines:
+        raise FormatError(f"{path}: the script has no lines")
+    return lines
+
+
+def _line(text: str, place: str) -> _Line:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"{place}: not JSON: {error}") from error
+    known = {"contains", "text", "scores", "logprobs", "entropies"}
+    if not isinstance(value, dict) or not set(value) <= known or not {"text", "scores"} & set(value):
+        raise FormatError(f"{place}: not an object with 'text' or 'scores' (and: {', '.join(sorted(known))})")
+    try:
+        reply = _reply(value) if "text" in value else None
+        scores = {str(name): float(weight) for name, weight in dict(value.get("scores", {})).items()}
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{place}: {error}") from error
+    return _Line(str(value.get("contains", "")), reply, scores)
+
+
+def _reply(value: dict[str, Any]) -> Reply:
+    text = str(value["text"])
+    numbers = {
+        name: tuple(map(float, value.get(name, ())))
+        for name in ("logprobs", "entropies")
+        if name in {field.name for field in fields(Reply)}
+    }
+    pieces = tuple(text.split())
+    return Reply(text, "end", 0, (), pieces, (), numbers["logprobs"], numbers["entropies"])

@@ -1,0 +1,307 @@
+"""Generation and scoring with a transformers model in this process."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ullage.capture.logits import logits_of
+from ullage.capture.tokens import generated_offsets
+from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
+from ullage.engines.prompts import PromptEncoder
+from ullage.runtime.layout import find_layout
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from ullage.runtime.loader import Loaded
+
+SLICE_LOGITS: Final = 2**22
+"""Logits that are turned into probabilities at once: 16 MiB in fp32, whatever batch and vocabulary are."""
+COMPACT_SHARE: Final = 0.75
+"""Finished replies leave the batch once no more than this share of it is still being written."""
+SHORTEST_PREFIX: Final = 8
+"""Tokens all prompts of a batch must begin with before they are kept in the cache."""
+
+
+class TransformersEngine:
+    """One loaded model that writes replies and weighs choices.
+
+    Invariant: a reply depends on its prompt, sampling and seed, not on what else is in the batch, up to the
+    rounding of matrix products of other shapes.
+    """
+
+    def __init__(self, loaded: Loaded, name: str) -> None:
+        self._model: Any = loaded.model
+        self._device = loaded.device
+        self._encoder = PromptEncoder(loaded.tokenizer, name)
+        self._layout = find_layout(loaded.model)
+        self._ends = _end_tokens(loaded.model, loaded.tokenizer)
+        self._prefix: tuple[tuple[int, ...], Any] = ((), None)
+
+    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(self._encoder.ids(prompt)) for prompt in prompts]
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Reply | Failure]:
+        """A reply to each prompt, all in one batch; rows leave it as they end."""
+        import torch
+
+        rows = [
+            _Row(index, self._encoder.ids(prompt), torch.Generator().manual_seed(seed))
+            for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+        ]
+        with torch.inference_mode():
+            for row in self._written(rows, sampling):
+                row.stop = row.stop or "length"
+        return [self._reply(row, sampling) for row in rows]
+
+    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability of each choice after each prompt: one forward pass when choices are one token.
+
+        What all prompts begin with is read once and stays in the cache for the next batch.
+        """
+        import torch
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
+        with torch.inference_mode():
+            found = self._scored(ids, wanted)
+        return [tuple(row) for row in found]
+
+    def _written(self, rows: list[_Row], sampling: Sampling) -> Iterator[_Row]:
+        """Writes until every row has stopped or has `new_tokens`; yields the rows that reached those."""
+        import torch
+
+        longest = max(len(row.prompt) for row in rows)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask = torch.zeros(len(rows), longest, dtype=torch.long)
+        for index, row in enumerate(rows):
+            ids[index, longest - len(row.prompt) :] = torch.tensor(row.prompt)
+            mask[index, longest - len(row.prompt) :] = 1
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = None
+        active = rows
+        for step in range(sampling.new_tokens):
+            out = self._model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = out.past_key_values
+            tokens = self._choose(out.logits[:, -1], active, sampling)
+            del out
+            for row, token in zip(active, tokens, strict=True):
+                self._extend(row, token, sampling)
+            if all(row.stop for row in active):
+                return
+            ids = torch.tensor(tokens, device=mask.device)[:, None]
+            positions = positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
+            going = [index for index, row in enumerate(active) if not row.stop]
+            if len(going) <= COMPACT_SHARE * len(active) and step + 1 < sampling.new_tokens:
+                kept = torch.tensor(going, device=mask.device)
+                cache.batch_select_indices(kept)
+                ids, mask, positions = ids[kept], mask[kept], positions[kept]
+                active = [active[index] for index in going]
+        yield from (row for row in active if not row.stop)
+
+    def _choose(self, logits: Tensor, rows: Sequence[_Row], sampling: Sampling) -> list[int]:
+        """The next token of each row; its log-probability and the entropy go to rows still being written."""
+        import torch
+
+        chosen: list[int] = []
+        size = max(1, SLICE_LOGITS // logits.shape[-1])
+        for begin in range(0, len(rows), size):
+            logprobs = logits[begin : begin + size].float().log_softmax(-1)
+            entropies = torch.special.entr(logprobs.exp()).sum(-1).tolist()
+            some = rows[begin : begin + size]
+            greedy = sampling.temperature == 0
+            tokens = logprobs.argmax(-1) if greedy else _drawn(logprobs, some, sampling)
+            weights = logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
+            for row, weight, entropy in zip(some, weights, entropies, strict=True):
+                if not row.stop:
+                    row.logprobs.append(weight)
+                    row.entropies.append(entropy)
+            chosen += tokens.tolist()
+        return chosen
+
+    def _extend(self, row: _Row, token: int, sampling: Sampling) -> None:
+        """Adds a token to a row that is being written, and stops it where it ends."""
+        if row.stop:
+            return
+        if token in self._ends:
+            row.stop = "end"
+            return
+        row.tokens.append(token)
+        if sampling.stop and _first_stop(self._decode(row.tokens), sampling.stop) is not None:
+            row.stop = "stop"
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self._encoder.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text
+
+    def _reply(self, row: _Row, sampling: Sampling) -> Reply:
+        """A row as it is given back: text and tokens end where a stop sequence begins."""
+        text, offsets = generated_offsets("", row.tokens, self._encoder.tokenizer)
+        cut = _first_stop(text, sampling.stop) if row.stop == "stop" else None
+        kept = len(row.tokens)
+        if cut is not None:
+            text = text[:cut]
+            kept = sum(begin < cut for begin, _ in offsets)
+        counted = kept + (row.stop == "end")
+        pieces = tuple(self._encoder.tokenizer.convert_ids_to_tokens(row.tokens[:kept]))
+        return Reply(
+            text,
+            row.stop or "length",
+            len(row.prompt),
+            tuple(row.tokens[:kept]),
+            pieces,
+            tuple((begin, min(end, len(text))) for begin, end in offsets[:kept]),
+            tuple(row.logprobs[:counted]),
+            tuple(row.entropies[:counted]),
+        )
+
+    def _scored(
+        self, ids: Sequence[tuple[int, ...]], wanted: Sequence[Sequence[tuple[int, ...]]]
+    ) -> list[list[float]]:
+        import torch
+
+        shared = _shared_prefix(ids)
+        cache = self._cached(shared, len(ids))
+        suffixes = [list(one[len(shared) :]) for one in ids]
+        longest = max(map(len, suffixes))
+        # Padding stands on the right, where causal attention keeps it from every real token.
+        padded = torch.tensor([row + [0] * (longest - len(row)) for row in suffixes], device=self._device)
+        hidden = self._hidden(padded, cache)
+        last = torch.tensor([len(row) - 1 for row in suffixes], device=hidden.device)
+        ends = hidden[torch.arange(len(ids), device=hidden.device), last]
+        del hidden
+        first = self._logprobs(ends)
+        found = [[first[row, choice[0]].item() for choice in choices] for row, choices in enumerate(wanted)]
+        longer = [
+            (row, index, choice)
+            for row, choices in enumerate(wanted)
+            for index, choice in enumerate(choices)
+            if len(choice) > 1
+        ]
+        if longer:
+            rests = self._rests([(ids[row], choice) for row, _, choice in longer])
+            for (row, index, _), rest in zip(longer, rests, strict=True):
+                found[row][index] += rest
+        return found
+
+    def _rests(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
+        """The log-probability of each choice's tokens after its first, given prompt and first."""
+        import torch
+
+        read = [[*prompt, *choice[:-1]] for prompt, choice in pairs]
+        longest = max(map(len, read))
+        padded = torch.tensor([row + [0] * (longest - len(row)) for row in read], device=self._device)
+        hidden = self._hidden(padded, None)
+        places = [
+            (row, len(prompt) + at)
+            for row, (prompt, choice) in enumerate(pairs)
+            for at in range(len(choice) - 1)
+        ]
+        rows, columns = (torch.tensor(each, device=hidden.device) for each in zip(*places, strict=True))
+        logprobs = self._logprobs(hidden[rows, columns])
+        tokens = [token for _, choice in pairs for token in choice[1:]]
+        found = [0.0] * len(pairs)
+        for (row, _), token, weights in zip(places, tokens, logprobs, strict=True):
+            found[row] += weights[token].item()
+        return found
+
+    def _hidden(self, ids: Tensor, cache: Any) -> Tensor:
+        base: Any = self._layout.base
+        found: Tensor = base(
+            input_ids=ids, past_key_values=cache, use_cache=cache is not None
+        ).last_hidden_state
+        return found
+
+    def _logprobs(self, hidden: Tensor) -> Tensor:
+        """(positions, vocabulary) on the host, fp32."""
+        import torch
+
+        size = max(1, SLICE_LOGITS // self._layout.config.vocab_size)
+        return torch.cat(
+            [logits_of(some, self._layout).float().log_softmax(-1).cpu() for some in hidden.split(size)]
+        )
+
+    def _cached(self, shared: tuple[int, ...], batch: int) -> Any:
+        """A cache of `batch` rows that hold the shared prefix; None where nothing is shared."""
+        import torch
+
+        if not shared:
+            return None
+        if self._prefix[0] != shared:
+            self._prefix = ((), None)
+            base: Any = self._layout.base
+            ids = torch.tensor([shared], device=self._device)
+            self._prefix = (shared, base(input_ids=ids, use_cache=True).past_key_values)
+        cache = copy.deepcopy(self._prefix[1])
+        cache.batch_repeat_interleave(batch)
+        return cache
+
+
+@dataclass(slots=True)
+class _Row:
+    """One reply while it is written."""
+
+    index: int
+    prompt: tuple[int, ...]
+    chance: Generator
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+    stop: StopReason | None = None
+
+
+def _drawn(logprobs: Tensor, rows: Sequence[_Row], sampling: Sampling) -> Tensor:
+    """One token a row by inverting the cumulative distribution at the row's own random number."""
+    import torch
+
+    weights = (logprobs.double() / sampling.temperature).softmax(-1)
+    if sampling.top_p < 1:
+        ordered, places = weights.sort(-1, descending=True)
+        ordered[ordered.cumsum(-1) - ordered >= sampling.top_p] = 0
+        weights = torch.zeros_like(weights).scatter_(-1, places, ordered)
+    reached = weights.cumsum(-1)
+    numbers = [torch.rand((), generator=row.chance, dtype=torch.float64).item() for row in rows]
+    aimed = torch.tensor(numbers, device=weights.device, dtype=torch.float64)[:, None] * reached[:, -1:]
+    return torch.searchsorted(reached, aimed, right=True)[:, 0].clamp(max=weights.shape[-1] - 1)
+
+
+def _first_stop(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first stop sequence begins."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found, default=None)
+
+
+def _shared_prefix(ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """What all prompts begin with, at least one token short of each."""
+    low, high = min(ids), max(ids)
+    count = 0
+    for one, other in zip(low, high, strict=False):
+        if one != other:
+            break
+        count += 1
+    count = min(count, min(map(len, ids)) - 1)
+    return low[:count] if count >= SHORTEST_PREFIX else ()
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids that end a reply: the model's own and the tokenizer's."""
+    found = getattr(model.generation_config, "eos_token_id", None)
+    ends = set() if found is None else {found} if isinstance(found, int) else set(found)
+    if getattr(tokenizer, "eos_token_id", None) is not None:
+        ends.add(tokenizer.eos_token_id)
+    return frozenset(ends)

@@ -1,0 +1,202 @@
+"""The remote engine against a real server on this machine, well-behaved and not."""
+
+import json
+import math
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ullage.engines.engine import Failure, Sampling
+from ullage.engines.openai import OpenAIEngine
+from ullage.errors import EngineError
+from ullage.spec.role import Remote
+
+KEY = "sk-test-5417"
+
+
+def completion(text, top=()):
+    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+    content = [
+        {
+            "token": piece,
+            "logprob": -0.25,
+            "bytes": None,
+            "top_logprobs": [{"token": t, "logprob": w, "bytes": None} for t, w in top],
+        }
+        for piece in pieces
+    ]
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "served",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": text},
+                "logprobs": {"content": content},
+            }
+        ],
+        "usage": {"prompt_tokens": 7, "completion_tokens": len(pieces), "total_tokens": 7 + len(pieces)},
+    }
+
+
+class Server:
+    """Answers as `behave(request body, how often it was asked the same)` says: status and body."""
+
+    def __init__(self, behave):
+        self.requests, self.keys, self.at_once, self.most = [], set(), 0, 0
+        server, lock = self, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    server.requests.append(body)
+                    server.keys.add(self.headers["Authorization"])
+                    server.at_once += 1
+                    server.most = max(server.most, server.at_once)
+                    seen = sum(each["messages"] == body["messages"] for each in server.requests)
+                status, answer = behave(body, seen)
+                raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                with lock:
+                    server.at_once -= 1
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(raw)))
+                    if status == 429:
+                        self.send_header("Retry-After", "0")
+                    self.end_headers()
+                    self.wfile.write(raw)
+                except OSError:
+                    pass
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY)
+    servers = []
+
+    def start(behave, **options):
+        servers.append(Server(behave))
+        settings = {"base_url": servers[-1].url, "key_env": "TEST_KEY", "retries": 2, **options}
+        return OpenAIEngine("served", Remote(**settings)), servers[-1]
+
+    yield start
+    for server in servers:
+        server.http.shutdown()
+
+
+def echo(body, seen):
+    return 200, completion(body["messages"][-1]["content"].upper())
+
+
+def test_replies_come_in_order_with_their_probabilities(serve):
+    engine, server = serve(echo)
+    prompts = [f"number {n}" for n in range(20)]
+    replies = engine.generate(prompts, Sampling(8, 0.5, stop=("\n",)), list(range(20)))
+    assert [reply.text for reply in replies] == [prompt.upper() for prompt in prompts]
+    assert "".join(replies[0].pieces) == replies[0].text
+    assert len(replies[0].logprobs) == len(replies[0].pieces) == len(replies[0].offsets)
+    assert server.keys == {f"Bearer {KEY}"}
+    asked = server.requests[0]
+    assert (asked["max_tokens"], asked["temperature"], asked["stop"]) == (8, 0.5, ["\n"])
+    assert {body["seed"] for body in server.requests} == set(range(20))
+    assert (engine.usage.requests, engine.usage.prompt_tokens) == (20, 140)
+
+
+def test_no_more_requests_at_once_than_allowed(serve):
+    def slow(body, seen):
+        time.sleep(0.05)
+        return echo(body, seen)
+
+    engine, server = serve(slow, concurrency=3)
+    engine.generate([str(n) for n in range(12)], Sampling(2), [0] * 12)
+    assert 2 <= server.most <= 3
+
+
+def test_requests_keep_the_pace(serve):
+    engine, _ = serve(echo, requests_per_minute=600)
+    begun = time.monotonic()
+    engine.generate([str(n) for n in range(6)], Sampling(2), [0] * 6)
+    assert time.monotonic() - begun >= 0.5
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_is_asked_again(serve, status):
+    engine, server = serve(lambda body, seen: echo(body, seen) if seen > 2 else (status, {"error": {}}))
+    (reply,) = engine.generate(["hello"], Sampling(4), [0])
+    assert reply.text == "HELLO"
+    assert len(server.requests) == 3
+
+
+def test_what_stays_broken_is_a_failure_in_its_place(serve):
+    def behave(body, seen):
+        said = body["messages"][-1]["content"]
+        if said == "busy":
+            return 500, {"error": {"message": "no"}}
+        if said == "cut":
+            return 200, json.dumps(completion("half"))[:90].encode()
+        if said == "empty":
+            return 200, {"choices": [], "usage": None}
+        return echo(body, seen)
+
+    engine, _ = serve(behave, retries=1)
+    replies = engine.generate(["fine", "busy", "cut", "empty", "good"], Sampling(4), [0] * 5)
+    assert [isinstance(reply, Failure) for reply in replies] == [False, True, True, True, False]
+    assert "HTTP 500" in replies[1].reason
+    assert "not a completion" in replies[2].reason
+    assert all("busy" not in reply.reason for reply in replies if isinstance(reply, Failure))
+
+
+def test_a_server_that_hangs_is_left_after_the_timeout(serve):
+    def hang(body, seen):
+        time.sleep(3)
+        return echo(body, seen)
+
+    engine, _ = serve(hang, timeout_seconds=0.2, retries=0)
+    (reply,) = engine.generate(["hello"], Sampling(4), [0])
+    assert isinstance(reply, Failure)
+    assert "Timeout" in reply.reason
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_what_no_retry_mends_stops_at_once_and_tells_no_key(serve, status):
+    engine, server = serve(lambda body, seen: (status, {"error": {"message": f"wrong key {KEY}"}}))
+    with pytest.raises(EngineError, match=f"HTTP {status}") as error:
+        engine.generate(["hello"], Sampling(4), [0])
+    assert KEY not in str(error.value)
+    assert len(server.requests) == 1
+
+
+def test_choices_are_weighed_by_the_tokens_that_begin_them(serve):
+    top = [("yes", -0.4), (" Yes", -1.5), ("no", -3.0), ("maybe", -4.0)]
+    engine, _ = serve(lambda body, seen: (200, completion("y", top)))
+    (scores,) = engine.score(["is it?"], ["yes", "no", "never"])
+    assert scores[0] == pytest.approx(math.log(math.exp(-0.4) + math.exp(-1.5)))
+    assert scores[1] == pytest.approx(-3.0)
+    assert scores[2] == -math.inf
+
+
+def test_no_choice_among_the_likeliest_is_a_failure_not_a_no(serve):
+    engine, _ = serve(lambda body, seen: (200, completion("?", [("what", -0.1)])))
+    (found,) = engine.score(["is it?"], ["yes", "no"])
+    assert isinstance(found, Failure)
+    assert "none of yes, no" in found.reason
+
+
+def test_a_hosted_model_needs_a_key(monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(EngineError, match="set the environment variable NO_SUCH_KEY"):
+        OpenAIEngine("gpt", Remote(key_env="NO_SUCH_KEY"))
