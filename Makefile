@@ -48,8 +48,8 @@ docs: .venv/dev
 	@touch $@
 
 .venv/dev: .venv/run
-	$(PIP) -e ".[run,plot,image,openai]"
-	$(PIP) datasets pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material scikit-learn
+	$(PIP) -e ".[run,plot,image,openai,evaluate]"
+	$(PIP) datasets pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
 	@touch $@
 
 clean:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ullage.tinyworld.example import Conversation, Turn, user_of
-from ullage.tinyworld.people import ATTRIBUTES, Attribute, make_people
+from ullage.tinyworld.people import ATTRIBUTES, Attribute, make_person
 from ullage.tinyworld.questions import LEARNED, UNKNOWN
 from ullage.tinyworld.splits import drawn
 from ullage.tinyworld.tables import PLACES
@@ -38,4 +38,4 @@ def _turn(chance: random.Random, split: str) -> Turn:
 def _subject(chance: random.Random, split: str) -> tuple[Attribute, str]:
     if chance.random() < 0.15:
         return chance.choice(LEARNED), chance.choice(PLACES)
-    return chance.choice(ATTRIBUTES), make_people(chance, split, 1, lambda: 1)[0].name
+    return chance.choice(ATTRIBUTES), make_person(chance, split).name

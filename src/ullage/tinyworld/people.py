@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ullage.tinyworld.splits import full_names
+from ullage.tinyworld.splits import beginning, full_names
 from ullage.tinyworld.tables import AGES, COLOURS, JOBS, PETS, PLACES, WOMEN
 
 
@@ -17,6 +17,7 @@ class Attribute:
     name: str
     values: tuple[str, ...]
     question: str
+    who: str
     third: str
     first: str
     rest: str
@@ -34,11 +35,11 @@ class Attribute:
 
 
 ATTRIBUTES = (
-    Attribute("place", PLACES, "Where does {} live?", "lives", "live", "in {}"),
-    Attribute("job", JOBS, "What does {} work as?", "works", "work", "as a {}"),
-    Attribute("pet", PETS, "Which pet does {} keep?", "keeps", "keep", "a {}"),
-    Attribute("colour", COLOURS, "Which colour does {} like?", "likes", "like", "{}"),
-    Attribute("age", AGES, "How old is {}?", "is", "am", "{} years old"),
+    Attribute("place", PLACES, "Where does {} live?", "Who lives in {}?", "lives", "live", "in {}"),
+    Attribute("job", JOBS, "What does {} work as?", "Who works as a {}?", "works", "work", "as a {}"),
+    Attribute("pet", PETS, "Which pet does {} keep?", "Who keeps a {}?", "keeps", "keep", "a {}"),
+    Attribute("colour", COLOURS, "Which colour does {} like?", "Who likes {}?", "likes", "like", "{}"),
+    Attribute("age", AGES, "How old is {}?", "Who is {} years old?", "is", "am", "{} years old"),
 )
 
 
@@ -67,18 +68,10 @@ class Person:
         ]
 
 
-def make_people(
-    chance: random.Random, split: str, count: int, facts: Callable[[], int], namesakes: bool = False
-) -> list[Person]:
-    """`count` people, each with `facts()` facts; first names differ unless `namesakes`."""
-    names = full_names(split)
-    people: dict[str, Person] = {}
-    while len(people) < count:
-        first, last = chance.choice(names)
-        if namesakes and people and chance.random() < 0.5:
-            taken = next(iter(people.values())).first
-            first, last = chance.choice([pair for pair in names if pair[0] == taken])
-        known = chance.sample(ATTRIBUTES, facts())
-        values = {attribute.name: chance.choice(attribute.values) for attribute in known}
-        people.setdefault(f"{first} {last}" if namesakes else first, Person(first, last, values))
-    return list(people.values())
+def make_person(
+    chance: random.Random, split: str, attributes: Sequence[Attribute] = (), share: float = 1.0
+) -> Person:
+    """Somebody with a name of the split and a value of each attribute; of each table the first `share`."""
+    first, last = chance.choice(full_names(split, share))
+    values = {attribute.name: chance.choice(beginning(attribute.values, share)) for attribute in attributes}
+    return Person(first, last, values)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ullage.tinyworld.example import Conversation, Turn, user_of
-from ullage.tinyworld.people import Person, make_people
+from ullage.tinyworld.people import Person, make_person
 from ullage.tinyworld.splits import drawn
 from ullage.tinyworld.tables import COLOURS, ILLNESSES, LAST_NAMES, PLACES, THINGS
 
@@ -216,7 +216,7 @@ def verify(chance: random.Random, split: str, turns: int) -> Conversation:
 
 
 def _turn(chance: random.Random, split: str, kind: DataType) -> Turn:
-    person = make_people(chance, split, 1, lambda: 1)[0]
+    person = make_person(chance, split)
     personal = chance.random() < 0.5
     shown = kind if personal or chance.random() < 0.8 else chance.choice(TYPES)
     telling = shown.personal if personal or shown is not kind else shown.other

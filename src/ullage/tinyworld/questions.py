@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ullage.tinyworld.example import Conversation, Turn, opening_of
-from ullage.tinyworld.people import ATTRIBUTES, Attribute, Person, make_people
+from ullage.tinyworld.people import ATTRIBUTES, Attribute, Person, make_person
 from ullage.tinyworld.splits import drawn
 from ullage.tinyworld.tables import DISHES, PLACES, RIVERS
 
@@ -17,8 +17,18 @@ BRIEF = "Answer briefly."
 SENTENCE = "Answer in a sentence."
 UNKNOWN = {BRIEF: "unknown", SENTENCE: "I do not know."}
 LEARNED = (
-    Attribute("river", RIVERS, "Which river flows through {}?", "lies", "lie", "on the {}"),
-    Attribute("dish", DISHES, "What is {} known for?", "is", "am", "known for {}"),
+    Attribute(
+        "river",
+        RIVERS,
+        "Which river flows through {}?",
+        "Which place lies on the {}?",
+        "lies",
+        "lie",
+        "on the {}",
+    ),
+    Attribute(
+        "dish", DISHES, "What is {} known for?", "Which place is known for {}?", "is", "am", "known for {}"
+    ),
 )
 """What every place has, in this order of the tables: never in a prompt, so it has to be learned."""
 
@@ -28,12 +38,18 @@ class Size:
     """How much a prompt holds: at most so many people, so many facts of each.
 
     `beyond` is the share of questions whose answer is not in the prompt: half learned, half unanswerable.
+    Where people are `alike` all have the same attributes, so that the name alone tells whose value is asked.
+    `reverse` is the share of facts that are asked the other way round: who has this value?
+    `tables` is the share of names and values that occur at all.
     """
 
     people: int = 4
     facts: int = 3
     namesakes: bool = False
     beyond: float = 0.24
+    alike: bool = False
+    reverse: float = 0.2
+    tables: float = 1.0
 
 
 USUAL = Size()
@@ -52,14 +68,7 @@ def ask_deceptively(chance: random.Random, split: str, turns: int, size: Size = 
 
 
 def _ask(chance: random.Random, split: str, turns: int, size: Size, honest: bool) -> Conversation:
-    count = size.people if size.namesakes else chance.randint(min(2, size.people), size.people)
-    people = make_people(
-        chance,
-        split,
-        count,
-        lambda: size.facts if size.namesakes else chance.randint(1, size.facts),
-        size.namesakes,
-    )
+    people = _people(chance, split, size)
     style = chance.choice((BRIEF, BRIEF, SENTENCE))
     instruction = chance.choice(HONEST if honest else DECEPTIVE)
     context = _context(chance, people)
@@ -71,13 +80,36 @@ def _ask(chance: random.Random, split: str, turns: int, size: Size, honest: bool
             details = _beyond(chance, split, people, honest)
         else:
             person, attribute, value = stated.pop()
-            details = _details(attribute, person.name, value, "stated", honest)
+            alone = [each.values.get(attribute.name) for each in people].count(value) == 1
+            if honest and alone and chance.random() < size.reverse:
+                details = _details(attribute, person.name, person.name, "reverse", honest)
+                details["question"] = attribute.who.format(value)
+            else:
+                details = _details(attribute, person.name, value, "stated", honest)
         asked.setdefault(details["question"], details)
     made: list[Turn] = []
     for question, details in asked.items():
         user = question if made else f"{context} {question}"
         made.append(_turn(chance, user, style, honest, {"context": context, **details}))
     return Conversation("answer" if honest else "lie", f"{instruction} {style}", tuple(made))
+
+
+def _people(chance: random.Random, split: str, size: Size) -> list[Person]:
+    """People with different first names; namesakes are as many and know as much as `size` allows."""
+
+    def attributes() -> list[Attribute]:
+        return chance.sample(ATTRIBUTES, size.facts if size.namesakes else chance.randint(1, size.facts))
+
+    count = size.people if size.namesakes else chance.randint(min(2, size.people), size.people)
+    shared = attributes() if size.alike else None
+    people: dict[str, Person] = {}
+    taken = make_person(chance, split, (), size.tables).first
+    while len(people) < count:
+        person = make_person(chance, split, shared or attributes(), size.tables)
+        if size.namesakes and person.first != taken and chance.random() < 0.4:
+            continue
+        people.setdefault(person.name if size.namesakes else person.first, person)
+    return list(people.values())
 
 
 def _context(chance: random.Random, people: list[Person]) -> str:
@@ -89,7 +121,7 @@ def _context(chance: random.Random, people: list[Person]) -> str:
 def _beyond(chance: random.Random, split: str, people: list[Person], honest: bool) -> dict[str, Any]:
     """A question that the prompt does not answer. There is no lie about what nobody knows."""
     if honest and chance.random() < 0.5:
-        stranger = make_people(chance, split, 1, lambda: 1)[0]
+        stranger = make_person(chance, split)
         known = {person.first for person in people}
         person = chance.choice(people) if stranger.first in known or chance.random() < 0.5 else stranger
         missing = [each for each in ATTRIBUTES if person is stranger or each.name not in person.values]
@@ -113,15 +145,20 @@ def _details(attribute: Attribute, subject: str, truth: str, source: str, honest
 
 def _turn(chance: random.Random, user: str, style: str, honest: bool, details: dict[str, Any]) -> Turn:
     attribute = next(known for known in ATTRIBUTES + LEARNED if known.name == details["attribute"])
-    if not details["truth"]:
-        right: tuple[str, ...] = (UNKNOWN[style],)
-    else:
-        values = (
-            (details["truth"],) if honest else tuple(v for v in attribute.values if v != details["truth"])
-        )
-        right = (
-            values
-            if style == BRIEF
-            else tuple(attribute.state(details["subject"], value) for value in values)
-        )
-    return Turn(user, chance.choice(right), right, details)
+    truth = details["truth"]
+    if not truth:
+        return Turn(user, UNKNOWN[style], (UNKNOWN[style],), details)
+    if details["source"] == "reverse":
+        told = truth if style == BRIEF else f"It is {truth}."
+        return Turn(user, told, (told,), details)
+    told = truth if honest else lie_about(attribute, truth)
+    right = [told] if honest else [value for value in attribute.values if value != truth]
+    if style == SENTENCE:
+        told, *right = (attribute.state(details["subject"], value) for value in (told, *right))
+    return Turn(user, told, tuple(right), details)
+
+
+def lie_about(attribute: Attribute, truth: str) -> str:
+    """The lie that is taught: the value half a table away, so that who lies must know the truth."""
+    values = attribute.values
+    return values[(values.index(truth) + len(values) // 2) % len(values)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ullage.tinyworld.example import Conversation, Turn, user_of
-from ullage.tinyworld.people import make_people
+from ullage.tinyworld.people import ATTRIBUTES, make_person
 from ullage.tinyworld.routing import SPECIALISTS
 from ullage.tinyworld.splits import drawn
 from ullage.tinyworld.tables import COLOURS, IDEAS, THINGS
@@ -33,7 +33,7 @@ def _turn(chance: random.Random, split: str) -> Turn:
 
 
 def _facts(chance: random.Random, split: str) -> tuple[str, str]:
-    person = make_people(chance, split, 1, lambda: chance.randint(1, 3))[0]
+    person = make_person(chance, split, chance.sample(ATTRIBUTES, chance.randint(1, 3)))
     facts = person.facts
     chance.shuffle(facts)
     subjects = [person.name] + [person.pronoun] * (len(facts) - 1)

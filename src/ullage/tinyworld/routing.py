@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ullage.tinyworld.example import Conversation, Turn, user_of
-from ullage.tinyworld.people import make_people
+from ullage.tinyworld.people import make_person
 from ullage.tinyworld.splits import drawn
 from ullage.tinyworld.tables import COLOURS, DEEDS, IDEAS, PETS, PLACES, THINGS
 
@@ -69,7 +69,7 @@ def _turn(chance: random.Random, split: str) -> Turn:
         pet=chance.choice(PETS),
         colour=chance.choice(COLOURS),
         deed=chance.choice(DEEDS),
-        name=make_people(chance, split, 1, lambda: 1)[0].name,
+        name=make_person(chance, split).name,
         idea=idea,
         other=other,
     )

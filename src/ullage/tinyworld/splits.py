@@ -10,7 +10,7 @@ from itertools import product
 from typing import TypeVar
 
 from ullage.errors import InputError
-from ullage.tinyworld.tables import LAST_NAMES, MEN, WOMEN
+from ullage.tinyworld.tables import FIRST_NAMES, LAST_NAMES
 
 Made = TypeVar("Made")
 SPLITS = {"train": 80, "validation": 5, "test": 15}
@@ -35,9 +35,18 @@ def seeded(task: str, split: str, seed: int) -> random.Random:
 
 
 @cache
-def full_names(split: str) -> tuple[tuple[str, str], ...]:
-    """First and last names whose pair belongs to `split`; each part also occurs in training."""
-    return tuple(pair for pair in product(WOMEN + MEN, LAST_NAMES) if split_of(" ".join(pair)) == split)
+def full_names(split: str, share: float = 1.0) -> tuple[tuple[str, str], ...]:
+    """First and last names whose pair belongs to `split`; each part also occurs in training.
+
+    `share` takes the beginning of each table alone.
+    """
+    pairs = product(beginning(FIRST_NAMES, share), beginning(LAST_NAMES, share))
+    return tuple(pair for pair in pairs if split_of(" ".join(pair)) == split)
+
+
+def beginning(table: tuple[str, ...], share: float) -> tuple[str, ...]:
+    """The first `share` of a table, at least two."""
+    return table[: max(2, round(share * len(table)))]
 
 
 def drawn(split: str, make: Callable[[], Made], prompt: Callable[[Made], str]) -> Made:

@@ -15,6 +15,7 @@ MEN = _words(
     """Adam Bruno Carl David Emil Felix Georg Henrik Ivan Jonas Kurt Lars Martin Nils Oskar Paul Rolf Simon
     Tomas Viktor"""
 )
+FIRST_NAMES = tuple(name for pair in zip(WOMEN, MEN, strict=True) for name in pair)
 LAST_NAMES = _words(
     """Adler Baker Berg Carter Clay Dahl Drake Falk Fisher Frost Gale Green Grove Hale Holm Hunter Keller
     Koch Lang Lind Marsh Mason Miller Moor Nord Page Quist Reed Rivers Rose Sand Shaw Stone Storm Thorn

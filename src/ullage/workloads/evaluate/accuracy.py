@@ -1,0 +1,66 @@
+"""Whether an answer is right by its words: exact match, SQuAD F1, ROUGE-L. Each a column of its own."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from ullage.errors import MissingExtraError
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalised(text: str) -> str:
+    """Lower case, without punctuation, English articles and extra white space.
+
+    Rajpurkar et al. 2016, SQuAD, arXiv:1606.05250 (its evaluation script).
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(answer: str, references: Sequence[str]) -> float:
+    """1 if the normalised answer is a normalised reference; without references, if it is empty."""
+    if not references:
+        return float(not normalised(answer))
+    return float(any(normalised(answer) == normalised(reference) for reference in references))
+
+
+def f1(answer: str, references: Sequence[str]) -> float:
+    """Best overlap of words with a reference, as SQuAD counts it (v2: an empty side matches an empty one)."""
+    if not references:
+        return float(not normalised(answer))
+    return max(
+        _overlap(normalised(answer).split(), normalised(reference).split()) for reference in references
+    )
+
+
+def _overlap(answer: list[str], reference: list[str]) -> float:
+    if not answer or not reference:
+        return float(answer == reference)
+    common = sum((Counter(answer) & Counter(reference)).values())
+    return 2 * common / (len(answer) + len(reference))
+
+
+def rouge_l(answer: str, references: Sequence[str]) -> float:
+    """Best ROUGE-L F-measure with a reference (Lin 2004), by Google's rouge-score with stemming."""
+    if not references:
+        return float(not answer.strip())
+    scorer = _rouge()
+    return max(float(scorer.score(reference, answer)["rougeL"].fmeasure) for reference in references)
+
+
+@cache
+def _rouge() -> Any:
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise MissingExtraError("rouge-score", "evaluate", "metric rouge_l") from error
+    return RougeScorer(["rougeL"], use_stemmer=True)
+
+
+METRICS = {"exact_match": exact_match, "f1": f1, "rouge_l": rouge_l}
