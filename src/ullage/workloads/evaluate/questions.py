@@ -1,0 +1,182 @@
+"""Questions with their references, from the records of any data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ullage.errors import InputError
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask. Without `references` it is unanswerable: right is to say so.
+
+    `history` are earlier questions of a conversation with their reference answers, oldest first.
+    """
+
+    id: str
+    question: str
+    references: tuple[str, ...]
+    context: str = ""
+    history: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Where a record holds what: dotted paths, as `answer.aliases`. References may be one text or a list."""
+
+    question: str = "question"
+    references: str = "references"
+    context: str | None = None
+    id: str = "id"
+
+    def read(self, record: Record, place: str, number: int) -> Iterator[Question]:
+        """The record's question. Raises InputError naming the field that is missing or of a wrong type."""
+        identity = _find(record, self.id, f"{place}-{number}")
+        yield Question(
+            str(identity),
+            _text(record, self.question, place),
+            _texts(_find(record, self.references, None), self.references, place),
+            _text(record, self.context, place) if self.context else "",
+        )
+
+
+def _trivia_qa(record: Record, place: str, number: int) -> Iterator[Question]:
+    answer = _part(record, "answer", dict, place)
+    references = [answer.get("value"), *answer.get("aliases", [])]
+    yield Question(
+        str(record.get("question_id", number)),
+        _text(record, "question", place),
+        _texts([one for one in references if one], "answer", place),
+    )
+
+
+def _squad_v2(record: Record, place: str, number: int) -> Iterator[Question]:
+    answers = _part(record, "answers", dict, place)
+    yield Question(
+        str(record.get("id", number)),
+        _text(record, "question", place),
+        _texts(answers.get("text"), "answers.text", place),
+        _text(record, "context", place),
+    )
+
+
+def _natural_questions(record: Record, place: str, number: int) -> Iterator[Question]:
+    references = _texts(record.get("answer"), "answer", place)
+    yield Question(str(record.get("id", number)), _text(record, "question", place), references)
+
+
+def _bioasq(record: Record, place: str, number: int) -> Iterator[Question]:
+    exact = record.get("exact_answer", record.get("ideal_answer"))
+    nested = exact if isinstance(exact, list) else [exact]
+    flat = [one for each in nested for one in (each if isinstance(each, list) else [each])]
+    snippets = [str(one.get("text", "")) for one in record.get("snippets", []) if isinstance(one, dict)]
+    yield Question(
+        str(record.get("id", number)),
+        _text(record, "body", place),
+        _texts([one for one in flat if one], "exact_answer", place),
+        "\n".join(snippets),
+    )
+
+
+def _svamp(record: Record, place: str, number: int) -> Iterator[Question]:
+    answer = record.get("Answer")
+    if isinstance(answer, float) and answer.is_integer():
+        answer = int(answer)  # the published file writes whole numbers as 8.0
+    body, question = _text(record, "Body", place), _text(record, "Question", place)
+    yield Question(
+        str(record.get("ID", number)), f"{body.rstrip('. ')}. {question}", _texts(answer, "Answer", place)
+    )
+
+
+def _coqa(record: Record, place: str, number: int) -> Iterator[Question]:
+    """Every turn, with the turns before it."""
+    story = _text(record, "story", place)
+    asked = [_spoken(one) for one in _part(record, "questions", list, place)]
+    told = record.get("answers")
+    told = told.get("input_text") if isinstance(told, Mapping) else told
+    if not isinstance(told, Sequence) or isinstance(told, str) or len(told) != len(asked):
+        raise InputError(f"{place}: answers: not as many as the {len(asked)} questions")
+    answers = [_spoken(one) for one in told]
+    name = str(record.get("id", number))
+    for turn, (question, answer) in enumerate(zip(asked, answers, strict=True)):
+        before = tuple(zip(asked[:turn], answers[:turn], strict=True))
+        references = () if answer.strip().lower() == "unknown" else (answer,)
+        yield Question(f"{name}-{turn}", question, references, story, before)
+
+
+def _spoken(value: object) -> str:
+    return str(value.get("input_text", "")) if isinstance(value, Mapping) else str(value)
+
+
+Reader = Callable[[Record, str, int], Iterator[Question]]
+FORMATS: Final[dict[str, Reader]] = {
+    "triviaqa": _trivia_qa,
+    "squad_v2": _squad_v2,
+    "natural_questions": _natural_questions,
+    "bioasq": _bioasq,
+    "svamp": _svamp,
+    "coqa": _coqa,
+}
+"""Published data sets, row by row as the Hugging Face hub holds them (BioASQ: the entries of `questions`)."""
+
+
+def read_questions(
+    records: Iterator[tuple[int, dict[str, Any]]], where: str, read: Reader, limit: int | None = None
+) -> list[Question]:
+    """The questions of numbered records, at most `limit`.
+
+    Raises InputError for a record that holds none, naming its place, and for two questions of one id.
+    """
+    found: list[Question] = []
+    seen: dict[str, int] = {}
+    for number, record in records:
+        for question in read(record, f"{where}:{number}", number):
+            if limit is not None and len(found) == limit:
+                return found
+            if question.id in seen:
+                raise InputError(
+                    f"{where}:{number}: id {question.id!r} is that of record {seen[question.id]} too"
+                )
+            seen[question.id] = number
+            found.append(question)
+    if not found:
+        raise InputError(f"{where}: holds no questions")
+    return found
+
+
+def _find(record: Record, path: str, otherwise: object) -> Any:
+    value: Any = record
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return otherwise
+        value = value[name]
+    return value
+
+
+def _text(record: Record, path: str, place: str) -> str:
+    value = _find(record, path, None)
+    if not isinstance(value, str) or not value.strip():
+        have = ", ".join(list(record)[:8]) or "nothing"
+        raise InputError(f"{place}: no text under {path!r} (it has: {have}); set evaluate.fields")
+    return value.strip()
+
+
+def _texts(value: object, path: str, place: str) -> tuple[str, ...]:
+    """One text or number, or a list of them, without repetitions; none at all for null or an empty list."""
+    several = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in several):
+        raise InputError(f"{place}: {path}: not a text or a list of texts")
+    return tuple(dict.fromkeys(str(one).strip() for one in several if str(one).strip()))
+
+
+def _part(record: Record, name: str, kind: type, place: str) -> Any:
+    value = record.get(name)
+    if not isinstance(value, kind):
+        what = "an object" if kind is dict else "a list"
+        raise InputError(f"{place}: {name}: is missing or not {what}; is this the format it is said to be?")
+    return value
