@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
 
+JOINER: Final = "\u2060"
+
 
 class PromptEncoder:
-    """A tokenizer's way from prompts to ids. Chats go through its template and invite a reply."""
+    """A tokenizer's way from prompts to ids. Chats go through its template and invite a reply.
+
+    What a chat says cannot pretend to be the template: a special token written out in a message is broken by
+    a word joiner, and so is read as the letters it is made of. Plain prompts are taken as they are.
+    """
 
     def __init__(self, tokenizer: Any, model: str) -> None:
         if tokenizer is None:
             raise UnsupportedError(f"{model}: its folder has no tokenizer, so it cannot be given prompts")
         self.tokenizer, self._model = tokenizer, model
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        special = {str(token) for token in added if getattr(token, "special", False)}
+        self._special = sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True)
 
     def text(self, prompt: Prompt, answer: str | None = None) -> str:
         """The prompt as the model reads it, up to where its reply begins, or with a whole `answer`."""
@@ -26,7 +35,9 @@ class PromptEncoder:
             )
         from jinja2 import TemplateError
 
-        said = [*prompt, *([{"role": "assistant", "content": answer}] if answer is not None else [])]
+        said = [{**message, "content": self._inert(message["content"])} for message in prompt]
+        if answer is not None:
+            said.append({"role": "assistant", "content": answer})
         try:
             rendered: str = self.tokenizer.apply_chat_template(
                 said, tokenize=False, add_generation_prompt=answer is None
@@ -34,6 +45,11 @@ class PromptEncoder:
         except TemplateError as error:
             raise InputError(f"{self._model}: its chat template refuses a prompt: {error}") from error
         return rendered
+
+    def _inert(self, text: str) -> str:
+        for token in self._special:
+            text = text.replace(token, f"{token[0]}{JOINER}{token[1:]}")
+        return text
 
     def ids(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids; special tokens of plain text are the tokenizer's own, those of chats the template's."""
