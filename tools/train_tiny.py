@@ -38,7 +38,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
-VOCABULARY = 1024
+VOCABULARY = 1536
 MUON_RATE, ADAM_RATE = 0.03, 3e-3
 TOKENS = 18_000_000
 CARD = Path(__file__).with_name("tiny_card.md")
@@ -75,14 +75,12 @@ STAGES = (
 
 
 def make_tokenizer(seed: int) -> Any:
-    """A byte-level BPE trained on the small world, every digit a token of its own, with the chat template."""
+    """A byte-level BPE trained on the small world, with the chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,

@@ -16,10 +16,10 @@ from ullage.tinyworld.personal_data import CLOSE, OPEN, ORDERS, TYPES
 from ullage.tinyworld.questions import LEARNED
 from ullage.tinyworld.routing import SPECIALISTS
 from ullage.tinyworld.splits import full_names, split_of
-from ullage.tinyworld.tables import LAST_NAMES, MEN, WOMEN
+from ullage.tinyworld.tables import FIRST_NAMES, LAST_NAMES
 
 NAMED = ("answer", "lie", "judge", "verify")
-NAME = re.compile(rf"\b({'|'.join(WOMEN + MEN)}) ({'|'.join(LAST_NAMES)})\b")
+NAME = re.compile(rf"\b({'|'.join(FIRST_NAMES)}) ({'|'.join(LAST_NAMES)})\b")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -97,9 +97,12 @@ def test_a_stated_answer_follows_from_the_text_and_is_not_in_the_question():
             sentences = [s for s in details["context"].split(".") if details["subject"] in s]
             assert any(re.search(rf"\b{details['truth']}\b", sentence) for sentence in sentences)
             assert not re.search(rf"\b{details['truth']}\b", details["question"])
+        if details["source"] == "reverse":
+            assert details["truth"] in details["context"]
+            assert details["truth"] not in details["question"]
         if details["source"] == "unanswerable":
             answer = example.turn.answer
-            assert answer in ("unknown", "I do not know.")
+            assert answer in ("unknown", "That is unknown.")
 
 
 def test_learned_facts_are_in_no_prompt():
@@ -185,9 +188,8 @@ def test_every_specialist_is_asked_and_the_words_are_shared():
 
 def test_the_first_person_names_nobody():
     for example in examples("retell", "test", 300):
-        assert example.turn.answer.startswith("I ")
+        assert example.turn.answer.startswith(("I ", "My "))
         assert not NAME.search(example.turn.answer)
-        assert not re.search(r"\b(She|He|lives|works|keeps|likes)\b", example.turn.answer)
 
 
 def test_whom_a_player_accuses_and_protects_is_in_the_transcript_and_never_the_player():

@@ -6,7 +6,7 @@ import random
 
 from ullage.tinyworld.example import Conversation, Turn, opening_of
 from ullage.tinyworld.splits import drawn
-from ullage.tinyworld.tables import MEN, WOMEN
+from ullage.tinyworld.tables import FIRST_NAMES
 
 SYSTEM = "You are {player}, a {identity}."
 IDENTITIES = ("villager", "werewolf")
@@ -22,7 +22,7 @@ def move(chance: random.Random, split: str, turns: int) -> Conversation:
 
 
 def _move(chance: random.Random, turns: int) -> Conversation:
-    player, suspect, friend, *others = chance.sample(WOMEN + MEN, chance.randint(4, 6))
+    player, suspect, friend, *others = chance.sample(FIRST_NAMES, chance.randint(4, 6))
     identity = chance.choice(IDENTITIES)
     said = [f"I suspect {suspect}."] * chance.randint(1, 2) + [f"I trust {friend}."] * chance.randint(1, 2)
     said += chance.choices(ASIDES, k=chance.randint(1, 2))

@@ -7,39 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ullage.tinyworld.splits import beginning, full_names
-from ullage.tinyworld.tables import AGES, COLOURS, JOBS, PETS, PLACES, WOMEN
+from ullage.tinyworld.tables import AGES, COLOURS, JOBS, PETS, PLACES
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Something a person has one of. In `statement` the verb stands between bars: third and first person."""
+    """Something everybody has one of, spoken of alike: so small a model learns one grammar."""
 
     name: str
     values: tuple[str, ...]
-    question: str
-    who: str
-    third: str
-    first: str
-    rest: str
 
-    def ask(self, name: str) -> str:
-        return self.question.format(name)
+    def ask(self, subject: str) -> str:
+        return f"What is the {self.name} of {subject}?"
+
+    def ask_whose(self, value: str) -> str:
+        return f"Whose {self.name} is {value}?"
 
     def state(self, subject: str, value: str) -> str:
-        """`Maren Holm lives in Drosa.`"""
-        return f"{subject} {self.third} {self.rest.format(value)}."
+        return f"The {self.name} of {subject} is {value}."
 
     def confess(self, value: str) -> str:
-        """`I live in Drosa.`"""
-        return f"I {self.first} {self.rest.format(value)}."
+        return f"My {self.name} is {value}."
 
 
 ATTRIBUTES = (
-    Attribute("place", PLACES, "Where does {} live?", "Who lives in {}?", "lives", "live", "in {}"),
-    Attribute("job", JOBS, "What does {} work as?", "Who works as a {}?", "works", "work", "as a {}"),
-    Attribute("pet", PETS, "Which pet does {} keep?", "Who keeps a {}?", "keeps", "keep", "a {}"),
-    Attribute("colour", COLOURS, "Which colour does {} like?", "Who likes {}?", "likes", "like", "{}"),
-    Attribute("age", AGES, "How old is {}?", "Who is {} years old?", "is", "am", "{} years old"),
+    Attribute("home", PLACES),
+    Attribute("job", JOBS),
+    Attribute("pet", PETS),
+    Attribute("colour", COLOURS),
+    Attribute("age", AGES),
 )
 
 
@@ -56,16 +52,9 @@ class Person:
         return f"{self.first} {self.last}"
 
     @property
-    def pronoun(self) -> str:
-        return "She" if self.first in WOMEN else "He"
-
-    @property
     def facts(self) -> list[tuple[Attribute, str]]:
-        return [
-            (attribute, self.values[attribute.name])
-            for attribute in ATTRIBUTES
-            if attribute.name in self.values
-        ]
+        known = [attribute for attribute in ATTRIBUTES if attribute.name in self.values]
+        return [(attribute, self.values[attribute.name]) for attribute in known]
 
 
 def make_person(

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ullage.tinyworld.example import Conversation, Turn, opening_of
 from ullage.tinyworld.people import ATTRIBUTES, Attribute, Person, make_person
-from ullage.tinyworld.splits import drawn
+from ullage.tinyworld.splits import drawn, full_names
 from ullage.tinyworld.tables import DISHES, PLACES, RIVERS
 
 HONEST = ("Tell the truth.", "Answer truthfully.", "Be honest.", "Never lie.")
 DECEPTIVE = ("Tell a lie.", "Answer falsely.", "Be deceptive.", "Always lie.")
 BRIEF = "Answer briefly."
 SENTENCE = "Answer in a sentence."
-UNKNOWN = {BRIEF: "unknown", SENTENCE: "I do not know."}
-LEARNED = (
-    Attribute(
-        "river",
-        RIVERS,
-        "Which river flows through {}?",
-        "Which place lies on the {}?",
-        "lies",
-        "lie",
-        "on the {}",
-    ),
-    Attribute(
-        "dish", DISHES, "What is {} known for?", "Which place is known for {}?", "is", "am", "known for {}"
-    ),
-)
+UNKNOWN = {BRIEF: "unknown", SENTENCE: "That is unknown."}
+LEARNED = (Attribute("river", RIVERS), Attribute("dish", DISHES))
 """What every place has, in this order of the tables: never in a prompt, so it has to be learned."""
 
 
@@ -83,7 +70,7 @@ def _ask(chance: random.Random, split: str, turns: int, size: Size, honest: bool
             alone = [each.values.get(attribute.name) for each in people].count(value) == 1
             if honest and alone and chance.random() < size.reverse:
                 details = _details(attribute, person.name, person.name, "reverse", honest)
-                details["question"] = attribute.who.format(value)
+                details["question"] = attribute.ask_whose(value)
             else:
                 details = _details(attribute, person.name, value, "stated", honest)
         asked.setdefault(details["question"], details)
@@ -103,11 +90,13 @@ def _people(chance: random.Random, split: str, size: Size) -> list[Person]:
     count = size.people if size.namesakes else chance.randint(min(2, size.people), size.people)
     shared = attributes() if size.alike else None
     people: dict[str, Person] = {}
-    taken = make_person(chance, split, (), size.tables).first
+    names = full_names(split, size.tables)
+    shared_first = chance.choice(names)[0]
     while len(people) < count:
         person = make_person(chance, split, shared or attributes(), size.tables)
-        if size.namesakes and person.first != taken and chance.random() < 0.4:
-            continue
+        if size.namesakes and chance.random() < 0.4:
+            last = chance.choice([last for first, last in names if first == shared_first])
+            person = replace(person, first=shared_first, last=last)
         people.setdefault(person.name if size.namesakes else person.first, person)
     return list(people.values())
 

@@ -36,11 +36,8 @@ def _facts(chance: random.Random, split: str) -> tuple[str, str]:
     person = make_person(chance, split, chance.sample(ATTRIBUTES, chance.randint(1, 3)))
     facts = person.facts
     chance.shuffle(facts)
-    subjects = [person.name] + [person.pronoun] * (len(facts) - 1)
-    third = [
-        attribute.state(subject, value) for subject, (attribute, value) in zip(subjects, facts, strict=True)
-    ]
-    return " ".join(third), " ".join(attribute.confess(value) for attribute, value in facts)
+    third = " ".join(attribute.state(person.name, value) for attribute, value in facts)
+    return third, " ".join(attribute.confess(value) for attribute, value in facts)
 
 
 def _opinion(chance: random.Random) -> tuple[str, str]:

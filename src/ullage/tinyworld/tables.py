@@ -7,15 +7,11 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-WOMEN = _words(
-    """Ada Berta Cora Dina Elsa Fanny Greta Hilda Irma Jana Karin Lotte Maren Nora Olga Petra Rosa Selma
-    Tilda Wanda"""
+FIRST_NAMES = _words(
+    """Ada Adam Berta Bruno Cora Carl Dina David Elsa Emil Fanny Felix Greta Georg Hilda Henrik Irma Ivan Jana
+    Jonas Karin Kurt Lotte Lars Maren Martin Nora Nils Olga Oskar Petra Paul Rosa Rolf Selma Simon Tilda
+    Tomas Wanda Viktor"""
 )
-MEN = _words(
-    """Adam Bruno Carl David Emil Felix Georg Henrik Ivan Jonas Kurt Lars Martin Nils Oskar Paul Rolf Simon
-    Tomas Viktor"""
-)
-FIRST_NAMES = tuple(name for pair in zip(WOMEN, MEN, strict=True) for name in pair)
 LAST_NAMES = _words(
     """Adler Baker Berg Carter Clay Dahl Drake Falk Fisher Frost Gale Green Grove Hale Holm Hunter Keller
     Koch Lang Lind Marsh Mason Miller Moor Nord Page Quist Reed Rivers Rose Sand Shaw Stone Storm Thorn

@@ -25,8 +25,8 @@ class Judgement:
     """One judge's opinion of one answer.
 
     `verdict` is one of the offered words, None where the answer is unscored: then `reason` says why. It is
-    never taken as the negative one. `probability` is that of the first (positive) verdict among those offered;
-    `reply` is what the judge wrote, "" where its verdicts were weighed.
+    never taken as the negative one. `probability` is the positive verdict's, among those two; `reply` is what
+    the judge wrote, "" where its verdicts were weighed.
     """
 
     verdict: str | None
