@@ -205,3 +205,20 @@ def test_the_public_functions_do_what_the_command_line_does():
     assert found.verdict == "fits"
     assert ullage.model("gpt2").parameters == 124_439_808
     assert "properties" in ullage.schema()
+
+
+def test_sample_writes_labelled_examples(run, tmp_path):
+    file = tmp_path / "deep" / "route.jsonl"
+    code, out, err = run("sample", "route", "--count", "7", "--out", file)
+    assert (code, err) == (0, "")
+    assert "7 examples of route" in out
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert len(records) == 7
+    assert all(record["answer"] in record["answers"] for record in records)
+
+
+def test_sample_says_what_there_is_and_leaves_nothing(run, tmp_path):
+    code, _, err = run("sample", "juggle", "--out", tmp_path / "x.jsonl")
+    assert code == 2
+    assert "there are: answer, lie, judge" in err
+    assert not list(tmp_path.iterdir())
