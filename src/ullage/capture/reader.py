@@ -78,7 +78,7 @@ class Reader:
         longest = max(map(len, sequences))
         rows = Rows([0] * len(sequences), [len(each) for each in sequences], spans)
         reducers, transfer = self._reducers(rows)
-        ids = self._padded(sequences, longest)
+        ids = padded(sequences, self.device, self.padding)
         if self.chunk_tokens is not None and self.chunk_tokens < longest:
 
             def sink(begin: int, point: Point, tensor: Tensor) -> None:
@@ -95,13 +95,12 @@ class Reader:
 
         Columns beyond a sequence's length are padding.
         """
-        longest = max(map(len, sequences))
         held: dict[str, Tensor] = {}
 
         def keep(_: int, point: Point, tensor: Tensor) -> None:
             held[point.name] = _batched(tensor, len(sequences))
 
-        for begin, end in self._chunks(self._padded(sequences, longest), keep):
+        for begin, end in self._chunks(padded(sequences, self.device, self.padding), keep):
             yield Chunk(begin, end, held)
             held = {}
 
@@ -129,7 +128,7 @@ class Reader:
         for index, prompt in enumerate(prompts):
             ids[index, rows.first[index] :] = torch.tensor(prompt, dtype=torch.long)
             mask[index, rows.first[index] :] = 1
-        end = _end_tokens(self.model, options)
+        end = end_tokens(self.model, options)
         seen = 0
         done = [False] * len(prompts)
 
@@ -201,14 +200,6 @@ class Reader:
             for index, each in enumerate(tokens)
         ]
 
-    def _padded(self, sequences: Sequence[Sequence[int]], longest: int) -> Tensor:
-        import torch
-
-        ids = torch.full((len(sequences), longest), self.padding, dtype=torch.long)
-        for index, sequence in enumerate(sequences):
-            ids[index, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
-        return ids.to(self.device)
-
     def _mode(self) -> AbstractContextManager[Any]:
         import torch
 
@@ -246,6 +237,16 @@ def _batched(tensor: Tensor, batch: int) -> Tensor:
     return tensor if tensor.shape[0] == batch else tensor.unflatten(0, (batch, -1))
 
 
-def _end_tokens(model: nn.Module, options: Mapping[str, Any]) -> set[int]:
+def padded(sequences: Sequence[Sequence[int]], device: Any, padding: int = 0) -> Tensor:
+    """Token ids (batch, longest), padded on the right: causal attention keeps it from every real token."""
+    import torch
+
+    longest = max(map(len, sequences))
+    rows = [[*sequence, *[padding] * (longest - len(sequence))] for sequence in sequences]
+    return torch.tensor(rows, dtype=torch.long, device=device)
+
+
+def end_tokens(model: nn.Module, options: Mapping[str, Any]) -> set[int]:
+    """Ids that end what the model writes: those of `options`, else its own."""
     end = options.get("eos_token_id", getattr(model.generation_config, "eos_token_id", None))
     return set() if end is None else {end} if isinstance(end, int) else set(end)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ullage.errors import InputError
+from ullage.errors import InputError, UnsupportedError
 
 LARGEST_LINE: Final = 64 * 2**20
 
@@ -120,22 +120,33 @@ def _encode(
 
 def _chat(messages: object, place: str, tokenizer: Any) -> str:
     """A chat as the model's template writes it; one that ends with a question invites the answer."""
-    from jinja2 import TemplateError
-
     said = messages if isinstance(messages, list) else []
     if not said or not all(
         isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str)
         for one in said
     ):
         raise InputError(f"{place}: messages: not a list of objects with 'role' and 'content', both text")
+    return render_chat(tokenizer, said, f"{place}: messages", said[-1]["role"] != "assistant")
+
+
+def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], where: str, invite: bool) -> str:
+    """Messages as the tokenizer's template writes them; `invite` adds the beginning of a reply.
+
+    Raises UnsupportedError, beginning with `where`, for a tokenizer without a template, and InputError for
+    messages that the template refuses.
+    """
     if not tokenizer.chat_template:
-        raise InputError(f"{place}: messages: the model's tokenizer has no chat template; give text instead")
+        raise UnsupportedError(
+            f"{where}: the model's tokenizer has no chat template; give plain text instead"
+        )
+    from jinja2 import TemplateError
+
     try:
         text: str = tokenizer.apply_chat_template(
-            said, tokenize=False, add_generation_prompt=said[-1]["role"] != "assistant"
+            list(messages), tokenize=False, add_generation_prompt=invite
         )
     except TemplateError as error:
-        raise InputError(f"{place}: messages: the model's chat template refuses them: {error}") from error
+        raise InputError(f"{where}: the model's chat template refuses them: {error}") from error
     return text
 
 

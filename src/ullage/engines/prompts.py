@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ullage.capture.tokens import render_chat
 from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
 
@@ -29,22 +30,10 @@ class PromptEncoder:
         """The prompt as the model reads it, up to where its reply begins, or with a whole `answer`."""
         if isinstance(prompt, str):
             return prompt + (answer or "")
-        if not self.tokenizer.chat_template:
-            raise UnsupportedError(
-                f"{self._model}: its tokenizer has no chat template; use plain prompts (chat: false)"
-            )
-        from jinja2 import TemplateError
-
         said = [{**message, "content": self._inert(message["content"])} for message in prompt]
         if answer is not None:
             said.append({"role": "assistant", "content": answer})
-        try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                said, tokenize=False, add_generation_prompt=answer is None
-            )
-        except TemplateError as error:
-            raise InputError(f"{self._model}: its chat template refuses a prompt: {error}") from error
-        return rendered
+        return render_chat(self.tokenizer, said, self._model, invite=answer is None)
 
     def _inert(self, text: str) -> str:
         for token in self._special:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +101,6 @@ def _line(text: str, place: str) -> _Line:
 
 def _reply(value: dict[str, Any]) -> Reply:
     text = str(value["text"])
-    numbers = {
-        name: tuple(map(float, value.get(name, ())))
-        for name in ("logprobs", "entropies")
-        if name in {field.name for field in fields(Reply)}
-    }
+    numbers = (tuple(map(float, value.get(name, ()))) for name in ("logprobs", "entropies"))
     pieces = tuple(text.split())
-    return Reply(text, "end", 0, (), pieces, (), numbers["logprobs"], numbers["entropies"])
+    return Reply(text, "end", 0, (), pieces, (), *numbers)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ullage.capture.logits import logits_of
+from ullage.capture.reader import end_tokens, padded
 from ullage.capture.tokens import generated_offsets
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
 from ullage.engines.prompts import PromptEncoder
@@ -38,7 +39,7 @@ class TransformersEngine:
         self._device = loaded.device
         self._encoder = PromptEncoder(loaded.tokenizer, name)
         self._layout = find_layout(loaded.model)
-        self._ends = _end_tokens(loaded.model, loaded.tokenizer)
+        self._ends = end_tokens(loaded.model, {}) | {loaded.tokenizer.eos_token_id}
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
@@ -52,12 +53,11 @@ class TransformersEngine:
         import torch
 
         rows = [
-            _Row(index, self._encoder.ids(prompt), torch.Generator().manual_seed(seed))
-            for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+            _Row(self._encoder.ids(prompt), torch.Generator().manual_seed(seed))
+            for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         with torch.inference_mode():
-            for row in self._written(rows, sampling):
-                row.stop = row.stop or "length"
+            self._write(rows, sampling)
         return [self._reply(row, sampling) for row in rows]
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
@@ -73,8 +73,8 @@ class TransformersEngine:
             found = self._scored(ids, wanted)
         return [tuple(row) for row in found]
 
-    def _written(self, rows: list[_Row], sampling: Sampling) -> Iterator[_Row]:
-        """Writes until every row has stopped or has `new_tokens`; yields the rows that reached those."""
+    def _write(self, rows: list[_Row], sampling: Sampling) -> None:
+        """Writes until every row has stopped or has `new_tokens`."""
         import torch
 
         longest = max(len(row.prompt) for row in rows)
@@ -112,7 +112,6 @@ class TransformersEngine:
                 cache.batch_select_indices(kept)
                 ids, mask, positions = ids[kept], mask[kept], positions[kept]
                 active = [active[index] for index in going]
-        yield from (row for row in active if not row.stop)
 
     def _choose(self, logits: Tensor, rows: Sequence[_Row], sampling: Sampling) -> list[int]:
         """The next token of each row; its log-probability and the entropy go to rows still being written."""
@@ -177,11 +176,8 @@ class TransformersEngine:
 
         shared = _shared_prefix(ids)
         cache = self._cached(shared, len(ids))
-        suffixes = [list(one[len(shared) :]) for one in ids]
-        longest = max(map(len, suffixes))
-        # Padding stands on the right, where causal attention keeps it from every real token.
-        padded = torch.tensor([row + [0] * (longest - len(row)) for row in suffixes], device=self._device)
-        hidden = self._hidden(padded, cache)
+        suffixes = [one[len(shared) :] for one in ids]
+        hidden = self._hidden(padded(suffixes, self._device), cache)
         last = torch.tensor([len(row) - 1 for row in suffixes], device=hidden.device)
         ends = hidden[torch.arange(len(ids), device=hidden.device), last]
         del hidden
@@ -204,9 +200,7 @@ class TransformersEngine:
         import torch
 
         read = [[*prompt, *choice[:-1]] for prompt, choice in pairs]
-        longest = max(map(len, read))
-        padded = torch.tensor([row + [0] * (longest - len(row)) for row in read], device=self._device)
-        hidden = self._hidden(padded, None)
+        hidden = self._hidden(padded(read, self._device), None)
         places = [
             (row, len(prompt) + at)
             for row, (prompt, choice) in enumerate(pairs)
@@ -256,7 +250,6 @@ class TransformersEngine:
 class _Row:
     """One reply while it is written."""
 
-    index: int
     prompt: tuple[int, ...]
     chance: Generator
     tokens: list[int] = field(default_factory=list)
@@ -296,12 +289,3 @@ def _shared_prefix(ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         count += 1
     count = min(count, min(map(len, ids)) - 1)
     return low[:count] if count >= SHORTEST_PREFIX else ()
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Ids that end a reply: the model's own and the tokenizer's."""
-    found = getattr(model.generation_config, "eos_token_id", None)
-    ends = set() if found is None else {found} if isinstance(found, int) else set(found)
-    if getattr(tokenizer, "eos_token_id", None) is not None:
-        ends.add(tokenizer.eos_token_id)
-    return frozenset(ends)

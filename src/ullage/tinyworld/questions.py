@@ -77,7 +77,7 @@ def _ask(chance: random.Random, split: str, turns: int, size: Size, honest: bool
     made: list[Turn] = []
     for question, details in asked.items():
         user = question if made else f"{context} {question}"
-        made.append(_turn(chance, user, style, honest, {"context": context, **details}))
+        made.append(_turn(user, style, honest, {"context": context, **details}))
     return Conversation("answer" if honest else "lie", f"{instruction} {style}", tuple(made))
 
 
@@ -132,7 +132,7 @@ def _details(attribute: Attribute, subject: str, truth: str, source: str, honest
     }
 
 
-def _turn(chance: random.Random, user: str, style: str, honest: bool, details: dict[str, Any]) -> Turn:
+def _turn(user: str, style: str, honest: bool, details: dict[str, Any]) -> Turn:
     attribute = next(known for known in ATTRIBUTES + LEARNED if known.name == details["attribute"])
     truth = details["truth"]
     if not truth:
