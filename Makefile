@@ -5,16 +5,17 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint docs clean
 
-# Plans the five example workloads (exit code 3 says that one does not fit, which some do not); then builds
-# a small model, and plans, runs and verifies an extraction of its hidden states on the processor.
+# Plans the five example workloads (exit code 3 says that one does not fit, which some do not); then, on the
+# processor and with the bundled model, asks it something, and plans, runs and verifies an extraction.
 demo: .venv/run
 	@for file in examples/*.yaml; do \
 	  echo; echo "== ullage plan $$file"; \
 	  $(BIN)/ullage plan $$file; code=$$?; \
 	  if [ $$code -ne 0 ] && [ $$code -ne 3 ]; then exit $$code; fi; \
 	done
-	@rm -rf .demo && $(BIN)/python benchmarks/small_models.py .demo
-	@for verb in "plan examples/small/extract.yaml" "run examples/small/extract.yaml --out .demo/run" \
+	@rm -rf .demo
+	@echo; echo "== python examples/small/ask.py"; HF_HUB_OFFLINE=1 $(BIN)/python examples/small/ask.py
+	@for verb in "sample answer --count 200 --out .demo/answer.jsonl" "plan examples/small/extract.yaml" "run examples/small/extract.yaml --out .demo/run" \
 	  "verify .demo/run" "analyse .demo/run"; do \
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,15 +172,3 @@ def write_tokens(path: Path, lengths: list[int], vocabulary: int, seed: int = 0)
     lines = [json.dumps({"tokens": chance.choices(range(3, vocabulary), k=n)}) for n in lengths]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def main() -> None:
-    """A model and texts in the folder that is named: what `make demo` runs on."""
-    folder = Path(sys.argv[1])
-    save(folder / "model", "llama", hidden=256, heads=8, kv_heads=4, layers=6)
-    write_texts(folder / "texts.jsonl", 200, longest=120)
-    print(f"a small Llama with random weights, and 200 texts, in {folder}")
-
-
-if __name__ == "__main__":
-    main()

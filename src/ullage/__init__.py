@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         verify,
     )
     from ullage.capture.extractor import Extractor, collect, sites_of
+    from ullage.facts.bundled import tiny_path
     from ullage.runtime.monitor import can_allocate, check_threshold, reset_peak
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _PLACES = {
         "verify",
     ),
     "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
+    "ullage.facts.bundled": ("tiny_path",),
     "ullage.runtime.monitor": ("can_allocate", "check_threshold", "reset_peak"),
 }
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "schema",
     "sites_of",
     "survey",
+    "tiny_path",
     "verify",
 ]
 

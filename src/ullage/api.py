@@ -297,7 +297,7 @@ def verify(folder: str | Path) -> Verification:
 
 
 def sample(task: str, out: str | Path, split: str = "test", count: int = 100, seed: int = 0) -> Path:
-    """Labelled examples of one task of the small world, as JSON lines in `out`.
+    """Labelled examples of one task of the small world that `ullage:tiny` knows, as JSON lines in `out`.
 
     Raises InputError for a task or split that does not exist, or a file that cannot be written.
     """

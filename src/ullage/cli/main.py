@@ -291,7 +291,7 @@ def sample(
     count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 100,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Labelled examples of a small closed world, made here: questions, lies, verdicts, requests."""
+    """Labelled examples for the bundled model ullage:tiny, made here from its small world."""
     from ullage import api
 
     print(f"{count} examples of {task} in {api.sample(task, out, split, count, seed)}")

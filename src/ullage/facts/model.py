@@ -8,19 +8,20 @@ from pathlib import Path
 
 from ullage.errors import FormatError, UnknownNameError
 from ullage.facts.architecture import Model
+from ullage.facts.bundled import TINY, local_path
 from ullage.facts.catalog import UNKNOWN_MODEL, find_model, model_names
 from ullage.facts.config import parse_config, read_config
 
 
 def open_model(text: str, base: Path | None = None) -> Model:
-    """The model `text` means: a folder, config.json or .gguf file (relative to `base`), a catalog name,
-    or a hub id whose files are already in the local cache. No connection is made.
+    """The model `text` means: the bundled `ullage:tiny`, a folder, config.json or .gguf file (relative to
+    `base`), a catalog name, or a hub id whose files are already in the local cache. No connection is made.
 
     Raises UnknownNameError with the nearest catalog names, or FormatError for a broken file.
     """
-    path = (base or Path()) / Path(text).expanduser()
+    path = local_path(text, base)
     if path.exists():
-        return _open_path(path)
+        return replace(_open_path(path), name=text) if text == TINY else _open_path(path)
     if text.endswith((".json", ".gguf", ".safetensors")) or text.startswith((".", "/", "~")):
         raise FormatError(f"{text}: no such file or folder")
     try:
@@ -28,7 +29,7 @@ def open_model(text: str, base: Path | None = None) -> Model:
     except UnknownNameError:
         snapshot = _cached_snapshot(text)
         if snapshot is None:
-            raise UnknownNameError("model", text, model_names(), UNKNOWN_MODEL) from None
+            raise UnknownNameError("model", text, (TINY, *model_names()), UNKNOWN_MODEL) from None
         return replace(_open_path(snapshot), name=text)
 
 

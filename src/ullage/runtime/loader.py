@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from ullage.facts.bundled import local_path
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.spec.role import Role
 
@@ -139,8 +140,8 @@ def _transformers() -> Any:
 
 
 def _source(name: str, base: Path | None, download: bool) -> Path:
-    """A folder or GGUF file, from a path or from the hub's local cache."""
-    path = (base or Path()) / Path(name).expanduser()
+    """A folder or GGUF file, bundled, from a path, or from the hub's local cache."""
+    path = local_path(name, base)
     if path.is_dir() or path.suffix == ".gguf":
         _refuse_pickles(path, name)
         return path

@@ -84,7 +84,7 @@ class Role(Value):
     Work left None falls back to the workload's own.
     """
 
-    model: str = Field(description="a catalog name, hub id, folder, config.json or .gguf file")
+    model: str = Field(description="ullage:tiny, a catalog name, hub id, folder, config.json or .gguf file")
     precision: Precision = "auto"
     engine: Engine = "transformers"
     attention: AttentionKernel = "auto"

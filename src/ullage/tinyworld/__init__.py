@@ -1,4 +1,4 @@
-"""The small world: a closed set of people, facts and tasks that a very small model can learn.
+"""The small world: what the bundled model `ullage:tiny` was trained on, and is asked about.
 
 In: a task's name, a split, a seed. Out: labelled examples, each a chat and the answers that are right.
 Never: torch, a file of the user's, chance without a seed. A test name is a new pair of a first and a last

@@ -13,6 +13,7 @@ from typing import Any
 
 from ullage.errors import DoesNotFitError, InputError, OutOfMemoryError, UnsupportedError
 from ullage.facts.architecture import Model
+from ullage.facts.bundled import local_path
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
 from ullage.records.evidence import keep_evidence, observations_of
@@ -174,7 +175,7 @@ def _inputs(workload: Workload, base: Path) -> list[dict[str, str]]:
             raise InputError(f"{name}: no such file (looked for {path})")
         found.append({"file": name, "sha256": sha256_of(path)})
     for role in workload.roles.values():
-        folder = base / Path(role.model).expanduser()
+        folder = local_path(role.model, base)
         if (folder / "config.json").is_file():
             sizes = ",".join(f"{p.name}:{p.stat().st_size}" for p in sorted(folder.glob("*.safetensors")))
             found.append({"model": role.model, "sha256": sha256_of(folder / "config.json"), "weights": sizes})

@@ -1,0 +1,21 @@
+"""Where the model that comes with the package lies: `ullage:tiny`, found without a download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+TINY: Final = "ullage:tiny"
+
+
+def tiny_path() -> Path:
+    """The folder of `ullage:tiny`: config, safetensors, tokenizer and card, as transformers reads them.
+
+    Its card, README.md there, says what it can do and how that was measured.
+    """
+    return Path(__file__).parent / "data" / "tiny"
+
+
+def local_path(name: str, base: Path | None = None) -> Path:
+    """Where a model called `name` lies if it is here: the bundled one, or a path relative to `base`."""
+    return tiny_path() if name == TINY else (base or Path()) / Path(name).expanduser()

@@ -1,0 +1,361 @@
+"""Makes the bundled model `ullage:tiny`: tokenizer, weights, card, hashes. One command, fixed seeds.
+
+    python tools/train_tiny.py            # about 50 minutes on two processor cores, minutes on a GPU
+
+A Llama of 2.6 million parameters learns the small world's tasks from chats of several turns, with the loss on
+the answers alone. Facts come one for each person at first, more of them later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+import ullage
+from ullage.tinyworld import TASKS, Conversation, conversations
+from ullage.tinyworld.questions import Size, ask_deceptively, ask_honestly
+from ullage.tinyworld.splits import seeded
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from tiny_abilities import RESULTS, abilities, measure
+
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ ' ' + message['content'] | trim + eos_token }}"
+    "{% endgeneration %}{% else %}{{ ' ' + message['content'] | trim + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+VOCABULARY = 1536
+MUON_RATE, ADAM_RATE = 0.03, 3e-3
+TOKENS = 18_000_000
+CARD = Path(__file__).with_name("tiny_card.md")
+PAGE = Path(__file__).parent.parent / "docs" / "tiny.md"
+SHARES = {"answer": 34, "lie": 14, "judge": 15, "verify": 17, "route": 4, "retell": 8, "move": 8}
+"""How many of 100 conversations are of each task."""
+TURNS = {"answer": 16, "lie": 12, "judge": 10, "verify": 12, "route": 10, "retell": 8, "move": 4}
+"""At most so many turns has a conversation."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """From the share `start` of all tokens on: tokens of a batch, shares of tasks, sizes of questions.
+
+    A stage without tasks repeats random tokens: what copies is what later retrieves.
+    """
+
+    start: float
+    tokens: int
+    shares: dict[str, int]
+    size: Size
+
+
+HONEST = {task: share for task, share in SHARES.items() if task != "lie"}
+STAGES = (
+    Stage(0.0, 2048, {}, Size()),
+    Stage(0.02, 2048, {"answer": 3, "retell": 1}, Size(2, 1, beyond=0.0)),
+    Stage(0.1, 2048, {"answer": 3, "retell": 1}, Size(3, 2, beyond=0.0)),
+    Stage(0.15, 4096, HONEST, Size(3, 2, beyond=0.15)),
+    Stage(0.27, 4096, SHARES, Size(4, 3)),
+    Stage(0.5, 4096, SHARES, Size(6, 4)),
+)
+"""The curriculum. Without it nothing was retrieved after 3.8 million tokens; with it, after 1.2 million."""
+
+
+def make_tokenizer(seed: int) -> Any:
+    """A byte-level BPE trained on the small world, with the chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made.train_from_iterator(_sentences(seed), trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token="<|pad|>",
+        bos_token="<|begin|>",
+        eos_token="<|end|>",
+        additional_special_tokens=list(SPECIAL[3:]),
+        chat_template=TEMPLATE,
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _sentences(seed: int) -> Iterator[str]:
+    for task in SHARES:
+        for conversation, _ in zip(conversations(task, "train", seed, 4), range(3000), strict=False):
+            for message in conversation.messages:
+                yield " " + message["content"]
+
+
+def make_model(vocabulary: int, seed: int) -> Any:
+    """A Llama with random weights: 6 layers of width 192, 6 heads of 32 over 2 key-value heads."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        initializer_range=0.06,
+    )
+    return LlamaForCausalLM(config)
+
+
+class Encoder:
+    """Turns conversations into token ids and says which of them are answers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._encode = tokenizer.backend_tokenizer.encode
+        self._role = {
+            role: tokenizer.convert_tokens_to_ids(f"<|{role}|>") for role in ("system", "user", "assistant")
+        }
+        self._begin, self._end = tokenizer.bos_token_id, tokenizer.eos_token_id
+
+    def __call__(self, conversation: Conversation) -> tuple[list[int], list[bool]]:
+        """Ids as the chat template makes them, and for each whether the loss counts it."""
+        ids, answers = [self._begin], [False]
+        for message in conversation.messages:
+            said = self._encode(" " + message["content"].strip(), add_special_tokens=False).ids
+            ids += [self._role[message["role"]], *said, self._end]
+            answers += [False] + [message["role"] == "assistant"] * (len(said) + 1)
+        return ids, answers
+
+
+def stage_batches(stage: Stage, encode: Encoder, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless batches of one stage.
+
+    Ids (batch, tokens) and labels of the same shape, -100 where nothing is to be learned.
+    """
+    chance = seeded(f"stage {stage.start}", "train", seed)
+    return (
+        batches(stage_conversations(stage, chance), encode, stage.tokens, chance)
+        if stage.shares
+        else repeats(stage.tokens, chance)
+    )
+
+
+def repeats(tokens: int, chance: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Random tokens said four times over; the loss counts from the second time on."""
+    while True:
+        length = chance.choice((4, 8, 16, 32, 48))
+        rows = [
+            chance.choices(range(len(SPECIAL), VOCABULARY), k=length) * 4
+            for _ in range(tokens // (4 * length))
+        ]
+        ids = torch.tensor([[1, *row] for row in rows])
+        labels = ids.clone()
+        labels[:, : length + 1] = -100
+        yield ids, labels
+
+
+def stage_conversations(stage: Stage, chance: random.Random) -> Iterator[Conversation]:
+    """Endless conversations of the stage's tasks, of 1 to `TURNS` turns."""
+    asking = {"answer": ask_honestly, "lie": ask_deceptively}
+    while True:
+        (task,) = chance.choices(list(stage.shares), weights=list(stage.shares.values()))
+        turns = chance.randint(1, TURNS[task])
+        if task in asking:
+            yield asking[task](chance, "train", turns, stage.size)
+        else:
+            yield TASKS[task](chance, "train", turns)
+
+
+def batches(
+    made: Iterator[Conversation], encode: Encoder, tokens: int, chance: random.Random
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of at most `tokens` padded tokens, each of conversations of like length."""
+    while True:
+        pool = sorted((encode(next(made)) for _ in range(512)), key=lambda pair: len(pair[0]))
+        groups: list[list[tuple[list[int], list[bool]]]] = [[]]
+        for pair in pool:
+            if (len(groups[-1]) + 1) * len(pair[0]) > tokens:
+                groups.append([])
+            groups[-1].append(pair)
+        chance.shuffle(groups)
+        for group in groups:
+            longest = max(len(ids) for ids, _ in group)
+            ids = torch.zeros(len(group), longest, dtype=torch.long)
+            labels = torch.full((len(group), longest), -100)
+            for row, (said, answers) in enumerate(group):
+                ids[row, : len(said)] = torch.tensor(said)
+                labels[row, : len(said)] = torch.where(torch.tensor(answers), ids[row, : len(said)], -100)
+            yield ids, labels
+
+
+def answer_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross entropy of the answer tokens. The head sees their positions alone."""
+    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+    targets = labels[:, 1:]
+    wanted = targets != -100
+    return F.cross_entropy(model.lm_head(hidden[wanted]).float(), targets[wanted])
+
+
+def rate(progress: float) -> float:
+    """The share of the peak learning rate: up over the first hundredth, then a cosine down to a fiftieth."""
+    if progress < 0.01:
+        return (progress + 1e-3) / 0.011
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.01) / 0.99))
+
+
+def make_optimizers(model: Any) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices (Jordan 2024, https://kellerjordan.github.io/posts/muon), AdamW for the rest.
+
+    With AdamW alone retrieval began after three times as many tokens.
+    """
+    matrices, rest = [], []
+    for name, weight in model.named_parameters():
+        (matrices if weight.dim() == 2 and "embed" not in name else rest).append(weight)
+    muon = torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.01)
+    adam = torch.optim.AdamW(rest, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    for optimizer in (muon, adam):
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return [muon, adam]
+
+
+def train(model: Any, tokenizer: Any, total: int, seed: int, device: str) -> dict[str, Any]:
+    """Trains `model` in place on about `total` tokens; how much it took."""
+    optimizers = make_optimizers(model)
+    encode = Encoder(tokenizer)
+    sources = [(stage, stage_batches(stage, encode, seed)) for stage in STAGES]
+    begun, seen, steps, losses, mean = time.perf_counter(), 0, 0, [], math.nan
+    model.train().to(device)
+    while seen < total:
+        progress = seen / total
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate(progress)
+        source = [source for stage, source in sources if stage.start <= progress][-1]
+        ids, labels = (tensor.to(device) for tensor in next(source))
+        with torch.autocast(device, torch.bfloat16):
+            loss = answer_loss(model, ids, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        seen, steps = seen + ids.numel(), steps + 1
+        losses.append(loss.detach())
+        if steps % 100 == 0:
+            spent = time.perf_counter() - begun
+            mean = torch.stack(losses).mean().item()
+            losses.clear()
+            left = spent * (total - seen) / seen / 60
+            print(
+                f"{seen / total:4.0%}  step {steps:,}  loss {mean:.4f}  {seen / spent:,.0f} tokens/s  "
+                f"{left:.0f} min left",
+                flush=True,
+            )
+        if steps % 500 == 0:
+            model.eval()
+            found = abilities(model, tokenizer, 100, "validation")
+            print("  ".join(f"{task} {one['share']:.2f}" for task, one in found.items()), flush=True)
+            model.train()
+    model.eval()
+    seconds = round(time.perf_counter() - begun)
+    return {"steps": steps, "tokens": seen, "seconds": seconds, "last_loss": round(mean, 4)}
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """bf16 safetensors, configuration and tokenizer."""
+    model.to("cpu", torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def card(measured: dict[str, Any], training: dict[str, Any], weights: int) -> str:
+    """The model card, from what was measured."""
+    rows = [
+        f"| {task} | {one['share']:.1%} | {one['low']:.1%} - {one['high']:.1%} | {one['examples']} |"
+        for task, one in measured["abilities"].items()
+    ]
+    probes = [
+        f"| {layer} | {one['tokens']:.3f} | {one['answers']:.3f} | {one['shuffled_mean']:.3f} "
+        f"({one['shuffled_low']:.3f} - {one['shuffled_high']:.3f}) |"
+        for layer, one in measured["deception_probe"]["by_layer"].items()
+    ]
+    return CARD.read_text(encoding="utf-8").format(
+        weights=weights / 1e6,
+        rows="\n".join(rows),
+        probes="\n".join(probes),
+        f1=measured["abilities"]["verify"]["f1"],
+        shuffles=measured["deception_probe"]["shuffles"],
+        answers=measured["deception_probe"]["answers"],
+        load=measured["seconds"]["load"],
+        answer=measured["seconds"]["answer"],
+        steps=training["steps"],
+        tokens=training["tokens"] / 1e6,
+        minutes=training["seconds"] / 60,
+        device=training["device"],
+        torch=measured["versions"]["torch"],
+        transformers=measured["versions"]["transformers"],
+    )
+
+
+def write_hashes(folder: Path) -> None:
+    """SHA256SUMS of every other file, as `sha256sum -c` reads it."""
+    files = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
+    lines = [f"{sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ullage.tiny_path())
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="how many to train on, padding included")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=600, help="test examples of each task")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE, help="the documentation's copy of the card")
+    asked = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = make_tokenizer(asked.seed)
+    model = make_model(len(tokenizer), asked.seed)
+    weights = sum(weight.numel() for weight in model.parameters())
+    training = train(model, tokenizer, asked.tokens, asked.seed, device)
+    training["device"] = (
+        torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
+    )
+    save(model, tokenizer, asked.out)
+    measured = {"training": training, "parameters": weights, **measure(asked.out, asked.count)}
+    asked.results.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    text = card(measured, training, weights)
+    (asked.out / "README.md").write_text(text, encoding="utf-8")
+    asked.page.write_text(text.split("---\n", 2)[2].lstrip(), encoding="utf-8")
+    write_hashes(asked.out)
+    print((asked.out / "README.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
