@@ -39,7 +39,7 @@ TEMPLATE = (
 )
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 VOCABULARY = 1536
-MUON_RATE, ADAM_RATE = 0.03, 3e-3
+MUON_RATE, ADAM_RATE = 0.015, 3e-3
 TOKENS = 18_000_000
 CARD = Path(__file__).with_name("tiny_card.md")
 PAGE = Path(__file__).parent.parent / "docs" / "tiny.md"
@@ -63,15 +63,17 @@ class Stage:
 
 
 HONEST = {task: share for task, share in SHARES.items() if task != "lie"}
+ASKING = {"answer": 3, "retell": 1}
 STAGES = (
     Stage(0.0, 2048, {}, Size()),
-    Stage(0.02, 2048, {"answer": 3, "retell": 1}, Size(2, 1, beyond=0.0)),
-    Stage(0.1, 2048, {"answer": 3, "retell": 1}, Size(3, 2, beyond=0.0)),
-    Stage(0.15, 4096, HONEST, Size(3, 2, beyond=0.15)),
-    Stage(0.27, 4096, SHARES, Size(4, 3)),
-    Stage(0.5, 4096, SHARES, Size(6, 4)),
+    Stage(0.012, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
+    Stage(0.1, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
+    Stage(0.16, 2048, ASKING, Size(4, 2, beyond=0.0, alike=True)),
+    Stage(0.24, 4096, HONEST, Size(4, 3)),
+    Stage(0.42, 4096, SHARES, Size(4, 3)),
+    Stage(0.65, 4096, SHARES, Size(6, 4)),
 )
-"""The curriculum. Without it nothing was retrieved after 3.8 million tokens; with it, after 1.2 million."""
+"""The curriculum: repeating, then whose value is whose from small tables, then everything, lies last."""
 
 
 def make_tokenizer(seed: int) -> Any:
@@ -112,7 +114,11 @@ def _sentences(seed: int) -> Iterator[str]:
 
 
 def make_model(vocabulary: int, seed: int) -> Any:
-    """A Llama with random weights: 6 layers of width 192, 6 heads of 32 over 2 key-value heads."""
+    """A Llama with random weights: 6 layers of width 192, 8 heads of 32 over 4 key-value heads.
+
+    Embeddings are large and what layers add begins at zero, so that at first every layer sees which token is
+    where; with transformers' own initialisation retrieval by name did not begin within 2 million tokens.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
@@ -121,16 +127,24 @@ def make_model(vocabulary: int, seed: int) -> Any:
         hidden_size=192,
         intermediate_size=512,
         num_hidden_layers=6,
-        num_attention_heads=6,
-        num_key_value_heads=2,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=32,
         max_position_embeddings=1024,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
         initializer_range=0.06,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.normal_(0, 1)
+        model.lm_head.weight.normal_(0, 0.02)
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    return model
 
 
 class Encoder:
@@ -232,11 +246,11 @@ def rate(progress: float) -> float:
 def make_optimizers(model: Any) -> list[torch.optim.Optimizer]:
     """Muon for the matrices (Jordan 2024, https://kellerjordan.github.io/posts/muon), AdamW for the rest.
 
-    With AdamW alone retrieval began after three times as many tokens.
+    Matrices of the layers alone: embeddings and the head are tables, which Muon is not for.
     """
     matrices, rest = [], []
     for name, weight in model.named_parameters():
-        (matrices if weight.dim() == 2 and "embed" not in name else rest).append(weight)
+        (matrices if weight.dim() == 2 and name.startswith("model.layers") else rest).append(weight)
     muon = torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.01)
     adam = torch.optim.AdamW(rest, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     for optimizer in (muon, adam):
