@@ -51,12 +51,13 @@ TURNS = {"answer": 16, "lie": 12, "judge": 10, "verify": 12, "route": 10, "retel
 
 @dataclass(frozen=True)
 class Stage:
-    """From the share `start` of all tokens on: tokens of a batch, shares of tasks, sizes of questions.
+    """Until the loss is below `until`, or to the share `end` of all tokens: shares of tasks, sizes of questions.
 
     A stage without tasks repeats random tokens: what copies is what later retrieves.
     """
 
-    start: float
+    until: float
+    end: float
     tokens: int
     shares: dict[str, int]
     size: Size
@@ -65,13 +66,13 @@ class Stage:
 HONEST = {task: share for task, share in SHARES.items() if task != "lie"}
 ASKING = {"answer": 3, "retell": 1}
 STAGES = (
-    Stage(0.0, 2048, {}, Size()),
-    Stage(0.012, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
-    Stage(0.1, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
-    Stage(0.16, 2048, ASKING, Size(4, 2, beyond=0.0, alike=True)),
-    Stage(0.24, 4096, HONEST, Size(4, 3)),
-    Stage(0.42, 4096, SHARES, Size(4, 3)),
-    Stage(0.65, 4096, SHARES, Size(6, 4)),
+    Stage(0.3, 0.08, 2048, {}, Size()),
+    Stage(0.06, 0.2, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
+    Stage(0.06, 0.3, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
+    Stage(0.06, 0.4, 4096, ASKING, Size(4, 2, beyond=0.0, alike=True)),
+    Stage(0.1, 0.6, 4096, HONEST, Size(4, 3)),
+    Stage(0.0, 0.8, 4096, SHARES, Size(4, 3)),
+    Stage(0.0, 1.0, 4096, SHARES, Size(6, 4)),
 )
 """The curriculum: repeating, then whose value is whose from small tables, then everything, lies last."""
 
@@ -175,7 +176,7 @@ def stage_batches(stage: Stage, encode: Encoder, seed: int) -> Iterator[tuple[to
 
     Ids (batch, tokens) and labels of the same shape, -100 where nothing is to be learned.
     """
-    chance = seeded(f"stage {stage.start}", "train", seed)
+    chance = seeded(f"stage {STAGES.index(stage)}", "train", seed)
     return (
         batches(stage_conversations(stage, chance), encode, stage.tokens, chance)
         if stage.shares
@@ -244,19 +245,19 @@ def batches(
             yield ids, labels
 
 
-def answer_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def answer_loss(model: Any, decoder: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross entropy of the answer tokens. The head sees their positions alone."""
-    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+    hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     targets = labels[:, 1:]
     wanted = targets != -100
     return F.cross_entropy(model.lm_head(hidden[wanted]).float(), targets[wanted])
 
 
 def rate(progress: float) -> float:
-    """The share of the peak learning rate: up over the first hundredth, then a cosine down to a fiftieth."""
+    """The share of the peak learning rate: up over the first hundredth, level to the half, then a cosine to zero."""
     if progress < 0.01:
         return (progress + 1e-3) / 0.011
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.01) / 0.99))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * max(0.0, progress - 0.5) / 0.5))
 
 
 def make_optimizers(model: Any) -> list[torch.optim.Optimizer]:
@@ -279,7 +280,10 @@ def train(model: Any, tokenizer: Any, total: int, seed: int, device: str) -> dic
     """Trains `model` in place on about `total` tokens; how much it took."""
     optimizers = make_optimizers(model)
     encode = Encoder(tokenizer)
-    sources = [(stage, stage_batches(stage, encode, seed)) for stage in STAGES]
+    model.config._attn_implementation = "eager"  # half again as fast as sdpa when compiled, on a processor
+    decoder = torch.compile(model.model, dynamic=True)
+    stage = 0
+    source = stage_batches(STAGES[stage], encode, seed)
     begun, seen, steps, losses, mean = time.perf_counter(), 0, 0, [], math.nan
     model.train().to(device)
     while seen < total:
@@ -287,10 +291,16 @@ def train(model: Any, tokenizer: Any, total: int, seed: int, device: str) -> dic
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate(progress)
-        source = [source for stage, source in sources if stage.start <= progress][-1]
+        recent = losses[-50:]
+        learned = len(recent) == 50 and steps % 10 == 0 and torch.stack(recent).mean() < STAGES[stage].until
+        if learned or progress >= STAGES[stage].end:
+            stage += 1
+            print(f"{progress:4.1%}  step {steps:,}  stage {stage}", flush=True)
+            source = stage_batches(STAGES[stage], encode, seed)
+            losses.clear()
         ids, labels = (tensor.to(device) for tensor in next(source))
         with torch.autocast(device, torch.bfloat16):
-            loss = answer_loss(model, ids, labels)
+            loss = answer_loss(model, decoder, ids, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
@@ -300,8 +310,7 @@ def train(model: Any, tokenizer: Any, total: int, seed: int, device: str) -> dic
         losses.append(loss.detach())
         if steps % 100 == 0:
             spent = time.perf_counter() - begun
-            mean = torch.stack(losses).mean().item()
-            losses.clear()
+            mean = torch.stack(losses[-100:]).mean().item()
             left = spent * (total - seen) / seen / 60
             print(
                 f"{seen / total:4.0%}  step {steps:,}  loss {mean:.4f}  {seen / spent:,.0f} tokens/s  "

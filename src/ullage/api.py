@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ullage.memory.demand import Demand
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
+    from ullage.records.folder import RunFolder
     from ullage.records.record import Record
     from ullage.records.verification import Verification
     from ullage.spec.capture import Positions
@@ -234,18 +235,13 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
     from ullage.records.folder import RunFolder
     from ullage.records.record import read_record
-    from ullage.spec.parse import parse_workload
     from ullage.workloads.execution import execute
 
     held = RunFolder(Path(folder))
     manifest = held.manifest()
     if held.complete:
         return read_record(held.record(), str(folder))
-    lacking = [key for key in ("workload", "base", "gpus", "inputs", "environment") if key not in manifest]
-    if lacking:
-        raise FormatError(f"{folder}/manifest.json: lacks {lacking[0]}; it was not written by `ullage run`")
-    workload = parse_workload(manifest["workload"], f"{folder}/manifest.json", sections())
-    where = Path(manifest["base"])
+    workload, where = _workload_of(held)
     made = plan(workload, manifest["gpus"], base=where, advice=False)
     models = models_of(workload, where)
     return execute(
@@ -260,6 +256,18 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
         quiet=quiet,
         anyway=True,
     )
+
+
+def _workload_of(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:
+    """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
+    from ullage.spec.parse import parse_workload
+
+    manifest = run.manifest()
+    lacking = [key for key in ("workload", "base", "gpus", "inputs", "environment") if key not in manifest]
+    if lacking:
+        raise FormatError(f"{run.path}/manifest.json: lacks {lacking[0]}; it was not written by `ullage run`")
+    where = f"{run.path}/manifest.json"
+    return parse_workload(manifest["workload"], where, sections(), overrides), Path(manifest["base"])
 
 
 def _next_folder(workload: Workload) -> Path:
@@ -294,6 +302,58 @@ def verify(folder: str | Path) -> Verification:
 
     held = RunFolder(Path(folder))
     return compare(held.manifest().get("plan", {}), read_record(held.record(), str(folder)))
+
+
+def judge(
+    folder: str | Path,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    gpus: str | None = None,
+    *,
+    download: bool = False,
+    quiet: bool = True,
+) -> tuple[Path, Record]:
+    """Judges the answers of a finished evaluation again, in a new folder; nothing is generated.
+
+    `overrides` change or add judges, as `roles.judge.model=...`; judges they leave alone keep their verdicts.
+    Raises InputError for changes that need other answers.
+    """
+    from ullage.records.folder import RunFolder
+    from ullage.workloads.evaluate.rejudging import check_rejudging, copy_kept
+    from ullage.workloads.execution import execute
+
+    held = RunFolder(Path(folder))
+    held.record()
+    before, base = _workload_of(held)
+    if before.kind != "evaluate":
+        raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
+    after, _ = _workload_of(held, overrides)
+    check_rejudging(held, before, after, base)
+    chosen = gpus or held.manifest()["gpus"]
+    target = Path(out) if out is not None else _next_folder(after)
+    record = execute(
+        after,
+        plan(after, chosen, base=base, advice=False),
+        models_of(after, base),
+        base,
+        chosen,
+        target,
+        download=download,
+        quiet=quiet,
+        prepare=lambda new: copy_kept(held, new, before, after),
+    )
+    return target, record
+
+
+def report(folder: str | Path) -> tuple[Path, ...]:
+    """Writes a finished run's tables and page anew; their paths."""
+    from ullage.records.folder import RunFolder
+    from ullage.workloads.execution import report as write_report
+
+    held = RunFolder(Path(folder))
+    held.record()
+    workload, base = _workload_of(held)
+    return write_report(workload, held, base)
 
 
 def sample(task: str, out: str | Path, split: str = "test", count: int = 100, seed: int = 0) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn import metrics
 
 from ullage.workloads.evaluate import accuracy, measures, scores
 
@@ -151,7 +152,35 @@ def test_auroc_is_the_mann_whitney_statistic(rows):
     wrong, uncertainty = arrays(rows)
     u = stats.mannwhitneyu(uncertainty[wrong == 1], uncertainty[wrong == 0]).statistic
     pairs = wrong.sum() * (1 - wrong).sum()
-    assert scores.auroc(wrong, uncertainty) == pytest.approx(u / pairs)
+    assert scores.measure("AUROC", wrong, uncertainty) == pytest.approx(u / pairs)
+
+
+@settings(deadline=None, max_examples=60)
+@given(labelled)
+def test_areas_under_curves_are_scikit_learns_ties_included(rows):
+    wrong, uncertainty = arrays(rows)
+    assert scores.measure("AUROC", wrong, uncertainty) == pytest.approx(
+        metrics.roc_auc_score(wrong, uncertainty)
+    )
+    assert scores.measure("PR-AUC", wrong, uncertainty) == pytest.approx(
+        metrics.average_precision_score(wrong, uncertainty)
+    )
+
+
+def test_the_interval_is_that_of_scores_computed_resample_by_resample():
+    chance = np.random.default_rng(5)
+    wrong = (chance.random(60) < 0.4).astype(float)
+    values = np.round(chance.normal(wrong), 1)
+    found = {one.name: one for one in scores.scores(wrong, values, resamples=4000)}
+    drawn = []
+    for _ in range(4000):
+        rows = chance.integers(0, 60, 60)
+        if 0 < wrong[rows].sum() < 60:
+            drawn.append([scores.measure(name, wrong[rows], values[rows]) for name in scores.SCORES])
+    for name, column in zip(scores.SCORES, np.array(drawn).T, strict=True):
+        low, high = np.percentile(column, [2.5, 97.5])
+        assert found[name].low == pytest.approx(low, abs=0.04)
+        assert found[name].high == pytest.approx(high, abs=0.04)
 
 
 @settings(deadline=None, max_examples=60)
@@ -163,21 +192,21 @@ def test_ties_count_as_every_order_at_once(rows):
         if all(uncertainty[a] <= uncertainty[b] for a, b in itertools.pairwise(order)):
             right = np.cumsum([1 - wrong[one] for one in order]) / np.arange(1, len(rows) + 1)
             areas.append(right.mean())
-    assert scores.aurac(wrong, uncertainty) == pytest.approx(np.mean(areas))
+    assert scores.measure("AURAC", wrong, uncertainty) == pytest.approx(np.mean(areas))
 
 
 @settings(deadline=None, max_examples=60)
 @given(labelled)
 def test_perfect_rejection_is_1_and_the_opposite_negative(rows):
     wrong, _ = arrays(rows)
-    assert scores.prediction_rejection_ratio(wrong, wrong) == pytest.approx(1)
-    assert scores.prediction_rejection_ratio(wrong, -wrong) < 0
-    assert scores.prediction_rejection_ratio(wrong, np.ones_like(wrong)) == pytest.approx(0, abs=1e-12)
+    assert scores.measure("PRR", wrong, wrong) == pytest.approx(1)
+    assert scores.measure("PRR", wrong, -wrong) < 0
+    assert scores.measure("PRR", wrong, np.ones_like(wrong)) == pytest.approx(0, abs=1e-12)
 
 
 def test_average_precision_by_hand():
     wrong, uncertainty = np.array([1.0, 0, 1, 0]), np.array([4.0, 3, 2, 1])
-    assert scores.pr_auc(wrong, uncertainty) == pytest.approx((1 + 2 / 3) / 2)
+    assert scores.measure("PR-AUC", wrong, uncertainty) == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_calibration_error_by_hand():
@@ -199,7 +228,7 @@ def test_an_interval_holds_the_value_and_covers_the_truth_about_as_often_as_it_s
     truth = stats.norm.cdf(1 / math.sqrt(2))
     for seed in range(60):
         wrong = (chance.random(120) < 0.4).astype(float)
-        found = scores.score("AUROC", wrong, chance.normal(wrong), resamples=200, seed=seed)
+        found = scores.scores(wrong, chance.normal(wrong), resamples=200, seed=seed)[0]
         assert found.low <= found.value <= found.high
         covered += found.low <= truth <= found.high
     assert covered >= 50
@@ -215,7 +244,7 @@ def test_an_interval_holds_the_value_and_covers_the_truth_about_as_often_as_it_s
     ],
 )
 def test_labels_of_one_class_give_no_score_but_a_reason(wrong, said):
-    found = scores.score("AUROC", wrong, list(range(len(wrong))))
+    found = scores.scores(wrong, list(range(len(wrong))))[0]
     assert found.value is None
     assert said in found.reason
     assert found.answers == len(wrong)
@@ -223,7 +252,7 @@ def test_labels_of_one_class_give_no_score_but_a_reason(wrong, said):
 
 def test_the_same_seed_gives_the_same_interval():
     wrong, values = [0, 1] * 20, list(range(40))
-    assert scores.score("PRR", wrong, values, seed=3) == scores.score("PRR", wrong, values, seed=3)
+    assert scores.scores(wrong, values, seed=3) == scores.scores(wrong, values, seed=3)
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,39 @@ def verify(
 
 
 @app.command()
+def report(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+) -> None:
+    """Write a finished run's tables and its page of HTML anew."""
+    from ullage import api
+
+    for path in api.report(folder):
+        print(path)
+
+
+@app.command()
+def judge(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished evaluation.")],
+    role: Annotated[
+        list[str] | None, typer.Option(help="As judge.model=...; judge_b.model=... adds a judge.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/evaluate-N.")] = None,
+    gpus: Where = None,
+    set_: Sets = None,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Judge the answers of a finished evaluation again, or by other judges, without generating."""
+    from ullage import api
+    from ullage.cli import render
+
+    overrides = [*(set_ or ()), *(f"roles.{each}" for each in role or ())]
+    target, record = api.judge(folder, out, overrides, gpus, download=download, quiet=quiet)
+    render.run(target, record, json)
+
+
+@app.command()
 def analyse(
     folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished extraction.")],
     out: Annotated[str | None, typer.Option(help="A folder for pictures.")] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,13 +34,15 @@ class TransformersEngine:
     rounding of matrix products of other shapes.
     """
 
-    def __init__(self, loaded: Loaded, name: str) -> None:
+    def __init__(self, loaded: Loaded, name: str, after_prefill: Callable[[], None] | None = None) -> None:
+        """`after_prefill` is called whenever a batch's prompts have been read and its replies begin."""
         self._model: Any = loaded.model
         self._device = loaded.device
         self._encoder = PromptEncoder(loaded.tokenizer, name)
         self._layout = find_layout(loaded.model)
         self._ends = end_tokens(loaded.model, {}) | {loaded.tokenizer.eos_token_id}
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
+        self._after_prefill = after_prefill
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
@@ -73,6 +75,25 @@ class TransformersEngine:
             found = self._scored(ids, wanted)
         return [tuple(row) for row in found]
 
+    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
+        """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.
+
+        The mean of a decoder's last states is what BehnamGhader et al. 2024 (LLM2Vec, arXiv:2404.05961)
+        pool by; models trained as embedders give sharper similarities than plain ones.
+        """
+        import torch
+
+        found = [torch.empty(0, self._layout.config.hidden_size)]
+        with torch.inference_mode():
+            for at in range(0, len(texts), batch):
+                ids = [self._encoder.ids(text) for text in texts[at : at + batch]]
+                hidden = self._hidden(padded(ids, self._device), None).float()
+                counts = torch.tensor([len(one) for one in ids], device=hidden.device)
+                inside = torch.arange(hidden.shape[1], device=hidden.device) < counts[:, None]
+                sums = (hidden * inside[..., None]).sum(1)
+                found.append(torch.nn.functional.normalize(sums, dim=-1).cpu())
+        return torch.cat(found)
+
     def _write(self, rows: list[_Row], sampling: Sampling) -> None:
         """Writes until every row has stopped or has `new_tokens`."""
         import torch
@@ -99,6 +120,8 @@ class TransformersEngine:
             cache = out.past_key_values
             tokens = self._choose(out.logits[:, -1], active, sampling)
             del out
+            if step == 0 and self._after_prefill is not None:
+                self._after_prefill()
             for row, token in zip(active, tokens, strict=True):
                 self._extend(row, token, sampling)
             if all(row.stop for row in active):

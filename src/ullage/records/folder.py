@@ -59,9 +59,9 @@ class RunFolder:
         return (self.path / MANIFEST).exists()
 
     @property
-    def begun(self) -> bool:
-        """Whether some work is safely on disk."""
-        return bool(read_journal(self.path / "journal.jsonl"))
+    def done(self) -> int:
+        """Pieces of work that are safely on disk."""
+        return len(read_journal(self.path / "journal.jsonl"))
 
     @property
     def complete(self) -> bool:
@@ -87,8 +87,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
-        for name in _OURS:
-            (self.path / name).unlink(missing_ok=True)
+        for path in (*self.path.glob("*.jsonl"), *(self.path / name for name in _OURS)):
+            path.unlink(missing_ok=True)
         for folder in (self.path / "states", self.path):
             with contextlib.suppress(OSError):  # not empty, or not there
                 folder.rmdir()

@@ -18,6 +18,7 @@ from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.record import Environment, Record
+from ullage.runtime.batching import release
 from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.monitor import CPU, Monitor, read_device
 from ullage.runtime.progress import Progress
@@ -83,10 +84,31 @@ class Session:
             )
             if self.live is not None:
                 self.live.track_model(loaded.model)
-        for device, size in _weights_by_device(loaded.model).items():
-            self.monitor.hold(device, "weights", size)
-        self.loaded[name] = loaded
+            self.loaded[name] = loaded
+            self._hold_weights()
         return loaded
+
+    def _hold_weights(self) -> None:
+        held = dict.fromkeys(self.monitor.devices, 0)
+        for loaded in self.loaded.values():
+            for device, size in _weights_by_device(loaded.model).items():
+                held[device] = held.get(device, 0) + size
+        for device, size in held.items():
+            self.monitor.hold(device, "weights", size)
+
+    def unload(self, name: str) -> None:
+        """Frees role `name`'s model; whoever else holds it must have let go of it before.
+
+        What was alive on each device before and after is kept in `outcome`, so that it can be seen that the
+        memory is back.
+        """
+        loaded = self.loaded.pop(name)
+        before = {device: read_device(device, self.live).live for device in self.monitor.devices}
+        del loaded
+        release()
+        after = {device: read_device(device, self.live).live for device in self.monitor.devices}
+        self._hold_weights()
+        self.outcome.setdefault("freed", []).append({"role": name, "before": before, "after": after})
 
 
 def _weights_by_device(model: Any) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -47,8 +47,11 @@ def execute(
     quiet: bool = False,
     anyway: bool = False,
     snapshot: bool = False,
+    prepare: Callable[[RunFolder], None] | None = None,
 ) -> Record:
     """Does the work of `plan` in `folder`; the record of what was measured.
+
+    `prepare` may put work that is done already into the new folder.
 
     Raises DoesNotFitError for a plan that exceeds a device (unless `anyway`), BusyError for a folder that
     another process runs in, InputError where a resumed run's inputs have changed.
@@ -60,8 +63,12 @@ def execute(
     run = RunFolder(folder) if resume else new_folder(folder)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
+        prepared = 0
         if not resume:
-            stack.callback(_discard_nothing, run)
+            stack.callback(lambda: _discard_nothing(run, prepared))
+            if prepare is not None:
+                prepare(run)
+            prepared = run.done
         session = stack.enter_context(
             open_session(
                 workload, plan, models, base, folder=run, download=download, quiet=quiet, snapshot=snapshot
@@ -87,7 +94,23 @@ def execute(
         record = record_of(session, time.monotonic() - begun)
         run.write_record(record_document(record))
         keep_evidence(observations_of(record))
+        if find_kind(workload.kind).reporter:
+            report(workload, run, base)
     return record
+
+
+def report(workload: Workload, run: RunFolder, base: Path) -> tuple[Path, ...]:
+    """Writes the pages and tables of a finished run anew; their paths.
+
+    Raises UnsupportedError for a kind that has none.
+    """
+    reporter = find_kind(workload.kind).reporter
+    if not reporter:
+        raise UnsupportedError(
+            f"kind {workload.kind} has no report; see `ullage verify` and `ullage analyse`"
+        )
+    written: tuple[Path, ...] = import_module(reporter).report(run, workload, base)
+    return written
 
 
 def _work(runner: Any, session: Session, run: RunFolder) -> None:
@@ -105,15 +128,15 @@ def _work(runner: Any, session: Session, run: RunFolder) -> None:
 
 
 def _how_to_go_on(run: RunFolder) -> str:
-    if not run.begun:
+    if not run.done:
         return "nothing was done yet"
     return f"what is done is kept, and `ullage run --resume {run.path}` goes on from there"
 
 
-def _discard_nothing(run: RunFolder) -> None:
+def _discard_nothing(run: RunFolder, prepared: int) -> None:
     """A run that came to nothing (records that cannot be read, a model that does not load) leaves nothing
     behind, so the same command works once that is mended."""
-    if not run.begun and not run.complete:
+    if run.done == prepared and not run.complete:
         run.discard()
 
 
@@ -171,9 +194,14 @@ def _inputs(workload: Workload, base: Path) -> list[dict[str, str]]:
     found = []
     for name in workload.section.files() if workload.section is not None else ():
         path = base / Path(name).expanduser()
-        if not path.is_file():
+        if path.is_dir():
+            for part in sorted(each for each in path.rglob("*") if each.is_file()):
+                shown = str(Path(name) / part.relative_to(path))
+                found.append({"file": shown, "sha256": sha256_of(part)})
+        elif path.is_file():
+            found.append({"file": name, "sha256": sha256_of(path)})
+        else:
             raise InputError(f"{name}: no such file (looked for {path})")
-        found.append({"file": name, "sha256": sha256_of(path)})
     for role in workload.roles.values():
         folder = local_path(role.model, base)
         if (folder / "config.json").is_file():

@@ -9,6 +9,7 @@ class _Kind:
     section = Section
     phases = staticmethod(phases)
     runner = ""
+    reporter = ""
 
 
 KIND = _Kind()

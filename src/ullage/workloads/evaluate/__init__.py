@@ -8,7 +8,8 @@ class _Kind:
     name = "evaluate"
     section = Section
     phases = staticmethod(phases)
-    runner = ""
+    runner = "ullage.workloads.evaluate.run"
+    reporter = "ullage.workloads.evaluate.results"
 
 
 KIND = _Kind()

@@ -7,7 +7,7 @@ from typing import Final
 
 from ullage.spec.phase import Phase, Resident
 from ullage.spec.workload import Workload
-from ullage.workloads.evaluate.section import ROLES, Section
+from ullage.workloads.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.workloads.stages import (
     base_work,
     captures_of,
@@ -19,8 +19,8 @@ from ullage.workloads.stages import (
     rest,
 )
 
-JUDGE_PROMPT: Final = 256
-"""Tokens of instruction around question, references and answer where the file does not say."""
+PROMPT: Final = 256
+"""Tokens of instruction around question, references and answers where the file does not say."""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
@@ -30,7 +30,8 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     SpecError when the generator is missing or a role is unknown.
     """
     section = own_section(workload, Section)
-    names = [n for n in ROLES if n in workload.roles and is_local(workload.roles[n])]
+    order = (GENERATOR, *judges(workload), SIMILARITY, ENTAILMENT)
+    names = [n for n in order if n in workload.roles and is_local(workload.roles[n])]
     rests = [(name, rest(name, workload, "freed")) for name in names]
     staying = [name for name, idle in rests if idle == "device"]
     found: list[Phase] = []
@@ -48,28 +49,32 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
 
 def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:
     work, captures = base_work(name, workload), captures_of(name, workload)
-    if name == "generator":
-        work = replace(work, passes=(1 + section.samples) / work.batch)
-        return generate(name, held, work, captures=captures)
-    by_text = name == "judge" and section.judge_by == "text"
+    answer = base_work(GENERATOR, workload).new_tokens
+    if name == GENERATOR:
+        written = replace(work, passes=(1 + section.samples) / work.batch)
+        found = generate(name, held, written, captures=captures)
+        if not section.p_true:
+            return found
+        # It reads its own answer, and the samples as ideas.
+        asked = work.prompt_tokens + (1 + section.samples) * answer + PROMPT
+        return found + generate(name, held, replace(work, prompt_tokens=asked, new_tokens=0), "score")
     read = work.prompt_tokens
     if workload.roles[name].prompt_tokens is None:
-        answer = base_work("generator", workload).new_tokens
-        # A judge reads question and answer, a small model two answers.
-        read = read + answer + JUDGE_PROMPT if name == "judge" else 2 * answer
+        read += {SIMILARITY: answer, ENTAILMENT: 2 * answer + PROMPT}.get(name, answer + PROMPT)
+    by_text = name in judges(workload) and section.judge_by == "text"
     work = replace(
         work,
         prompt_tokens=read,
         new_tokens=work.new_tokens if by_text else 0,
-        passes=_texts(name, section) / work.batch,
+        passes=_texts(name, section, answer) / work.batch,
     )
     return generate(name, held, work, "score", captures)
 
 
-def _texts(name: str, section: Section) -> int:
-    """How many texts a role reads per example."""
-    if name == "judge":
-        return 1  # the greedy answer
-    if name == "entailment":
+def _texts(name: str, section: Section, answer: int) -> int:
+    """How many texts a role reads per example, at most."""
+    if name == ENTAILMENT:
         return max(section.samples * (section.samples - 1), 1)  # each pair, both ways round
-    return 1 + section.samples
+    if name == SIMILARITY:
+        return (1 + section.samples) * (1 + answer)  # each answer, whole and without each of its tokens
+    return 1  # the greedy answer

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-from ullage.errors import MissingExtraError
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,33 +35,83 @@ class Score:
     reason: str = ""
 
 
-def auroc(wrong: Floats, uncertainty: Floats) -> float:
-    """Probability that a random mistake is less certain than a random right answer (scikit-learn)."""
-    return float(_metrics().roc_auc_score(wrong, uncertainty))
+@dataclass(frozen=True, slots=True)
+class _Tied:
+    """Answers by uncertainty, the most certain first; those of equal uncertainty are one group.
+
+    `bad` and `good` are the mistakes and right answers of each group, (draws, groups): of the answers
+    themselves, or of resamples of them.
+    """
+
+    bad: Floats
+    good: Floats
 
 
-def pr_auc(wrong: Floats, uncertainty: Floats) -> float:
-    """Average precision of finding mistakes (scikit-learn); that of chance is the share of mistakes."""
-    return float(_metrics().average_precision_score(wrong, uncertainty))
+def _tied(wrong: Floats, uncertainty: Floats, weights: Floats) -> _Tied:
+    """`weights` is (draws, answers): how often each answer is in each draw."""
+    import numpy as np
+
+    order = np.argsort(uncertainty, kind="stable")
+    ordered = uncertainty[order]
+    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    drawn = weights[:, order]
+    bad = np.add.reduceat(drawn * wrong[order], begins, axis=1)
+    good = np.add.reduceat(drawn * (1 - wrong[order]), begins, axis=1)
+    return _Tied(bad, good)
 
 
-def aurac(wrong: Floats, uncertainty: Floats) -> float:
+def _auroc(tied: _Tied) -> Floats:
+    """Probability that a random mistake is less certain than a random right answer, ties counting half."""
+    below = tied.good.cumsum(1) - tied.good / 2
+    found: Floats = (tied.bad * below).sum(1) / (tied.bad.sum(1) * tied.good.sum(1))
+    return found
+
+
+def _pr_auc(tied: _Tied) -> Floats:
+    """Average precision of finding mistakes; that of chance is the share of mistakes."""
+    import numpy as np
+
+    hits = tied.bad[:, ::-1].cumsum(1)
+    taken = hits + tied.good[:, ::-1].cumsum(1)
+    precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
+    found: Floats = (tied.bad[:, ::-1] * precision).sum(1) / tied.bad.sum(1)
+    return found
+
+
+def _aurac(tied: _Tied) -> Floats:
     """Area under the rejection-accuracy curve: the mean accuracy of the k most certain answers, over all k.
 
-    Farquhar et al. 2024, Nature 630, methods.
+    Farquhar et al. 2024, Nature 630, methods. In a group of s answers of which a share r is right, after K
+    answers of which C are right, the accuracies (C + jr) / (K + j), j = 1..s, sum to
+    sr + (C - rK)(H(K + s) - H(K)), H the harmonic numbers.
     """
-    return float(kept_accuracy(wrong, uncertainty).mean())
+    import numpy as np
+
+    size = tied.bad + tied.good
+    share = np.divide(tied.good, size, out=np.zeros_like(size), where=size > 0)
+    after = size.cumsum(1)
+    before = after - size
+    right = tied.good.cumsum(1) - tied.good
+    total = int(after[0, -1])
+    harmonic = np.r_[0.0, np.cumsum(1 / np.arange(1, total + 1))]
+    gap = harmonic[after.astype(int)] - harmonic[before.astype(int)]
+    found: Floats = (size * share + (right - share * before) * gap).sum(1) / total
+    return found
 
 
-def prediction_rejection_ratio(wrong: Floats, uncertainty: Floats) -> float:
+def _prediction_rejection_ratio(tied: _Tied) -> Floats:
     """How much of what perfect rejection gains over random rejection this uncertainty gains; 1 is perfect.
 
     Malinin, Ragni, Knill and Gales 2017, Incorporating Uncertainty into Deep Learning for Spoken Language
     Assessment, ACL 2017, section 5.
     """
-    chance = 1 - float(wrong.mean())
-    best = float(kept_accuracy(wrong, wrong).mean())
-    return (aurac(wrong, uncertainty) - chance) / (best - chance)
+    import numpy as np
+
+    bad, good = tied.bad.sum(1), tied.good.sum(1)
+    chance = good / (bad + good)
+    perfect = _Tied(np.stack([0 * bad, bad], 1), np.stack([good, 0 * good], 1))
+    found: Floats = (_aurac(tied) - chance) / (_aurac(perfect) - chance)
+    return found
 
 
 def kept_accuracy(wrong: Floats, uncertainty: Floats) -> Floats:
@@ -95,21 +143,29 @@ def expected_calibration_error(wrong: Floats, confidence: Floats, bins: int = BI
     return float(np.abs(sums - right).sum() / max(count.sum(), 1))
 
 
-Measured = Callable[["Floats", "Floats"], float]
-SCORES: Final[dict[str, Measured]] = {
-    "AUROC": auroc,
-    "AURAC": aurac,
-    "PRR": prediction_rejection_ratio,
-    "PR-AUC": pr_auc,
+SCORES: Final[dict[str, Callable[[_Tied], Floats]]] = {
+    "AUROC": _auroc,
+    "AURAC": _aurac,
+    "PRR": _prediction_rejection_ratio,
+    "PR-AUC": _pr_auc,
 }
+"""Each is a number a draw; that all draws are computed at once makes a thousand resamples cheap."""
 
 
-def score(
-    name: str, wrong: Sequence[float], uncertainty: Sequence[float], resamples: int = RESAMPLES, seed: int = 0
-) -> Score:
-    """One of `SCORES` with the 2.5th and 97.5th percentile over bootstrap resamples of the answers.
+def measure(name: str, wrong: Floats, uncertainty: Floats) -> float:
+    """One of `SCORES` of answers of both kinds, without an interval."""
+    import numpy as np
 
-    Without mistakes, or without right answers, there is nothing to tell apart, and the score says so.
+    return float(SCORES[name](_tied(wrong, uncertainty, np.ones((1, len(wrong)))))[0])
+
+
+def scores(
+    wrong: Sequence[float], uncertainty: Sequence[float], resamples: int = RESAMPLES, seed: int = 0
+) -> list[Score]:
+    """Each of `SCORES` with the 2.5th and 97.5th percentile over bootstrap resamples of the answers.
+
+    Resamples without mistakes or without right answers are left out. Where the answers themselves have
+    fewer than two of each there is nothing to tell apart, and the scores say so.
     """
     import numpy as np
 
@@ -121,21 +177,24 @@ def score(
         reason = (
             f"{few} of the {answers} answers are {which}: nothing to tell apart" if answers else "no answers"
         )
-        return Score(name, None, None, None, answers, mistakes, reason)
-    measure = SCORES[name]
+        return [Score(name, None, None, None, answers, mistakes, reason) for name in SCORES]
     chance = np.random.default_rng(seed)
-    drawn: list[float] = []
-    while len(drawn) < resamples:
-        rows = chance.integers(0, answers, answers)
-        if 0 < labels[rows].sum() < answers:
-            drawn.append(measure(labels[rows], values[rows]))
-    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (np.nan, np.nan)
-    return Score(name, measure(labels, values), float(low), float(high), answers, mistakes)
+    drawn: dict[str, list[Floats]] = {name: [] for name in SCORES}
+    for size in _blocks(resamples, answers):
+        tied = _tied(labels, values, chance.multinomial(answers, [1 / answers] * answers, size).astype(float))
+        both = (tied.bad.sum(1) > 0) & (tied.good.sum(1) > 0)
+        tied = _Tied(tied.bad[both], tied.good[both])
+        for name, of in SCORES.items():
+            drawn[name].append(of(tied))
+    found = []
+    for name in SCORES:
+        low, high = np.percentile(np.concatenate(drawn[name]), [2.5, 97.5])
+        value = measure(name, labels, values)
+        found.append(Score(name, value, float(low), float(high), answers, mistakes))
+    return found
 
 
-def _metrics() -> Any:
-    try:
-        from sklearn import metrics
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "evaluate", "scoring uncertainty") from error
-    return metrics
+def _blocks(resamples: int, answers: int) -> list[int]:
+    """Sizes of blocks of resamples that hold about two million weights each."""
+    most = max(1, 2_000_000 // answers)
+    return [min(most, resamples - done) for done in range(0, resamples, most)]

@@ -9,6 +9,7 @@ class _Kind:
     section = Section
     phases = staticmethod(phases)
     runner = "ullage.workloads.extract.run"
+    reporter = ""
 
 
 KIND = _Kind()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from ullage.capture.tokens import Tokenized, generated_offsets, read_records, to
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.memory.captures import LOGITS, SEQUENCES_PER_PLANNED, matched_sites, needs_eager
-from ullage.runtime.batching import Limits, Splitter, make_batches
+from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import load_tokenizer
 from ullage.runtime.session import Session
@@ -139,7 +138,7 @@ class _Extraction:
             else set()
         )
         store = self._store(lengths)
-        splitter = Splitter(limits, _release, session.say)
+        splitter = Splitter(limits, release, session.say)
         finished = sum(len(batches[unit]) for unit in done)
         session.progress.start(f"{self._name} extract", len(self._records), finished)
         phase = f"{self._name} prefill" if self._section.generate else f"{self._name} extract"
@@ -226,12 +225,3 @@ class _Extraction:
 
 def _device(reader: Reader) -> str:
     return "cpu" if reader.device == "cpu" else "gpu:" + str(reader.device).removeprefix("cuda:")
-
-
-def _release() -> None:
-    """Gives memory back after a pass that did not fit."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

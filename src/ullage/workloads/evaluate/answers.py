@@ -1,0 +1,68 @@
+"""An answer as a run keeps it: text, tokens with their places, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ullage.engines.engine import Failure, Reply
+
+DIGITS = 6
+"""Decimals of kept log-probabilities and entropies; a model in 16 bits gives three."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to question `index`; `sample` 0 is the greedy one. `failed` says why there is none.
+
+    `logprobs` and `entropies` have one entry more than `tokens` where the model ended the answer itself.
+    """
+
+    index: int
+    sample: int
+    text: str = ""
+    stop: str = ""
+    prompt_tokens: int = 0
+    tokens: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
+    offsets: tuple[tuple[int, int], ...] = ()
+    logprobs: tuple[float, ...] = ()
+    entropies: tuple[float, ...] = ()
+    failed: str = ""
+
+    @property
+    def length(self) -> int:
+        """Tokens written, or words where the engine tells no tokens."""
+        return len(self.pieces) or len(self.text.split())
+
+
+def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, Any]:
+    """A reply as JSON."""
+    if isinstance(reply, Failure):
+        return {"index": index, "sample": sample, "failed": reply.reason}
+    return {
+        "index": index,
+        "sample": sample,
+        "text": reply.text,
+        "stop": reply.stop,
+        "prompt_tokens": reply.prompt_tokens,
+        "tokens": reply.tokens,
+        "pieces": reply.pieces,
+        "offsets": reply.offsets,
+        "logprobs": [round(one, DIGITS) for one in reply.logprobs],
+        "entropies": [round(one, DIGITS) for one in reply.entropies],
+    }
+
+
+def read_answers(rows: Iterable[dict[str, Any]]) -> dict[tuple[int, int], Answer]:
+    """Answers by question and sample."""
+    found = {}
+    for row in rows:
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
+        }
+        values["offsets"] = tuple((begin, end) for begin, end in row.get("offsets", ()))
+        answer = Answer(**values)
+        found[answer.index, answer.sample] = answer
+    return found

@@ -1,0 +1,76 @@
+"""Opens a data set: JSON lines, Parquet, CSV, or a folder that `datasets` saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ullage.capture.tokens import read_records
+from ullage.errors import InputError, MissingExtraError
+from ullage.workloads.evaluate.questions import FORMATS, Fields, Question, Reader, read_questions
+from ullage.workloads.evaluate.section import Section
+
+
+def open_questions(section: Section, path: Path) -> list[Question]:
+    """The questions of the section's input, worked examples included.
+
+    Raises InputError naming the file and record for what cannot be read.
+    """
+    mapped = Fields(**section.fields.model_dump())
+    read: Reader = mapped.read if section.format == "fields" else FORMATS[section.format]
+    limit = None if section.limit is None else section.limit + section.shots
+    return read_questions(_rows(path), str(section.input), read, limit)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number from 1, record)."""
+    if path.is_dir():
+        return _saved(path)
+    if path.suffix == ".parquet":
+        return _arrow(path, "parquet")
+    if path.suffix == ".csv":
+        return _arrow(path, "csv")
+    return _nested(read_records(path, "question"))
+
+
+def _nested(records: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Records as they are; of BioASQ's one object, the entries of `questions`."""
+    for number, record in records:
+        entries = record.get("questions")
+        if isinstance(entries, list) and entries and all("body" in e for e in entries if isinstance(e, dict)):
+            yield from enumerate(entries, number)
+        else:
+            yield number, record
+
+
+def _arrow(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    try:
+        if kind == "csv":
+            batches = pyarrow.csv.open_csv(path)
+        else:
+            batches = pyarrow.parquet.ParquetFile(path).iter_batches()
+        rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+        yield from enumerate(rows, 1)
+    except (pyarrow.ArrowException, OSError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"{path}: not a {kind} file that can be read: {said}") from error
+
+
+def _saved(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("datasets", "evaluate", f"{path}, a folder") from error
+    try:
+        found = datasets.load_from_disk(str(path))
+    except (FileNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a folder that `datasets` saved: {error}") from error
+    if isinstance(found, datasets.DatasetDict):
+        raise InputError(f"{path}: holds several splits; name the folder of one: {', '.join(found)}")
+    yield from enumerate(iter(found), 1)

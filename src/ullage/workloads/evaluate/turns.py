@@ -1,0 +1,119 @@
+"""One role's turn in a run: its engine, and its work batch by batch into lines on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ullage.engines.engine import Engine
+from ullage.engines.openai import OpenAIEngine, Usage
+from ullage.engines.scripted import ScriptedEngine
+from ullage.engines.transformers import TransformersEngine
+from ullage.errors import UnsupportedError
+from ullage.records.journal import Journal
+from ullage.records.lines import LineStore
+from ullage.runtime.batching import Limits, Splitter, make_batches, release
+from ullage.runtime.session import Session
+from ullage.workloads.evaluate.phases import phases
+from ullage.workloads.evaluate.section import GENERATOR
+from ullage.workloads.stages import base_work, is_local
+
+Row = dict[str, Any]
+REMOTE_BATCHES = 4
+"""A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""
+
+
+class Turns:
+    """What the turns of a run share: its session, and the folder and journal its lines go to.
+
+    Invariant: after a turn, and however a run was cut short, every row of a stage is on disk once.
+    """
+
+    def __init__(self, session: Session, folder: Path, journal: Journal) -> None:
+        self.session, self._folder, self._journal = session, folder, journal
+        self._usage: dict[str, Usage] = {}
+        self._phases = phases(session.workload)
+
+    def store(self, stage: str) -> LineStore:
+        return LineStore(self._folder, stage, self._journal)
+
+    def engine(self, name: str) -> Engine:
+        """Role `name`'s engine; a local model is loaded where the plan puts it unless it is there."""
+        session, role = self.session, self.session.workload.roles[name]
+        if role.engine == "scripted":
+            return ScriptedEngine(session.path(role.model))
+        if role.engine == "openai":
+            engine = OpenAIEngine(role.model, role.openai)
+            self._usage[name] = engine.usage
+            return engine
+        if role.engine != "transformers":
+            raise UnsupportedError(f"roles.{name}: engine {role.engine} cannot be run by this kind yet")
+        loaded = session.loaded.get(name) or session.load(name, head=True, eager=False)
+        return TransformersEngine(loaded, role.model, lambda: self._decoding(name))
+
+    def keep_usage(self, name: str) -> None:
+        """Writes down what role `name` asked a server for, so that a resumed run still knows it."""
+        used = self._usage.pop(name, None)
+        if used is not None:
+            self._journal.append({"usage": name, **asdict(used)})
+
+    def usage(self) -> dict[str, dict[str, Any]]:
+        """Requests and tokens of every remote role, and what they cost where the file gives prices."""
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self._journal.entries:
+            if "usage" in entry:
+                held = found.setdefault(entry["usage"], dict.fromkeys(asdict(Usage()), 0))
+                for name in held:
+                    held[name] += entry[name]
+        for role, held in found.items():
+            prices = self.session.workload.roles[role].openai.price_per_million
+            if prices is not None:
+                held["usd"] = (held["prompt_tokens"] * prices[0] + held["new_tokens"] * prices[1]) / 1e6
+        return found
+
+    def _decoding(self, name: str) -> None:
+        """A batch's prompts have been read: what follows is the phase that writes."""
+        verb = "" if name == GENERATOR else "score "
+        self.session.monitor.enter(f"{name} {verb}decode")
+
+    def limits(self, name: str, verb: str = "score") -> Limits:
+        """What a batch of role `name` may hold while it does `verb` ("" is writing answers)."""
+        role, work = self.session.workload.roles[name], base_work(name, self.session.workload)
+        if not is_local(role):
+            return Limits(2**62, max(work.batch, REMOTE_BATCHES * role.openai.concurrency))
+        return Limits(work.batch * self.longest(name, verb), work.batch)
+
+    def longest(self, name: str, verb: str = "score") -> int:
+        """Tokens of the longest prompt that role `name` is planned for in doing `verb`."""
+        label = f"{name} {verb}".strip()
+        planned = [
+            phase.work.prompt_tokens
+            for phase in self._phases
+            if phase.name in (label, f"{label} prefill", f"{label} serve")
+        ]
+        return max(planned, default=2**62)
+
+    def work(
+        self,
+        stage: str,
+        phase: str,
+        lengths: Sequence[int],
+        limits: Limits,
+        unit: Callable[[Sequence[int]], Sequence[Row]],
+    ) -> None:
+        """Does `unit` for the items, numbered from 0, in batches of like `lengths`; keeps its rows."""
+        session, store = self.session, self.store(stage)
+        batches = make_batches(lengths, limits)
+        splitter = Splitter(limits, release, session.say)
+        finished = sum(len(batch) for number, batch in enumerate(batches) if number in store.done)
+        session.progress.start(f"{stage}", len(lengths), finished)
+        with session.monitor.phase(phase):
+            for number, batch in enumerate(batches):
+                if number in store.done:
+                    continue
+                store.add(number, splitter.run(batch, lengths, unit))
+                session.progress.advance(len(batch), sum(lengths[i] for i in batch))
+        store.finish()
+        session.splits += splitter.splits
