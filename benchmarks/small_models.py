@@ -122,8 +122,14 @@ def config_of(
     return makers[family]()
 
 
-def tokenizer() -> Any:
-    """A byte-level BPE of 400 tokens, trained on `texts`."""
+CHAT = (
+    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+
+
+def tokenizer(chat: bool = False) -> Any:
+    """A byte-level BPE of 400 tokens, trained on `texts`; with a chat template where asked."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -137,7 +143,11 @@ def tokenizer() -> Any:
     )
     made.train_from_iterator(texts(200), trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+        tokenizer_object=made,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        chat_template=CHAT if chat else None,
     )
 
 
@@ -147,9 +157,9 @@ def texts(count: int, longest: int = 60, seed: int = 0) -> list[str]:
     return [" ".join(chance.choices(WORDS, k=chance.randint(3, longest))) for _ in range(count)]
 
 
-def save(folder: Path, family: str = "llama", **options: Any) -> Path:
+def save(folder: Path, family: str = "llama", chat: bool = False, **options: Any) -> Path:
     """Model and tokenizer in a folder, as a hub snapshot holds them; the folder."""
-    words = tokenizer()
+    words = tokenizer(chat)
     model = build(family, **{"vocabulary": len(words), **options})
     model.save_pretrained(folder)
     words.save_pretrained(folder)

@@ -94,7 +94,8 @@ def execute(
         record = record_of(session, time.monotonic() - begun)
         run.write_record(record_document(record))
         keep_evidence(observations_of(record))
-        if find_kind(workload.kind).reporter:
+    if find_kind(workload.kind).reporter:  # now that the timeline has ended
+        with run.lock():
             report(workload, run, base)
     return record
 

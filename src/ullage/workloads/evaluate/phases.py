@@ -60,7 +60,8 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
         return found + generate(name, held, replace(work, prompt_tokens=asked, new_tokens=0), "score")
     read = work.prompt_tokens
     if workload.roles[name].prompt_tokens is None:
-        read += {SIMILARITY: answer, ENTAILMENT: 2 * answer + PROMPT}.get(name, answer + PROMPT)
+        pair = name in (ENTAILMENT, section.clusters_by)
+        read += answer if name == SIMILARITY else (2 if pair else 1) * answer + PROMPT
     by_text = name in judges(workload) and section.judge_by == "text"
     work = replace(
         work,
@@ -73,8 +74,9 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
 
 def _texts(name: str, section: Section, answer: int) -> int:
     """How many texts a role reads per example, at most."""
+    pairs = section.samples * (section.samples - 1)  # both ways round
     if name == ENTAILMENT:
-        return max(section.samples * (section.samples - 1), 1)  # each pair, both ways round
+        return max(pairs, 1)
     if name == SIMILARITY:
         return (1 + section.samples) * (1 + answer)  # each answer, whole and without each of its tokens
-    return 1  # the greedy answer
+    return 1 + (pairs if name == section.clusters_by else 0)  # the greedy answer, and what it compares

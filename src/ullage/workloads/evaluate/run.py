@@ -74,7 +74,7 @@ class _Evaluation:
         workload = self.session.workload
         order: list[tuple[str, Callable[[str], None], tuple[str, ...]]] = [
             (GENERATOR, self._generate, (GREEDY, SAMPLES, P_TRUE)),
-            *((name, self._judge, (name,)) for name in judges(workload)),
+            *((name, self._judge, self._stages_of(name)) for name in judges(workload)),
             (SIMILARITY, self._relate, (SIMILARITY,)),
             (ENTAILMENT, self._entail, (ENTAILMENT,)),
         ]
@@ -92,6 +92,10 @@ class _Evaluation:
             for stage in (GREEDY, SAMPLES)
             for answer in read_answers(self.turns.store(stage).rows()).values()
         )
+
+    def _stages_of(self, judge: str) -> tuple[str, ...]:
+        clusters = judge == self.section.clusters_by and self.section.samples
+        return (judge, ENTAILMENT) if clusters else (judge,)
 
     def _finished(self, stages: Sequence[str]) -> bool:
         idle = {SAMPLES: not self.section.samples, P_TRUE: not self.section.p_true}
@@ -167,6 +171,8 @@ class _Evaluation:
             index: judging.prompt(self.questions[index], answer.text)
             for index, answer in self._greedy().items()
         }
+        if ENTAILMENT in self._stages_of(name):
+            self._compare(engine, name)
         if section.judge_by == "probabilities":
             self._score(engine, name, name, f"{name} score", prompts, section.verdicts)
             return
@@ -213,8 +219,10 @@ class _Evaluation:
         self.turns.work(name, f"{name} score", [1] * len(self.questions), one_each, unit)
 
     def _entail(self, name: str) -> None:
+        self._compare(self.turns.engine(name), name)
+
+    def _compare(self, engine: Engine, name: str) -> None:
         """Whether each sample of a question implies each other that has other words."""
-        engine = self.turns.engine(name)
         prompts: dict[tuple[int, str, str], Chat] = {}
         texts: dict[int, list[str]] = {}
         for answer in self._answers(SAMPLES).values():

@@ -76,6 +76,9 @@ class Section(BaseSection):
     judge_template: str | None = Field(
         default=None, description="holds {question}, {answer}, {references}, {context}; None: Ullage's own"
     )
+    clusters_by: Literal["words", "entailment", "judge"] = Field(
+        default="words", description="what tells which samples mean the same"
+    )
     p_true: Switch = Field(default=False, description="ask the generator whether its own answer is true")
 
     def files(self) -> tuple[str, ...]:
@@ -93,8 +96,11 @@ class Section(BaseSection):
             yield Mistake(("evaluate", "judge_template"), "lacks {answer}")
         if self.verdicts[0].strip().casefold() == self.verdicts[1].strip().casefold():
             yield Mistake(("evaluate", "verdicts"), "are twice the same word")
-        if ENTAILMENT in workload.roles and not self.samples:
-            yield Mistake(("roles", ENTAILMENT), "compares samples; give evaluate.samples", at_key=True)
+        if self.clusters_by != "words" and self.clusters_by not in workload.roles:
+            yield Mistake(("evaluate", "clusters_by"), f"there is no role called {self.clusters_by}")
+        if ENTAILMENT in workload.roles and not (self.samples and self.clusters_by == ENTAILMENT):
+            problem = "compares samples; give evaluate.samples and clusters_by: entailment"
+            yield Mistake(("roles", ENTAILMENT), problem, at_key=True)
         if self.judge_by == "text":
             for name in judges(workload):
                 if is_local(workload.roles[name]) and not base_work(name, workload).new_tokens:
