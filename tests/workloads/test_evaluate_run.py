@@ -272,7 +272,7 @@ def test_worked_examples_are_in_prompts_and_not_asked(scripted):
         ('{"question": "Who?", "references": 4.5}', None),
         ('{"question": "", "references": []}', r"questions\.jsonl:9: no text under 'question'"),
         ('{"question": "Who", "references": {"a": 1}}', r"questions\.jsonl:9: references: not a text"),
-        ('{"question": "Who", "id": "q0"}', "'q0' is that of record 1 too"),
+        ('{"question": "Who", "id": "q0"}', "'q0' is that of questions.jsonl:1 too"),
         ("{", r"questions\.jsonl:9: not JSON"),
     ],
 )
@@ -295,6 +295,35 @@ def test_a_question_longer_than_the_plan_is_refused_by_name(local):
         InputError, match=r"'long': its prompt has [\d,]+ tokens, the plan is for prompt_tokens: 96"
     ):
         run(local)
+
+
+def test_an_empty_file_holds_no_questions(scripted):
+    (scripted.parent / "questions.jsonl").write_text("\n")
+    with pytest.raises(InputError, match=r"questions\.jsonl: holds no questions"):
+        run(scripted)
+
+
+def test_several_files_are_asked_one_after_another(scripted):
+    rows = (scripted.parent / "questions.jsonl").read_text().splitlines(keepends=True)
+    whole = table(run(scripted)[0])
+    (scripted.parent / "a.jsonl").write_text("".join(rows[:3]))
+    (scripted.parent / "b.jsonl").write_text("".join(rows[3:]))
+    assert table(run(scripted, "both", "evaluate.input=[a.jsonl, b.jsonl]")[0]) == whole
+
+
+def test_a_question_without_an_answer_is_answered_by_saying_so(scripted):
+    rows = [{"id": n, "question": f"Who is person {n} then?"} for n in range(3)]
+    write_lines(scripted.parent / "questions.jsonl", rows)
+    answers = [
+        {"contains": "person 0 ", "text": "Unknown."},
+        {"contains": "person 1 ", "text": "Drosa"},
+        {"contains": "person 2 ", "text": " "},
+    ]
+    write_lines(scripted.parent / "answers.jsonl", answers)
+    folder, _ = run(scripted)
+    assert [row["exact_match"] for row in table(folder)] == [1, 0, 1]
+    prompts = [json.loads(line)["prompt"][1]["content"] for line in (folder / "judge.jsonl").open()]
+    assert all("cannot be answered" in prompt for prompt in prompts)
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,24 @@ from ullage.workloads.evaluate.questions import FORMATS, Fields, Question, Reade
 from ullage.workloads.evaluate.section import Section
 
 
-def open_questions(section: Section, path: Path) -> list[Question]:
-    """The questions of the section's input, worked examples included.
+def open_questions(section: Section, base: Path) -> tuple[tuple[Question, ...], list[Question]]:
+    """The worked examples and the questions of the section's input, whose paths are relative to `base`.
 
     Raises InputError naming the file and record for what cannot be read.
     """
+    if not section.files():
+        raise InputError("evaluate: input: is missing; name a file of questions")
     mapped = Fields(**section.fields.model_dump())
     read: Reader = mapped.read if section.format == "fields" else FORMATS[section.format]
     limit = None if section.limit is None else section.limit + section.shots
-    return read_questions(_rows(path), str(section.input), read, limit)
+    rows = ((name, *row) for name in section.files() for row in _rows(base / Path(name).expanduser()))
+    found = read_questions(rows, read, limit)
+    if not found:
+        raise InputError(f"{', '.join(section.files())}: holds no questions")
+    if len(found) <= section.shots:
+        held = f"{len(found)} question{'' if len(found) == 1 else 's'}"
+        raise InputError(f"{', '.join(section.files())}: holds {held}, of which shots takes {section.shots}")
+    return tuple(found[: section.shots]), found[section.shots :]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

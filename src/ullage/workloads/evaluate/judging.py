@@ -42,12 +42,13 @@ class Judging:
     verdicts: tuple[str, str] = ("yes", "no")
     system: str = SYSTEM
     template: str = PROMPT
+    unanswerable: str = NO_REFERENCE
 
     def prompt(self, question: Question, answer: str) -> Chat:
         """Question, references and answer, each on a line of its own whatever line breaks it has."""
         values = {
             "question": one_line(question.question),
-            "references": one_line(" or ".join(question.references) or NO_REFERENCE),
+            "references": one_line(" or ".join(question.references) or self.unanswerable),
             "answer": one_line(answer),
             "context": one_line(question.context),
         }

@@ -126,26 +126,23 @@ FORMATS: Final[dict[str, Reader]] = {
 
 
 def read_questions(
-    records: Iterator[tuple[int, dict[str, Any]]], where: str, read: Reader, limit: int | None = None
+    records: Iterator[tuple[str, int, dict[str, Any]]], read: Reader, limit: int | None = None
 ) -> list[Question]:
-    """The questions of numbered records, at most `limit`.
+    """The questions of records, each with its file and number; at most `limit`.
 
     Raises InputError for a record that holds none, naming its place, and for two questions of one id.
     """
     found: list[Question] = []
-    seen: dict[str, int] = {}
-    for number, record in records:
-        for question in read(record, f"{where}:{number}", number):
+    seen: dict[str, str] = {}
+    for where, number, record in records:
+        place = f"{where}:{number}"
+        for question in read(record, place, number):
             if limit is not None and len(found) == limit:
                 return found
             if question.id in seen:
-                raise InputError(
-                    f"{where}:{number}: id {question.id!r} is that of record {seen[question.id]} too"
-                )
-            seen[question.id] = number
+                raise InputError(f"{place}: id {question.id!r} is that of {seen[question.id]} too")
+            seen[question.id] = place
             found.append(question)
-    if not found:
-        raise InputError(f"{where}: holds no questions")
     return found
 
 

@@ -15,8 +15,8 @@ from ullage.workloads.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY,
 from ullage.workloads.stages import own_section
 
 ANSWERS: Final = ("greedy", "samples", "p_true")
-OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template")
-OF_RESULTS: Final = ("metrics", "right_from")
+OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
+OF_RESULTS: Final = ("metrics", "right_from", "unknown")
 
 
 def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:

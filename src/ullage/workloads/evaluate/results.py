@@ -81,7 +81,7 @@ def read_outcomes(
             if (index, one.sample) in related
         }
         metrics: dict[str, float | None] = {
-            name: None if answer.failed else METRICS[name](answer.text, question.references)
+            name: None if answer.failed else _metric(name, answer.text, question, section)
             for name in section.metrics
         }
         judgements = {name: _judgement(judged[name].get(index), section, answer.failed) for name in judged}
@@ -99,6 +99,13 @@ def read_outcomes(
             )
         )
     return found
+
+
+def _metric(name: str, text: str, question: Question, section: Section) -> float:
+    """A question without references is answered by saying so, in words of the section's or in none."""
+    if not question.references and not text.strip():
+        return 1.0
+    return METRICS[name](text, question.references or section.unknown)
 
 
 def _judgement(row: Mapping[str, Any] | None, section: Section, failed: str) -> Judgement:
@@ -302,8 +309,7 @@ def _prefixes(outcomes: Sequence[Outcome], column: Sequence[bool | None]) -> lis
 def report(run: RunFolder, workload: Workload, base: Path) -> tuple[Path, ...]:
     """Writes a finished run's table, summary and page anew; their paths."""
     section = own_section(workload, Section)
-    assert section.input is not None
-    questions = open_questions(section, base / Path(section.input).expanduser())[section.shots :]
+    _, questions = open_questions(section, base)
     outcomes = read_outcomes(run.path, workload, section, questions)
     found = summary(outcomes, section)
     _write_table(run.path / TABLE, outcomes)

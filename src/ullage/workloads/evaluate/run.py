@@ -43,12 +43,7 @@ def run(session: Session) -> None:
     than the plan's.
     """
     section = own_section(session.workload, Section)
-    if section.input is None:
-        raise InputError("evaluate: input: is missing; name a file of questions")
-    found = open_questions(section, session.path(section.input))
-    shots, questions = tuple(found[: section.shots]), found[section.shots :]
-    if not questions:
-        raise InputError(f"{section.input}: has no questions beside the {section.shots} worked examples")
+    shots, questions = open_questions(section, session.base)
     with ExitStack() as stack:
         if session.folder is not None and session.journal is not None:
             folder, journal = session.folder.path, session.journal
@@ -122,7 +117,7 @@ class _Evaluation:
         for question, length in zip(self.questions, lengths, strict=True):
             if length > most:
                 raise InputError(
-                    f"{self.section.input}: question {question.id!r}: its prompt has {length:,} tokens, the "
+                    f"evaluate.input: question {question.id!r}: its prompt has {length:,} tokens, the "
                     f"plan is for prompt_tokens: {most:,}; raise it"
                 )
 
@@ -164,7 +159,11 @@ class _Evaluation:
 
     def _judge(self, name: str) -> None:
         section = self.section
-        given = {"system": section.judge_system, "template": section.judge_template}
+        given = {
+            "system": section.judge_system,
+            "template": section.judge_template,
+            "unanswerable": section.judge_unanswerable,
+        }
         judging = Judging(section.verdicts, **{key: text for key, text in given.items() if text is not None})
         engine = self.turns.engine(name)
         prompts = {

@@ -37,8 +37,8 @@ class FieldNames(Value):
 class Section(BaseSection):
     """What is asked and how, how many answers there are, and how they are judged."""
 
-    input: str | None = Field(
-        default=None, description="JSON lines, .parquet, .csv, or a folder that `datasets` saved"
+    input: str | tuple[str, ...] | None = Field(
+        default=None, description="one or several: JSON lines, .parquet, .csv, a folder that `datasets` saved"
     )
     format: Literal["fields", "triviaqa", "squad_v2", "natural_questions", "bioasq", "svamp", "coqa"] = Field(
         default="fields", description="a published data set's, or as `fields` says"
@@ -51,6 +51,9 @@ class Section(BaseSection):
     )
     instruction: str | None = Field(default=None, description="None: the style's own")
     template: str = Field(default="{context}\n{question}", description="of one question")
+    unknown: tuple[str, ...] = Field(
+        default=("unknown",), description="answers that say a question has no answer; so does an empty one"
+    )
     shots: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
         default=0, description="worked examples in every prompt, taken from the first questions"
     )
@@ -76,6 +79,9 @@ class Section(BaseSection):
     judge_template: str | None = Field(
         default=None, description="holds {question}, {answer}, {references}, {context}; None: Ullage's own"
     )
+    judge_unanswerable: str | None = Field(
+        default=None, description="the reference of a question without one; None: Ullage's own words"
+    )
     clusters_by: Literal["words", "entailment", "judge"] = Field(
         default="words", description="what tells which samples mean the same"
     )
@@ -83,7 +89,9 @@ class Section(BaseSection):
 
     def files(self) -> tuple[str, ...]:
         """The input."""
-        return () if self.input is None else (self.input,)
+        if self.input is None:
+            return ()
+        return (self.input,) if isinstance(self.input, str) else self.input
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A generator, and none but the roles known here; settings that have no use."""
