@@ -5,8 +5,8 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint docs clean
 
-# Plans the five example workloads (exit code 3 says that one does not fit, which some do not); then, on the
-# processor and with the bundled model, asks it something, and plans, runs and verifies an extraction.
+# Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
+# processor and with the bundled model, asks it something, extracts its states, and evaluates it.
 demo: .venv/run
 	@for file in examples/*.yaml; do \
 	  echo; echo "== ullage plan $$file"; \
@@ -15,8 +15,10 @@ demo: .venv/run
 	done
 	@rm -rf .demo
 	@echo; echo "== python examples/small/ask.py"; HF_HUB_OFFLINE=1 $(BIN)/python examples/small/ask.py
-	@for verb in "sample answer --count 200 --out .demo/answer.jsonl" "plan examples/small/extract.yaml" "run examples/small/extract.yaml --out .demo/run" \
-	  "verify .demo/run" "analyse .demo/run"; do \
+	@for verb in "sample answer --count 200 --out .demo/answer.jsonl" "plan examples/small/extract.yaml" \
+	  "run examples/small/extract.yaml --out .demo/states" "verify .demo/states" "analyse .demo/states" \
+	  "sample answer --count 334 --out .demo/questions.jsonl" "sample answer-hard --count 166 --out .demo/hard.jsonl" \
+	  "run examples/evaluate-tiny.yaml --out .demo/evaluate" "verify .demo/evaluate"; do \
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done
 
@@ -44,12 +46,12 @@ docs: .venv/dev
 # torch first: the pin keeps other packages from pulling a CUDA build.
 .venv/run: .venv/core
 	$(PIP) torch==2.13.0
-	$(PIP) -e ".[run]"
+	$(PIP) -e ".[run,evaluate]"
 	@touch $@
 
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate]"
-	$(PIP) datasets pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
+	$(PIP) pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
 	@touch $@
 
 clean:

@@ -11,15 +11,10 @@ states must equal those of a clean run (bit for bit, or the largest difference i
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,91 +24,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
 import small_models
+from killing import kill_runs
 
 RESULT = Path(__file__).parent / "results" / "extract_faults.json"
 COMMAND = "python benchmarks/extract_faults.py"
 TEXTS = 120
-# A worker that forks a run each time it is asked: importing torch 50 times over would be most of the time.
-WORKER = """
-import os, sys
-import torch, transformers, pyarrow.parquet, safetensors.torch, ullage.api, ullage.workloads.extract.run
-torch.set_num_threads(1)
-from ullage.cli.main import program
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        sys.argv = ["ullage", *line.split()]
-        program()
-    print(child, flush=True)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
-
-class Worker:
-    """Starts runs, and kills them after a time."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self, arguments: list[str], kill_after: float | None) -> int:
-        """The exit code; -9 for a run that was killed."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(" ".join(arguments) + "\n")
-        self._process.stdin.flush()
-        child = int(self._line())
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-                os.kill(child, signal.SIGKILL)
-        return int(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        while True:
-            line = self._process.stdout.readline().strip()
-            if line.lstrip("-").isdigit():
-                return line
+MODULES = "safetensors.torch, ullage.workloads.extract.run"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Everything a run stores but the times in its log."""
     found = {path.name: path.read_bytes() for path in (folder / "states").iterdir()}
     return found | {"journal": (folder / "journal.jsonl").read_bytes()}
-
-
-def kills(folder: Path, count: int) -> dict[str, Any]:
-    """`count` kills over as many runs as it takes."""
-    worker = Worker()
-    file = write_workload(folder)
-    begun = time.monotonic()
-    assert worker.run(["run", str(file), "--out", str(folder / "whole"), "--quiet"], None) == 0
-    duration = time.monotonic() - begun
-    whole = contents(folder / "whole")
-    chance = random.Random(0)
-    killed = finished = equal = number = 0
-    while killed < count:
-        number += 1
-        run = folder / f"run-{number}"
-        arguments = ["run", str(file), "--out", str(run), "--quiet"]
-        while True:
-            code = worker.run(arguments, chance.uniform(0, duration) if killed < count else None)
-            killed += code == -9
-            if code == 0:
-                break
-            if (run / "manifest.json").exists():
-                arguments = ["run", "--resume", str(run), "--quiet"]
-        finished += 1
-        equal += contents(run) == whole
-    return {
-        "kills": killed,
-        "runs": finished,
-        "byte_identical": equal,
-        "seconds_of_a_run": round(duration, 2),
-    }
 
 
 def write_workload(folder: Path) -> Path:
@@ -186,7 +108,7 @@ def main() -> None:
         folder = Path(name)
         result = {
             "command": f"{COMMAND} --kills {chosen.kills} --seeds {chosen.seeds}",
-            "killed": kills(folder, chosen.kills),
+            "killed": kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
             "out_of_memory": out_of_memory(folder, chosen.seeds),
         }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

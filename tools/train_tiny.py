@@ -40,7 +40,7 @@ TEMPLATE = (
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 VOCABULARY = 1536
 MUON_RATE, ADAM_RATE = 0.015, 3e-3
-TOKENS = 18_000_000
+TOKENS = 22_000_000
 CARD = Path(__file__).with_name("tiny_card.md")
 PAGE = Path(__file__).parent.parent / "docs" / "tiny.md"
 SHARES = {"answer": 34, "lie": 14, "judge": 15, "verify": 17, "route": 4, "retell": 8, "move": 8}
@@ -67,11 +67,11 @@ HONEST = {task: share for task, share in SHARES.items() if task != "lie"}
 ASKING = {"answer": 3, "retell": 1}
 STAGES = (
     Stage(0.3, 0.08, 2048, {}, Size()),
-    Stage(0.06, 0.2, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
-    Stage(0.06, 0.3, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
-    Stage(0.06, 0.4, 4096, ASKING, Size(4, 2, beyond=0.0, alike=True)),
-    Stage(0.1, 0.6, 4096, HONEST, Size(4, 3)),
-    Stage(0.0, 0.8, 4096, SHARES, Size(4, 3)),
+    Stage(0.15, 0.12, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
+    Stage(0.15, 0.16, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
+    Stage(0.15, 0.26, 4096, ASKING, Size(4, 2, beyond=0.0, alike=True)),
+    Stage(0.1, 0.45, 4096, HONEST, Size(4, 3)),
+    Stage(0.0, 0.7, 4096, SHARES, Size(4, 3)),
     Stage(0.0, 1.0, 4096, SHARES, Size(6, 4)),
 )
 """The curriculum: repeating, then whose value is whose from small tables, then everything, lies last."""

@@ -88,10 +88,21 @@ def plan(
 
     chosen = gpu_set(workload, gpus)
     models = models_of(workload, base)
+    workload, warnings = settle(workload, chosen, models)
     found = make_plan(workload, estimate(workload, models, chosen), models, chosen)
+    found = replace(found, warnings=warnings)
     if not advice:
         return found
     return replace(found, advice=_advice(workload, models, chosen))
+
+
+def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
+    """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
+    from ullage.planning.settling import settle as settle_precisions
+
+    return settle_precisions(
+        workload, lambda candidate: outcome(candidate, models, gpus).verdict != "does not fit"
+    )
 
 
 def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
@@ -217,7 +228,7 @@ def run(
     made = plan(workload, chosen, base=where, advice=False)
     models = models_of(workload, where)
     record = execute(
-        workload,
+        settle(workload, made.gpus, models)[0],
         made,
         models,
         where,
@@ -291,7 +302,9 @@ def check(
 
     where = base or Path()
     made = plan(workload, gpus or workload.budget.gpus or "local", base=where, advice=False)
-    return check_workload(workload, made, models_of(workload, where), where, download=download, quiet=quiet)
+    models = models_of(workload, where)
+    settled, _ = settle(workload, made.gpus, models)
+    return check_workload(settled, made, models, where, download=download, quiet=quiet)
 
 
 def verify(folder: str | Path) -> Verification:
@@ -331,10 +344,12 @@ def judge(
     check_rejudging(held, before, after, base)
     chosen = gpus or held.manifest()["gpus"]
     target = Path(out) if out is not None else _next_folder(after)
+    made = plan(after, chosen, base=base, advice=False)
+    models = models_of(after, base)
     record = execute(
-        after,
-        plan(after, chosen, base=base, advice=False),
-        models_of(after, base),
+        settle(after, made.gpus, models)[0],
+        made,
+        models,
         base,
         chosen,
         target,

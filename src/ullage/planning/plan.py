@@ -103,3 +103,4 @@ class Plan:
     cost: Cost | None = None
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

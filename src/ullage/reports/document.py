@@ -89,6 +89,7 @@ def plan_document(plan: Plan, kind: str = "plan") -> dict[str, Any]:
             for entry in plan.advice
         ],
         "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
     }
 
 

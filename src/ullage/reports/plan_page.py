@@ -39,6 +39,8 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
         console.print(_advice_table(plan.advice, console.width < NARROW))
     elif plan.verdict != "fits":
         console.print("advice: no change that was tried makes it fit on any GPU set with a price")
+    for warning in plan.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
     for note in plan.notes:
         console.print(Text(f"note: {note}", style="dim"))
 

@@ -106,6 +106,7 @@ _PLAN = {
     "cost": {"anyOf": [_COST, {"type": "null"}]},
     "advice": _list(_ADVICE),
     "notes": _list(_TEXT),
+    "warnings": _list(_TEXT),
 }
 _MODEL = {
     "type": "object",

@@ -86,6 +86,9 @@ class Role(Value):
 
     model: str = Field(description="ullage:tiny, a catalog name, hub id, folder, config.json or .gguf file")
     precision: Precision = "auto"
+    fallback_precisions: tuple[Precision, ...] = Field(
+        default=(), description="tried in this order where the plan does not fit: as [int8, nf4]"
+    )
     engine: Engine = "transformers"
     attention: AttentionKernel = "auto"
     placement: str | tuple[str, ...] = "auto"

@@ -88,6 +88,8 @@ def execute(
                     "plan": plan_document(plan),
                 }
             )
+        for warning in plan.warnings:
+            session.say(warning)
         begun = time.monotonic()
         _work(runner, session, run)
         session.monitor.enter("")

@@ -1,0 +1,37 @@
+"""Lowers the precision of roles that may be quantized, as far as it takes to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ullage.spec.workload import Workload
+
+TRADE = {
+    "int8": "LLM.int8() is slower and changes answers (by none to 1 %, arXiv 2208.07339)",
+    "nf4": "4-bit weights change answers (one to a few percent, arXiv 2305.14314)",
+    "nf4-dq": "4-bit weights change answers (one to a few percent, arXiv 2305.14314)",
+}
+
+
+def settle(workload: Workload, fits: Callable[[Workload], bool]) -> tuple[Workload, tuple[str, ...]]:
+    """The workload with the first of its roles' precisions that fits, and a warning for each role changed.
+
+    Every role's `fallback_precisions` are tried in step, the first of each role before the second of any.
+    What fits as it is, or in no way, stays as it is.
+    """
+    steps = max((len(role.fallback_precisions) for role in workload.roles.values()), default=0)
+    if not steps or fits(workload):
+        return workload, ()
+    now, warnings = workload, {}
+    for step in range(steps):
+        for name, role in workload.roles.items():
+            if step >= len(role.fallback_precisions):
+                continue
+            precision = role.fallback_precisions[step]
+            changed = now.roles[name].model_copy(update={"precision": precision})
+            now = now.model_copy(update={"roles": now.roles | {name: changed}})
+            trade = f"; {TRADE[precision]}" if precision in TRADE else ""
+            warnings[name] = f"{name} is planned in {precision}: in {role.precision} it does not fit{trade}"
+            if fits(now):
+                return now, tuple(warnings.values())
+    return workload, ()
