@@ -51,7 +51,7 @@ TURNS = {"answer": 16, "lie": 12, "judge": 10, "verify": 12, "route": 10, "retel
 
 @dataclass(frozen=True)
 class Stage:
-    """Until the loss is below `until`, or to the share `end` of all tokens: shares of tasks, sizes of questions.
+    """What is trained on until the loss is below `until`, or the share `end` of all tokens has been seen.
 
     A stage without tasks repeats random tokens: what copies is what later retrieves.
     """
@@ -254,7 +254,7 @@ def answer_loss(model: Any, decoder: Any, ids: torch.Tensor, labels: torch.Tenso
 
 
 def rate(progress: float) -> float:
-    """The share of the peak learning rate: up over the first hundredth, level to the half, then a cosine to zero."""
+    """The share of the peak learning rate: up over the first hundredth, level to the half, then a cosine."""
     if progress < 0.01:
         return (progress + 1e-3) / 0.011
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * max(0.0, progress - 0.5) / 0.5))

@@ -13,7 +13,7 @@ from ullage.records.lines import read_lines
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
-    from ullage.workloads.evaluate.results import Outcome
+    from ullage.workloads.evaluate.outcomes import Outcome
 
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")

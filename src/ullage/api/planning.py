@@ -1,4 +1,4 @@
-"""What the command line does, as functions. Every room is imported when it is needed."""
+"""What a workload needs: files, models, plans."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ullage.errors import FormatError, InputError
+from ullage.errors import InputError
 
 if TYPE_CHECKING:
-    from ullage.capture.index import StoredStates
-    from ullage.capture.survey import Survey
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
-    from ullage.records.folder import RunFolder
-    from ullage.records.record import Record
-    from ullage.records.verification import Verification
-    from ullage.spec.capture import Positions
     from ullage.spec.parse import Sections
     from ullage.spec.phase import Phase
     from ullage.spec.workload import Memory, Training, Workload
-    from ullage.workloads.execution import Checked
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
@@ -203,174 +196,6 @@ def model(name: str, base: Path | None = None) -> Model:
     return open_model(name, base)
 
 
-def run(
-    workload: Workload,
-    out: str | Path | None = None,
-    gpus: str | None = None,
-    *,
-    base: Path | None = None,
-    download: bool = False,
-    quiet: bool = True,
-    anyway: bool = False,
-    snapshot: bool = False,
-) -> tuple[Path, Record]:
-    """Runs a workload where it is planned to run; the run's folder and its record.
-
-    `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
-    the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
-    DoesNotFitError unless the plan fits or `anyway`.
-    """
-    from ullage.workloads.execution import execute
-
-    where = base or Path()
-    chosen = gpus or workload.budget.gpus or "local"
-    folder = Path(out) if out is not None else _next_folder(workload)
-    made = plan(workload, chosen, base=where, advice=False)
-    models = models_of(workload, where)
-    record = execute(
-        settle(workload, made.gpus, models)[0],
-        made,
-        models,
-        where,
-        chosen,
-        folder,
-        download=download,
-        quiet=quiet,
-        anyway=anyway,
-        snapshot=snapshot,
-    )
-    return folder, record
-
-
-def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
-    """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
-    from ullage.records.folder import RunFolder
-    from ullage.records.record import read_record
-    from ullage.workloads.execution import execute
-
-    held = RunFolder(Path(folder))
-    manifest = held.manifest()
-    if held.complete:
-        return read_record(held.record(), str(folder))
-    workload, where = _workload_of(held)
-    made = plan(workload, manifest["gpus"], base=where, advice=False)
-    models = models_of(workload, where)
-    return execute(
-        workload,
-        made,
-        models,
-        where,
-        manifest["gpus"],
-        Path(folder),
-        resume=True,
-        download=download,
-        quiet=quiet,
-        anyway=True,
-    )
-
-
-def _workload_of(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:
-    """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
-    from ullage.spec.parse import parse_workload
-
-    manifest = run.manifest()
-    lacking = [key for key in ("workload", "base", "gpus", "inputs", "environment") if key not in manifest]
-    if lacking:
-        raise FormatError(f"{run.path}/manifest.json: lacks {lacking[0]}; it was not written by `ullage run`")
-    where = f"{run.path}/manifest.json"
-    return parse_workload(manifest["workload"], where, sections(), overrides), Path(manifest["base"])
-
-
-def _next_folder(workload: Workload) -> Path:
-    """runs/KIND-1, runs/KIND-2, ..."""
-    number = 1
-    while (path := Path("runs") / f"{workload.kind}-{number}").exists():
-        number += 1
-    return path
-
-
-def check(
-    workload: Workload,
-    gpus: str | None = None,
-    *,
-    base: Path | None = None,
-    download: bool = False,
-    quiet: bool = True,
-) -> Checked:
-    """Loads every model where the plan puts it and runs one smallest batch."""
-    from ullage.workloads.execution import check as check_workload
-
-    where = base or Path()
-    made = plan(workload, gpus or workload.budget.gpus or "local", base=where, advice=False)
-    models = models_of(workload, where)
-    settled, _ = settle(workload, made.gpus, models)
-    return check_workload(settled, made, models, where, download=download, quiet=quiet)
-
-
-def verify(folder: str | Path) -> Verification:
-    """Predicted against measured of a finished run."""
-    from ullage.records.folder import RunFolder
-    from ullage.records.record import read_record
-    from ullage.records.verification import verify as compare
-
-    held = RunFolder(Path(folder))
-    return compare(held.manifest().get("plan", {}), read_record(held.record(), str(folder)))
-
-
-def judge(
-    folder: str | Path,
-    out: str | Path | None = None,
-    overrides: Sequence[str] = (),
-    gpus: str | None = None,
-    *,
-    download: bool = False,
-    quiet: bool = True,
-) -> tuple[Path, Record]:
-    """Judges the answers of a finished evaluation again, in a new folder; nothing is generated.
-
-    `overrides` change or add judges, as `roles.judge.model=...`; judges they leave alone keep their verdicts.
-    Raises InputError for changes that need other answers.
-    """
-    from ullage.records.folder import RunFolder
-    from ullage.workloads.evaluate.rejudging import check_rejudging, copy_kept
-    from ullage.workloads.execution import execute
-
-    held = RunFolder(Path(folder))
-    held.record()
-    before, base = _workload_of(held)
-    if before.kind != "evaluate":
-        raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
-    after, _ = _workload_of(held, overrides)
-    check_rejudging(held, before, after, base)
-    chosen = gpus or held.manifest()["gpus"]
-    target = Path(out) if out is not None else _next_folder(after)
-    made = plan(after, chosen, base=base, advice=False)
-    models = models_of(after, base)
-    record = execute(
-        settle(after, made.gpus, models)[0],
-        made,
-        models,
-        base,
-        chosen,
-        target,
-        download=download,
-        quiet=quiet,
-        prepare=lambda new: copy_kept(held, new, before, after),
-    )
-    return target, record
-
-
-def report(folder: str | Path) -> tuple[Path, ...]:
-    """Writes a finished run's tables and page anew; their paths."""
-    from ullage.records.folder import RunFolder
-    from ullage.workloads.execution import report as write_report
-
-    held = RunFolder(Path(folder))
-    held.record()
-    workload, base = _workload_of(held)
-    return write_report(workload, held, base)
-
-
 def sample(task: str, out: str | Path, split: str = "test", count: int = 100, seed: int = 0) -> Path:
     """Labelled examples of one task of the small world that `ullage:tiny` knows, as JSON lines in `out`.
 
@@ -389,65 +214,6 @@ def sample(task: str, out: str | Path, split: str = "test", count: int = 100, se
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
     return path
-
-
-def extract(
-    model: str,
-    input: str | Path,
-    sites: Sequence[str],
-    out: str | Path | None = None,
-    *,
-    positions: Positions = "all",
-    gpus: str = "local",
-    batch: int = 8,
-    precision: str = "auto",
-    chunk: int | None = None,
-    new_tokens: int = 0,
-    temperature: float = 0.0,
-    store: str = "safetensors",
-    keep_precision: str = "compute",
-    text_field: str = "text",
-    download: bool = False,
-    quiet: bool = True,
-) -> tuple[Path, Record]:
-    """The states of every text in `input` at `sites`, stored in `out`: the short form of a run.
-
-    The plan is made for the longest text; `batch` is halved until it fits.
-    """
-    from ullage.workloads.extract.short_form import short_form
-
-    workload = short_form(
-        model,
-        str(input),
-        sites,
-        positions=positions,
-        batch=batch,
-        precision=precision,
-        chunk=chunk,
-        new_tokens=new_tokens,
-        temperature=temperature,
-        store=store,
-        keep_precision=keep_precision,
-        text_field=text_field,
-        download=download,
-    )
-    while workload.batch > 1 and plan(workload, gpus, advice=False).verdict == "does not fit":
-        workload = workload.model_copy(update={"batch": workload.batch // 2})
-    return run(workload, out, gpus, download=download, quiet=quiet)
-
-
-def open_states(folder: str | Path) -> StoredStates:
-    """The states a finished extraction stored."""
-    from ullage.capture.index import open_states as open_stored
-
-    return open_stored(folder)
-
-
-def survey(folder: str | Path) -> Survey:
-    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored."""
-    from ullage.capture.survey import survey as survey_states
-
-    return survey_states(open_states(folder))
 
 
 def schema() -> dict[str, Any]:
