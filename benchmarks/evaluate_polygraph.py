@@ -5,8 +5,8 @@
 
 The same log-probabilities, entropies, similarities and clusters go into both; the largest difference is told.
 Its semantic entropy is another estimator (Kuhn et al. 2023); the two coincide, and are compared, where every
-sample means something else and likelihoods are length-normalised and sum to one. Its empirical one (`frequency`)
-is our discrete one.
+sample means something else and likelihoods are length-normalised and sum to one. Its empirical one
+(`frequency`) is our discrete one.
 """
 
 from __future__ import annotations

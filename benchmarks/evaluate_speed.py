@@ -5,13 +5,16 @@
 Generation: questions whose lengths are drawn log-uniform, against a plain loop of `model.generate` in fixed
 batches of 8, unsorted; both write the same number of tokens for each question. Judging: verdict probabilities
 with the shared prefix in the cache, against a generated verdict for each answer (both by this engine), and
-the share of equal verdicts. Ratios of medians, measured in turn in one process on random weights, except that
-verdicts are compared on `ullage:tiny`, whose verdicts mean something.
+the share of equal verdicts. Where lm-evaluation-harness is installed (`pip install lm-eval`) its `hf` model
+writes the same answers and weighs the same verdicts, in batches of 8. Ratios of medians, measured in turn in
+one process on random weights, except that verdicts are those of `ullage:tiny`, which mean something.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -98,9 +101,12 @@ def generation(repeats: int) -> dict[str, Any]:
                 found[at + row] = ids
         return found
 
+    ways = {"ours": ours, "plain": plain}
+    if (harness := _harness(model, words)) is not None:
+        ways["lm-eval"] = lambda: harness.written(prompts, NEW_TOKENS)
     one, other = ours(), plain()
     same = sum(one[i] == other[i] for i in range(QUESTIONS)) / QUESTIONS
-    seconds = timed({"ours": ours, "plain": plain}, repeats)
+    seconds = timed(ways, repeats)
     return {
         "questions": QUESTIONS,
         "prompt_tokens": {"shortest": min(lengths), "longest": max(lengths), "all": sum(lengths)},
@@ -108,7 +114,45 @@ def generation(repeats: int) -> dict[str, Any]:
         "seconds": seconds,
         "equal_answers": same,
         "ratio": seconds["plain"] / seconds["ours"],
+        "ratio_to_lm_eval": seconds["lm-eval"] / seconds["ours"] if "lm-eval" in seconds else None,
     }
+
+
+class _Harness:
+    """lm-evaluation-harness's own `hf` model around the same weights."""
+
+    def __init__(self, wrapped: Any, instance: Any) -> None:
+        self._model, self._instance = wrapped, instance
+
+    def written(self, prompts: Sequence[str], new_tokens: int) -> list[str]:
+        options = {"until": [], "max_gen_toks": new_tokens, "do_sample": False}
+        asked = [
+            self._instance(request_type="generate_until", doc={}, arguments=(text, options), idx=index)
+            for index, text in enumerate(prompts)
+        ]
+        return list(self._model.generate_until(asked, disable_tqdm=True))
+
+    def weighed(self, prompts: Sequence[str], choices: Sequence[str]) -> list[int]:
+        """The likelier choice after each prompt."""
+        asked = [
+            self._instance(request_type="loglikelihood", doc={}, arguments=(text, choice), idx=index)
+            for index, text in enumerate(prompts)
+            for choice in choices
+        ]
+        found = [weight for weight, _ in self._model.loglikelihood(asked, disable_tqdm=True)]
+        rows = [found[at : at + len(choices)] for at in range(0, len(found), len(choices))]
+        return [row.index(max(row)) for row in rows]
+
+
+def _harness(model: Any, words: Any) -> _Harness | None:
+    try:
+        from lm_eval.api.instance import Instance
+        from lm_eval.models.huggingface import HFLM
+    except ImportError:
+        return None
+    return _Harness(
+        HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=BATCH, device="cpu"), Instance
+    )
 
 
 def judging(repeats: int) -> dict[str, Any]:
@@ -138,13 +182,21 @@ def judging(repeats: int) -> dict[str, Any]:
             replies += engine.generate(batch, Sampling(8), [0] * len(batch))
         return [judging.parsed(reply).verdict for reply in replies if isinstance(reply, Reply)]
 
+    ways: dict[str, Callable[[], Any]] = {"probabilities": weighed, "text": written}
+    if (harness := _harness(model, tokenizer)) is not None:
+        texts = [
+            tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts
+        ]
+        choices = [f" {verdict}" for verdict in judging.verdicts]
+        ways["lm-eval"] = lambda: harness.weighed(texts, choices)
     one, other = weighed(), written()
     right = sum(a == e.turn.answer for a, e in zip(one, judged, strict=True)) / len(judged)
-    seconds = timed({"probabilities": weighed, "text": written}, repeats)
+    seconds = timed(ways, repeats)
     return {
         "answers": len(judged),
         "seconds": seconds,
         "ratio": seconds["text"] / seconds["probabilities"],
+        "ratio_to_lm_eval": seconds["lm-eval"] / seconds["probabilities"] if "lm-eval" in seconds else None,
         "equal_verdicts": sum(a == b for a, b in zip(one, other, strict=True)) / len(judged),
         "right": right,
     }
@@ -189,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "transformers": transformers.__version__,
             "python": platform.python_version(),
             "threads": torch.get_num_threads(),
+            "lm-eval": importlib.metadata.version("lm-eval") if importlib.util.find_spec("lm_eval") else None,
         },
         "generation": generation(asked.repeats),
         "judging": judging(asked.repeats),
