@@ -2,8 +2,8 @@
 
     python benchmarks/evaluate_memory.py
 
-A small generator and a judge several times its size run one after the other; beside it a run in which the judge
-alone does its part on the same answers, replayed from a script. Peaks are of live tensors.
+A small generator and a judge several times its size run one after the other; beside it a run in which the
+judge alone does its part on the same answers, replayed from a script. Peaks are of live tensors.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ullage.api import (
+        calibrate_pii,
         check,
+        compare_pii,
         estimate_model,
         extract,
         gpus,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         schema,
         survey,
         verify,
+        verify_pii,
     )
     from ullage.capture.extractor import Extractor, collect, sites_of
     from ullage.facts.bundled import tiny_path
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _PLACES = {
     "ullage.api": (
+        "calibrate_pii",
         "check",
+        "compare_pii",
         "estimate_model",
         "extract",
         "gpus",
@@ -53,6 +58,7 @@ _PLACES = {
         "schema",
         "survey",
         "verify",
+        "verify_pii",
     ),
     "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
     "ullage.facts.bundled": ("tiny_path",),
@@ -60,10 +66,12 @@ _PLACES = {
 }
 __all__ = [
     "Extractor",
+    "calibrate_pii",
     "can_allocate",
     "check",
     "check_threshold",
     "collect",
+    "compare_pii",
     "estimate_model",
     "extract",
     "gpus",
@@ -82,6 +90,7 @@ __all__ = [
     "survey",
     "tiny_path",
     "verify",
+    "verify_pii",
 ]
 
 

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullage.workloads.evaluate.asking import Asking, fill, pick_shots, stops
+from ullage.workloads.evaluate.asking import Asking, pick_shots, stops
 from ullage.workloads.evaluate.questions import Question
+from ullage.workloads.filling import fill
 
 SHOT = Question("s", "Which pet?", ("cat", "a cat"), "Ada keeps a cat.")
 ASKED = Question("q", "Where?", ("Drosa",), "Ada lives in a town.")

@@ -19,10 +19,13 @@ from ullage.api.planning import (
 )
 from ullage.api.runs import check, judge, report, resume, run, verify
 from ullage.api.states import extract, open_states, survey
+from ullage.api.verification import calibrate_pii, compare_pii, verify_pii
 
 __all__ = [
     "bare_workload",
+    "calibrate_pii",
     "check",
+    "compare_pii",
     "estimate",
     "estimate_model",
     "extract",
@@ -45,4 +48,5 @@ __all__ = [
     "settle",
     "survey",
     "verify",
+    "verify_pii",
 ]

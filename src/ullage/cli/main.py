@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ullage.cli import pii
 from ullage.errors import DoesNotFitError, InputError, UllageError
 
 BAD_INPUT = 2
@@ -24,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(pii.app, name="pii")
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
 Gpus = Annotated[str | None, typer.Option("--gpus", help="For example 2xA100-80GB.")]

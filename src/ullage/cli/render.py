@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ullage.records.verification import Verification
     from ullage.reports.sweep_page import Row
     from ullage.workloads.execution import Checked
+    from ullage.workloads.pii.calibration import Calibration
 
 
 def console() -> Console:
@@ -174,3 +175,29 @@ def models(found: list[Model], json: bool) -> None:
         document({**header("models"), "models": [model_document(each) for each in found]})
     else:
         show_models(found, console())
+
+
+def pii_summary(found: dict[str, Any], json: bool) -> None:
+    if json:
+        return document({"document": "pii", "version": 1, **found})
+    from ullage.reports.pii_page import show_summary
+
+    return show_summary(found, console())
+
+
+def pii_comparison(found: list[dict[str, Any]], json: bool) -> None:
+    if json:
+        return document({"document": "pii-comparison", "version": 1, "runs": found})
+    from ullage.reports.pii_page import show_comparison
+
+    return show_comparison(found, console())
+
+
+def calibration(found: Calibration, json: bool) -> None:
+    from dataclasses import asdict
+
+    if json:
+        return document({"document": "calibration", "version": 1, **asdict(found)})
+    from ullage.reports.pii_page import show_calibration
+
+    return show_calibration(asdict(found), console())

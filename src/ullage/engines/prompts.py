@@ -8,6 +8,8 @@ from ullage.capture.tokens import render_chat
 from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
 
+REMEMBERED: Final = 4096
+"""Prompts whose token ids are kept at hand: a few tens of megabytes at most."""
 JOINER: Final = "\u2060"
 
 
@@ -23,6 +25,8 @@ class PromptEncoder:
             raise UnsupportedError(f"{model}: its folder has no tokenizer, so it cannot be given prompts")
         self.tokenizer, self._model = tokenizer, model
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        self._known: dict[Any, tuple[int, ...]] = {}
+        self._continuations: dict[str, tuple[int, ...]] = {}
         special = {str(token) for token in added if getattr(token, "special", False)}
         self._special = sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True)
 
@@ -41,7 +45,18 @@ class PromptEncoder:
         return text
 
     def ids(self, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids; special tokens of plain text are the tokenizer's own, those of chats the template's."""
+        """Token ids; special tokens of plain text are the tokenizer's own, those of chats the template's.
+
+        The last prompts are remembered: they are counted, put in batches and read one after the other.
+        """
+        key = prompt if isinstance(prompt, str) else tuple((m["role"], m["content"]) for m in prompt)
+        if key not in self._known:
+            while len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._encoded(prompt)
+        return self._known[key]
+
+    def _encoded(self, prompt: Prompt) -> tuple[int, ...]:
         special = isinstance(prompt, str)
         ids = tuple(self.tokenizer(self.text(prompt), add_special_tokens=special)["input_ids"])
         if not ids:
@@ -52,8 +67,12 @@ class PromptEncoder:
         """The ids with which the model itself would write `answer` after `prompt`.
 
         A chat template may put white space before a reply (Llama 2's does): the answer's tokens are those
-        after the template, not those of the bare word.
+        after the template, not those of the bare word. How a template begins replies does not depend on what
+        was asked, so that of a first chat holds for all.
         """
+        chat = not isinstance(prompt, str)
+        if chat and answer in self._continuations:
+            return self._continuations[answer]
         written = answer
         if not isinstance(prompt, str):
             begun, whole = self.text(prompt), self.text(prompt, answer)
@@ -63,4 +82,6 @@ class PromptEncoder:
         ids = tuple(self.tokenizer(written, add_special_tokens=False)["input_ids"])
         if not ids:
             raise InputError(f"the choice {answer!r} has no tokens")
+        if chat:
+            self._continuations[answer] = ids
         return ids

@@ -197,7 +197,7 @@ class TransformersEngine:
     ) -> list[list[float]]:
         import torch
 
-        shared = _shared_prefix(ids)
+        shared = self._prefix_of(ids)
         cache = self._cached(shared, len(ids))
         suffixes = [one[len(shared) :] for one in ids]
         hidden = self._hidden(padded(suffixes, self._device), cache)
@@ -252,6 +252,11 @@ class TransformersEngine:
         return torch.cat(
             [logits_of(some, self._layout).float().log_softmax(-1).cpu() for some in hidden.split(size)]
         )
+
+    def _prefix_of(self, ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """What all prompts begin with; that of the last batch where it covers most of it, for it is there."""
+        shared, held = _shared_prefix(ids), self._prefix[0]
+        return held if held and shared[: len(held)] == held and 2 * len(held) >= len(shared) else shared
 
     def _cached(self, shared: tuple[int, ...], batch: int) -> Any:
         """A cache of `batch` rows that hold the shared prefix; None where nothing is shared."""

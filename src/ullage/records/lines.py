@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,46 +15,54 @@ END: Final = "end"
 
 
 class LineStore:
-    """The lines of one stage of a run, in `folder/STAGE.jsonl`.
+    """The lines of one stage of a run, in `folder/FILE.jsonl` for each of `files`.
 
-    Invariant: the journal names a unit once its lines are on disk, with the length the file then had; what
-    lies beyond the last length it names was never finished and is cut off.
+    Invariant: the journal names a unit once its lines are on disk, with the lengths the files then had; what
+    lies beyond the last lengths it names was never finished and is cut off.
     """
 
-    def __init__(self, folder: Path, stage: str, journal: Journal) -> None:
-        self.path = folder / f"{stage}.jsonl"
+    def __init__(self, folder: Path, stage: str, journal: Journal, files: Sequence[str] = ()) -> None:
         self._stage, self._journal = stage, journal
-        mine = [entry for entry in journal.entries if entry.get("stage") == stage]
-        self.done = {entry["unit"] for entry in mine}
+        self._paths = {name: folder / f"{name}.jsonl" for name in files or (stage,)}
+        self.entries = [entry for entry in journal.entries if entry.get("stage") == stage]
+        self.done = {entry["unit"] for entry in self.entries}
         self.finished = END in self.done
-        self._length = mine[-1]["bytes"] if mine else 0
-        if self.path.exists():
-            if self.path.stat().st_size < self._length:
-                raise FormatError(f"{self.path}: is shorter than the journal says; the run was changed")
-            os.truncate(self.path, self._length)
-        elif self._length:
-            raise FormatError(f"{self.path}: is missing, but the journal has its lines; the run was changed")
+        self._lengths = self.entries[-1]["bytes"] if self.entries else dict.fromkeys(self._paths, 0)
+        for name, path in self._paths.items():
+            length = self._lengths[name]
+            if path.exists():
+                if path.stat().st_size < length:
+                    raise FormatError(f"{path}: is shorter than the journal says; the run was changed")
+                os.truncate(path, length)
+            elif length:
+                raise FormatError(f"{path}: is missing, but the journal has its lines; the run was changed")
 
-    def add(self, unit: int | str, rows: Iterable[dict[str, Any]]) -> None:
-        """Keeps the rows of a unit of work, whole or not at all."""
-        lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows]
-        with self.path.open("ab") as file:
-            file.write("".join(lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
-            self._length = file.tell()
-        self._journal.append({"stage": self._stage, "unit": unit, "bytes": self._length})
-        self.done.add(unit)
+    def add(self, unit: int, rows: Mapping[str, Iterable[dict[str, Any]]], **facts: Any) -> None:
+        """Keeps the rows of a unit of work, by file, whole or not at all; `facts` go into the journal."""
+        for name, some in rows.items():
+            lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in some]
+            with self._paths[name].open("ab") as file:
+                file.write("".join(lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
+                self._lengths = {**self._lengths, name: file.tell()}
+        self._note(unit, facts)
 
     def finish(self) -> None:
         """Says that nothing more will be added."""
         if not self.finished:
-            self._journal.append({"stage": self._stage, "unit": END, "bytes": self._length})
+            self._note(END, {})
             self.finished = True
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Every row kept so far, in the order of writing."""
-        yield from read_lines(self.path)
+        """Every row kept so far of the first file, in the order of writing."""
+        yield from read_lines(next(iter(self._paths.values())))
+
+    def _note(self, unit: int | str, facts: Mapping[str, Any]) -> None:
+        entry = {"stage": self._stage, "unit": unit, "bytes": self._lengths, **facts}
+        self._journal.append(entry)
+        self.entries.append(entry)
+        self.done.add(unit)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

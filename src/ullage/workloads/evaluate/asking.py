@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ullage.workloads.evaluate.questions import Question
+from ullage.workloads.filling import fill
 
 Style = Literal["short", "long"]
 INSTRUCTIONS: Final[dict[Style, str]] = {
@@ -61,21 +62,6 @@ class Asking:
         context = question.context if with_context else ""
         text = fill(self.template, {"question": question.question, "context": context})
         return "\n".join(line for line in text.splitlines() if line.strip()).strip()
-
-
-def fill(template: str, values: dict[str, str]) -> str:
-    """`template` with `{name}` replaced by each value, once: braces inside a value stay as they are."""
-    found: list[str] = []
-    rest = template
-    while rest:
-        places = {name: rest.find(f"{{{name}}}") for name in values}
-        ahead = [(at, name) for name, at in places.items() if at >= 0]
-        if not ahead:
-            return "".join([*found, rest])
-        at, name = min(ahead)
-        found += [rest[:at], values[name]]
-        rest = rest[at + len(name) + 2 :]
-    return "".join(found)
 
 
 def stops(style: Style, chat: bool) -> tuple[str, ...]:

@@ -9,13 +9,11 @@ from typing import Any
 
 from ullage.engines.engine import Engine
 from ullage.engines.openai import OpenAIEngine, Usage
-from ullage.engines.scripted import ScriptedEngine
-from ullage.engines.transformers import TransformersEngine
-from ullage.errors import UnsupportedError
 from ullage.records.journal import Journal
 from ullage.records.lines import LineStore
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.session import Session
+from ullage.workloads.engines import open_engine
 from ullage.workloads.evaluate.phases import phases
 from ullage.workloads.evaluate.section import GENERATOR
 from ullage.workloads.stages import base_work, is_local
@@ -40,18 +38,12 @@ class Turns:
         return LineStore(self._folder, stage, self._journal)
 
     def engine(self, name: str) -> Engine:
-        """Role `name`'s engine; a local model is loaded where the plan puts it unless it is there."""
-        session, role = self.session, self.session.workload.roles[name]
-        if role.engine == "scripted":
-            return ScriptedEngine(session.path(role.model))
-        if role.engine == "openai":
-            engine = OpenAIEngine(role.model, role.openai)
+        """Role `name`'s engine; what it asks a server for is counted."""
+        verb = "" if name == GENERATOR else "score "
+        engine = open_engine(self.session, name, f"{name} {verb}decode")
+        if isinstance(engine, OpenAIEngine):
             self._usage[name] = engine.usage
-            return engine
-        if role.engine != "transformers":
-            raise UnsupportedError(f"roles.{name}: engine {role.engine} cannot be run by this kind yet")
-        loaded = session.loaded.get(name) or session.load(name, head=True, eager=False)
-        return TransformersEngine(loaded, role.model, lambda: self._decoding(name))
+        return engine
 
     def keep_usage(self, name: str) -> None:
         """Writes down what role `name` asked a server for, so that a resumed run still knows it."""
@@ -72,11 +64,6 @@ class Turns:
             if prices is not None:
                 held["usd"] = (held["prompt_tokens"] * prices[0] + held["new_tokens"] * prices[1]) / 1e6
         return found
-
-    def _decoding(self, name: str) -> None:
-        """A batch's prompts have been read: what follows is the phase that writes."""
-        verb = "" if name == GENERATOR else "score "
-        self.session.monitor.enter(f"{name} {verb}decode")
 
     def limits(self, name: str, verb: str = "score") -> Limits:
         """What a batch of role `name` may hold while it does `verb` ("" is writing answers)."""
@@ -113,7 +100,7 @@ class Turns:
             for number, batch in enumerate(batches):
                 if number in store.done:
                     continue
-                store.add(number, splitter.run(batch, lengths, unit))
+                store.add(number, {stage: splitter.run(batch, lengths, unit)})
                 session.progress.advance(len(batch), sum(lengths[i] for i in batch))
         store.finish()
         session.splits += splitter.splits

@@ -8,8 +8,8 @@ class _Kind:
     name = "pii"
     section = Section
     phases = staticmethod(phases)
-    runner = ""
-    reporter = ""
+    runner = "ullage.workloads.pii.run"
+    reporter = "ullage.workloads.pii.results"
 
 
 KIND = _Kind()

@@ -3,34 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
+from ullage.spec.value import Switch, Value
 from ullage.spec.workload import Workload
 from ullage.workloads.stages import base_work, wrong_roles, wrong_training
 
 VERIFIER: Final = "verifier"
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+class FieldNames(Value):
+    """Where a record holds what; None: any of the names that known tools use."""
+
+    id: str | None = None
+    text: str | None = None
+    candidates: str | None = None
+    type: str | None = None
+    value: str | None = None
+    start: str | None = None
+    end: str | None = None
+    gold: str | None = Field(default=None, description="true or false of a candidate that was labelled")
 
 
 class Section(BaseSection):
-    """How many candidates a record has, and what is computed once for all of a type."""
+    """What is verified and how, what comes out, and what is computed once for all candidates of a type."""
 
+    input: str | None = Field(default=None, description="JSON lines, plain or .gz")
+    fields: FieldNames = FieldNames()
+    offsets: Literal["characters", "utf16"] = Field(
+        default="characters", description="what start and end count; JavaScript's tools count UTF-16 units"
+    )
+    detect: Literal["none", "missing", "all"] = Field(
+        default="none", description="find candidates with presidio's patterns: of records without, or of all"
+    )
+    types: str | None = Field(default=None, description="a file of types; None: Ullage's own")
+    only_types: tuple[str, ...] = Field(default=(), description="verify these types alone")
+    system: str | None = Field(
+        default=None, description="instruction with {type}, {is}, {only_if}, {unless}; None: Ullage's own"
+    )
+    template: str = Field(default="{text}", description="one candidate's text, its span marked")
+    verdicts: tuple[str, str] = ("yes", "no")
+    threshold: Share = Field(default=0.5, description="probability from which a candidate is personal data")
+    calibration: str | None = Field(default=None, description="a file that `ullage pii calibrate` wrote")
+    redact: Literal["none", "mask", "tag", "hash"] = Field(
+        default="none", description="also write the text with what was verified taken out"
+    )
+    key_env: str = Field(default="ULLAGE_HASH_KEY", description="the environment variable with the hash key")
+    explain: Literal["none", "uncertain", "verified", "rejected", "all"] = Field(
+        default="none", description="candidates that get a reason in words"
+    )
+    strict: Switch = Field(default=False, description="stop at the first line that cannot be read")
+    longest_line: str = Field(default="8MiB", description="lines longer than this are rejected")
     candidates_per_record: Annotated[float, Field(strict=True, gt=0, le=10_000)] = 3.0
     prefix_tokens: Annotated[int, Field(strict=True, ge=0, le=100_000)] = Field(
         default=300, description="shared instruction per type, kept in the cache"
     )
-    explain_fraction: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
+    explain_fraction: Share = Field(
         default=0.0, description="share of candidates that get a generated reason"
     )
+
+    def files(self) -> tuple[str, ...]:
+        """The input, and the files that say how it is verified."""
+        return tuple(name for name in (self.input, self.types, self.calibration) if name is not None)
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """One role, the verifier, with words to explain in where it explains."""
         yield from wrong_roles(workload, (VERIFIER,), (VERIFIER,))
         yield from wrong_training(workload)
+        if "{text}" not in self.template:
+            yield Mistake(("pii", "template"), "lacks {text}")
+        if self.system is not None and "{type}" not in self.system:
+            yield Mistake(("pii", "system"), "lacks {type}")
         known = VERIFIER in workload.roles
-        if self.explain_fraction and known and not base_work(VERIFIER, workload).new_tokens:
+        explains = self.explain != "none" or self.explain_fraction
+        if explains and known and not base_work(VERIFIER, workload).new_tokens:
             problem = "a reason needs words; give new_tokens, or explain nothing"
             yield Mistake(("pii", "explain_fraction"), problem)

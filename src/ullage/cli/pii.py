@@ -1,0 +1,127 @@
+"""`ullage pii`: verify personal data without a workload file, calibrate, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ullage.errors import InputError
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def verify(
+    context: typer.Context,
+    model_path: Annotated[str | None, typer.Option(help="A folder, or a hub name in the cache.")] = None,
+    input: Annotated[str | None, typer.Option(help="JSON lines, plain or .gz.")] = None,
+    output: Annotated[str | None, typer.Option(help="A new file, JSON lines in input order.")] = None,
+    batch_size: Annotated[str, typer.Option(help="A number, or auto: what the plan fits.")] = "auto",
+    precision: Annotated[str, typer.Option(help="nf4, int8, bf16, fp16, ...")] = "nf4",
+    disable_quantization: Annotated[
+        bool, typer.Option("--disable-quantization", help="bf16 or fp16.")
+    ] = False,
+    use_vllm: Annotated[bool, typer.Option("--use-vllm", help="In vLLM, in this process.")] = False,
+    gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with OUTPUT.run.")] = False,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability of a yes.")] = 0.5,
+    calibration: Annotated[str | None, typer.Option(help="What `ullage pii calibrate` wrote.")] = None,
+    types: Annotated[list[str] | None, typer.Option(help="Verify these types alone.")] = None,
+    types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
+    system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
+    detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
+    redact: Annotated[str, typer.Option(help="none, mask, tag or hash.")] = "none",
+    explain: Annotated[str, typer.Option(help="none, uncertain, verified, rejected, all.")] = "none",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
+    prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
+    new_tokens: Annotated[int, typer.Option(help="Of a reason, or of a span to be found.")] = 64,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the model where needed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
+) -> None:
+    """Verify personal-data candidates with a small model."""
+    if context.invoked_subcommand is not None:
+        return
+    from ullage import api
+    from ullage.cli import render
+
+    missing = [
+        name
+        for name, value in (("--model-path", model_path), ("--input", input), ("--output", output))
+        if value is None
+    ]
+    if missing:
+        raise InputError(f"give {', '.join(missing)}")
+    assert model_path is not None
+    assert input is not None
+    assert output is not None
+    if batch_size != "auto" and not batch_size.isdigit():
+        raise InputError(f"--batch-size {batch_size}: neither a number nor auto")
+    own: dict[str, Any] = {
+        "threshold": threshold,
+        "only_types": tuple(types or ()),
+        "detect": detect,
+        "redact": redact,
+        "explain": explain,
+        "strict": strict,
+        "system": system,
+        **{
+            name: str(Path(path).absolute())
+            for name, path in (("calibration", calibration), ("types", types_file))
+            if path is not None
+        },
+    }
+    found = api.verify_pii(
+        model_path,
+        input,
+        output,
+        batch="auto" if batch_size == "auto" else int(batch_size),
+        precision="auto" if disable_quantization else precision,
+        engine="vllm" if use_vllm else "transformers",
+        gpus=gpus,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        resumed=resume,
+        download=download,
+        quiet=quiet,
+        **own,
+    )
+    render.pii_summary(found, json)
+
+
+@app.command()
+def calibrate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished verification of a labelled file.")],
+    out: Annotated[str, typer.Option(help="The file to write.")],
+    precision: Annotated[float | None, typer.Option(help="The threshold that reaches it.")] = None,
+    recall: Annotated[float | None, typer.Option(help="The threshold that reaches it.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Of a miss, a false alarm being 1.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
+) -> None:
+    """Temperature and threshold from labelled candidates."""
+    from ullage import api
+    from ullage.cli import render
+
+    chosen = [
+        (name, value)
+        for name, value in (("precision", precision), ("recall", recall), ("cost", cost))
+        if value is not None
+    ]
+    if len(chosen) > 1:
+        raise InputError("give one of --precision, --recall, --cost")
+    by, value = chosen[0] if chosen else (None, 0.0)
+    render.calibration(api.calibrate_pii(run, out, by=by, value=value), json)  # type: ignore[arg-type]
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished verifications of one file.")],
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
+) -> None:
+    """Several models or precisions beside one another."""
+    from ullage import api
+    from ullage.cli import render
+
+    render.pii_comparison(api.compare_pii(runs), json)

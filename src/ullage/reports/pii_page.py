@@ -1,0 +1,72 @@
+"""What verifications came to, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ullage.units import gib
+
+
+def show_summary(found: Mapping[str, Any], console: Console) -> None:
+    """Counts by type, scores where there are labels, speed."""
+    labelled = bool(found["all"]["labelled"])
+    table = _table(
+        "type", "verified", "rejected", "failed", *(("precision", "recall", "F1") if labelled else ())
+    )
+    for name, one in [*found["types"].items(), ("all", found["all"])]:
+        counts = [f"{one[key]:,}" for key in ("verified", "rejected", "failed")]
+        scores = [_number(one[key]) for key in ("precision", "recall", "f1")] if labelled else []
+        table.add_row(name, *counts, *scores)
+    console.print(table)
+    error = found["calibration"]["expected_calibration_error"]
+    if error is not None:
+        console.print(f"expected calibration error {error:.3f}")
+    rate, latency = found["records_per_second"], found["seconds_a_candidate"]
+    if rate:
+        said = ", ".join(
+            f"{name} {1000 * value:.1f} ms" for name, value in latency.items() if value is not None
+        )
+        console.print(f"{found['records']:,} records, {rate:,.0f} a second; a candidate takes {said}")
+    if found["rejected_lines"]:
+        console.print(f"{found['rejected_lines']:,} lines are no records: see the rejects file")
+
+
+def show_comparison(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """One line a run."""
+    table = _table(
+        "run", "weights", "precision", "recall", "F1", "calibration error", "records/s", "GiB", "failed"
+    )
+    for row in rows:
+        rate = row["records_per_second"]
+        table.add_row(
+            row["run"],
+            row["weights"],
+            *(_number(row[key]) for key in ("precision", "recall", "f1", "calibration_error")),
+            "" if rate is None else f"{rate:,.0f}",
+            gib(row["peak_process_bytes"]),
+            f"{row['failed']:,}",
+        )
+    console.print(table)
+
+
+def show_calibration(found: Mapping[str, Any], console: Console) -> None:
+    """Temperature, threshold, and what they changed."""
+    console.print(
+        f"temperature {found['temperature']:.3f}, threshold {found['threshold']:.3f}, from "
+        f"{found['candidates']:,} labelled candidates; calibration error {found['error_before']:.3f} -> {found['error_after']:.3f}"
+    )
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place == 0 else "right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

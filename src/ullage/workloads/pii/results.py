@@ -1,0 +1,130 @@
+"""What a finished verification comes to: how much was verified, how well, how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ullage.records.atomic import write_json
+from ullage.records.folder import RunFolder
+from ullage.records.journal import read_journal
+from ullage.records.lines import read_lines
+from ullage.spec.workload import Workload
+from ullage.workloads.pii.calibration import BINS
+
+SUMMARY: Final = "summary.json"
+PERCENTILES: Final = (0.5, 0.9, 0.95, 0.99)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of candidates; those with a gold label also by what they should have been."""
+
+    verified: int = 0
+    rejected: int = 0
+    failed: int = 0
+    right_yes: int = 0
+    wrong_yes: int = 0
+    right_no: int = 0
+    wrong_no: int = 0
+
+    def add(self, candidate: Mapping[str, Any]) -> None:
+        verdict, gold = candidate["verdict"], candidate.get("gold")
+        setattr(self, verdict, getattr(self, verdict) + 1)
+        if gold is None or verdict == "failed":
+            return
+        yes = verdict == "verified"
+        name = f"{'right' if yes == gold else 'wrong'}_{'yes' if yes else 'no'}"
+        setattr(self, name, getattr(self, name) + 1)
+
+    def document(self) -> dict[str, Any]:
+        """Counts, the share verified, and precision, recall and F1 where there are labels.
+
+        Failed candidates are in none of them: they are neither verified nor rejected.
+        """
+        decided = self.verified + self.rejected
+        hits = 2 * self.right_yes
+        labelled = self.right_yes + self.wrong_yes + self.right_no + self.wrong_no
+        return {
+            "verified": self.verified,
+            "rejected": self.rejected,
+            "failed": self.failed,
+            "verification_rate": _share(self.verified, decided),
+            "labelled": labelled,
+            "confusion": {
+                "right_yes": self.right_yes,
+                "wrong_yes": self.wrong_yes,
+                "right_no": self.right_no,
+                "wrong_no": self.wrong_no,
+            },
+            "precision": _share(self.right_yes, self.right_yes + self.wrong_yes) if labelled else None,
+            "recall": _share(self.right_yes, self.right_yes + self.wrong_no) if labelled else None,
+            "f1": _share(hits, hits + self.wrong_yes + self.wrong_no) if labelled else None,
+        }
+
+
+@dataclass(slots=True)
+class _Bins:
+    """Probability against frequency, in bins of equal width."""
+
+    sums: list[float] = field(default_factory=lambda: [0.0] * BINS)
+    hits: list[int] = field(default_factory=lambda: [0] * BINS)
+    counts: list[int] = field(default_factory=lambda: [0] * BINS)
+
+    def add(self, probability: float, gold: bool) -> None:
+        place = min(int(probability * BINS), BINS - 1)
+        self.sums[place] += probability
+        self.hits[place] += gold
+        self.counts[place] += 1
+
+    def document(self) -> dict[str, Any]:
+        total = sum(self.counts)
+        rows = [
+            {"probability": s / n, "personal": h / n, "candidates": n}
+            for s, h, n in zip(self.sums, self.hits, self.counts, strict=True)
+            if n
+        ]
+        gap = sum(abs(row["probability"] - row["personal"]) * row["candidates"] for row in rows)
+        return {"bins": rows, "expected_calibration_error": gap / total if total else None}
+
+
+def report(run: RunFolder, workload: Workload, base: Path) -> tuple[Path, ...]:
+    """Writes a finished run's summary anew; its path. Nothing of any text is in it."""
+    path = run.path / SUMMARY
+    write_json(path, summary(run.path))
+    return (path,)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Counts by type, scores where there are labels, calibration, latency; read line by line."""
+    whole, by_type, bins = Tally(), dict[str, Tally](), _Bins()
+    records = 0
+    for row in read_lines(folder / "verified.jsonl"):
+        records += 1
+        for candidate in row["candidates"]:
+            whole.add(candidate)
+            by_type.setdefault(candidate["type"], Tally()).add(candidate)
+            if candidate.get("gold") is not None and "probability" in candidate:
+                bins.add(candidate["probability"], candidate["gold"])
+    entries = [entry for entry in read_journal(folder / "journal.jsonl") if "batch_seconds" in entry]
+    seconds = sorted(second for entry in entries for second in entry["batch_seconds"])
+    spent = sum(entry["seconds"] for entry in entries)
+    return {
+        "records": records,
+        "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
+        "all": whole.document(),
+        "types": {name: by_type[name].document() for name in sorted(by_type)},
+        "calibration": bins.document(),
+        "records_per_second": records / spent if spent else None,
+        "seconds_a_candidate": {f"p{100 * share:g}": _percentile(seconds, share) for share in PERCENTILES},
+    }
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float | None:
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

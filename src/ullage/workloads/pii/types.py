@@ -1,0 +1,89 @@
+"""The types of personal data that can be verified, from one file that a user may edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import yaml
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from ullage.errors import InputError, nearest
+
+OWN: Final = Path(__file__).with_name("types.yaml")
+Sensitivity = Literal["public", "personal", "sensitive", "special"]
+
+
+@checked(config=ConfigDict(extra="forbid", populate_by_name=True), frozen=True)
+class DataType:
+    """One type: as a model reads it, as detectors name it, what it is, and what only looks like it."""
+
+    label: str
+    sensitivity: Sensitivity
+    known_as: tuple[str, ...]
+    only_if: tuple[str, ...]
+    unless: tuple[str, ...]
+    is_: str
+    category: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataTypes:
+    """All types of a file, found by their own name, their label, or any detector's name for them."""
+
+    by_name: Mapping[str, DataType]
+
+    def find(self, name: str) -> DataType:
+        """Raises InputError for a name that no type has, with the nearest that one has."""
+        found = self.by_name.get(key_of(name))
+        if found is None:
+            close = ", ".join(nearest(key_of(name), self.by_name)) or ", ".join(self.names[:8])
+            raise InputError(f"no type of personal data is called {name!r}; nearest: {close}")
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.name for one in self.by_name.values()))
+
+
+def key_of(name: str) -> str:
+    """Names are the same whatever their case, with blanks, dashes or underscores."""
+    return "".join(each for each in name.casefold() if each.isalnum())
+
+
+def read_types(path: Path = OWN) -> DataTypes:
+    """The types in a file. Raises InputError for one that cannot be read, naming category and type."""
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(body, dict) or not all(isinstance(some, dict) for some in body.values()):
+        raise InputError(f"{path}: is not a list of types by category")
+    found: dict[str, DataType] = {}
+    for category, types in body.items():
+        for name, fields in types.items():
+            one = _type(path, str(category), str(name), fields)
+            for alias in (one.name, one.label, *one.known_as):
+                found.setdefault(key_of(alias), one)
+    if not found:
+        raise InputError(f"{path}: has no types")
+    return DataTypes(found)
+
+
+def _type(path: Path, category: str, name: str, fields: object) -> DataType:
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: {category}.{name}: is no type; it needs label, is and sensitivity")
+    given = {str(key): value for key, value in fields.items()}
+    given["is_"] = given.pop("is", None)
+    for key in ("known_as", "only_if", "unless"):
+        given.setdefault(key, ())
+    try:
+        return DataType(**{**given, "category": category, "name": name})
+    except (ValidationError, TypeError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise InputError(f"{path}: {category}.{name}: {said.replace('is_', 'is')}") from error
