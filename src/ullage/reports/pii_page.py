@@ -55,9 +55,10 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], console: Console) -> None
 
 def show_calibration(found: Mapping[str, Any], console: Console) -> None:
     """Temperature, threshold, and what they changed."""
+    errors = f"{found['error_before']:.3f} -> {found['error_after']:.3f}"
     console.print(
         f"temperature {found['temperature']:.3f}, threshold {found['threshold']:.3f}, from "
-        f"{found['candidates']:,} labelled candidates; calibration error {found['error_before']:.3f} -> {found['error_after']:.3f}"
+        f"{found['candidates']:,} labelled candidates; calibration error {errors}"
     )
 
 

@@ -1,0 +1,414 @@
+"""Verifications from a file of records to verdicts: whole runs through the public functions."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+import small_models
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ullage
+from ullage.errors import InputError
+from ullage.workloads.pii.asking import CLOSE, OPEN, mark
+from ullage.workloads.pii.calibration import Calibration, calibration_error, fit, pick_threshold
+from ullage.workloads.pii.records import NotARecord, RecordReader
+from ullage.workloads.pii.redaction import redact
+from ullage.workloads.pii.section import FieldNames
+from ullage.workloads.pii.types import read_types
+
+SCRIPTED = """
+kind: pii
+roles: {verifier: {model: script.jsonl, engine: scripted, batch: 2}}
+budget: {gpus: cpu}
+new_tokens: 8
+pii: {input: records.jsonl}
+"""
+READER = RecordReader(read_types(), FieldNames())
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def scripted(tmp_path):
+    """What is marked decides: spans with `real` are personal data, those with `mute` get no verdict."""
+    script = [
+        {"contains": "Why?", "text": "Because it says so."},
+        {"contains": "[[mute", "scores": {"yes": float("-inf"), "no": float("-inf")}},
+        {"contains": "[[real", "scores": {"yes": -0.1, "no": -3.0}},
+        {"contains": "", "scores": {"yes": -3.0, "no": -0.1}, "text": "real-9"},
+    ]
+    (tmp_path / "script.jsonl").write_text("".join(json.dumps(line) + "\n" for line in script))
+    (tmp_path / "work.yaml").write_text(SCRIPTED)
+    return tmp_path
+
+
+def run(folder, name="run", *overrides):
+    ullage.run(ullage.load(folder / "work.yaml", overrides), folder / name, base=folder)
+    return folder / name
+
+
+def record(number, *spans, **more):
+    """A record whose text is its spans, each a candidate."""
+    text = f"Record {number}: " + " ".join(spans)
+    found = [
+        {"type": "phone", "start": text.index(span), "end": text.index(span) + len(span)} for span in spans
+    ]
+    return {"id": f"r{number}", "text": text, "candidates": found, **more}
+
+
+def verdicts(rows):
+    return [[one["verdict"] for one in row["candidates"]] for row in rows]
+
+
+def test_every_candidate_has_a_verdict_of_its_own_in_input_order(scripted):
+    rows = [record(n, *(f"{'real' if n % k else 'fake'}-{n}-{k}" for k in (1, 2, 3))) for n in range(1, 40)]
+    write_lines(scripted / "records.jsonl", rows)
+    folder = run(scripted)
+    found = read_lines(folder / "verified.jsonl")
+    assert [row["id"] for row in found] == [row["id"] for row in rows]
+    assert verdicts(found) == [["verified" if n % k else "rejected" for k in (1, 2, 3)] for n in range(1, 40)]
+    one = found[4]["candidates"][1]
+    assert rows[4]["text"][one["start"] : one["end"]] == one["value"] == "real-5-2"
+    assert one["probability"] == pytest.approx(1 / (1 + 2.718281828 ** (-2.9)), abs=1e-5)
+
+
+def test_an_undecided_candidate_is_failed_and_neither_yes_nor_no(scripted):
+    write_lines(scripted / "records.jsonl", [record(1, "mute-1", "real-1")])
+    folder = run(scripted)
+    assert verdicts(read_lines(folder / "verified.jsonl")) == [["failed", "verified"]]
+    (failed,) = read_lines(folder / "failed.jsonl")
+    assert (failed["id"], failed["candidate"]) == ("r1", 0)
+    assert "neither verdict" in failed["reason"]
+
+
+HOSTILE = [
+    (b'{"id": "x", "text": "caf\xe9"}', "not UTF-8 at byte 24"),
+    (b'{"id": "x", "text": "half', "not JSON at character 19"),
+    (b'{"id": "x", "text": "a\0b"}', "holds a NUL byte"),
+    (b"[1, 2]", "not a JSON object"),
+    (b'{"id": "x"}', "none of the fields text, input"),
+    (b'{"id": "x", "text": 5}', "its text is not text"),
+    (b'{"id": "x", "text": ""}', "not text, or empty"),
+    (b'{"id": {}, "text": "a"}', "its id is neither text nor a whole number"),
+    (b'{"id": "x", "text": "a", "candidates": 5}', "its candidates are not a list"),
+    (b'{"id": "x", "text": "a", "candidates": [5]}', "neither a type's name nor an object"),
+    (b'{"id": "x", "text": "a", "candidates": [{"type": "zzqy", "value": "a"}]}', "is called 'zzqy'"),
+    (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": 1, "end": 4}]}', "not within"),
+    (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": 2, "end": 2}]}', "not within"),
+    (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": -1, "end": 2}]}', "not within"),
+    (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": "0", "end": 2}]}', "whole"),
+    (b'{"id": "x", "text": "a\\ud83d", "candidates": []}', "half a surrogate pair at character 1"),
+    (b'{"id": "r1", "text": "again", "candidates": []}', "its id is that of an earlier record"),
+    (b"[" * 100_000, "nested too deeply|not JSON"),
+]
+
+
+@pytest.mark.parametrize("line, said", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_line_that_is_no_record_is_rejected_and_the_run_goes_on(scripted, line, said):
+    good = json.dumps(record(1, "real-1")).encode(), json.dumps(record(2, "fake-2")).encode()
+    (scripted / "records.jsonl").write_bytes(good[0] + b"\n\n" + line + b"\n" + good[1] + b"\n")
+    folder = run(scripted)
+    assert verdicts(read_lines(folder / "verified.jsonl")) == [["verified"], ["rejected"]]
+    (reject,) = read_lines(folder / "rejects.jsonl")
+    assert reject["line"] == 3
+    assert any(part in reject["reason"] for part in said.split("|"))
+    with pytest.raises(InputError, match=r"records\.jsonl:3: "):
+        run(scripted, "strict", "pii.strict=true")
+
+
+def test_a_line_of_50_megabytes_is_never_held(scripted):
+    import tracemalloc
+
+    with (scripted / "records.jsonl").open("wb") as file:
+        file.write(json.dumps(record(1, "real-1")).encode() + b'\n{"text": "')
+        for _ in range(50):
+            file.write(b"x" * 2**20)
+        file.write(b'"}\n' + json.dumps(record(2, "fake-2")).encode() + b"\n")
+    tracemalloc.start()
+    folder = run(scripted, "run", "pii.longest_line=1MiB")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(read_lines(folder / "verified.jsonl")) == 2
+    assert read_lines(folder / "rejects.jsonl") == [{"line": 2, "reason": "longer than 1,048,576 bytes"}]
+    assert peak < 25 * 2**20
+
+
+def test_the_text_of_a_record_is_in_no_log_and_no_message(scripted):
+    secret = "hunter2-4444"
+    lines = [record(1, f"mute-{secret}"), {"id": "x", "text": secret, "candidates": [{"type": secret * 9}]}]
+    write_lines(scripted / "records.jsonl", lines)
+    folder = run(scripted)
+    for path in folder.iterdir():
+        if path.name != "verified.jsonl":
+            assert secret.encode() not in path.read_bytes(), path.name
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_zipped_file_is_read_as_it_is(scripted):
+    rows = [record(n, f"real-{n}") for n in range(5)]
+    write_lines(scripted / "records.jsonl", rows)
+    plain = (run(scripted) / "verified.jsonl").read_bytes()
+    with gzip.open(scripted / "records.jsonl.gz", "wb") as file:
+        file.write((scripted / "records.jsonl").read_bytes())
+    folder = run(scripted, "zipped", "pii.input=records.jsonl.gz")
+    assert (folder / "verified.jsonl").read_bytes() == plain
+    data = (scripted / "records.jsonl.gz").read_bytes()
+    (scripted / "cut.jsonl.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="is damaged after line"):
+        run(scripted, "cut", "pii.input=cut.jsonl.gz")
+
+
+@pytest.mark.parametrize(
+    "given, wanted",
+    [
+        ({"recordId": 7, "input": "Call 555", "PIIs": [{"type": "PHONE", "value": "555"}]}, ("7", [(5, 8)])),
+        ({"entityType": "phone", "entityValue": "555", "text": "Call 555"}, ("1", [(5, 8)])),
+        (
+            {
+                "text": "Call 555",
+                "entities": [{"entity_type": "PHONE_NUMBER", "start": 5, "end": 8, "score": 1}],
+            },
+            ("1", [(5, 8)]),
+        ),
+        (
+            {
+                "text": "Call 555",
+                "entities": [{"label": "phone number", "start": 5, "end": 8, "text": "555"}],
+            },
+            ("1", [(5, 8)]),
+        ),
+        (
+            {"id": "a", "text": "Call me", "candidates": [{"type": "phone", "value": "555"}]},
+            ("a", [(None, None)]),
+        ),
+    ],
+)
+def test_the_shapes_of_known_tools_are_read(given, wanted):
+    found = READER.read(1, given)
+    assert (found.id, [(one.start, one.end) for one in found.candidates]) == wanted
+    assert all(one.type.name == "phone" for one in found.candidates)
+
+
+def test_bare_types_are_found_by_the_model_or_fail(scripted):
+    write_lines(
+        scripted / "records.jsonl", [{"recordId": "a", "input": "Call real-9 now", "PIIs": ["PHONE"]}]
+    )
+    (row,) = read_lines(run(scripted) / "verified.jsonl")
+    assert row["candidates"][0]["value"] == "real-9"
+    assert row["candidates"][0]["verdict"] == "verified"
+    folder = run(scripted, "none", "new_tokens=0")
+    assert verdicts(read_lines(folder / "verified.jsonl")) == [["failed"]]
+    assert "without a span" in read_lines(folder / "failed.jsonl")[0]["reason"]
+
+
+@given(st.text(max_size=30), st.data())
+@settings(deadline=None, max_examples=200)
+def test_utf16_offsets_are_those_of_javascript(text, data):
+    text = "a" + text + "\U0001f600b"
+    units = text.encode("utf-16-le")
+    begin = data.draw(st.integers(0, len(units) // 2 - 1))
+    end = data.draw(st.integers(begin + 1, len(units) // 2))
+    reader = RecordReader(READER.types, FieldNames(), "utf16")
+    given_ = {"text": text, "candidates": [{"type": "phone", "start": begin, "end": end}]}
+    try:
+        wanted = units[2 * begin : 2 * end].decode("utf-16-le")
+    except UnicodeDecodeError:
+        with pytest.raises(NotARecord, match="cuts a surrogate pair"):
+            reader.read(1, given_)
+        return
+    (one,) = reader.read(1, given_).candidates
+    assert text[one.start : one.end] == wanted
+
+
+@given(st.text("[]x", max_size=8), st.text("[]x", min_size=1, max_size=8), st.text("[]x", max_size=8))
+def test_no_text_can_open_or_close_a_mark(before, span, after):
+    marked = mark(before, span, after)
+    assert marked.count(OPEN) == marked.count(CLOSE) == 1
+    assert marked.index(OPEN) < marked.index(CLOSE)
+    assert marked.replace("\u2060", "") == f"{before}{OPEN}{span}{CLOSE}{after}"
+
+
+def test_long_texts_are_cut_around_the_span(scripted):
+    words = " ".join(["word"] * 3000)
+    text = f"{words} real-1 {words}"
+    at = text.index("real-1")
+    rows = [{"id": "a", "text": text, "candidates": [{"type": "phone", "start": at, "end": at + 6}]}]
+    write_lines(scripted / "records.jsonl", rows)
+    (row,) = read_lines(run(scripted, "run", "prompt_tokens=100", "pii.prefix_tokens=200") / "verified.jsonl")
+    assert row["candidates"][0]["verdict"] == "verified"
+    assert (row["candidates"][0]["start"], row["candidates"][0]["value"]) == (at, "real-1")
+
+
+def test_reasons_are_given_to_chosen_candidates(scripted):
+    write_lines(scripted / "records.jsonl", [record(1, "real-1", "fake-1")])
+    (row,) = read_lines(run(scripted, "run", "pii.explain=rejected") / "verified.jsonl")
+    assert [one.get("explanation") for one in row["candidates"]] == [None, "Because it says so."]
+
+
+@pytest.mark.parametrize(
+    "mode, wanted", [("mask", "Record 1: ****** fake-1"), ("tag", "Record 1: <PHONE> fake-1")]
+)
+def test_verified_spans_are_taken_out(scripted, mode, wanted):
+    write_lines(scripted / "records.jsonl", [record(1, "real-1", "fake-1")])
+    (row,) = read_lines(run(scripted, "run", f"pii.redact={mode}") / "verified.jsonl")
+    assert row["redacted"] == wanted
+
+
+def test_hashes_need_a_key_and_are_the_same_for_the_same_value(scripted, monkeypatch):
+    write_lines(scripted / "records.jsonl", [record(1, "real-1"), record(2, "real-1")])
+    with pytest.raises(InputError, match="ULLAGE_HASH_KEY"):
+        run(scripted, "none", "pii.redact=hash")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
+    rows = read_lines(run(scripted, "run", "pii.redact=hash") / "verified.jsonl")
+    hashes = {row["redacted"].split("<")[1] for row in rows}
+    assert len(hashes) == 1
+    assert "real" not in hashes.pop()
+
+
+@given(st.text(max_size=40), st.data())
+def test_redaction_leaves_nothing_of_a_span_and_everything_else(text, data):
+    spans = []
+    for _ in range(data.draw(st.integers(0, 4))):
+        begin = data.draw(st.integers(0, max(len(text) - 1, 0)))
+        end = data.draw(st.integers(begin, len(text)))
+        if end > begin:
+            spans.append((begin, end, "phone"))
+    hidden = {at for begin, end, _ in spans for at in range(begin, end)}
+    wanted = "".join("*" if at in hidden else character for at, character in enumerate(text))
+    assert redact(text, spans, "mask") == wanted
+
+
+def test_temperature_makes_probabilities_mean_what_they_say():
+    chance = random.Random(0)
+    margins, gold = [], []
+    for _ in range(5000):
+        truth = chance.gauss(0, 2)
+        gold.append(chance.random() < 1 / (1 + 2.718281828**-truth))
+        margins.append(3 * truth)  # three times too sure
+    found = fit(margins, gold, "m", "1")
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    assert found.error_after < 0.02 < found.error_before
+    after = calibration_error([found.probability(m) for m in margins], gold)
+    assert after == pytest.approx(found.error_after, abs=1e-6)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=4, max_size=30), st.floats(0.1, 1))
+@settings(deadline=None)
+def test_a_threshold_reaches_what_was_asked(pairs, value):
+    probabilities, gold = [p for p, _ in pairs], [g for _, g in pairs]
+    if not any(gold):
+        return
+
+    def at(threshold):
+        taken = [g for p, g in pairs if p >= threshold]
+        return sum(taken) / len(taken), sum(taken) / sum(gold)
+
+    assert at(pick_threshold(probabilities, gold, "recall", value))[1] >= value
+    try:
+        threshold = pick_threshold(probabilities, gold, "precision", value)
+    except InputError:
+        assert all(at(p)[0] < value for p in probabilities)
+    else:
+        assert at(threshold)[0] >= value
+
+
+def test_calibration_needs_labels_of_both_kinds(tmp_path):
+    with pytest.raises(InputError, match="3 that are personal data and 0 that are not"):
+        fit([1.0] * 3, [True] * 3, "m", "1")
+    assert Calibration(2.0).probability(1e9) == 1
+
+
+def test_there_are_sixty_types_and_every_detectors_name_leads_to_one():
+    types = read_types()
+    assert len(types.names) >= 60
+    for name in ("EMAIL_ADDRESS", "US_SSN", "phone number", "CREDIT_CARD", "date of birth", "IBAN_CODE"):
+        assert types.find(name).name
+    assert all(types.find(name).unless and types.find(name).only_if for name in types.names)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("identity: {person: {label: p, sensitivity: odd, is: x}}", "identity.person: sensitivity"),
+        ("identity: {person: {label: p, sensitivity: personal}}", "identity.person: is"),
+        ("identity: 5", "not a list of types"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_of_types_is_said_to_be(tmp_path, text, said):
+    path = tmp_path / "types.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_types(path)
+
+
+@pytest.fixture
+def verified(tmp_path):
+    """The bundled model's verdicts on its small world."""
+    ullage.sample("verify", tmp_path / "v.jsonl", count=120)
+    options = {"precision": "auto", "gpus": "cpu", "batch": 32, "prompt_tokens": 96}
+    options["system"] = "Verify personal data. Type: {type}. Reply {verdicts}."
+    return tmp_path, options
+
+
+def test_the_short_form_writes_beside_its_output_and_overwrites_nothing(verified):
+    folder, options = verified
+    found = ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
+    assert found["records"] == 120
+    assert found["all"]["f1"] > 0.85
+    assert len(read_lines(folder / "o.jsonl")) == 120
+    assert stat.S_IMODE((folder / "o.jsonl").stat().st_mode) == 0o600
+    assert read_lines(folder / "o.rejects.jsonl") == []
+    for output, said in (("o.jsonl", "exists"), ("v.jsonl", "is the input")):
+        with pytest.raises(InputError, match=said):
+            ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / output, **options)
+    calibration = ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json", by="recall", value=0.9)
+    assert calibration.candidates == 120
+    (row,) = ullage.compare_pii([folder / "o.jsonl.run"])
+    assert row["f1"] == found["all"]["f1"]
+
+
+def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):
+    model = small_models.save(tmp_path / "model", "llama", chat=True, hidden=64, layers=2)
+    rows = [record(n, f"real-{n}", f"fake-{n}") for n in range(400)]
+    rows[50:50] = [{"id": "r3", "text": "again"}]
+    write_lines(tmp_path / "records.jsonl", rows)
+    file = tmp_path / "work.yaml"
+    file.write_text(
+        SCRIPTED.replace("script.jsonl, engine: scripted", f"{model}").replace(
+            "pii: {", "pii: {prefix_tokens: 900, "
+        )
+    )
+    whole = run(tmp_path, "whole")
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "ullage", "run", str(file), "--out", str(folder), "--quiet"]
+    process = subprocess.Popen(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL)
+    journal = folder / "journal.jsonl"
+    begun = time.monotonic()
+    while process.poll() is None and time.monotonic() - begun < 120:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        time.sleep(0.002)
+    assert process.returncode == -signal.SIGKILL
+    ullage.resume(folder)
+    for name in ("verified", "failed", "rejects"):
+        assert (folder / f"{name}.jsonl").read_bytes() == (whole / f"{name}.jsonl").read_bytes()
+    assert len(read_lines(folder / "verified.jsonl")) == 400
+    assert read_lines(folder / "rejects.jsonl") == [
+        {"line": 51, "reason": "its id is that of an earlier record"}
+    ]
