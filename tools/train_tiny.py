@@ -187,8 +187,8 @@ def stage_batches(stage: Stage, encode: Encoder, seed: int) -> Iterator[tuple[to
 def repeats(tokens: int, chance: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Blocks of 2 to 4 random tokens said four times over, each time in another order.
 
-    The loss counts the rest of each block, from the second time on. Tokens come from a pool of 64: from all of
-    them nothing was learned in 300 batches, from a pool it was in 270.
+    The loss counts the rest of each block, from the second time on. Tokens come from a pool of 64: from all
+    of them nothing was learned in 300 batches, from a pool it was in 270.
     """
     while True:
         count = chance.choice((3, 5, 8, 12))
