@@ -124,6 +124,7 @@ def test_a_shared_beginning_is_read_once_and_changes_nothing(family):
     shared = "the a cat dog ran over under blue red house tree sings river"
     prompts = [f"{shared} {end}" for end in ("cat", "dog ran", "the red tree")]
     alone = [engine.score([prompt], [" a", " the"])[0] for prompt in prompts]
+    engine, model, _ = engine_of(family)  # one that has read nothing yet
     seen = []
     hook = model.get_input_embeddings().register_forward_hook(lambda m, a, out: seen.append(out.shape))
     together = engine.score(prompts, [" a", " the"])

@@ -213,20 +213,25 @@ class TransformersEngine:
             if len(choice) > 1
         ]
         if longer:
-            rests = self._rests([(ids[row], choice) for row, _, choice in longer])
+            rests = self._rests([(suffixes[row], choice) for row, _, choice in longer], shared)
             for (row, index, _), rest in zip(longer, rests, strict=True):
                 found[row][index] += rest
         return found
 
-    def _rests(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
-        """The log-probability of each choice's tokens after its first, given prompt and first."""
+    def _rests(
+        self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], shared: tuple[int, ...]
+    ) -> list[float]:
+        """The log-probability of each choice's tokens after its first, given the prompt and the first.
+
+        Pairs are what follows the shared prefix in a prompt, and a choice.
+        """
         import torch
 
-        read = [[*prompt, *choice[:-1]] for prompt, choice in pairs]
-        hidden = self._hidden(padded(read, self._device), None)
+        read = [[*suffix, *choice[:-1]] for suffix, choice in pairs]
+        hidden = self._hidden(padded(read, self._device), self._cached(shared, len(pairs)))
         places = [
-            (row, len(prompt) + at)
-            for row, (prompt, choice) in enumerate(pairs)
+            (row, len(suffix) + at)
+            for row, (suffix, choice) in enumerate(pairs)
             for at in range(len(choice) - 1)
         ]
         rows, columns = (torch.tensor(each, device=hidden.device) for each in zip(*places, strict=True))
