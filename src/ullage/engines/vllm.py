@@ -1,0 +1,123 @@
+"""Generation and scoring by a vLLM engine in this process, which finds shared prefixes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ullage.capture.tokens import generated_offsets
+from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
+from ullage.engines.prompts import PromptEncoder
+from ullage.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from vllm import LLM
+
+
+def start_vllm(model: str, options: dict[str, Any]) -> LLM:
+    """A vLLM engine of the model in folder `model`; `options` are those of `vllm.LLM`.
+
+    Prefix caching is on. Raises MissingExtraError where vLLM is not installed.
+    """
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise MissingExtraError("vllm", "vllm", "engine: vllm") from error
+    return LLM(model=model, enable_prefix_caching=True, disable_log_stats=True, seed=0, **options)
+
+
+class VllmEngine:
+    """A running vLLM engine. All prompts of a call go in at once; vLLM makes the batches.
+
+    Log-probabilities are the model's own, before temperature (`logprobs_mode: raw_logprobs`, the default);
+    entropies are not known.
+    """
+
+    def __init__(self, llm: LLM, name: str) -> None:
+        self._llm = llm
+        self._encoder = PromptEncoder(llm.get_tokenizer(), name)
+
+    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(self._encoder.ids(prompt)) for prompt in prompts]
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Reply | Failure]:
+        """A reply to each prompt."""
+        from vllm import SamplingParams
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        options = [
+            SamplingParams(
+                max_tokens=sampling.new_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                stop=list(sampling.stop) or None,
+                seed=seed,
+                logprobs=0,
+            )
+            for seed in seeds
+        ]
+        found = self._llm.generate(_given(ids), options, use_tqdm=False)
+        return [self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)]
+
+    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability of each choice after each prompt, one token deep for each of its tokens."""
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
+        asked: dict[tuple[int, ...], set[int]] = {}
+        for prompt, tokens in zip(ids, wanted, strict=True):
+            for choice in tokens:
+                for at, token in enumerate(choice):
+                    asked.setdefault(prompt + choice[:at], set()).add(token)
+        known = self._next_tokens(asked)
+        return [
+            tuple(
+                sum(known[prompt + choice[:at]][token] for at, token in enumerate(choice))
+                for choice in tokens
+            )
+            for prompt, tokens in zip(ids, wanted, strict=True)
+        ]
+
+    def _next_tokens(self, asked: dict[tuple[int, ...], set[int]]) -> dict[tuple[int, ...], dict[int, float]]:
+        """The log-probabilities of some tokens after each sequence."""
+        from vllm import SamplingParams
+
+        sequences = list(asked)
+        options = [
+            SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=sorted(asked[one]))
+            for one in sequences
+        ]
+        found = self._llm.generate(_given(sequences), options, use_tqdm=False)
+        return {
+            sequence: {token: one.outputs[0].logprobs[0][token].logprob for token in asked[sequence]}
+            for sequence, one in zip(sequences, found, strict=True)
+        }
+
+    def _reply(self, found: Any, prompt_tokens: int) -> Reply:
+        out = found.outputs[0]
+        tokenizer = self._encoder.tokenizer
+        logprobs = tuple(at[token].logprob for token, at in zip(out.token_ids, out.logprobs, strict=True))
+        stop: StopReason = "length"
+        if out.finish_reason == "stop":
+            stop = "stop" if isinstance(out.stop_reason, str) else "end"
+        tokens = tuple(out.token_ids[:-1] if stop == "end" else out.token_ids)
+        text, offsets = generated_offsets("", tokens, tokenizer)
+        if stop == "stop":
+            text = text[: text.index(out.stop_reason)]
+            tokens = tokens[: sum(begin < len(text) for begin, _ in offsets)]
+        kept = len(tokens) + (stop == "end")
+        return Reply(
+            text,
+            stop,
+            prompt_tokens,
+            tokens,
+            tuple(tokenizer.convert_ids_to_tokens(list(tokens))),
+            tuple((begin, min(end, len(text))) for begin, end in offsets[: len(tokens)]),
+            logprobs[:kept],
+        )
+
+
+def _given(sequences: Sequence[tuple[int, ...]]) -> list[Any]:
+    return [{"prompt_token_ids": list(sequence)} for sequence in sequences]
