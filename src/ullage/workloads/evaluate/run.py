@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ullage.engines.engine import Chat, Engine, Prompt, Sampling
+from ullage.engines.engine import Chat, Engine, Failure, Prompt, Sampling
 from ullage.engines.transformers import TransformersEngine
 from ullage.errors import InputError, UnsupportedError
 from ullage.records.journal import Journal
@@ -65,7 +65,7 @@ class _Evaluation:
     turns: Turns
 
     def run(self) -> None:
-        """One role after another; those that do not stay are gone before the next is loaded."""
+        """One role after another; those that stay are there from the start, others until their turn ends."""
         workload = self.session.workload
         order: list[tuple[str, Callable[[str], None], tuple[str, ...]]] = [
             (GENERATOR, self._generate, (GREEDY, SAMPLES, P_TRUE)),
@@ -73,12 +73,15 @@ class _Evaluation:
             (SIMILARITY, self._relate, (SIMILARITY,)),
             (ENTAILMENT, self._entail, (ENTAILMENT,)),
         ]
+        staying = [name for name in workload.roles if rest(name, workload, "freed") == "device"]
+        for name in staying:
+            self.turns.engine(name)
         for name, work, stages in order:
             if name not in workload.roles or self._finished(stages):
                 continue
             work(name)
             self.turns.keep_usage(name)
-            if name in self.session.loaded and rest(name, workload, "freed") != "device":
+            if name in self.session.loaded and name not in staying:
                 self.session.unload(name)
         self.session.outcome["usage"] = self.turns.usage()
         self.session.examples = len(self.questions)
@@ -150,11 +153,11 @@ class _Evaluation:
         self.turns.work(stage, f"{GENERATOR} prefill", repeated, limits, unit)
 
     def _ask_truth(self, engine: Engine, name: str) -> None:
-        samples = self._answers(SAMPLES)
-        prompts: dict[int, Chat] = {}
-        for index, answer in self._greedy().items():
-            ideas = [one.text for one in samples.values() if one.index == index and not one.failed]
-            prompts[index] = truth_prompt(self.questions[index], answer.text, ideas)
+        ideas = self._sampled()
+        prompts: dict[int, Chat] = {
+            index: truth_prompt(self.questions[index], answer.text, ideas.get(index, []))
+            for index, answer in self._greedy().items()
+        }
         self._score(engine, P_TRUE, name, f"{name} score", prompts, TRUTH)
 
     def _judge(self, name: str) -> None:
@@ -180,7 +183,10 @@ class _Evaluation:
         def write(batch: Sequence[Chat]) -> list[Row]:
             self.session.monitor.enter(f"{name} score prefill")
             replies = engine.generate(batch, sampling, [0] * len(batch))
-            return [answer_row(0, 0, reply) for reply in replies]
+            return [
+                {"failed": one.reason} if isinstance(one, Failure) else {"text": one.text, "stop": one.stop}
+                for one in replies
+            ]
 
         self._each(engine, name, name, f"{name} score prefill", prompts, write)
 
@@ -223,11 +229,7 @@ class _Evaluation:
     def _compare(self, engine: Engine, name: str) -> None:
         """Whether each sample of a question implies each other that has other words."""
         prompts: dict[tuple[int, str, str], Chat] = {}
-        texts: dict[int, list[str]] = {}
-        for answer in self._answers(SAMPLES).values():
-            if not answer.failed:
-                texts.setdefault(answer.index, []).append(answer.text)
-        for index, said in sorted(texts.items()):
+        for index, said in sorted(self._sampled().items()):
             for first, second in pairs(said):
                 prompts[index, first, second] = entailment_prompt(self.questions[index], first, second)
         self._score(engine, ENTAILMENT, name, f"{name} score", prompts, ENTAILS)
@@ -285,6 +287,14 @@ class _Evaluation:
 
     def _answers(self, stage: str) -> dict[tuple[int, int], Answer]:
         return read_answers(self.turns.store(stage).rows())
+
+    def _sampled(self) -> dict[int, list[str]]:
+        """The texts of the samples there are, by question."""
+        texts: dict[int, list[str]] = {}
+        for _, answer in sorted(self._answers(SAMPLES).items()):
+            if not answer.failed:
+                texts.setdefault(answer.index, []).append(answer.text)
+        return texts
 
     def _greedy(self) -> dict[int, Answer]:
         """The greedy answers there are, by question."""
