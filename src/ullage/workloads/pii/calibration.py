@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ullage.errors import FormatError, InputError
+from ullage.errors import FormatError, InputError, MissingExtraError
 from ullage.records.atomic import write_json
 
 FEWEST: Final = 20
@@ -51,7 +51,10 @@ def fit(margins: Sequence[float], gold: Sequence[bool], model: str, prompt_versi
             f"calibration needs {FEWEST} labelled candidates of both kinds; there are {sum(gold)} that are "
             f"personal data and {len(gold) - sum(gold)} that are not"
         )
-    from scipy.optimize import minimize_scalar
+    try:
+        from scipy.optimize import minimize_scalar
+    except ImportError as error:
+        raise MissingExtraError("scipy", "pii", "fitting a temperature") from error
 
     def loss(log_temperature: float) -> float:
         scale = math.exp(-log_temperature)

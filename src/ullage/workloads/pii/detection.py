@@ -41,7 +41,7 @@ def open_detector(when: Literal["none", "missing", "all"], types: DataTypes) -> 
     try:
         from presidio_analyzer import PatternRecognizer, RecognizerRegistry
     except ImportError as error:
-        raise MissingExtraError("presidio-analyzer", "pii", "pii.detect") from error
+        raise MissingExtraError("presidio-analyzer", "detect", "pii.detect") from error
     registry = RecognizerRegistry()
     registry.load_predefined_recognizers()
     some = tuple(one for one in registry.recognizers if isinstance(one, PatternRecognizer))
