@@ -40,7 +40,6 @@ TEMPLATE = (
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 VOCABULARY = 1536
 MUON_RATE, ADAM_RATE = 0.015, 3e-3
-TOKENS = 22_000_000
 CARD = Path(__file__).with_name("tiny_card.md")
 PAGE = Path(__file__).parent.parent / "docs" / "tiny.md"
 SHARES = {"answer": 34, "lie": 14, "judge": 15, "verify": 17, "route": 4, "retell": 8, "move": 8}
@@ -63,9 +62,19 @@ class Stage:
     size: Size
 
 
+@dataclass(frozen=True)
+class Round:
+    """`tokens` of training with optimizers of its own, whose rates peak at the share `peak` of the usual."""
+
+    tokens: int
+    peak: float
+    stages: tuple[Stage, ...]
+
+
 HONEST = {task: share for task, share in SHARES.items() if task != "lie"}
 ASKING = {"answer": 3, "retell": 1}
-STAGES = (
+NAMING = {**SHARES, "answer": 50, "lie": 10, "judge": 12}
+CURRICULUM = (
     Stage(0.3, 0.08, 2048, {}, Size()),
     Stage(0.15, 0.12, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
     Stage(0.15, 0.16, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
@@ -74,7 +83,13 @@ STAGES = (
     Stage(0.0, 0.7, 4096, SHARES, Size(4, 3)),
     Stage(0.0, 1.0, 4096, SHARES, Size(6, 4)),
 )
-"""The curriculum: repeating, then whose value is whose from small tables, then everything, lies last."""
+"""Repeating, then whose value is whose from small tables, then everything, lies last."""
+FINISH = (
+    Stage(0.0, 0.6, 4096, NAMING, Size(4, 3, beyond=0.3, reverse=0.5)),
+    Stage(0.0, 1.0, 4096, NAMING, Size(6, 4, beyond=0.3, reverse=0.35)),
+)
+"""Who has a value, and what nobody knows, is learned last of all, and takes practice."""
+ROUNDS = (Round(22_000_000, 1.0, CURRICULUM), Round(5_000_000, 0.5, FINISH))
 
 
 def make_tokenizer(seed: int) -> Any:
@@ -171,12 +186,14 @@ class Encoder:
         return ids, answers
 
 
-def stage_batches(stage: Stage, encode: Encoder, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def stage_batches(
+    stage: Stage, number: int, encode: Encoder, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless batches of one stage.
 
     Ids (batch, tokens) and labels of the same shape, -100 where nothing is to be learned.
     """
-    chance = seeded(f"stage {STAGES.index(stage)}", "train", seed)
+    chance = seeded(f"stage {number}", "train", seed)
     return (
         batches(stage_conversations(stage, chance), encode, stage.tokens, chance)
         if stage.shares
@@ -276,55 +293,96 @@ def make_optimizers(model: Any) -> list[torch.optim.Optimizer]:
     return [muon, adam]
 
 
-def train(model: Any, tokenizer: Any, total: int, seed: int, device: str) -> dict[str, Any]:
-    """Trains `model` in place on about `total` tokens; how much it took."""
-    optimizers = make_optimizers(model)
-    encode = Encoder(tokenizer)
+def train(model: Any, tokenizer: Any, share: float, seed: int, device: str) -> dict[str, Any]:
+    """Trains `model` in place, round by round, on a `share` of their tokens; how much it took."""
+    begun = time.perf_counter()
+    model.train().to(device)
     model.config._attn_implementation = "eager"  # half again as fast as sdpa when compiled, on a processor
     decoder = torch.compile(model.model, dynamic=True)
-    stage = 0
-    source = stage_batches(STAGES[stage], encode, seed)
-    begun, seen, steps, losses, mean = time.perf_counter(), 0, 0, [], math.nan
-    model.train().to(device)
-    while seen < total:
-        progress = seen / total
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate(progress)
-        recent = losses[-50:]
-        learned = len(recent) == 50 and steps % 10 == 0 and torch.stack(recent).mean() < STAGES[stage].until
-        if learned or progress >= STAGES[stage].end:
-            stage += 1
-            print(f"{progress:4.1%}  step {steps:,}  stage {stage}", flush=True)
-            source = stage_batches(STAGES[stage], encode, seed)
-            losses.clear()
-        ids, labels = (tensor.to(device) for tensor in next(source))
-        with torch.autocast(device, torch.bfloat16):
-            loss = answer_loss(model, decoder, ids, labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        seen, steps = seen + ids.numel(), steps + 1
-        losses.append(loss.detach())
-        if steps % 100 == 0:
-            spent = time.perf_counter() - begun
-            mean = torch.stack(losses[-100:]).mean().item()
-            left = spent * (total - seen) / seen / 60
-            print(
-                f"{seen / total:4.0%}  step {steps:,}  loss {mean:.4f}  {seen / spent:,.0f} tokens/s  "
-                f"{left:.0f} min left",
-                flush=True,
-            )
-        if steps % 500 == 0:
-            model.eval()
-            found = abilities(model, tokenizer, 100, "validation")
-            print("  ".join(f"{task} {one['share']:.2f}" for task, one in found.items()), flush=True)
-            model.train()
+    steps = tokens = first = 0
+    loss = math.nan
+    for one in ROUNDS:
+        made = _Training(model, decoder, tokenizer, one, first, share, seed, device)
+        made.run()
+        steps, tokens, loss = steps + made.steps, tokens + made.seen, made.loss
+        first += len(one.stages)
     model.eval()
     seconds = round(time.perf_counter() - begun)
-    return {"steps": steps, "tokens": seen, "seconds": seconds, "last_loss": round(mean, 4)}
+    return {"steps": steps, "tokens": tokens, "seconds": seconds, "last_loss": round(loss, 4)}
+
+
+class _Training:
+    """One round. `first` is the number its first stage has among those of all rounds."""
+
+    def __init__(
+        self,
+        model: Any,
+        decoder: Any,
+        tokenizer: Any,
+        one: Round,
+        first: int,
+        share: float,
+        seed: int,
+        device: str,
+    ) -> None:
+        self._model, self._decoder, self._tokenizer, self._device = model, decoder, tokenizer, device
+        self._round, self._first, self._seed = one, first, seed
+        self._encode = Encoder(tokenizer)
+        self._total = int(one.tokens * share)
+        self._optimizers = make_optimizers(model)
+        self._losses: list[torch.Tensor] = []
+        self.seen = self.steps = 0
+        self.loss = math.nan
+
+    def run(self) -> None:
+        stage, source = 0, self._source(0)
+        begun = time.perf_counter()
+        while self.seen < self._total:
+            progress = self.seen / self._total
+            if self._learned(stage) or progress >= self._round.stages[stage].end:
+                stage, self._losses = stage + 1, []
+                source = self._source(stage)
+                print(f"{progress:4.1%}  step {self.steps:,}  stage {self._first + stage}", flush=True)
+            self._step(*next(source), progress)
+            if self.steps % 100 == 0:
+                self.loss = torch.stack(self._losses[-100:]).mean().item()
+                spent = time.perf_counter() - begun
+                left = spent * (self._total - self.seen) / self.seen / 60
+                print(
+                    f"{progress:4.0%}  step {self.steps:,}  loss {self.loss:.4f}  "
+                    f"{self.seen / spent:,.0f} tokens/s  {left:.0f} min left",
+                    flush=True,
+                )
+            if self.steps % 500 == 0:
+                self._model.eval()
+                found = abilities(self._model, self._tokenizer, 100, "validation")
+                print("  ".join(f"{task} {one['share']:.2f}" for task, one in found.items()), flush=True)
+                self._model.train()
+
+    def _source(self, stage: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return stage_batches(self._round.stages[stage], self._first + stage, self._encode, self._seed)
+
+    def _learned(self, stage: int) -> bool:
+        """Every tenth step: whether the last fifty losses are low enough for the next stage."""
+        recent = self._losses[-50:]
+        if len(recent) < 50 or self.steps % 10:
+            return False
+        return torch.stack(recent).mean().item() < self._round.stages[stage].until
+
+    def _step(self, ids: torch.Tensor, labels: torch.Tensor, progress: float) -> None:
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * self._round.peak * rate(progress)
+        ids, labels = ids.to(self._device), labels.to(self._device)
+        with torch.autocast(self._device, torch.bfloat16):
+            loss = answer_loss(self._model, self._decoder, ids, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.seen, self.steps = self.seen + ids.numel(), self.steps + 1
+        self._losses.append(loss.detach())
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -372,7 +430,7 @@ def write_hashes(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ullage.tiny_path())
-    parser.add_argument("--tokens", type=int, default=TOKENS, help="how many to train on, padding included")
+    parser.add_argument("--share", type=float, default=1.0, help="of all tokens: less is a quick trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=600, help="test examples of each task")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -382,7 +440,7 @@ def main() -> None:
     tokenizer = make_tokenizer(asked.seed)
     model = make_model(len(tokenizer), asked.seed)
     weights = sum(weight.numel() for weight in model.parameters())
-    training = train(model, tokenizer, asked.tokens, asked.seed, device)
+    training = train(model, tokenizer, asked.share, asked.seed, device)
     training["device"] = (
         torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
     )

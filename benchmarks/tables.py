@@ -1,6 +1,6 @@
-"""Writes docs/measured.md from the result files of the extraction benchmarks.
+"""Writes docs/measured.md from the result files of the benchmarks.
 
-python benchmarks/extract_tables.py
+python benchmarks/tables.py
 """
 
 from __future__ import annotations
@@ -91,8 +91,50 @@ another matrix product, so the last bit may differ; {memory["bit_identical"]} ru
 """
 
 
+def evaluation() -> str:
+    """Evaluations: the bundled model's, memory, speed, faults, and agreement with LM-Polygraph."""
+    tiny, memory, speed = result("evaluate_tiny"), result("evaluate_memory"), result("evaluate_speed")
+    faults, polygraph = result("evaluate_faults"), result("evaluate_polygraph")
+    scores = "\n".join(
+        f"| {name} | {one['value']:.3f} | {one['low']:.3f} to {one['high']:.3f} |"
+        for name, one in tiny["auroc_for_mistakes"].items()
+    )
+    made, judged, long = speed["generation"], speed["judging"], speed["judging_long_instruction"]
+    exact = tiny["labels"]["exact_match"]
+    harness = speed["versions"]["lm-eval"]
+    worst = max(polygraph["largest_relative_difference"].values())
+    return f"""## Evaluations
+
+`{tiny["command"]}`: the bundled model answers 500 questions, a third of them harder than its training, and judges its own
+answers: {exact["right"]} right by exact match, the judge agrees on {100 * tiny["judge_agrees_with_exact_match"]:.1f} % of
+{tiny["answers_both_decide_on"]} answers. How well its uncertainty tells its mistakes, AUROC with 95 % bootstrap intervals:
+
+| uncertainty | AUROC | interval |
+|---|---|---|
+{scores}
+
+`{memory["command"]}`: with generator and judge one after the other, the peak of live tensors is
+{memory["sequential_over_larger_alone"]:.3f} times that of the judge alone on the same answers ({memory["simultaneous_peak"] / memory["judge_alone_peak"]:.3f} times with both
+in memory); {memory["alive_after"]:,} bytes are alive once the generator of {memory["alive_before_freeing_generator"] / 2**20:.1f} MiB is freed.
+
+`{speed["command"]}` ({speed["versions"]["threads"]} threads, torch {speed["versions"]["torch"]}, lm-eval {harness}):
+
+| | compared with | times as fast |
+|---|---|---|
+| writing answers to {made["questions"]} questions of {made["prompt_tokens"]["shortest"]} to {made["prompt_tokens"]["longest"]} tokens | a loop of `model.generate`, batches of 8, unsorted | {made["ratio"]:.2f} |
+| | lm-evaluation-harness's `hf` model | {made["ratio_to_lm_eval"]:.2f} |
+| judging by probabilities, `ullage:tiny` ({100 * judged["equal_verdicts"]:.1f} % equal verdicts) | judging by text | {judged["ratio"]:.2f} |
+| | lm-evaluation-harness, `loglikelihood` | {judged["ratio_to_lm_eval"]:.2f} |
+| judging by probabilities, an instruction of {long["instruction_words"]} words | judging by text | {long["ratio"]:.2f} |
+
+`{faults["command"]}`: {faults["kills"]} kills at random moments over {faults["runs"]} runs; {faults["byte_identical"]} ended with the bytes of an
+undisturbed run. `{polygraph["command"]}`: ten measures differ from LM-Polygraph {polygraph["lm-polygraph"]}'s by at most
+{worst:.0e} (relative) on {polygraph["answers"]} random answers.
+"""
+
+
 def main() -> None:
-    parts = ["# Measured\n", memory(), streaming(), peers(), faults()]
+    parts = ["# Measured\n", memory(), streaming(), peers(), faults(), evaluation()]
     PAGE.write_text("\n".join(parts))
     print(PAGE)
 
