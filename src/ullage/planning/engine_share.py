@@ -13,7 +13,7 @@ from ullage.memory.dtypes import resolve_precision
 from ullage.memory.serving import DEFAULT_UTILIZATION, cache_tokens, serving
 from ullage.planning.bill import Bill
 from ullage.planning.device import Device
-from ullage.planning.plan import Decision
+from ullage.planning.plan import Decision, Plan
 from ullage.spec.role import Role
 
 
@@ -36,12 +36,7 @@ def served_decisions(
     for name, role in roles.items():
         model = models[role.model]
         assert isinstance(model, Architecture)
-        used: dict[tuple[str, str], int] = {}
-        for item in bill.items:
-            if item.role == name:
-                key = (item.device, item.phase)
-                used[key] = used.get(key, 0) + item.bytes.high
-        (device_name, _), high = max(used.items(), key=lambda pair: pair[1])
+        device_name, high = _most(bill, name)
         total = next(device.gpu.usable for device in devices if device.name == device_name)
         least = math.ceil(100 * high / total.low) / 100
         given = role.vllm.gpu_memory_utilization
@@ -62,3 +57,21 @@ def served_decisions(
             )
         )
     return tuple(found)
+
+
+def share_of(plan: Plan, name: str) -> float:
+    """The share of its card that vLLM role `name` is given: the least that holds its work as planned."""
+    device, high = _most(plan.bill, name)
+    cards = dict(zip(plan.gpus.device_names, plan.gpus.gpus, strict=True))
+    return min(math.ceil(100 * high / cards[device].usable.low) / 100, 1.0)
+
+
+def _most(bill: Bill, name: str) -> tuple[str, int]:
+    """The device on which the role takes most in a phase, and how much, high value."""
+    used: dict[tuple[str, str], int] = {}
+    for item in bill.items:
+        if item.role == name:
+            key = (item.device, item.phase)
+            used[key] = used.get(key, 0) + item.bytes.high
+    (device, _), high = max(used.items(), key=lambda pair: pair[1])
+    return device, high
