@@ -1,0 +1,115 @@
+"""Verifications killed at random moments, and the memory of a long one: benchmarks/results/pii_faults.json.
+
+    python benchmarks/pii_faults.py [--kills 50] [--records 100000]
+
+Killed: `ullage run` gets SIGKILL at a random moment, is resumed, possibly killed again; verdicts, failed
+candidates and rejects must equal, byte for byte, those of a run left alone. Memory: a run over many records,
+verified by a script that costs next to nothing, so that what grows is what Ullage holds; resident size after
+the first tenth (warm-up) and at its largest, and what a million records would add at that rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+warnings.filterwarnings("ignore")
+
+from killing import kill_runs
+
+import ullage
+
+RESULT = Path(__file__).parent / "results" / "pii_faults.json"
+MODULES = "ullage.workloads.pii.run, ullage.workloads.pii.results"
+SYSTEM = "Verify personal data. Type: {type}. Reply {verdicts}."
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Everything a run stores but times."""
+    return {name: (folder / f"{name}.jsonl").read_bytes() for name in ("verified", "failed", "rejects")}
+
+
+def write_workload(folder: Path) -> Path:
+    """1,500 records of the small world, with lines between them that are none."""
+    ullage.sample("verify", folder / "good.jsonl", count=1500)
+    lines = (folder / "good.jsonl").read_bytes().splitlines()
+    for place in range(100, 1500, 100):
+        lines.insert(place, b'{"id": "half')
+        lines.insert(place, lines[0])  # an id once more
+    (folder / "records.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    body = {
+        "kind": "pii",
+        "roles": {"verifier": {"model": "ullage:tiny", "batch": 4}},
+        "budget": {"gpus": "cpu"},
+        "prompt_tokens": 96,
+        "new_tokens": 0,
+        "examples": 1500,
+        "pii": {"input": "records.jsonl", "system": SYSTEM, "prefix_tokens": 24},
+    }
+    file = folder / "workload.json"
+    file.write_text(json.dumps(body))
+    return file
+
+
+def memory(folder: Path, records: int) -> dict[str, Any]:
+    chance = random.Random(0)
+    with (folder / "many.jsonl").open("w") as file:
+        for number in range(records):
+            digits = " ".join(str(chance.randrange(10**4)) for _ in range(3))
+            text = f"Record {number}: call {digits} or write to a{number}@drosa.org before noon, please."
+            candidates = [
+                {"type": "phone", "value": digits},
+                {"type": "email", "value": f"a{number}@drosa.org"},
+            ]
+            file.write(json.dumps({"id": f"r{number}", "text": text, "candidates": candidates}) + "\n")
+    (folder / "script.jsonl").write_text('{"scores": {"yes": -0.1, "no": -2.5}}\n')
+    body = {
+        "kind": "pii",
+        "roles": {"verifier": {"model": "script.jsonl", "engine": "scripted", "batch": 32}},
+        "budget": {"gpus": "cpu"},
+        "examples": records,
+        "pii": {"input": "many.jsonl"},
+    }
+    (folder / "many.json").write_text(json.dumps(body))
+    run, record = ullage.run(ullage.load(folder / "many.json"), folder / "many", base=folder)
+    sizes = [json.loads(line) for line in (run / "timeline.jsonl").open()]
+    warm = sizes[len(sizes) // 10]["process"]
+    largest = max(line["process"] for line in sizes[len(sizes) // 10 :])
+    growth = largest - warm
+    return {
+        "records": record.examples,
+        "seconds": round(record.seconds, 1),
+        "resident_after_warm_up": warm,
+        "largest_resident": largest,
+        "growth": growth,
+        "growth_for_a_million": round(growth * (10**6 / (0.9 * records))),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--records", type=int, default=100_000)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["ULLAGE_HOME"] = name
+        folder = Path(name)
+        result = {
+            "command": f"python benchmarks/pii_faults.py --kills {chosen.kills} --records {chosen.records}",
+            "memory": memory(folder, chosen.records),
+            "killed": kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
+        }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
