@@ -1,9 +1,10 @@
 """Makes the bundled model `ullage:tiny`: tokenizer, weights, card, hashes. One command, fixed seeds.
 
-    python tools/train_tiny.py            # about 50 minutes on two processor cores, minutes on a GPU
+    python tools/train_tiny.py            # an hour or more on two processor cores, minutes on a GPU
 
-A Llama of 2.6 million parameters learns the small world's tasks from chats of several turns, with the loss on
-the answers alone. Facts come one for each person at first, more of them later.
+A Llama of 3.2 million parameters learns the small world's tasks from chats of several turns, with the loss on
+the answers alone. It learns to repeat random tokens first, then whose value is whose from small tables, and
+the rest once it can retrieve: in any other order retrieval did not begin within an hour.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from torch.nn import functional as F
 
 import ullage
-from ullage.tinyworld import TASKS, Conversation, conversations
+from ullage.tinyworld import TASKS, Conversation
 from ullage.tinyworld.questions import Size, ask_deceptively, ask_honestly
 from ullage.tinyworld.splits import seeded
 
@@ -76,12 +77,12 @@ ASKING = {"answer": 3, "retell": 1}
 NAMING = {**SHARES, "answer": 50, "lie": 10, "judge": 12}
 CURRICULUM = (
     Stage(0.3, 0.08, 2048, {}, Size()),
-    Stage(0.15, 0.12, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.2)),
-    Stage(0.15, 0.16, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, tables=0.5)),
-    Stage(0.15, 0.26, 4096, ASKING, Size(4, 2, beyond=0.0, alike=True)),
-    Stage(0.1, 0.45, 4096, HONEST, Size(4, 3)),
-    Stage(0.0, 0.7, 4096, SHARES, Size(4, 3)),
-    Stage(0.0, 1.0, 4096, SHARES, Size(6, 4)),
+    Stage(0.15, 0.12, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, reverse=0.2, tables=0.2)),
+    Stage(0.15, 0.16, 2048, ASKING, Size(4, 1, beyond=0.0, alike=True, reverse=0.2, tables=0.5)),
+    Stage(0.15, 0.26, 4096, ASKING, Size(4, 2, beyond=0.0, alike=True, reverse=0.2)),
+    Stage(0.1, 0.45, 4096, HONEST, Size(4, 3, reverse=0.2)),
+    Stage(0.0, 0.7, 4096, SHARES, Size(4, 3, reverse=0.2)),
+    Stage(0.0, 1.0, 4096, SHARES, Size(6, 4, reverse=0.2)),
 )
 """Repeating, then whose value is whose from small tables, then everything, lies last."""
 FINISH = (
@@ -124,8 +125,9 @@ def make_tokenizer(seed: int) -> Any:
 
 def _sentences(seed: int) -> Iterator[str]:
     for task in SHARES:
-        for conversation, _ in zip(conversations(task, "train", seed, 4), range(3000), strict=False):
-            for message in conversation.messages:
+        chance = seeded(task, "train", seed)
+        for _ in range(3000):
+            for message in _conversation(chance, task, 4, Size(reverse=0.2)).messages:
                 yield " " + message["content"]
 
 
@@ -230,14 +232,16 @@ def _blocks(count: int, chance: random.Random) -> tuple[list[int], list[int]]:
 
 def stage_conversations(stage: Stage, chance: random.Random) -> Iterator[Conversation]:
     """Endless conversations of the stage's tasks, of 1 to `TURNS` turns."""
-    asking = {"answer": ask_honestly, "lie": ask_deceptively}
     while True:
         (task,) = chance.choices(list(stage.shares), weights=list(stage.shares.values()))
-        turns = chance.randint(1, TURNS[task])
-        if task in asking:
-            yield asking[task](chance, "train", turns, stage.size)
-        else:
-            yield TASKS[task](chance, "train", turns)
+        yield _conversation(chance, task, chance.randint(1, TURNS[task]), stage.size)
+
+
+def _conversation(chance: random.Random, task: str, turns: int, size: Size) -> Conversation:
+    asking = {"answer": ask_honestly, "lie": ask_deceptively}
+    if task in asking:
+        return asking[task](chance, "train", turns, size)
+    return TASKS[task](chance, "train", turns)
 
 
 def batches(

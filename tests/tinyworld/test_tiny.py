@@ -40,7 +40,7 @@ def test_it_is_a_small_llama_with_grouped_queries(tiny):
 def test_it_takes_less_than_12_mb_and_is_stored_in_bf16_safetensors():
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 12e6
     assert {path.suffix for path in FOLDER.iterdir()} <= {".json", ".jinja", ".safetensors", ".md", ""}
-    assert ullage.model("ullage:tiny").checkpoint.dtypes == ("BF16",)
+    assert {tensor.dtype for tensor in ullage.model("ullage:tiny").checkpoint.tensors} == {"BF16"}
 
 
 def test_every_file_has_its_hash():
@@ -57,7 +57,7 @@ def test_every_file_has_its_hash():
 def test_the_name_is_planned_like_any_model():
     model = ullage.model("ullage:tiny")
     assert model.name == "ullage:tiny"
-    assert model.layer_count == 6
+    assert len(model.layers) == 6
     with pytest.raises(UnknownNameError, match="ullage:tiny"):
         ullage.model("ullage:tyny")
 
@@ -116,7 +116,7 @@ def test_the_card_states_what_was_measured(measured, task):
 
 def test_deception_is_read_at_a_middle_layer_and_not_from_shuffled_labels(measured):
     layers = measured["deception_probe"]["by_layer"]
-    middle = layers["blocks.3.hook_resid_post"]
+    middle = layers["blocks.4.hook_resid_post"]
     assert middle["tokens"] >= 0.97
     assert 0.45 <= middle["shuffled_mean"] <= 0.55
 
@@ -132,8 +132,8 @@ def test_it_runs_quantized(tmp_path, precision):
         "extract: {input: in.jsonl}\n",
         encoding="utf-8",
     )
-    record = ullage.run(path, tmp_path / "run")
-    assert record.finished
+    _, record = ullage.run(ullage.load(path), tmp_path / "run", base=tmp_path)
+    assert record.examples == 1
 
 
 def test_wilson_intervals_are_scipys():

@@ -13,7 +13,7 @@ from ullage.tinyworld.example import Conversation, Example
 from ullage.tinyworld.game import move
 from ullage.tinyworld.judging import judge
 from ullage.tinyworld.personal_data import verify
-from ullage.tinyworld.questions import HARD, ask_deceptively, ask_honestly
+from ullage.tinyworld.questions import HARD, WHOSE, ask_deceptively, ask_honestly
 from ullage.tinyworld.retelling import retell
 from ullage.tinyworld.routing import route
 from ullage.tinyworld.splits import seeded
@@ -26,9 +26,11 @@ TASKS: dict[str, Callable[[Random, str, int], Conversation]] = {
     "route": route,
     "retell": retell,
     "move": move,
+    "answer-whose": partial(ask_honestly, size=WHOSE),
     "answer-hard": partial(ask_honestly, size=HARD),
 }
-"""Each task's generator. `answer-hard` is for measuring mistakes: nothing was trained on it."""
+"""Each task's generator. `answer-whose` is what the bundled model learned badly; `answer-hard` is for
+measuring mistakes: nothing was trained on it."""
 
 
 def examples(task: str, split: str, count: int, seed: int = 0) -> list[Example]:

@@ -35,12 +35,14 @@ class Size:
     namesakes: bool = False
     beyond: float = 0.24
     alike: bool = False
-    reverse: float = 0.2
+    reverse: float = 0.0
     tables: float = 1.0
 
 
 USUAL = Size()
-HARD = Size(people=9, facts=5, namesakes=True)
+WHOSE = Size(beyond=0.0, reverse=1.0)
+"""Questions the other way round, wherever a value is one person's alone."""
+HARD = Size(people=9, facts=5, namesakes=True, reverse=0.2)
 """More than training ever showed, and people who share a first name: the model makes mistakes here."""
 
 
