@@ -37,7 +37,7 @@ from ullage.runtime.batching import Limits, make_batches
 from ullage.tinyworld import examples
 from ullage.workloads.pii.asking import SYSTEM, Asking
 from ullage.workloads.pii.records import RecordReader
-from ullage.workloads.pii.section import FieldNames
+from ullage.workloads.pii.section import RecordFields
 from ullage.workloads.pii.types import read_types
 
 RESULT = Path(__file__).parent / "results" / "pii_speed.json"
@@ -63,7 +63,7 @@ def write_records(path: Path, count: int) -> None:
 def chats_of(path: Path, engine: Any) -> list[tuple[str, Any]]:
     """Every candidate's type and chat, in the order of the file."""
     asking = Asking(SYSTEM, "{text}", VERDICTS, 10**6, lambda chat: 0)
-    reader = RecordReader(read_types(), FieldNames())
+    reader = RecordReader(read_types(), RecordFields())
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         record = reader.read(number, json.loads(line))

@@ -21,7 +21,7 @@ from ullage.workloads.pii.asking import CLOSE, OPEN, mark
 from ullage.workloads.pii.calibration import Calibration, calibration_error, fit, pick_threshold
 from ullage.workloads.pii.records import NotARecord, RecordReader
 from ullage.workloads.pii.redaction import redact
-from ullage.workloads.pii.section import FieldNames
+from ullage.workloads.pii.section import RecordFields
 from ullage.workloads.pii.types import read_types
 
 SCRIPTED = """
@@ -31,7 +31,7 @@ budget: {gpus: cpu}
 new_tokens: 8
 pii: {input: records.jsonl}
 """
-READER = RecordReader(read_types(), FieldNames())
+READER = RecordReader(read_types(), RecordFields())
 
 
 def write_lines(path, rows):
@@ -222,7 +222,7 @@ def test_utf16_offsets_are_those_of_javascript(text, data):
     units = text.encode("utf-16-le")
     begin = data.draw(st.integers(0, len(units) // 2 - 1))
     end = data.draw(st.integers(begin + 1, len(units) // 2))
-    reader = RecordReader(READER.types, FieldNames(), "utf16")
+    reader = RecordReader(READER.types, RecordFields(), "utf16")
     given_ = {"text": text, "candidates": [{"type": "phone", "start": begin, "end": end}]}
     try:
         wanted = units[2 * begin : 2 * end].decode("utf-16-le")

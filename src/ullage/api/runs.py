@@ -160,9 +160,9 @@ def report(folder: str | Path) -> tuple[Path, ...]:
     from ullage.workloads.execution import report as write_report
 
     held = RunFolder(Path(folder))
-    held.record()
+    record = held.record()
     workload, base = _workload_of(held)
-    return write_report(workload, held, base)
+    return write_report(workload, held, base, record)
 
 
 def _workload_of(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:

@@ -69,41 +69,39 @@ def execute(
             if prepare is not None:
                 prepare(run)
             prepared = run.done
-        session = stack.enter_context(
-            open_session(
-                workload, plan, models, base, folder=run, download=download, quiet=quiet, snapshot=snapshot
-            )
-        )
-        where = environment(plan)
-        if resume:
-            _check_unchanged(run, inputs, asdict(where), session)
-        else:
-            run.write_manifest(
-                {
-                    "workload": workload_text(workload),
-                    "base": str(base.resolve()),
-                    "gpus": gpus,
-                    "inputs": inputs,
-                    "environment": asdict(where),
-                    "plan": plan_document(plan),
-                }
-            )
-        for warning in plan.warnings:
-            session.say(warning)
-        begun = time.monotonic()
-        _work(runner, session, run)
-        session.monitor.enter("")
-        record = record_of(session, time.monotonic() - begun)
-        run.write_record(record_document(record))
+        with open_session(
+            workload, plan, models, base, folder=run, download=download, quiet=quiet, snapshot=snapshot
+        ) as session:
+            where = environment(plan)
+            if resume:
+                _check_unchanged(run, inputs, asdict(where), session)
+            else:
+                run.write_manifest(
+                    {
+                        "workload": workload_text(workload),
+                        "base": str(base.resolve()),
+                        "gpus": gpus,
+                        "inputs": inputs,
+                        "environment": asdict(where),
+                        "plan": plan_document(plan),
+                    }
+                )
+            for warning in plan.warnings:
+                session.say(warning)
+            begun = time.monotonic()
+            _work(runner, session, run)
+            session.monitor.enter("")
+            record = record_of(session, time.monotonic() - begun)
+        document = record_document(record)
+        if find_kind(workload.kind).reporter:
+            report(workload, run, base, document)
+        run.write_record(document)  # last: a folder that has it is complete
         keep_evidence(observations_of(record))
-    if find_kind(workload.kind).reporter:  # now that the timeline has ended
-        with run.lock():
-            report(workload, run, base)
     return record
 
 
-def report(workload: Workload, run: RunFolder, base: Path) -> tuple[Path, ...]:
-    """Writes the pages and tables of a finished run anew; their paths.
+def report(workload: Workload, run: RunFolder, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Writes the pages and tables of a run whose work is done; their paths.
 
     Raises UnsupportedError for a kind that has none.
     """
@@ -112,7 +110,7 @@ def report(workload: Workload, run: RunFolder, base: Path) -> tuple[Path, ...]:
         raise UnsupportedError(
             f"kind {workload.kind} has no report; see `ullage verify` and `ullage analyse`"
         )
-    written: tuple[Path, ...] = import_module(reporter).report(run, workload, base)
+    written: tuple[Path, ...] = import_module(reporter).report(run, workload, base, record)
     return written
 
 

@@ -14,7 +14,7 @@ class Kind(Protocol):
 
     `phases` raises `SpecError` when roles or work the kind needs are missing. `runner` names the module
     whose `run(session)` does the work; "" while a kind can be planned but not run. `reporter` names the
-    module whose `report(run, workload, base)` writes pages and tables of a finished run; "" for none.
+    module whose `report(run, workload, base, record)` writes pages and tables of a run; "" for none.
     """
 
     name: str

@@ -169,15 +169,15 @@ def _prefixes(outcomes: Sequence[Outcome], column: Sequence[bool | None]) -> lis
     return found
 
 
-def report(run: RunFolder, workload: Workload, base: Path) -> tuple[Path, ...]:
-    """Writes a finished run's table, summary and page anew; their paths."""
+def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Writes a run's table, summary and page; their paths."""
     section = own_section(workload, Section)
     _, questions = open_questions(section, base)
     outcomes = read_outcomes(run.path, workload, section, questions)
     found = summary(outcomes, section)
     _write_table(run.path / TABLE, outcomes)
     write_json(run.path / SUMMARY, found)
-    record, cost = run.record(), run.manifest()["plan"]["cost"]
+    cost = run.manifest()["plan"]["cost"]
     known = {
         **record["outcome"],
         "seconds": record["seconds"],

@@ -25,7 +25,7 @@ Metric = Literal["exact_match", "f1", "rouge_l"]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
-class FieldNames(Value):
+class QuestionFields(Value):
     """Where a record holds what: dotted paths, as `answer.aliases`."""
 
     question: str = "question"
@@ -43,7 +43,7 @@ class Section(BaseSection):
     format: Literal["fields", "triviaqa", "squad_v2", "natural_questions", "bioasq", "svamp", "coqa"] = Field(
         default="fields", description="a published data set's, or as `fields` says"
     )
-    fields: FieldNames = FieldNames()
+    fields: QuestionFields = QuestionFields()
     limit: Count | None = Field(default=None, description="the first so many questions")
     style: Literal["short", "long"] = "short"
     chat: Switch = Field(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ullage.errors import InputError
-from ullage.workloads.pii.section import FieldNames
+from ullage.workloads.pii.section import RecordFields
 from ullage.workloads.pii.types import DataType, DataTypes
 
 IDS: Final = ("id", "recordId", "record_id")
@@ -56,7 +56,7 @@ class RecordReader:
     """Reads objects of one file: `fields` where given, else any of the names that known tools use."""
 
     types: DataTypes
-    fields: FieldNames
+    fields: RecordFields
     offsets: Literal["characters", "utf16"] = "characters"
 
     def read(self, line: int, record: Mapping[str, Any]) -> Record:

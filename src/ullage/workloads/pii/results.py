@@ -90,8 +90,8 @@ class _Bins:
         return {"bins": rows, "expected_calibration_error": gap / total if total else None}
 
 
-def report(run: RunFolder, workload: Workload, base: Path) -> tuple[Path, ...]:
-    """Writes a finished run's summary anew; its path. Nothing of any text is in it."""
+def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Writes a run's summary; its path. Nothing of any text is in it."""
     path = run.path / SUMMARY
     write_json(path, summary(run.path))
     return (path,)

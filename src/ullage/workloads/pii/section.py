@@ -17,7 +17,7 @@ VERIFIER: Final = "verifier"
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
-class FieldNames(Value):
+class RecordFields(Value):
     """Where a record holds what; None: any of the names that known tools use."""
 
     id: str | None = None
@@ -34,7 +34,7 @@ class Section(BaseSection):
     """What is verified and how, what comes out, and what is computed once for all candidates of a type."""
 
     input: str | None = Field(default=None, description="JSON lines, plain or .gz")
-    fields: FieldNames = FieldNames()
+    fields: RecordFields = RecordFields()
     offsets: Literal["characters", "utf16"] = Field(
         default="characters", description="what start and end count; JavaScript's tools count UTF-16 units"
     )
