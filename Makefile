@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 .PHONY: demo test lint docs clean
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
-# processor and with the bundled model, asks it something, extracts its states, and evaluates it.
+# processor and with the bundled model, asks it something, extracts its states, evaluates it, and lets it verify.
 demo: .venv/run
 	@for file in examples/*.yaml; do \
 	  echo; echo "== ullage plan $$file"; \
@@ -18,7 +18,8 @@ demo: .venv/run
 	@for verb in "sample answer --count 200 --out .demo/answer.jsonl" "plan examples/small/extract.yaml" \
 	  "run examples/small/extract.yaml --out .demo/states" "verify .demo/states" "analyse .demo/states" \
 	  "sample answer --count 334 --out .demo/questions.jsonl" "sample answer-hard --count 166 --out .demo/hard.jsonl" \
-	  "run examples/evaluate-tiny.yaml --out .demo/evaluate" "verify .demo/evaluate"; do \
+	  "run examples/evaluate-tiny.yaml --out .demo/evaluate" "verify .demo/evaluate" \
+	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done
 
