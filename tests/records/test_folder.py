@@ -58,5 +58,8 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
 def test_no_run_here(tmp_path):
     with pytest.raises(FormatError, match="is this the folder of a run"):
         RunFolder(tmp_path).manifest()
+    with pytest.raises(FormatError, match="is this the folder of a run"):
+        RunFolder(tmp_path).record()
+    RunFolder(tmp_path).write_manifest({})
     with pytest.raises(FormatError, match="--resume"):
         RunFolder(tmp_path).record()

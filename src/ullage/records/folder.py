@@ -73,6 +73,8 @@ class RunFolder:
 
     def record(self) -> dict[str, Any]:
         """Raises FormatError when the run has not been completed."""
+        if not self.started:
+            self.manifest()  # says what is wrong with the folder
         if not self.complete:
             raise FormatError(
                 f"{self.path}: holds no finished run; `ullage run --resume {self.path}` ends it"
