@@ -256,7 +256,8 @@ def test_every_kind_of_file_holds_the_same_questions(scripted):
         writer = csv.DictWriter(file, ["id", "question", "references"])
         writer.writeheader()
         writer.writerows({**row, "references": row["references"][0]} for row in rows)
-    for name in ("q.parquet", "q", "q.csv"):
+    (scripted.parent / "q.json").write_text(json.dumps({"version": 1, "data": rows}, indent=1))
+    for name in ("q.parquet", "q", "q.csv", "q.json"):
         found = table(run(scripted, f"run {name}", f"evaluate.input={name}")[0])
         assert found == whole
 

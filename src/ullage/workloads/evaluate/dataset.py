@@ -1,7 +1,8 @@
-"""Opens a data set: JSON lines, Parquet, CSV, or a folder that `datasets` saved."""
+"""Opens a data set: JSON lines, a JSON document, Parquet, CSV, or a folder that `datasets` saved."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -41,17 +42,22 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         return _arrow(path, "parquet")
     if path.suffix == ".csv":
         return _arrow(path, "csv")
-    return _nested(read_records(path, "question"))
+    if path.suffix == ".json":
+        return _document(path)
+    return read_records(path, "question")
 
 
-def _nested(records: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Records as they are; of BioASQ's one object, the entries of `questions`."""
-    for number, record in records:
-        entries = record.get("questions")
-        if isinstance(entries, list) and entries and all("body" in e for e in entries if isinstance(e, dict)):
-            yield from enumerate(entries, number)
-        else:
-            yield number, record
+def _document(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A list of records, or an object with one under `questions` or `data`, as BioASQ and CoQA have."""
+    try:
+        body = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON document: {error}") from error
+    if isinstance(body, dict):
+        body = next((body[name] for name in ("questions", "data") if name in body), None)
+    if not isinstance(body, list) or not all(isinstance(record, dict) for record in body):
+        raise InputError(f"{path}: not a list of records, nor an object with one under questions or data")
+    yield from enumerate(body, 1)
 
 
 def _arrow(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
