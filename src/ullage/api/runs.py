@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ullage.api.planning import models_of, plan, sections, settle
 from ullage.errors import FormatError, InputError
@@ -34,26 +34,23 @@ def run(
     the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
     DoesNotFitError unless the plan fits or `anyway`.
     """
-    from ullage.workloads.execution import execute
-
     where = base or Path()
     chosen = gpus or workload.budget.gpus or "local"
     folder = Path(out) if out is not None else _next_folder(workload)
-    made = plan(workload, chosen, base=where, advice=False)
-    models = models_of(workload, where)
-    record = execute(
-        settle(workload, made.gpus, models)[0],
-        made,
-        models,
-        where,
-        chosen,
-        folder,
-        download=download,
-        quiet=quiet,
-        anyway=anyway,
-        snapshot=snapshot,
+    record = _planned_and_done(
+        workload, where, chosen, folder, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot
     )
     return folder, record
+
+
+def _planned_and_done(workload: Workload, base: Path, gpus: str, folder: Path, **options: Any) -> Record:
+    """The record of doing `workload` in `folder` as it is planned for `gpus`, in the precisions that fit."""
+    from ullage.workloads.execution import execute
+
+    made = plan(workload, gpus, base=base, advice=False)
+    models = models_of(workload, base)
+    settled, _ = settle(workload, made.gpus, models)
+    return execute(settled, made, models, base, gpus, folder, **options)
 
 
 def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
@@ -127,7 +124,6 @@ def judge(
     """
     from ullage.records.folder import RunFolder
     from ullage.workloads.evaluate.rejudging import check_rejudging, copy_kept
-    from ullage.workloads.execution import execute
 
     held = RunFolder(Path(folder))
     held.record()
@@ -138,12 +134,8 @@ def judge(
     check_rejudging(held, before, after, base)
     chosen = gpus or held.manifest()["gpus"]
     target = Path(out) if out is not None else _next_folder(after)
-    made = plan(after, chosen, base=base, advice=False)
-    models = models_of(after, base)
-    record = execute(
-        settle(after, made.gpus, models)[0],
-        made,
-        models,
+    record = _planned_and_done(
+        after,
         base,
         chosen,
         target,

@@ -13,9 +13,12 @@ from ullage.errors import UnsupportedError
 from ullage.facts.bundled import local_path
 from ullage.memory.dtypes import resolve_precision
 from ullage.planning.engine_share import share_of
+from ullage.runtime.batching import Limits
 from ullage.runtime.session import Session
-from ullage.workloads.stages import base_work
+from ullage.workloads.stages import base_work, is_local
 
+REMOTE_BATCHES: Final = 4
+"""A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""
 DTYPES: Final = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -35,6 +38,14 @@ def open_engine(session: Session, name: str, decoding: str = "") -> Engine:
         raise UnsupportedError(f"roles.{name}: engine {role.engine} neither writes nor weighs text")
     loaded = session.loaded.get(name) or session.load(name, head=True, eager=False)
     return TransformersEngine(loaded, role.model, lambda: session.monitor.enter(decoding))
+
+
+def batch_limits(session: Session, name: str, longest: int) -> Limits:
+    """What a batch of role `name` may hold, planned for prompts of up to `longest` tokens."""
+    role, work = session.workload.roles[name], base_work(name, session.workload)
+    if not is_local(role):
+        return Limits(2**62, max(work.batch, REMOTE_BATCHES * role.openai.concurrency))
+    return Limits(work.batch * longest, work.batch)
 
 
 def _folder(session: Session, name: str) -> Any:

@@ -158,7 +158,7 @@ class _Evaluation:
             index: truth_prompt(self.questions[index], answer.text, ideas.get(index, []))
             for index, answer in self._greedy().items()
         }
-        self._score(engine, P_TRUE, name, f"{name} score", prompts, TRUTH)
+        self._score(engine, P_TRUE, name, prompts, TRUTH)
 
     def _judge(self, name: str) -> None:
         section = self.section
@@ -176,7 +176,7 @@ class _Evaluation:
         if ENTAILMENT in self._stages_of(name):
             self._compare(engine, name)
         if section.judge_by == "probabilities":
-            self._score(engine, name, name, f"{name} score", prompts, section.verdicts)
+            self._score(engine, name, name, prompts, section.verdicts)
             return
         sampling = Sampling(base_work(name, self.session.workload).new_tokens)
 
@@ -232,14 +232,13 @@ class _Evaluation:
         for index, said in sorted(self._sampled().items()):
             for first, second in pairs(said):
                 prompts[index, first, second] = entailment_prompt(self.questions[index], first, second)
-        self._score(engine, ENTAILMENT, name, f"{name} score", prompts, ENTAILS)
+        self._score(engine, ENTAILMENT, name, prompts, ENTAILS)
 
     def _score(
         self,
         engine: Engine,
         stage: str,
         name: str,
-        phase: str,
         prompts: dict[Any, Chat],
         choices: Sequence[str],
     ) -> None:
@@ -249,7 +248,7 @@ class _Evaluation:
                 {"scores": list(one)} if isinstance(one, tuple) else {"failed": one.reason} for one in found
             ]
 
-        self._each(engine, stage, name, phase, prompts, weigh)
+        self._each(engine, stage, name, f"{name} score", prompts, weigh)
 
     def _each(
         self,

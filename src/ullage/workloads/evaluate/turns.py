@@ -13,14 +13,11 @@ from ullage.records.journal import Journal
 from ullage.records.lines import LineStore
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.session import Session
-from ullage.workloads.engines import open_engine
+from ullage.workloads.engines import batch_limits, open_engine
 from ullage.workloads.evaluate.phases import phases
 from ullage.workloads.evaluate.section import GENERATOR
-from ullage.workloads.stages import base_work, is_local
 
 Row = dict[str, Any]
-REMOTE_BATCHES = 4
-"""A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""
 
 
 class Turns:
@@ -67,10 +64,7 @@ class Turns:
 
     def limits(self, name: str, verb: str = "score") -> Limits:
         """What a batch of role `name` may hold while it does `verb` ("" is writing answers)."""
-        role, work = self.session.workload.roles[name], base_work(name, self.session.workload)
-        if not is_local(role):
-            return Limits(2**62, max(work.batch, REMOTE_BATCHES * role.openai.concurrency))
-        return Limits(work.batch * self.longest(name, verb), work.batch)
+        return batch_limits(self.session, name, self.longest(name, verb))
 
     def longest(self, name: str, verb: str = "score") -> int:
         """Tokens of the longest prompt that role `name` is planned for in doing `verb`."""

@@ -14,10 +14,10 @@ from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
 from ullage.errors import InputError
 from ullage.records.journal import Journal
 from ullage.records.lines import LineStore
-from ullage.runtime.batching import Limits, Splitter, make_batches, release
+from ullage.runtime.batching import Splitter, make_batches, release
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
-from ullage.workloads.engines import open_engine
+from ullage.workloads.engines import batch_limits, open_engine
 from ullage.workloads.pii.asking import EXPLAIN, SYSTEM, VERSION, Asking
 from ullage.workloads.pii.calibration import Calibration, read_calibration
 from ullage.workloads.pii.detection import Detector, open_detector
@@ -27,7 +27,7 @@ from ullage.workloads.pii.redaction import read_key, redact
 from ullage.workloads.pii.section import VERIFIER, Section
 from ullage.workloads.pii.seen import SeenIds
 from ullage.workloads.pii.types import OWN, DataType, read_types
-from ullage.workloads.stages import base_work, is_local, own_section
+from ullage.workloads.stages import base_work, own_section
 
 FILES: Final = ("verified", "failed", "rejects")
 WINDOW_BATCHES: Final = 64
@@ -207,19 +207,12 @@ class _Verification:
         )
         self.session.progress.advance(len(window.records) + len(window.rejects), tokens)
 
-    def _limits(self, asking: Asking) -> Limits:
-        workload = self.session.workload
-        work = base_work(VERIFIER, workload)
-        if not is_local(workload.roles[VERIFIER]):
-            return Limits(2**62, max(work.batch, 4 * workload.roles[VERIFIER].openai.concurrency))
-        return Limits(work.batch * asking.longest, work.batch)
-
     def _score(self, items: Sequence[_Item], asking: Asking) -> tuple[int, list[float]]:
         """Fills in each item's margin; tokens read, and seconds of each batch for one candidate.
 
         Candidates of one type are read together: they share an instruction, which stays in the cache.
         """
-        limits = self._limits(asking)
+        limits = batch_limits(self.session, VERIFIER, asking.longest)
         seconds: list[float] = []
         tokens = 0
         by_type: dict[str, list[_Item]] = {}
@@ -291,7 +284,7 @@ class _Verification:
     def _written(self, chats: Sequence[Chat], new_tokens: int) -> list[Reply | Failure]:
         lengths = self.engine.lengths(chats)
         found: dict[int, Reply | Failure] = {}
-        for batch in make_batches(lengths, self._limits(self._asking())):
+        for batch in make_batches(lengths, batch_limits(self.session, VERIFIER, self._asking().longest)):
             replies = self.engine.generate([chats[i] for i in batch], Sampling(new_tokens), [0] * len(batch))
             found |= dict(zip(batch, replies, strict=True))
         return [found[index] for index in range(len(chats))]
