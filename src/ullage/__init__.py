@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         survey,
         verify,
         verify_pii,
+        verify_with_each,
     )
     from ullage.capture.extractor import Extractor, collect, sites_of
     from ullage.facts.bundled import tiny_path
@@ -59,6 +60,7 @@ _PLACES = {
         "survey",
         "verify",
         "verify_pii",
+        "verify_with_each",
     ),
     "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
     "ullage.facts.bundled": ("tiny_path",),
@@ -91,6 +93,7 @@ __all__ = [
     "tiny_path",
     "verify",
     "verify_pii",
+    "verify_with_each",
 ]
 
 

@@ -182,7 +182,9 @@ KINDS = {
     + "use_quantized: false\n"
     + PART
     + "precision: nf4": "w.yaml:5:20: roles.player.use_quantized: is false",
-    "kind: pii\nroles: {verifier: m}\nnew_tokens: 0\npii: {explain_fraction: 0.5}": "w.yaml:4:25: pii.expl",
+    "kind: pii\nroles: {verifier: m}\npii: {explain_fraction: 0.5}": "w.yaml:3:25: pii.explain_fraction: ",
+    "kind: pii\nroles: {verifier: m}\nnew_tokens: 0\npii: {explain: all}": "w.yaml:4:16: pii.explain: the m",
+    "kind: pii\nroles: {verifier: m}\nnew_tokens: 0\npii: {locate: true}": "w.yaml:4:15: pii.locate: the",
 }
 
 

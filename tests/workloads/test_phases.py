@@ -197,7 +197,7 @@ def test_one_copy_of_the_model_plays_and_is_probed() -> None:
 
 
 def test_pii_computes_the_shared_prefix_once_and_then_only_the_rest() -> None:
-    found = phases("pii", "pii.explain_fraction=0")
+    found = phases("pii", "pii.explain=none", "pii.explain_fraction=null")
     assert names(found) == ["verifier load", "verifier prefix", "verifier score"]
     prefix, score = found[1], found[2]
     assert prefix.once
@@ -207,7 +207,7 @@ def test_pii_computes_the_shared_prefix_once_and_then_only_the_rest() -> None:
 
 
 def test_pii_explains_a_share_of_the_candidates() -> None:
-    found = {phase.name: phase for phase in phases("pii", "pii.explain_fraction=0.25")}
+    found = {phase.name: phase for phase in phases("pii", "pii.explain=all", "pii.explain_fraction=0.25")}
     assert found["verifier explain decode"].work.passes == pytest.approx(
         found["verifier score"].work.passes / 4
     )
@@ -215,7 +215,11 @@ def test_pii_explains_a_share_of_the_candidates() -> None:
 
 def test_pii_under_vllm_serves() -> None:
     found = phases(
-        "pii", "roles.verifier.engine=vllm", "roles.verifier.precision=bf16", "pii.explain_fraction=0"
+        "pii",
+        "roles.verifier.engine=vllm",
+        "roles.verifier.precision=bf16",
+        "pii.explain=none",
+        "pii.explain_fraction=null",
     )
     assert [(p.name, p.work.activity) for p in found[1:]] == [("verifier score", "serve")]
 

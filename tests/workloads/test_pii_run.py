@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 import ullage
 from ullage.errors import InputError
 from ullage.workloads.pii.asking import CLOSE, OPEN, mark
-from ullage.workloads.pii.calibration import Calibration, calibration_error, fit, pick_threshold
+from ullage.workloads.pii.calibration import (
+    Calibration,
+    calibration_error,
+    fit,
+    pick_threshold,
+    write_calibration,
+)
+from ullage.workloads.pii.locating import questions
 from ullage.workloads.pii.records import NotARecord, RecordReader
 from ullage.workloads.pii.redaction import redact
 from ullage.workloads.pii.section import RecordFields
@@ -106,7 +113,6 @@ HOSTILE = [
     (b'{"id": {}, "text": "a"}', "its id is neither text nor a whole number"),
     (b'{"id": "x", "text": "a", "candidates": 5}', "its candidates are not a list"),
     (b'{"id": "x", "text": "a", "candidates": [5]}', "neither a type's name nor an object"),
-    (b'{"id": "x", "text": "a", "candidates": [{"type": "zzqy", "value": "a"}]}', "is called 'zzqy'"),
     (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": 1, "end": 4}]}', "not within"),
     (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": 2, "end": 2}]}', "not within"),
     (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": -1, "end": 2}]}', "not within"),
@@ -207,12 +213,49 @@ def test_bare_types_are_found_by_the_model_or_fail(scripted):
     write_lines(
         scripted / "records.jsonl", [{"recordId": "a", "input": "Call real-9 now", "PIIs": ["PHONE"]}]
     )
-    (row,) = read_lines(run(scripted) / "verified.jsonl")
+    (row,) = read_lines(run(scripted, "located", "pii.locate=true") / "verified.jsonl")
     assert row["candidates"][0]["value"] == "real-9"
     assert row["candidates"][0]["verdict"] == "verified"
-    folder = run(scripted, "none", "new_tokens=0")
+    folder = run(scripted)
     assert verdicts(read_lines(folder / "verified.jsonl")) == [["failed"]]
     assert "without a span" in read_lines(folder / "failed.jsonl")[0]["reason"]
+
+
+def test_every_place_of_a_located_type_gets_a_verdict_and_one_that_is_not_there_fails(scripted):
+    text = "Call real-9, then real-9 once more, never real-99."
+    write_lines(scripted / "records.jsonl", [{"text": text, "PIIs": ["PHONE", "EMAIL"]}])
+    script = [
+        {"contains": "Copy every phone", "text": "- real-9\nsomething else"},
+        {"contains": "Copy every", "text": "I see none."},
+        {"contains": "[[real", "scores": {"yes": -0.1, "no": -3.0}},
+    ]
+    write_lines(scripted / "script.jsonl", script)
+    (row,) = read_lines(run(scripted, "run", "pii.locate=true") / "verified.jsonl")
+    found = [(one["type"], one["start"], one["verdict"]) for one in row["candidates"]]
+    assert found == [("phone", 5, "verified"), ("phone", 18, "verified"), ("email", None, "failed")]
+
+
+@given(st.text("ab \n", max_size=60), st.integers(1, 20))
+def test_a_text_too_long_to_locate_in_is_asked_about_in_parts_that_leave_nothing_out(text, longest):
+    asked = questions(text, READER.types.find("phone"), lambda chat: len(chat[1]["content"]) <= longest)
+    assert "".join(chat[1]["content"] for chat in asked) == text
+    assert all(len(chat[1]["content"]) <= longest for chat in asked)
+
+
+def test_a_candidate_of_an_unknown_type_fails_and_the_others_are_decided(scripted):
+    rows = [
+        record(1, "real-1", "real-2"),
+        {"id": "b", "text": "x", "PIIs": ["zzqy", "Call me at 5 or at 6!"]},
+    ]
+    rows[0]["candidates"][0]["type"] = "zzqy"
+    write_lines(scripted / "records.jsonl", rows)
+    folder = run(scripted, "run", "pii.redact=tag")
+    found = read_lines(folder / "verified.jsonl")
+    assert verdicts(found) == [["failed", "verified"], ["failed", "failed"]]
+    assert found[0]["redacted"] == "Record 1: <ZZQY> <PHONE>"
+    reasons = [one["reason"] for one in read_lines(folder / "failed.jsonl")]
+    assert "called 'zzqy'" in reasons[0]
+    assert "called 'unknown'" in reasons[2]
 
 
 @given(st.text(max_size=30), st.data())
@@ -266,6 +309,25 @@ def test_verified_spans_are_taken_out(scripted, mode, wanted):
     write_lines(scripted / "records.jsonl", [record(1, "real-1", "fake-1")])
     (row,) = read_lines(run(scripted, "run", f"pii.redact={mode}") / "verified.jsonl")
     assert row["redacted"] == wanted
+
+
+def test_a_value_is_taken_out_wherever_it_stands(scripted):
+    text = "real-1 and again real-1"
+    write_lines(
+        scripted / "records.jsonl", [{"text": text, "candidates": [{"type": "phone", "value": "real-1"}]}]
+    )
+    (row,) = read_lines(run(scripted, "run", "pii.redact=mask") / "verified.jsonl")
+    assert row["redacted"] == "****** and again ******"
+
+
+def test_the_users_threshold_goes_before_the_calibrations(scripted):
+    write_lines(scripted / "records.jsonl", [record(1, "real-1")])
+    write_calibration(scripted / "c.json", Calibration(1.0, 0.99))
+    for name, words, verdict in (
+        ("theirs", ["pii.calibration=c.json"], "rejected"),
+        ("mine", ["pii.calibration=c.json", "pii.threshold=0.5"], "verified"),
+    ):
+        assert verdicts(read_lines(run(scripted, name, *words) / "verified.jsonl")) == [[verdict]]
 
 
 def test_hashes_need_a_key_and_are_the_same_for_the_same_value(scripted, monkeypatch):

@@ -19,7 +19,7 @@ from ullage.api.planning import (
 )
 from ullage.api.runs import check, judge, report, resume, run, verify
 from ullage.api.states import extract, open_states, survey
-from ullage.api.verification import calibrate_pii, compare_pii, verify_pii
+from ullage.api.verification import calibrate_pii, compare_pii, verify_pii, verify_with_each
 
 __all__ = [
     "bare_workload",
@@ -49,4 +49,5 @@ __all__ = [
     "survey",
     "verify",
     "verify_pii",
+    "verify_with_each",
 ]

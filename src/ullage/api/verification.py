@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ullage.api.planning import plan
 from ullage.api.runs import resume, run
-from ullage.errors import InputError
+from ullage.errors import InputError, UllageError
 
 if TYPE_CHECKING:
     from ullage.workloads.pii.calibration import Calibration
@@ -38,8 +39,9 @@ def verify_pii(
     """Verifies every candidate of `input` into `output`, JSON lines in input order; the summary.
 
     What cannot be decided is in OUTPUT.failed.jsonl, lines that are no record in OUTPUT.rejects.jsonl, and
-    OUTPUT.run holds the run, from which an interrupted one goes on (`resumed`). Raises InputError where
-    output and input are the same file, or output exists.
+    OUTPUT.run holds the run, from which an interrupted one goes on (`resumed`).
+    `own` is what the `pii:` part of a file takes; bare types are located unless `new_tokens` is 0. Raises
+    InputError where output and input are the same file, or output exists.
     """
     from ullage.workloads.pii.results import summary
     from ullage.workloads.pii.short_form import short_form
@@ -55,6 +57,7 @@ def verify_pii(
     else:
         words = {"precision": precision, "engine": engine}
         work = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "examples": examples}
+        own = {"locate": new_tokens > 0, **own}
         sizes = BATCHES if batch == "auto" else (batch,)
         for size in sizes:
             workload = short_form(model, words, {**work, "batch": size}, {**own, "input": str(source)})
@@ -106,6 +109,36 @@ def calibrate_pii(
         found = replace(found, threshold=pick_threshold(probabilities, gold, by, value))
     write_calibration(Path(out), found)
     return found
+
+
+def verify_with_each(
+    input: str | Path,
+    out: str | Path,
+    models: Sequence[str],
+    precisions: Sequence[str] = ("nf4",),
+    **options: Any,
+) -> tuple[list[Path], dict[str, str]]:
+    """Verifies `input` with every model in every precision, into folder `out`; options are `verify_pii`'s.
+
+    The runs' folders, for `compare_pii`, and what went wrong with the others. Called again, it takes what is
+    finished as it is, and goes on with what was interrupted.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    done, wrong = [], {}
+    for model in models:
+        for precision in precisions:
+            name = re.sub(r"[^\w.-]+", "-", f"{model}-{precision}").strip("-")
+            target = folder / f"{name}.jsonl"
+            run_folder = target.with_name(target.name + ".run")
+            try:
+                if not target.exists():
+                    begun = run_folder.exists()
+                    verify_pii(model, input, target, precision=precision, resumed=begun, **options)
+                done.append(run_folder)
+            except UllageError as error:
+                wrong[name] = str(error)
+    return done, wrong
 
 
 def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def verify(
     use_vllm: Annotated[bool, typer.Option("--use-vllm", help="In vLLM, in this process.")] = False,
     gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with OUTPUT.run.")] = False,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability of a yes.")] = 0.5,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Probability of a yes.")] = None,
     calibration: Annotated[str | None, typer.Option(help="What `ullage pii calibrate` wrote.")] = None,
     types: Annotated[list[str] | None, typer.Option(help="Verify these types alone.")] = None,
     types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
@@ -117,11 +117,43 @@ def calibrate(
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished verifications of one file.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Finished verifications of one file.")
+    ] = None,
+    input: Annotated[str | None, typer.Option(help="Verify this file with each model first.")] = None,
+    out: Annotated[str | None, typer.Option(help="The folder for those verifications.")] = None,
+    model_path: Annotated[list[str] | None, typer.Option(help="Give it once for each model.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Once for each; default nf4.")] = None,
+    gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
+    system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
+    prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
+    download: Annotated[bool, typer.Option("--download", help="Fetch models where needed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
 ) -> None:
     """Several models or precisions beside one another."""
     from ullage import api
     from ullage.cli import render
 
-    render.pii_comparison(api.compare_pii(runs), json)
+    folders = [Path(run) for run in runs or ()]
+    wrong: dict[str, str] = {}
+    if input is not None or model_path:
+        if input is None or out is None or not model_path:
+            raise InputError("give --input, --out and --model-path, or finished runs alone")
+        done, wrong = api.verify_with_each(
+            input,
+            out,
+            model_path,
+            precision or ["nf4"],
+            gpus=gpus,
+            system=system,
+            prompt_tokens=prompt_tokens,
+            download=download,
+            quiet=quiet,
+        )
+        folders += done
+    if not folders and not wrong:
+        raise InputError("give finished runs, or --input, --out and --model-path")
+    render.pii_comparison(api.compare_pii(folders), json)
+    if wrong:
+        raise InputError("\n".join(f"{name}: {said}" for name, said in wrong.items()))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ullage.capture.tokens import generated_offsets
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
 from ullage.engines.prompts import PromptEncoder
-from ullage.errors import MissingExtraError
+from ullage.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -17,13 +18,25 @@ if TYPE_CHECKING:
 def start_vllm(model: str, options: dict[str, Any]) -> LLM:
     """A vLLM engine of the model in folder `model`; `options` are those of `vllm.LLM`.
 
-    Prefix caching is on. Raises MissingExtraError where vLLM is not installed.
+    It runs in this process unless it is split over GPUs, caches prefixes, and reports to nobody. Raises
+    MissingExtraError where vLLM is not installed, InputError for what vLLM refuses.
     """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if options.get("tensor_parallel_size", 1) == 1:
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         from vllm import LLM
     except ImportError as error:
         raise MissingExtraError("vllm", "vllm", "engine: vllm") from error
-    return LLM(model=model, enable_prefix_caching=True, disable_log_stats=True, seed=0, **options)
+    try:
+        return LLM(model=model, enable_prefix_caching=True, disable_log_stats=True, seed=0, **options)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"vLLM does not start: {' '.join(str(error).split())}") from error
+
+
+ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
 
 
 class VllmEngine:
@@ -36,6 +49,27 @@ class VllmEngine:
     def __init__(self, llm: LLM, name: str) -> None:
         self._llm = llm
         self._encoder = PromptEncoder(llm.get_tokenizer(), name)
+
+    @property
+    def cache_tokens(self) -> int:
+        """How many tokens vLLM's own cache holds, as it reports at its start."""
+        cache = self._llm.llm_engine.vllm_config.cache_config
+        return int(cache.num_gpu_blocks * cache.block_size)
+
+    def held(self) -> dict[str, int]:
+        """Bytes of what vLLM holds in this process: `kv_cache`, and `weights` on a GPU.
+
+        On processors it repacks weights, which then are no tensors; in processes of its own it says nothing.
+        """
+        if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") != "0":
+            return {}
+        held: dict[str, int] = self._llm.collective_rpc(_held)[0]
+        return held
+
+    def close(self) -> None:
+        """Frees the engine's memory; it cannot be asked any more."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
@@ -117,6 +151,15 @@ class VllmEngine:
             tuple((begin, min(end, len(text))) for begin, end in offsets[: len(tokens)]),
             logprobs[:kept],
         )
+
+
+def _held(worker: Any) -> dict[str, int]:
+    """What a worker of vLLM holds."""
+    runner = worker.model_runner
+    held = {"kv_cache": sum(tensor.nbytes for tensor in runner.kv_caches)}
+    if runner.device.type != "cpu":
+        held["weights"] = sum(tensor.nbytes for tensor in runner.model.parameters())
+    return held
 
 
 def _given(sequences: Sequence[tuple[int, ...]]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model, Pipeline
@@ -51,7 +51,7 @@ def estimate(
         if phase.running in roles:
             running = phase.running
             _check_training(running, precisions[running], phase, roles[running])
-        needs += _phase_needs(phase, models, parts, precisions, capability, overhead)
+        needs += _phase_needs(phase, phases, models, parts, precisions, capability, overhead)
     shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
     notes = tuple(
         f"{name}: weights {precision.storage}, arithmetic {precision.compute}: {precision.reason}"
@@ -131,6 +131,7 @@ def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role:
 
 def _phase_needs(
     phase: Phase,
+    phases: Sequence[Phase],
     models: Mapping[str, Model],
     parts: Mapping[str, Model],
     precisions: Mapping[str, ResolvedPrecision],
@@ -146,7 +147,8 @@ def _phase_needs(
         if resident.role.engine == "vllm":
             from ullage.memory.serve import serve_needs
 
-            needs += serve_needs(resident, _language(resident, model), phase, precision, capability)
+            serves = [each for each in phases if each.running == resident.name]
+            needs += serve_needs(resident, _language(resident, model), phase, serves, precision, capability)
             continue
         in_process = in_process or resident.where == "device"
         if isinstance(model, Pipeline):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ullage.facts.architecture import Architecture
 from ullage.memory.demand import ItemKind, Level, Need
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.process import CUDA_CONTEXT, NCCL
-from ullage.memory.serving import scheduler_limits, serving
+from ullage.memory.serving import Serving, cache_block, scheduler_limits, serving
 from ullage.memory.window import prompt_of, seen_tokens
 from ullage.spec.phase import Phase, Resident
 from ullage.units import Interval
@@ -16,11 +18,14 @@ def serve_needs(
     resident: Resident,
     architecture: Architecture,
     phase: Phase,
+    serves: Sequence[Phase],
     precision: ResolvedPrecision,
     capability: tuple[int, int],
 ) -> list[Need]:
-    """One rank's needs: its own process with context, weights, profile, graphs, and the cache that
-    `batch` sequences of prompt and new tokens fill."""
+    """One rank's needs in `phase`: its own process with context, weights, graphs, profile, and its cache.
+
+    The cache is made once, for the largest of the phases `serves` in which the role runs, and is held in all.
+    """
     role = resident.role
     if resident.where != "device":
         return []
@@ -33,16 +38,35 @@ def serve_needs(
     needs.append(need("context", sizes.non_torch, "process", "kernels and libraries outside torch"))
     if role.tensor_parallel > 1:
         needs.append(need("nccl", NCCL, "process"))
-    if resident.name != phase.running or phase.work.activity == "load":
-        return needs
-    work = phase.work
-    block = role.vllm.block_size
-    sequences = min(work.batch, scheduler_limits(role, capability)[0])
-    prompt = prompt_of(resident, architecture, work)
-    tokens = seen_tokens(resident, architecture, phase, prompt + work.new_tokens)
-    held = sequences * -(-tokens // block) * block * sizes.token_bytes
-    state = sequences * sizes.sequence_bytes
-    needs.append(need("kv_cache", Interval.exactly(held + state), note=f"{sequences} sequences"))
-    needs.append(need("activations", sizes.activations, note="start-up profile"))
+    caches = [
+        _cache(resident, architecture, each, sizes, capability)
+        for each in serves
+        if each.work.activity != "load"
+    ]
+    if caches:
+        held, sequences = max(caches)
+        needs.append(need("kv_cache", Interval.exactly(held), note=f"{sequences} sequences"))
+    if resident.name == phase.running:
+        needs.append(need("activations", sizes.activations, note="start-up profile"))
     needs.append(need("cuda_graphs", sizes.cuda_graphs, "reserved"))
     return needs
+
+
+def _cache(
+    resident: Resident,
+    architecture: Architecture,
+    phase: Phase,
+    sizes: Serving,
+    capability: tuple[int, int],
+) -> tuple[int, int]:
+    """Bytes that `batch` sequences of prompt and new tokens fill, and how many sequences.
+
+    vLLM writes one token at least, and keeps one block of its cache empty (vllm/v1/core/block_pool.py).
+    """
+    role, work = resident.role, phase.work
+    block = cache_block(role, capability)
+    sequences = min(work.batch, scheduler_limits(role, capability)[0])
+    prompt = prompt_of(resident, architecture, work)
+    tokens = seen_tokens(resident, architecture, phase, prompt + max(work.new_tokens, 1))
+    held = (sequences * -(-tokens // block) + 1) * block * sizes.token_bytes
+    return held + sequences * sizes.sequence_bytes, sequences

@@ -19,6 +19,7 @@ from ullage.facts.architecture import (
     Recurrent,
     Weight,
 )
+from ullage.facts.gpu import CPU
 from ullage.memory.cache import cache_bits, latent_width, recurrent_bytes
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.schemes import stored_tensors
@@ -37,6 +38,7 @@ NON_TORCH_PARALLEL: Final = Interval(int(1.9 * GIB), int(2.1 * GIB), int(2.4 * G
 CUDA_GRAPHS: Final = Interval(int(0.5 * GIB), int(0.9 * GIB), int(1.9 * GIB))
 """CUDA graph capture after the profile (0.5-1.85 GiB in the same logs)."""
 DEFAULT_UTILIZATION: Final = 0.9
+CPU_BLOCK: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ def scheduler_limits(role: Role, capability: tuple[int, int]) -> tuple[int, int]
         role.vllm.max_num_seqs or (1024 if large else 256),
         role.vllm.max_num_batched_tokens or (16384 if large else 8192),
     )
+
+
+def cache_block(role: Role, capability: tuple[int, int]) -> int:
+    """Tokens of a block of the cache: the file's, on a processor the next multiple of 32, which its attention
+    takes (vllm/v1/attention/backends/cpu_attn.py)."""
+    block = role.vllm.block_size
+    return -(-block // CPU_BLOCK) * CPU_BLOCK if capability == CPU else block
 
 
 def check_ranks(architecture: Architecture, ranks: int) -> None:
@@ -116,7 +125,7 @@ def serving(
         Interval(weights * 99 // 100, weights, weights * 1015 // 1000),
         Interval(profile * 9 // 10, profile, profile * 13 // 10 + GIB // 8),
         NON_TORCH_PARALLEL if parallel else NON_TORCH,
-        nothing if role.vllm.enforce_eager else CUDA_GRAPHS,
+        nothing if role.vllm.enforce_eager or capability == CPU else CUDA_GRAPHS,
         token_bytes(architecture, role, precision),
         sum(
             recurrent_bytes(layer.mixer, precision.element_bytes) * len(blocks)

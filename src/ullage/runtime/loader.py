@@ -64,7 +64,7 @@ def load_model(
     """
     import torch
 
-    source = _source(role.model, base, download)
+    source = source_of(role.model, base, download)
     transformers = _transformers()
     config = _config(transformers, source, role, download, layers)
     kernel = "eager" if eager else _kernel(role, config)
@@ -139,7 +139,7 @@ def _transformers() -> Any:
     return transformers
 
 
-def _source(name: str, base: Path | None, download: bool) -> Path:
+def source_of(name: str, base: Path | None, download: bool) -> Path:
     """A folder or GGUF file, bundled, from a path, or from the hub's local cache."""
     path = local_path(name, base)
     if path.is_dir() or path.suffix == ".gguf":
@@ -281,7 +281,7 @@ def _tokenizer(transformers: Any, source: Path, role: Role, download: bool) -> A
 
 def load_tokenizer(role: Role, base: Path | None = None, download: bool = False) -> Any:
     """The tokenizer of `role.model` alone, None where it has none: texts are counted before weights load."""
-    return _tokenizer(_transformers(), _source(role.model, base, download), role, download)
+    return _tokenizer(_transformers(), source_of(role.model, base, download), role, download)
 
 
 def _cannot_load(role: Role, error: BaseException) -> InputError:

@@ -190,6 +190,11 @@ class Monitor:
         if self._live is not None:
             self._live.reset_peak()
 
+    def decode(self) -> None:
+        """The prompts of phase `x prefill` have been read: from here on it is `x decode`."""
+        if self._phase.endswith(" prefill"):
+            self.enter(self._phase.removesuffix("prefill") + "decode")
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Everything inside is phase `name`."""

@@ -23,7 +23,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._label = ""
-        self._done = self._total = self._tokens = 0
+        self._done = self._total = self._tokens = self._before = 0
         self._begun = self._said = 0.0
         self.free: Callable[[], int] | None = None
 
@@ -36,7 +36,8 @@ class Progress:
     def start(self, label: str, total: int, done: int = 0) -> None:
         """Shows `done` of `total` records under `label`."""
         self.stop()
-        self._label, self._total, self._done, self._tokens = label, total, done, 0
+        self._label, self._total, self._tokens = label, total, 0
+        self._done = self._before = done
         self._begun = self._said = time.monotonic()
         if self._quiet or not sys.stderr.isatty():
             return
@@ -61,13 +62,14 @@ class Progress:
         self._done += records
         self._tokens += tokens
         now = time.monotonic()
-        rate = f"{self._tokens / max(now - self._begun, 1e-9):,.0f} tokens/s"
+        seconds, new = max(now - self._begun, 1e-9), self._done - self._before
+        rate = f"{new / seconds:,.4g} records/s, {self._tokens / seconds:,.0f} tokens/s"
         if self._bar is not None:
             free = f"{gib(self.free())} free" if self.free is not None else ""
             self._bar.update(self._task, completed=self._done, rate=rate, free=free)
         elif not self._quiet and now - self._said > LINE_SECONDS:
             self._said = now
-            left = (self._total - self._done) * (now - self._begun) / max(self._done, 1)
+            left = (self._total - self._done) * seconds / max(new, 1)
             free = f", {gib(self.free())} free" if self.free is not None else ""
             self._print(
                 f"{self._label}: {self._done:,} of {self._total:,} records, {rate}, {left:,.0f} s left{free}"

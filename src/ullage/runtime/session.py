@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ullage.errors import DoesNotFitError, InputError, MissingExtraError
 from ullage.facts.architecture import Architecture, Model
@@ -22,6 +22,7 @@ from ullage.runtime.batching import release
 from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.monitor import CPU, Monitor, read_device
 from ullage.runtime.progress import Progress
+from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 ALLOCATOR_EVENTS: Final = 200_000
 """Allocations and releases kept of a recorded run, the newest: about 100 MB with their stacks."""
+
+
+class Serving(Protocol):
+    """An engine that holds a role's model itself."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -52,6 +59,7 @@ class Session:
     download: bool = False
     smallest: bool = False
     loaded: dict[str, Loaded] = field(default_factory=dict)
+    serving: dict[str, Serving] = field(default_factory=dict)
     examples: int = 0
     tokens: int = 0
     splits: int = 0
@@ -60,6 +68,20 @@ class Session:
     def path(self, name: str) -> Path:
         """A path in the workload file."""
         return self.base / Path(name).expanduser()
+
+    def planned(self, name: str, verb: str = "") -> Phase | None:
+        """The plan's phase in which role `name` begins to do `verb` ("": its main work).
+
+        None of a remote role, which takes no memory here.
+        """
+        label = f"{name} {verb}".strip()
+        names = (label, f"{label} prefill", f"{label} serve")
+        return next((phase for phase in self.plan.phases if phase.name in names), None)
+
+    def phase_name(self, name: str, verb: str = "") -> str:
+        """What that phase is called."""
+        phase = self.planned(name, verb)
+        return f"{name} {verb}".strip() if phase is None else phase.name
 
     def load(self, name: str, *, head: bool, eager: bool) -> Loaded:
         """Role `name`'s model where the plan puts it, in phase `name load`."""
@@ -97,14 +119,18 @@ class Session:
             self.monitor.hold(device, "weights", size)
 
     def unload(self, name: str) -> None:
-        """Frees role `name`'s model; whoever else holds it must have let go of it before.
+        """Frees role `name`'s model, if it is here; whoever else holds it must have let go of it before.
 
         What was alive on each device before and after is kept in `outcome`, so that it can be seen that the
         memory is back.
         """
-        loaded = self.loaded.pop(name)
+        if name not in self.loaded and name not in self.serving:
+            return
         before = {device: read_device(device, self.live).live for device in self.monitor.devices}
-        del loaded
+        self.loaded.pop(name, None)
+        served = self.serving.pop(name, None)
+        if served is not None:
+            served.close()
         release()
         after = {device: read_device(device, self.live).live for device in self.monitor.devices}
         self._hold_weights()
@@ -144,11 +170,12 @@ def open_session(
         progress = stack.enter_context(Progress(quiet))
         log = _Log(folder.path / "log.jsonl" if folder else None, progress)
         live = None
-        if devices == (CPU,):
+        served = any(role.engine == "vllm" for role in workload.roles.values())
+        if devices == (CPU,) and not served:  # vLLM traces models, which a watched tensor operation breaks
             from ullage.runtime.live import LiveTensors
 
             live = LiveTensors()
-        else:
+        elif devices != (CPU,):
             _keep_inside(plan)
         journal = None
         if folder is not None:
@@ -168,7 +195,7 @@ def open_session(
         stack.enter_context(monitor)
         if live is not None:
             stack.enter_context(live)
-        yield Session(
+        session = Session(
             workload,
             plan,
             models,
@@ -182,6 +209,13 @@ def open_session(
             download,
             smallest,
         )
+        stack.callback(_close_all, session.serving)
+        yield session
+
+
+def _close_all(serving: Mapping[str, Serving]) -> None:
+    for served in serving.values():
+        served.close()
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from ullage.engines.scripted import ScriptedEngine
 from ullage.engines.transformers import TransformersEngine
 from ullage.engines.vllm import VllmEngine, start_vllm
 from ullage.errors import UnsupportedError
-from ullage.facts.bundled import local_path
+from ullage.facts.gpu import CPU
 from ullage.memory.dtypes import resolve_precision
+from ullage.memory.serving import cache_block
 from ullage.planning.engine_share import share_of
 from ullage.runtime.batching import Limits
+from ullage.runtime.loader import source_of
 from ullage.runtime.session import Session
 from ullage.workloads.stages import base_work, is_local
 
@@ -22,22 +24,19 @@ REMOTE_BATCHES: Final = 4
 DTYPES: Final = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-def open_engine(session: Session, name: str, decoding: str = "") -> Engine:
-    """Role `name`'s engine; a local model is loaded where the plan puts it unless it is there already.
-
-    `decoding` is the plan's phase of writing, which begins whenever a batch's prompts have been read.
-    """
+def open_engine(session: Session, name: str) -> Engine:
+    """Role `name`'s engine; a local model is loaded where the plan puts it unless it is there already."""
     role = session.workload.roles[name]
     if role.engine == "scripted":
         return ScriptedEngine(session.path(role.model))
     if role.engine == "openai":
         return OpenAIEngine(role.model, role.openai)
     if role.engine == "vllm":
-        return VllmEngine(start_vllm(str(_folder(session, name)), _vllm_options(session, name)), role.model)
+        return _vllm_engine(session, name)
     if role.engine != "transformers":
         raise UnsupportedError(f"roles.{name}: engine {role.engine} neither writes nor weighs text")
     loaded = session.loaded.get(name) or session.load(name, head=True, eager=False)
-    return TransformersEngine(loaded, role.model, lambda: session.monitor.enter(decoding))
+    return TransformersEngine(loaded, role.model, session.monitor.decode)
 
 
 def batch_limits(session: Session, name: str, longest: int) -> Limits:
@@ -48,11 +47,31 @@ def batch_limits(session: Session, name: str, longest: int) -> Limits:
     return Limits(work.batch * longest, work.batch)
 
 
-def _folder(session: Session, name: str) -> Any:
-    """The model's folder; a hub name stays one, for vLLM finds those itself in the local cache."""
-    model = session.workload.roles[name].model
-    folder = local_path(model, session.base)
-    return folder if folder.exists() else model
+def _vllm_engine(session: Session, name: str) -> VllmEngine:
+    """Role `name`'s engine, started in phase `name load` unless it runs already.
+
+    What its weights and cache take is measured, and how many tokens the cache holds is said where they are
+    fewer than the plan's batch needs: vLLM then does fewer at a time.
+    """
+    running = session.serving.get(name)
+    if isinstance(running, VllmEngine):
+        return running
+    role = session.workload.roles[name]
+    options = _vllm_options(session, name)
+    with session.monitor.phase(f"{name} load"):
+        folder = source_of(role.model, session.base, session.download)
+        engine = VllmEngine(start_vllm(str(folder), options), role.model)
+    session.serving[name] = engine
+    device = next(item.device for item in session.plan.bill.items if item.role == name)
+    for component, size in engine.held().items():
+        session.monitor.hold(device, component, size)
+    needed = base_work(name, session.workload).batch * options["max_model_len"]
+    session.outcome.setdefault("vllm", {})[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
+    if engine.cache_tokens < needed:
+        session.say(
+            f"{name}: vLLM's cache holds {engine.cache_tokens:,} tokens, a whole batch takes up to {needed:,}"
+        )
+    return engine
 
 
 def _vllm_options(session: Session, name: str) -> dict[str, Any]:
@@ -61,22 +80,29 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
     Raises UnsupportedError for a precision vLLM cannot turn weights into while it loads them.
     """
     role, work = session.workload.roles[name], base_work(name, session.workload)
-    precision = resolve_precision(role, session.models[role.model], session.plan.gpus.capability)
+    plan = session.plan
+    precision = resolve_precision(role, session.models[role.model], plan.gpus.capability)
     longest = max(
-        phase.work.cached_tokens + phase.work.prompt_tokens + phase.work.new_tokens
-        for phase in session.plan.phases
+        phase.work.cached_tokens + phase.work.prompt_tokens + max(phase.work.new_tokens, 1)
+        for phase in plan.phases
         if phase.running == name
     )
     options: dict[str, Any] = {
         "dtype": DTYPES[precision.compute],
-        "max_model_len": role.vllm.max_model_len or longest + 1,
+        "max_model_len": role.vllm.max_model_len or longest,
         "max_num_seqs": role.vllm.max_num_seqs or work.batch,
-        "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share_of(session.plan, name),
+        "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share_of(plan, name),
         "tensor_parallel_size": role.tensor_parallel,
         "enforce_eager": role.vllm.enforce_eager,
-        "block_size": role.vllm.block_size,
+        "block_size": cache_block(role, plan.gpus.capability),
         "trust_remote_code": role.trust_remote_code,
     }
+    if plan.gpus.capability == CPU:
+        # On a processor the share would have to cover everything else in this process.
+        caches = (
+            item.bytes.high for item in plan.bill.items if (item.role, item.component) == (name, "kv_cache")
+        )
+        options["kv_cache_memory_bytes"] = max(caches)
     if role.vllm.max_num_batched_tokens is not None:
         options["max_num_batched_tokens"] = role.vllm.max_num_batched_tokens
     if precision.quantization is None and precision.storage not in DTYPES:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ullage.errors import MissingExtraError
 from ullage.records.atomic import write_text
 from ullage.records.lines import read_lines
+from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -37,17 +38,8 @@ def write_report(
 ) -> Path:
     """Writes report.html from a run's outcomes, labels and summary; `run` holds what else is known of it:
     `freed`, `seconds`, `usd_per_hour`, `usage`."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingExtraError("jinja2", "evaluate", "the report") from error
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {
-        "percent": lambda value: "" if value is None else f"{value:.1%}",
-        "number": lambda value: "" if value is None else f"{value:.3f}",
-        "mebi": lambda value: "" if value is None else f"{value / 2**20:,.1f}",
-    }
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    page = render_page(
+        TEMPLATE,
         title=workload.name or "evaluation",
         models={name: role.model for name, role in workload.roles.items()},
         tables=[_label(name, outcomes, column, found) for name, column in wrong.items()],

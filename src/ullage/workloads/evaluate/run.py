@@ -81,7 +81,7 @@ class _Evaluation:
                 continue
             work(name)
             self.turns.keep_usage(name)
-            if name in self.session.loaded and name not in staying:
+            if name not in staying:
                 self.session.unload(name)
         self.session.outcome["usage"] = self.turns.usage()
         self.session.examples = len(self.questions)
@@ -134,11 +134,11 @@ class _Evaluation:
         count: int,
     ) -> None:
         """`count` answers to each prompt; item i is answer i % count to prompt i // count."""
-        monitor = self.session.monitor
+        monitor, phase = self.session.monitor, self.session.phase_name(GENERATOR)
         first = 0 if stage == GREEDY else 1
 
         def unit(batch: Sequence[int]) -> list[Row]:
-            monitor.enter(f"{GENERATOR} prefill")
+            monitor.enter(phase)
             seeds = [self.section.seed * 1_000_003 + item for item in batch]
             replies = engine.generate([prompts[item // count] for item in batch], sampling, seeds)
             return [
@@ -150,7 +150,7 @@ class _Evaluation:
         if self.session.smallest:
             repeated = repeated[:1]
         limits = self.turns.limits(GENERATOR, "")
-        self.turns.work(stage, f"{GENERATOR} prefill", repeated, limits, unit)
+        self.turns.work(stage, GENERATOR, "", repeated, limits, unit)
 
     def _ask_truth(self, engine: Engine, name: str) -> None:
         ideas = self._sampled()
@@ -181,14 +181,14 @@ class _Evaluation:
         sampling = Sampling(base_work(name, self.session.workload).new_tokens)
 
         def write(batch: Sequence[Chat]) -> list[Row]:
-            self.session.monitor.enter(f"{name} score prefill")
+            self.session.monitor.enter(self.session.phase_name(name, "score"))
             replies = engine.generate(batch, sampling, [0] * len(batch))
             return [
                 {"failed": one.reason} if isinstance(one, Failure) else {"text": one.text, "stop": one.stop}
                 for one in replies
             ]
 
-        self._each(engine, name, name, f"{name} score prefill", prompts, write)
+        self._each(engine, name, name, prompts, write)
 
     def _relate(self, name: str) -> None:
         """How alike each answer is to itself without each token, and to the others of its question."""
@@ -221,7 +221,7 @@ class _Evaluation:
             return rows
 
         one_each = Limits(limits.tokens, 1)
-        self.turns.work(name, f"{name} score", [1] * len(self.questions), one_each, unit)
+        self.turns.work(name, name, "score", [1] * len(self.questions), one_each, unit)
 
     def _entail(self, name: str) -> None:
         self._compare(self.turns.engine(name), name)
@@ -248,14 +248,13 @@ class _Evaluation:
                 {"scores": list(one)} if isinstance(one, tuple) else {"failed": one.reason} for one in found
             ]
 
-        self._each(engine, stage, name, f"{name} score", prompts, weigh)
+        self._each(engine, stage, name, prompts, weigh)
 
     def _each(
         self,
         engine: Engine,
         stage: str,
         name: str,
-        phase: str,
         prompts: dict[Any, Chat],
         work: Callable[[Sequence[Chat]], list[Row]],
     ) -> None:
@@ -282,7 +281,7 @@ class _Evaluation:
                 for item in batch
             ]
 
-        self.turns.work(stage, phase, lengths, self.turns.limits(name), unit)
+        self.turns.work(stage, name, "score", lengths, self.turns.limits(name), unit)
 
     def _answers(self, stage: str) -> dict[tuple[int, int], Answer]:
         return read_answers(self.turns.store(stage).rows())

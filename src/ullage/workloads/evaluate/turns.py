@@ -14,8 +14,6 @@ from ullage.records.lines import LineStore
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.session import Session
 from ullage.workloads.engines import batch_limits, open_engine
-from ullage.workloads.evaluate.phases import phases
-from ullage.workloads.evaluate.section import GENERATOR
 
 Row = dict[str, Any]
 
@@ -29,15 +27,13 @@ class Turns:
     def __init__(self, session: Session, folder: Path, journal: Journal) -> None:
         self.session, self._folder, self._journal = session, folder, journal
         self._usage: dict[str, Usage] = {}
-        self._phases = phases(session.workload)
 
     def store(self, stage: str) -> LineStore:
         return LineStore(self._folder, stage, self._journal)
 
     def engine(self, name: str) -> Engine:
         """Role `name`'s engine; what it asks a server for is counted."""
-        verb = "" if name == GENERATOR else "score "
-        engine = open_engine(self.session, name, f"{name} {verb}decode")
+        engine = open_engine(self.session, name)
         if isinstance(engine, OpenAIEngine):
             self._usage[name] = engine.usage
         return engine
@@ -68,18 +64,14 @@ class Turns:
 
     def longest(self, name: str, verb: str = "score") -> int:
         """Tokens of the longest prompt that role `name` is planned for in doing `verb`."""
-        label = f"{name} {verb}".strip()
-        planned = [
-            phase.work.prompt_tokens
-            for phase in self._phases
-            if phase.name in (label, f"{label} prefill", f"{label} serve")
-        ]
-        return max(planned, default=2**62)
+        phase = self.session.planned(name, verb)
+        return 2**62 if phase is None else phase.work.prompt_tokens
 
     def work(
         self,
         stage: str,
-        phase: str,
+        name: str,
+        verb: str,
         lengths: Sequence[int],
         limits: Limits,
         unit: Callable[[Sequence[int]], Sequence[Row]],
@@ -90,7 +82,7 @@ class Turns:
         splitter = Splitter(limits, release, session.say)
         finished = sum(len(batch) for number, batch in enumerate(batches) if number in store.done)
         session.progress.start(f"{stage}", len(lengths), finished)
-        with session.monitor.phase(phase):
+        with session.monitor.phase(session.phase_name(name, verb)):
             for number, batch in enumerate(batches):
                 if number in store.done:
                     continue

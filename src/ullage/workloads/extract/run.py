@@ -203,9 +203,7 @@ class _Extraction:
         if self._section.temperature:
             options = {"do_sample": True, "temperature": self._section.temperature}
         monitor.enter(f"{self._name} prefill")
-        return self._reader.generate(
-            tokens, self._new_tokens, options, lambda: monitor.enter(f"{self._name} decode")
-        )
+        return self._reader.generate(tokens, self._new_tokens, options, monitor.decode)
 
     def _example(self, index: int, read: ReadSequence) -> Example:
         record = self._records[index]

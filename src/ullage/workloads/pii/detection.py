@@ -13,13 +13,16 @@ from ullage.workloads.pii.types import DataTypes
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Presidio's pattern recognizers; what they find of unknown types is left out."""
+    """Presidio's recognizers that read text alone; what they find of unknown types is left out."""
 
     recognizers: tuple[Any, ...]
     types: DataTypes
 
     def find(self, text: str, only: Collection[str] = ()) -> list[Candidate]:
-        """Candidates in the order of the text, of the types in `only` if there are any."""
+        """Candidates in the order of the text, of the types in `only` if there are any.
+
+        What lies within a longer find (the domain of an e-mail address) is none of its own.
+        """
         found: dict[tuple[int, int, str], Candidate] = {}
         for recognizer in self.recognizers:
             entities = recognizer.supported_entities
@@ -31,7 +34,15 @@ class Detector:
                 if not only or kind.name in only:
                     key = (result.start, result.end, kind.name)
                     found.setdefault(key, Candidate(kind, result.start, result.end))
-        return [found[key] for key in sorted(found)]
+        longest_first = sorted(found, key=lambda key: (key[0], -key[1]))
+        kept, furthest = [], -1
+        begun = -1
+        for key in longest_first:
+            start, end, _ = key
+            if end > furthest or (start, end) == (begun, furthest):
+                kept.append(found[key])
+                begun, furthest = start, max(end, furthest)
+        return kept
 
 
 def open_detector(when: Literal["none", "missing", "all"], types: DataTypes) -> Detector | None:
@@ -40,9 +51,14 @@ def open_detector(when: Literal["none", "missing", "all"], types: DataTypes) -> 
         return None
     try:
         from presidio_analyzer import PatternRecognizer, RecognizerRegistry
+        from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+        from tldextract import TLDExtract, tldextract
     except ImportError as error:
         raise MissingExtraError("presidio-analyzer", "detect", "pii.detect") from error
+    # Presidio asks it about every e-mail address, and it would fetch the list of public suffixes: the list it
+    # brings along does, and nothing is asked for on the network.
+    tldextract.TLD_EXTRACTOR = TLDExtract(cache_dir=None, suffix_list_urls=())
     registry = RecognizerRegistry()
     registry.load_predefined_recognizers()
-    some = tuple(one for one in registry.recognizers if isinstance(one, PatternRecognizer))
-    return Detector(some, types)
+    alone = (PatternRecognizer, PhoneRecognizer)
+    return Detector(tuple(one for one in registry.recognizers if isinstance(one, alone)), types)

@@ -4,15 +4,19 @@ tokens."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
 from ullage.workloads.pii.section import VERIFIER, Section
 from ullage.workloads.stages import base_work, captures_of, generate, hold, load, own_section
 
+EXPLAIN_TOKENS: Final = 32
+"""Planned for a verdict, the question why, and what a template writes around them."""
+
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """An example is one record; its candidates are scored, some of them explained.
+    """An example is one record; its candidates are located, scored, some of them explained.
 
     vLLM finds shared prefixes by itself. Raises SpecError unless the one role is `verifier`.
     """
@@ -26,9 +30,12 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
         prefix = replace(work, batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
         once = generate(VERIFIER, held, prefix, "prefix", logits="none")
         found += tuple(replace(phase, once=True) for phase in once)
+    if section.locate:
+        found += generate(VERIFIER, held, work, "locate")
     work = replace(work, cached_tokens=section.prefix_tokens)
     found += generate(VERIFIER, held, replace(work, new_tokens=0), "score", captures)
-    if section.explain_fraction:
-        work = replace(work, passes=work.passes * section.explain_fraction)
-        found += generate(VERIFIER, held, work, "explain")
+    if section.explained:
+        longer = work.prompt_tokens + EXPLAIN_TOKENS
+        reasons = replace(work, prompt_tokens=longer, passes=work.passes * section.explained)
+        found += generate(VERIFIER, held, reasons, "explain")
     return found

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from ullage.errors import InputError
 from ullage.workloads.pii.section import RecordFields
-from ullage.workloads.pii.types import DataType, DataTypes
+from ullage.workloads.pii.types import DataType, DataTypes, unknown
 
 IDS: Final = ("id", "recordId", "record_id")
 TEXTS: Final = ("text", "input", "content", "source_text")
@@ -26,7 +26,7 @@ class Candidate:
     """A span [start, end) of a record's text, in characters, that may be personal data of `type`.
 
     A span that is not in the text (`start` None) cannot be verified; `reason` says why. `gold` is what
-    somebody labelled it.
+    somebody labelled it. Of a candidate `by_value` the span is the first place of the value.
     """
 
     type: DataType
@@ -34,6 +34,16 @@ class Candidate:
     end: int | None
     gold: bool | None = None
     reason: str = ""
+    by_value: bool = False
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Where its value stands in `text`: its span, or everywhere if it was given by value."""
+        if self.start is None or self.end is None:
+            return []
+        if not self.by_value:
+            return [(self.start, self.end)]
+        value = re.escape(text[self.start : self.end])
+        return [found.span() for found in re.finditer(value, text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +84,25 @@ class RecordReader:
             return Record(line, name, text, ())
         if not isinstance(given, list):
             raise NotARecord("its candidates are not a list")
-        bare = tuple(self.types_of(one) for one in given if isinstance(one, str))
         place = _Places(text, self.offsets)
-        found = tuple(self._candidate(one, place) for one in given if not isinstance(one, str))
-        return Record(line, name, text, found, bare)
+        found = [self._candidate(one, place) for one in given if not isinstance(one, str)]
+        bare = []
+        for one in given:
+            if isinstance(one, str):
+                kind, reason = self._type(one)
+                if reason:
+                    found.append(Candidate(kind, None, None, reason=reason))
+                else:
+                    bare.append(kind)
+        return Record(line, name, text, tuple(found), tuple(bare))
 
-    def types_of(self, name: str) -> DataType:
-        """Raises NotARecord; what is shown of the name is a word, never a text."""
+    def _type(self, name: str) -> tuple[DataType, str]:
+        """A type by its name; of a name that no type has, one that only bears it, and what is wrong."""
         try:
-            return self.types.find(name)
-        except InputError as error:
-            shown = (
-                str(error) if re.fullmatch(r"[\w .-]{1,40}", name) else "a candidate's type is no known one"
-            )
-            raise NotARecord(shown) from error
+            return self.types.find(name), ""
+        except InputError:
+            kind = unknown(name)
+            return kind, f"no type of personal data is called {kind.name!r}; add it to a file of types"
 
     def _candidate(self, given: object, place: _Places) -> Candidate:
         if not isinstance(given, Mapping):
@@ -96,19 +111,19 @@ class RecordReader:
         name = _pick(given, fields.type, TYPES, "candidate")
         if not isinstance(name, str):
             raise NotARecord("a candidate's type is not text")
-        kind = self.types_of(name)
+        kind, reason = self._type(name)
         gold = _pick(given, fields.gold, GOLDS, "candidate", required=False)
         if gold is not None and not isinstance(gold, bool):
             raise NotARecord("a candidate's gold label is neither true nor false")
         start = _pick(given, fields.start, BEGINS, "candidate", required=False)
         end = _pick(given, fields.end, ENDS, "candidate", required=False)
         if start is not None or end is not None:
-            return Candidate(kind, *place.span(start, end), gold)
+            return Candidate(kind, *place.span(start, end), gold, reason)
         value = _text(_pick(given, fields.value, VALUES, "candidate"), "candidate's value")
         at = place.text.find(value)
         if at < 0:
-            return Candidate(kind, None, None, gold, "its value is not in the text")
-        return Candidate(kind, at, at + len(value), gold)
+            return Candidate(kind, None, None, gold, reason or "its value is not in the text")
+        return Candidate(kind, at, at + len(value), gold, reason, by_value=True)
 
 
 class _Places:

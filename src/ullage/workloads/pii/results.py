@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ullage.records.atomic import write_json
+from ullage.records.atomic import write_json, write_text
 from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
 from ullage.records.lines import read_lines
+from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 from ullage.workloads.pii.calibration import BINS
+from ullage.workloads.pii.section import VERIFIER
 
 SUMMARY: Final = "summary.json"
+PAGE: Final = "report.html"
+TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
 PERCENTILES: Final = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -91,10 +95,13 @@ class _Bins:
 
 
 def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
-    """Writes a run's summary; its path. Nothing of any text is in it."""
-    path = run.path / SUMMARY
-    write_json(path, summary(run.path))
-    return (path,)
+    """Writes a run's summary and page; their paths. Nothing of any text is in them."""
+    table, page = run.path / SUMMARY, run.path / PAGE
+    found = summary(run.path)
+    write_json(table, found)
+    role = workload.roles[VERIFIER]
+    write_text(page, render_page(TEMPLATE, title=workload.name or "verification", model=role.model, **found))
+    return table, page
 
 
 def summary(folder: Path) -> dict[str, Any]:

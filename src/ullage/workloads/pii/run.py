@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -21,18 +21,20 @@ from ullage.workloads.engines import batch_limits, open_engine
 from ullage.workloads.pii.asking import EXPLAIN, SYSTEM, VERSION, Asking
 from ullage.workloads.pii.calibration import Calibration, read_calibration
 from ullage.workloads.pii.detection import Detector, open_detector
-from ullage.workloads.pii.lines import read_lines
+from ullage.workloads.pii.lines import count_lines, read_lines
+from ullage.workloads.pii.locating import questions, spans
 from ullage.workloads.pii.records import Candidate, NotARecord, Record, RecordReader
 from ullage.workloads.pii.redaction import read_key, redact
 from ullage.workloads.pii.section import VERIFIER, Section
 from ullage.workloads.pii.seen import SeenIds
-from ullage.workloads.pii.types import OWN, DataType, read_types
+from ullage.workloads.pii.types import OWN, read_types
 from ullage.workloads.stages import base_work, own_section
 
 FILES: Final = ("verified", "failed", "rejects")
 WINDOW_BATCHES: Final = 64
 WINDOW_LINES: Final = 4096
 """A window of lines is read, verified and written before the next: what is held does not grow."""
+NOT_FOUND: Final = "no span of this type was found in the text"
 UNSURE: Final = 0.2
 """How far from the threshold a probability is that `explain: uncertain` gives a reason for."""
 
@@ -48,9 +50,11 @@ def run(session: Session) -> None:
         raise InputError("pii: input: is missing; name a file of JSON lines")
     types = read_types(OWN if section.types is None else session.path(section.types))
     wanted = frozenset(types.find(name).name for name in section.only_types)
-    calibration = Calibration(threshold=section.threshold)
+    calibration = Calibration()
     if section.calibration is not None:
         calibration = read_calibration(session.path(section.calibration))
+    if section.threshold is not None:
+        calibration = replace(calibration, threshold=section.threshold)
     key = read_key(section.key_env) if section.redact == "hash" else b""
     detector = open_detector(section.detect, types)
     with ExitStack() as stack:
@@ -64,7 +68,7 @@ def run(session: Session) -> None:
         seen = stack.enter_context(SeenIds(folder / "ids.sqlite"))
         store = LineStore(folder, VERIFIER, journal, FILES)
         reader = RecordReader(types, section.fields, section.offsets)
-        engine = open_engine(session, VERIFIER, f"{VERIFIER} explain decode")
+        engine = open_engine(session, VERIFIER)
         verification = _Verification(
             session, section, engine, calibration, key, detector, wanted, store, reader, seen
         )
@@ -87,6 +91,7 @@ class _Item:
 class _Window:
     """Lines that are verified and written together."""
 
+    after: int
     last: int = 0
     records: list[Record] = field(default_factory=list)
     rejects: list[dict[str, Any]] = field(default_factory=list)
@@ -111,11 +116,10 @@ class _Verification:
     def run(self, path: Path, name: str) -> None:
         session, done = self.session, self.store.entries
         after = done[-1]["line"] if done else 0
-        total = session.workload.examples
-        session.progress.start(f"{VERIFIER} score", total, sum(entry["records"] for entry in done))
+        session.progress.start(f"{VERIFIER} score", count_lines(path), after)
         asking = self._asking()
         if not self.store.finished:
-            with session.monitor.phase(f"{VERIFIER} score"):
+            with session.monitor.phase(session.phase_name(VERIFIER, "score")):
                 for window in self._windows(path, name, after):
                     self._verify(window, asking)
                     if session.smallest:
@@ -136,7 +140,8 @@ class _Verification:
 
     def _windows(self, path: Path, name: str, after: int) -> Iterator[_Window]:
         window = _Window(after)
-        most = WINDOW_BATCHES * base_work(VERIFIER, self.session.workload).batch
+        batches = 1 if self.session.smallest else WINDOW_BATCHES
+        most = batches * base_work(VERIFIER, self.session.workload).batch
         for line in read_lines(path, parse_bytes(self.section.longest_line), after):
             reason = line.reason
             if line.record is not None:
@@ -163,20 +168,20 @@ class _Verification:
             raise NotARecord("its id is that of an earlier record")
         candidates = list(record.candidates)
         if self.detector is not None and (self.section.detect == "all" or not candidates):
-            candidates += self.detector.find(record.text, [kind.name for kind in record.bare_types])
-        if record.bare_types and self.detector is None:
-            candidates += [Candidate(kind, None, None) for kind in record.bare_types]
+            known = {(one.type.name, one.start, one.end) for one in candidates}
+            found = self.detector.find(record.text, [kind.name for kind in record.bare_types])
+            candidates += [one for one in found if (one.type.name, one.start, one.end) not in known]
+        there = {one.type.name for one in candidates}
+        candidates += [Candidate(kind, None, None) for kind in record.bare_types if kind.name not in there]
         if self.wanted:
             candidates = [one for one in candidates if one.type.name in self.wanted]
         return Record(record.line, record.id, record.text, tuple(candidates))
 
     def _verify(self, window: _Window, asking: Asking) -> None:
         begun = time.monotonic()
-        items = [_Item(record, one) for record in window.records for one in record.candidates]
-        self._locate(items)
+        items = self._items(window.records)
         for item in items:
-            if item.candidate.start is None:
-                item.reason = item.reason or item.candidate.reason
+            if item.reason or item.candidate.start is None:
                 continue
             item.chat = asking.prompt(item.record, item.candidate)
             if item.chat is None:
@@ -205,7 +210,7 @@ class _Verification:
             batch_seconds=[round(one, 5) for one in seconds],
             seconds=round(time.monotonic() - begun, 4),
         )
-        self.session.progress.advance(len(window.records) + len(window.rejects), tokens)
+        self.session.progress.advance(window.last - window.after, tokens)
 
     def _score(self, items: Sequence[_Item], asking: Asking) -> tuple[int, list[float]]:
         """Fills in each item's margin; tokens read, and seconds of each batch for one candidate.
@@ -238,26 +243,39 @@ class _Verification:
         self.session.splits += splitter.splits
         return tokens, seconds
 
-    def _locate(self, items: Sequence[_Item]) -> None:
-        """Has the model copy the span of candidates that are a bare type."""
-        bare = [item for item in items if item.candidate.start is None and not item.candidate.reason]
-        if not bare:
-            return
-        new_tokens = base_work(VERIFIER, self.session.workload).new_tokens
-        if not new_tokens:
+    def _items(self, records: Sequence[Record]) -> list[_Item]:
+        """One for each candidate; a bare type becomes one for each span that the model copies out."""
+        items = [_Item(record, one, reason=one.reason) for record in records for one in record.candidates]
+        bare = [item for item in items if item.candidate.start is None and not item.reason]
+        if not self.section.locate:
             for item in bare:
-                item.reason = (
-                    "it is a type without a span; set pii.detect, or new_tokens for the model to find it"
-                )
-            return
-        chats = [_where(item.record.text, item.candidate.type) for item in bare]
-        for item, reply in zip(bare, self._written(chats, new_tokens), strict=True):
-            text = reply.text.strip() if isinstance(reply, Reply) else ""
-            at = item.record.text.find(text) if text else -1
-            if at < 0:
-                item.reason = "no span of this type was found in the text"
-                continue
-            item.candidate = Candidate(item.candidate.type, at, at + len(text), item.candidate.gold)
+                item.reason = "it is a type without a span; set pii.locate or pii.detect"
+        if not bare or not self.section.locate:
+            return items
+        planned = self.session.planned(VERIFIER, "locate")
+        most = 2**62 if planned is None else planned.work.prompt_tokens
+        asked = [
+            (item, chat)
+            for item in bare
+            for chat in questions(
+                item.record.text, item.candidate.type, lambda chat: self.engine.lengths([chat])[0] <= most
+            )
+        ]
+        said: dict[int, list[str]] = {}
+        for (item, _), reply in zip(asked, self._written("locate", [chat for _, chat in asked]), strict=True):
+            said.setdefault(id(item), []).append(reply.text if isinstance(reply, Reply) else "")
+            if isinstance(reply, Failure):
+                item.reason = reply.reason
+        found = []
+        for item in items:
+            places = spans(item.record.text, "\n".join(said.get(id(item), ())))
+            one = item.candidate
+            found += [_Item(item.record, Candidate(one.type, *place, one.gold)) for place in places]
+            if not places:
+                if id(item) in said:
+                    item.reason = item.reason or NOT_FOUND
+                found.append(item)
+        return found
 
     def _explain(self, items: Sequence[_Item]) -> None:
         chosen = [item for item in items if item.margin is not None and self._wants_reason(item.margin)]
@@ -275,18 +293,28 @@ class _Verification:
             )
         if not chats:
             return
-        new_tokens = base_work(VERIFIER, self.session.workload).new_tokens
-        with self.session.monitor.phase(f"{VERIFIER} explain prefill"):
-            for item, reply in zip(chosen, self._written(chats, new_tokens), strict=True):
-                item.explanation = reply.text.strip() if isinstance(reply, Reply) else ""
-        self.session.monitor.enter(f"{VERIFIER} score")
+        for item, reply in zip(chosen, self._written("explain", chats), strict=True):
+            item.explanation = reply.text.strip() if isinstance(reply, Reply) else ""
 
-    def _written(self, chats: Sequence[Chat], new_tokens: int) -> list[Reply | Failure]:
+    def _written(self, verb: str, chats: Sequence[Chat]) -> list[Reply | Failure]:
+        """Replies to chats, in the phase that is planned for `verb`."""
+        session = self.session
+        planned, name = session.planned(VERIFIER, verb), session.phase_name(VERIFIER, verb)
+        longest = 2**62 if planned is None else planned.work.cached_tokens + planned.work.prompt_tokens
+        limits = batch_limits(session, VERIFIER, longest)
+        sampling = Sampling(base_work(VERIFIER, session.workload).new_tokens)
+        splitter = Splitter(limits, release, session.say)
         lengths = self.engine.lengths(chats)
         found: dict[int, Reply | Failure] = {}
-        for batch in make_batches(lengths, batch_limits(self.session, VERIFIER, self._asking().longest)):
-            replies = self.engine.generate([chats[i] for i in batch], Sampling(new_tokens), [0] * len(batch))
-            found |= dict(zip(batch, replies, strict=True))
+
+        def write(batch: Sequence[int]) -> list[Reply | Failure]:
+            session.monitor.enter(name)
+            return self.engine.generate([chats[i] for i in batch], sampling, [0] * len(batch))
+
+        for batch in make_batches(lengths, limits):
+            found |= dict(zip(batch, splitter.run(batch, lengths, write), strict=True))
+        session.splits += splitter.splits
+        session.monitor.enter(session.phase_name(VERIFIER, "score"))
         return [found[index] for index in range(len(chats))]
 
     def _personal(self, margin: float) -> bool:
@@ -309,14 +337,13 @@ class _Verification:
             "prompt": VERSION if self.section.system is None else "own",
         }
         if self.section.redact != "none":
-            spans = [
-                (item.candidate.start, item.candidate.end, item.candidate.type.name)
+            out = [
+                (*place, item.candidate.type.name)
                 for item in items
-                if item.candidate.start is not None
-                and item.candidate.end is not None
-                and (item.margin is None or self._personal(item.margin))
+                if item.margin is None or self._personal(item.margin)
+                for place in item.candidate.places(record.text)
             ]
-            row["redacted"] = redact(record.text, spans, self.section.redact, self.key)
+            row["redacted"] = redact(record.text, out, self.section.redact, self.key)
         return row
 
     def _candidate(self, record: Record, item: _Item) -> dict[str, Any]:
@@ -348,8 +375,3 @@ def _settle(item: _Item, scores: tuple[float, ...] | Failure) -> None:
         item.reason = "the model gives neither verdict a probability"
         return
     item.margin = margin
-
-
-def _where(text: str, kind: DataType) -> Chat:
-    said = f"Copy the {kind.label} from the text exactly, and nothing else."
-    return ({"role": "system", "content": said}, {"role": "user", "content": text})

@@ -48,7 +48,9 @@ class Section(BaseSection):
     )
     template: str = Field(default="{text}", description="one candidate's text, its span marked")
     verdicts: tuple[str, str] = ("yes", "no")
-    threshold: Share = Field(default=0.5, description="probability from which a candidate is personal data")
+    threshold: Share | None = Field(
+        default=None, description="probability of a yes; None: the calibration's, 0.5 without one"
+    )
     calibration: str | None = Field(default=None, description="a file that `ullage pii calibrate` wrote")
     redact: Literal["none", "mask", "tag", "hash"] = Field(
         default="none", description="also write the text with what was verified taken out"
@@ -63,9 +65,19 @@ class Section(BaseSection):
     prefix_tokens: Annotated[int, Field(strict=True, ge=0, le=100_000)] = Field(
         default=300, description="shared instruction per type, kept in the cache"
     )
-    explain_fraction: Share = Field(
-        default=0.0, description="share of candidates that get a generated reason"
+    explain_fraction: Share | None = Field(
+        default=None, description="share of candidates that the plan expects to explain; None: all, if any"
     )
+    locate: Switch = Field(
+        default=False, description="the model copies out the spans of candidates that are a bare type"
+    )
+
+    @property
+    def explained(self) -> float:
+        """The share of candidates that get a reason."""
+        if self.explain == "none":
+            return 0.0
+        return 1.0 if self.explain_fraction is None else self.explain_fraction
 
     def files(self) -> tuple[str, ...]:
         """The input, and the files that say how it is verified."""
@@ -80,7 +92,9 @@ class Section(BaseSection):
         if self.system is not None and "{type}" not in self.system:
             yield Mistake(("pii", "system"), "lacks {type}")
         known = VERIFIER in workload.roles
-        explains = self.explain != "none" or self.explain_fraction
-        if explains and known and not base_work(VERIFIER, workload).new_tokens:
-            problem = "a reason needs words; give new_tokens, or explain nothing"
-            yield Mistake(("pii", "explain_fraction"), problem)
+        if self.explain_fraction and self.explain == "none":
+            yield Mistake(("pii", "explain_fraction"), "nothing is explained; say which in explain")
+        if known and not base_work(VERIFIER, workload).new_tokens:
+            for name, writes in (("explain", self.explain != "none"), ("locate", self.locate)):
+                if writes:
+                    yield Mistake(("pii", name), "the model writes; give new_tokens")

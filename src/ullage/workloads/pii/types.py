@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ class DataType:
     is_: str
     category: str = ""
     name: str = ""
+
+
+def unknown(name: str) -> DataType:
+    """Stands for a name that no type has; only a word is repeated, for a detector may put anything there."""
+    name = name if re.fullmatch(r"[\w .-]{1,40}", name) else "unknown"
+    return DataType(label=name, sensitivity="personal", known_as=(), only_if=(), unless=(), is_="", name=name)
 
 
 @dataclass(frozen=True, slots=True)

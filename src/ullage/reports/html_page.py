@@ -1,0 +1,24 @@
+"""Pages of HTML that need nothing beside themselves, from templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ullage.errors import MissingExtraError
+
+
+def render_page(template: Path, **values: Any) -> str:
+    """`template` filled with `values`, which are escaped. Raises MissingExtraError without jinja2."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtraError("jinja2", "run", "the report") from error
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters |= {
+        "percent": lambda value: "" if value is None else f"{value:.1%}",
+        "number": lambda value: "" if value is None else f"{value:.3f}",
+        "mebi": lambda value: "" if value is None else f"{value / 2**20:,.1f}",
+        "milli": lambda value: "" if value is None else f"{1000 * value:,.1f}",
+    }
+    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
