@@ -3,12 +3,12 @@
     python benchmarks/pii_speed.py [--records 2000]
 
 2,000 records with 1 to 6 candidates each, of eight types, asked with Ullage's own instruction, which a
-tokenizer made for it cuts into as many tokens as those of real models do. `ullage` is a whole run with journal
-and output (loading excluded). `text` is the loop that transformers' users write: `generate` on padded batches
-of 8 in the order of the file, 8 tokens each; `text of 2` stops after 2, a verdict and its end, the least such a
-loop can do. `no prefix` scores like `ullage`, in the same batches, but reads the instruction for every
-candidate. The model is a small Llama with random weights, whose verdicts mean nothing; how often verdicts of
-the two ways agree is told of `ullage:tiny`, on its own world.
+tokenizer made for it cuts into as many tokens as those of real models do. `ullage` is a whole run with
+journal and output (loading excluded). `text` is the loop that transformers' users write: `generate` on padded
+batches of 8 in the order of the file, 8 tokens each; `text of 2` stops after 2, a verdict and its end, the
+least such a loop can do. `no prefix` scores like `ullage`, in the same batches, but reads the instruction for
+every candidate. The model is a small Llama with random weights, whose verdicts mean nothing; how often
+verdicts of the two ways agree is told of `ullage:tiny`, on its own world.
 """
 
 from __future__ import annotations

@@ -133,8 +133,44 @@ undisturbed run. `{polygraph["command"]}`: ten measures differ from LM-Polygraph
 """
 
 
+def personal_data() -> str:
+    """Verification: the bundled model's verdicts, speed, faults."""
+    tiny, speed, faults = result("pii_tiny"), result("pii_speed"), result("pii_faults")
+    scores = "\n".join(
+        f"| {name} | {tiny['precision'][name]:.3f} | {tiny['recall'][name]:.3f} | {tiny['f1'][name]:.3f} |"
+        for name in tiny["f1"]
+    )
+    seconds, killed, memory = speed["seconds"], faults["killed"], faults["memory"]
+    injections = tiny["injections"]
+    return f"""## Personal data
+
+`{tiny["command"]}`: verdicts of the bundled model on {tiny["candidates"]:,} held-out candidates of its small world; after
+`ullage pii calibrate` on others the expected calibration error is {tiny["calibration_error_after"]:.3f}. Of {injections["texts"]} texts that hold an
+instruction, {injections["flipped"]} flip the verdict: no instruction changes the prompt's structure, but so small a model is swayed by words.
+
+| weights | precision | recall | F1 |
+|---|---|---|---|
+{scores}
+
+`{speed["command"]}` ({speed["versions"]["threads"]} threads, torch {speed["versions"]["torch"]}): {speed["records"]:,} records with {speed["candidates"]:,} candidates,
+{speed["tokens_a_candidate"]:.0f} tokens each, of which {speed["instruction_tokens"]} are the instruction.
+
+| | seconds | Ullage is so many times as fast |
+|---|---|---|
+| `ullage run`, journal and output included | {seconds["ullage"]:.0f} | |
+| a loop of `model.generate`, batches of 8, 8 tokens a verdict | {seconds["text"]:.0f} | {speed["text_over_ullage"]:.1f} |
+| the same, 2 tokens: a verdict and its end | {seconds["text_of_2"]:.0f} | {speed["text_of_2_over_ullage"]:.1f} |
+| the instruction read anew for each candidate | {seconds["no_prefix"]:.0f} | {speed["no_prefix_over_ullage"]:.1f} |
+
+On `ullage:tiny` {100 * speed["tiny"]["equal_verdicts"]:.1f} % of {speed["tiny"]["candidates"]:,} verdicts are those it writes as text.
+
+`{faults["command"]}`: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} ended with the bytes of an undisturbed run.
+{memory["records"]:,} records in {memory["seconds"]:.0f} s, decided by a script: after the first tenth, memory grows by {memory["growth"] / 2**20:.1f} MiB.
+"""
+
+
 def main() -> None:
-    parts = ["# Measured\n", memory(), streaming(), peers(), faults(), evaluation()]
+    parts = ["# Measured\n", memory(), streaming(), peers(), faults(), evaluation(), personal_data()]
     PAGE.write_text("\n".join(parts))
     print(PAGE)
 

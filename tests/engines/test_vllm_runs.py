@@ -1,6 +1,8 @@
 """Whole runs with engine vllm, beside the same runs in this process (vLLM's CPU build, or a GPU)."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -48,7 +50,9 @@ def run(folder, text, engine):
     vllm = engine == "vllm"
     own = f"{engine}, vllm: {{enforce_eager: true}}" if vllm else engine
     (folder / "work.yaml").write_text(text.replace("ENGINE", own))
-    ullage.run(ullage.load(folder / "work.yaml"), folder / engine, base=folder)
+    # In a process of its own, whose memory is the run's.
+    command = [sys.executable, "-m", "ullage", "run", "work.yaml", "--out", engine, "--quiet"]
+    subprocess.run(command, cwd=folder, check=True, timeout=300)
     return folder / engine
 
 

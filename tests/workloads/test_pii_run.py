@@ -25,6 +25,7 @@ from ullage.workloads.pii.calibration import (
     pick_threshold,
     write_calibration,
 )
+from ullage.workloads.pii.lines import count_lines
 from ullage.workloads.pii.locating import questions
 from ullage.workloads.pii.records import NotARecord, RecordReader
 from ullage.workloads.pii.redaction import redact
@@ -442,6 +443,58 @@ def test_the_short_form_writes_beside_its_output_and_overwrites_nothing(verified
     assert calibration.candidates == 120
     (row,) = ullage.compare_pii([folder / "o.jsonl.run"])
     assert row["f1"] == found["all"]["f1"]
+
+
+def test_every_phase_of_a_run_was_planned_and_keeps_inside(verified):
+    folder, options = verified
+    rows = read_lines(folder / "v.jsonl")
+    write_lines(folder / "bare.jsonl", [{"text": row["text"], "PIIs": ["PHONE"]} for row in rows[:20]])
+    for name in ("v", "bare"):
+        ullage.verify_pii(
+            "ullage:tiny", folder / f"{name}.jsonl", folder / f"{name}.out", explain="all", **options
+        )
+        found = ullage.verify(folder / f"{name}.out.run")
+        phases = {row.phase for row in found.comparisons}
+        verbs = ("locate" if name == "bare" else "explain", "score")
+        assert all(any(verb in phase for phase in phases) for verb in verbs), phases
+        assert found.holds
+    (row, *_) = read_lines(folder / "v.out")
+    assert row["candidates"][0]["explanation"]
+
+
+def test_the_page_shows_scores_confusion_and_calibration_and_no_text(verified):
+    folder, options = verified
+    found = ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
+    page = (folder / "o.jsonl.run" / "report.html").read_text(encoding="utf-8")
+    confusion = found["all"]["confusion"]
+    assert f'<td class="n">{confusion["right_yes"]}</td><td class="n">{confusion["wrong_no"]}</td>' in page
+    assert page.count("<circle") == len(found["calibration"]["bins"])
+    assert f"{found['all']['f1']:.3f}" in page
+    texts = [row["text"] for row in read_lines(folder / "v.jsonl")]
+    assert not any(text in page for text in texts)
+
+
+def test_several_precisions_of_a_model_are_compared_on_one_file_and_taken_up_again(verified):
+    folder, options = verified
+    options = {key: options[key] for key in ("gpus", "system", "prompt_tokens")}
+    given = (folder / "v.jsonl", folder / "all", ["ullage:tiny"], ["fp32", "int8", "gguf-q4_0"])
+    runs, wrong = ullage.verify_with_each(*given, **options)
+    assert [run.name for run in runs] == ["ullage-tiny-fp32.jsonl.run", "ullage-tiny-int8.jsonl.run"]
+    assert list(wrong) == ["ullage-tiny-gguf-q4_0"]
+    rows = ullage.compare_pii(runs)
+    assert [row["weights"] for row in rows] == ["fp32", "int8"]
+    assert all(row["f1"] > 0.85 for row in rows)
+    written = (folder / "all" / "ullage-tiny-fp32.jsonl").stat().st_mtime_ns
+    assert ullage.verify_with_each(*given, **options)[0] == runs
+    assert (folder / "all" / "ullage-tiny-fp32.jsonl").stat().st_mtime_ns == written
+
+
+@given(st.lists(st.sampled_from([b"", b"x", b"xyz"]), max_size=9), st.booleans(), st.booleans())
+def test_lines_are_counted_as_they_are_read(tmp_path_factory, lines, ended, zipped):
+    path = tmp_path_factory.mktemp("lines") / ("a.jsonl.gz" if zipped else "a.jsonl")
+    data = b"\n".join(lines) + (b"\n" if ended else b"")
+    path.write_bytes(gzip.compress(data) if zipped else data)
+    assert count_lines(path) == len(data.splitlines())
 
 
 def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):

@@ -152,14 +152,12 @@ def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
         manifest, record = held.manifest(), held.record()
         found = summary(held.path)
         peaks = [measured["process"] or 0 for measured in record["measured"]]
-        precision = next(
-            d["choice"] for d in manifest["plan"]["decisions"] if d["subject"] == "verifier precision"
-        )
+        decision = next(d for d in manifest["plan"]["decisions"] if d["subject"] == "verifier precision")
         rows.append(
             {
                 "run": str(folder),
                 "gpus": manifest["gpus"],
-                "weights": precision,
+                "weights": decision["choice"].removeprefix("weights ").split(",")[0],
                 **{name: found["all"][name] for name in ("verified", "rejected", "failed")},
                 **{name: found["all"][name] for name in ("precision", "recall", "f1")},
                 "calibration_error": found["calibration"]["expected_calibration_error"],
