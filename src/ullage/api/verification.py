@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 from collections.abc import Sequence
@@ -36,10 +37,10 @@ def verify_pii(
     quiet: bool = True,
     **own: Any,
 ) -> dict[str, Any]:
-    """Verifies every candidate of `input` into `output`, JSON lines in input order; the summary.
+    """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
 
-    What cannot be decided is in OUTPUT.failed.jsonl, lines that are no record in OUTPUT.rejects.jsonl, and
-    OUTPUT.run holds the run, from which an interrupted one goes on (`resumed`).
+    Beside out.jsonl, what cannot be decided is in out.failed.jsonl, lines that are no record are in
+    out.rejects.jsonl, and out.jsonl.run holds the run, from which an interrupted one goes on (`resumed`).
     `own` is what the `pii:` part of a file takes; bare types are located unless `new_tokens` is 0. Raises
     InputError where output and input are the same file, or output exists.
     """
@@ -64,9 +65,10 @@ def verify_pii(
             if size == sizes[-1] or plan(workload, gpus, advice=False).verdict != "does not fit":
                 break
         run(workload, folder, gpus, download=download, quiet=quiet)
+    stem = target.name.removesuffix(".gz").removesuffix(".jsonl")
     for name, path in (
-        ("failed", target.with_suffix(".failed.jsonl")),
-        ("rejects", target.with_suffix(".rejects.jsonl")),
+        ("failed", target.with_name(f"{stem}.failed.jsonl")),
+        ("rejects", target.with_name(f"{stem}.rejects.jsonl")),
         ("verified", target),
     ):
         _private_copy(folder / f"{name}.jsonl", path)
@@ -77,7 +79,9 @@ def _private_copy(source: Path, target: Path) -> None:
     """A copy that its owner alone can read, whole or not at all."""
     temporary = target.with_name(target.name + ".tmp")
     temporary.touch(0o600)
-    shutil.copyfile(source, temporary)
+    zipped = target.suffix == ".gz"
+    with source.open("rb") as read, gzip.open(temporary, "wb") if zipped else temporary.open("wb") as write:
+        shutil.copyfileobj(read, write)
     temporary.replace(target)
 
 

@@ -17,7 +17,7 @@ def verify(
     context: typer.Context,
     model_path: Annotated[str | None, typer.Option(help="A folder, or a hub name in the cache.")] = None,
     input: Annotated[str | None, typer.Option(help="JSON lines, plain or .gz.")] = None,
-    output: Annotated[str | None, typer.Option(help="A new file, JSON lines in input order.")] = None,
+    output: Annotated[str | None, typer.Option(help="A new file, JSON lines or .gz, in input order.")] = None,
     batch_size: Annotated[str, typer.Option(help="A number, or auto: what the plan fits.")] = "auto",
     precision: Annotated[str, typer.Option(help="nf4, int8, bf16, fp16, ...")] = "nf4",
     disable_quantization: Annotated[
@@ -28,7 +28,7 @@ def verify(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with OUTPUT.run.")] = False,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Probability of a yes.")] = None,
     calibration: Annotated[str | None, typer.Option(help="What `ullage pii calibrate` wrote.")] = None,
-    types: Annotated[list[str] | None, typer.Option(help="Verify these types alone.")] = None,
+    types: Annotated[list[str] | None, typer.Option(help="Verify these types alone: phone,email.")] = None,
     types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
@@ -61,7 +61,7 @@ def verify(
         raise InputError(f"--batch-size {batch_size}: neither a number nor auto")
     own: dict[str, Any] = {
         "threshold": threshold,
-        "only_types": tuple(types or ()),
+        "only_types": tuple(name.strip() for some in types or () for name in some.split(",")),
         "detect": detect,
         "redact": redact,
         "explain": explain,

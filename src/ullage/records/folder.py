@@ -89,7 +89,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
-        for path in (*self.path.glob("*.jsonl"), *(self.path / name for name in _OURS)):
+        own = (path for end in ("jsonl", "sqlite") for path in self.path.glob(f"*.{end}"))
+        for path in (*own, *(self.path / name for name in _OURS)):
             path.unlink(missing_ok=True)
         for folder in (self.path / "states", self.path):
             with contextlib.suppress(OSError):  # not empty, or not there

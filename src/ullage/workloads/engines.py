@@ -106,10 +106,11 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
     if role.vllm.max_num_batched_tokens is not None:
         options["max_num_batched_tokens"] = role.vllm.max_num_batched_tokens
     if precision.quantization is None and precision.storage not in DTYPES:
-        if precision.storage != "nf4":
+        if precision.storage != "nf4" or plan.gpus.capability == CPU:
+            other = "fp32 or bf16" if plan.gpus.capability == CPU else "nf4"
             raise UnsupportedError(
-                f"roles.{name}: vLLM cannot turn weights into {precision.storage} while it loads them; use "
-                "precision: nf4, or a checkpoint stored quantized"
+                f"roles.{name}: vLLM cannot turn weights into {precision.storage} here while it loads them; "
+                f"use precision: {other}, or a checkpoint stored quantized"
             )
         options["quantization"] = "bitsandbytes"
     return options

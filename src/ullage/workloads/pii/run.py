@@ -57,6 +57,7 @@ def run(session: Session) -> None:
         calibration = replace(calibration, threshold=section.threshold)
     key = read_key(section.key_env) if section.redact == "hash" else b""
     detector = open_detector(section.detect, types)
+    lines = count_lines(session.path(section.input))
     with ExitStack() as stack:
         if session.folder is not None and session.journal is not None:
             folder, journal = session.folder.path, session.journal
@@ -72,7 +73,7 @@ def run(session: Session) -> None:
         verification = _Verification(
             session, section, engine, calibration, key, detector, wanted, store, reader, seen
         )
-        verification.run(session.path(section.input), section.input)
+        verification.run(session.path(section.input), section.input, lines)
 
 
 @dataclass(slots=True)
@@ -113,10 +114,10 @@ class _Verification:
     reader: RecordReader
     seen: SeenIds
 
-    def run(self, path: Path, name: str) -> None:
+    def run(self, path: Path, name: str, lines: int) -> None:
         session, done = self.session, self.store.entries
         after = done[-1]["line"] if done else 0
-        session.progress.start(f"{VERIFIER} score", count_lines(path), after)
+        session.progress.start(f"{VERIFIER} score", lines, after)
         asking = self._asking()
         if not self.store.finished:
             with session.monitor.phase(session.phase_name(VERIFIER, "score")):
