@@ -192,6 +192,11 @@ def test_a_zipped_file_is_read_as_it_is(scripted):
         ({"recordId": 7, "input": "Call 555", "PIIs": [{"type": "PHONE", "value": "555"}]}, ("7", [(5, 8)])),
         ({"entityType": "phone", "entityValue": "555", "text": "Call 555"}, ("1", [(5, 8)])),
         (
+            {"entityType": "phone", "entityValue": "555", "metadata": {"context": "Call 555", "score": 1}},
+            ("1", [(5, 8)]),
+        ),
+        ({"entityType": "phone", "entityValue": "555", "metadata": "Call 555"}, ("1", [(5, 8)])),
+        (
             {
                 "text": "Call 555",
                 "entities": [{"entity_type": "PHONE_NUMBER", "start": 5, "end": 8, "score": 1}],

@@ -53,6 +53,8 @@ def verify_pii(
     if target.exists():
         raise InputError(f"{output}: exists; name another file, nothing is overwritten")
     folder = target.with_name(target.name + ".run")
+    if folder.exists() and not resumed:
+        raise InputError(f"{folder}: holds an interrupted verification; go on with --resume, or remove it")
     if resumed:
         resume(folder, download=download, quiet=quiet)
     else:

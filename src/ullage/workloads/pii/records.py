@@ -12,7 +12,8 @@ from ullage.workloads.pii.section import RecordFields
 from ullage.workloads.pii.types import DataType, DataTypes, unknown
 
 IDS: Final = ("id", "recordId", "record_id")
-TEXTS: Final = ("text", "input", "content", "source_text")
+TEXTS: Final = ("text", "input", "content", "source_text", "context", "sentence")
+"""Looked for in a record, then in its `metadata`, where one older shape has it."""
 CANDIDATES: Final = ("candidates", "entities", "PIIs", "privacy_mask", "spans")
 TYPES: Final = ("type", "entity_type", "entityType", "label")
 VALUES: Final = ("value", "entityValue", "text", "word")
@@ -72,7 +73,7 @@ class RecordReader:
     def read(self, line: int, record: Mapping[str, Any]) -> Record:
         """Raises NotARecord for what is missing, of a wrong type, or out of range."""
         fields = self.fields
-        text = _text(_pick(record, fields.text, TEXTS, str(line)), "text")
+        text = _text(_pick(_with_text(record, fields.text), fields.text, TEXTS, str(line)), "text")
         identity = _pick(record, fields.id, IDS, str(line), required=False)
         if identity is not None and not isinstance(identity, str | int):
             raise NotARecord("its id is neither text nor a whole number")
@@ -167,6 +168,16 @@ def _pick(
         what = "a candidate has" if where == "candidate" else "it has"
         raise NotARecord(f"{what} none of the fields {', '.join(names)}")
     return None
+
+
+def _with_text(record: Mapping[str, Any], own: str | None) -> Mapping[str, Any]:
+    """The record, or its metadata where only they have a text."""
+    inner = record.get("metadata")
+    if own is not None or _has(record, None, TEXTS):
+        return record
+    if isinstance(inner, Mapping):
+        return inner
+    return {"text": inner} if isinstance(inner, str) else record
 
 
 def _has(record: Mapping[str, Any], own: str | None, known: Sequence[str]) -> bool:
