@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ullage
+from ullage.engines.engine import Reply
 from ullage.errors import InputError
 from ullage.workloads.pii.asking import CLOSE, OPEN, mark
 from ullage.workloads.pii.calibration import (
@@ -25,9 +26,10 @@ from ullage.workloads.pii.calibration import (
     pick_threshold,
     write_calibration,
 )
-from ullage.workloads.pii.lines import count_lines
-from ullage.workloads.pii.locating import questions
-from ullage.workloads.pii.records import NotARecord, RecordReader
+from ullage.workloads.pii.input_lines import count_lines
+from ullage.workloads.pii.items import Item
+from ullage.workloads.pii.locating import CUT_SHORT, locate, questions
+from ullage.workloads.pii.records import Candidate, NotARecord, RecordReader
 from ullage.workloads.pii.redaction import redact
 from ullage.workloads.pii.section import RecordFields
 from ullage.workloads.pii.types import read_types
@@ -39,6 +41,7 @@ budget: {gpus: cpu}
 new_tokens: 8
 pii: {input: records.jsonl}
 """
+PHONE = read_types().find("phone")
 READER = RecordReader(read_types(), RecordFields())
 
 
@@ -112,6 +115,8 @@ HOSTILE = [
     (b'{"id": "x", "text": 5}', "its text is not text"),
     (b'{"id": "x", "text": ""}', "not text, or empty"),
     (b'{"id": {}, "text": "a"}', "its id is neither text nor a whole number"),
+    (b'{"id": true, "text": "a"}', "its id is neither text nor a whole number"),
+    (b'{"id": "\\ud83d", "text": "a"}', "its id holds half a surrogate pair"),
     (b'{"id": "x", "text": "a", "candidates": 5}', "its candidates are not a list"),
     (b'{"id": "x", "text": "a", "candidates": [5]}', "neither a type's name nor an object"),
     (b'{"id": "x", "text": "abc", "candidates": [{"type": "phone", "start": 1, "end": 4}]}', "not within"),
@@ -172,6 +177,77 @@ def test_what_cannot_be_read_leaves_nothing_behind(scripted):
     assert not (scripted / "run").exists()
 
 
+def test_a_file_without_records_is_verified_to_nothing(scripted):
+    for number, data in enumerate((b"", b"\n\r\n \n")):
+        (scripted / "records.jsonl").write_bytes(data)
+        folder = run(scripted, f"run{number}")
+        assert all(
+            (folder / f"{name}.jsonl").read_bytes() == b"" for name in ("verified", "failed", "rejects")
+        )
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_record(scripted):
+    (scripted / "records.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps(record(1, "real-1")).encode())
+    assert verdicts(read_lines(run(scripted) / "verified.jsonl")) == [["verified"]]
+
+
+def test_ids_that_are_numbers_text_or_missing_are_told_apart(scripted):
+    rows = [{"id": 3, "text": "a"}, {"id": "3", "text": "b"}, {"text": "c"}, {"id": 3, "text": "d"}]
+    write_lines(scripted / "records.jsonl", rows)
+    folder = run(scripted)
+    assert [row["id"] for row in read_lines(folder / "verified.jsonl")] == [3, "3", None]
+    assert [row["line"] for row in read_lines(folder / "rejects.jsonl")] == [4]
+
+
+def test_a_value_that_is_not_what_its_span_holds_is_not_verified(scripted):
+    text = "\U0001f600\U0001f600 Call real-1 now"
+    given = {"type": "phone", "start": 10, "end": 16, "value": "real-1"}  # UTF-16 units
+    write_lines(scripted / "records.jsonl", [{"text": text, "candidates": [given]}])
+    folder = run(scripted)
+    assert "pii.offsets" in read_lines(folder / "failed.jsonl")[0]["reason"]
+    folder = run(scripted, "utf16", "pii.offsets=utf16")
+    assert verdicts(read_lines(folder / "verified.jsonl")) == [["verified"]]
+
+
+@pytest.mark.parametrize(
+    "text, value, places",
+    [
+        ("code 15553, call 555", "555", [(17, 20)]),
+        ("code 15553", "555", [(6, 9)]),
+        ("call 11 11 11 now", "11 11", [(5, 10), (8, 13)]),
+    ],
+)
+def test_a_value_stands_where_it_is_a_word_of_its_own(text, value, places):
+    (found,) = READER.read(1, {"text": text, "candidates": [{"type": "phone", "value": value}]}).candidates
+    assert (found.start, found.end) == places[0]
+    assert found.places(text) == places
+
+
+def test_a_reply_that_is_no_verdict_is_no_yes(scripted):
+    script = [{"contains": "", "scores": {"yes": -12.0, "no": -14.0}}]  # it wants to say something else
+    write_lines(scripted / "script.jsonl", script)
+    write_lines(scripted / "records.jsonl", [record(1, "real-1")])
+    assert verdicts(read_lines(run(scripted) / "verified.jsonl")) == [["failed"]]
+    folder = run(scripted, "any", "pii.least_mass=0")
+    assert verdicts(read_lines(folder / "verified.jsonl")) == [["verified"]]
+
+
+def test_types_are_chosen_by_name_category_or_sensitivity():
+    assert READER.types.choose("phone number") == {"phone"}
+    assert {"phone", "email"} <= READER.types.choose("contact")
+    assert READER.types.choose("special").isdisjoint(READER.types.choose("contact"))
+
+
+def test_a_list_of_spans_that_is_cut_short_fails_beside_what_it_has(scripted):
+    words = small_models.WORDS[:6]
+    found = locate(
+        [Item(READER.read(1, {"text": " ".join(words), "PIIs": ["PHONE"]}), Candidate(PHONE, None, None))],
+        lambda chat: True,
+        lambda chats: [Reply(f"{words[1]}\n{words[2]}", "length", 1)],
+    )
+    assert [(one.candidate.start is None, one.reason) for one in found] == [(False, ""), (True, CUT_SHORT)]
+
+
 def test_a_zipped_file_is_read_as_it_is(scripted):
     rows = [record(n, f"real-{n}") for n in range(5)]
     write_lines(scripted / "records.jsonl", rows)
@@ -189,26 +265,26 @@ def test_a_zipped_file_is_read_as_it_is(scripted):
 @pytest.mark.parametrize(
     "given, wanted",
     [
-        ({"recordId": 7, "input": "Call 555", "PIIs": [{"type": "PHONE", "value": "555"}]}, ("7", [(5, 8)])),
-        ({"entityType": "phone", "entityValue": "555", "text": "Call 555"}, ("1", [(5, 8)])),
+        ({"recordId": 7, "input": "Call 555", "PIIs": [{"type": "PHONE", "value": "555"}]}, (7, [(5, 8)])),
+        ({"entityType": "phone", "entityValue": "555", "text": "Call 555"}, (None, [(5, 8)])),
         (
             {"entityType": "phone", "entityValue": "555", "metadata": {"context": "Call 555", "score": 1}},
-            ("1", [(5, 8)]),
+            (None, [(5, 8)]),
         ),
-        ({"entityType": "phone", "entityValue": "555", "metadata": "Call 555"}, ("1", [(5, 8)])),
+        ({"entityType": "phone", "entityValue": "555", "metadata": "Call 555"}, (None, [(5, 8)])),
         (
             {
                 "text": "Call 555",
                 "entities": [{"entity_type": "PHONE_NUMBER", "start": 5, "end": 8, "score": 1}],
             },
-            ("1", [(5, 8)]),
+            (None, [(5, 8)]),
         ),
         (
             {
                 "text": "Call 555",
                 "entities": [{"label": "phone number", "start": 5, "end": 8, "text": "555"}],
             },
-            ("1", [(5, 8)]),
+            (None, [(5, 8)]),
         ),
         (
             {"id": "a", "text": "Call me", "candidates": [{"type": "phone", "value": "555"}]},
@@ -265,10 +341,9 @@ def test_a_candidate_of_an_unknown_type_fails_and_the_others_are_decided(scripte
     folder = run(scripted, "run", "pii.redact=tag")
     found = read_lines(folder / "verified.jsonl")
     assert verdicts(found) == [["failed", "verified"], ["failed", "failed"]]
-    assert found[0]["redacted"] == "Record 1: <ZZQY> <PHONE>"
-    reasons = [one["reason"] for one in read_lines(folder / "failed.jsonl")]
-    assert "called 'zzqy'" in reasons[0]
-    assert "called 'unknown'" in reasons[2]
+    assert found[0]["redacted"] == "Record 1: <UNKNOWN> <PHONE>"
+    reasons = {one["reason"] for one in read_lines(folder / "failed.jsonl")}
+    assert reasons == {"its type is not among the known ones; add it to a file of types"}
 
 
 @given(st.text(max_size=30), st.data())
@@ -304,6 +379,13 @@ def test_long_texts_are_cut_around_the_span(scripted):
     at = text.index("real-1")
     rows = [{"id": "a", "text": text, "candidates": [{"type": "phone", "start": at, "end": at + 6}]}]
     write_lines(scripted / "records.jsonl", rows)
+    write_lines(  # whoever sees the text whole says no
+        scripted / "script.jsonl",
+        [
+            {"contains": text[: at - 100], "scores": {"yes": -3.0, "no": -0.1}},
+            {"contains": "[[real-1]]", "scores": {"yes": -0.1, "no": -3.0}},
+        ],
+    )
     (row,) = read_lines(run(scripted, "run", "prompt_tokens=100", "pii.prefix_tokens=200") / "verified.jsonl")
     assert row["candidates"][0]["verdict"] == "verified"
     assert (row["candidates"][0]["start"], row["candidates"][0]["value"]) == (at, "real-1")
@@ -344,14 +426,32 @@ def test_the_users_threshold_goes_before_the_calibrations(scripted):
 
 
 def test_hashes_need_a_key_and_are_the_same_for_the_same_value(scripted, monkeypatch):
-    write_lines(scripted / "records.jsonl", [record(1, "real-1"), record(2, "real-1")])
+    write_lines(scripted / "records.jsonl", [record(n, f"real-{n // 3}") for n in (1, 2, 3)])
     with pytest.raises(InputError, match="ULLAGE_HASH_KEY"):
         run(scripted, "none", "pii.redact=hash")
     monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
     rows = read_lines(run(scripted, "run", "pii.redact=hash") / "verified.jsonl")
-    hashes = {row["redacted"].split("<")[1] for row in rows}
-    assert len(hashes) == 1
-    assert "real" not in hashes.pop()
+    first, same, other = [row["redacted"].split("<")[1] for row in rows]
+    assert first == same != other
+    assert "real" not in first
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "another")
+    (anew, *_) = read_lines(run(scripted, "anew", "pii.redact=hash") / "verified.jsonl")
+    assert anew["redacted"].split("<")[1] != first
+
+
+def test_a_run_is_not_gone_on_with_under_another_hash_key(scripted, monkeypatch):
+    write_lines(scripted / "records.jsonl", [record(n, "real-1") for n in range(300)])
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
+    folder = run(scripted, "run", "pii.redact=hash")
+    (folder / "record.json").unlink()
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "journal.jsonl").write_bytes(b"".join(lines[:1]))
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "another")
+    with pytest.raises(InputError, match="another key"):
+        ullage.resume(folder)
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
+    ullage.resume(folder)
+    assert len({row["redacted"].split("<")[1] for row in read_lines(folder / "verified.jsonl")}) == 1
 
 
 @given(st.text(max_size=40), st.data())
@@ -399,11 +499,27 @@ def test_a_threshold_reaches_what_was_asked(pairs, value):
         assert all(at(p)[0] < value for p in probabilities)
     else:
         assert at(threshold)[0] >= value
+        lower = [p for p in probabilities if p < threshold]
+        assert all(at(p)[0] < value for p in lower)
+    highest = pick_threshold(probabilities, gold, "recall", value)
+    assert all(at(p)[1] < value for p in probabilities if p > highest)
+
+    def cost(threshold):
+        wrong = sum(not g for p, g in pairs if p >= threshold)
+        return wrong + value * sum(g for p, g in pairs if p < threshold)
+
+    least = min(cost(p) for p in [*probabilities, 2.0])
+    if 1.0 not in probabilities:  # no threshold is above it
+        assert cost(pick_threshold(probabilities, gold, "cost", value)) == pytest.approx(least)
 
 
 def test_calibration_needs_labels_of_both_kinds(tmp_path):
-    with pytest.raises(InputError, match="3 that are personal data and 0 that are not"):
-        fit([1.0] * 3, [True] * 3, "m", "1")
+    for margins, gold, said in (
+        ([1.0] * 3, [True] * 3, "3 that are personal data and 0 that are not"),
+        ([1.0] * 40, [True] * 40, "40 that are personal data and 0 that are not"),
+    ):
+        with pytest.raises(InputError, match=said):
+            fit(margins, gold, "m", "1")
     assert Calibration(2.0).probability(1e9) == 1
 
 
@@ -422,6 +538,12 @@ def test_there_are_sixty_types_and_every_detectors_name_leads_to_one():
         ("identity: {person: {label: p, sensitivity: personal}}", "identity.person: is"),
         ("identity: 5", "not a list of types"),
         ("{", "cannot be read"),
+        ("a: {b: {label: x, is: 2020-13-45, sensitivity: personal}}", "cannot be read"),
+        ("[" * 3000, "cannot be read"),
+        (
+            "a: {b: {label: x, is: x, sensitivity: personal}, c: {label: x, is: x, sensitivity: personal}}",
+            "a.c: 'x' is b already",
+        ),
     ],
 )
 def test_a_wrong_file_of_types_is_said_to_be(tmp_path, text, said):
@@ -486,13 +608,53 @@ def test_the_page_shows_scores_confusion_and_calibration_and_no_text(verified):
     assert not any(text in page for text in texts)
 
 
+def test_a_picked_threshold_reaches_its_target_on_the_file_it_was_picked_from(verified):
+    folder, options = verified
+    ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
+    for value in (0.5, 0.7, 0.9, 1.0):
+        ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json", by="recall", value=value)
+        again = folder / f"o{value}.jsonl"
+        calibration = str(folder / "c.json")
+        found = ullage.verify_pii(
+            "ullage:tiny", folder / "v.jsonl", again, calibration=calibration, **options
+        )
+        assert found["all"]["recall"] >= value
+
+
+def test_nothing_is_overwritten_and_a_run_is_gone_on_with_as_it_was_begun(verified):
+    folder, options = verified
+    source = (folder / "v.jsonl").read_bytes()
+    (folder / "x.failed.jsonl").write_bytes(source)
+    for name, output in (("x.failed.jsonl", "x.jsonl"), ("v.jsonl", "x.jsonl.gz")):
+        with pytest.raises(InputError, match="nothing is overwritten"):
+            ullage.verify_pii("ullage:tiny", folder / name, folder / output, **options)
+    assert (folder / "x.failed.jsonl").read_bytes() == source
+    (folder / "o.jsonl.tmp").symlink_to(folder / "v.jsonl")
+    found = ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
+    assert stat.S_IMODE((folder / "o.jsonl").stat().st_mode) == 0o600
+    assert (folder / "v.jsonl").read_bytes() == source
+    again = {**options, "resumed": True}
+    assert ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **again) == found
+    with pytest.raises(InputError, match=r"other settings \(pii\.redact\)"):
+        ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", redact="mask", **again)
+    with (folder / "v.jsonl").open("ab") as file:
+        file.write(source)
+    with pytest.raises(InputError, match="has changed"):
+        ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **again)
+    ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "p.jsonl", **options)
+    with pytest.raises(InputError, match="another file"):
+        ullage.compare_pii([folder / "o.jsonl.run", folder / "p.jsonl.run"])
+    with pytest.raises(InputError, match="is no calibration"):
+        ullage.calibrate_pii(folder / "o.jsonl.run", folder / "v.jsonl")
+
+
 def test_several_precisions_of_a_model_are_compared_on_one_file_and_taken_up_again(verified):
     folder, options = verified
     options = {key: options[key] for key in ("gpus", "system", "prompt_tokens")}
     given = (folder / "v.jsonl", folder / "all", ["ullage:tiny"], ["fp32", "int8", "gguf-q4_0"])
     runs, wrong = ullage.verify_with_each(*given, **options)
     assert [run.name for run in runs] == ["ullage-tiny-fp32.jsonl.run", "ullage-tiny-int8.jsonl.run"]
-    assert list(wrong) == ["ullage-tiny-gguf-q4_0"]
+    assert list(wrong) == ["ullage:tiny, gguf-q4_0"]
     rows = ullage.compare_pii(runs)
     assert [row["weights"] for row in rows] == ["fp32", "int8"]
     assert all(row["f1"] > 0.85 for row in rows)

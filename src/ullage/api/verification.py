@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ullage.api.planning import plan
 from ullage.api.runs import resume, run
-from ullage.errors import InputError, UllageError
+from ullage.errors import FormatError, InputError, UllageError
 
 if TYPE_CHECKING:
+    from ullage.records.folder import RunFolder
+    from ullage.spec.workload import Workload
     from ullage.workloads.pii.calibration import Calibration
 
 BATCHES = (64, 32, 16, 8, 4, 2, 1)
@@ -40,81 +45,110 @@ def verify_pii(
     """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
 
     Beside out.jsonl, what cannot be decided is in out.failed.jsonl, lines that are no record are in
-    out.rejects.jsonl, and out.jsonl.run holds the run, from which an interrupted one goes on (`resumed`).
-    `own` is what the `pii:` part of a file takes; bare types are located unless `new_tokens` is 0. Raises
-    InputError where output and input are the same file, or output exists.
+    out.rejects.jsonl, and out.jsonl.run holds the run. `resumed` goes on with one that was begun and takes a
+    finished one as it is. `own` is what the `pii:` part of a file takes; bare types are located unless
+    `new_tokens` is 0. Raises InputError where a file would be overwritten, and where a run is resumed with
+    other settings or another input than it was begun with.
     """
+    from ullage.records.folder import RunFolder
     from ullage.workloads.pii.results import summary
     from ullage.workloads.pii.short_form import short_form
 
     source, target = Path(input).absolute(), Path(output).absolute()
-    if source.exists() and target.exists() and source.samefile(target):
-        raise InputError(f"{output}: is the input; name another file, nothing is overwritten")
-    if target.exists():
-        raise InputError(f"{output}: exists; name another file, nothing is overwritten")
-    folder = target.with_name(target.name + ".run")
-    if folder.exists() and not resumed:
-        raise InputError(f"{folder}: holds an interrupted verification; go on with --resume, or remove it")
-    if resumed:
-        resume(folder, download=download, quiet=quiet)
+    held = RunFolder(target.with_name(target.name + ".run"))
+    targets = _targets(target)
+    try:
+        there = next((path for path in targets.values() if path.exists()), None)
+        begun = held.started
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
+    if there is not None and not (resumed and held.complete):
+        what = "is the input" if source.exists() and there.samefile(source) else "exists"
+        raise InputError(f"{there}: {what}; name another output, nothing is overwritten")
+    if begun and not resumed:
+        raise InputError(f"{held.path}: holds an interrupted verification; go on with --resume, or remove it")
+
+    def made(size: int) -> Workload:
+        role = {"precision": precision, "engine": engine}
+        work = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "examples": examples, "batch": size}
+        section = {"locate": new_tokens > 0, **own, "input": str(source)}
+        return short_form(model, role, work, section)
+
+    if begun:
+        _check_same(held, made(1), source)
+        resume(held.path, download=download, quiet=quiet)
     else:
-        words = {"precision": precision, "engine": engine}
-        work = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "examples": examples}
-        own = {"locate": new_tokens > 0, **own}
         sizes = BATCHES if batch == "auto" else (batch,)
         for size in sizes:
-            workload = short_form(model, words, {**work, "batch": size}, {**own, "input": str(source)})
+            workload = made(size)
             if size == sizes[-1] or plan(workload, gpus, advice=False).verdict != "does not fit":
                 break
-        run(workload, folder, gpus, download=download, quiet=quiet)
-    stem = target.name.removesuffix(".gz").removesuffix(".jsonl")
-    for name, path in (
-        ("failed", target.with_name(f"{stem}.failed.jsonl")),
-        ("rejects", target.with_name(f"{stem}.rejects.jsonl")),
-        ("verified", target),
-    ):
-        _private_copy(folder / f"{name}.jsonl", path)
-    return summary(folder)
+        run(workload, held.path, gpus, download=download, quiet=quiet)
+    for name, path in targets.items():
+        if not path.exists():
+            _private_copy(held.path / f"{name}.jsonl", path)
+    return summary(held.path)
+
+
+def _targets(output: Path) -> dict[str, Path]:
+    """Where each file of a run is copied to; the output last, so that where it is, the others are."""
+    stem = output.name.removesuffix(".gz").removesuffix(".jsonl")
+    return {
+        "failed": output.with_name(f"{stem}.failed.jsonl"),
+        "rejects": output.with_name(f"{stem}.rejects.jsonl"),
+        "verified": output,
+    }
+
+
+def _check_same(held: RunFolder, made: Workload, source: Path) -> None:
+    """Raises InputError unless a run was begun with the settings and the input that are given now."""
+    from ullage.records.atomic import sha256_of
+    from ullage.workloads.execution import workload_text
+
+    manifest = held.manifest()
+    before, now = (_flat(json.loads(text)) for text in (manifest["workload"], workload_text(made)))
+    different = sorted(name for name in before | now if name != "batch" and before.get(name) != now.get(name))
+    if different:
+        raise InputError(
+            f"{held.path}: was begun with other settings ({', '.join(different)}); give the same, or name "
+            "another output"
+        )
+    if sha256_of(source) != _digest(manifest, str(source)):
+        raise InputError(f"{source}: has changed since {held.path} was begun; name another output")
+
+
+def _digest(manifest: Mapping[str, Any], name: str) -> str:
+    """The SHA-256 that file `name` had when the run was begun."""
+    return next(str(one["sha256"]) for one in manifest["inputs"] if one.get("file") == name)
+
+
+def _flat(document: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in document.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return found
 
 
 def _private_copy(source: Path, target: Path) -> None:
     """A copy that its owner alone can read, whole or not at all."""
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.touch(0o600)
-    zipped = target.suffix == ".gz"
-    with source.open("rb") as read, gzip.open(temporary, "wb") if zipped else temporary.open("wb") as write:
-        shutil.copyfileobj(read, write)
-    temporary.replace(target)
+    from ullage.records.atomic import write_with
 
+    def write(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)  # of a copy that was cut short, or a link that somebody put there
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with source.open("rb") as read, os.fdopen(file, "wb") as written:
+            if target.suffix == ".gz":
+                with gzip.GzipFile(filename="", mode="wb", fileobj=written, mtime=0) as zipped:
+                    shutil.copyfileobj(read, zipped)
+            else:
+                shutil.copyfileobj(read, written)
 
-def calibrate_pii(
-    run_folder: str | Path,
-    out: str | Path,
-    *,
-    by: Literal["precision", "recall", "cost"] | None = None,
-    value: float = 0.0,
-) -> Calibration:
-    """A temperature, and a threshold where asked, from the labelled candidates of a finished verification."""
-    from dataclasses import replace
-
-    from ullage.records.lines import read_lines
-    from ullage.workloads.pii.calibration import fit, pick_threshold, write_calibration
-
-    margins: list[float] = []
-    gold: list[bool] = []
-    model = prompt = ""
-    for row in read_lines(Path(run_folder) / "verified.jsonl"):
-        model, prompt = row["model"], row["prompt"]
-        for candidate in row["candidates"]:
-            if candidate.get("gold") is not None and "margin" in candidate:
-                margins.append(candidate["margin"])
-                gold.append(candidate["gold"])
-    found = fit(margins, gold, model, prompt)
-    if by is not None:
-        probabilities = [found.probability(margin) for margin in margins]
-        found = replace(found, threshold=pick_threshold(probabilities, gold, by, value))
-    write_calibration(Path(out), found)
-    return found
+    try:
+        write_with(target, write)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written: {error.strerror or error}; what was verified is in {source}"
+        ) from error
 
 
 def verify_with_each(
@@ -130,45 +164,114 @@ def verify_with_each(
     finished as it is, and goes on with what was interrupted.
     """
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    done, wrong = [], {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made: {error.strerror or error}") from error
+    done: list[Path] = []
+    wrong: dict[str, str] = {}
     for model in models:
         for precision in precisions:
-            name = re.sub(r"[^\w.-]+", "-", f"{model}-{precision}").strip("-")
+            name = re.sub(r"[^\w.-]+", "-", f"{model}-{precision}").strip("-.")
             target = folder / f"{name}.jsonl"
-            run_folder = target.with_name(target.name + ".run")
             try:
-                if not target.exists():
-                    begun = run_folder.exists()
-                    verify_pii(model, input, target, precision=precision, resumed=begun, **options)
-                done.append(run_folder)
+                verify_pii(model, input, target, precision=precision, resumed=True, **options)
+                done.append(target.with_name(target.name + ".run"))
             except UllageError as error:
-                wrong[name] = str(error)
+                wrong[f"{model}, {precision}"] = str(error)
     return done, wrong
 
 
+def calibrate_pii(
+    run_folder: str | Path,
+    out: str | Path,
+    *,
+    by: Literal["precision", "recall", "cost"] | None = None,
+    value: float = 0.0,
+) -> Calibration:
+    """A temperature, and a threshold where asked, from the labelled candidates of a finished verification.
+
+    Raises InputError for an unfinished run, for too few labels, for a threshold that nothing reaches, and
+    where `out` is a file that holds anything but a calibration.
+    """
+    from dataclasses import replace
+
+    from ullage.workloads.pii.calibration import fit, pick_threshold, read_calibration, write_calibration
+
+    target = Path(out)
+    if target.exists():
+        try:
+            read_calibration(target)
+        except FormatError as error:
+            raise InputError(f"{out}: exists and is no calibration; name another file") from error
+    margins: list[float] = []
+    gold: list[bool] = []
+    model = prompt = ""
+    with _rows(run_folder) as rows:
+        for row in rows:
+            model, prompt = row["model"], row["prompt"]
+            for candidate in row["candidates"]:
+                if candidate.get("gold") is not None and "margin" in candidate:
+                    margins.append(candidate["margin"])
+                    gold.append(candidate["gold"])
+    found = fit(margins, gold, model, prompt)
+    if by is not None:
+        probabilities = [found.probability(margin) for margin in margins]
+        found = replace(found, threshold=pick_threshold(probabilities, gold, by, value))
+    try:
+        write_calibration(target, found)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    return found
+
+
 def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """One row for each finished verification of the same file: model, precision, scores, speed."""
+    """One row for each finished verification of the same file: model, precision, scores, speed.
+
+    Raises InputError for runs that are unfinished, or of other files than the first.
+    """
     from ullage.records.folder import RunFolder
     from ullage.workloads.pii.results import summary
 
     rows = []
+    files: set[str] = set()
     for folder in folders:
         held = RunFolder(Path(folder))
-        manifest, record = held.manifest(), held.record()
-        found = summary(held.path)
-        peaks = [measured["process"] or 0 for measured in record["measured"]]
-        decision = next(d for d in manifest["plan"]["decisions"] if d["subject"] == "verifier precision")
-        rows.append(
-            {
-                "run": str(folder),
-                "gpus": manifest["gpus"],
-                "weights": decision["choice"].removeprefix("weights ").split(",")[0],
-                **{name: found["all"][name] for name in ("verified", "rejected", "failed")},
-                **{name: found["all"][name] for name in ("precision", "recall", "f1")},
-                "calibration_error": found["calibration"]["expected_calibration_error"],
-                "records_per_second": found["records_per_second"],
-                "peak_process_bytes": max(peaks, default=0),
-            }
-        )
+        with _rows(folder):
+            manifest, record = held.manifest(), held.record()
+            section = json.loads(manifest["workload"])
+            files.add(_digest(manifest, section["pii"]["input"]))
+            found = summary(held.path)
+            decisions = {one["subject"]: one["choice"] for one in manifest["plan"]["decisions"]}
+            weights = decisions.get("verifier precision", "").removeprefix("weights ").split(",")[0]
+            peaks = [measured["process"] or 0 for measured in record["measured"]]
+            rows.append(
+                {
+                    "run": str(folder),
+                    "model": section["roles"]["verifier"]["model"],
+                    "gpus": manifest["gpus"],
+                    "weights": weights,
+                    **{name: found["all"][name] for name in ("verified", "rejected", "failed")},
+                    **{name: found["all"][name] for name in ("precision", "recall", "f1")},
+                    "calibration_error": found["calibration"]["expected_calibration_error"],
+                    "records_per_second": found["records_per_second"],
+                    "peak_process_bytes": max(peaks, default=0),
+                }
+            )
+        if len(files) > 1:
+            raise InputError(f"{folder}: verified another file than {folders[0]}; they cannot be compared")
     return rows
+
+
+@contextmanager
+def _rows(folder: str | Path) -> Iterator[Iterator[dict[str, Any]]]:
+    """The rows of a finished verification. Raises FormatError where it is none, or was changed."""
+    from ullage.records.folder import RunFolder
+    from ullage.records.lines import read_lines
+
+    held = RunFolder(Path(folder))
+    held.record()
+    try:
+        yield read_lines(held.path / "verified.jsonl")
+    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise FormatError(f"{folder}: is no verification, or was changed: {error!r}") from error

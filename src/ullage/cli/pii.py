@@ -19,7 +19,7 @@ def verify(
     input: Annotated[str | None, typer.Option(help="JSON lines, plain or .gz.")] = None,
     output: Annotated[str | None, typer.Option(help="A new file, JSON lines or .gz, in input order.")] = None,
     batch_size: Annotated[str, typer.Option(help="A number, or auto: what the plan fits.")] = "auto",
-    precision: Annotated[str, typer.Option(help="nf4, int8, bf16, fp16, ...")] = "nf4",
+    precision: Annotated[str | None, typer.Option(help="int8, bf16, fp16, ...; default nf4.")] = None,
     disable_quantization: Annotated[
         bool, typer.Option("--disable-quantization", help="bf16 or fp16.")
     ] = False,
@@ -28,7 +28,7 @@ def verify(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with OUTPUT.run.")] = False,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Probability of a yes.")] = None,
     calibration: Annotated[str | None, typer.Option(help="What `ullage pii calibrate` wrote.")] = None,
-    types: Annotated[list[str] | None, typer.Option(help="Verify these types alone: phone,email.")] = None,
+    types: Annotated[list[str] | None, typer.Option(help="These alone: phone,email, or a category.")] = None,
     types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
@@ -57,8 +57,10 @@ def verify(
     assert model_path is not None
     assert input is not None
     assert output is not None
-    if batch_size != "auto" and not batch_size.isdigit():
+    if batch_size != "auto" and not (batch_size.isascii() and batch_size.isdigit()):
         raise InputError(f"--batch-size {batch_size}: neither a number nor auto")
+    if disable_quantization and precision is not None:
+        raise InputError("give --precision or --disable-quantization, not both")
     own: dict[str, Any] = {
         "threshold": threshold,
         "only_types": tuple(name.strip() for some in types or () for name in some.split(",")),
@@ -78,7 +80,7 @@ def verify(
         input,
         output,
         batch="auto" if batch_size == "auto" else int(batch_size),
-        precision="auto" if disable_quantization else precision,
+        precision="auto" if disable_quantization else precision or "nf4",
         engine="vllm" if use_vllm else "transformers",
         gpus=gpus,
         prompt_tokens=prompt_tokens,
@@ -95,9 +97,13 @@ def verify(
 def calibrate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished verification of a labelled file.")],
     out: Annotated[str, typer.Option(help="The file to write.")],
-    precision: Annotated[float | None, typer.Option(help="The threshold that reaches it.")] = None,
-    recall: Annotated[float | None, typer.Option(help="The threshold that reaches it.")] = None,
-    cost: Annotated[float | None, typer.Option(help="Of a miss, a false alarm being 1.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The threshold that reaches it.")
+    ] = None,
+    recall: Annotated[float | None, typer.Option(min=0, max=1, help="The threshold that reaches it.")] = None,
+    cost: Annotated[
+        float | None, typer.Option(min=0, max=1e9, help="Of a miss, a false alarm being 1.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
 ) -> None:
     """Temperature and threshold from labelled candidates."""

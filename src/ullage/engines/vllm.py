@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ullage.capture.tokens import generated_offsets
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
 from ullage.engines.prompts import PromptEncoder
-from ullage.errors import InputError, MissingExtraError
+from ullage.errors import InputError, MissingExtraError, UnsupportedError
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -23,20 +23,25 @@ def start_vllm(model: str, options: dict[str, Any]) -> LLM:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if options.get("tensor_parallel_size", 1) == 1:
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         from vllm import LLM
     except ImportError as error:
         raise MissingExtraError("vllm", "vllm", "engine: vllm") from error
+    alone = options.get("tensor_parallel_size", 1) == 1 and MULTIPROCESSING not in os.environ
+    if alone:
+        os.environ[MULTIPROCESSING] = "0"
     try:
         return LLM(model=model, enable_prefix_caching=True, disable_log_stats=True, seed=0, **options)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"vLLM does not start: {' '.join(str(error).split())}") from error
+    finally:
+        if alone:
+            del os.environ[MULTIPROCESSING]
 
 
 ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
 """What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
+MULTIPROCESSING: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
 
 
 class VllmEngine:
@@ -48,7 +53,11 @@ class VllmEngine:
 
     def __init__(self, llm: LLM, name: str) -> None:
         self._llm = llm
-        self._encoder = PromptEncoder(llm.get_tokenizer(), name)
+        try:
+            self._encoder = PromptEncoder(llm.get_tokenizer(), name)
+        except UnsupportedError:
+            self.close()
+            raise
 
     @property
     def cache_tokens(self) -> int:
@@ -61,7 +70,8 @@ class VllmEngine:
 
         On processors it repacks weights, which then are no tensors; in processes of its own it says nothing.
         """
-        if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") != "0":
+        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)
+        if core is None or self._llm.llm_engine.vllm_config.parallel_config.world_size > 1:
             return {}
         held: dict[str, int] = self._llm.collective_rpc(_held)[0]
         return held
@@ -78,10 +88,12 @@ class VllmEngine:
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Reply | Failure]:
-        """A reply to each prompt."""
+        """A reply to each prompt; one that leaves no room for a reply fails."""
         from vllm import SamplingParams
 
-        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        asked = [self._encoder.ids(prompt) for prompt in prompts]
+        fits = [len(one) < self._longest for one in asked]
+        ids = [one for one, fit in zip(asked, fits, strict=True) if fit]
         options = [
             SamplingParams(
                 max_tokens=sampling.new_tokens,
@@ -91,18 +103,26 @@ class VllmEngine:
                 seed=seed,
                 logprobs=0,
             )
-            for seed in seeds
+            for seed, fit in zip(seeds, fits, strict=True)
+            if fit
         ]
-        found = self._llm.generate(_given(ids), options, use_tqdm=False)
-        return [self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)]
+        found = self._llm.generate(_given(ids), options, use_tqdm=False) if ids else []
+        replies = iter([self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)])
+        return [
+            next(replies) if fit else self._too_long(len(one)) for one, fit in zip(asked, fits, strict=True)
+        ]
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt, one token deep for each of its tokens."""
         ids = [self._encoder.ids(prompt) for prompt in prompts]
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
+        fits = [
+            len(prompt) + max(map(len, tokens)) <= self._longest
+            for prompt, tokens in zip(ids, wanted, strict=True)
+        ]
         asked: dict[tuple[int, ...], set[int]] = {}
-        for prompt, tokens in zip(ids, wanted, strict=True):
-            for choice in tokens:
+        for prompt, tokens, fit in zip(ids, wanted, fits, strict=True):
+            for choice in tokens if fit else ():
                 for at, token in enumerate(choice):
                     asked.setdefault(prompt + choice[:at], set()).add(token)
         known = self._next_tokens(asked)
@@ -111,8 +131,17 @@ class VllmEngine:
                 sum(known[prompt + choice[:at]][token] for at, token in enumerate(choice))
                 for choice in tokens
             )
-            for prompt, tokens in zip(ids, wanted, strict=True)
+            if fit
+            else self._too_long(len(prompt))
+            for prompt, tokens, fit in zip(ids, wanted, fits, strict=True)
         ]
+
+    @property
+    def _longest(self) -> int:
+        return int(self._llm.llm_engine.vllm_config.model_config.max_model_len)
+
+    def _too_long(self, tokens: int) -> Failure:
+        return Failure(f"its prompt has {tokens:,} tokens, and vLLM's max_model_len is {self._longest:,}")
 
     def _next_tokens(self, asked: dict[tuple[int, ...], set[int]]) -> dict[tuple[int, ...], dict[int, float]]:
         """The log-probabilities of some tokens after each sequence."""
@@ -123,7 +152,7 @@ class VllmEngine:
             SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=sorted(asked[one]))
             for one in sequences
         ]
-        found = self._llm.generate(_given(sequences), options, use_tqdm=False)
+        found = self._llm.generate(_given(sequences), options, use_tqdm=False) if sequences else []
         return {
             sequence: {token: one.outputs[0].logprobs[0][token].logprob for token in asked[sequence]}
             for sequence, one in zip(sequences, found, strict=True)

@@ -8,7 +8,7 @@ from ullage.facts.architecture import Architecture
 from ullage.memory.demand import ItemKind, Level, Need
 from ullage.memory.dtypes import ResolvedPrecision
 from ullage.memory.process import CUDA_CONTEXT, NCCL
-from ullage.memory.serving import Serving, cache_block, scheduler_limits, serving
+from ullage.memory.serving import LEAST_TOKENS, Serving, cache_block, scheduler_limits, serving
 from ullage.memory.window import prompt_of, seen_tokens
 from ullage.spec.phase import Phase, Resident
 from ullage.units import Interval
@@ -22,7 +22,7 @@ def serve_needs(
     precision: ResolvedPrecision,
     capability: tuple[int, int],
 ) -> list[Need]:
-    """One rank's needs in `phase`: its own process with context, weights, graphs, profile, and its cache.
+    """One rank's needs in `phase`: context, weights, graphs, profile, and its cache.
 
     The cache is made once, for the largest of the phases `serves` in which the role runs, and is held in all.
     """
@@ -61,12 +61,12 @@ def _cache(
 ) -> tuple[int, int]:
     """Bytes that `batch` sequences of prompt and new tokens fill, and how many sequences.
 
-    vLLM writes one token at least, and keeps one block of its cache empty (vllm/v1/core/block_pool.py).
+    vLLM keeps one block of its cache empty (vllm/v1/core/block_pool.py).
     """
     role, work = resident.role, phase.work
     block = cache_block(role, capability)
     sequences = min(work.batch, scheduler_limits(role, capability)[0])
     prompt = prompt_of(resident, architecture, work)
-    tokens = seen_tokens(resident, architecture, phase, prompt + max(work.new_tokens, 1))
+    tokens = seen_tokens(resident, architecture, phase, prompt + max(work.new_tokens, LEAST_TOKENS))
     held = (sequences * -(-tokens // block) + 1) * block * sizes.token_bytes
     return held + sequences * sizes.sequence_bytes, sequences

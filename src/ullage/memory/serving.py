@@ -39,6 +39,9 @@ CUDA_GRAPHS: Final = Interval(int(0.5 * GIB), int(0.9 * GIB), int(1.9 * GIB))
 """CUDA graph capture after the profile (0.5-1.85 GiB in the same logs)."""
 DEFAULT_UTILIZATION: Final = 0.9
 CPU_BLOCK: Final = 32
+LEAST_TOKENS: Final = 8
+"""Room behind a prompt that is only weighed: vLLM writes one token at least, and is asked for a choice of
+several tokens one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

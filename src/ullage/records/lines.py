@@ -51,6 +51,8 @@ class LineStore:
     def finish(self) -> None:
         """Says that nothing more will be added."""
         if not self.finished:
+            for path in self._paths.values():
+                path.touch()  # nothing may ever have been added
             self._note(END, {})
             self.finished = True
 
@@ -73,7 +75,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file, 1):
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise FormatError(f"{path}:{number}: not JSON; the run was changed") from error
             if not isinstance(row, dict):
                 raise FormatError(f"{path}:{number}: not a JSON object; the run was changed")

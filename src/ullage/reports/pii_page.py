@@ -65,7 +65,7 @@ def show_calibration(found: Mapping[str, Any], console: Console) -> None:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(names):
-        table.add_column(name, justify="left" if place == 0 else "right")
+        table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
     return table
 
 

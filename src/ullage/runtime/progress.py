@@ -13,7 +13,7 @@ LINE_SECONDS: Final = 15.0
 
 
 class Progress:
-    """Reports to standard error; `quiet` says nothing at all but warnings.
+    """Reports to standard error; `quiet` shows only what `say` is given: warnings.
 
     Invariant: at most one bar is shown, and `say` never breaks it.
     """
@@ -81,9 +81,10 @@ class Progress:
             self.say(text)
 
     def say(self, text: str) -> None:
-        """A warning or a notice, shown even when quiet."""
-        if self._bar is not None:
-            self._bar.console.print(f"ullage: {text}", highlight=False, markup=False)
+        """A warning, shown even when quiet."""
+        bar = self._bar  # another thread may take it away
+        if bar is not None:
+            bar.console.print(f"ullage: {text}", highlight=False, markup=False)
         else:
             self._print(f"ullage: {text}")
 

@@ -60,6 +60,7 @@ class Session:
     smallest: bool = False
     loaded: dict[str, Loaded] = field(default_factory=dict)
     serving: dict[str, Serving] = field(default_factory=dict)
+    held: dict[tuple[str, str, str], int] = field(default_factory=dict)
     examples: int = 0
     tokens: int = 0
     splits: int = 0
@@ -107,16 +108,18 @@ class Session:
             if self.live is not None:
                 self.live.track_model(loaded.model)
             self.loaded[name] = loaded
-            self._hold_weights()
+            for device, size in _weights_by_device(loaded.model).items():
+                self.hold(name, device, "weights", size)
         return loaded
 
-    def _hold_weights(self) -> None:
-        held = dict.fromkeys(self.monitor.devices, 0)
-        for loaded in self.loaded.values():
-            for device, size in _weights_by_device(loaded.model).items():
-                held[device] = held.get(device, 0) + size
-        for device, size in held.items():
-            self.monitor.hold(device, "weights", size)
+    def hold(self, name: str, device: str, component: str, size: int) -> None:
+        """Role `name` holds `size` bytes of `component` on `device` from now on."""
+        self.held[name, device, component] = size
+        self._tell(device, component)
+
+    def _tell(self, device: str, component: str) -> None:
+        sizes = (size for key, size in self.held.items() if key[1:] == (device, component))
+        self.monitor.hold(device, component, sum(sizes))
 
     def unload(self, name: str) -> None:
         """Frees role `name`'s model, if it is here; whoever else holds it must have let go of it before.
@@ -133,7 +136,9 @@ class Session:
             served.close()
         release()
         after = {device: read_device(device, self.live).live for device in self.monitor.devices}
-        self._hold_weights()
+        for key in [key for key in self.held if key[0] == name]:
+            self.held[key] = 0
+            self._tell(*key[1:])
         self.outcome.setdefault("freed", []).append({"role": name, "before": before, "after": after})
 
 
@@ -214,8 +219,9 @@ def open_session(
 
 
 def _close_all(serving: Mapping[str, Serving]) -> None:
-    for served in serving.values():
-        served.close()
+    with ExitStack() as stack:
+        for served in serving.values():
+            stack.callback(served.close)
 
 
 @contextmanager

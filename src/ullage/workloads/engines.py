@@ -12,7 +12,7 @@ from ullage.engines.vllm import VllmEngine, start_vllm
 from ullage.errors import UnsupportedError
 from ullage.facts.gpu import CPU
 from ullage.memory.dtypes import resolve_precision
-from ullage.memory.serving import cache_block
+from ullage.memory.serving import LEAST_TOKENS, cache_block
 from ullage.planning.engine_share import share_of
 from ullage.runtime.batching import Limits
 from ullage.runtime.loader import source_of
@@ -51,7 +51,7 @@ def _vllm_engine(session: Session, name: str) -> VllmEngine:
     """Role `name`'s engine, started in phase `name load` unless it runs already.
 
     What its weights and cache take is measured, and how many tokens the cache holds is said where they are
-    fewer than the plan's batch needs: vLLM then does fewer at a time.
+    fewer than its sequences may need: vLLM then does fewer at a time.
     """
     running = session.serving.get(name)
     if isinstance(running, VllmEngine):
@@ -64,8 +64,8 @@ def _vllm_engine(session: Session, name: str) -> VllmEngine:
     session.serving[name] = engine
     device = next(item.device for item in session.plan.bill.items if item.role == name)
     for component, size in engine.held().items():
-        session.monitor.hold(device, component, size)
-    needed = base_work(name, session.workload).batch * options["max_model_len"]
+        session.hold(name, device, component, size)
+    needed = options["max_num_seqs"] * options["max_model_len"]
     session.outcome.setdefault("vllm", {})[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
     if engine.cache_tokens < needed:
         session.say(
@@ -83,14 +83,14 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
     plan = session.plan
     precision = resolve_precision(role, session.models[role.model], plan.gpus.capability)
     longest = max(
-        phase.work.cached_tokens + phase.work.prompt_tokens + max(phase.work.new_tokens, 1)
+        phase.work.cached_tokens + phase.work.prompt_tokens + max(phase.work.new_tokens, LEAST_TOKENS)
         for phase in plan.phases
         if phase.running == name
     )
     options: dict[str, Any] = {
         "dtype": DTYPES[precision.compute],
         "max_model_len": role.vllm.max_model_len or longest,
-        "max_num_seqs": role.vllm.max_num_seqs or work.batch,
+        "max_num_seqs": min(role.vllm.max_num_seqs or work.batch, work.batch),
         "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share_of(plan, name),
         "tensor_parallel_size": role.tensor_parallel,
         "enforce_eager": role.vllm.enforce_eager,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 from ullage.engines.engine import Chat
 from ullage.engines.prompts import JOINER
 from ullage.workloads.filling import fill
 from ullage.workloads.pii.records import Candidate, Record
-from ullage.workloads.pii.types import DataType
+from ullage.workloads.pii.section import Section
+from ullage.workloads.pii.types import DataType, DataTypes
 
 VERSION: Final = "1"
 """Of the prompts below; it stands beside every verdict."""
@@ -24,6 +26,23 @@ SYSTEM: Final = (
 )
 EXPLAIN: Final = "Why? Answer in one sentence."
 GAP: Final = " ... "
+CHARACTERS: Final = 32
+"""Of text for each token of a prompt that are looked at; a token rarely has more than ten."""
+
+
+def prompt_version(section: Section, types: DataTypes) -> str:
+    """What stands for the prompts beside a verdict: VERSION, or a hash of what the user's file changes."""
+    default = Section()
+    own = [
+        str(getattr(section, name))
+        for name in ("system", "template", "verdicts", "types")
+        if getattr(section, name) != getattr(default, name)
+    ]
+    if not own:
+        return VERSION
+    if section.types is not None:
+        own += [repr(types.by_name[key]) for key in sorted(types.by_name)]
+    return f"own-{blake2b(repr(own).encode(), digest_size=4).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +73,15 @@ class Asking:
         assert candidate.start is not None
         assert candidate.end is not None
         chat = self._chat(candidate.type, record.text, candidate.start, candidate.end)
-        length = self.count(chat)
-        if length <= self.longest:
+        most = CHARACTERS * self.longest  # around the span; a text of megabytes is not tokenized whole
+        if len(record.text) <= most and self.count(chat) <= self.longest:
             return chat
         shortest = self._cut(record.text, candidate.start, candidate.end, 0)
         least = self._chat(candidate.type, *shortest)
         if self.count(least) > self.longest:
             return None
         # The most context that fits, by halving: tokens grow with characters.
-        low, high, found = 0, len(record.text), least
+        low, high, found = 0, min(len(record.text), most), least
         while high - low > 16:
             middle = (low + high) // 2
             chat = self._chat(candidate.type, *self._cut(record.text, candidate.start, candidate.end, middle))

@@ -82,19 +82,44 @@ def _softplus(value: float) -> float:
     return value + math.log1p(math.exp(-value)) if value > 0 else math.log1p(math.exp(value))
 
 
+class Bins:
+    """Probability against frequency of the positive class, in bins of equal width."""
+
+    def __init__(self, bins: int = BINS) -> None:
+        self._sums, self._hits, self._counts = [0.0] * bins, [0] * bins, [0] * bins
+
+    def add(self, probability: float, label: bool) -> None:
+        place = min(int(probability * len(self._sums)), len(self._sums) - 1)
+        self._sums[place] += probability
+        self._hits[place] += label
+        self._counts[place] += 1
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """Mean probability, share that is personal data, and candidates of each bin that has any."""
+        return [
+            {"probability": total / count, "personal": hits / count, "candidates": count}
+            for total, hits, count in zip(self._sums, self._hits, self._counts, strict=True)
+            if count
+        ]
+
+    @property
+    def error(self) -> float | None:
+        """The expected calibration error; None without candidates."""
+        count = sum(self._counts)
+        gaps = (abs(total - hits) for total, hits in zip(self._sums, self._hits, strict=True))
+        return math.fsum(gaps) / count if count else None
+
+
 def calibration_error(probabilities: Sequence[float], gold: Sequence[bool], bins: int = BINS) -> float:
     """Expected calibration error: the gap between probability and frequency of the positive class.
 
     Over `bins` bins of equal width, weighted by their candidates (Naeini et al. 2015; Guo et al. 2017).
     """
-    sums, hits, counts = [0.0] * bins, [0] * bins, [0] * bins
+    found = Bins(bins)
     for probability, label in zip(probabilities, gold, strict=True):
-        place = min(int(probability * bins), bins - 1)
-        sums[place] += probability
-        hits[place] += label
-        counts[place] += 1
-    gaps = (abs(s - h) for s, h in zip(sums, hits, strict=True))
-    return math.fsum(gaps) / max(sum(counts), 1)
+        found.add(probability, label)
+    return found.error or 0.0
 
 
 def pick_threshold(
@@ -108,6 +133,8 @@ def pick_threshold(
     For a precision the lowest threshold that reaches it, so that recall is largest; for a recall the highest.
     Raises InputError where no threshold does.
     """
+    if not math.isfinite(value):
+        raise InputError(f"a {by} of {value} cannot be reached")
     order = sorted(zip(probabilities, gold, strict=True), reverse=True)
     positives = sum(gold)
     found: list[tuple[float, float, float, float]] = []  # threshold, precision, recall, cost
@@ -119,6 +146,7 @@ def pick_threshold(
         cost = (taken - hits) + value * (positives - hits)
         found.append((probability, hits / taken, hits / max(positives, 1), cost))
     if by == "cost":
+        found.append((min(math.nextafter(order[0][0], 2.0), 1.0), 0.0, 0.0, value * positives))
         return min(found, key=lambda row: (row[3], -row[0]))[0]
     column = 1 if by == "precision" else 2
     reaching = [row[0] for row in found if row[column] >= value]
@@ -139,8 +167,19 @@ def read_calibration(path: Path) -> Calibration:
         if body.pop("document") != "calibration" or body.pop("version") != 1:
             raise KeyError("document")
         found = Calibration(**body)
-        if not (found.temperature > 0 and 0 <= found.threshold <= 1):
+        numbers = (found.temperature, found.threshold)
+        if any(type(one) not in (int, float) for one in numbers):
+            raise TypeError("temperature and threshold are not numbers")
+        if not (0 < float(found.temperature) < math.inf and 0 <= found.threshold <= 1):
             raise ValueError("temperature and threshold are out of range")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ArithmeticError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise FormatError(f"{path}: not a file that `ullage pii calibrate` wrote: {error}") from error
     return found

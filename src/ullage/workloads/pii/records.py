@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from ullage.errors import InputError
 from ullage.workloads.pii.section import RecordFields
-from ullage.workloads.pii.types import DataType, DataTypes, unknown
+from ullage.workloads.pii.types import UNKNOWN, DataType, DataTypes
 
 IDS: Final = ("id", "recordId", "record_id")
 TEXTS: Final = ("text", "input", "content", "source_text", "context", "sentence")
@@ -22,12 +22,29 @@ ENDS: Final = ("end", "end_offset")
 GOLDS: Final = ("gold", "personal", "is_pii", "correct")
 
 
+def whole_words(text: str, part: str) -> list[tuple[int, int]]:
+    """Where `part` stands in `text`, but not inside another word or number."""
+    return _places(text, rf"(?<!\w){re.escape(part)}(?!\w)", len(part)) if part else []
+
+
+def anywhere(text: str, part: str) -> list[tuple[int, int]]:
+    """Where `part` stands in `text`; only within words where it stands nowhere else."""
+    return whole_words(text, part) or _places(text, re.escape(part), len(part))
+
+
+def _places(text: str, pattern: str, length: int) -> list[tuple[int, int]]:
+    # A lookahead finds places that overlap.
+    starts = (found.start() for found in re.finditer(f"(?={pattern})", text))
+    return [(start, start + length) for start in starts]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A span [start, end) of a record's text, in characters, that may be personal data of `type`.
 
-    A span that is not in the text (`start` None) cannot be verified; `reason` says why. `gold` is what
-    somebody labelled it. Of a candidate `by_value` the span is the first place of the value.
+    What cannot be verified has a `reason`; `start` and `end` are None where there is no span, and where there
+    is none yet (`bare`). `gold` is what somebody labelled it. Of a candidate `by_value` the span is the first
+    place of the value.
     """
 
     type: DataType
@@ -37,25 +54,27 @@ class Candidate:
     reason: str = ""
     by_value: bool = False
 
+    @property
+    def bare(self) -> bool:
+        """Whether it is a type alone, whose spans are still to be found."""
+        return self.start is None and not self.reason
+
     def places(self, text: str) -> list[tuple[int, int]]:
         """Where its value stands in `text`: its span, or everywhere if it was given by value."""
         if self.start is None or self.end is None:
             return []
-        if not self.by_value:
-            return [(self.start, self.end)]
-        value = re.escape(text[self.start : self.end])
-        return [found.span() for found in re.finditer(value, text)]
+        span = (self.start, self.end)
+        return anywhere(text, text[self.start : self.end]) if self.by_value else [span]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A line's text and its candidates, in the order they were given."""
+    """A line's text and its candidates, in the order they were given; `id` is None where it has none."""
 
     line: int
-    id: str
+    id: str | int | None
     text: str
     candidates: tuple[Candidate, ...]
-    bare_types: tuple[DataType, ...] = ()
 
 
 class NotARecord(Exception):
@@ -73,12 +92,13 @@ class RecordReader:
     def read(self, line: int, record: Mapping[str, Any]) -> Record:
         """Raises NotARecord for what is missing, of a wrong type, or out of range."""
         fields = self.fields
-        text = _text(_pick(_with_text(record, fields.text), fields.text, TEXTS, str(line)), "text")
-        identity = _pick(record, fields.id, IDS, str(line), required=False)
-        if identity is not None and not isinstance(identity, str | int):
+        text = _text(_pick(_with_text(record, fields.text), fields.text, TEXTS, "it"), "text")
+        name = _pick(record, fields.id, IDS)
+        if isinstance(name, str):
+            name = _text(name, "id")
+        elif name is not None and type(name) is not int:
             raise NotARecord("its id is neither text nor a whole number")
-        given = _pick(record, fields.candidates, CANDIDATES, str(line), required=False)
-        name = str(line if identity is None else identity)
+        given = _pick(record, fields.candidates, CANDIDATES)
         if given is None and (_has(record, fields.type, TYPES) and _has(record, fields.value, VALUES[:2])):
             given = [record]  # one candidate a record, beside its text
         if given is None:
@@ -86,45 +106,45 @@ class RecordReader:
         if not isinstance(given, list):
             raise NotARecord("its candidates are not a list")
         place = _Places(text, self.offsets)
-        found = [self._candidate(one, place) for one in given if not isinstance(one, str)]
-        bare = []
-        for one in given:
-            if isinstance(one, str):
-                kind, reason = self._type(one)
-                if reason:
-                    found.append(Candidate(kind, None, None, reason=reason))
-                else:
-                    bare.append(kind)
-        return Record(line, name, text, tuple(found), tuple(bare))
+        return Record(line, name, text, tuple(self._candidate(one, place) for one in given))
 
     def _type(self, name: str) -> tuple[DataType, str]:
-        """A type by its name; of a name that no type has, one that only bears it, and what is wrong."""
+        """A type by its name; UNKNOWN, and what is wrong, of a name that no type has.
+
+        The name itself is not repeated: a detector may put anything there, a person's name too.
+        """
         try:
             return self.types.find(name), ""
         except InputError:
-            kind = unknown(name)
-            return kind, f"no type of personal data is called {kind.name!r}; add it to a file of types"
+            return UNKNOWN, "its type is not among the known ones; add it to a file of types"
 
     def _candidate(self, given: object, place: _Places) -> Candidate:
+        if isinstance(given, str):
+            kind, reason = self._type(given)
+            return Candidate(kind, None, None, reason=reason)
         if not isinstance(given, Mapping):
             raise NotARecord("a candidate is neither a type's name nor an object")
         fields = self.fields
-        name = _pick(given, fields.type, TYPES, "candidate")
+        name = _pick(given, fields.type, TYPES, "a candidate")
         if not isinstance(name, str):
             raise NotARecord("a candidate's type is not text")
         kind, reason = self._type(name)
-        gold = _pick(given, fields.gold, GOLDS, "candidate", required=False)
+        gold = _pick(given, fields.gold, GOLDS)
         if gold is not None and not isinstance(gold, bool):
             raise NotARecord("a candidate's gold label is neither true nor false")
-        start = _pick(given, fields.start, BEGINS, "candidate", required=False)
-        end = _pick(given, fields.end, ENDS, "candidate", required=False)
+        start = _pick(given, fields.start, BEGINS)
+        end = _pick(given, fields.end, ENDS)
         if start is not None or end is not None:
-            return Candidate(kind, *place.span(start, end), gold, reason)
-        value = _text(_pick(given, fields.value, VALUES, "candidate"), "candidate's value")
-        at = place.text.find(value)
-        if at < 0:
+            begin, stop = place.span(start, end)
+            said = _pick(given, fields.value, VALUES)
+            if isinstance(said, str) and said != place.text[begin:stop]:
+                reason = reason or "its value is not what its span holds; see pii.offsets"
+            return Candidate(kind, begin, stop, gold, reason)
+        value = _text(_pick(given, fields.value, VALUES, "a candidate"), "candidate's value")
+        places = anywhere(place.text, value)
+        if not places:
             return Candidate(kind, None, None, gold, reason or "its value is not in the text")
-        return Candidate(kind, at, at + len(value), gold, reason, by_value=True)
+        return Candidate(kind, *places[0], gold, reason, by_value=True)
 
 
 class _Places:
@@ -157,16 +177,14 @@ class _Places:
         return begin, stop
 
 
-def _pick(
-    record: Mapping[str, Any], own: str | None, known: Sequence[str], where: str, required: bool = True
-) -> Any:
+def _pick(record: Mapping[str, Any], own: str | None, known: Sequence[str], who: str = "") -> Any:
+    """The field's value, None where there is none. Raises NotARecord where `who` must have it."""
     names = (own,) if own is not None else known
     for name in names:
         if name in record:
             return record[name]
-    if required:
-        what = "a candidate has" if where == "candidate" else "it has"
-        raise NotARecord(f"{what} none of the fields {', '.join(names)}")
+    if who:
+        raise NotARecord(f"{who} has none of the fields {', '.join(names)}")
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from ullage.records.journal import read_journal
 from ullage.records.lines import read_lines
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
-from ullage.workloads.pii.calibration import BINS
+from ullage.workloads.pii.calibration import Bins
 from ullage.workloads.pii.section import VERIFIER
 
 SUMMARY: Final = "summary.json"
@@ -69,31 +69,6 @@ class Tally:
         }
 
 
-@dataclass(slots=True)
-class _Bins:
-    """Probability against frequency, in bins of equal width."""
-
-    sums: list[float] = field(default_factory=lambda: [0.0] * BINS)
-    hits: list[int] = field(default_factory=lambda: [0] * BINS)
-    counts: list[int] = field(default_factory=lambda: [0] * BINS)
-
-    def add(self, probability: float, gold: bool) -> None:
-        place = min(int(probability * BINS), BINS - 1)
-        self.sums[place] += probability
-        self.hits[place] += gold
-        self.counts[place] += 1
-
-    def document(self) -> dict[str, Any]:
-        total = sum(self.counts)
-        rows = [
-            {"probability": s / n, "personal": h / n, "candidates": n}
-            for s, h, n in zip(self.sums, self.hits, self.counts, strict=True)
-            if n
-        ]
-        gap = sum(abs(row["probability"] - row["personal"]) * row["candidates"] for row in rows)
-        return {"bins": rows, "expected_calibration_error": gap / total if total else None}
-
-
 def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
     """Writes a run's summary and page; their paths. Nothing of any text is in them."""
     table, page = run.path / SUMMARY, run.path / PAGE
@@ -106,7 +81,7 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, 
 
 def summary(folder: Path) -> dict[str, Any]:
     """Counts by type, scores where there are labels, calibration, latency; read line by line."""
-    whole, by_type, bins = Tally(), dict[str, Tally](), _Bins()
+    whole, by_type, bins = Tally(), dict[str, Tally](), Bins()
     records = 0
     for row in read_lines(folder / "verified.jsonl"):
         records += 1
@@ -115,22 +90,29 @@ def summary(folder: Path) -> dict[str, Any]:
             by_type.setdefault(candidate["type"], Tally()).add(candidate)
             if candidate.get("gold") is not None and "probability" in candidate:
                 bins.add(candidate["probability"], candidate["gold"])
-    entries = [entry for entry in read_journal(folder / "journal.jsonl") if "batch_seconds" in entry]
-    seconds = sorted(second for entry in entries for second in entry["batch_seconds"])
+    entries = [entry for entry in read_journal(folder / "journal.jsonl") if "batches" in entry]
+    batches = sorted((second / size, size) for entry in entries for second, size in entry["batches"])
     spent = sum(entry["seconds"] for entry in entries)
     return {
         "records": records,
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
         "all": whole.document(),
         "types": {name: by_type[name].document() for name in sorted(by_type)},
-        "calibration": bins.document(),
+        "calibration": {"bins": bins.rows, "expected_calibration_error": bins.error},
         "records_per_second": records / spent if spent else None,
-        "seconds_a_candidate": {f"p{100 * share:g}": _percentile(seconds, share) for share in PERCENTILES},
+        "seconds_a_candidate": {f"p{100 * share:g}": _percentile(batches, share) for share in PERCENTILES},
     }
 
 
-def _percentile(ordered: Sequence[float], share: float) -> float | None:
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
+def _percentile(ordered: Sequence[tuple[float, int]], share: float) -> float | None:
+    """Over candidates, each of which takes its part of its batch's time."""
+    wanted = share * sum(size for _, size in ordered)
+    reached = 0
+    for second, size in ordered:
+        reached += size
+        if reached >= wanted:
+            return second
+    return None
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -42,7 +42,9 @@ class Section(BaseSection):
         default="none", description="find candidates with presidio's patterns: of records without, or of all"
     )
     types: str | None = Field(default=None, description="a file of types; None: Ullage's own")
-    only_types: tuple[str, ...] = Field(default=(), description="verify these types alone")
+    only_types: tuple[str, ...] = Field(
+        default=(), description="verify these types, categories or sensitivities alone"
+    )
     system: str | None = Field(
         default=None, description="instruction with {type}, {is}, {only_if}, {unless}; None: Ullage's own"
     )
@@ -65,7 +67,10 @@ class Section(BaseSection):
     prefix_tokens: Annotated[int, Field(strict=True, ge=0, le=100_000)] = Field(
         default=300, description="shared instruction per type, kept in the cache"
     )
-    explain_fraction: Share | None = Field(
+    least_mass: Share = Field(
+        default=1e-4, description="probability of both verdicts together below which a candidate is failed"
+    )
+    explain_fraction: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
         default=None, description="share of candidates that the plan expects to explain; None: all, if any"
     )
     locate: Switch = Field(
@@ -92,6 +97,8 @@ class Section(BaseSection):
         if self.system is not None and "{type}" not in self.system:
             yield Mistake(("pii", "system"), "lacks {type}")
         known = VERIFIER in workload.roles
+        if len(set(self.verdicts)) < 2:
+            yield Mistake(("pii", "verdicts"), "are the same word")
         if self.explain_fraction and self.explain == "none":
             yield Mistake(("pii", "explain_fraction"), "nothing is explained; say which in explain")
         if known and not base_work(VERIFIER, workload).new_tokens:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ OWN: Final = Path(__file__).with_name("types.yaml")
 Sensitivity = Literal["public", "personal", "sensitive", "special"]
 
 
-@checked(config=ConfigDict(extra="forbid", populate_by_name=True), frozen=True)
+@checked(config=ConfigDict(extra="forbid"), frozen=True)
 class DataType:
     """One type: as a model reads it, as detectors name it, what it is, and what only looks like it."""
 
@@ -32,10 +31,9 @@ class DataType:
     name: str = ""
 
 
-def unknown(name: str) -> DataType:
-    """Stands for a name that no type has; only a word is repeated, for a detector may put anything there."""
-    name = name if re.fullmatch(r"[\w .-]{1,40}", name) else "unknown"
-    return DataType(label=name, sensitivity="personal", known_as=(), only_if=(), unless=(), is_="", name=name)
+UNKNOWN: Final = DataType(
+    label="unknown", sensitivity="personal", known_as=(), only_if=(), unless=(), is_="", name="unknown"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,19 @@ class DataTypes:
             raise InputError(f"no type of personal data is called {name!r}; nearest: {close}")
         return found
 
+    def choose(self, name: str) -> frozenset[str]:
+        """The names of a type, or of all types of a category or sensitivity.
+
+        Raises InputError for a name that is none of them.
+        """
+        if key_of(name) not in self.by_name:
+            some = frozenset(
+                one.name for one in self.by_name.values() if name in (one.category, one.sensitivity)
+            )
+            if some:
+                return some
+        return frozenset((self.find(name).name,))
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.name for one in self.by_name.values()))
@@ -66,7 +77,7 @@ def read_types(path: Path = OWN) -> DataTypes:
     """The types in a file. Raises InputError for one that cannot be read, naming category and type."""
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(body, dict) or not all(isinstance(some, dict) for some in body.values()):
         raise InputError(f"{path}: is not a list of types by category")
@@ -75,7 +86,9 @@ def read_types(path: Path = OWN) -> DataTypes:
         for name, fields in types.items():
             one = _type(path, str(category), str(name), fields)
             for alias in (one.name, one.label, *one.known_as):
-                found.setdefault(key_of(alias), one)
+                other = found.setdefault(key_of(alias), one)
+                if other is not one:
+                    raise InputError(f"{path}: {category}.{name}: {alias!r} is {other.name} already")
     if not found:
         raise InputError(f"{path}: has no types")
     return DataTypes(found)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ullage.errors import InputError
 
 BLOCK: Final = 2**20
+DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Line:
     reason: str = ""
 
 
-def read_lines(path: Path, longest: int, after: int = 0) -> Iterator[Line]:
+def read_input(path: Path, longest: int, after: int = 0) -> Iterator[Line]:
     """Every line after the first `after` that is not blank. No more than `longest` bytes are ever held.
 
     Raises InputError for a file that cannot be opened, or a .gz that is damaged.
@@ -42,19 +43,22 @@ def read_lines(path: Path, longest: int, after: int = 0) -> Iterator[Line]:
                     yield (
                         _line(number, raw) if whole else Line(number, None, f"longer than {longest:,} bytes")
                     )
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except DAMAGE as error:
             raise InputError(f"{path}: is damaged after line {number:,}: {error}") from error
 
 
 def count_lines(path: Path) -> int:
-    """How many lines a file has; of a damaged .gz, those before the damage."""
+    """How many lines a file has.
+
+    Raises InputError for one that cannot be opened, or a .gz that is damaged.
+    """
     count, last = 0, b"\n"
     with _opened(path) as file:
         try:
             while block := file.read(BLOCK):
                 count, last = count + block.count(b"\n"), block[-1:]
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            pass
+        except DAMAGE as error:
+            raise InputError(f"{path}: is damaged after line {count:,}: {error}") from error
     return count + (last != b"\n")
 
 
@@ -75,7 +79,7 @@ def _line(number: int, raw: bytes) -> Line:
     if b"\0" in raw:
         return Line(number, None, "holds a NUL byte")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         return Line(number, None, f"not UTF-8 at byte {error.start}")
     try:
