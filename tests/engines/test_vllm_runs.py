@@ -81,6 +81,9 @@ def test_a_generator_and_a_judge_take_turns(tmp_path):
     assert same >= 23  # other matrix products may decide a tie otherwise
     freed = RunFolder(theirs).record()["outcome"]["freed"]
     assert [one["role"] for one in freed] == ["generator", "judge"]
+    caches = {row.phase: row for row in ullage.verify(theirs).comparisons if row.what == "kv_cache"}
+    assert {"generator serve", "judge score"} <= set(caches)
+    assert all(row.measured == pytest.approx(row.predicted.expected, rel=0.02) for row in caches.values())
 
 
 def test_a_precision_that_vllm_does_not_load_is_refused_before_it_starts(tmp_path):

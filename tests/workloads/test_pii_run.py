@@ -675,11 +675,12 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):
     model = small_models.save(tmp_path / "model", "llama", chat=True, hidden=64, layers=2)
     rows = [record(n, f"real-{n}", f"fake-{n}") for n in range(400)]
     rows[50:50] = [{"id": "r3", "text": "again"}]
+    rows[70:70] = [{"text": f"Call real-{n} now", "PIIs": ["PHONE"]} for n in range(30)]
     write_lines(tmp_path / "records.jsonl", rows)
     file = tmp_path / "work.yaml"
     file.write_text(
         SCRIPTED.replace("script.jsonl, engine: scripted", f"{model}").replace(
-            "pii: {", "pii: {prefix_tokens: 900, "
+            "pii: {", "pii: {prefix_tokens: 900, locate: true, explain: uncertain, redact: tag, "
         )
     )
     whole = run(tmp_path, "whole")
@@ -697,7 +698,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):
     ullage.resume(folder)
     for name in ("verified", "failed", "rejects"):
         assert (folder / f"{name}.jsonl").read_bytes() == (whole / f"{name}.jsonl").read_bytes()
-    assert len(read_lines(folder / "verified.jsonl")) == 400
+    assert len(read_lines(folder / "verified.jsonl")) == 430
     assert read_lines(folder / "rejects.jsonl") == [
         {"line": 51, "reason": "its id is that of an earlier record"}
     ]
