@@ -425,6 +425,18 @@ def test_the_users_threshold_goes_before_the_calibrations(scripted):
         assert verdicts(read_lines(run(scripted, name, *words) / "verified.jsonl")) == [[verdict]]
 
 
+def test_a_calibration_of_another_prompt_is_used_with_a_warning(scripted, capsys):
+    write_lines(scripted / "records.jsonl", [record(1, "real-1")])
+    (row,) = read_lines(run(scripted, "first", "pii.template='Text: {text}'") / "verified.jsonl")
+    assert row["prompt"].startswith("own-")
+    fitted = Calibration(1.0, 0.5, "script.jsonl", row["prompt"])
+    write_calibration(scripted / "c.json", fitted)
+    run(scripted, "same", "pii.template='Text: {text}'", "pii.calibration=c.json")
+    assert "was fitted to" not in capsys.readouterr().err
+    run(scripted, "other", "pii.calibration=c.json")
+    assert f"prompt {row['prompt']}; this is script.jsonl with prompt 1" in capsys.readouterr().err
+
+
 def test_hashes_need_a_key_and_are_the_same_for_the_same_value(scripted, monkeypatch):
     write_lines(scripted / "records.jsonl", [record(n, f"real-{n // 3}") for n in (1, 2, 3)])
     with pytest.raises(InputError, match="ULLAGE_HASH_KEY"):

@@ -32,17 +32,11 @@ CHARACTERS: Final = 32
 
 def prompt_version(section: Section, types: DataTypes) -> str:
     """What stands for the prompts beside a verdict: VERSION, or a hash of what the user's file changes."""
-    default = Section()
-    own = [
-        str(getattr(section, name))
-        for name in ("system", "template", "verdicts", "types")
-        if getattr(section, name) != getattr(default, name)
-    ]
-    if not own:
+    said, default = ((one.system, one.template, tuple(one.verdicts)) for one in (section, Section()))
+    if said == default and section.types is None:
         return VERSION
-    if section.types is not None:
-        own += [repr(types.by_name[key]) for key in sorted(types.by_name)]
-    return f"own-{blake2b(repr(own).encode(), digest_size=4).hexdigest()}"
+    known = [repr(types.by_name[name]) for name in sorted(types.by_name)] if section.types else []
+    return f"own-{blake2b(repr((said, known)).encode(), digest_size=4).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
