@@ -28,7 +28,7 @@ from ullage.workloads.pii.calibration import (
 )
 from ullage.workloads.pii.input_lines import count_lines
 from ullage.workloads.pii.items import Item
-from ullage.workloads.pii.locating import CUT_SHORT, locate, questions
+from ullage.workloads.pii.locating import CUT_SHORT, SHORTEST, locate, questions
 from ullage.workloads.pii.records import Candidate, NotARecord, RecordReader
 from ullage.workloads.pii.redaction import redact
 from ullage.workloads.pii.section import RecordFields
@@ -214,6 +214,8 @@ def test_a_value_that_is_not_what_its_span_holds_is_not_verified(scripted):
     [
         ("code 15553, call 555", "555", [(17, 20)]),
         ("code 15553", "555", [(6, 9)]),
+        ("\u7535\u8bdd555\uff0c\u6216 555", "555", [(2, 5), (8, 11)]),
+        ("x real-9_a real-9. Areal-9", "real-9", [(2, 8), (11, 17)]),
         ("call 11 11 11 now", "11 11", [(5, 10), (8, 13)]),
     ],
 )
@@ -230,6 +232,37 @@ def test_a_reply_that_is_no_verdict_is_no_yes(scripted):
     assert verdicts(read_lines(run(scripted) / "verified.jsonl")) == [["failed"]]
     folder = run(scripted, "any", "pii.least_mass=0")
     assert verdicts(read_lines(folder / "verified.jsonl")) == [["verified"]]
+
+
+@pytest.mark.parametrize("yes", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_no_yes(yes):
+    item = Item(READER.read(1, {"text": "a"}), Candidate(PHONE, 0, 1))
+    item.settle((yes, -0.1), 0.0)
+    assert item.margin is None
+    assert item.reason
+
+
+def test_an_unknown_type_fails_even_where_only_some_types_are_wanted(scripted):
+    rows = [record(1, "real-1", "real-2", "real-3")]
+    rows[0]["candidates"][0]["type"] = "zzqy"
+    rows[0]["candidates"][2]["type"] = "email"
+    write_lines(scripted / "records.jsonl", rows)
+    (row,) = read_lines(run(scripted, "run", "pii.only_types=[phone]") / "verified.jsonl")
+    assert [(one["type"], one["verdict"]) for one in row["candidates"]] == [
+        ("unknown", "failed"),
+        ("phone", "verified"),
+    ]
+
+
+def test_a_run_whose_report_was_cut_short_is_finished(scripted):
+    write_lines(scripted / "records.jsonl", [record(1, "real-1")])
+    folder = run(scripted)
+    before = (folder / "verified.jsonl").read_bytes()
+    for name in ("record.json", "report.html", "summary.json"):
+        (folder / name).unlink()
+    ullage.resume(folder)
+    assert (folder / "report.html").exists()
+    assert (folder / "verified.jsonl").read_bytes() == before
 
 
 def test_types_are_chosen_by_name_category_or_sensitivity():
@@ -324,11 +357,22 @@ def test_every_place_of_a_located_type_gets_a_verdict_and_one_that_is_not_there_
     assert found == [("phone", 5, "verified"), ("phone", 18, "verified"), ("email", None, "failed")]
 
 
-@given(st.text("ab \n", max_size=60), st.integers(1, 20))
+@given(st.text("ab \n", max_size=400), st.integers(SHORTEST, 100))
 def test_a_text_too_long_to_locate_in_is_asked_about_in_parts_that_leave_nothing_out(text, longest):
     asked = questions(text, READER.types.find("phone"), lambda chat: len(chat[1]["content"]) <= longest)
     assert "".join(chat[1]["content"] for chat in asked) == text
     assert all(len(chat[1]["content"]) <= longest for chat in asked)
+    assert questions(text + " " * SHORTEST, PHONE, lambda chat: False) == []
+
+
+def test_a_place_is_found_once_and_in_scripts_that_write_without_blanks(scripted):
+    rows = [
+        {"text": "\u7535\u8bddreal-9\uff0c\u8c22\u8c22", "PIIs": ["PHONE"]},
+        {"text": "Call real-9", "PIIs": ["PHONE", "phone number", {"type": "phone", "value": "real-9"}]},
+    ]
+    write_lines(scripted / "records.jsonl", rows)
+    found = read_lines(run(scripted, "run", "pii.locate=true") / "verified.jsonl")
+    assert [[one["value"] for one in row["candidates"]] for row in found] == [["real-9"], ["real-9"]]
 
 
 def test_a_candidate_of_an_unknown_type_fails_and_the_others_are_decided(scripted):
@@ -642,8 +686,13 @@ def test_nothing_is_overwritten_and_a_run_is_gone_on_with_as_it_was_begun(verifi
             ullage.verify_pii("ullage:tiny", folder / name, folder / output, **options)
     assert (folder / "x.failed.jsonl").read_bytes() == source
     (folder / "o.jsonl.tmp").symlink_to(folder / "v.jsonl")
+    (folder / "o.failed.jsonl.tmp").write_bytes(b"mine")
+    (folder / "c.json.tmp").symlink_to(folder / "v.jsonl")
     found = ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
     assert stat.S_IMODE((folder / "o.jsonl").stat().st_mode) == 0o600
+    assert (folder / "v.jsonl").read_bytes() == source
+    assert (folder / "o.failed.jsonl.tmp").read_bytes() == b"mine"
+    ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json")
     assert (folder / "v.jsonl").read_bytes() == source
     again = {**options, "resumed": True}
     assert ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **again) == found
@@ -653,7 +702,15 @@ def test_nothing_is_overwritten_and_a_run_is_gone_on_with_as_it_was_begun(verifi
         file.write(source)
     with pytest.raises(InputError, match="has changed"):
         ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **again)
-    ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "p.jsonl", **options)
+    calibrated = {**options, "calibration": str(folder / "c.json")}
+    ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "p.jsonl", **calibrated)
+    ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json", by="recall", value=0.5)
+    with pytest.raises(InputError, match=r"c\.json: has changed"):
+        ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "p.jsonl", resumed=True, **calibrated)
+    (folder / "v.jsonl").rename(folder / "moved.jsonl")
+    with pytest.raises(InputError, match=r"v\.jsonl: no such file"):
+        ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **again)
+    (folder / "moved.jsonl").rename(folder / "v.jsonl")
     with pytest.raises(InputError, match="another file"):
         ullage.compare_pii([folder / "o.jsonl.run", folder / "p.jsonl.run"])
     with pytest.raises(InputError, match="is no calibration"):

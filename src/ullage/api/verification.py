@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -54,7 +55,7 @@ def verify_pii(
     from ullage.workloads.pii.results import summary
     from ullage.workloads.pii.short_form import short_form
 
-    source, target = Path(input).absolute(), Path(output).absolute()
+    source, target = Path(input).resolve(), Path(output).absolute()
     held = RunFolder(target.with_name(target.name + ".run"))
     targets = _targets(target)
     try:
@@ -75,7 +76,7 @@ def verify_pii(
         return short_form(model, role, work, section)
 
     if begun:
-        _check_same(held, made(1), source)
+        _check_same(held, made(1), gpus)
         resume(held.path, download=download, quiet=quiet)
     else:
         sizes = BATCHES if batch == "auto" else (batch,)
@@ -85,9 +86,17 @@ def verify_pii(
                 break
         run(workload, held.path, gpus, download=download, quiet=quiet)
     for name, path in targets.items():
+        kept = held.path / f"{name}.jsonl"
         if not path.exists():
-            _private_copy(held.path / f"{name}.jsonl", path)
+            _private_copy(kept, path)
+        elif _content(path) != _content(kept):
+            raise InputError(f"{path}: is not what {held.path} wrote; nothing is overwritten")
     return summary(held.path)
+
+
+def _content(path: Path) -> str:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _targets(output: Path) -> dict[str, Path]:
@@ -100,21 +109,23 @@ def _targets(output: Path) -> dict[str, Path]:
     }
 
 
-def _check_same(held: RunFolder, made: Workload, source: Path) -> None:
-    """Raises InputError unless a run was begun with the settings and the input that are given now."""
-    from ullage.records.atomic import sha256_of
-    from ullage.workloads.execution import workload_text
+def _check_same(held: RunFolder, made: Workload, gpus: str) -> None:
+    """Raises InputError unless a run was begun with the settings and the files that are given now."""
+    from ullage.workloads.execution import inputs_of, workload_text
 
     manifest = held.manifest()
     before, now = (_flat(json.loads(text)) for text in (manifest["workload"], workload_text(made)))
-    different = sorted(name for name in before | now if name != "batch" and before.get(name) != now.get(name))
+    before["gpus"], now["gpus"] = manifest["gpus"], gpus
+    different = {name for name in before | now if name != "batch" and before.get(name) != now.get(name)}
+    shown = ", ".join(sorted(different))
     if different:
         raise InputError(
-            f"{held.path}: was begun with other settings ({', '.join(different)}); give the same, or name "
-            "another output"
+            f"{held.path}: was begun with other settings ({shown}); give the same, or name another output"
         )
-    if sha256_of(source) != _digest(manifest, str(source)):
-        raise InputError(f"{source}: has changed since {held.path} was begun; name another output")
+    for old, new in zip(manifest["inputs"], inputs_of(made, Path()), strict=True):
+        if old != new:
+            name = new.get("file") or new.get("model")
+            raise InputError(f"{name}: has changed since {held.path} was begun; name another output")
 
 
 def _digest(manifest: Mapping[str, Any], name: str) -> str:
@@ -134,7 +145,6 @@ def _private_copy(source: Path, target: Path) -> None:
     from ullage.records.atomic import write_with
 
     def write(temporary: Path) -> None:
-        temporary.unlink(missing_ok=True)  # of a copy that was cut short, or a link that somebody put there
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with source.open("rb") as read, os.fdopen(file, "wb") as written:
             if target.suffix == ".gz":
@@ -144,7 +154,7 @@ def _private_copy(source: Path, target: Path) -> None:
                 shutil.copyfileobj(read, written)
 
     try:
-        write_with(target, write)
+        write_with(target, write, unique=True)
     except OSError as error:
         raise InputError(
             f"{target}: cannot be written: {error.strerror or error}; what was verified is in {source}"
@@ -170,9 +180,13 @@ def verify_with_each(
         raise InputError(f"{out}: cannot be made: {error.strerror or error}") from error
     done: list[Path] = []
     wrong: dict[str, str] = {}
+    names: set[str] = set()
     for model in models:
         for precision in precisions:
             name = re.sub(r"[^\w.-]+", "-", f"{model}-{precision}").strip("-.")
+            while name in names:
+                name += "-again"
+            names.add(name)
             target = folder / f"{name}.jsonl"
             try:
                 verify_pii(model, input, target, precision=precision, resumed=True, **options)

@@ -7,12 +7,17 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` make a file beside `path`, then moves it there once it is safely on disk."""
-    temporary = path.with_name(path.name + ".tmp")
+def write_with(path: Path, write: Callable[[Path], None], unique: bool = False) -> None:
+    """Lets `write` make a file beside `path`, then moves it there once it is safely on disk.
+
+    That file is PATH.tmp, and whatever bears that name is replaced: right for a run's own folder. `unique`
+    takes a name that nobody else has.
+    """
+    temporary = path.with_name(f".{path.name}.{token_hex(8)}.tmp" if unique else f"{path.name}.tmp")
     try:
         write(temporary)
         with temporary.open("rb+") as file:
@@ -27,18 +32,18 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
         os.close(folder)
 
 
-def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, whole or not at all."""
+def write_text(path: Path, text: str, unique: bool = False) -> None:
+    """UTF-8 text, whole or not at all; `unique` as in `write_with`."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(text.encode())
 
-    write_with(path, write)
+    write_with(path, write, unique)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """An indented JSON document, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, unique: bool = False) -> None:
+    """An indented JSON document, whole or not at all; `unique` as in `write_with`."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", unique)
 
 
 def sha256_of(path: Path) -> str:

@@ -58,13 +58,13 @@ def _vllm_engine(session: Session, name: str) -> VllmEngine:
         return running
     role = session.workload.roles[name]
     options = _vllm_options(session, name)
+    device = next(item.device for item in session.plan.bill.items if item.role == name)
     with session.monitor.phase(f"{name} load"):
         folder = source_of(role.model, session.base, session.download)
         engine = VllmEngine(start_vllm(str(folder), options), role.model)
-    session.serving[name] = engine
-    device = next(item.device for item in session.plan.bill.items if item.role == name)
-    for component, size in engine.held().items():
-        session.hold(name, device, component, size)
+        session.serving[name] = engine
+        for component, size in engine.held().items():
+            session.hold(name, device, component, size)
     needed = options["max_num_seqs"] * options["max_model_len"]
     session.outcome.setdefault("vllm", {})[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
     if engine.cache_tokens < needed:

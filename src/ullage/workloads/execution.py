@@ -59,7 +59,7 @@ def execute(
     runner = _runner(workload)
     if plan.verdict == "does not fit" and not anyway:
         raise DoesNotFitError(_too_large(plan))
-    inputs = _inputs(workload, base)
+    inputs = inputs_of(workload, base)
     run = RunFolder(folder) if resume else new_folder(folder)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
@@ -190,7 +190,7 @@ def workload_text(workload: Workload) -> str:
     return json.dumps(body, indent=1)
 
 
-def _inputs(workload: Workload, base: Path) -> list[dict[str, str]]:
+def inputs_of(workload: Workload, base: Path) -> list[dict[str, str]]:
     """Files the run reads, with their SHA-256; models by their config and the sizes of their weights."""
     found = []
     for name in workload.section.files() if workload.section is not None else ():

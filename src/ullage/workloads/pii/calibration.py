@@ -133,8 +133,8 @@ def pick_threshold(
     For a precision the lowest threshold that reaches it, so that recall is largest; for a recall the highest.
     Raises InputError where no threshold does.
     """
-    if not math.isfinite(value):
-        raise InputError(f"a {by} of {value} cannot be reached")
+    if by not in ("precision", "recall", "cost") or not 0 <= value < math.inf:
+        raise InputError(f"a threshold is picked by precision, recall or cost, not by {by} {value}")
     order = sorted(zip(probabilities, gold, strict=True), reverse=True)
     positives = sum(gold)
     found: list[tuple[float, float, float, float]] = []  # threshold, precision, recall, cost
@@ -157,7 +157,7 @@ def pick_threshold(
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    write_json(path, {"document": "calibration", "version": 1, **asdict(calibration)})
+    write_json(path, {"document": "calibration", "version": 1, **asdict(calibration)}, unique=True)
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -36,6 +37,7 @@ def read_input(path: Path, longest: int, after: int = 0) -> Iterator[Line]:
         try:
             while raw := file.readline(longest + 1):
                 number += 1
+                raw = raw.removeprefix(BOM_UTF8) if number == 1 else raw
                 whole = raw.endswith(b"\n") or len(raw) <= longest
                 if not whole:
                     _skip(file)
@@ -79,7 +81,7 @@ def _line(number: int, raw: bytes) -> Line:
     if b"\0" in raw:
         return Line(number, None, "holds a NUL byte")
     try:
-        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         return Line(number, None, f"not UTF-8 at byte {error.start}")
     try:

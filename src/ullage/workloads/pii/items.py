@@ -34,6 +34,9 @@ class Item:
             self.reason = scores.reason
             return
         yes, no = scores
+        if math.isnan(yes) or math.isnan(no) or math.inf in scores:
+            self.reason = "the model gives a verdict no number for a probability"
+            return
         if not _mass(yes) + _mass(no) > least:
             self.reason = "the model gives neither verdict a probability"
             return
@@ -63,4 +66,4 @@ class Item:
 
 
 def _mass(logprob: float) -> float:
-    return 0.0 if logprob != logprob else math.exp(min(logprob, 0.0))
+    return math.exp(min(logprob, 0.0))

@@ -15,27 +15,36 @@ IDS: Final = ("id", "recordId", "record_id")
 TEXTS: Final = ("text", "input", "content", "source_text", "context", "sentence")
 """Looked for in a record, then in its `metadata`, where one older shape has it."""
 CANDIDATES: Final = ("candidates", "entities", "PIIs", "privacy_mask", "spans")
-TYPES: Final = ("type", "entity_type", "entityType", "label")
+TYPES: Final = ("type", "entity_type", "entityType", "label", "entity_group", "entity")
 VALUES: Final = ("value", "entityValue", "text", "word")
 BEGINS: Final = ("start", "begin", "start_offset")
 ENDS: Final = ("end", "end_offset")
+CJK: Final = "\u2e80"
+"""From here on scripts write without blanks."""
 GOLDS: Final = ("gold", "personal", "is_pii", "correct")
 
 
-def whole_words(text: str, part: str) -> list[tuple[int, int]]:
-    """Where `part` stands in `text`, but not inside another word or number."""
-    return _places(text, rf"(?<!\w){re.escape(part)}(?!\w)", len(part)) if part else []
-
-
-def anywhere(text: str, part: str) -> list[tuple[int, int]]:
-    """Where `part` stands in `text`; only within words where it stands nowhere else."""
-    return whole_words(text, part) or _places(text, re.escape(part), len(part))
-
-
-def _places(text: str, pattern: str, length: int) -> list[tuple[int, int]]:
+def places_of(text: str, part: str) -> list[tuple[int, int]]:
+    """Where `part` stands in `text`; inside another word or number only where it stands nowhere else."""
+    if not part:
+        return []
     # A lookahead finds places that overlap.
-    starts = (found.start() for found in re.finditer(f"(?={pattern})", text))
-    return [(start, start + length) for start in starts]
+    starts = [found.start() for found in re.finditer(f"(?={re.escape(part)})", text)]
+    places = [(start, start + len(part)) for start in starts]
+    return [place for place in places if _apart(text, *place)] or places
+
+
+def _apart(text: str, start: int, end: int) -> bool:
+    """Whether neither side of a span goes on the word or the number that the span begins or ends with."""
+    before = start > 0 and _joined(text[start - 1], text[start])
+    return not before and not (end < len(text) and _joined(text[end - 1], text[end]))
+
+
+def _joined(one: str, other: str) -> bool:
+    if one.isdigit() and other.isdigit():
+        return True
+    # Chinese, Japanese and Korean letters stand beside one another without making one word.
+    return one.isalpha() and other.isalpha() and max(one, other) < CJK
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class Candidate:
         if self.start is None or self.end is None:
             return []
         span = (self.start, self.end)
-        return anywhere(text, text[self.start : self.end]) if self.by_value else [span]
+        return places_of(text, text[self.start : self.end]) if self.by_value else [span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +146,11 @@ class RecordReader:
         if start is not None or end is not None:
             begin, stop = place.span(start, end)
             said = _pick(given, fields.value, VALUES)
-            if isinstance(said, str) and said != place.text[begin:stop]:
+            if isinstance(said, str) and _plain(said) != _plain(place.text[begin:stop]):
                 reason = reason or "its value is not what its span holds; see pii.offsets"
             return Candidate(kind, begin, stop, gold, reason)
         value = _text(_pick(given, fields.value, VALUES, "a candidate"), "candidate's value")
-        places = anywhere(place.text, value)
+        places = places_of(place.text, value)
         if not places:
             return Candidate(kind, None, None, gold, reason or "its value is not in the text")
         return Candidate(kind, *places[0], gold, reason, by_value=True)
@@ -186,6 +195,11 @@ def _pick(record: Mapping[str, Any], own: str | None, known: Sequence[str], who:
     if who:
         raise NotARecord(f"{who} has none of the fields {', '.join(names)}")
     return None
+
+
+def _plain(text: str) -> str:
+    """What is left of a value by tools that put blanks between its tokens, or write it small."""
+    return "".join(text.casefold().split())
 
 
 def _with_text(record: Mapping[str, Any], own: str | None) -> Mapping[str, Any]:

@@ -131,7 +131,7 @@ class _Verification:
 
     def run(self, path: Path, name: str, lines: int, longest_line: int) -> None:
         session, done = self.session, self.store.entries
-        after = done[-1]["line"] if done else 0
+        after = max((entry["line"] for entry in done if "line" in entry), default=0)
         session.progress.start(f"{VERIFIER} score", lines, after)
         asking = self._asking()
         self.clock = time.monotonic()
@@ -205,7 +205,7 @@ class _Verification:
         if self.detector is not None and (self.section.detect == "all" or len(bare) == len(candidates)):
             candidates = self._detected(self.detector, record.text, candidates, bare)
         if self.wanted:
-            candidates = [one for one in candidates if one.type.name in self.wanted]
+            candidates = [one for one in candidates if one.type.name in self.wanted or one.reason]
         return replace(record, candidates=tuple(candidates))
 
     def _detected(
