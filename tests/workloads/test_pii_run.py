@@ -365,6 +365,15 @@ def test_a_text_too_long_to_locate_in_is_asked_about_in_parts_that_leave_nothing
     assert questions(text + " " * SHORTEST, PHONE, lambda chat: False) == []
 
 
+def test_what_the_model_says_is_no_span_inside_another_word(scripted):
+    write_lines(scripted / "records.jsonl", [{"text": "Call Bruno before noon", "PIIs": ["PHONE"]}])
+    write_lines(
+        scripted / "script.jsonl", [{"contains": "", "text": "no", "scores": {"yes": -0.1, "no": -3}}]
+    )
+    folder = run(scripted, "run", "pii.locate=true")
+    assert verdicts(read_lines(folder / "verified.jsonl")) == [["failed"]]
+
+
 def test_a_place_is_found_once_and_in_scripts_that_write_without_blanks(scripted):
     rows = [
         {"text": "\u7535\u8bddreal-9\uff0c\u8c22\u8c22", "PIIs": ["PHONE"]},

@@ -32,7 +32,7 @@ def show_summary(found: Mapping[str, Any], console: Console) -> None:
         )
         console.print(f"{found['records']:,} records, {rate:,.0f} a second; a candidate takes {said}")
     if found["rejected_lines"]:
-        console.print(f"{found['rejected_lines']:,} lines are no records: see the rejects file")
+        console.print(f"lines that are no records: {found['rejected_lines']:,}; see the rejects file")
 
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

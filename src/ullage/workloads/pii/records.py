@@ -25,13 +25,14 @@ GOLDS: Final = ("gold", "personal", "is_pii", "correct")
 
 
 def places_of(text: str, part: str) -> list[tuple[int, int]]:
-    """Where `part` stands in `text`; inside another word or number only where it stands nowhere else."""
-    if not part:
-        return []
+    """Where `part` stands in `text`, but not inside another word or number."""
+    return [place for place in _anywhere(text, part) if _apart(text, *place)]
+
+
+def _anywhere(text: str, part: str) -> list[tuple[int, int]]:
     # A lookahead finds places that overlap.
-    starts = [found.start() for found in re.finditer(f"(?={re.escape(part)})", text)]
-    places = [(start, start + len(part)) for start in starts]
-    return [place for place in places if _apart(text, *place)] or places
+    starts = (found.start() for found in re.finditer(f"(?={re.escape(part)})", text)) if part else ()
+    return [(start, start + len(part)) for start in starts]
 
 
 def _apart(text: str, start: int, end: int) -> bool:
@@ -73,7 +74,7 @@ class Candidate:
         if self.start is None or self.end is None:
             return []
         span = (self.start, self.end)
-        return places_of(text, text[self.start : self.end]) if self.by_value else [span]
+        return (places_of(text, text[self.start : self.end]) if self.by_value else []) or [span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class RecordReader:
                 reason = reason or "its value is not what its span holds; see pii.offsets"
             return Candidate(kind, begin, stop, gold, reason)
         value = _text(_pick(given, fields.value, VALUES, "a candidate"), "candidate's value")
-        places = places_of(place.text, value)
+        places = places_of(place.text, value) or _anywhere(place.text, value)
         if not places:
             return Candidate(kind, None, None, gold, reason or "its value is not in the text")
         return Candidate(kind, *places[0], gold, reason, by_value=True)
