@@ -24,7 +24,13 @@ def engines(tmp_path_factory):
     model = small_models.build("llama", vocabulary=len(small_models.tokenizer()), hidden=128, layers=2)
     words = small_models.tokenizer(chat=True)
     ours = TransformersEngine(SimpleNamespace(model=model, tokenizer=words, device="cpu"), "small")
-    options = {"dtype": "float32", "max_model_len": 256, "enforce_eager": True}
+    # Unless its cache is given a size, vLLM asks for nearly all memory, which other processes may be using.
+    options = {
+        "dtype": "float32",
+        "max_model_len": 256,
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": 2**26,
+    }
     return VllmEngine(start_vllm(str(folder), options), "small"), ours
 
 

@@ -52,7 +52,7 @@ def verify_pii(
     other settings or another input than it was begun with.
     """
     from ullage.records.folder import RunFolder
-    from ullage.workloads.pii.results import summary
+    from ullage.workloads.pii.results import read_summary
     from ullage.workloads.pii.short_form import short_form
 
     source, target = Path(input).resolve(), Path(output).absolute()
@@ -91,7 +91,7 @@ def verify_pii(
             _private_copy(kept, path)
         elif _content(path) != _content(kept):
             raise InputError(f"{path}: is not what {held.path} wrote; nothing is overwritten")
-    return summary(held.path)
+    return read_summary(held.path)
 
 
 def _content(path: Path) -> str:
@@ -210,6 +210,7 @@ def calibrate_pii(
     """
     from dataclasses import replace
 
+    from ullage.records.lines import read_lines
     from ullage.workloads.pii.calibration import fit, pick_threshold, read_calibration, write_calibration
 
     target = Path(out)
@@ -221,8 +222,8 @@ def calibrate_pii(
     margins: list[float] = []
     gold: list[bool] = []
     model = prompt = ""
-    with _rows(run_folder) as rows:
-        for row in rows:
+    with _finished(run_folder) as held:
+        for row in read_lines(held.path / "verified.jsonl"):
             model, prompt = row["model"], row["prompt"]
             for candidate in row["candidates"]:
                 if candidate.get("gold") is not None and "margin" in candidate:
@@ -244,18 +245,16 @@ def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
 
     Raises InputError for runs that are unfinished, or of other files than the first.
     """
-    from ullage.records.folder import RunFolder
-    from ullage.workloads.pii.results import summary
+    from ullage.workloads.pii.results import read_summary
 
     rows = []
     files: set[str] = set()
     for folder in folders:
-        held = RunFolder(Path(folder))
-        with _rows(folder):
+        with _finished(folder) as held:
             manifest, record = held.manifest(), held.record()
             section = json.loads(manifest["workload"])
             files.add(_digest(manifest, section["pii"]["input"]))
-            found = summary(held.path)
+            found = read_summary(held.path)
             decisions = {one["subject"]: one["choice"] for one in manifest["plan"]["decisions"]}
             weights = decisions.get("verifier precision", "").removeprefix("weights ").split(",")[0]
             peaks = [measured["process"] or 0 for measured in record["measured"]]
@@ -278,14 +277,13 @@ def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _rows(folder: str | Path) -> Iterator[Iterator[dict[str, Any]]]:
-    """The rows of a finished verification. Raises FormatError where it is none, or was changed."""
+def _finished(folder: str | Path) -> Iterator[RunFolder]:
+    """The folder of a finished verification. Raises FormatError where it is none, or was changed."""
     from ullage.records.folder import RunFolder
-    from ullage.records.lines import read_lines
 
     held = RunFolder(Path(folder))
     held.record()
     try:
-        yield read_lines(held.path / "verified.jsonl")
+        yield held
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise FormatError(f"{folder}: is no verification, or was changed: {error!r}") from error

@@ -14,6 +14,10 @@ from ullage.errors import InputError, MissingExtraError, UnsupportedError
 if TYPE_CHECKING:
     from vllm import LLM
 
+ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
+MULTIPROCESSING: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
+
 
 def start_vllm(model: str, options: dict[str, Any]) -> LLM:
     """A vLLM engine of the model in folder `model`; `options` are those of `vllm.LLM`.
@@ -37,11 +41,6 @@ def start_vllm(model: str, options: dict[str, Any]) -> LLM:
     finally:
         if alone:
             del os.environ[MULTIPROCESSING]
-
-
-ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
-"""What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
-MULTIPROCESSING: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
 
 
 class VllmEngine:

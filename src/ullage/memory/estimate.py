@@ -147,7 +147,9 @@ def _phase_needs(
         if resident.role.engine == "vllm":
             from ullage.memory.serve import serve_needs
 
-            serves = [each for each in phases if each.running == resident.name]
+            serves = [
+                each for each in phases if each.running == resident.name and each.work.activity != "load"
+            ]
             needs += serve_needs(resident, _language(resident, model), phase, serves, precision, capability)
             continue
         in_process = in_process or resident.where == "device"

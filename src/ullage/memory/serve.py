@@ -38,11 +38,7 @@ def serve_needs(
     needs.append(need("context", sizes.non_torch, "process", "kernels and libraries outside torch"))
     if role.tensor_parallel > 1:
         needs.append(need("nccl", NCCL, "process"))
-    caches = [
-        _cache(resident, architecture, each, sizes, capability)
-        for each in serves
-        if each.work.activity != "load"
-    ]
+    caches = [_cache(resident, architecture, each, sizes, capability) for each in serves]
     if caches:
         held, sequences = max(caches)
         needs.append(need("kv_cache", Interval.exactly(held), note=f"{sequences} sequences"))

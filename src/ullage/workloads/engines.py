@@ -65,7 +65,8 @@ def _vllm_engine(session: Session, name: str) -> VllmEngine:
         session.serving[name] = engine
         for component, size in engine.held().items():
             session.hold(name, device, component, size)
-    needed = options["max_num_seqs"] * options["max_model_len"]
+    sequences = min(options["max_num_seqs"], base_work(name, session.workload).batch)
+    needed = sequences * options["max_model_len"]
     session.outcome.setdefault("vllm", {})[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
     if engine.cache_tokens < needed:
         session.say(
@@ -90,7 +91,7 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "dtype": DTYPES[precision.compute],
         "max_model_len": role.vllm.max_model_len or longest,
-        "max_num_seqs": min(role.vllm.max_num_seqs or work.batch, work.batch),
+        "max_num_seqs": role.vllm.max_num_seqs or work.batch,
         "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share_of(plan, name),
         "tensor_parallel_size": role.tensor_parallel,
         "enforce_eager": role.vllm.enforce_eager,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ullage.errors import FormatError
 from ullage.records.atomic import write_json, write_text
 from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
@@ -77,6 +79,16 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, 
     role = workload.roles[VERIFIER]
     write_text(page, render_page(TEMPLATE, title=workload.name or "verification", model=role.model, **found))
     return table, page
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary that a finished run wrote. Raises FormatError where there is none."""
+    path = folder / SUMMARY
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: cannot be read; `ullage report {folder}` writes it anew") from error
+    return found
 
 
 def summary(folder: Path) -> dict[str, Any]:
