@@ -31,7 +31,7 @@ test: .venv/dev lint
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
 # their own, for vLLM pins what it stands on.
 test-vllm: .venv-vllm/ready
-	HF_HUB_OFFLINE=1 VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM)/pytest tests/engines/test_vllm.py tests/engines/test_vllm_runs.py tests/workloads/test_pii_detection.py
+	HF_HUB_OFFLINE=1 VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM)/pytest tests/engines/test_vllm.py tests/engines/test_vllm_runs.py tests/kinds/test_pii_detection.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

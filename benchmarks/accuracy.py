@@ -22,8 +22,8 @@ from ullage import api
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.catalog import find_model
 from ullage.facts.gpu import parse_gpu_set
-from ullage.memory.dtypes import resolve_precision
-from ullage.memory.serving import cache_tokens, serving
+from ullage.memory.vllm.sizes import cache_tokens, serving
+from ullage.memory.weights.precision import resolve_precision
 from ullage.planning.planner import make_plan
 from ullage.spec.role import Role
 from ullage.units import GIB, Interval, total

@@ -25,7 +25,7 @@ import ullage
 
 RESULT = Path(__file__).parent / "results" / "evaluate_faults.json"
 QUESTIONS = 60
-MODULES = "sklearn.metrics, matplotlib.figure, jinja2, ullage.workloads.evaluate.run"
+MODULES = "sklearn.metrics, matplotlib.figure, jinja2, ullage.kinds.evaluate.run"
 KEPT = ("greedy.jsonl", "samples.jsonl", "judge.jsonl", "p_true.jsonl", "scores.json", "results.parquet")
 
 

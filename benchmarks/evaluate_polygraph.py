@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ullage.workloads.evaluate import measures
+from ullage.kinds.evaluate import measures
 
 RESULT = Path(__file__).parent / "results" / "evaluate_polygraph.json"
 COUNT = 500

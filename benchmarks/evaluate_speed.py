@@ -37,10 +37,10 @@ import transformers
 import ullage
 from ullage.engines.engine import Reply, Sampling
 from ullage.engines.transformers import TransformersEngine
+from ullage.kinds.evaluate.judging import Judging
+from ullage.kinds.evaluate.questions import Question
 from ullage.runtime.batching import Limits, make_batches
 from ullage.tinyworld import examples
-from ullage.workloads.evaluate.judging import Judging
-from ullage.workloads.evaluate.questions import Question
 
 RESULT = Path(__file__).parent / "results" / "evaluate_speed.json"
 BATCH = 8

@@ -29,7 +29,7 @@ from killing import kill_runs
 RESULT = Path(__file__).parent / "results" / "extract_faults.json"
 COMMAND = "python benchmarks/extract_faults.py"
 TEXTS = 120
-MODULES = "safetensors.torch, ullage.workloads.extract.run"
+MODULES = "safetensors.torch, ullage.kinds.extract.run"
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -54,7 +54,7 @@ def prepare(folder: Path) -> None:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from ullage.memory.captures import SEQUENCES_PER_PLANNED
+    from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
     from ullage.runtime.batching import Limits, make_batches
 
     torch.manual_seed(0)

@@ -28,7 +28,7 @@ from killing import kill_runs
 import ullage
 
 RESULT = Path(__file__).parent / "results" / "pii_faults.json"
-MODULES = "ullage.workloads.pii.run, ullage.workloads.pii.results"
+MODULES = "ullage.kinds.pii.run, ullage.kinds.pii.results"
 SYSTEM = "Verify personal data. Type: {type}. Reply {verdicts}."
 
 

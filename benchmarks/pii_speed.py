@@ -35,12 +35,12 @@ import transformers
 import ullage
 from ullage.engines.engine import Reply, Sampling
 from ullage.engines.transformers import TransformersEngine
+from ullage.kinds.pii.asking import SYSTEM, Asking
+from ullage.kinds.pii.records import RecordReader
+from ullage.kinds.pii.section import RecordFields
+from ullage.kinds.pii.types import read_types
 from ullage.runtime.batching import Limits, make_batches
 from ullage.tinyworld import examples
-from ullage.workloads.pii.asking import SYSTEM, Asking
-from ullage.workloads.pii.records import RecordReader
-from ullage.workloads.pii.section import RecordFields
-from ullage.workloads.pii.types import read_types
 
 RESULT = Path(__file__).parent / "results" / "pii_speed.json"
 BATCH = 64

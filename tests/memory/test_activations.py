@@ -3,11 +3,11 @@
 import pytest
 
 from ullage.facts.config import read_config
-from ullage.memory.activations import layer_peak, model_bytes
-from ullage.memory.cache import layer_cache
-from ullage.memory.dtypes import ResolvedPrecision
-from ullage.memory.forward_pass import Pass
-from ullage.memory.training import saved_bytes
+from ullage.memory.forward.activations import layer_peak, model_bytes
+from ullage.memory.forward.cache import layer_cache
+from ullage.memory.forward.one_pass import Pass
+from ullage.memory.forward.training import saved_bytes
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
 
 BF16 = ResolvedPrecision("bf16", "bf16", "")

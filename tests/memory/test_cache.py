@@ -3,8 +3,8 @@
 import pytest
 
 from ullage.facts.config import read_config
-from ullage.memory.cache import layer_cache
-from ullage.memory.dtypes import ResolvedPrecision
+from ullage.memory.forward.cache import layer_cache
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
 
 BF16 = ResolvedPrecision("bf16", "bf16", "")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ullage.errors import SpecError
 from ullage.facts.config import read_config
 from ullage.memory.estimate import estimate
+from ullage.phases.phase import Phase, Resident, Work
 from ullage.spec.capture import Capture
-from ullage.spec.phase import Phase, Resident, Work
 from ullage.spec.role import Cache, Role
 from ullage.spec.workload import Training
 

@@ -3,8 +3,8 @@
 import pytest
 
 from ullage.facts.architecture import StoredQuantization, Weight
-from ullage.memory.dtypes import ResolvedPrecision
-from ullage.memory.schemes import quantizes, stored_tensors
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.schemes import quantizes, stored_tensors
 
 SCHEMES = ("int8", "nf4", "nf4-dq")
 
@@ -120,7 +120,7 @@ def test_a_gguf_checkpoint_is_counted_as_transformers_holds_it(llama):
     from dataclasses import replace
 
     from ullage.facts.architecture import Checkpoint
-    from ullage.memory.dtypes import resolve_precision
+    from ullage.memory.weights.precision import resolve_precision
     from ullage.spec.role import Role
 
     model = replace(llama(), checkpoint=Checkpoint("gguf", "m.gguf", ()))
@@ -142,7 +142,7 @@ def test_a_gguf_checkpoint_is_counted_as_transformers_holds_it(llama):
     ],
 )
 def test_precision_falls_back_with_its_reason(llama, asked, capability, storage):
-    from ullage.memory.dtypes import resolve_precision
+    from ullage.memory.weights.precision import resolve_precision
     from ullage.spec.role import Role
 
     found = resolve_precision(Role(model="m", precision=asked), llama(), capability)

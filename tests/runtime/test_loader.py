@@ -9,7 +9,7 @@ import small_models
 import ullage
 from ullage.errors import FormatError, InputError, UllageError
 from ullage.facts.model import open_model
-from ullage.memory.dtypes import resolve_precision
+from ullage.memory.weights.precision import resolve_precision
 from ullage.runtime.loader import load_model
 from ullage.spec.role import Role
 

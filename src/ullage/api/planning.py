@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
+    from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
     from ullage.spec.parse import Sections
-    from ullage.spec.phase import Phase
     from ullage.spec.workload import Memory, Training, Workload
 
 
@@ -56,10 +56,10 @@ def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
     """How the workload's kind lays it out over time."""
-    from ullage.workloads import bare
+    from ullage.workloads import single_model
     from ullage.workloads.registry import find_kind
 
-    kind = bare if workload.kind == bare.name else find_kind(workload.kind)
+    kind = single_model if workload.kind == single_model.name else find_kind(workload.kind)
     return kind.phases(workload)
 
 
@@ -91,7 +91,7 @@ def plan(
 
 def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
-    from ullage.planning.settling import settle as settle_precisions
+    from ullage.planning.fallbacks import settle as settle_precisions
 
     return settle_precisions(
         workload, lambda candidate: outcome(candidate, models, gpus).verdict != "does not fit"
@@ -158,7 +158,7 @@ def bare_workload(
     from ullage.spec.budget import Budget
     from ullage.spec.role import Role
     from ullage.spec.workload import Memory, Training, Workload
-    from ullage.workloads import bare
+    from ullage.workloads import single_model
 
     try:
         role = Role(model=model, **({"placement": "balanced"} | fields))
@@ -168,7 +168,7 @@ def bare_workload(
         lines = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise InputError("; ".join(lines)) from error
     return Workload(
-        kind=bare.name,
+        kind=single_model.name,
         name=model,
         roles={"model": role},
         examples=examples,

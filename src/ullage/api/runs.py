@@ -122,8 +122,8 @@ def judge(
     `overrides` change or add judges, as `roles.judge.model=...`; judges they leave alone keep their verdicts.
     Raises InputError for changes that need other answers.
     """
+    from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
     from ullage.records.folder import RunFolder
-    from ullage.workloads.evaluate.rejudging import check_rejudging, copy_kept
 
     held = RunFolder(Path(folder))
     held.record()

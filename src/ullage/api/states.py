@@ -39,7 +39,7 @@ def extract(
 
     The plan is made for the longest text; `batch` is halved until it fits.
     """
-    from ullage.workloads.extract.short_form import short_form
+    from ullage.kinds.extract.short_form import short_form
 
     workload = short_form(
         model,

@@ -18,9 +18,9 @@ from ullage.api.runs import resume, run
 from ullage.errors import FormatError, InputError, UllageError
 
 if TYPE_CHECKING:
+    from ullage.kinds.pii.calibration import Calibration
     from ullage.records.folder import RunFolder
     from ullage.spec.workload import Workload
-    from ullage.workloads.pii.calibration import Calibration
 
 BATCHES = (64, 32, 16, 8, 4, 2, 1)
 """What `batch: auto` tries, the first that fits."""
@@ -51,9 +51,9 @@ def verify_pii(
     `new_tokens` is 0. Raises InputError where a file would be overwritten, and where a run is resumed with
     other settings or another input than it was begun with.
     """
+    from ullage.kinds.pii.results import read_summary
+    from ullage.kinds.pii.short_form import short_form
     from ullage.records.folder import RunFolder
-    from ullage.workloads.pii.results import read_summary
-    from ullage.workloads.pii.short_form import short_form
 
     source, target = Path(input).resolve(), Path(output).absolute()
     held = RunFolder(target.with_name(target.name + ".run"))
@@ -210,8 +210,8 @@ def calibrate_pii(
     """
     from dataclasses import replace
 
+    from ullage.kinds.pii.calibration import fit, pick_threshold, read_calibration, write_calibration
     from ullage.records.lines import read_lines
-    from ullage.workloads.pii.calibration import fit, pick_threshold, read_calibration, write_calibration
 
     target = Path(out)
     if target.exists():
@@ -245,7 +245,7 @@ def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
 
     Raises InputError for runs that are unfinished, or of other files than the first.
     """
-    from ullage.workloads.pii.results import read_summary
+    from ullage.kinds.pii.results import read_summary
 
     rows = []
     files: set[str] = set()

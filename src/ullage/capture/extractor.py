@@ -11,7 +11,7 @@ from ullage.capture.sites import find_points, site_name
 from ullage.capture.taps import tap_of
 from ullage.errors import InputError
 from ullage.facts.config import read_config
-from ullage.memory.captures import LAYER_SITES, MODEL_SITES, Site
+from ullage.memory.captures.sites import LAYER_SITES, MODEL_SITES, Site
 from ullage.runtime.layout import find_layout
 from ullage.spec.capture import Capture, Positions
 

@@ -14,7 +14,7 @@ from ullage.capture.reduction import Reducer, Rows, reducer_of
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
 from ullage.capture.transfer import Transfer, stay
-from ullage.memory.captures import LOGITS
+from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ullage.capture.taps import Tap, tap_of
 from ullage.errors import SpecError
 from ullage.facts.architecture import Architecture
-from ullage.memory.captures import LAYER_SITES, MODEL_SITES, Site, matched_sites
+from ullage.memory.captures.sites import LAYER_SITES, MODEL_SITES, Site, matched_sites
 from ullage.runtime.layout import Layout
 from ullage.spec.capture import Capture
 

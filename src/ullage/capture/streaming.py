@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import UnsupportedError
-from ullage.memory.streaming import block_keys
+from ullage.memory.forward.streaming import block_keys
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullage.memory.captures import LOGITS, Site
+from ullage.memory.captures.sites import LOGITS, Site
 from ullage.runtime.layout import Layout, first_of
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ullage.capture.survey import Survey
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
+    from ullage.kinds.pii.calibration import Calibration
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
     from ullage.records.record import Record
     from ullage.records.verification import Verification
     from ullage.reports.sweep_page import Row
     from ullage.workloads.execution import Checked
-    from ullage.workloads.pii.calibration import Calibration
 
 
 def console() -> Console:

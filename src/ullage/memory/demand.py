@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ullage.facts.architecture import Model
-from ullage.spec.phase import Phase
+from ullage.phases.phase import Phase
 from ullage.units import Interval
 
 ItemKind = Literal[

@@ -8,12 +8,12 @@ from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.facts.gpu import CPU
 from ullage.memory.demand import Demand, Need, RoleShape
-from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
-from ullage.memory.part import needed_part
 from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, Overhead, cublas_workspace
 from ullage.memory.resident import pipeline_weights, resident_needs
 from ullage.memory.running import running_needs
-from ullage.spec.phase import Phase, Resident
+from ullage.memory.weights.part import needed_part
+from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
+from ullage.phases.phase import Phase, Resident
 from ullage.spec.role import Role
 from ullage.units import Interval, parse_bytes
 
@@ -145,7 +145,7 @@ def _phase_needs(
         model, precision = parts[resident.name], precisions[resident.name]
         running = resident.name == phase.running
         if resident.role.engine == "vllm":
-            from ullage.memory.serve import serve_needs
+            from ullage.memory.vllm.needs import serve_needs
 
             serves = [
                 each for each in phases if each.running == resident.name and each.work.activity != "load"
@@ -191,7 +191,7 @@ def _shape(name: str, role: Role, model: Model) -> RoleShape:
         layers = tuple(f"layers.{index}" for index in range(len(model.layers)))
         names = ("embed_tokens", *layers, "norm+lm_head")
         if role.tensor_parallel > 1:
-            from ullage.memory.serving import check_ranks
+            from ullage.memory.vllm.sizes import check_ranks
 
             check_ranks(model, role.tensor_parallel)
     limits = tuple(

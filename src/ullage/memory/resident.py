@@ -6,18 +6,18 @@ from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Pipeline
 from ullage.memory.allocator import growing_remainder
-from ullage.memory.cache import layer_cache
 from ullage.memory.demand import Basis, Home, Need
-from ullage.memory.dtypes import ResolvedPrecision
-from ullage.memory.matmul import dequantization_buffer
-from ullage.memory.weights import (
+from ullage.memory.forward.cache import layer_cache
+from ullage.memory.forward.matmul import dequantization_buffer
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.tensors import (
     block_bytes,
     distinct_layers,
     embedding_weights,
     head_weights,
     weights_allocation,
 )
-from ullage.spec.phase import Phase, Resident
+from ullage.phases.phase import Phase, Resident
 from ullage.units import Interval
 
 TEXT_TOKENS = 512
@@ -133,7 +133,7 @@ def pipeline_weights(
         size = Interval.exactly(component.parameters * width)
         needs.append(Need(role, "weights", phase.name, (block,), size, "exact", home=home))
         if running and phase.work.activity == "denoise":
-            from ullage.memory.diffusion import component_bytes
+            from ullage.memory.forward.diffusion import component_bytes
 
             side = phase.work.image_size
             temporary = component_bytes(component, phase.work.batch, *side, text, width)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ullage.facts.architecture import Architecture, Layer
-from ullage.memory.activations import layer_peak, model_bytes
-from ullage.memory.attention import resolve_kernel
-from ullage.memory.cache import layer_cache
-from ullage.memory.captures import AFTER_ATTENTION, matched_sites, needs_eager
-from ullage.memory.capturing import capture_needs
+from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
+from ullage.memory.captures.storage import capture_needs
 from ullage.memory.demand import Basis, ItemKind, Need
-from ullage.memory.dtypes import ResolvedPrecision
-from ullage.memory.forward_pass import Pass
-from ullage.memory.loading import load_bytes, tied_head_bytes
-from ullage.memory.logits import all_logits, loss_logits, sampled_logits
+from ullage.memory.forward.activations import layer_peak, model_bytes
+from ullage.memory.forward.attention import resolve_kernel
+from ullage.memory.forward.cache import layer_cache
+from ullage.memory.forward.logits import all_logits, loss_logits, sampled_logits
+from ullage.memory.forward.one_pass import Pass
+from ullage.memory.forward.window import prompt_of, seen_tokens
 from ullage.memory.resident import cache_needs
-from ullage.memory.weights import distinct_layers, embedding_weights, head_weights
-from ullage.memory.window import prompt_of, seen_tokens
-from ullage.spec.phase import Phase, Resident, Work
+from ullage.memory.weights.loading import load_bytes, tied_head_bytes
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
+from ullage.phases.phase import Phase, Resident, Work
 from ullage.spec.workload import Training
 from ullage.units import MIB, Interval
 
@@ -186,7 +186,7 @@ def _forward(run: _Run) -> list[Need]:
     vision = run.architecture.vision
     if run.work.images and vision is not None and run.work.activity == "prefill":
         images = run.work.images * run.work.batch
-        from ullage.memory.vision import tower_bytes
+        from ullage.memory.forward.vision import tower_bytes
 
         tower = tower_bytes(vision, images, run.one_pass.kernel, run.precision.compute)
         needs.append(run.temporary("vision", (0,), tower, "tower"))
@@ -232,7 +232,7 @@ def _logits(run: _Run) -> list[Need]:
 
 def _training(run: _Run) -> list[Need]:
     """Gradients and optimizer state per block; activations kept for the backward pass."""
-    from ullage.memory.training import (
+    from ullage.memory.forward.training import (
         adapter_bytes,
         checkpoint_bytes,
         gradient_bytes,

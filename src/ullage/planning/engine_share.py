@@ -9,8 +9,8 @@ from ullage.errors import InputError
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
-from ullage.memory.dtypes import resolve_precision
-from ullage.memory.serving import DEFAULT_UTILIZATION, cache_tokens, serving
+from ullage.memory.vllm.sizes import DEFAULT_UTILIZATION, cache_tokens, serving
+from ullage.memory.weights.precision import resolve_precision
 from ullage.planning.bill import Bill
 from ullage.planning.device import Device
 from ullage.planning.plan import Decision, Plan

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ullage.facts.gpu import GpuSet
+from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
-from ullage.spec.phase import Phase
 from ullage.units import Interval
 
 Verdict = Literal["fits", "tight", "does not fit"]

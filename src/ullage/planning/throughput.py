@@ -11,10 +11,10 @@ from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
 from ullage.memory.demand import Demand
+from ullage.phases.phase import Phase
 from ullage.planning.device import Device
 from ullage.planning.placement import ON_DISK, ON_HOST, Placement
 from ullage.planning.plan import PhaseTime
-from ullage.spec.phase import Phase
 
 COMPUTE_EFFICIENCY = 0.5
 """Assumed share of dense tensor-core peak that prefill reaches (0.3 to 0.7 in practice)."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import FormatError, InputError, MissingExtraError, UnsupportedError
 from ullage.facts.bundled import local_path
-from ullage.memory.dtypes import ResolvedPrecision
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Role
 
 if TYPE_CHECKING:

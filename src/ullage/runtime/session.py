@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ullage.errors import DoesNotFitError, InputError, MissingExtraError
 from ullage.facts.architecture import Architecture, Model
-from ullage.memory.dtypes import resolve_precision
+from ullage.memory.weights.precision import resolve_precision
+from ullage.phases.phase import Phase
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
@@ -22,7 +23,6 @@ from ullage.runtime.batching import release
 from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.monitor import CPU, Monitor, read_device
 from ullage.runtime.progress import Progress
-from ullage.spec.phase import Phase
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:

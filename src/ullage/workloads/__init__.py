@@ -1,1 +1,1 @@
-"""The kinds of workload. Each is one folder: its part of the file, phases, report and run."""
+"""What every kind of workload shares: the protocol it follows, the registry it is found in, its execution."""

@@ -11,13 +11,13 @@ from ullage.engines.transformers import TransformersEngine
 from ullage.engines.vllm import VllmEngine, start_vllm
 from ullage.errors import UnsupportedError
 from ullage.facts.gpu import CPU
-from ullage.memory.dtypes import resolve_precision
-from ullage.memory.serving import LEAST_TOKENS, cache_block
+from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
+from ullage.memory.weights.precision import resolve_precision
+from ullage.phases.blocks import base_work, is_local
 from ullage.planning.engine_share import share_of
 from ullage.runtime.batching import Limits
 from ullage.runtime.loader import source_of
 from ullage.runtime.session import Session
-from ullage.workloads.stages import base_work, is_local
 
 REMOTE_BATCHES: Final = 4
 """A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""

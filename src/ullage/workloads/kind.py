@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ullage.spec.phase import Phase
+from ullage.phases.phase import Phase
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 

@@ -10,7 +10,7 @@ from ullage.errors import UnknownNameError
 from ullage.spec.section import Section
 from ullage.workloads.kind import Kind
 
-GROUP = "ullage.workloads"
+GROUP = "ullage.kinds"
 OWN = ("assistant", "evaluate", "extract", "pii", "werewolf")
 """Known without looking at installed packages' metadata, which costs a tenth of a cold start."""
 
@@ -27,7 +27,7 @@ def kind_names() -> tuple[str, ...]:
 def find_kind(name: str) -> Kind:
     """The kind called `name`; imports only that kind. Raises UnknownNameError."""
     if name in OWN:
-        kind: Kind = import_module(f"ullage.workloads.{name}").KIND
+        kind: Kind = import_module(f"ullage.kinds.{name}").KIND
         return kind
     from importlib.metadata import entry_points
 

@@ -1,0 +1,41 @@
+"""The `assistant:` part of a workload file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from ullage.phases.blocks import wrong_roles, wrong_training
+from ullage.spec.mistake import Mistake
+from ullage.spec.section import Section as BaseSection
+from ullage.spec.workload import Workload
+
+
+class Section(BaseSection):
+    """Which role does what."""
+
+    router: str = "router"
+    voice: str = "voice"
+    specialists: tuple[str, ...] | None = Field(
+        default=None, description="every role but router and voice, unless they are listed here"
+    )
+
+    def chosen(self, workload: Workload) -> tuple[str, ...]:
+        """The specialists by name."""
+        if self.specialists is not None:
+            return self.specialists
+        return tuple(name for name in workload.roles if name not in (self.router, self.voice))
+
+    def mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        """A router, a voice and a specialist, each another role, and no role without a part."""
+        specialists = self.chosen(workload)
+        parts = (self.router, self.voice, *specialists)
+        yield from wrong_roles(workload, dict.fromkeys(parts), parts)
+        yield from wrong_training(workload)
+        if not specialists:
+            problem = "kind assistant needs a specialist: any role beside router and voice"
+            yield Mistake(("roles",), problem, at_key=True)
+        if len(set(parts)) < len(parts):
+            problem = "router, voice and every specialist are roles of their own"
+            yield Mistake(("assistant",), problem, at_key=True)

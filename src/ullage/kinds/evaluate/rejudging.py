@@ -1,0 +1,67 @@
+"""Judges the answers of a finished run again: what stays as it is is copied, the rest is done anew."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from ullage.errors import InputError
+from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
+from ullage.phases.blocks import own_section
+from ullage.records.atomic import sha256_of
+from ullage.records.folder import RunFolder
+from ullage.records.journal import Journal, read_journal
+from ullage.spec.workload import Workload
+
+ANSWERS: Final = ("greedy", "samples", "p_true")
+OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
+OF_RESULTS: Final = ("metrics", "right_from", "unknown")
+
+
+def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:
+    """Raises InputError where `after` needs other answers than `before` gave, or questions have changed."""
+    old, new = own_section(before, Section), own_section(after, Section)
+    for name in type(old).model_fields:
+        if name not in OF_JUDGES + OF_RESULTS and getattr(old, name) != getattr(new, name):
+            raise InputError(
+                f"evaluate.{name}: has changed, which needs other answers; use `ullage run` for those"
+            )
+    if before.roles[GENERATOR] != after.roles.get(GENERATOR):
+        raise InputError(
+            "roles.generator: has changed, which needs other answers; use `ullage run` for those"
+        )
+    for entry in run.manifest()["inputs"]:
+        if "file" not in entry:
+            continue
+        path = base / Path(entry["file"]).expanduser()
+        if not path.is_file() or sha256_of(path) != entry["sha256"]:
+            raise InputError(f"{entry['file']}: is missing or has changed since {run.path} was run")
+
+
+def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload) -> None:
+    """Copies the lines and journal entries of every stage that `after` would do just as `before` did."""
+    stages = _kept_stages(before, after)
+    entries = [
+        entry
+        for entry in read_journal(run.path / "journal.jsonl")
+        if entry.get("stage") in stages or entry.get("usage") in stages
+    ]
+    for stage in stages:
+        path = run.path / f"{stage}.jsonl"
+        if path.exists():
+            shutil.copyfile(path, out.path / path.name)
+    journal = Journal(out.path / "journal.jsonl")
+    try:
+        for entry in entries:
+            journal.append(entry)
+    finally:
+        journal.close()
+
+
+def _kept_stages(before: Workload, after: Workload) -> tuple[str, ...]:
+    old, new = own_section(before, Section), own_section(after, Section)
+    alike = all(getattr(old, name) == getattr(new, name) for name in OF_JUDGES)
+    same = [name for name, role in before.roles.items() if after.roles.get(name) == role]
+    judged = [name for name in judges(before) if name in same and alike]
+    return (*ANSWERS, *judged, *(name for name in (SIMILARITY, ENTAILMENT) if name in same))

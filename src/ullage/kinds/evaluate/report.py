@@ -1,0 +1,215 @@
+"""An evaluation on one page of HTML that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ullage.errors import MissingExtraError
+from ullage.records.atomic import write_text
+from ullage.records.lines import read_lines
+from ullage.reports.html_page import render_page
+from ullage.spec.workload import Workload
+
+if TYPE_CHECKING:
+    from ullage.kinds.evaluate.outcomes import Outcome
+
+PAGE: Final = "report.html"
+TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
+SHOWN: Final = 30
+"""Single answers on the page."""
+CURVES: Final = 4
+"""Measures drawn for a label beside answer length, the best by AUROC."""
+DARKEST: Final = 5.0
+"""The negative log-likelihood, in nats, of the darkest token."""
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
+"""Colours that differ for every kind of colour vision (Okabe and Ito 2008)."""
+
+
+def write_report(
+    folder: Path,
+    workload: Workload,
+    outcomes: Sequence[Outcome],
+    wrong: Mapping[str, Sequence[bool | None]],
+    found: Mapping[str, Any],
+    run: Mapping[str, Any],
+) -> Path:
+    """Writes report.html from a run's outcomes, labels and summary; `run` holds what else is known of it:
+    `freed`, `seconds`, `usd_per_hour`, `usage`."""
+    page = render_page(
+        TEMPLATE,
+        title=workload.name or "evaluation",
+        models={name: role.model for name, role in workload.roles.items()},
+        tables=[_label(name, outcomes, column, found) for name, column in wrong.items()],
+        score_names=[one["name"] for one in found["scores"][0]["scores"]] if found["scores"] else [],
+        answers=_answers(outcomes, wrong),
+        relevance=any(one.relevance for one in outcomes),
+        timeline=_safe(_timeline(folder / "timeline.jsonl")),
+        freed=run.get("freed", ()),
+        costs=_costs(run, len(outcomes)),
+        **{name: found[name] for name in ("questions", "failed", "labels", "means", "agreement", "unscored")},
+    )
+    path = folder / PAGE
+    write_text(path, page)
+    return path
+
+
+def _label(
+    name: str, outcomes: Sequence[Outcome], column: Sequence[bool | None], found: Mapping[str, Any]
+) -> dict[str, Any]:
+    rows = [row for row in found["scores"] if row["label"] == name]
+    scored = [row for row in rows if row["scores"][0]["value"] is not None]
+    if not scored:
+        reason = rows[0]["scores"][0]["reason"] if rows else "no measure is known"
+        return {"name": name, "reason": reason[0].upper() + reason[1:]}
+    best = sorted(scored, key=lambda row: -row["scores"][0]["value"])
+    drawn = [*[row["uncertainty"] for row in best if row["uncertainty"] != "length"][:CURVES], "length"]
+    return {
+        "name": name,
+        "reason": "",
+        "rows": rows,
+        "curves": _safe(_curves(outcomes, column, drawn)),
+        "calibration": found["calibration"][name],
+        "prefixes": found["prefixes"][name],
+    }
+
+
+def _curves(outcomes: Sequence[Outcome], column: Sequence[bool | None], names: Sequence[str]) -> str:
+    """ROC curves and accuracy over the share of answers kept, as SVG."""
+    import numpy as np
+    from sklearn.metrics import roc_curve
+
+    from ullage.kinds.evaluate.scores import kept_accuracy
+
+    figure, (roc, kept) = _figure(2)
+    for name, colour in zip(names, COLOURS, strict=False):
+        both = [
+            (label, value)
+            for label, one in zip(column, outcomes, strict=True)
+            if label is not None and (value := one.uncertainty.get(name)) is not None
+        ]
+        if len({label for label, _ in both}) < 2:
+            continue
+        labels, values = np.asarray(both, float).T
+        false, true, _ = roc_curve(labels, values)
+        roc.plot(false, true, color=colour, label=name)
+        accuracy = kept_accuracy(labels, values)
+        kept.plot(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy, color=colour)
+    roc.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
+    roc.set(xlabel="right answers flagged", ylabel="mistakes flagged", title="ROC")
+    roc.legend(frameon=False, fontsize=8, loc="lower right")
+    kept.set(xlabel="share of answers kept, most certain first", ylabel="accuracy", title="Rejection")
+    return _svg(figure)
+
+
+def _timeline(path: Path) -> str:
+    """Memory over time by device, as SVG; nothing for a run too short to have been sampled."""
+    by_device: dict[str, list[tuple[float, float]]] = {}
+    starts: list[tuple[float, str]] = []
+    for line in read_lines(path):
+        value = line.get("live") if line.get("live") is not None else line.get("process")
+        if value is not None:
+            by_device.setdefault(line["device"], []).append((line["seconds"], value / 2**30))
+        if not starts or starts[-1][1] != line["phase"]:
+            starts.append((line["seconds"], line["phase"]))
+    if sum(map(len, by_device.values())) < 2:
+        return ""
+    figure, (axes,) = _figure(1)
+    for (device, points), colour in zip(by_device.items(), COLOURS, strict=False):
+        axes.plot(*zip(*points, strict=True), color=colour, label=device)
+    for second, phase in starts:
+        if phase.endswith("load"):
+            axes.axvline(second, color="#bbb", linewidth=0.8)
+            axes.annotate(phase, (second, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top")
+    axes.set(xlabel="seconds", ylabel="GiB alive", title="Memory over time")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def _figure(columns: int) -> tuple[Any, Sequence[Any]]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "evaluate", "the report's curves") from error
+    figure = Figure(figsize=(4.6 * columns, 3.6) if columns > 1 else (8, 3), layout="constrained")
+    axes = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    """The figure as an element of a page; the same figure is the same text."""
+    import matplotlib
+
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ullage", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    text = file.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _safe(svg: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(svg)
+
+
+def _answers(outcomes: Sequence[Outcome], wrong: Mapping[str, Sequence[bool | None]]) -> list[dict[str, Any]]:
+    """The least certain answers, token by token."""
+    told = {True: "wrong", False: "right", None: "unscored"}
+    known = [place for place, one in enumerate(outcomes) if one.greedy.logprobs]
+    known.sort(key=lambda place: (-(outcomes[place].uncertainty.get("G-NLL") or 0.0), place))
+    found = []
+    for place in known[:SHOWN]:
+        one = outcomes[place]
+        texts = _token_texts(one)
+        largest = max(one.relevance, default=0.0) or 1.0
+        found.append(
+            {
+                "question": one.question.question,
+                "references": "; ".join(one.question.references),
+                "verdicts": {name: told[column[place]] for name, column in wrong.items()},
+                "tokens": [
+                    {"text": text, "nll": f"{-lp:.2f}", "weight": f"{min(-lp / DARKEST, 1):.2f}"}
+                    for text, lp in zip(texts, one.greedy.logprobs, strict=False)
+                ],
+                "relevant": [
+                    {"text": text, "share": f"{share:.2f}", "weight": f"{share / largest:.2f}"}
+                    for text, share in zip(texts, one.relevance, strict=False)
+                ],
+            }
+        )
+    return found
+
+
+def _token_texts(one: Outcome) -> list[str]:
+    """What each token wrote, by its place in the text; pieces where places are not known."""
+    if one.greedy.offsets:
+        return [one.greedy.text[begin:end] for begin, end in one.greedy.offsets]
+    return list(one.greedy.pieces)
+
+
+def _costs(run: Mapping[str, Any], questions: int) -> list[str]:
+    """Time and money, for a thousand examples."""
+    found = []
+    seconds, hourly = run.get("seconds"), run.get("usd_per_hour")
+    if seconds and questions:
+        said = (
+            f"{seconds:,.1f} s for {questions} questions, {1000 * seconds / questions / 60:,.1f} min for 1000"
+        )
+        if hourly:
+            said += f": {hourly * seconds / 3600 / questions * 1000:,.2f} USD at {hourly:,.2f} USD an hour"
+        found.append(said + ".")
+    for role, usage in run.get("usage", {}).items():
+        said = (
+            f"{role}: {usage['requests']:,} requests, {usage['prompt_tokens']:,} prompt tokens, "
+            f"{usage['new_tokens']:,} new tokens"
+        )
+        if usage.get("usd") is not None and questions:
+            said += f", {usage['usd']:,.2f} USD: {usage['usd'] / questions * 1000:,.2f} for 1000 examples"
+        found.append(said + ".")
+    return found

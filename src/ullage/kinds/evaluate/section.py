@@ -1,0 +1,120 @@
+"""The `evaluate:` part of a workload file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from ullage.phases.blocks import base_work, is_local, wrong_roles, wrong_training
+from ullage.spec.mistake import Mistake
+from ullage.spec.section import Section as BaseSection
+from ullage.spec.value import Count, Switch, Value
+from ullage.spec.workload import Workload
+
+GENERATOR: Final = "generator"
+SIMILARITY: Final = "similarity"
+ENTAILMENT: Final = "entailment"
+JUDGE: Final = "judge"
+ROLES: Final = (GENERATOR, JUDGE, SIMILARITY, ENTAILMENT)
+"""All but the first are optional. Further judges are called `judge_` and a name; the last two are small
+models for relevance and for clusters of like meaning."""
+
+Metric = Literal["exact_match", "f1", "rouge_l"]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+class QuestionFields(Value):
+    """Where a record holds what: dotted paths, as `answer.aliases`."""
+
+    question: str = "question"
+    references: str = Field(default="references", description="one text or a list; none: unanswerable")
+    context: str | None = None
+    id: str = "id"
+
+
+class Section(BaseSection):
+    """What is asked and how, how many answers there are, and how they are judged."""
+
+    input: str | tuple[str, ...] | None = Field(
+        default=None, description="one or several: JSON lines, .parquet, .csv, a folder that `datasets` saved"
+    )
+    format: Literal["fields", "triviaqa", "squad_v2", "natural_questions", "bioasq", "svamp", "coqa"] = Field(
+        default="fields", description="a published data set's, or as `fields` says"
+    )
+    fields: QuestionFields = QuestionFields()
+    limit: Count | None = Field(default=None, description="the first so many questions")
+    style: Literal["short", "long"] = "short"
+    chat: Switch = Field(
+        default=True, description="by the chat template; else plain text that ends in Answer:"
+    )
+    instruction: str | None = Field(default=None, description="None: the style's own")
+    template: str = Field(default="{context}\n{question}", description="of one question")
+    unknown: tuple[str, ...] = Field(
+        default=("unknown",), description="answers that say a question has no answer; so does an empty one"
+    )
+    shots: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
+        default=0, description="worked examples in every prompt, taken from the first questions"
+    )
+    stop: tuple[str, ...] | None = Field(default=None, description="stop sequences; None: the style's own")
+    samples: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
+        default=0, description="sampled answers beside the greedy one"
+    )
+    temperature: Annotated[float, Field(strict=True, gt=0, le=10)] = Field(
+        default=1.0, description="of samples"
+    )
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = Field(default=1.0, description="of samples")
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+    metrics: tuple[Metric, ...] = ("exact_match", "f1", "rouge_l")
+    right_from: Share = Field(default=0.5, description="f1 and rouge_l of an answer that counts as right")
+    judge_by: Literal["probabilities", "text"] = Field(
+        default="probabilities",
+        description="compare verdict tokens in one pass, or generate a verdict",
+    )
+    verdicts: tuple[str, str] = Field(
+        default=("yes", "no"), description="the positive word, the negative one"
+    )
+    judge_system: str | None = Field(default=None, description="may hold {verdicts}; None: Ullage's own")
+    judge_template: str | None = Field(
+        default=None, description="holds {question}, {answer}, {references}, {context}; None: Ullage's own"
+    )
+    judge_unanswerable: str | None = Field(
+        default=None, description="the reference of a question without one; None: Ullage's own words"
+    )
+    clusters_by: Literal["words", "entailment", "judge"] = Field(
+        default="words", description="what tells which samples mean the same"
+    )
+    p_true: Switch = Field(default=False, description="ask the generator whether its own answer is true")
+
+    def files(self) -> tuple[str, ...]:
+        """The input."""
+        if self.input is None:
+            return ()
+        return (self.input,) if isinstance(self.input, str) else self.input
+
+    def mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        """A generator, and none but the roles known here; settings that have no use."""
+        known = (*ROLES, *judges(workload))
+        yield from wrong_roles(workload, (GENERATOR,), known)
+        yield from wrong_training(workload)
+        if "{question}" not in self.template:
+            yield Mistake(("evaluate", "template"), "lacks {question}")
+        if self.judge_template is not None and "{answer}" not in self.judge_template:
+            yield Mistake(("evaluate", "judge_template"), "lacks {answer}")
+        if self.verdicts[0].strip().casefold() == self.verdicts[1].strip().casefold():
+            yield Mistake(("evaluate", "verdicts"), "are twice the same word")
+        if self.clusters_by != "words" and self.clusters_by not in workload.roles:
+            yield Mistake(("evaluate", "clusters_by"), f"there is no role called {self.clusters_by}")
+        if ENTAILMENT in workload.roles and not (self.samples and self.clusters_by == ENTAILMENT):
+            problem = "compares samples; give evaluate.samples and clusters_by: entailment"
+            yield Mistake(("roles", ENTAILMENT), problem, at_key=True)
+        if self.judge_by == "text":
+            for name in judges(workload):
+                if is_local(workload.roles[name]) and not base_work(name, workload).new_tokens:
+                    yield Mistake(("roles", name), "writes its verdict; give new_tokens", at_key=True)
+
+
+def judges(workload: Workload) -> tuple[str, ...]:
+    """Names of the roles that judge, in the file's order."""
+    return tuple(name for name in workload.roles if name == JUDGE or name.startswith(f"{JUDGE}_"))

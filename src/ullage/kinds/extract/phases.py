@@ -1,0 +1,50 @@
+"""Load; then one pass over the texts, chunked or whole, with or without gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ullage.kinds.extract.section import Section
+from ullage.memory.captures.sites import LOGITS
+from ullage.phases.blocks import (
+    base_work,
+    captures_of,
+    generate,
+    hold,
+    load,
+    own_section,
+    train,
+)
+from ullage.phases.phase import Phase
+from ullage.spec.capture import Capture
+from ullage.spec.workload import Workload
+from ullage.units import parse_bytes
+
+
+def phases(workload: Workload) -> tuple[Phase, ...]:
+    """Raises SpecError unless there is exactly one role, run in this process."""
+    section = own_section(workload, Section)
+    name = next(iter(workload.roles))
+    held = (hold(name, workload),)
+    work = replace(base_work(name, workload), shard_bytes=parse_bytes(section.shard))
+    if workload.training is not None:
+        return load(name, held) + train(name, held, work, workload)
+    captures = stored_captures(name, workload, section)
+    if not section.generate:
+        work = replace(work, new_tokens=0, caches=False)
+        return load(name, held) + generate(name, held, work, "extract", captures, "none")
+    return load(name, held) + generate(name, held, work, "", captures, "last")
+
+
+def stored_captures(name: str, workload: Workload, section: Section) -> tuple[Capture, ...]:
+    """The captures of role `name`, and one of logits where they are asked for.
+
+    A run stores every state; what is asked to stay on the device only waits there for its batch's end.
+    """
+    found = [
+        capture.model_copy(update={"keep": "disk"}) if capture.keep == "host" else capture
+        for capture in captures_of(name, workload)
+    ]
+    if section.logits != "none":
+        found.append(Capture(role=name, sites=(LOGITS,), positions=section.logits, keep="disk"))
+    return tuple(found)

@@ -1,0 +1,225 @@
+"""Runs an extraction: texts in, states of every record out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from ullage.capture.index import write_index
+from ullage.capture.reader import Reader, ReadSequence
+from ullage.capture.sites import find_points
+from ullage.capture.store import ArrayStore, Example, ShardStore, Store, check_shards
+from ullage.capture.tokens import Tokenized, generated_offsets, read_records, tokenize
+from ullage.errors import InputError, UnsupportedError
+from ullage.facts.architecture import Architecture
+from ullage.kinds.extract.phases import stored_captures
+from ullage.kinds.extract.section import Section
+from ullage.memory.captures.sites import LOGITS, SEQUENCES_PER_PLANNED, matched_sites, needs_eager
+from ullage.phases.blocks import base_work, own_section
+from ullage.runtime.batching import Limits, Splitter, make_batches, release
+from ullage.runtime.layout import find_layout
+from ullage.runtime.loader import load_tokenizer
+from ullage.runtime.session import Session
+from ullage.units import parse_bytes
+
+
+def run(session: Session) -> None:
+    """Reads every record the input has and stores its states.
+
+    Raises InputError for records that cannot be read, before any model is loaded.
+    """
+    workload = session.workload
+    section = own_section(workload, Section)
+    name = next(iter(workload.roles))
+    work = base_work(name, workload)
+    whole = session.models[workload.roles[name].model]
+    captures = stored_captures(name, workload, section)
+    if workload.training is not None:
+        raise UnsupportedError(
+            "training: `ullage run` reads states and trains nothing; use ullage.Extractor in your own loop "
+            "with with_gradients=True"
+        )
+    if not captures or not isinstance(whole, Architecture):
+        raise InputError("captures: names no site to read; add captures with sites")
+    records = _records(session, section, name, whole, work.prompt_tokens)
+    lengths = [len(record.tokens) for record in records]
+    most = work.batch if section.generate else work.batch * SEQUENCES_PER_PLANNED
+    limits = Limits(work.batch * max(work.prompt_tokens, 1), most)
+    batches = make_batches(lengths, limits)
+    if session.smallest:
+        batches = [min(batches, key=lambda batch: len(batch) * lengths[batch[0]])[:1]]
+
+    sites = [site for capture in captures for site in matched_sites(capture, whole)]
+    head = section.generate or any(site.hook == LOGITS for site in sites)
+    eager = needs_eager(tuple(sites))
+    loaded = session.load(name, head=head, eager=eager)
+    layout = find_layout(loaded.model)
+    reader = Reader(
+        loaded.model,
+        layout,
+        find_points(captures, whole, layout),
+        chunk_tokens=None if section.generate else workload.memory.streaming_chunk_size,
+        stop=not loaded.offloaded,
+        device=loaded.device,
+    )
+    extraction = _Extraction(session, section, name, reader, records, loaded.tokenizer, work.new_tokens)
+    extraction.run(batches, lengths, limits)
+
+
+def _records(
+    session: Session, section: Section, name: str, whole: Architecture, longest: int
+) -> list[Tokenized]:
+    if section.input is None:
+        raise InputError("extract: input: is missing; name a file of JSON lines with text or tokens")
+    role = session.workload.roles[name]
+    path = session.path(section.input)
+    tokenizer = load_tokenizer(role, session.base, session.download)
+    records = tokenize(
+        read_records(path, section.text_field),
+        section.input,
+        tokenizer,
+        whole.vocab_size,
+        section.text_field,
+        section.special_tokens,
+    )
+    for index, record in enumerate(records):
+        if len(record.tokens) <= longest:
+            continue
+        if section.too_long == "error":
+            raise InputError(
+                f"{section.input}: record {record.id!r} has {len(record.tokens):,} tokens, the plan is for "
+                f"prompt_tokens: {longest:,}; raise it, or set extract.too_long: truncate"
+            )
+        kept = record.tokens[:longest], record.offsets[:longest]
+        records[index] = Tokenized(record.id, record.text, *kept, record.span)
+    for capture in session.workload.captures:
+        if capture.positions == "span":
+            _check_spans(section.input, records, capture.span_tokens or 1)
+    return records
+
+
+def _check_spans(where: str, records: Sequence[Tokenized], most: int) -> None:
+    for record in records:
+        if record.span is None:
+            raise InputError(f"{where}: record {record.id!r} has no span, which positions: span reads")
+        begin, end = record.span
+        if end > len(record.tokens):
+            raise InputError(f"{where}: record {record.id!r}: its span ends beyond its tokens")
+        if end - begin > most:
+            raise InputError(
+                f"{where}: record {record.id!r}: its span has {end - begin} tokens, span_tokens is {most}"
+            )
+
+
+class _Extraction:
+    """Goes through the batches and stores what was read. Invariant: a batch is in the journal once its
+    states are on disk, and never before."""
+
+    def __init__(
+        self,
+        session: Session,
+        section: Section,
+        name: str,
+        reader: Reader,
+        records: Sequence[Tokenized],
+        tokenizer: Any,
+        new_tokens: int,
+    ) -> None:
+        self._session, self._section, self._name = session, section, name
+        self._reader, self._records = reader, records
+        self._tokenizer, self._new_tokens = tokenizer, new_tokens
+
+    def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
+        session = self._session
+        done = (
+            {unit for entry in session.journal.entries for unit in entry["units"]}
+            if session.journal
+            else set()
+        )
+        store = self._store(lengths)
+        splitter = Splitter(limits, release, session.say)
+        finished = sum(len(batches[unit]) for unit in done)
+        session.progress.start(f"{self._name} extract", len(self._records), finished)
+        phase = f"{self._name} prefill" if self._section.generate else f"{self._name} extract"
+        with session.monitor.phase(phase):
+            for unit, batch in enumerate(batches):
+                if unit in done:
+                    continue
+                read = splitter.run(batch, lengths, partial(self._read, unit))
+                states = sum(t.nbytes for each in read for t in each.states.values())
+                held = store.held_bytes if store is not None else 0
+                session.monitor.hold(_device(self._reader), "captures", states + held)
+                if store is not None:
+                    self._keep(
+                        store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)])
+                    )
+                session.progress.advance(len(batch), sum(lengths[i] for i in batch))
+            if store is not None:
+                self._keep(store.finish())
+        session.splits = splitter.splits
+        session.examples = sum(map(len, batches))
+        session.tokens = sum(lengths[i] for batch in batches for i in batch)
+        if session.folder is not None and session.journal is not None:
+            model = session.workload.roles[self._name].model
+            index = write_index(session.folder.path / "states", session.journal.entries, model)
+            session.outcome = {name: index[name] for name in ("examples", "tokens", "sites")}
+
+    def _store(self, lengths: Sequence[int]) -> Store | None:
+        folder = self._session.folder
+        if folder is None or self._session.journal is None:
+            return None
+        entries = self._session.journal.entries
+        states = folder.path / "states"
+        if self._section.store == "safetensors":
+            check_shards(states, entries)
+            return ShardStore(states, parse_bytes(self._section.shard), entries)
+        return ArrayStore(states, lengths, self._rows(lengths))
+
+    def _rows(self, lengths: Sequence[int]) -> dict[str, list[int]]:
+        """How many rows each site keeps of each record."""
+        found = {}
+        for point in self._reader.points:
+            positions = point.capture.positions
+            if positions == "all":
+                found[point.name] = list(lengths)
+            elif positions == "span":
+                spans = [record.span or (0, 0) for record in self._records]
+                found[point.name] = [end - begin for begin, end in spans]
+            else:
+                found[point.name] = [1] * len(lengths)
+        return found
+
+    def _read(self, unit: int, batch: Sequence[int]) -> list[ReadSequence]:
+        tokens = [self._records[index].tokens for index in batch]
+        if not self._section.generate:
+            spans = [self._records[index].span or (0, 0) for index in batch]
+            return self._reader.read(tokens, spans)
+        import torch
+
+        torch.manual_seed(self._section.seed + unit)
+        monitor = self._session.monitor
+        options: dict[str, Any] = {"do_sample": False}
+        if self._section.temperature:
+            options = {"do_sample": True, "temperature": self._section.temperature}
+        monitor.enter(f"{self._name} prefill")
+        return self._reader.generate(tokens, self._new_tokens, options, monitor.decode)
+
+    def _example(self, index: int, read: ReadSequence) -> Example:
+        record = self._records[index]
+        text, offsets = record.text, list(record.offsets)
+        new = read.tokens[read.prompt_tokens :]
+        if new and text is not None and self._tokenizer is not None:
+            text, added = generated_offsets(text, new, self._tokenizer)
+            offsets += added
+        offsets += [(-1, -1)] * (len(read.tokens) - len(offsets))
+        return Example(index, record.id, text, read.tokens, tuple(offsets), read.prompt_tokens, read.states)
+
+    def _keep(self, entries: Sequence[dict[str, Any]]) -> None:
+        assert self._session.journal is not None
+        for entry in entries:
+            self._session.journal.append(entry)
+
+
+def _device(reader: Reader) -> str:
+    return "cpu" if reader.device == "cpu" else "gpu:" + str(reader.device).removeprefix("cuda:")

@@ -1,0 +1,69 @@
+"""A candidate on its way to a verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ullage.engines.engine import Chat, Failure
+from ullage.kinds.pii.calibration import Calibration
+from ullage.kinds.pii.records import Candidate, Record
+
+SUREST: Final = 1e6
+"""Margin, in nats, of a verdict whose opposite has no probability at all: infinity is no JSON."""
+DIGITS: Final = 6
+"""Of a margin. What is decided is what is written, so that a threshold picked from it holds."""
+
+
+@dataclass(slots=True)
+class Item:
+    """`margin` is how much likelier the positive verdict is, in nats; None: undecided, `reason` says why."""
+
+    record: Record
+    candidate: Candidate
+    chat: Chat | None = None
+    margin: float | None = None
+    reason: str = ""
+    explanation: str = ""
+
+    def settle(self, scores: tuple[float, ...] | Failure, least: float) -> None:
+        """Takes the two verdicts' log-probabilities. An answer that says nothing is never a yes: where both
+        together have a probability below `least`, the model wants to say something else."""
+        if isinstance(scores, Failure):
+            self.reason = scores.reason
+            return
+        yes, no = scores
+        if math.isnan(yes) or math.isnan(no) or math.inf in scores:
+            self.reason = "the model gives a verdict no number for a probability"
+            return
+        if not _mass(yes) + _mass(no) > least:
+            self.reason = "the model gives neither verdict a probability"
+            return
+        self.margin = round(max(-SUREST, min(SUREST, yes - no)), DIGITS)
+
+    def personal(self, calibration: Calibration) -> bool:
+        """Whether it is verified."""
+        return self.margin is not None and calibration.probability(self.margin) >= calibration.threshold
+
+    def row(self, calibration: Calibration) -> dict[str, Any]:
+        """What stands of it in a line of output."""
+        one = self.candidate
+        row: dict[str, Any] = {"type": one.type.name, "start": one.start, "end": one.end}
+        if one.start is not None:
+            row["value"] = self.record.text[one.start : one.end]
+        if self.margin is None:
+            row |= {"verdict": "failed", "reason": self.reason}
+        else:
+            row["verdict"] = "verified" if self.personal(calibration) else "rejected"
+            row["probability"] = round(calibration.probability(self.margin), DIGITS)
+            row["margin"] = self.margin
+        if one.gold is not None:
+            row["gold"] = one.gold
+        if self.explanation:
+            row["explanation"] = self.explanation
+        return row
+
+
+def _mass(logprob: float) -> float:
+    return math.exp(min(logprob, 0.0))

@@ -1,0 +1,41 @@
+"""The shared prefix is computed once; then one forward pass per candidate compares verdict
+tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ullage.kinds.pii.section import VERIFIER, Section
+from ullage.phases.blocks import base_work, captures_of, generate, hold, load, own_section
+from ullage.phases.phase import Phase
+from ullage.spec.workload import Workload
+
+EXPLAIN_TOKENS: Final = 32
+"""Planned for a verdict, the question why, and what a template writes around them."""
+
+
+def phases(workload: Workload) -> tuple[Phase, ...]:
+    """An example is one record; its candidates are located, scored, some of them explained.
+
+    vLLM finds shared prefixes by itself. Raises SpecError unless the one role is `verifier`.
+    """
+    section = own_section(workload, Section)
+    held = (hold(VERIFIER, workload),)
+    captures = captures_of(VERIFIER, workload)
+    work = base_work(VERIFIER, workload)
+    work = replace(work, passes=section.candidates_per_record / work.batch)
+    found = load(VERIFIER, held)
+    if section.prefix_tokens and workload.roles[VERIFIER].engine != "vllm":
+        prefix = replace(work, batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
+        once = generate(VERIFIER, held, prefix, "prefix", logits="none")
+        found += tuple(replace(phase, once=True) for phase in once)
+    if section.locate:
+        found += generate(VERIFIER, held, work, "locate")
+    work = replace(work, cached_tokens=section.prefix_tokens)
+    found += generate(VERIFIER, held, replace(work, new_tokens=0), "score", captures)
+    if section.explained:
+        longer = work.prompt_tokens + EXPLAIN_TOKENS
+        reasons = replace(work, prompt_tokens=longer, passes=work.passes * section.explained)
+        found += generate(VERIFIER, held, reasons, "explain")
+    return found

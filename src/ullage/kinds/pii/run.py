@@ -1,0 +1,368 @@
+"""Verifies candidates: records in, a verdict for every candidate out, in the order of the input."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.errors import InputError
+from ullage.kinds.pii.asking import EXPLAIN, SYSTEM, Asking, prompt_version
+from ullage.kinds.pii.calibration import Calibration, read_calibration
+from ullage.kinds.pii.detection import Detector, open_detector
+from ullage.kinds.pii.input_lines import count_lines, read_input
+from ullage.kinds.pii.items import Item
+from ullage.kinds.pii.locating import locate
+from ullage.kinds.pii.records import Candidate, NotARecord, Record, RecordReader
+from ullage.kinds.pii.redaction import read_key, redact
+from ullage.kinds.pii.section import VERIFIER, Section
+from ullage.kinds.pii.seen import SeenIds
+from ullage.kinds.pii.types import OWN, read_types
+from ullage.phases.blocks import base_work, own_section
+from ullage.records.journal import Journal
+from ullage.records.lines import LineStore
+from ullage.runtime.batching import Splitter, make_batches, release
+from ullage.runtime.session import Session
+from ullage.units import parse_bytes
+from ullage.workloads.engines import batch_limits, open_engine
+
+FILES: Final = ("verified", "failed", "rejects")
+WINDOW_BATCHES: Final = 64
+WINDOW_LINES: Final = 4096
+WINDOW_CHARACTERS: Final = 32 * 2**20
+"""A window of lines is read, verified and written before the next: what is held does not grow."""
+UNSURE: Final = 0.2
+"""How far from the threshold a probability is that `explain: uncertain` gives a reason for."""
+
+
+def run(session: Session) -> None:
+    """Verifies every record of the input.
+
+    Raises InputError for settings and files that cannot be used, before any model is loaded; with `strict`
+    also at the first line that is no record.
+    """
+    section = own_section(session.workload, Section)
+    if section.input is None:
+        raise InputError("pii: input: is missing; name a file of JSON lines")
+    types = read_types(OWN if section.types is None else session.path(section.types))
+    wanted = frozenset(one for name in section.only_types for one in types.choose(name))
+    version = prompt_version(section, types)
+    calibration = Calibration()
+    if section.calibration is not None:
+        calibration = read_calibration(session.path(section.calibration))
+        model = session.workload.roles[VERIFIER].model
+        if (calibration.model, calibration.prompt_version) != (model, version):
+            session.say(
+                f"{section.calibration} was fitted to {calibration.model} with prompt "
+                f"{calibration.prompt_version}; this is {model} with prompt {version}"
+            )
+    if section.threshold is not None:
+        calibration = replace(calibration, threshold=section.threshold)
+    key = read_key(section.key_env) if section.redact == "hash" else b""
+    detector = open_detector(section.detect, types)
+    longest_line = parse_bytes(section.longest_line)
+    lines = count_lines(session.path(section.input))
+    with ExitStack() as stack:
+        if session.folder is not None and session.journal is not None:
+            folder, journal = session.folder.path, session.journal
+            folder.chmod(0o700)  # it holds personal data
+        else:  # a check: nothing of it is kept
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            journal = Journal(folder / "journal.jsonl")
+            stack.callback(journal.close)
+        seen = stack.enter_context(SeenIds(folder / "ids.sqlite"))
+        store = LineStore(folder, VERIFIER, journal, FILES)
+        mark = _mark_of(key, section.key_env, store)
+        reader = RecordReader(types, section.fields, section.offsets)
+        engine = open_engine(session, VERIFIER)
+        verification = _Verification(
+            session, section, engine, calibration, version, key, mark, detector, wanted, store, reader, seen
+        )
+        verification.run(session.path(section.input), section.input, lines, longest_line)
+
+
+def _mark_of(key: bytes, name: str, store: LineStore) -> str:
+    """What tells a hash key from others without giving it away.
+
+    A run has one key from begin to end, so that equal values have equal hashes. Raises InputError.
+    """
+    mark = hmac.new(key, b"ullage", "sha256").hexdigest() if key else ""
+    if any(entry.get("key", mark) != mark for entry in store.entries):
+        raise InputError(f"the environment variable {name} holds another key than when this run was begun")
+    return mark
+
+
+@dataclass(slots=True)
+class _Window:
+    """Lines that are verified and written together."""
+
+    after: int
+    last: int = 0
+    records: list[Record] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    candidates: int = 0
+    characters: int = 0
+
+
+@dataclass(slots=True)
+class _Verification:
+    """Invariant: a window is in the journal once its rows are on disk, and rows are in the input's order."""
+
+    session: Session
+    section: Section
+    engine: Engine
+    calibration: Calibration
+    version: str
+    key: bytes
+    mark: str
+    detector: Detector | None
+    wanted: frozenset[str]
+    store: LineStore
+    reader: RecordReader
+    seen: SeenIds
+    splitters: dict[str, Splitter] = field(default_factory=dict)
+    clock: float = 0.0
+
+    def run(self, path: Path, name: str, lines: int, longest_line: int) -> None:
+        session, done = self.session, self.store.entries
+        after = max((entry["line"] for entry in done if "line" in entry), default=0)
+        session.progress.start(f"{VERIFIER} score", lines, after)
+        asking = self._asking()
+        self.clock = time.monotonic()
+        if not self.store.finished:
+            with session.monitor.phase(session.phase_name(VERIFIER, "score")):
+                for window in self._windows(path, name, after, longest_line):
+                    self._verify(window, asking)
+                    if session.smallest:
+                        break
+                self.store.finish()
+        session.examples = sum(entry.get("records", 0) for entry in self.store.entries)
+        session.tokens = sum(entry.get("tokens", 0) for entry in self.store.entries)
+        session.splits += sum(splitter.splits for splitter in self.splitters.values())
+
+    def _asking(self) -> Asking:
+        section = self.section
+        return Asking(
+            SYSTEM if section.system is None else section.system,
+            section.template,
+            section.verdicts,
+            self._longest("score"),
+            lambda chat: self.engine.lengths([chat])[0],
+        )
+
+    def _longest(self, verb: str) -> int:
+        """Tokens of the longest prompt that is planned for in doing `verb`."""
+        planned = self.session.planned(VERIFIER, verb)
+        if planned is not None:
+            return planned.work.cached_tokens + planned.work.prompt_tokens
+        return base_work(VERIFIER, self.session.workload).prompt_tokens + self.section.prefix_tokens
+
+    def _splitter(self, verb: str) -> Splitter:
+        """What has shrunk a batch for `verb` once does so for all later ones."""
+        if verb not in self.splitters:
+            limits = batch_limits(self.session, VERIFIER, self._longest(verb))
+            self.splitters[verb] = Splitter(limits, release, self.session.say)
+        return self.splitters[verb]
+
+    def _windows(self, path: Path, name: str, after: int, longest_line: int) -> Iterator[_Window]:
+        window = _Window(after)
+        batches = 1 if self.session.smallest else WINDOW_BATCHES
+        most = batches * base_work(VERIFIER, self.session.workload).batch
+        for line in read_input(path, longest_line, after):
+            reason = line.reason
+            if line.record is not None:
+                try:
+                    record = self._record(line.number, line.record)
+                    window.records.append(record)
+                    window.candidates += len(record.candidates)
+                    window.characters += len(record.text)
+                except NotARecord as error:
+                    reason = str(error)
+            if reason:
+                if self.section.strict:
+                    raise InputError(f"{name}:{line.number}: {reason}")
+                window.rejects.append({"line": line.number, "reason": reason})
+            window.last = line.number
+            many = len(window.records) + len(window.rejects) >= WINDOW_LINES
+            if many or window.candidates >= most or window.characters >= WINDOW_CHARACTERS:
+                yield window
+                window = _Window(window.last)
+        if window.records or window.rejects:
+            yield window
+
+    def _record(self, number: int, given: Mapping[str, Any]) -> Record:
+        record = self.reader.read(number, given)
+        if record.id is not None and not self.seen.add(record.id, number):
+            raise NotARecord("its id is that of an earlier record")
+        candidates = list(record.candidates)
+        bare = {one.type.name for one in candidates if one.bare}
+        if self.detector is not None and (self.section.detect == "all" or len(bare) == len(candidates)):
+            candidates = self._detected(self.detector, record.text, candidates, bare)
+        if self.wanted:
+            candidates = [one for one in candidates if one.type.name in self.wanted or one.reason]
+        return replace(record, candidates=tuple(candidates))
+
+    def _detected(
+        self, detector: Detector, text: str, given: list[Candidate], bare: set[str]
+    ) -> list[Candidate]:
+        """The candidates, with what the detector finds: of bare types where there are any, else of all.
+
+        What is found of a bare type stands in its place.
+        """
+        only = bare & self.wanted if bare and self.wanted else bare or self.wanted
+        known = {(one.type.name, one.start, one.end) for one in given}
+        found = [one for one in detector.find(text, only) if (one.type.name, one.start, one.end) not in known]
+        by_type: dict[str, list[Candidate]] = {}
+        for one in found:
+            by_type.setdefault(one.type.name, []).append(one)
+        there = frozenset(by_type)
+        placed: list[Candidate] = []
+        for one in given:
+            placed += by_type.pop(one.type.name, []) if one.bare and one.type.name in there else [one]
+        return placed + [one for some in by_type.values() for one in some]
+
+    def _verify(self, window: _Window, asking: Asking) -> None:
+        items = self._items(window.records)
+        for item in items:
+            if item.reason or item.candidate.start is None:
+                continue
+            item.chat = asking.prompt(item.record, item.candidate)
+            if item.chat is None:
+                item.reason = "the span alone is longer than the plan's prompt_tokens"
+        tokens, batches = self._score(items)
+        self._explain(items)
+        rows, failed = [], []
+        per_record: dict[int, list[Item]] = {}
+        for item in items:
+            per_record.setdefault(item.record.line, []).append(item)
+        for record in window.records:
+            own = per_record.get(record.line, [])
+            rows.append(self._row(record, own))
+            failed += [
+                {"id": record.id, "line": record.line, "candidate": place, "reason": item.reason}
+                for place, item in enumerate(own)
+                if item.margin is None
+            ]
+        self.seen.keep()
+        begun, self.clock = self.clock, time.monotonic()
+        self.store.add(
+            window.last,
+            {"verified": rows, "failed": failed, "rejects": window.rejects},
+            line=window.last,
+            records=len(window.records),
+            tokens=tokens,
+            batches=batches,
+            seconds=round(self.clock - begun, 4),
+            key=self.mark,
+        )
+        self.session.progress.advance(window.last - window.after, tokens)
+
+    def _items(self, records: Sequence[Record]) -> list[Item]:
+        """One for each candidate, bare types located."""
+        items = [Item(record, one, reason=one.reason) for record in records for one in record.candidates]
+        if not any(item.candidate.bare for item in items):
+            return items
+        if self.section.locate:
+            most = self._longest("locate")
+            return locate(
+                items,
+                lambda chat: self.engine.lengths([chat])[0] <= most,
+                lambda chats: self._written("locate", chats),
+            )
+        for item in items:
+            if item.candidate.bare:
+                item.reason = "it is a type without a span; set pii.locate or pii.detect"
+        return items
+
+    def _score(self, items: Sequence[Item]) -> tuple[int, list[tuple[float, int]]]:
+        """Settles the items; tokens read, and each batch's seconds and size.
+
+        Candidates of one type are read together: they share an instruction, which stays in the cache.
+        """
+        batches: list[tuple[float, int]] = []
+        tokens = 0
+        by_type: dict[str, list[Item]] = {}
+        for item in items:
+            if item.chat is not None:
+                by_type.setdefault(item.candidate.type.name, []).append(item)
+        splitter = self._splitter("score")
+        for name in sorted(by_type):
+            some = by_type[name]
+            chats = [item.chat for item in some if item.chat is not None]
+            lengths = self.engine.lengths(chats)
+            tokens += sum(lengths)
+
+            def weigh(batch: Sequence[int], chats: Sequence[Chat] = chats) -> list[Any]:
+                return self.engine.score([chats[i] for i in batch], self.section.verdicts)
+
+            for batch in make_batches(lengths, splitter.limits):
+                begun = time.monotonic()
+                found = splitter.run(batch, lengths, weigh)
+                batches.append((round(time.monotonic() - begun, 5), len(batch)))
+                for index, scores in zip(batch, found, strict=True):
+                    some[index].settle(scores, self.section.least_mass)
+        return tokens, batches
+
+    def _explain(self, items: Sequence[Item]) -> None:
+        chosen = [item for item in items if self._wants_reason(item)]
+        chats: list[Chat] = []
+        for item in chosen:
+            assert item.chat is not None
+            said = self.section.verdicts[0 if item.personal(self.calibration) else 1]
+            answered = {"role": "assistant", "content": said}
+            chats.append((*item.chat, answered, {"role": "user", "content": EXPLAIN}))
+        if not chats:
+            return
+        for item, reply in zip(chosen, self._written("explain", chats), strict=True):
+            item.explanation = reply.text.strip() if isinstance(reply, Reply) else ""
+
+    def _wants_reason(self, item: Item) -> bool:
+        wanted = self.section.explain
+        if item.margin is None or wanted == "none":
+            return False
+        if wanted == "uncertain":
+            probability = self.calibration.probability(item.margin)
+            return abs(probability - self.calibration.threshold) <= UNSURE
+        return wanted == "all" or wanted == ("verified" if item.personal(self.calibration) else "rejected")
+
+    def _written(self, verb: str, chats: Sequence[Chat]) -> list[Reply | Failure]:
+        """Replies to chats, in the phase that is planned for `verb`."""
+        session, splitter = self.session, self._splitter(verb)
+        name = session.phase_name(VERIFIER, verb)
+        sampling = Sampling(base_work(VERIFIER, session.workload).new_tokens)
+        lengths = self.engine.lengths(chats)
+        found: dict[int, Reply | Failure] = {}
+
+        def write(batch: Sequence[int]) -> list[Reply | Failure]:
+            session.monitor.enter(name)
+            return self.engine.generate([chats[i] for i in batch], sampling, [0] * len(batch))
+
+        for batch in make_batches(lengths, splitter.limits):
+            found |= dict(zip(batch, splitter.run(batch, lengths, write), strict=True))
+        session.monitor.enter(session.phase_name(VERIFIER, "score"))
+        return [found[index] for index in range(len(chats))]
+
+    def _row(self, record: Record, items: Sequence[Item]) -> dict[str, Any]:
+        """One line of output; nothing but what was asked for stands in it."""
+        row: dict[str, Any] = {
+            "id": record.id,
+            "line": record.line,
+            "candidates": [item.row(self.calibration) for item in items],
+            "model": self.session.workload.roles[VERIFIER].model,
+            "prompt": self.version,
+        }
+        if self.section.redact != "none":
+            out = [
+                (*place, item.candidate.type.name)
+                for item in items
+                if item.margin is None or item.personal(self.calibration)
+                for place in item.candidate.places(record.text)
+            ]
+            row["redacted"] = redact(record.text, out, self.section.redact, self.key)
+        return row

@@ -1,0 +1,107 @@
+"""The `pii:` part of a workload file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from ullage.phases.blocks import base_work, wrong_roles, wrong_training
+from ullage.spec.mistake import Mistake
+from ullage.spec.section import Section as BaseSection
+from ullage.spec.value import Switch, Value
+from ullage.spec.workload import Workload
+
+VERIFIER: Final = "verifier"
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+class RecordFields(Value):
+    """Where a record holds what; None: any of the names that known tools use."""
+
+    id: str | None = None
+    text: str | None = None
+    candidates: str | None = None
+    type: str | None = None
+    value: str | None = None
+    start: str | None = None
+    end: str | None = None
+    gold: str | None = Field(default=None, description="true or false of a candidate that was labelled")
+
+
+class Section(BaseSection):
+    """What is verified and how, what comes out, and what is computed once for all candidates of a type."""
+
+    input: str | None = Field(default=None, description="JSON lines, plain or .gz")
+    fields: RecordFields = RecordFields()
+    offsets: Literal["characters", "utf16"] = Field(
+        default="characters", description="what start and end count; JavaScript's tools count UTF-16 units"
+    )
+    detect: Literal["none", "missing", "all"] = Field(
+        default="none", description="find candidates with presidio's patterns: of records without, or of all"
+    )
+    types: str | None = Field(default=None, description="a file of types; None: Ullage's own")
+    only_types: tuple[str, ...] = Field(
+        default=(), description="verify these types, categories or sensitivities alone"
+    )
+    system: str | None = Field(
+        default=None, description="instruction with {type}, {is}, {only_if}, {unless}; None: Ullage's own"
+    )
+    template: str = Field(default="{text}", description="one candidate's text, its span marked")
+    verdicts: tuple[str, str] = ("yes", "no")
+    threshold: Share | None = Field(
+        default=None, description="probability of a yes; None: the calibration's, 0.5 without one"
+    )
+    calibration: str | None = Field(default=None, description="a file that `ullage pii calibrate` wrote")
+    redact: Literal["none", "mask", "tag", "hash"] = Field(
+        default="none", description="also write the text with what was verified taken out"
+    )
+    key_env: str = Field(default="ULLAGE_HASH_KEY", description="the environment variable with the hash key")
+    explain: Literal["none", "uncertain", "verified", "rejected", "all"] = Field(
+        default="none", description="candidates that get a reason in words"
+    )
+    strict: Switch = Field(default=False, description="stop at the first line that cannot be read")
+    longest_line: str = Field(default="8MiB", description="lines longer than this are rejected")
+    candidates_per_record: Annotated[float, Field(strict=True, gt=0, le=10_000)] = 3.0
+    prefix_tokens: Annotated[int, Field(strict=True, ge=0, le=100_000)] = Field(
+        default=300, description="shared instruction per type, kept in the cache"
+    )
+    least_mass: Share = Field(
+        default=1e-4, description="probability of both verdicts together below which a candidate is failed"
+    )
+    explain_fraction: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        default=None, description="share of candidates that the plan expects to explain; None: all, if any"
+    )
+    locate: Switch = Field(
+        default=False, description="the model copies out the spans of candidates that are a bare type"
+    )
+
+    @property
+    def explained(self) -> float:
+        """The share of candidates that get a reason."""
+        if self.explain == "none":
+            return 0.0
+        return 1.0 if self.explain_fraction is None else self.explain_fraction
+
+    def files(self) -> tuple[str, ...]:
+        """The input, and the files that say how it is verified."""
+        return tuple(name for name in (self.input, self.types, self.calibration) if name is not None)
+
+    def mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        """One role, the verifier, with words to explain in where it explains."""
+        yield from wrong_roles(workload, (VERIFIER,), (VERIFIER,))
+        yield from wrong_training(workload)
+        if "{text}" not in self.template:
+            yield Mistake(("pii", "template"), "lacks {text}")
+        if self.system is not None and "{type}" not in self.system:
+            yield Mistake(("pii", "system"), "lacks {type}")
+        known = VERIFIER in workload.roles
+        if len(set(self.verdicts)) < 2:
+            yield Mistake(("pii", "verdicts"), "are the same word")
+        if self.explain_fraction and self.explain == "none":
+            yield Mistake(("pii", "explain_fraction"), "nothing is explained; say which in explain")
+        if known and not base_work(VERIFIER, workload).new_tokens:
+            for name, writes in (("explain", self.explain != "none"), ("locate", self.locate)):
+                if writes:
+                    yield Mistake(("pii", name), "the model writes; give new_tokens")

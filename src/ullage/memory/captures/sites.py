@@ -1,0 +1,170 @@
+"""Bytes of captured tensors, site by site.
+
+Site names are TransformerLens's. Shapes per layer: residual stream and block outputs
+`(batch, positions, hidden)`, `hook_q/k/v/z` `(batch, positions, heads, head_dim)`,
+`hook_pattern` `(batch, heads, queries, keys)`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ullage.errors import SpecError, nearest
+from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
+from ullage.memory.weights.precision import ELEMENT_BYTES
+from ullage.spec.capture import Capture
+
+RESIDUAL_SITES = (
+    "hook_resid_pre",
+    "hook_resid_mid",
+    "hook_resid_post",
+    "hook_mlp_out",
+    "hook_attn_out",
+)
+AFTER_ATTENTION = ("hook_mlp_out", "hook_resid_post", "ln_final", "ln_final.hook_normalized", "logits")
+"""Sites of a block that need its feed-forward part to run."""
+HEAD_SITES = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z", "attn.hook_pattern")
+LAYER_SITES = RESIDUAL_SITES + HEAD_SITES
+LOGITS = "logits"
+"""The output distribution, (positions, vocabulary), as the language-model head gives it."""
+MODEL_SITES = ("hook_embed", "ln_final.hook_normalized", "ln_final", LOGITS)
+
+SEQUENCES_PER_PLANNED = 4
+"""Short texts share a batch's tokens: a batch holds at most this many times the planned sequences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A capture point: `block` is 0 for the embedding, 1..L for layers, L+1 after the final norm."""
+
+    hook: str
+    block: int
+
+
+@lru_cache(maxsize=4096)
+def matched_sites(capture: Capture, architecture: Architecture) -> tuple[Site, ...]:
+    """The sites `capture` names in `architecture`, in model order.
+
+    Raises SpecError naming the sites the model has when a pattern matches none of them.
+    """
+    found: dict[Site, None] = {}
+    mistakes = []
+    for pattern in capture.sites:
+        hits = list(_match(pattern, capture, architecture))
+        if not hits:
+            mistakes.append(_no_match(pattern, architecture))
+        found.update(dict.fromkeys(hits))
+    if mistakes:
+        raise SpecError(mistakes)
+    return tuple(sorted(found, key=lambda site: (site.block, site.hook)))
+
+
+def _match(pattern: str, capture: Capture, architecture: Architecture) -> Iterator[Site]:
+    count = len(architecture.layers)
+    if not pattern.startswith("blocks."):
+        for hook in MODEL_SITES:
+            if fnmatch.fnmatchcase(hook, pattern):
+                yield Site(hook, 0 if hook == "hook_embed" else count + 1)
+        if not pattern.startswith("*"):
+            return
+        number, hook_pattern = "*", pattern.removeprefix("*").lstrip(".")
+        hook_pattern = hook_pattern if hook_pattern.startswith("*") else "*" + hook_pattern
+    else:
+        _, number, hook_pattern = [*pattern.split(".", 2), "", ""][:3]
+    for index in _layers(number, capture, count):
+        for hook in LAYER_SITES:
+            if fnmatch.fnmatchcase(hook, hook_pattern) and _has(architecture.layers[index], hook):
+                yield Site(hook, index + 1)
+
+
+def _layers(number: str, capture: Capture, count: int) -> list[int]:
+    chosen = list(range(count))
+    if capture.layers != "all":
+        chosen = [layer % count for layer in capture.layers if -count <= layer < count]
+    if number in ("*", "{l}", "{layer}", ""):
+        return chosen
+    if re.fullmatch(r"-?\d{1,6}", number):
+        wanted = int(number)
+        return [wanted % count] if -count <= wanted < count else []
+    return [index for index in chosen if fnmatch.fnmatchcase(str(index), number)]
+
+
+def _has(layer: Layer, hook: str) -> bool:
+    if hook in HEAD_SITES:
+        return isinstance(layer.mixer, Attention | LatentAttention)
+    if hook == "hook_attn_out":
+        return layer.mixer is not None
+    if hook == "hook_resid_mid":
+        return layer.flow.order != "parallel"
+    if hook == "hook_mlp_out":
+        return layer.feed_forward is not None
+    return True
+
+
+def _no_match(pattern: str, architecture: Architecture) -> str:
+    hook = pattern.split(".", 2)[-1]
+    has = [site for site in LAYER_SITES if any(_has(layer, site) for layer in architecture.layers)]
+    close = nearest(hook, [site for site in (*has, *MODEL_SITES) if site != hook])
+    hint = f"; nearest: {', '.join(close)}" if close else ""
+    return (
+        f"capture site {pattern!r} matches nothing in {architecture.name} "
+        f"(layers 0 to {len(architecture.layers) - 1}){hint}. It has blocks.{{l}}. with "
+        f"{', '.join(has)}, and {', '.join(MODEL_SITES)}"
+    )
+
+
+def site_bytes(
+    site: Site,
+    capture: Capture,
+    architecture: Architecture,
+    batch: int,
+    positions: int,
+    keys: int,
+    compute: str,
+) -> int:
+    """Bytes kept at one site for one batch.
+
+    `positions` are those the pass runs over; `capture.positions` reduces them on the device:
+    last and mean keep one per sequence, span `span_tokens`.
+    """
+    width = ELEMENT_BYTES[compute if capture.precision == "compute" else capture.precision]
+    kept = {"all": positions, "last": 1, "mean": 1}.get(capture.positions)
+    if kept is None:
+        kept = min(capture.span_tokens or 1, positions)
+    return batch * kept * _site_width(site, architecture, keys) * width
+
+
+def _site_width(site: Site, architecture: Architecture, keys: int) -> int:
+    """Elements per position."""
+    if site.hook == LOGITS:
+        return architecture.vocab_size
+    if site.hook not in HEAD_SITES:
+        return architecture.hidden_size
+    mixer = architecture.layers[site.block - 1].mixer
+    if isinstance(mixer, LatentAttention):
+        head = mixer.nope_dim + mixer.rope_dim
+        widths = (mixer.heads * head, mixer.heads * head, mixer.heads * mixer.value_dim)
+        heads = mixer.heads
+    else:
+        assert isinstance(mixer, Attention)
+        widths = (
+            mixer.heads * mixer.head_dim,
+            mixer.kv_heads * mixer.head_dim,
+            mixer.kv_heads * mixer.value_dim,
+        )
+        heads = mixer.heads
+    if site.hook == "attn.hook_pattern":
+        return heads * keys
+    if site.hook == "attn.hook_z":
+        value = mixer.value_dim
+        return heads * value
+    return dict(zip(("attn.hook_q", "attn.hook_k", "attn.hook_v"), widths, strict=True))[site.hook]
+
+
+def needs_eager(sites: tuple[Site, ...]) -> bool:
+    """Attention patterns exist only in the eager implementation."""
+    return any(site.hook == "attn.hook_pattern" for site in sites)

@@ -1,0 +1,127 @@
+"""What captured states take while a phase runs: on the device, on their way, on the host, on disk."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ullage.facts.architecture import Architecture
+from ullage.memory.captures.sites import (
+    AFTER_ATTENTION,
+    SEQUENCES_PER_PLANNED,
+    Site,
+    matched_sites,
+    site_bytes,
+)
+from ullage.memory.demand import Home, Need
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.phases.phase import Work
+from ullage.spec.capture import Capture
+from ullage.units import ZERO, Interval
+
+STAGING_BUFFERS: Final = 2
+"""Device buffers through which captures travel while the next one is filled."""
+VIEWED: Final = ("hook_resid_pre", "hook_resid_post")
+"""Sites whose tensor is the stream itself: kept whole, it is the next block's input and no copy."""
+
+
+def capture_needs(
+    role: str,
+    phase: str,
+    architecture: Architecture,
+    whole: Architecture,
+    work: Work,
+    precision: ResolvedPrecision,
+    seen: int,
+    on_host: bool,
+) -> list[Need]:
+    """One need a site where its states stay, and those of their way to host and disk.
+
+    `whole` is the model sites are numbered by, `seen` the positions reached, `on_host` whether there is no
+    GPU: then states stay where they were computed.
+    """
+    decode = work.activity == "decode"
+    positions = work.new_tokens if decode else seen - work.cached_tokens
+    needs: list[Need] = []
+    staging = unit = largest = 0
+    for capture in work.captures:
+        kept = positions
+        if decode and capture.keep == "device" and capture.positions == "all":
+            kept += work.prompt_tokens  # what the prefill captured is still there
+        for site in matched_sites(capture, whole):
+            size = site_bytes(site, capture, whole, work.batch, kept, seen, precision.compute)
+            each = _states(site, capture, size, architecture, work, on_host)
+            if capture.keep == "device" or on_host:
+                needs.append(Need(role, "captures", phase, (site.block,), each, "derived", note=site.hook))
+            else:
+                staging = max(staging, size)
+                host = Need(
+                    role, "captures", phase, (site.block,), each, "derived", home="host", note=site.hook
+                )
+                needs.append(host)
+            if capture.keep == "disk":
+                unit, largest = unit + size, max(largest, size)
+                stored = Interval.exactly(size) * _units(work)
+                needs.append(
+                    Need(
+                        role, "captures", phase, (site.block,), stored, "derived", home="disk", note=site.hook
+                    )
+                )
+    if staging:
+        every = tuple(range(len(architecture.layers) + 2))
+        each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
+        note = "buffers on their way to the host"
+        needs.append(Need(role, "captures", phase, every, each, "derived", "once", note=note))
+    if _streams(work) and unit:
+        home: Home = "gpu" if on_host else "host"
+        joined = Interval.exactly(largest // work.batch)
+        note = "chunks of one sequence, joined"
+        needs.append(Need(role, "captures", phase, (0,), joined, "derived", "max", home=home, note=note))
+    if unit and work.shard_bytes:
+        needs += _buffered(role, phase, work, unit, largest, "gpu" if on_host else "host")
+    return needs
+
+
+def _units(work: Work) -> int:
+    return -(-work.examples // work.batch) if work.examples else 1
+
+
+def _states(
+    site: Site, capture: Capture, size: int, architecture: Architecture, work: Work, on_host: bool
+) -> Interval:
+    """Bytes of one batch's states at one site while the last layer runs, which is the fullest moment.
+
+    The last layer's own output has not been taken by then, and the output of the layer before it is that
+    layer's input. At most: all of it, and for reduced positions as many short sequences as a batch takes.
+    """
+    last = len(architecture.layers)
+    most = size * (SEQUENCES_PER_PLANNED if capture.positions in ("last", "mean") else 1)
+    if capture.positions != "all" or not (on_host or capture.keep == "device"):
+        return Interval(0, size, most)
+    taken = site.block < last or site.hook not in AFTER_ATTENTION
+    stream = site.hook == "hook_resid_post" and site.block == last - 1
+    stream = stream or (site.hook == "hook_resid_pre" and site.block == last)
+    viewed = stream and capture.precision == "compute"
+    if taken and not viewed:
+        return Interval.exactly(size)
+    # Of a sequence in chunks, only the last chunk's share is yet to come.
+    coming = work.chunk_tokens / work.prompt_tokens if work.chunk_tokens and _streams(work) else 1.0
+    return Interval(0, size - int(size * coming), size)
+
+
+def _streams(work: Work) -> bool:
+    return work.chunk_tokens is not None and work.chunk_tokens < work.prompt_tokens
+
+
+def _buffered(role: str, phase: str, work: Work, unit: int, largest: int, home: Home) -> list[Need]:
+    """Earlier batches that wait for their shard, and the joining of one site when it is written."""
+    per_shard = -(-work.shard_bytes // unit)
+    waiting = min(_units(work), per_shard) - 1
+    size = Interval(0, waiting * unit, (per_shard - 1) * unit if work.examples == 0 else waiting * unit)
+    found = []
+    if size != ZERO:
+        note = "batches that wait for their shard"
+        found.append(Need(role, "captures", phase, (0,), size, "derived", home=home, note=note))
+    joined = Interval.exactly((waiting + 1) * largest)
+    note = "one site of a shard, joined"
+    found.append(Need(role, "captures", phase, (0,), joined, "derived", "max", home=home, note=note))
+    return found

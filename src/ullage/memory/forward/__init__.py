@@ -1,0 +1,1 @@
+"""Bytes of one pass: temporaries, caches, logits, gradients."""

@@ -1,0 +1,223 @@
+"""Temporaries of one forward pass without gradients, per layer.
+
+Layers run one after the other and reuse the same bytes, so a device pays the largest layer it holds, never
+a sum. A layer's peak is found by replaying its code: each function below follows the statements of
+transformers' decoder layers (5.19; how families differ is `Flow`'s to say) and holds and drops the tensors
+that Python's variables do. Held against torch's profiler for 13 families in tests/memory, and against
+GPU measurements in `benchmarks/accuracy.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, Layer
+from ullage.memory.forward.attention import mask_bytes
+from ullage.memory.forward.matmul import matmul_bytes
+from ullage.memory.forward.mixing import mix, norm
+from ullage.memory.forward.one_pass import FULL, Pass, Widths, is_masked, rotary_bytes
+from ullage.memory.forward.tape import Tape
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.tensors import distinct_layers
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The largest moment of a layer, in bytes, and its name."""
+
+    bytes: int
+    moment: str
+
+
+@lru_cache(maxsize=65536)
+def layer_peak(
+    layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool = False
+) -> Peak:
+    """The largest moment of one layer in `work`; of its attention alone where the pass ends there."""
+    width = precision.element_bytes
+    sizes = Widths(work.rows * hidden * width, work.rows, width, hidden)
+    tape = Tape()
+    tape.hold(sizes.stream)
+    if isinstance(layer.mixer, Attention):
+        tape.hold(rotary_bytes(layer.mixer, layer.flow, work, width))
+    {
+        "pre": _pre,
+        "sandwich": _sandwich,
+        "post": _post,
+        "parallel": _parallel,
+    }[layer.flow.order](tape, layer, sizes, work, precision, attention_only)
+    return Peak(tape.peak, tape.moment)
+
+
+def _pre(
+    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """Llama, Qwen2, Phi-3, GPT-2, OPT, Mixtral: norm, part, sum; twice."""
+    normed = norm(tape, layer.flow, s)
+    kept = mix(tape, layer, s, work, precision)
+    tape.drop(normed)
+    tape.hold(s.stream)
+    if not layer.flow.keeps_attention:
+        tape.drop(s.stream)
+    if attention_only:
+        return
+    normed = norm(tape, layer.flow, s)
+    if layer.flow.drops_normed:
+        tape.drop(normed)
+    _feed_forward(tape, layer, s, work, precision)
+    if not layer.flow.drops_normed:
+        tape.drop(normed)
+    tape.hold(s.stream)
+    tape.drop(kept)
+
+
+def _sandwich(
+    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """Gemma 2 and 3: outputs are normed too before they are added."""
+    normed = norm(tape, layer.flow, s)
+    kept = mix(tape, layer, s, work, precision)
+    tape.drop(normed)
+    normed = norm(tape, layer.flow, s)
+    tape.drop(s.stream)
+    tape.hold(s.stream)
+    tape.drop(normed)
+    if attention_only:
+        return
+    normed = norm(tape, layer.flow, s)
+    _feed_forward(tape, layer, s, work, precision)
+    tape.drop(normed)
+    normed = norm(tape, layer.flow, s)
+    tape.drop(s.stream)
+    tape.hold(s.stream)
+    tape.drop(normed + kept)
+
+
+def _post(
+    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """OLMo-2: outputs are normed, inputs are not."""
+    kept = mix(tape, layer, s, work, precision)
+    normed = norm(tape, layer.flow, s)
+    tape.drop(s.stream)
+    tape.hold(s.stream)
+    tape.drop(normed)
+    if attention_only:
+        return
+    _feed_forward(tape, layer, s, work, precision)
+    normed = norm(tape, layer.flow, s)
+    tape.drop(s.stream)
+    tape.hold(s.stream)
+    tape.drop(normed + kept)
+
+
+def _parallel(
+    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """GPT-NeoX, Falcon, Cohere: both parts read the layer's input, and are added at the end."""
+    normed = norm(tape, layer.flow, s)
+    kept = mix(tape, layer, s, work, precision)
+    tape.drop(normed)
+    if attention_only:
+        return
+    normed = norm(tape, layer.flow, s)
+    _feed_forward(tape, layer, s, work, precision)
+    tape.drop(normed)
+    tape.hold(s.stream)
+    tape.hold(s.stream)
+    tape.drop(s.stream + kept)
+
+
+def _feed_forward(tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision) -> None:
+    """Holds the feed-forward part's output, as wide as the stream."""
+    part = layer.feed_forward
+    if isinstance(part, Experts):
+        tape.at("experts")
+        _experts(tape, part, s)
+        return
+    tape.at("feed-forward")
+    if isinstance(part, Dense):
+        _dense(tape, layer, part, s, work, precision)
+    tape.hold(s.stream)
+    if isinstance(part, Dense):
+        tape.drop(s.rows * part.intermediate * s.width * (3 if part.fused else 1))
+
+
+def _dense(
+    tape: Tape, layer: Layer, part: Dense, s: Widths, work: Pass, precision: ResolvedPrecision
+) -> None:
+    """Up to the input of the last projection, which stays held.
+
+    Gated: gate, activated gate, up projection and product. Fused: gate and up come as one, and stay.
+    """
+    wide = s.rows * part.intermediate * s.width
+    unpacking, multiplying = matmul_bytes(layer, part.intermediate, s.hidden, work, precision)
+    tape.touch(wide + unpacking)
+    tape.touch(2 * wide + multiplying)
+    if not part.gated:
+        tape.hold(wide)
+        if layer.flow.chained_activation:
+            # gelu_new: half the input, then one result after the other of the tanh's argument.
+            tape.touch(3 * wide)
+        tape.hold(wide)
+        tape.drop(wide)
+        return
+    if part.fused:
+        joint = tape.hold(2 * wide)
+        activated = tape.hold(wide)
+        tape.hold(wide)
+        tape.drop(activated)
+        assert joint == 2 * wide
+        return
+    gate = tape.hold(wide)
+    activated = tape.hold(wide)
+    tape.drop(gate)
+    up = tape.hold(wide)
+    tape.hold(wide)
+    tape.drop(activated + up)
+
+
+def _experts(tape: Tape, moe: Experts, s: Widths) -> None:
+    """Tokens gathered once per chosen expert, then the larger of gating and weighting.
+
+    transformers 5's grouped matmul runs all experts of a layer at once (integrations/moe.py): gating
+    holds the gathered tokens, gate with up, activation and product; weighting holds the gathered tokens,
+    the projection, and its fp32 weighted copy twice (once in the old order). The router's logits,
+    probabilities and choices are fp32.
+    """
+    gathered = s.rows * moe.active
+    router = tape.hold(3 * s.rows * moe.count * FULL)
+    gating = gathered * (s.hidden + (4 if moe.gated else 2) * moe.intermediate) * s.width
+    weighting = gathered * s.hidden * (2 * s.width + 2 * FULL)
+    shared = 3 * s.rows * moe.shared_intermediate * s.width
+    tape.touch(max(gating, weighting, shared))
+    tape.drop(router)
+    tape.hold(s.stream)
+
+
+@lru_cache(maxsize=65536)
+def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int, int]:
+    """What the model's own forward holds until it returns: (token ids, positions and masks; the
+    embeddings, where they are what enters the first layer)."""
+    stream = work.rows * architecture.hidden_size * width
+    held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work, width))
+    flow = architecture.layers[0].flow if architecture.layers else Flow()
+    if flow.positions == "none":
+        return held, stream
+    if flow.positions == "shared":
+        return held + stream + work.new * architecture.hidden_size * width, 0
+    return held + 2 * stream + work.rows * (FULL + 8), 0
+
+
+def _masks(architecture: Architecture, work: Pass, width: int) -> Iterable[int]:
+    """One mask for each kind of layer that is given one."""
+    found = {}
+    for layer, _ in distinct_layers(architecture):
+        mixer = layer.mixer
+        if isinstance(mixer, Attention) and is_masked(mixer, work):
+            keys = work.cached if mixer.window is None else min(work.cached, mixer.window - 1)
+            size = mask_bytes(work.kernel, work.batch, work.new, keys + work.new, work.masked, width)
+            found[mixer.window] = size
+    return found.values()

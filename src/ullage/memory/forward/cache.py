@@ -1,0 +1,110 @@
+"""Bytes of the key-value cache and of recurrent states, per layer.
+
+`tokens` are cached positions of one sequence; element sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.spec.role import Cache
+
+QUANTIZED_CACHE_GROUP: Final = 64
+"""Elements that share a scale and a zero in transformers' QuantizedCache (`q_group_size`)."""
+QUANTIZED_CACHE_RESIDUAL: Final = 128
+"""Most recent tokens it keeps unquantized (`residual_length`)."""
+_CACHE_BITS: Final = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "int4": 4, "int2": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class CacheTensors:
+    """`count` tensors of `bytes` each that one layer keeps for all sequences of a batch."""
+
+    count: int
+    bytes: int
+    fixed_bytes: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.count * self.bytes + self.fixed_bytes
+
+
+def cache_bits(cache: Cache, precision: ResolvedPrecision) -> int:
+    """Bits of one cached element, scales not counted."""
+    if cache.precision == "auto":
+        return 8 * precision.element_bytes
+    return _CACHE_BITS[cache.precision]
+
+
+def key_value_widths(mixer: Attention | LatentAttention) -> tuple[int, int]:
+    """Elements of key and of value that transformers caches per token.
+
+    Multi-head latent attention caches the expanded heads there (DeepSeek-V3's modeling file), not
+    the compressed latent; see `latent_width` for engines that keep that.
+    """
+    if isinstance(mixer, LatentAttention):
+        key = mixer.heads * (mixer.nope_dim + mixer.rope_dim) + mixer.indexer_dim
+        return key, mixer.heads * mixer.value_dim
+    return mixer.kv_heads * mixer.head_dim, mixer.kv_heads * mixer.value_dim
+
+
+def latent_width(mixer: LatentAttention) -> int:
+    """Elements per token of the compressed cache: kv_lora_rank + qk_rope_head_dim."""
+    return mixer.kv_rank + mixer.rope_dim
+
+
+def held_tokens(mixer: Attention | LatentAttention, seen: int, last_pass: int) -> int:
+    """Positions whose storage a dynamic cache holds after a pass of `last_pass` of `seen` tokens.
+
+    A sliding or chunked layer keeps the last window-1 positions, but as a view of the whole
+    concatenation it attended over, so the pass's own tokens stay allocated until the next pass
+    (transformers 5.19 DynamicSlidingWindowLayer.update).
+    """
+    if isinstance(mixer, LatentAttention) or mixer.window is None:
+        return seen
+    earlier = min(seen - last_pass, mixer.window - 1)
+    return earlier + last_pass
+
+
+@lru_cache(maxsize=65536)
+def layer_cache(
+    layer: Layer,
+    batch: int,
+    seen: int,
+    last_pass: int,
+    capacity: int,
+    cache: Cache,
+    precision: ResolvedPrecision,
+) -> CacheTensors:
+    """What one layer keeps after `seen` tokens, of which `last_pass` came in the last forward pass.
+
+    `capacity` is the length a static cache is allocated for.
+    """
+    mixer = layer.mixer
+    if isinstance(mixer, Recurrent):
+        return CacheTensors(0, 0, recurrent_bytes(mixer, precision.element_bytes) * batch)
+    if mixer is None or (isinstance(mixer, Attention) and not mixer.stores_kv):
+        return CacheTensors(0, 0)
+    key, value = key_value_widths(mixer)
+    width = (key + value) // 2
+    if cache.kind == "static":
+        window = mixer.window if isinstance(mixer, Attention) else None
+        tokens = capacity if window is None else min(window, capacity)
+        return CacheTensors(2, batch * tokens * width * cache_bits(cache, precision) // 8)
+    tokens = held_tokens(mixer, seen, last_pass)
+    if cache.kind == "quantized":
+        recent = min(tokens, QUANTIZED_CACHE_RESIDUAL)
+        full = batch * recent * width * precision.element_bytes
+        elements = batch * (tokens - recent) * width
+        scales = -(-elements // QUANTIZED_CACHE_GROUP) * 2 * precision.element_bytes
+        return CacheTensors(2, full + elements * cache_bits(cache, precision) // 8 + scales)
+    return CacheTensors(2, batch * tokens * width * precision.element_bytes)
+
+
+def recurrent_bytes(mixer: Recurrent, element_bytes: int) -> int:
+    """Convolution window and state of one sequence; the state in its own dtype (fp32 mostly)."""
+    return mixer.conv_elements * element_bytes + mixer.state_elements * mixer.state_bytes

@@ -1,0 +1,71 @@
+"""Bytes of a model's weights, block by block: embeddings, layers, final norm with the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ullage.facts.architecture import Architecture, Layer, Weight
+from ullage.memory.allocator import Allocation, allocate
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.schemes import quantizes, stored_tensors
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBytes:
+    """Bytes of one block, of its largest stored tensor, and of its largest dequantized linear."""
+
+    bytes: int
+    largest: int
+    largest_linear: int
+
+
+def embedding_weights(architecture: Architecture) -> tuple[Weight, ...]:
+    """Block 0: the token embedding and, where there is one, the vision tower."""
+    vision = architecture.vision.weights if architecture.vision is not None else ()
+    return vision + architecture.embeddings
+
+
+def head_weights(architecture: Architecture) -> tuple[Weight, ...]:
+    """Block L+1: the final norm and the output layer, unless that is tied."""
+    return architecture.final + architecture.head
+
+
+@lru_cache(maxsize=4096)
+def distinct_layers(architecture: Architecture) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
+    """Each distinct layer with the blocks (1..L) it stands at."""
+    places: dict[int, tuple[Layer, list[int]]] = {}
+    for index, layer in enumerate(architecture.layers):
+        places.setdefault(id(layer), (layer, []))[1].append(index + 1)
+    return tuple((layer, tuple(blocks)) for layer, blocks in places.values())
+
+
+@lru_cache(maxsize=4096)
+def block_bytes(weights: tuple[Weight, ...], precision: ResolvedPrecision) -> BlockBytes:
+    """Sum and maxima over the tensors that `weights` become under `precision`."""
+    total = largest = linear = 0
+    for weight in weights:
+        sizes = stored_tensors(weight, precision)
+        total += sum(sizes)
+        largest = max(largest, *sizes)
+        if quantizes(weight, precision):
+            linear = max(linear, weight.elements)
+    return BlockBytes(total, largest, linear)
+
+
+@lru_cache(maxsize=1024)
+def weights_allocation(architecture: Architecture, precision: ResolvedPrecision) -> Allocation:
+    """What the caching allocator counts when all weights are loaded on one device.
+
+    Within a block tensors load in the order of their names, as safetensors files list them.
+    """
+    per_layer = {id(layer): _sizes(layer.weights, precision) for layer, _ in distinct_layers(architecture)}
+    sizes = _sizes(embedding_weights(architecture), precision)
+    for layer in architecture.layers:
+        sizes += per_layer[id(layer)]
+    return allocate(sizes + _sizes(head_weights(architecture), precision))
+
+
+def _sizes(weights: tuple[Weight, ...], precision: ResolvedPrecision) -> list[int]:
+    ordered = sorted(weights, key=lambda weight: weight.name)
+    return [size for weight in ordered for size in stored_tensors(weight, precision)]

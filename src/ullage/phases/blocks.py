@@ -1,0 +1,182 @@
+"""The stages that kinds share: who is where, loading a role, prefill and decode."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import Final, Literal, TypeVar
+
+from ullage.errors import SpecError, nearest
+from ullage.phases.phase import Activity, LogitsKept, Phase, Resident, Work
+from ullage.spec.capture import Capture
+from ullage.spec.mistake import Mistake
+from ullage.spec.role import Role
+from ullage.spec.rules import REMOTE_ENGINES
+from ullage.spec.section import Section
+from ullage.spec.workload import Workload
+
+Rest = Literal["device", "host", "disk", "freed"]
+"""Where an idle role's weights are; `freed`: it is not there at all until it is loaded again."""
+AnySection = TypeVar("AnySection", bound=Section)
+
+_BY_RESIDENCY: Final[dict[str, Rest]] = {
+    "persistent": "device",
+    "swapped": "host",
+    "host": "host",
+    "disk": "disk",
+}
+_BY_SCHEDULE: Final[dict[str, Rest]] = {
+    "simultaneous": "device",
+    "persistent": "device",
+    "swapped": "host",
+    "sequential": "freed",
+}
+
+
+def own_section(workload: Workload, section: type[AnySection]) -> AnySection:
+    """The kind's own part of the workload. Raises SpecError with whatever that part objects to."""
+    own = workload.section if workload.section is not None else section()
+    assert isinstance(own, section)
+    wrong = [f"{'.'.join(map(str, mistake.path))}: {mistake.problem}" for mistake in own.mistakes(workload)]
+    if wrong:
+        raise SpecError(wrong)
+    return own
+
+
+def wrong_roles(
+    workload: Workload, needed: Iterable[str], allowed: Collection[str] | None = None
+) -> Iterator[Mistake]:
+    """Every role that is missing, or that the kind does not know (None: it takes any)."""
+    missing = [name for name in needed if name not in workload.roles]
+    for name in missing:
+        spare = [role for role in workload.roles if allowed is None or role not in allowed]
+        close = nearest(name, spare)
+        hint = f"; is it the one called {close[0]!r}?" if close else ""
+        problem = f"kind {workload.kind} needs a role called {name!r}{hint}"
+        yield Mistake(("roles",), problem, at_key=True)
+    for name in workload.roles:
+        if allowed is not None and name not in allowed:
+            close = nearest(name, allowed)
+            hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(allowed)}"
+            problem = f"kind {workload.kind} has no such role; {hint}"
+            yield Mistake(("roles", name), problem, at_key=True)
+
+
+def wrong_training(workload: Workload) -> Iterator[Mistake]:
+    """`training` in a kind that trains nothing."""
+    if workload.training is not None:
+        problem = f"kind {workload.kind} trains nothing; remove it, or use kind extract"
+        yield Mistake(("training",), problem, at_key=True)
+
+
+def is_local(role: Role) -> bool:
+    """Whether the role's weights are ever here."""
+    return role.engine not in REMOTE_ENGINES
+
+
+def rest(name: str, workload: Workload, otherwise: Rest) -> Rest:
+    """Where role `name` is while it is idle: its own residency says, else the schedule, else
+    `otherwise`."""
+    residency = workload.roles[name].residency
+    return _BY_RESIDENCY.get(residency) or _BY_SCHEDULE.get(workload.schedule, otherwise)
+
+
+def hold(name: str, workload: Workload) -> Resident:
+    """`name` with its weights on the device."""
+    return Resident(name, workload.roles[name])
+
+
+def residents(
+    workload: Workload, rests: Iterable[tuple[str, Rest]], active: Collection[str]
+) -> tuple[Resident, ...]:
+    """Roles and where they rest, as they are while those in `active` are on the device."""
+    found = []
+    for name, idle in rests:
+        where = "device" if name in active else idle
+        if where != "freed":
+            found.append(Resident(name, workload.roles[name], where))
+    return tuple(found)
+
+
+def base_work(name: str, workload: Workload) -> Work:
+    """The role's own amounts of work, else the workload's; one pass is one batch of examples."""
+    role = workload.roles[name]
+    batch = workload.batch if role.batch is None else role.batch
+    prompt = workload.prompt_tokens if role.prompt_tokens is None else role.prompt_tokens
+    return Work(
+        "prefill",
+        batch=batch,
+        prompt_tokens=prompt,
+        new_tokens=workload.new_tokens if role.new_tokens is None else role.new_tokens,
+        chunk_tokens=workload.memory.streaming_chunk_size,
+        images=role.images,
+        image_size=role.image_size,
+        steps=role.steps,
+        passes=1 / batch,
+        examples=workload.examples,
+        expandable_segments=workload.memory.expandable_segments,
+    )
+
+
+def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
+    """The captures taken from role `name`."""
+    only = len(workload.roles) == 1
+    return tuple(c for c in workload.captures if c.role == name or (c.role is None and only))
+
+
+def load(name: str, resident: Iterable[Resident], per_example: float | None = None) -> tuple[Phase, ...]:
+    """Loading `name` beside the others of `resident`, once or so many times per example; nothing
+    for a role that is not local."""
+    held = tuple(resident)
+    role = next(r.role for r in held if r.name == name)
+    if not is_local(role):
+        return ()
+    once = per_example is None
+    work = Work("load", passes=1.0 if per_example is None else per_example)
+    return (Phase(f"{name} load", held, name, work, once),)
+
+
+def train(name: str, resident: Iterable[Resident], work: Work, workload: Workload) -> tuple[Phase, ...]:
+    """Forward and backward over the prompt, as `workload.training` says."""
+    work = replace(
+        work,
+        activity="train",
+        captures=captures_of(name, workload),
+        training=workload.training,
+        gradient_checkpointing=workload.memory.enable_gradient_checkpointing,
+    )
+    return (Phase(f"{name} train", tuple(resident), name, work),)
+
+
+def generate(
+    name: str,
+    resident: Iterable[Resident],
+    work: Work,
+    verb: str = "",
+    captures: tuple[Capture, ...] = (),
+    logits: LogitsKept = "last",
+    beside: str = "",
+) -> tuple[Phase, ...]:
+    """Prefill and, where tokens are asked for, decode; one phase under vLLM, one `denoise` phase
+    for a diffusion pipeline. Nothing for a role that is not local.
+
+    Phases are called `name verb prefill` and `name verb decode`; a single one that has a verb is
+    `name verb`. `beside` names a role to tell apart phases that differ in who else is resident.
+    """
+    held = tuple(resident)
+    role = next((r.role for r in held if r.name == name), None)
+    if role is None or not is_local(role):
+        return ()
+    activities: tuple[Activity, ...] = ("prefill", "decode") if work.new_tokens else ("prefill",)
+    if role.engine == "vllm":
+        activities = ("serve",)
+    elif role.engine == "diffusers":
+        activities = ("denoise",)
+    work = replace(work, captures=captures, logits=logits)
+    label = f"{name} {verb}".strip()
+    suffix = f" beside {beside}" if beside else ""
+    found = []
+    for activity in activities:
+        said = label if verb and len(activities) == 1 else f"{label} {activity}"
+        found.append(Phase(said + suffix, held, name, replace(work, activity=activity)))
+    return tuple(found)

@@ -1,0 +1,23 @@
+"""One model without a workload around it: load, read a prompt, generate (or train). Not a kind a
+file can name; `ullage estimate` asks it."""
+
+from __future__ import annotations
+
+from ullage.phases.blocks import base_work, captures_of, generate, hold, load, train
+from ullage.phases.phase import Phase
+from ullage.spec.section import Section
+from ullage.spec.workload import Workload
+
+name = "estimate"
+section = Section
+runner = ""
+
+
+def phases(workload: Workload) -> tuple[Phase, ...]:
+    """The phases of the one role."""
+    only = next(iter(workload.roles))
+    held = (hold(only, workload),)
+    work = base_work(only, workload)
+    if workload.training is not None:
+        return load(only, held) + train(only, held, work, workload)
+    return load(only, held) + generate(only, held, work, captures=captures_of(only, workload))

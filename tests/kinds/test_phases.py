@@ -1,0 +1,249 @@
+"""What must hold of the phases of each kind, whatever the schedule and residency."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ullage import api
+from ullage.errors import SpecError
+from ullage.phases.phase import Phase
+from ullage.spec.role import Role
+from ullage.spec.workload import Workload
+from ullage.workloads.registry import kind_names
+
+EXAMPLES = {path.stem: path for path in (Path(__file__).parents[2] / "examples").glob("*.yaml")}
+SCHEDULES = ("auto", "sequential", "simultaneous", "persistent", "swapped")
+RESIDENCIES = ("auto", "persistent", "swapped", "host", "disk")
+SPECIALISTS = {"pragmatist", "philosopher", "artist", "perception"}
+
+
+def phases(kind: str, *overrides: str) -> tuple[Phase, ...]:
+    return api.phases(api.load(EXAMPLES[kind], overrides))
+
+
+def on_device(phase: Phase) -> set[str]:
+    return {resident.name for resident in phase.resident if resident.where == "device"}
+
+
+def names(found: tuple[Phase, ...]) -> list[str]:
+    return [phase.name for phase in found]
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {api.load(file).kind for file in EXAMPLES.values()} == set(kind_names())
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    """An example under any schedule, with any residency and engine of its roles."""
+    kind = draw(st.sampled_from(sorted(EXAMPLES)))
+    changes = [f"schedule={draw(st.sampled_from(SCHEDULES))}", f"batch={draw(st.integers(1, 64))}"]
+    changes.append(f"new_tokens={draw(st.integers(1, 512))}")
+    for name in api.load(EXAMPLES[kind]).roles:
+        changes.append(f"roles.{name}.residency={draw(st.sampled_from(RESIDENCIES))}")
+        if kind in ("evaluate", "assistant"):
+            engines = ("transformers", "vllm", "openai", "scripted")
+            changes.append(f"roles.{name}.engine={draw(st.sampled_from(engines))}")
+    return api.load(EXAMPLES[kind], changes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(workloads())
+def test_laws_of_phases(workload: Workload) -> None:
+    found = api.phases(workload)
+    assert len(set(names(found))) == len(found)
+    loaded: set[str] = set()
+    for phase in found:
+        assert phase.running in on_device(phase)
+        assert len({resident.name for resident in phase.resident}) == len(phase.resident)
+        assert not any(r.role.engine in ("openai", "scripted") for r in phase.resident)
+        assert phase.work.passes > 0
+        if phase.work.activity == "load":
+            loaded.add(phase.running)
+        assert phase.running in loaded, "nothing runs before it is loaded"
+        role = workload.roles[phase.running]
+        assert (role.engine == "vllm") == (phase.work.activity == "serve") or phase.work.activity == "load"
+    local = {name for name, role in workload.roles.items() if role.engine not in ("openai", "scripted")}
+    assert loaded == local
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "auto"])
+def test_a_sequential_evaluation_never_holds_both_models(schedule: str) -> None:
+    found = phases("evaluate", f"schedule={schedule}")
+    assert all(len(phase.resident) == 1 for phase in found)
+    assert names(found) == [
+        "generator load",
+        "generator prefill",
+        "generator decode",
+        "judge load",
+        "judge score",
+    ]
+
+
+def test_a_simultaneous_evaluation_holds_both_while_either_runs() -> None:
+    found = phases("evaluate", "schedule=simultaneous")
+    assert names(found)[:2] == ["generator load", "judge load"]
+    assert on_device(found[0]) == {"generator"}
+    assert all(on_device(phase) == {"generator", "judge"} for phase in found[1:])
+
+
+def test_a_swapped_evaluation_keeps_the_idle_model_in_host_memory() -> None:
+    for phase in phases("evaluate", "schedule=swapped"):
+        assert on_device(phase) == {phase.running}
+        assert len(phase.resident) == 2
+
+
+def test_a_judge_behind_an_api_needs_nothing_here() -> None:
+    found = phases("evaluate", "roles.judge.engine=openai", "roles.judge.model=gpt-4")
+    assert names(found) == ["generator load", "generator prefill", "generator decode"]
+
+
+def test_a_judge_that_writes_its_verdict_decodes_and_reads_the_answer() -> None:
+    by_text = phases("evaluate", "evaluate.judge_by=text")
+    assert names(by_text)[-2:] == ["judge score prefill", "judge score decode"]
+    generator, judge = (
+        next(p.work for p in by_text if p.name.startswith(n)) for n in ("generator p", "judge s")
+    )
+    assert judge.prompt_tokens >= generator.prompt_tokens + generator.new_tokens
+
+
+def test_more_samples_mean_more_passes_and_no_other_work() -> None:
+    one, many = (
+        phases("evaluate", "evaluate.samples=0")[1].work,
+        phases("evaluate", "evaluate.samples=9")[1].work,
+    )
+    assert many.passes == pytest.approx(10 * one.passes)
+    assert many.batch == one.batch
+
+
+def test_specialists_are_never_on_the_device_together() -> None:
+    for schedule in ("auto", "swapped", "sequential"):
+        for phase in phases("assistant", f"schedule={schedule}"):
+            assert len(on_device(phase) & SPECIALISTS) <= 1
+
+
+def test_router_and_voice_stay_while_a_specialist_works() -> None:
+    found = phases("assistant")
+    assert all({"router", "voice"} <= on_device(phase) for phase in found[1:])
+    assert not any(
+        resident.name in SPECIALISTS and resident.where == "disk" for p in found for resident in p.resident
+    )
+
+
+def test_the_voice_speaks_beside_each_specialist() -> None:
+    beside = [
+        on_device(phase) - {"router", "voice"}
+        for phase in phases("assistant")
+        if phase.name.startswith("voice p")
+    ]
+    assert beside == [{name} for name in ("pragmatist", "philosopher", "artist", "perception")]
+
+
+@pytest.mark.parametrize("schedule", ["swapped", "sequential"])
+def test_when_nothing_stays_one_role_at_a_time_is_on_the_device(schedule: str) -> None:
+    found = phases("assistant", f"schedule={schedule}")
+    assert all(on_device(phase) == {phase.running} for phase in found)
+    loads = [phase for phase in found if phase.work.activity == "load"]
+    assert not any(phase.once for phase in loads)
+
+
+def test_a_request_is_shared_out_among_the_specialists() -> None:
+    found = phases("assistant")
+    for activity, name in product(("prefill", "decode"), ("router", "voice")):
+        passes = [p.work.passes for p in found if p.running == name and p.work.activity == activity]
+        assert sum(passes) == pytest.approx(1)
+    worked = [
+        p.work.passes for p in found if p.running in SPECIALISTS and p.work.activity in ("prefill", "denoise")
+    ]
+    assert sum(worked) == pytest.approx(1)
+    swaps = [p.work.passes for p in found if p.running in SPECIALISTS and p.work.activity == "load"]
+    assert sum(swaps) == pytest.approx(1)
+
+
+def test_specialists_do_what_their_models_do() -> None:
+    found = phases("assistant")
+    assert [p.work.activity for p in found if p.running == "artist"] == ["load", "denoise"]
+    assert all(
+        p.work.images == 1 for p in found if p.running == "perception" and p.work.activity == "prefill"
+    )
+
+
+def test_a_specialist_that_stays_is_loaded_once_and_stays() -> None:
+    found = phases("assistant", "roles.perception.residency=persistent")
+    (loaded,) = [p for p in found if p.running == "perception" and p.work.activity == "load"]
+    assert loaded.once
+    after = found[found.index(loaded) :]
+    assert all("perception" in on_device(phase) for phase in after)
+
+
+def test_one_swapped_specialist_is_loaded_once() -> None:
+    text = [f"roles.{name}.engine=openai" for name in ("pragmatist", "philosopher", "artist")]
+    loads = [p for p in phases("assistant", *text) if p.work.activity == "load"]
+    assert all(phase.once for phase in loads)
+
+
+def test_one_copy_of_the_model_plays_and_is_probed() -> None:
+    found = phases("werewolf")
+    assert names(found) == ["player load", "player prefill", "player decode"]
+    assert all(len(phase.resident) == 1 for phase in found)
+    assert all(phase.work.captures for phase in found[1:])
+    turns = phases("werewolf", "werewolf.players=14")[1].work.passes
+    assert turns == pytest.approx(2 * found[1].work.passes)
+
+
+def test_pii_computes_the_shared_prefix_once_and_then_only_the_rest() -> None:
+    found = phases("pii", "pii.explain=none", "pii.explain_fraction=null")
+    assert names(found) == ["verifier load", "verifier prefix", "verifier score"]
+    prefix, score = found[1], found[2]
+    assert prefix.once
+    assert not score.once
+    assert prefix.work.prompt_tokens == score.work.cached_tokens == 300
+    assert (score.work.new_tokens, score.work.logits) == (0, "last")
+
+
+def test_pii_explains_a_share_of_the_candidates() -> None:
+    found = {phase.name: phase for phase in phases("pii", "pii.explain=all", "pii.explain_fraction=0.25")}
+    assert found["verifier explain decode"].work.passes == pytest.approx(
+        found["verifier score"].work.passes / 4
+    )
+
+
+def test_pii_under_vllm_serves() -> None:
+    found = phases(
+        "pii",
+        "roles.verifier.engine=vllm",
+        "roles.verifier.precision=bf16",
+        "pii.explain=none",
+        "pii.explain_fraction=null",
+    )
+    assert [(p.name, p.work.activity) for p in found[1:]] == [("verifier score", "serve")]
+
+
+def test_extract_reads_in_chunks_keeps_captures_and_no_logits() -> None:
+    load, read = phases("extract")
+    assert (load.name, read.name) == ("model load", "model extract")
+    assert (read.work.chunk_tokens, read.work.logits, read.work.new_tokens) == (512, "none", 0)
+    assert len(read.work.captures) == 1
+
+
+def test_extract_captures_what_it_generates_when_asked() -> None:
+    found = phases("extract", "extract.generate=true")
+    assert names(found) == ["model load", "model prefill", "model decode"]
+    assert found[2].work.captures
+
+
+def test_extract_trains_when_asked() -> None:
+    found = phases("extract", "training={optimizer: adamw}", "memory.enable_gradient_checkpointing=true")
+    assert [p.work.activity for p in found] == ["load", "train"]
+    assert found[1].work.gradient_checkpointing
+
+
+def test_a_workload_made_in_python_is_checked_too() -> None:
+    workload = Workload(kind="pii", roles={"judge": Role(model="m")})
+    with pytest.raises(SpecError, match="kind pii needs a role called 'verifier'"):
+        api.phases(workload)
