@@ -115,7 +115,7 @@ def test_the_lean_path_agrees_with_the_bill(name, text):
 
 def test_every_layer_has_exactly_one_place():
     found = plan("werewolf", "4x RTX A6000")
-    places = found.placement["player"]
+    places = found.roles["player"].placement.device_map
     assert len(places) == 82
     order = [int(place.removeprefix("gpu:")) for place in places.values()]
     assert order == sorted(order)
@@ -124,7 +124,7 @@ def test_every_layer_has_exactly_one_place():
 
 def test_a_pinned_role_stays_where_the_file_puts_it():
     found = plan("werewolf", "4x H200", "roles.player.placement=gpu:2")
-    assert set(found.placement["player"].values()) == {"gpu:2"}
+    assert set(found.roles["player"].placement.device_map.values()) == {"gpu:2"}
 
 
 def test_a_place_the_machine_lacks_is_refused():
@@ -295,8 +295,8 @@ def test_a_vllm_role_is_told_its_share_and_how_many_tokens_its_cache_holds():
 
 def test_an_estimate_is_split_as_device_map_auto_splits_it():
     found = api.estimate_model("Qwen/Qwen2.5-0.5B-Instruct", "2xA100-80GB")
-    assert set(found.placement["model"].values()) == {"gpu:0", "gpu:1"}
-    assert set(plan("pii", "2xA100-80GB").placement["verifier"].values()) == {"gpu:0"}
+    assert set(found.roles["model"].placement.device_map.values()) == {"gpu:0", "gpu:1"}
+    assert set(plan("pii", "2xA100-80GB").roles["verifier"].placement.device_map.values()) == {"gpu:0"}
 
 
 def vision_models():

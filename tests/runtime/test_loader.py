@@ -10,15 +10,22 @@ import ullage
 from ullage.errors import FormatError, InputError, UllageError
 from ullage.facts.model import open_model
 from ullage.memory.weights.precision import resolve_precision
+from ullage.planning.plan import Kernel, LoadedPart, Placed, RolePlan
 from ullage.runtime.loader import load_model
 from ullage.spec.role import Role
 
 
-def load(folder, precision="auto", layers=None, **options):
-    role = Role(model=str(folder), precision=precision)
-    resolved = resolve_precision(role, open_model(str(folder)), (0, 0))
+def planned(folder, role, layers=None, head=True, eager=False):
+    """What a plan says of a role whose model of four layers lies on the processor."""
+    precision = resolve_precision(role, open_model(str(folder)), (0, 0))
     blocks = {f"block {index}": "cpu" for index in range((layers or 4) + 2)}
-    return load_model(role, resolved, blocks, layers=layers, **options)
+    kernel = Kernel("eager" if eager else "sdpa", "as the test says")
+    return RolePlan(precision, kernel, Placed(blocks, "cpu", "there is no GPU"), LoadedPart(layers, head))
+
+
+def load(folder, precision="auto", layers=None, head=True, eager=False):
+    role = Role(model=str(folder), precision=precision)
+    return load_model(role, planned(folder, role, layers, head, eager))
 
 
 def test_fp32_on_a_processor_and_why(model_folder):
@@ -69,7 +76,7 @@ def test_a_split_covers_every_tensor_and_follows_the_plan(family, head):
     plan = ["gpu:0", "gpu:0", "gpu:1", "gpu:1", "cpu", "gpu:2"]
     placement = {f"block {index}": device for index, device in enumerate(plan)}
     kind = transformers.AutoModelForCausalLM if head else transformers.AutoModel
-    found = _device_map(kind, config, placement, None)
+    found = _device_map(kind, config, placement)
     with init_empty_weights():
         empty = kind.from_config(config)
     check_device_map(empty, found)
@@ -120,7 +127,7 @@ def test_missing_weights_and_folders_are_refused(model_folder, tmp_path):
         load(folder)
     role = Role(model="no-such/model")
     with pytest.raises(InputError, match="no such folder"):
-        load_model(role, resolve_precision(role, open_model(str(model_folder)), (0, 0)), {"a": "cpu"})
+        load_model(role, planned(model_folder, role))
 
 
 def test_code_from_a_repository_runs_only_where_the_file_says_so(model_folder, tmp_path):
@@ -131,4 +138,4 @@ def test_code_from_a_repository_runs_only_where_the_file_says_so(model_folder, t
     (folder / "own.py").write_text("raise SystemExit('ran')")
     role = Role(model=str(folder))
     with pytest.raises(UllageError, match="trust_remote_code"):
-        load_model(role, resolve_precision(role, open_model(str(model_folder)), (0, 0)), {"a": "cpu"})
+        load_model(role, planned(model_folder, role))

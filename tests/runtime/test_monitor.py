@@ -6,9 +6,14 @@ import time
 import pytest
 
 import ullage
+from ullage.phases.phase import Phase, Work
 from ullage.runtime.live import LiveTensors
 from ullage.runtime.monitor import Monitor, read_device
 from ullage.units import MIB
+
+
+def phase(name):
+    return Phase(name, (), "model", Work("prefill"))
 
 
 def monitor(said, live=None, budget=None, threshold=0.99, timeline=None):
@@ -21,12 +26,12 @@ def test_each_phase_has_its_own_peak_however_often_it_is_entered():
 
     live = LiveTensors()
     with monitor([], live) as watch, live:
-        watch.enter("small")
+        watch.enter(phase("small"))
         torch.zeros(1 << 10)
-        watch.enter("large")
+        watch.enter(phase("large"))
         kept = torch.zeros(1 << 20)
         watch.hold("cpu", "captures", kept.nbytes)
-        watch.enter("small")
+        watch.enter(phase("small"))
         torch.zeros(1 << 12)
         del kept
     found = {each.phase: each for each in watch.measured}
@@ -42,7 +47,7 @@ def test_a_warning_comes_once_a_phase_and_names_it(tmp_path):
     timeline = tmp_path / "timeline.jsonl"
     with (
         monitor(said, budget=10 * MIB, threshold=0.5, timeline=timeline) as watch,
-        watch.phase("work"),
+        watch.inside(phase("work")),
     ):
         time.sleep(0.7)
     assert len(said) == 1

@@ -1,128 +1,20 @@
-"""What a workload needs: files, models, plans."""
+"""What a workload needs: models, plans, the cheapest cards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
+from ullage.workloads.loading import sections
+from ullage.workloads.planned import models_of, outcome, plan
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
-    from ullage.memory.demand import Demand
-    from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
-    from ullage.spec.parse import Sections
     from ullage.spec.workload import Memory, Training, Workload
-
-
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
-    """The workload in a file, with `path=value` overrides. Raises SpecError or InputError."""
-    from ullage.spec.parse import parse_workload
-
-    place = Path(path)
-    try:
-        if place.stat().st_size > 4_000_000:
-            raise InputError(f"{path}: too large for a workload file")
-        text = place.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text; is this a workload file?") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return parse_workload(text, str(path), sections(), overrides)
-
-
-def sections() -> Sections:
-    """Each kind's own part of the file, loaded when asked for."""
-    from ullage.workloads.registry import Sections as Installed
-
-    return Installed()
-
-
-def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
-    """The model behind each name the workload's local roles use."""
-    from ullage.facts.model import open_model
-
-    return {
-        role.model: open_model(role.model, base)
-        for role in workload.roles.values()
-        if role.engine not in ("openai", "scripted")
-    }
-
-
-def phases(workload: Workload) -> tuple[Phase, ...]:
-    """How the workload's kind lays it out over time."""
-    from ullage.workloads import single_model
-    from ullage.workloads.registry import find_kind
-
-    kind = single_model if workload.kind == single_model.name else find_kind(workload.kind)
-    return kind.phases(workload)
-
-
-def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Demand:
-    """Every need of the workload, not yet placed."""
-    from ullage.memory.estimate import estimate as estimate_phases
-    from ullage.records.evidence import known_evidence
-
-    ids = {gpu.id for gpu in gpus.gpus}
-    overhead = known_evidence().overhead(ids.pop()) if len(ids) == 1 else None
-    return estimate_phases(phases(workload), models, gpus.capability, overhead)
-
-
-def plan(
-    workload: Workload, gpus: str | None = None, *, base: Path | None = None, advice: bool = True
-) -> Plan:
-    """The plan of a workload on `gpus`, or on those of its budget."""
-    from ullage.planning.planner import make_plan
-
-    chosen = gpu_set(workload, gpus)
-    models = models_of(workload, base)
-    workload, warnings = settle(workload, chosen, models)
-    found = make_plan(workload, estimate(workload, models, chosen), models, chosen)
-    found = replace(found, warnings=warnings)
-    if not advice:
-        return found
-    return replace(found, advice=_advice(workload, models, chosen))
-
-
-def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
-    """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
-    from ullage.planning.fallbacks import settle as settle_precisions
-
-    return settle_precisions(
-        workload, lambda candidate: outcome(candidate, models, gpus).verdict != "does not fit"
-    )
-
-
-def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
-    """`gpus`, else the set the workload's budget names."""
-    from ullage.facts.gpu import parse_gpu_set
-
-    text = gpus or workload.budget.gpus
-    if text is None:
-        raise InputError("no GPUs: give --gpus 2xA100-80GB, or budget.gpus in the file")
-    return parse_gpu_set(text)
-
-
-def outcome(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Outcome:
-    """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    from ullage.planning.outcome import outcome_of
-
-    return outcome_of(workload, estimate(workload, models, gpus), models, gpus)
-
-
-def _advice(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Any:
-    from ullage.planning.advice import advise
-    from ullage.spec.changes import apply_changes
-
-    def evaluate(candidate: Workload, candidate_gpus: GpuSet) -> Outcome:
-        return outcome(candidate, models, candidate_gpus)
-
-    return advise(workload, gpus, evaluate(workload, gpus), evaluate, apply_changes)
 
 
 def estimate_model(

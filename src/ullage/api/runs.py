@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ullage.api.planning import models_of, plan, sections, settle
 from ullage.errors import FormatError, InputError
+from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
+    from ullage.planning.plan import Plan
     from ullage.records.folder import RunFolder
     from ullage.records.record import Record
     from ullage.records.verification import Verification
@@ -34,50 +35,44 @@ def run(
     the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
     DoesNotFitError unless the plan fits or `anyway`.
     """
-    where = base or Path()
-    chosen = gpus or workload.budget.gpus or "local"
-    folder = Path(out) if out is not None else _next_folder(workload)
-    record = _planned_and_done(
-        workload, where, chosen, folder, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot
-    )
-    return folder, record
+    made = plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
+    return run_plan(made, out, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot)
 
 
-def _planned_and_done(workload: Workload, base: Path, gpus: str, folder: Path, **options: Any) -> Record:
-    """The record of doing `workload` in `folder` as it is planned for `gpus`, in the precisions that fit."""
-    from ullage.workloads.execution import execute
+def run_plan(
+    made: Plan,
+    out: str | Path | None = None,
+    *,
+    download: bool = False,
+    quiet: bool = True,
+    anyway: bool = False,
+    snapshot: bool = False,
+) -> tuple[Path, Record]:
+    """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
+    from ullage.runtime.session import Options
+    from ullage.workloads.execution import Begun, execute
 
-    made = plan(workload, gpus, base=base, advice=False)
-    models = models_of(workload, base)
-    settled, _ = settle(workload, made.gpus, models)
-    return execute(settled, made, models, base, gpus, folder, **options)
+    folder = Path(out) if out is not None else next_folder(made.workload)
+    options = Options(download=download, quiet=quiet, snapshot=snapshot)
+    return folder, execute(made, folder, options, Begun(anyway=anyway))
 
 
 def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
     from ullage.records.folder import RunFolder
     from ullage.records.record import read_record
-    from ullage.workloads.execution import execute
 
     held = RunFolder(Path(folder))
-    manifest = held.manifest()
+    held.manifest()
     if held.complete:
         return read_record(held.record(), str(folder))
-    workload, where = _workload_of(held)
-    made = plan(workload, manifest["gpus"], base=where, advice=False)
-    models = models_of(workload, where)
-    return execute(
-        workload,
-        made,
-        models,
-        where,
-        manifest["gpus"],
-        Path(folder),
-        resume=True,
-        download=download,
-        quiet=quiet,
-        anyway=True,
-    )
+    from ullage.runtime.session import Options
+    from ullage.workloads.execution import Begun, execute
+    from ullage.workloads.loading import plan_of
+
+    document, base = _planned(held)
+    made = plan_of(document, f"{held.path}/manifest.json", base)
+    return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=True))
 
 
 def check(
@@ -89,13 +84,11 @@ def check(
     quiet: bool = True,
 ) -> Checked:
     """Loads every model where the plan puts it and runs one smallest batch."""
-    from ullage.workloads.execution import check as check_workload
+    from ullage.runtime.session import Options
+    from ullage.workloads.execution import check as check_plan
 
-    where = base or Path()
-    made = plan(workload, gpus or workload.budget.gpus or "local", base=where, advice=False)
-    models = models_of(workload, where)
-    settled, _ = settle(workload, made.gpus, models)
-    return check_workload(settled, made, models, where, download=download, quiet=quiet)
+    made = plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
+    return check_plan(made, Options(download, quiet))
 
 
 def verify(folder: str | Path) -> Verification:
@@ -124,26 +117,20 @@ def judge(
     """
     from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
     from ullage.records.folder import RunFolder
+    from ullage.runtime.session import Options
+    from ullage.workloads.execution import Begun, execute
 
     held = RunFolder(Path(folder))
     held.record()
-    before, base = _workload_of(held)
+    before, base = workload_of_run(held)
     if before.kind != "evaluate":
         raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
-    after, _ = _workload_of(held, overrides)
+    after, _ = workload_of_run(held, overrides)
     check_rejudging(held, before, after, base)
-    chosen = gpus or held.manifest()["gpus"]
-    target = Path(out) if out is not None else _next_folder(after)
-    record = _planned_and_done(
-        after,
-        base,
-        chosen,
-        target,
-        download=download,
-        quiet=quiet,
-        prepare=lambda new: copy_kept(held, new, before, after),
-    )
-    return target, record
+    made = plan(after, gpus or gpus_of_run(held), base=base, advice=False)
+    target = Path(out) if out is not None else next_folder(after)
+    kept = Begun(prepare=lambda new: copy_kept(held, new, before, after))
+    return target, execute(made, target, Options(download, quiet), kept)
 
 
 def report(folder: str | Path) -> tuple[Path, ...]:
@@ -153,23 +140,34 @@ def report(folder: str | Path) -> tuple[Path, ...]:
 
     held = RunFolder(Path(folder))
     record = held.record()
-    workload, base = _workload_of(held)
+    workload, base = workload_of_run(held)
     return write_report(workload, held, base, record)
 
 
-def _workload_of(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:
-    """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
-    from ullage.spec.parse import parse_workload
-
+def _planned(run: RunFolder) -> tuple[dict[str, Any], Path]:
+    """The document of a run's plan, and the folder its paths are relative to."""
     manifest = run.manifest()
-    lacking = [key for key in ("workload", "base", "gpus", "inputs", "environment") if key not in manifest]
-    if lacking:
-        raise FormatError(f"{run.path}/manifest.json: lacks {lacking[0]}; it was not written by `ullage run`")
-    where = f"{run.path}/manifest.json"
-    return parse_workload(manifest["workload"], where, sections(), overrides), Path(manifest["base"])
+    lacking = [key for key in ("plan", "base", "inputs", "environment") if key not in manifest]
+    if lacking or "settled" not in manifest["plan"]:
+        what = lacking[0] if lacking else "what its plan is of: it is of an earlier version"
+        raise FormatError(f"{run.path}/manifest.json: lacks {what}; it was not written by this ullage")
+    return manifest["plan"], Path(manifest["base"])
 
 
-def _next_folder(workload: Workload) -> Path:
+def workload_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:
+    """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
+    from ullage.workloads.loading import workload_of
+
+    document, base = _planned(run)
+    return workload_of(document, f"{run.path}/manifest.json", overrides), base
+
+
+def gpus_of_run(run: RunFolder) -> str:
+    """The GPUs a run was planned for, as `--gpus` takes them."""
+    return str(_planned(run)[0]["asked"])
+
+
+def next_folder(workload: Workload) -> Path:
     """runs/KIND-1, runs/KIND-2, ..."""
     number = 1
     while (path := Path("runs") / f"{workload.kind}-{number}").exists():

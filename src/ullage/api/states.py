@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ullage.api.planning import plan
 from ullage.api.runs import run
+from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
     from ullage.capture.index import StoredStates

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullage.api.planning import plan
 from ullage.api.runs import resume, run
 from ullage.errors import FormatError, InputError, UllageError
+from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
     from ullage.kinds.pii.calibration import Calibration
@@ -111,11 +111,12 @@ def _targets(output: Path) -> dict[str, Path]:
 
 def _check_same(held: RunFolder, made: Workload, gpus: str) -> None:
     """Raises InputError unless a run was begun with the settings and the files that are given now."""
-    from ullage.workloads.execution import inputs_of, workload_text
+    from ullage.spec.written import workload_text
+    from ullage.workloads.execution import inputs_of
 
     manifest = held.manifest()
-    before, now = (_flat(json.loads(text)) for text in (manifest["workload"], workload_text(made)))
-    before["gpus"], now["gpus"] = manifest["gpus"], gpus
+    before, now = (_flat(one) for one in (manifest["plan"]["settled"], json.loads(workload_text(made))))
+    before["gpus"], now["gpus"] = manifest["plan"]["asked"], gpus
     different = {name for name in before | now if name != "batch" and before.get(name) != now.get(name)}
     shown = ", ".join(sorted(different))
     if different:
@@ -252,17 +253,17 @@ def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
     for folder in folders:
         with _finished(folder) as held:
             manifest, record = held.manifest(), held.record()
-            section = json.loads(manifest["workload"])
+            section = manifest["plan"]["settled"]
             files.add(_digest(manifest, section["pii"]["input"]))
             found = read_summary(held.path)
-            decisions = {one["subject"]: one["choice"] for one in manifest["plan"]["decisions"]}
-            weights = decisions.get("verifier precision", "").removeprefix("weights ").split(",")[0]
+            roles = manifest["plan"]["roles"]
+            weights = roles["verifier"]["precision"]["storage"] if "verifier" in roles else ""
             peaks = [measured["process"] or 0 for measured in record["measured"]]
             rows.append(
                 {
                     "run": str(folder),
                     "model": section["roles"]["verifier"]["model"],
-                    "gpus": manifest["gpus"],
+                    "gpus": manifest["plan"]["asked"],
                     "weights": weights,
                     **{name: found["all"][name] for name in ("verified", "rejected", "failed")},
                     **{name: found["all"][name] for name in ("precision", "recall", "f1")},

@@ -128,7 +128,9 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch models from th
 
 @app.command()
 def run(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="A workload file, or a plan's JSON.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="A new folder; default runs/KIND-N.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run cut short.")] = None,
     gpus: Where = None,
@@ -149,17 +151,14 @@ def run(
         record = api.resume(resume, download=download, quiet=quiet)
         return render.run(Path(resume), record, json)
     assert file is not None
-    workload = api.load(file, set_ or ())
-    folder, record = api.run(
-        workload,
-        out,
-        gpus,
-        base=Path(file).parent,
-        download=download,
-        quiet=quiet,
-        anyway=anyway,
-        snapshot=snapshot,
-    )
+    base = Path(file).parent
+    made = api.read_plan(file, base=base)
+    if made is None:
+        workload = api.load(file, set_ or ())
+        made = api.plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
+    elif gpus or set_:
+        raise InputError(f"{file}: is a plan already; --gpus and --set change a workload file")
+    folder, record = api.run_plan(made, out, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot)
     return render.run(folder, record, json)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ullage.facts.architecture import Model
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.units import Interval
 
@@ -81,11 +82,11 @@ class Demand:
     """Every need of a workload, phase by phase, with the shapes of its roles.
 
     `process` needs (role "") are paid once per GPU in use, whatever runs there. `parts` is what of each
-    role's model is loaded.
+    role's model is loaded, `precisions` what each runs in.
     """
 
     phases: tuple[Phase, ...]
     roles: tuple[RoleShape, ...]
     needs: tuple[Need, ...]
-    notes: tuple[str, ...] = ()
     parts: Mapping[str, Model] = field(default_factory=dict)
+    precisions: Mapping[str, ResolvedPrecision] = field(default_factory=dict)

@@ -53,24 +53,11 @@ def estimate(
             _check_training(running, precisions[running], phase, roles[running])
         needs += _phase_needs(phase, phases, models, parts, precisions, capability, overhead)
     shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
-    notes = tuple(
-        f"{name}: weights {precision.storage}, arithmetic {precision.compute}: {precision.reason}"
-        for name, precision in precisions.items()
-    )
-    notes += tuple(
-        f"{name}: only {_held(part)}: nothing after that is read"
-        for name, part in parts.items()
-        if part is not models[roles[name].model] and isinstance(part, Architecture)
-    )
-    return Demand(phases, shapes, tuple(needs), notes, parts)
+    return Demand(phases, shapes, tuple(needs), parts, precisions)
 
 
 def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
     return needed_part(role, phases, model) if isinstance(model, Architecture) else model
-
-
-def _held(part: Architecture) -> str:
-    return f"layers 0 to {len(part.layers) - 1} are loaded, and no output layer"
 
 
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:

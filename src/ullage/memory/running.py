@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ullage.facts.architecture import Architecture, Layer
+from ullage.facts.architecture import Architecture, Layer, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
 from ullage.memory.demand import Basis, ItemKind, Need
@@ -19,6 +20,7 @@ from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
 from ullage.phases.phase import Phase, Resident, Work
+from ullage.spec.role import Role
 from ullage.spec.workload import Training
 from ullage.units import MIB, Interval
 
@@ -135,8 +137,7 @@ def _run(
     prompt = prompt_of(resident, architecture, work)
     decode = work.activity == "decode"
     seen = seen_tokens(resident, architecture, phase, prompt + (work.new_tokens if decode else 0))
-    capped = any(layer.flow.soft_capped for layer, _ in distinct_layers(architecture))
-    kernel, _ = resolve_kernel(resident.role.attention, capped)
+    kernel, _ = resolve_kernel(resident.role.attention, _soft_capped(architecture))
     patterns = any(needs_eager(matched_sites(capture, whole)) for capture in work.captures)
     if patterns:
         kernel = "eager"
@@ -150,6 +151,20 @@ def _run(
     caches = work.caches or streams
     one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches)
     return _Run(resident.name, phase.name, architecture, whole, work, precision, one_pass, seen)
+
+
+def _soft_capped(architecture: Architecture) -> bool:
+    return any(layer.flow.soft_capped for layer, _ in distinct_layers(architecture))
+
+
+def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> tuple[str, str]:
+    """The attention kernel that role `name`'s model is loaded with for all its phases, and why."""
+    if role.engine != "transformers" or not isinstance(model, Architecture):
+        return role.attention, f"{role.engine} chooses its own"
+    captures = [capture for phase in phases if phase.running == name for capture in phase.work.captures]
+    if any(needs_eager(matched_sites(capture, model)) for capture in captures):
+        return "eager", "attention patterns are captured, which no other kernel has"
+    return resolve_kernel(role.attention, _soft_capped(model))
 
 
 def _cache_growth(run: _Run, resident: Resident) -> list[Need]:

@@ -1,10 +1,10 @@
-"""The stages that kinds share: who is where, loading a role, prefill and decode."""
+"""The building blocks of phases that kinds share: loading a role, prefill and decode, a backward pass."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from ullage.errors import SpecError, nearest
 from ullage.phases.phase import Activity, LogitsKept, Phase, Resident, Work
@@ -15,22 +15,9 @@ from ullage.spec.rules import REMOTE_ENGINES
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 
-Rest = Literal["device", "host", "disk", "freed"]
-"""Where an idle role's weights are; `freed`: it is not there at all until it is loaded again."""
+LOAD: Final = "load"
+"""The verb of bringing a role's weights into memory."""
 AnySection = TypeVar("AnySection", bound=Section)
-
-_BY_RESIDENCY: Final[dict[str, Rest]] = {
-    "persistent": "device",
-    "swapped": "host",
-    "host": "host",
-    "disk": "disk",
-}
-_BY_SCHEDULE: Final[dict[str, Rest]] = {
-    "simultaneous": "device",
-    "persistent": "device",
-    "swapped": "host",
-    "sequential": "freed",
-}
 
 
 def own_section(workload: Workload, section: type[AnySection]) -> AnySection:
@@ -74,28 +61,9 @@ def is_local(role: Role) -> bool:
     return role.engine not in REMOTE_ENGINES
 
 
-def rest(name: str, workload: Workload, otherwise: Rest) -> Rest:
-    """Where role `name` is while it is idle: its own residency says, else the schedule, else
-    `otherwise`."""
-    residency = workload.roles[name].residency
-    return _BY_RESIDENCY.get(residency) or _BY_SCHEDULE.get(workload.schedule, otherwise)
-
-
 def hold(name: str, workload: Workload) -> Resident:
     """`name` with its weights on the device."""
     return Resident(name, workload.roles[name])
-
-
-def residents(
-    workload: Workload, rests: Iterable[tuple[str, Rest]], active: Collection[str]
-) -> tuple[Resident, ...]:
-    """Roles and where they rest, as they are while those in `active` are on the device."""
-    found = []
-    for name, idle in rests:
-        where = "device" if name in active else idle
-        if where != "freed":
-            found.append(Resident(name, workload.roles[name], where))
-    return tuple(found)
 
 
 def base_work(name: str, workload: Workload) -> Work:
@@ -133,7 +101,7 @@ def load(name: str, resident: Iterable[Resident], per_example: float | None = No
         return ()
     once = per_example is None
     work = Work("load", passes=1.0 if per_example is None else per_example)
-    return (Phase(f"{name} load", held, name, work, once),)
+    return (Phase(f"{name} load", held, name, work, once, LOAD),)
 
 
 def train(name: str, resident: Iterable[Resident], work: Work, workload: Workload) -> tuple[Phase, ...]:
@@ -145,7 +113,7 @@ def train(name: str, resident: Iterable[Resident], work: Work, workload: Workloa
         training=workload.training,
         gradient_checkpointing=workload.memory.enable_gradient_checkpointing,
     )
-    return (Phase(f"{name} train", tuple(resident), name, work),)
+    return (Phase(f"{name} train", tuple(resident), name, work, verb="train"),)
 
 
 def generate(
@@ -178,5 +146,5 @@ def generate(
     found = []
     for activity in activities:
         said = label if verb and len(activities) == 1 else f"{label} {activity}"
-        found.append(Phase(said + suffix, held, name, replace(work, activity=activity)))
+        found.append(Phase(said + suffix, held, name, replace(work, activity=activity), verb=verb))
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,14 +62,35 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`resident` roles hold memory, `running` (one of their names, or None) does `work`.
+    """`resident` roles hold memory, `running` (one of their names) does `work`; `verb` is what it does.
 
-    Phases follow one another. Those marked `once` (loading) are paid once per run, the others once
-    per pass of `work`.
+    Phases follow one another. Those marked `once` (loading) are paid once per run, the others once per pass
+    of `work`. What a phase is, is said by role, verb and activity; `name` is for the screen, and its own in
+    a plan, where `beside` another role the same thing may be done again.
     """
 
     name: str
     resident: tuple[Resident, ...]
-    running: str | None
+    running: str
     work: Work
     once: bool = False
+    verb: str = ""
+
+    @property
+    def activity(self) -> Activity:
+        """What the running role's model does: loads, reads, writes, trains, ..."""
+        return self.work.activity
+
+    def on_device(self) -> tuple[str, ...]:
+        """The roles whose weights are on the device, in the plan's order."""
+        return tuple(resident.name for resident in self.resident if resident.where == "device")
+
+
+def find_phase(
+    phases: Iterable[Phase], role: str, verb: str, activity: Activity | None = None
+) -> Phase | None:
+    """The first phase in which `role` does `verb`, in `activity` if that is said, else None."""
+    for phase in phases:
+        if (phase.running, phase.verb) == (role, verb) and activity in (None, phase.activity):
+            return phase
+    return None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from ullage.facts.architecture import Model
 from ullage.facts.gpu import GpuSet
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
+from ullage.spec.workload import Workload
 from ullage.units import Interval
 
 Verdict = Literal["fits", "tight", "does not fit"]
@@ -20,6 +25,61 @@ class Decision:
     subject: str
     choice: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The attention kernel a role's model is loaded with, by its name in a workload file."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a role's blocks are: block name to device (`gpu:0`, `cpu`, `disk`), as accelerate's device_map.
+
+    `where` names each device in use once, as it is shown.
+    """
+
+    device_map: Mapping[str, str]
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPart:
+    """What of a model is loaded: its first `layers` (None: all of it), and the language-model head or not."""
+
+    layers: int | None = None
+    head: bool = True
+    reason: str = "all of it is read"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineShare:
+    """What an engine that takes a share of a card is given: `least` holds its work as planned (above 1:
+    not on one card), at `given` its cache holds `tokens`."""
+
+    least: float
+    given: float
+    tokens: Interval
+
+    @property
+    def taken(self) -> float:
+        """The share the engine is started with where the file gives none."""
+        return min(self.least, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RolePlan:
+    """What was decided for one role; each decision carries its reason."""
+
+    precision: ResolvedPrecision
+    kernel: Kernel
+    placement: Placed
+    part: LoadedPart
+    share: EngineShare | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +148,67 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will happen, where, and whether it fits."""
+    """What will happen, where, and whether it fits.
 
-    workload: str
-    kind: str
+    `workload` is what is planned, in the precisions that were settled on; `roles` what was decided for each
+    role that is held here; `asked` names the GPUs as the user did. `models` are the models by the names
+    roles give them, `base` is the folder that the workload's paths are relative to: neither is written down.
+    """
+
+    workload: Workload
     gpus: GpuSet
     phases: tuple[Phase, ...]
-    placement: dict[str, dict[str, str]]
+    roles: Mapping[str, RolePlan]
     bill: Bill
     devices: tuple[DevicePlan, ...]
     verdict: Verdict
-    decisions: tuple[Decision, ...] = ()
     times: tuple[PhaseTime, ...] = ()
     cost: Cost | None = None
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    asked: str = ""
+    models: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
+    base: Path = field(default=Path(), compare=False)
+
+    @property
+    def title(self) -> str:
+        """The workload's name, else its kind."""
+        return self.workload.name or self.workload.kind
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was decided for the user, as it is printed."""
+        return (
+            *(_precision(name, role.precision) for name, role in self.roles.items()),
+            *(_part(name, role.part) for name, role in self.roles.items() if role.part.layers is not None),
+            *(
+                Decision(
+                    f"{name} placement", self.roles[name].placement.where, self.roles[name].placement.reason
+                )
+                for name in sorted(self.roles)
+            ),
+            *(_share(name, role.share) for name, role in self.roles.items() if role.share is not None),
+        )
+
+
+def _precision(name: str, chosen: ResolvedPrecision) -> Decision:
+    choice = f"weights {chosen.storage}, arithmetic {chosen.compute}"
+    return Decision(f"{name} precision", choice, chosen.reason)
+
+
+def _part(name: str, part: LoadedPart) -> Decision:
+    assert part.layers is not None
+    head = "" if part.head else ", and no output layer"
+    return Decision(f"{name} loaded part", f"layers 0 to {part.layers - 1}{head}", part.reason)
+
+
+def _placement(name: str, placed: Placed) -> Decision:
+    return Decision(f"{name} placement", placed.where, placed.reason)
+
+
+def _share(name: str, share: EngineShare) -> Decision:
+    low, expected, high = (f"{end:,}" for end in (share.tokens.low, share.tokens.expected, share.tokens.high))
+    choice = f"{share.least:.2f} is enough" if share.least <= 1 else "more than one card"
+    reason = f"at {share.given:.2f} the cache holds {expected} tokens ({low} to {high})"
+    return Decision(f"{name} gpu_memory_utilization", choice, reason)

@@ -3,45 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from ullage.facts.architecture import Model
+from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
-from ullage.planning.bill import Totals
+from ullage.memory.running import kernel_of
+from ullage.planning.bill import Bill, Totals
 from ullage.planning.billing import device_map, make_bill
 from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
-from ullage.planning.engine_share import served_decisions
+from ullage.planning.engine_share import share_of
 from ullage.planning.placement import ON_DISK, ON_HOST, Placement, place
-from ullage.planning.plan import Decision, DevicePlan, Plan
+from ullage.planning.plan import DevicePlan, EngineShare, Kernel, LoadedPart, Placed, Plan, RolePlan
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
+from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 from ullage.units import gib, peak
 
 
-def make_plan(workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet) -> Plan:
-    """The whole plan but its advice."""
+def make_plan(
+    workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet, base: Path = Path()
+) -> Plan:
+    """The whole plan but its advice and its warnings."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand.phases, models, demand, placement, devices, workload.examples)
     return Plan(
-        workload=workload.name or workload.kind,
-        kind=workload.kind,
+        workload=workload,
         gpus=gpus,
         phases=demand.phases,
-        placement={shape.name: device_map(shape.name, demand, placement, devices) for shape in demand.roles},
+        roles=_roles(workload, demand, models, placement, bill, devices, gpus),
         bill=bill,
         devices=planned,
         verdict=worst(device.verdict for device in planned),
-        decisions=_decisions(demand, placement, devices)
-        + served_decisions(demand, models, bill, devices, gpus),
         times=times,
         cost=cost_of(gpus, times, workload.examples),
         notes=_notes(workload, devices),
+        models=models,
+        base=base,
     )
+
+
+def _roles(
+    workload: Workload,
+    demand: Demand,
+    models: Mapping[str, Model],
+    placement: Placement,
+    bill: Bill,
+    devices: tuple[Device, ...],
+    gpus: GpuSet,
+) -> dict[str, RolePlan]:
+    found = {}
+    for name, precision in demand.precisions.items():
+        role = workload.roles[name]
+        model, part = models[role.model], demand.parts[name]
+        found[name] = RolePlan(
+            precision,
+            Kernel(*kernel_of(name, role, demand.phases, model)),
+            _placed(name, demand, placement, devices),
+            _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
+            _share(name, role, model, bill, devices, gpus),
+        )
+    return found
+
+
+def _share(
+    name: str, role: Role, model: Model, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
+) -> EngineShare | None:
+    if role.engine != "vllm" or not isinstance(model, Architecture):
+        return None
+    return share_of(name, role, model, bill, devices, gpus)
+
+
+def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Placed:
+    names = {ON_HOST: "cpu", ON_DISK: "disk"}
+    assigned = placement[name]
+    where = ", ".join(names.get(index) or devices[index].name for index in assigned.devices)
+    return Placed(device_map(name, demand, placement, devices), where, assigned.reason)
+
+
+def _part(part: Architecture) -> LoadedPart:
+    return LoadedPart(len(part.layers), bool(part.head), "nothing after that is read")
 
 
 def device_plans(
@@ -74,19 +120,6 @@ def _device_plan(
     at = max(phases, key=lambda phase: phases[phase].device.high, default="")
     verdict = verdict_of(highest.device.high, usable, budget)
     return DevicePlan(name, gpu, usable, budget, highest, at, verdict)
-
-
-def _decisions(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> tuple[Decision, ...]:
-    found = []
-    for note in demand.notes:
-        role, _, rest = note.partition(": ")
-        choice, _, reason = rest.partition(": ")
-        found.append(Decision(f"{role} precision", choice, reason))
-    for role, assigned in placement.items():
-        names = {ON_HOST: "cpu", ON_DISK: "disk"}
-        where = ", ".join(names.get(i) or devices[i].name for i in assigned.devices)
-        found.append(Decision(f"{role} placement", where, assigned.reason))
-    return tuple(found)
 
 
 def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:

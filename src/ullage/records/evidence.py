@@ -109,7 +109,7 @@ def observations_of(record: Record) -> tuple[Observation, ...]:
     """What a record says of each device: its largest process beside its tensors, loading left out."""
     largest: dict[str, int] = {}
     for measured in record.measured:
-        if measured.process is None or measured.reserved is None or measured.phase.endswith(" load"):
+        if measured.process is None or measured.reserved is None or measured.activity == "load":
             continue
         beside = measured.process - measured.reserved
         largest[measured.device] = max(largest.get(measured.device, 0), beside)

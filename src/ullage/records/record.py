@@ -13,7 +13,8 @@ from ullage.errors import FormatError
 class Measured:
     """Peak bytes of one phase on one device; None where the level cannot be read there.
 
-    `components` are bytes of parts that were counted by themselves: weights, kv_cache, captures.
+    `components` are bytes of parts that were counted by themselves: weights, kv_cache, captures. `activity`
+    is the phase's: load, prefill, decode, ...
     """
 
     phase: str
@@ -24,6 +25,7 @@ class Measured:
     on_device: int | None
     seconds: float
     components: Mapping[str, int] = field(default_factory=dict)
+    activity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ SMALL = GIB // 20
 
 def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
     """Prints verdict, devices, phases, line items at the peak, times, cost and advice."""
-    console.print(Text(f"{plan.workload}", style="bold"), Text(f"on {plan.gpus.name}"))
+    console.print(Text(plan.title, style="bold"), Text(f"on {plan.gpus.name}"))
     console.print(Text.assemble(("verdict: ", "bold"), (plan.verdict, STYLES[plan.verdict])))
     console.print()
     for device in plan.devices:

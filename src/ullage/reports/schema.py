@@ -107,6 +107,44 @@ _PLAN = {
     "advice": _list(_ADVICE),
     "notes": _list(_TEXT),
     "warnings": _list(_TEXT),
+    "asked": _TEXT,
+    "settled": {"type": "object", "required": ["kind", "roles"]},
+    "cards": _list({"type": "object", "required": ["id", "usable"]}),
+    "roles": {
+        "type": "object",
+        "additionalProperties": _object(
+            {
+                "precision": {"type": "object", "required": ["storage", "compute", "reason"]},
+                "kernel": _object({"name": _TEXT, "reason": _TEXT}),
+                "placement": _object(
+                    {
+                        "device_map": {"type": "object", "additionalProperties": _TEXT},
+                        "where": _TEXT,
+                        "reason": _TEXT,
+                    }
+                ),
+                "part": _object({"layers": _MAYBE_BYTES, "head": {"type": "boolean"}, "reason": _TEXT}),
+                "share": {
+                    "anyOf": [
+                        _object({"least": _NUMBER, "given": _NUMBER, "tokens": _INTERVAL}),
+                        {"type": "null"},
+                    ]
+                },
+            }
+        ),
+    },
+    "phases": _list(
+        _object(
+            {
+                "name": _TEXT,
+                "resident": _list({"type": "object", "required": ["name", "where"]}),
+                "running": _TEXT,
+                "work": {"type": "object", "required": ["activity", "batch"]},
+                "once": {"type": "boolean"},
+                "verb": _TEXT,
+            }
+        )
+    ),
 }
 _MODEL = {
     "type": "object",

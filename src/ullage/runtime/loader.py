@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ullage.errors import FormatError, InputError, MissingExtraError, UnsupportedError
 from ullage.facts.bundled import local_path
 from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.planning.plan import RolePlan
 from ullage.spec.role import Role
 
 if TYPE_CHECKING:
@@ -44,54 +45,62 @@ class Loaded:
     offloaded: bool
 
 
-def load_model(
-    role: Role,
-    precision: ResolvedPrecision,
-    placement: Mapping[str, str],
-    *,
-    layers: int | None = None,
-    head: bool = True,
-    eager: bool = False,
-    base: Path | None = None,
-    download: bool = False,
-) -> Loaded:
-    """Loads `role.model` in `precision` where `placement` (the plan's map of blocks to devices) says.
+def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, download: bool = False) -> Loaded:
+    """Loads `role.model` as planned: its part, in its precision and kernel, its blocks where they belong.
 
     Only safetensors are read, never pickles; a hub model comes from the local cache unless `download`.
-    `layers` loads the first so many alone, `head` with the language-model head; `eager` takes the one
-    attention kernel that has probabilities. Raises FormatError for a folder whose weights are missing,
-    broken or not those of its config, UnsupportedError for what transformers cannot load.
+    Raises FormatError for a folder whose weights are missing, broken or not those of its config,
+    UnsupportedError for what transformers cannot load.
     """
-    import torch
-
     source = source_of(role.model, base, download)
     transformers = _transformers()
-    config = _config(transformers, source, role, download, layers)
-    kernel = "eager" if eager else _kernel(role, config)
-    options: dict[str, Any] = {
-        "config": config,
-        "use_safetensors": True,
-        "local_files_only": not download,
-        "trust_remote_code": role.trust_remote_code,
-        "output_loading_info": True,
-        "dtype": {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision.compute],
-    }
-    if kernel is not None:
-        options["attn_implementation"] = kernel
-    quantization = _quantization(transformers, precision)
-    if quantization is not None:
-        options["quantization_config"] = quantization
-    devices = dict.fromkeys(placement.values())
-    where = [_torch_device(name) for name in devices]
-    kind = transformers.AutoModelForCausalLM if head else transformers.AutoModel
-    if len(devices) > 1:
-        options["device_map"] = _device_map(kind, config, placement, layers)
+    config = _config(transformers, source, role, download, planned.part.layers)
+    kind = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
+    where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
+    options = _options(transformers, config, role, planned, source)
+    options["local_files_only"] = not download
+    if len(where) > 1:
+        options["device_map"] = _device_map(kind, config, planned.placement.device_map)
         options["offload_folder"] = str(source)  # safetensors are read where they are
     else:
         options["device_map"] = {"": where[0]}
+    model = _from_pretrained(transformers, kind, role, source, options)
+    return Loaded(
+        model,
+        _tokenizer(transformers, source, role, download),
+        {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
+        _computing(where),
+        planned.precision,
+        "disk" in where or (len(where) > 1 and "cpu" in where),
+    )
+
+
+def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, source: Path) -> dict[str, Any]:
+    """What transformers is told beside where the parts go."""
+    import torch
+
+    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    options: dict[str, Any] = {
+        "config": config,
+        "trust_remote_code": role.trust_remote_code,
+        "output_loading_info": True,
+        "dtype": dtypes[planned.precision.compute],
+    }
     if source.suffix == ".gguf":
         options["gguf_file"] = source.name
-        options.pop("use_safetensors")
+    else:
+        options["use_safetensors"] = True
+    kernel = _kernel(role, planned)
+    if kernel is not None:
+        options["attn_implementation"] = kernel
+    quantization = _quantization(transformers, planned.precision)
+    if quantization is not None:
+        options["quantization_config"] = quantization
+    return options
+
+
+def _from_pretrained(transformers: Any, kind: Any, role: Role, source: Path, options: dict[str, Any]) -> Any:
+    """The model in eval mode. Raises FormatError unless every tensor came from the checkpoint."""
     try:
         with _quiet(transformers):
             folder = source.parent if source.suffix == ".gguf" else source
@@ -106,15 +115,7 @@ def load_model(
             f"{role.model}: the checkpoint lacks {len(missing)} tensors of the model, as {missing[0]}; "
             "it would run with random weights"
         )
-    model.eval()
-    return Loaded(
-        model,
-        _tokenizer(transformers, source, role, download),
-        {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
-        _computing(where),
-        precision,
-        "disk" in where or (len(where) > 1 and "cpu" in where),
-    )
+    return model.eval()
 
 
 def _computing(devices: list[str]) -> str:
@@ -194,11 +195,11 @@ def _config(transformers: Any, source: Path, role: Role, download: bool, layers:
     return config
 
 
-def _kernel(role: Role, config: Any) -> str | None:
-    if role.attention == "auto" and getattr(config.get_text_config(), "attn_logit_softcapping", None):
-        # Only the eager kernel soft-caps attention scores; sdpa would silently leave that out.
-        return "eager"
-    return KERNELS[role.attention]
+def _kernel(role: Role, planned: RolePlan) -> str | None:
+    """transformers' name of the planned kernel; None leaves the choice of its default to transformers."""
+    if role.attention == "auto" and planned.kernel.name == "sdpa":
+        return None
+    return KERNELS[planned.kernel.name]
 
 
 def _quantization(transformers: Any, precision: ResolvedPrecision) -> Any:
@@ -231,7 +232,7 @@ def _torch_device(name: str) -> str:
     return name if name in ("cpu", "disk") else "cuda:" + name.removeprefix("gpu:")
 
 
-def _device_map(kind: Any, config: Any, placement: Mapping[str, str], layers: int | None) -> dict[str, str]:
+def _device_map(kind: Any, config: Any, placement: Mapping[str, str]) -> dict[str, str]:
     """accelerate's map from module names to devices, from the plan's map of blocks."""
     from accelerate import init_empty_weights
 

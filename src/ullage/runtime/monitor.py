@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from ullage.phases.phase import Phase
 from ullage.records.record import Measured
 from ullage.units import gib
 
@@ -152,7 +153,7 @@ class Monitor:
         self.devices = tuple(devices)
         self._budgets, self._threshold, self._warn = budgets, threshold, warn
         self._timeline, self._live = timeline, live
-        self._phase = ""
+        self._phase: Phase | None = None
         self._entered = self._begun = time.monotonic()
         self._samples: dict[str, dict[str, int]] = {}
         self._holds: dict[tuple[str, str], int] = {}
@@ -167,7 +168,7 @@ class Monitor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.enter("")
+        self.enter(None)
         self._stop.set()
         self._thread.join()
 
@@ -176,46 +177,47 @@ class Monitor:
         """Every phase that has been left, by device."""
         return tuple(self._found.values())
 
-    def enter(self, phase: str) -> None:
-        """From here on, peaks are those of `phase` of the plan; "" is none."""
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that peaks are counted for now."""
+        return self._phase
+
+    def enter(self, phase: Phase | None) -> None:
+        """From here on, peaks are those of `phase`; None is between phases."""
         self._sample()
         now = time.monotonic()
         with self._mutex:
-            if self._phase:
+            if self._phase is not None:
                 for device in self.devices:
-                    self._leave(device, now - self._entered)
+                    self._leave(self._phase, device, now - self._entered)
             self._phase, self._entered = phase, now
             self._samples = {}
         reset_peak(self.devices)
         if self._live is not None:
             self._live.reset_peak()
 
-    def decode(self) -> None:
-        """The prompts of phase `x prefill` have been read: from here on it is `x decode`."""
-        if self._phase.endswith(" prefill"):
-            self.enter(self._phase.removesuffix("prefill") + "decode")
-
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Everything inside is phase `name`."""
-        self.enter(name)
+    def inside(self, phase: Phase) -> Iterator[Phase]:
+        """Everything inside is `phase`; afterwards it is what it was before."""
+        before = self._phase
+        self.enter(phase)
         try:
-            yield
+            yield phase
         finally:
-            self.enter("")
+            self.enter(before)
 
     def hold(self, device: str, component: str, bytes_: int) -> None:
         """Says what `component` takes on `device` from now on; a phase records the most it held."""
         key = (device, component)
         self._holds[key] = bytes_
-        found = self._found.get((self._phase, device))
-        held = dict(found.components) if found is not None else {}
-        held[component] = max(held.get(component, 0), bytes_)
-        empty = Measured(self._phase, device, None, None, None, None, 0.0)
-        if self._phase:
-            self._found[self._phase, device] = replace(found or empty, components=held)
+        if self._phase is None:
+            return
+        place = (self._phase.name, device)
+        found = self._found.get(place) or _nothing(self._phase, device)
+        most = max(found.components.get(component, 0), bytes_)
+        self._found[place] = replace(found, components={**found.components, component: most})
 
-    def _leave(self, device: str, seconds: float) -> None:
+    def _leave(self, phase: Phase, device: str, seconds: float) -> None:
         samples = self._samples.get(device, {})
         if device == CPU:
             live = reserved = None if self._live is None else self._live.peak
@@ -227,10 +229,17 @@ class Monitor:
             live = torch.cuda.max_memory_allocated(index)
             reserved = torch.cuda.max_memory_reserved(index)
             on_device = samples.get("on_device")
-        now = Measured(self._phase, device, live, reserved, samples.get("process"), on_device, seconds)
-        before = self._found.get((self._phase, device))
         holds = {component: size for (where, component), size in self._holds.items() if where == device}
-        self._found[self._phase, device] = _most(before, replace(now, components=holds))
+        now = replace(
+            _nothing(phase, device),
+            live=live,
+            reserved=reserved,
+            process=samples.get("process"),
+            on_device=on_device,
+            seconds=seconds,
+            components=holds,
+        )
+        self._found[phase.name, device] = _most(self._found.get((phase.name, device)), now)
 
     def _watch(self) -> None:
         written = 0.0
@@ -251,7 +260,7 @@ class Monitor:
     def _line(self, reading: Reading, now: float) -> dict[str, Any]:
         return {
             "seconds": round(now - self._begun, 3),
-            "phase": self._phase,
+            "phase": "" if self._phase is None else self._phase.name,
             "device": reading.device,
             "live": reading.live,
             "reserved": reading.reserved,
@@ -274,11 +283,18 @@ class Monitor:
     def _check(self, reading: Reading) -> None:
         budget = self._budgets.get(reading.device, reading.total)
         used = (reading.process or 0) if reading.device == CPU else reading.on_device
-        key = (self._phase, reading.device)
-        if self._phase and used > self._threshold * budget and key not in self._warned:
+        if self._phase is None or used <= self._threshold * budget:
+            return
+        key = (self._phase.name, reading.device)
+        if key not in self._warned:
             self._warned.add(key)
             said = PastThreshold(reading.device, used, budget)
-            self._warn(f"{said} in {self._phase}; the threshold is {self._threshold:.0%}")
+            self._warn(f"{said} in {self._phase.name}; the threshold is {self._threshold:.0%}")
+
+
+def _nothing(phase: Phase, device: str) -> Measured:
+    """A phase of which nothing has been read yet."""
+    return Measured(phase.name, device, None, None, None, None, 0.0, {}, phase.activity)
 
 
 def _most(before: Measured | None, now: Measured) -> Measured:
@@ -293,13 +309,12 @@ def _most(before: Measured | None, now: Measured) -> Measured:
     components = dict(before.components)
     for name, size in now.components.items():
         components[name] = max(components.get(name, 0), size)
-    return Measured(
-        now.phase,
-        now.device,
-        larger("live"),
-        larger("reserved"),
-        larger("process"),
-        larger("on_device"),
-        before.seconds + now.seconds,
-        components,
+    return replace(
+        now,
+        live=larger("live"),
+        reserved=larger("reserved"),
+        process=larger("process"),
+        on_device=larger("on_device"),
+        seconds=before.seconds + now.seconds,
+        components=components,
     )

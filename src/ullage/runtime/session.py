@@ -6,15 +6,14 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ullage.errors import DoesNotFitError, InputError, MissingExtraError
-from ullage.facts.architecture import Architecture, Model
-from ullage.memory.weights.precision import resolve_precision
-from ullage.phases.phase import Phase
+from ullage.phases.blocks import LOAD
+from ullage.phases.phase import Phase, Work, find_phase
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
@@ -40,77 +39,98 @@ class Serving(Protocol):
 
 @dataclass(slots=True)
 class Session:
-    """What a kind's `run` is given: the workload and its plan, and the ways to load, say and measure.
+    """What a kind's `run` is given: plan, folder and journal, and the ways to load, say and measure.
 
-    `base` is the folder the workload's paths are relative to; `smallest` asks for one smallest batch and
-    nothing on disk (`ullage check`).
+    Who is in memory follows the plan: `bring` loads and frees what a phase says. `smallest` asks for one
+    smallest batch (`ullage check`), whose folder is not kept.
     """
 
-    workload: Workload
     plan: Plan
-    models: Mapping[str, Model]
-    base: Path
+    folder: RunFolder
+    journal: Journal
     monitor: Monitor
     progress: Progress
     say: Callable[[str], None]
     live: LiveTensors | None
-    folder: RunFolder | None = None
-    journal: Journal | None = None
     download: bool = False
     smallest: bool = False
     loaded: dict[str, Loaded] = field(default_factory=dict)
     serving: dict[str, Serving] = field(default_factory=dict)
+    freed_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str, str], int] = field(default_factory=dict)
     examples: int = 0
     tokens: int = 0
     splits: int = 0
     outcome: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def workload(self) -> Workload:
+        """What is planned, as it was settled on."""
+        return self.plan.workload
+
     def path(self, name: str) -> Path:
         """A path in the workload file."""
-        return self.base / Path(name).expanduser()
+        return self.plan.base / Path(name).expanduser()
 
-    def planned(self, name: str, verb: str = "") -> Phase | None:
-        """The plan's phase in which role `name` begins to do `verb` ("": its main work).
+    def planned(self, role: str, verb: str = "") -> Phase | None:
+        """The plan's phase in which `role` begins to do `verb` ("": its main work).
 
         None of a remote role, which takes no memory here.
         """
-        label = f"{name} {verb}".strip()
-        names = (label, f"{label} prefill", f"{label} serve")
-        return next((phase for phase in self.plan.phases if phase.name in names), None)
+        return find_phase(self.plan.phases, role, verb)
 
-    def phase_name(self, name: str, verb: str = "") -> str:
-        """What that phase is called."""
-        phase = self.planned(name, verb)
-        return f"{name} {verb}".strip() if phase is None else phase.name
+    def phase(self, role: str, verb: str = "") -> Phase:
+        """That phase; of a remote role one that nothing is planned for, so that its time is measured."""
+        label = f"{role} {verb}".strip()
+        return self.planned(role, verb) or Phase(label, (), role, Work("serve"), verb=verb)
 
-    def load(self, name: str, *, head: bool, eager: bool) -> Loaded:
-        """Role `name`'s model where the plan puts it, in phase `name load`."""
-        role = self.workload.roles[name]
-        whole = self.models[role.model]
-        placement = self.plan.placement[name]
-        precision = resolve_precision(role, whole, self.plan.gpus.capability)
+    def reading_done(self) -> None:
+        """The prompts of a prefill have been read: from here on, tokens are written one by one."""
+        now = self.monitor.phase
+        if now is None or now.activity != "prefill":
+            return
+        for phase in self.plan.phases:
+            same = (phase.running, phase.verb, phase.resident) == (now.running, now.verb, now.resident)
+            if same and phase.activity == "decode":
+                self.monitor.enter(phase)
+                return
+
+    def bring(self, phase: Phase, open_role: Callable[[str], object]) -> None:
+        """Has in memory whom `phase` has on the device, and nobody else; `open_role` loads one by name.
+
+        A phase that nothing is planned for leaves those there that stay throughout.
+        """
+        here = phase.on_device() if phase.resident else self._staying()
+        for name in [name for name in (*self.loaded, *self.serving) if name not in here]:
+            self.unload(name)
+        for name in here:
+            if name not in self.loaded and name not in self.serving:
+                open_role(name)
+
+    def _staying(self) -> tuple[str, ...]:
+        """Roles that are on the device in every phase but those that load."""
+        working = [phase.on_device() for phase in self.plan.phases if phase.activity != "load"]
+        return tuple(name for name in self.plan.roles if working and all(name in here for here in working))
+
+    def load(self, name: str) -> Loaded:
+        """Role `name`'s model, as the plan says: where, in what precision and kernel, which part."""
+        role, planned = self.workload.roles[name], self.plan.roles[name]
+        precision = planned.precision
         if role.precision in ("auto", "fp16", "bf16") and precision.compute != "bf16":
             self.progress.note(f"{name} runs in {precision.compute}: {precision.reason}")
-        layers = len(placement) - 2
-        part = isinstance(whole, Architecture) and layers < len(whole.layers)
-        with self.monitor.phase(f"{name} load"):
-            loaded = load_model(
-                role,
-                precision,
-                placement,
-                layers=layers if part else None,
-                head=head,
-                eager=eager,
-                base=self.base,
-                download=self.download,
-            )
+        with self.loading(name):
+            loaded = load_model(role, planned, base=self.plan.base, download=self.download)
             if self.live is not None:
                 self.live.track_model(loaded.model)
             self.loaded[name] = loaded
             for device, size in _weights_by_device(loaded.model).items():
                 self.hold(name, device, "weights", size)
         return loaded
+
+    def loading(self, name: str) -> AbstractContextManager[Phase | None]:
+        """Inside, role `name` is being loaded."""
+        phase = find_phase(self.plan.phases, name, LOAD)
+        return nullcontext() if phase is None else self.monitor.inside(phase)
 
     def hold(self, name: str, device: str, component: str, size: int) -> None:
         """Role `name` holds `size` bytes of `component` on `device` from now on."""
@@ -121,6 +141,12 @@ class Session:
         sizes = (size for key, size in self.held.items() if key[1:] == (device, component))
         self.monitor.hold(device, component, sum(sizes))
 
+    def free_guests(self) -> None:
+        """Frees the models of roles that do not stay throughout: the last one's turn is over."""
+        for name in [name for name in (*self.loaded, *self.serving) if name not in self._staying()]:
+            self.unload(name)
+        self.monitor.enter(None)
+
     def unload(self, name: str) -> None:
         """Frees role `name`'s model, if it is here; whoever else holds it must have let go of it before.
 
@@ -130,7 +156,10 @@ class Session:
         if name not in self.loaded and name not in self.serving:
             return
         before = {device: read_device(device, self.live).live for device in self.monitor.devices}
-        self.loaded.pop(name, None)
+        gone = self.loaded.pop(name, None)
+        if gone is not None:
+            self.freed_maps[name] = gone.device_map
+        del gone
         served = self.serving.pop(name, None)
         if served is not None:
             served.close()
@@ -151,71 +180,62 @@ def _weights_by_device(model: Any) -> dict[str, int]:
     return found
 
 
-@contextmanager
-def open_session(
-    workload: Workload,
-    plan: Plan,
-    models: Mapping[str, Model],
-    base: Path,
-    *,
-    folder: RunFolder | None,
-    download: bool,
-    quiet: bool,
-    smallest: bool = False,
-    snapshot: bool = False,
-) -> Iterator[Session]:
-    """A session on this machine, measured from begin to end; the folder's lock is the caller's.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is done, whatever it does.
 
-    `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
+    `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
+    smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
     pytorch.org/memory_viz draws, in the folder.
     """
+
+    download: bool = False
+    quiet: bool = False
+    smallest: bool = False
+    snapshot: bool = False
+
+
+@contextmanager
+def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Session]:
+    """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
     devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
     _check_machine(plan, devices)
     with ExitStack() as stack:
-        progress = stack.enter_context(Progress(quiet))
-        log = _Log(folder.path / "log.jsonl" if folder else None, progress)
-        live = None
-        served = any(role.engine == "vllm" for role in workload.roles.values())
-        if devices == (CPU,) and not served:  # vLLM traces models, which a watched tensor operation breaks
-            from ullage.runtime.live import LiveTensors
-
-            live = LiveTensors()
-        elif devices != (CPU,):
+        progress = stack.enter_context(Progress(options.quiet))
+        log = _Log(folder.path / "log.jsonl", progress)
+        live = _live_tensors(plan, devices)
+        if devices != (CPU,):
             _keep_inside(plan)
-        journal = None
-        if folder is not None:
-            journal = Journal(folder.path / "journal.jsonl")
-            stack.callback(journal.close)
+        journal = Journal(folder.path / "journal.jsonl")
+        stack.callback(journal.close)
         monitor = Monitor(
             devices,
             {device.name: device.usable for device in plan.devices if device.usable is not None},
-            workload.memory.memory_warning_threshold,
+            plan.workload.memory.memory_warning_threshold,
             log.say,
-            folder.path / "timeline.jsonl" if folder else None,
+            folder.path / "timeline.jsonl",
             live,
         )
-        if snapshot and folder is not None:
+        if options.snapshot:
             stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
         progress.free = lambda: read_device(devices[0]).free
         stack.enter_context(monitor)
         if live is not None:
             stack.enter_context(live)
         session = Session(
-            workload,
-            plan,
-            models,
-            base,
-            monitor,
-            progress,
-            log.say,
-            live,
-            folder,
-            journal,
-            download,
-            smallest,
+            plan, folder, journal, monitor, progress, log.say, live, options.download, options.smallest
         )
         stack.callback(_close_all, session.serving)
         yield session
+
+
+def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
+    """Counts tensors on a processor; GPUs count their own, and vLLM, which traces models, bears no watch."""
+    if devices != (CPU,) or any(role.engine == "vllm" for role in plan.workload.roles.values()):
+        return None
+    from ullage.runtime.live import LiveTensors
+
+    return LiveTensors()
 
 
 def _close_all(serving: Mapping[str, Serving]) -> None:

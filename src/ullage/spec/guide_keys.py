@@ -68,7 +68,10 @@ def _quantization(role: dict[str, Any], path: Path) -> Iterator[Mistake]:
 
 
 def spread_memory(workload: Workload) -> Workload:
-    """`precision_mode` for roles that leave theirs open, `activation_cache_filter` as a capture."""
+    """`precision_mode` for roles that leave theirs open, `activation_cache_filter` as a capture.
+
+    What was spread stands nowhere else any more, so a workload written down and read again is the same.
+    """
     memory = workload.memory
     changes: dict[str, Any] = {}
     if memory.precision_mode not in (None, "auto"):
@@ -79,4 +82,7 @@ def spread_memory(workload: Workload) -> Workload:
         }
     if memory.activation_cache_filter and not workload.captures:
         changes["captures"] = (Capture(sites=memory.activation_cache_filter),)
+    if changes:
+        spread = {"precision_mode": None, "activation_cache_filter": ()}
+        changes["memory"] = memory.model_copy(update=spread)
     return workload.model_copy(update=changes) if changes else workload

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ullage.errors import DoesNotFitError, InputError, OutOfMemoryError, UnsupportedError
-from ullage.facts.architecture import Model
 from ullage.facts.bundled import local_path
+from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
 from ullage.records.evidence import keep_evidence, observations_of
 from ullage.records.folder import RunFolder, new_folder
 from ullage.records.record import Measured, Record, record_document
-from ullage.reports.document import plan_document
-from ullage.runtime.session import Session, environment, open_session, record_of
+from ullage.runtime.session import Options, Session, environment, open_session, record_of
 from ullage.spec.workload import Workload
 from ullage.units import gib
 from ullage.workloads.registry import find_kind
@@ -34,70 +33,64 @@ class Checked:
     measured: tuple[Measured, ...]
 
 
-def execute(
-    workload: Workload,
-    plan: Plan,
-    models: Mapping[str, Model],
-    base: Path,
-    gpus: str,
-    folder: Path,
-    *,
-    resume: bool = False,
-    download: bool = False,
-    quiet: bool = False,
-    anyway: bool = False,
-    snapshot: bool = False,
-    prepare: Callable[[RunFolder], None] | None = None,
-) -> Record:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How a run begins: `resumed` goes on with what the folder holds; `prepare` may put work that is done
+    already into a new folder; `anyway` does a plan that does not fit."""
+
+    resumed: bool = False
+    anyway: bool = False
+    prepare: Callable[[RunFolder], None] | None = None
+
+
+def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
     """Does the work of `plan` in `folder`; the record of what was measured.
 
-    `prepare` may put work that is done already into the new folder.
-
-    Raises DoesNotFitError for a plan that exceeds a device (unless `anyway`), BusyError for a folder that
-    another process runs in, InputError where a resumed run's inputs have changed.
+    Raises DoesNotFitError for a plan that exceeds a device (unless it is done anyway), BusyError for a folder
+    that another process runs in, InputError where a resumed run's inputs have changed.
     """
-    runner = _runner(workload)
-    if plan.verdict == "does not fit" and not anyway:
+    runner = _runner(plan.workload)
+    if plan.verdict == "does not fit" and not begun.anyway:
         raise DoesNotFitError(_too_large(plan))
-    inputs = inputs_of(workload, base)
-    run = RunFolder(folder) if resume else new_folder(folder)
+    inputs = inputs_of(plan.workload, plan.base)
+    run = RunFolder(folder) if begun.resumed else new_folder(folder)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         prepared = 0
-        if not resume:
+        if not begun.resumed:
             stack.callback(lambda: _discard_nothing(run, prepared))
-            if prepare is not None:
-                prepare(run)
+            if begun.prepare is not None:
+                begun.prepare(run)
             prepared = run.done
-        with open_session(
-            workload, plan, models, base, folder=run, download=download, quiet=quiet, snapshot=snapshot
-        ) as session:
-            where = environment(plan)
-            if resume:
-                _check_unchanged(run, inputs, asdict(where), session)
-            else:
-                run.write_manifest(
-                    {
-                        "workload": workload_text(workload),
-                        "base": str(base.resolve()),
-                        "gpus": gpus,
-                        "inputs": inputs,
-                        "environment": asdict(where),
-                        "plan": plan_document(plan),
-                    }
-                )
-            for warning in plan.warnings:
-                session.say(warning)
-            begun = time.monotonic()
-            _work(runner, session, run)
-            session.monitor.enter("")
-            record = record_of(session, time.monotonic() - begun)
+        with open_session(plan, run, options) as session:
+            _begin(session, inputs, begun.resumed)
+            started = time.monotonic()
+            _work(runner, session)
+            record = record_of(session, time.monotonic() - started)
         document = record_document(record)
-        if find_kind(workload.kind).reporter:
-            report(workload, run, base, document)
+        if find_kind(plan.workload.kind).reporter:
+            report(plan.workload, run, plan.base, document)
         run.write_record(document)  # last: a folder that has it is complete
         keep_evidence(observations_of(record))
     return record
+
+
+def _begin(session: Session, inputs: list[dict[str, str]], resumed: bool) -> None:
+    """Writes down what a new run is of, or checks that a resumed one is still of the same."""
+    plan, where = session.plan, asdict(environment(session.plan))
+    if resumed:
+        _check_unchanged(session, inputs, where)
+    else:
+        session.folder.write_manifest(
+            {
+                "base": str(plan.base.resolve()),
+                "inputs": inputs,
+                "environment": where,
+                "plan": plan_document(plan),
+            }
+        )
+    for warning in plan.warnings:
+        session.say(warning)
 
 
 def report(workload: Workload, run: RunFolder, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
@@ -114,10 +107,12 @@ def report(workload: Workload, run: RunFolder, base: Path, record: Mapping[str, 
     return written
 
 
-def _work(runner: Any, session: Session, run: RunFolder) -> None:
+def _work(runner: Any, session: Session) -> None:
     """The kind's own work. However it is cut short, the user is told how to go on."""
+    run = session.folder
     try:
         runner.run(session)
+        session.free_guests()
     except KeyboardInterrupt:
         session.say(f"interrupted; {_how_to_go_on(run)}")
         raise
@@ -141,24 +136,16 @@ def _discard_nothing(run: RunFolder, prepared: int) -> None:
         run.discard()
 
 
-def check(
-    workload: Workload,
-    plan: Plan,
-    models: Mapping[str, Model],
-    base: Path,
-    *,
-    download: bool = False,
-    quiet: bool = False,
-) -> Checked:
-    """Loads everything where the plan puts it and runs one smallest batch; nothing is written."""
-    runner = _runner(workload)
-    with open_session(
-        workload, plan, models, base, folder=None, download=download, quiet=quiet, smallest=True
-    ) as session:
-        runner.run(session)
-        session.monitor.enter("")
-        maps = {name: loaded.device_map for name, loaded in session.loaded.items()}
-        return Checked(maps, session.monitor.measured)
+def check(plan: Plan, options: Options) -> Checked:
+    """Loads everything where the plan puts it and runs one smallest batch; nothing of it is kept."""
+    runner = _runner(plan.workload)
+    with TemporaryDirectory() as folder:
+        smallest = replace(options, smallest=True)
+        with open_session(plan, RunFolder(Path(folder)), smallest) as session:
+            runner.run(session)
+            maps = {name: loaded.device_map for name, loaded in session.loaded.items()}
+            session.monitor.enter(None)
+            return Checked({**session.freed_maps, **maps}, session.monitor.measured)
 
 
 def _runner(workload: Workload) -> Any:
@@ -175,19 +162,6 @@ def _too_large(plan: Plan) -> str:
         f"the plan does not fit: {worst.name} would need up to {gib(worst.peak.device.high)} of "
         f"{gib(worst.usable)} in {worst.peak_phase}; `ullage plan` shows what would fit"
     )
-
-
-def workload_text(workload: Workload) -> str:
-    """The workload as one file that says the same, JSON."""
-    body = workload.model_dump(mode="json", exclude_defaults=True, exclude={"section"})
-    body["kind"] = workload.kind
-    body["roles"] = {name: role.model_dump(mode="json") for name, role in workload.roles.items()}
-    memory = body.get("memory", {})
-    memory.pop("activation_cache_filter", None)
-    memory.pop("precision_mode", None)
-    if workload.section is not None:
-        body[workload.kind] = workload.section.model_dump(mode="json")
-    return json.dumps(body, indent=1)
 
 
 def inputs_of(workload: Workload, base: Path) -> list[dict[str, str]]:
@@ -211,14 +185,12 @@ def inputs_of(workload: Workload, base: Path) -> list[dict[str, str]]:
     return found
 
 
-def _check_unchanged(
-    run: RunFolder, inputs: list[dict[str, str]], where: dict[str, str], session: Session
-) -> None:
-    manifest = run.manifest()
+def _check_unchanged(session: Session, inputs: list[dict[str, str]], where: dict[str, str]) -> None:
+    manifest, folder = session.folder.manifest(), session.folder.path
     changed = [each for each in inputs if each not in manifest["inputs"]]
     if changed or len(inputs) != len(manifest["inputs"]):
         what = (changed[0].get("file") or changed[0].get("model")) if changed else "what it reads"
-        raise InputError(f"{run.path}: {what} has changed since this run began; start a new run")
+        raise InputError(f"{folder}: {what} has changed since this run began; start a new run")
     other = [name for name, value in where.items() if manifest["environment"].get(name) != value]
     if other:
         session.say(

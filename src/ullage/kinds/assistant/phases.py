@@ -6,18 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from ullage.kinds.assistant.section import Section
-from ullage.phases.blocks import (
-    Rest,
-    base_work,
-    captures_of,
-    generate,
-    is_local,
-    load,
-    own_section,
-    residents,
-    rest,
-)
-from ullage.phases.phase import Phase, Resident
+from ullage.phases.blocks import base_work, captures_of, generate, load, own_section
+from ullage.phases.phase import Phase
+from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
 
@@ -42,16 +33,11 @@ class _Request:
         self._router, self._voice = section.router, section.voice
         self._specialists = section.chosen(workload)
         fixed = (self._router, self._voice)
-        self._rests: list[tuple[str, Rest]] = [
-            (name, rest(name, workload, "device" if name in fixed else "host"))
-            for name in (*fixed, *self._specialists)
-            if is_local(workload.roles[name])
-        ]
-        self._local = [name for name, _ in self._rests]
-        self._staying = [name for name, idle in self._rests if idle == "device"]
+        self._residency = residency_of(workload, (*fixed, *self._specialists), "host", fixed)
+        self._local, self._staying = self._residency.names, self._residency.staying
 
     def phases(self) -> list[Phase]:
-        found = self._first_loads()
+        found = list(self._residency.first_loads())
         # Specialists beside which a role that stays runs its turns.
         guests = [n for n in self._specialists if n in self._local and n not in self._staying]
         swapped = [name for name in self._local if name not in self._staying]
@@ -62,14 +48,6 @@ class _Request:
                 once = swapped == [name]
                 found += self._turn(name, (name,), share, None if once else share)
         found += self._fixed_turn(self._voice, guests, share)
-        return found
-
-    def _first_loads(self) -> list[Phase]:
-        found: list[Phase] = []
-        for count, name in enumerate(self._staying, 1):
-            here = self._staying[:count]
-            known = [pair for pair in self._rests if pair[0] in here or pair[1] != "device"]
-            found += load(name, residents(self._workload, known, here))
         return found
 
     def _fixed_turn(self, name: str, guests: list[str], share: float) -> list[Phase]:
@@ -95,7 +73,7 @@ class _Request:
         beside: str = "",
     ) -> list[Phase]:
         """`name` works for `share` of the requests, loaded before unless it stays."""
-        held: tuple[Resident, ...] = residents(self._workload, self._rests, active)
+        held = self._residency.while_active(active)
         work = base_work(name, self._workload)
         work = replace(work, passes=work.passes * share)
         found: list[Phase] = []

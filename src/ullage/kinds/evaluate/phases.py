@@ -6,17 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.phases.blocks import (
-    base_work,
-    captures_of,
-    generate,
-    is_local,
-    load,
-    own_section,
-    residents,
-    rest,
-)
+from ullage.phases.blocks import base_work, captures_of, generate, load, own_section
 from ullage.phases.phase import Phase, Resident
+from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
 PROMPT: Final = 256
@@ -31,20 +23,14 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     """
     section = own_section(workload, Section)
     order = (GENERATOR, *judges(workload), SIMILARITY, ENTAILMENT)
-    names = [n for n in order if n in workload.roles and is_local(workload.roles[n])]
-    rests = [(name, rest(name, workload, "freed")) for name in names]
-    staying = [name for name, idle in rests if idle == "device"]
-    found: list[Phase] = []
-    for count, name in enumerate(staying, 1):
-        here = staying[:count]
-        known = [pair for pair in rests if pair[0] in here or pair[1] != "device"]
-        found += load(name, residents(workload, known, here))
-    for name in names:
-        held = residents(workload, rests, (name,))
-        if name not in staying:
+    residency = residency_of(workload, order, "freed")
+    found = residency.first_loads()
+    for name in residency.names:
+        held = residency.while_active((name,))
+        if name not in residency.staying:
             found += load(name, held)
         found += _turn(name, workload, section, held)
-    return tuple(found)
+    return found
 
 
 def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:

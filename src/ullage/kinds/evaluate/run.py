@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ullage.engines.engine import Chat, Engine, Failure, Prompt, Sampling
 from ullage.engines.transformers import TransformersEngine
+from ullage.engines.turns import Row, Turns
 from ullage.errors import InputError, UnsupportedError
 from ullage.kinds.evaluate.answers import Answer, answer_row, read_answers
 from ullage.kinds.evaluate.asking import Asking, stops
@@ -27,13 +25,12 @@ from ullage.kinds.evaluate.meaning import (
 )
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.kinds.evaluate.turns import Row, Turns
-from ullage.phases.blocks import base_work, own_section, rest
-from ullage.records.journal import Journal
-from ullage.runtime.batching import Limits
+from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.session import Session
 
 GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
+SCORE = "score"
+"""What a role does that reads answers: the verb of its phase."""
 
 
 def run(session: Session) -> None:
@@ -43,17 +40,9 @@ def run(session: Session) -> None:
     than the plan's.
     """
     section = own_section(session.workload, Section)
-    shots, questions = open_questions(section, session.base)
-    with ExitStack() as stack:
-        if session.folder is not None and session.journal is not None:
-            folder, journal = session.folder.path, session.journal
-        else:  # a check: nothing of it is kept
-            folder = Path(stack.enter_context(TemporaryDirectory()))
-            journal = Journal(folder / "journal.jsonl")
-            stack.callback(journal.close)
-        kept = questions[:1] if session.smallest else questions
-        evaluation = _Evaluation(session, section, kept, shots, Turns(session, folder, journal))
-        evaluation.run()
+    shots, questions = open_questions(section, session.plan.base)
+    kept = questions[:1] if session.smallest else questions
+    _Evaluation(session, section, kept, shots, Turns(session)).run()
 
 
 @dataclass(slots=True)
@@ -65,7 +54,7 @@ class _Evaluation:
     turns: Turns
 
     def run(self) -> None:
-        """One role after another; those that stay are there from the start, others until their turn ends."""
+        """One role after another."""
         workload = self.session.workload
         order: list[tuple[str, Callable[[str], None], tuple[str, ...]]] = [
             (GENERATOR, self._generate, (GREEDY, SAMPLES, P_TRUE)),
@@ -73,16 +62,11 @@ class _Evaluation:
             (SIMILARITY, self._relate, (SIMILARITY,)),
             (ENTAILMENT, self._entail, (ENTAILMENT,)),
         ]
-        staying = [name for name in workload.roles if rest(name, workload, "freed") == "device"]
-        for name in staying:
-            self.turns.engine(name)
         for name, work, stages in order:
             if name not in workload.roles or self._finished(stages):
                 continue
             work(name)
             self.turns.keep_usage(name)
-            if name not in staying:
-                self.session.unload(name)
         self.session.outcome["usage"] = self.turns.usage()
         self.session.examples = len(self.questions)
         self.session.tokens = sum(
@@ -116,7 +100,7 @@ class _Evaluation:
             self._ask_truth(engine, name)
 
     def _check_lengths(self, name: str, lengths: Sequence[int]) -> None:
-        most = self.turns.longest(name, "")
+        most = self.turns.longest(name)
         for question, length in zip(self.questions, lengths, strict=True):
             if length > most:
                 raise InputError(
@@ -134,11 +118,9 @@ class _Evaluation:
         count: int,
     ) -> None:
         """`count` answers to each prompt; item i is answer i % count to prompt i // count."""
-        monitor, phase = self.session.monitor, self.session.phase_name(GENERATOR)
         first = 0 if stage == GREEDY else 1
 
         def unit(batch: Sequence[int]) -> list[Row]:
-            monitor.enter(phase)
             seeds = [self.section.seed * 1_000_003 + item for item in batch]
             replies = engine.generate([prompts[item // count] for item in batch], sampling, seeds)
             return [
@@ -149,8 +131,7 @@ class _Evaluation:
         repeated = [length for length in lengths for _ in range(count)]
         if self.session.smallest:
             repeated = repeated[:1]
-        limits = self.turns.limits(GENERATOR, "")
-        self.turns.work(stage, GENERATOR, "", repeated, limits, unit)
+        self.turns.work(stage, GENERATOR, "", repeated, unit)
 
     def _ask_truth(self, engine: Engine, name: str) -> None:
         ideas = self._sampled()
@@ -168,7 +149,7 @@ class _Evaluation:
             "unanswerable": section.judge_unanswerable,
         }
         judging = Judging(section.verdicts, **{key: text for key, text in given.items() if text is not None})
-        engine = self.turns.engine(name)
+        engine = self.turns.engine(name, SCORE)
         prompts = {
             index: judging.prompt(self.questions[index], answer.text)
             for index, answer in self._greedy().items()
@@ -181,7 +162,6 @@ class _Evaluation:
         sampling = Sampling(base_work(name, self.session.workload).new_tokens)
 
         def write(batch: Sequence[Chat]) -> list[Row]:
-            self.session.monitor.enter(self.session.phase_name(name, "score"))
             replies = engine.generate(batch, sampling, [0] * len(batch))
             return [
                 {"failed": one.reason} if isinstance(one, Failure) else {"text": one.text, "stop": one.stop}
@@ -192,20 +172,20 @@ class _Evaluation:
 
     def _relate(self, name: str) -> None:
         """How alike each answer is to itself without each token, and to the others of its question."""
-        engine = self.turns.engine(name)
+        engine = self.turns.engine(name, SCORE)
         if not isinstance(engine, TransformersEngine):
             raise UnsupportedError(f"roles.{name}: only engine transformers gives similarities")
         by_question: dict[int, list[Answer]] = {}
         for _, answer in sorted((self._answers(GREEDY) | self._answers(SAMPLES)).items()):
             if not answer.failed:
                 by_question.setdefault(answer.index, []).append(answer)
-        limits = self.turns.limits(name)
+        limits = self.turns.limits(name, SCORE)
 
         def unit(batch: Sequence[int]) -> list[Row]:
             (index,) = batch
             question, answers = self.questions[index], by_question.get(index, [])
             whole = [beside(question, answer.text) for answer in answers]
-            if any(length > self.turns.longest(name) for length in engine.lengths(whole)):
+            if any(length > self.turns.longest(name, SCORE) for length in engine.lengths(whole)):
                 return [
                     {"index": index, "failed": "question and answer are longer than the plan's prompt_tokens"}
                 ]
@@ -220,11 +200,10 @@ class _Evaluation:
                 rows.append({**row, "tokens": [round(one, 6) for one in near]})
             return rows
 
-        one_each = Limits(limits.tokens, 1)
-        self.turns.work(name, name, "score", [1] * len(self.questions), one_each, unit)
+        self.turns.work(name, name, SCORE, [1] * len(self.questions), unit, most=1)
 
     def _entail(self, name: str) -> None:
-        self._compare(self.turns.engine(name), name)
+        self._compare(self.turns.engine(name, SCORE), name)
 
     def _compare(self, engine: Engine, name: str) -> None:
         """Whether each sample of a question implies each other that has other words."""
@@ -264,7 +243,7 @@ class _Evaluation:
         """
         keys, asked = list(prompts), list(prompts.values())
         lengths = engine.lengths(asked)
-        most = self.turns.longest(name)
+        most = self.turns.longest(name, SCORE)
 
         def unit(batch: Sequence[int]) -> list[Row]:
             fits = [item for item in batch if lengths[item] <= most]
@@ -281,7 +260,7 @@ class _Evaluation:
                 for item in batch
             ]
 
-        self.turns.work(stage, name, "score", lengths, self.turns.limits(name), unit)
+        self.turns.work(stage, name, SCORE, lengths, unit)
 
     def _answers(self, stage: str) -> dict[tuple[int, int], Answer]:
         return read_answers(self.turns.store(stage).rows())

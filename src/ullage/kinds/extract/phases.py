@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import LOGITS
@@ -20,6 +21,9 @@ from ullage.spec.capture import Capture
 from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
 
+EXTRACT: Final = "extract"
+"""The verb of reading states of given texts."""
+
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
     """Raises SpecError unless there is exactly one role, run in this process."""
@@ -32,7 +36,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     captures = stored_captures(name, workload, section)
     if not section.generate:
         work = replace(work, new_tokens=0, caches=False)
-        return load(name, held) + generate(name, held, work, "extract", captures, "none")
+        return load(name, held) + generate(name, held, work, EXTRACT, captures, "none")
     return load(name, held) + generate(name, held, work, "", captures, "last")
 
 

@@ -13,9 +13,9 @@ from ullage.capture.store import ArrayStore, Example, ShardStore, Store, check_s
 from ullage.capture.tokens import Tokenized, generated_offsets, read_records, tokenize
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
-from ullage.kinds.extract.phases import stored_captures
+from ullage.kinds.extract.phases import EXTRACT, stored_captures
 from ullage.kinds.extract.section import Section
-from ullage.memory.captures.sites import LOGITS, SEQUENCES_PER_PLANNED, matched_sites, needs_eager
+from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
 from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.layout import find_layout
@@ -33,7 +33,7 @@ def run(session: Session) -> None:
     section = own_section(workload, Section)
     name = next(iter(workload.roles))
     work = base_work(name, workload)
-    whole = session.models[workload.roles[name].model]
+    whole = session.plan.models[workload.roles[name].model]
     captures = stored_captures(name, workload, section)
     if workload.training is not None:
         raise UnsupportedError(
@@ -43,17 +43,14 @@ def run(session: Session) -> None:
     if not captures or not isinstance(whole, Architecture):
         raise InputError("captures: names no site to read; add captures with sites")
     records = _records(session, section, name, whole, work.prompt_tokens)
+    if session.smallest:
+        records = [min(records, key=lambda record: len(record.tokens))]
     lengths = [len(record.tokens) for record in records]
     most = work.batch if section.generate else work.batch * SEQUENCES_PER_PLANNED
     limits = Limits(work.batch * max(work.prompt_tokens, 1), most)
     batches = make_batches(lengths, limits)
-    if session.smallest:
-        batches = [min(batches, key=lambda batch: len(batch) * lengths[batch[0]])[:1]]
-
-    sites = [site for capture in captures for site in matched_sites(capture, whole)]
-    head = section.generate or any(site.hook == LOGITS for site in sites)
-    eager = needs_eager(tuple(sites))
-    loaded = session.load(name, head=head, eager=eager)
+    session.bring(session.phase(name, _verb(section)), session.load)
+    loaded = session.loaded[name]
     layout = find_layout(loaded.model)
     reader = Reader(
         loaded.model,
@@ -67,6 +64,11 @@ def run(session: Session) -> None:
     extraction.run(batches, lengths, limits)
 
 
+def _verb(section: Section) -> str:
+    """What the role is planned to do: read states, or write and have them read."""
+    return "" if section.generate else EXTRACT
+
+
 def _records(
     session: Session, section: Section, name: str, whole: Architecture, longest: int
 ) -> list[Tokenized]:
@@ -74,7 +76,7 @@ def _records(
         raise InputError("extract: input: is missing; name a file of JSON lines with text or tokens")
     role = session.workload.roles[name]
     path = session.path(section.input)
-    tokenizer = load_tokenizer(role, session.base, session.download)
+    tokenizer = load_tokenizer(role, session.plan.base, session.download)
     records = tokenize(
         read_records(path, section.text_field),
         section.input,
@@ -132,45 +134,31 @@ class _Extraction:
 
     def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
         session = self._session
-        done = (
-            {unit for entry in session.journal.entries for unit in entry["units"]}
-            if session.journal
-            else set()
-        )
+        done = {unit for entry in session.journal.entries for unit in entry["units"]}
         store = self._store(lengths)
         splitter = Splitter(limits, release, session.say)
         finished = sum(len(batches[unit]) for unit in done)
         session.progress.start(f"{self._name} extract", len(self._records), finished)
-        phase = f"{self._name} prefill" if self._section.generate else f"{self._name} extract"
-        with session.monitor.phase(phase):
+        with session.monitor.inside(session.phase(self._name, _verb(self._section))):
             for unit, batch in enumerate(batches):
                 if unit in done:
                     continue
                 read = splitter.run(batch, lengths, partial(self._read, unit))
                 states = sum(t.nbytes for each in read for t in each.states.values())
-                held = store.held_bytes if store is not None else 0
-                session.monitor.hold(_device(self._reader), "captures", states + held)
-                if store is not None:
-                    self._keep(
-                        store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)])
-                    )
+                session.monitor.hold(_device(self._reader), "captures", states + store.held_bytes)
+                self._keep(store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)]))
                 session.progress.advance(len(batch), sum(lengths[i] for i in batch))
-            if store is not None:
-                self._keep(store.finish())
+            self._keep(store.finish())
         session.splits = splitter.splits
         session.examples = sum(map(len, batches))
         session.tokens = sum(lengths[i] for batch in batches for i in batch)
-        if session.folder is not None and session.journal is not None:
-            model = session.workload.roles[self._name].model
-            index = write_index(session.folder.path / "states", session.journal.entries, model)
-            session.outcome = {name: index[name] for name in ("examples", "tokens", "sites")}
+        model = session.workload.roles[self._name].model
+        index = write_index(session.folder.path / "states", session.journal.entries, model)
+        session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
 
-    def _store(self, lengths: Sequence[int]) -> Store | None:
-        folder = self._session.folder
-        if folder is None or self._session.journal is None:
-            return None
+    def _store(self, lengths: Sequence[int]) -> Store:
         entries = self._session.journal.entries
-        states = folder.path / "states"
+        states = self._session.folder.path / "states"
         if self._section.store == "safetensors":
             check_shards(states, entries)
             return ShardStore(states, parse_bytes(self._section.shard), entries)
@@ -198,12 +186,11 @@ class _Extraction:
         import torch
 
         torch.manual_seed(self._section.seed + unit)
-        monitor = self._session.monitor
         options: dict[str, Any] = {"do_sample": False}
         if self._section.temperature:
             options = {"do_sample": True, "temperature": self._section.temperature}
-        monitor.enter(f"{self._name} prefill")
-        return self._reader.generate(tokens, self._new_tokens, options, monitor.decode)
+        self._session.monitor.enter(self._session.phase(self._name))
+        return self._reader.generate(tokens, self._new_tokens, options, self._session.reading_done)
 
     def _example(self, index: int, read: ReadSequence) -> Example:
         record = self._records[index]
@@ -216,7 +203,6 @@ class _Extraction:
         return Example(index, record.id, text, read.tokens, tuple(offsets), read.prompt_tokens, read.states)
 
     def _keep(self, entries: Sequence[dict[str, Any]]) -> None:
-        assert self._session.journal is not None
         for entry in entries:
             self._session.journal.append(entry)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.engines.turns import Turns
 from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, SYSTEM, Asking, prompt_version
 from ullage.kinds.pii.calibration import Calibration, read_calibration
@@ -25,14 +24,12 @@ from ullage.kinds.pii.section import VERIFIER, Section
 from ullage.kinds.pii.seen import SeenIds
 from ullage.kinds.pii.types import OWN, read_types
 from ullage.phases.blocks import base_work, own_section
-from ullage.records.journal import Journal
 from ullage.records.lines import LineStore
-from ullage.runtime.batching import Splitter, make_batches, release
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
-from ullage.workloads.engines import batch_limits, open_engine
 
 FILES: Final = ("verified", "failed", "rejects")
+SCORE: Final = "score"
 WINDOW_BATCHES: Final = 64
 WINDOW_LINES: Final = 4096
 WINDOW_CHARACTERS: Final = 32 * 2**20
@@ -68,21 +65,15 @@ def run(session: Session) -> None:
     detector = open_detector(section.detect, types)
     longest_line = parse_bytes(section.longest_line)
     lines = count_lines(session.path(section.input))
-    with ExitStack() as stack:
-        if session.folder is not None and session.journal is not None:
-            folder, journal = session.folder.path, session.journal
-            folder.chmod(0o700)  # it holds personal data
-        else:  # a check: nothing of it is kept
-            folder = Path(stack.enter_context(TemporaryDirectory()))
-            journal = Journal(folder / "journal.jsonl")
-            stack.callback(journal.close)
-        seen = stack.enter_context(SeenIds(folder / "ids.sqlite"))
-        store = LineStore(folder, VERIFIER, journal, FILES)
+    session.folder.path.chmod(0o700)  # it holds personal data
+    turns = Turns(session)
+    with SeenIds(session.folder.path / "ids.sqlite") as seen:
+        store = turns.store(VERIFIER, FILES)
         mark = _mark_of(key, section.key_env, store)
         reader = RecordReader(types, section.fields, section.offsets)
-        engine = open_engine(session, VERIFIER)
+        engine = turns.engine(VERIFIER, SCORE)
         verification = _Verification(
-            session, section, engine, calibration, version, key, mark, detector, wanted, store, reader, seen
+            turns, section, engine, calibration, version, key, mark, detector, wanted, store, reader, seen
         )
         verification.run(session.path(section.input), section.input, lines, longest_line)
 
@@ -114,7 +105,7 @@ class _Window:
 class _Verification:
     """Invariant: a window is in the journal once its rows are on disk, and rows are in the input's order."""
 
-    session: Session
+    turns: Turns
     section: Section
     engine: Engine
     calibration: Calibration
@@ -126,8 +117,12 @@ class _Verification:
     store: LineStore
     reader: RecordReader
     seen: SeenIds
-    splitters: dict[str, Splitter] = field(default_factory=dict)
     clock: float = 0.0
+
+    @property
+    def session(self) -> Session:
+        """The run's."""
+        return self.turns.session
 
     def run(self, path: Path, name: str, lines: int, longest_line: int) -> None:
         session, done = self.session, self.store.entries
@@ -136,7 +131,7 @@ class _Verification:
         asking = self._asking()
         self.clock = time.monotonic()
         if not self.store.finished:
-            with session.monitor.phase(session.phase_name(VERIFIER, "score")):
+            with session.monitor.inside(session.phase(VERIFIER, SCORE)):
                 for window in self._windows(path, name, after, longest_line):
                     self._verify(window, asking)
                     if session.smallest:
@@ -144,7 +139,6 @@ class _Verification:
                 self.store.finish()
         session.examples = sum(entry.get("records", 0) for entry in self.store.entries)
         session.tokens = sum(entry.get("tokens", 0) for entry in self.store.entries)
-        session.splits += sum(splitter.splits for splitter in self.splitters.values())
 
     def _asking(self) -> Asking:
         section = self.section
@@ -152,23 +146,15 @@ class _Verification:
             SYSTEM if section.system is None else section.system,
             section.template,
             section.verdicts,
-            self._longest("score"),
+            self._longest(SCORE),
             lambda chat: self.engine.lengths([chat])[0],
         )
 
     def _longest(self, verb: str) -> int:
         """Tokens of the longest prompt that is planned for in doing `verb`."""
-        planned = self.session.planned(VERIFIER, verb)
-        if planned is not None:
-            return planned.work.cached_tokens + planned.work.prompt_tokens
+        if self.session.planned(VERIFIER, verb) is not None:
+            return self.turns.longest(VERIFIER, verb)
         return base_work(VERIFIER, self.session.workload).prompt_tokens + self.section.prefix_tokens
-
-    def _splitter(self, verb: str) -> Splitter:
-        """What has shrunk a batch for `verb` once does so for all later ones."""
-        if verb not in self.splitters:
-            limits = batch_limits(self.session, VERIFIER, self._longest(verb))
-            self.splitters[verb] = Splitter(limits, release, self.session.say)
-        return self.splitters[verb]
 
     def _windows(self, path: Path, name: str, after: int, longest_line: int) -> Iterator[_Window]:
         window = _Window(after)
@@ -291,7 +277,6 @@ class _Verification:
         for item in items:
             if item.chat is not None:
                 by_type.setdefault(item.candidate.type.name, []).append(item)
-        splitter = self._splitter("score")
         for name in sorted(by_type):
             some = by_type[name]
             chats = [item.chat for item in some if item.chat is not None]
@@ -299,14 +284,13 @@ class _Verification:
             tokens += sum(lengths)
 
             def weigh(batch: Sequence[int], chats: Sequence[Chat] = chats) -> list[Any]:
-                return self.engine.score([chats[i] for i in batch], self.section.verdicts)
-
-            for batch in make_batches(lengths, splitter.limits):
                 begun = time.monotonic()
-                found = splitter.run(batch, lengths, weigh)
+                found = self.engine.score([chats[i] for i in batch], self.section.verdicts)
                 batches.append((round(time.monotonic() - begun, 5), len(batch)))
-                for index, scores in zip(batch, found, strict=True):
-                    some[index].settle(scores, self.section.least_mass)
+                return found
+
+            for item, scores in zip(some, self.turns.each(VERIFIER, SCORE, lengths, weigh), strict=True):
+                item.settle(scores, self.section.least_mass)
         return tokens, batches
 
     def _explain(self, items: Sequence[Item]) -> None:
@@ -333,20 +317,12 @@ class _Verification:
 
     def _written(self, verb: str, chats: Sequence[Chat]) -> list[Reply | Failure]:
         """Replies to chats, in the phase that is planned for `verb`."""
-        session, splitter = self.session, self._splitter(verb)
-        name = session.phase_name(VERIFIER, verb)
-        sampling = Sampling(base_work(VERIFIER, session.workload).new_tokens)
-        lengths = self.engine.lengths(chats)
-        found: dict[int, Reply | Failure] = {}
+        sampling = Sampling(base_work(VERIFIER, self.session.workload).new_tokens)
 
         def write(batch: Sequence[int]) -> list[Reply | Failure]:
-            session.monitor.enter(name)
             return self.engine.generate([chats[i] for i in batch], sampling, [0] * len(batch))
 
-        for batch in make_batches(lengths, splitter.limits):
-            found |= dict(zip(batch, splitter.run(batch, lengths, write), strict=True))
-        session.monitor.enter(session.phase_name(VERIFIER, "score"))
-        return [found[index] for index in range(len(chats))]
+        return self.turns.each(VERIFIER, verb, self.engine.lengths(chats), write)
 
     def _row(self, record: Record, items: Sequence[Item]) -> dict[str, Any]:
         """One line of output; nothing but what was asked for stands in it."""

@@ -12,15 +12,10 @@ from ullage.engines.vllm import VllmEngine, start_vllm
 from ullage.errors import UnsupportedError
 from ullage.facts.gpu import CPU
 from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
-from ullage.memory.weights.precision import resolve_precision
-from ullage.phases.blocks import base_work, is_local
-from ullage.planning.engine_share import share_of
-from ullage.runtime.batching import Limits
+from ullage.phases.blocks import base_work
 from ullage.runtime.loader import source_of
 from ullage.runtime.session import Session
 
-REMOTE_BATCHES: Final = 4
-"""A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""
 DTYPES: Final = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -35,16 +30,8 @@ def open_engine(session: Session, name: str) -> Engine:
         return _vllm_engine(session, name)
     if role.engine != "transformers":
         raise UnsupportedError(f"roles.{name}: engine {role.engine} neither writes nor weighs text")
-    loaded = session.loaded.get(name) or session.load(name, head=True, eager=False)
-    return TransformersEngine(loaded, role.model, session.monitor.decode)
-
-
-def batch_limits(session: Session, name: str, longest: int) -> Limits:
-    """What a batch of role `name` may hold, planned for prompts of up to `longest` tokens."""
-    role, work = session.workload.roles[name], base_work(name, session.workload)
-    if not is_local(role):
-        return Limits(2**62, max(work.batch, REMOTE_BATCHES * role.openai.concurrency))
-    return Limits(work.batch * longest, work.batch)
+    loaded = session.loaded.get(name) or session.load(name)
+    return TransformersEngine(loaded, role.model, session.reading_done)
 
 
 def _vllm_engine(session: Session, name: str) -> VllmEngine:
@@ -59,8 +46,8 @@ def _vllm_engine(session: Session, name: str) -> VllmEngine:
     role = session.workload.roles[name]
     options = _vllm_options(session, name)
     device = next(item.device for item in session.plan.bill.items if item.role == name)
-    with session.monitor.phase(f"{name} load"):
-        folder = source_of(role.model, session.base, session.download)
+    with session.loading(name):
+        folder = source_of(role.model, session.plan.base, session.download)
         engine = VllmEngine(start_vllm(str(folder), options), role.model)
         session.serving[name] = engine
         for component, size in engine.held().items():
@@ -82,7 +69,8 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
     """
     role, work = session.workload.roles[name], base_work(name, session.workload)
     plan = session.plan
-    precision = resolve_precision(role, session.models[role.model], plan.gpus.capability)
+    precision, share = plan.roles[name].precision, plan.roles[name].share
+    assert share is not None
     longest = max(
         phase.work.cached_tokens + phase.work.prompt_tokens + max(phase.work.new_tokens, LEAST_TOKENS)
         for phase in plan.phases
@@ -92,7 +80,7 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
         "dtype": DTYPES[precision.compute],
         "max_model_len": role.vllm.max_model_len or longest,
         "max_num_seqs": role.vllm.max_num_seqs or work.batch,
-        "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share_of(plan, name),
+        "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share.taken,
         "tensor_parallel_size": role.tensor_parallel,
         "enforce_eager": role.vllm.enforce_eager,
         "block_size": cache_block(role, plan.gpus.capability),

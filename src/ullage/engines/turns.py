@@ -1,0 +1,156 @@
+"""One role's turn in a run: its engine, and its work batch by batch into lines on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
+
+from ullage.engines.engine import Engine
+from ullage.engines.openai import OpenAIEngine, Usage
+from ullage.engines.opening import open_engine
+from ullage.phases.blocks import base_work, is_local
+from ullage.phases.phase import Phase
+from ullage.records.lines import LineStore
+from ullage.runtime.batching import Limits, Splitter, make_batches, release
+from ullage.runtime.session import Session
+
+Row = dict[str, Any]
+Result = TypeVar("Result")
+REMOTE_BATCHES: Final = 4
+"""A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""
+
+
+class Turns:
+    """What a kind does with the roles of a run, one after another; the plan says who is in memory meanwhile.
+
+    Invariant: after a turn, and however a run was cut short, every row of a stage is on disk once.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._usage: dict[str, Usage] = {}
+        self._splitters: dict[tuple[str, str], Splitter] = {}
+
+    def store(self, stage: str, files: Sequence[str] = ()) -> LineStore:
+        """The lines of one stage, in the run's folder."""
+        return LineStore(self.session.folder.path, stage, self.session.journal, files)
+
+    def engine(self, name: str, verb: str = "") -> Engine:
+        """Role `name`'s engine, with those beside it whom the plan has in memory while it does `verb`.
+
+        What it asks a server for is counted.
+        """
+        self.session.bring(self.session.phase(name, verb), lambda other: open_engine(self.session, other))
+        engine = open_engine(self.session, name)
+        if isinstance(engine, OpenAIEngine):
+            self._usage[name] = engine.usage
+        return engine
+
+    def keep_usage(self, name: str) -> None:
+        """Writes down what role `name` asked a server for, so that a resumed run still knows it."""
+        used = self._usage.pop(name, None)
+        if used is not None:
+            self.session.journal.append({"usage": name, **asdict(used)})
+
+    def usage(self) -> dict[str, dict[str, Any]]:
+        """Requests and tokens of every remote role, and what they cost where the file gives prices."""
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.session.journal.entries:
+            if "usage" in entry:
+                held = found.setdefault(entry["usage"], dict.fromkeys(asdict(Usage()), 0))
+                for name in held:
+                    held[name] += entry[name]
+        for role, held in found.items():
+            prices = self.session.workload.roles[role].openai.price_per_million
+            if prices is not None:
+                held["usd"] = (held["prompt_tokens"] * prices[0] + held["new_tokens"] * prices[1]) / 1e6
+        return found
+
+    def longest(self, name: str, verb: str = "") -> int:
+        """Tokens of the longest prompt, cached ones too, that role `name` is planned for in doing `verb`."""
+        phase = self.session.planned(name, verb)
+        return 2**62 if phase is None else phase.work.cached_tokens + phase.work.prompt_tokens
+
+    def limits(self, name: str, verb: str = "") -> Limits:
+        """What a batch of role `name` may hold while it does `verb`."""
+        role, work = self.session.workload.roles[name], base_work(name, self.session.workload)
+        if not is_local(role):
+            return Limits(2**62, max(work.batch, REMOTE_BATCHES * role.openai.concurrency))
+        return Limits(work.batch * self.longest(name, verb), work.batch)
+
+    def splitter(self, name: str, verb: str = "") -> Splitter:
+        """Runs batches of role `name` doing `verb`; what has shrunk one shrinks all later ones."""
+        key = (name, verb)
+        if key not in self._splitters:
+            self._splitters[key] = Splitter(self.limits(name, verb), release, self.session.say)
+        return self._splitters[key]
+
+    def run(
+        self,
+        name: str,
+        verb: str,
+        batches: Collection[Sequence[int]],
+        lengths: Sequence[int],
+        unit: Callable[[Sequence[int]], Sequence[Result]],
+    ) -> Iterator[list[Result]]:
+        """`unit` of each batch of indices into `lengths`, one for each, in the phase planned for it."""
+        splitter = self.splitter(name, verb)
+        with self.session.monitor.inside(self.session.phase(name, verb)) as phase:
+            for batch in batches:
+                found = splitter.run(batch, lengths, self._beginning(phase, unit))
+                self.session.splits = sum(each.splits for each in self._splitters.values())
+                yield found
+
+    def _beginning(
+        self, phase: Phase, unit: Callable[[Sequence[int]], Sequence[Result]]
+    ) -> Callable[[Sequence[int]], Sequence[Result]]:
+        """A batch begins by reading its prompts, even where the one before ended by writing."""
+
+        def begun(batch: Sequence[int]) -> Sequence[Result]:
+            if self.session.monitor.phase is not phase:
+                self.session.monitor.enter(phase)
+            return unit(batch)
+
+        return begun
+
+    def each(
+        self,
+        name: str,
+        verb: str,
+        lengths: Sequence[int],
+        unit: Callable[[Sequence[int]], Sequence[Result]],
+    ) -> list[Result]:
+        """`unit` over all items in batches of like `lengths`; one result for each, in order."""
+        batches = make_batches(lengths, self.splitter(name, verb).limits)
+        found: dict[int, Result] = {}
+        for batch, results in zip(batches, self.run(name, verb, batches, lengths, unit), strict=True):
+            found.update(zip(batch, results, strict=True))
+        return [found[index] for index in range(len(lengths))]
+
+    def work(
+        self,
+        stage: str,
+        name: str,
+        verb: str,
+        lengths: Sequence[int],
+        unit: Callable[[Sequence[int]], Sequence[Row]],
+        most: int | None = None,
+    ) -> None:
+        """Does `unit` for the items, numbered from 0, in batches of like `lengths`; keeps its rows.
+
+        A batch holds `most` items where that is fewer than the plan allows.
+        """
+        session, store = self.session, self.store(stage)
+        limits = self.limits(name, verb)
+        batches = make_batches(
+            lengths, Limits(limits.tokens, min(limits.sequences, most or limits.sequences))
+        )
+        left = {number: batch for number, batch in enumerate(batches) if number not in store.done}
+        done = sum(map(len, batches)) - sum(map(len, left.values()))
+        session.progress.start(stage, len(lengths), done)
+        rows = self.run(name, verb, left.values(), lengths, unit)
+        for (number, batch), found in zip(left.items(), rows, strict=True):
+            store.add(number, {stage: found})
+            session.progress.advance(len(batch), sum(lengths[i] for i in batch))
+        store.finish()

@@ -1,0 +1,88 @@
+"""Where each role's weights are while it has nothing to do, and so who is resident beside whom."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ullage.phases.blocks import is_local, load
+from ullage.phases.phase import Phase, Resident
+from ullage.spec.workload import Workload
+
+Rest = Literal["device", "host", "disk", "freed"]
+"""Where an idle role's weights are; `freed`: it is not there at all until it is loaded again."""
+
+_BY_RESIDENCY: Final[dict[str, Rest]] = {
+    "persistent": "device",
+    "swapped": "host",
+    "host": "host",
+    "disk": "disk",
+}
+_BY_SCHEDULE: Final[dict[str, Rest]] = {
+    "simultaneous": "device",
+    "persistent": "device",
+    "swapped": "host",
+    "sequential": "freed",
+}
+
+
+def rest(name: str, workload: Workload, otherwise: Rest) -> Rest:
+    """Where role `name` is while it is idle: its own residency says, else the schedule, else
+    `otherwise`."""
+    residency = workload.roles[name].residency
+    return _BY_RESIDENCY.get(residency) or _BY_SCHEDULE.get(workload.schedule, otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """The local roles of a workload in the order they are loaded, and where each is while it is idle."""
+
+    workload: Workload
+    rests: tuple[tuple[str, Rest], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every local role."""
+        return tuple(name for name, _ in self.rests)
+
+    @property
+    def staying(self) -> tuple[str, ...]:
+        """Roles that stay on the device from begin to end."""
+        return tuple(name for name, idle in self.rests if idle == "device")
+
+    def while_active(self, active: Collection[str]) -> tuple[Resident, ...]:
+        """Who is resident where while the roles in `active` are on the device."""
+        return self._residents(self.rests, active)
+
+    def first_loads(self) -> tuple[Phase, ...]:
+        """Those that stay are loaded one after the other, before anything else is done."""
+        found: tuple[Phase, ...] = ()
+        for count, name in enumerate(self.staying, 1):
+            here = self.staying[:count]
+            known = [pair for pair in self.rests if pair[0] in here or pair[1] != "device"]
+            found += load(name, self._residents(known, here))
+        return found
+
+    def _residents(self, rests: Iterable[tuple[str, Rest]], active: Collection[str]) -> tuple[Resident, ...]:
+        found = []
+        for name, idle in rests:
+            where = "device" if name in active else idle
+            if where != "freed":
+                found.append(Resident(name, self.workload.roles[name], where))
+        return tuple(found)
+
+
+def residency_of(
+    workload: Workload, names: Iterable[str], otherwise: Rest, fixed: Collection[str] = ()
+) -> Residency:
+    """Of the roles in `names` that are local. `otherwise` is where an idle one is if nothing says so; those
+    in `fixed` then stay on the device."""
+    return Residency(
+        workload,
+        tuple(
+            (name, rest(name, workload, "device" if name in fixed else otherwise))
+            for name in names
+            if name in workload.roles and is_local(workload.roles[name])
+        ),
+    )

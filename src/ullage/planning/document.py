@@ -1,0 +1,240 @@
+"""A plan as a JSON document, written and read back whole; docs/json.md describes it.
+
+What a run needs beside what the page shows stands under `settled` (the workload in the precisions that were
+settled on), `cards`, `roles` and `phases`: a server or a worker on another machine is handed this document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ullage.errors import FormatError
+from ullage.facts.architecture import Model
+from ullage.facts.gpu import Gpu, GpuSet
+from ullage.phases.phase import Phase
+from ullage.planning.bill import Bill, LineItem, Totals
+from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan
+from ullage.spec.parse import Sections, parse_workload
+from ullage.spec.written import workload_text
+from ullage.units import Interval, total
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+VERSION = 1
+LEVELS = ("live", "reserved", "process", "device")
+Document = dict[str, Any]
+
+
+def header(kind: str) -> Document:
+    """How every document begins."""
+    return {"document": kind, "version": VERSION}
+
+
+def interval(value: Interval) -> dict[str, int]:
+    """Bytes, low to high."""
+    return {"low": value.low, "expected": value.expected, "high": value.high}
+
+
+def totals(value: Totals) -> dict[str, dict[str, int]]:
+    """The four levels of one device."""
+    return {level: interval(getattr(value, level)) for level in LEVELS}
+
+
+def set_totals(devices: Iterable[DevicePlan]) -> dict[str, dict[str, int]]:
+    """The four totals summed over the GPUs' own peaks; host memory and disk are not GPUs."""
+    cards = [device.peak for device in devices if device.name.startswith("gpu:") or device.gpu == "CPU"]
+    return {level: interval(total(getattr(peak, level) for peak in cards)) for level in LEVELS}
+
+
+def plan_document(plan: Plan, kind: str = "plan") -> Document:
+    """Everything a plan says; `kind` is plan or estimate."""
+    return {
+        **header(kind),
+        "workload": plan.title,
+        "kind": plan.workload.kind,
+        "gpus": plan.gpus.name,
+        "verdict": plan.verdict,
+        "devices": [_device(device, plan) for device in plan.devices],
+        "total": set_totals(plan.devices),
+        "items": [_item(item) for item in plan.bill.items],
+        "placement": {name: dict(plan.roles[name].placement.device_map) for name in sorted(plan.roles)},
+        "decisions": [{"subject": d.subject, "choice": d.choice, "reason": d.reason} for d in plan.decisions],
+        "times": [_adapter(PhaseTime).dump_python(time) for time in plan.times],
+        "cost": None if plan.cost is None else _adapter(Cost).dump_python(plan.cost),
+        "advice": [_advice(entry) for entry in plan.advice],
+        "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
+        **_carried(plan),
+    }
+
+
+def _item(item: LineItem) -> Document:
+    return {
+        "role": item.role,
+        "component": item.component,
+        "device": item.device,
+        "phase": item.phase,
+        "layers": list(item.layers) if item.layers is not None else None,
+        "bytes": interval(item.bytes),
+        "basis": item.basis,
+        "level": item.level,
+        "note": item.note,
+    }
+
+
+def _advice(entry: Advice) -> Document:
+    return {
+        "changes": [{"path": path, "value": value} for path, value in entry.changes],
+        "gpus": entry.gpus,
+        "verdict": entry.verdict,
+        "quality_loss": entry.quality_loss,
+        "note": entry.quality_note,
+        "seconds_per_1000_examples": entry.seconds_per_1000_examples,
+        "usd_per_1000_examples": entry.usd_per_1000_examples,
+        "saves": entry.saves,
+        "peak": interval(entry.peak),
+    }
+
+
+def _device(device: DevicePlan, plan: Plan) -> Document:
+    return {
+        "name": device.name,
+        "gpu": device.gpu,
+        "usable": device.usable,
+        "budget": device.budget,
+        "ullage": device.ullage,
+        "verdict": device.verdict,
+        "peak_phase": device.peak_phase,
+        **totals(device.peak),
+        "phases": [
+            {"name": phase.name, **totals(plan.bill.totals[device.name][phase.name])}
+            for phase in plan.phases
+            if phase.name in plan.bill.totals.get(device.name, {})
+        ],
+    }
+
+
+def _carried(plan: Plan) -> Document:
+    """What a run needs and no page shows. A phase names its residents; what they are stands in `settled`."""
+    phases = _adapter(tuple[Phase, ...]).dump_python(plan.phases, mode="json")
+    for phase in phases:
+        for resident in phase["resident"]:
+            del resident["role"]
+    return {
+        "asked": plan.asked,
+        "settled": json.loads(workload_text(plan.workload)),
+        "cards": _adapter(tuple[Gpu, ...]).dump_python(plan.gpus.gpus, mode="json"),
+        "roles": _adapter(dict[str, RolePlan]).dump_python(dict(plan.roles), mode="json"),
+        "phases": phases,
+    }
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def read_plan(
+    document: Mapping[str, Any],
+    where: str,
+    sections: Sections,
+    open_model: Callable[[str], Model],
+    base: Path,
+) -> Plan:
+    """The plan that `plan_document` wrote; `where` names the document in messages.
+
+    `open_model` gives the model a role names, once each. Raises FormatError for what is no plan, or was
+    written by another version.
+    """
+    if document.get("document") != "plan" or document.get("version") != VERSION:
+        raise FormatError(f"{where}: is no plan that this ullage reads; write one with `ullage plan --json`")
+    lacking = [key for key in ("asked", "settled", "cards", "roles", "phases") if key not in document]
+    if lacking:
+        raise FormatError(f"{where}: lacks {lacking[0]!r}: it is of an earlier version; plan anew")
+    workload = parse_workload(json.dumps(document["settled"]), where, sections)
+    try:
+        for phase in document["phases"]:
+            for resident in phase["resident"]:
+                resident["role"] = workload.roles[resident["name"]]
+        roles = _adapter(dict[str, RolePlan]).validate_python(document["roles"])
+        models = {name: open_model(name) for name in dict.fromkeys(workload.roles[r].model for r in roles)}
+        return Plan(
+            workload,
+            GpuSet(_adapter(tuple[Gpu, ...]).validate_python(document["cards"])),
+            _adapter(tuple[Phase, ...]).validate_python(document["phases"]),
+            roles,
+            Bill(tuple(map(_read_item, document["items"])), _read_totals(document["devices"])),
+            tuple(map(_read_device, document["devices"])),
+            document["verdict"],
+            _adapter(tuple[PhaseTime, ...]).validate_python(document["times"]),
+            _adapter(Cost | None).validate_python(document["cost"]),
+            tuple(map(_read_advice, document["advice"])),
+            tuple(document["notes"]),
+            tuple(document["warnings"]),
+            document["asked"],
+            models,
+            base,
+        )
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise FormatError(f"{where}: the plan was changed or cut short: {said}") from error
+
+
+def _read_item(item: Document) -> LineItem:
+    layers = item["layers"]
+    return LineItem(
+        item["role"],
+        item["component"],
+        item["device"],
+        item["phase"],
+        Interval(**item["bytes"]),
+        item["basis"],
+        item["level"],
+        None if layers is None else (layers[0], layers[1]),
+        item["note"],
+    )
+
+
+def _levels(document: Document) -> Totals:
+    return Totals(*(Interval(**document[level]) for level in LEVELS))
+
+
+def _read_totals(devices: Iterable[Document]) -> dict[str, dict[str, Totals]]:
+    return {
+        device["name"]: {phase["name"]: _levels(phase) for phase in device["phases"]}
+        for device in devices
+        if device["phases"]
+    }
+
+
+def _read_device(device: Document) -> DevicePlan:
+    return DevicePlan(
+        device["name"],
+        device["gpu"],
+        device["usable"],
+        device["budget"],
+        _levels(device),
+        device["peak_phase"],
+        device["verdict"],
+    )
+
+
+def _read_advice(entry: Document) -> Advice:
+    return Advice(
+        tuple((change["path"], change["value"]) for change in entry["changes"]),
+        entry["gpus"],
+        entry["verdict"],
+        entry["quality_loss"],
+        entry["note"],
+        entry["seconds_per_1000_examples"],
+        entry["usd_per_1000_examples"],
+        entry["saves"],
+        Interval(**entry["peak"]),
+    )

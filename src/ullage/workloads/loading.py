@@ -1,0 +1,89 @@
+"""Workload files and plans, read with the sections of the kinds that are installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from ullage.planning.plan import Plan
+    from ullage.spec.parse import Sections
+    from ullage.spec.workload import Workload
+
+LARGEST_FILE: Final = 4_000_000
+"""Bytes; a workload file has a few thousand."""
+
+
+LARGEST_PLAN: Final = 64_000_000
+"""Bytes; a plan of eight roles and a hundred phases has one or two million."""
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a file, with `path=value` overrides. Raises SpecError or InputError."""
+    return parse(_text_of(Path(path), LARGEST_FILE), str(path), overrides)
+
+
+def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:
+    """The plan in a file that `ullage plan --json` wrote; None where it holds something else.
+
+    `base` is what its paths are relative to (None: the file's folder). Raises FormatError for a plan that was
+    changed, cut short or written by another version.
+    """
+    place = Path(path)
+    try:
+        with place.open("rb") as file:
+            begins_as_json = file.read(64).lstrip().startswith(b"{")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not begins_as_json:
+        return None
+    try:
+        document = json.loads(_text_of(place, LARGEST_PLAN))
+    except (ValueError, RecursionError):
+        return None  # a workload may be JSON, or like it; its own reader says what is wrong
+    if not isinstance(document, dict) or document.get("document") != "plan":
+        return None
+    return plan_of(document, str(path), place.parent if base is None else base)
+
+
+def _text_of(path: Path, most: int) -> str:
+    try:
+        if path.stat().st_size > most:
+            raise InputError(f"{path}: too large for a workload file")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text; is this a workload file?") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def parse(text: str, where: str, overrides: Sequence[str] = ()) -> Workload:
+    """The workload that `text` describes; `where` names it in messages. Raises SpecError."""
+    from ullage.spec.parse import parse_workload
+
+    return parse_workload(text, where, sections(), overrides)
+
+
+def sections() -> Sections:
+    """Each kind's own part of the file, loaded when asked for."""
+    from ullage.workloads.registry import Sections as Installed
+
+    return Installed()
+
+
+def workload_of(document: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Workload:
+    """The workload that a plan document is of, changed by `overrides`. Raises SpecError."""
+    return parse(json.dumps(document["settled"]), where, overrides)
+
+
+def plan_of(document: Mapping[str, Any], where: str, base: Path) -> Plan:
+    """The plan in a document; each of its models is opened once. Raises FormatError."""
+    from ullage.facts.model import open_model
+    from ullage.planning.document import read_plan
+
+    return read_plan(document, where, sections(), partial(open_model, base=base), base)
