@@ -1,0 +1,243 @@
+"""Whether plans are what version 0.1 made of the same workloads: 300 random ones and the examples.
+
+    python benchmarks/plans_before.py --against benchmarks/results/plans_0.1.jsonl.gz
+    PYTHON_OF_0.1 benchmarks/plans_before.py --write benchmarks/results/plans_0.1.jsonl.gz
+
+Each is planned as `ullage plan FILE --json` does it, with advice, from an empty data home and without a
+network. Every field that version 0.1 printed must be there and equal; new fields are allowed. Of a workload
+that is refused its error and exit code are compared. What differs on purpose stands in plans_changed.toml.
+The version that plans is that of the Python that runs this file. `--processes` plans each in a process of
+its own, which shows whether one plan leaves something behind for the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fnmatch
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from multiprocessing import Pool
+from pathlib import Path
+from typing import Final
+
+from random_workloads import Case, cases, catalog, write_models
+
+HERE: Final = Path(__file__).resolve().parent
+EXAMPLES: Final = HERE.parent / "examples"
+CHANGED: Final = HERE / "plans_changed.toml"
+PLANNED, REFUSED = 255, 45
+WORKERS: Final = 2
+SHOWN: Final = 5
+LARGEST_ITEMS: Final = 4000
+"""Line items of one plan above which the reference keeps a digest for them."""
+Result = dict[str, object]
+
+
+def memory() -> int:
+    """Bytes of RAM: plans on a processor depend on it."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def ullage(arguments: list[str], processes: bool) -> tuple[int, str, str]:
+    """Exit code, output and errors of the command line."""
+    try:
+        if processes:
+            raise ImportError
+        from ullage.cli.main import main
+    except ImportError:
+        command = [sys.executable, "-m", "ullage", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0
+    return code, out.getvalue(), errors.getvalue()
+
+
+def planned(case: Case, processes: bool = False) -> Result:
+    """The case with its document, or with its error; planned in the current folder."""
+    file = case.name if isinstance(case.data, str) else f"{case.name}.json"
+    Path(file).write_text(case.data if isinstance(case.data, str) else json.dumps(case.data, indent=1))
+    code, out, errors = ullage(["plan", file, "--json", *case.arguments], processes)
+    result: Result = {"name": case.name, "data": case.data, "arguments": list(case.arguments), "code": code}
+    if out.strip():
+        result["document"] = json.loads(out)
+    result["errors"] = errors
+    return result
+
+
+def _enter(folder: str) -> None:
+    os.chdir(folder)
+
+
+def _planned(task: tuple[Case, bool]) -> Result:
+    return planned(*task)
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Pool]:  # type: ignore[valid-type]
+    """Workers in a folder with the models, without evidence, a cache of models or a network."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "work"
+        for name in ("home", "cache", "work"):
+            (Path(folder) / name).mkdir()
+        os.environ |= {
+            "ULLAGE_HOME": str(Path(folder) / "home"),
+            "HF_HOME": str(Path(folder) / "cache"),
+            "HF_HUB_OFFLINE": "1",
+            "COLUMNS": "100",
+        }
+        os.environ.pop("HF_HUB_CACHE", None)
+        write_models(place)
+        (place / "examples").mkdir()
+        with Pool(WORKERS, _enter, (str(place),)) as pool:
+            yield pool
+
+
+def example_cases() -> list[Case]:
+    """The files as they are now; a reference keeps their text, so that it outlives later changes to them."""
+    return [Case(f"examples/{file.name}", file.read_text(), ()) for file in sorted(EXAMPLES.glob("*.yaml"))]
+
+
+def write(target: Path) -> None:
+    """Plans random workloads until enough are planned and enough are refused."""
+    results: list[Result] = []
+    counts = {"planned": 0, "refused": 0}
+    code, out, errors = ullage(["models", "--json"], True)
+    assert code == 0, errors
+    stream = cases(catalog(json.loads(out)["models"]))
+    with workplace() as pool:
+        results += pool.map(_planned, [(case, False) for case in example_cases()], 1)
+        while counts["planned"] < PLANNED or counts["refused"] < REFUSED:
+            block = [(next(stream), False) for _ in range(60)]
+            for result in pool.imap(_planned, block, 2):
+                sort = "planned" if "document" in result else "refused"
+                if counts[sort] < (PLANNED if sort == "planned" else REFUSED):
+                    counts[sort] += 1
+                    results.append(result)
+    kinds: dict[str, int] = {}
+    for result in results:
+        document = result.get("document")
+        verdict = str(document["verdict"]) if isinstance(document, dict) else "refused"
+        kinds[verdict] = kinds.get(verdict, 0) + 1
+        if isinstance(document, dict) and len(document["items"]) > LARGEST_ITEMS:
+            document["items"] = digest(document["items"])
+    lines = [{"memory": memory()}, *results]
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    with target.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+        file.write(text.encode())
+    print(f"{target}: {len(results)} workloads ({kinds}), {target.stat().st_size / 1e6:.1f} MB")
+
+
+def digest(items: object) -> str:
+    return "sha256 " + hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()
+
+
+def differences(before: object, after: object, path: str = "") -> Iterator[tuple[str, object, object]]:
+    """Path, before and after of everything that was there before and is not the same now."""
+    if isinstance(before, str) and before.startswith("sha256 ") and isinstance(after, list):
+        after = digest(after)
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            where = f"{path}.{key}" if path else key
+            if key in after:
+                yield from differences(value, after[key], where)
+            else:
+                yield where, value, "(missing)"
+    elif isinstance(before, list) and isinstance(after, list):
+        if len(before) != len(after):
+            yield f"{path}.length", len(before), len(after)
+        for index, (one, other) in enumerate(zip(before, after, strict=False)):
+            yield from differences(one, other, f"{path}.{index}")
+    elif before != after or type(before) is not type(after):
+        yield path, before, after
+
+
+def allowed(file: Path) -> list[tuple[str, str, str]]:
+    """Patterns of workload, GPUs and path that may differ."""
+    rows = tomllib.loads(file.read_text()).get("changed", [])
+    for row in rows:
+        if not row.get("why") or not row.get("path"):
+            raise SystemExit(f"{file}: {row} needs path and why")
+    return [(row.get("workload", "*"), row.get("gpus", "*"), row["path"]) for row in rows]
+
+
+def gpus_of(result: Result) -> str:
+    document = result.get("document")
+    return str(document["gpus"]) if isinstance(document, dict) else ""
+
+
+def on_processor(result: Result) -> bool:
+    """Whether the plan depends on how much RAM this machine has."""
+    return gpus_of(result).endswith("x CPU")
+
+
+def compare(reference: Path, changed: Path, processes: bool) -> int:
+    """Prints every difference; how many workloads differ."""
+    with gzip.open(reference, "rt") as file:
+        header, *before = map(json.loads, file)
+    if header["memory"] != memory():
+        skipped = [result for result in before if on_processor(result)]
+        before = [result for result in before if not on_processor(result)]
+        print(f"{len(skipped)} workloads on a processor are left out: this machine's RAM is another one")
+    known = allowed(changed)
+    wrong = expected = 0
+    start = time.perf_counter()
+    with workplace() as pool:
+        tasks = [(Case(r["name"], r["data"], tuple(r["arguments"])), processes) for r in before]
+        for old, new in zip(before, pool.imap(_planned, tasks, 4), strict=True):
+            found = list(differences(old, new))
+            paths = [
+                path
+                for name, gpus, path in known
+                if fnmatch.fnmatch(old["name"], name) and fnmatch.fnmatch(gpus_of(old), gpus)
+            ]
+            unexpected = [each for each in found if not any(fnmatch.fnmatch(each[0], path) for path in paths)]
+            expected += len(found) - len(unexpected)
+            wrong += bool(unexpected)
+            for path, one, other in unexpected[:SHOWN]:
+                print(f"{old['name']} / {path} / {_short(one)} / {_short(other)}")
+            if len(unexpected) > SHOWN:
+                print(f"{old['name']} / ... and {len(unexpected) - SHOWN} more")
+    print(
+        f"{len(before)} workloads, {wrong} differ; {expected} differences are meant; "
+        f"{time.perf_counter() - start:.0f} s"
+    )
+    return wrong
+
+
+def _short(value: object) -> str:
+    text = re.sub(r"\s+", " ", value if isinstance(value, str) else json.dumps(value))
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--write", type=Path, metavar="FILE")
+    what.add_argument("--against", type=Path, metavar="FILE")
+    parser.add_argument("--changed", type=Path, default=CHANGED, metavar="FILE", help="what may differ")
+    parser.add_argument("--processes", action="store_true")
+    options = parser.parse_args()
+    if options.write:
+        write(options.write)
+    elif compare(options.against, options.changed, options.processes):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
