@@ -22,7 +22,8 @@ STORED: Final = ("RedHatAI/", "openai/gpt-oss", "deepseek-ai/DeepSeek-V3", "deep
 """Catalog names that begin so are of checkpoints stored in a quantized scheme."""
 FILES: Final = ("llama-q4.gguf", "qwen2-q8.gguf", "config-llama.json", "config-gptq.json", "config-awq.json")
 CARDS: Final = (
-    "A100", "A100-40GB", "H100", "H100-NVL-94GB", "H200", "B200", "L4", "L40S", "A10G", "T4", "V100", "P100-PCIE-16GB",
+    "A100", "A100-40GB", "H100", "H100-NVL-94GB", "H200", "B200", "L4", "L40S", "A10G", "T4", "V100",
+    "P100-PCIE-16GB",
     "RTX A6000", "RTX 6000 Ada", "RTX 5090", "RTX 4090", "RTX 4060", "RTX 3090", "RTX 3060 12GB",
     "RTX 2080 Ti", "GTX 1080 Ti", "GTX 1660", "MI300X", "MI250X", "RX 7900 XTX", "DGX Spark GB10",
 )  # fmt: skip
