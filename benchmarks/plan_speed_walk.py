@@ -37,32 +37,44 @@ def settler(workload: Workload) -> Callable[[Workload], Outcome]:
 
 
 def axes(workload: Workload) -> dict[str, tuple[str, ...]]:
-    """Every path that advice changes and the values it may take; the first is the file's own."""
+    """Every path that advice changes and the values it may take, the file's own among them."""
     found: dict[str, tuple[str, ...]] = {}
     if len(workload.roles) > 1:
-        found["schedule"] = ("auto", "sequential", "simultaneous", "swapped")
+        turns = "swapped" if workload.kind == "assistant" else "sequential"
+        together = "simultaneous" if workload.schedule == turns else turns
+        found["schedule"] = (workload.schedule, together)
     for index, capture in enumerate(workload.captures):
-        found[f"captures.{index}.keep"] = (capture.keep, *({"device", "host", "disk"} - {capture.keep}))
-    found["memory.streaming_chunk_size"] = ("null", "256", "512", "1024")
+        found[f"captures.{index}.keep"] = _with(capture.keep, "device", "host", "disk")
+    chunk = workload.memory.streaming_chunk_size
+    own = "null" if chunk is None else str(chunk)
+    found["memory.streaming_chunk_size"] = _with(own, "null", "256", "512", "1024")
     if workload.training is not None:
         found["memory.enable_gradient_checkpointing"] = ("false", "true")
     for name, role in workload.roles.items():
         batch = role.batch or workload.batch
         found[f"roles.{name}.batch"] = tuple(str(number) for number in range(1, max(4 * batch, 32) + 1))
-        if role.engine != "transformers":
-            continue
-        kernels = ("flash",) if role.attention == "flash" else ()
-        found[f"roles.{name}.attention"] = (*kernels, "sdpa", "eager", "sdpa-math")
-        found[f"roles.{name}.precision"] = ("bf16", "int8", "nf4", "nf4-dq")
-        found[f"roles.{name}.max_memory"] = ("null", "{cpu: 4TiB}")
+        if role.engine == "transformers":
+            kernel = "sdpa" if role.attention == "auto" else role.attention
+            found[f"roles.{name}.attention"] = _with(kernel, "sdpa", "eager", "sdpa-math")
+            precision = "bf16" if role.precision == "auto" else role.precision
+            found[f"roles.{name}.precision"] = _with(precision, "bf16", "int8", "nf4", "nf4-dq")
+            found[f"roles.{name}.max_memory"] = ("null", "{cpu: 4TiB}")
     longest = workload.prompt_tokens
     lengths = range(longest, longest // 8 - 1, -max(longest // 128, 1))
     found["prompt_tokens"] = tuple(str(length) for length in lengths)
-    return {path: tuple(sorted(values, key=_order)) for path, values in found.items()}
+    return found
 
 
-def _order(value: str) -> tuple[int, str]:
-    return (int(value), "") if value.isdigit() else (0, value)
+def _with(own: str, *others: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((own, *others)))
+
+
+def start(workload: Workload, choices: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """The candidate that a walk begins with: the file's own values."""
+    at = {path: values[0] for path, values in choices.items()}
+    for name, role in workload.roles.items():
+        at[f"roles.{name}.batch"] = str(role.batch or workload.batch)
+    return at
 
 
 def walk(workload: Workload, count: int) -> Iterator[Step]:
@@ -70,7 +82,7 @@ def walk(workload: Workload, count: int) -> Iterator[Step]:
     settled = settler(workload)
     choices = axes(workload)
     paths = list(choices)
-    at = {path: values[len(values) // 2] for path, values in choices.items()}
+    at = start(workload, choices)
     here = apply_changes(workload, tuple(at.items()))
     for path, value in at.items():
         yield path, value
@@ -104,10 +116,10 @@ def _other(draw: random.Random, values: tuple[str, ...], now: str) -> str:
 def go(workload: Workload, steps: list[Step]) -> None:
     """Walks the blocks that standard input names."""
     settled = settler(workload)
-    start = len(axes(workload))
-    for step in steps[:start]:
+    whole = len(axes(workload))
+    for step in steps[:whole]:
         workload = apply_changes(workload, (step,))
-    steps = steps[start:]
+    steps = steps[whole:]
     outcomes: list[Outcome] = []
     for line in sys.stdin:
         if line.strip() == "end":
