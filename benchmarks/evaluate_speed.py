@@ -36,7 +36,7 @@ import transformers
 
 import ullage
 from ullage.engines.engine import Reply, Sampling
-from ullage.engines.transformers import TransformersEngine
+from ullage.engines.transformers_engine import TransformersEngine
 from ullage.kinds.evaluate.judging import Judging
 from ullage.kinds.evaluate.questions import Question
 from ullage.runtime.batching import Limits, make_batches

@@ -34,7 +34,7 @@ import transformers
 
 import ullage
 from ullage.engines.engine import Reply, Sampling
-from ullage.engines.transformers import TransformersEngine
+from ullage.engines.transformers_engine import TransformersEngine
 from ullage.kinds.pii.asking import SYSTEM, Asking
 from ullage.kinds.pii.records import RecordReader
 from ullage.kinds.pii.section import RecordFields

@@ -8,7 +8,8 @@
         +-- UnknownNameError  a model, GPU, or site nobody has described; offers the nearest names
         +-- FormatError       a file (config.json, safetensors, GGUF) that is broken or hostile
         +-- UnsupportedError  understood, but refused rather than guessed
-        +-- MissingExtraError a package that an optional extra installs
+        +-- MissingPackageError       a package that has to be installed
+        |   +-- MissingExtraError     one that an optional extra installs
         +-- BusyError         a run folder another process is writing
         +-- EngineError       a server or script that cannot answer: a wrong key, an unknown model
 
@@ -70,11 +71,18 @@ class UnsupportedError(InputError):
     """Understood but refused: computing on would be a guess."""
 
 
-class MissingExtraError(InputError):
+class MissingPackageError(InputError):
+    """A package is missing that `pip install "REQUIREMENT"` brings."""
+
+    def __init__(self, package: str, requirement: str, purpose: str) -> None:
+        super().__init__(f'{purpose} needs {package}; install it with: pip install "{requirement}"')
+
+
+class MissingExtraError(MissingPackageError):
     """A package is missing that `pip install "ullage[EXTRA]"` brings."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs {package}; install it with: pip install "ullage[{extra}]"')
+        super().__init__(package, f"ullage[{extra}]", purpose)
 
 
 class BusyError(InputError):

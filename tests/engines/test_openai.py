@@ -8,9 +8,9 @@ import pytest
 from remote_server import Server, completion
 
 from ullage.engines.engine import Failure, Sampling
-from ullage.engines.openai import OpenAIEngine
+from ullage.engines.openai import Settings
+from ullage.engines.openai_engine import OpenAIEngine
 from ullage.errors import EngineError
-from ullage.spec.role import Remote
 
 KEY = "sk-test-5417"
 
@@ -23,7 +23,7 @@ def serve(monkeypatch):
     def start(behave, **options):
         servers.append(Server(behave))
         settings = {"base_url": servers[-1].url, "key_env": "TEST_KEY", "retries": 2, **options}
-        return OpenAIEngine("served", Remote(**settings)), servers[-1]
+        return OpenAIEngine("served", Settings(**settings)), servers[-1]
 
     yield start
     for server in servers:
@@ -131,4 +131,4 @@ def test_no_choice_among_the_likeliest_is_a_failure_not_a_no(serve):
 def test_a_hosted_model_needs_a_key(monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(EngineError, match="set the environment variable NO_SUCH_KEY"):
-        OpenAIEngine("gpt", Remote(key_env="NO_SUCH_KEY"))
+        OpenAIEngine("gpt", Settings(key_env="NO_SUCH_KEY"))

@@ -7,7 +7,7 @@ import small_models
 import torch
 
 from ullage.engines.engine import Sampling
-from ullage.engines.transformers import TransformersEngine
+from ullage.engines.transformers_engine import TransformersEngine
 from ullage.errors import InputError, UnsupportedError
 
 PROMPTS = ["the cat ran", "a dog sings over the blue river and under the red house", "tree"]

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import torch
 
 from ullage.engines.engine import Sampling
-from ullage.engines.transformers import TransformersEngine
-from ullage.engines.vllm import VllmEngine, start_vllm
+from ullage.engines.transformers_engine import TransformersEngine
+from ullage.engines.vllm_engine import VllmEngine, start_vllm
 
 PROMPTS = ["the cat ran", "a dog sings over the blue river and under the red house", "tree"]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ullage import api
 from ullage.errors import SpecError
 from ullage.phases.phase import Phase
+from ullage.spec.installed import engine_names, find_engine
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 from ullage.workloads.registry import kind_names
@@ -47,7 +48,7 @@ def workloads(draw: st.DrawFn) -> Workload:
     for name in api.load(EXAMPLES[kind]).roles:
         changes.append(f"roles.{name}.residency={draw(st.sampled_from(RESIDENCIES))}")
         if kind in ("evaluate", "assistant"):
-            engines = ("transformers", "vllm", "openai", "scripted")
+            engines = [name for name in engine_names() if find_engine(name).memory != "pipeline"]
             changes.append(f"roles.{name}.engine={draw(st.sampled_from(engines))}")
     return api.load(EXAMPLES[kind], changes)
 
@@ -61,14 +62,14 @@ def test_laws_of_phases(workload: Workload) -> None:
     for phase in found:
         assert phase.running in on_device(phase)
         assert len({resident.name for resident in phase.resident}) == len(phase.resident)
-        assert not any(r.role.engine in ("openai", "scripted") for r in phase.resident)
+        assert not any(not r.role.runs_with.local for r in phase.resident)
         assert phase.work.passes > 0
         if phase.work.activity == "load":
             loaded.add(phase.running)
         assert phase.running in loaded, "nothing runs before it is loaded"
         role = workload.roles[phase.running]
-        assert (role.engine == "vllm") == (phase.work.activity == "serve") or phase.work.activity == "load"
-    local = {name for name, role in workload.roles.items() if role.engine not in ("openai", "scripted")}
+        assert phase.work.activity in ("load", *role.runs_with.phases)
+    local = {name for name, role in workload.roles.items() if role.runs_with.local}
     assert loaded == local
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Message = dict[str, str]
 """`role` and `content`, as chat templates take them."""
@@ -70,3 +73,26 @@ class Engine(Protocol):
     ) -> list[tuple[float, ...] | Failure]: ...
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]: ...
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a server was asked for: requests, and tokens as it counted them."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An engine that counts what it asks a server for."""
+
+    usage: Usage
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """An engine that gives the final states of texts: (texts, width), each of length 1, fp32 on the host."""
+
+    def embed(self, texts: Sequence[str], batch: int) -> Tensor: ...

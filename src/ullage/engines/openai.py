@@ -1,216 +1,73 @@
-"""Generation and scoring by a server that speaks OpenAI's protocol: vLLM, llama.cpp, a hosted model."""
+"""Engine openai: a server that speaks OpenAI's protocol, as vLLM, llama.cpp or a hosted model."""
 
 from __future__ import annotations
 
-import math
-import os
-import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 
-from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, StopReason
-from ullage.errors import EngineError, MissingExtraError
-from ullage.spec.role import Remote
+from pydantic import Field
+
+from ullage.spec.engine import EngineDescription
+from ullage.spec.engine import Settings as EngineSettings
+from ullage.spec.value import Count, Switch
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from ullage.engines.engine import Engine
+    from ullage.runtime.session import Session
 
-Result = TypeVar("Result")
-TOP_LOGPROBS: Final = 20
-"""The most alternatives the protocol gives for a token."""
-
-
-@dataclass(slots=True)
-class Usage:
-    """What a server was asked for: requests, and tokens as it counted them."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    new_tokens: int = 0
+BATCHES: Final = 4
+"""A batch is so many times the concurrency, so that few requests wait for the slowest."""
+Price = Annotated[float, Field(strict=True, ge=0)]
 
 
-class OpenAIEngine:
-    """A model behind an address. Requests of a batch go out side by side, as many as `settings` allow.
+class Settings(EngineSettings):
+    """A server that speaks OpenAI's protocol. The key is read from the environment, never from the file."""
 
-    The key is read from the environment and never written anywhere. A request that fails after its retries
-    becomes a Failure in its place; what no retry can mend (a wrong key, an unknown model) is an EngineError.
-    """
-
-    def __init__(self, model: str, settings: Remote) -> None:
-        try:
-            import openai
-        except ImportError as error:
-            raise MissingExtraError("openai", "openai", "engine: openai") from error
-        key = os.environ.get(settings.key_env)
-        if not key and settings.base_url is None:
-            raise EngineError(
-                f"{model}: no key: set the environment variable {settings.key_env}, or base_url of a server "
-                "that needs none"
-            )
-        self._model, self._settings = model, settings
-        self._client: OpenAI = openai.OpenAI(
-            api_key=key or "none",
-            base_url=settings.base_url,
-            timeout=settings.timeout_seconds,
-            max_retries=settings.retries,
-        )
-        self._pace = _Pace(settings.requests_per_minute)
-        self._counting = threading.Lock()
-        self.usage = Usage()
-
-    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
-        """About how many tokens each prompt has: a quarter of its characters. The server alone knows."""
-        return [1 + sum(len(said["content"]) for said in _messages(prompt)) // 4 for prompt in prompts]
-
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
-    ) -> list[Reply | Failure]:
-        """A reply to each prompt; entropies are not known, log-probabilities where the server gives them."""
-
-        def ask(prompt: Prompt, seed: int) -> Reply:
-            options: dict[str, Any] = {"logprobs": True} if self._settings.logprobs else {}
-            if sampling.stop:
-                options["stop"] = list(sampling.stop)
-            answer = self._ask(
-                prompt,
-                max_tokens=sampling.new_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=seed,
-                **options,
-            )
-            return _reply(answer)
-
-        return self._side_by_side(
-            [partial(ask, prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-        )
-
-    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
-        """The log-probability that the reply's first token begins each choice, among the 20 likeliest.
-
-        A choice beyond those has minus infinity; when none is among them, the prompt is a Failure.
-        """
-
-        def ask(prompt: Prompt) -> tuple[float, ...]:
-            answer = self._ask(prompt, max_tokens=1, temperature=0, logprobs=True, top_logprobs=TOP_LOGPROBS)
-            content = answer.choices[0].logprobs.content if answer.choices[0].logprobs else None
-            if not content:
-                raise _Unusable("the server gives no log-probabilities")
-            found = tuple(_begins(choice, content[0].top_logprobs) for choice in choices)
-            if max(found) == -math.inf:
-                raise _Unusable(f"none of {', '.join(choices)} is among the {TOP_LOGPROBS} likeliest tokens")
-            return found
-
-        return self._side_by_side([partial(ask, prompt) for prompt in prompts])
-
-    def _ask(self, prompt: Prompt, **options: Any) -> Any:
-        """One request. Raises _Unusable for an answer that is none, EngineError for what stays wrong."""
-        import openai
-
-        for left in range(self._settings.retries, -1, -1):
-            self._pace.wait()
-            try:
-                messages: Any = _messages(prompt)
-                answer = self._client.chat.completions.create(model=self._model, messages=messages, **options)
-                if not answer.choices:
-                    raise ValueError("no choices")
-                break
-            except (
-                openai.AuthenticationError,
-                openai.PermissionDeniedError,
-                openai.NotFoundError,
-                openai.BadRequestError,
-            ) as error:
-                raise EngineError(f"{self._model}: the server refuses: {_said(error)}") from error
-            except openai.APIError as error:
-                raise _Unusable(_said(error)) from error
-            except (
-                ValueError,
-                AttributeError,
-                TypeError,
-            ) as error:  # an answer that is not what it should be
-                if not left:
-                    raise _Unusable(f"the server's answer is not a completion: {_said(error)}") from error
-        with self._counting:
-            self.usage.requests += 1
-            if answer.usage is not None:
-                self.usage.prompt_tokens += answer.usage.prompt_tokens
-                self.usage.new_tokens += answer.usage.completion_tokens
-        return answer
-
-    def _side_by_side(self, asks: Sequence[Callable[[], Result]]) -> list[Result | Failure]:
-        def one(ask: Callable[[], Result]) -> Result | Failure:
-            try:
-                return ask()
-            except _Unusable as error:
-                return Failure(str(error))
-
-        with ThreadPoolExecutor(self._settings.concurrency) as pool:
-            return list(pool.map(one, asks))
-
-
-class _Unusable(Exception):
-    """One prompt got no usable answer."""
-
-
-class _Pace:
-    """Lets through at most so many calls a minute, evenly spaced, from any thread."""
-
-    def __init__(self, per_minute: int | None) -> None:
-        self._gap = 60 / per_minute if per_minute else 0.0
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        if not self._gap:
-            return
-        with self._lock:
-            now = time.monotonic()
-            begin = max(now, self._next)
-            self._next = begin + self._gap
-        time.sleep(max(begin - now, 0.0))
-
-
-def _messages(prompt: Prompt) -> list[Message]:
-    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-
-
-def _reply(answer: Any) -> Reply:
-    choice = answer.choices[0]
-    text = choice.message.content or ""
-    content = (choice.logprobs.content if choice.logprobs else None) or []
-    pieces = tuple(one.token for one in content)
-    offsets, at = [], 0
-    for piece in pieces:
-        offsets.append((min(at, len(text)), min(at + len(piece), len(text))))
-        at += len(piece)
-    stop: StopReason = "length" if choice.finish_reason == "length" else "end"
-    return Reply(
-        text,
-        stop,
-        answer.usage.prompt_tokens if answer.usage is not None else 0,
-        (),
-        pieces,
-        tuple(offsets),
-        tuple(one.logprob for one in content),
+    base_url: str | None = Field(default=None, description="None: OpenAI's own")
+    key_env: str = Field(default="OPENAI_API_KEY", description="the environment variable with the key")
+    timeout_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 120.0
+    retries: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
+        default=5, description="of one request, with growing pauses"
+    )
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
+    requests_per_minute: Count | None = None
+    logprobs: Switch = Field(default=True, description="ask for the probability of every token")
+    price_per_million: tuple[Price, Price] | None = Field(
+        default=None, description="USD for a million prompt tokens and new tokens"
     )
 
+    def at_once(self) -> int:
+        return BATCHES * self.concurrency
 
-def _begins(choice: str, alternatives: Sequence[Any]) -> float:
-    """The log-probability of all tokens that are the beginning of `choice`, white space and case apart."""
-    wanted = choice.strip().casefold()
-    heads = [
-        one.logprob for one in alternatives if (t := one.token.strip().casefold()) and wanted.startswith(t)
-    ]
-    return math.log(sum(map(math.exp, heads))) if heads else -math.inf
+    def prices(self) -> tuple[float, float] | None:
+        return self.price_per_million
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, in one line and without the text of a prompt."""
-    status = getattr(error, "status_code", None)
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}" + (f" (HTTP {status})" if status else f": {text}" if text else "")
+ENGINE: Final = EngineDescription(
+    name="openai",
+    memory="none",
+    settings=Settings,
+    needs=("openai",),
+    install="ullage[openai]",
+    opener="ullage.engines.openai",
+    writes=True,
+    weighs=True,
+    states=False,
+    captures=False,
+    trains=False,
+    quantizes=(),
+    splits_layers=False,
+    tensor_parallel=False,
+    finds_prefixes=True,
+    compiles=False,
+    phases=(),
+    layer_seconds=0.0,
+)
+
+
+def open_engine(session: Session, name: str) -> Engine:
+    """Role `name`'s server, not asked anything yet."""
+    from ullage.engines.openai_engine import OpenAIEngine
+
+    role = session.workload.roles[name]
+    assert isinstance(role.settings, Settings)
+    return OpenAIEngine(role.model, role.settings)

@@ -6,10 +6,49 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ullage.engines.engine import Failure, Prompt, Reply, Sampling
+from ullage.engines.engine import Engine, Failure, Prompt, Reply, Sampling
 from ullage.errors import EngineError, FormatError, InputError
+from ullage.spec.engine import EngineDescription
+from ullage.spec.engine import Settings as EngineSettings
+
+if TYPE_CHECKING:
+    from ullage.runtime.session import Session
+
+
+class Settings(EngineSettings):
+    """A script has none."""
+
+    def at_once(self) -> int:
+        return 32
+
+
+ENGINE: Final = EngineDescription(
+    name="scripted",
+    memory="none",
+    settings=Settings,
+    needs=(),
+    install="ullage",
+    opener="ullage.engines.scripted",
+    writes=True,
+    weighs=True,
+    states=False,
+    captures=False,
+    trains=False,
+    quantizes=(),
+    splits_layers=False,
+    tensor_parallel=False,
+    finds_prefixes=True,
+    compiles=False,
+    phases=(),
+    layer_seconds=0.0,
+)
+
+
+def open_engine(session: Session, name: str) -> Engine:
+    """The script of role `name`, read whole."""
+    return ScriptedEngine(session.path(session.workload.roles[name].model))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from ullage.engines.engine import Engine
-from ullage.engines.openai import OpenAIEngine, Usage
+from ullage.engines.engine import Engine, Metered, Usage
 from ullage.engines.opening import open_engine
-from ullage.phases.blocks import base_work, is_local
+from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
 from ullage.records.lines import LineStore
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
@@ -17,8 +16,6 @@ from ullage.runtime.session import Session
 
 Row = dict[str, Any]
 Result = TypeVar("Result")
-REMOTE_BATCHES: Final = 4
-"""A remote engine's batch is so many times its concurrency, so that few requests wait for the slowest."""
 
 
 class Turns:
@@ -43,7 +40,7 @@ class Turns:
         """
         self.session.bring(self.session.phase(name, verb), lambda other: open_engine(self.session, other))
         engine = open_engine(self.session, name)
-        if isinstance(engine, OpenAIEngine):
+        if isinstance(engine, Metered):
             self._usage[name] = engine.usage
         return engine
 
@@ -62,7 +59,7 @@ class Turns:
                 for name in held:
                     held[name] += entry[name]
         for role, held in found.items():
-            prices = self.session.workload.roles[role].openai.price_per_million
+            prices = self.session.workload.roles[role].settings.prices()
             if prices is not None:
                 held["usd"] = (held["prompt_tokens"] * prices[0] + held["new_tokens"] * prices[1]) / 1e6
         return found
@@ -75,8 +72,8 @@ class Turns:
     def limits(self, name: str, verb: str = "") -> Limits:
         """What a batch of role `name` may hold while it does `verb`."""
         role, work = self.session.workload.roles[name], base_work(name, self.session.workload)
-        if not is_local(role):
-            return Limits(2**62, max(work.batch, REMOTE_BATCHES * role.openai.concurrency))
+        if not role.runs_with.local:
+            return Limits(2**62, max(work.batch, role.settings.at_once()))
         return Limits(work.batch * self.longest(name, verb), work.batch)
 
     def splitter(self, name: str, verb: str = "") -> Splitter:

@@ -1,194 +1,142 @@
-"""Generation and scoring by a vLLM engine in this process, which finds shared prefixes by itself."""
+"""Engine vllm: a vLLM engine in this process, which sizes its own cache and is told what the plan says."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from ullage.capture.tokens import generated_offsets
-from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
-from ullage.engines.prompts import PromptEncoder
-from ullage.errors import InputError, MissingExtraError, UnsupportedError
+from pydantic import Field
+
+from ullage.errors import UnsupportedError
+from ullage.spec.engine import EngineDescription, OwnCache
+from ullage.spec.engine import Settings as EngineSettings
+from ullage.spec.value import Count, Switch
 
 if TYPE_CHECKING:
-    from vllm import LLM
+    from ullage.engines.engine import Engine
+    from ullage.runtime.session import Session
 
-ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
-"""What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
-MULTIPROCESSING: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
-
-
-def start_vllm(model: str, options: dict[str, Any]) -> LLM:
-    """A vLLM engine of the model in folder `model`; `options` are those of `vllm.LLM`.
-
-    It runs in this process unless it is split over GPUs, caches prefixes, and reports to nobody. Raises
-    MissingExtraError where vLLM is not installed, InputError for what vLLM refuses.
-    """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        from vllm import LLM
-    except ImportError as error:
-        raise MissingExtraError("vllm", "vllm", "engine: vllm") from error
-    alone = options.get("tensor_parallel_size", 1) == 1 and MULTIPROCESSING not in os.environ
-    if alone:
-        os.environ[MULTIPROCESSING] = "0"
-    try:
-        return LLM(model=model, enable_prefix_caching=True, disable_log_stats=True, seed=0, **options)
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"vLLM does not start: {' '.join(str(error).split())}") from error
-    finally:
-        if alone:
-            del os.environ[MULTIPROCESSING]
+LAYER_SECONDS: Final = 0.04e-3
+"""Host time per layer and decode step with CUDA graphs; assumed."""
+DTYPES: Final = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-class VllmEngine:
-    """A running vLLM engine. All prompts of a call go in at once; vLLM makes the batches.
+class Settings(EngineSettings):
+    """Settings of a vLLM engine, under vLLM's own names; None leaves vLLM's default to the plan."""
 
-    Log-probabilities are the model's own, before temperature (`logprobs_mode: raw_logprobs`, the default);
-    entropies are not known.
-    """
+    gpu_memory_utilization: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+    max_model_len: Count | None = None
+    max_num_seqs: Count | None = None
+    max_num_batched_tokens: Count | None = None
+    enforce_eager: Switch = False
+    block_size: Count = 16
 
-    def __init__(self, llm: LLM, name: str) -> None:
-        self._llm = llm
-        try:
-            self._encoder = PromptEncoder(llm.get_tokenizer(), name)
-        except UnsupportedError:
-            self.close()
-            raise
-
-    @property
-    def cache_tokens(self) -> int:
-        """How many tokens vLLM's own cache holds, as it reports at its start."""
-        cache = self._llm.llm_engine.vllm_config.cache_config
-        return int(cache.num_gpu_blocks * cache.block_size)
-
-    def held(self) -> dict[str, int]:
-        """Bytes of what vLLM holds in this process: `kv_cache`, and `weights` on a GPU.
-
-        On processors it repacks weights, which then are no tensors; in processes of its own it says nothing.
-        """
-        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)
-        if core is None or self._llm.llm_engine.vllm_config.parallel_config.world_size > 1:
-            return {}
-        held: dict[str, int] = self._llm.collective_rpc(_held)[0]
-        return held
-
-    def close(self) -> None:
-        """Frees the engine's memory; it cannot be asked any more."""
-        self._llm.llm_engine.engine_core.shutdown()
-        del self._llm
-
-    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
-        """Tokens of each prompt."""
-        return [len(self._encoder.ids(prompt)) for prompt in prompts]
-
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
-    ) -> list[Reply | Failure]:
-        """A reply to each prompt; one that leaves no room for a reply fails."""
-        from vllm import SamplingParams
-
-        asked = [self._encoder.ids(prompt) for prompt in prompts]
-        fits = [len(one) < self._longest for one in asked]
-        ids = [one for one, fit in zip(asked, fits, strict=True) if fit]
-        options = [
-            SamplingParams(
-                max_tokens=sampling.new_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                stop=list(sampling.stop) or None,
-                seed=seed,
-                logprobs=0,
-            )
-            for seed, fit in zip(seeds, fits, strict=True)
-            if fit
-        ]
-        found = self._llm.generate(_given(ids), options, use_tqdm=False) if ids else []
-        replies = iter([self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)])
-        return [
-            next(replies) if fit else self._too_long(len(one)) for one, fit in zip(asked, fits, strict=True)
-        ]
-
-    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
-        """The log-probability of each choice after each prompt, one token deep for each of its tokens."""
-        ids = [self._encoder.ids(prompt) for prompt in prompts]
-        wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
-        fits = [
-            len(prompt) + max(map(len, tokens)) <= self._longest
-            for prompt, tokens in zip(ids, wanted, strict=True)
-        ]
-        asked: dict[tuple[int, ...], set[int]] = {}
-        for prompt, tokens, fit in zip(ids, wanted, fits, strict=True):
-            for choice in tokens if fit else ():
-                for at, token in enumerate(choice):
-                    asked.setdefault(prompt + choice[:at], set()).add(token)
-        known = self._next_tokens(asked)
-        return [
-            tuple(
-                sum(known[prompt + choice[:at]][token] for at, token in enumerate(choice))
-                for choice in tokens
-            )
-            if fit
-            else self._too_long(len(prompt))
-            for prompt, tokens, fit in zip(ids, wanted, fits, strict=True)
-        ]
-
-    @property
-    def _longest(self) -> int:
-        return int(self._llm.llm_engine.vllm_config.model_config.max_model_len)
-
-    def _too_long(self, tokens: int) -> Failure:
-        return Failure(f"its prompt has {tokens:,} tokens, and vLLM's max_model_len is {self._longest:,}")
-
-    def _next_tokens(self, asked: dict[tuple[int, ...], set[int]]) -> dict[tuple[int, ...], dict[int, float]]:
-        """The log-probabilities of some tokens after each sequence."""
-        from vllm import SamplingParams
-
-        sequences = list(asked)
-        options = [
-            SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=sorted(asked[one]))
-            for one in sequences
-        ]
-        found = self._llm.generate(_given(sequences), options, use_tqdm=False) if sequences else []
-        return {
-            sequence: {token: one.outputs[0].logprobs[0][token].logprob for token in asked[sequence]}
-            for sequence, one in zip(sequences, found, strict=True)
-        }
-
-    def _reply(self, found: Any, prompt_tokens: int) -> Reply:
-        out = found.outputs[0]
-        tokenizer = self._encoder.tokenizer
-        logprobs = tuple(at[token].logprob for token, at in zip(out.token_ids, out.logprobs, strict=True))
-        stop: StopReason = "length"
-        if out.finish_reason == "stop":
-            stop = "stop" if isinstance(out.stop_reason, str) else "end"
-        tokens = tuple(out.token_ids[:-1] if stop == "end" else out.token_ids)
-        text, offsets = generated_offsets("", tokens, tokenizer)
-        if stop == "stop":
-            text = text[: text.index(out.stop_reason)]
-            tokens = tokens[: sum(begin < len(text) for begin, _ in offsets)]
-        kept = len(tokens) + (stop == "end")
-        return Reply(
-            text,
-            stop,
-            prompt_tokens,
-            tokens,
-            tuple(tokenizer.convert_ids_to_tokens(list(tokens))),
-            tuple((begin, min(end, len(text))) for begin, end in offsets[: len(tokens)]),
-            logprobs[:kept],
+    def own_cache(self) -> OwnCache:
+        return OwnCache(
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            max_model_len=self.max_model_len,
+            max_num_seqs=self.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            enforce_eager=self.enforce_eager,
+            block_size=self.block_size,
         )
 
 
-def _held(worker: Any) -> dict[str, int]:
-    """What a worker of vLLM holds."""
-    runner = worker.model_runner
-    held = {"kv_cache": sum(tensor.nbytes for tensor in runner.kv_caches)}
-    if runner.device.type != "cpu":
-        held["weights"] = sum(tensor.nbytes for tensor in runner.model.parameters())
-    return held
+ENGINE: Final = EngineDescription(
+    name="vllm",
+    memory="own cache",
+    settings=Settings,
+    needs=("vllm",),
+    install="ullage[vllm]",
+    opener="ullage.engines.vllm",
+    writes=True,
+    weighs=True,
+    states=False,
+    captures=False,
+    trains=False,
+    quantizes=("nf4",),
+    splits_layers=False,
+    tensor_parallel=True,
+    finds_prefixes=True,
+    compiles=True,
+    phases=("serve",),
+    layer_seconds=LAYER_SECONDS,
+)
 
 
-def _given(sequences: Sequence[tuple[int, ...]]) -> list[Any]:
-    return [{"prompt_token_ids": list(sequence)} for sequence in sequences]
+def open_engine(session: Session, name: str) -> Engine:
+    """Role `name`'s engine, started in phase `name load` unless it runs already.
+
+    What its weights and cache take is measured, and how many tokens the cache holds is said where they are
+    fewer than its sequences may need: vLLM then does fewer at a time.
+    """
+    from ullage.engines.vllm_engine import VllmEngine, start_vllm
+    from ullage.phases.blocks import base_work
+    from ullage.runtime.loader import source_of
+
+    running = session.serving.get(name)
+    if isinstance(running, VllmEngine):
+        return running
+    role = session.workload.roles[name]
+    options = _options(session, name)
+    device = next(item.device for item in session.plan.bill.items if item.role == name)
+    with session.loading(name):
+        folder = source_of(role.model, session.plan.base, session.download)
+        engine = VllmEngine(start_vllm(str(folder), options), role.model)
+        session.serving[name] = engine
+        for component, size in engine.held().items():
+            session.hold(name, device, component, size)
+    sequences = min(options["max_num_seqs"], base_work(name, session.workload).batch)
+    needed = sequences * options["max_model_len"]
+    session.outcome.setdefault("vllm", {})[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
+    if engine.cache_tokens < needed:
+        session.say(
+            f"{name}: vLLM's cache holds {engine.cache_tokens:,} tokens, a whole batch takes up to {needed:,}"
+        )
+    return engine
+
+
+def _options(session: Session, name: str) -> dict[str, Any]:
+    """What the plan and the file say, under vLLM's own names.
+
+    Raises UnsupportedError for a precision vLLM cannot turn weights into while it loads them.
+    """
+    from ullage.facts.gpu import CPU
+    from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
+    from ullage.phases.blocks import base_work
+
+    role, work = session.workload.roles[name], base_work(name, session.workload)
+    own, plan = role.settings.own_cache(), session.plan
+    precision, share = plan.roles[name].precision, plan.roles[name].share
+    assert share is not None
+    longest = max(
+        phase.work.cached_tokens + phase.work.prompt_tokens + max(phase.work.new_tokens, LEAST_TOKENS)
+        for phase in plan.phases
+        if phase.running == name
+    )
+    options: dict[str, Any] = {
+        "dtype": DTYPES[precision.compute],
+        "max_model_len": own.max_model_len or longest,
+        "max_num_seqs": own.max_num_seqs or work.batch,
+        "gpu_memory_utilization": own.gpu_memory_utilization or share.taken,
+        "tensor_parallel_size": role.tensor_parallel,
+        "enforce_eager": own.enforce_eager,
+        "block_size": cache_block(own, plan.gpus.capability),
+        "trust_remote_code": role.trust_remote_code,
+    }
+    if plan.gpus.capability == CPU:
+        # On a processor the share would have to cover everything else in this process.
+        caches = (
+            item.bytes.high for item in plan.bill.items if (item.role, item.component) == (name, "kv_cache")
+        )
+        options["kv_cache_memory_bytes"] = max(caches)
+    if own.max_num_batched_tokens is not None:
+        options["max_num_batched_tokens"] = own.max_num_batched_tokens
+    if precision.quantization is None and precision.storage not in DTYPES:
+        if precision.storage not in ENGINE.quantizes or plan.gpus.capability == CPU:
+            other = "fp32 or bf16" if plan.gpus.capability == CPU else " or ".join(ENGINE.quantizes)
+            raise UnsupportedError(
+                f"roles.{name}: vLLM cannot turn weights into {precision.storage} here while it loads them; "
+                f"use precision: {other}, or a checkpoint stored quantized"
+            )
+        options["quantization"] = "bitsandbytes"
+    return options

@@ -14,6 +14,7 @@ from ullage.memory.running import running_needs
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident
+from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.units import Interval, parse_bytes
 
@@ -21,8 +22,6 @@ FLASH_CAPABILITY = (8, 0)
 """FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
 ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
 """What torch's caching allocator adds on a GPU; a processor's tensors come from malloc."""
-REMOTE_ENGINES = frozenset({"openai", "scripted"})
-"""Engines that hold no weights here."""
 
 
 def estimate(
@@ -65,34 +64,34 @@ def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
         resident.name: resident.role
         for phase in phases
         for resident in phase.resident
-        if resident.role.engine not in REMOTE_ENGINES
+        if resident.role.runs_with.local
     }
 
 
 def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> None:
     """Raises UnsupportedError where a role asks for what its engine, model or card cannot do."""
-    if isinstance(model, Pipeline) != (role.engine == "diffusers"):
-        what = (
-            "a diffusion pipeline; use"
-            if isinstance(model, Pipeline)
-            else "no diffusion pipeline; do not use"
-        )
-        raise UnsupportedError(f"role {name}: {model.name} is {what} engine: diffusers")
-    if role.tensor_parallel > 1 and role.engine != "vllm":
+    engine = role.runs_with
+    if isinstance(model, Pipeline) and engine.memory != "pipeline":
+        raise _pipeline(name, model)
+    if not isinstance(model, Pipeline) and engine.memory == "pipeline":
         raise UnsupportedError(
-            f"role {name}: tensor_parallel is vLLM's; with engine {role.engine} give a placement over "
-            "several GPUs, which splits the layers"
+            f"role {name}: {model.name} is no diffusion pipeline; do not use engine: {engine.name}"
+        )
+    if role.tensor_parallel > 1 and not engine.tensor_parallel:
+        raise UnsupportedError(
+            f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
+            f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
         )
     precision = resolve_precision(role, model, capability)
     if isinstance(model, Pipeline) and precision.storage not in ("fp32", "fp16", "bf16"):
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
         )
-    if role.engine == "transformers" and role.cache.precision != "auto" and role.cache.kind != "quantized":
+    if engine.memory == "process" and role.cache.precision != "auto" and role.cache.kind != "quantized":
         raise UnsupportedError(
             f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
         )
-    if role.attention == "flash" and role.engine == "transformers":
+    if role.attention == "flash" and engine.memory == "process":
         number = f"{capability[0]}.{capability[1]}"
         if precision.compute == "fp32" or capability < FLASH_CAPABILITY:
             raise UnsupportedError(
@@ -104,8 +103,9 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
 def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role: Role) -> None:
     if phase.work.activity != "train":
         return
-    if role.engine != "transformers":
-        raise UnsupportedError(f"role {name}: a backward pass runs with engine: transformers alone")
+    if not role.runs_with.trains:
+        able = engines_that(lambda engine: engine.trains)
+        raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
     training = phase.work.training
     if precision.storage not in ("fp32", "fp16", "bf16") and (
         training is None or training.trainable_fraction == 1
@@ -125,13 +125,13 @@ def _phase_needs(
     capability: tuple[int, int],
     overhead: Overhead | None,
 ) -> list[Need]:
-    local = [r for r in phase.resident if r.role.engine not in REMOTE_ENGINES]
+    local = [r for r in phase.resident if r.role.runs_with.local]
     needs: list[Need] = []
     in_process = False
     for resident in local:
         model, precision = parts[resident.name], precisions[resident.name]
         running = resident.name == phase.running
-        if resident.role.engine == "vllm":
+        if resident.role.runs_with.memory == "own cache":
             from ullage.memory.vllm.needs import serve_needs
 
             serves = [
@@ -166,9 +166,12 @@ def _context(phase: str, overhead: Overhead | None, usual: Interval) -> Need:
 def _language(resident: Resident, model: Model) -> Architecture:
     if isinstance(model, Architecture):
         return model
-    raise UnsupportedError(
-        f"role {resident.name}: {model.name} is a diffusion pipeline; use engine: diffusers"
-    )
+    raise _pipeline(resident.name, model)
+
+
+def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
+    able = engines_that(lambda engine: engine.memory == "pipeline")
+    return UnsupportedError(f"role {role}: {model.name} is a diffusion pipeline; use engine: {able}")
 
 
 def _shape(name: str, role: Role, model: Model) -> RoleShape:
@@ -185,5 +188,5 @@ def _shape(name: str, role: Role, model: Model) -> RoleShape:
         (device if device in ("cpu", "disk") else f"gpu:{device}", parse_bytes(size))
         for device, size in (role.max_memory or {}).items()
     )
-    splittable = role.engine != "vllm" and not isinstance(model, Pipeline)
+    splittable = role.runs_with.splits_layers
     return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from ullage.errors import SpecError, nearest
 from ullage.phases.phase import Activity, LogitsKept, Phase, Resident, Work
 from ullage.spec.capture import Capture
+from ullage.spec.engine import EngineDescription
+from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake
 from ullage.spec.role import Role
-from ullage.spec.rules import REMOTE_ENGINES
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 
 LOAD: Final = "load"
 """The verb of bringing a role's weights into memory."""
 AnySection = TypeVar("AnySection", bound=Section)
+
+Ability = Literal["writes", "weighs", "states"]
+_ABLE: Final[dict[Ability, tuple[str, Callable[[EngineDescription], bool]]]] = {
+    "writes": ("writes replies", lambda engine: engine.writes),
+    "weighs": ("weighs choices", lambda engine: engine.weighs),
+    "states": ("gives the states of texts", lambda engine: engine.states),
+}
 
 
 def own_section(workload: Workload, section: type[AnySection]) -> AnySection:
@@ -56,9 +64,21 @@ def wrong_training(workload: Workload) -> Iterator[Mistake]:
         yield Mistake(("training",), problem, at_key=True)
 
 
+def wrong_engine(name: str, workload: Workload, *abilities: Ability) -> Iterator[Mistake]:
+    """An engine that cannot do what role `name`, where the workload has it, is for."""
+    if name not in workload.roles:
+        return
+    engine = workload.roles[name].runs_with
+    for ability in abilities:
+        does, able_to = _ABLE[ability]
+        if not able_to(engine):
+            problem = f"{engine.name} is not an engine that {does}, as role {name} must; use "
+            yield Mistake(("roles", name, "engine"), problem + engines_that(able_to))
+
+
 def is_local(role: Role) -> bool:
     """Whether the role's weights are ever here."""
-    return role.engine not in REMOTE_ENGINES
+    return role.runs_with.local
 
 
 def hold(name: str, workload: Workload) -> Resident:
@@ -125,8 +145,8 @@ def generate(
     logits: LogitsKept = "last",
     beside: str = "",
 ) -> tuple[Phase, ...]:
-    """Prefill and, where tokens are asked for, decode; one phase under vLLM, one `denoise` phase
-    for a diffusion pipeline. Nothing for a role that is not local.
+    """The engine's own phases: prefill and, where tokens are asked for, decode; `serve`; or `denoise`.
+    Nothing for a role that is not local.
 
     Phases are called `name verb prefill` and `name verb decode`; a single one that has a verb is
     `name verb`. `beside` names a role to tell apart phases that differ in who else is resident.
@@ -135,11 +155,9 @@ def generate(
     role = next((r.role for r in held if r.name == name), None)
     if role is None or not is_local(role):
         return ()
-    activities: tuple[Activity, ...] = ("prefill", "decode") if work.new_tokens else ("prefill",)
-    if role.engine == "vllm":
-        activities = ("serve",)
-    elif role.engine == "diffusers":
-        activities = ("denoise",)
+    activities: list[Activity] = [
+        each for each in role.runs_with.phases if each != "decode" or work.new_tokens
+    ]
     work = replace(work, captures=captures, logits=logits)
     label = f"{name} {verb}".strip()
     suffix = f" beside {beside}" if beside else ""

@@ -10,12 +10,14 @@ from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 from ullage.facts.price import price_of
 from ullage.planning.plan import Advice, Verdict
+from ullage.spec.engine import EngineDescription
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval
 
 QUALITY_LOSS = {"fp32": 0.0, "bf16": 0.0, "fp16": 0.0, "int8": 0.01, "nf4": 0.03, "nf4-dq": 0.035}
 """Assumed relative loss of a role's answers by weight precision: LLM.int8() reports none to 1 %
 (arXiv 2208.07339), NF4 one to a few percent (arXiv 2305.14314). Only their order is relied on."""
+ON_THE_FLY = ("int8", "nf4", "nf4-dq")
 CONTEXT_LOSS = 0.25
 """Assumed loss of halving a prompt: what is cut is gone."""
 LOSS_FLOOR = 0.002
@@ -194,24 +196,24 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         path = "memory.enable_gradient_checkpointing"
         axes.append((_Step("checkpoint", path, "true", 0.0, "a third more computation"),))
     for name, role in workload.roles.items():
-        if role.engine in ("openai", "scripted"):
+        if not role.runs_with.local:
             continue
         batch = role.batch or workload.batch
         path = f"roles.{name}.batch"
         smaller = [batch >> shift for shift in range(1, 11) if batch >> shift >= 1]
         if smaller:
             axes.append(tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller))
-        if role.engine == "transformers" and role.attention in ("eager", "sdpa-math"):
+        if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
             path = f"roles.{name}.attention"
             axes.append((_Step("attention", path, "sdpa", 0.0, "same result, other kernel"),))
-        precisions = _lower(role.precision, role.engine)
+        precisions = _lower(role.precision, role.runs_with)
         if precisions:
             path = f"roles.{name}.precision"
             axes.append(
                 tuple(_Step("precision", path, p, QUALITY_LOSS[p], f"{name} in {p}") for p in precisions)
             )
     for name, role in workload.roles.items():
-        if role.engine == "transformers" and role.max_memory is None:
+        if role.runs_with.splits_layers and role.max_memory is None:
             step = _Step(
                 "offload",
                 f"roles.{name}.max_memory",
@@ -231,13 +233,13 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
     return [axis for axis in axes if axis]
 
 
-def _lower(precision: str, engine: str) -> tuple[str, ...]:
-    """Precisions below the present one that the engine can load on the fly."""
-    if engine != "transformers":
+def _lower(precision: str, engine: EngineDescription) -> tuple[str, ...]:
+    """Precisions below the present one, where the engine can load every one of them on the fly."""
+    if not set(ON_THE_FLY) <= set(engine.quantizes):
         return ()
     if precision in ("auto", "fp32", "fp16", "bf16"):
         first = ("bf16",) if precision == "fp32" else ()
-        return (*first, "int8", "nf4", "nf4-dq")
+        return (*first, *ON_THE_FLY)
     return {"int8": ("nf4", "nf4-dq"), "nf4": ("nf4-dq",)}.get(precision, ())
 
 

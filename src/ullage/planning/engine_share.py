@@ -1,4 +1,4 @@
-"""How much of a card a vLLM engine is given, and how many tokens its cache then holds."""
+"""How much of a card an engine with its own cache is given, and how many tokens its cache then holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from ullage.spec.role import Role
 def share_of(
     name: str, role: Role, model: Architecture, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
 ) -> EngineShare:
-    """The least `gpu_memory_utilization` that holds the high values of a vLLM role's work, and the tokens its
+    """The least `gpu_memory_utilization` that holds the high values of the work of a role whose
+    engine sizes its own cache, and the tokens that
     cache holds at the share the file gives (vLLM's default where it gives none).
 
     Raises InputError where the file gives less than the least.
@@ -26,15 +27,16 @@ def share_of(
     device_name, high = _most(bill, name)
     total = next(device.gpu.usable for device in devices if device.name == device_name)
     least = math.ceil(100 * high / total.low) / 100
-    given = role.vllm.gpu_memory_utilization
+    own = role.settings.own_cache()
+    given = own.gpu_memory_utilization
     if given is not None and given < least <= 1:
         raise InputError(
-            f"role {name}: vllm.gpu_memory_utilization {given:g} is too little; it takes {least:.2f}"
+            f"role {name}: {role.engine}.gpu_memory_utilization {given:g} is too little; it takes {least:.2f}"
         )
     share = given or DEFAULT_UTILIZATION
     precision = resolve_precision(role, model, gpus.capability)
     sizes = serving(model, role, precision, gpus.capability)
-    return EngineShare(least, share, cache_tokens(sizes, total.expected, share, role.vllm.block_size))
+    return EngineShare(least, share, cache_tokens(sizes, total.expected, share, own.block_size))
 
 
 def _most(bill: Bill, name: str) -> tuple[str, int]:

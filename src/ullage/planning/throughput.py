@@ -21,11 +21,6 @@ COMPUTE_EFFICIENCY = 0.5
 MEMORY_EFFICIENCY = 0.62
 """Share of peak bandwidth at which weights are read in decode: Qwen2.5-72B in BF16 over two A100 80GB,
 8.73 tokens/s x 145 GB (Qwen2.5 speed benchmark)."""
-LAYER_SECONDS = 0.88e-3
-"""Host time per layer and decode step in transformers: 0.84-0.92 ms for the six smaller Qwen2.5 models
-on one A100, whatever their width (same benchmark)."""
-SERVED_LAYER_SECONDS = 0.04e-3
-"""The same under vLLM with CUDA graphs; assumed."""
 DISK_BYTES_PER_SECOND = 2e9
 """Assumed read rate of a local NVMe drive into GPU memory."""
 PCIE_EFFICIENCY = 0.8
@@ -60,7 +55,7 @@ def phase_times(
         weights = sizes.get((name, phase.name, "weights"), 0)
         cache = sizes.get((name, phase.name, "cache"), 0)
         ranks = max(len(placement[name].ranks), 1)
-        time = _phase(phase, demand.parts[name], gpu, weights, cache, role.engine == "vllm", ranks)
+        time = _phase(phase, demand.parts[name], gpu, weights, cache, role.runs_with.layer_seconds, ranks)
         seconds, bound, tokens = time
         blocks = placement[name].blocks
         if blocks and min(blocks) < 0 and phase.work.activity != "load":
@@ -81,7 +76,7 @@ def _slowest(placement: Placement, role: str, devices: tuple[Device, ...]) -> De
 
 
 def _phase(
-    phase: Phase, model: Model, device: Device, weights: int, cache: int, served: bool, ranks: int
+    phase: Phase, model: Model, device: Device, weights: int, cache: int, layer_seconds: float, ranks: int
 ) -> tuple[float, str, int]:
     """(seconds, what bounds them, tokens they give) of one pass.
 
@@ -101,7 +96,7 @@ def _phase(
         need = 2 * (transformer.parameters if transformer else model.parameters)
         return need * pixels * work.steps * work.batch / flops, "compute", 0
     layers = len(model.layers)
-    overhead = layers * (SERVED_LAYER_SECONDS if served else LAYER_SECONDS)
+    overhead = layers * layer_seconds
     prompt = work.batch * work.prompt_tokens
     forward = 2 * model.active_parameters * prompt + _attention_flops(model, work.prompt_tokens) * work.batch
     if work.activity == "train":

@@ -22,6 +22,7 @@ from ullage.runtime.batching import release
 from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.monitor import CPU, Monitor, read_device
 from ullage.runtime.progress import Progress
+from ullage.spec.installed import check_installed
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -198,6 +199,8 @@ class Options:
 @contextmanager
 def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Session]:
     """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
+    for name, role in plan.workload.roles.items():
+        check_installed(role.engine, f"roles.{name}")
     devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
     _check_machine(plan, devices)
     with ExitStack() as stack:
@@ -230,8 +233,8 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
 
 
 def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
-    """Counts tensors on a processor; GPUs count their own, and vLLM, which traces models, bears no watch."""
-    if devices != (CPU,) or any(role.engine == "vllm" for role in plan.workload.roles.values()):
+    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch."""
+    if devices != (CPU,) or any(role.runs_with.compiles for role in plan.workload.roles.values()):
         return None
     from ullage.runtime.live import LiveTensors
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ullage.errors import nearest
 from ullage.spec.guide_keys import ROLE_KEYS
+from ullage.spec.installed import all_engines, find_engine, is_engine
 from ullage.spec.mistake import LONGEST_LIST, Mistake, Path, shorten
 from ullage.spec.role import Role
 from ullage.spec.value import Value
@@ -61,6 +62,8 @@ def _mistake(
     kinds = {error["type"] for error in errors}
     if "extra_forbidden" in kinds:
         return Mistake(prefix + path, _unknown(model, path, extra), at_key=True)
+    if "no_effect" in kinds:
+        return Mistake(prefix + path, errors[0]["msg"], at_key=True)
     if "missing" in kinds:
         field = _field(model, path)
         description = getattr(field, "description", None)
@@ -104,7 +107,7 @@ def _unknown(model: type[Value], path: Path, extra: Collection[str] | None) -> s
     at = _inside(model, path[:-1])
     known = [name for name in at.model_fields if name != "section"] if at is not None else []
     if at is Role:
-        known += ROLE_KEYS
+        known += [*ROLE_KEYS, *(each.name for each in all_engines() if each.settings.model_fields)]
     if len(path) == 1:
         known += extra
     return f"unknown key; {near_or_all(str(path[-1]), known)}"
@@ -148,6 +151,8 @@ def _steps(annotation: Any, part: str | int) -> Iterator[Any]:
     for choice in _choices(annotation):
         if _is_model(choice):
             field = choice.model_fields.get(str(part))
+            if field is None and choice is Role and is_engine(part):
+                yield find_engine(str(part)).settings
             yield field.annotation if field is not None else None
         elif get_origin(choice) is dict:
             yield get_args(choice)[1]

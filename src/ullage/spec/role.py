@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
+from ullage.spec.engine import EngineDescription, Settings
+from ullage.spec.installed import engine_names, find_engine, is_engine, usual_settings
 from ullage.spec.value import Count, Switch, Tokens, Value
 
 Precision = Literal[
@@ -30,14 +43,17 @@ Precision = Literal[
     "q6_k",
     "q8_0",
 ]
-Engine = Literal["transformers", "vllm", "openai", "diffusers", "scripted"]
 AttentionKernel = Literal["auto", "flash", "sdpa", "sdpa-math", "eager"]
 Residency = Literal["auto", "persistent", "swapped", "host", "disk"]
 CacheKind = Literal["dynamic", "static", "quantized"]
 CachePrecision = Literal["auto", "fp32", "fp16", "bf16", "fp8", "int8", "int4", "int2"]
 
 
-Price = Annotated[float, Field(strict=True, ge=0)]
+def _installed(name: object) -> object:
+    if not is_engine(name):
+        names = ", ".join(f"'{known}'" for known in engine_names())
+        raise PydanticKnownError("literal_error", {"expected": names})
+    return name
 
 
 class Cache(Value):
@@ -47,41 +63,13 @@ class Cache(Value):
     precision: CachePrecision = Field(default="auto", description="auto: the compute dtype")
 
 
-class Vllm(Value):
-    """Settings of a vLLM engine, under vLLM's own names; None leaves vLLM's default to the plan."""
-
-    gpu_memory_utilization: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
-    max_model_len: Count | None = None
-    max_num_seqs: Count | None = None
-    max_num_batched_tokens: Count | None = None
-    enforce_eager: Switch = False
-    block_size: Count = 16
-
-
-class Remote(Value):
-    """A server that speaks OpenAI's protocol. The key is read from the environment, never from the file."""
-
-    base_url: str | None = Field(default=None, description="None: OpenAI's own")
-    key_env: str = Field(default="OPENAI_API_KEY", description="the environment variable with the key")
-    timeout_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 120.0
-    retries: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
-        default=5, description="of one request, with growing pauses"
-    )
-    concurrency: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
-    requests_per_minute: Count | None = None
-    logprobs: Switch = Field(default=True, description="ask for the probability of every token")
-    price_per_million: tuple[Price, Price] | None = Field(
-        default=None, description="USD for a million prompt tokens and new tokens"
-    )
-
-
 class Role(Value):
     """One model and how it is to be held and run.
 
     `placement` is `auto` (one GPU where it fits), `balanced` (over all GPUs, as accelerate's), one device
     (`gpu:0`, `cpu`) or a list of GPUs the layers are split over.
     `max_memory` bounds what the role may take per device, as accelerate's option of that name.
-    Work left None falls back to the workload's own.
+    Work left None falls back to the workload's own. An engine's settings stand under a key named like it.
     """
 
     model: str = Field(description="ullage:tiny, a catalog name, hub id, folder, config.json or .gguf file")
@@ -89,15 +77,13 @@ class Role(Value):
     fallback_precisions: tuple[Precision, ...] = Field(
         default=(), description="tried in this order where the plan does not fit: as [int8, nf4]"
     )
-    engine: Engine = "transformers"
+    engine: Annotated[str, BeforeValidator(_installed)] = "transformers"
     attention: AttentionKernel = "auto"
     placement: str | tuple[str, ...] = "auto"
     max_memory: dict[str, str | Annotated[int, Field(strict=True)]] | None = None
     residency: Residency = "auto"
     cache: Cache = Cache()
     tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
-    vllm: Vllm = Vllm()
-    openai: Remote = Remote()
     trust_remote_code: Switch = False
 
     batch: Count | None = None
@@ -106,3 +92,80 @@ class Role(Value):
     images: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(default=0, description="per sequence")
     image_size: tuple[Count, Count] = Field(default=(1024, 1024), description="width, height in pixels")
     steps: Count = Field(default=4, description="denoising steps of a diffusion role")
+
+    _settings: Settings | None = PrivateAttr(default=None)
+
+    @property
+    def runs_with(self) -> EngineDescription:
+        """The engine itself."""
+        return find_engine(self.engine)
+
+    @property
+    def settings(self) -> Settings:
+        """The engine's own part of this role."""
+        usual, given = usual_settings(self.engine), self._settings
+        return given if type(given) is type(usual) else usual
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, data: object, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """The role, its engine's own part read by that engine's settings.
+
+        Another engine's part may only repeat that engine's defaults, as a written-out role of older versions.
+        """
+        if not isinstance(data, dict):
+            return build(data)
+        parts = {key: part for key, part in data.items() if key not in cls.model_fields and is_engine(key)}
+        engine = data.get("engine", cls.model_fields["engine"].default)
+        wrong: list[InitErrorDetails] = []
+        settings: Settings | None = None
+        for name, part in parts.items():
+            try:
+                given = find_engine(name).settings.model_validate(part)
+            except ValidationError as error:
+                wrong += _told(error, name)
+                continue
+            if given == usual_settings(name):
+                continue
+            if name == engine:
+                settings = given
+            elif is_engine(engine):
+                wrong.append(InitErrorDetails(type=_no_effect(name, engine), loc=(name,), input=part))
+        try:
+            role = build({key: value for key, value in data.items() if key not in parts})
+        except ValidationError as error:
+            if not wrong:
+                raise
+            wrong += _told(error)
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        role._settings = settings
+        return role
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, object]:
+        found: dict[str, object] = write(self)
+        if type(self.settings).model_fields:
+            found[self.engine] = self.settings.model_dump(mode=info.mode)
+        return found
+
+
+def _told(error: ValidationError, *within: str) -> list[InitErrorDetails]:
+    """The mistakes of `error` as those of something that holds, under `within`, what was read."""
+    return [
+        InitErrorDetails(
+            type=each["type"],
+            loc=(*within, *each["loc"]),
+            input=each["input"],
+            ctx=each.get("ctx", {}),
+        )
+        for each in error.errors(include_url=False)
+    ]
+
+
+def _no_effect(name: str, engine: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "no_effect",
+        "has no effect with engine: {engine}; give engine: {name}, or remove it",
+        {"engine": engine, "name": name},
+    )

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from ullage.errors import InputError, nearest
+from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
-from ullage.spec.role import Role, Vllm
+from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
 
-REMOTE_ENGINES: Final = ("openai", "scripted")
-"""Engines that hold no weights here."""
 ROLE_NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 DEVICE_NUMBER: Final = "[0-9]{1,4}"
 GPU: Final = f"gpu:{DEVICE_NUMBER}"
@@ -44,14 +43,10 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
         if not re.fullmatch(f"{DEVICE_NUMBER}|cpu|disk", device):
             yield Mistake(where, "a device is the number of a GPU, cpu or disk", at_key=True)
         yield from _size(size, where)
-    if role.engine != "vllm":
-        use = "engine: vllm"
-        if role.tensor_parallel > 1:
-            problem = f"only {use} splits tensors; give it, or a list of GPUs as placement"
-            yield Mistake((*path, "tensor_parallel"), problem)
-        if role.vllm != Vllm():
-            problem = f"has no effect with engine: {role.engine}; give {use}, or remove it"
-            yield Mistake((*path, "vllm"), problem, at_key=True)
+    if role.tensor_parallel > 1 and not role.runs_with.tensor_parallel:
+        able = engines_that(lambda engine: engine.tensor_parallel)
+        problem = f"only engine: {able} splits tensors; give it, or a list of GPUs as placement"
+        yield Mistake((*path, "tensor_parallel"), problem)
 
 
 def _placement(role: Role, path: Path) -> Iterator[Mistake]:
@@ -102,8 +97,9 @@ def _captures(workload: Workload) -> Iterator[Mistake]:
 
 
 def _captured(role: Role, name: str, path: Path) -> Iterator[Mistake]:
-    if role.engine != "transformers":
-        problem = f"role {name} has engine: {role.engine}; states are captured with transformers"
+    if not role.runs_with.captures:
+        able = engines_that(lambda engine: engine.captures)
+        problem = f"role {name} has engine: {role.engine}; states are captured with {able}"
         yield Mistake(path, problem)
 
 

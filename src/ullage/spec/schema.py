@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ullage.spec.installed import all_engines, engine_names
 from ullage.spec.parse import Sections
 from ullage.spec.rules import DEVICE_NUMBER, GPU, ROLE_NAME
 from ullage.spec.workload import Workload
@@ -41,6 +42,11 @@ def _refine(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
     role["use_quantized"] = {"type": "boolean", "description": "with quantization_bits: 8 or 4"}
     role["quantization_bits"] = {"enum": [4, 8], "description": "8 means int8, 4 means nf4"}
     role["quantization"] = {"enum": ["4bit", "8bit"], "description": "8bit means int8, 4bit means nf4"}
+    role["engine"] |= {"enum": list(engine_names()), "description": "what runs the model"}
+    for engine in all_engines():
+        part = engine.settings.model_json_schema()
+        definitions |= part.pop("$defs", {})
+        role.setdefault(engine.name, part)
     role["placement"] |= {
         "anyOf": [
             {"type": "string", "pattern": f"^(auto|balanced|cpu|{GPU})$"},

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ullage.engines.engine import Chat, Engine, Failure, Prompt, Sampling
-from ullage.engines.transformers import TransformersEngine
+from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Sampling
 from ullage.engines.turns import Row, Turns
 from ullage.errors import InputError, UnsupportedError
 from ullage.kinds.evaluate.answers import Answer, answer_row, read_answers
@@ -173,7 +172,7 @@ class _Evaluation:
     def _relate(self, name: str) -> None:
         """How alike each answer is to itself without each token, and to the others of its question."""
         engine = self.turns.engine(name, SCORE)
-        if not isinstance(engine, TransformersEngine):
+        if not isinstance(engine, Embedding):
             raise UnsupportedError(f"roles.{name}: only engine transformers gives similarities")
         by_question: dict[int, list[Answer]] = {}
         for _, answer in sorted((self._answers(GREEDY) | self._answers(SAMPLES)).items()):

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from ullage.phases.blocks import base_work, is_local, wrong_roles, wrong_training
+from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Count, Switch, Value
@@ -98,6 +98,7 @@ class Section(BaseSection):
         known = (*ROLES, *judges(workload))
         yield from wrong_roles(workload, (GENERATOR,), known)
         yield from wrong_training(workload)
+        yield from self._unable(workload)
         if "{question}" not in self.template:
             yield Mistake(("evaluate", "template"), "lacks {question}")
         if self.judge_template is not None and "{answer}" not in self.judge_template:
@@ -113,6 +114,15 @@ class Section(BaseSection):
             for name in judges(workload):
                 if is_local(workload.roles[name]) and not base_work(name, workload).new_tokens:
                     yield Mistake(("roles", name), "writes its verdict; give new_tokens", at_key=True)
+
+    def _unable(self, workload: Workload) -> Iterator[Mistake]:
+        """Roles whose engine cannot do what they are for."""
+        yield from wrong_engine(GENERATOR, workload, "writes")
+        yield from wrong_engine(SIMILARITY, workload, "states")
+        for name in judges(workload):
+            yield from wrong_engine(name, workload, "writes" if self.judge_by == "text" else "weighs")
+        for name in (ENTAILMENT, self.clusters_by, *((GENERATOR,) if self.p_true else ())):
+            yield from wrong_engine(name, workload, "weighs")
 
 
 def judges(workload: Workload) -> tuple[str, ...]:

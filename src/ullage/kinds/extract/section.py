@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ullage.errors import InputError
+from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, shorten
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Switch
@@ -52,8 +53,9 @@ class Section(BaseSection):
             problem = f"kind extract takes one role, not {len(workload.roles)}"
             yield Mistake(("roles",), problem, at_key=True)
         for name, role in workload.roles.items():
-            if role.engine != "transformers":
-                problem = "kind extract reads states, which only engine transformers gives"
+            if not role.runs_with.captures:
+                able = engines_that(lambda engine: engine.captures)
+                problem = f"kind extract reads states, which only engine {able} gives"
                 yield Mistake(("roles", name, "engine"), problem)
         if self.generate and workload.training is not None:
             problem = "a backward pass generates nothing; remove training or generate"

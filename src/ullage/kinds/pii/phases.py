@@ -18,7 +18,7 @@ EXPLAIN_TOKENS: Final = 32
 def phases(workload: Workload) -> tuple[Phase, ...]:
     """An example is one record; its candidates are located, scored, some of them explained.
 
-    vLLM finds shared prefixes by itself. Raises SpecError unless the one role is `verifier`.
+    Some engines find shared prefixes by themselves. Raises SpecError unless the one role is `verifier`.
     """
     section = own_section(workload, Section)
     held = (hold(VERIFIER, workload),)
@@ -26,7 +26,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     work = base_work(VERIFIER, workload)
     work = replace(work, passes=section.candidates_per_record / work.batch)
     found = load(VERIFIER, held)
-    if section.prefix_tokens and workload.roles[VERIFIER].engine != "vllm":
+    if section.prefix_tokens and not workload.roles[VERIFIER].runs_with.finds_prefixes:
         prefix = replace(work, batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
         once = generate(VERIFIER, held, prefix, "prefix", logits="none")
         found += tuple(replace(phase, once=True) for phase in once)

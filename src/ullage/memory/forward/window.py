@@ -19,8 +19,8 @@ def seen_tokens(resident: Resident, architecture: Architecture, phase: Phase, ne
     """Positions reached after `new` tokens. Raises SpecError beyond the model's or the engine's window."""
     seen = phase.work.cached_tokens + new
     limits = {architecture.name: architecture.max_positions}
-    if resident.role.engine == "vllm":
-        limits["vllm.max_model_len"] = resident.role.vllm.max_model_len
+    if resident.role.runs_with.memory == "own cache":
+        limits[f"{resident.role.engine}.max_model_len"] = resident.role.settings.own_cache().max_model_len
     for name, limit in limits.items():
         if limit is not None and seen > limit:
             raise SpecError(

@@ -59,9 +59,9 @@ def _cache(
 
     vLLM keeps one block of its cache empty (vllm/v1/core/block_pool.py).
     """
-    role, work = resident.role, phase.work
-    block = cache_block(role, capability)
-    sequences = min(work.batch, scheduler_limits(role, capability)[0])
+    own, work = resident.role.settings.own_cache(), phase.work
+    block = cache_block(own, capability)
+    sequences = min(work.batch, scheduler_limits(own, capability)[0])
     prompt = prompt_of(resident, architecture, work)
     tokens = seen_tokens(resident, architecture, phase, prompt + max(work.new_tokens, LEAST_TOKENS))
     held = (sequences * -(-tokens // block) + 1) * block * sizes.token_bytes

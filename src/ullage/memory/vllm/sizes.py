@@ -24,7 +24,8 @@ from ullage.memory.forward.cache import cache_bits, latent_width, recurrent_byte
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import stored_tensors
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
-from ullage.spec.role import Role
+from ullage.spec.engine import OwnCache
+from ullage.spec.role import Cache, Role
 from ullage.units import GIB, Interval
 
 SAMPLER_BYTES: Final = 16
@@ -61,7 +62,7 @@ class Serving:
         return self.weights + self.activations + self.non_torch
 
 
-def scheduler_limits(role: Role, capability: tuple[int, int]) -> tuple[int, int]:
+def scheduler_limits(own: OwnCache, capability: tuple[int, int]) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens): the file's, else vLLM's defaults for `LLM(...)`.
 
     Source: vllm/engine/arg_utils.py `get_batch_defaults`: 1024 and 16384 on cards from 70 GiB up that
@@ -70,15 +71,15 @@ def scheduler_limits(role: Role, capability: tuple[int, int]) -> tuple[int, int]
     """
     large = capability[0] in (9, 10)
     return (
-        role.vllm.max_num_seqs or (1024 if large else 256),
-        role.vllm.max_num_batched_tokens or (16384 if large else 8192),
+        own.max_num_seqs or (1024 if large else 256),
+        own.max_num_batched_tokens or (16384 if large else 8192),
     )
 
 
-def cache_block(role: Role, capability: tuple[int, int]) -> int:
+def cache_block(own: OwnCache, capability: tuple[int, int]) -> int:
     """Tokens of a block of the cache: the file's, on a processor the next multiple of 32, which its attention
     takes (vllm/v1/attention/backends/cpu_attn.py)."""
-    block = role.vllm.block_size
+    block = own.block_size
     return -(-block // CPU_BLOCK) * CPU_BLOCK if capability == CPU else block
 
 
@@ -103,7 +104,6 @@ def check_ranks(architecture: Architecture, ranks: int) -> None:
             )
 
 
-@lru_cache(maxsize=1024)
 def serving(
     architecture: Architecture,
     role: Role,
@@ -114,9 +114,21 @@ def serving(
 
     Raises UnsupportedError when the model cannot be split over the role's `tensor_parallel`.
     """
-    ranks = role.tensor_parallel
+    own = role.settings.own_cache()
+    return _serving(architecture, role.tensor_parallel, own, role.cache, precision, capability)
+
+
+@lru_cache(maxsize=1024)
+def _serving(
+    architecture: Architecture,
+    ranks: int,
+    own: OwnCache,
+    cache: Cache,
+    precision: ResolvedPrecision,
+    capability: tuple[int, int],
+) -> Serving:
     check_ranks(architecture, ranks)
-    sequences, tokens = scheduler_limits(role, capability)
+    sequences, tokens = scheduler_limits(own, capability)
     vocabulary = -(-architecture.vocab_size // VOCABULARY_PADDING) * VOCABULARY_PADDING
     sampler = SAMPLER_BYTES * sequences * vocabulary
     forward = _profile_pass(architecture, tokens, ranks, precision)
@@ -128,8 +140,8 @@ def serving(
         Interval(weights * 99 // 100, weights, weights * 1015 // 1000),
         Interval(profile * 9 // 10, profile, profile * 13 // 10 + GIB // 8),
         NON_TORCH_PARALLEL if parallel else NON_TORCH,
-        nothing if role.vllm.enforce_eager or capability == CPU else CUDA_GRAPHS,
-        token_bytes(architecture, role, precision),
+        nothing if own.enforce_eager or capability == CPU else CUDA_GRAPHS,
+        token_bytes(architecture, ranks, cache, precision),
         sum(
             recurrent_bytes(layer.mixer, precision.element_bytes) * len(blocks)
             for layer, blocks in distinct_layers(architecture)
@@ -187,7 +199,7 @@ def _profile_pass(architecture: Architecture, tokens: int, ranks: int, precision
     return tokens * (4 * architecture.hidden_size + widest) * precision.element_bytes
 
 
-def token_bytes(architecture: Architecture, role: Role, precision: ResolvedPrecision) -> int:
+def token_bytes(architecture: Architecture, ranks: int, cache: Cache, precision: ResolvedPrecision) -> int:
     """Cache bytes per token and rank, layers padded to equal groups.
 
     vLLM groups layers of one kind so that all groups have the same number of layers
@@ -200,7 +212,7 @@ def token_bytes(architecture: Architecture, role: Role, precision: ResolvedPreci
         if isinstance(mixer, LatentAttention):
             key = ("latent", latent_width(mixer))
         elif isinstance(mixer, Attention) and mixer.stores_kv:
-            heads = max(mixer.kv_heads // role.tensor_parallel, 1)
+            heads = max(mixer.kv_heads // ranks, 1)
             key = (mixer.kind, heads * (mixer.head_dim + mixer.value_dim))
         else:
             continue
@@ -210,7 +222,7 @@ def token_bytes(architecture: Architecture, role: Role, precision: ResolvedPreci
     counts = kinds.values()
     group = max(counts) if max(counts) < 1.25 * min(counts) else min(counts)
     elements = sum(width * -(-count // group) * group for (_, width), count in kinds.items())
-    return elements * cache_bits(role.cache, precision) // 8
+    return elements * cache_bits(cache, precision) // 8
 
 
 def cache_tokens(serving: Serving, total_bytes: int, utilization: float, block: int) -> Interval:

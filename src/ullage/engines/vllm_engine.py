@@ -1,0 +1,195 @@
+"""Generation and scoring by a vLLM engine in this process, which finds shared prefixes by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ullage.capture.tokens import generated_offsets
+from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
+from ullage.engines.prompts import PromptEncoder
+from ullage.errors import InputError, UnsupportedError
+
+if TYPE_CHECKING:
+    from vllm import LLM
+
+ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
+MULTIPROCESSING: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
+
+
+def start_vllm(model: str, options: dict[str, Any]) -> LLM:
+    """A vLLM engine of the model in folder `model`; `options` are those of `vllm.LLM`.
+
+    It runs in this process unless it is split over GPUs, caches prefixes, and reports to nobody. Raises
+    UnsupportedError where vLLM itself cannot be imported, InputError for what vLLM refuses.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise UnsupportedError(f"engine: vllm: vLLM cannot be imported here: {reason}") from error
+    alone = options.get("tensor_parallel_size", 1) == 1 and MULTIPROCESSING not in os.environ
+    if alone:
+        os.environ[MULTIPROCESSING] = "0"
+    try:
+        return LLM(model=model, enable_prefix_caching=True, disable_log_stats=True, seed=0, **options)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"vLLM does not start: {' '.join(str(error).split())}") from error
+    finally:
+        if alone:
+            del os.environ[MULTIPROCESSING]
+
+
+class VllmEngine:
+    """A running vLLM engine. All prompts of a call go in at once; vLLM makes the batches.
+
+    Log-probabilities are the model's own, before temperature (`logprobs_mode: raw_logprobs`, the default);
+    entropies are not known.
+    """
+
+    def __init__(self, llm: LLM, name: str) -> None:
+        self._llm = llm
+        try:
+            self._encoder = PromptEncoder(llm.get_tokenizer(), name)
+        except UnsupportedError:
+            self.close()
+            raise
+
+    @property
+    def cache_tokens(self) -> int:
+        """How many tokens vLLM's own cache holds, as it reports at its start."""
+        cache = self._llm.llm_engine.vllm_config.cache_config
+        return int(cache.num_gpu_blocks * cache.block_size)
+
+    def held(self) -> dict[str, int]:
+        """Bytes of what vLLM holds in this process: `kv_cache`, and `weights` on a GPU.
+
+        On processors it repacks weights, which then are no tensors; in processes of its own it says nothing.
+        """
+        core = getattr(self._llm.llm_engine.engine_core, "engine_core", None)
+        if core is None or self._llm.llm_engine.vllm_config.parallel_config.world_size > 1:
+            return {}
+        held: dict[str, int] = self._llm.collective_rpc(_held)[0]
+        return held
+
+    def close(self) -> None:
+        """Frees the engine's memory; it cannot be asked any more."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+
+    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(self._encoder.ids(prompt)) for prompt in prompts]
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Reply | Failure]:
+        """A reply to each prompt; one that leaves no room for a reply fails."""
+        from vllm import SamplingParams
+
+        asked = [self._encoder.ids(prompt) for prompt in prompts]
+        fits = [len(one) < self._longest for one in asked]
+        ids = [one for one, fit in zip(asked, fits, strict=True) if fit]
+        options = [
+            SamplingParams(
+                max_tokens=sampling.new_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                stop=list(sampling.stop) or None,
+                seed=seed,
+                logprobs=0,
+            )
+            for seed, fit in zip(seeds, fits, strict=True)
+            if fit
+        ]
+        found = self._llm.generate(_given(ids), options, use_tqdm=False) if ids else []
+        replies = iter([self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)])
+        return [
+            next(replies) if fit else self._too_long(len(one)) for one, fit in zip(asked, fits, strict=True)
+        ]
+
+    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability of each choice after each prompt, one token deep for each of its tokens."""
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
+        fits = [
+            len(prompt) + max(map(len, tokens)) <= self._longest
+            for prompt, tokens in zip(ids, wanted, strict=True)
+        ]
+        asked: dict[tuple[int, ...], set[int]] = {}
+        for prompt, tokens, fit in zip(ids, wanted, fits, strict=True):
+            for choice in tokens if fit else ():
+                for at, token in enumerate(choice):
+                    asked.setdefault(prompt + choice[:at], set()).add(token)
+        known = self._next_tokens(asked)
+        return [
+            tuple(
+                sum(known[prompt + choice[:at]][token] for at, token in enumerate(choice))
+                for choice in tokens
+            )
+            if fit
+            else self._too_long(len(prompt))
+            for prompt, tokens, fit in zip(ids, wanted, fits, strict=True)
+        ]
+
+    @property
+    def _longest(self) -> int:
+        return int(self._llm.llm_engine.vllm_config.model_config.max_model_len)
+
+    def _too_long(self, tokens: int) -> Failure:
+        return Failure(f"its prompt has {tokens:,} tokens, and vLLM's max_model_len is {self._longest:,}")
+
+    def _next_tokens(self, asked: dict[tuple[int, ...], set[int]]) -> dict[tuple[int, ...], dict[int, float]]:
+        """The log-probabilities of some tokens after each sequence."""
+        from vllm import SamplingParams
+
+        sequences = list(asked)
+        options = [
+            SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=sorted(asked[one]))
+            for one in sequences
+        ]
+        found = self._llm.generate(_given(sequences), options, use_tqdm=False) if sequences else []
+        return {
+            sequence: {token: one.outputs[0].logprobs[0][token].logprob for token in asked[sequence]}
+            for sequence, one in zip(sequences, found, strict=True)
+        }
+
+    def _reply(self, found: Any, prompt_tokens: int) -> Reply:
+        out = found.outputs[0]
+        tokenizer = self._encoder.tokenizer
+        logprobs = tuple(at[token].logprob for token, at in zip(out.token_ids, out.logprobs, strict=True))
+        stop: StopReason = "length"
+        if out.finish_reason == "stop":
+            stop = "stop" if isinstance(out.stop_reason, str) else "end"
+        tokens = tuple(out.token_ids[:-1] if stop == "end" else out.token_ids)
+        text, offsets = generated_offsets("", tokens, tokenizer)
+        if stop == "stop":
+            text = text[: text.index(out.stop_reason)]
+            tokens = tokens[: sum(begin < len(text) for begin, _ in offsets)]
+        kept = len(tokens) + (stop == "end")
+        return Reply(
+            text,
+            stop,
+            prompt_tokens,
+            tokens,
+            tuple(tokenizer.convert_ids_to_tokens(list(tokens))),
+            tuple((begin, min(end, len(text))) for begin, end in offsets[: len(tokens)]),
+            logprobs[:kept],
+        )
+
+
+def _held(worker: Any) -> dict[str, int]:
+    """What a worker of vLLM holds."""
+    runner = worker.model_runner
+    held = {"kv_cache": sum(tensor.nbytes for tensor in runner.kv_caches)}
+    if runner.device.type != "cpu":
+        held["weights"] = sum(tensor.nbytes for tensor in runner.model.parameters())
+    return held
+
+
+def _given(sequences: Sequence[tuple[int, ...]]) -> list[Any]:
+    return [{"prompt_token_ids": list(sequence)} for sequence in sequences]
