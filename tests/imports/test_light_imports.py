@@ -20,6 +20,9 @@ VERBS = [
     ["models", "google/gemma-3-4b-it"],
     ["schema"],
     ["--help"],
+    ["pii", "--help"],
+    ["extract", "--help"],
+    ["judge", "--help"],
 ]
 PROBE = """
 import json, sys

@@ -1,78 +1,17 @@
-"""Runs: begun, taken up, judged again, compared with their plans."""
+"""Runs: tried out, compared with their plans, reported anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ullage.errors import FormatError, InputError
 from ullage.workloads.planned import plan
+from ullage.workloads.runs import workload_of_run
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Plan
-    from ullage.records.folder import RunFolder
-    from ullage.records.record import Record
     from ullage.records.verification import Verification
     from ullage.spec.workload import Workload
     from ullage.workloads.execution import Checked
-
-
-def run(
-    workload: Workload,
-    out: str | Path | None = None,
-    gpus: str | None = None,
-    *,
-    base: Path | None = None,
-    download: bool = False,
-    quiet: bool = True,
-    anyway: bool = False,
-    snapshot: bool = False,
-) -> tuple[Path, Record]:
-    """Runs a workload where it is planned to run; the run's folder and its record.
-
-    `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
-    the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
-    DoesNotFitError unless the plan fits or `anyway`.
-    """
-    made = plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
-    return run_plan(made, out, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot)
-
-
-def run_plan(
-    made: Plan,
-    out: str | Path | None = None,
-    *,
-    download: bool = False,
-    quiet: bool = True,
-    anyway: bool = False,
-    snapshot: bool = False,
-) -> tuple[Path, Record]:
-    """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
-    from ullage.runtime.session import Options
-    from ullage.workloads.execution import Begun, execute
-
-    folder = Path(out) if out is not None else next_folder(made.workload)
-    options = Options(download=download, quiet=quiet, snapshot=snapshot)
-    return folder, execute(made, folder, options, Begun(anyway=anyway))
-
-
-def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
-    """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
-    from ullage.records.folder import RunFolder
-    from ullage.records.record import read_record
-
-    held = RunFolder(Path(folder))
-    held.manifest()
-    if held.complete:
-        return read_record(held.record(), str(folder))
-    from ullage.runtime.session import Options
-    from ullage.workloads.execution import Begun, execute
-    from ullage.workloads.loading import plan_of
-
-    document, base = _planned(held)
-    made = plan_of(document, f"{held.path}/manifest.json", base)
-    return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=True))
 
 
 def check(
@@ -101,38 +40,6 @@ def verify(folder: str | Path) -> Verification:
     return compare(held.manifest().get("plan", {}), read_record(held.record(), str(folder)))
 
 
-def judge(
-    folder: str | Path,
-    out: str | Path | None = None,
-    overrides: Sequence[str] = (),
-    gpus: str | None = None,
-    *,
-    download: bool = False,
-    quiet: bool = True,
-) -> tuple[Path, Record]:
-    """Judges the answers of a finished evaluation again, in a new folder; nothing is generated.
-
-    `overrides` change or add judges, as `roles.judge.model=...`; judges they leave alone keep their verdicts.
-    Raises InputError for changes that need other answers.
-    """
-    from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
-    from ullage.records.folder import RunFolder
-    from ullage.runtime.session import Options
-    from ullage.workloads.execution import Begun, execute
-
-    held = RunFolder(Path(folder))
-    held.record()
-    before, base = workload_of_run(held)
-    if before.kind != "evaluate":
-        raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
-    after, _ = workload_of_run(held, overrides)
-    check_rejudging(held, before, after, base)
-    made = plan(after, gpus or gpus_of_run(held), base=base, advice=False)
-    target = Path(out) if out is not None else next_folder(after)
-    kept = Begun(prepare=lambda new: copy_kept(held, new, before, after))
-    return target, execute(made, target, Options(download, quiet), kept)
-
-
 def report(folder: str | Path) -> tuple[Path, ...]:
     """Writes a finished run's tables and page anew; their paths."""
     from ullage.records.folder import RunFolder
@@ -142,34 +49,3 @@ def report(folder: str | Path) -> tuple[Path, ...]:
     record = held.record()
     workload, base = workload_of_run(held)
     return write_report(workload, held, base, record)
-
-
-def _planned(run: RunFolder) -> tuple[dict[str, Any], Path]:
-    """The document of a run's plan, and the folder its paths are relative to."""
-    manifest = run.manifest()
-    lacking = [key for key in ("plan", "base", "inputs", "environment") if key not in manifest]
-    if lacking or "settled" not in manifest["plan"]:
-        what = lacking[0] if lacking else "what its plan is of: it is of an earlier version"
-        raise FormatError(f"{run.path}/manifest.json: lacks {what}; it was not written by this ullage")
-    return manifest["plan"], Path(manifest["base"])
-
-
-def workload_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:
-    """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
-    from ullage.workloads.loading import workload_of
-
-    document, base = _planned(run)
-    return workload_of(document, f"{run.path}/manifest.json", overrides), base
-
-
-def gpus_of_run(run: RunFolder) -> str:
-    """The GPUs a run was planned for, as `--gpus` takes them."""
-    return str(_planned(run)[0]["asked"])
-
-
-def next_folder(workload: Workload) -> Path:
-    """runs/KIND-1, runs/KIND-2, ..."""
-    number = 1
-    while (path := Path("runs") / f"{workload.kind}-{number}").exists():
-        number += 1
-    return path

@@ -11,6 +11,7 @@ from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 from ullage.facts.price import price_of
 from ullage.planning.plan import Advice, Verdict
 from ullage.spec.engine import EngineDescription
+from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval
 
@@ -183,8 +184,8 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
     """What can be changed: harmless things first, then precision role by role, context last."""
     axes: list[tuple[_Step, ...]] = []
     if workload.schedule in ("simultaneous", "persistent", "auto") and len(workload.roles) > 1:
-        value = "swapped" if workload.kind == "assistant" else "sequential"
-        axes.append((_Step("schedule", "schedule", value, 0.0, "roles take turns: slower"),))
+        turns = (workload.section or Section).taking_turns
+        axes.append((_Step("schedule", "schedule", turns, 0.0, "roles take turns: slower"),))
     for index, capture in enumerate(workload.captures):
         if capture.keep == "device":
             path = f"captures.{index}.keep"

@@ -125,7 +125,5 @@ def _device_plan(
 def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
-    notes = [f"{free} of each device is kept free as reserve"]
-    if workload.kind == "evaluate" and workload.schedule == "auto":
-        notes.append("schedule auto: planned as sequential, one model in memory at a time")
-    return tuple(notes)
+    of_kind = () if workload.section is None else workload.section.notes(workload)
+    return (f"{free} of each device is kept free as reserve", *of_kind)

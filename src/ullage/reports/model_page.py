@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from ullage.reports.document import model_document
+from ullage.reports.document import header, interval, model_document
 from ullage.reports.plan_page import _number, _table, duration
 
 if TYPE_CHECKING:
@@ -48,6 +48,26 @@ def show_models(models: Iterable[Model], console: Console) -> None:
     console.print(table)
 
 
+def models_document(models: Iterable[Model]) -> dict[str, Any]:
+    """The catalog."""
+    return {**header("models"), "models": [model_document(each) for each in models]}
+
+
+def gpu_sets_document(found: list[tuple[GpuSet, Outcome]]) -> dict[str, Any]:
+    """GPU sets that hold a workload, in the order given."""
+    sets = [
+        {
+            "gpus": gpus.name,
+            "verdict": outcome.verdict,
+            "peak": interval(outcome.peak),
+            "seconds_per_1000_examples": outcome.seconds_per_1000,
+            "usd_per_1000_examples": outcome.usd_per_1000,
+        }
+        for gpus, outcome in found
+    ]
+    return {**header("gpu-sets"), "sets": sets}
+
+
 def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console) -> None:
     """GPU sets that hold a workload, in the order given."""
     if not found:
@@ -66,6 +86,23 @@ def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console) -> None
             "" if price is None else f"{price:,.2f}",
         )
     console.print(table)
+
+
+def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, Any]:
+    """The cards that are known, each with its cheapest price."""
+    listed = [
+        {
+            "name": gpu.id,
+            "usable": interval(gpu.usable),
+            "basis": gpu.usable_basis,
+            "bandwidth_bytes_per_second": gpu.bandwidth,
+            "flops_per_second": gpu.flops,
+            "usd_per_hour": None if price is None else price.low,
+            "price_as_of": None if price is None else price.as_of,
+        }
+        for gpu, price in gpus
+    ]
+    return {**header("gpus"), "gpus": listed}
 
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:

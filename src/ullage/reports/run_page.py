@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ullage.records.record import Measured, Record
+from ullage.records.record import Measured, Record, record_document
+from ullage.reports.document import header
 from ullage.units import gib
 
 
@@ -26,6 +29,11 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
 
 
+def run_document(folder: Path, record: Record) -> dict[str, Any]:
+    """The record and where it lies."""
+    return {**header("record"), "folder": str(folder), **record_document(record)}
+
+
 def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured], console: Console) -> None:
     """Where each role's modules are, and the peaks of one smallest batch."""
     for name, modules in maps.items():
@@ -34,6 +42,11 @@ def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measure
             shown = held[0] if len(held) == 1 else f"{held[0]} ... {held[-1]} ({len(held)} modules)"
             console.print(f"{name} on {device}: {shown}")
     console.print(_peaks(measured))
+
+
+def check_document(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured]) -> dict[str, Any]:
+    """Where each role's modules are, and the peaks."""
+    return {**header("check"), "device_maps": maps, "measured": [asdict(one) for one in measured]}
 
 
 def _peaks(measured: Iterable[Measured]) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from ullage.reports.document import set_totals
+from ullage.reports.document import header, set_totals
 from ullage.reports.plan_page import STYLES, _number, _table
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ class Row:
     plan: Plan
 
 
-def sweep_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def sweep_document(rows: Sequence[Row]) -> dict[str, Any]:
     """Settings, verdict and totals of each plan."""
-    return [
+    listed = [
         {
             "settings": dict(row.settings),
             "verdict": row.plan.verdict,
@@ -34,6 +34,7 @@ def sweep_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+    return {**header("sweep"), "rows": listed}
 
 
 def show_sweep(rows: Sequence[Row], console: Console) -> None:

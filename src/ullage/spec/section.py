@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from ullage.spec.value import Value
+from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
     from ullage.spec.mistake import Mistake
@@ -13,10 +13,19 @@ if TYPE_CHECKING:
 
 
 class Section(Value):
-    """What stands under the key named like the kind, and what the kind asks of the rest."""
+    """What stands under the key named like the kind, and what the kind asks of the rest.
+
+    `taking_turns` is the `schedule` under which the kind's roles are in memory one after another.
+    """
+
+    taking_turns: ClassVar[Schedule] = "sequential"
 
     def mistakes(self, workload: Workload) -> Iterable[Mistake]:
         """Roles the kind lacks or does not know, settings it has no use for."""
+        return ()
+
+    def notes(self, workload: Workload) -> Iterable[str]:
+        """What a plan of the workload is to say beside its bill."""
         return ()
 
     def files(self) -> tuple[str, ...]:

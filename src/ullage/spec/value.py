@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 Switch = Annotated[bool, Field(strict=True)]
+Schedule = Literal["auto", "sequential", "simultaneous", "persistent", "swapped"]
 
 
 class Value(BaseModel):

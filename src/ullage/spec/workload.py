@@ -10,9 +10,7 @@ from ullage.spec.budget import Budget
 from ullage.spec.capture import Capture
 from ullage.spec.role import Role
 from ullage.spec.section import Section
-from ullage.spec.value import Count, Switch, Tokens, Value
-
-Schedule = Literal["auto", "sequential", "simultaneous", "persistent", "swapped"]
+from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
 
 
 class Memory(Value):

@@ -1,1 +1,1 @@
-"""What every kind of workload shares: the protocol it follows, the registry it is found in, its execution."""
+"""What all kinds of workload share: what a kind is, where it is found, how it is planned and run."""

@@ -1,25 +1,56 @@
-"""The protocol a kind of workload follows."""
+"""What a kind of workload is: a value that names its parts. Each part is imported when it is needed."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from ullage.phases.phase import Phase
-from ullage.spec.section import Section
-from ullage.spec.workload import Workload
+if TYPE_CHECKING:
+    from ullage.phases.phase import Phase
+    from ullage.spec.section import Section
+    from ullage.spec.workload import Workload
 
 
-class Kind(Protocol):
-    """`section` is the type of the file's part named like the kind; `phases` lays the work out.
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as the command line lists it.
 
-    `phases` raises `SpecError` when roles or work the kind needs are missing. `runner` names the module
-    whose `run(session)` does the work; "" while a kind can be planned but not run. `reporter` names the
-    module whose `report(run, workload, base, record)` writes pages and tables of a run; "" for none.
+    `place` is `module:name` of a function with typer's annotations, or of a `typer.Typer` of several. It is
+    imported when the command is called.
     """
 
     name: str
-    section: type[Section]
-    runner: str
-    reporter: str
+    help: str
+    place: str
 
-    def phases(self, workload: Workload) -> tuple[Phase, ...]: ...
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind is one package and one entry point, in group `ullage.kinds`, that leads to this value.
+
+    In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
+    module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
+    the kind needs are missing. `runner` names the module whose `run(session)` does the work; "" while a kind
+    can be planned but not run. `reporter` names the module whose `report(run, workload, base, record)` writes
+    pages and tables of a run; "" for none. `commands` are added to the command line, `verbs` to the functions
+    of `ullage`: each name leads to the module that holds the function.
+    """
+
+    name: str
+    package: str
+    runner: str = ""
+    reporter: str = ""
+    commands: tuple[Command, ...] = ()
+    verbs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def section(self) -> type[Section]:
+        found: type[Section] = import_module(f"{self.package}.section").Section
+        return found
+
+    def phases(self, workload: Workload) -> tuple[Phase, ...]:
+        """How the work is laid out over time. Raises SpecError."""
+        found: tuple[Phase, ...] = import_module(f"{self.package}.phases").phases(workload)
+        return found

@@ -48,8 +48,9 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     from ullage.workloads import single_model
     from ullage.workloads.registry import find_kind
 
-    kind = single_model if workload.kind == single_model.name else find_kind(workload.kind)
-    return kind.phases(workload)
+    if workload.kind == single_model.name:
+        return single_model.phases(workload)
+    return find_kind(workload.kind).phases(workload)
 
 
 def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Demand:

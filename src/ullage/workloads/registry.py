@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
-from ullage.errors import UnknownNameError
-from ullage.spec.section import Section
-from ullage.workloads.kind import Kind
+from ullage.errors import InputError, UnknownNameError
+from ullage.workloads.kind import Command, Kind
+
+if TYPE_CHECKING:
+    from ullage.spec.section import Section
 
 GROUP = "ullage.kinds"
-OWN = ("assistant", "evaluate", "extract", "pii", "werewolf")
-"""Known without looking at installed packages' metadata, which costs a tenth of a cold start."""
+HOME = "ullage.kinds"
+
+
+@cache
+def own_names() -> tuple[str, ...]:
+    """Ullage's own kinds: the folders of one room, sorted.
+
+    They are known without looking at installed packages' metadata, which costs a tenth of a cold start.
+    """
+    return tuple(sorted(part.name for part in iter_modules(import_module(HOME).__path__) if part.ispkg))
 
 
 @cache
@@ -20,33 +32,87 @@ def kind_names() -> tuple[str, ...]:
     """Names of all installed kinds, sorted."""
     from importlib.metadata import entry_points
 
-    return tuple(sorted({*OWN, *(point.name for point in entry_points(group=GROUP))}))
+    return tuple(sorted({*own_names(), *(point.name for point in entry_points(group=GROUP))}))
 
 
 @cache
 def find_kind(name: str) -> Kind:
-    """The kind called `name`; imports only that kind. Raises UnknownNameError."""
-    if name in OWN:
-        kind: Kind = import_module(f"ullage.kinds.{name}").KIND
+    """The kind called `name`; imports only that kind.
+
+    Raises UnknownNameError, and InputError for another package's kind that cannot be loaded.
+    """
+    if name in own_names():
+        kind: Kind = import_module(f"{HOME}.{name}").KIND
         return kind
     from importlib.metadata import entry_points
 
     for point in entry_points(group=GROUP, name=name):
-        other: Kind = point.load()
+        where = f"kind {name} of entry point {point.value}"
+        try:
+            other = point.load()
+        except Exception as error:  # whatever another package does while it is imported
+            raise InputError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+        if not isinstance(other, Kind) or other.name != name:
+            raise InputError(f"{where} is no Kind of that name; update or remove its package")
         return other
     raise UnknownNameError("kind of workload", name, kind_names())
 
 
-class Sections(Mapping[str, Callable[[], type[Section]]]):
-    """Each kind's own part of a workload file, loaded when asked for."""
+def installed_kinds() -> Iterator[Kind]:
+    """Every kind whose package can be imported: Ullage's own first."""
+    for name in own_names():
+        yield find_kind(name)
+    for name in kind_names():
+        if name not in own_names():
+            try:
+                yield find_kind(name)
+            except InputError:
+                continue  # `broken_kinds` tells
+
+
+def broken_kinds() -> tuple[str, ...]:
+    """What is wrong with each kind whose package cannot be imported."""
+    found = []
+    for name in kind_names():
+        try:
+            find_kind(name)
+        except InputError as error:
+            found.append(str(error))
+    return tuple(found)
+
+
+def kind_commands() -> tuple[Command, ...]:
+    """The commands that installed kinds bring."""
+    return tuple(command for kind in installed_kinds() for command in kind.commands)
+
+
+def verb_names() -> tuple[str, ...]:
+    """Public functions that installed kinds bring, sorted."""
+    return tuple(sorted({name for kind in installed_kinds() for name in kind.verbs}))
+
+
+def find_verb(name: str) -> Callable[..., Any] | None:
+    """The public function `name` of the first kind that brings one; None where no kind does."""
+    place = next((kind.verbs[name] for kind in installed_kinds() if name in kind.verbs), None)
+    if place is None:
+        return None
+    verb: Callable[..., Any] = getattr(import_module(place), name)
+    return verb
+
+
+class Sections(Mapping[str, "Callable[[], type[Section]]"]):
+    """Each kind's own part of a workload file, loaded when asked for.
+
+    A kind that cannot be loaded is not listed; asked for by name, it says why.
+    """
 
     def __getitem__(self, name: str) -> Callable[[], type[Section]]:
-        if name not in OWN and name not in kind_names():
+        if name not in own_names() and name not in kind_names():
             raise KeyError(name)
         return lambda: find_kind(name).section
 
     def __iter__(self) -> Iterator[str]:
-        return iter(kind_names())
+        return iter(sorted(kind.name for kind in installed_kinds()))
 
     def __len__(self) -> int:
-        return len(kind_names())
+        return sum(1 for _ in installed_kinds())

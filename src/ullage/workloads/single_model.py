@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from ullage.phases.blocks import base_work, captures_of, generate, hold, load, train
 from ullage.phases.phase import Phase
-from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 
 name = "estimate"
-section = Section
-runner = ""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:

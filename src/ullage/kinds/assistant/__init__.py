@@ -1,15 +1,5 @@
 """Assistant: a router, swapped specialists and a voice."""
 
-from ullage.kinds.assistant.phases import phases
-from ullage.kinds.assistant.section import Section
+from ullage.workloads.kind import Kind
 
-
-class _Kind:
-    name = "assistant"
-    section = Section
-    phases = staticmethod(phases)
-    runner = ""
-    reporter = ""
-
-
-KIND = _Kind()
+KIND = Kind("assistant", __name__)

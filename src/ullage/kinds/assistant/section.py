@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pydantic import Field
 
 from ullage.phases.blocks import wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
+from ullage.spec.value import Schedule
 from ullage.spec.workload import Workload
 
 
 class Section(BaseSection):
     """Which role does what."""
+
+    taking_turns: ClassVar[Schedule] = "swapped"
 
     router: str = "router"
     voice: str = "voice"

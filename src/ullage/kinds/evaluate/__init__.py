@@ -1,15 +1,18 @@
 """Evaluate: generate answers, then judge them."""
 
-from ullage.kinds.evaluate.phases import phases
-from ullage.kinds.evaluate.section import Section
+from ullage.workloads.kind import Command, Kind
 
-
-class _Kind:
-    name = "evaluate"
-    section = Section
-    phases = staticmethod(phases)
-    runner = "ullage.kinds.evaluate.run"
-    reporter = "ullage.kinds.evaluate.results"
-
-
-KIND = _Kind()
+KIND = Kind(
+    "evaluate",
+    __name__,
+    runner="ullage.kinds.evaluate.run",
+    reporter="ullage.kinds.evaluate.results",
+    commands=(
+        Command(
+            "judge",
+            "Judge the answers of a finished evaluation again, or by other judges, without generating.",
+            "ullage.kinds.evaluate.commands:judge",
+        ),
+    ),
+    verbs={"judge": "ullage.kinds.evaluate.verbs"},
+)

@@ -93,6 +93,11 @@ class Section(BaseSection):
             return ()
         return (self.input,) if isinstance(self.input, str) else self.input
 
+    def notes(self, workload: Workload) -> Iterator[str]:
+        """What schedule `auto` comes to."""
+        if workload.schedule == "auto":
+            yield "schedule auto: planned as sequential, one model in memory at a time"
+
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A generator, and none but the roles known here; settings that have no use."""
         known = (*ROLES, *judges(workload))

@@ -1,15 +1,22 @@
 """Extract: capture hidden states of texts, or of what a model generates."""
 
-from ullage.kinds.extract.phases import phases
-from ullage.kinds.extract.section import Section
+from ullage.workloads.kind import Command, Kind
 
-
-class _Kind:
-    name = "extract"
-    section = Section
-    phases = staticmethod(phases)
-    runner = "ullage.kinds.extract.run"
-    reporter = ""
-
-
-KIND = _Kind()
+KIND = Kind(
+    "extract",
+    __name__,
+    runner="ullage.kinds.extract.run",
+    commands=(
+        Command(
+            "extract",
+            "Hidden states of texts, without a workload file.",
+            "ullage.kinds.extract.commands:extract",
+        ),
+        Command(
+            "analyse",
+            "Dimension, norms, sparsity of every stored site; with --out a picture of each analysis.",
+            "ullage.kinds.extract.commands:analyse",
+        ),
+    ),
+    verbs=dict.fromkeys(("extract", "open_states", "survey"), "ullage.kinds.extract.verbs"),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal, TypedDict
 
 from pydantic import ValidationError
 
@@ -14,60 +14,57 @@ from ullage.facts.architecture import Architecture
 from ullage.facts.model import open_model
 from ullage.kinds.extract.section import Section
 from ullage.runtime.loader import load_tokenizer
+from ullage.spec.capture import Positions
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 
 
+class Settings(TypedDict, total=False):
+    """What an extraction may be told beside its model, its texts and its sites; `gpus` is what it is planned
+    for, `chunk` streams in chunks of so many tokens, `new_tokens` are generated and captured too."""
+
+    positions: Positions
+    gpus: str
+    batch: int
+    precision: str
+    chunk: int | None
+    new_tokens: int
+    temperature: float
+    store: Literal["safetensors", "npy"]
+    keep_precision: Literal["compute", "fp32", "fp16", "bf16"]
+    text_field: str
+
+
+DEFAULTS: Final[Settings] = {
+    "positions": "all",
+    "gpus": "local",
+    "batch": 8,
+    "precision": "auto",
+    "chunk": None,
+    "new_tokens": 0,
+    "temperature": 0.0,
+    "store": "safetensors",
+    "keep_precision": "compute",
+    "text_field": "text",
+}
+
+
 def short_form(
-    model: str,
-    input: str,
-    sites: Sequence[str],
-    *,
-    positions: str,
-    batch: int,
-    precision: str,
-    chunk: int | None,
-    new_tokens: int,
-    temperature: float,
-    store: str,
-    keep_precision: str,
-    text_field: str,
-    download: bool,
+    model: str, input: str, sites: Sequence[str], settings: Settings, *, download: bool
 ) -> Workload:
     """The workload these words mean, planned for the longest text of `input`.
 
     Raises InputError for records that cannot be read or values a workload file could not hold.
     """
+    unknown = sorted(set(settings) - set(DEFAULTS))
+    if unknown:
+        raise InputError(f"{unknown[0]}: no such setting; one of {', '.join(DEFAULTS)}")
+    given: Settings = {**DEFAULTS, **settings}
     try:
-        role = Role.model_validate({"model": model, "precision": precision})
-    except ValidationError as error:
-        raise InputError(_said(error)) from error
-    found = _read(role, model, input, text_field, download)
-    spans = [record.span[1] - record.span[0] for record in found if record.span is not None]
-    capture: dict[str, Any] = {"sites": tuple(sites), "positions": positions, "keep": "disk"}
-    capture["precision"] = keep_precision
-    if positions == "span":
-        capture["span_tokens"] = max(spans, default=1)
-    body: dict[str, Any] = {
-        "kind": "extract",
-        "name": f"states of {Path(input).name}",
-        "roles": {"model": role},
-        "batch": batch,
-        "prompt_tokens": max(len(record.tokens) for record in found),
-        "new_tokens": new_tokens,
-        "examples": len(found),
-        "captures": [capture],
-        "memory": {"streaming_chunk_size": chunk},
-    }
-    own = {
-        "input": input,
-        "text_field": text_field,
-        "generate": new_tokens > 0,
-        "temperature": temperature,
-        "store": store,
-    }
-    try:
-        section = Section.model_validate(own)
+        role = Role.model_validate({"model": model, "precision": given["precision"]})
+        found = _read(role, model, input, given["text_field"], download)
+        section = _section(input, given)
+        body = _body(role, input, sites, given, found)
         workload = Workload.model_validate(body).model_copy(update={"section": section})
     except ValidationError as error:
         raise InputError(_said(error)) from error
@@ -77,6 +74,43 @@ def short_form(
     if wrong:
         raise InputError("\n".join(wrong))
     return workload
+
+
+def _section(input: str, given: Settings) -> Section:
+    return Section.model_validate(
+        {
+            "input": input,
+            "text_field": given["text_field"],
+            "generate": given["new_tokens"] > 0,
+            "temperature": given["temperature"],
+            "store": given["store"],
+        }
+    )
+
+
+def _body(
+    role: Role, input: str, sites: Sequence[str], given: Settings, found: Sequence[Tokenized]
+) -> dict[str, object]:
+    capture: dict[str, object] = {
+        "sites": tuple(sites),
+        "positions": given["positions"],
+        "keep": "disk",
+        "precision": given["keep_precision"],
+    }
+    if given["positions"] == "span":
+        spans = [record.span[1] - record.span[0] for record in found if record.span is not None]
+        capture["span_tokens"] = max(spans, default=1)
+    return {
+        "kind": "extract",
+        "name": f"states of {Path(input).name}",
+        "roles": {"model": role},
+        "batch": given["batch"],
+        "prompt_tokens": max(len(record.tokens) for record in found),
+        "new_tokens": given["new_tokens"],
+        "examples": len(found),
+        "captures": [capture],
+        "memory": {"streaming_chunk_size": given["chunk"]},
+    }
 
 
 def _read(role: Role, model: str, input: str, text_field: str, download: bool) -> list[Tokenized]:

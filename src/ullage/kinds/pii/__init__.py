@@ -1,15 +1,23 @@
 """PII: verify personal-data candidates with a small model."""
 
-from ullage.kinds.pii.phases import phases
-from ullage.kinds.pii.section import Section
+from ullage.workloads.kind import Command, Kind
 
-
-class _Kind:
-    name = "pii"
-    section = Section
-    phases = staticmethod(phases)
-    runner = "ullage.kinds.pii.run"
-    reporter = "ullage.kinds.pii.results"
-
-
-KIND = _Kind()
+KIND = Kind(
+    "pii",
+    __name__,
+    runner="ullage.kinds.pii.run",
+    reporter="ullage.kinds.pii.results",
+    commands=(
+        Command(
+            "pii",
+            "Verify personal-data candidates with a small model.",
+            "ullage.kinds.pii.commands:app",
+        ),
+    ),
+    verbs={
+        "verify_pii": "ullage.kinds.pii.verbs",
+        "verify_with_each": "ullage.kinds.pii.verbs",
+        "calibrate_pii": "ullage.kinds.pii.finished",
+        "compare_pii": "ullage.kinds.pii.finished",
+    },
+)

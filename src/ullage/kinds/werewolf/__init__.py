@@ -1,15 +1,5 @@
 """Werewolf: one copy of a model plays the game and is probed for deception."""
 
-from ullage.kinds.werewolf.phases import phases
-from ullage.kinds.werewolf.section import Section
+from ullage.workloads.kind import Kind
 
-
-class _Kind:
-    name = "werewolf"
-    section = Section
-    phases = staticmethod(phases)
-    runner = ""
-    reporter = ""
-
-
-KIND = _Kind()
+KIND = Kind("werewolf", __name__)

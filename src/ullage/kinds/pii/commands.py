@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ullage.errors import InputError
+from ullage.reports.terminal import Json, Quiet, tell
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,14 +39,14 @@ def verify(
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     new_tokens: Annotated[int, typer.Option(help="Of a reason, or of a span to be found.")] = 64,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model where needed.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Verify personal-data candidates with a small model."""
     if context.invoked_subcommand is not None:
         return
-    from ullage import api
-    from ullage.cli import render
+    from ullage.kinds.pii import verbs
+    from ullage.kinds.pii.tables import show_summary, summary_document
 
     missing = [
         name
@@ -61,36 +62,34 @@ def verify(
         raise InputError(f"--batch-size {batch_size}: neither a number nor auto")
     if disable_quantization and precision is not None:
         raise InputError("give --precision or --disable-quantization, not both")
-    own: dict[str, Any] = {
-        "threshold": threshold,
-        "only_types": tuple(name.strip() for some in types or () for name in some.split(",")),
-        "detect": detect,
-        "redact": redact,
-        "explain": explain,
-        "strict": strict,
-        "system": system,
-        **{
-            name: str(Path(path).absolute())
-            for name, path in (("calibration", calibration), ("types", types_file))
-            if path is not None
-        },
-    }
-    found = api.verify_pii(
+    found = verbs.verify_pii(
         model_path,
         input,
         output,
+        resumed=resume,
+        download=download,
+        quiet=quiet,
         batch="auto" if batch_size == "auto" else int(batch_size),
         precision="auto" if disable_quantization else precision or "nf4",
         engine="vllm" if use_vllm else "transformers",
         gpus=gpus,
         prompt_tokens=prompt_tokens,
         new_tokens=new_tokens,
-        resumed=resume,
-        download=download,
-        quiet=quiet,
-        **own,
+        threshold=threshold,
+        calibration=_absolute(calibration),
+        types=_absolute(types_file),
+        only_types=tuple(name.strip() for some in types or () for name in some.split(",")),
+        detect=detect,
+        redact=redact,
+        explain=explain,
+        strict=strict,
+        system=system,
     )
-    render.pii_summary(found, json)
+    tell(json, lambda: summary_document(found), lambda console: show_summary(found, console))
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
 
 
 @app.command()
@@ -104,11 +103,11 @@ def calibrate(
     cost: Annotated[
         float | None, typer.Option(min=0, max=1e9, help="Of a miss, a false alarm being 1.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
+    json: Json = False,
 ) -> None:
     """Temperature and threshold from labelled candidates."""
-    from ullage import api
-    from ullage.cli import render
+    from ullage.kinds.pii.finished import calibrate_pii
+    from ullage.kinds.pii.tables import calibration_document, show_calibration
 
     chosen = [
         (name, value)
@@ -118,7 +117,8 @@ def calibrate(
     if len(chosen) > 1:
         raise InputError("give one of --precision, --recall, --cost")
     by, value = chosen[0] if chosen else (None, 0.0)
-    render.calibration(api.calibrate_pii(run, out, by=by, value=value), json)  # type: ignore[arg-type]
+    found = calibrate_pii(run, out, by=by, value=value)  # type: ignore[arg-type]
+    tell(json, lambda: calibration_document(found), lambda console: show_calibration(found, console))
 
 
 @app.command()
@@ -134,19 +134,20 @@ def compare(
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     download: Annotated[bool, typer.Option("--download", help="Fetch models where needed.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Several models or precisions beside one another."""
-    from ullage import api
-    from ullage.cli import render
+    from ullage.kinds.pii.finished import compare_pii
+    from ullage.kinds.pii.tables import comparison_document, show_comparison
+    from ullage.kinds.pii.verbs import verify_with_each
 
     folders = [Path(run) for run in runs or ()]
     wrong: dict[str, str] = {}
     if input is not None or model_path:
         if input is None or out is None or not model_path:
             raise InputError("give --input, --out and --model-path, or finished runs alone")
-        done, wrong = api.verify_with_each(
+        done, wrong = verify_with_each(
             input,
             out,
             model_path,
@@ -160,6 +161,7 @@ def compare(
         folders += done
     if not folders and not wrong:
         raise InputError("give finished runs, or --input, --out and --model-path")
-    render.pii_comparison(api.compare_pii(folders), json)
+    rows = compare_pii(folders)
+    tell(json, lambda: comparison_document(rows), lambda console: show_comparison(rows, console))
     if wrong:
         raise InputError("\n".join(f"{name}: {said}" for name, said in wrong.items()))

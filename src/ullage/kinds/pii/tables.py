@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from ullage.kinds.pii.calibration import Calibration
+from ullage.reports.document import header
 from ullage.units import gib
+
+
+def summary_document(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**header("pii"), **found}
+
+
+def comparison_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {**header("pii-comparison"), "runs": rows}
+
+
+def calibration_document(found: Calibration) -> dict[str, Any]:
+    return {**header("calibration"), **asdict(found)}
 
 
 def show_summary(found: Mapping[str, Any], console: Console) -> None:
@@ -53,12 +68,12 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], console: Console) -> None
     console.print(table)
 
 
-def show_calibration(found: Mapping[str, Any], console: Console) -> None:
+def show_calibration(found: Calibration, console: Console) -> None:
     """Temperature, threshold, and what they changed."""
-    errors = f"{found['error_before']:.3f} -> {found['error_after']:.3f}"
     console.print(
-        f"temperature {found['temperature']:.3f}, threshold {found['threshold']:.3f}, from "
-        f"{found['candidates']:,} labelled candidates; calibration error {errors}"
+        f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, from "
+        f"{found.candidates:,} labelled candidates; calibration error {found.error_before:.3f} -> "
+        f"{found.error_after:.3f}"
     )
 
 

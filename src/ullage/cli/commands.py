@@ -1,0 +1,124 @@
+"""The commands there are. Only the one that is called is built; the others are names and lines of help."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ullage.workloads.kind import Command
+
+if TYPE_CHECKING:
+    import typer._click as click
+
+OWN: Final = (
+    Command(
+        "plan",
+        "Bytes on every GPU in every phase, whether they fit, and what would.",
+        "ullage.cli.plans:plan",
+    ),
+    Command("estimate", "The one-model question, without a file.", "ullage.cli.plans:estimate"),
+    Command(
+        "run",
+        "Do what a workload file plans, inside its plan; --resume goes on with a run that was cut short.",
+        "ullage.cli.runs:run",
+    ),
+    Command(
+        "check",
+        "Load every model where the plan puts it, run one smallest batch, say where things are.",
+        "ullage.cli.runs:check",
+    ),
+    Command(
+        "verify",
+        "Predicted against measured memory of a run, by phase, device and component.",
+        "ullage.cli.runs:verify",
+    ),
+    Command("report", "Write a finished run's tables and its page of HTML anew.", "ullage.cli.runs:report"),
+    Command(
+        "gpus",
+        "Every GPU set that holds a workload, cheapest first; without a file, the cards it knows.",
+        "ullage.cli.listings:gpus",
+    ),
+    Command(
+        "models",
+        "Parameters of a model by component; without a name, the catalog.",
+        "ullage.cli.listings:models",
+    ),
+    Command(
+        "sample",
+        "Labelled examples for the bundled model ullage:tiny, made here from its small world.",
+        "ullage.cli.listings:sample",
+    ),
+    Command("schema", "JSON Schema of the workload file, for editors.", "ullage.cli.listings:schema"),
+)
+
+
+class Commands(TyperGroup):
+    """Ullage's commands; behind them those of installed kinds, which are looked for where a name is not
+    Ullage's own or all are listed. A kind cannot take the name of a command that is there already."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._kinds_are_known = False
+        self._refused: list[str] = []
+        for command in OWN:
+            self.add_command(_Unbuilt(command))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            self._add_those_of_kinds()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._add_those_of_kinds()
+        return super().list_commands(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from ullage.workloads.registry import broken_kinds
+
+        super().format_epilog(ctx, formatter)
+        for said in (*broken_kinds(), *self._refused):
+            formatter.write_paragraph()
+            formatter.write_text(said)
+
+    def _add_those_of_kinds(self) -> None:
+        if self._kinds_are_known:
+            return
+        from ullage.workloads.registry import kind_commands
+
+        self._kinds_are_known = True
+        for command in kind_commands():
+            if command.name in self.commands:
+                self._refused.append(f"{command.place}: there is a command {command.name} already")
+            else:
+                self.add_command(_Unbuilt(command))
+
+
+class _Unbuilt(TyperCommand):
+    """Stands for a command until it is called."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(command.name, help=command.help)
+        self._command = command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the command itself, which is what is parsed, helped with and invoked."""
+        return _built(self._command).make_context(info_name, args, parent, **extra)
+
+
+def _built(command: Command) -> click.Command:
+    module, _, name = command.place.partition(":")
+    found = getattr(import_module(module), name)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+    app.callback()(lambda: None)  # with it typer makes a group, whatever the number of its commands
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=command.name, help=command.help)
+    else:
+        app.command(command.name, help=found.__doc__ or command.help)(found)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group.commands[command.name]

@@ -1,0 +1,73 @@
+"""Commands that list what there is: cards, models, examples, the schema of the workload file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ullage.reports.terminal import Json, Sets, exit_unless, tell
+
+
+def gpus(
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
+    json: Json = False,
+    set_: Sets = None,
+) -> None:
+    from ullage import api
+    from ullage.reports.model_page import gpu_sets_document, gpus_document, show_gpu_sets, show_gpus
+
+    if file is None:
+        from ullage.facts.gpu import find_gpu, gpu_names
+        from ullage.facts.price import prices_of
+
+        cards = [find_gpu(name) for name in gpu_names()]
+        priced = [(gpu, next(iter(prices_of(gpu.id)), None)) for gpu in cards]
+        return tell(
+            json,
+            lambda: gpus_document(priced),
+            lambda console: show_gpus(priced, console),
+        )
+    found = api.gpus(api.load(file, set_ or ()), base=Path(file).parent)
+    tell(
+        json,
+        lambda: gpu_sets_document(found),
+        lambda console: show_gpu_sets(found, console),
+    )
+    return exit_unless(bool(found))
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Or a config.json.")] = None,
+    json: Json = False,
+) -> None:
+    from ullage import api
+    from ullage.reports.document import model_document
+    from ullage.reports.model_page import models_document, show_model, show_models
+
+    if name is None:
+        from ullage.facts.catalog import find_model, model_names
+
+        known = [find_model(each) for each in model_names()]
+        return tell(json, lambda: models_document(known), lambda console: show_models(known, console))
+    found = api.model(name)
+    return tell(json, lambda: model_document(found), lambda console: show_model(found, console))
+
+
+def sample(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="answer, lie, judge, verify, route, ...")],
+    out: Annotated[str, typer.Option(help="The file to write, JSON lines.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    from ullage import api
+
+    print(f"{count} examples of {task} in {api.sample(task, out, split, count, seed)}")
+
+
+def schema() -> None:
+    from ullage import api
+
+    tell(True, api.schema)

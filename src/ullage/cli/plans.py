@@ -1,0 +1,95 @@
+"""Commands that plan: a workload file, or one model without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ullage.reports.terminal import Json, Sets, exit_unless, tell
+
+if TYPE_CHECKING:
+    from ullage.planning.plan import Plan
+    from ullage.reports.sweep_page import Row
+
+Gpus = Annotated[str | None, typer.Option("--gpus", help="For example 2xA100-80GB.")]
+Sweeps = Annotated[
+    list[str] | None, typer.Option("--sweep", help="path=1..64 (doubling), path=0..10:2, path=a,b.")
+]
+Items = Annotated[bool, typer.Option("--items", help="Line items of every phase.")]
+Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
+
+
+def plan(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A workload file, YAML or JSON.")],
+    gpus: Gpus = None,
+    json: Json = False,
+    set_: Sets = None,
+    sweep: Sweeps = None,
+    items: Items = False,
+    advice: Advise = True,
+) -> None:
+    from ullage import api
+
+    if sweep:
+        from ullage.cli.sweep import sweep_file
+
+        return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
+    found = api.plan(api.load(file, set_ or ()), gpus, base=Path(file).parent, advice=advice)
+    return _tell_plan(found, json, items, "plan")
+
+
+def estimate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or config.json.")],
+    precision: str = "auto",
+    prompt_tokens: int = 1024,
+    new_tokens: int = 128,
+    batch: int = 1,
+    attention: str = "auto",
+    engine: str = "transformers",
+    cache: Annotated[str, typer.Option(help="dynamic, static or quantized.")] = "dynamic",
+    images: Annotated[int, typer.Option(help="Images per sequence.")] = 0,
+    tensor_parallel: int = 1,
+    train: Annotated[str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit.")] = None,
+    gradient_checkpointing: bool = False,
+    gpus: Annotated[str, typer.Option(help="For example 1xA100-80GB.")] = "1xA100-80GB",
+    json: Json = False,
+    sweep: Sweeps = None,
+    items: Items = False,
+    advice: Advise = True,
+) -> None:
+    from ullage import api
+
+    fields: dict[str, Any] = {
+        "precision": precision,
+        "prompt_tokens": prompt_tokens,
+        "new_tokens": new_tokens,
+        "batch": batch,
+        "attention": attention,
+        "engine": engine,
+        "cache": {"kind": cache},
+        "images": images,
+        "tensor_parallel": tensor_parallel,
+    }
+    workload = api.bare_workload(model, train=train, gradient_checkpointing=gradient_checkpointing, **fields)
+    if sweep:
+        from ullage.cli.sweep import sweep_workload
+
+        return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
+    return _tell_plan(api.plan(workload, gpus, advice=advice), json, items, "estimate")
+
+
+def _tell_plan(found: Plan, json: bool, items: bool, kind: str) -> None:
+    from ullage.reports.document import plan_document
+    from ullage.reports.plan_page import show_plan
+
+    tell(json, lambda: plan_document(found, kind), lambda console: show_plan(found, console, items=items))
+    exit_unless(found.verdict != "does not fit")
+
+
+def _tell_sweep(rows: list[Row], json: bool) -> None:
+    from ullage.reports.sweep_page import show_sweep, sweep_document
+
+    tell(json, lambda: sweep_document(rows), lambda console: show_sweep(rows, console))
+    exit_unless(any(row.plan.verdict != "does not fit" for row in rows))

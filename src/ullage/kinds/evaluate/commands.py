@@ -1,0 +1,29 @@
+"""`ullage judge`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ullage.reports.terminal import Download, Json, Quiet, Sets, Where, tell
+
+
+def judge(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished evaluation.")],
+    role: Annotated[
+        list[str] | None, typer.Option(help="As judge.model=...; judge_b.model=... adds a judge.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/evaluate-N.")] = None,
+    gpus: Where = None,
+    set_: Sets = None,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    from ullage.kinds.evaluate import verbs
+    from ullage.reports.run_page import run_document, show_run
+
+    overrides = [*(set_ or ()), *(f"roles.{each}" for each in role or ())]
+    target, record = verbs.judge(folder, out, overrides, gpus, download=download, quiet=quiet)
+    tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))

@@ -1,0 +1,45 @@
+"""`ullage.judge`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ullage.errors import InputError
+from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
+from ullage.records.folder import RunFolder
+from ullage.runtime.session import Options
+from ullage.workloads.execution import Begun, execute
+from ullage.workloads.planned import plan
+from ullage.workloads.runs import gpus_of_run, next_folder, workload_of_run
+
+if TYPE_CHECKING:
+    from ullage.records.record import Record
+
+
+def judge(
+    folder: str | Path,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    gpus: str | None = None,
+    *,
+    download: bool = False,
+    quiet: bool = True,
+) -> tuple[Path, Record]:
+    """Judges the answers of a finished evaluation again, in a new folder; nothing is generated.
+
+    `overrides` change or add judges, as `roles.judge.model=...`; judges they leave alone keep their verdicts.
+    Raises InputError for changes that need other answers.
+    """
+    held = RunFolder(Path(folder))
+    held.record()
+    before, base = workload_of_run(held)
+    if before.kind != "evaluate":
+        raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
+    after, _ = workload_of_run(held, overrides)
+    check_rejudging(held, before, after, base)
+    made = plan(after, gpus or gpus_of_run(held), base=base, advice=False)
+    target = Path(out) if out is not None else next_folder(after)
+    kept = Begun(prepare=lambda new: copy_kept(held, new, before, after))
+    return target, execute(made, target, Options(download, quiet), kept)

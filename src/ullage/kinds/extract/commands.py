@@ -1,0 +1,72 @@
+"""`ullage extract` and `ullage analyse`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ullage.reports.terminal import Download, Json, Quiet, Where, tell
+
+
+def extract(
+    model: Annotated[str, typer.Option(help="A folder, or a hub name in the local cache.")],
+    input: Annotated[str, typer.Option(help="JSON lines with text or tokens, or a .txt.")],
+    sites: Annotated[list[str], typer.Option(help="As blocks.*.hook_resid_post; may be repeated.")],
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/extract-N.")] = None,
+    positions: Annotated[str, typer.Option(help="all, last, mean or span.")] = "all",
+    gpus: Where = None,
+    batch: int = 8,
+    precision: str = "auto",
+    chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
+    new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
+    temperature: float = 0.0,
+    store: Annotated[str, typer.Option(help="safetensors or npy.")] = "safetensors",
+    keep_precision: Annotated[str, typer.Option(help="compute, fp32, fp16 or bf16.")] = "compute",
+    text_field: str = "text",
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    from ullage.kinds.extract import verbs
+    from ullage.reports.run_page import run_document, show_run
+
+    folder, record = verbs.extract(
+        model,
+        input,
+        sites,
+        out,
+        download=download,
+        quiet=quiet,
+        positions=positions,  # type: ignore[arg-type]
+        gpus=gpus or "local",
+        batch=batch,
+        precision=precision,
+        chunk=chunk,
+        new_tokens=new_tokens,
+        temperature=temperature,
+        store=store,  # type: ignore[arg-type]
+        keep_precision=keep_precision,  # type: ignore[arg-type]
+        text_field=text_field,
+    )
+    tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
+
+
+def analyse(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished extraction.")],
+    out: Annotated[str | None, typer.Option(help="A folder for pictures.")] = None,
+    json: Json = False,
+) -> None:
+    from ullage.kinds.extract import verbs
+    from ullage.kinds.extract.tables import show_survey
+
+    found = verbs.survey(folder)
+    from ullage.capture.survey import draw_survey, survey_document
+
+    document = survey_document(found)
+    tell(json, lambda: document, lambda console: show_survey(document, console))
+    if out is not None:
+        drawn = draw_survey(found, verbs.open_states(folder), Path(out))
+        print(f"{len(drawn)} pictures in {out}", file=sys.stderr)

@@ -1,0 +1,65 @@
+"""`ullage.extract`, `ullage.open_states` and `ullage.survey`: states captured, opened, surveyed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from ullage.errors import MissingExtraError
+from ullage.kinds.extract.short_form import DEFAULTS, Settings, short_form
+from ullage.workloads.planned import plan
+from ullage.workloads.runs import run
+
+if TYPE_CHECKING:
+    from ullage.capture.index import StoredStates
+    from ullage.capture.survey import Survey
+    from ullage.records.record import Record
+
+
+def extract(
+    model: str,
+    input: str | Path,
+    sites: Sequence[str],
+    out: str | Path | None = None,
+    *,
+    download: bool = False,
+    quiet: bool = True,
+    **settings: Unpack[Settings],
+) -> tuple[Path, Record]:
+    """The states of every text in `input` at `sites`, stored in `out`: the short form of a run.
+
+    The plan is made for the longest text; `batch` is halved until it fits. Raises InputError for records that
+    cannot be read or values a workload file could not hold.
+    """
+    gpus = settings.get("gpus", DEFAULTS["gpus"])
+    workload = short_form(model, str(input), sites, settings, download=download)
+    while workload.batch > 1 and plan(workload, gpus, advice=False).verdict == "does not fit":
+        workload = workload.model_copy(update={"batch": workload.batch // 2})
+    return run(workload, out, gpus, download=download, quiet=quiet)
+
+
+def open_states(folder: str | Path) -> StoredStates:
+    """The states a finished extraction stored."""
+    with _extra_run("opening states"):
+        from ullage.capture.index import open_states as open_stored
+
+        return open_stored(folder)
+
+
+def survey(folder: str | Path) -> Survey:
+    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored."""
+    with _extra_run("analysing states"):
+        from ullage.capture.survey import survey as survey_states
+
+        return survey_states(open_states(folder))
+
+
+@contextmanager
+def _extra_run(purpose: str) -> Iterator[None]:
+    """Raises MissingExtraError where a package is missing that extra `run` brings."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "run", purpose) from error

@@ -1,0 +1,101 @@
+"""`ullage.verify_pii` and `ullage.verify_with_each`: personal data verified, by one model or by several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ullage.errors import InputError, UllageError
+from ullage.kinds.pii.begun import check_same
+from ullage.kinds.pii.outputs import check_free, copy_out
+from ullage.kinds.pii.results import read_summary
+from ullage.kinds.pii.short_form import BATCHES, DEFAULTS, Settings, short_form
+from ullage.records.folder import RunFolder
+from ullage.workloads.planned import plan
+from ullage.workloads.runs import resume, run
+
+if TYPE_CHECKING:
+    from ullage.spec.workload import Workload
+
+
+def verify_pii(
+    model: str,
+    input: str | Path,
+    output: str | Path,
+    *,
+    resumed: bool = False,
+    download: bool = False,
+    quiet: bool = True,
+    **settings: Unpack[Settings],
+) -> dict[str, Any]:
+    """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
+
+    Beside out.jsonl, what cannot be decided is in out.failed.jsonl, lines that are no record are in
+    out.rejects.jsonl, and out.jsonl.run holds the run. `resumed` goes on with one that was begun and takes a
+    finished one as it is. Bare types are located unless `new_tokens` is 0. Raises InputError where a file
+    would be overwritten, and where a run is resumed with other settings or another input than it was begun
+    with.
+    """
+    source, target = Path(input).resolve(), Path(output).absolute()
+    held = RunFolder(target.with_name(target.name + ".run"))
+    given: Settings = {**DEFAULTS, **settings}
+    begun = check_free(target, source, held, resumed=resumed)
+    if begun:
+        check_same(held, short_form(model, source, given, 1), given["gpus"])
+        resume(held.path, download=download, quiet=quiet)
+    else:
+        run(_fitting(model, source, given), held.path, given["gpus"], download=download, quiet=quiet)
+    copy_out(held, target)
+    return read_summary(held.path)
+
+
+def _fitting(model: str, source: Path, given: Settings) -> Workload:
+    """In the batch that was asked for; under `auto` in the largest that the plan fits, else in the least."""
+    batch = given["batch"]
+    if batch != "auto":
+        return short_form(model, source, given, batch)
+    for size in BATCHES[:-1]:
+        workload = short_form(model, source, given, size)
+        if plan(workload, given["gpus"], advice=False).verdict != "does not fit":
+            return workload
+    return short_form(model, source, given, BATCHES[-1])
+
+
+def verify_with_each(
+    input: str | Path,
+    out: str | Path,
+    models: Sequence[str],
+    precisions: Sequence[str] = ("nf4",),
+    *,
+    download: bool = False,
+    quiet: bool = True,
+    **settings: Unpack[Settings],
+) -> tuple[list[Path], dict[str, str]]:
+    """Verifies `input` with every model in every precision, into folder `out`; settings are `verify_pii`'s.
+
+    The runs' folders, for `compare_pii`, and what went wrong with the others. Called again, it takes what is
+    finished as it is, and goes on with what was interrupted.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made: {error.strerror or error}") from error
+    done: list[Path] = []
+    wrong: dict[str, str] = {}
+    names: set[str] = set()
+    for model, precision in [(model, precision) for model in models for precision in precisions]:
+        name = re.sub(r"[^\w.-]+", "-", f"{model}-{precision}").strip("-.")
+        while name in names:
+            name += "-again"
+        names.add(name)
+        target = folder / f"{name}.jsonl"
+        own: Settings = {**settings, "precision": precision}
+        try:
+            verify_pii(model, input, target, resumed=True, download=download, quiet=quiet, **own)
+            done.append(target.with_name(target.name + ".run"))
+        except UllageError as error:
+            wrong[f"{model}, {precision}"] = str(error)
+    return done, wrong

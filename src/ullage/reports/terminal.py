@@ -1,0 +1,45 @@
+"""What every command needs of the terminal: shared options, exit codes, a page or a JSON document."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERNAL: Final = 1
+BAD_INPUT: Final = 2
+DOES_NOT_FIT: Final = 3
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="path=value, changes the file's.")]
+Where = Annotated[str | None, typer.Option(help="As 2xA100-80GB; local (this machine's), cpu.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch models from the hub where needed.")]
+
+
+def tell(
+    json: bool, document: Callable[[], Mapping[str, Any]], page: Callable[[Console], None] | None = None
+) -> None:
+    """Prints the document as JSON where that is asked for, else the page on the terminal.
+
+    Colours and width are the terminal's; elsewhere it is plain text.
+    """
+    if json or page is None:
+        json_.dump(document(), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    from rich.console import Console
+
+    page(Console(highlight=False, markup=False, emoji=False))
+
+
+def exit_unless(fits: bool) -> None:
+    """Ends the command with exit code 3 where something does not fit."""
+    if not fits:
+        raise typer.Exit(DOES_NOT_FIT)

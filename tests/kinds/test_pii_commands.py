@@ -1,0 +1,137 @@
+"""`ullage pii` and its commands, from the command line to their tables and documents."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ullage
+from ullage.cli.main import main
+
+SYSTEM = "Verify personal data. Type: {type}. Reply {verdicts}."
+COMMON = ("--gpus", "cpu", "--prompt-tokens", 96, "--system", SYSTEM, "--quiet")
+NAMED = ("--input", "v.jsonl", "--output", "o", "--model-path", "m")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.chdir(tmp_path)
+    ullage.sample("verify", "v.jsonl", count=60)
+
+    def call(*arguments, code=0):
+        with pytest.raises(SystemExit) as ended:
+            main(["pii", *(str(argument) for argument in arguments)])
+        output = capsys.readouterr()
+        assert ended.value.code == code, output.err
+        return output.out if code == 0 else output.err
+
+    return call
+
+
+def verify(run, output="o.jsonl", *more, **options):
+    named = ("--model-path", "ullage:tiny", "--input", "v.jsonl", "--output", output)
+    return run(
+        *named, *COMMON, "--disable-quantization", "--batch-size", 32, "--new-tokens", 0, *more, **options
+    )
+
+
+def cells(text):
+    """Rows of a table, by their first cell."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+
+
+def test_a_verification_is_shown_by_type_with_scores_and_speed(run):
+    shown = cells(verify(run))
+    found = json.loads(Path("o.jsonl.run/summary.json").read_text())["all"]
+    assert shown["type"] == ["verified", "rejected", "failed", "precision", "recall", "F1"]
+    counts = [str(found[name]) for name in ("verified", "rejected", "failed")]
+    scores = [f"{found[name]:.3f}" for name in ("precision", "recall", "f1")]
+    assert shown["all"] == [*counts, *scores]
+    assert shown["expected"][:2] == ["calibration", "error"]
+    assert shown["60"][0] == "records,"
+
+
+def test_without_labels_no_scores_are_shown_and_bad_lines_are_counted(run):
+    rows = [json.loads(line) for line in Path("v.jsonl").read_text().splitlines()]
+    for row in rows:
+        row.pop("personal")
+    Path("v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "no record\n")
+    out = verify(run)
+    assert "precision" not in out
+    assert "lines that are no records: 1; see the rejects file" in out
+
+
+def test_a_verification_as_a_document_and_taken_as_it_is_when_resumed(run):
+    document = json.loads(verify(run, "o.jsonl", "--json"))
+    assert (document["document"], document["version"], document["records"]) == ("pii", 1, 60)
+    assert json.loads(verify(run, "o.jsonl", "--json", "--resume")) == document
+    assert "nothing is overwritten" in verify(run, code=2)
+    assert "other settings (pii.redact)" in verify(run, "o.jsonl", "--resume", "--redact", "mask", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Usage: "),
+        (("--model-path", "m"), "give --input, --output"),
+        ((*NAMED, "--batch-size", "ten"), "nor auto"),
+        ((*NAMED, "--precision", "int8", "--disable-quantization"), "not both"),
+        (
+            (*NAMED, "--detect", "some"),
+            "detect is 'some'",
+        ),
+        (("--threshold", 2), "--threshold"),
+        (("compare",), "give finished runs, or"),
+        (("compare", "--input", "v.jsonl"), "give --input, --out and --model-path"),
+        (("compare", "nowhere"), "nowhere"),
+        (("calibrate", "nowhere", "--out", "c.json"), "nowhere"),
+        (("calibrate", "r", "--out", "c.json", "--cost", 1, "--recall", 1), "give one of"),
+        (("verify",), "No such command"),
+    ],
+)
+def test_what_cannot_be_understood_is_one_line_and_nothing_is_written(run, arguments, said):
+    assert said in run(*arguments, code=2)
+    assert {path.name for path in Path().iterdir()} == {"v.jsonl"}
+
+
+def test_labelled_candidates_give_a_temperature_and_a_threshold(run):
+    pytest.importorskip("scipy")
+    verify(run)
+    shown = run("calibrate", "o.jsonl.run", "--out", "c.json", "--recall", 0.9)
+    written = json.loads(Path("c.json").read_text())
+    assert f"temperature {written['temperature']:.3f}, threshold {written['threshold']:.3f}" in shown
+    assert "60 labelled candidates" in shown
+    document = json.loads(run("calibrate", "o.jsonl.run", "--out", "d.json", "--recall", 0.9, "--json"))
+    assert document == written
+    assert json.loads(run("calibrate", "o.jsonl.run", "--out", "e.json", "--json"))["threshold"] == 0.5
+    assert "is no calibration" in run("calibrate", "o.jsonl.run", "--out", "v.jsonl", code=2)
+    again = json.loads(verify(run, "p.jsonl", "--calibration", "c.json", "--json"))
+    assert again["all"]["recall"] >= 0.9
+
+
+def test_models_are_verified_and_compared_and_what_went_wrong_is_said_after_the_table(run, capsys):
+    arguments = ("--input", "v.jsonl", "--out", "all", "--model-path", "ullage:tiny", *COMMON)
+    each = ("--precision", "fp32", "--precision", "int8", "--precision", "gguf-q4_0")
+    with pytest.raises(SystemExit) as ended:
+        main(["pii", "compare", *map(str, (*arguments, *each))])
+    shown = capsys.readouterr()
+    assert ended.value.code == 2
+    assert shown.err.startswith("ullage: error: ullage:tiny, gguf-q4_0:")
+    rows = cells(shown.out)
+    runs = [f"all/ullage-tiny-{name}.jsonl.run" for name in ("fp32", "int8")]
+    assert [rows[folder][0] for folder in runs] == ["fp32", "int8"]
+    document = json.loads(run("compare", *runs, "--json"))
+    assert (document["document"], [row["run"] for row in document["runs"]]) == ("pii-comparison", runs)
+    for row in document["runs"]:
+        scores = [f"{row[name]:.3f}" for name in ("precision", "recall", "f1", "calibration_error")]
+        assert rows[row["run"]][1:5] == scores
+        assert row["peak_process_bytes"] > 0
+    verify(run)
+    Path("w.jsonl").write_text(Path("v.jsonl").read_text() * 2)
+    assert "verified another file" in run("compare", runs[0], other(run), code=2)
+
+
+def other(run):
+    run("--model-path", "ullage:tiny", "--input", "w.jsonl", "--output", "w.out", *COMMON, "--batch-size", 32)
+    return "w.out.run"
