@@ -1,7 +1,6 @@
 """Headers of real GGUF files, and of lying ones."""
 
 import struct
-import time
 import tracemalloc
 
 import numpy as np
@@ -96,16 +95,14 @@ LYING = {
 
 
 @pytest.mark.parametrize("name", LYING)
-def test_a_lying_header_is_refused_quickly_and_in_little_memory(tmp_path, name):
+def test_a_lying_header_is_refused_after_little_work_and_in_little_memory(tmp_path, name, bounded):
     path = tmp_path / "model.gguf"
     path.write_bytes(LYING[name])
-    started = time.monotonic()
     tracemalloc.start()
-    with pytest.raises(InputError, match=r"model\.gguf"):
+    with bounded(10_000), pytest.raises(InputError, match=r"model\.gguf"):
         read_gguf(path)
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
-    assert time.monotonic() - started < 10
 
 
 @settings(max_examples=150, deadline=None)
