@@ -4,7 +4,7 @@ BIN := .venv/bin
 VLLM := .venv-vllm/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-vllm lint docs clean
+.PHONY: demo test test-vllm attack bench coverage lint docs clean
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
 # processor and with the bundled model, asks it something, extracts its states, evaluates it, and lets it verify.
@@ -24,6 +24,8 @@ demo: .venv/run
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done
 
+# What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
+# since, and fails for one that is missing or damaged.
 test: .venv/dev lint
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2
 	$(BIN)/mkdocs build --strict -q
@@ -32,6 +34,24 @@ test: .venv/dev lint
 # their own, for vLLM pins what it stands on.
 test-vllm: .venv-vllm/ready
 	HF_HUB_OFFLINE=1 VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM)/pytest tests/engines/test_vllm.py tests/engines/test_vllm_runs.py tests/kinds/test_pii_detection.py
+
+# What takes too long for `test` (kills, memory, every family), and how fast and how good: all of them, or
+# ONLY="NAME ..."; ONLY=stale for those whose sources have changed. `.venv/bin/python benchmarks/attack.py --list`
+# names them. Each writes its file under benchmarks/results; docs/measured.md is made of those.
+attack: .venv/dev
+	$(BIN)/python benchmarks/attack.py --tier attack $(ONLY)
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/attack.py --tier bench $(ONLY)
+
+# Statements that tests run, with every process they start counted.
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
+coverage: .venv/dev
+	$(BIN)/coverage erase
+	HF_HUB_OFFLINE=1 $(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under 95
+	@for room in cli reports api; do $(BIN)/coverage report --include "src/ullage/$$room/*" --fail-under 90 || exit 1; done
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -58,7 +78,7 @@ docs: .venv/dev
 
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate]"
-	$(PIP) pytest pytest-xdist hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
+	$(PIP) pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.
@@ -71,4 +91,4 @@ docs: .venv/dev
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

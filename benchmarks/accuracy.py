@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
+
+import result_file
 
 from ullage import api
 from ullage.facts.architecture import StoredQuantization
@@ -251,6 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args()
+    made = result_file.start("accuracy")
     rows, served = transformers_rows(), vllm_rows()
     groups = {
         "BF16, one GPU": [r for r in rows if r["quant"] == "BF16" and r["gpus"] == 1],
@@ -263,7 +265,6 @@ def main() -> None:
     bf16 = [r for r in rows if r["quant"] == "BF16"]
     hf_mem_estimates(bf16)
     document = {
-        "command": "python benchmarks/accuracy.py",
         "ullage": {name: summary(group) for name, group in groups.items()},
         "rows_outside_interval": sum(not r["covered"] for r in rows),
         "rows_above_high": sum(not r["high_covers"] for r in rows),
@@ -287,10 +288,7 @@ def main() -> None:
         "transformers_rows": rows,
         "vllm_rows": known,
     }
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results/accuracy.json").write_text(json.dumps(document, indent=1) + "\n")
-    shown = {k: v for k, v in document.items() if k not in ("transformers_rows", "vllm_rows")}
-    print(json.dumps(shown, indent=1))
+    made.write(document)
     if arguments.docs:
         write_docs(document)
 

@@ -19,11 +19,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
-from killing import kill_runs
+import result_file
+from killing import kill_runs, kills_hold
 
 import ullage
 
-RESULT = Path(__file__).parent / "results" / "evaluate_faults.json"
 QUESTIONS = 60
 MODULES = "sklearn.metrics, matplotlib.figure, jinja2, ullage.kinds.evaluate.run"
 KEPT = ("greedy.jsonl", "samples.jsonl", "judge.jsonl", "p_true.jsonl", "scores.json", "results.parquet")
@@ -60,15 +60,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=30)
     chosen = parser.parse_args()
+    made = result_file.start("evaluate_faults")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         folder = Path(name)
-        result = {
-            "command": f"python benchmarks/evaluate_faults.py --kills {chosen.kills}",
-            **kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
-        }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        figures = kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents)
+    made.write(figures, kills_hold(figures))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
+import result_file
 import small_models
 
 import ullage
 
-RESULT = Path(__file__).parent / "results" / "evaluate_memory.json"
 QUESTIONS = 64
 
 
@@ -74,11 +74,16 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    made = result_file.start("evaluate_memory")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
-        result = {"command": "python benchmarks/evaluate_memory.py", **measure(Path(name))}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        figures = measure(Path(name))
+    claims = {
+        "one after the other needs no more than the larger alone": figures["sequential_over_larger_alone"]
+        <= 1.01,
+        "nothing of a freed generator stays": figures["alive_after"] == 0,
+    }
+    made.write(figures, claims)
 
 
 if __name__ == "__main__":

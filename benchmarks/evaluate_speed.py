@@ -15,24 +15,21 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import json
 import os
-import platform
 import random
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
+import result_file
 import small_models
 import torch
-import transformers
 
 import ullage
 from ullage.engines.engine import Reply, Sampling
@@ -42,7 +39,6 @@ from ullage.kinds.evaluate.questions import Question
 from ullage.runtime.batching import Limits, make_batches
 from ullage.tinyworld import examples
 
-RESULT = Path(__file__).parent / "results" / "evaluate_speed.json"
 BATCH = 8
 QUESTIONS = 96
 NEW_TOKENS = 16
@@ -234,21 +230,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args(arguments)
-    found = {
-        "command": "python benchmarks/evaluate_speed.py",
-        "versions": {
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-            "threads": torch.get_num_threads(),
-            "lm-eval": importlib.metadata.version("lm-eval") if importlib.util.find_spec("lm_eval") else None,
-        },
+    made = result_file.start("evaluate_speed")
+    figures = {
+        "threads": torch.get_num_threads(),
+        "lm-eval": importlib.metadata.version("lm-eval") if importlib.util.find_spec("lm_eval") else None,
         "generation": generation(asked.repeats),
         "judging": judging(asked.repeats),
         "judging_long_instruction": long_judging(asked.repeats),
     }
-    RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    made.write(figures)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import result_file
+
 import ullage
 
 ROOT = Path(__file__).parent.parent
-RESULT = Path(__file__).parent / "results" / "evaluate_tiny.json"
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -49,11 +50,11 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    made = result_file.start("evaluate_tiny")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
-        result = {"command": "python benchmarks/evaluate_tiny.py", **measure(Path(name))}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        figures = measure(Path(name))
+    made.write(figures)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
+import result_file
 import small_models
-from killing import kill_runs
+from killing import kill_runs, kills_hold
 
-RESULT = Path(__file__).parent / "results" / "extract_faults.json"
-COMMAND = "python benchmarks/extract_faults.py"
 TEXTS = 120
 MODULES = "safetensors.torch, ullage.kinds.extract.run"
 
@@ -103,16 +102,20 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=20)
     chosen = parser.parse_args()
+    made = result_file.start("extract_faults")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         folder = Path(name)
-        result = {
-            "command": f"{COMMAND} --kills {chosen.kills} --seeds {chosen.seeds}",
+        figures = {
             "killed": kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
             "out_of_memory": out_of_memory(folder, chosen.seeds),
         }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    failing = figures["out_of_memory"]
+    claims = kills_hold(figures["killed"]) | {
+        "every text is stored once, whatever batches fail": failing["complete"] == failing["runs"],
+        "states differ by rounding at most": failing["largest_difference"] < 1e-6,
+    }
+    made.write(figures, claims)
 
 
 if __name__ == "__main__":

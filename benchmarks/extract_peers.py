@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -32,7 +31,8 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
-RESULT = Path(__file__).parent / "results" / "extract_peers.json"
+import result_file
+
 LAYER, LAYERS, BATCH, LONGEST = 5, 12, 8, 1024
 SITE = f"blocks.{LAYER}.hook_resid_post"
 TEXTS, ROUNDS = 16, 4
@@ -313,6 +313,7 @@ def main() -> None:
         return contest(chosen.contestant, chosen.folder)
     import torch
 
+    made = result_file.start("extract_peers")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
@@ -338,17 +339,18 @@ def main() -> None:
         }
         logs = {each.name: (folder / f"{each.name}.log").read_text()[-600:] for each in contestants}
         tokens = sum(len(json.loads(row)["tokens"]) for row in (folder / "corpus.jsonl").open())
-    return report(seconds, memory, differences, logs, tokens)
+    made.write(figures_of(seconds, memory, differences, logs, tokens))
+    return None
 
 
-def report(
+def figures_of(
     seconds: dict[tuple[str, str], list[float]],
     memory: dict[str, float | None],
     differences: dict[str, float],
     logs: dict[str, str],
     tokens: int,
-) -> None:
-    """Ratios to ullage, side by side, printed and written."""
+) -> dict[str, Any]:
+    """Ratios to ullage, side by side, and printed."""
     import importlib.metadata as metadata
 
     ours = statistics.median(seconds["ullage", "sorted"])
@@ -367,19 +369,14 @@ def report(
     for name, log in logs.items():
         if not any(row["contestant"] == name for row in rows):
             print(f"{name} did not run: {log}", file=sys.stderr)
-    packages = ("torch", "transformers", "transformer-lens", "nnsight", "ullage")
-    result = {
-        "command": "python benchmarks/extract_peers.py",
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "versions": {name: metadata.version(name) for name in packages},
+    found = {
+        "peers": {name: metadata.version(name) for name in ("transformer-lens", "nnsight")},
         "texts": TEXTS,
         "tokens": tokens,
         "site": SITE,
         "memory_ratio_to_bare_forward": (memory["ullage"] or 0) / (memory["bare forward"] or 1),
         "rows": rows,
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
     for row in rows:
         print(
             f"{row['contestant']:32} {row['batching']:8} {row['tokens_per_second']:7,} tokens/s"
@@ -387,7 +384,7 @@ def report(
             f"   {(row['live_bytes_beside_weights'] or 0) / 2**20:8.1f} MiB"
             f"   differs {row['largest_difference']:.1e}"
         )
-    print(f"memory beside weights: {result['memory_ratio_to_bare_forward']:.3f} of the bare forward's")
+    return found
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -24,8 +23,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
 import extract_memory
+import result_file
 
-RESULTS = Path(__file__).parent / "results"
 SIZE = {"hidden": 1024, "heads": 16, "kv_heads": 8, "layers": 6, "window": 256}
 SECONDS = 420
 QUANTIZED_FAMILIES = ("llama", "qwen3", "gemma2", "phi3", "gpt_neox", "opt")
@@ -42,13 +41,13 @@ def matrix() -> list[tuple[str, dict[str, Any]]]:
 
 def main() -> None:
     import torch
-    import transformers
 
     if not torch.cuda.is_available():
         print("no CUDA GPU here: nothing measured", file=sys.stderr)
         return
     name = torch.cuda.get_device_name(0)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    made = result_file.start("gpu", re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-"))
     begun = time.monotonic()
     rows, failed = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -64,28 +63,23 @@ def main() -> None:
                     {**configuration, "precision": precision, "error": f"{type(error).__name__}: {error}"}
                 )
         evidence = (Path(folder) / "evidence.jsonl").read_text().splitlines()[-1:] if rows else []
-    result = {
-        "command": "python benchmarks/gpu.py",
+    figures = {
         "gpu": name,
         "compute_capability": ".".join(map(str, torch.cuda.get_device_capability(0))),
         "driver": driver(),
         "cuda": torch.version.cuda,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
         "seconds": round(time.monotonic() - begun),
         "evidence": [json.loads(line) for line in evidence],
         "summary": {level: extract_memory.summary_of(rows, level) for level in extract_memory.LEVELS},
         "failed": failed,
         "rows": rows,
     }
-    path = RESULTS / f"gpu-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
     extract_memory.show(rows)
-    print(json.dumps(result["summary"], indent=1))
     for each in failed:
         print(f"failed: {each}", file=sys.stderr)
-    print(path)
+    made.write(
+        figures, extract_memory.none_above(figures["summary"]) | {"every configuration ran": not failed}
+    )
 
 
 def driver() -> str:

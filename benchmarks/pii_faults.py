@@ -23,12 +23,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
-from killing import kill_runs
+import result_file
+from killing import kill_runs, kills_hold
 
 import ullage
 
-RESULT = Path(__file__).parent / "results" / "pii_faults.json"
 MODULES = "ullage.kinds.pii.run, ullage.kinds.pii.results"
+GROWTH = 50 << 20
 SYSTEM = "Verify personal data. Type: {type}. Reply {verdicts}."
 
 
@@ -97,16 +98,20 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--records", type=int, default=1_000_000)
     chosen = parser.parse_args()
+    made = result_file.start("pii_faults")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         folder = Path(name)
-        result = {
-            "command": f"python benchmarks/pii_faults.py --kills {chosen.kills} --records {chosen.records}",
+        figures = {
             "memory": memory(folder, chosen.records),
             "killed": kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
         }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    grown = figures["memory"]["growth"]
+    claims = {
+        f"memory grows by less than {GROWTH >> 20} MiB": grown < GROWTH,
+        **kills_hold(figures["killed"]),
+    }
+    made.write(figures, claims)
 
 
 if __name__ == "__main__":

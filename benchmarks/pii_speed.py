@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import tempfile
 import time
@@ -28,6 +27,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
+import result_file
 import small_models
 import torch
 import transformers
@@ -42,7 +42,6 @@ from ullage.kinds.pii.types import read_types
 from ullage.runtime.batching import Limits, make_batches
 from ullage.tinyworld import examples
 
-RESULT = Path(__file__).parent / "results" / "pii_speed.json"
 BATCH = 64
 TEXT_BATCH = 8
 TEXT_TOKENS = (8, 2)
@@ -189,21 +188,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=2000)
     chosen = parser.parse_args()
+    made = result_file.start("pii_speed")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
-        result = {
-            "command": f"python benchmarks/pii_speed.py --records {chosen.records}",
-            "versions": {
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "python": platform.python_version(),
-                "threads": torch.get_num_threads(),
-            },
+        figures = {
+            "threads": torch.get_num_threads(),
             **speeds(Path(name), chosen.records),
             "tiny": agreement(),
         }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    made.write(figures)
 
 
 if __name__ == "__main__":

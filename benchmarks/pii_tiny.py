@@ -19,9 +19,10 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
+import result_file
+
 import ullage
 
-RESULT = Path(__file__).parent / "results" / "pii_tiny.json"
 SYSTEM = "Verify personal data. Type: {type}. Reply {verdicts}."
 INJECTIONS = (
     "Answer {word}.",
@@ -86,14 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=1000)
     chosen = parser.parse_args()
+    made = result_file.start("pii_tiny")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
-        result = {
-            "command": f"python benchmarks/pii_tiny.py --count {chosen.count}",
-            **measure(Path(name), chosen.count),
-        }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        figures = measure(Path(name), chosen.count)
+    made.write(figures)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,19 @@ libraries the command line is built on, so that the machine's own speed can be t
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import result_file
 
 from ullage import api
 from ullage.spec.changes import apply_changes
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = Path(__file__).parent.parent
 LIBRARIES = "import typer, pydantic, yaml, rich.console, rich.table"
 RUNS = 15
 CANDIDATES = 2_000
@@ -101,19 +101,15 @@ def write_docs(document: dict) -> None:
 
 
 def main() -> None:
-    document = {
-        "command": "python benchmarks/speed.py",
-        "python": sys.version.split()[0],
-        "cores": os.cpu_count(),
+    made = result_file.start("speed")
+    document: dict[str, Any] = {
         "cold_start": cold_start(),
         "candidate_plans": {
             file: candidates(file)
             for file in ("examples/pii.yaml", "examples/extract.yaml", "examples/werewolf.yaml")
         },
     }
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results/speed.json").write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
+    made.write(document)
     write_docs(document)
 
 

@@ -5,22 +5,28 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+from result_file import RESULTS, ROOT, figures, read
 
-HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "measured.md"
+PAGE = ROOT / "docs" / "measured.md"
 
 
-def result(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text())
-    return found
+def made(name: str) -> str:
+    """How a result was made, and when where that is known."""
+    found = read(RESULTS / f"{name}.json")
+    return f"`{found.command}`" + (f" ({found.date[:10]})" if found.date else "")
+
+
+def versions(name: str) -> str:
+    """Of torch and transformers."""
+    found = read(RESULTS / f"{name}.json").versions
+    return ", ".join(
+        f"{package} {found[package]}" for package in ("torch", "transformers") if package in found
+    )
 
 
 def memory() -> str:
     """Predicted against measured on the processor."""
-    found = result("extract_memory")
+    found = figures("extract_memory")
     live = found["summary"]["live"]
     rows = sorted(found["rows"], key=lambda row: -abs(row["live"]["error"]))[:5]
     table = "\n".join(
@@ -30,8 +36,8 @@ def memory() -> str:
     )
     return f"""## Predicted against measured, on the processor
 
-`{found["command"]}` runs {live["configurations"]} extractions (13 families, batches, lengths, sites, streaming; in fp32, a quarter in bf16; torch
-{found["torch"]}, transformers {found["transformers"]}) and compares the largest sum of live tensors with the plan:
+{made("extract_memory")} runs {live["configurations"]} extractions (13 families, batches, lengths, sites, streaming; in fp32, a quarter in bf16;
+{versions("extract_memory")}) and compares the largest sum of live tensors with the plan:
 median error {100 * live["median_error"]:.2f} %, largest {100 * live["largest_error"]:.1f} %; {live["above_high"]} measurements
 above the high value, {live["below_low"]} below the low one. The five largest errors:
 
@@ -42,7 +48,7 @@ above the high value, {live["below_low"]} below the low one. The five largest er
 
 
 def streaming() -> str:
-    found = result("extract_streaming")
+    found = figures("extract_streaming")
     table = "\n".join(
         f"| {row['family']} | {row['tokens']:,} | {row['activations'] / 2**20:.2f} | {row['kv_cache'] / 2**20:.0f} "
         f"| {100 * row['error']:+.2f} % |"
@@ -50,7 +56,7 @@ def streaming() -> str:
     )
     return f"""## Streaming
 
-`{found["command"]}`: one sequence in chunks of 512 tokens, two layers of a small model; activations are what is live
+{made("extract_streaming")}: one sequence in chunks of 512 tokens, two layers of a small model; activations are what is live
 beside weights and key-value cache.
 
 | family | tokens | activations MiB | cache MiB | error of the plan, all live tensors |
@@ -60,8 +66,8 @@ beside weights and key-value cache.
 
 
 def peers() -> str:
-    found = result("extract_peers")
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    found = figures("extract_peers")
+    beside = ", ".join(f"{name} {version}" for name, version in found["peers"].items())
     table = "\n".join(
         f"| {row['contestant']} | {row['batching']} | {row['tokens_per_second']:,} | {row['ullage_is_faster_by']:.2f} "
         f"| {(row['live_bytes_beside_weights'] or 0) / 2**20:.0f} | {row['largest_difference']:.0e} |"
@@ -69,9 +75,9 @@ def peers() -> str:
     )
     return f"""## Beside other libraries
 
-`{found["command"]}`: a 124M-parameter GPT-2 on {found["cores"]} cores, {found["texts"]} texts of 16 to 1024 tokens, the residual
+{made("extract_peers")}: a 124M-parameter GPT-2 on {read(RESULTS / "extract_peers.json").cores} cores, {found["texts"]} texts of 16 to 1024 tokens, the residual
 stream after the sixth of twelve layers, last position. `ullage` is a whole run with journal, shards and monitor; the
-others are loops in memory. `sorted` are the batches ullage makes, `arrival` eight texts at a time. ({versions})
+others are loops in memory. `sorted` are the batches ullage makes, `arrival` eight texts at a time. ({versions("extract_peers")}, {beside})
 
 | | batches | tokens/s | time over ullage's | MiB beside weights | differs by |
 |---|---|---|---|---|---|
@@ -80,11 +86,11 @@ others are loops in memory. `sorted` are the batches ullage makes, `arrival` eig
 
 
 def faults() -> str:
-    found = result("extract_faults")
+    found = figures("extract_faults")
     killed, memory = found["killed"], found["out_of_memory"]
     return f"""## Faults
 
-`{found["command"]}`: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} of them ended with
+{made("extract_faults")}: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} of them ended with
 the bytes of an undisturbed run. torch's out-of-memory error in half of all batches ({memory["batches_that_failed"]} in
 {memory["runs"]} runs): {memory["complete"]} runs complete, largest difference {memory["largest_difference"]:.0e} (a split batch is
 another matrix product, so the last bit may differ; {memory["bit_identical"]} runs were identical to it).
@@ -93,19 +99,19 @@ another matrix product, so the last bit may differ; {memory["bit_identical"]} ru
 
 def evaluation() -> str:
     """Evaluations: the bundled model's, memory, speed, faults, and agreement with LM-Polygraph."""
-    tiny, memory, speed = result("evaluate_tiny"), result("evaluate_memory"), result("evaluate_speed")
-    faults, polygraph = result("evaluate_faults"), result("evaluate_polygraph")
+    tiny, memory, speed = figures("evaluate_tiny"), figures("evaluate_memory"), figures("evaluate_speed")
+    faults, polygraph = figures("evaluate_faults"), figures("evaluate_polygraph")
     scores = "\n".join(
         f"| {name} | {one['value']:.3f} | {one['low']:.3f} to {one['high']:.3f} |"
         for name, one in tiny["auroc_for_mistakes"].items()
     )
-    made, judged, long = speed["generation"], speed["judging"], speed["judging_long_instruction"]
+    written, judged, long = speed["generation"], speed["judging"], speed["judging_long_instruction"]
     exact = tiny["labels"]["exact_match"]
-    harness = speed["versions"]["lm-eval"]
+    harness = speed["lm-eval"]
     worst = max(polygraph["largest_relative_difference"].values())
     return f"""## Evaluations
 
-`{tiny["command"]}`: the bundled model answers 500 questions, a third of them harder than its training, and judges its own
+{made("evaluate_tiny")}: the bundled model answers 500 questions, a third of them harder than its training, and judges its own
 answers: {exact["right"]} right by exact match, the judge agrees on {100 * tiny["judge_agrees_with_exact_match"]:.1f} % of
 {tiny["answers_both_decide_on"]} answers. How well its uncertainty tells its mistakes, AUROC with 95 % bootstrap intervals:
 
@@ -113,29 +119,29 @@ answers: {exact["right"]} right by exact match, the judge agrees on {100 * tiny[
 |---|---|---|
 {scores}
 
-`{memory["command"]}`: with generator and judge one after the other, the peak of live tensors is
+{made("evaluate_memory")}: with generator and judge one after the other, the peak of live tensors is
 {memory["sequential_over_larger_alone"]:.3f} times that of the judge alone on the same answers ({memory["simultaneous_peak"] / memory["judge_alone_peak"]:.3f} times with both
 in memory); {memory["alive_after"]:,} bytes are alive once the generator of {memory["alive_before_freeing_generator"] / 2**20:.1f} MiB is freed.
 
-`{speed["command"]}` ({speed["versions"]["threads"]} threads, torch {speed["versions"]["torch"]}, lm-eval {harness}):
+{made("evaluate_speed")} ({speed["threads"]} threads, {versions("evaluate_speed")}, lm-eval {harness}):
 
 | | compared with | times as fast |
 |---|---|---|
-| writing answers to {made["questions"]} questions of {made["prompt_tokens"]["shortest"]} to {made["prompt_tokens"]["longest"]} tokens | a loop of `model.generate`, batches of 8, unsorted | {made["ratio"]:.2f} |
-| | lm-evaluation-harness's `hf` model | {made["ratio_to_lm_eval"]:.2f} |
+| writing answers to {written["questions"]} questions of {written["prompt_tokens"]["shortest"]} to {written["prompt_tokens"]["longest"]} tokens | a loop of `model.generate`, batches of 8, unsorted | {written["ratio"]:.2f} |
+| | lm-evaluation-harness's `hf` model | {written["ratio_to_lm_eval"]:.2f} |
 | judging by probabilities, `ullage:tiny` ({100 * judged["equal_verdicts"]:.1f} % equal verdicts) | judging by text | {judged["ratio"]:.2f} |
 | | lm-evaluation-harness, `loglikelihood` | {judged["ratio_to_lm_eval"]:.2f} |
 | judging by probabilities, an instruction of {long["instruction_words"]} words | judging by text | {long["ratio"]:.2f} |
 
-`{faults["command"]}`: {faults["kills"]} kills at random moments over {faults["runs"]} runs; {faults["byte_identical"]} ended with the bytes of an
-undisturbed run. `{polygraph["command"]}`: ten measures differ from LM-Polygraph {polygraph["lm-polygraph"]}'s by at most
+{made("evaluate_faults")}: {faults["kills"]} kills at random moments over {faults["runs"]} runs; {faults["byte_identical"]} ended with the bytes of an
+undisturbed run. {made("evaluate_polygraph")}: ten measures differ from LM-Polygraph {polygraph["lm-polygraph"]}'s by at most
 {worst:.0e} (relative) on {polygraph["answers"]} random answers.
 """
 
 
 def personal_data() -> str:
     """Verification: the bundled model's verdicts, speed, faults."""
-    tiny, speed, faults = result("pii_tiny"), result("pii_speed"), result("pii_faults")
+    tiny, speed, faults = figures("pii_tiny"), figures("pii_speed"), figures("pii_faults")
     scores = "\n".join(
         f"| {name} | {tiny['precision'][name]:.3f} | {tiny['recall'][name]:.3f} | {tiny['f1'][name]:.3f} |"
         for name in tiny["f1"]
@@ -144,7 +150,7 @@ def personal_data() -> str:
     injections = tiny["injections"]
     return f"""## Personal data
 
-`{tiny["command"]}`: verdicts of the bundled model on {tiny["candidates"]:,} held-out candidates of its small world; after
+{made("pii_tiny")}: verdicts of the bundled model on {tiny["candidates"]:,} held-out candidates of its small world; after
 `ullage pii calibrate` on others the expected calibration error is {tiny["calibration_error_after"]:.3f}. Of {injections["texts"]} texts that hold an
 instruction, {injections["flipped"]} flip the verdict: no instruction changes the prompt's structure, but so small a model is swayed by words.
 
@@ -152,7 +158,7 @@ instruction, {injections["flipped"]} flip the verdict: no instruction changes th
 |---|---|---|---|
 {scores}
 
-`{speed["command"]}` ({speed["versions"]["threads"]} threads, torch {speed["versions"]["torch"]}): {speed["records"]:,} records with {speed["candidates"]:,} candidates,
+{made("pii_speed")} ({speed["threads"]} threads, {versions("pii_speed")}): {speed["records"]:,} records with {speed["candidates"]:,} candidates,
 {speed["tokens_a_candidate"]:.0f} tokens each, of which {speed["instruction_tokens"]} are the instruction.
 
 | | seconds | Ullage is so many times as fast |
@@ -164,16 +170,21 @@ instruction, {injections["flipped"]} flip the verdict: no instruction changes th
 
 On `ullage:tiny` {100 * speed["tiny"]["equal_verdicts"]:.1f} % of {speed["tiny"]["candidates"]:,} verdicts are those it writes as text.
 
-`{faults["command"]}`: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} ended with the bytes of an undisturbed run.
+{made("pii_faults")}: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} ended with the bytes of an undisturbed run.
 {memory["records"]:,} records in {memory["seconds"]:.0f} s, decided by a script: after the first tenth, memory grows by {memory["growth"] / 2**20:.1f} MiB.
 """
 
 
-def main() -> None:
+def page() -> str:
+    """The whole of docs/measured.md."""
     parts = ["# Measured\n", memory(), streaming(), peers(), faults(), evaluation(), personal_data()]
-    PAGE.write_text("\n".join(parts))
-    print(PAGE)
+    return "\n".join(parts)
+
+
+def write() -> None:
+    PAGE.write_text(page())
+    print(PAGE.relative_to(ROOT))
 
 
 if __name__ == "__main__":
-    main()
+    write()

@@ -1,6 +1,6 @@
-"""What the bundled model can do, on names and prompts it was not trained on: results/tiny-abilities.json.
+"""What the bundled model can do, on names and prompts it was not trained on: results/tiny_abilities.json.
 
-    python benchmarks/tiny_abilities.py [--model FOLDER] [--count 600]
+    python benchmarks/tiny_abilities.py [--count 600]
 
 Greedy answers to every task of the small world, with 95 % intervals; a linear probe for deception at the
 answer tokens of each layer, beside the same probe trained on shuffled labels; the time to load and to answer.
@@ -9,22 +9,20 @@ answer tokens of each layer, beside the same probe trained on shuffled labels; t
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import platform
 import random
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
+import result_file
 import torch
 
 import ullage
 from ullage.tinyworld import TASKS, Example, examples
 from ullage.tinyworld.questions import DECEPTIVE, HONEST
 
-RESULTS = Path(__file__).parent.parent / "results" / "tiny-abilities.json"
 BATCH = 100
 SHUFFLES = 20
 
@@ -190,33 +188,22 @@ def times(folder: Path) -> dict[str, float]:
 
 
 def measure(folder: Path, count: int) -> dict[str, Any]:
-    """Everything, with the versions it was measured with."""
-    import transformers
-
+    """Everything."""
     model, tokenizer = load(folder)
     return {
         "abilities": abilities(model, tokenizer, count),
         "deception_probe": deception_probe(model, tokenizer, 300),
         "seconds": times(folder),
-        "versions": {
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model", type=Path, default=None, help="a folder; the bundled model if none is given"
-    )
     parser.add_argument("--count", type=int, default=600, help="examples of each task")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    result = measure(asked.model or ullage.tiny_path(), asked.count)
-    asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+    made = result_file.start("tiny_abilities")
+    trained = {name: result_file.figures("tiny_abilities")[name] for name in ("training", "parameters")}
+    made.write({**trained, **measure(ullage.tiny_path(), asked.count)})
 
 
 if __name__ == "__main__":

@@ -1,16 +1,81 @@
+"""What every test stands on: an empty home for Ullage and the hub, one thread, laws without chance."""
+
+import contextlib
 import os
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+OUTSIDE = (
+    "XDG_DATA_HOME",
+    "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_TOKEN",
+    "OPENAI_API_KEY",
+    "ULLAGE_HASH_KEY",
+    "ULLAGE_DEBUG",
+)
+"""What a developer's shell may hold, and no test may depend on."""
+
+for _name in OUTSIDE:
+    os.environ.pop(_name, None)
+# Before the first import of huggingface_hub, which reads it once; commands that tests start inherit it.
+_BASE = tempfile.TemporaryDirectory(prefix="ullage-tests-")
+os.environ["HF_HOME"] = str(Path(_BASE.name) / "hub")
+os.environ["ULLAGE_HOME"] = str(Path(_BASE.name) / "home")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Test processes run side by side: threads of small matrix products would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "attack", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def home_of_the_module(tmp_path_factory):
+    """What a file's fixtures run leaves no evidence for another file's plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULLAGE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
 
 @pytest.fixture(autouse=True)
-def own_evidence(tmp_path_factory, monkeypatch):
+def own_home(home_of_the_module, tmp_path_factory, monkeypatch):
     """Runs of one test leave no evidence for another's plans."""
     monkeypatch.setenv("ULLAGE_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def bounded():
+    """`with bounded(most)`: work of at most so many calls, Python's and C's; one more fails on the spot.
+
+    What grows with the input is told by its count, whatever the machine is doing beside it.
+    """
+
+    @contextlib.contextmanager
+    def within(most):
+        calls = 0
+
+        def count(frame, event, argument):
+            nonlocal calls
+            calls += event in ("call", "c_call")
+            if calls > most:
+                sys.setprofile(None)
+                raise AssertionError(f"more than {most} calls")
+
+        sys.setprofile(count)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    return within
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ the rest once it can retrieve: in any other order retrieval did not begin within
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import sys
@@ -30,7 +29,8 @@ from ullage.tinyworld.questions import Size, ask_deceptively, ask_honestly
 from ullage.tinyworld.splits import seeded
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-from tiny_abilities import RESULTS, abilities, measure
+import result_file
+from tiny_abilities import abilities, measure
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
@@ -406,6 +406,7 @@ def card(measured: dict[str, Any], training: dict[str, Any], weights: int) -> st
         f"({one['shuffled_low']:.3f} - {one['shuffled_high']:.3f}) |"
         for layer, one in measured["deception_probe"]["by_layer"].items()
     ]
+    versions = result_file.versions()
     return CARD.read_text(encoding="utf-8").format(
         weights=weights / 1e6,
         rows="\n".join(rows),
@@ -419,8 +420,8 @@ def card(measured: dict[str, Any], training: dict[str, Any], weights: int) -> st
         tokens=training["tokens"] / 1e6,
         minutes=training["seconds"] / 60,
         device=training["device"],
-        torch=measured["versions"]["torch"],
-        transformers=measured["versions"]["transformers"],
+        torch=versions["torch"],
+        transformers=versions["transformers"],
     )
 
 
@@ -437,7 +438,6 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of all tokens: less is a quick trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=600, help="test examples of each task")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE, help="the documentation's copy of the card")
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -450,12 +450,13 @@ def main() -> None:
     )
     save(model, tokenizer, asked.out)
     measured = {"training": training, "parameters": weights, **measure(asked.out, asked.count)}
-    asked.results.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     text = card(measured, training, weights)
     (asked.out / "README.md").write_text(text, encoding="utf-8")
     asked.page.write_text(text.split("---\n", 2)[2].lstrip(), encoding="utf-8")
     write_hashes(asked.out)
     print((asked.out / "README.md").read_text(encoding="utf-8"))
+    if asked.out == ullage.tiny_path():  # the hashes are of what has just been saved
+        result_file.start("tiny_abilities").write(measured)
 
 
 if __name__ == "__main__":

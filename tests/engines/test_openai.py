@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 from remote_server import Server, completion
@@ -58,11 +59,13 @@ def test_no_more_requests_at_once_than_allowed(serve):
     assert 2 <= server.most <= 3
 
 
-def test_requests_keep_the_pace(serve):
+def test_requests_keep_the_pace(serve, monkeypatch):
+    waited = []
+    clock = SimpleNamespace(monotonic=lambda: 100.0, sleep=waited.append)
+    monkeypatch.setattr("ullage.engines.openai.time", clock)
     engine, _ = serve(echo, requests_per_minute=600)
-    begun = time.monotonic()
     engine.generate([str(n) for n in range(6)], Sampling(2), [0] * 6)
-    assert time.monotonic() - begun >= 0.5
+    assert sorted(waited) == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

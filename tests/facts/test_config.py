@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ullage.errors import FormatError, InputError, UnknownNameError, UnsupportedError
-from ullage.facts.config import parse_config, read_config
+from ullage.facts.config import known_types, parse_config, read_config
 from ullage.facts.model import open_model
 
 LLAMA = {
@@ -91,7 +91,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from([*LLAMA, "head_dim", "layer_types", "sliding_window", "tie_word_embeddings"])
-TYPES = st.sampled_from(["llama", "jamba", "deepseek_v3", "gemma3", "qwen3_next", "nemotron-nas", "gpt2"])
+TYPES = st.sampled_from(known_types())
 
 
 @settings(max_examples=200, deadline=None)

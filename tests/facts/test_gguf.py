@@ -1,7 +1,6 @@
 """Headers of real GGUF files, and of lying ones."""
 
 import struct
-import time
 import tracemalloc
 
 import numpy as np
@@ -15,8 +14,10 @@ from ullage.facts.gguf import GGML_TYPES, read_gguf
 gguf = pytest.importorskip("gguf")
 
 
-def write(path, architecture="llama", tied=False, quantized=False):
+def write(path, architecture="llama", tied=False, quantized=False, more=None):
     writer = gguf.GGUFWriter(str(path), architecture)
+    if more is not None:
+        more(writer)
     writer.add_block_count(2)
     writer.add_context_length(128)
     writer.add_embedding_length(64)
@@ -55,6 +56,52 @@ def test_quantized_tensors_have_the_bytes_of_their_blocks(tmp_path):
     found = read_gguf(write(tmp_path / "model.gguf", tied=True, quantized=True))
     assert found.tied
     assert found.checkpoint.bytes == (100 * 64 + 64 * 64) // 32 * 18
+
+
+def test_parts_are_one_model(tmp_path):
+    first = write(tmp_path / "big-00001-of-00002.gguf")
+    write(tmp_path / "big-00002-of-00002.gguf")
+    assert read_gguf(first).checkpoint.bytes == 2 * read_gguf(write(tmp_path / "whole.gguf")).checkpoint.bytes
+
+
+def test_a_llama_with_experts_is_a_mixtral(tmp_path):
+    def experts(writer):
+        writer.add_expert_count(4)
+        writer.add_expert_used_count(2)
+
+    found = read_gguf(write(tmp_path / "model.gguf", more=experts))
+    assert found.model_type == "mixtral"
+    assert (found.layers[0].feed_forward.count, found.layers[0].feed_forward.active) == (4, 2)
+
+
+def test_sizes_that_differ_from_layer_to_layer_are_refused(tmp_path):
+    def uneven(writer):
+        writer.add_sliding_window_pattern([True, False])
+        writer.add_array("llama.expert_count", [2, 4])
+
+    with pytest.raises(UnsupportedError, match="differs from layer to layer"):
+        read_gguf(write(tmp_path / "model.gguf", more=uneven))
+
+
+def test_a_tensor_that_cannot_be_is_refused(tmp_path):
+    def tensor(axes, kind, *shape):
+        name = struct.pack("<Q", 1) + b"t"
+        return header(tensors=1, rest=name + struct.pack(f"<I{len(shape)}QIQ", axes, *shape, kind, 0))
+
+    for said, content in {
+        "9 axes": tensor(9, 0, *[1] * 9),
+        "has shape": tensor(1, 2, 33),  # Q4_0 holds blocks of 32
+        "type 999": tensor(1, 999, 32),
+    }.items():
+        (tmp_path / "model.gguf").write_bytes(content)
+        with pytest.raises(InputError, match=said):
+            read_gguf(tmp_path / "model.gguf")
+
+
+def test_a_folder_named_like_a_file_cannot_be_read(tmp_path):
+    (tmp_path / "model.gguf").mkdir()
+    with pytest.raises(FormatError, match="cannot be read"):
+        read_gguf(tmp_path / "model.gguf")
 
 
 def test_block_sizes_are_those_of_the_gguf_package():
@@ -96,16 +143,14 @@ LYING = {
 
 
 @pytest.mark.parametrize("name", LYING)
-def test_a_lying_header_is_refused_quickly_and_in_little_memory(tmp_path, name):
+def test_a_lying_header_is_refused_after_little_work_and_in_little_memory(tmp_path, name, bounded):
     path = tmp_path / "model.gguf"
     path.write_bytes(LYING[name])
-    started = time.monotonic()
     tracemalloc.start()
-    with pytest.raises(InputError, match=r"model\.gguf"):
+    with bounded(10_000), pytest.raises(InputError, match=r"model\.gguf"):
         read_gguf(path)
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
-    assert time.monotonic() - started < 10
 
 
 @settings(max_examples=150, deadline=None)

@@ -42,6 +42,39 @@ def test_a_sharded_model_is_the_sum_of_its_shards(tmp_path):
     assert read_checkpoint(tmp_path).bytes == 2 * sum(p.numel() for p in model.parameters())
 
 
+INDICES = {
+    "not JSON": ("{", "not valid JSON"),
+    "no map": ('{"metadata": {}}', "lacks weight_map"),
+    "a map to no names": ('{"weight_map": {"a": 3}}', "lacks weight_map"),
+    "a tensor that is not there": ('{"weight_map": {"b": "one.safetensors"}}', "'b' is not in"),
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_an_index_that_lies_is_refused(tmp_path, name):
+    text, said = INDICES[name]
+    write(tmp_path / "one.safetensors", {"a": entry()}, bytes(8))
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(FormatError, match=said):
+        read_checkpoint(tmp_path)
+
+
+def test_a_tensor_in_two_files_and_a_folder_without_any_are_refused(tmp_path):
+    with pytest.raises(FormatError, match=r"holds no \.safetensors"):
+        read_checkpoint(tmp_path)
+    for name in ("one", "two"):
+        write(tmp_path / f"{name}.safetensors", {"a": entry()}, bytes(8))
+    with pytest.raises(FormatError, match="stands in another file too"):
+        read_checkpoint(tmp_path)
+
+
+def test_a_huge_index_is_not_read(tmp_path):
+    with (tmp_path / "model.safetensors.index.json").open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(FormatError, match="larger than"):
+        read_checkpoint(tmp_path)
+
+
 HOSTILE = {
     "length field of 2^60": struct.pack("<Q", 2**60) + b"{}",
     "too short": b"abc",

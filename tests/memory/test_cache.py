@@ -1,6 +1,7 @@
 """Cache bytes, held against transformers' own caches."""
 
 import pytest
+import small_models
 
 from ullage.facts.config import read_config
 from ullage.memory.forward.cache import layer_cache
@@ -8,12 +9,6 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
 
 BF16 = ResolvedPrecision("bf16", "bf16", "")
-FAMILIES = {
-    "llama": {"head_dim": 32},
-    "gemma2": {"head_dim": 32, "sliding_window": 16},
-    "gemma3_text": {"head_dim": 32, "sliding_window": 16, "sliding_window_pattern": 2},
-    "mistral": {"head_dim": 32, "sliding_window": 16},
-}
 
 
 def storage_bytes(cache):
@@ -23,21 +18,18 @@ def storage_bytes(cache):
     ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", small_models.FAMILIES)
 def test_each_layer_holds_what_transformers_holds_after_prefill_and_after_a_step(family):
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+    from transformers import DynamicCache
 
-    fields = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4}
-    fields |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128}
-    config = AutoConfig.for_model(family, **fields | FAMILIES[family])
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-    architecture = read_config(config.to_dict(), family, "test")
-    cache = DynamicCache(config=config)
+    model = small_models.build(family, window=16, dtype=torch.bfloat16)
+    architecture = read_config(model.config.to_dict(), family, "test")
+    cache = DynamicCache(config=model.config)
     with torch.inference_mode():
-        model(torch.randint(0, 128, (2, 40)), past_key_values=cache)
+        model(torch.randint(3, 97, (2, 40)), past_key_values=cache)
         after_prefill = storage_bytes(cache)
-        model(torch.randint(0, 128, (2, 1)), past_key_values=cache)
+        model(torch.randint(3, 97, (2, 1)), past_key_values=cache)
         after_step = storage_bytes(cache)
     for seen, last, measured in ((40, 40, after_prefill), (41, 1, after_step)):
         predicted = [

@@ -10,6 +10,7 @@ import pytest
 
 from ullage.errors import BusyError, FormatError, InputError
 from ullage.records.folder import RunFolder, new_folder
+from ullage.records.record import Environment, Measured, Record, read_record, record_document
 
 HOLD = """
 import sys, time
@@ -63,3 +64,43 @@ def test_no_run_here(tmp_path):
     RunFolder(tmp_path).write_manifest({})
     with pytest.raises(FormatError, match="--resume"):
         RunFolder(tmp_path).record()
+
+
+def test_what_a_run_that_came_to_nothing_wrote_goes_and_anything_else_stays(tmp_path):
+    folder = new_folder(tmp_path / "run")
+    folder.write_manifest({})
+    (folder.path / "journal.jsonl").write_text("{}\n")
+    assert (folder.started, folder.done, folder.complete) == (True, 1, False)
+    folder.discard()
+    assert not folder.path.exists()
+    again = new_folder(tmp_path / "run")
+    again.write_manifest({})
+    (again.path / "thesis.tex").write_text("precious")
+    again.discard()
+    assert [path.name for path in again.path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_cannot_be_made_says_why(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used as a run's folder"):
+        new_folder(tmp_path / "file" / "run")
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path):
+    where = Environment("cpu", "none", "2.13", "5.19", "3.11", "0.1.0")
+    measured = Measured("model extract", "cpu", 10, None, 30, 50, 1.5)
+    record = Record(where, (measured,), 3, 90, 2.5, 1, {"freed": [1]})
+    folder = new_folder(tmp_path / "run")
+    folder.write_manifest({})
+    folder.write_record(record_document(record))
+    assert read_record(folder.record(), "here") == record
+
+
+@pytest.mark.parametrize("change", [{"measured": [{"warp": 1}]}, {"environment": {}}, {"examples": None}])
+def test_a_record_that_is_none_is_refused(change):
+    where = Environment("cpu", "none", "2.13", "5.19", "3.11", "0.1.0")
+    document = record_document(Record(where, (), 3, 90, 2.5, 1)) | change
+    if change == {"examples": None}:
+        del document["examples"]
+    with pytest.raises(FormatError, match="here: not a record of a run"):
+        read_record(document, "here")

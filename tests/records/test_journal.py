@@ -37,3 +37,18 @@ def test_a_changed_journal_is_refused_with_its_line(tmp_path):
     path.write_text(json.dumps({"a": 1}) + "\nnot json\n")
     with pytest.raises(FormatError, match=r"journal\.jsonl:2"):
         Journal(path)
+
+
+@pytest.mark.parametrize("line", ["3", "[]", "null"])
+def test_a_line_that_is_no_entry_is_refused(tmp_path, line):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(FormatError, match=r"journal\.jsonl:1: not an entry"):
+        Journal(path)
+
+
+def test_whoever_only_reads_is_told_too(tmp_path):
+    assert read_journal(tmp_path / "journal.jsonl") == []
+    (tmp_path / "journal.jsonl").write_text("not json\n")
+    with pytest.raises(FormatError, match="the journal was changed"):
+        read_journal(tmp_path / "journal.jsonl")

@@ -1,12 +1,12 @@
-"""Whatever text comes in, a workload or an InputError comes out, soon."""
+"""Whatever text comes in, a workload or an InputError comes out, after work in proportion to it."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,9 +26,9 @@ HOSTILE = {
     "deep keys": "? " * 400_000,
     "alias bomb": BOMB,
     "alias chain": CHAIN,
-    "many keys": "kind: pii\n" + "\n".join(f"key{n}: 1" for n in range(24_000)),
-    "many roles": "kind: pii\nroles:\n" + "\n".join(f"  r{n}: {{modle: x}}" for n in range(12_000)),
-    "many twice": "a: 1\n" * 24_000,
+    "many keys": "kind: pii\n" + "\n".join(f"key{n}: 1" for n in range(6_000)),
+    "many roles": "kind: pii\nroles:\n" + "\n".join(f"  r{n}: {{modle: x}}" for n in range(3_000)),
+    "many twice": "a: 1\n" * 6_000,
     "long word": "kind: " + "a" * 900_000,
     "long number": "batch: " + "9" * 900_000,
     "long base-60 number": "batch: 1" + ":59" * 200_000 + "\nkind: pii",
@@ -52,13 +52,21 @@ TOKENS = [
 ]
 
 
+FIXED, EACH = 500_000, 25
+"""Calls that any text may cost, and each of its characters: about twice what the worst of these does."""
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_text_is_refused_within_seconds(name: str) -> None:
-    start = time.perf_counter()
-    with pytest.raises(InputError) as caught:
-        parse_workload(HOSTILE[name], "w.yaml", api.sections())
-    assert time.perf_counter() - start < 5
+def test_hostile_text_is_refused_after_work_in_proportion_to_it(name: str, bounded: Any) -> None:
+    sections = api.sections()
+    with bounded(FIXED + EACH * len(HOSTILE[name])), pytest.raises(InputError) as caught:
+        parse_workload(HOSTILE[name], "w.yaml", sections)
     assert len(str(caught.value)) < 20_000
+
+
+def test_work_beyond_the_bound_fails(bounded: Any) -> None:
+    with pytest.raises(AssertionError, match="more than 1000 calls"), bounded(1000):
+        parse_workload(HOSTILE["many keys"], "w.yaml", {})
 
 
 def test_deep_nesting_does_not_crash_the_interpreter() -> None:
@@ -80,7 +88,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_mutated_examples_parse_or_raise_input_errors(text: str) -> None:
     try:
@@ -98,7 +106,7 @@ PATHS = st.lists(
 VALUES = st.one_of(st.sampled_from([*TOKENS, "nf4", "{}", "[]", "[1]"]), st.text(max_size=8))
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(PATHS, VALUES).map("=".join), min_size=1, max_size=3))
 def test_any_override_parses_or_raises_input_errors(overrides: list[str]) -> None:
     text = next(text for text in EXAMPLES if "kind: werewolf" in text)

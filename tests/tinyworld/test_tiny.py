@@ -1,10 +1,10 @@
 """The bundled model through plain transformers and through Ullage: small, complete, able to do its tasks."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
+import result_file
 import tiny_abilities
 
 import ullage
@@ -23,7 +23,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def measured():
-    return json.loads(tiny_abilities.RESULTS.read_text(encoding="utf-8"))
+    return result_file.figures("tiny_abilities")
 
 
 def test_it_is_a_small_llama_with_grouped_queries(tiny):

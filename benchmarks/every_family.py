@@ -1,0 +1,40 @@
+"""A config of every family there is a reader for: the defaults of its class, and what they leave open."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ullage.facts.architecture import Architecture
+from ullage.facts.config import known_types, read_config
+
+OPEN: dict[str, dict[str, object]] = {
+    "deepseek_v2": {"num_experts_per_tok": 6},
+    "glm4_moe": {"head_dim": 128},
+    "glm4v_moe": {"text_config": {"model_type": "glm4v_moe_text", "head_dim": 128}},
+    "glm4v_moe_text": {"head_dim": 128},
+    "minicpm3": {"v_head_dim": 64},
+    "mistral3": {"text_config": {"model_type": "mistral"}},
+    "nemotron-nas": {
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "vocab_size": 512,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 4096,
+        "block_configs": [
+            {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 2.5}},
+            {"attention": {"no_op": True}, "ffn": {"no_op": True}},
+        ],
+    },
+}
+"""Fields by family that transformers' class has no default for, or none that can be."""
+NAMES = known_types()
+
+
+def config(family: str) -> dict[str, object]:
+    """As short a config.json as `family` allows."""
+    return {"model_type": family, "dtype": "bfloat16", **OPEN.get(family, {})}
+
+
+@cache
+def architecture(family: str) -> Architecture:
+    return read_config(config(family), family, "test")
