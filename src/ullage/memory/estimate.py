@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model, Pipeline
@@ -51,8 +52,26 @@ def estimate(
             running = phase.running
             _check_training(running, precisions[running], phase, roles[running])
         needs += _phase_needs(phase, phases, models, parts, precisions, capability, overhead)
+    needs += _stored_before(phases, needs)
     shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
     return Demand(phases, shapes, tuple(needs), parts, precisions)
+
+
+def _stored_before(phases: Sequence[Phase], needs: Sequence[Need]) -> list[Need]:
+    """States that a run has stored stay on the disk while later phases do other things."""
+    found: list[Need] = []
+    for at, phase in enumerate(phases):
+        later = phases[at + 1 :]
+        goes_on = later and (later[0].running, later[0].verb) == (phase.running, phase.verb)
+        if not phase.work.shard_bytes or goes_on:
+            continue  # the phase that goes on counts what this one has stored
+        stored = [
+            need
+            for need in needs
+            if (need.phase, need.component, need.home) == (phase.name, "captures", "disk")
+        ]
+        found += [replace(need, phase=other.name) for other in later for need in stored]
+    return found
 
 
 def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
