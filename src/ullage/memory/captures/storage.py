@@ -42,6 +42,7 @@ def capture_needs(
     """
     decode = work.activity == "decode"
     positions = work.new_tokens if decode else seen - work.cached_tokens
+    stores = work.shard_bytes > 0 and work.activity != "train"
     needs: list[Need] = []
     staging = unit = largest = 0
     for capture in work.captures:
@@ -60,7 +61,7 @@ def capture_needs(
                     role, "captures", phase, (site.block,), each, "derived", home="host", note=site.hook
                 )
                 needs.append(host)
-            if capture.keep == "disk" or work.shard_bytes:
+            if capture.keep == "disk" or stores:
                 unit, largest = unit + size, max(largest, size)
                 stored = Interval.exactly(size // work.batch * _sequences(work))
                 needs.append(
