@@ -143,7 +143,7 @@ def test_its_function_is_ullages_and_its_command_calls_it(ullage, python, tmp_pa
 def test_a_command_that_is_there_already_stays_what_it_is(site, ullage):
     (site / "ullage_taking.py").write_text(
         "from ullage.workloads.kind import Command, Kind\n"
-        "KIND = Kind('taking', __name__, commands=(Command('plan', 'Mine.', 'ullage_taking:plan'),))\n"
+        "KIND = Kind('taking', 'ullage_recite', commands=(Command('plan', 'Mine.', 'ullage_taking:plan'),))\n"
     )
     install(site, "ullage_taking", "taking = ullage_taking:KIND")
     said = " ".join(ullage("--help").split())
@@ -151,7 +151,7 @@ def test_a_command_that_is_there_already_stays_what_it_is(site, ullage):
     assert "verdict: fits" in ullage("plan", "work.yaml")
 
 
-def test_a_broken_package_takes_only_its_own_kind_with_it(site, ullage, tmp_path):
+def test_a_broken_package_takes_only_its_own_kind_with_it(site, ullage, python, tmp_path):
     install(site, "ullage_broken", "broken = ullage_gone:KIND")
     install(site, "ullage_other", "other = json:loads")
     said = " ".join(ullage("--help").split())
@@ -160,6 +160,16 @@ def test_a_broken_package_takes_only_its_own_kind_with_it(site, ullage, tmp_path
     assert "recite" in said
     assert "verdict: fits" in ullage("plan", "work.yaml")
     assert "--calibration" in ullage("pii", "--help")
-    (tmp_path / "b.yaml").write_text("kind: broken\nroles: {a: {model: gpt2}}\n")
-    ullage("plan", "b.yaml", code=2)
     assert '"recite"' in ullage("schema")
+    (site / "ullage_half").mkdir()
+    (site / "ullage_half" / "__init__.py").write_text(
+        "from ullage.workloads.kind import Kind\nKIND = Kind('half', __name__)\n"
+    )
+    install(site, "ullage_half", "half = ullage_half:KIND")
+    (tmp_path / "b.yaml").write_text("kind: broken\nroles: {a: {model: gpt2}}\n")
+    (tmp_path / "h.yaml").write_text("kind: half\nroles: {a: {model: gpt2}}\n")
+    for file, said in (("b.yaml", "kind broken of entry point"), ("h.yaml", "no module ullage_half.section")):
+        process = python("-m", "ullage", "plan", file)
+        _, err = process.communicate()
+        assert (process.returncode, err.count("\n")) == (2, 1)
+        assert said in err

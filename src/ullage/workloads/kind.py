@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
+
+from ullage.errors import InputError
 
 if TYPE_CHECKING:
     from ullage.phases.phase import Phase
@@ -47,10 +50,19 @@ class Kind:
 
     @property
     def section(self) -> type[Section]:
-        found: type[Section] = import_module(f"{self.package}.section").Section
+        found: type[Section] = self._part("section").Section
         return found
 
     def phases(self, workload: Workload) -> tuple[Phase, ...]:
         """How the work is laid out over time. Raises SpecError."""
-        found: tuple[Phase, ...] = import_module(f"{self.package}.phases").phases(workload)
+        found: tuple[Phase, ...] = self._part("phases").phases(workload)
         return found
+
+    def _part(self, name: str) -> ModuleType:
+        module = f"{self.package}.{name}"
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name not in (module, self.package):
+                raise  # what the module itself imports is missing
+            raise InputError(f"kind {self.name}: there is no module {module}; mend its package") from error
