@@ -77,7 +77,8 @@ def test_a_result_is_fresh_until_a_source_changes(copied, monkeypatch):
     edited(path, sources={name: one for name, one in today.items() if name != changed})
     assert changed in attack.survey(copied)[0]["pii_faults"]
     edited(path, sources=today, claims={"memory does not grow": False})
-    assert attack.survey(copied)[0]["pii_faults"] == "did not hold on 2026-01-01: memory does not grow"
+    said = attack.survey(copied)[0]["pii_faults"]
+    assert said == "did not hold: memory does not grow (fresh, of 2026-01-01)"
     edited(path, sources=None, claims={})
     assert attack.survey(copied)[0]["pii_faults"].startswith("stale: from before")
 
