@@ -20,24 +20,27 @@ from pathlib import Path
 
 import attacks
 import result_file
-from attacks import Attack
+from attacks import ROOT, Attack
 from result_file import RESULTS, DamagedResultError
 
 STALE = "stale"
 
 
 def state(attack: Attack, path: Path) -> str:
-    """In words: fresh, stale and why, or a claim that did not hold. Raises DamagedResultError."""
+    """In words: fresh, or stale and why; first what did not hold. Raises DamagedResultError."""
     found = result_file.read(path)
-    if broken := [claim for claim, holds in found.claims.items() if not holds]:
-        return f"did not hold on {found.date}: {'; '.join(broken)}"
-    changed = found.changed(result_file.hashes(attack))
+    age = _age(found.changed(result_file.hashes(attack)), found.date)
+    broken = [claim for claim, holds in found.claims.items() if not holds]
+    return f"did not hold: {'; '.join(broken)} ({age})" if broken else age
+
+
+def _age(changed: list[str] | None, date: str | None) -> str:
     if changed is None:
         return "stale: from before sources were hashed, unknown"
     if not changed:
-        return f"fresh, of {found.date}"
+        return f"fresh, of {date}"
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return f"stale: since {found.date} changed {', '.join(changed[:3])}{more}"
+    return f"stale: since {date} changed {', '.join(changed[:3])}{more}"
 
 
 def survey(folder: Path = RESULTS) -> tuple[dict[str, str], list[str]]:
@@ -50,7 +53,8 @@ def survey(folder: Path = RESULTS) -> tuple[dict[str, str], list[str]]:
                 states[path.stem] = state(attack, path)
             except DamagedResultError as error:
                 wrong.append(str(error))
-    wrong += [f"{path.name}: no attack writes this file" for path in folder.glob("*") if path not in known]
+    unknown = sorted(set(folder.glob("*.json")) - known)
+    wrong += [f"{path.name}: no attack writes this file" for path in unknown]
     return states, wrong
 
 
@@ -60,7 +64,7 @@ def run(attack: Attack) -> bool:
     if attack.needs:
         print(f"   needs {attack.needs}", flush=True)
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, str(attack.script), *attack.arguments], check=False)
+    done = subprocess.run([sys.executable, str(attack.script), *attack.arguments], cwd=ROOT, check=False)
     minutes = (time.monotonic() - begun) / 60
     print(
         f"== {attack.name}: {'done' if done.returncode == 0 else 'FAILED'} in {minutes:.1f} minutes",

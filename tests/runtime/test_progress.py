@@ -30,3 +30,22 @@ def test_it_speaks_now_and_then_and_not_at_all_when_quiet(clock, capsys):
                 clock[0] += 1
                 bar.advance(1, 1)
         assert capsys.readouterr().err.count("\n") == lines
+
+
+def test_on_a_terminal_a_bar_shows_what_is_done_and_what_is_free(monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with Progress(quiet=False) as bar:
+        bar.free = lambda: 3 * 2**30
+        bar.start("verifier score", 40, done=10)
+        bar.advance(10, 100)
+        bar.say("something to know")
+        bar.stop()
+        bar.say("and afterwards")
+    said = capsys.readouterr().err
+    assert "verifier score" in said
+    assert "20/40" in said
+    assert "3.00 GiB free" in said
+    assert "ullage: something to know" in said
+    assert "ullage: and afterwards" in said
