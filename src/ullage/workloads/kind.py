@@ -35,7 +35,7 @@ class Kind:
     the kind needs are missing. `runner` names the module whose `run(session)` does the work; "" while a kind
     can be planned but not run. `reporter` names the module whose `report(run, workload, base, record)` writes
     pages and tables of a run; "" for none. `commands` are added to the command line, `verbs` to the functions
-    of `ullage`: each name leads to the module that holds the function.
+    of `ullage`, and the types they name: each name leads to the module that holds it.
     """
 
     name: str
