@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ullage.api import cards as cards
     from ullage.api import check as check
+    from ullage.api import document_schema as document_schema
     from ullage.api import estimate_model as estimate_model
     from ullage.api import gpus as gpus
     from ullage.api import load as load
@@ -123,6 +124,7 @@ PLACES: Final = {
     "check": "ullage.api",
     "check_threshold": "ullage.runtime.monitor",
     "collect": "ullage.api.extractor",
+    "document_schema": "ullage.api",
     "estimate_model": "ullage.api",
     "gpus": "ullage.api",
     "load": "ullage.api",

@@ -1,6 +1,7 @@
 """What the command line does, as functions. Every room is imported when it is needed."""
 
 from ullage.api.catalog import cards, models
+from ullage.api.documents import document_schema
 from ullage.api.one_model import bare_workload, estimate_model
 from ullage.api.planning import gpus, model, sample, schema
 from ullage.api.runs import check, report, verify
@@ -12,6 +13,7 @@ __all__ = [
     "bare_workload",
     "cards",
     "check",
+    "document_schema",
     "estimate",
     "estimate_model",
     "gpu_set",
