@@ -178,6 +178,7 @@ _MEASURED = of_object(
         **dict.fromkeys(("live", "reserved", "process", "on_device"), MAYBE_BYTES),
         "seconds": NUMBER,
         "components": of_mapping(BYTES),
+        "activity": TEXT,
     }
 )
 _RECORD = {
