@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import result_file
 
-from ullage.kinds.evaluate import measures
+from ullage.measures import uncertainty
 
 COUNT = 500
 SAMPLES = 6
@@ -89,7 +89,7 @@ def compare() -> dict[str, float]:
             "class_to_sample": [[[i for i, m in enumerate(meanings) if m == name] for name in names]],
             "sample_to_class": [{i: names.index(m) for i, m in enumerate(meanings)}],
         }
-        means = np.array([-measures.mean_nll(one) for one in likelihoods])
+        means = np.array([-uncertainty.mean_nll(one) for one in likelihoods])
         shares = (means - math.log(np.exp(means).sum())).tolist()
         texts = [[str(i) for i in range(SAMPLES)]]
         stats = {
@@ -111,19 +111,21 @@ def compare() -> dict[str, float]:
                 "sample_to_class": [{i: i for i in range(SAMPLES)}],
             },
         }
-        relevances = [measures.token_relevance(one[2]) for one in samples]
-        tokens = [measures.relevance_nll(a, r) for a, r in zip(likelihoods, relevances, strict=True)]
+        relevances = [uncertainty.token_relevance(one[2]) for one in samples]
+        tokens = [uncertainty.relevance_nll(a, r) for a, r in zip(likelihoods, relevances, strict=True)]
         ours = {
-            "G-NLL": measures.nll(logprobs),
-            "mean NLL": measures.mean_nll(logprobs),
-            "mean entropy": measures.mean_entropy(entropies),
-            "relevance G-NLL (TokenSAR)": measures.relevance_nll(logprobs, measures.token_relevance(similar)),
-            "predictive entropy": measures.predictive_entropy(likelihoods),
-            "mean predictive entropy": measures.predictive_entropy(likelihoods, True),
-            "SentSAR": measures.sentence_sar([measures.nll(one) for one in likelihoods], near.tolist()),
-            "SAR": measures.sentence_sar(tokens, near.tolist()),
-            "semantic entropy": measures.semantic_entropy(likelihoods, list(range(SAMPLES))),
-            "discrete semantic entropy": measures.discrete_semantic_entropy(meanings),
+            "G-NLL": uncertainty.nll(logprobs),
+            "mean NLL": uncertainty.mean_nll(logprobs),
+            "mean entropy": uncertainty.mean_entropy(entropies),
+            "relevance G-NLL (TokenSAR)": uncertainty.relevance_nll(
+                logprobs, uncertainty.token_relevance(similar)
+            ),
+            "predictive entropy": uncertainty.predictive_entropy(likelihoods),
+            "mean predictive entropy": uncertainty.predictive_entropy(likelihoods, True),
+            "SentSAR": uncertainty.sentence_sar([uncertainty.nll(one) for one in likelihoods], near.tolist()),
+            "SAR": uncertainty.sentence_sar(tokens, near.tolist()),
+            "semantic entropy": uncertainty.semantic_entropy(likelihoods, list(range(SAMPLES))),
+            "discrete semantic entropy": uncertainty.discrete_semantic_entropy(meanings),
         }
         for name, value in ours.items():
             note(name, value, made[name](stats | apart if name == "semantic entropy" else stats))

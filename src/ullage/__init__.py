@@ -1,99 +1,161 @@
 """Ullage: what an LLM workload needs before anyone rents a GPU.
 
 >>> import ullage
->>> plan = ullage.plan(ullage.load("examples/werewolf.yaml"))
+>>> plan = ullage.plan("examples/werewolf.yaml")
 >>> plan.verdict
 'fits'
+
+What is public stands in `PLACES`; kinds of workload add verbs of their own. For type checkers both stand once
+more in imports that nobody runs.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ullage.api import (
-        check,
-        estimate_model,
-        gpus,
-        load,
-        model,
-        plan,
-        report,
-        resume,
-        run,
-        sample,
-        schema,
-        verify,
-    )
-    from ullage.api.extractor import Extractor, collect, sites_of
-    from ullage.facts.bundled import tiny_path
-    from ullage.kinds.evaluate.verbs import judge
-    from ullage.kinds.extract.verbs import extract, open_states, survey
-    from ullage.kinds.pii.finished import calibrate_pii, compare_pii
-    from ullage.kinds.pii.verbs import verify_pii, verify_with_each
-    from ullage.runtime.monitor import can_allocate, check_threshold, reset_peak
+    from ullage.api import cards as cards
+    from ullage.api import check as check
+    from ullage.api import document_schema as document_schema
+    from ullage.api import estimate_model as estimate_model
+    from ullage.api import gpus as gpus
+    from ullage.api import load as load
+    from ullage.api import model as model
+    from ullage.api import models as models
+    from ullage.api import plan as plan
+    from ullage.api import read_plan as read_plan
+    from ullage.api import report as report
+    from ullage.api import resume as resume
+    from ullage.api import run as run
+    from ullage.api import run_plan as run_plan
+    from ullage.api import sample as sample
+    from ullage.api import schema as schema
+    from ullage.api import verify as verify
+    from ullage.api.extractor import Extractor as Extractor
+    from ullage.api.extractor import collect as collect
+    from ullage.api.extractor import sites_of as sites_of
+    from ullage.capture.index import StoredStates as StoredStates
+    from ullage.capture.listener import ReadSequence as ReadSequence
+    from ullage.capture.reader import Chunk as Chunk
+    from ullage.capture.survey import Survey as Survey
+    from ullage.errors import BusyError as BusyError
+    from ullage.errors import DoesNotFitError as DoesNotFitError
+    from ullage.errors import EngineError as EngineError
+    from ullage.errors import FormatError as FormatError
+    from ullage.errors import InputError as InputError
+    from ullage.errors import MissingExtraError as MissingExtraError
+    from ullage.errors import MissingPackageError as MissingPackageError
+    from ullage.errors import OutOfMemoryError as OutOfMemoryError
+    from ullage.errors import SpecError as SpecError
+    from ullage.errors import UllageError as UllageError
+    from ullage.errors import UnknownNameError as UnknownNameError
+    from ullage.errors import UnsupportedError as UnsupportedError
+    from ullage.facts.architecture import Architecture as Architecture
+    from ullage.facts.architecture import Model as Model
+    from ullage.facts.architecture import Pipeline as Pipeline
+    from ullage.facts.bundled import tiny_path as tiny_path
+    from ullage.facts.gpu import Gpu as Gpu
+    from ullage.facts.gpu import GpuSet as GpuSet
+    from ullage.facts.price import Price as Price
+    from ullage.kinds.evaluate.verbs import judge as judge
+    from ullage.kinds.extract.verbs import extract as extract
+    from ullage.kinds.extract.verbs import open_states as open_states
+    from ullage.kinds.extract.verbs import survey as survey
+    from ullage.kinds.pii.calibration import Calibration as Calibration
+    from ullage.kinds.pii.finished import calibrate_pii as calibrate_pii
+    from ullage.kinds.pii.finished import compare_pii as compare_pii
+    from ullage.kinds.pii.verbs import verify_pii as verify_pii
+    from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
+    from ullage.planning.advice import Outcome as Outcome
+    from ullage.planning.plan import Plan as Plan
+    from ullage.records.record import Record as Record
+    from ullage.records.verification import Verification as Verification
+    from ullage.runtime.monitor import PastThreshold as PastThreshold
+    from ullage.runtime.monitor import can_allocate as can_allocate
+    from ullage.runtime.monitor import check_threshold as check_threshold
+    from ullage.runtime.monitor import reset_peak as reset_peak
+    from ullage.spec.capture import Positions as Positions
+    from ullage.spec.role_fields import RoleFields as RoleFields
+    from ullage.spec.workload import Memory as Memory
+    from ullage.spec.workload import Training as Training
+    from ullage.spec.workload import Workload as Workload
+    from ullage.workloads.execution import Checked as Checked
 
 __version__ = "0.1.0"
-_PLACES = {
-    "ullage.api": (
-        "check",
-        "estimate_model",
-        "gpus",
-        "load",
-        "model",
-        "plan",
-        "report",
-        "resume",
-        "run",
-        "sample",
-        "schema",
-        "verify",
-    ),
-    "ullage.api.extractor": ("Extractor", "collect", "sites_of"),
-    "ullage.facts.bundled": ("tiny_path",),
-    "ullage.runtime.monitor": ("can_allocate", "check_threshold", "reset_peak"),
+PLACES: Final = {
+    "Architecture": "ullage.facts.architecture",
+    "BusyError": "ullage.errors",
+    "Checked": "ullage.workloads.execution",
+    "Chunk": "ullage.capture.reader",
+    "DoesNotFitError": "ullage.errors",
+    "EngineError": "ullage.errors",
+    "Extractor": "ullage.api.extractor",
+    "FormatError": "ullage.errors",
+    "Gpu": "ullage.facts.gpu",
+    "GpuSet": "ullage.facts.gpu",
+    "InputError": "ullage.errors",
+    "Memory": "ullage.spec.workload",
+    "MissingExtraError": "ullage.errors",
+    "MissingPackageError": "ullage.errors",
+    "Model": "ullage.facts.architecture",
+    "OutOfMemoryError": "ullage.errors",
+    "Outcome": "ullage.planning.advice",
+    "PastThreshold": "ullage.runtime.monitor",
+    "Pipeline": "ullage.facts.architecture",
+    "Plan": "ullage.planning.plan",
+    "Positions": "ullage.spec.capture",
+    "Price": "ullage.facts.price",
+    "ReadSequence": "ullage.capture.listener",
+    "Record": "ullage.records.record",
+    "RoleFields": "ullage.spec.role_fields",
+    "SpecError": "ullage.errors",
+    "StoredStates": "ullage.capture.index",
+    "Survey": "ullage.capture.survey",
+    "Training": "ullage.spec.workload",
+    "UllageError": "ullage.errors",
+    "UnknownNameError": "ullage.errors",
+    "UnsupportedError": "ullage.errors",
+    "Verification": "ullage.records.verification",
+    "Workload": "ullage.spec.workload",
+    "can_allocate": "ullage.runtime.monitor",
+    "cards": "ullage.api",
+    "check": "ullage.api",
+    "check_threshold": "ullage.runtime.monitor",
+    "collect": "ullage.api.extractor",
+    "document_schema": "ullage.api",
+    "estimate_model": "ullage.api",
+    "gpus": "ullage.api",
+    "load": "ullage.api",
+    "model": "ullage.api",
+    "models": "ullage.api",
+    "plan": "ullage.api",
+    "read_plan": "ullage.api",
+    "report": "ullage.api",
+    "reset_peak": "ullage.runtime.monitor",
+    "resume": "ullage.api",
+    "run": "ullage.api",
+    "run_plan": "ullage.api",
+    "sample": "ullage.api",
+    "schema": "ullage.api",
+    "sites_of": "ullage.api.extractor",
+    "tiny_path": "ullage.facts.bundled",
+    "verify": "ullage.api",
 }
-__all__ = [
-    "Extractor",
-    "calibrate_pii",
-    "can_allocate",
-    "check",
-    "check_threshold",
-    "collect",
-    "compare_pii",
-    "estimate_model",
-    "extract",
-    "gpus",
-    "judge",
-    "load",
-    "model",
-    "open_states",
-    "plan",
-    "report",
-    "reset_peak",
-    "resume",
-    "run",
-    "sample",
-    "schema",
-    "sites_of",
-    "survey",
-    "tiny_path",
-    "verify",
-    "verify_pii",
-    "verify_with_each",
-]
+"""Each public name and the module that has it, which is imported when the name is first used."""
+
+if not TYPE_CHECKING:  # type checkers take what is imported above, and a list they cannot read for none
+    __all__ = [*PLACES]
 
 
-def __getattr__(name: str) -> Any:
-    """Public functions are imported when first used, so that `import ullage` stays light.
+def __getattr__(name: str) -> object:
+    """What is public, imported when first used, so that `import ullage` stays light.
 
-    Those of kinds of workload are found through the kinds that are installed.
+    Verbs of kinds of workload are found through the kinds that are installed.
     """
-    for place, names in _PLACES.items():
-        if name in names:
-            return getattr(import_module(place), name)
+    if name in PLACES:
+        return getattr(import_module(PLACES[name]), name)
     # `from ullage import api` asks here first, and what is a room is nobody's verb.
     if not name.startswith("_") and find_spec(f"{__name__}.{name}") is None:
         from ullage.workloads.registry import find_verb
@@ -107,4 +169,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from ullage.workloads.registry import verb_names
 
-    return sorted({*__all__, *verb_names(), *(name for name in globals() if name.startswith("__"))})
+    return sorted({*PLACES, *verb_names(), *(name for name in globals() if name.startswith("__"))})

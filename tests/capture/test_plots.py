@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from ullage.capture import plots
-from ullage.capture.analysis import layer_cosine, nearest_neighbours, norms, sparsity, spectrum
+from ullage.measures.geometry import layer_cosine, nearest_neighbours, norms, sparsity, spectrum
 
 STATES = {f"blocks.{n}.hook_resid_post": np.random.default_rng(n).normal(size=(40, 12)) for n in range(4)}
 SPECTRA = {name: spectrum(states) for name, states in STATES.items()}

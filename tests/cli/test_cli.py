@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from ullage import document_schema
 from ullage.cli.main import main
-from ullage.reports.schema import document_schema
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -90,9 +90,12 @@ BAD = {
     "an unknown model": (("estimate", "Qwen/Qwen2.5-7B-Instrukt"), "nearest: Qwen/Qwen2.5-7B-Instruct"),
     "an unknown GPU": (("estimate", "gpt2", "--gpus", "A100-90GB"), "unknown GPU 'A100-90GB'; nearest"),
     "no GPUs": (("estimate", "gpt2", "--gpus", "0xA100"), "1 to 1024"),
-    "a negative batch": (("estimate", "gpt2", "--batch", "-1"), "batch is -1"),
+    "a negative batch": (("estimate", "gpt2", "--batch", "-1"), "batch: -1 must be at least 1"),
     "a word for a number": (("estimate", "gpt2", "--batch", "many"), "--batch"),
-    "an unknown precision": (("estimate", "gpt2", "--precision", "bf17"), "precision is 'bf17'"),
+    "an unknown precision": (
+        ("estimate", "gpt2", "--precision", "bf17"),
+        "precision: 'bf17' is not valid",
+    ),
     "a window too long": (("estimate", "gpt2", "--prompt-tokens", "2000"), "window of 1024"),
     "an unknown verb": (("plam", "x"), "No such command"),
     "an unknown option": (("plan", "x", "--gpu", "A100"), "--gpu"),
@@ -100,7 +103,10 @@ BAD = {
     "an empty sweep": (("estimate", "gpt2", "--sweep", "batch=9..3"), "range is empty"),
     "a huge sweep": (("estimate", "gpt2", "--sweep", "batch=1..999999999:1"), "at most 10000"),
     "a sweep of nothing": (("estimate", "gpt2", "--sweep", "speed=1..3"), "no such setting"),
-    "an optimizer nobody knows": (("estimate", "gpt2", "--train", "magic"), "optimizer is 'magic'"),
+    "an optimizer nobody knows": (
+        ("estimate", "gpt2", "--train", "magic"),
+        "optimizer: 'magic' is",
+    ),
     "images for a text model": (("estimate", "gpt2", "--images", "2"), "takes no images"),
     "a model file that is none": (("models", EXAMPLES / "pii.yaml"), "neither a config.json"),
 }

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullage.kinds.evaluate.asking import Asking, pick_shots, stops
+from ullage.kinds.evaluate.asking import Asking, stops
 from ullage.kinds.evaluate.questions import Question
 from ullage.workloads.templates import fill
 
@@ -47,8 +47,6 @@ def test_a_question_is_no_example_of_itself():
 def test_unanswerable_examples_say_so():
     shot = Question("u", "Who?", ())
     assert Asking(shots=(shot,)).prompt(ASKED)[2]["content"] == "unknown"
-    assert pick_shots([shot, SHOT, ASKED], 5) == (SHOT, ASKED)
-    assert pick_shots([shot, SHOT, ASKED], 1) == (SHOT,)
 
 
 @given(st.text(alphabet="{}questioncx ", max_size=30), st.text(alphabet="{}questioncx ", max_size=30))

@@ -5,10 +5,9 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score
 
 from ullage.engines.engine import Failure, Reply
-from ullage.kinds.evaluate.judging import Judgement, Judging, cohens_kappa, vote
+from ullage.kinds.evaluate.judging import Judgement, Judging, vote
 from ullage.kinds.evaluate.questions import Question
 
 ASKED = Question("q", "Where does Ada live?", ("Drosa", "the town of Drosa"))
@@ -78,14 +77,3 @@ def test_votes():
     assert vote([no, none, none], ("yes", "no")) == "no"
     assert vote([yes, no, none], ("yes", "no")) is None
     assert vote([none], ("yes", "no")) is None
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("yn"), st.sampled_from("yn")), min_size=1, max_size=30))
-def test_kappa_is_scikit_learns(pairs):
-    one, other = (list(each) for each in zip(*pairs, strict=True))
-    found = cohens_kappa(one, other)
-    if found is None:
-        assert len({*one, *other}) == 1
-    else:
-        assert found == pytest.approx(cohen_kappa_score(one, other, labels=["y", "n"]))

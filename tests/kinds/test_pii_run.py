@@ -21,9 +21,7 @@ from ullage.errors import InputError
 from ullage.kinds.pii.asking import CLOSE, OPEN, mark
 from ullage.kinds.pii.calibration import (
     Calibration,
-    calibration_error,
     fit,
-    pick_threshold,
     write_calibration,
 )
 from ullage.kinds.pii.input_lines import count_lines
@@ -542,40 +540,6 @@ def test_temperature_makes_probabilities_mean_what_they_say():
     found = fit(margins, gold, "m", "1")
     assert found.temperature == pytest.approx(3, rel=0.1)
     assert found.error_after < 0.02 < found.error_before
-    after = calibration_error([found.probability(m) for m in margins], gold)
-    assert after == pytest.approx(found.error_after, abs=1e-6)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=4, max_size=30), st.floats(0.1, 1))
-@settings(deadline=None)
-def test_a_threshold_reaches_what_was_asked(pairs, value):
-    probabilities, gold = [p for p, _ in pairs], [g for _, g in pairs]
-    if not any(gold):
-        return
-
-    def at(threshold):
-        taken = [g for p, g in pairs if p >= threshold]
-        return sum(taken) / len(taken), sum(taken) / sum(gold)
-
-    assert at(pick_threshold(probabilities, gold, "recall", value))[1] >= value
-    try:
-        threshold = pick_threshold(probabilities, gold, "precision", value)
-    except InputError:
-        assert all(at(p)[0] < value for p in probabilities)
-    else:
-        assert at(threshold)[0] >= value
-        lower = [p for p in probabilities if p < threshold]
-        assert all(at(p)[0] < value for p in lower)
-    highest = pick_threshold(probabilities, gold, "recall", value)
-    assert all(at(p)[1] < value for p in probabilities if p > highest)
-
-    def cost(threshold):
-        wrong = sum(not g for p, g in pairs if p >= threshold)
-        return wrong + value * sum(g for p, g in pairs if p < threshold)
-
-    least = min(cost(p) for p in [*probabilities, 2.0])
-    if 1.0 not in probabilities:  # no threshold is above it
-        assert cost(pick_threshold(probabilities, gold, "cost", value)) == pytest.approx(least)
 
 
 def test_calibration_needs_labels_of_both_kinds(tmp_path):

@@ -1,6 +1,9 @@
 """What the command line does, as functions. Every room is imported when it is needed."""
 
-from ullage.api.planning import bare_workload, estimate_model, gpus, model, sample, schema
+from ullage.api.catalog import cards, models
+from ullage.api.documents import document_schema
+from ullage.api.one_model import bare_workload, estimate_model
+from ullage.api.planning import gpus, model, sample, schema
 from ullage.api.runs import check, report, verify
 from ullage.workloads.loading import load, read_plan, sections
 from ullage.workloads.planned import estimate, gpu_set, models_of, outcome, phases, plan, settle
@@ -8,13 +11,16 @@ from ullage.workloads.runs import resume, run, run_plan
 
 __all__ = [
     "bare_workload",
+    "cards",
     "check",
+    "document_schema",
     "estimate",
     "estimate_model",
     "gpu_set",
     "gpus",
     "load",
     "model",
+    "models",
     "models_of",
     "outcome",
     "phases",

@@ -7,70 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
 from ullage.workloads.loading import sections
-from ullage.workloads.planned import models_of, outcome, plan
+from ullage.workloads.planned import models_of, outcome
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.planning.advice import Outcome
-    from ullage.planning.plan import Plan
-    from ullage.spec.workload import Memory, Training, Workload
-
-
-def estimate_model(
-    model: str,
-    gpus: str = "1xA100-80GB",
-    *,
-    base: Path | None = None,
-    advice: bool = False,
-    examples: int = 1000,
-    **fields: Any,
-) -> Plan:
-    """The one-model question: load, prefill and decode of a role with `fields`, without a file."""
-    return plan(bare_workload(model, examples, **fields), gpus, base=base, advice=advice)
-
-
-def bare_workload(
-    model: str,
-    examples: int = 1000,
-    *,
-    train: str | None = None,
-    gradient_checkpointing: bool = False,
-    training: Training | None = None,
-    memory: Memory | None = None,
-    **fields: Any,
-) -> Workload:
-    """One role that loads, reads a prompt and generates, or trains; no reserve is kept, and its layers
-    are split over all GPUs as transformers' `device_map="auto"` does.
-
-    Raises InputError for a field a role does not have or a value it cannot take.
-    """
-    from pydantic import ValidationError
-
-    from ullage.spec.budget import Budget
-    from ullage.spec.role import Role
-    from ullage.spec.workload import Memory, Training, Workload
-    from ullage.workloads import single_model
-
-    try:
-        role = Role(model=model, **({"placement": "balanced"} | fields))
-        if train is not None:
-            training = Training.model_validate({"optimizer": train})
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise InputError("; ".join(lines)) from error
-    return Workload(
-        kind=single_model.name,
-        name=model,
-        roles={"model": role},
-        examples=examples,
-        batch=role.batch or 1,
-        prompt_tokens=1024 if role.prompt_tokens is None else role.prompt_tokens,
-        new_tokens=0 if role.new_tokens is None else role.new_tokens,
-        memory=memory or Memory(enable_gradient_checkpointing=gradient_checkpointing),
-        training=training,
-        budget=Budget(reserve="0%"),
-    )
+    from ullage.spec.workload import Workload
 
 
 def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, Outcome]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ullage.capture.analysis import Neighbours, Spectrum
 from ullage.errors import MissingExtraError
+from ullage.measures.geometry import Neighbours, Spectrum
 
 BLUE: Final = "#0072B2"
 ORANGE: Final = "#D55E00"
@@ -108,9 +108,9 @@ def plot_neighbours(states: Any, neighbours: Neighbours, query: int = 0) -> Any:
     """All states on their first two principal components, a query and its nearest marked."""
     import numpy as np
 
-    from ullage.capture.analysis import _checked
+    from ullage.measures.geometry import checked_rows
 
-    rows = _checked(states, "states").astype(np.float64)
+    rows = checked_rows(states, "states").astype(np.float64)
     centred = rows - rows.mean(0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     flat = (

@@ -7,7 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ullage.capture.analysis import (
+from ullage.capture.index import StoredStates
+from ullage.errors import InputError
+from ullage.measures.geometry import (
     Spectrum,
     hoyer_sparsity,
     layer_cosine,
@@ -16,8 +18,6 @@ from ullage.capture.analysis import (
     sparsity,
     spectrum,
 )
-from ullage.capture.index import StoredStates
-from ullage.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

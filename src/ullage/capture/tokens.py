@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ullage.errors import InputError, UnsupportedError
+from ullage.runtime.tokenizer import check_ids
 
 LARGEST_LINE: Final = 64 * 2**20
 
@@ -77,6 +78,7 @@ def tokenize(
             one = Tokenized(name, None, tokens, ((-1, -1),) * len(tokens))
         else:
             one = _encode(name, record, place, tokenizer, text_field, special_tokens)
+            check_ids(one.tokens, vocabulary, tokenizer, place)
         if not one.tokens:
             raise InputError(f"{place}: record {name!r} has no tokens; remove it")
         if "span" in record:

@@ -19,11 +19,7 @@ def gpus(
     from ullage.reports.model_page import gpu_sets_document, gpus_document, show_gpu_sets, show_gpus
 
     if file is None:
-        from ullage.facts.gpu import find_gpu, gpu_names
-        from ullage.facts.price import prices_of
-
-        cards = [find_gpu(name) for name in gpu_names()]
-        priced = [(gpu, next(iter(prices_of(gpu.id)), None)) for gpu in cards]
+        priced = api.cards()
         return tell(
             json,
             lambda: gpus_document(priced),
@@ -47,9 +43,7 @@ def models(
     from ullage.reports.model_page import models_document, show_model, show_models
 
     if name is None:
-        from ullage.facts.catalog import find_model, model_names
-
-        known = [find_model(each) for each in model_names()]
+        known = api.models()
         return tell(json, lambda: models_document(known), lambda console: show_models(known, console))
     found = api.model(name)
     return tell(json, lambda: model_document(found), lambda console: show_model(found, console))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from ullage.capture.tokens import render_chat
 from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
+from ullage.runtime.tokenizer import check_ids
 
 REMEMBERED: Final = 4096
 """Prompts whose token ids are kept at hand: a few tens of megabytes at most."""
@@ -20,10 +21,11 @@ class PromptEncoder:
     a word joiner, and so is read as the letters it is made of. Plain prompts are taken as they are.
     """
 
-    def __init__(self, tokenizer: Any, model: str) -> None:
+    def __init__(self, tokenizer: Any, model: str, rows: int | None = None) -> None:
+        """`rows` are the model's embeddings; None where its engine checks ids itself."""
         if tokenizer is None:
             raise UnsupportedError(f"{model}: its folder has no tokenizer, so it cannot be given prompts")
-        self.tokenizer, self._model = tokenizer, model
+        self.tokenizer, self._model, self._rows = tokenizer, model, rows
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
         self._known: dict[Any, tuple[int, ...]] = {}
         self._continuations: dict[str, tuple[int, ...]] = {}
@@ -61,7 +63,12 @@ class PromptEncoder:
         ids = tuple(self.tokenizer(self.text(prompt), add_special_tokens=special)["input_ids"])
         if not ids:
             raise InputError("a prompt is empty; a model needs at least one token to go on from")
+        self._check(ids)
         return ids
+
+    def _check(self, ids: tuple[int, ...]) -> None:
+        if self._rows is not None:
+            check_ids(ids, self._rows, self.tokenizer, self._model)
 
     def continuation(self, prompt: Prompt, answer: str) -> tuple[int, ...]:
         """The ids with which the model itself would write `answer` after `prompt`.
@@ -82,6 +89,7 @@ class PromptEncoder:
         ids = tuple(self.tokenizer(written, add_special_tokens=False)["input_ids"])
         if not ids:
             raise InputError(f"the choice {answer!r} has no tokens")
+        self._check(ids)
         if chat:
             self._continuations[answer] = ids
         return ids

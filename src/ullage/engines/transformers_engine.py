@@ -41,8 +41,8 @@ class TransformersEngine:
         `on_prefilled` is called whenever a batch's prompts have been read and its replies begin; what the
         prompts of scores share is read inside `during_prefix`.
         """
-        self._encoder = PromptEncoder(loaded.tokenizer, name)
         self._layout = find_layout(loaded.model)
+        self._encoder = PromptEncoder(loaded.tokenizer, name, self._layout.rows)
         ends = end_tokens(loaded.model) | {loaded.tokenizer.eos_token_id}
         self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)

@@ -73,7 +73,6 @@ class LatentAttention:
     """
 
     heads: int
-    q_rank: int | None
     kv_rank: int
     rope_dim: int
     nope_dim: int
@@ -301,7 +300,6 @@ class Component:
     layers: int = 0
     tokens: int = 0
     channels: tuple[int, ...] = ()
-    latent_channels: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -108,6 +108,11 @@ def read_gguf(path: Path) -> Architecture:
     return replace(architecture, checkpoint=checkpoint)
 
 
+def has_tokenizer(path: Path) -> bool:
+    """Whether a GGUF file brings a tokenizer. Raises FormatError as `read_gguf`."""
+    return any(key.startswith("tokenizer.") for key in _read(path)[0])
+
+
 def _other_parts(path: Path) -> list[Path]:
     match = re.fullmatch(r"(.*)-(\d{5})-of-(\d{5})\.gguf", path.name)
     if match is None:

@@ -114,4 +114,4 @@ def _autoencoder(name: str, fields: Fields) -> Component:
         total += _conv(2 * latent, 2 * latent, 1)
     if fields.raw("use_post_quant_conv") is not False:
         total += _conv(latent, latent, 1)
-    return Component(name, "vae", total, channels=channels, latent_channels=latent)
+    return Component(name, "vae", total, channels=channels)

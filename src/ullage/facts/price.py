@@ -23,7 +23,6 @@ class Price:
     low: float
     high: float
     kind: str
-    region: str
     as_of: str
     source: str
 
@@ -39,7 +38,6 @@ def all_prices() -> tuple[Price, ...]:
             row["usd_per_gpu_hour_low"],
             row["usd_per_gpu_hour_high"],
             row["kind"],
-            row.get("region") or "",
             row.get("as_of") or "",
             row["source"],
         )

@@ -12,8 +12,9 @@ from ullage.facts.gpu import GpuSet
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
+from ullage.shown import Shown, named
 from ullage.spec.workload import Workload
-from ullage.units import Interval
+from ullage.units import Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
 
@@ -147,7 +148,7 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Shown):
     """What will happen, where, and whether it fits.
 
     `workload` is what is planned, in the precisions that were settled on; `roles` what was decided for each
@@ -170,6 +171,12 @@ class Plan:
     asked: str = ""
     models: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
     base: Path = field(default=Path(), compare=False)
+
+    def __repr__(self) -> str:
+        """One line: what, where, whether it fits, and how much is left where it is tightest."""
+        known = [(device.ullage, device.name) for device in self.devices if device.ullage is not None]
+        left = f", ullage {gib(min(known)[0])} on {min(known)[1]}" if known else ""
+        return f"<Plan of {named(self.title)} on {self.gpus.name}: {self.verdict}{left}>"
 
     @property
     def title(self) -> str:

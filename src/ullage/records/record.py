@@ -56,6 +56,12 @@ class Record:
     splits: int
     outcome: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Record of {self.examples:,} examples, {self.tokens:,} tokens in {self.seconds:,.1f} s on "
+            f"{self.environment.gpu}: {len(self.measured)} peaks>"
+        )
+
 
 def record_document(record: Record) -> dict[str, Any]:
     """As JSON."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ullage.errors import FormatError
 from ullage.records.record import Measured, Record
+from ullage.shown import Shown
 from ullage.units import Interval
 
 LEVELS = ("live", "reserved", "process", "device")
@@ -41,7 +42,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Shown):
     """Every comparison of a run. It holds when no measured level exceeds its high value."""
 
     comparisons: tuple[Comparison, ...]
@@ -49,6 +50,11 @@ class Verification:
     @property
     def holds(self) -> bool:
         return not any(c.verdict == "above" for c in self.comparisons if c.kind == "level")
+
+    def __repr__(self) -> str:
+        above = sum(one.kind == "level" and one.verdict == "above" for one in self.comparisons)
+        said = f"{above} levels exceed the plan" if above else "within the plan"
+        return f"<Verification of {len(self.comparisons)} numbers: {said}>"
 
 
 def verify(plan: Mapping[str, Any], record: Record) -> Verification:

@@ -1,197 +1,230 @@
-"""JSON Schema (2020-12) of the documents that `--json` prints."""
+"""JSON Schema (2020-12) of the documents that `--json` prints and runs leave."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Final
 
 from ullage.reports.document import LEVELS, VERSION
+from ullage.reports.schema_parts import (
+    BYTES,
+    COUNT,
+    INTERVAL,
+    MAYBE_BYTES,
+    MAYBE_NUMBER,
+    NUMBER,
+    TEXT,
+    TOTALS,
+    VERDICT,
+    Schema,
+    of_document,
+    of_list,
+    of_mapping,
+    of_object,
+)
 
-_BYTES = {"type": "integer", "minimum": 0}
-_INTERVAL = {
-    "type": "object",
-    "properties": {"low": _BYTES, "expected": _BYTES, "high": _BYTES},
-    "required": ["low", "expected", "high"],
-    "additionalProperties": False,
-}
-_TOTALS = dict.fromkeys(LEVELS, _INTERVAL)
-_VERDICT = {"enum": ["fits", "tight", "does not fit"]}
-_TEXT = {"type": "string"}
-_NUMBER = {"type": "number"}
-_MAYBE_NUMBER = {"type": ["number", "null"]}
-_MAYBE_BYTES = {"type": ["integer", "null"]}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-_DEVICE = _object(
+_DEVICE = of_object(
     {
-        "name": _TEXT,
-        "gpu": _TEXT,
-        "usable": _MAYBE_BYTES,
-        "budget": _MAYBE_BYTES,
-        "ullage": _MAYBE_BYTES,
-        "verdict": _VERDICT,
-        "peak_phase": _TEXT,
-        **_TOTALS,
-        "phases": _list(_object({"name": _TEXT, **_TOTALS})),
+        "name": TEXT,
+        "gpu": TEXT,
+        "usable": MAYBE_BYTES,
+        "budget": MAYBE_BYTES,
+        "ullage": MAYBE_BYTES,
+        "verdict": VERDICT,
+        "peak_phase": TEXT,
+        **TOTALS,
+        "phases": of_list(of_object({"name": TEXT, **TOTALS})),
     }
 )
-_ITEM = _object(
+_ITEM = of_object(
     {
-        "role": _TEXT,
-        "component": _TEXT,
-        "device": _TEXT,
-        "phase": _TEXT,
+        "role": TEXT,
+        "component": TEXT,
+        "device": TEXT,
+        "phase": TEXT,
         "layers": {"type": ["array", "null"], "items": {"type": "integer"}},
-        "bytes": _INTERVAL,
+        "bytes": INTERVAL,
         "basis": {"enum": ["exact", "derived", "measured", "assumed"]},
         "level": {"enum": list(LEVELS)},
-        "note": _TEXT,
+        "note": TEXT,
     }
 )
-_ADVICE = _object(
+_ADVICE = of_object(
     {
-        "changes": _list(_object({"path": _TEXT, "value": _TEXT})),
-        "gpus": _TEXT,
-        "verdict": _VERDICT,
-        "quality_loss": _NUMBER,
-        "note": _TEXT,
-        "seconds_per_1000_examples": _NUMBER,
-        "usd_per_1000_examples": _MAYBE_NUMBER,
+        "changes": of_list(of_object({"path": TEXT, "value": TEXT})),
+        "gpus": TEXT,
+        "verdict": VERDICT,
+        "quality_loss": NUMBER,
+        "note": TEXT,
+        "seconds_per_1000_examples": NUMBER,
+        "usd_per_1000_examples": MAYBE_NUMBER,
         "saves": {"type": "integer"},
-        "peak": _INTERVAL,
+        "peak": INTERVAL,
     }
 )
-_COST = _object(
+_COST = of_object(
     {
-        "usd_per_hour": _NUMBER,
-        "usd_per_1000_examples": _NUMBER,
-        "provider": _TEXT,
-        "as_of": _TEXT,
-        "source": _TEXT,
+        "usd_per_hour": NUMBER,
+        "usd_per_1000_examples": NUMBER,
+        "provider": TEXT,
+        "as_of": TEXT,
+        "source": TEXT,
     }
 )
 _PLAN = {
-    "workload": _TEXT,
-    "kind": _TEXT,
-    "gpus": _TEXT,
-    "verdict": _VERDICT,
-    "devices": _list(_DEVICE),
-    "total": _object(_TOTALS),
-    "items": _list(_ITEM),
+    "workload": TEXT,
+    "kind": TEXT,
+    "gpus": TEXT,
+    "verdict": VERDICT,
+    "devices": of_list(_DEVICE),
+    "total": of_object(TOTALS),
+    "items": of_list(_ITEM),
     "placement": {"type": "object", "additionalProperties": {"type": "object"}},
-    "decisions": _list(_object({"subject": _TEXT, "choice": _TEXT, "reason": _TEXT})),
-    "times": _list(
-        _object(
+    "decisions": of_list(of_object({"subject": TEXT, "choice": TEXT, "reason": TEXT})),
+    "times": of_list(
+        of_object(
             {
-                "phase": _TEXT,
-                "seconds": _NUMBER,
-                "total_seconds": _NUMBER,
-                "tokens_per_second": _MAYBE_NUMBER,
-                "bound": _TEXT,
+                "phase": TEXT,
+                "seconds": NUMBER,
+                "total_seconds": NUMBER,
+                "tokens_per_second": MAYBE_NUMBER,
+                "bound": TEXT,
             }
         )
     ),
     "cost": {"anyOf": [_COST, {"type": "null"}]},
-    "advice": _list(_ADVICE),
-    "notes": _list(_TEXT),
-    "warnings": _list(_TEXT),
-    "asked": _TEXT,
+    "advice": of_list(_ADVICE),
+    "notes": of_list(TEXT),
+    "warnings": of_list(TEXT),
+    "asked": TEXT,
     "settled": {"type": "object", "required": ["kind", "roles"]},
-    "cards": _list({"type": "object", "required": ["id", "usable"]}),
+    "cards": of_list({"type": "object", "required": ["id", "usable"]}),
     "roles": {
         "type": "object",
-        "additionalProperties": _object(
+        "additionalProperties": of_object(
             {
                 "precision": {"type": "object", "required": ["storage", "compute", "reason"]},
-                "kernel": _object({"name": _TEXT, "reason": _TEXT}),
-                "placement": _object(
+                "kernel": of_object({"name": TEXT, "reason": TEXT}),
+                "placement": of_object(
                     {
-                        "device_map": {"type": "object", "additionalProperties": _TEXT},
-                        "where": _TEXT,
-                        "reason": _TEXT,
+                        "device_map": {"type": "object", "additionalProperties": TEXT},
+                        "where": TEXT,
+                        "reason": TEXT,
                     }
                 ),
-                "part": _object({"layers": _MAYBE_BYTES, "head": {"type": "boolean"}, "reason": _TEXT}),
+                "part": of_object({"layers": MAYBE_BYTES, "head": {"type": "boolean"}, "reason": TEXT}),
                 "share": {
                     "anyOf": [
-                        _object({"least": _NUMBER, "given": _NUMBER, "tokens": _INTERVAL}),
+                        of_object({"least": NUMBER, "given": NUMBER, "tokens": INTERVAL}),
                         {"type": "null"},
                     ]
                 },
             }
         ),
     },
-    "phases": _list(
-        _object(
+    "phases": of_list(
+        of_object(
             {
-                "name": _TEXT,
-                "resident": _list({"type": "object", "required": ["name", "where"]}),
-                "running": _TEXT,
+                "name": TEXT,
+                "resident": of_list({"type": "object", "required": ["name", "where"]}),
+                "running": TEXT,
                 "work": {"type": "object", "required": ["activity", "batch"]},
                 "once": {"type": "boolean"},
-                "verb": _TEXT,
+                "verb": TEXT,
             }
         )
     ),
 }
-_MODEL = {
+_MODEL: Schema = {
     "type": "object",
     "properties": {
-        "name": _TEXT,
-        "model_type": _TEXT,
+        "name": TEXT,
+        "model_type": TEXT,
         "parameters": {"type": "integer", "minimum": 1},
         "parameters_by_component": {"type": "object", "additionalProperties": {"type": "integer"}},
-        "dtype": _TEXT,
-        "source": _TEXT,
-        "stored_bytes": _MAYBE_BYTES,
+        "dtype": TEXT,
+        "source": TEXT,
+        "stored_bytes": MAYBE_BYTES,
     },
     "required": ["name", "model_type", "parameters", "parameters_by_component", "dtype"],
 }
-_SET = _object(
+_SET = of_object(
     {
-        "gpus": _TEXT,
-        "verdict": _VERDICT,
-        "peak": _INTERVAL,
-        "seconds_per_1000_examples": _NUMBER,
-        "usd_per_1000_examples": _MAYBE_NUMBER,
+        "gpus": TEXT,
+        "verdict": VERDICT,
+        "peak": INTERVAL,
+        "seconds_per_1000_examples": NUMBER,
+        "usd_per_1000_examples": MAYBE_NUMBER,
     }
 )
-_GPU = _object(
+_GPU = of_object(
     {
-        "name": _TEXT,
-        "usable": _INTERVAL,
-        "basis": _TEXT,
-        "bandwidth_bytes_per_second": _NUMBER,
-        "flops_per_second": _NUMBER,
-        "usd_per_hour": _MAYBE_NUMBER,
+        "name": TEXT,
+        "usable": INTERVAL,
+        "basis": TEXT,
+        "bandwidth_bytes_per_second": NUMBER,
+        "flops_per_second": NUMBER,
+        "usd_per_hour": MAYBE_NUMBER,
         "price_as_of": {"type": ["string", "null"]},
     }
 )
-_ROW = _object({"settings": {"type": "object"}, "verdict": _VERDICT, "total": _object(_TOTALS)})
+_ROW = of_object({"settings": {"type": "object"}, "verdict": VERDICT, "total": of_object(TOTALS)})
 
 
-def document_schema(kind: str) -> dict[str, Any]:
-    """The schema of one document: plan, estimate, model, models, gpus, gpu-sets or sweep."""
-    head = {"document": {"const": kind}, "version": {"const": VERSION}}
-    bodies: dict[str, dict[str, Any]] = {
-        "plan": _object({**head, **_PLAN}),
-        "estimate": _object({**head, **_PLAN}),
-        "model": {**_MODEL, "properties": {**head, **_MODEL["properties"]}},  # type: ignore[dict-item]
-        "models": _object({**head, "models": _list(_MODEL)}),
-        "gpus": _object({**head, "gpus": _list(_GPU)}),
-        "gpu-sets": _object({**head, "sets": _list(_SET)}),
-        "sweep": _object({**head, "rows": _list(_ROW)}),
+_MEASURED = of_object(
+    {
+        "phase": TEXT,
+        "device": TEXT,
+        **dict.fromkeys(("live", "reserved", "process", "on_device"), MAYBE_BYTES),
+        "seconds": NUMBER,
+        "components": of_mapping(BYTES),
+        "activity": TEXT,
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **bodies[kind]}
+)
+_RECORD = {
+    "environment": of_object(
+        dict.fromkeys(("gpu", "driver", "torch", "transformers", "python", "ullage"), TEXT)
+    ),
+    "measured": of_list(_MEASURED),
+    "examples": COUNT,
+    "tokens": COUNT,
+    "seconds": NUMBER,
+    "splits": COUNT,
+    "outcome": {"type": "object"},
+}
+_COMPARISON = of_object(
+    {
+        "device": TEXT,
+        "phase": TEXT,
+        "what": TEXT,
+        "kind": {"enum": ["level", "component"]},
+        "predicted": INTERVAL,
+        "measured": BYTES,
+        "error": MAYBE_NUMBER,
+        "verdict": {"enum": ["inside", "below", "above"]},
+    }
+)
+_RUN = {
+    "type": "object",
+    "properties": {"document": {"const": "run"}, "version": {"const": VERSION}, "base": TEXT},
+    "required": ["document", "version", "base", "inputs", "environment", "plan"],
+}
+
+DOCUMENTS: Final[Mapping[str, Schema]] = {
+    "plan": of_document("plan", _PLAN),
+    "estimate": of_document("estimate", _PLAN),
+    "model": {**_MODEL, "properties": {**of_document("model", {})["properties"], **_MODEL["properties"]}},
+    "models": of_document("models", {"models": of_list(_MODEL)}),
+    "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
+    "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
+    "run": _RUN,
+    "record": of_document("record", _RECORD, {"folder": TEXT}),
+    "check": of_document(
+        "check", {"device_maps": of_mapping(of_mapping(TEXT)), "measured": of_list(_MEASURED)}
+    ),
+    "verification": of_document(
+        "verification", {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)}
+    ),
+}
+"""What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""

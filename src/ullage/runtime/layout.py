@@ -31,6 +31,11 @@ class Layout:
     head: nn.Module | None
     config: Any
 
+    @property
+    def rows(self) -> int | None:
+        """How many token ids there are embeddings of; None where the embedding does not say."""
+        return getattr(self.embedding, "num_embeddings", None)
+
 
 def find_layout(model: nn.Module) -> Layout:
     """The layout of a transformers decoder, with or without its language-model head.

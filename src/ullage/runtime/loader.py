@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +12,8 @@ from ullage.errors import FormatError, InputError, MissingExtraError, Unsupporte
 from ullage.facts.bundled import local_path
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
+from ullage.runtime.libraries import find_transformers, in_turn
+from ullage.runtime.tokenizer import open_tokenizer
 from ullage.spec.role import Role
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Loaded:
     offloaded: bool
 
 
+@in_turn
 def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, download: bool = False) -> Loaded:
     """Loads `role.model` as planned: its part, in its precision and kernel, its blocks where they belong.
 
@@ -53,7 +54,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     UnsupportedError for what transformers cannot load.
     """
     source = source_of(role.model, base, download)
-    transformers = _transformers()
+    transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
     kind = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
     where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
@@ -67,7 +68,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     model = _from_pretrained(transformers, kind, role, source, options)
     return Loaded(
         model,
-        _tokenizer(transformers, source, role, download),
+        open_tokenizer(source, role, download),
         {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
         _computing(where),
         planned.precision,
@@ -102,9 +103,8 @@ def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, sour
 def _from_pretrained(transformers: Any, kind: Any, role: Role, source: Path, options: dict[str, Any]) -> Any:
     """The model in eval mode. Raises FormatError unless every tensor came from the checkpoint."""
     try:
-        with _quiet(transformers):
-            folder = source.parent if source.suffix == ".gguf" else source
-            model, report = kind.from_pretrained(str(folder), **options)
+        folder = source.parent if source.suffix == ".gguf" else source
+        model, report = kind.from_pretrained(str(folder), **options)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         if is_memory_error(error):
             raise
@@ -128,16 +128,6 @@ def is_memory_error(error: BaseException) -> bool:
     from ullage.runtime.batching import is_out_of_memory
 
     return is_out_of_memory(error)
-
-
-def _transformers() -> Any:
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError(error.name or "transformers", "run", "running a model") from error
-    assert torch
-    return transformers
 
 
 def source_of(name: str, base: Path | None, download: bool) -> Path:
@@ -266,23 +256,13 @@ def _map_of(model: Any, first: str) -> dict[str, Any]:
     return {name or "(whole model)": device for name, device in found.items()}
 
 
-def _tokenizer(transformers: Any, source: Path, role: Role, download: bool) -> Any:
-    """The model's tokenizer, None where its folder has none."""
-    try:
-        with _quiet(transformers):
-            return transformers.AutoTokenizer.from_pretrained(
-                str(source.parent if source.suffix == ".gguf" else source),
-                local_files_only=not download,
-                trust_remote_code=role.trust_remote_code,
-                **({"gguf_file": source.name} if source.suffix == ".gguf" else {}),
-            )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
+@in_turn
 def load_tokenizer(role: Role, base: Path | None = None, download: bool = False) -> Any:
-    """The tokenizer of `role.model` alone, None where it has none: texts are counted before weights load."""
-    return _tokenizer(_transformers(), source_of(role.model, base, download), role, download)
+    """The tokenizer of `role.model` alone, None where it has none: texts are counted before weights load.
+
+    Raises FormatError for one that is broken.
+    """
+    return open_tokenizer(source_of(role.model, base, download), role, download)
 
 
 def _cannot_load(role: Role, error: BaseException) -> InputError:
@@ -294,20 +274,3 @@ def _cannot_load(role: Role, error: BaseException) -> InputError:
         )
     shown = text if len(text) < 400 else text[:400] + "..."
     return FormatError(f"{role.model}: cannot be loaded: {shown}")
-
-
-@contextlib.contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """transformers' own progress bars and load reports; what matters in them is checked above."""
-    for name in ("accelerate", "bitsandbytes"):  # they tell of each cast and each offloaded tensor
-        logging.getLogger(name).setLevel(logging.ERROR)
-    level = transformers.logging.get_verbosity()
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(level)
-        if bars:
-            transformers.logging.enable_progress_bar()

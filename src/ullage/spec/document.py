@@ -14,12 +14,16 @@ LARGEST_TEXT: Final = 1_000_000
 
 
 class Document:
-    """The data of one file, open to `--set` changes, and the place of everything in it."""
+    """The data of one file, open to `--set` changes, and the place of everything in it.
 
-    def __init__(self, filename: str, data: dict[str, Any], places: dict[Path, Place]) -> None:
+    What came from no file has no places (None): mistakes in it are told by their path of keys alone.
+    """
+
+    def __init__(self, filename: str, data: dict[str, Any], places: dict[Path, Place] | None) -> None:
         self.filename = filename
         self.data = data
-        self._places = places
+        self._written = places is not None
+        self._places = places or {}
         self._overrides: dict[Path, str] = {}
 
     def overridden(self, path: Path, text: str) -> None:
@@ -31,7 +35,8 @@ class Document:
     def tell(self, mistakes: Iterable[Mistake]) -> SpecError:
         """All mistakes as one error: by place, those of `--set` last."""
         lines = sorted({(*self._place(mistake), _line(mistake)) for mistake in mistakes})
-        return listed(self.filename, [f"{place}: {text}" for *_, place, text in lines])
+        told = [f"{place}: {text}" if place else text for *_, place, text in lines]
+        return listed(self.filename, told)
 
     def _place(self, mistake: Mistake) -> tuple[int, int, int, str]:
         """Order, line and column, and how the place is written: the closest field known."""
@@ -44,7 +49,7 @@ class Document:
                 at_key = mistake.at_key or length < len(mistake.path)
                 line, column = place[2:] if at_key else place[:2]
                 return 0, line, column, f"{self.filename}:{line}:{column}"
-        return 0, 1, 1, f"{self.filename}:1:1"
+        return 0, 1, 1, f"{self.filename}:1:1" if self._written else ""
 
 
 def _line(mistake: Mistake) -> str:

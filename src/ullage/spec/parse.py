@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from ullage.errors import SpecError, nearest
 from ullage.spec.document import Document, read_document
 from ullage.spec.guide_keys import spread_memory, take_quantization
+from ullage.spec.mapping import read_mapping
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.override import apply_overrides
+from ullage.spec.role import Role
 from ullage.spec.rules import mistakes_in
 from ullage.spec.section import Section
 from ullage.spec.value import Value
@@ -28,7 +30,48 @@ def parse_workload(text: str, filename: str, sections: Sections, overrides: Sequ
     SpecError with one line per mistake: `file:line:column: field: what is wrong; what to do`, or
     `--set path=value: ...` where the command line is at fault.
     """
-    document = read_document(text, filename)
+    return _parse(read_document(text, filename), sections, overrides)
+
+
+def parse_mapping(given: Mapping[str, object], sections: Sections, overrides: Sequence[str] = ()) -> Workload:
+    """The workload a mapping describes, which is laid out as a file is.
+
+    Raises SpecError with one line per mistake: `path.of.keys: what is wrong; what to do`.
+    """
+    return _parse(read_mapping(given), sections, overrides)
+
+
+def parse_role(given: Mapping[str, object]) -> Role:
+    """A role by itself, from the keys a file would give it. Raises SpecError, each field told by its name."""
+    document = read_mapping(_plain(given))
+    mistakes: list[Mistake] = []
+    for wrong in take_quantization({"roles": {"": document.data}}):
+        mistakes.append(Mistake(wrong.path[2:], wrong.problem, wrong.at_key))
+    role = _validate(Role, document.data, (), mistakes)
+    if mistakes or role is None:
+        raise document.tell(mistakes)
+    return role
+
+
+def parse_part(part: type[AnyValue], given: Mapping[str, object]) -> AnyValue:
+    """Any other part of a file by itself. Raises SpecError."""
+    document = read_mapping(given)
+    mistakes: list[Mistake] = []
+    found = _validate(part, document.data, (), mistakes)
+    if found is None:
+        raise document.tell(mistakes)
+    return found
+
+
+def _plain(given: Mapping[str, object]) -> dict[str, object]:
+    """Parts that are values already, as the mappings they came from."""
+    return {
+        name: part.model_dump(exclude_unset=True) if isinstance(part, Value) else part
+        for name, part in given.items()
+    }
+
+
+def _parse(document: Document, sections: Sections, overrides: Sequence[str]) -> Workload:
     wrong = apply_overrides(document, overrides)
     mistakes: list[Mistake] = []
     workload = _workload(document, sections, mistakes)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ullage.shown import named
 from ullage.spec.budget import Budget
 from ullage.spec.capture import Capture
 from ullage.spec.role import Role
@@ -52,3 +53,10 @@ class Workload(Value):
     training: Training | None = None
     budget: Budget = Budget()
     section: Annotated[Section | None, Field(exclude=True)] = None
+
+    def __repr__(self) -> str:
+        roles = ", ".join(f"{name} {named(role.model)}" for name, role in list(self.roles.items())[:8])
+        more = f" and {len(self.roles) - 8} more" if len(self.roles) > 8 else ""
+        return f"<Workload {named(self.name)} of kind {self.kind}: {roles}{more}>"
+
+    __str__ = __repr__

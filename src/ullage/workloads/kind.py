@@ -35,10 +35,11 @@ class Kind:
 
     In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
     module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
-    the kind needs are missing. `runner` names the module whose `run(session)` does the work; "" while a kind
-    can be planned but not run. `reporter` names the module whose `report(run, workload, base, record)` writes
-    pages and tables of a run; "" for none. `commands` are added to the command line, `verbs` to the functions
-    of `ullage`: each name leads to the module that holds the function.
+    the kind needs are missing. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
+    the kind prints and writes, by the word each begins with. `runner` names the module whose `run(session)`
+    does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
+    workload, base, record)` writes pages and tables of a run; "" for none. `commands` are added to the
+    command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module.
     """
 
     name: str

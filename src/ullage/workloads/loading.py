@@ -23,8 +23,15 @@ LARGEST_PLAN: Final = 64_000_000
 """Bytes; a plan of eight roles and a hundred phases has one or two million."""
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Workload:
-    """The workload in a file, with `path=value` overrides. Raises SpecError or InputError."""
+def load(path: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a file, or in a mapping that is laid out as one, with `path=value` overrides.
+
+    Raises SpecError or InputError.
+    """
+    if isinstance(path, Mapping):
+        from ullage.spec.parse import parse_mapping
+
+        return parse_mapping(path, sections(), overrides)
     return parse(_text_of(Path(path), LARGEST_FILE), str(path), overrides)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
+from ullage.workloads.loading import load
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
 
 
 def plan(
-    workload: Workload, gpus: str | None = None, *, base: Path | None = None, advice: bool = True
+    workload: Workload | str | Path | Mapping[str, object],
+    gpus: str | None = None,
+    *,
+    base: Path | None = None,
+    advice: bool = True,
 ) -> Plan:
-    """The plan of a workload on `gpus`, or on those of its budget; its paths are relative to `base`."""
+    """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget.
+
+    Paths in it are relative to `base`: without one to the file's folder, or to where the program runs.
+    """
     from ullage.planning.planner import make_plan
 
+    if isinstance(workload, str | Path):
+        base = Path(workload).parent if base is None else base
+    if isinstance(workload, str | Path | Mapping):
+        workload = load(workload)
     chosen = gpu_set(workload, gpus)
     models = models_of(workload, base)
     workload, warnings = settle(workload, chosen, models)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,17 @@ def find_verb(name: str) -> Callable[..., Any] | None:
         return None
     verb: Callable[..., Any] = getattr(import_module(place), name)
     return verb
+
+
+def kind_documents() -> dict[str, dict[str, Any]]:
+    """Schemas of the documents that installed kinds print and write: `DOCUMENTS` of a kind's module
+    `documents`, where it has one."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in installed_kinds():
+        place = f"{kind.package}.documents"
+        if find_spec(place) is not None:
+            found |= import_module(place).DOCUMENTS
+    return found
 
 
 class Sections(Mapping[str, "Callable[[], type[Section]]"]):

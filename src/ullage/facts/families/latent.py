@@ -55,7 +55,7 @@ def _attention(fields: Fields, hidden: int) -> tuple[LatentAttention, Weights]:
     index_dim = fields.count("index_head_dim")
     if index_dim:
         weights += _indexer(fields, hidden, q_rank or hidden, index_dim)
-    return LatentAttention(heads, q_rank, kv_rank, rope, nope, value, index_dim), weights
+    return LatentAttention(heads, kv_rank, rope, nope, value, index_dim), weights
 
 
 def _indexer(fields: Fields, hidden: int, q_rank: int, width: int) -> Weights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -69,8 +68,3 @@ def stops(style: Style, chat: bool) -> tuple[str, ...]:
     if chat:
         return ()
     return ("\n",) if style == "short" else ("\n\n", "\nQuestion:")
-
-
-def pick_shots(questions: Sequence[Question], count: int) -> tuple[Question, ...]:
-    """The first `count` answerable questions: always the same, so that their prefix can stay in the cache."""
-    return tuple(question for question in questions if question.references and not question.history)[:count]

@@ -94,17 +94,3 @@ def vote(judgements: Sequence[Judgement], verdicts: tuple[str, str]) -> str | No
     if positive == negative:
         return None
     return verdicts[0] if positive > negative else verdicts[1]
-
-
-def cohens_kappa(one: Sequence[str], other: Sequence[str]) -> float | None:
-    """Agreement of two judges beyond chance; None where chance alone already agrees always.
-
-    Cohen 1960, A Coefficient of Agreement for Nominal Scales.
-    """
-    count = len(one)
-    if not count:
-        return None
-    agreed = sum(a == b for a, b in zip(one, other, strict=True)) / count
-    labels = {*one, *other}
-    chance = sum((one.count(label) / count) * (other.count(label) / count) for label in labels)
-    return None if chance == 1 else (agreed - chance) / (1 - chance)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ullage.engines.engine import Reply
-from ullage.kinds.evaluate import measures
 from ullage.kinds.evaluate.accuracy import METRICS
 from ullage.kinds.evaluate.answers import Answer, read_answers
 from ullage.kinds.evaluate.judging import Judgement, Judging
 from ullage.kinds.evaluate.meaning import clusters
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import Section, judges
+from ullage.measures import uncertainty
 from ullage.records.lines import read_lines
 from ullage.spec.workload import Workload
 
@@ -59,7 +59,7 @@ def read_outcomes(
         drawn = tuple(one for one in several.get(index, ()) if not one.failed)
         meanings = tuple(clusters([one.text for one in drawn], implied.get(index, {})))
         relevance = {
-            one.sample: measures.token_relevance(related[index, one.sample]["tokens"])
+            one.sample: uncertainty.token_relevance(related[index, one.sample]["tokens"])
             for one in (answer, *drawn)
             if (index, one.sample) in related
         }
@@ -73,7 +73,7 @@ def read_outcomes(
             for name in section.metrics
         }
         judgements = {name: _judgement(judged[name].get(index), section, answer.failed) for name in judged}
-        uncertainty = _uncertainty(answer, drawn, meanings, relevance, alike, truth.get(index))
+        doubts = _uncertainty(answer, drawn, meanings, relevance, alike, truth.get(index))
         found.append(
             Outcome(
                 question,
@@ -81,7 +81,7 @@ def read_outcomes(
                 drawn,
                 metrics,
                 judgements,
-                uncertainty,
+                doubts,
                 tuple(relevance.get(0, ())),
                 meanings,
             )
@@ -120,32 +120,34 @@ def _uncertainty(
     known = not answer.failed
     logprobs, entropies = answer.logprobs, answer.entropies
     found["length"] = float(answer.length) if known else None
-    found["G-NLL"] = measures.nll(logprobs) if logprobs else None
-    found["mean NLL"] = measures.mean_nll(logprobs) if logprobs else None
-    for name, weighting in measures.WEIGHTINGS.items():
+    found["G-NLL"] = uncertainty.nll(logprobs) if logprobs else None
+    found["mean NLL"] = uncertainty.mean_nll(logprobs) if logprobs else None
+    for name, weighting in uncertainty.WEIGHTINGS.items():
         if name != "uniform":  # that one is the mean
-            found[f"NLL, {name}"] = measures.weighted_nll(logprobs, weighting) if logprobs else None
-    found["mean entropy"] = measures.mean_entropy(entropies) if entropies else None
-    found["max entropy"] = measures.max_entropy(entropies) if entropies else None
+            found[f"NLL, {name}"] = uncertainty.weighted_nll(logprobs, weighting) if logprobs else None
+    found["mean entropy"] = uncertainty.mean_entropy(entropies) if entropies else None
+    found["max entropy"] = uncertainty.max_entropy(entropies) if entropies else None
     if drawn:
         likelihoods = [one.logprobs for one in drawn]
         whole = all(likelihoods)
-        found["predictive entropy"] = measures.predictive_entropy(likelihoods) if whole else None
-        found["mean predictive entropy"] = measures.predictive_entropy(likelihoods, True) if whole else None
-        found["semantic entropy"] = measures.semantic_entropy(likelihoods, meanings) if whole else None
-        found["discrete semantic entropy"] = measures.discrete_semantic_entropy(meanings)
+        found["predictive entropy"] = uncertainty.predictive_entropy(likelihoods) if whole else None
+        found["mean predictive entropy"] = (
+            uncertainty.predictive_entropy(likelihoods, True) if whole else None
+        )
+        found["semantic entropy"] = uncertainty.semantic_entropy(likelihoods, meanings) if whole else None
+        found["discrete semantic entropy"] = uncertainty.discrete_semantic_entropy(meanings)
     if 0 in relevance and logprobs:
         found["relevance G-NLL"] = _relevance_nll(answer, relevance[0])
     if drawn and len(alike) == len(drawn) and all(one.logprobs for one in drawn):
         near = [[alike[a.sample][str(b.sample)] for b in drawn] for a in drawn]
-        found["SentSAR"] = measures.sentence_sar([measures.nll(one.logprobs) for one in drawn], near)
+        found["SentSAR"] = uncertainty.sentence_sar([uncertainty.nll(one.logprobs) for one in drawn], near)
         tokens = [_relevance_nll(one, relevance[one.sample]) for one in drawn]
-        found["SAR"] = measures.sentence_sar(tokens, near)
+        found["SAR"] = uncertainty.sentence_sar(tokens, near)
     if truth is not None and "scores" in truth:
-        found["1 - P(True)"] = measures.p_true(*truth["scores"])
+        found["1 - P(True)"] = uncertainty.p_true(*truth["scores"])
     return found
 
 
 def _relevance_nll(answer: Answer, relevance: Sequence[float]) -> float:
     """Relevance is of tokens with a text; the ending's own probability has none."""
-    return measures.relevance_nll(answer.logprobs[: len(relevance)], relevance)
+    return uncertainty.relevance_nll(answer.logprobs[: len(relevance)], relevance)

@@ -81,7 +81,7 @@ def _curves(outcomes: Sequence[Outcome], column: Sequence[bool | None], names: S
     import numpy as np
     from sklearn.metrics import roc_curve
 
-    from ullage.kinds.evaluate.scores import kept_accuracy
+    from ullage.measures.telling_apart import kept_accuracy
 
     figure, (roc, kept) = _figure(2)
     for name, colour in zip(names, COLOURS, strict=False):

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ullage.kinds.evaluate import measures
 from ullage.kinds.evaluate.dataset import open_questions
-from ullage.kinds.evaluate.judging import cohens_kappa, vote
+from ullage.kinds.evaluate.judging import vote
 from ullage.kinds.evaluate.outcomes import Outcome, read_outcomes
 from ullage.kinds.evaluate.report import write_report
-from ullage.kinds.evaluate.scores import Score, scores
 from ullage.kinds.evaluate.section import Section
+from ullage.measures.agreement import cohens_kappa
+from ullage.measures.calibration import calibration_error
+from ullage.measures.telling_apart import Score, scores
+from ullage.measures.uncertainty import nll
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json, write_with
 from ullage.records.folder import RunFolder
@@ -126,13 +128,9 @@ def _calibration(
     outcomes: Sequence[Outcome], wrong: Mapping[str, Sequence[bool | None]]
 ) -> dict[str, dict[str, float]]:
     """Expected calibration error of two confidences: the answer's own probability, and P(True)."""
-    import numpy as np
-
-    from ullage.kinds.evaluate.scores import expected_calibration_error
-
     confidences = {
         "answer probability": [
-            None if (nll := one.uncertainty.get("G-NLL")) is None else math.exp(-nll) for one in outcomes
+            None if (doubt := one.uncertainty.get("G-NLL")) is None else math.exp(-doubt) for one in outcomes
         ],
         "P(True)": [
             None if (doubt := one.uncertainty.get("1 - P(True)")) is None else 1 - doubt for one in outcomes
@@ -144,8 +142,7 @@ def _calibration(
         for name, values in confidences.items():
             both = [(w, v) for w, v in zip(column, values, strict=True) if w is not None and v is not None]
             if both:
-                labels_, sure = np.asarray(both, float).T
-                found[label][name] = expected_calibration_error(labels_, sure)
+                found[label][name] = calibration_error([v for _, v in both], [not w for w, _ in both])
     return found
 
 
@@ -161,9 +158,7 @@ def _prefixes(outcomes: Sequence[Outcome], column: Sequence[bool | None]) -> lis
     for length in PREFIXES:
         if length > longest:
             break
-        values = [
-            measures.nll(one.greedy.logprobs[:length]) if one.greedy.logprobs else None for one in outcomes
-        ]
+        values = [nll(one.greedy.logprobs[:length]) if one.greedy.logprobs else None for one in outcomes]
         (score,) = [one for one in _scored(column, values) if one.name == "AUROC"]
         found.append({"tokens": length, **asdict(score)})
     return found

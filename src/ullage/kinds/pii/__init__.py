@@ -15,6 +15,7 @@ KIND = Kind(
         ),
     ),
     verbs={
+        "Calibration": "ullage.kinds.pii.calibration",
         "verify_pii": "ullage.kinds.pii.verbs",
         "verify_with_each": "ullage.kinds.pii.verbs",
         "calibrate_pii": "ullage.kinds.pii.finished",

@@ -12,12 +12,12 @@ from ullage.errors import FormatError, InputError
 from ullage.kinds.pii.calibration import (
     Calibration,
     fit,
-    pick_threshold,
     read_calibration,
     write_calibration,
 )
 from ullage.kinds.pii.results import read_summary
 from ullage.kinds.pii.section import VERIFIER
+from ullage.measures.threshold import pick_threshold
 from ullage.records.folder import RunFolder
 from ullage.records.lines import read_lines
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ullage.errors import FormatError
-from ullage.kinds.pii.calibration import Bins
 from ullage.kinds.pii.section import VERIFIER
+from ullage.measures.calibration import Bins
 from ullage.records.atomic import write_json, write_text
 from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
@@ -110,10 +110,15 @@ def summary(folder: Path) -> dict[str, Any]:
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
         "all": whole.document(),
         "types": {name: by_type[name].document() for name in sorted(by_type)},
-        "calibration": {"bins": bins.rows, "expected_calibration_error": bins.error},
+        "calibration": _calibration(bins),
         "records_per_second": records / spent if spent else None,
         "seconds_a_candidate": {f"p{100 * share:g}": _percentile(batches, share) for share in PERCENTILES},
     }
+
+
+def _calibration(bins: Bins) -> dict[str, Any]:
+    rows = [{"probability": b.probability, "personal": b.positive, "candidates": b.count} for b in bins.rows]
+    return {"bins": rows, "expected_calibration_error": bins.error}
 
 
 def _percentile(ordered: Sequence[tuple[float, int]], share: float) -> float | None:

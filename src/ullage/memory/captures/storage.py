@@ -21,8 +21,6 @@ from ullage.units import ZERO, Interval
 
 STAGING_BUFFERS: Final = 2
 """Device buffers through which captures travel while the next one is filled."""
-VIEWED: Final = ("hook_resid_pre", "hook_resid_post")
-"""Sites whose tensor is the stream itself: kept whole, it is the next block's input and no copy."""
 
 
 def capture_needs(

@@ -1,14 +1,18 @@
 """How well an uncertainty tells wrong answers from right ones, with bootstrap intervals.
 
-Everywhere `wrong` is 1 for a mistake, and a larger uncertainty means less certain. Answers of equal
-uncertainty count as if in every order at once.
+Everywhere `wrong` is 1 for what is to be found, a mistake, and a larger uncertainty means less certain.
+Answers of equal uncertainty count as if in every order at once; where a threshold decides, they are on one
+side of it together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from ullage.errors import InputError
+from ullage.measures.bootstrap import RESAMPLES, interval, resamples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +20,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-RESAMPLES: Final = 1000
-BINS: Final = 10
 FEWEST: Final = 2
 """Answers of each class without which nothing can be told apart."""
 
@@ -36,7 +38,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tied:
+class Tied:
     """Answers by uncertainty, the most certain first; those of equal uncertainty are one group.
 
     `bad` and `good` are the mistakes and right answers of each group, (draws, groups): of the answers
@@ -47,7 +49,11 @@ class _Tied:
     good: Floats
 
 
-def _tied(wrong: Floats, uncertainty: Floats, weights: Floats) -> _Tied:
+Statistic = Callable[[Tied], "Floats"]
+"""A number a draw, (draws,): that all draws are computed at once makes a thousand resamples cheap."""
+
+
+def _tied(wrong: Floats, uncertainty: Floats, weights: Floats) -> Tied:
     """`weights` is (draws, answers): how often each answer is in each draw."""
     import numpy as np
 
@@ -57,17 +63,17 @@ def _tied(wrong: Floats, uncertainty: Floats, weights: Floats) -> _Tied:
     drawn = weights[:, order]
     bad = np.add.reduceat(drawn * wrong[order], begins, axis=1)
     good = np.add.reduceat(drawn * (1 - wrong[order]), begins, axis=1)
-    return _Tied(bad, good)
+    return Tied(bad, good)
 
 
-def _auroc(tied: _Tied) -> Floats:
+def _auroc(tied: Tied) -> Floats:
     """Probability that a random mistake is less certain than a random right answer, ties counting half."""
     below = tied.good.cumsum(1) - tied.good / 2
     found: Floats = (tied.bad * below).sum(1) / (tied.bad.sum(1) * tied.good.sum(1))
     return found
 
 
-def _pr_auc(tied: _Tied) -> Floats:
+def _pr_auc(tied: Tied) -> Floats:
     """Average precision of finding mistakes; that of chance is the share of mistakes."""
     import numpy as np
 
@@ -78,7 +84,7 @@ def _pr_auc(tied: _Tied) -> Floats:
     return found
 
 
-def _aurac(tied: _Tied) -> Floats:
+def _aurac(tied: Tied) -> Floats:
     """Area under the rejection-accuracy curve: the mean accuracy of the k most certain answers, over all k.
 
     Farquhar et al. 2024, Nature 630, methods. In a group of s answers of which a share r is right, after K
@@ -99,7 +105,7 @@ def _aurac(tied: _Tied) -> Floats:
     return found
 
 
-def _prediction_rejection_ratio(tied: _Tied) -> Floats:
+def _prediction_rejection_ratio(tied: Tied) -> Floats:
     """How much of what perfect rejection gains over random rejection this uncertainty gains; 1 is perfect.
 
     Malinin, Ragni, Knill and Gales 2017, Incorporating Uncertainty into Deep Learning for Spoken Language
@@ -109,9 +115,31 @@ def _prediction_rejection_ratio(tied: _Tied) -> Floats:
 
     bad, good = tied.bad.sum(1), tied.good.sum(1)
     chance = good / (bad + good)
-    perfect = _Tied(np.stack([0 * bad, bad], 1), np.stack([good, 0 * good], 1))
+    perfect = Tied(np.stack([0 * bad, bad], 1), np.stack([good, 0 * good], 1))
     found: Floats = (_aurac(tied) - chance) / (_aurac(perfect) - chance)
     return found
+
+
+def recall_at(rate: float) -> Statistic:
+    """The largest share of mistakes flagged by a threshold that flags at most `rate` of the right answers.
+
+    A threshold flags every answer at least as uncertain as itself, so answers of equal uncertainty are
+    flagged together or not at all, and nothing is interpolated: of scikit-learn's `roc_curve` it is the
+    largest `tpr` whose `fpr` is at most `rate`. It is 0 where the most uncertain group alone holds more right
+    answers than that. Raises InputError for a rate outside 0 to 1.
+    """
+    if not 0 <= rate <= 1:
+        raise InputError(f"a false-positive rate is between 0 and 1, not {rate}")
+
+    def recall(tied: Tied) -> Floats:
+        import numpy as np
+
+        hits, alarms = tied.bad[:, ::-1].cumsum(1), tied.good[:, ::-1].cumsum(1)
+        allowed = alarms / alarms[:, -1:] <= rate
+        found: Floats = np.where(allowed, hits / hits[:, -1:], 0.0).max(1)
+        return found
+
+    return recall
 
 
 def kept_accuracy(wrong: Floats, uncertainty: Floats) -> Floats:
@@ -129,40 +157,29 @@ def kept_accuracy(wrong: Floats, uncertainty: Floats) -> Floats:
     return found
 
 
-def expected_calibration_error(wrong: Floats, confidence: Floats, bins: int = BINS) -> float:
-    """Mean gap between confidence and accuracy over `bins` bins of equal width, weighted by their answers.
-
-    `confidence` is the probability of being right, in [0, 1]. Guo et al. 2017, arXiv:1706.04599.
-    """
-    import numpy as np
-
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    sums = np.bincount(place, weights=confidence, minlength=bins)
-    right = np.bincount(place, weights=1 - wrong, minlength=bins)
-    return float(np.abs(sums - right).sum() / max(count.sum(), 1))
-
-
-SCORES: Final[dict[str, Callable[[_Tied], Floats]]] = {
+SCORES: Final[Mapping[str, Statistic]] = {
     "AUROC": _auroc,
     "AURAC": _aurac,
     "PRR": _prediction_rejection_ratio,
     "PR-AUC": _pr_auc,
 }
-"""Each is a number a draw; that all draws are computed at once makes a thousand resamples cheap."""
 
 
-def measure(name: str, wrong: Floats, uncertainty: Floats) -> float:
-    """One of `SCORES` of answers of both kinds, without an interval."""
+def measure(of: Statistic, wrong: Floats, uncertainty: Floats) -> float:
+    """A statistic of answers of both kinds, without an interval."""
     import numpy as np
 
-    return float(SCORES[name](_tied(wrong, uncertainty, np.ones((1, len(wrong)))))[0])
+    return float(of(_tied(wrong, uncertainty, np.ones((1, len(wrong)))))[0])
 
 
 def scores(
-    wrong: Sequence[float], uncertainty: Sequence[float], resamples: int = RESAMPLES, seed: int = 0
+    wrong: Sequence[float],
+    uncertainty: Sequence[float],
+    statistics: Mapping[str, Statistic] = SCORES,
+    draws: int = RESAMPLES,
+    seed: int = 0,
 ) -> list[Score]:
-    """Each of `SCORES` with the 2.5th and 97.5th percentile over bootstrap resamples of the answers.
+    """Each statistic with the 2.5th and 97.5th percentile over bootstrap resamples of the answers.
 
     Resamples without mistakes or without right answers are left out. Where the answers themselves have
     fewer than two of each there is nothing to tell apart, and the scores say so.
@@ -172,29 +189,24 @@ def scores(
     labels, values = np.asarray(wrong, float), np.asarray(uncertainty, float)
     answers, mistakes = len(labels), int(labels.sum())
     if min(mistakes, answers - mistakes) < FEWEST:
-        which = "wrong" if mistakes > answers - mistakes else "right"
-        few = "all" if min(mistakes, answers - mistakes) == 0 else "all but one"
-        reason = (
-            f"{few} of the {answers} answers are {which}: nothing to tell apart" if answers else "no answers"
-        )
-        return [Score(name, None, None, None, answers, mistakes, reason) for name in SCORES]
-    chance = np.random.default_rng(seed)
-    drawn: dict[str, list[Floats]] = {name: [] for name in SCORES}
-    for size in _blocks(resamples, answers):
-        tied = _tied(labels, values, chance.multinomial(answers, [1 / answers] * answers, size).astype(float))
+        reason = _too_few(answers, mistakes)
+        return [Score(name, None, None, None, answers, mistakes, reason) for name in statistics]
+    drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
+    for weights in resamples(answers, draws, seed):
+        tied = _tied(labels, values, weights)
         both = (tied.bad.sum(1) > 0) & (tied.good.sum(1) > 0)
-        tied = _Tied(tied.bad[both], tied.good[both])
-        for name, of in SCORES.items():
+        tied = Tied(tied.bad[both], tied.good[both])
+        for name, of in statistics.items():
             drawn[name].append(of(tied))
-    found = []
-    for name in SCORES:
-        low, high = np.percentile(np.concatenate(drawn[name]), [2.5, 97.5])
-        value = measure(name, labels, values)
-        found.append(Score(name, value, float(low), float(high), answers, mistakes))
-    return found
+    return [
+        Score(name, measure(of, labels, values), *interval(np.concatenate(drawn[name])), answers, mistakes)
+        for name, of in statistics.items()
+    ]
 
 
-def _blocks(resamples: int, answers: int) -> list[int]:
-    """Sizes of blocks of resamples that hold about two million weights each."""
-    most = max(1, 2_000_000 // answers)
-    return [min(most, resamples - done) for done in range(0, resamples, most)]
+def _too_few(answers: int, mistakes: int) -> str:
+    if not answers:
+        return "no answers"
+    which = "wrong" if mistakes > answers - mistakes else "right"
+    few = "all" if min(mistakes, answers - mistakes) == 0 else "all but one"
+    return f"{few} of the {answers} answers are {which}: nothing to tell apart"

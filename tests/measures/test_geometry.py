@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ullage.capture.analysis import (
+from ullage.errors import InputError
+from ullage.measures.geometry import (
     compression,
     effective_dimension,
     hoyer_sparsity,
@@ -16,7 +17,6 @@ from ullage.capture.analysis import (
     sparsity,
     spectrum,
 )
-from ullage.errors import InputError
 
 SEEDS = st.integers(0, 10_000)
 
@@ -62,12 +62,12 @@ def test_known_cases():
 
 
 def test_blocks_of_rows_give_the_same_as_the_whole(monkeypatch):
-    from ullage.capture import analysis
+    from ullage.measures import geometry
 
     states = normal(0, 50, 8)
     layers = [states, states + normal(1, 50, 8)]
     whole = spectrum(states).variances, layer_cosine(layers), nearest_neighbours(states, 5).indices
-    monkeypatch.setattr(analysis, "BLOCK_ROWS", 12)
+    monkeypatch.setattr(geometry, "BLOCK_ROWS", 12)
     assert np.allclose(spectrum(states).variances, whole[0])
     assert np.allclose(layer_cosine(layers), whole[1])
     assert (nearest_neighbours(states, 5).indices == whole[2]).all()

@@ -14,7 +14,7 @@ from ullage.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.floating[Any]]
 
@@ -45,14 +45,14 @@ class Spectrum:
         return float(self.variances.sum()) ** 2 / squares if squares else 0.0
 
 
-def spectrum(states: Any) -> Spectrum:
+def spectrum(states: ArrayLike) -> Spectrum:
     """The spectrum of (rows, hidden) states.
 
     Raises InputError for fewer than two rows, or a row of zeros, which has no direction.
     """
     import numpy as np
 
-    rows = _checked(states, "states")
+    rows = checked_rows(states, "states")
     if len(rows) < 2:
         raise InputError("states: one row has no variance; give two at least")
     mean = np.zeros(rows.shape[1])
@@ -72,7 +72,7 @@ def spectrum(states: Any) -> Spectrum:
     return Spectrum(np.where(values > values[0] * 1e-12, values, 0.0))
 
 
-def _directions(rows: Any, begin: int) -> Any:
+def _directions(rows: Array, begin: int) -> NDArray[np.float64]:
     """A block of rows in float64, each of length one."""
     import numpy as np
 
@@ -81,10 +81,10 @@ def _directions(rows: Any, begin: int) -> Any:
     if not lengths.all():
         first = begin + int(np.argmin(lengths[:, 0]))
         raise InputError(f"states: row {first} is all zeros and has no direction; leave it out")
-    return block / lengths
+    return np.asarray(block / lengths)
 
 
-def effective_dimension(states: Any, share: float = 0.9) -> int:
+def effective_dimension(states: ArrayLike, share: float = 0.9) -> int:
     """D_eff of (rows, hidden) states: rows L2-normalised and centred, the number of principal components
     whose variances make up `share` of the whole."""
     if not 0 < share <= 1:
@@ -92,12 +92,12 @@ def effective_dimension(states: Any, share: float = 0.9) -> int:
     return spectrum(states).effective_dimension(share)
 
 
-def participation_ratio(states: Any) -> float:
+def participation_ratio(states: ArrayLike) -> float:
     """The participation ratio of the same normalised, centred rows."""
     return spectrum(states).participation_ratio
 
 
-def compression(input_states: Any, output_states: Any, share: float = 0.9) -> float:
+def compression(input_states: ArrayLike, output_states: ArrayLike, share: float = 0.9) -> float:
     """beta = D_eff of the input over D_eff of the output: above 1 where a stretch of layers compresses."""
     after = effective_dimension(output_states, share)
     if after == 0:
@@ -105,30 +105,30 @@ def compression(input_states: Any, output_states: Any, share: float = 0.9) -> fl
     return effective_dimension(input_states, share) / after
 
 
-def norms(states: Any) -> Array:
+def norms(states: ArrayLike) -> Array:
     """L2 norm of each row, (rows,) float64."""
     import numpy as np
 
-    return np.asarray(np.linalg.norm(_checked(states, "states").astype(np.float64), axis=1))
+    return np.asarray(np.linalg.norm(checked_rows(states, "states").astype(np.float64), axis=1))
 
 
-def sparsity(states: Any, threshold: float = 0.01) -> Array:
+def sparsity(states: ArrayLike, threshold: float = 0.01) -> Array:
     """Share of each row's entries that are at most `threshold` of its largest in size, (rows,) float64.
 
     A row of zeros is wholly sparse: 1.
     """
     import numpy as np
 
-    sizes = np.abs(_checked(states, "states").astype(np.float64))
+    sizes = np.abs(checked_rows(states, "states").astype(np.float64))
     return np.asarray((sizes <= threshold * sizes.max(1, keepdims=True)).mean(1))
 
 
-def hoyer_sparsity(states: Any) -> Array:
+def hoyer_sparsity(states: ArrayLike) -> Array:
     """(sqrt(n) - L1/L2) / (sqrt(n) - 1) of each row, (rows,) float64: 0 where all entries are equal in size,
     1 where one alone is not zero (Hoyer 2004, JMLR 5). A row of zeros counts as 1."""
     import numpy as np
 
-    rows = _checked(states, "states").astype(np.float64)
+    rows = checked_rows(states, "states").astype(np.float64)
     if rows.shape[1] == 1:
         return np.ones(len(rows))
     root = np.sqrt(rows.shape[1])
@@ -137,7 +137,7 @@ def hoyer_sparsity(states: Any) -> Array:
     return np.asarray((root - ratio) / (root - 1))
 
 
-def layer_cosine(layers: Sequence[Any]) -> Array:
+def layer_cosine(layers: Sequence[ArrayLike]) -> Array:
     """Mean over rows of the cosine between the same row's states in each two layers, (layers, layers).
 
     `layers` are arrays (rows, hidden) of the same rows. A row of zeros in a layer counts as cosine 0.
@@ -146,7 +146,7 @@ def layer_cosine(layers: Sequence[Any]) -> Array:
 
     if len(layers) < 2:
         raise InputError("layers: a cosine needs two layers at least")
-    found = [_checked(states, f"layers[{index}]") for index, states in enumerate(layers)]
+    found = [checked_rows(states, f"layers[{index}]") for index, states in enumerate(layers)]
     wrong = next((i for i, states in enumerate(found) if states.shape != found[0].shape), None)
     if wrong is not None:
         raise InputError(
@@ -169,15 +169,15 @@ class Neighbours:
     cosines: Array
 
 
-def nearest_neighbours(states: Any, k: int, queries: Any = None) -> Neighbours:
+def nearest_neighbours(states: ArrayLike, k: int, queries: ArrayLike | None = None) -> Neighbours:
     """The `k` rows of `states` with the largest cosine to each query, exactly; equal ones by their index.
 
     Without `queries` every row is compared with the others, never with itself.
     """
     import numpy as np
 
-    rows = _checked(states, "states")
-    asked = rows if queries is None else _checked(queries, "queries")
+    rows = checked_rows(states, "states")
+    asked = rows if queries is None else checked_rows(queries, "queries")
     most = len(rows) - (queries is None)
     if not 1 <= k <= most:
         raise InputError(f"k is {k}; there are {most} rows to choose from")
@@ -198,13 +198,14 @@ def nearest_neighbours(states: Any, k: int, queries: Any = None) -> Neighbours:
     return Neighbours(np.concatenate(indices), np.concatenate(cosines))
 
 
-def _checked(states: Any, name: str) -> Any:
+def checked_rows(states: ArrayLike, name: str) -> Array:
     """`states` as a (rows, columns) float array; torch tensors of any float dtype are understood."""
     import numpy as np
 
-    if hasattr(states, "detach"):
-        states = states.detach().cpu()
-        states = states.float().numpy() if str(states.dtype) == "torch.bfloat16" else states.numpy()
+    detach = getattr(states, "detach", None)
+    if detach is not None:
+        tensor = detach().cpu()
+        states = tensor.float().numpy() if str(tensor.dtype) == "torch.bfloat16" else tensor.numpy()
     found = np.asarray(states)
     if found.ndim != 2 or not np.issubdtype(found.dtype, np.floating):
         raise InputError(f"{name}: {found.dtype} of shape {found.shape} is not a float array (rows, hidden)")

@@ -1,0 +1,26 @@
+"""What is known without a workload: cards with their prices, and models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
+    from ullage.facts.gpu import Gpu
+    from ullage.facts.price import Price
+
+
+def cards() -> list[tuple[Gpu, Price | None]]:
+    """Every card in the catalog, and the cheapest offer known for it."""
+    from ullage.facts.gpu import find_gpu, gpu_names
+    from ullage.facts.price import prices_of
+
+    known = [find_gpu(name) for name in gpu_names()]
+    return [(gpu, next(iter(prices_of(gpu.id)), None)) for gpu in known]
+
+
+def models() -> list[Model]:
+    """Every model in the catalog."""
+    from ullage.facts.catalog import find_model, model_names
+
+    return [find_model(name) for name in model_names()]

@@ -1,0 +1,35 @@
+"""Intervals from resamples of what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+RESAMPLES: Final = 1000
+BLOCK_WEIGHTS: Final = 2_000_000
+"""Weights held at a time: 16 MB."""
+
+
+def resamples(rows: int, draws: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
+    """How often each of `rows` is in each of `draws` resamples with replacement, in blocks (draws, rows)."""
+    import numpy as np
+
+    chance = np.random.default_rng(seed)
+    most = max(1, BLOCK_WEIGHTS // rows)
+    for done in range(0, draws, most):
+        size = min(most, draws - done)
+        yield chance.multinomial(rows, [1 / rows] * rows, size).astype(float)
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """The 2.5th and the 97.5th percentile of (draws,) values: Efron's percentile interval of 95 %."""
+    import numpy as np
+
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,87 @@
+"""Plans and verifications as text, and as tables for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from io import StringIO
+from typing import Final
+
+from rich.console import Console
+
+from ullage.planning.plan import Plan
+from ullage.records.verification import Verification
+from ullage.reports.plan_page import show_plan
+from ullage.reports.verification_page import show_verification
+from ullage.units import GIB, MIB
+
+WIDTH: Final = 140
+"""Columns of a page that no terminal bounds."""
+
+
+def page(value: Plan | Verification) -> str:
+    """What the terminal shows of it, without colour."""
+    file = StringIO()
+    console = Console(
+        file=file,
+        width=WIDTH,
+        color_system=None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    if isinstance(value, Plan):
+        show_plan(value, console)
+    else:
+        show_verification(value, console)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def table(value: Plan | Verification) -> str:
+    """A table of HTML: a plan's devices, a verification's comparisons."""
+    if isinstance(value, Plan):
+        columns = ("device", "GPU", "verdict", "peak GiB", "at most", "usable", "ullage", "peak in")
+        rows = [
+            (
+                device.name,
+                device.gpu,
+                device.verdict,
+                _size(device.peak.device.expected, GIB),
+                _size(device.peak.device.high, GIB),
+                _size(device.usable, GIB),
+                _size(device.ullage, GIB),
+                device.peak_phase,
+            )
+            for device in value.devices
+        ]
+        return _table(repr(value)[1:-1], columns, rows)
+    columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
+    cells = [
+        (
+            one.device,
+            one.phase,
+            one.what,
+            _size(one.predicted.expected, MIB),
+            _size(one.predicted.high, MIB),
+            _size(one.measured, MIB),
+            "" if one.error is None else f"{100 * one.error:+.2f} %",
+            one.verdict,
+        )
+        for one in value.comparisons
+    ]
+    return _table(repr(value)[1:-1], columns, cells)
+
+
+def _size(value: int | None, unit: int) -> str:
+    return "" if value is None else f"{value / unit:,.2f}"
+
+
+def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Every cell is escaped: names come from files that anyone may have written."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f"<table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )

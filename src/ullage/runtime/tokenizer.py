@@ -1,0 +1,85 @@
+"""A model's tokenizer: there, not there, or broken. One is never taken for another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ullage.errors import FormatError, InputError, UnsupportedError
+from ullage.facts.gguf import has_tokenizer
+from ullage.runtime.libraries import find_transformers
+from ullage.spec.role import Role
+
+FILES: Final = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tekken.json",
+)
+"""What tokenizers are kept in; a folder with none of them has no tokenizer."""
+
+
+def open_tokenizer(source: Path, role: Role, download: bool) -> Any:
+    """The tokenizer in a model's folder or GGUF file, None where there is none.
+
+    Raises UnsupportedError for one that needs code from its repository, FormatError for a broken one.
+    """
+    gguf = source.suffix == ".gguf"
+    folder = source.parent if gguf else source
+    there = [source] if gguf else _files(folder)
+    if not there or (gguf and not has_tokenizer(source)):
+        return None
+    options = {"gguf_file": source.name} if gguf else {}
+    try:
+        return find_transformers().AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=not download, trust_remote_code=role.trust_remote_code, **options
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise _cannot_open(role, there, error) from error
+
+
+def _files(folder: Path) -> list[Path]:
+    found = [folder / name for name in FILES if (folder / name).exists()]
+    return found + sorted(folder.glob("*.tiktoken"))
+
+
+def _cannot_open(role: Role, there: Sequence[Path], error: Exception) -> InputError:
+    text = " ".join(str(error).split())
+    if "trust_remote_code" in text:
+        return UnsupportedError(
+            f"{role.model}: its tokenizer needs code from its own repository; if you trust that code, set "
+            "trust_remote_code: true for the role"
+        )
+    path, reason = next(((path, wrong) for path in there if (wrong := _not_json(path))), (there[0], text))
+    shown = reason if len(reason) < 400 else reason[:400] + "..."
+    return FormatError(f"{path}: the tokenizer of {role.model} cannot be loaded: {shown}")
+
+
+def _not_json(path: Path) -> str:
+    """Why a .json file is none; "" where it is, or is another kind of file."""
+    if path.suffix != ".json":
+        return ""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return f"not JSON: {error}"
+    return ""
+
+
+def check_ids(ids: Sequence[int], rows: int, tokenizer: Any, where: str) -> None:
+    """Raises FormatError for a token the model has no embedding of: its tokenizer is another model's."""
+    wrong = next((one for one in ids if one >= rows), None)
+    if wrong is not None:
+        raise FormatError(
+            f"{where}: the tokenizer writes {tokenizer.convert_ids_to_tokens(wrong)!r} as id {wrong:,}, and "
+            f"the model has {rows:,} embeddings; give it the tokenizer it was trained with"
+        )

@@ -1,0 +1,86 @@
+"""Values show themselves: one line in a traceback, a page when printed, a table in a notebook."""
+
+import io
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import ullage
+from ullage.records.record import Environment, Measured, Record
+from ullage.records.verification import Comparison, Verification
+from ullage.reports.plan_page import show_plan
+from ullage.units import Interval
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+HOSTILE = "<script>alert(1)</script>\n" + "x" * 500
+
+
+def one_line(value):
+    assert len(repr(value)) < 700
+    assert "\n" not in repr(value)
+    return repr(value)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example(path):
+    plan = ullage.plan(path, "4xL4", advice=False)
+    assert one_line(plan).startswith("<Plan of ")
+    assert plan.verdict in repr(plan)
+    workload = ullage.load(path)
+    assert workload.kind in one_line(workload)
+    assert str(workload) == repr(workload)
+
+
+def test_a_plan_prints_as_the_terminal_shows_it():
+    plan = ullage.plan(EXAMPLES[0], "4xL4", advice=False)
+    console = Console(file=io.StringIO(), width=140, highlight=False, markup=False, emoji=False)
+    show_plan(plan, console)
+    shown = console.file.getvalue()
+    assert str(plan).split() == shown.split()
+    assert "\x1b" not in str(plan)
+    assert str(plan) == f"{plan}"
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(value):
+    cells = Cells()
+    cells.feed(value._repr_html_())
+    return cells
+
+
+def test_a_notebook_shows_a_table_and_what_files_say_is_escaped():
+    workload = ullage.load(EXAMPLES[0]).model_copy(update={"name": HOSTILE})
+    plan = ullage.plan(workload, "2xA100+1xL4", base=EXAMPLES[0].parent, advice=False)
+    one_line(plan)
+    cells = parsed(plan)
+    assert cells.tags.count("tr") == 1 + len(plan.devices)
+    assert "script" not in cells.tags
+    assert {"gpu:0", "gpu:2", plan.verdict} <= {text.strip() for text in cells.text}
+
+
+def test_verifications_and_records():
+    inside = Comparison("model prefill", "gpu:0", "live", "level", Interval(1, 2, 4 * 2**20), 3)
+    found = Verification((inside, replace(inside, phase=HOSTILE, measured=2**30)))
+    assert one_line(found) == "<Verification of 2 numbers: 1 levels exceed the plan>"
+    assert "1 measurements exceed what was planned at most" in str(found)
+    cells = parsed(found)
+    assert cells.tags.count("tr") == 3
+    assert "script" not in cells.tags
+    where = Environment("A100", "590", "2.11", "5.17", "3.11", "0.1.0")
+    peak = Measured("model prefill", "gpu:0", 1, 2, None, None, 1.0)
+    record = Record(where, (peak,) * 50, 1000, 123_456, 12.34, 0, {"long": "x" * 10_000})
+    assert one_line(record) == "<Record of 1,000 examples, 123,456 tokens in 12.3 s on A100: 50 peaks>"
