@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ullage.errors import SpecError
+from ullage.facts.abilities import nvidia
 from ullage.facts.config import read_config
 from ullage.memory.estimate import estimate
 from ullage.phases.phase import Phase, Resident, Work
@@ -21,6 +22,7 @@ FAMILIES = {
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8},
 }
 _BUILT = {}
+AMPERE = nvidia((8, 0))
 
 
 def architecture(family):
@@ -44,7 +46,7 @@ def high(family, work, **role):
     """High value of the live peak on one device."""
     resident = Resident("model", Role(model=family, **role))
     phase = Phase("phase", (resident,), "model", work)
-    needs = estimate((phase,), {family: architecture(family)}).needs
+    needs = estimate((phase,), {family: architecture(family)}, AMPERE).needs
     held = sum(
         need.each.high * (len(need.blocks) or 1 if need.combine == "sum" else 1)
         for need in needs
@@ -92,7 +94,7 @@ def test_more_bits_never_need_fewer_bytes(family, work):
     for precision in ("nf4", "int8", "bf16", "fp32"):
         resident = Resident("model", Role(model=family, precision=precision))
         phase = Phase("phase", (resident,), "model", work)
-        needs = estimate((phase,), {family: architecture(family)}).needs
+        needs = estimate((phase,), {family: architecture(family)}, AMPERE).needs
         weights.append(sum(n.each.high * len(n.blocks) for n in needs if n.component == "weights"))
     assert weights == sorted(weights)
 
@@ -120,7 +122,7 @@ def test_a_window_longer_than_the_model_is_refused():
     tight = replace(architecture("llama"), max_positions=100)
     phase = Phase("p", (Resident("m", Role(model="x")),), "m", Work("prefill", 1, 101))
     with pytest.raises(SpecError, match="window of 100"):
-        estimate((phase,), {"x": tight})
+        estimate((phase,), {"x": tight}, AMPERE)
 
 
 def test_a_site_that_matches_nothing_lists_the_sites_there_are():

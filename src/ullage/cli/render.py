@@ -148,7 +148,9 @@ def cards(json: bool) -> None:
             "usable": interval(gpu.usable),
             "basis": gpu.usable_basis,
             "bandwidth_bytes_per_second": gpu.bandwidth,
-            "flops_per_second": gpu.flops,
+            "flops_per_second": None if gpu.operations is None else gpu.operations.per_second,
+            "flops_basis": None if gpu.operations is None else gpu.operations.basis,
+            "can": gpu.abilities.names,
             "usd_per_hour": None if price is None else price.low,
             "price_as_of": None if price is None else price.as_of,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ullage.engines.engine import Engine
 from ullage.engines.openai import OpenAIEngine
@@ -10,13 +10,12 @@ from ullage.engines.scripted import ScriptedEngine
 from ullage.engines.transformers import TransformersEngine
 from ullage.engines.vllm import VllmEngine, start_vllm
 from ullage.errors import UnsupportedError
-from ullage.facts.gpu import CPU
+from ullage.facts.dtypes import TORCH_NAMES
+from ullage.facts.quantization.known import on_the_fly
 from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
 from ullage.phases.blocks import base_work
 from ullage.runtime.loader import source_of
 from ullage.runtime.session import Session
-
-DTYPES: Final = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def open_engine(session: Session, name: str) -> Engine:
@@ -77,16 +76,16 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
         if phase.running == name
     )
     options: dict[str, Any] = {
-        "dtype": DTYPES[precision.compute],
+        "dtype": TORCH_NAMES[precision.compute],
         "max_model_len": role.vllm.max_model_len or longest,
         "max_num_seqs": role.vllm.max_num_seqs or work.batch,
         "gpu_memory_utilization": role.vllm.gpu_memory_utilization or share.taken,
         "tensor_parallel_size": role.tensor_parallel,
         "enforce_eager": role.vllm.enforce_eager,
-        "block_size": cache_block(role, plan.gpus.capability),
+        "block_size": cache_block(role, plan.gpus.abilities),
         "trust_remote_code": role.trust_remote_code,
     }
-    if plan.gpus.capability == CPU:
+    if plan.gpus.abilities.processor:
         # On a processor the share would have to cover everything else in this process.
         caches = (
             item.bytes.high for item in plan.bill.items if (item.role, item.component) == (name, "kv_cache")
@@ -94,12 +93,14 @@ def _vllm_options(session: Session, name: str) -> dict[str, Any]:
         options["kv_cache_memory_bytes"] = max(caches)
     if role.vllm.max_num_batched_tokens is not None:
         options["max_num_batched_tokens"] = role.vllm.max_num_batched_tokens
-    if precision.quantization is None and precision.storage not in DTYPES:
-        if precision.storage != "nf4" or plan.gpus.capability == CPU:
-            other = "fp32 or bf16" if plan.gpus.capability == CPU else "nf4"
+    if precision.quantization is None and precision.scheme is not None:
+        made = precision.scheme.on_load
+        if made is None or made.vllm is None or plan.gpus.abilities.processor:
+            turned = [scheme for scheme, each in on_the_fly().items() if each.vllm is not None]
+            other = "fp32 or bf16" if plan.gpus.abilities.processor else " or ".join(turned)
             raise UnsupportedError(
                 f"roles.{name}: vLLM cannot turn weights into {precision.storage} here while it loads them; "
                 f"use precision: {other}, or a checkpoint stored quantized"
             )
-        options["quantization"] = "bitsandbytes"
+        options["quantization"] = made.vllm
     return options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ullage.reports.document import model_document
-from ullage.reports.plan_page import _number, _table, duration
+from ullage.reports.plan_page import UNKNOWN, _number, _table, duration
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -70,14 +70,16 @@ def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console) -> None
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
     table = _table("GPUs")
-    for name in ("name", "usable GiB", "basis", "GB/s", "cheapest $/h", "as of"):
-        table.add_column(name, justify="left" if name in ("name", "basis", "as of") else "right")
+    for name in ("name", "usable GiB", "basis", "GB/s", "TFLOPS", "can", "cheapest $/h", "as of"):
+        table.add_column(name, justify="left" if name in ("name", "basis", "can", "as of") else "right")
     for gpu, price in gpus:
         table.add_row(
             gpu.id,
             _number(gpu.usable.low),
             gpu.usable_basis,
-            f"{gpu.bandwidth / 1e9:,.0f}",
+            UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
+            UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
+            " ".join(gpu.abilities.names),
             "" if price is None else f"{price.low:.2f}",
             "" if price is None else price.as_of,
         )
