@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ullage.facts.gpu import GpuSet
+from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 
 EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
 """Kinds of offer that are kept as data but never used for a cost."""
+SET_SIZES = (1, 2, 4, 8)
+"""Cards of one kind that are usually offered together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,6 @@ class Price:
     low: float
     high: float
     kind: str
-    region: str
     as_of: str
     source: str
 
@@ -39,7 +40,6 @@ def all_prices() -> tuple[Price, ...]:
             row["usd_per_gpu_hour_low"],
             row["usd_per_gpu_hour_high"],
             row["kind"],
-            row.get("region") or "",
             row.get("as_of") or "",
             row["source"],
         )
@@ -82,3 +82,15 @@ def price_of(gpus: GpuSet) -> SetPrice | None:
         min(offer.as_of for offer in offers),
         "; ".join(dict.fromkeys(offer.source for offer in offers)),
     )
+
+
+def priced_sets() -> list[tuple[float, GpuSet]]:
+    """Every one-card-type set of the usual sizes that has a dated price, cheapest first."""
+    found = []
+    for name in gpu_names():
+        gpu = find_gpu(name)
+        one = price_of(GpuSet((gpu,)))
+        if one is None:
+            continue
+        found += [(one.usd_per_hour * size, GpuSet((gpu,) * size)) for size in SET_SIZES]
+    return sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ullage.errors import UnsupportedError
+from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.facts.gpu import CPU
 from ullage.memory.demand import Demand, Need, RoleShape
-from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, Overhead, cublas_workspace
+from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.resident import pipeline_weights, resident_needs
 from ullage.memory.running import running_needs
 from ullage.memory.weights.part import needed_part
@@ -16,10 +16,8 @@ from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
-from ullage.units import Interval, parse_bytes
+from ullage.units import parse_bytes
 
-FLASH_CAPABILITY = (8, 0)
-"""FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
 ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
 """What torch's caching allocator adds on a GPU; a processor's tensors come from malloc."""
 
@@ -27,13 +25,13 @@ ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
 def estimate(
     phases: Iterable[Phase],
     models: Mapping[str, Model],
-    capability: tuple[int, int] = (8, 0),
+    abilities: Abilities,
     overhead: Overhead | None = None,
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
-    `models` maps the name a role's `model` field gives to what it is; `capability` is the lowest
-    CUDA compute capability among the GPUs in question; `overhead` what a process was measured to take
+    `models` maps the name a role's `model` field gives to what it is; `abilities` is what
+    every GPU in question can do; `overhead` what a process was measured to take
     on such a GPU, where there is evidence. Raises UnsupportedError where a model and
     what is asked of it do not go together, SpecError for sites or windows a model lacks.
     """
@@ -41,16 +39,16 @@ def estimate(
     roles = _roles(phases)
     parts = {name: _part(name, phases, models[role.model]) for name, role in roles.items()}
     precisions = {
-        name: resolve_precision(role, models[role.model], capability) for name, role in roles.items()
+        name: resolve_precision(role, models[role.model], abilities) for name, role in roles.items()
     }
     for name, role in roles.items():
-        _check(name, role, models[role.model], capability)
+        _check(name, role, models[role.model], abilities)
     needs: list[Need] = []
     for phase in phases:
         if phase.running in roles:
             running = phase.running
             _check_training(running, precisions[running], phase, roles[running])
-        needs += _phase_needs(phase, phases, models, parts, precisions, capability, overhead)
+        needs += _phase_needs(phase, phases, models, parts, precisions, abilities, overhead)
     shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
     return Demand(phases, shapes, tuple(needs), parts, precisions)
 
@@ -68,7 +66,7 @@ def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
     }
 
 
-def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> None:
+def _check(name: str, role: Role, model: Model, abilities: Abilities) -> None:
     """Raises UnsupportedError where a role asks for what its engine, model or card cannot do."""
     engine = role.runs_with
     if isinstance(model, Pipeline) and engine.memory != "pipeline":
@@ -82,8 +80,8 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
             f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
             f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
         )
-    precision = resolve_precision(role, model, capability)
-    if isinstance(model, Pipeline) and precision.storage not in ("fp32", "fp16", "bf16"):
+    precision = resolve_precision(role, model, abilities)
+    if isinstance(model, Pipeline) and precision.scheme is not None:
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
         )
@@ -92,12 +90,18 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
             f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
         )
     if role.attention == "flash" and engine.memory == "process":
-        number = f"{capability[0]}.{capability[1]}"
-        if precision.compute == "fp32" or capability < FLASH_CAPABILITY:
-            raise UnsupportedError(
-                f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here "
-                f"it is {precision.compute} on {number}. Use attention: sdpa"
-            )
+        _check_flash(name, precision, abilities)
+
+
+def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:
+    if precision.compute != "fp32" and abilities.flash:
+        return
+    number = abilities.capability
+    here = abilities.what if number is None else f"{number[0]}.{number[1]}"
+    raise UnsupportedError(
+        f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here it is "
+        f"{precision.compute} on {here}. Use attention: sdpa"
+    )
 
 
 def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role: Role) -> None:
@@ -107,9 +111,7 @@ def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role:
         able = engines_that(lambda engine: engine.trains)
         raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
     training = phase.work.training
-    if precision.storage not in ("fp32", "fp16", "bf16") and (
-        training is None or training.trainable_fraction == 1
-    ):
+    if precision.scheme is not None and (training is None or training.trainable_fraction == 1):
         raise UnsupportedError(
             f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
             "to the share that adapters add, or another precision"
@@ -122,7 +124,7 @@ def _phase_needs(
     models: Mapping[str, Model],
     parts: Mapping[str, Model],
     precisions: Mapping[str, ResolvedPrecision],
-    capability: tuple[int, int],
+    abilities: Abilities,
     overhead: Overhead | None,
 ) -> list[Need]:
     local = [r for r in phase.resident if r.role.runs_with.local]
@@ -137,7 +139,7 @@ def _phase_needs(
             serves = [
                 each for each in phases if each.running == resident.name and each.work.activity != "load"
             ]
-            needs += serve_needs(resident, _language(resident, model), phase, serves, precision, capability)
+            needs += serve_needs(resident, _language(resident, model), phase, serves, precision, abilities)
             continue
         in_process = in_process or resident.where == "device"
         if isinstance(model, Pipeline):
@@ -146,21 +148,14 @@ def _phase_needs(
         needs += resident_needs(resident, model, phase.name, precision)
         if running:
             whole = _language(resident, models[resident.role.model])
-            needs += running_needs(resident, model, phase, precision, whole, capability == CPU)
-    if in_process and capability == CPU:
+            needs += running_needs(resident, model, phase, precision, whole, abilities.processor)
+    if in_process and abilities.processor:
         needs = [need for need in needs if need.component not in ALLOCATOR_ITEMS]
-        needs.append(_context(phase.name, overhead, LIBRARIES))
-    elif in_process:
-        needs.append(_context(phase.name, overhead, CUDA_CONTEXT))
-        if phase.work.activity != "load":
-            workspace = cublas_workspace(capability)
-            needs.append(Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS"))
+    if in_process:
+        needs.append(context_need(phase.name, abilities, overhead))
+        if not abilities.processor and phase.work.activity != "load":
+            needs.append(blas_need(phase.name, abilities))
     return needs
-
-
-def _context(phase: str, overhead: Overhead | None, usual: Interval) -> Need:
-    each, note = (usual, "") if overhead is None else (overhead.bytes, overhead.source)
-    return Need("", "context", phase, (), each, "measured", "once", "process", note=note)
 
 
 def _language(resident: Resident, model: Model) -> Architecture:

@@ -41,7 +41,7 @@ def _weights(
     role: str, architecture: Architecture, phase: str, precision: ResolvedPrecision, where: str
 ) -> tuple[Need, ...]:
     home = _home(where)
-    basis: Basis = "exact" if precision.storage in ("fp32", "fp16", "bf16") else "derived"
+    basis: Basis = "exact" if precision.scheme is None else "derived"
     needs = []
     last = len(architecture.layers) + 1
     parts = [(layer.weights, blocks) for layer, blocks in distinct_layers(architecture)]

@@ -9,13 +9,12 @@ from dataclasses import replace
 from ullage.memory.demand import Demand, Level, Need
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.device import DISK, HOST, Device, host_of
-from ullage.planning.placement import ON_DISK, ON_HOST, Assigned, Placement
+from ullage.planning.place import Assigned, Off, OnDevice, Place
+from ullage.planning.placement import Placement
 from ullage.units import ZERO, Interval
 
 LEVELS: tuple[Level, ...] = ("live", "reserved", "process", "device")
 _OFFSETS = {level: 3 * index for index, level in enumerate(LEVELS)}
-_OFF_MAP = {ON_HOST: "cpu", ON_DISK: "disk"}
-_OFF_DEVICE = {ON_HOST: HOST, ON_DISK: DISK}
 Charge = tuple[str, Need, Interval, tuple[int, ...]]
 
 
@@ -37,7 +36,7 @@ def _charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) 
     """
     winners: dict[tuple[str, str, str, Level], tuple[Need, Interval, tuple[int, ...]]] = {}
     passing: dict[tuple[str, str], Need] = {}
-    busy = {index for assigned in placement.values() for index in assigned.devices}
+    busy = {device.number for assigned in placement.values() for device in assigned.devices}
     places: dict[tuple[str, bool, tuple[int, ...]], list[tuple[str, tuple[int, ...]]]] = {}
     for need in demand.needs:
         if not need.role:
@@ -54,7 +53,7 @@ def _charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) 
             shares = [(HOST if need.home == "host" else DISK, need.blocks)]
         for device_name, blocks in shares:
             offloaded = device_name in (HOST, DISK) and need.home == "gpu" and need.component == "weights"
-            if offloaded and len(placement[need.role].devices) > 1:
+            if offloaded and len(placement[need.role].places) > 1:
                 held = passing.get((need.role, need.phase))
                 if held is None or need.each.high > held.each.high:
                     passing[need.role, need.phase] = need
@@ -94,37 +93,40 @@ def _larger(
 
 def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]:
     if assigned.ranks:
-        return [(f"gpu:{index}", need.blocks) for index in assigned.ranks]
-    held = assigned.devices
+        return [(_name(device), need.blocks) for device in assigned.ranks]
+    held = assigned.places
     if len(held) == 1:
         return [(_name(held[0]), need.blocks)]
     first = assigned.first
     begin, end = need.blocks[0], need.blocks[-1] + 1
-    if end - begin == len(need.blocks) and min(held) >= 0:
+    if end - begin == len(need.blocks) and len(assigned.devices) == len(held):
         # Blocks lie on devices in order, so a range of them is cut where the devices change.
-        cuts = [(index, *_range(assigned, index)) for index in held]
-        parts = [(index, max(start, begin), min(stop, end)) for index, start, stop in cuts]
+        cuts = [(place, *_range(assigned, place)) for place in held]
+        parts = [(place, max(start, begin), min(stop, end)) for place, start, stop in cuts]
         return [
-            (_name(index), need.blocks[start - begin : stop - begin])
-            for index, start, stop in parts
+            (_name(place), need.blocks[start - begin : stop - begin])
+            for place, start, stop in parts
             if start < stop
         ]
-    groups: dict[int, list[int]] = {}
+    groups: dict[Place, list[int]] = {}
     for block in need.blocks:
-        device = assigned.blocks[block]
-        if device < 0 and need.component != "weights":
-            device = first
-        groups.setdefault(device, []).append(block)
-    return [(_name(index), tuple(blocks)) for index, blocks in groups.items()]
+        place = assigned.blocks[block]
+        if isinstance(place, Off) and need.component != "weights":
+            place = first
+        groups.setdefault(place, []).append(block)
+    return [(_name(place), tuple(blocks)) for place, blocks in groups.items()]
 
 
-def _range(assigned: Assigned, index: int) -> tuple[int, int]:
-    start = assigned.blocks.index(index)
-    return start, start + assigned.blocks.count(index)
+def _range(assigned: Assigned, place: Place) -> tuple[int, int]:
+    start = assigned.blocks.index(place)
+    return start, start + assigned.blocks.count(place)
 
 
-def _name(index: int) -> str:
-    return _OFF_DEVICE.get(index) or f"gpu:{index}"
+def _name(place: Place) -> str:
+    """What a line item calls the place; `charges` renames what lies on the device of a set without GPUs."""
+    if isinstance(place, OnDevice):
+        return f"gpu:{place.number}"
+    return HOST if place is Off.HOST else DISK
 
 
 def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
@@ -202,9 +204,14 @@ def device_map(
     shape = next(shape for shape in demand.roles if shape.name == role)
     assigned = placement[role]
     if assigned.ranks:
-        where = "+".join(f"gpu:{index}" for index in assigned.ranks)
+        where = "+".join(map(_name, assigned.ranks))
         return dict.fromkeys(shape.block_names, where)
     return {
-        name: _OFF_MAP.get(index) or devices[index].name
-        for name, index in zip(shape.block_names, assigned.blocks, strict=True)
+        name: place_name(place, devices)
+        for name, place in zip(shape.block_names, assigned.blocks, strict=True)
     }
+
+
+def place_name(place: Place, devices: tuple[Device, ...]) -> str:
+    """A place as accelerate's device_map has it: a device's name, `cpu` or `disk`."""
+    return devices[place.number].name if isinstance(place, OnDevice) else place.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ullage.facts.gpu import CPU, Gpu, GpuSet
+from ullage.facts.gpu import Gpu, GpuSet
 from ullage.spec.budget import Budget
 from ullage.units import parse_bytes
 
@@ -31,7 +31,7 @@ def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
     found = []
     for name, gpu in zip(gpus.device_names, gpus.gpus, strict=True):
         usable = gpu.usable.low
-        if gpu.compute_capability == CPU and budget.host_memory is not None:
+        if gpu.abilities.processor and budget.host_memory is not None:
             usable = min(usable, parse_bytes(budget.host_memory))
         kept = int(usable * float(share[1]) / 100) if share else parse_bytes(budget.reserve)
         found.append(Device(name, gpu, usable, max(usable - kept, 0)))

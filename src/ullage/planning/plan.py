@@ -16,6 +16,7 @@ from ullage.spec.workload import Workload
 from ullage.units import Interval
 
 Verdict = Literal["fits", "tight", "does not fit"]
+Bound = Literal["memory", "compute", "load", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +107,24 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """Roofline seconds of one phase: for one pass, and for the whole workload."""
+    """Roofline seconds of one phase: for one pass, and for the whole workload.
+
+    None, and bound `unknown`, where the card's speed is not known.
+    """
 
     phase: str
-    seconds: float
-    total_seconds: float
+    seconds: float | None
+    total_seconds: float | None
     tokens_per_second: float | None
-    bound: Literal["memory", "compute", "load", "none"]
+    bound: Bound
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars at the price stated, which carries its date."""
+    """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
 
     usd_per_hour: float
-    usd_per_1000_examples: float
+    usd_per_1000_examples: float | None
     provider: str
     as_of: str
     source: str
@@ -132,7 +136,8 @@ class Advice:
 
     `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for.
     `quality_loss` is a rank-like score (0: results unchanged), `usd_per_1000_examples` None without
-    a price. `saves` is bytes off the fullest device's high value.
+    a price, and it and the seconds None where the cards' speed is not known. `saves` is bytes off the
+    fullest device's high value.
     """
 
     changes: tuple[tuple[str, str], ...]
@@ -140,7 +145,7 @@ class Advice:
     verdict: Verdict
     quality_loss: float
     quality_note: str
-    seconds_per_1000_examples: float
+    seconds_per_1000_examples: float | None
     usd_per_1000_examples: float | None
     saves: int
     peak: Interval

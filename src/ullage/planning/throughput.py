@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
+from ullage.facts.gpu import Gpu
 from ullage.memory.demand import Demand
 from ullage.phases.phase import Phase
 from ullage.planning.device import Device
-from ullage.planning.placement import ON_DISK, ON_HOST, Placement
-from ullage.planning.plan import PhaseTime
+from ullage.planning.place import Assigned, Off
+from ullage.planning.placement import Placement
+from ullage.planning.plan import Bound, PhaseTime
 
 COMPUTE_EFFICIENCY = 0.5
 """Assumed share of dense tensor-core peak that prefill reaches (0.3 to 0.7 in practice)."""
@@ -55,30 +57,45 @@ def phase_times(
         weights = sizes.get((name, phase.name, "weights"), 0)
         cache = sizes.get((name, phase.name, "cache"), 0)
         ranks = max(len(placement[name].ranks), 1)
-        time = _phase(phase, demand.parts[name], gpu, weights, cache, role.runs_with.layer_seconds, ranks)
-        seconds, bound, tokens = time
-        blocks = placement[name].blocks
-        if blocks and min(blocks) < 0 and phase.work.activity != "load":
-            # Offloaded layers cross PCI Express, or come from disk, once per forward pass.
-            crossing = weights * blocks.count(ON_HOST) / len(blocks) / gpu.gpu.pcie
-            crossing += weights * blocks.count(ON_DISK) / len(blocks) / DISK_BYTES_PER_SECOND
-            steps = phase.work.new_tokens if phase.work.activity == "decode" else 1
-            seconds += crossing * max(steps, 1)
+        found = _phase(phase, demand.parts[name], gpu, weights, cache, role.runs_with.layer_seconds, ranks)
+        crossing = _crossing(phase, placement[name], weights, gpu.gpu)
+        if found is None or crossing is None:
+            times.append(PhaseTime(phase.name, None, None, None, "unknown"))
+            continue
+        seconds, bound, tokens = found
+        seconds += crossing
         passes = 1.0 if phase.once else phase.work.passes * examples
         rate = tokens / seconds if tokens and seconds else None
-        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))  # type: ignore[arg-type]
+        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))
     return tuple(times)
 
 
 def _slowest(placement: Placement, role: str, devices: tuple[Device, ...]) -> Device | None:
-    held = [devices[index] for index in placement[role].devices if index >= 0]
-    return min(held, key=lambda device: device.gpu.bandwidth, default=None)
+    """The device that is read slowest; one of unknown bandwidth before all."""
+    held = [devices[device.number] for device in placement[role].devices]
+    return min(held, key=lambda device: device.gpu.bandwidth or 0.0, default=None)
+
+
+def _crossing(phase: Phase, assigned: Assigned, weights: int, gpu: Gpu) -> float | None:
+    """Seconds in which offloaded layers cross PCI Express, or come from disk, once per forward pass.
+
+    None where the bus is not known.
+    """
+    host, disk = assigned.blocks.count(Off.HOST), assigned.blocks.count(Off.DISK)
+    if phase.work.activity == "load" or not host + disk:
+        return 0.0
+    if gpu.pcie is None:
+        return None
+    crossing = weights * host / len(assigned.blocks) / gpu.pcie
+    crossing += weights * disk / len(assigned.blocks) / DISK_BYTES_PER_SECOND
+    steps = phase.work.new_tokens if phase.work.activity == "decode" else 1
+    return crossing * max(steps, 1)
 
 
 def _phase(
     phase: Phase, model: Model, device: Device, weights: int, cache: int, layer_seconds: float, ranks: int
-) -> tuple[float, str, int]:
-    """(seconds, what bounds them, tokens they give) of one pass.
+) -> tuple[float, Bound, int] | None:
+    """(seconds, what bounds them, tokens they give) of one pass; None where the card's speed is not known.
 
     Bytes are those of one rank already; operations are shared out over `ranks`.
     """
@@ -86,9 +103,12 @@ def _phase(
     if work.activity == "load":
         # What is loaded again for every example waits in host memory, unless the file says disk.
         role = next(r.role for r in phase.resident if r.name == phase.running)
-        from_host = not phase.once and role.residency != "disk"
-        return weights / (gpu.pcie * PCIE_EFFICIENCY if from_host else DISK_BYTES_PER_SECOND), "load", 0
-    flops = gpu.flops * COMPUTE_EFFICIENCY * ranks
+        if phase.once or role.residency == "disk":
+            return weights / DISK_BYTES_PER_SECOND, "load", 0
+        return None if gpu.pcie is None else (weights / (gpu.pcie * PCIE_EFFICIENCY), "load", 0)
+    if gpu.operations is None or gpu.bandwidth is None:
+        return None
+    flops = gpu.operations.per_second * COMPUTE_EFFICIENCY * ranks
     bandwidth = gpu.bandwidth * MEMORY_EFFICIENCY
     if isinstance(model, Pipeline):
         pixels = work.image_size[0] * work.image_size[1] // 256

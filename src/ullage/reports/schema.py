@@ -67,7 +67,7 @@ _ADVICE = _object(
         "verdict": _VERDICT,
         "quality_loss": _NUMBER,
         "note": _TEXT,
-        "seconds_per_1000_examples": _NUMBER,
+        "seconds_per_1000_examples": _MAYBE_NUMBER,
         "usd_per_1000_examples": _MAYBE_NUMBER,
         "saves": {"type": "integer"},
         "peak": _INTERVAL,
@@ -76,7 +76,7 @@ _ADVICE = _object(
 _COST = _object(
     {
         "usd_per_hour": _NUMBER,
-        "usd_per_1000_examples": _NUMBER,
+        "usd_per_1000_examples": _MAYBE_NUMBER,
         "provider": _TEXT,
         "as_of": _TEXT,
         "source": _TEXT,
@@ -96,8 +96,8 @@ _PLAN = {
         _object(
             {
                 "phase": _TEXT,
-                "seconds": _NUMBER,
-                "total_seconds": _NUMBER,
+                "seconds": _MAYBE_NUMBER,
+                "total_seconds": _MAYBE_NUMBER,
                 "tokens_per_second": _MAYBE_NUMBER,
                 "bound": _TEXT,
             }
@@ -164,7 +164,7 @@ _SET = _object(
         "gpus": _TEXT,
         "verdict": _VERDICT,
         "peak": _INTERVAL,
-        "seconds_per_1000_examples": _NUMBER,
+        "seconds_per_1000_examples": _MAYBE_NUMBER,
         "usd_per_1000_examples": _MAYBE_NUMBER,
     }
 )
@@ -174,7 +174,9 @@ _GPU = _object(
         "usable": _INTERVAL,
         "basis": _TEXT,
         "bandwidth_bytes_per_second": _NUMBER,
-        "flops_per_second": _NUMBER,
+        "flops_per_second": _MAYBE_NUMBER,
+        "flops_basis": {"enum": ["derived", "assumed", None]},
+        "can": _list({"enum": ["bf16", "fp16", "flash"]}),
         "usd_per_hour": _MAYBE_NUMBER,
         "price_as_of": {"type": ["string", "null"]},
     }

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ullage.errors import SpecError, nearest
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
-from ullage.memory.weights.precision import ELEMENT_BYTES
+from ullage.facts.dtypes import DTYPES
 from ullage.spec.capture import Capture
 
 RESIDUAL_SITES = (
@@ -131,7 +131,7 @@ def site_bytes(
     `positions` are those the pass runs over; `capture.positions` reduces them on the device:
     last and mean keep one per sequence, span `span_tokens`.
     """
-    width = ELEMENT_BYTES[compute if capture.precision == "compute" else capture.precision]
+    width = DTYPES[compute if capture.precision == "compute" else capture.precision]
     kept = {"all": positions, "last": 1, "mean": 1}.get(capture.positions)
     if kept is None:
         kept = min(capture.span_tokens or 1, positions)
