@@ -36,6 +36,9 @@ class Abilities:
     blas: Interval = ZERO
     capability: Capability | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.what)
+
     @property
     def processor(self) -> bool:
         """Whether there is no GPU at all: everything runs in host memory."""

@@ -64,6 +64,9 @@ class Gpu:
     pcie: float | None
     nvlink: float | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class GpuSet:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 
@@ -16,8 +16,7 @@ SET_SIZES = (1, 2, 4, 8)
 """Cards of one kind that are usually offered together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """One offer, in US dollars per GPU and hour. `as_of` is the date its source states, or empty."""
 
     provider: str
@@ -54,8 +53,7 @@ def prices_of(gpu: str) -> tuple[Price, ...]:
     return tuple(sorted(offers, key=lambda offer: offer.low))
 
 
-@dataclass(frozen=True, slots=True)
-class SetPrice:
+class SetPrice(NamedTuple):
     """Dollars per hour for a whole set at the cheapest dated offer of each card."""
 
     usd_per_hour: float
@@ -64,6 +62,7 @@ class SetPrice:
     source: str
 
 
+@lru_cache(maxsize=1024)
 def price_of(gpus: GpuSet) -> SetPrice | None:
     """The cheapest dated offers, card by card; one whose source states no day where there is no
     other, and None when a card has no offer at all."""

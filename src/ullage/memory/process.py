@@ -32,7 +32,7 @@ NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
 context above (vLLM 0.19, H100)."""
 
 
-def context_need(phase: str, abilities: Abilities, overhead: Overhead | None) -> Need:
+def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:
     """What the process takes on each device beside tensors, and on a processor beside them in RAM."""
     if overhead is not None:
         each, basis, note = overhead.bytes, MEASURED, overhead.source
@@ -40,7 +40,7 @@ def context_need(phase: str, abilities: Abilities, overhead: Overhead | None) ->
         each, basis, note = LIBRARIES, MEASURED, ""
     else:
         each, basis, note = CUDA_CONTEXT, *context_basis(abilities)
-    return Need("", "context", phase, (), each, basis, "once", "process", note=note)
+    return Need("context", (), each, basis, "once", "process", note=note)
 
 
 def context_basis(abilities: Abilities) -> tuple[Basis, str]:
@@ -50,9 +50,9 @@ def context_basis(abilities: Abilities) -> tuple[Basis, str]:
     return MEASURED, ""
 
 
-def blas_need(phase: str, abilities: Abilities) -> Need:
+def blas_need(abilities: Abilities) -> Need:
     """Allocated from torch's caching allocator at the first matmul."""
     known: tuple[Basis, str] = ("derived", "cuBLAS")
     if abilities.platform == "rocm":
         known = "assumed", f"hipBLAS and hipBLASLt; not measured on {abilities.what}"
-    return Need("", "workspace", phase, (), abilities.blas, known[0], "once", note=known[1])
+    return Need("workspace", (), abilities.blas, known[0], "once", note=known[1])

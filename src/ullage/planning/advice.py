@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from ullage.errors import InputError
 from ullage.facts.dtypes import DTYPES
@@ -28,8 +28,7 @@ HARMLESS = ("schedule", "captures", "chunk", "checkpoint", "batch", "attention")
 Changes = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a candidate comes to: the lean result of planning it."""
 
     verdict: Verdict
@@ -44,8 +43,7 @@ IMPOSSIBLE = Outcome("does not fit", ZERO, 2**62, 0.0, None)
 Evaluate = Callable[[Workload, GpuSet], Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """One change to one part of a workload, with what it loses."""
 
     axis: str
@@ -231,7 +229,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
 
 
 def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float], ...]:
-    """Precisions below the present one with their losses, where the engine loads every one of them on the fly."""
+    """Precisions below the present one with their losses, where the engine makes all of them on the fly."""
     made = tuple((name, each.loss) for name, each in on_the_fly().items())
     if not dict(made).keys() <= set(engine.quantizes):
         return ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from ullage.facts.gpu import Gpu, GpuSet
 from ullage.spec.budget import Budget
@@ -15,8 +16,7 @@ CPU_NAME = "cpu"
 """The one device of a run without GPUs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """`usable` bytes at the cautious end, and `budget`: those minus the reserve."""
 
     name: str
@@ -25,6 +25,7 @@ class Device:
     budget: int
 
 
+@lru_cache(maxsize=1024)
 def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
     """One device per GPU; the reserve is a size or a share of what is usable."""
     share = re.fullmatch(r"\s*([\d.]+)\s*%\s*", budget.reserve)

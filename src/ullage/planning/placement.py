@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ullage.errors import InputError
 from ullage.memory.demand import Demand, RoleShape
 from ullage.planning.device import CPU_NAME, Device
-from ullage.planning.loads import Loads
-from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Place
+from ullage.planning.loads import Beside, Loads, filler, least_share, offloaded, room
+from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span, alone
 
 ON_THE_CPU = "there is no GPU"
 BY_FILE = "placed on the CPU by the file"
@@ -33,28 +35,31 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
     shapes = sorted(demand.roles, key=lambda shape: (shape.placement == "auto", -loads.size(shape.name)))
     placement: Placement = {}
     for shape in shapes:
-        assigned = _place_role(shape, loads, devices)
+        beside = loads.beside(shape.name, _allowed(shape, devices))
+        assigned = _place_role(shape, beside, devices)
         if shape is not shapes[-1]:
-            loads.add(shape, assigned)
+            loads.add(shape.name, assigned)
         placement[shape.name] = assigned
     return {shape.name: placement[shape.name] for shape in demand.roles}
 
 
-def _alone(room: int) -> str:
-    fits = "fits on one GPU" if room >= 0 else "cannot be split, and fits on no one GPU"
+def _alone(left: int) -> str:
+    fits = "fits on one GPU" if left >= 0 else "cannot be split, and fits on no one GPU"
     return f"{fits}: the one with most room"
 
 
 def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
     if shape.placement == "cpu":
-        return Assigned((Off.HOST,) * shape.blocks, reason=BY_FILE)
+        return Assigned(alone(Off.HOST, shape.blocks), reason=BY_FILE)
     reason = ON_THE_CPU if devices[0].name == CPU_NAME else "there is one GPU"
-    return Assigned(_on(_allowed(shape, devices)) * shape.blocks, reason=reason)
+    return Assigned(alone(OnDevice(_allowed(shape, devices)[0]), shape.blocks), reason=reason)
 
 
-def _place_role(shape: RoleShape, loads: Loads, devices: tuple[Device, ...]) -> Assigned:
+@lru_cache(maxsize=2048)
+def _place_role(shape: RoleShape, beside: tuple[Beside, ...], devices: tuple[Device, ...]) -> Assigned:
+    """A role beside those placed before; nothing else of the workload bears on it."""
     if shape.placement == "cpu":
-        return Assigned((Off.HOST,) * shape.blocks, reason=BY_FILE)
+        return Assigned(alone(Off.HOST, shape.blocks), reason=BY_FILE)
     allowed = _allowed(shape, devices)
     if shape.ranks > 1:
         if shape.ranks > len(allowed):
@@ -62,21 +67,22 @@ def _place_role(shape: RoleShape, loads: Loads, devices: tuple[Device, ...]) -> 
                 f"role {shape.name}: tensor_parallel {shape.ranks} needs as many GPUs, "
                 f"there {'is' if len(allowed) == 1 else 'are'} {len(allowed)}"
             )
-        ranks = tuple(sorted(allowed, key=lambda index: (-loads.room(shape, index), index)))
+        ranks = tuple(sorted(allowed, key=lambda index: (-room(beside, index, devices), index)))
         return Assigned((), _on(ranks[: shape.ranks]), f"tensor parallel over {shape.ranks} GPUs")
     limits = _limits(shape, devices)
     if len(allowed) == 1:
         why = "there is one GPU" if shape.placement == "auto" else "pinned by the file"
-        return _within(shape, loads, allowed, limits, why)
+        return _within(shape, beside, devices, allowed, why)
     if OFFLOAD & set(limits):
-        return _within(shape, loads, allowed, limits, "split over the GPUs")
-    best = max(allowed, key=lambda index: loads.room(shape, index))
-    room = min(loads.room(shape, best), limits.get(f"gpu:{best}", 2**62) - loads.size(shape.name))
+        return _within(shape, beside, devices, allowed, "split over the GPUs")
+    best = max(allowed, key=lambda index: room(beside, index, devices))
+    size = max((each.needs.whole[2] for each in beside), default=0)
+    left = min(room(beside, best, devices), limits.get(f"gpu:{best}", 2**62) - size)
     listed = shape.placement != "auto"
-    if (room >= 0 and not listed) or not shape.splittable:
-        return Assigned(_on((best,)) * shape.blocks, reason=_alone(room))
+    if (left >= 0 and not listed) or not shape.splittable:
+        return Assigned(alone(OnDevice(best), shape.blocks), reason=_alone(left))
     why = "split by request" if listed else "too large for one GPU beside what else is loaded"
-    return _within(shape, loads, allowed, limits, why)
+    return _within(shape, beside, devices, allowed, why)
 
 
 def _limits(shape: RoleShape, devices: tuple[Device, ...]) -> dict[str, int]:
@@ -103,11 +109,16 @@ def _allowed(shape: RoleShape, devices: tuple[Device, ...]) -> tuple[int, ...]:
 
 
 def _within(
-    shape: RoleShape, loads: Loads, allowed: tuple[int, ...], limits: dict[str, int], why: str
+    shape: RoleShape,
+    beside: tuple[Beside, ...],
+    devices: tuple[Device, ...],
+    allowed: tuple[int, ...],
+    why: str,
 ) -> Assigned:
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
-    fill = loads.filler(shape, allowed, limits)
+    limits = _limits(shape, devices)
+    fill = filler(shape, beside, allowed, limits, devices)
     offloads = OFFLOAD & set(limits)
     if limits and not offloads and fill(_NO_BUDGET)[-1] < shape.blocks:
         raise InputError(
@@ -115,13 +126,13 @@ def _within(
             "raise it, or add cpu or disk to offload the rest"
         )
     if len(allowed) == 1 and not offloads:
-        return Assigned(_on(allowed) * shape.blocks, reason=why)
+        return Assigned(alone(OnDevice(allowed[0]), shape.blocks), reason=why)
     if shape.splittable and offloads:
         # Offloaded layers are computed on a device, so one block at least is there.
-        filled: tuple[Place, ...] = _blocks(allowed, fill(1.0)) or _on(allowed[:1])
-        filled += loads.offloaded(shape, len(filled), limits)
+        filled = _spans(allowed, fill(1.0)) or alone(OnDevice(allowed[0]), 1)
+        filled += offloaded(beside, range(filled[-1].stop, shape.blocks), limits)
         return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
-    low, high = 0.0, max(loads.least_share(shape, allowed), 2**-10)
+    low, high = 0.0, max(least_share(beside, allowed, devices), 2**-10)
     while fill(high)[-1] < shape.blocks and high < 2**20:
         low, high = high, high * 1.25
     for _ in range(_SEARCH_STEPS):
@@ -130,17 +141,16 @@ def _within(
             low = middle
         else:
             high = middle
-    filled = _blocks(allowed, fill(high))
-    return Assigned(filled + _on(allowed[-1:]) * (shape.blocks - len(filled)), reason=why)
+    stops = fill(high)
+    return Assigned(_spans(allowed, [*stops[:-1], shape.blocks]), reason=why)
 
 
 def _on(indices: tuple[int, ...]) -> tuple[OnDevice, ...]:
     return tuple(map(OnDevice, indices))
 
 
-def _blocks(allowed: tuple[int, ...], stops: list[int]) -> tuple[OnDevice, ...]:
-    """The device of each block, from where each device's range stops."""
-    found: list[OnDevice] = []
-    for index, stop in zip(allowed, stops, strict=True):
-        found += [OnDevice(index)] * (stop - len(found))
-    return tuple(found)
+def _spans(allowed: tuple[int, ...], stops: list[int]) -> tuple[Span, ...]:
+    """Blocks on devices, from where each device's range stops."""
+    starts = [0, *stops]
+    found = (Span(OnDevice(at), *ends) for at, *ends in zip(allowed, starts, stops, strict=False))
+    return tuple(span for span in found if span.start < span.stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.facts.gpu import GpuSet
@@ -19,8 +19,7 @@ Verdict = Literal["fits", "tight", "does not fit"]
 Bound = Literal["memory", "compute", "load", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Something the plan decided for the user, with the reason that is printed beside it."""
 
     subject: str
@@ -83,8 +82,7 @@ class RolePlan:
     share: EngineShare | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DevicePlan:
+class DevicePlan(NamedTuple):
     """One device: its budget and its peak.
 
     `usable` is what the runtime can take at all, `budget` that minus the reserve, both in bytes and
@@ -130,8 +128,7 @@ class Cost:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """One way to make the workload fit (or cheaper): what changes, what it saves, what it costs.
 
     `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for.

@@ -13,7 +13,6 @@ from ullage.planning.bill import Bill, Totals
 from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
-from ullage.planning.engine_share import share_of
 from ullage.planning.placement import Placement, place
 from ullage.planning.plan import (
     DevicePlan,
@@ -40,7 +39,7 @@ def make_plan(
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
-    times = phase_times(demand.phases, models, demand, placement, devices, workload.examples)
+    times = phase_times(demand, placement, devices, workload.examples)
     return Plan(
         workload=workload,
         gpus=gpus,
@@ -83,8 +82,10 @@ def _roles(
 def _share(
     name: str, role: Role, model: Model, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
 ) -> EngineShare | None:
-    if role.engine != "vllm" or not isinstance(model, Architecture):
+    if role.runs_with.memory != "own cache" or not isinstance(model, Architecture):
         return None
+    from ullage.planning.engine_share import share_of
+
     return share_of(name, role, model, bill, devices, gpus)
 
 

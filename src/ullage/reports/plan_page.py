@@ -140,7 +140,6 @@ def _item_table(plan: Plan, narrow: bool, everything: bool) -> Table:
 
 def _merged(plan: Plan, peaks: dict[str, str] | None) -> list[LineItem]:
     """Items of one role, component and basis on a device as one, largest first."""
-    from dataclasses import replace
 
     found: dict[tuple[str, ...], LineItem] = {}
     for item in plan.bill.items:
@@ -155,7 +154,7 @@ def _merged(plan: Plan, peaks: dict[str, str] | None) -> list[LineItem]:
         if held.layers is not None and item.layers is not None:
             layers = min(held.layers[0], item.layers[0]), max(held.layers[1], item.layers[1])
         note = held.note if held.note == item.note or not item.note else held.note or item.note
-        found[key] = replace(held, bytes=held.bytes + item.bytes, layers=layers, note=note)
+        found[key] = held._replace(bytes=held.bytes + item.bytes, layers=layers, note=note)
     return sorted(found.values(), key=lambda item: (item.device, item.phase, -item.bytes.high))
 
 

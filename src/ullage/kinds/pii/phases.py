@@ -24,18 +24,18 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     held = (hold(VERIFIER, workload),)
     captures = captures_of(VERIFIER, workload)
     work = base_work(VERIFIER, workload)
-    work = replace(work, passes=section.candidates_per_record / work.batch)
+    work = work.but(passes=section.candidates_per_record / work.batch)
     found = load(VERIFIER, held)
     if section.prefix_tokens and not workload.roles[VERIFIER].runs_with.finds_prefixes:
-        prefix = replace(work, batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
+        prefix = work.but(batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
         once = generate(VERIFIER, held, prefix, "prefix", logits="none")
         found += tuple(replace(phase, once=True) for phase in once)
     if section.locate:
         found += generate(VERIFIER, held, work, "locate")
-    work = replace(work, cached_tokens=section.prefix_tokens)
-    found += generate(VERIFIER, held, replace(work, new_tokens=0), "score", captures)
+    work = work.but(cached_tokens=section.prefix_tokens)
+    found += generate(VERIFIER, held, work.but(new_tokens=0), "score", captures)
     if section.explained:
         longer = work.prompt_tokens + EXPLAIN_TOKENS
-        reasons = replace(work, prompt_tokens=longer, passes=work.passes * section.explained)
+        reasons = work.but(prompt_tokens=longer, passes=work.passes * section.explained)
         found += generate(VERIFIER, held, reasons, "explain")
     return found

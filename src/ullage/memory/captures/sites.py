@@ -10,8 +10,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ullage.errors import SpecError, nearest
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
@@ -37,8 +37,7 @@ SEQUENCES_PER_PLANNED = 4
 """Short texts share a batch's tokens: a batch holds at most this many times the planned sequences."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """A capture point: `block` is 0 for the embedding, 1..L for layers, L+1 after the final norm."""
 
     hook: str

@@ -13,7 +13,7 @@ from ullage.memory.captures.sites import (
     site_bytes,
 )
 from ullage.memory.demand import Home, Need
-from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.loaded import Loaded
 from ullage.phases.phase import Work
 from ullage.spec.capture import Capture
 from ullage.units import ZERO, Interval
@@ -24,21 +24,14 @@ VIEWED: Final = ("hook_resid_pre", "hook_resid_post")
 """Sites whose tensor is the stream itself: kept whole, it is the next block's input and no copy."""
 
 
-def capture_needs(
-    role: str,
-    phase: str,
-    architecture: Architecture,
-    whole: Architecture,
-    work: Work,
-    precision: ResolvedPrecision,
-    seen: int,
-    on_host: bool,
-) -> list[Need]:
+def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
     """One need a site where its states stay, and those of their way to host and disk.
 
-    `whole` is the model sites are numbered by, `seen` the positions reached, `on_host` whether there is no
-    GPU: then states stay where they were computed.
+    `seen` is the positions reached. Where there is no GPU, states stay where they were computed.
     """
+    if not work.captures:
+        return []
+    architecture, whole, on_host = loaded.architecture, loaded.numbered, loaded.abilities.processor
     decode = work.activity == "decode"
     positions = work.new_tokens if decode else seen - work.cached_tokens
     needs: list[Need] = []
@@ -48,36 +41,29 @@ def capture_needs(
         if decode and capture.keep == "device" and capture.positions == "all":
             kept += work.prompt_tokens  # what the prefill captured is still there
         for site in matched_sites(capture, whole):
-            size = site_bytes(site, capture, whole, work.batch, kept, seen, precision.compute)
+            size = site_bytes(site, capture, whole, work.batch, kept, seen, loaded.precision.compute)
             each = _states(site, capture, size, architecture, work, on_host)
             if capture.keep == "device" or on_host:
-                needs.append(Need(role, "captures", phase, (site.block,), each, "derived", note=site.hook))
+                needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
                 staging = max(staging, size)
-                host = Need(
-                    role, "captures", phase, (site.block,), each, "derived", home="host", note=site.hook
-                )
-                needs.append(host)
+                needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
             if capture.keep == "disk":
                 unit, largest = unit + size, max(largest, size)
                 stored = Interval.exactly(size) * _units(work)
-                needs.append(
-                    Need(
-                        role, "captures", phase, (site.block,), stored, "derived", home="disk", note=site.hook
-                    )
-                )
+                needs.append(Need("captures", (site.block,), stored, "derived", home="disk", note=site.hook))
     if staging:
         every = tuple(range(len(architecture.layers) + 2))
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
         note = "buffers on their way to the host"
-        needs.append(Need(role, "captures", phase, every, each, "derived", "once", note=note))
+        needs.append(Need("captures", every, each, "derived", "once", note=note))
     if _streams(work) and unit:
         home: Home = "gpu" if on_host else "host"
         joined = Interval.exactly(largest // work.batch)
         note = "chunks of one sequence, joined"
-        needs.append(Need(role, "captures", phase, (0,), joined, "derived", "max", home=home, note=note))
+        needs.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
     if unit and work.shard_bytes:
-        needs += _buffered(role, phase, work, unit, largest, "gpu" if on_host else "host")
+        needs += _buffered(work, unit, largest, "gpu" if on_host else "host")
     return needs
 
 
@@ -112,7 +98,7 @@ def _streams(work: Work) -> bool:
     return work.chunk_tokens is not None and work.chunk_tokens < work.prompt_tokens
 
 
-def _buffered(role: str, phase: str, work: Work, unit: int, largest: int, home: Home) -> list[Need]:
+def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
     """Earlier batches that wait for their shard, and the joining of one site when it is written."""
     per_shard = -(-work.shard_bytes // unit)
     waiting = min(_units(work), per_shard) - 1
@@ -120,8 +106,8 @@ def _buffered(role: str, phase: str, work: Work, unit: int, largest: int, home: 
     found = []
     if size != ZERO:
         note = "batches that wait for their shard"
-        found.append(Need(role, "captures", phase, (0,), size, "derived", home=home, note=note))
+        found.append(Need("captures", (0,), size, "derived", home=home, note=note))
     joined = Interval.exactly((waiting + 1) * largest)
     note = "one site of a shard, joined"
-    found.append(Need(role, "captures", phase, (0,), joined, "derived", "max", home=home, note=note))
+    found.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
     return found

@@ -62,6 +62,19 @@ class Serving:
         return self.weights + self.activations + self.non_torch
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How an engine serves a role: what one of its `ranks` takes, the sequences at once, a block of its cache in
+    tokens, and the longest sequence where the file bounds it."""
+
+    engine: str
+    sizes: Serving
+    ranks: int
+    sequences: int
+    block: int
+    window: int | None
+
+
 def scheduler_limits(own: OwnCache, abilities: Abilities) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens): the file's, else vLLM's defaults for `LLM(...)`.
 
@@ -100,6 +113,21 @@ def check_ranks(architecture: Architecture, ranks: int) -> None:
                 f"{architecture.name} cannot run on tensor_parallel {ranks}: layer {blocks[0] - 1} "
                 f"has {' and '.join(problems)}; choose a divisor of them"
             )
+
+
+def served(
+    architecture: Architecture, role: Role, precision: ResolvedPrecision, abilities: Abilities
+) -> Served:
+    """What such an engine makes of a role. Raises UnsupportedError as `serving` does."""
+    own = role.settings.own_cache()
+    return Served(
+        role.engine,
+        serving(architecture, role, precision, abilities),
+        role.tensor_parallel,
+        scheduler_limits(own, abilities)[0],
+        cache_block(own, abilities),
+        own.max_model_len,
+    )
 
 
 def serving(
