@@ -229,10 +229,10 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
 
 
 def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float], ...]:
-    """Precisions below the present one with their losses, where the engine makes all of them on the fly."""
-    made = tuple((name, each.loss) for name, each in on_the_fly().items())
-    if not dict(made).keys() <= set(engine.quantizes):
+    """Precisions below the present one with their losses, where the engine loads by the schemes' own means."""
+    if engine.memory != "process" or not engine.quantizes:
         return ()
+    made = tuple((name, each.loss) for name, each in on_the_fly().items())
     if precision == "auto" or precision in DTYPES:
         return (("bf16", 0.0), *made) if precision == "fp32" else made
     return tuple(each for each in made if each[1] > dict(made).get(precision, math.inf))

@@ -64,8 +64,8 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How an engine serves a role: what one of its `ranks` takes, the sequences at once, a block of its cache in
-    tokens, and the longest sequence where the file bounds it."""
+    """How an engine serves a role: what one of its `ranks` takes, the sequences at once, how many tokens a
+    block of its cache has, and the longest sequence where the file bounds it."""
 
     engine: str
     sizes: Serving
