@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         schema,
         verify,
     )
-    from ullage.capture.extractor import Extractor, collect, sites_of
+    from ullage.api.extractor import Extractor, collect, sites_of
     from ullage.facts.bundled import tiny_path
     from ullage.kinds.evaluate.verbs import judge
     from ullage.kinds.extract.verbs import extract, open_states, survey
@@ -51,7 +51,7 @@ _PLACES = {
         "schema",
         "verify",
     ),
-    "ullage.capture.extractor": ("Extractor", "collect", "sites_of"),
+    "ullage.api.extractor": ("Extractor", "collect", "sites_of"),
     "ullage.facts.bundled": ("tiny_path",),
     "ullage.runtime.monitor": ("can_allocate", "check_threshold", "reset_peak"),
 }

@@ -84,7 +84,7 @@ def test_generated_states_are_those_of_reading_the_whole_text(family):
     model = small_models.build(family)
     model.generation_config.eos_token_id = None
     extractor = ullage.Extractor(model, [SITE])
-    made = extractor.generate(sequences(), 6, do_sample=False)
+    made = extractor.generate(sequences(), 6)
     for each, prompt in zip(made, sequences(), strict=True):
         assert each.prompt_tokens == len(prompt)
         assert len(each.tokens) == len(prompt) + 6
@@ -95,9 +95,11 @@ def test_generated_states_are_those_of_reading_the_whole_text(family):
 
 def test_a_sequence_that_ends_early_has_no_states_of_padding():
     model = small_models.build("llama")
-    free = ullage.Extractor(model, [SITE]).generate(sequences(), 6, do_sample=False, eos_token_id=None)
+    model.generation_config.eos_token_id = None
+    free = ullage.Extractor(model, [SITE]).generate(sequences(), 6)
     stop = free[1].tokens[LENGTHS[1] + 2]
-    made = ullage.Extractor(model, [SITE]).generate(sequences(), 6, do_sample=False, eos_token_id=stop)
+    model.generation_config.eos_token_id = stop
+    made = ullage.Extractor(model, [SITE]).generate(sequences(), 6)
     for each, whole in zip(made, free, strict=True):
         new = whole.tokens[whole.prompt_tokens :]
         kept = new.index(stop) + 1 if stop in new else len(new)
@@ -107,10 +109,9 @@ def test_a_sequence_that_ends_early_has_no_states_of_padding():
 
 def test_last_of_a_generation_is_its_last_state():
     model = small_models.build("llama")
-    whole = ullage.Extractor(model, [SITE]).generate(sequences(), 4, do_sample=False, eos_token_id=None)
-    last = ullage.Extractor(model, [SITE], positions="last").generate(
-        sequences(), 4, do_sample=False, eos_token_id=None
-    )
+    model.generation_config.eos_token_id = None
+    whole = ullage.Extractor(model, [SITE]).generate(sequences(), 4)
+    last = ullage.Extractor(model, [SITE], positions="last").generate(sequences(), 4)
     for each, one in zip(whole, last, strict=True):
         assert (each.states[SITE][-1:] - one.states[SITE]).abs().max() == 0
 

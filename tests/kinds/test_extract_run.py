@@ -219,6 +219,23 @@ def test_generated_tokens_are_told_from_the_prompt(workload):
     assert tensors_hold(again)
 
 
+def test_generation_stays_within_its_plan_when_prompts_are_as_long_as_planned(workload):
+    lines = [json.dumps({"tokens": [(7 * n + k) % 90 + 3 for k in range(256)]}) for n in range(8)]
+    (workload.parent / "texts.jsonl").write_text("\n".join(lines))
+    peaks = []
+    for name, chunk in (("whole", "256"), ("chunked", "64")):
+        folder = run(workload, name, "extract.generate=true", f"memory.streaming_chunk_size={chunk}")
+        assert tensors_hold(folder)
+        levels = ullage.verify(folder).comparisons
+        peaks.append(next(c.measured for c in levels if (c.phase, c.what) == ("model prefill", "live")))
+    assert peaks[1] < peaks[0]
+    whole, chunked = (ullage.open_states(workload.parent / name) for name in ("whole", "chunked"))
+    for index in range(8):
+        assert whole.rows[index]["tokens"] == chunked.rows[index]["tokens"]
+        for site, states in whole[index].items():
+            assert (states - chunked[index][site]).abs().max() < 2e-5
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_running_out_of_memory_at_random_batches_changes_nothing(workload, monkeypatch, seed):
     import torch

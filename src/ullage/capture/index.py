@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_index(folder: Path, entries: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:
-    """Writes both files for the journal's entries; the index.
+def write_index(
+    folder: Path, entries: Sequence[Mapping[str, Any]], models: Mapping[str, str]
+) -> dict[str, Any]:
+    """Writes both files for the journal's entries; the index. `models` is what each role is.
 
     The same entries give the same bytes.
     """
@@ -26,18 +28,25 @@ def write_index(folder: Path, entries: Sequence[Mapping[str, Any]], model: str) 
     except ImportError as error:
         raise MissingExtraError("pyarrow", "run", "writing examples.parquet") from error
 
-    sites: dict[str, Any] = {}
+    roles: dict[str, dict[str, Any]] = {}
     files = []
     rows = []
     for entry in entries:
-        sites.update(entry["sites"])
+        for example in entry["examples"]:
+            held = roles.setdefault(
+                example["role"], {"model": models[example["role"]], "stages": [], "sites": {}}
+            )
+            held["sites"] |= entry["sites"]
+            if example["stage"] not in held["stages"]:
+                held["stages"].append(example["stage"])
         if "file" in entry:
             files.append({"name": entry["file"], "bytes": entry["bytes"], "sha256": entry["sha256"]})
         rows += list(_rows(folder, entry))
     if not any("file" in entry for entry in entries):
         for path in sorted(folder.glob("*.npy")):
             files.append({"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
-    rows.sort(key=lambda row: row["index"])
+    order = [(role, stage) for role, held in roles.items() for stage in held["stages"]]
+    rows.sort(key=lambda row: (order.index((row["role"], row["stage"])), row["index"], row["part"]))
     place = pa.struct(
         [
             ("site", pa.string()),
@@ -49,7 +58,10 @@ def write_index(folder: Path, entries: Sequence[Mapping[str, Any]], model: str) 
     )
     schema = pa.schema(
         [
+            ("role", pa.string()),
+            ("stage", pa.string()),
             ("index", pa.int64()),
+            ("part", pa.int64()),
             ("id", pa.string()),
             ("text", pa.string()),
             ("tokens", pa.list_(pa.int32())),
@@ -64,10 +76,10 @@ def write_index(folder: Path, entries: Sequence[Mapping[str, Any]], model: str) 
     index = {
         "document": "states",
         "version": 1,
-        "model": model,
         "examples": len(rows),
         "tokens": sum(len(row["tokens"]) for row in rows),
-        "sites": sites,
+        "roles": roles,
+        "sites": {site: kept for held in reversed(roles.values()) for site, kept in held["sites"].items()},
         "files": files,
     }
     write_json(folder / "index.json", index)
@@ -83,9 +95,7 @@ def _rows(folder: Path, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         mine, pairs = tokens(example, begin, end), offsets(example, begin, end)
         begin = end
         yield {
-            "index": example["index"],
-            "id": example["id"],
-            "text": example["text"],
+            **{name: example[name] for name in ("role", "stage", "index", "part", "id", "text")},
             "tokens": mine.tolist(),
             "offset_begin": pairs[:, 0].tolist(),
             "offset_end": pairs[:, 1].tolist(),
@@ -123,11 +133,30 @@ def _aligned(folder: Path, entry: Mapping[str, Any]) -> tuple[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class StoredStates:
-    """A finished store. `store[i]` are the states of record i by site; `matrix(site)` all rows of one."""
+    """A finished store. `store[i]` are the states of row i by site; `matrix(site)` all rows of one.
+
+    `roles` says of each role its model, its stages and its sites; `of` narrows to one of them.
+    """
 
     folder: Path
-    sites: Mapping[str, Mapping[str, Any]]
+    roles: Mapping[str, Mapping[str, Any]]
     rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def sites(self) -> dict[str, Mapping[str, Any]]:
+        """dtype and width of every site, in the order of writing; of what roles share, the first one's."""
+        kept = [held["sites"] for held in self.roles.values()]
+        return {site: value for each in reversed(kept) for site, value in each.items()}
+
+    def of(self, role: str, stage: str | None = None) -> StoredStates:
+        """The rows of one role, or of one of its stages. Raises UnknownNameError."""
+        if role not in self.roles:
+            raise UnknownNameError("role", role, self.roles, f"this store has {', '.join(self.roles)}")
+        stages = self.roles[role]["stages"]
+        if stage is not None and stage not in stages:
+            raise UnknownNameError("stage", stage, stages, f"role {role} has {', '.join(stages)}")
+        rows = [row for row in self.rows if row["role"] == role and stage in (None, row["stage"])]
+        return StoredStates(self.folder, {role: self.roles[role]}, rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,11 +166,17 @@ class StoredStates:
         return {place["site"]: self._tensor(place) for place in self.rows[index]["states"]}
 
     def matrix(self, site: str) -> Tensor:
-        """(rows, *width): the states of every record, in input order, one below the other."""
+        """(rows, *width): the states of every row, one below the other. Raises InputError where several roles
+        have this site."""
         import torch
 
         if site not in self.sites:
             raise UnknownNameError("site", site, self.sites, f"this store has {', '.join(self.sites)}")
+        having = [role for role, held in self.roles.items() if site in held["sites"]]
+        if len(having) > 1:
+            raise InputError(
+                f"{site}: is kept of {' and '.join(having)}; choose one, as store.of({having[0]!r})"
+            )
         parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]
         return torch.cat([part.reshape(-1) if part.dim() == 1 else part for part in parts])
 
@@ -180,4 +215,4 @@ def open_states(folder: Path | str) -> StoredStates:
         raise FormatError(f"{path / 'index.json'}: cannot be read: {error}") from error
     if index.get("document") != "states" or index.get("version") != 1:
         raise FormatError(f"{path / 'index.json'}: not the index of stored states, or of a later version")
-    return StoredStates(path, index["sites"], pq.read_table(path / "examples.parquet").to_pylist())
+    return StoredStates(path, index["roles"], pq.read_table(path / "examples.parquet").to_pylist())

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ullage.capture.coverage import right_padded
 from ullage.capture.hooks import listening, run_pass
-from ullage.capture.logits import logits_of
-from ullage.capture.reduction import Reducer, Rows, reducer_of
+from ullage.capture.listener import Listener, ReadSequence, batched, mode
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
-from ullage.capture.transfer import Transfer, stay
-from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-States = dict[str, "Tensor"]
-"""One sequence's tensors by site name, in the shapes `capture.reduction` states."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSequence:
-    """What was read of one sequence: every token id, how many of them were the prompt, its states.
-
-    A generated sequence has no state for its last token: it was chosen, but never read.
-    """
-
-    tokens: tuple[int, ...]
-    prompt_tokens: int
-    states: States
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +31,8 @@ class Chunk:
 class Reader:
     """A model with the points to read. `chunk_tokens` streams longer sequences in chunks of that many.
 
-    `model` is the whole model (it must have a head to generate), `layout` its decoder. `with_gradients`
-    leaves the states in the autograd graph. `stop` ends a pass after its last point.
+    `layout` is the decoder of `model`. `with_gradients` leaves the states in the autograd graph. `stop` ends
+    a pass after its last point.
     """
 
     model: nn.Module
@@ -59,7 +41,6 @@ class Reader:
     chunk_tokens: int | None = None
     with_gradients: bool = False
     stop: bool = True
-    logits: bool = False
     device: Any = "cpu"
     padding: int = 0
     eager: bool = field(init=False)
@@ -75,20 +56,25 @@ class Reader:
         Padding stands on the right, where causal attention keeps it from every real token, so no mask is
         needed and the arithmetic is that of the plain forward pass.
         """
-        longest = max(map(len, sequences))
-        rows = Rows([0] * len(sequences), [len(each) for each in sequences], spans)
-        reducers, transfer = self._reducers(rows)
+        lengths = [len(each) for each in sequences]
+        longest = max(lengths)
+        listener = Listener(
+            self.points,
+            self.layout,
+            len(sequences),
+            spans,
+            stop=self.stop,
+            with_gradients=self.with_gradients,
+        )
         ids = padded(sequences, self.device, self.padding)
         if self.chunk_tokens is not None and self.chunk_tokens < longest:
-
-            def sink(begin: int, point: Point, tensor: Tensor) -> None:
-                reducers[point.name].feed(_batched(tensor, len(sequences)), begin)
-
-            for _ in self._chunks(ids, sink):
+            for _ in self._chunks(ids, lambda *columns: listener.during(right_padded(lengths, *columns))):
                 pass
         else:
-            self._whole(ids, reducers)
-        return self._finish(sequences, [len(each) for each in sequences], reducers, transfer)
+            with mode(self.with_gradients), listener.during(right_padded(lengths, 0, longest)):
+                run_pass(self.layout.base, input_ids=ids, use_cache=False, **self._extra)
+        listener.ended(sequences, lengths)
+        return listener.finish()
 
     def stream(self, sequences: Sequence[Sequence[int]]) -> Iterator[Chunk]:
         """Chunk by chunk, what each point gives; what is not kept is freed before the next chunk.
@@ -97,144 +83,42 @@ class Reader:
         """
         held: dict[str, Tensor] = {}
 
-        def keep(_: int, point: Point, tensor: Tensor) -> None:
-            held[point.name] = _batched(tensor, len(sequences))
+        def keep(point: Point, tensor: Tensor) -> None:
+            held[point.name] = batched(tensor, len(sequences))
 
-        for begin, end in self._chunks(padded(sequences, self.device, self.padding), keep):
+        def listen(_begin: int, _end: int) -> AbstractContextManager[None]:
+            return listening(self.points, keep, stop=self.stop)
+
+        for begin, end in self._chunks(padded(sequences, self.device, self.padding), listen):
             yield Chunk(begin, end, held)
             held = {}
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        new_tokens: int,
-        options: Mapping[str, Any],
-        on_prefilled: Callable[[], None] = lambda: None,
-    ) -> list[ReadSequence]:
-        """Continues the prompts by up to `new_tokens`, reading every pass; `on_prefilled` is called once
-        the prompts have been read.
+    def listener(self, sequences: int, spans: Sequence[tuple[int, int]] = ()) -> Listener:
+        """What hears a batch of `sequences` at this reader's points, whoever runs it."""
+        return Listener(self.points, self.layout, sequences, spans)
 
-        `options` go to transformers' `generate` (`do_sample`, `temperature`, ...). Prompts are padded on
-        the left, and masked.
-        """
-        import torch
-        from transformers import StoppingCriteria
-
-        longest = max(map(len, prompts))
-        rows = Rows([longest - len(each) for each in prompts], [len(each) for each in prompts])
-        reducers, transfer = self._reducers(rows)
-        ids = torch.full((len(prompts), longest), self.padding, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for index, prompt in enumerate(prompts):
-            ids[index, rows.first[index] :] = torch.tensor(prompt, dtype=torch.long)
-            mask[index, rows.first[index] :] = 1
-        end = end_tokens(self.model, options)
-        seen = 0
-        done = [False] * len(prompts)
-
-        def sink(point: Point, tensor: Tensor) -> None:
-            reducers[point.name].feed(_batched(tensor, len(prompts)), seen)
-
-        class Following(StoppingCriteria):
-            """Counts the tokens that will be read by the next pass; stops nothing."""
-
-            def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-                nonlocal seen
-                if seen == 0:
-                    on_prefilled()
-                seen = input_ids.shape[1] - 1
-                for index, token in enumerate(input_ids[:, -1].tolist()):
-                    if not done[index]:
-                        done[index] = token in end
-                        if not done[index]:
-                            rows.lengths[index] += 1
-                return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
-
-        with torch.inference_mode(), listening(self.points, sink, stop=False):
-            generate: Any = self.model.generate
-            out = generate(
-                ids.to(self.device),
-                attention_mask=mask.to(self.device),
-                max_new_tokens=new_tokens,
-                stopping_criteria=[Following()],
-                pad_token_id=self.padding,
-                **options,
-            )
-        found = []
-        for index, row in enumerate(out.tolist()):
-            new = row[longest:]
-            stops = [at for at, token in enumerate(new) if token in end]
-            found.append((*prompts[index], *new[: stops[0] + 1 if stops else len(new)]))
-            rows.lengths[index] = min(rows.lengths[index], len(found[-1]) - 1)
-        return self._finish(found, [len(prompt) for prompt in prompts], reducers, transfer)
-
-    def _reducers(self, rows: Rows) -> tuple[dict[str, Reducer], Transfer]:
-        transfer = Transfer()
-        here = {point.name for point in self.points if point.capture.keep == "device"}
-        here |= {point.name for point in self.points if point.site.hook == LOGITS}
-        return {
-            point.name: reducer_of(point, rows, stay if point.name in here else transfer.send)
-            for point in self.points
-        }, transfer
-
-    def _finish(
-        self,
-        tokens: Sequence[Sequence[int]],
-        prompts: Sequence[int],
-        reducers: Mapping[str, Reducer],
-        transfer: Transfer,
-    ) -> list[ReadSequence]:
-        transfer.wait()
-        finished = {name: reducer.finish() for name, reducer in reducers.items()}
-        for point in self.points:
-            if point.site.hook == LOGITS:
-                send = stay if point.capture.keep == "device" else transfer.send
-                with self._mode():
-                    rows = [logits_of(hidden, self.layout) for hidden in finished[point.name]]
-                finished[point.name] = [send(each) for each in rows]
-        transfer.wait()
-        return [
-            ReadSequence(
-                tuple(each), prompts[index], {name: states[index] for name, states in finished.items()}
-            )
-            for index, each in enumerate(tokens)
-        ]
-
-    def _mode(self) -> AbstractContextManager[Any]:
-        import torch
-
-        return nullcontext() if self.with_gradients else torch.inference_mode()
-
-    def _whole(self, ids: Tensor, reducers: Mapping[str, Reducer]) -> None:
-        def sink(point: Point, tensor: Tensor) -> None:
-            reducers[point.name].feed(_batched(tensor, ids.shape[0]), 0)
-
-        extra: dict[str, Any] = {"output_attentions": True} if self.eager else {}
-        with self._mode(), listening(self.points, sink, stop=self.stop):
-            run_pass(self.layout.base, input_ids=ids, use_cache=False, **extra)
-
-    def _chunks(self, ids: Tensor, sink: Callable[[int, Point, Tensor], None]) -> Iterator[tuple[int, int]]:
-        """Runs chunk after chunk, handing (first column, point, tensor) to `sink`; the columns of each."""
+    def _chunks(
+        self, ids: Tensor, listen: Callable[[int, int], AbstractContextManager[None]]
+    ) -> Iterator[tuple[int, int]]:
+        """Runs chunk after chunk, each inside `listen` of its columns; the columns of each."""
         size = self.chunk_tokens or ids.shape[1]
         cache = reserved_cache(self.layout.config, ids.shape[1])
-        extra: dict[str, Any] = {"output_attentions": True} if self.eager else {}
         for begin in range(0, ids.shape[1], size):
             end = min(begin + size, ids.shape[1])
             attention = nullcontext() if self.eager else blockwise(self.model)
-            with attention, self._mode(), listening(self.points, partial(sink, begin), stop=self.stop):
+            with attention, mode(self.with_gradients), listen(begin, end):
                 run_pass(
                     self.layout.base,
                     input_ids=ids[:, begin:end],
                     past_key_values=cache,
                     use_cache=True,
-                    **extra,
+                    **self._extra,
                 )
             yield begin, end
 
-
-def _batched(tensor: Tensor, batch: int) -> Tensor:
-    """(batch, tokens, *width) of what some modules see as (batch x tokens, *width)."""
-    return tensor if tensor.shape[0] == batch else tensor.unflatten(0, (batch, -1))
+    @property
+    def _extra(self) -> dict[str, bool]:
+        return {"output_attentions": True} if self.eager else {}
 
 
 def padded(sequences: Sequence[Sequence[int]], device: Any, padding: int = 0) -> Tensor:
@@ -244,9 +128,3 @@ def padded(sequences: Sequence[Sequence[int]], device: Any, padding: int = 0) ->
     longest = max(map(len, sequences))
     rows = [[*sequence, *[padding] * (longest - len(sequence))] for sequence in sequences]
     return torch.tensor(rows, dtype=torch.long, device=device)
-
-
-def end_tokens(model: nn.Module, options: Mapping[str, Any]) -> set[int]:
-    """Ids that end what the model writes: those of `options`, else its own."""
-    end = options.get("eos_token_id", getattr(model.generation_config, "eos_token_id", None))
-    return set() if end is None else {end} if isinstance(end, int) else set(end)

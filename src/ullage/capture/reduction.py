@@ -12,9 +12,9 @@ where width is (hidden,) or (heads, head_dim). The mean is taken in fp32.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ullage.capture.coverage import Coverage
 from ullage.capture.sites import Point
 from ullage.errors import UnsupportedError
 
@@ -25,23 +25,11 @@ if TYPE_CHECKING:
 PATTERN = "attn.hook_pattern"
 
 
-@dataclass(slots=True)
-class Rows:
-    """The sequences of a padded batch: columns [first, first + length) of each are real.
-
-    `lengths` may grow while tokens are generated. `spans` are [begin, end) positions of each sequence.
-    """
-
-    first: list[int]
-    lengths: list[int]
-    spans: Sequence[tuple[int, int]] = ()
-
-
 class Reducer(Protocol):
     """Keeps part of one point's tensors."""
 
-    def feed(self, tensor: Tensor, begin: int) -> None:
-        """Takes columns [begin, begin + tokens) of the batch, (batch, tokens, *width)."""
+    def feed(self, tensor: Tensor, coverage: Coverage) -> None:
+        """Takes what one pass gave, (rows, columns, *width), as `coverage` says whose it is."""
 
     def finish(self) -> list[Tensor]:
         """One tensor per sequence."""
@@ -51,8 +39,11 @@ Send = Callable[["Tensor"], "Tensor"]
 """Where what is kept goes: the host, or nowhere."""
 
 
-def reducer_of(point: Point, rows: Rows, send: Send) -> Reducer:
-    """The reducer `point.capture` asks for; what it keeps goes through `send`."""
+def reducer_of(point: Point, sequences: int, spans: Sequence[tuple[int, int]], send: Send) -> Reducer:
+    """The reducer `point.capture` asks for; what it keeps goes through `send`.
+
+    `spans` are [begin, end) positions of each sequence.
+    """
     positions = point.capture.positions
     dtype = dtype_of(point)
     if point.site.hook == PATTERN:
@@ -60,12 +51,12 @@ def reducer_of(point: Point, rows: Rows, send: Send) -> Reducer:
             raise UnsupportedError(
                 f"{point.name}: positions: {positions} of attention patterns is not defined; use all or last"
             )
-        return _Patterns(rows, positions == "last", dtype, send)
+        return _Patterns(sequences, positions == "last", dtype, send)
     if positions == "all":
-        return _Spans(rows, dtype, None, send)
+        return _Spans(sequences, dtype, None, send)
     if positions == "span":
-        return _Spans(rows, dtype, rows.spans, send)
-    return _Mean(rows, dtype, send) if positions == "mean" else _Last(rows, dtype, send)
+        return _Spans(sequences, dtype, spans, send)
+    return _Mean(sequences, dtype, send) if positions == "mean" else _Last(sequences, dtype, send)
 
 
 def dtype_of(point: Point) -> torch.dtype | None:
@@ -80,34 +71,37 @@ class _Spans:
     """Positions [begin, end) of each sequence, or all of them."""
 
     def __init__(
-        self, rows: Rows, dtype: torch.dtype | None, spans: Sequence[tuple[int, int]] | None, send: Send
+        self, sequences: int, dtype: torch.dtype | None, spans: Sequence[tuple[int, int]] | None, send: Send
     ) -> None:
-        self._rows, self._dtype, self._spans, self._send = rows, dtype, spans, send
-        self._pieces: list[list[Tensor]] = [[] for _ in rows.first]
+        self._dtype, self._spans, self._send = dtype, spans, send
+        self._pieces: list[list[Tensor]] = [[] for _ in range(sequences)]
 
-    def feed(self, tensor: Tensor, begin: int) -> None:
+    def feed(self, tensor: Tensor, coverage: Coverage) -> None:
         import torch
 
         count = tensor.shape[1]
         wanted = []
-        for index, first in enumerate(self._rows.first):
-            low, high = (0, self._rows.lengths[index]) if self._spans is None else self._spans[index]
-            low, high = first + low - begin, first + high - begin
-            wanted.append((max(low, 0), min(high, count)))
-        if all(bounds == (0, count) for bounds in wanted):
-            for index, row in enumerate(self._send(tensor.to(self._dtype or tensor.dtype))):
-                self._pieces[index].append(row)
+        for part in coverage.parts:
+            low, high = (part.begin, part.end) if self._spans is None else self._spans[part.sequence]
+            low, high = max(low, part.begin), min(high, part.end)
+            if low < high:
+                first = part.row * count + part.column - part.begin
+                wanted.append((part.sequence, first + low, first + high))
+        if not wanted:
             return
-        real = [index * count + column for index, bounds in enumerate(wanted) for column in range(*bounds)]
-        if not real:
+        whole = [(row * count, (row + 1) * count) for row in range(tensor.shape[0])]
+        if [place[1:] for place in wanted] == whole:
+            kept = self._send(tensor.to(self._dtype or tensor.dtype))
+            for (sequence, *_), row in zip(wanted, kept, strict=True):
+                self._pieces[sequence].append(row)
             return
+        real = [at for _, low, high in wanted for at in range(low, high)]
         rows = tensor.flatten(0, 1)[torch.tensor(real, device=tensor.device)]
         kept = self._send(rows.to(self._dtype or rows.dtype))
         begin = 0
-        for index, (low, high) in enumerate(wanted):
-            if low < high:
-                self._pieces[index].append(kept[begin : begin + high - low])
-                begin += high - low
+        for sequence, low, high in wanted:
+            self._pieces[sequence].append(kept[begin : begin + high - low])
+            begin += high - low
 
     def finish(self) -> list[Tensor]:
         import torch
@@ -120,24 +114,22 @@ class _Spans:
 
 
 class _Last:
-    """The last real position; while tokens are generated, the last one read."""
+    """The last position read."""
 
-    def __init__(self, rows: Rows, dtype: torch.dtype | None, send: Send) -> None:
-        self._rows, self._dtype, self._send = rows, dtype, send
-        self._kept: list[Tensor | None] = [None] * len(rows.first)
+    def __init__(self, sequences: int, dtype: torch.dtype | None, send: Send) -> None:
+        self._dtype, self._send = dtype, send
+        self._kept: list[Tensor | None] = [None] * sequences
 
-    def feed(self, tensor: Tensor, begin: int) -> None:
-        columns = {
-            index: first + self._rows.lengths[index] - 1 - begin
-            for index, first in enumerate(self._rows.first)
-        }
-        here = {index: column for index, column in columns.items() if 0 <= column < tensor.shape[1]}
-        if not here:
+    def feed(self, tensor: Tensor, coverage: Coverage) -> None:
+        parts = coverage.parts
+        if not parts:
             return
-        rows = tensor[list(here), list(here.values())]
+        rows = tensor[
+            [part.row for part in parts], [part.column + part.end - part.begin - 1 for part in parts]
+        ]
         kept = self._send(rows.to(self._dtype or rows.dtype))
-        for place, index in enumerate(here):
-            self._kept[index] = kept[place : place + 1]
+        for place, part in enumerate(parts):
+            self._kept[part.sequence] = kept[place : place + 1]
 
     def finish(self) -> list[Tensor]:
         kept = [tensor for tensor in self._kept if tensor is not None]
@@ -146,26 +138,25 @@ class _Last:
 
 
 class _Mean:
-    """The mean over real positions."""
+    """The mean over the positions read."""
 
-    def __init__(self, rows: Rows, dtype: torch.dtype | None, send: Send) -> None:
-        self._rows, self._dtype, self._send = rows, dtype, send
-        self._sums: list[Tensor | None] = [None] * len(rows.first)
-        self._counts = [0] * len(rows.first)
+    def __init__(self, sequences: int, dtype: torch.dtype | None, send: Send) -> None:
+        self._dtype, self._send = dtype, send
+        self._sums: list[Tensor | None] = [None] * sequences
+        self._counts = [0] * sequences
         self._given: torch.dtype | None = None
 
-    def feed(self, tensor: Tensor, begin: int) -> None:
+    def feed(self, tensor: Tensor, coverage: Coverage) -> None:
         import torch
 
         self._given = tensor.dtype
-        for index, first in enumerate(self._rows.first):
-            low = max(first - begin, 0)
-            high = min(first + self._rows.lengths[index] - begin, tensor.shape[1])
-            if low < high:
-                part = tensor[index, low:high].sum(0, keepdim=True, dtype=torch.float32)
-                before = self._sums[index]
-                self._sums[index] = part if before is None else before + part
-                self._counts[index] += high - low
+        for part in coverage.parts:
+            count = part.end - part.begin
+            own = tensor[part.row, part.column : part.column + count]
+            total = own.sum(0, keepdim=True, dtype=torch.float32)
+            before = self._sums[part.sequence]
+            self._sums[part.sequence] = total if before is None else before + total
+            self._counts[part.sequence] += count
 
     def finish(self) -> list[Tensor]:
         import torch
@@ -178,23 +169,25 @@ class _Mean:
 
 
 class _Patterns:
-    """Attention probabilities: a chunk brings the rows of its queries over all keys so far."""
+    """Attention probabilities: a pass brings the rows of its queries over all keys so far."""
 
-    def __init__(self, rows: Rows, last: bool, dtype: torch.dtype | None, send: Send) -> None:
-        self._rows, self._last, self._dtype, self._send = rows, last, dtype, send
-        self._pieces: list[list[Tensor]] = [[] for _ in rows.first]
+    def __init__(self, sequences: int, last: bool, dtype: torch.dtype | None, send: Send) -> None:
+        self._last, self._dtype, self._send = last, dtype, send
+        self._pieces: list[list[Tensor]] = [[] for _ in range(sequences)]
 
-    def feed(self, tensor: Tensor, begin: int) -> None:
-        count = tensor.shape[2]
-        for index, first in enumerate(self._rows.first):
-            stop = first + self._rows.lengths[index]
-            low = max((stop - 1 if self._last else first) - begin, 0)
-            high = min(stop - begin, count)
-            if low < high:
-                part = tensor[index, :, low:high, first : min(stop, tensor.shape[3])]
-                self._pieces[index].append(self._send(part.to(self._dtype or part.dtype, copy=True)))
-                if self._last:
-                    self._pieces[index] = self._pieces[index][-1:]
+    def feed(self, tensor: Tensor, coverage: Coverage) -> None:
+        import torch
+
+        queries, keys = tensor.shape[2:]
+        for part in coverage.parts:
+            high = part.column + part.end - part.begin
+            low = high - 1 if self._last else part.column
+            # Where position 0 is among the keys; before them where a window has let it go.
+            first = keys - queries + part.column - part.begin
+            seen = tensor[part.row, :, low:high, max(first, 0) : first + part.end]
+            kept = torch.nn.functional.pad(seen, (max(-first, 0), 0))
+            own = self._send(kept.to(self._dtype or kept.dtype, copy=kept is seen))
+            self._pieces[part.sequence] = [own] if self._last else [*self._pieces[part.sequence], own]
 
     def finish(self) -> list[Tensor]:
         import torch

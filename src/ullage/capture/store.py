@@ -5,9 +5,9 @@ tensor per site (rows of all its sequences, one after the other), `tokens` (int3
 (rows, 2; int32 character positions in the sequence's text, -1 where there are none). With `store: npy`
 one memory map per site, rows in input order, and `tokens.npy`, `offsets.npy`. When the run ends:
 
-    index.json         sites with dtype and width, files with their SHA-256
-    examples.parquet   one row a record, in input order: id, tokens, offsets, prompt length, and where
-                       its states are (file, first and last row, shape)
+    index.json         roles with model and sites (dtype, width), files with their SHA-256
+    examples.parquet   one row a sequence, by role and stage and then in input order: id, tokens, offsets,
+                       prompt length, and where its states are (file, first and last row, shape)
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ OFFSETS: Final = "offsets"
 class Example:
     """One record with what was captured of it; storing it takes the states away.
 
-    `index` is its place in the input, `id` its own name; `offsets` are character positions [begin, end)
-    of each token in `text`; tokens from `prompt_tokens` on were generated. `states` as in
-    `capture.reduction`, on the host.
+    `index` is its place in the input, `id` its own name; `role` read it in `stage`, where `part` tells apart
+    several sequences of one record. `offsets` are character positions [begin, end) of each token in `text`;
+    tokens from `prompt_tokens` on were generated. `states` as in `capture.reduction`.
     """
 
     index: int
@@ -44,6 +44,9 @@ class Example:
     offsets: tuple[tuple[int, int], ...]
     prompt_tokens: int
     states: dict[str, Tensor]
+    role: str
+    stage: str
+    part: int = 0
 
 
 class Store(Protocol):
@@ -72,7 +75,10 @@ class ShardStore:
         for left in folder.glob("*.tmp"):
             left.unlink()
         self._folder, self._limit = folder, shard_bytes
-        self._count = len(done)
+        self._count = max((int(Path(entry["file"]).stem) + 1 for entry in done), default=0)
+        for left in folder.glob("*.safetensors"):
+            if left.stem.isdigit() and int(left.stem) >= self._count:
+                left.unlink()  # written, but never named by the journal
         self._units: list[int] = []
         self._held: list[Example] = []
         self._bytes = 0
@@ -108,14 +114,7 @@ class ShardStore:
                 parts.append(flat)
             packed[site] = torch.cat(parts)
         entries = [
-            {
-                "index": example.index,
-                "id": example.id,
-                "text": example.text,
-                "prompt_tokens": example.prompt_tokens,
-                "tokens": len(example.tokens),
-                "states": place,
-            }
+            {**_described(example), "states": place}
             for example, place in zip(self._held, places, strict=True)
         ]
         numbers = torch.tensor([token for e in self._held for token in e.tokens], dtype=torch.int32)
@@ -139,6 +138,20 @@ class ShardStore:
         self._units = []
         self._count += 1
         return entry
+
+
+def _described(example: Example) -> dict[str, Any]:
+    """What a journal entry says of an example."""
+    return {
+        "role": example.role,
+        "stage": example.stage,
+        "index": example.index,
+        "part": example.part,
+        "id": example.id,
+        "text": example.text,
+        "prompt_tokens": example.prompt_tokens,
+        "tokens": len(example.tokens),
+    }
 
 
 def _ragged(site: str) -> bool:
@@ -179,17 +192,8 @@ class ArrayStore:
                 digest.update(np.ascontiguousarray(array).data)
             self._put(TOKENS, example.index, np.array(example.tokens, dtype=np.int32))
             self._put(OFFSETS, example.index, np.array(example.offsets, dtype=np.int32).reshape(-1, 2))
-            entries.append(
-                {
-                    "index": example.index,
-                    "id": example.id,
-                    "text": example.text,
-                    "prompt_tokens": example.prompt_tokens,
-                    "tokens": len(example.tokens),
-                    "token_begin": self._begins[TOKENS][example.index],
-                    "states": place,
-                }
-            )
+            begin = self._begins[TOKENS][example.index]
+            entries.append({**_described(example), "token_begin": begin, "states": place})
         for held in self._maps.values():
             held.flush()
         return [{"units": [unit], "sha256": digest.hexdigest(), "sites": sites, "examples": entries}]

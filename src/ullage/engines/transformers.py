@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ullage.phases.blocks import PREFIX
 from ullage.spec.engine import EngineDescription, Settings
 
 if TYPE_CHECKING:
@@ -41,4 +44,11 @@ def open_engine(session: Session, name: str) -> Engine:
     from ullage.engines.transformers_engine import TransformersEngine
 
     loaded = session.loaded.get(name) or session.load(name)
-    return TransformersEngine(loaded, session.workload.roles[name].model, session.reading_done)
+    prefix = session.planned(name, PREFIX)
+    return TransformersEngine(
+        loaded,
+        session.workload.roles[name].model,
+        session.workload.memory.streaming_chunk_size,
+        session.reading_done,
+        nullcontext if prefix is None else partial(session.monitor.inside, prefix),
+    )

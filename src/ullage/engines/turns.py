@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ullage.engines.engine import Engine, Metered, Usage
 from ullage.engines.opening import open_engine
+from ullage.engines.states import KeptStates
 from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
 from ullage.records.lines import LineStore
@@ -26,6 +27,7 @@ class Turns:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.states = KeptStates(session)
         self._usage: dict[str, Usage] = {}
         self._splitters: dict[tuple[str, str], Splitter] = {}
 
@@ -148,6 +150,6 @@ class Turns:
         session.progress.start(stage, len(lengths), done)
         rows = self.run(name, verb, left.values(), lengths, unit)
         for (number, batch), found in zip(left.items(), rows, strict=True):
-            store.add(number, {stage: found})
+            store.add(number, {stage: found}, **self.states.taken())
             session.progress.advance(len(batch), sum(lengths[i] for i in batch))
         store.finish()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.memory.demand import PROCESS, Demand, Needs, RoleShape
+from ullage.memory.demand import PROCESS, Demand, Need, Needs, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.process import Overhead, blas_need, context_need
@@ -98,6 +98,7 @@ def _asked(
         if in_process:
             asked[PROCESS] = _process_needs(abilities, overhead, phase.work.activity == "load")
         found.append(asked)
+    _add_stored(phases, found)
     return tuple(found)
 
 
@@ -147,6 +148,28 @@ def _process_needs(abilities: Abilities, overhead: Overhead | None, loading: boo
     """What the process takes on each device in use, whatever runs there."""
     context = context_need(abilities, overhead)
     return Needs((context,) if abilities.processor or loading else (context, blas_need(abilities)))
+
+
+def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) -> None:
+    """States that a run has stored stay on the disk while later phases do other things."""
+    found: list[tuple[int, str, tuple[Need, ...]]] = []
+    for at, phase in enumerate(phases, 1):
+        if not phase.work.shard_bytes:
+            continue
+        if at < len(phases) and (phases[at].running, phases[at].verb) == (phase.running, phase.verb):
+            continue  # the phase that goes on counts what this one has stored
+        needs = asked[at - 1].get(phase.running)
+        elsewhere = () if needs is None else needs.elsewhere
+        stored = tuple(need for need in elsewhere if (need.component, need.home) == ("captures", "disk"))
+        found.append((at, phase.running, stored))
+    for at, role, stored in found:
+        for later in asked[at:]:
+            later[role] = _beside(later.get(role), stored)
+
+
+@lru_cache(maxsize=1024)
+def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
+    return Needs(stored) if needs is None else Needs(needs.items + stored, needs.blocks)
 
 
 def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:

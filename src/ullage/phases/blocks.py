@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeVar
 
 from ullage.errors import SpecError, nearest
@@ -17,6 +17,8 @@ from ullage.spec.workload import Workload
 
 LOAD: Final = "load"
 """The verb of bringing a role's weights into memory."""
+PREFIX: Final = "prefix"
+"""The verb of reading once what the prompts of one batch after another begin with."""
 AnySection = TypeVar("AnySection", bound=Section)
 
 Ability = Literal["writes", "weighs", "states"]
@@ -109,6 +111,34 @@ def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
     """The captures taken from role `name`."""
     only = len(workload.roles) == 1
     return tuple(c for c in workload.captures if c.role == name or (c.role is None and only))
+
+
+def stored_captures(name: str, workload: Workload) -> tuple[Capture, ...]:
+    """The captures of role `name` as a run carries them out: every state is stored.
+
+    What is asked to stay on the device only waits there for its batch's end.
+    """
+    return tuple(
+        capture.model_copy(update={"keep": "disk"}) if capture.keep == "host" else capture
+        for capture in captures_of(name, workload)
+    )
+
+
+def wrong_captures(workload: Workload, unheard: Mapping[str, str]) -> Iterator[Mistake]:
+    """Captures that a kind cannot carry out whose prompts are its own, and come from no record.
+
+    `unheard` are roles whose states are not kept, and why.
+    """
+    only = next(iter(workload.roles), None) if len(workload.roles) == 1 else None
+    for index, capture in enumerate(workload.captures):
+        name = capture.role or only
+        if name is not None and name in unheard:
+            yield Mistake(("captures", index), f"role {name} {unheard[name]}", at_key=True)
+        if capture.positions == "span":
+            problem = (
+                f"a span is a record's own, which kind {workload.kind} has none of; use all, last or mean"
+            )
+            yield Mistake(("captures", index, "positions"), problem)
 
 
 def load(name: str, resident: Iterable[Resident], per_example: float | None = None) -> tuple[Phase, ...]:

@@ -229,7 +229,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
 
 
 def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float], ...]:
-    """Precisions below the present one with their losses, where the engine loads by the schemes' own means."""
+    """Precisions below the present one with their losses, where the engine makes them as schemes do."""
     if engine.memory != "process" or not engine.quantizes:
         return ()
     made = tuple((name, each.loss) for name, each in on_the_fly().items())

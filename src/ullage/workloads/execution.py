@@ -20,6 +20,7 @@ from ullage.records.evidence import keep_evidence, observations_of
 from ullage.records.folder import RunFolder, new_folder
 from ullage.records.record import Measured, Record, record_document
 from ullage.runtime.session import Options, Session, environment, open_session, record_of
+from ullage.spec.role import Cache
 from ullage.spec.workload import Workload
 from ullage.units import gib
 from ullage.workloads.registry import find_kind
@@ -152,7 +153,19 @@ def _runner(workload: Workload) -> Any:
     runner = find_kind(workload.kind).runner
     if not runner:
         raise UnsupportedError(f"kind {workload.kind} can be planned, but not run yet")
+    _check_able(workload)
     return import_module(runner)
+
+
+def _check_able(workload: Workload) -> None:
+    """Raises UnsupportedError for what can be planned and no runner does."""
+    for name, role in workload.roles.items():
+        if role.runs_with.memory == "process" and role.cache != Cache():
+            raise UnsupportedError(
+                f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"
+            )
+        if role.images:
+            raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
 
 
 def _too_large(plan: Plan) -> str:

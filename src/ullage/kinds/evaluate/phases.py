@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.phases.blocks import base_work, captures_of, generate, load, own_section
+from ullage.phases.blocks import base_work, generate, load, own_section, stored_captures
 from ullage.phases.phase import Phase, Resident
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
@@ -33,7 +33,8 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
 
 
 def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:
-    work, captures = base_work(name, workload), captures_of(name, workload)
+    work, captures = base_work(name, workload), stored_captures(name, workload)
+    work = work.but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
     answer = base_work(GENERATOR, workload).new_tokens
     if name == GENERATOR:
         written = work.but(passes=(1 + section.samples) / work.batch)

@@ -8,7 +8,7 @@ from typing import Final
 
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.phases.blocks import own_section
+from ullage.phases.blocks import captures_of, own_section
 from ullage.records.atomic import sha256_of
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
@@ -31,6 +31,8 @@ def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Pat
         raise InputError(
             "roles.generator: has changed, which needs other answers; use `ullage run` for those"
         )
+    if captures_of(GENERATOR, before) != captures_of(GENERATOR, after):
+        raise InputError("captures: those of the generator have changed; use `ullage run` for new answers")
     for entry in run.manifest()["inputs"]:
         if "file" not in entry:
             continue
@@ -51,6 +53,9 @@ def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload)
         path = run.path / f"{stage}.jsonl"
         if path.exists():
             shutil.copyfile(path, out.path / path.name)
+    for shard in [shard["file"] for entry in entries for shard in entry.get("states", ())]:
+        (out.path / "states").mkdir(exist_ok=True)
+        shutil.copyfile(run.path / "states" / shard, out.path / "states" / shard)
     journal = Journal(out.path / "journal.jsonl")
     try:
         for entry in entries:
@@ -62,6 +67,10 @@ def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload)
 def _kept_stages(before: Workload, after: Workload) -> tuple[str, ...]:
     old, new = own_section(before, Section), own_section(after, Section)
     alike = all(getattr(old, name) == getattr(new, name) for name in OF_JUDGES)
-    same = [name for name, role in before.roles.items() if after.roles.get(name) == role]
+    same = [
+        name
+        for name, role in before.roles.items()
+        if after.roles.get(name) == role and captures_of(name, before) == captures_of(name, after)
+    ]
     judged = [name for name in judges(before) if name in same and alike]
     return (*ANSWERS, *judged, *(name for name in (SIMILARITY, ENTAILMENT) if name in same))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Sampling
+from ullage.engines.row import seed_of
+from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
 from ullage.errors import InputError, UnsupportedError
 from ullage.kinds.evaluate.answers import Answer, answer_row, read_answers
@@ -66,6 +69,7 @@ class _Evaluation:
                 continue
             work(name)
             self.turns.keep_usage(name)
+        self.turns.states.finish()
         self.session.outcome["usage"] = self.turns.usage()
         self.session.examples = len(self.questions)
         self.session.tokens = sum(
@@ -98,6 +102,9 @@ class _Evaluation:
         if section.p_true:
             self._ask_truth(engine, name)
 
+    def _asked(self, index: int, part: int = 0) -> Asked:
+        return Asked(index, self.questions[index].id, part)
+
     def _check_lengths(self, name: str, lengths: Sequence[int]) -> None:
         most = self.turns.longest(name)
         for question, length in zip(self.questions, lengths, strict=True):
@@ -118,10 +125,13 @@ class _Evaluation:
     ) -> None:
         """`count` answers to each prompt; item i is answer i % count to prompt i // count."""
         first = 0 if stage == GREEDY else 1
+        phase = self.session.phase(GENERATOR)
 
         def unit(batch: Sequence[int]) -> list[Row]:
-            seeds = [self.section.seed * 1_000_003 + item for item in batch]
-            replies = engine.generate([prompts[item // count] for item in batch], sampling, seeds)
+            seeds = [seed_of(self.section.seed, item) for item in batch]
+            asked = [self._asked(item // count, first + item % count) for item in batch]
+            with self.turns.states.listening(engine, phase, stage, asked):
+                replies = engine.generate([prompts[item // count] for item in batch], sampling, seeds)
             return [
                 answer_row(item // count, first + item % count, reply)
                 for item, reply in zip(batch, replies, strict=True)
@@ -241,12 +251,15 @@ class _Evaluation:
         A prompt longer than the plan's is not read: its row says so.
         """
         keys, asked = list(prompts), list(prompts.values())
+        phase, about = self.session.phase(name, SCORE), self._about(keys)
         lengths = engine.lengths(asked)
         most = self.turns.longest(name, SCORE)
 
         def unit(batch: Sequence[int]) -> list[Row]:
             fits = [item for item in batch if lengths[item] <= most]
-            found = dict(zip(fits, work([asked[item] for item in fits]) if fits else [], strict=True))
+            with self.turns.states.listening(engine, phase, stage, [about[item] for item in fits]):
+                done = work([asked[item] for item in fits]) if fits else []
+            found = dict(zip(fits, done, strict=True))
             return [
                 {
                     **found.get(
@@ -260,6 +273,16 @@ class _Evaluation:
             ]
 
         self.turns.work(stage, name, SCORE, lengths, unit)
+
+    def _about(self, keys: Sequence[Any]) -> list[Asked]:
+        """Whose question each key is of; keys of one question are numbered."""
+        found: list[Asked] = []
+        seen: Counter[int] = Counter()
+        for key in keys:
+            index = key if isinstance(key, int) else key[0]
+            found.append(self._asked(index, seen[index]))
+            seen[index] += 1
+        return found
 
     def _answers(self, stage: str) -> dict[tuple[int, int], Answer]:
         return read_answers(self.turns.store(stage).rows())

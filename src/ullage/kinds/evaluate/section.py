@@ -7,7 +7,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
+from ullage.phases.blocks import (
+    base_work,
+    is_local,
+    wrong_captures,
+    wrong_engine,
+    wrong_roles,
+    wrong_training,
+)
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Count, Switch, Value
@@ -17,6 +24,7 @@ GENERATOR: Final = "generator"
 SIMILARITY: Final = "similarity"
 ENTAILMENT: Final = "entailment"
 JUDGE: Final = "judge"
+EMBEDS: Final = "compares whole texts and keeps no states; capture the generator, a judge or entailment"
 ROLES: Final = (GENERATOR, JUDGE, SIMILARITY, ENTAILMENT)
 """All but the first are optional. Further judges are called `judge_` and a name; the last two are small
 models for relevance and for clusters of like meaning."""
@@ -103,6 +111,7 @@ class Section(BaseSection):
         known = (*ROLES, *judges(workload))
         yield from wrong_roles(workload, (GENERATOR,), known)
         yield from wrong_training(workload)
+        yield from wrong_captures(workload, {SIMILARITY: EMBEDS})
         yield from self._unable(workload)
         if "{question}" not in self.template:
             yield Mistake(("evaluate", "template"), "lacks {question}")

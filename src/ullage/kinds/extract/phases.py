@@ -8,11 +8,11 @@ from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import LOGITS
 from ullage.phases.blocks import (
     base_work,
-    captures_of,
     generate,
     hold,
     load,
     own_section,
+    stored_captures,
     train,
 )
 from ullage.phases.phase import Phase
@@ -32,22 +32,16 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     work = base_work(name, workload).but(shard_bytes=parse_bytes(section.shard))
     if workload.training is not None:
         return load(name, held) + train(name, held, work, workload)
-    captures = stored_captures(name, workload, section)
+    captures = all_captures(name, workload, section)
     if not section.generate:
         work = work.but(new_tokens=0, caches=False)
         return load(name, held) + generate(name, held, work, EXTRACT, captures, "none")
     return load(name, held) + generate(name, held, work, "", captures, "last")
 
 
-def stored_captures(name: str, workload: Workload, section: Section) -> tuple[Capture, ...]:
-    """The captures of role `name`, and one of logits where they are asked for.
-
-    A run stores every state; what is asked to stay on the device only waits there for its batch's end.
-    """
-    found = [
-        capture.model_copy(update={"keep": "disk"}) if capture.keep == "host" else capture
-        for capture in captures_of(name, workload)
-    ]
+def all_captures(name: str, workload: Workload, section: Section) -> tuple[Capture, ...]:
+    """The captures of role `name`, and one of logits where they are asked for."""
+    found = stored_captures(name, workload)
     if section.logits != "none":
-        found.append(Capture(role=name, sites=(LOGITS,), positions=section.logits, keep="disk"))
-    return tuple(found)
+        found += (Capture(role=name, sites=(LOGITS,), positions=section.logits, keep="disk"),)
+    return found

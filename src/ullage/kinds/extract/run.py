@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ullage.capture.index import write_index
-from ullage.capture.reader import Reader, ReadSequence
+from ullage.capture.listener import ReadSequence
+from ullage.capture.reader import Reader
 from ullage.capture.sites import find_points
 from ullage.capture.store import ArrayStore, Example, ShardStore, Store, check_shards
 from ullage.capture.tokens import Tokenized, generated_offsets, read_records, tokenize
+from ullage.engines.engine import Sampling
+from ullage.engines.row import new_row, seed_of
+from ullage.engines.writing import Writer, end_tokens
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
-from ullage.kinds.extract.phases import EXTRACT, stored_captures
+from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
 from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.layout import find_layout
-from ullage.runtime.loader import load_tokenizer
+from ullage.runtime.loader import Loaded, load_tokenizer
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
 
@@ -34,7 +37,7 @@ def run(session: Session) -> None:
     name = next(iter(workload.roles))
     work = base_work(name, workload)
     whole = session.plan.models[workload.roles[name].model]
-    captures = stored_captures(name, workload, section)
+    captures = all_captures(name, workload, section)
     if workload.training is not None:
         raise UnsupportedError(
             "training: `ullage run` reads states and trains nothing; use ullage.Extractor in your own loop "
@@ -56,11 +59,11 @@ def run(session: Session) -> None:
         loaded.model,
         layout,
         find_points(captures, whole, layout),
-        chunk_tokens=None if section.generate else workload.memory.streaming_chunk_size,
+        chunk_tokens=workload.memory.streaming_chunk_size,
         stop=not loaded.offloaded,
         device=loaded.device,
     )
-    extraction = _Extraction(session, section, name, reader, records, loaded.tokenizer, work.new_tokens)
+    extraction = _Extraction(session, section, name, reader, records, loaded, work.new_tokens)
     extraction.run(batches, lengths, limits)
 
 
@@ -125,12 +128,12 @@ class _Extraction:
         name: str,
         reader: Reader,
         records: Sequence[Tokenized],
-        tokenizer: Any,
+        loaded: Loaded,
         new_tokens: int,
     ) -> None:
         self._session, self._section, self._name = session, section, name
         self._reader, self._records = reader, records
-        self._tokenizer, self._new_tokens = tokenizer, new_tokens
+        self._loaded, self._tokenizer, self._new_tokens = loaded, loaded.tokenizer, new_tokens
 
     def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
         session = self._session
@@ -143,7 +146,7 @@ class _Extraction:
             for unit, batch in enumerate(batches):
                 if unit in done:
                     continue
-                read = splitter.run(batch, lengths, partial(self._read, unit))
+                read = splitter.run(batch, lengths, self._read)
                 states = sum(t.nbytes for each in read for t in each.states.values())
                 session.monitor.hold(_device(self._reader), "captures", states + store.held_bytes)
                 self._keep(store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)]))
@@ -152,8 +155,8 @@ class _Extraction:
         session.splits = splitter.splits
         session.examples = sum(map(len, batches))
         session.tokens = sum(lengths[i] for batch in batches for i in batch)
-        model = session.workload.roles[self._name].model
-        index = write_index(session.folder.path / "states", session.journal.entries, model)
+        models = {self._name: session.workload.roles[self._name].model}
+        index = write_index(session.folder.path / "states", session.journal.entries, models)
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
 
     def _store(self, lengths: Sequence[int]) -> Store:
@@ -178,19 +181,19 @@ class _Extraction:
                 found[point.name] = [1] * len(lengths)
         return found
 
-    def _read(self, unit: int, batch: Sequence[int]) -> list[ReadSequence]:
+    def _read(self, batch: Sequence[int]) -> list[ReadSequence]:
         tokens = [self._records[index].tokens for index in batch]
         if not self._section.generate:
             spans = [self._records[index].span or (0, 0) for index in batch]
             return self._reader.read(tokens, spans)
-        import torch
-
-        torch.manual_seed(self._section.seed + unit)
-        options: dict[str, Any] = {"do_sample": False}
-        if self._section.temperature:
-            options = {"do_sample": True, "temperature": self._section.temperature}
-        self._session.monitor.enter(self._session.phase(self._name))
-        return self._reader.generate(tokens, self._new_tokens, options, self._session.reading_done)
+        session = self._session
+        session.monitor.enter(session.phase(self._name))
+        writer = _writer(self._loaded, self._reader.chunk_tokens, session.reading_done)
+        seeds = [seed_of(self._section.seed, index) for index in batch]
+        rows = [new_row(prompt, seed) for prompt, seed in zip(tokens, seeds, strict=True)]
+        listener = self._reader.listener(len(rows))
+        writer.write(rows, Sampling(self._new_tokens, self._section.temperature), listener)
+        return listener.finish()
 
     def _example(self, index: int, read: ReadSequence) -> Example:
         record = self._records[index]
@@ -200,11 +203,27 @@ class _Extraction:
             text, added = generated_offsets(text, new, self._tokenizer)
             offsets += added
         offsets += [(-1, -1)] * (len(read.tokens) - len(offsets))
-        return Example(index, record.id, text, read.tokens, tuple(offsets), read.prompt_tokens, read.states)
+        return Example(
+            index,
+            record.id,
+            text,
+            read.tokens,
+            tuple(offsets),
+            read.prompt_tokens,
+            read.states,
+            self._name,
+            EXTRACT,
+        )
 
     def _keep(self, entries: Sequence[dict[str, Any]]) -> None:
         for entry in entries:
             self._session.journal.append(entry)
+
+
+def _writer(loaded: Loaded, chunk_tokens: int | None, on_prefilled: Callable[[], None]) -> Writer:
+    """What goes on from texts; nothing in it looks for stop sequences."""
+    ends = end_tokens(loaded.model)
+    return Writer(loaded.model, loaded.device, ends, lambda _: "", chunk_tokens, on_prefilled)
 
 
 def _device(reader: Reader) -> str:

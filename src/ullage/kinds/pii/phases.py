@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from ullage.kinds.pii.section import VERIFIER, Section
-from ullage.phases.blocks import base_work, captures_of, generate, hold, load, own_section
+from ullage.phases.blocks import PREFIX, base_work, generate, hold, load, own_section, stored_captures
 from ullage.phases.phase import Phase
 from ullage.spec.workload import Workload
 
@@ -22,18 +22,23 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     """
     section = own_section(workload, Section)
     held = (hold(VERIFIER, workload),)
-    captures = captures_of(VERIFIER, workload)
+    captures = stored_captures(VERIFIER, workload)
     work = base_work(VERIFIER, workload)
     work = work.but(passes=section.candidates_per_record / work.batch)
     found = load(VERIFIER, held)
-    if section.prefix_tokens and not workload.roles[VERIFIER].runs_with.finds_prefixes:
-        prefix = work.but(batch=1, prompt_tokens=section.prefix_tokens, new_tokens=0)
-        once = generate(VERIFIER, held, prefix, "prefix", logits="none")
+    # States of every position are read with every prompt, so that no batch depends on the one before.
+    whole = any(capture.positions != "last" for capture in captures)
+    shared = 0 if whole else section.prefix_tokens
+    if shared and not workload.roles[VERIFIER].runs_with.finds_prefixes:
+        prefix = work.but(batch=1, prompt_tokens=shared, new_tokens=0)
+        once = generate(VERIFIER, held, prefix, PREFIX, logits="none")
         found += tuple(replace(phase, once=True) for phase in once)
     if section.locate:
         found += generate(VERIFIER, held, work, "locate")
+    scored = work.but(cached_tokens=shared, new_tokens=0, shard_bytes=1 if captures else 0)
+    scored = scored.but(prompt_tokens=work.prompt_tokens + section.prefix_tokens - shared)
+    found += generate(VERIFIER, held, scored, "score", captures)
     work = work.but(cached_tokens=section.prefix_tokens)
-    found += generate(VERIFIER, held, work.but(new_tokens=0), "score", captures)
     if section.explained:
         longer = work.prompt_tokens + EXPLAIN_TOKENS
         reasons = work.but(prompt_tokens=longer, passes=work.passes * section.explained)

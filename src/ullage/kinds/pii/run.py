@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.engines.states import Asked
 from ullage.engines.turns import Turns
 from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, SYSTEM, Asking, prompt_version
@@ -89,6 +91,17 @@ def _mark_of(key: bytes, name: str, store: LineStore) -> str:
     return mark
 
 
+def _places(items: Sequence[Item]) -> dict[int, Asked]:
+    """By an item's identity: its record's line and id, and which of the record's candidates it is."""
+    found: dict[int, Asked] = {}
+    seen: Counter[int] = Counter()
+    for item in items:
+        line = item.record.line
+        found[id(item)] = Asked(line, str(item.record.id or line), seen[line])
+        seen[line] += 1
+    return found
+
+
 @dataclass(slots=True)
 class _Window:
     """Lines that are verified and written together."""
@@ -137,6 +150,7 @@ class _Verification:
                     if session.smallest:
                         break
                 self.store.finish()
+        self.turns.states.finish()
         session.examples = sum(entry.get("records", 0) for entry in self.store.entries)
         session.tokens = sum(entry.get("tokens", 0) for entry in self.store.entries)
 
@@ -246,6 +260,7 @@ class _Verification:
             batches=batches,
             seconds=round(self.clock - begun, 4),
             key=self.mark,
+            **self.turns.states.taken(),
         )
         self.session.progress.advance(window.last - window.after, tokens)
 
@@ -274,6 +289,7 @@ class _Verification:
         batches: list[tuple[float, int]] = []
         tokens = 0
         by_type: dict[str, list[Item]] = {}
+        phase, places = self.session.phase(VERIFIER, SCORE), _places(items)
         for item in items:
             if item.chat is not None:
                 by_type.setdefault(item.candidate.type.name, []).append(item)
@@ -283,9 +299,13 @@ class _Verification:
             lengths = self.engine.lengths(chats)
             tokens += sum(lengths)
 
-            def weigh(batch: Sequence[int], chats: Sequence[Chat] = chats) -> list[Any]:
+            def weigh(
+                batch: Sequence[int], chats: Sequence[Chat] = chats, some: Sequence[Item] = some
+            ) -> list[Any]:
                 begun = time.monotonic()
-                found = self.engine.score([chats[i] for i in batch], self.section.verdicts)
+                asked = [places[id(some[i])] for i in batch]
+                with self.turns.states.listening(self.engine, phase, SCORE, asked):
+                    found = self.engine.score([chats[i] for i in batch], self.section.verdicts)
                 batches.append((round(time.monotonic() - begun, 5), len(batch)))
                 return found
 

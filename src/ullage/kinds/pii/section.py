@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from ullage.phases.blocks import base_work, wrong_engine, wrong_roles, wrong_training
+from ullage.phases.blocks import base_work, wrong_captures, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Switch, Value
@@ -92,6 +92,7 @@ class Section(BaseSection):
         """One role, the verifier, with words to explain in where it explains."""
         yield from wrong_roles(workload, (VERIFIER,), (VERIFIER,))
         yield from wrong_training(workload)
+        yield from wrong_captures(workload, {})
         yield from wrong_engine(VERIFIER, workload, "weighs")
         if self.locate or self.explained:
             yield from wrong_engine(VERIFIER, workload, "writes")

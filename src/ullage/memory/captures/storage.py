@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ullage.facts.architecture import Architecture
@@ -31,6 +32,7 @@ def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
     """
     if not work.captures:
         return []
+    compute = loaded.precision.compute
     architecture, whole, on_host = loaded.architecture, loaded.numbered, loaded.abilities.processor
     decode = work.activity == "decode"
     positions = work.new_tokens if decode else seen - work.cached_tokens
@@ -38,19 +40,22 @@ def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
     staging = unit = largest = 0
     for capture in work.captures:
         kept = positions
-        if decode and capture.keep == "device" and capture.positions == "all":
+        if decode and capture.positions == "all":
             kept += work.prompt_tokens  # what the prefill captured is still there
         for site in matched_sites(capture, whole):
-            size = site_bytes(site, capture, whole, work.batch, kept, seen, loaded.precision.compute)
+            size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
             each = _states(site, capture, size, architecture, work, on_host)
             if capture.keep == "device" or on_host:
                 needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
-                staging = max(staging, size)
+                moved = site_bytes(
+                    site, capture, whole, work.batch, positions, seen, loaded.precision.compute
+                )
+                staging = max(staging, moved)
                 needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
-            if capture.keep == "disk":
+            if capture.keep == "disk" or work.shard_bytes:
                 unit, largest = unit + size, max(largest, size)
-                stored = Interval.exactly(size) * _units(work)
+                stored = Interval.exactly(size // work.batch * _sequences(work))
                 needs.append(Need("captures", (site.block,), stored, "derived", home="disk", note=site.hook))
     if staging:
         every = tuple(range(len(architecture.layers) + 2))
@@ -67,8 +72,15 @@ def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
     return needs
 
 
+def _sequences(work: Work) -> int:
+    """Sequences whose states are stored: each pass of each example brings a batch of them."""
+    found = math.ceil(round(work.examples * work.passes * work.batch, 6))
+    return max(found, 1) if work.examples else work.batch
+
+
 def _units(work: Work) -> int:
-    return -(-work.examples // work.batch) if work.examples else 1
+    """Batches whose states are stored: `passes` for each example."""
+    return max(math.ceil(round(work.examples * work.passes, 6)), 1)
 
 
 def _states(

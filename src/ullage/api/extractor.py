@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ullage.capture.reader import Chunk, Reader, ReadSequence
+from ullage.capture.listener import ReadSequence
+from ullage.capture.reader import Chunk, Reader
 from ullage.capture.sites import find_points, site_name
 from ullage.capture.taps import tap_of
+from ullage.engines.engine import Sampling
+from ullage.engines.row import new_row, seed_of
+from ullage.engines.writing import Writer, end_tokens
 from ullage.errors import InputError
 from ullage.facts.config import read_config
 from ullage.memory.captures.sites import LAYER_SITES, MODEL_SITES, Site
@@ -101,10 +105,37 @@ class Extractor:
         return self._reader.stream(self._ids(inputs))
 
     def generate(
-        self, prompts: Sequence[TokenIds | str], new_tokens: int, **options: Any
+        self,
+        prompts: Sequence[TokenIds | str],
+        new_tokens: int,
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
     ) -> list[ReadSequence]:
-        """States of prompts and of what follows them; `options` go to transformers' `generate`."""
-        return self._reader.generate(self._ids(prompts), new_tokens, options)
+        """States of prompts and of what follows them, up to `new_tokens` each.
+
+        Temperature 0 takes the likeliest token; else tokens are drawn, of the likeliest that make up `top_p`
+        of the probability, by the chance of `seed` and the prompt's place alone. A sequence ends where the
+        model ends it, or with the token that completes one of `stop`, which needs the tokenizer.
+        """
+        if new_tokens < 1:
+            raise InputError(f"new_tokens: {new_tokens} writes nothing; give at least 1, or use read")
+        if stop and self._tokenizer is None:
+            raise InputError("stop: is looked for in text; give Extractor(..., tokenizer=)")
+        ids = self._ids(prompts)
+        writer = Writer(
+            self._model, self._reader.device, end_tokens(self._model), self._decode, self._reader.chunk_tokens
+        )
+        rows = [new_row(one, seed_of(seed, place)) for place, one in enumerate(ids)]
+        listener = self._reader.listener(len(rows))
+        writer.write(rows, Sampling(new_tokens, temperature, top_p, tuple(stop)), listener)
+        return listener.finish()
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text
 
     def _ids(self, inputs: Sequence[TokenIds | str]) -> list[TokenIds]:
         if isinstance(inputs, str) or not inputs:

@@ -1,0 +1,112 @@
+"""Gathers the states of one batch while somebody else runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ullage.capture.coverage import Coverage
+from ullage.capture.hooks import listening
+from ullage.capture.logits import logits_of
+from ullage.capture.reduction import Reducer, reducer_of
+from ullage.capture.sites import Point
+from ullage.capture.transfer import Transfer, stay
+from ullage.memory.captures.sites import LOGITS
+from ullage.runtime.layout import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+States = dict[str, "Tensor"]
+"""One sequence's tensors by site name, in the shapes `capture.reduction` states."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSequence:
+    """What was read of one sequence: every token id, how many of them were the prompt, its states.
+
+    A generated sequence has no state for its last token: it was chosen, but never read.
+    """
+
+    tokens: tuple[int, ...]
+    prompt_tokens: int
+    states: States
+
+
+class Listener:
+    """Reads `points` in every pass it is told of, whole prompts, chunks or single tokens.
+
+    Invariant: what it holds of a sequence are the states of the positions read so far, in their order.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Point],
+        layout: Layout,
+        sequences: int,
+        spans: Sequence[tuple[int, int]] = (),
+        *,
+        stop: bool = False,
+        with_gradients: bool = False,
+    ) -> None:
+        """`spans` are [begin, end) positions of each sequence; `stop` ends a pass after its last point."""
+        self._points, self._layout = points, layout
+        self._stop, self._with_gradients = stop, with_gradients
+        self._transfer = Transfer()
+        self._tokens: tuple[tuple[int, ...], ...] = ((),) * sequences
+        self._prompt_tokens: tuple[int, ...] = (0,) * sequences
+        here = {point.name for point in points if point.capture.keep == "device"}
+        here |= {point.name for point in points if point.site.hook == LOGITS}
+        self._reducers: dict[str, Reducer] = {
+            point.name: reducer_of(
+                point, sequences, spans, stay if point.name in here else self._transfer.send
+            )
+            for point in points
+        }
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether it must see every position of a sequence, and not its end alone."""
+        return any(point.capture.positions != "last" for point in self._points)
+
+    def during(self, coverage: Coverage) -> AbstractContextManager[None]:
+        """Listens to the one pass that runs inside."""
+
+        def sink(point: Point, tensor: Tensor) -> None:
+            self._reducers[point.name].feed(batched(tensor, coverage.rows), coverage)
+
+        return listening(self._points, sink, stop=self._stop)
+
+    def ended(self, sequences: Sequence[Sequence[int]], prompt_tokens: Sequence[int]) -> None:
+        """Takes the ids of the sequences that have been read, and how many of them were the prompt."""
+        self._tokens, self._prompt_tokens = tuple(map(tuple, sequences)), tuple(prompt_tokens)
+
+    def finish(self) -> list[ReadSequence]:
+        """What was read of every sequence; the listener is empty then."""
+        self._transfer.wait()
+        finished = {name: reducer.finish() for name, reducer in self._reducers.items()}
+        for point in self._points:
+            if point.site.hook == LOGITS:
+                send = stay if point.capture.keep == "device" else self._transfer.send
+                with mode(self._with_gradients):
+                    rows = [logits_of(hidden, self._layout) for hidden in finished[point.name]]
+                finished[point.name] = [send(each) for each in rows]
+        self._transfer.wait()
+        return [
+            ReadSequence(tokens, count, {name: states[index] for name, states in finished.items()})
+            for index, (tokens, count) in enumerate(zip(self._tokens, self._prompt_tokens, strict=True))
+        ]
+
+
+def batched(tensor: Tensor, batch: int) -> Tensor:
+    """(batch, tokens, *width) of what some modules see as (batch x tokens, *width)."""
+    return tensor if tensor.shape[0] == batch else tensor.unflatten(0, (batch, -1))
+
+
+def mode(with_gradients: bool) -> AbstractContextManager[Any]:
+    """Whether what runs inside is kept for a backward pass."""
+    import torch
+
+    return nullcontext() if with_gradients else torch.inference_mode()

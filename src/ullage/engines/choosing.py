@@ -1,0 +1,51 @@
+"""The next token of each row of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ullage.engines.engine import Sampling
+from ullage.engines.row import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SLICE_LOGITS: Final = 2**22
+"""Logits that are turned into probabilities at once: 16 MiB in fp32, whatever batch and vocabulary are."""
+
+
+def choose(logits: Tensor, rows: Sequence[Row], sampling: Sampling) -> list[int]:
+    """The next token of each row, of logits (rows, vocabulary).
+
+    Its log-probability and the entropy go to rows still being written.
+    """
+    import torch
+
+    chosen: list[int] = []
+    size = max(1, SLICE_LOGITS // logits.shape[-1])
+    for begin in range(0, len(rows), size):
+        logprobs = logits[begin : begin + size].float().log_softmax(-1)
+        entropies = torch.special.entr(logprobs.exp()).sum(-1).tolist()
+        some = rows[begin : begin + size]
+        tokens = logprobs.argmax(-1) if sampling.temperature == 0 else _drawn(logprobs, some, sampling)
+        weights = logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
+        for row, weight, entropy in zip(some, weights, entropies, strict=True):
+            row.weigh(weight, entropy)
+        chosen += tokens.tolist()
+    return chosen
+
+
+def _drawn(logprobs: Tensor, rows: Sequence[Row], sampling: Sampling) -> Tensor:
+    """One token a row by inverting the cumulative distribution at the row's own random number."""
+    import torch
+
+    weights = (logprobs.double() / sampling.temperature).softmax(-1)
+    if sampling.top_p < 1:
+        ordered, places = weights.sort(-1, descending=True)
+        ordered[ordered.cumsum(-1) - ordered >= sampling.top_p] = 0
+        weights = torch.zeros_like(weights).scatter_(-1, places, ordered)
+    reached = weights.cumsum(-1)
+    numbers = [torch.rand((), generator=row.chance, dtype=torch.float64).item() for row in rows]
+    aimed = torch.tensor(numbers, device=weights.device, dtype=torch.float64)[:, None] * reached[:, -1:]
+    return torch.searchsorted(reached, aimed, right=True)[:, 0].clamp(max=weights.shape[-1] - 1)

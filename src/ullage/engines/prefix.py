@@ -1,0 +1,73 @@
+"""What the prompts of one batch after another begin with: read once, and kept in the cache."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from ullage.capture.coverage import Coverage, Part
+from ullage.engines.observer import Observer, observed
+
+SHORTEST_PREFIX: Final = 8
+"""Tokens all prompts of a batch must begin with before they are kept in the cache."""
+
+
+class SharedPrefix:
+    """The beginning that was read last. Invariant: the cache holds exactly its tokens, in one row."""
+
+    def __init__(
+        self,
+        base: Any,
+        device: Any,
+        chunk_tokens: int | None = None,
+        during: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """`base` is the decoder without its head; a prefix is read inside `during`, in chunks."""
+        self._base, self._device, self._chunk_tokens, self._during = base, device, chunk_tokens, during
+        self._tokens: tuple[int, ...] = ()
+        self._cache: Any = None
+
+    def of(self, ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """What all prompts begin with; that of the last batch where it covers most of it, for it is there."""
+        shared, held = _shared(ids), self._tokens
+        return held if held and shared[: len(held)] == held and 2 * len(held) >= len(shared) else shared
+
+    def cache(self, shared: tuple[int, ...], batch: int, observer: Observer | None = None) -> Any:
+        """A cache of `batch` rows that hold the shared prefix; None where nothing is shared."""
+        if not shared:
+            return None
+        if self._tokens != shared:
+            self._tokens, self._cache = (), None
+            with self._during():
+                self._read(shared, batch, observer)
+            self._tokens = shared
+        cache = copy.deepcopy(self._cache)
+        cache.batch_repeat_interleave(batch)
+        return cache
+
+    def _read(self, shared: tuple[int, ...], sequences: int, observer: Observer | None) -> None:
+        import torch
+
+        ids = torch.tensor([shared], device=self._device)
+        size = self._chunk_tokens or len(shared)
+        for begin in range(0, len(shared), size):
+            end = min(begin + size, len(shared))
+            parts = tuple(Part(0, 0, sequence, begin, end) for sequence in range(sequences))
+            with observed(observer, Coverage(1, parts)):
+                out = self._base(input_ids=ids[:, begin:end], past_key_values=self._cache, use_cache=True)
+            self._cache = out.past_key_values
+            del out
+
+
+def _shared(ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """What all prompts begin with, at least one token short of each."""
+    low, high = min(ids), max(ids)
+    count = 0
+    for one, other in zip(low, high, strict=False):
+        if one != other:
+            break
+        count += 1
+    count = min(count, min(map(len, ids)) - 1)
+    return low[:count] if count >= SHORTEST_PREFIX else ()

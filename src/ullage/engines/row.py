@@ -1,0 +1,77 @@
+"""One sequence while it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ullage.engines.engine import StopReason
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+Decode = Callable[[Sequence[int]], str]
+"""Token ids as text."""
+
+
+SEEDS_APART: Final = 1_000_003
+"""A prime beyond the number of sequences a workload has: two seeds have no sequence in common."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A prompt, and what has been written after it by the chance of its own seed.
+
+    Invariant: `tokens` grow until `stop` is set, and never after; `logprobs` and `entropies` have one entry
+    for each of them, and one for the `ending` where the model ended the sequence itself.
+    """
+
+    prompt: tuple[int, ...]
+    chance: Generator
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+    stop: StopReason | None = None
+    ending: int | None = None
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """Every id: of the prompt, of what was written, and the ending. The last was never read."""
+        ending = () if self.ending is None else (self.ending,)
+        return (*self.prompt, *self.tokens, *ending)
+
+    def weigh(self, logprob: float, entropy: float) -> None:
+        """Notes the probability of the token that comes, and the entropy it was chosen at."""
+        if not self.stop:
+            self.logprobs.append(logprob)
+            self.entropies.append(entropy)
+
+    def extend(self, token: int, ends: Collection[int], stops: Sequence[str], decode: Decode) -> None:
+        """Adds a token, or stops where it ends the sequence."""
+        if self.stop:
+            return
+        if token in ends:
+            self.stop, self.ending = "end", token
+            return
+        self.tokens.append(token)
+        if stops and first_stop(decode(self.tokens), stops) is not None:
+            self.stop = "stop"
+
+
+def new_row(prompt: Sequence[int], seed: int) -> Row:
+    """A row that has nothing written yet."""
+    import torch
+
+    return Row(tuple(prompt), torch.Generator().manual_seed(seed))
+
+
+def seed_of(seed: int, place: int) -> int:
+    """The seed of one sequence of many: of those whose own seed is `seed`, the one at `place`."""
+    return seed * SEEDS_APART + place
+
+
+def first_stop(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first stop sequence begins."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found, default=None)

@@ -1,0 +1,144 @@
+"""How probable given continuations are, and what a model makes of a text as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ullage.capture.coverage import right_padded
+from ullage.capture.logits import logits_of
+from ullage.capture.reader import padded
+from ullage.engines.choosing import SLICE_LOGITS
+from ullage.engines.observer import Observer, observed
+from ullage.engines.prefix import SharedPrefix
+from ullage.runtime.layout import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Tokens = tuple[int, ...]
+Place = tuple[int, int]
+"""A row, and a column in it."""
+
+
+class Scorer:
+    """Weighs choices with one forward pass where they are one token long.
+
+    What all prompts begin with is read once and stays in the cache for the next batch.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        device: Any,
+        chunk_tokens: int | None = None,
+        during_prefix: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """`chunk_tokens` reads longer prompts in chunks; what they share is read inside `during_prefix`."""
+        self._layout, self._device, self._chunk_tokens = layout, device, chunk_tokens
+        self._prefix = SharedPrefix(layout.base, device, chunk_tokens, during_prefix)
+
+    def scores(
+        self, ids: Sequence[Tokens], wanted: Sequence[Sequence[Tokens]], observer: Observer | None = None
+    ) -> list[list[float]]:
+        """The log-probability of each of a prompt's wanted continuations.
+
+        The observer sees the prompts read, and not the choices.
+        """
+        shared = () if observer is not None and observer.needs_all else self._prefix.of(ids)
+        cache = self._prefix.cache(shared, len(ids), observer)
+        suffixes = [one[len(shared) :] for one in ids]
+        ends = [(row, len(suffix) - 1) for row, suffix in enumerate(suffixes)]
+        first = self._logprobs(self._at(suffixes, ends, cache, len(shared), observer))
+        if observer is not None:
+            observer.ended(ids, [len(one) for one in ids])
+        found = [[first[row, choice[0]].item() for choice in choices] for row, choices in enumerate(wanted)]
+        longer = [
+            (row, index, choice)
+            for row, choices in enumerate(wanted)
+            for index, choice in enumerate(choices)
+            if len(choice) > 1
+        ]
+        if longer:
+            rests = self._rests([(suffixes[row], choice) for row, _, choice in longer], shared)
+            for (row, index, _), rest in zip(longer, rests, strict=True):
+                found[row][index] += rest
+        return found
+
+    def embedded(self, ids: Sequence[Tokens]) -> Tensor:
+        """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host."""
+        import torch
+
+        sums: Any = 0
+        for begin, hidden in self._passes(ids, None):
+            counts = torch.tensor([len(one) - begin for one in ids], device=hidden.device)
+            inside = torch.arange(hidden.shape[1], device=hidden.device) < counts[:, None]
+            sums = sums + (hidden.float() * inside[..., None]).sum(1)
+        return torch.nn.functional.normalize(sums, dim=-1).cpu()
+
+    def _rests(self, pairs: Sequence[tuple[Tokens, Tokens]], shared: Tokens) -> list[float]:
+        """The log-probability of each choice's tokens after its first, given the prompt and the first.
+
+        Pairs are what follows the shared prefix in a prompt, and a choice.
+        """
+        read = [(*suffix, *choice[:-1]) for suffix, choice in pairs]
+        places = [
+            (row, len(suffix) + at)
+            for row, (suffix, choice) in enumerate(pairs)
+            for at in range(len(choice) - 1)
+        ]
+        logprobs = self._logprobs(self._at(read, places, self._prefix.cache(shared, len(pairs))))
+        tokens = [token for _, choice in pairs for token in choice[1:]]
+        found = [0.0] * len(pairs)
+        for (row, _), token, weights in zip(places, tokens, logprobs, strict=True):
+            found[row] += weights[token].item()
+        return found
+
+    def _at(
+        self,
+        ids: Sequence[Tokens],
+        places: Sequence[Place],
+        cache: Any,
+        cached: int = 0,
+        observer: Observer | None = None,
+    ) -> Tensor:
+        """(places, hidden) after the last norm; `cached` tokens precede every row in the cache."""
+        import torch
+
+        found: dict[Place, Tensor] = {}
+        for begin, hidden in self._passes(ids, cache, cached, observer):
+            here = [place for place in places if begin <= place[1] < begin + hidden.shape[1]]
+            rows = torch.tensor([row for row, _ in here], device=hidden.device, dtype=torch.long)
+            columns = torch.tensor([column - begin for _, column in here], device=hidden.device)
+            found.update(zip(here, hidden[rows, columns.long()], strict=True))
+        return torch.stack([found[place] for place in places])
+
+    def _passes(
+        self, ids: Sequence[Tokens], cache: Any, cached: int = 0, observer: Observer | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The first column of each pass over the rows, and its (rows, columns, hidden) after the norm."""
+        base: Any = self._layout.base
+        every, lengths = padded(ids, self._device), [len(one) + cached for one in ids]
+        width = every.shape[1]
+        size = min(self._chunk_tokens or width, width)
+        if size < width and cache is None:
+            from transformers import DynamicCache
+
+            cache = DynamicCache(config=self._layout.config)
+        for begin in range(0, width, size):
+            some = every[:, begin : begin + size]
+            first = cached + begin
+            with observed(observer, right_padded(lengths, first, first + some.shape[1])):
+                out = base(input_ids=some, past_key_values=cache, use_cache=cache is not None)
+            yield begin, out.last_hidden_state
+            del out
+
+    def _logprobs(self, hidden: Tensor) -> Tensor:
+        """(positions, vocabulary) on the host, fp32."""
+        import torch
+
+        size = max(1, SLICE_LOGITS // self._layout.config.vocab_size)
+        return torch.cat(
+            [logits_of(some, self._layout).float().log_softmax(-1).cpu() for some in hidden.split(size)]
+        )

@@ -1,0 +1,125 @@
+"""States that the stages of a run leave beside their results, in its `states/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ullage.capture.index import write_index
+from ullage.capture.listener import Listener, ReadSequence
+from ullage.capture.sites import find_points
+from ullage.capture.store import Example, ShardStore, check_shards
+from ullage.engines.engine import Engine
+from ullage.engines.observer import Observable
+from ullage.errors import UnsupportedError
+from ullage.facts.architecture import Architecture
+from ullage.phases.phase import Phase
+from ullage.runtime.layout import find_layout
+from ullage.runtime.session import Session
+
+STATES: Final = "states"
+"""The folder, and what a journal entry calls the shards that belong to its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a sequence of a batch is about: the record at place `index` of the input, called `id`.
+
+    `part` tells apart several sequences of one record (samples, candidates, pairs).
+    """
+
+    index: int
+    id: str
+    part: int = 0
+
+
+class KeptStates:
+    """Listens where the plan says, and writes each batch's states as one shard.
+
+    Invariant: a batch's states are on disk before `taken` names them; what the journal does not name is
+    written again, at the same place.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._folder = session.folder.path / STATES
+        self._new: list[dict[str, Any]] = []
+        self._shards: ShardStore | None = None
+
+    @contextmanager
+    def listening(self, engine: Engine, phase: Phase, stage: str, asked: Sequence[Asked]) -> Iterator[None]:
+        """Inside, `engine` does one batch of `phase`, a sequence for each of `asked`; its states are kept.
+
+        Nothing is kept of a batch that fails, and nothing where the plan has no captures.
+        """
+        if not phase.work.captures or not asked:
+            yield
+            return
+        if not isinstance(engine, Observable):
+            name = self._session.workload.roles[phase.running].engine
+            raise UnsupportedError(f"roles.{phase.running}: engine {name} lets nobody watch its model")
+        listener = self._listener(phase, len(asked))
+        with engine.observed(listener):
+            yield
+        read = listener.finish()
+        self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
+        examples = [_example(one, each, phase.running, stage) for one, each in zip(asked, read, strict=True)]
+        del read
+        self._new += self._store().add(0, examples)
+        self._hold(phase.running, [])
+
+    def taken(self) -> dict[str, list[dict[str, Any]]]:
+        """What has been written since the last call, for the journal entry of the rows it belongs to."""
+        found, self._new = self._new, []
+        return {STATES: found} if found else {}
+
+    def finish(self) -> None:
+        """Writes the index of all states the journal names, if it names any."""
+        entries = self._entries()
+        if not entries:
+            return
+        models = {name: role.model for name, role in self._session.workload.roles.items()}
+        index = write_index(self._folder, entries, models)
+        self._session.outcome[STATES] = {name: index[name] for name in ("examples", "tokens", "roles")}
+
+    def _listener(self, phase: Phase, sequences: int) -> Listener:
+        """Made for each batch: points hold modules, which must be gone when their role is."""
+        role = self._session.workload.roles[phase.running]
+        whole = self._session.plan.models[role.model]
+        assert isinstance(whole, Architecture)
+        layout = find_layout(self._session.loaded[phase.running].model)
+        return Listener(find_points(phase.work.captures, whole, layout), layout, sequences)
+
+    def _store(self) -> ShardStore:
+        if self._shards is None:
+            entries = self._entries()
+            check_shards(self._folder, entries)
+            self._shards = ShardStore(self._folder, 1, entries)
+        return self._shards
+
+    def _entries(self) -> list[dict[str, Any]]:
+        return [shard for entry in self._session.journal.entries for shard in entry.get(STATES, ())]
+
+    def _hold(self, role: str, tensors: Sequence[Any]) -> None:
+        for device in self._session.monitor.devices:
+            own = "cuda:" + device.removeprefix("gpu:") if device != "cpu" else device
+            size = sum(tensor.nbytes for tensor in tensors if str(tensor.device) == own)
+            self._session.hold(role, device, "captures", size)
+
+
+def _example(asked: Asked, read: ReadSequence, role: str, stage: str) -> Example:
+    nowhere = ((-1, -1),) * len(read.tokens)
+    return Example(
+        asked.index,
+        asked.id,
+        None,
+        read.tokens,
+        nowhere,
+        read.prompt_tokens,
+        read.states,
+        role,
+        stage,
+        asked.part,
+    )

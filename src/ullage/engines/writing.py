@@ -1,0 +1,140 @@
+"""The generation loop: one forward pass a token over a batch of rows, whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ullage.capture.coverage import Coverage, Part, left_padded
+from ullage.engines.choosing import choose
+from ullage.engines.engine import Sampling
+from ullage.engines.observer import Observer, observed
+from ullage.engines.row import Decode, Row
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+COMPACT_SHARE: Final = 0.75
+"""Finished rows leave the batch once no more than this share of it is still being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A model that goes on from prompts.
+
+    `ends` are the ids that end a sequence, `decode` turns ids into the text in which stop sequences are
+    looked for. `chunk_tokens` reads longer prompts in chunks of that many. `on_prefilled` is called whenever
+    a batch's prompts have been read and its writing begins.
+    """
+
+    model: Any
+    device: Any
+    ends: frozenset[int]
+    decode: Decode
+    chunk_tokens: int | None = None
+    on_prefilled: Callable[[], None] = lambda: None
+
+    def write(self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None) -> None:
+        """Writes until every row has stopped or has `new_tokens`; rows leave the batch as they stop."""
+        import torch
+
+        with torch.inference_mode():
+            batch = _Batch(rows, self.device)
+            for step in range(sampling.new_tokens):
+                logits = self._next(batch, observer)
+                tokens = choose(logits, batch.active, sampling)
+                del logits
+                if step == 0:
+                    self.on_prefilled()
+                for row, token in zip(batch.active, tokens, strict=True):
+                    row.extend(token, self.ends, sampling.stop, self.decode)
+                if all(row.stop for row in batch.active):
+                    break
+                batch.go_on(tokens, compact=step + 1 < sampling.new_tokens)
+        if observer is not None:
+            observer.ended([row.whole for row in rows], [len(row.prompt) for row in rows])
+
+    def _next(self, batch: _Batch, observer: Observer | None) -> Tensor:
+        """(rows, vocabulary) logits after everything that is waiting in the batch has been read."""
+        logits: Any = None
+        for begin, end, coverage in batch.passes(self.chunk_tokens):
+            logits = None  # those of the chunk before
+            with observed(observer, coverage):
+                out = self.model(
+                    input_ids=batch.ids[:, begin:end],
+                    attention_mask=batch.mask[:, : batch.mask.shape[1] - batch.ids.shape[1] + end],
+                    position_ids=batch.positions[:, begin:end],
+                    past_key_values=batch.cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            batch.cache, logits = out.past_key_values, out.logits[:, -1]
+            del out
+        found: Tensor = logits
+        return found
+
+
+class _Batch:
+    """Rows padded on the left, and their cache.
+
+    `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
+    Invariant: `active[i]` is row i of every tensor here and of the cache.
+    """
+
+    def __init__(self, rows: Sequence[Row], device: Any) -> None:
+        import torch
+
+        self.active = list(rows)
+        self._numbers = list(range(len(rows)))
+        longest = max(len(row.prompt) for row in rows)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, longest - len(row.prompt) :] = torch.tensor(row.prompt)
+            mask[index, longest - len(row.prompt) :] = 1
+        self.ids, self.mask = ids.to(device), mask.to(device)
+        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
+        self.cache: Any = None
+
+    def passes(self, chunk: int | None) -> Iterator[tuple[int, int, Coverage]]:
+        """The columns that each pass reads, and what they are."""
+        if self.cache is not None:
+            yield 0, 1, self._newest()
+            return
+        lengths = [len(row.prompt) for row in self.active]
+        longest = self.ids.shape[1]
+        size = longest if chunk is None else chunk
+        for begin in range(0, longest, size):
+            end = min(begin + size, longest)
+            yield begin, end, left_padded(lengths, begin, end)
+
+    def _newest(self) -> Coverage:
+        """The last token of every row that is still being written."""
+        parts = []
+        for index, (number, row) in enumerate(zip(self._numbers, self.active, strict=True)):
+            if not row.stop:
+                at = len(row.prompt) + len(row.tokens) - 1
+                parts.append(Part(index, 0, number, at, at + 1))
+        return Coverage(len(self.active), tuple(parts))
+
+    def go_on(self, tokens: Sequence[int], compact: bool) -> None:
+        """Makes `tokens` what is read next; rows that have stopped leave where enough have."""
+        import torch
+
+        self.ids = torch.tensor(tokens, device=self.mask.device)[:, None]
+        self.positions = self.positions[:, -1:] + 1
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.active), 1)], dim=1)
+        going = [index for index, row in enumerate(self.active) if not row.stop]
+        if compact and len(going) <= COMPACT_SHARE * len(self.active):
+            kept = torch.tensor(going, device=self.mask.device)
+            self.cache.batch_select_indices(kept)
+            self.ids, self.mask, self.positions = self.ids[kept], self.mask[kept], self.positions[kept]
+            self.active = [self.active[index] for index in going]
+            self._numbers = [self._numbers[index] for index in going]
+
+
+def end_tokens(model: nn.Module) -> frozenset[int]:
+    """Ids that end what the model writes, as its generation config names them."""
+    end = getattr(model.generation_config, "eos_token_id", None)
+    return frozenset() if end is None else frozenset({end} if isinstance(end, int) else end)

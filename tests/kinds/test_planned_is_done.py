@@ -1,0 +1,43 @@
+"""All that a plan bills is done by the run, and nothing else: over every kind there is."""
+
+import planned_is_done
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ullage
+
+
+@pytest.mark.parametrize("kind", planned_is_done.runnable())
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chance=st.randoms(use_true_random=False))
+def test_what_is_billed_is_done(tmp_path_factory, kind, chance):
+    overrides = planned_is_done.varied(chance)
+    folder = planned_is_done.run(kind, overrides, tmp_path_factory.mktemp(kind))
+    assert not list(planned_is_done.broken(folder)), overrides
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong"), [("cache={kind: static}", "dynamic cache"), ("images=1", "text alone")]
+)
+@pytest.mark.parametrize("kind", planned_is_done.runnable())
+def test_what_is_planned_and_never_done_is_refused_by_the_run(tmp_path, kind, asked, wrong):
+    role = next(iter(ullage.load(planned_is_done.HERE / f"{kind}.yaml").roles))
+    with pytest.raises(ullage.errors.UllageError, match=f"{wrong}|takes no images"):
+        planned_is_done.run(kind, [f"roles.{role}.{asked}"], tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_promise_that_is_broken_is_seen(tmp_path):
+    """Of one kind or another: states gone, and a phase that was never entered."""
+    import json
+    import shutil
+
+    folder = planned_is_done.run(planned_is_done.runnable()[0], [], tmp_path)
+    record = json.loads((folder / "record.json").read_text())
+    left_out = record["measured"].pop()["phase"]
+    (folder / "record.json").write_text(json.dumps(record))
+    shutil.rmtree(folder / "states")
+    found = " ".join(planned_is_done.broken(folder))
+    assert f"{left_out}: planned, never entered" in found
+    assert "captures billed, no states" in found
