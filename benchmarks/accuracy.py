@@ -20,9 +20,10 @@ from pathlib import Path
 import result_file
 
 from ullage import api
+from ullage.facts.abilities import nvidia
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.catalog import find_model
-from ullage.facts.gpu import parse_gpu_set
+from ullage.facts.gpu_set import parse_gpu_set
 from ullage.memory.vllm.sizes import cache_tokens, serving
 from ullage.memory.weights.precision import resolve_precision
 from ullage.planning.planner import make_plan
@@ -104,8 +105,8 @@ def vllm_row(row: dict) -> dict:
     # The logs are of `vllm serve`, whose scheduler defaults on this card are these.
     fields["vllm"] = {"max_num_batched_tokens": 8192, "max_num_seqs": 1024}
     role = Role(model=row["model"], **fields)
-    capability = (9, 0)
-    sizes = serving(model, role, resolve_precision(role, model, capability), capability)
+    hopper = nvidia((9, 0))
+    sizes = serving(model, role, resolve_precision(role, model, hopper), hopper)
     share = float(row["gpu_memory_utilization"])
     total_bytes = int(float(row["init_total_memory_gib"]) * GIB)
     tokens = cache_tokens(sizes, total_bytes, share, 16)

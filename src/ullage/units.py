@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from ullage.errors import InputError
 
@@ -16,25 +16,33 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 2**40}
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Low, expected and high value of one quantity, `low <= expected <= high`; in bytes unless said."""
-
+class _Ends(NamedTuple):
     low: int
     expected: int
     high: int
 
-    def __post_init__(self) -> None:
-        assert self.low <= self.expected <= self.high, (self.low, self.expected, self.high)
 
-    def __add__(self, other: Interval) -> Interval:
-        return Interval(self.low + other.low, self.expected + other.expected, self.high + other.high)
+class Interval(_Ends):
+    """Low, expected and high value of one quantity, `low <= expected <= high`; in bytes unless said.
 
-    def __mul__(self, factor: int) -> Interval:
-        return Interval(self.low * factor, self.expected * factor, self.high * factor)
+    A tuple, because a plan makes thousands of them; `+` and `*` are those of the quantity.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, low: int, expected: int, high: int) -> Self:
+        assert low <= expected <= high, (low, expected, high)
+        return tuple.__new__(cls, (low, expected, high))
+
+    def __add__(self, other: Interval) -> Interval:  # type: ignore[override]
+        return Interval(self[0] + other[0], self[1] + other[1], self[2] + other[2])
+
+    def __mul__(self, factor: int) -> Interval:  # type: ignore[override]
+        return Interval(self[0] * factor, self[1] * factor, self[2] * factor)
 
     @staticmethod
     def exactly(value: int) -> Interval:
+        """A quantity that is known."""
         return Interval(value, value, value)
 
 

@@ -1,9 +1,13 @@
+import sys
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ullage.errors import InputError, UnknownNameError
-from ullage.facts.gpu import find_gpu, gpu_names, parse_gpu_set
+from ullage.facts.gpu import find_gpu, gpu_names
+from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.price import EXCLUDED, all_prices, price_of, prices_of
 from ullage.units import GIB
 
@@ -31,8 +35,8 @@ def test_usable_memory_is_less_than_the_marketing_size(name):
     assert 0 < gpu.usable.low <= gpu.usable.expected <= gpu.usable.high
     assert find_gpu(name.lower()) is gpu or find_gpu(name.lower()) == gpu
     assert gpu.bandwidth > 0
-    assert gpu.flops > 0
     assert gpu.pcie > 0
+    assert gpu.operations is None or gpu.operations.per_second > 1e12
 
 
 def test_an_80_gb_card_has_79_gib():
@@ -41,7 +45,102 @@ def test_an_80_gb_card_has_79_gib():
 
 def test_sets_may_be_mixed():
     assert parse_gpu_set("1xA100-80GB+2xL4").name == "1x A100-SXM4-80GB + 2x L4"
-    assert parse_gpu_set("T4, L4").capability == (7, 5)
+    assert parse_gpu_set("T4, L4").abilities == find_gpu("T4").abilities
+
+
+def test_a_set_can_what_its_weakest_card_can():
+    assert parse_gpu_set("A100").abilities.names == ("bf16", "fp16", "flash")
+    assert parse_gpu_set("A100+T4").abilities.names == ("fp16",)
+    assert parse_gpu_set("GTX 1080 Ti+A100").abilities.names == ("fp16",)
+    assert parse_gpu_set("cpu").abilities.processor
+    assert not parse_gpu_set("MI300X").abilities.processor
+
+
+def test_what_no_source_states_of_a_card_is_left_open():
+    unknown = {name for name in gpu_names() if find_gpu(name).operations is None}
+    assert unknown == {
+        "P100-PCIE-16GB",
+        "GeForce GTX 1080 Ti",
+        "GeForce GTX 1650",
+        "GeForce GTX 1660",
+        "DGX Spark GB10",
+    }
+    assert find_gpu("A100").operations.basis == find_gpu("T4").operations.basis == "derived"
+    assert find_gpu("RX 7900 XTX").operations.basis == "assumed"
+
+
+@pytest.mark.parametrize("name", gpu_names())
+def test_a_card_has_a_cuda_number_if_it_is_nvidias(name):
+    abilities = find_gpu(name).abilities
+    amd = name.startswith(("MI", "RX"))
+    assert abilities.platform == ("rocm" if amd else "cuda")
+    assert (abilities.capability is None) == amd
+    assert hash(abilities) == hash(find_gpu(name.lower()).abilities)
+
+
+def test_no_torch_drives_cards_of_two_makers():
+    with pytest.raises(InputError, match="plan them apart"):
+        parse_gpu_set("A100+MI300X")
+
+
+class Nvml:
+    """NVML of a machine with one card."""
+
+    nvmlMemory_v2 = 2
+
+    def __init__(self, name, capability):
+        self.name, self.capability = name, capability
+
+    def nvmlInit(self):
+        pass
+
+    nvmlShutdown = nvmlInit
+
+    def nvmlDeviceGetCount(self):
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetName(self, handle):
+        return self.name
+
+    def nvmlDeviceGetMemoryInfo(self, handle, version):
+        return SimpleNamespace(total=81_559 * 2**20, reserved=500 * 2**20)
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle):
+        return self.capability
+
+
+def local(monkeypatch, name, capability):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    nvml = Nvml(name, capability)
+    nvml.NVMLError = OSError
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    return parse_gpu_set("local").gpus[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100-SXM5-80GB"),
+        ("NVIDIA H100 PCIe", "H100-PCIE-80GB"),
+        ("NVIDIA H100 NVL", "H100-NVL-94GB"),
+    ],
+)
+def test_a_known_card_of_this_machine_has_its_own_memory_and_the_catalogs_speed(monkeypatch, name, id_):
+    gpu = local(monkeypatch, name, (9, 0))
+    assert gpu.id == id_
+    assert (gpu.bandwidth, gpu.operations) == (find_gpu(id_).bandwidth, find_gpu(id_).operations)
+    assert gpu.usable.low == gpu.usable.high == 81_059 * 2**20
+
+
+@pytest.mark.parametrize(("name", "capability"), [("NVIDIA H100 PCIe", (10, 0)), ("NVIDIA X9000", (13, 0))])
+def test_a_card_nobody_knows_borrows_no_other_cards_speed(monkeypatch, name, capability):
+    gpu = local(monkeypatch, name, capability)
+    assert gpu.id == name
+    assert (gpu.bandwidth, gpu.operations, gpu.pcie) == (None, None, None)
+    assert gpu.abilities.bf16
 
 
 @pytest.mark.parametrize("text", ["", " ", "0xA100", "2x", "+", "999999xA100", "x", "-1xA100"])

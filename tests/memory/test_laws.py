@@ -8,11 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ullage.errors import SpecError
+from ullage.facts.abilities import nvidia
 from ullage.memory.estimate import estimate
 from ullage.phases.phase import Phase, Resident, Work
 from ullage.spec.capture import Capture
 from ullage.spec.role import Cache, Role
 from ullage.spec.workload import Training
+
+AMPERE = nvidia((8, 0))
 
 
 def unbounded(family):
@@ -24,7 +27,7 @@ def high(family, work, **role):
     """High value of the live peak on one device."""
     resident = Resident("model", Role(model=family, **role))
     phase = Phase("phase", (resident,), "model", work)
-    needs = estimate((phase,), {family: unbounded(family)}).needs
+    needs = estimate((phase,), {family: unbounded(family)}, AMPERE).needs
     held = sum(
         need.each.high * (len(need.blocks) or 1 if need.combine == "sum" else 1)
         for need in needs
@@ -79,7 +82,7 @@ def test_more_bits_never_need_fewer_bytes(family, work):
     for precision in ("nf4", "int8", "bf16", "fp32"):
         resident = Resident("model", Role(model=family, precision=precision))
         phase = Phase("phase", (resident,), "model", work)
-        needs = estimate((phase,), {family: unbounded(family)}).needs
+        needs = estimate((phase,), {family: unbounded(family)}, AMPERE).needs
         weights.append(sum(n.each.high * len(n.blocks) for n in needs if n.component == "weights"))
     assert weights == sorted(weights)
 
@@ -108,7 +111,7 @@ def test_a_window_longer_than_the_model_is_refused():
     tight = replace(every_family.architecture("llama"), max_positions=100)
     phase = Phase("p", (Resident("m", Role(model="x")),), "m", Work("prefill", 1, 101))
     with pytest.raises(SpecError, match="window of 100"):
-        estimate((phase,), {"x": tight})
+        estimate((phase,), {"x": tight}, AMPERE)
 
 
 def test_a_site_that_matches_nothing_lists_the_sites_there_are():

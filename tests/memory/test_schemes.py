@@ -1,12 +1,21 @@
-"""The sizes of quantized weights, held against bitsandbytes' own tensors."""
+"""The sizes of quantized weights, held against the real code's tensors or the formats' own layout."""
+
+import math
+from dataclasses import replace
 
 import pytest
 
-from ullage.facts.architecture import StoredQuantization, Weight
-from ullage.memory.weights.precision import ResolvedPrecision
+from ullage import api
+from ullage.errors import SpecError, UnsupportedError
+from ullage.facts.abilities import nvidia
+from ullage.facts.architecture import Checkpoint, StoredQuantization, Weight
+from ullage.facts.gguf import GGML_TYPES
+from ullage.facts.quantization.known import METHODS, SCHEMES, on_the_fly
+from ullage.facts.quantization.scheme import Dequantized, OnLoad, Scheme
+from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.memory.weights.schemes import quantizes, stored_tensors
-
-SCHEMES = ("int8", "nf4", "nf4-dq")
+from ullage.runtime.quantization import quantization_config
+from ullage.spec.role import Role
 
 
 def resolved(storage, quantization=None):
@@ -29,31 +38,24 @@ def tensor_bytes(parameter):
 
 def quantized_model(folder, model, scheme):
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    import transformers
 
     model.to(torch.bfloat16).save_pretrained(folder)
-    if scheme == "int8":
-        config = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=scheme == "nf4-dq",
-        )
-    return AutoModelForCausalLM.from_pretrained(
-        folder, quantization_config=config, dtype=torch.bfloat16, device_map={"": "cpu"}
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder,
+        quantization_config=quantization_config(transformers, resolved(scheme)),
+        dtype=torch.bfloat16,
+        device_map={"": "cpu"},
     )
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_weight_has_the_bytes_bitsandbytes_gives_it(tmp_path, llama, scheme):
-    pytest.importorskip("bitsandbytes")
+@pytest.mark.parametrize("scheme", on_the_fly())
+def test_every_weight_has_the_bytes_the_real_code_gives_it(tmp_path, llama, scheme):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     fields = {"hidden_size": 192, "intermediate_size": 320, "num_hidden_layers": 2}
     fields |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 256}
-    config = LlamaConfig(**fields)
-    model = quantized_model(tmp_path, LlamaForCausalLM(config), scheme)
+    model = quantized_model(tmp_path, LlamaForCausalLM(LlamaConfig(**fields)), scheme)
     measured = sum(tensor_bytes(parameter) for parameter in model.parameters())
     architecture = llama(**fields)
     weights = [w for layer in architecture.layers for w in layer.weights]
@@ -61,9 +63,8 @@ def test_every_weight_has_the_bytes_bitsandbytes_gives_it(tmp_path, llama, schem
     assert measured == sum(sum(stored_tensors(w, resolved(scheme))) for w in weights)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", on_the_fly())
 def test_fused_experts_stay_in_16_bits_as_in_transformers(tmp_path, scheme):
-    pytest.importorskip("bitsandbytes")
     from transformers import MixtralConfig, MixtralForCausalLM
 
     config = MixtralConfig(
@@ -84,9 +85,98 @@ def test_fused_experts_stay_in_16_bits_as_in_transformers(tmp_path, scheme):
         assert not quantizes(weight, resolved(scheme))
 
 
-def bits(storage, rows=4096, columns=4096, quantization=None):
-    weight = Weight("w", (rows, columns), "linear")
-    return 8 * sum(stored_tensors(weight, resolved(storage, quantization))) / weight.elements
+ROWS, COLUMNS = 512, 1024
+
+
+def fp8_layer(_):
+    from transformers.integrations.finegrained_fp8 import FP8Linear
+
+    layer = FP8Linear(COLUMNS, ROWS, block_size=(128, 128), activation_scheme="dynamic")
+    return [tensor.numel() * tensor.element_size() for tensor in layer.state_dict().values()]
+
+
+def mxfp4_experts(_):
+    """`gate_up_proj_blocks` as transformers makes them, and `_scales`: one byte per 32 elements."""
+    from transformers import GptOssConfig
+    from transformers.integrations.mxfp4 import Mxfp4GptOssExperts
+
+    config = GptOssConfig(num_local_experts=1, hidden_size=COLUMNS, intermediate_size=ROWS // 2)
+    blocks = Mxfp4GptOssExperts(config).gate_up_proj
+    assert blocks.shape == (1, ROWS, COLUMNS // 32, 16)
+    return [blocks.numel() * blocks.element_size(), ROWS * COLUMNS // 32]
+
+
+def int32(*shape):
+    return 4 * math.prod(shape)
+
+
+def half(*shape):
+    return 2 * math.prod(shape)
+
+
+def gptq_layer(bits):
+    """AutoGPTQ's QuantLinear: qweight, qzeros, scales, g_idx and bias as their safetensors list them."""
+    groups = COLUMNS // 128
+    packed = [int32(COLUMNS * bits // 32, ROWS), int32(groups, ROWS * bits // 32)]
+    return [*packed, half(groups, ROWS), int32(COLUMNS), half(ROWS)]
+
+
+def awq_layer(_):
+    """AutoAWQ's WQLinear_GEMM: eight 4-bit values in an int32 along the outputs."""
+    groups = COLUMNS // 128
+    return [int32(COLUMNS, ROWS // 8), int32(groups, ROWS // 8), half(groups, ROWS)]
+
+
+def gguf_tensor(name):
+    _, elements, size = next(row for row in GGML_TYPES.values() if row[0].lower() == name)
+    return [ROWS * COLUMNS // elements * size]
+
+
+LAYOUTS = {
+    "gptq-int8": (gptq_layer, 8, None),
+    "gptq-int4": (gptq_layer, 4, None),
+    "awq": (awq_layer, 4, None),
+    "fp8": (fp8_layer, 8, StoredQuantization("fp8", 8, 128)),
+    "mxfp4": (mxfp4_experts, 4, None),
+} | {name: (gguf_tensor, name, None) for name in SCHEMES if name.startswith("q")}
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name not in on_the_fly()])
+def test_a_scheme_that_only_checkpoints_hold_has_its_formats_bytes(name):
+    layout, given, stored = LAYOUTS[name]
+    weight = Weight("w", (ROWS, COLUMNS), "experts" if name == "mxfp4" else "linear")
+    assert sum(stored_tensors(weight, resolved(name, stored))) == sum(layout(given))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_scheme_loads_on_the_fly_if_and_only_if_the_loader_can_make_its_config(name):
+    import transformers
+
+    if name in on_the_fly():
+        made = quantization_config(transformers, resolved(name))
+        assert type(made).__name__ == SCHEMES[name].on_load.config
+        assert all(getattr(made, option) == value for option, value in SCHEMES[name].on_load.options)
+    else:
+        with pytest.raises(UnsupportedError, match="while they load"):
+            quantization_config(transformers, resolved(name))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_scheme_takes_fewer_bytes_than_the_dtype_it_replaces(name):
+    scheme = SCHEMES[name]
+    assert scheme.name == name
+    weight = Weight("w", (ROWS, COLUMNS), min(scheme.replaces))
+    assert sum(stored_tensors(weight, resolved(name))) < sum(stored_tensors(weight, resolved("bf16")))
+    assert scheme.on_load is None or 0 < scheme.on_load.loss < 1
+    assert isinstance(hash(scheme), int)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_every_method_of_a_checkpoint_leads_to_a_scheme_that_may_be_asked_for(method, bits):
+    scheme = METHODS[method](StoredQuantization(method, bits, 0))
+    assert method in scheme.methods or scheme.name == method
+    assert any(method in each.methods for each in SCHEMES.values())
 
 
 @pytest.mark.parametrize(
@@ -116,18 +206,77 @@ def test_skipped_modules_stay_in_16_bits():
     assert sum(stored_tensors(weight, resolved("fp8", skipping))) == 2 * weight.elements
 
 
+def test_what_is_no_scheme_is_refused_by_name():
+    with pytest.raises(UnsupportedError, match="'int3' is not described; known: int8, nf4"):
+        stored_tensors(Weight("w", (8, 8), "linear"), resolved("int3"))
+
+
+FP4 = Scheme(
+    name="fp4",
+    parts=SCHEMES["nf4"].parts,
+    replaces=frozenset({"linear"}),
+    methods=frozenset({"bitsandbytes"}),
+    product=Dequantized(rows=2),
+    on_load=OnLoad(
+        config="BitsAndBytesConfig",
+        options=(("load_in_4bit", True), ("bnb_4bit_quant_type", "fp4")),
+        package="bitsandbytes",
+        loss=0.04,
+        trade="fp4 changes more answers than nf4",
+        compute="bnb_4bit_compute_dtype",
+    ),
+)
+
+
+@pytest.fixture
+def fp4(monkeypatch):
+    """A scheme that no line of the package knows."""
+    monkeypatch.setitem(SCHEMES, FP4.name, FP4)
+    return FP4
+
+
+def values_of(schema, name="precision"):
+    return schema["$defs"]["Role"]["properties"][name]["enum"]
+
+
+def test_a_scheme_that_is_added_is_known_everywhere(fp4, tmp_path):
+    assert "fp4" in values_of(api.schema())
+    file = tmp_path / "workload.yaml"
+    file.write_text(
+        "kind: werewolf\nroles: {player: {model: Qwen/Qwen2.5-32B-Instruct, fallback_precisions: [fp4]}}\n"
+    )
+    workload = api.load(file)
+    small = api.plan(workload, "1xA10", advice=False)
+    assert "player is planned in fp4" in small.warnings[0]
+    assert fp4.on_load.trade in small.warnings[0]
+    with pytest.raises(SpecError, match=r"q8_0, fp4"):
+        api.load(file, ["roles.player.precision=fp5"])
+
+
+def test_advice_tries_a_scheme_that_is_added(fp4, monkeypatch):
+    for name in list(on_the_fly()):
+        if name != "fp4":
+            monkeypatch.delitem(SCHEMES, name)
+    found = api.estimate_model("Qwen/Qwen2.5-32B-Instruct", "1xRTX 3090", advice=True)
+    assert ("roles.model.precision", "fp4") in found.advice[0].changes
+    assert found.advice[0].quality_loss >= fp4.on_load.loss
+
+
+def test_a_scheme_that_is_added_loads_and_takes_the_bytes_it_says(fp4, tmp_path, llama):
+    test_every_weight_has_the_bytes_the_real_code_gives_it(tmp_path, llama, "fp4")
+
+
+def test_what_was_added_is_gone_again():
+    assert "fp4" not in values_of(api.schema())
+
+
 def test_a_gguf_checkpoint_is_counted_as_transformers_holds_it(llama):
-    from dataclasses import replace
-
-    from ullage.facts.architecture import Checkpoint
-    from ullage.memory.weights.precision import resolve_precision
-    from ullage.spec.role import Role
-
     model = replace(llama(), checkpoint=Checkpoint("gguf", "m.gguf", ()))
-    found = resolve_precision(Role(model="m.gguf"), model, (8, 0))
+    ampere = nvidia((8, 0))
+    found = resolve_precision(Role(model="m.gguf"), model, ampere)
     assert found.storage == "bf16"
     assert "dequantizes" in found.reason
-    assert resolve_precision(Role(model="m.gguf", precision="q4_k"), model, (8, 0)).storage == "q4_k"
+    assert resolve_precision(Role(model="m.gguf", precision="q4_k"), model, ampere).storage == "q4_k"
 
 
 @pytest.mark.parametrize(
@@ -142,9 +291,6 @@ def test_a_gguf_checkpoint_is_counted_as_transformers_holds_it(llama):
     ],
 )
 def test_precision_falls_back_with_its_reason(llama, asked, capability, storage):
-    from ullage.memory.weights.precision import resolve_precision
-    from ullage.spec.role import Role
-
-    found = resolve_precision(Role(model="m", precision=asked), llama(), capability)
+    found = resolve_precision(Role(model="m", precision=asked), llama(), nvidia(capability))
     assert found.storage == storage
     assert found.reason

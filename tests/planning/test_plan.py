@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ullage import api
 from ullage.errors import InputError, SpecError
 from ullage.facts.catalog import find_model, model_names
-from ullage.facts.gpu import parse_gpu_set
+from ullage.facts.gpu_set import parse_gpu_set
 from ullage.planning.billing import device_peaks
 from ullage.planning.device import devices_of
 from ullage.planning.placement import place
@@ -90,7 +90,7 @@ def test_splitting_over_gpus_conserves_weights(name, one, other):
             if item.component == "weights":
                 key = (item.role, item.phase)
                 found[key] = found.get(key, 0) + item.bytes.expected
-        return found if gpus.capability >= (8, 0) else None
+        return found if gpus.abilities.bf16 else None
 
     first, second = weights(one), weights(other)
     assert models
@@ -214,7 +214,7 @@ def test_no_advice_is_beaten_by_another_of_its_group():
 
 def test_cheaper_sets_come_first_and_really_hold_the_workload():
     found = api.gpus(load("pii"))
-    prices = [outcome.usd_per_1000 for _, outcome in found]
+    prices = [outcome.usd_per_1000 for _, outcome in found if outcome.usd_per_1000 is not None]
     assert prices == sorted(prices)
     first, _ = found[0]
     assert api.plan(load("pii"), first.name, advice=False).verdict != "does not fit"
@@ -225,6 +225,34 @@ def test_time_and_cost_carry_their_reasons():
     assert {time.bound for time in found.times} <= {"memory", "compute", "load"}
     assert found.cost.as_of
     assert all(decision.reason for decision in found.decisions)
+
+
+@pytest.mark.parametrize("card", ["P100-PCIE-16GB", "GTX 1080 Ti", "GTX 1650", "GTX 1660", "DGX Spark GB10"])
+def test_a_card_whose_operations_nobody_states_has_no_time_and_says_so(card):
+    found = api.estimate_model("Qwen/Qwen2.5-0.5B-Instruct", card, advice=True, new_tokens=16)
+    times = {time.phase: time for time in found.times}
+    assert times["model load"].seconds > 0
+    for name in ("model prefill", "model decode"):
+        assert times[name].seconds is times[name].total_seconds is times[name].tokens_per_second is None
+        assert times[name].bound == "unknown"
+    assert found.cost is None or found.cost.usd_per_1000_examples is None
+    assert any("not known" in note and found.gpus.gpus[0].id in note for note in found.notes)
+
+
+def test_sets_of_unknown_speed_come_after_those_with_a_price():
+    found = api.gpus(load("pii"))
+    known = [outcome.usd_per_1000 is not None for _, outcome in found]
+    assert known == sorted(known, reverse=True)
+
+
+@pytest.mark.parametrize("card", ["MI300X", "MI250X", "RX 7900 XTX"])
+def test_what_was_not_measured_on_a_card_is_called_assumed(card):
+    found = api.estimate_model("Qwen/Qwen2.5-0.5B-Instruct", card, new_tokens=16)
+    beside = [item for item in found.bill.items if item.component in ("context", "workspace")]
+    assert {item.component for item in beside} == {"context", "workspace"}
+    assert {item.basis for item in beside} == {"assumed"}
+    assert all("not measured" in item.note for item in beside)
+    assert not any("compute capability" in decision.reason for decision in found.decisions)
 
 
 def test_decode_speed_is_near_what_was_measured():

@@ -20,7 +20,7 @@ ATTACKS = attacks.load()
 
 
 class StaleResultWarning(UserWarning):
-    """Results whose sources have changed since, or that did not hold: `make attack ONLY=NAME` measures again."""
+    """Results whose sources have changed since, or did not hold: `make attack ONLY=NAME` measures again."""
 
 
 def test_every_result_is_there_and_whole_and_the_stale_ones_are_listed():

@@ -7,17 +7,20 @@ import pytest
 import small_models
 
 import ullage
-from ullage.errors import FormatError, InputError, UllageError
+from ullage.errors import FormatError, InputError, UllageError, UnsupportedError
+from ullage.facts.abilities import PROCESSOR
 from ullage.facts.model import open_model
+from ullage.facts.quantization.known import SCHEMES
 from ullage.memory.weights.precision import resolve_precision
 from ullage.planning.plan import Kernel, LoadedPart, Placed, RolePlan
 from ullage.runtime.loader import load_model
+from ullage.runtime.quantization import check_capability
 from ullage.spec.role import Role
 
 
 def planned(folder, role, layers=None, head=True, eager=False):
     """What a plan says of a role whose model of four layers lies on the processor."""
-    precision = resolve_precision(role, open_model(str(folder)), (0, 0))
+    precision = resolve_precision(role, open_model(str(folder)), PROCESSOR)
     blocks = {f"block {index}": "cpu" for index in range((layers or 4) + 2)}
     kernel = Kernel("eager" if eager else "sdpa", "as the test says")
     return RolePlan(precision, kernel, Placed(blocks, "cpu", "there is no GPU"), LoadedPart(layers, head))
@@ -139,3 +142,20 @@ def test_code_from_a_repository_runs_only_where_the_file_says_so(model_folder, t
     role = Role(model=str(folder))
     with pytest.raises(UllageError, match="trust_remote_code"):
         load_model(role, planned(model_folder, role))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("found", [(5, 2), (7, 0), (8, 0), (9, 0)])
+def test_a_card_that_cannot_compute_with_a_scheme_is_refused_before_anything_loads(monkeypatch, name, found):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: found)
+    least = SCHEMES[name].least_capability
+    role = Role(model="m")
+    check_capability(role, SCHEMES[name], ["cpu", "disk"])
+    check_capability(role, None, ["cuda:0"])
+    if least is None or found >= least:
+        check_capability(role, SCHEMES[name], ["cpu", "cuda:0"])
+        return
+    with pytest.raises(UnsupportedError, match=f"m: {name} needs compute capability .* use another card"):
+        check_capability(role, SCHEMES[name], ["cpu", "cuda:0"])

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 LAYER_SECONDS: Final = 0.04e-3
 """Host time per layer and decode step with CUDA graphs; assumed."""
-DTYPES: Final = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 class Settings(EngineSettings):
@@ -100,7 +99,7 @@ def _options(session: Session, name: str) -> dict[str, Any]:
 
     Raises UnsupportedError for a precision vLLM cannot turn weights into while it loads them.
     """
-    from ullage.facts.gpu import CPU
+    from ullage.facts.dtypes import TORCH_NAMES
     from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
     from ullage.phases.blocks import base_work
 
@@ -114,16 +113,16 @@ def _options(session: Session, name: str) -> dict[str, Any]:
         if phase.running == name
     )
     options: dict[str, Any] = {
-        "dtype": DTYPES[precision.compute],
+        "dtype": TORCH_NAMES[precision.compute],
         "max_model_len": own.max_model_len or longest,
         "max_num_seqs": own.max_num_seqs or work.batch,
         "gpu_memory_utilization": own.gpu_memory_utilization or share.taken,
         "tensor_parallel_size": role.tensor_parallel,
         "enforce_eager": own.enforce_eager,
-        "block_size": cache_block(own, plan.gpus.capability),
+        "block_size": cache_block(own, plan.gpus.abilities),
         "trust_remote_code": role.trust_remote_code,
     }
-    if plan.gpus.capability == CPU:
+    if plan.gpus.abilities.processor:
         # On a processor the share would have to cover everything else in this process.
         caches = (
             item.bytes.high for item in plan.bill.items if (item.role, item.component) == (name, "kv_cache")
@@ -131,12 +130,13 @@ def _options(session: Session, name: str) -> dict[str, Any]:
         options["kv_cache_memory_bytes"] = max(caches)
     if own.max_num_batched_tokens is not None:
         options["max_num_batched_tokens"] = own.max_num_batched_tokens
-    if precision.quantization is None and precision.storage not in DTYPES:
-        if precision.storage not in ENGINE.quantizes or plan.gpus.capability == CPU:
-            other = "fp32 or bf16" if plan.gpus.capability == CPU else " or ".join(ENGINE.quantizes)
+    if precision.quantization is None and precision.scheme is not None:
+        made = precision.scheme.on_load
+        if made is None or made.vllm is None or plan.gpus.abilities.processor:
+            other = "fp32 or bf16" if plan.gpus.abilities.processor else " or ".join(ENGINE.quantizes)
             raise UnsupportedError(
                 f"roles.{name}: vLLM cannot turn weights into {precision.storage} here while it loads them; "
                 f"use precision: {other}, or a checkpoint stored quantized"
             )
-        options["quantization"] = "bitsandbytes"
+        options["quantization"] = made.vllm
     return options

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 WeightRole = Literal[
     "linear",  # the weight of an nn.Linear (or GPT-2's Conv1D): what quantizers replace
@@ -27,8 +27,7 @@ AttentionKind = Literal["full", "sliding", "chunked"]
 RecurrentKind = Literal["mamba1", "mamba2", "gated_delta"]
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(NamedTuple):
     """One stored tensor. `name` is relative to its block, e.g. `self_attn.q_proj.weight`."""
 
     name: str
@@ -45,8 +44,7 @@ class Weight:
         return self.role == "experts" or ".experts." in self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(NamedTuple):
     """Softmax attention that caches keys and values.
 
     `head_dim` is the width of a query/key head, `value_dim` of a value head, in elements.
@@ -65,8 +63,7 @@ class Attention:
     stores_kv: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class LatentAttention:
+class LatentAttention(NamedTuple):
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). Widths in elements.
 
     `indexer_dim` is the per-token key width of a sparse-attention indexer, 0 without one.
@@ -80,8 +77,7 @@ class LatentAttention:
     indexer_dim: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Recurrent:
+class Recurrent(NamedTuple):
     """A mixer with a state of fixed size per sequence (Mamba, Mamba-2, gated delta net).
 
     `conv_elements` and `state_elements` are per sequence; `state_bytes` is the state's element size.
@@ -96,8 +92,7 @@ class Recurrent:
     state_bytes: int = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Dense:
+class Dense(NamedTuple):
     """A dense feed-forward block; `gated` has gate and up projections (SwiGLU, GeGLU)."""
 
     intermediate: int
@@ -116,8 +111,7 @@ class Experts:
     shared_intermediate: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """How tensors pass through a layer's code: what decides which of them are alive together.
 
     `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too) or torch's layer
@@ -141,7 +135,12 @@ class Flow:
     soft_capped: bool = False
 
     def with_(self, changes: Mapping[str, object]) -> Flow:
-        return replace(self, **changes)  # type: ignore[arg-type]
+        """With these fields set, as a family's row gives them."""
+        return self._replace(**changes)  # type: ignore[arg-type]
+
+
+PLAIN: Final = Flow()
+"""A Llama's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +150,7 @@ class Layer:
     mixer: Attention | LatentAttention | Recurrent | None
     feed_forward: Dense | Experts | None
     weights: tuple[Weight, ...]
-    flow: Flow = Flow()
+    flow: Flow = PLAIN
 
     @property
     def elements(self) -> int:

@@ -15,7 +15,7 @@ from ullage.facts.architecture import Architecture, Layer, Weight
 from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
-from ullage.facts.quantization import read_quantization
+from ullage.facts.quantization.checkpoint import read_quantization
 
 LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""

@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from ullage.errors import InputError, UnknownNameError
+from ullage.errors import UnknownNameError
+from ullage.facts.abilities import AMD, Abilities, least, nvidia
 from ullage.units import GIB, MIB, Interval
 
 DRIVER_RESERVE: Final = (0.2, 0.55, 1.0)
@@ -17,9 +18,6 @@ DRIVER_RESERVE: Final = (0.2, 0.55, 1.0)
 known (data/usable.json); the interval leaves room on both sides."""
 UNREPORTED: Final = (0.90, 0.95, 0.99)
 """Usable share of the marketing size in GB (10^9) x 2^30/10^9 where nothing was measured."""
-LARGEST_SET: Final = 1024
-CPU: Final = (0, 0)
-"""The compute capability that stands for no GPU at all: everything runs in host memory."""
 _LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
 """PCI Express bandwidth of one lane and direction, GB/s, after line coding (PCI-SIG)."""
 _DEFAULTS: Final = {
@@ -31,23 +29,43 @@ _DEFAULTS: Final = {
     "v100-32": "V100-SXM2-32GB",
     "a10": "A10",
     "6000ada": "RTX 6000 Ada",
+    "6000-ada-generation": "RTX 6000 Ada",
+    "h100-pcie": "H100-PCIE-80GB",
+    "h100-nvl": "H100-NVL-94GB",
+    "b300-sxm6-ac": "B300-SXM",
+    "pro-6000-blackwell-server-edition": "RTX PRO 6000 Blackwell Server",
+    "pro-6000-blackwell-workstation-edition": "RTX PRO 6000 Blackwell",
+    "gb10": "DGX Spark GB10",
 }
-"""What a short name means where several cards share it."""
+"""What a short name means where several cards share it, and names that drivers report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Dense 16-bit operations per second at the peak, and how that is known: `derived` from a data sheet,
+    `assumed` where it states another dtype's alone."""
+
+    per_second: float
+    basis: Literal["derived", "assumed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One card. `usable` is what torch reports as its total memory, in bytes; its low value is what
-    a verdict counts on. Bandwidths are bytes per second, one direction; `flops` dense per second."""
+    a verdict counts on. Bandwidths are bytes per second, one direction; what is not known of its speed is
+    None."""
 
     id: str
     usable: Interval
     usable_basis: str
-    bandwidth: float
-    flops: float
-    compute_capability: tuple[int, int]
-    pcie: float
-    nvlink: float | None
+    bandwidth: float | None
+    operations: Rate | None
+    abilities: Abilities
+    pcie: float | None
+    nvlink: float | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +83,14 @@ class GpuSet:
         return " + ".join(f"{count}x {id_}" for id_, count in counts.items())
 
     @property
-    def capability(self) -> tuple[int, int]:
-        """The lowest compute capability among them."""
-        return min(gpu.compute_capability for gpu in self.gpus)
+    def abilities(self) -> Abilities:
+        """What the weakest of them can do. Raises InputError for cards of several makers."""
+        return least(gpu.abilities for gpu in self.gpus)
 
     @property
     def device_names(self) -> tuple[str, ...]:
         """`gpu:0`, `gpu:1`, ...; the one device of a run without GPUs is `cpu`."""
-        if self.capability == CPU:
+        if self.abilities.processor:
             return ("cpu",)
         return tuple(f"gpu:{index}" for index in range(len(self.gpus)))
 
@@ -131,22 +149,39 @@ def find_gpu(name: str) -> Gpu:
 
 def _gpu(row: dict[str, Any]) -> Gpu:
     usable, basis = _usable(row)
-    bus, lanes = re.fullmatch(r"PCIe (\d\.\d) x(\d+)", row["pcie"] or "PCIe 4.0 x16").groups()  # type: ignore[union-attr]
-    capability = row["compute_capability"]
-    # AMD cards have no CUDA number; CDNA and RDNA3 have bf16, which is what the number decides.
-    major, minor = (capability or "8.0").split(".")
-    flops = row["bf16_tflops_dense"] or row["fp16_tflops_dense"] or 10.0
     nvlink = row["nvlink_gbs_total"]
+    abilities = _abilities(row)
     return Gpu(
         row["id"],
         usable,
         basis,
         row["memory_bandwidth_gbs"] * 1e9,
-        flops * 1e12,
-        (int(major), int(minor)),
-        _LANE_GB[bus] * int(lanes) * 1e9,
+        _operations(row, abilities),
+        abilities,
+        _bus(row["pcie"]),
         nvlink * 1e9 / 2 if nvlink else None,
     )
+
+
+def _abilities(row: dict[str, Any]) -> Abilities:
+    number = row["compute_capability"]
+    if number is None:
+        return AMD[row["architecture"]]
+    major, minor = number.split(".")
+    return nvidia((int(major), int(minor)))
+
+
+def _operations(row: dict[str, Any], abilities: Abilities) -> Rate | None:
+    """Of the 16-bit dtype that runs; fp16's stands in where the source leaves bf16's out."""
+    bf16, fp16 = row["bf16_tflops_dense"], row["fp16_tflops_dense"]
+    if bf16:
+        return Rate(bf16 * 1e12, "derived")
+    return Rate(fp16 * 1e12, "assumed" if abilities.bf16 else "derived") if fp16 else None
+
+
+def _bus(text: str | None) -> float | None:
+    match = re.fullmatch(r"PCIe (\d\.\d) x(\d+)", text or "")
+    return None if match is None else _LANE_GB[match[1]] * int(match[2]) * 1e9
 
 
 def _usable(row: dict[str, Any]) -> tuple[Interval, str]:
@@ -161,25 +196,3 @@ def _usable(row: dict[str, Any]) -> tuple[Interval, str]:
         return Interval(total - large, total - typical, total - small), "derived"
     low, expected, high = (int(row["memory_gb"] * GIB * share) for share in UNREPORTED)
     return Interval(low, expected, high), "assumed"
-
-
-def parse_gpu_set(text: str) -> GpuSet:
-    """`2xA100-80GB`, `A100`, `4x RTX A6000`, `1xA100-80GB+2xL4` (a comma does as well); `cpu` for this
-    machine without its GPUs, `local` for the GPUs it has.
-
-    Raises InputError for another form, UnknownNameError for a card it does not know.
-    """
-    if text.strip().casefold() in ("cpu", "local"):
-        from ullage.facts.machine import local_gpus, processor
-
-        return processor() if text.strip().casefold() == "cpu" else local_gpus()
-    gpus: list[Gpu] = []
-    for part in re.split(r"[+,]", text):
-        match = re.fullmatch(r"\s*(?:(\d{1,6})\s*[x*]\s*)?(\S.*?)\s*", part)
-        if match is None:
-            raise InputError(f"{text!r} names no GPUs; write for example 2xA100-80GB or 1xH100+2xL4")
-        count = int(match[1] or 1)
-        if not count >= 1 or count + len(gpus) > LARGEST_SET:
-            raise InputError(f"{text!r}: a set has 1 to {LARGEST_SET} GPUs")
-        gpus += [find_gpu(match[2])] * count
-    return GpuSet(tuple(gpus))

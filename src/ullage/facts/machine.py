@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 from ullage.errors import UnknownNameError
-from ullage.facts.gpu import CPU, Gpu, GpuSet, find_gpu
+from ullage.facts.abilities import PROCESSOR, nvidia
+from ullage.facts.gpu import Gpu, GpuSet, Rate, find_gpu
 from ullage.units import Interval
 
 CPU_BANDWIDTH: Final = 2e10
@@ -18,16 +19,23 @@ CPU_FLOPS: Final = 5e10
 def processor() -> GpuSet:
     """This machine without its GPUs: one device `cpu` with all of the RAM."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    flops = CPU_FLOPS * (os.cpu_count() or 1)
-    only = Gpu("CPU", Interval.exactly(total), "measured", CPU_BANDWIDTH, flops, CPU, CPU_BANDWIDTH, None)
+    operations = Rate(CPU_FLOPS * (os.cpu_count() or 1), "assumed")
+    only = Gpu(
+        id="CPU",
+        usable=Interval.exactly(total),
+        usable_basis="measured",
+        bandwidth=CPU_BANDWIDTH,
+        operations=operations,
+        abilities=PROCESSOR,
+        pcie=CPU_BANDWIDTH,
+    )
     return GpuSet((only,))
 
 
 def local_gpus() -> GpuSet:
     """The GPUs NVML lists, in the order of CUDA_VISIBLE_DEVICES; `processor()` where there are none.
 
-    A card the catalog does not know takes its speed from the nearest known one; its memory, compute
-    capability and name are its own.
+    Of a card the catalog does not know, memory, compute capability and name are known, and no speed.
     """
     try:
         import pynvml
@@ -38,10 +46,10 @@ def local_gpus() -> GpuSet:
     except pynvml.NVMLError:
         return processor()
     try:
-        found = [_local(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
+        found = tuple(_local(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount()))
     finally:
         pynvml.nvmlShutdown()
-    return GpuSet(tuple(found)) if found else processor()
+    return GpuSet(found) if found else processor()
 
 
 def _visible(count: int) -> list[int]:
@@ -52,26 +60,26 @@ def _visible(count: int) -> list[int]:
     return [number for number in numbers if number < count]
 
 
-def _local(pynvml: object, index: int) -> Gpu:
-    from typing import Any
-
-    nvml: Any = pynvml
+def _local(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     name = nvml.nvmlDeviceGetName(handle)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     usable = Interval.exactly(int(memory.total - memory.reserved))
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    abilities = nvidia((major, minor))
     try:
         known = find_gpu(name)
-    except UnknownNameError as error:
-        known = find_gpu(error.nearest[0]) if error.nearest else find_gpu("A100")
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except UnknownNameError:
+        known = None
+    if known is None or known.abilities != abilities:
+        return Gpu(name, usable, "measured", None, None, abilities, None)
     return Gpu(
-        known.id if known.compute_capability == (major, minor) else name,
+        known.id,
         usable,
         "measured",
         known.bandwidth,
-        known.flops,
-        (major, minor),
+        known.operations,
+        abilities,
         known.pcie,
         known.nvlink,
     )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from typing import NamedTuple
 
-from ullage.facts.gpu import GpuSet
+from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 
 EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
 """Kinds of offer that are kept as data but never used for a cost."""
+SET_SIZES = (1, 2, 4, 8)
+"""Cards of one kind that are usually offered together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """One offer, in US dollars per GPU and hour. `as_of` is the date its source states, or empty."""
 
     provider: str
@@ -52,8 +53,7 @@ def prices_of(gpu: str) -> tuple[Price, ...]:
     return tuple(sorted(offers, key=lambda offer: offer.low))
 
 
-@dataclass(frozen=True, slots=True)
-class SetPrice:
+class SetPrice(NamedTuple):
     """Dollars per hour for a whole set at the cheapest dated offer of each card."""
 
     usd_per_hour: float
@@ -62,6 +62,7 @@ class SetPrice:
     source: str
 
 
+@lru_cache(maxsize=1024)
 def price_of(gpus: GpuSet) -> SetPrice | None:
     """The cheapest dated offers, card by card; one whose source states no day where there is no
     other, and None when a card has no offer at all."""
@@ -80,3 +81,15 @@ def price_of(gpus: GpuSet) -> SetPrice | None:
         min(offer.as_of for offer in offers),
         "; ".join(dict.fromkeys(offer.source for offer in offers)),
     )
+
+
+def priced_sets() -> list[tuple[float, GpuSet]]:
+    """Every one-card-type set of the usual sizes that has a dated price, cheapest first."""
+    found = []
+    for name in gpu_names():
+        gpu = find_gpu(name)
+        one = price_of(GpuSet((gpu,)))
+        if one is None:
+            continue
+        found += [(one.usd_per_hour * size, GpuSet((gpu,) * size)) for size in SET_SIZES]
+    return sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus)))

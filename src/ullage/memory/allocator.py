@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ullage.units import MIB, Interval
 
@@ -29,8 +29,7 @@ slightly different size carries 0 to 1 MiB extra, on average half of it.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(NamedTuple):
     """Bytes asked for, counted as allocated, and reserved in segments."""
 
     requested: int

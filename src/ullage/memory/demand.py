@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from itertools import accumulate
+from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -35,11 +37,10 @@ Combine = Literal["sum", "max", "once"]
 Home = Literal["gpu", "host", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One reason for bytes in one phase, before placement.
+class Need(NamedTuple):
+    """One reason for bytes of one role in one phase, before placement.
 
-    `blocks` are indices into the role's blocks: 0 the embeddings (with a vision tower), 1..L the
+    `blocks` are ascending indices into the role's blocks: 0 the embeddings (with a vision tower), 1..L the
     layers, L+1 the final norm and head (a pipeline's components are its blocks). `each` is bytes per
     block. `combine` says what a device pays: `sum` over its blocks, `max` over its blocks together
     with every other `max` need of that role, phase and level (temporaries, never alive together), or
@@ -47,9 +48,7 @@ class Need:
     lie: on the GPU that holds the block, in host memory or on disk.
     """
 
-    role: str
     component: ItemKind
-    phase: str
     blocks: tuple[int, ...]
     each: Interval
     basis: Basis
@@ -59,8 +58,100 @@ class Need:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RoleShape:
+Ends = tuple[int, int, int]
+"""Low, expected and high value."""
+
+
+class Needs:
+    """What one role needs in one phase, with the sums that placement and time ask for.
+
+    It names neither, so phases in which a role does the same share one. Compared by identity. `blocks` is
+    how many the role has; 0 for what the process needs beside its roles. `whole` is what a GPU pays that
+    holds every block; `elsewhere` lies on the host or on disk, whoever holds them.
+
+    High values of what lies on GPUs: `fixed` of what a device pays however few of the blocks it holds,
+    `kept` of the caches that stay on the first GPU where weights are offloaded, `passing` of the largest
+    block's weights. `read` is the expected bytes of weights, and of caches and states, wherever they lie.
+    """
+
+    def __init__(self, items: tuple[Need, ...], blocks: int = 0) -> None:
+        self.items, self.blocks = items, blocks
+        self.fixed = self.kept = self.passing = 0
+        elsewhere: list[Need] = []
+        largest: dict[Level, Ends] = {}
+        whole_low = whole_expected = whole_high = 0
+        weights = cache = 0
+        for need in items:
+            component, where, (low, expected, high), _, combine, level, home, _ = need
+            count = len(where)
+            if component == "weights":
+                weights += expected * count
+            elif component in ("kv_cache", "recurrent_state"):
+                cache += expected * count
+            if home != "gpu":
+                elsewhere.append(need)
+                continue
+            if combine == "max":
+                held = largest.get(level)
+                largest[level] = (
+                    (low, expected, high) if held is None else _highest(held, low, expected, high)
+                )
+                continue
+            if combine == "once":
+                self.fixed += high
+                count = 1
+            elif component == "weights":
+                self.passing = max(self.passing, high)
+            else:
+                self.kept += high * count
+            whole_low += low * count
+            whole_expected += expected * count
+            whole_high += high * count
+        for low, expected, high in largest.values():
+            self.fixed += high
+            whole_low, whole_expected, whole_high = (
+                whole_low + low,
+                whole_expected + expected,
+                whole_high + high,
+            )
+        self.elsewhere = tuple(elsewhere)
+        self.on_gpu = len(elsewhere) < len(items)
+        self.whole: Ends = whole_low, whole_expected, whole_high
+        self.read = weights, cache
+
+    @cached_property
+    def up_to(self) -> tuple[int, ...]:
+        """High values of what is paid by the block, of all blocks before each: `blocks` + 1 values."""
+        # Kept as steps up and down until all needs are counted: most cover a range of blocks.
+        steps = [0] * (self.blocks + 1)
+        for need in self.items:
+            blocks, high = need.blocks, need.each.high
+            if need.combine != "sum" or need.home != "gpu":
+                continue
+            first, last = blocks[0], blocks[-1]
+            if last - first + 1 == len(blocks):
+                steps[first] += high
+                steps[last + 1] -= high
+                continue
+            for block in blocks:
+                steps[block] += high
+                steps[block + 1] -= high
+        return (0, *accumulate(accumulate(steps[:-1])))
+
+    def weights(self) -> dict[int, int]:
+        """High value of each block's weights on a GPU."""
+        found: dict[int, int] = {}
+        for need in self.items:
+            if need.component == "weights" and need.home == "gpu":
+                found |= dict.fromkeys(need.blocks, need.each.high)
+        return found
+
+
+def _highest(held: Ends, low: int, expected: int, high: int) -> Ends:
+    return max(held[0], low), max(held[1], expected), max(held[2], high)
+
+
+class RoleShape(NamedTuple):
     """What placement must know of a role: its blocks, its ranks and the file's wishes.
 
     `ranks` is the tensor-parallel size: the needs of such a role describe ONE rank, and each rank
@@ -77,16 +168,34 @@ class RoleShape:
     splittable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+PROCESS = ""
+"""Stands for a role where what is needed is the process's own: paid once on each device in use."""
+
+
+@dataclass(frozen=True)
 class Demand:
     """Every need of a workload, phase by phase, with the shapes of its roles.
 
-    `process` needs (role "") are paid once per GPU in use, whatever runs there. `parts` is what of each
-    role's model is loaded, `precisions` what each runs in.
+    `asked` says for each of `phases` what each role needs then, in the order in which they are resident, the
+    process last. `parts` is what of each role's model is loaded, `precisions` what each runs in.
     """
 
     phases: tuple[Phase, ...]
     roles: tuple[RoleShape, ...]
-    needs: tuple[Need, ...]
+    asked: tuple[Mapping[str, Needs], ...]
     parts: Mapping[str, Model] = field(default_factory=dict)
     precisions: Mapping[str, ResolvedPrecision] = field(default_factory=dict)
+
+    @cached_property
+    def spells(self) -> dict[str, dict[Needs, list[int]]]:
+        """By role the distinct things it needs, each with the numbers of its phases."""
+        found: dict[str, dict[Needs, list[int]]] = {}
+        for number, asked in enumerate(self.asked):
+            for role, needs in asked.items():
+                found.setdefault(role, {}).setdefault(needs, []).append(number)
+        return found
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """All of them, phase by phase."""
+        return tuple(need for asked in self.asked for needs in asked.values() for need in needs.items)

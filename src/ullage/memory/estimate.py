@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from functools import lru_cache
 
-from ullage.errors import UnsupportedError
+from ullage.errors import SpecError, UnsupportedError
+from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.facts.gpu import CPU
-from ullage.memory.demand import Demand, Need, RoleShape
-from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, Overhead, cublas_workspace
-from ullage.memory.resident import pipeline_weights, resident_needs
+from ullage.memory.demand import PROCESS, Demand, Need, Needs, RoleShape
+from ullage.memory.forward.window import BeyondWindowError
+from ullage.memory.loaded import Loaded, loaded
+from ullage.memory.process import Overhead, blas_need, context_need
+from ullage.memory.resident import pipeline_needs, resident_needs
 from ullage.memory.running import running_needs
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
-from ullage.phases.phase import Phase, Resident
+from ullage.phases.phase import Phase, Resident, Where, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
-from ullage.units import Interval, parse_bytes
+from ullage.units import parse_bytes
 
-FLASH_CAPABILITY = (8, 0)
-"""FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
 ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
 """What torch's caching allocator adds on a GPU; a processor's tensors come from malloc."""
 
@@ -28,13 +28,13 @@ ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
 def estimate(
     phases: Iterable[Phase],
     models: Mapping[str, Model],
-    capability: tuple[int, int] = (8, 0),
+    abilities: Abilities,
     overhead: Overhead | None = None,
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
-    `models` maps the name a role's `model` field gives to what it is; `capability` is the lowest
-    CUDA compute capability among the GPUs in question; `overhead` what a process was measured to take
+    `models` maps the name a role's `model` field gives to what it is; `abilities` is what
+    every GPU in question can do; `overhead` what a process was measured to take
     on such a GPU, where there is evidence. Raises UnsupportedError where a model and
     what is asked of it do not go together, SpecError for sites or windows a model lacks.
     """
@@ -42,36 +42,134 @@ def estimate(
     roles = _roles(phases)
     parts = {name: _part(name, phases, models[role.model]) for name, role in roles.items()}
     precisions = {
-        name: resolve_precision(role, models[role.model], capability) for name, role in roles.items()
+        name: resolve_precision(role, models[role.model], abilities) for name, role in roles.items()
     }
+    held = {}
     for name, role in roles.items():
-        _check(name, role, models[role.model], capability)
-    needs: list[Need] = []
-    for phase in phases:
-        if phase.running in roles:
-            running = phase.running
-            _check_training(running, precisions[running], phase, roles[running])
-        needs += _phase_needs(phase, phases, models, parts, precisions, capability, overhead)
-    needs += _stored_before(phases, needs)
+        _check(name, role, models[role.model], precisions[name], abilities)
+        held[name] = _loaded(name, role, parts[name], models[role.model], precisions[name], abilities)
+    asked = _asked(phases, held, roles, abilities, overhead)
     shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
-    return Demand(phases, shapes, tuple(needs), parts, precisions)
+    return Demand(phases, shapes, asked, parts, precisions)
 
 
-def _stored_before(phases: Sequence[Phase], needs: Sequence[Need]) -> list[Need]:
+def _loaded(
+    name: str,
+    role: Role,
+    part: Model,
+    model: Model,
+    precision: ResolvedPrecision,
+    abilities: Abilities,
+) -> Loaded:
+    own = None
+    if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
+        from ullage.memory.vllm.sizes import served
+
+        own = served(part, role, precision, abilities)
+    return loaded(name, part, model, precision, abilities, role.attention, role.cache, own)
+
+
+def _asked(
+    phases: tuple[Phase, ...],
+    held: Mapping[str, Loaded],
+    roles: Mapping[str, Role],
+    abilities: Abilities,
+    overhead: Overhead | None,
+) -> tuple[dict[str, Needs], ...]:
+    """By phase what each role needs, and the process."""
+    found = []
+    # Phases share residents and works, so most of what is asked for was asked for before.
+    known: dict[tuple[int, int], Needs] = {}
+    for phase in phases:
+        asked: dict[str, Needs] = {}
+        in_process = False
+        for resident in phase.resident:
+            if resident.name not in held:
+                continue
+            work = phase.work if resident.name == phase.running else None
+            key = id(resident), id(work)
+            needs = known.get(key)
+            if needs is None:
+                if work is not None:
+                    _check_training(resident.name, held[resident.name].precision, work, resident.role)
+                needs = known[key] = _needs_of(resident, held[resident.name], work, phases)
+            asked[resident.name] = needs
+            in_process = in_process or (resident.where == "device" and held[resident.name].served is None)
+        if in_process:
+            asked[PROCESS] = _process_needs(abilities, overhead, phase.work.activity == "load")
+        found.append(asked)
+    _add_stored(phases, found)
+    return tuple(found)
+
+
+def _needs_of(resident: Resident, held: Loaded, work: Work | None, phases: tuple[Phase, ...]) -> Needs:
+    """What a resident needs while it does `work`, or rests."""
+    try:
+        if held.served is not None:
+            works = [p.work for p in phases if p.running == resident.name and p.work.activity != "load"]
+            distinct = tuple(dict.fromkeys(works))
+            return _served_needs(held, resident.where, distinct, work is not None)
+        return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work)
+    except BeyondWindowError as error:
+        name = next(p.name for p in phases if p.running == resident.name and p.work == error.work)
+        raise SpecError(
+            [
+                f"role {resident.name}: phase {name!r} reaches {error.seen} tokens, but {error.name} has a "
+                f"window of {error.limit}; shorten prompt_tokens or new_tokens"
+            ]
+        ) from error
+
+
+@lru_cache(maxsize=8192)
+def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, work: Work | None) -> Needs:
+    """Of a role in this process."""
+    if isinstance(held.model, Pipeline):
+        return Needs(pipeline_needs(held, where, work), len(held.model.components))
+    items = resident_needs(held, where, cached_batch, cached_tokens)
+    if work is not None:
+        items += tuple(running_needs(held, work))
+    if held.abilities.processor:
+        items = tuple(need for need in items if need.component not in ALLOCATOR_ITEMS)
+    return Needs(items, len(held.model.layers) + 2)
+
+
+@lru_cache(maxsize=1024)
+def _served_needs(held: Loaded, where: Where, works: tuple[Work, ...], running: bool) -> Needs:
+    from ullage.memory.vllm.needs import serve_needs
+
+    assert held.served is not None
+    return Needs(
+        tuple(serve_needs(held, held.served, where, works, running)), len(held.architecture.layers) + 2
+    )
+
+
+@lru_cache(maxsize=256)
+def _process_needs(abilities: Abilities, overhead: Overhead | None, loading: bool) -> Needs:
+    """What the process takes on each device in use, whatever runs there."""
+    context = context_need(abilities, overhead)
+    return Needs((context,) if abilities.processor or loading else (context, blas_need(abilities)))
+
+
+def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) -> None:
     """States that a run has stored stay on the disk while later phases do other things."""
-    found: list[Need] = []
-    for at, phase in enumerate(phases):
-        later = phases[at + 1 :]
-        goes_on = later and (later[0].running, later[0].verb) == (phase.running, phase.verb)
-        if not phase.work.shard_bytes or goes_on:
+    found: list[tuple[int, str, tuple[Need, ...]]] = []
+    for at, phase in enumerate(phases, 1):
+        if not phase.work.shard_bytes:
+            continue
+        if at < len(phases) and (phases[at].running, phases[at].verb) == (phase.running, phase.verb):
             continue  # the phase that goes on counts what this one has stored
-        stored = [
-            need
-            for need in needs
-            if (need.phase, need.component, need.home) == (phase.name, "captures", "disk")
-        ]
-        found += [replace(need, phase=other.name) for other in later for need in stored]
-    return found
+        needs = asked[at - 1].get(phase.running)
+        elsewhere = () if needs is None else needs.elsewhere
+        stored = tuple(need for need in elsewhere if (need.component, need.home) == ("captures", "disk"))
+        found.append((at, phase.running, stored))
+    for at, role, stored in found:
+        for later in asked[at:]:
+            later[role] = _beside(later.get(role), stored)
+
+
+@lru_cache(maxsize=1024)
+def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
+    return Needs(stored) if needs is None else Needs(needs.items + stored, needs.blocks)
 
 
 def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
@@ -87,7 +185,7 @@ def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
     }
 
 
-def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> None:
+def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, abilities: Abilities) -> None:
     """Raises UnsupportedError where a role asks for what its engine, model or card cannot do."""
     engine = role.runs_with
     if isinstance(model, Pipeline) and engine.memory != "pipeline":
@@ -101,8 +199,7 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
             f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
             f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
         )
-    precision = resolve_precision(role, model, capability)
-    if isinstance(model, Pipeline) and precision.storage not in ("fp32", "fp16", "bf16"):
+    if isinstance(model, Pipeline) and precision.scheme is not None:
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
         )
@@ -111,81 +208,32 @@ def _check(name: str, role: Role, model: Model, capability: tuple[int, int]) -> 
             f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
         )
     if role.attention == "flash" and engine.memory == "process":
-        number = f"{capability[0]}.{capability[1]}"
-        if precision.compute == "fp32" or capability < FLASH_CAPABILITY:
-            raise UnsupportedError(
-                f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here "
-                f"it is {precision.compute} on {number}. Use attention: sdpa"
-            )
+        _check_flash(name, precision, abilities)
 
 
-def _check_training(name: str, precision: ResolvedPrecision, phase: Phase, role: Role) -> None:
-    if phase.work.activity != "train":
+def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:
+    if precision.compute != "fp32" and abilities.flash:
+        return
+    number = abilities.capability
+    here = abilities.what if number is None else f"{number[0]}.{number[1]}"
+    raise UnsupportedError(
+        f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here it is "
+        f"{precision.compute} on {here}. Use attention: sdpa"
+    )
+
+
+def _check_training(name: str, precision: ResolvedPrecision, work: Work, role: Role) -> None:
+    if work.activity != "train":
         return
     if not role.runs_with.trains:
         able = engines_that(lambda engine: engine.trains)
         raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
-    training = phase.work.training
-    if precision.storage not in ("fp32", "fp16", "bf16") and (
-        training is None or training.trainable_fraction == 1
-    ):
+    training = work.training
+    if precision.scheme is not None and (training is None or training.trainable_fraction == 1):
         raise UnsupportedError(
             f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
             "to the share that adapters add, or another precision"
         )
-
-
-def _phase_needs(
-    phase: Phase,
-    phases: Sequence[Phase],
-    models: Mapping[str, Model],
-    parts: Mapping[str, Model],
-    precisions: Mapping[str, ResolvedPrecision],
-    capability: tuple[int, int],
-    overhead: Overhead | None,
-) -> list[Need]:
-    local = [r for r in phase.resident if r.role.runs_with.local]
-    needs: list[Need] = []
-    in_process = False
-    for resident in local:
-        model, precision = parts[resident.name], precisions[resident.name]
-        running = resident.name == phase.running
-        if resident.role.runs_with.memory == "own cache":
-            from ullage.memory.vllm.needs import serve_needs
-
-            serves = [
-                each for each in phases if each.running == resident.name and each.work.activity != "load"
-            ]
-            needs += serve_needs(resident, _language(resident, model), phase, serves, precision, capability)
-            continue
-        in_process = in_process or resident.where == "device"
-        if isinstance(model, Pipeline):
-            needs += pipeline_weights(resident, model, phase, precision, running)
-            continue
-        needs += resident_needs(resident, model, phase.name, precision)
-        if running:
-            whole = _language(resident, models[resident.role.model])
-            needs += running_needs(resident, model, phase, precision, whole, capability == CPU)
-    if in_process and capability == CPU:
-        needs = [need for need in needs if need.component not in ALLOCATOR_ITEMS]
-        needs.append(_context(phase.name, overhead, LIBRARIES))
-    elif in_process:
-        needs.append(_context(phase.name, overhead, CUDA_CONTEXT))
-        if phase.work.activity != "load":
-            workspace = cublas_workspace(capability)
-            needs.append(Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS"))
-    return needs
-
-
-def _context(phase: str, overhead: Overhead | None, usual: Interval) -> Need:
-    each, note = (usual, "") if overhead is None else (overhead.bytes, overhead.source)
-    return Need("", "context", phase, (), each, "measured", "once", "process", note=note)
-
-
-def _language(resident: Resident, model: Model) -> Architecture:
-    if isinstance(model, Architecture):
-        return model
-    raise _pipeline(resident.name, model)
 
 
 def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
@@ -194,18 +242,22 @@ def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
 
 
 def _shape(name: str, role: Role, model: Model) -> RoleShape:
-    if isinstance(model, Pipeline):
-        names = tuple(component.name for component in model.components)
-    else:
-        layers = tuple(f"layers.{index}" for index in range(len(model.layers)))
-        names = ("embed_tokens", *layers, "norm+lm_head")
-        if role.tensor_parallel > 1:
-            from ullage.memory.vllm.sizes import check_ranks
+    names = _block_names(model)
+    if role.tensor_parallel > 1 and isinstance(model, Architecture):
+        from ullage.memory.vllm.sizes import check_ranks
 
-            check_ranks(model, role.tensor_parallel)
+        check_ranks(model, role.tensor_parallel)
     limits = tuple(
         (device if device in ("cpu", "disk") else f"gpu:{device}", parse_bytes(size))
         for device, size in (role.max_memory or {}).items()
     )
     splittable = role.runs_with.splits_layers
     return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable)
+
+
+@lru_cache(maxsize=256)
+def _block_names(model: Model) -> tuple[str, ...]:
+    if isinstance(model, Pipeline):
+        return tuple(component.name for component in model.components)
+    layers = (f"layers.{index}" for index in range(len(model.layers)))
+    return ("embed_tokens", *layers, "norm+lm_head")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ullage.facts.abilities import Abilities
+from ullage.memory.demand import Basis, Need
 from ullage.units import GIB, MIB, Interval
 
+MEASURED: Basis = "measured"
 CUDA_CONTEXT = Interval(300 * MIB, 522 * MIB, 768 * MIB)
 """CUDA context with lazily loaded kernels. Expected: 0.51 GiB before any tensor on an H100 (vLLM 0.19
 start-up logs); low: about 300 MB with lazy loading (pytorch#107667); high: 614 MiB of other
@@ -28,12 +31,28 @@ NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
 """Communicator buffers at tensor parallelism 2 to 4: 1.43-2.01 GiB in use before any tensor, less the
 context above (vLLM 0.19, H100)."""
 
-CUBLAS_WORKSPACE = 8_519_680
-"""cuBLAS workspace of one handle and stream, `:4096:2:16:8` (ATen/cuda/CUDABlas.cpp)."""
-CUBLAS_WORKSPACE_HOPPER = 32 * MIB
+
+def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:
+    """What the process takes on each device beside tensors, and on a processor beside them in RAM."""
+    if overhead is not None:
+        each, basis, note = overhead.bytes, MEASURED, overhead.source
+    elif abilities.processor:
+        each, basis, note = LIBRARIES, MEASURED, ""
+    else:
+        each, basis, note = CUDA_CONTEXT, *context_basis(abilities)
+    return Need("context", (), each, basis, "once", "process", note=note)
 
 
-def cublas_workspace(capability: tuple[int, int]) -> Interval:
-    """Allocated from torch's caching allocator at the first matmul; a second handle doubles it."""
-    size = CUBLAS_WORKSPACE_HOPPER if capability[0] == 9 else CUBLAS_WORKSPACE
-    return Interval(size, size, 2 * size + MIB)
+def context_basis(abilities: Abilities) -> tuple[Basis, str]:
+    """How a GPU's context is known, with what a reader must know of it."""
+    if abilities.platform == "rocm":
+        return "assumed", f"as CUDA's; not measured on {abilities.what}"
+    return MEASURED, ""
+
+
+def blas_need(abilities: Abilities) -> Need:
+    """Allocated from torch's caching allocator at the first matmul."""
+    known: tuple[Basis, str] = ("derived", "cuBLAS")
+    if abilities.platform == "rocm":
+        known = "assumed", f"hipBLAS and hipBLASLt; not measured on {abilities.what}"
+    return Need("workspace", (), abilities.blas, known[0], "once", note=known[1])

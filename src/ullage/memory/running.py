@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import Basis, ItemKind, Need
+from ullage.memory.demand import ItemKind, Need
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.attention import resolve_kernel
 from ullage.memory.forward.cache import layer_cache
 from ullage.memory.forward.logits import all_logits, loss_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.forward.window import prompt_of, seen_tokens
+from ullage.memory.loaded import Loaded
 from ullage.memory.resident import cache_needs
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
-from ullage.phases.phase import Phase, Resident, Work
+from ullage.phases.phase import Phase, Work
 from ullage.spec.role import Role
 from ullage.spec.workload import Training
 from ullage.units import MIB, Interval
@@ -40,54 +41,36 @@ ACTIVATION_FRAGMENTATION = 25
 """High value of segments that stay cached around a growing cache and around temporaries, percent."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(NamedTuple):
     """One running role: everything its needs are computed from."""
 
-    name: str
-    phase: str
+    loaded: Loaded
     architecture: Architecture
-    whole: Architecture
     work: Work
-    precision: ResolvedPrecision
     one_pass: Pass
     seen: int
+
+    @property
+    def precision(self) -> ResolvedPrecision:
+        return self.loaded.precision
 
     @property
     def head(self) -> int:
         return len(self.architecture.layers) + 1
 
-    def need(
-        self,
-        component: ItemKind,
-        blocks: tuple[int, ...],
-        each: Interval,
-        basis: Basis = "derived",
-        note: str = "",
-    ) -> Need:
-        return Need(self.name, component, self.phase, blocks, each, basis, note=note)
 
-    def temporary(self, component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = "") -> Need:
-        return Need(self.name, component, self.phase, blocks, each, "derived", "max", note=note)
+def _temporary(component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = "") -> Need:
+    return Need(component, blocks, each, "derived", "max", note=note)
 
 
-def running_needs(
-    resident: Resident,
-    architecture: Architecture,
-    phase: Phase,
-    precision: ResolvedPrecision,
-    whole: Architecture,
-    on_host: bool,
-) -> list[Need]:
-    """Caches, temporaries, logits, captures, gradients: whatever `phase.work` brings.
+def running_needs(loaded: Loaded, work: Work) -> list[Need]:
+    """Caches, temporaries, logits, captures, gradients: whatever `work` brings.
 
-    `architecture` is the part that is loaded of the `whole` model, which sites are numbered by; `on_host`
-    where there is no GPU, and nothing travels to the host.
+    Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
-    work = phase.work
     if work.activity == "load":
-        return _load(resident.name, architecture, phase.name, precision)
-    run = _run(resident, architecture, whole, phase, precision)
+        return _load(loaded.architecture, loaded.precision)
+    run = _run(loaded, work)
     needs: list[Need] = []
     if work.activity == "train":
         needs += _training(run)
@@ -96,49 +79,32 @@ def running_needs(
         last_pass = 1 if decode else run.one_pass.new
         capacity = run.seen + (0 if decode else work.new_tokens)
         if run.one_pass.caches:
-            needs += cache_needs(
-                resident, architecture, phase.name, precision, work.batch, run.seen, last_pass, capacity
-            )
+            needs += cache_needs(loaded, work.batch, run.seen, last_pass, capacity)
         if decode:
-            needs += _cache_growth(run, resident)
+            needs += _cache_growth(run)
         needs += _forward(run)
-    needs += capture_needs(
-        run.name,
-        run.phase,
-        run.architecture,
-        run.whole,
-        run.work,
-        run.precision,
-        run.seen,
-        on_host,
-    )
+    needs += capture_needs(loaded, work, run.seen)
     return needs + _fragmentation(run, needs)
 
 
-def _load(role: str, architecture: Architecture, phase: str, precision: ResolvedPrecision) -> list[Need]:
+def _load(architecture: Architecture, precision: ResolvedPrecision) -> list[Need]:
     every = tuple(range(len(architecture.layers) + 2))
     size = load_bytes(architecture, precision)
-    needs = [Need(role, "load", phase, every, size, "derived", "once", note="conversion")]
+    needs = [Need("load", every, size, "derived", "once", note="conversion")]
     tied = tied_head_bytes(architecture, precision)
     if tied:
         note = "the checkpoint stores the tied output layer too"
-        needs.append(Need(role, "load", phase, (0,), Interval.exactly(tied), "derived", note=note))
+        needs.append(Need("load", (0,), Interval.exactly(tied), "derived", note=note))
     return needs
 
 
-def _run(
-    resident: Resident,
-    architecture: Architecture,
-    whole: Architecture,
-    phase: Phase,
-    precision: ResolvedPrecision,
-) -> _Run:
-    work = phase.work
-    prompt = prompt_of(resident, architecture, work)
+def _run(loaded: Loaded, work: Work) -> _Run:
+    prompt = prompt_of(loaded, work)
     decode = work.activity == "decode"
-    seen = seen_tokens(resident, architecture, phase, prompt + (work.new_tokens if decode else 0))
-    kernel, _ = resolve_kernel(resident.role.attention, _soft_capped(architecture))
-    patterns = any(needs_eager(matched_sites(capture, whole)) for capture in work.captures)
+    seen = seen_tokens(loaded, work, prompt + (work.new_tokens if decode else 0))
+    architecture = loaded.architecture
+    kernel, _ = resolve_kernel(loaded.attention, _soft_capped(architecture))
+    patterns = any(needs_eager(matched_sites(capture, loaded.numbered)) for capture in work.captures)
     if patterns:
         kernel = "eager"
     new = 1 if decode else max(min(prompt, work.chunk_tokens or prompt), 1)
@@ -150,7 +116,7 @@ def _run(
     masked = work.caches and work.batch > 1 and kernel != "flash"
     caches = work.caches or streams
     one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches)
-    return _Run(resident.name, phase.name, architecture, whole, work, precision, one_pass, seen)
+    return _Run(loaded, architecture, work, one_pass, seen)
 
 
 def _soft_capped(architecture: Architecture) -> bool:
@@ -159,7 +125,7 @@ def _soft_capped(architecture: Architecture) -> bool:
 
 def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> tuple[str, str]:
     """The attention kernel that role `name`'s model is loaded with for all its phases, and why."""
-    if role.engine != "transformers" or not isinstance(model, Architecture):
+    if role.runs_with.memory != "process" or not isinstance(model, Architecture):
         return role.attention, f"{role.engine} chooses its own"
     captures = [capture for phase in phases if phase.running == name for capture in phase.work.captures]
     if any(needs_eager(matched_sites(capture, model)) for capture in captures):
@@ -167,16 +133,17 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
     return resolve_kernel(role.attention, _soft_capped(model))
 
 
-def _cache_growth(run: _Run, resident: Resident) -> list[Need]:
+def _cache_growth(run: _Run) -> list[Need]:
     """Appending a token holds one tensor of one layer's cache twice (DynamicLayer.update)."""
-    if resident.role.cache.kind != "dynamic":
+    cache = run.loaded.cache
+    if cache.kind != "dynamic":
         return []
     needs = []
     for layer, blocks in distinct_layers(run.architecture):
-        held = layer_cache(layer, run.work.batch, run.seen, 1, run.seen, resident.role.cache, run.precision)
+        held = layer_cache(layer, run.work.batch, run.seen, 1, run.seen, cache, run.precision)
         if held.bytes:
             each = Interval.exactly(held.bytes)
-            needs.append(run.temporary("activations", blocks, each, "cache growth"))
+            needs.append(_temporary("activations", blocks, each, "cache growth"))
     return needs
 
 
@@ -195,26 +162,26 @@ def _forward(run: _Run) -> list[Need]:
         size = peak.bytes + (embedded if alone and blocks[0] > 1 else 0)
         low, high = SPREAD[run.one_pass.kernel]
         each = Interval(size * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
-        needs.append(run.temporary("activations", blocks, each, peak.moment))
+        needs.append(_temporary("activations", blocks, each, peak.moment))
     beside = Interval(0, held + (0 if alone else embedded), held + embedded)
-    needs.append(run.need("activations", (0,), beside, note="embeddings and masks"))
+    needs.append(Need("activations", (0,), beside, "derived", note="embeddings and masks"))
     vision = run.architecture.vision
     if run.work.images and vision is not None and run.work.activity == "prefill":
         images = run.work.images * run.work.batch
         from ullage.memory.forward.vision import tower_bytes
 
         tower = tower_bytes(vision, images, run.one_pass.kernel, run.precision.compute)
-        needs.append(run.temporary("vision", (0,), tower, "tower"))
+        needs.append(_temporary("vision", (0,), tower, "tower"))
     needs += _logits(run)
     return needs
 
 
 def _ends_in_attention(run: _Run) -> bool:
     """Whether the pass is over before the last loaded layer's feed-forward part."""
-    if run.architecture is run.whole or run.work.logits != "none":
+    if run.architecture is run.loaded.numbered or run.work.logits != "none":
         return False
     last = len(run.architecture.layers)
-    sites = [site for capture in run.work.captures for site in matched_sites(capture, run.whole)]
+    sites = [site for capture in run.work.captures for site in matched_sites(capture, run.loaded.numbered)]
     return all(site.block < last or site.hook not in AFTER_ATTENTION for site in sites)
 
 
@@ -242,7 +209,7 @@ def _logits(run: _Run) -> list[Need]:
     else:
         kept = sampled_logits(run.work.batch, vocabulary, width)
     note = f"{run.work.logits} position" + ("s" if run.work.logits == "all" else "")
-    return [run.temporary("logits", (run.head,), kept + streams, note)]
+    return [_temporary("logits", (run.head,), kept + streams, note)]
 
 
 def _training(run: _Run) -> list[Need]:
@@ -266,24 +233,24 @@ def _training(run: _Run) -> list[Need]:
         parts.append((sum(weight.elements for weight in weights), (block,)))
     for elements, blocks in parts:
         gradient = Interval.exactly(gradient_bytes(elements, training, run.precision))
-        needs.append(run.need("gradients", blocks, gradient))
+        needs.append(Need("gradients", blocks, gradient, "derived"))
         adapters = adapter_bytes(elements, training, run.precision)
         if adapters:
-            needs.append(run.need("weights", blocks, Interval.exactly(adapters)))
+            needs.append(Need("weights", blocks, Interval.exactly(adapters), "derived"))
         state = optimizer_bytes(elements, training, run.precision)
         if state:
-            needs.append(run.need("optimizer", blocks, Interval.exactly(state)))
+            needs.append(Need("optimizer", blocks, Interval.exactly(state), "derived"))
     for layer, blocks in distinct_layers(run.architecture):
         saved = saved_bytes(layer, hidden, run.one_pass, run.precision)
         spread = Interval(saved * 8 // 10, saved, saved * 125 // 100)
         if run.work.gradient_checkpointing:
             kept = Interval.exactly(checkpoint_bytes(hidden, run.one_pass, run.precision))
-            needs.append(run.need("activations", blocks, kept))
-            needs.append(run.temporary("activations", blocks, spread, "recomputed layer"))
+            needs.append(Need("activations", blocks, kept, "derived"))
+            needs.append(_temporary("activations", blocks, spread, "recomputed layer"))
         else:
-            needs.append(run.need("activations", blocks, spread))
+            needs.append(Need("activations", blocks, spread, "derived"))
     loss = loss_logits(rows, run.architecture.vocab_size, run.precision.element_bytes)
-    needs.append(run.temporary("logits", (run.head,), loss, "loss"))
+    needs.append(_temporary("logits", (run.head,), loss, "loss"))
     return needs
 
 
@@ -299,16 +266,6 @@ def _fragmentation(run: _Run, needs: list[Need]) -> list[Need]:
         if not percent or need.home != "gpu" or need.combine == "once":
             continue
         size = need.each.high * percent // 100
-        found.append(
-            Need(
-                run.name,
-                "fragmentation",
-                run.phase,
-                need.blocks,
-                Interval(0, size // 4, size),
-                "assumed",
-                need.combine,
-                "reserved",
-            )
-        )
+        unused = Interval(0, size // 4, size)
+        found.append(Need("fragmentation", need.blocks, unused, "assumed", need.combine, "reserved"))
     return found

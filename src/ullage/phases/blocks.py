@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Final, Literal, TypeVar
 
 from ullage.errors import SpecError, nearest
-from ullage.phases.phase import Activity, LogitsKept, Phase, Resident, Work
+from ullage.phases.phase import LogitsKept, Phase, Resident, Work
 from ullage.spec.capture import Capture
 from ullage.spec.engine import EngineDescription
 from ullage.spec.installed import engines_that
@@ -156,8 +155,7 @@ def load(name: str, resident: Iterable[Resident], per_example: float | None = No
 
 def train(name: str, resident: Iterable[Resident], work: Work, workload: Workload) -> tuple[Phase, ...]:
     """Forward and backward over the prompt, as `workload.training` says."""
-    work = replace(
-        work,
+    work = work.but(
         activity="train",
         captures=captures_of(name, workload),
         training=workload.training,
@@ -185,14 +183,26 @@ def generate(
     role = next((r.role for r in held if r.name == name), None)
     if role is None or not is_local(role):
         return ()
-    activities: list[Activity] = [
-        each for each in role.runs_with.phases if each != "decode" or work.new_tokens
-    ]
-    work = replace(work, captures=captures, logits=logits)
-    label = f"{name} {verb}".strip()
+    works = ways(role, work, captures, logits)
+    return spoken(name, held, works, verb, beside)
+
+
+def ways(
+    role: Role, work: Work, captures: tuple[Capture, ...] = (), logits: LogitsKept = "last"
+) -> tuple[Work, ...]:
+    """What one generation by the role's engine consists of; no decode where no token is written."""
+    activities = [each for each in role.runs_with.phases if each != "decode" or work.new_tokens]
+    return tuple(work.but(activity=each, captures=captures, logits=logits) for each in activities)
+
+
+def spoken(
+    name: str, held: tuple[Resident, ...], works: tuple[Work, ...], verb: str = "", beside: str = ""
+) -> tuple[Phase, ...]:
+    """Phases in which `name` does `works`, called as `generate` says."""
+    label = f"{name} {verb}" if verb else name
     suffix = f" beside {beside}" if beside else ""
-    found = []
-    for activity in activities:
-        said = label if verb and len(activities) == 1 else f"{label} {activity}"
-        found.append(Phase(said + suffix, held, name, replace(work, activity=activity), verb=verb))
-    return tuple(found)
+    one = verb and len(works) == 1
+    return tuple(
+        Phase(f"{label}{suffix}" if one else f"{label} {work.activity}{suffix}", held, name, work, verb=verb)
+        for work in works
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ullage.spec.capture import Capture
 from ullage.spec.role import Role
@@ -12,6 +12,7 @@ from ullage.spec.workload import Training
 
 Activity = Literal["load", "prefill", "decode", "train", "denoise", "serve"]
 LogitsKept = Literal["none", "last", "all"]
+Where = Literal["device", "host", "disk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,12 @@ class Resident:
 
     name: str
     role: Role
-    where: Literal["device", "host", "disk"] = "device"
+    where: Where = "device"
     cached_batch: int = 0
     cached_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Work:
     """What the running role does once: `passes` of these make one example of the workload.
 
@@ -58,6 +59,14 @@ class Work:
     expandable_segments: bool = False
     caches: bool = True
     shard_bytes: int = 0
+
+    def but(self, **fields: Any) -> Work:
+        """This work with other values of some fields: `dataclasses.replace`, at a tenth of its price, for
+        plans are laid out by the thousand."""
+        assert fields.keys() <= self.__dict__.keys(), fields
+        made = object.__new__(Work)
+        made.__dict__.update(self.__dict__, **fields)
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 from ullage.phases.blocks import is_local, load
@@ -34,43 +35,50 @@ def rest(name: str, workload: Workload, otherwise: Rest) -> Rest:
     return _BY_RESIDENCY.get(residency) or _BY_SCHEDULE.get(workload.schedule, otherwise)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Residency:
     """The local roles of a workload in the order they are loaded, and where each is while it is idle."""
 
     workload: Workload
     rests: tuple[tuple[str, Rest], ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Every local role."""
         return tuple(name for name, _ in self.rests)
 
-    @property
+    @cached_property
     def staying(self) -> tuple[str, ...]:
         """Roles that stay on the device from begin to end."""
         return tuple(name for name, idle in self.rests if idle == "device")
 
+    @cached_property
+    def _held(self) -> dict[str, tuple[Resident, Resident | None]]:
+        """By name the role on the device, and at rest; None where it then is freed."""
+        return {
+            name: (
+                Resident(name, self.workload.roles[name]),
+                None if idle == "freed" else Resident(name, self.workload.roles[name], idle),
+            )
+            for name, idle in self.rests
+        }
+
     def while_active(self, active: Collection[str]) -> tuple[Resident, ...]:
         """Who is resident where while the roles in `active` are on the device."""
-        return self._residents(self.rests, active)
+        return self._residents(self.names, active)
 
     def first_loads(self) -> tuple[Phase, ...]:
         """Those that stay are loaded one after the other, before anything else is done."""
         found: tuple[Phase, ...] = ()
         for count, name in enumerate(self.staying, 1):
             here = self.staying[:count]
-            known = [pair for pair in self.rests if pair[0] in here or pair[1] != "device"]
+            known = [each for each, idle in self.rests if each in here or idle != "device"]
             found += load(name, self._residents(known, here))
         return found
 
-    def _residents(self, rests: Iterable[tuple[str, Rest]], active: Collection[str]) -> tuple[Resident, ...]:
-        found = []
-        for name, idle in rests:
-            where = "device" if name in active else idle
-            if where != "freed":
-                found.append(Resident(name, self.workload.roles[name], where))
-        return tuple(found)
+    def _residents(self, names: Iterable[str], active: Collection[str]) -> tuple[Resident, ...]:
+        held = (self._held[name][0 if name in active else 1] for name in names)
+        return tuple(resident for resident in held if resident is not None)
 
 
 def residency_of(

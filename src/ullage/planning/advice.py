@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from ullage.errors import InputError
-from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
-from ullage.facts.price import price_of
+from ullage.facts.dtypes import DTYPES
+from ullage.facts.gpu import GpuSet
+from ullage.facts.price import price_of, priced_sets
+from ullage.facts.quantization.known import on_the_fly
 from ullage.planning.plan import Advice, Verdict
 from ullage.spec.engine import EngineDescription
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval
 
-QUALITY_LOSS = {"fp32": 0.0, "bf16": 0.0, "fp16": 0.0, "int8": 0.01, "nf4": 0.03, "nf4-dq": 0.035}
-"""Assumed relative loss of a role's answers by weight precision: LLM.int8() reports none to 1 %
-(arXiv 2208.07339), NF4 one to a few percent (arXiv 2305.14314). Only their order is relied on."""
-ON_THE_FLY = ("int8", "nf4", "nf4-dq")
 CONTEXT_LOSS = 0.25
 """Assumed loss of halving a prompt: what is cut is gone."""
 LOSS_FLOOR = 0.002
@@ -26,18 +25,16 @@ LOSS_FLOOR = 0.002
 unless they free five hundred times less."""
 SETS_TRIED = 24
 HARMLESS = ("schedule", "captures", "chunk", "checkpoint", "batch", "attention")
-SET_SIZES = (1, 2, 4, 8)
 Changes = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a candidate comes to: the lean result of planning it."""
 
     verdict: Verdict
     peak: Interval
     over: int
-    seconds_per_1000: float
+    seconds_per_1000: float | None
     usd_per_1000: float | None
 
 
@@ -46,8 +43,7 @@ IMPOSSIBLE = Outcome("does not fit", ZERO, 2**62, 0.0, None)
 Evaluate = Callable[[Workload, GpuSet], Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """One change to one part of a workload, with what it loses."""
 
     axis: str
@@ -210,9 +206,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         precisions = _lower(role.precision, role.runs_with)
         if precisions:
             path = f"roles.{name}.precision"
-            axes.append(
-                tuple(_Step("precision", path, p, QUALITY_LOSS[p], f"{name} in {p}") for p in precisions)
-            )
+            axes.append(tuple(_Step("precision", path, p, loss, f"{name} in {p}") for p, loss in precisions))
     for name, role in workload.roles.items():
         if role.runs_with.splits_layers and role.max_memory is None:
             step = _Step(
@@ -234,14 +228,14 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
     return [axis for axis in axes if axis]
 
 
-def _lower(precision: str, engine: EngineDescription) -> tuple[str, ...]:
-    """Precisions below the present one, where the engine can load every one of them on the fly."""
-    if not set(ON_THE_FLY) <= set(engine.quantizes):
+def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float], ...]:
+    """Precisions below the present one with their losses, where the engine makes them as schemes do."""
+    if engine.memory != "process" or not engine.quantizes:
         return ()
-    if precision in ("auto", "fp32", "fp16", "bf16"):
-        first = ("bf16",) if precision == "fp32" else ()
-        return (*first, *ON_THE_FLY)
-    return {"int8": ("nf4", "nf4-dq"), "nf4": ("nf4-dq",)}.get(precision, ())
+    made = tuple((name, each.loss) for name, each in on_the_fly().items())
+    if precision == "auto" or precision in DTYPES:
+        return (("bf16", 0.0), *made) if precision == "fp32" else made
+    return tuple(each for each in made if each[1] > dict(made).get(precision, math.inf))
 
 
 def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
@@ -257,26 +251,15 @@ def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
             yield candidate
 
 
-def priced_sets() -> list[tuple[float, GpuSet]]:
-    """Every one-card-type set of the usual sizes that has a dated price, cheapest first."""
-    found = []
-    for name in gpu_names():
-        gpu = find_gpu(name)
-        one = price_of(GpuSet((gpu,)))
-        if one is None:
-            continue
-        found += [(one.usd_per_hour * size, GpuSet((gpu,) * size)) for size in SET_SIZES]
-    return sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus)))
-
-
 def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first."""
+    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first,
+    those of unknown speed last."""
     found = []
     for _, candidate in priced_sets():
         outcome = _tried(evaluate, workload, candidate)
         if outcome is not None and outcome.verdict != "does not fit":
             found.append((candidate, outcome))
-    return sorted(found, key=lambda pair: pair[1].usd_per_1000 or 0.0)
+    return sorted(found, key=lambda pair: _dearest_last(pair[1].usd_per_1000))
 
 
 def _tried(evaluate: Evaluate, workload: Workload, gpus: GpuSet) -> Outcome | None:
@@ -301,5 +284,12 @@ def _front(entries: list[Advice]) -> tuple[Advice, ...]:
             one.quality_loss < other.quality_loss or one.usd_per_1000_examples < other.usd_per_1000_examples
         )
 
+    def order(entry: Advice) -> tuple[float, float, int]:
+        return entry.quality_loss, _dearest_last(entry.usd_per_1000_examples), len(entry.changes)
+
     kept = [e for e in entries if not any(beats(other, e) for other in entries)]
-    return tuple(sorted(kept, key=lambda e: (e.quality_loss, e.usd_per_1000_examples or 0.0, len(e.changes))))
+    return tuple(sorted(kept, key=order))
+
+
+def _dearest_last(usd: float | None) -> float:
+    return math.inf if usd is None else usd

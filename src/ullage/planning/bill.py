@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ullage.memory.demand import Basis, ItemKind, Level
 from ullage.units import ZERO, Interval
 
 
-@dataclass(frozen=True, slots=True)
-class LineItem:
+class LineItem(NamedTuple):
     """One reason for bytes on one device (`gpu:0`, `host`, `disk`) in one phase.
 
     `layers` is the half-open range of layer numbers it covers, None where it is not about layers.
@@ -26,8 +25,7 @@ class LineItem:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Tensors alive, the allocator's segments, the process, everything on the card; each nested."""
 
     live: Interval = ZERO
@@ -36,8 +34,7 @@ class Totals:
     device: Interval = ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(NamedTuple):
     """Every line item; `totals[device][phase]` follows from them."""
 
     items: tuple[LineItem, ...]

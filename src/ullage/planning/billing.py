@@ -1,198 +1,120 @@
-"""Charges every need to the devices its blocks are on."""
+"""The bill: what every role needs, charged to devices, and what that comes to."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
-
-from ullage.memory.demand import Demand, Level, Need
+from ullage.memory.demand import PROCESS, Demand, Level
 from ullage.planning.bill import Bill, LineItem, Totals
+from ullage.planning.charging import Charge, Charged, charged, ends
 from ullage.planning.device import DISK, HOST, Device, host_of
-from ullage.planning.placement import ON_DISK, ON_HOST, Assigned, Placement
+from ullage.planning.place import Assigned, Off, OnDevice, Place
+from ullage.planning.placement import Placement
 from ullage.units import ZERO, Interval
 
 LEVELS: tuple[Level, ...] = ("live", "reserved", "process", "device")
 _OFFSETS = {level: 3 * index for index, level in enumerate(LEVELS)}
-_OFF_MAP = {ON_HOST: "cpu", ON_DISK: "disk"}
-_OFF_DEVICE = {ON_HOST: HOST, ON_DISK: DISK}
-Charge = tuple[str, Need, Interval, tuple[int, ...]]
 
 
-def charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Charge]:
-    """(device, need, bytes, blocks) for each need and device, temporaries by their largest."""
-    host = host_of(devices)
-    if host == HOST:
-        return _charges(demand, placement, devices)
-    # Without a GPU, what lies in host memory and what is computed on lie on the same device.
-    merged = _charges(demand, placement, devices)
-    return ((DISK if name == DISK else host, *rest) for name, *rest in merged)  # type: ignore[misc]
+def _assigned(placement: Placement) -> Placement:
+    """Where each role is; the process is paid on each device in use."""
+    busy = {device for assigned in placement.values() for device in assigned.devices}
+    return placement | {PROCESS: Assigned((), tuple(sorted(busy)))}
 
 
-def _charges(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Charge]:
-    """Needs by device, `gpu:0` and so on or `host`.
-
-    Weights of blocks offloaded to the CPU lie in host memory, and pass through a buffer for the
-    largest of them on the role's first GPU; their caches and temporaries stay on that GPU.
-    """
-    winners: dict[tuple[str, str, str, Level], tuple[Need, Interval, tuple[int, ...]]] = {}
-    passing: dict[tuple[str, str], Need] = {}
-    busy = {index for assigned in placement.values() for index in assigned.devices}
-    places: dict[tuple[str, bool, tuple[int, ...]], list[tuple[str, tuple[int, ...]]]] = {}
-    for need in demand.needs:
-        if not need.role:
-            for index, device in enumerate(devices):
-                if index in busy:
-                    yield device.name, need, need.each, ()
-            continue
-        if need.home == "gpu":
-            at = (need.role, need.component == "weights", need.blocks)
-            shares = places.get(at)
-            if shares is None:
-                shares = places[at] = _shares(need, placement[need.role])
-        else:
-            shares = [(HOST if need.home == "host" else DISK, need.blocks)]
-        for device_name, blocks in shares:
-            offloaded = device_name in (HOST, DISK) and need.home == "gpu" and need.component == "weights"
-            if offloaded and len(placement[need.role].devices) > 1:
-                held = passing.get((need.role, need.phase))
-                if held is None or need.each.high > held.each.high:
-                    passing[need.role, need.phase] = need
-            if need.combine == "sum":
-                yield device_name, need, need.each * len(blocks), blocks
-            elif need.combine == "once":
-                yield device_name, need, need.each, blocks
-            else:
-                key = (device_name, need.phase, need.role, need.level)
-                best = winners.get(key)
-                winners[key] = _larger(best, need, blocks)
-    for (device_name, *_), (need, size, blocks) in winners.items():
-        yield device_name, need, size, blocks
-    for need in passing.values():
-        yield _passing(need, placement[need.role])
-
-
-def _passing(need: Need, assigned: Assigned) -> Charge:
-    """The buffer through which an offloaded block's weights reach the GPU."""
-    first = assigned.first
-    note = "offloaded block on its way"
-    moved = replace(need, component="workspace", combine="once", note=note)
-    return _name(first), moved, need.each, ()
-
-
-def _larger(
-    best: tuple[Need, Interval, tuple[int, ...]] | None, need: Need, blocks: tuple[int, ...]
-) -> tuple[Need, Interval, tuple[int, ...]]:
-    """The maximum end by end, shown as the need whose expected value is larger."""
-    each = need.each
-    if best is None:
-        return need, each, blocks
-    held = best[1]
-    size = Interval(max(held.low, each.low), max(held.expected, each.expected), max(held.high, each.high))
-    return (need, size, blocks) if each.expected > held.expected else (best[0], size, best[2])
-
-
-def _shares(need: Need, assigned: Assigned) -> list[tuple[str, tuple[int, ...]]]:
-    if assigned.ranks:
-        return [(f"gpu:{index}", need.blocks) for index in assigned.ranks]
-    held = assigned.devices
-    if len(held) == 1:
-        return [(_name(held[0]), need.blocks)]
-    first = assigned.first
-    begin, end = need.blocks[0], need.blocks[-1] + 1
-    if end - begin == len(need.blocks) and min(held) >= 0:
-        # Blocks lie on devices in order, so a range of them is cut where the devices change.
-        cuts = [(index, *_range(assigned, index)) for index in held]
-        parts = [(index, max(start, begin), min(stop, end)) for index, start, stop in cuts]
-        return [
-            (_name(index), need.blocks[start - begin : stop - begin])
-            for index, start, stop in parts
-            if start < stop
-        ]
-    groups: dict[int, list[int]] = {}
-    for block in need.blocks:
-        device = assigned.blocks[block]
-        if device < 0 and need.component != "weights":
-            device = first
-        groups.setdefault(device, []).append(block)
-    return [(_name(index), tuple(blocks)) for index, blocks in groups.items()]
-
-
-def _range(assigned: Assigned, index: int) -> tuple[int, int]:
-    start = assigned.blocks.index(index)
-    return start, start + assigned.blocks.count(index)
-
-
-def _name(index: int) -> str:
-    return _OFF_DEVICE.get(index) or f"gpu:{index}"
+def _names(devices: tuple[Device, ...]) -> dict[Place, str]:
+    """What a line item calls each place. Without a GPU, what lies in host memory and what is computed on lie
+    on the same device."""
+    names: dict[Place, str] = {OnDevice(index): device.name for index, device in enumerate(devices)}
+    return names | {Off.HOST: host_of(devices), Off.DISK: DISK}
 
 
 def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
     """Everything on each device at its fullest, end by end: what a verdict needs and no more."""
+    assigned, count = _assigned(placement), len(devices)
+    sizes = {
+        needs: ends(needs, assigned[role], count)
+        for role, spells in demand.spells.items()
+        for needs in spells
+    }
+    phases = [
+        list(map(sum, zip(*[sizes[needs] for needs in asked.values()], strict=True)))
+        for asked in demand.asked
+        if asked
+    ]
+    if host_of(devices) != HOST:
+        for phase in phases:
+            # Host memory is the one device's own.
+            phase[:6] = [*map(sum, zip(phase[:3], phase[3:6], strict=True)), 0, 0, 0]
+    highest = list(map(max, zip(*phases, strict=True)))
+    names = [*(device.name for device in devices), HOST, DISK]
+    peaks = [(name, highest[3 * at : 3 * at + 3]) for at, name in enumerate(names)]
+    return {name: Interval(*values) for name, values in peaks if any(values)}
+
+
+def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Bill:
+    """Every line item with the totals that follow from them: what is alive together phase by phase, then
+    temporaries by their largest, then what passes through."""
+    names, assigned = _names(devices), _assigned(placement)
+    phases = [
+        (phase.name, [(role, charged(needs, assigned[role])) for role, needs in asked.items()])
+        for phase, asked in zip(demand.phases, demand.asked, strict=True)
+    ]
+    blocks = {shape.name: shape.blocks for shape in demand.roles} | {PROCESS: 1}
+    items = []
+    for part in (_sums, _largest, _passing):
+        for phase, roles in phases:
+            for role, found in roles:
+                items += [_item(role, phase, each, names[each.place], blocks[role]) for each in part(found)]
+    return Bill(tuple(item for item in items if item.bytes.high), _totals(items))
+
+
+def _sums(found: Charged) -> list[Charge]:
+    return found.sums
+
+
+def _largest(found: Charged) -> list[Charge]:
+    return found.largest
+
+
+def _passing(found: Charged) -> list[Charge]:
+    return found.passing
+
+
+def _totals(items: list[LineItem]) -> dict[str, dict[str, Totals]]:
+    """The four levels of each device and phase, each with those below it."""
     sums: dict[tuple[str, str], list[int]] = {}
-    for device, need, size, _ in charges(demand, placement, devices):
-        at = sums.get((device, need.phase))
-        if at is None:
-            sums[device, need.phase] = [size.low, size.expected, size.high]
-        else:
-            at[0] += size.low
-            at[1] += size.expected
-            at[2] += size.high
-    ends: dict[str, list[int]] = {}
-    for (device, _), values in sums.items():
-        ends[device] = list(map(max, ends.get(device, values), values))
-    return {device: Interval(*values) for device, values in ends.items()}
-
-
-def _add(sums: dict[tuple[str, str], list[int]], device: str, need: Need, size: Interval) -> None:
-    key = (device, need.phase)
-    at = sums.get(key)
-    if at is None:
-        at = sums[key] = [0] * 12
-    offset = _OFFSETS[need.level]
-    at[offset] += size.low
-    at[offset + 1] += size.expected
-    at[offset + 2] += size.high
-
-
-def _nested(sums: dict[tuple[str, str], list[int]]) -> dict[str, dict[str, Totals]]:
-    found: dict[str, dict[str, Totals]] = defaultdict(dict)
+    for item in items:
+        at = sums.setdefault((item.device, item.phase), [0] * 12)
+        offset = _OFFSETS[item.level]
+        at[offset] += item.bytes.low
+        at[offset + 1] += item.bytes.expected
+        at[offset + 2] += item.bytes.high
+    found: dict[str, dict[str, Totals]] = {}
     for (device, phase), parts in sums.items():
         levels = []
         running = ZERO
         for offset in range(0, 12, 3):
             running = running + Interval(*parts[offset : offset + 3])
             levels.append(running)
-        found[device][phase] = Totals(*levels)
-    return dict(found)
+        found.setdefault(device, {})[phase] = Totals(*levels)
+    return found
 
 
-def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Bill:
-    """Every line item with the totals that follow from them."""
-    sums: dict[tuple[str, str], list[int]] = {}
-    items = []
-    shapes = {shape.name: shape for shape in demand.roles}
-    for device, need, size, blocks in charges(demand, placement, devices):
-        _add(sums, device, need, size)
-        layers = None
-        last = shapes[need.role].blocks - 1 if need.role else 0
-        inner = [block for block in blocks if 0 < block < last]
-        if inner and need.component not in ("cuda_graphs", "context", "nccl"):
-            layers = (inner[0] - 1, inner[-1])
-        items.append(
-            LineItem(
-                need.role,
-                need.component,
-                device,
-                need.phase,
-                size,
-                need.basis,
-                need.level,
-                layers,
-                need.note,
-            )
-        )
-    return Bill(tuple(item for item in items if item.bytes.high), _nested(sums))
+def _item(role: str, phase: str, charge: Charge, device: str, blocks: int) -> LineItem:
+    need, layers = charge.need, None
+    inner = [block for block in charge.blocks if 0 < block < blocks - 1]
+    if inner and need.component not in ("cuda_graphs", "context", "nccl"):
+        layers = (inner[0] - 1, inner[-1])
+    return LineItem(
+        role,
+        need.component,
+        device,
+        phase,
+        charge.bytes,
+        need.basis,
+        need.level,
+        layers,
+        need.note,
+    )
 
 
 def device_map(
@@ -202,9 +124,14 @@ def device_map(
     shape = next(shape for shape in demand.roles if shape.name == role)
     assigned = placement[role]
     if assigned.ranks:
-        where = "+".join(f"gpu:{index}" for index in assigned.ranks)
+        where = "+".join(place_name(device, devices) for device in assigned.ranks)
         return dict.fromkeys(shape.block_names, where)
     return {
-        name: _OFF_MAP.get(index) or devices[index].name
-        for name, index in zip(shape.block_names, assigned.blocks, strict=True)
+        name: place_name(place, devices)
+        for name, place in zip(shape.block_names, assigned.blocks, strict=True)
     }
+
+
+def place_name(place: Place, devices: tuple[Device, ...]) -> str:
+    """A place as accelerate's device_map has it: a device's name, `cpu` or `disk`."""
+    return devices[place.number].name if isinstance(place, OnDevice) else place.value

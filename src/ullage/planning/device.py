@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
-from ullage.facts.gpu import CPU, Gpu, GpuSet
+from ullage.facts.gpu import Gpu, GpuSet
 from ullage.spec.budget import Budget
 from ullage.units import parse_bytes
 
@@ -15,8 +16,7 @@ CPU_NAME = "cpu"
 """The one device of a run without GPUs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """`usable` bytes at the cautious end, and `budget`: those minus the reserve."""
 
     name: str
@@ -25,13 +25,14 @@ class Device:
     budget: int
 
 
+@lru_cache(maxsize=1024)
 def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
     """One device per GPU; the reserve is a size or a share of what is usable."""
     share = re.fullmatch(r"\s*([\d.]+)\s*%\s*", budget.reserve)
     found = []
     for name, gpu in zip(gpus.device_names, gpus.gpus, strict=True):
         usable = gpu.usable.low
-        if gpu.compute_capability == CPU and budget.host_memory is not None:
+        if gpu.abilities.processor and budget.host_memory is not None:
             usable = min(usable, parse_bytes(budget.host_memory))
         kept = int(usable * float(share[1]) / 100) if share else parse_bytes(budget.reserve)
         found.append(Device(name, gpu, usable, max(usable - kept, 0)))

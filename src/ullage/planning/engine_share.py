@@ -34,8 +34,8 @@ def share_of(
             f"role {name}: {role.engine}.gpu_memory_utilization {given:g} is too little; it takes {least:.2f}"
         )
     share = given or DEFAULT_UTILIZATION
-    precision = resolve_precision(role, model, gpus.capability)
-    sizes = serving(model, role, precision, gpus.capability)
+    precision = resolve_precision(role, model, gpus.abilities)
+    sizes = serving(model, role, precision, gpus.abilities)
     return EngineShare(least, share, cache_tokens(sizes, total.expected, share, own.block_size))
 
 

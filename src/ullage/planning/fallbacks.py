@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ullage.facts.quantization.known import on_the_fly
 from ullage.spec.workload import Workload
-
-TRADE = {
-    "int8": "LLM.int8() is slower and changes answers (by none to 1 %, arXiv 2208.07339)",
-    "nf4": "4-bit weights change answers (one to a few percent, arXiv 2305.14314)",
-    "nf4-dq": "4-bit weights change answers (one to a few percent, arXiv 2305.14314)",
-}
 
 
 def settle(workload: Workload, fits: Callable[[Workload], bool]) -> tuple[Workload, tuple[str, ...]]:
@@ -30,7 +25,8 @@ def settle(workload: Workload, fits: Callable[[Workload], bool]) -> tuple[Worklo
             precision = role.fallback_precisions[step]
             changed = now.roles[name].model_copy(update={"precision": precision})
             now = now.model_copy(update={"roles": now.roles | {name: changed}})
-            trade = f"; {TRADE[precision]}" if precision in TRADE else ""
+            made = on_the_fly().get(precision)
+            trade = f"; {made.trade}" if made is not None else ""
             warnings[name] = f"{name} is planned in {precision}: in {role.precision} it does not fit{trade}"
             if fits(now):
                 return now, tuple(warnings.values())

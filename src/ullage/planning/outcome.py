@@ -27,7 +27,7 @@ def outcome_of(workload: Workload, demand: Demand, models: Mapping[str, Model], 
     verdicts = [verdict_of(peak.high, *limits[name]) for name, peak in peaks.items()]
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     over = sum(max(peak.high - device.budget, 0) for device, peak in cards)
-    times = phase_times(demand.phases, models, demand, placement, devices, workload.examples)
+    times = phase_times(demand, placement, devices, workload.examples)
     cost = cost_of(gpus, times, workload.examples)
     return Outcome(
         worst(verdicts),

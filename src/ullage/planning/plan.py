@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.facts.gpu import GpuSet
@@ -17,10 +17,10 @@ from ullage.spec.workload import Workload
 from ullage.units import Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
+Bound = Literal["memory", "compute", "load", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Something the plan decided for the user, with the reason that is printed beside it."""
 
     subject: str
@@ -83,8 +83,7 @@ class RolePlan:
     share: EngineShare | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DevicePlan:
+class DevicePlan(NamedTuple):
     """One device: its budget and its peak.
 
     `usable` is what the runtime can take at all, `budget` that minus the reserve, both in bytes and
@@ -107,33 +106,36 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """Roofline seconds of one phase: for one pass, and for the whole workload."""
+    """Roofline seconds of one phase: for one pass, and for the whole workload.
+
+    None, and bound `unknown`, where the card's speed is not known.
+    """
 
     phase: str
-    seconds: float
-    total_seconds: float
+    seconds: float | None
+    total_seconds: float | None
     tokens_per_second: float | None
-    bound: Literal["memory", "compute", "load", "none"]
+    bound: Bound
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars at the price stated, which carries its date."""
+    """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
 
     usd_per_hour: float
-    usd_per_1000_examples: float
+    usd_per_1000_examples: float | None
     provider: str
     as_of: str
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """One way to make the workload fit (or cheaper): what changes, what it saves, what it costs.
 
     `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for.
     `quality_loss` is a rank-like score (0: results unchanged), `usd_per_1000_examples` None without
-    a price. `saves` is bytes off the fullest device's high value.
+    a price, and it and the seconds None where the cards' speed is not known. `saves` is bytes off the
+    fullest device's high value.
     """
 
     changes: tuple[tuple[str, str], ...]
@@ -141,7 +143,7 @@ class Advice:
     verdict: Verdict
     quality_loss: float
     quality_note: str
-    seconds_per_1000_examples: float
+    seconds_per_1000_examples: float | None
     usd_per_1000_examples: float | None
     saves: int
     peak: Interval

@@ -10,12 +10,20 @@ from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
 from ullage.memory.running import kernel_of
 from ullage.planning.bill import Bill, Totals
-from ullage.planning.billing import device_map, make_bill
+from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
-from ullage.planning.engine_share import share_of
-from ullage.planning.placement import ON_DISK, ON_HOST, Placement, place
-from ullage.planning.plan import DevicePlan, EngineShare, Kernel, LoadedPart, Placed, Plan, RolePlan
+from ullage.planning.placement import Placement, place
+from ullage.planning.plan import (
+    DevicePlan,
+    EngineShare,
+    Kernel,
+    LoadedPart,
+    PhaseTime,
+    Placed,
+    Plan,
+    RolePlan,
+)
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import Role
@@ -31,7 +39,7 @@ def make_plan(
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
-    times = phase_times(demand.phases, models, demand, placement, devices, workload.examples)
+    times = phase_times(demand, placement, devices, workload.examples)
     return Plan(
         workload=workload,
         gpus=gpus,
@@ -42,7 +50,7 @@ def make_plan(
         verdict=worst(device.verdict for device in planned),
         times=times,
         cost=cost_of(gpus, times, workload.examples),
-        notes=_notes(workload, devices),
+        notes=_notes(workload, devices) + _unknown_speed(times, devices),
         models=models,
         base=base,
     )
@@ -74,15 +82,16 @@ def _roles(
 def _share(
     name: str, role: Role, model: Model, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
 ) -> EngineShare | None:
-    if role.engine != "vllm" or not isinstance(model, Architecture):
+    if role.runs_with.memory != "own cache" or not isinstance(model, Architecture):
         return None
+    from ullage.planning.engine_share import share_of
+
     return share_of(name, role, model, bill, devices, gpus)
 
 
 def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Placed:
-    names = {ON_HOST: "cpu", ON_DISK: "disk"}
     assigned = placement[name]
-    where = ", ".join(names.get(index) or devices[index].name for index in assigned.devices)
+    where = ", ".join(place_name(each, devices) for each in assigned.places)
     return Placed(device_map(name, demand, placement, devices), where, assigned.reason)
 
 
@@ -127,3 +136,15 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
     of_kind = () if workload.section is None else workload.section.notes(workload)
     return (f"{free} of each device is kept free as reserve", *of_kind)
+
+
+def _unknown_speed(times: tuple[PhaseTime, ...], devices: tuple[Device, ...]) -> tuple[str, ...]:
+    """Why times and cost are left out, where they are."""
+    if all(time.seconds is not None for time in times):
+        return ()
+    cards = [device.gpu for device in devices]
+    slow = [gpu.id for gpu in cards if None in (gpu.operations, gpu.bandwidth, gpu.pcie)]
+    return (
+        "time, and cost per example, are not known: no source states how many operations per second "
+        f"{', '.join(dict.fromkeys(slow))} does",
+    )

@@ -6,15 +6,16 @@ a card's peak, and pipelines over several GPUs are counted as running one GPU at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
-from ullage.memory.demand import Demand
-from ullage.phases.phase import Phase
+from ullage.memory.demand import Demand, Needs
+from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
-from ullage.planning.placement import ON_DISK, ON_HOST, Placement
-from ullage.planning.plan import PhaseTime
+from ullage.planning.place import Assigned, Off
+from ullage.planning.placement import Placement
+from ullage.planning.plan import Bound, PhaseTime
 
 COMPUTE_EFFICIENCY = 0.5
 """Assumed share of dense tensor-core peak that prefill reaches (0.3 to 0.7 in practice)."""
@@ -25,60 +26,94 @@ DISK_BYTES_PER_SECOND = 2e9
 """Assumed read rate of a local NVMe drive into GPU memory."""
 PCIE_EFFICIENCY = 0.8
 """Assumed share of a bus's line rate that copies from pinned host memory reach."""
+OnePass = tuple[float, Bound, int]
+"""(seconds, what bounds them, tokens they give)"""
 TRAIN_FACTOR = 3.0
 """A backward pass costs twice a forward pass; checkpointing adds one more forward."""
 
 
+class Held(NamedTuple):
+    """How a role is held while it runs: the device that is read slowest, how many share every block, and how
+    many of its blocks wait in host memory and on disk."""
+
+    device: Device
+    ranks: int
+    blocks: int
+    host: int
+    disk: int
+
+
 def phase_times(
-    phases: tuple[Phase, ...],
-    models: Mapping[str, Model],
-    demand: Demand,
-    placement: Placement,
-    devices: tuple[Device, ...],
-    examples: int,
+    demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
 ) -> tuple[PhaseTime, ...]:
     """Seconds of one pass of each phase, and of all passes of the workload."""
-    sizes: dict[tuple[str, str, str], int] = {}
-    for need in demand.needs:
-        if need.component in ("weights", "kv_cache", "recurrent_state"):
-            key = (need.role, need.phase, "weights" if need.component == "weights" else "cache")
-            sizes[key] = sizes.get(key, 0) + need.each.expected * len(need.blocks)
     times = []
-    for phase in phases:
-        name = phase.running
-        if name is None or name not in placement:
+    held = {name: _held(assigned, devices) for name, assigned in placement.items()}
+    # Phases share works: those in which a role does the same take equally long.
+    known: dict[tuple[Needs, int, bool], OnePass | None] = {}
+    for phase, asked in zip(demand.phases, demand.asked, strict=True):
+        on = held.get(phase.running)
+        if on is None:
             continue
-        role = next(r.role for r in phase.resident if r.name == name)
-        gpu = _slowest(placement, name, devices)
-        if gpu is None:
+        needs = asked[phase.running]
+        key = needs, id(phase.work), phase.once
+        if key not in known:
+            known[key] = _one_pass(phase, demand.parts[phase.running], needs, on)
+        one = known[key]
+        if one is None:
+            times.append(PhaseTime(phase.name, None, None, None, "unknown"))
             continue
-        weights = sizes.get((name, phase.name, "weights"), 0)
-        cache = sizes.get((name, phase.name, "cache"), 0)
-        ranks = max(len(placement[name].ranks), 1)
-        time = _phase(phase, demand.parts[name], gpu, weights, cache, role.runs_with.layer_seconds, ranks)
-        seconds, bound, tokens = time
-        blocks = placement[name].blocks
-        if blocks and min(blocks) < 0 and phase.work.activity != "load":
-            # Offloaded layers cross PCI Express, or come from disk, once per forward pass.
-            crossing = weights * blocks.count(ON_HOST) / len(blocks) / gpu.gpu.pcie
-            crossing += weights * blocks.count(ON_DISK) / len(blocks) / DISK_BYTES_PER_SECOND
-            steps = phase.work.new_tokens if phase.work.activity == "decode" else 1
-            seconds += crossing * max(steps, 1)
+        seconds, bound, tokens = one
         passes = 1.0 if phase.once else phase.work.passes * examples
         rate = tokens / seconds if tokens and seconds else None
-        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))  # type: ignore[arg-type]
+        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))
     return tuple(times)
 
 
-def _slowest(placement: Placement, role: str, devices: tuple[Device, ...]) -> Device | None:
-    held = [devices[index] for index in placement[role].devices if index >= 0]
-    return min(held, key=lambda device: device.gpu.bandwidth, default=None)
+@lru_cache(maxsize=1024)
+def _held(assigned: Assigned, devices: tuple[Device, ...]) -> Held | None:
+    """None where no device computes. A device of unknown bandwidth is slower than all."""
+    used = [devices[device.number] for device in assigned.devices]
+    if not used:
+        return None
+    slowest = min(used, key=lambda device: device.gpu.bandwidth or 0.0)
+    blocks = assigned.spans[-1].stop if assigned.spans else 1
+    host, disk = assigned.count(Off.HOST), assigned.count(Off.DISK)
+    return Held(slowest, max(len(assigned.ranks), 1), blocks, host, disk)
+
+
+def _one_pass(phase: Phase, model: Model, needs: Needs, held: Held) -> OnePass | None:
+    """One pass with what crosses to the device in it."""
+    weights, cache = needs.read
+    role = next(r.role for r in phase.resident if r.name == phase.running)
+    found = _phase(phase, model, held.device, weights, cache, role.runs_with.layer_seconds, held.ranks)
+    crossing = _crossing(phase.work, weights, held)
+    if found is None or crossing is None:
+        return None
+    seconds, bound, tokens = found
+    return seconds + crossing, bound, tokens
+
+
+def _crossing(work: Work, weights: int, held: Held) -> float | None:
+    """Seconds in which offloaded layers cross PCI Express, or come from disk, once per forward pass.
+
+    None where the bus is not known.
+    """
+    if work.activity == "load" or not held.host + held.disk:
+        return 0.0
+    pcie = held.device.gpu.pcie
+    if pcie is None:
+        return None
+    crossing = weights * held.host / held.blocks / pcie
+    crossing += weights * held.disk / held.blocks / DISK_BYTES_PER_SECOND
+    steps = work.new_tokens if work.activity == "decode" else 1
+    return crossing * max(steps, 1)
 
 
 def _phase(
     phase: Phase, model: Model, device: Device, weights: int, cache: int, layer_seconds: float, ranks: int
-) -> tuple[float, str, int]:
-    """(seconds, what bounds them, tokens they give) of one pass.
+) -> OnePass | None:
+    """One pass of a phase's work; None where the card's speed is not known.
 
     Bytes are those of one rank already; operations are shared out over `ranks`.
     """
@@ -86,9 +121,12 @@ def _phase(
     if work.activity == "load":
         # What is loaded again for every example waits in host memory, unless the file says disk.
         role = next(r.role for r in phase.resident if r.name == phase.running)
-        from_host = not phase.once and role.residency != "disk"
-        return weights / (gpu.pcie * PCIE_EFFICIENCY if from_host else DISK_BYTES_PER_SECOND), "load", 0
-    flops = gpu.flops * COMPUTE_EFFICIENCY * ranks
+        if phase.once or role.residency == "disk":
+            return weights / DISK_BYTES_PER_SECOND, "load", 0
+        return None if gpu.pcie is None else (weights / (gpu.pcie * PCIE_EFFICIENCY), "load", 0)
+    if gpu.operations is None or gpu.bandwidth is None:
+        return None
+    flops = gpu.operations.per_second * COMPUTE_EFFICIENCY * ranks
     bandwidth = gpu.bandwidth * MEMORY_EFFICIENCY
     if isinstance(model, Pipeline):
         pixels = work.image_size[0] * work.image_size[1] // 256

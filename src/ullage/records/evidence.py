@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ullage.memory.process import Overhead
-from ullage.records.record import Record
 from ullage.units import MIB, Interval
+
+if TYPE_CHECKING:
+    from ullage.records.record import Record
 
 NAME = "evidence.jsonl"
 ROOM = 32 * MIB
@@ -47,10 +49,12 @@ class Evidence:
         known = [o for o in self.observations if o.gpu == gpu]
         if not known:
             return None
+        from statistics import median
+
         newest = known[-1]
         same = [o for o in known if (o.driver, o.torch) == (newest.driver, newest.torch)]
         values = sorted(o.overhead for o in same)
-        middle = int(statistics.median(values))
+        middle = int(median(values))
         source = (
             f"measured in {len(same)} run{'s' if len(same) > 1 else ''} here on {gpu}, driver "
             f"{newest.driver}, torch {newest.torch}, transformers {newest.transformers}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ullage.reports.document import header, interval, model_document
-from ullage.reports.plan_page import _number, _table, duration
+from ullage.reports.plan_page import UNKNOWN, _number, _table, duration
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -96,7 +96,9 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, Any]:
             "usable": interval(gpu.usable),
             "basis": gpu.usable_basis,
             "bandwidth_bytes_per_second": gpu.bandwidth,
-            "flops_per_second": gpu.flops,
+            "flops_per_second": None if gpu.operations is None else gpu.operations.per_second,
+            "flops_basis": None if gpu.operations is None else gpu.operations.basis,
+            "can": gpu.abilities.names,
             "usd_per_hour": None if price is None else price.low,
             "price_as_of": None if price is None else price.as_of,
         }
@@ -107,14 +109,16 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, Any]:
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
     table = _table("GPUs")
-    for name in ("name", "usable GiB", "basis", "GB/s", "cheapest $/h", "as of"):
-        table.add_column(name, justify="left" if name in ("name", "basis", "as of") else "right")
+    for name in ("name", "usable GiB", "basis", "GB/s", "TFLOPS", "can", "cheapest $/h", "as of"):
+        table.add_column(name, justify="left" if name in ("name", "basis", "can", "as of") else "right")
     for gpu, price in gpus:
         table.add_row(
             gpu.id,
             _number(gpu.usable.low),
             gpu.usable_basis,
-            f"{gpu.bandwidth / 1e9:,.0f}",
+            UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
+            UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
+            " ".join(gpu.abilities.names),
             "" if price is None else f"{price.low:.2f}",
             "" if price is None else price.as_of,
         )

@@ -18,6 +18,8 @@ STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW = 100
 """Columns under which tables leave out what a reader can do without."""
 BAR = 30
+UNKNOWN = "unknown"
+"""What stands for a time or cost that no source gives."""
 PHASES_SHOWN = 8
 SMALL = GIB // 20
 """Line items below this high value are counted, not shown, unless all are asked for."""
@@ -138,7 +140,6 @@ def _item_table(plan: Plan, narrow: bool, everything: bool) -> Table:
 
 def _merged(plan: Plan, peaks: dict[str, str] | None) -> list[LineItem]:
     """Items of one role, component and basis on a device as one, largest first."""
-    from dataclasses import replace
 
     found: dict[tuple[str, ...], LineItem] = {}
     for item in plan.bill.items:
@@ -153,7 +154,7 @@ def _merged(plan: Plan, peaks: dict[str, str] | None) -> list[LineItem]:
         if held.layers is not None and item.layers is not None:
             layers = min(held.layers[0], item.layers[0]), max(held.layers[1], item.layers[1])
         note = held.note if held.note == item.note or not item.note else held.note or item.note
-        found[key] = replace(held, bytes=held.bytes + item.bytes, layers=layers, note=note)
+        found[key] = held._replace(bytes=held.bytes + item.bytes, layers=layers, note=note)
     return sorted(found.values(), key=lambda item: (item.device, item.phase, -item.bytes.high))
 
 
@@ -177,11 +178,14 @@ def _show_times(plan: Plan, console: Console) -> None:
         table.add_column(name, justify="right")
     for time in plan.times:
         rate = f"{time.tokens_per_second:,.0f}" if time.tokens_per_second else ""
-        table.add_row(time.phase, f"{time.seconds:,.2f}", rate, duration(time.total_seconds), time.bound)
+        seconds = UNKNOWN if time.seconds is None else f"{time.seconds:,.2f}"
+        table.add_row(time.phase, seconds, rate, duration(time.total_seconds), time.bound)
     console.print(table)
     if plan.cost is not None:
+        per_1000 = plan.cost.usd_per_1000_examples
+        shown = UNKNOWN if per_1000 is None else f"${per_1000:,.2f}"
         console.print(
-            f"cost: ${plan.cost.usd_per_hour:,.2f} an hour, ${plan.cost.usd_per_1000_examples:,.2f} per "
+            f"cost: ${plan.cost.usd_per_hour:,.2f} an hour, {shown} per "
             f"1000 examples ({plan.cost.provider}, price as of {plan.cost.as_of})",
             soft_wrap=True,
             highlight=False,
@@ -190,8 +194,10 @@ def _show_times(plan: Plan, console: Console) -> None:
         console.print("cost: no price is known for these cards")
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | None) -> str:
     """`42 s`, `12 min`, `3.4 h`, `5.1 days`."""
+    if seconds is None:
+        return UNKNOWN
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit:.1f} {name}"

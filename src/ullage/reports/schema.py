@@ -56,7 +56,7 @@ _ADVICE = of_object(
         "verdict": VERDICT,
         "quality_loss": NUMBER,
         "note": TEXT,
-        "seconds_per_1000_examples": NUMBER,
+        "seconds_per_1000_examples": MAYBE_NUMBER,
         "usd_per_1000_examples": MAYBE_NUMBER,
         "saves": {"type": "integer"},
         "peak": INTERVAL,
@@ -65,7 +65,7 @@ _ADVICE = of_object(
 _COST = of_object(
     {
         "usd_per_hour": NUMBER,
-        "usd_per_1000_examples": NUMBER,
+        "usd_per_1000_examples": MAYBE_NUMBER,
         "provider": TEXT,
         "as_of": TEXT,
         "source": TEXT,
@@ -85,8 +85,8 @@ _PLAN = {
         of_object(
             {
                 "phase": TEXT,
-                "seconds": NUMBER,
-                "total_seconds": NUMBER,
+                "seconds": MAYBE_NUMBER,
+                "total_seconds": MAYBE_NUMBER,
                 "tokens_per_second": MAYBE_NUMBER,
                 "bound": TEXT,
             }
@@ -153,7 +153,7 @@ _SET = of_object(
         "gpus": TEXT,
         "verdict": VERDICT,
         "peak": INTERVAL,
-        "seconds_per_1000_examples": NUMBER,
+        "seconds_per_1000_examples": MAYBE_NUMBER,
         "usd_per_1000_examples": MAYBE_NUMBER,
     }
 )
@@ -163,7 +163,9 @@ _GPU = of_object(
         "usable": INTERVAL,
         "basis": TEXT,
         "bandwidth_bytes_per_second": NUMBER,
-        "flops_per_second": NUMBER,
+        "flops_per_second": MAYBE_NUMBER,
+        "flops_basis": {"enum": ["derived", "assumed", None]},
+        "can": of_list({"enum": ["bf16", "fp16", "flash"]}),
         "usd_per_hour": MAYBE_NUMBER,
         "price_as_of": {"type": ["string", "null"]},
     }

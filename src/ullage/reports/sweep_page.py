@@ -52,6 +52,8 @@ def show_sweep(rows: Sequence[Row], console: Console) -> None:
             *(value for _, value in row.settings),
             *(_number(device.peak.device.high) for device in row.plan.devices),
             Text(verdict, style=STYLES[verdict]),
-            "" if cost is None else f"{cost.usd_per_1000_examples:,.2f}",
+            ""
+            if cost is None or cost.usd_per_1000_examples is None
+            else f"{cost.usd_per_1000_examples:,.2f}",
         )
     console.print(table)

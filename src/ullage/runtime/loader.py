@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ullage.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.bundled import local_path
+from ullage.facts.dtypes import TORCH_NAMES
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
 from ullage.runtime.libraries import find_transformers, in_turn
+from ullage.runtime.quantization import check_capability, quantization_config
 from ullage.runtime.tokenizer import open_tokenizer
 from ullage.spec.role import Role
 
@@ -58,6 +60,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     config = _config(transformers, source, role, download, planned.part.layers)
     kind = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
     where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
+    check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
     options["local_files_only"] = not download
     if len(where) > 1:
@@ -80,12 +83,11 @@ def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, sour
     """What transformers is told beside where the parts go."""
     import torch
 
-    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     options: dict[str, Any] = {
         "config": config,
         "trust_remote_code": role.trust_remote_code,
         "output_loading_info": True,
-        "dtype": dtypes[planned.precision.compute],
+        "dtype": getattr(torch, TORCH_NAMES[planned.precision.compute]),
     }
     if source.suffix == ".gguf":
         options["gguf_file"] = source.name
@@ -94,7 +96,7 @@ def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, sour
     kernel = _kernel(role, planned)
     if kernel is not None:
         options["attn_implementation"] = kernel
-    quantization = _quantization(transformers, planned.precision)
+    quantization = quantization_config(transformers, planned.precision)
     if quantization is not None:
         options["quantization_config"] = quantization
     return options
@@ -190,32 +192,6 @@ def _kernel(role: Role, planned: RolePlan) -> str | None:
     if role.attention == "auto" and planned.kernel.name == "sdpa":
         return None
     return KERNELS[planned.kernel.name]
-
-
-def _quantization(transformers: Any, precision: ResolvedPrecision) -> Any:
-    """How weights are quantized while they load; None where they load as they are stored."""
-    if precision.quantization is not None or precision.storage in ("fp32", "fp16", "bf16"):
-        return None
-    if precision.storage not in ("int8", "nf4", "nf4-dq"):
-        raise UnsupportedError(
-            f"weights cannot be turned into {precision.storage} while they load; name a checkpoint stored "
-            "in it, or use precision: int8 or nf4"
-        )
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("bitsandbytes", "run", f"precision: {precision.storage}") from error
-    import torch
-
-    compute = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision.compute]
-    if precision.storage == "int8":
-        return transformers.BitsAndBytesConfig(load_in_8bit=True)
-    return transformers.BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=compute,
-        bnb_4bit_use_double_quant=precision.storage == "nf4-dq",
-    )
 
 
 def _torch_device(name: str) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ullage.facts.dtypes import DTYPES
+from ullage.facts.quantization.known import on_the_fly
 from ullage.spec.capture import Capture
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.workload import Workload
 
 ROLE_KEYS: Final = ("use_quantized", "quantization_bits", "quantization")
 """Accepted on a role beside its own fields."""
-_BITS: Final = {4: "nf4", 8: "int8"}
-_WORDS: Final = {"4bit": "nf4", "8bit": "int8"}
+
+
+def switches() -> dict[int, str]:
+    """The scheme that each number of bits stands for, fewest first: `quantization_bits: 4`."""
+    return dict(sorted((each.bits, name) for name, each in on_the_fly().items() if each.bits is not None))
 
 
 def name_models(data: dict[str, Any]) -> None:
@@ -36,25 +41,28 @@ def take_quantization(data: dict[str, Any]) -> Iterator[Mistake]:
 def _quantization(role: dict[str, Any], path: Path) -> Iterator[Mistake]:
     given = {key: role.pop(key) for key in ROLE_KEYS if key in role}
     used, bits, word = (given.get(key) for key in ROLE_KEYS)
+    by_bits = switches()
+    by_word = {f"{number}bit": name for number, name in by_bits.items()}
     wrong = []
     if "use_quantized" in given and not isinstance(used, bool):
         wrong.append(("use_quantized", used, "true or false"))
-    if "quantization_bits" in given and (not isinstance(bits, int) or bits not in _BITS):
-        wrong.append(("quantization_bits", bits, "4 or 8"))
-    if "quantization" in given and (not isinstance(word, str) or word not in _WORDS):
-        wrong.append(("quantization", word, "4bit or 8bit"))
+    if "quantization_bits" in given and (not isinstance(bits, int) or bits not in by_bits):
+        wrong.append(("quantization_bits", bits, " or ".join(map(str, by_bits))))
+    if "quantization" in given and (not isinstance(word, str) or word not in by_word):
+        wrong.append(("quantization", word, " or ".join(by_word)))
     for key, value, valid in wrong:
         yield Mistake((*path, key), f"{shorten(repr(value), 60)} is not {valid}")
     if wrong:
         return
-    wanted = {_BITS[bits]} if bits is not None and used is not False else set()
+    wanted = {by_bits[bits]} if bits is not None and used is not False else set()
     if word is not None:
-        wanted.add(_WORDS[word])
+        wanted.add(by_word[word])
     precision = role.get("precision", "auto")
-    if used and not wanted and precision in ("auto", "fp32", "fp16", "bf16"):
-        problem = "says nothing of the bits; add quantization_bits: 8 or 4"
+    if used and not wanted and precision in ("auto", *DTYPES):
+        offered = " or ".join(map(str, reversed(by_bits)))
+        problem = f"says nothing of the bits; add quantization_bits: {offered}"
         yield Mistake((*path, "use_quantized"), problem)
-    if used is False and (word is not None or precision in _BITS.values()):
+    if used is False and (word is not None or precision in by_bits.values()):
         other = "quantization" if word is not None else "precision"
         yield Mistake((*path, "use_quantized"), f"is false, but {other} quantizes; remove one")
     elif len(wanted) == 2:

@@ -19,30 +19,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 
 from ullage.spec.engine import EngineDescription, Settings
 from ullage.spec.installed import engine_names, find_engine, is_engine, usual_settings
+from ullage.spec.precision import Precision
 from ullage.spec.value import Count, Switch, Tokens, Value
 
-Precision = Literal[
-    "auto",  # bf16 where the card can, else fp16, else fp32; a quantized checkpoint as it is stored
-    "stored",
-    "fp32",
-    "fp16",
-    "bf16",
-    "int8",  # bitsandbytes LLM.int8()
-    "nf4",  # bitsandbytes NF4
-    "nf4-dq",  # NF4 with double quantization
-    "gptq-int8",
-    "gptq-int4",
-    "awq",
-    "fp8",
-    "mxfp4",
-    "q2_k",
-    "q3_k",
-    "q4_0",
-    "q4_k",
-    "q5_k",
-    "q6_k",
-    "q8_0",
-]
 AttentionKernel = Literal["auto", "flash", "sdpa", "sdpa-math", "eager"]
 Residency = Literal["auto", "persistent", "swapped", "host", "disk"]
 CacheKind = Literal["dynamic", "static", "quantized"]

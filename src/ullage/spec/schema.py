@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ullage.spec.guide_keys import switches
 from ullage.spec.installed import all_engines, engine_names
 from ullage.spec.parse import Sections
 from ullage.spec.rules import DEVICE_NUMBER, GPU, ROLE_NAME
@@ -39,9 +40,20 @@ def json_schema(sections: Sections) -> dict[str, Any]:
 def _refine(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
     """Adds what `rules` and `guide_keys` say of single fields."""
     role = definitions["Role"]["properties"]
-    role["use_quantized"] = {"type": "boolean", "description": "with quantization_bits: 8 or 4"}
-    role["quantization_bits"] = {"enum": [4, 8], "description": "8 means int8, 4 means nf4"}
-    role["quantization"] = {"enum": ["4bit", "8bit"], "description": "8bit means int8, 4bit means nf4"}
+    by_bits = switches()
+    most = sorted(by_bits.items(), reverse=True)
+    role["use_quantized"] = {
+        "type": "boolean",
+        "description": f"with quantization_bits: {' or '.join(str(bits) for bits, _ in most)}",
+    }
+    role["quantization_bits"] = {
+        "enum": list(by_bits),
+        "description": ", ".join(f"{bits} means {name}" for bits, name in most),
+    }
+    role["quantization"] = {
+        "enum": [f"{bits}bit" for bits in by_bits],
+        "description": ", ".join(f"{bits}bit means {name}" for bits, name in most),
+    }
     role["engine"] |= {"enum": list(engine_names()), "description": "what runs the model"}
     for engine in all_engines():
         part = engine.settings.model_json_schema()

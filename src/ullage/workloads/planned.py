@@ -72,7 +72,7 @@ def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> D
 
     ids = {gpu.id for gpu in gpus.gpus}
     overhead = known_evidence().overhead(ids.pop()) if len(ids) == 1 else None
-    return estimate_phases(phases(workload), models, gpus.capability, overhead)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead)
 
 
 def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
@@ -86,7 +86,7 @@ def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tup
 
 def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
     """`gpus`, else the set the workload's budget names."""
-    from ullage.facts.gpu import parse_gpu_set
+    from ullage.facts.gpu_set import parse_gpu_set
 
     text = gpus or workload.budget.gpus
     if text is None:

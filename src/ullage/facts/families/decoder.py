@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Dense, Experts, Layer, Weight
 from ullage.facts.families.fields import Fields
@@ -28,8 +27,7 @@ PRE_POST: Final = ("input_layernorm", "post_attention_layernorm")
 SANDWICH: Final = (*PRE_POST, "pre_feedforward_layernorm", "post_feedforward_layernorm")
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """What a family's modeling file fixes. Bias "config" is read from the field named there."""
 
     norms: tuple[str, ...] = PRE_POST

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Attention, AttentionKind, Layer, Weight, WeightRole
 from ullage.facts.families.fields import Fields
@@ -28,8 +27,7 @@ def single(name: str, shape: tuple[int, ...], role: WeightRole = "other") -> Wei
     return (Weight(name, shape, role),)
 
 
-@dataclass(frozen=True, slots=True)
-class Heads:
+class Heads(NamedTuple):
     """Head counts and widths; the query may be gated (twice as wide)."""
 
     heads: int

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from ullage.kinds.assistant.section import Section
-from ullage.phases.blocks import base_work, captures_of, generate, load, own_section
-from ullage.phases.phase import Phase
+from ullage.phases.blocks import base_work, captures_of, load, own_section, spoken, ways
+from ullage.phases.phase import Phase, Work
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
@@ -35,6 +34,7 @@ class _Request:
         fixed = (self._router, self._voice)
         self._residency = residency_of(workload, (*fixed, *self._specialists), "host", fixed)
         self._local, self._staying = self._residency.names, self._residency.staying
+        self._known: dict[tuple[str, float], tuple[Work, ...]] = {}
 
     def phases(self) -> list[Phase]:
         found = list(self._residency.first_loads())
@@ -64,6 +64,16 @@ class _Request:
             found += self._turn(name, (name,), alone, None)
         return found
 
+    def _works(self, name: str, share: float) -> tuple[Work, ...]:
+        """What the role does for `share` of the requests, whoever is beside it."""
+        known = self._known.get((name, share))
+        if known is None:
+            work = base_work(name, self._workload)
+            work = work.but(passes=work.passes * share)
+            known = ways(self._workload.roles[name], work, captures_of(name, self._workload))
+            self._known[name, share] = known
+        return known
+
     def _turn(
         self,
         name: str,
@@ -74,11 +84,8 @@ class _Request:
     ) -> list[Phase]:
         """`name` works for `share` of the requests, loaded before unless it stays."""
         held = self._residency.while_active(active)
-        work = base_work(name, self._workload)
-        work = replace(work, passes=work.passes * share)
+        works = self._works(name, share)
         found: list[Phase] = []
         if name not in self._staying:
-            found += load(name, held, None if loads is None else loads / work.batch)
-        captures = captures_of(name, self._workload)
-        found += generate(name, held, work, captures=captures, beside=beside)
-        return found
+            found += load(name, held, None if loads is None else loads / works[0].batch)
+        return [*found, *spoken(name, held, works, beside=beside)]

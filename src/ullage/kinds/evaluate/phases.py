@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
@@ -35,23 +34,22 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
 
 def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:
     work, captures = base_work(name, workload), stored_captures(name, workload)
-    work = replace(work, shard_bytes=1 if captures else 0)  # each batch is a shard of its own
+    work = work.but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
     answer = base_work(GENERATOR, workload).new_tokens
     if name == GENERATOR:
-        written = replace(work, passes=(1 + section.samples) / work.batch)
+        written = work.but(passes=(1 + section.samples) / work.batch)
         found = generate(name, held, written, captures=captures)
         if not section.p_true:
             return found
         # It reads its own answer, and the samples as ideas.
         asked = work.prompt_tokens + (1 + section.samples) * answer + PROMPT
-        return found + generate(name, held, replace(work, prompt_tokens=asked, new_tokens=0), "score")
+        return found + generate(name, held, work.but(prompt_tokens=asked, new_tokens=0), "score")
     read = work.prompt_tokens
     if workload.roles[name].prompt_tokens is None:
         pair = name in (ENTAILMENT, section.clusters_by)
         read += answer if name == SIMILARITY else (2 if pair else 1) * answer + PROMPT
     by_text = name in judges(workload) and section.judge_by == "text"
-    work = replace(
-        work,
+    work = work.but(
         prompt_tokens=read,
         new_tokens=work.new_tokens if by_text else 0,
         passes=_texts(name, section, answer) / work.batch,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ullage.kinds.extract.section import Section
@@ -30,12 +29,12 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     section = own_section(workload, Section)
     name = next(iter(workload.roles))
     held = (hold(name, workload),)
-    work = replace(base_work(name, workload), shard_bytes=parse_bytes(section.shard))
+    work = base_work(name, workload).but(shard_bytes=parse_bytes(section.shard))
     if workload.training is not None:
         return load(name, held) + train(name, held, work, workload)
     captures = all_captures(name, workload, section)
     if not section.generate:
-        work = replace(work, new_tokens=0, caches=False)
+        work = work.but(new_tokens=0, caches=False)
         return load(name, held) + generate(name, held, work, EXTRACT, captures, "none")
     return load(name, held) + generate(name, held, work, "", captures, "last")
 

@@ -24,23 +24,23 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     held = (hold(VERIFIER, workload),)
     captures = stored_captures(VERIFIER, workload)
     work = base_work(VERIFIER, workload)
-    work = replace(work, passes=section.candidates_per_record / work.batch)
+    work = work.but(passes=section.candidates_per_record / work.batch)
     found = load(VERIFIER, held)
     # States of every position are read with every prompt, so that no batch depends on the one before.
     whole = any(capture.positions != "last" for capture in captures)
     shared = 0 if whole else section.prefix_tokens
     if shared and not workload.roles[VERIFIER].runs_with.finds_prefixes:
-        prefix = replace(work, batch=1, prompt_tokens=shared, new_tokens=0)
+        prefix = work.but(batch=1, prompt_tokens=shared, new_tokens=0)
         once = generate(VERIFIER, held, prefix, PREFIX, logits="none")
         found += tuple(replace(phase, once=True) for phase in once)
     if section.locate:
         found += generate(VERIFIER, held, work, "locate")
-    scored = replace(work, cached_tokens=shared, new_tokens=0, shard_bytes=1 if captures else 0)
-    scored = replace(scored, prompt_tokens=work.prompt_tokens + section.prefix_tokens - shared)
+    scored = work.but(cached_tokens=shared, new_tokens=0, shard_bytes=1 if captures else 0)
+    scored = scored.but(prompt_tokens=work.prompt_tokens + section.prefix_tokens - shared)
     found += generate(VERIFIER, held, scored, "score", captures)
-    work = replace(work, cached_tokens=section.prefix_tokens)
+    work = work.but(cached_tokens=section.prefix_tokens)
     if section.explained:
         longer = work.prompt_tokens + EXPLAIN_TOKENS
-        reasons = replace(work, prompt_tokens=longer, passes=work.passes * section.explained)
+        reasons = work.but(prompt_tokens=longer, passes=work.passes * section.explained)
         found += generate(VERIFIER, held, reasons, "explain")
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ullage.kinds.werewolf.section import PLAYER, Section
 from ullage.phases.blocks import (
     base_work,
@@ -27,6 +25,6 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     held = (hold(PLAYER, workload),)
     turns = section.players * section.rounds * section.turns_per_round
     work = base_work(PLAYER, workload)
-    work = replace(work, passes=turns / work.batch)
+    work = work.but(passes=turns / work.batch)
     captures = captures_of(PLAYER, workload)
     return load(PLAYER, held) + generate(PLAYER, held, work, captures=captures)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ullage.errors import SpecError, nearest
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
-from ullage.memory.weights.precision import ELEMENT_BYTES
+from ullage.facts.dtypes import DTYPES
 from ullage.spec.capture import Capture
 
 RESIDUAL_SITES = (
@@ -37,8 +37,7 @@ SEQUENCES_PER_PLANNED = 4
 """Short texts share a batch's tokens: a batch holds at most this many times the planned sequences."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """A capture point: `block` is 0 for the embedding, 1..L for layers, L+1 after the final norm."""
 
     hook: str
@@ -131,7 +130,7 @@ def site_bytes(
     `positions` are those the pass runs over; `capture.positions` reduces them on the device:
     last and mean keep one per sequence, span `span_tokens`.
     """
-    width = ELEMENT_BYTES[compute if capture.precision == "compute" else capture.precision]
+    width = DTYPES[compute if capture.precision == "compute" else capture.precision]
     kept = {"all": positions, "last": 1, "mean": 1}.get(capture.positions)
     if kept is None:
         kept = min(capture.span_tokens or 1, positions)

@@ -14,7 +14,7 @@ from ullage.memory.captures.sites import (
     site_bytes,
 )
 from ullage.memory.demand import Home, Need
-from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.loaded import Loaded
 from ullage.phases.phase import Work
 from ullage.spec.capture import Capture
 from ullage.units import ZERO, Interval
@@ -23,21 +23,15 @@ STAGING_BUFFERS: Final = 2
 """Device buffers through which captures travel while the next one is filled."""
 
 
-def capture_needs(
-    role: str,
-    phase: str,
-    architecture: Architecture,
-    whole: Architecture,
-    work: Work,
-    precision: ResolvedPrecision,
-    seen: int,
-    on_host: bool,
-) -> list[Need]:
+def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
     """One need a site where its states stay, and those of their way to host and disk.
 
-    `whole` is the model sites are numbered by, `seen` the positions reached, `on_host` whether there is no
-    GPU: then states stay where they were computed.
+    `seen` is the positions reached. Where there is no GPU, states stay where they were computed.
     """
+    if not work.captures:
+        return []
+    compute = loaded.precision.compute
+    architecture, whole, on_host = loaded.architecture, loaded.numbered, loaded.abilities.processor
     decode = work.activity == "decode"
     positions = work.new_tokens if decode else seen - work.cached_tokens
     stores = work.shard_bytes > 0 and work.activity != "train"
@@ -48,37 +42,32 @@ def capture_needs(
         if decode and capture.positions == "all":
             kept += work.prompt_tokens  # what the prefill captured is still there
         for site in matched_sites(capture, whole):
-            size = site_bytes(site, capture, whole, work.batch, kept, seen, precision.compute)
+            size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
             each = _states(site, capture, size, architecture, work, on_host)
             if capture.keep == "device" or on_host:
-                needs.append(Need(role, "captures", phase, (site.block,), each, "derived", note=site.hook))
+                needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
-                moved = site_bytes(site, capture, whole, work.batch, positions, seen, precision.compute)
-                staging = max(staging, moved)
-                host = Need(
-                    role, "captures", phase, (site.block,), each, "derived", home="host", note=site.hook
+                moved = site_bytes(
+                    site, capture, whole, work.batch, positions, seen, loaded.precision.compute
                 )
-                needs.append(host)
+                staging = max(staging, moved)
+                needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
             if capture.keep == "disk" or stores:
                 unit, largest = unit + size, max(largest, size)
                 stored = Interval.exactly(size // work.batch * _sequences(work))
-                needs.append(
-                    Need(
-                        role, "captures", phase, (site.block,), stored, "derived", home="disk", note=site.hook
-                    )
-                )
+                needs.append(Need("captures", (site.block,), stored, "derived", home="disk", note=site.hook))
     if staging:
         every = tuple(range(len(architecture.layers) + 2))
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
         note = "buffers on their way to the host"
-        needs.append(Need(role, "captures", phase, every, each, "derived", "once", note=note))
+        needs.append(Need("captures", every, each, "derived", "once", note=note))
     if _streams(work) and unit:
         home: Home = "gpu" if on_host else "host"
         joined = Interval.exactly(largest // work.batch)
         note = "chunks of one sequence, joined"
-        needs.append(Need(role, "captures", phase, (0,), joined, "derived", "max", home=home, note=note))
+        needs.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
     if unit and work.shard_bytes:
-        needs += _buffered(role, phase, work, unit, largest, "gpu" if on_host else "host")
+        needs += _buffered(work, unit, largest, "gpu" if on_host else "host")
     return needs
 
 
@@ -120,7 +109,7 @@ def _streams(work: Work) -> bool:
     return work.chunk_tokens is not None and work.chunk_tokens < work.prompt_tokens
 
 
-def _buffered(role: str, phase: str, work: Work, unit: int, largest: int, home: Home) -> list[Need]:
+def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
     """Earlier batches that wait for their shard, and the joining of one site when it is written."""
     per_shard = -(-work.shard_bytes // unit)
     waiting = min(_units(work), per_shard) - 1
@@ -128,8 +117,8 @@ def _buffered(role: str, phase: str, work: Work, unit: int, largest: int, home: 
     found = []
     if size != ZERO:
         note = "batches that wait for their shard"
-        found.append(Need(role, "captures", phase, (0,), size, "derived", home=home, note=note))
+        found.append(Need("captures", (0,), size, "derived", home=home, note=note))
     joined = Interval.exactly((waiting + 1) * largest)
     note = "one site of a shard, joined"
-    found.append(Need(role, "captures", phase, (0,), joined, "derived", "max", home=home, note=note))
+    found.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
     return found

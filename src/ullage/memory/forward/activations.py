@@ -10,8 +10,8 @@ GPU measurements in `benchmarks/accuracy.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, Layer
 from ullage.memory.forward.attention import mask_bytes
@@ -23,8 +23,7 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 
 
-@dataclass(frozen=True, slots=True)
-class Peak:
+class Peak(NamedTuple):
     """The largest moment of a layer, in bytes, and its name."""
 
     bytes: int

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.facts.architecture import Attention, Flow
+from ullage.facts.dtypes import DTYPES
 from ullage.memory.forward.streaming import block_keys
 from ullage.memory.forward.tape import Tape
-from ullage.memory.weights.precision import ELEMENT_BYTES
 
 FULL: Final = 4
 LOG_SUM_EXP_BYTES: Final = 4
@@ -53,7 +53,7 @@ def attend(
     to all heads in prefill (integrations/sdpa_attention.py), and a bool mask is converted to the compute
     dtype. eager and sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
-    width = ELEMENT_BYTES[compute]
+    width = DTYPES[compute]
     result = batch * new * mixer.heads * mixer.value_dim * width
     scores = batch * mixer.heads * new * keys
     grouped = mixer.heads > mixer.kv_heads
@@ -110,7 +110,7 @@ def _blockwise(
     flow: Flow,
 ) -> int:
     """`capture.streaming.blockwise_attention`: a block of fp32 scores at a time, sums in fp32."""
-    width = ELEMENT_BYTES[compute]
+    width = DTYPES[compute]
     elements = batch * new * mixer.heads * mixer.value_dim
     query = batch * new * mixer.heads * mixer.head_dim * width
     block = min(block_keys(batch, mixer.heads, new), keys)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Attention, Flow
 
@@ -11,8 +10,7 @@ FULL: Final = 4
 """Bytes of an fp32 element, which norms and routers compute in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """One forward pass: `new` positions of each of `batch` sequences after `cached` earlier ones.
 
     `masked`: each sequence has its own mask and positions (it is padded on the left). With `caches` keys
@@ -31,8 +29,7 @@ class Pass:
         return self.batch * self.new
 
 
-@dataclass(frozen=True, slots=True)
-class Widths:
+class Widths(NamedTuple):
     """Bytes of the tensors of one pass: the residual stream, and one row of anything."""
 
     stream: int

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.facts.architecture import Attention, Dense, Experts, LatentAttention, Layer, Recurrent
+from ullage.facts.dtypes import DTYPES
 from ullage.memory.forward.attention import LOG_SUM_EXP_BYTES, QUADRATIC
 from ullage.memory.forward.one_pass import Pass
-from ullage.memory.weights.precision import ELEMENT_BYTES, ResolvedPrecision
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.workload import Training
 
 ADAMW_8BIT_STATE_BYTES: Final = 2
@@ -67,13 +68,13 @@ def checkpoint_bytes(hidden: int, work: Pass, precision: ResolvedPrecision) -> i
 
 def _trained_bytes(precision: ResolvedPrecision) -> int:
     """Element size of what is trained: weights, or compute-dtype adapters beside quantized ones."""
-    quantized = precision.storage not in ("fp32", "fp16", "bf16")
-    return precision.element_bytes if quantized else ELEMENT_BYTES[precision.storage]
+    quantized = precision.scheme is not None
+    return precision.element_bytes if quantized else DTYPES[precision.storage]
 
 
 def adapter_bytes(elements: int, training: Training, precision: ResolvedPrecision) -> int:
     """Weights of adapters: the trainable share, where the weights themselves are quantized."""
-    if precision.storage in ("fp32", "fp16", "bf16"):
+    if precision.scheme is None:
         return 0
     return round(elements * training.trainable_fraction) * precision.element_bytes
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from ullage.errors import UnsupportedError
+from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import (
     Architecture,
     Attention,
@@ -19,7 +20,6 @@ from ullage.facts.architecture import (
     Recurrent,
     Weight,
 )
-from ullage.facts.gpu import CPU
 from ullage.memory.forward.cache import cache_bits, latent_width, recurrent_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import stored_tensors
@@ -62,25 +62,36 @@ class Serving:
         return self.weights + self.activations + self.non_torch
 
 
-def scheduler_limits(own: OwnCache, capability: tuple[int, int]) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How an engine serves a role: what one of its `ranks` takes, the sequences at once, how many tokens a
+    block of its cache has, and the longest sequence where the file bounds it."""
+
+    engine: str
+    sizes: Serving
+    ranks: int
+    sequences: int
+    block: int
+    window: int | None
+
+
+def scheduler_limits(own: OwnCache, abilities: Abilities) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens): the file's, else vLLM's defaults for `LLM(...)`.
 
-    Source: vllm/engine/arg_utils.py `get_batch_defaults`: 1024 and 16384 on cards from 70 GiB up that
-    are no A100, 256 and 8192 below. Data-centre Hopper and Blackwell (9.x and 10.x) stand for the
-    former here; a larger workstation card is undercounted unless the file names the limits.
+    Source: vllm/engine/arg_utils.py `get_batch_defaults`: 1024 and 16384 on large cards, 256 and 8192 on
+    others. A large workstation card is undercounted unless the file names the limits.
     """
-    large = capability[0] in (9, 10)
     return (
-        own.max_num_seqs or (1024 if large else 256),
-        own.max_num_batched_tokens or (16384 if large else 8192),
+        own.max_num_seqs or (1024 if abilities.large else 256),
+        own.max_num_batched_tokens or (16384 if abilities.large else 8192),
     )
 
 
-def cache_block(own: OwnCache, capability: tuple[int, int]) -> int:
+def cache_block(own: OwnCache, abilities: Abilities) -> int:
     """Tokens of a block of the cache: the file's, on a processor the next multiple of 32, which its attention
     takes (vllm/v1/attention/backends/cpu_attn.py)."""
     block = own.block_size
-    return -(-block // CPU_BLOCK) * CPU_BLOCK if capability == CPU else block
+    return -(-block // CPU_BLOCK) * CPU_BLOCK if abilities.processor else block
 
 
 def check_ranks(architecture: Architecture, ranks: int) -> None:
@@ -104,18 +115,33 @@ def check_ranks(architecture: Architecture, ranks: int) -> None:
             )
 
 
+def served(
+    architecture: Architecture, role: Role, precision: ResolvedPrecision, abilities: Abilities
+) -> Served:
+    """What such an engine makes of a role. Raises UnsupportedError as `serving` does."""
+    own = role.settings.own_cache()
+    return Served(
+        role.engine,
+        serving(architecture, role, precision, abilities),
+        role.tensor_parallel,
+        scheduler_limits(own, abilities)[0],
+        cache_block(own, abilities),
+        own.max_model_len,
+    )
+
+
 def serving(
     architecture: Architecture,
     role: Role,
     precision: ResolvedPrecision,
-    capability: tuple[int, int],
+    abilities: Abilities,
 ) -> Serving:
     """The memory of one rank.
 
     Raises UnsupportedError when the model cannot be split over the role's `tensor_parallel`.
     """
     own = role.settings.own_cache()
-    return _serving(architecture, role.tensor_parallel, own, role.cache, precision, capability)
+    return _serving(architecture, role.tensor_parallel, own, role.cache, precision, abilities)
 
 
 @lru_cache(maxsize=1024)
@@ -125,10 +151,10 @@ def _serving(
     own: OwnCache,
     cache: Cache,
     precision: ResolvedPrecision,
-    capability: tuple[int, int],
+    abilities: Abilities,
 ) -> Serving:
     check_ranks(architecture, ranks)
-    sequences, tokens = scheduler_limits(own, capability)
+    sequences, tokens = scheduler_limits(own, abilities)
     vocabulary = -(-architecture.vocab_size // VOCABULARY_PADDING) * VOCABULARY_PADDING
     sampler = SAMPLER_BYTES * sequences * vocabulary
     forward = _profile_pass(architecture, tokens, ranks, precision)
@@ -140,7 +166,7 @@ def _serving(
         Interval(weights * 99 // 100, weights, weights * 1015 // 1000),
         Interval(profile * 9 // 10, profile, profile * 13 // 10 + GIB // 8),
         NON_TORCH_PARALLEL if parallel else NON_TORCH,
-        nothing if own.enforce_eager or capability == CPU else CUDA_GRAPHS,
+        nothing if own.enforce_eager or abilities.processor else CUDA_GRAPHS,
         token_bytes(architecture, ranks, cache, precision),
         sum(
             recurrent_bytes(layer.mixer, precision.element_bytes) * len(blocks)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Architecture
-from ullage.memory.weights.precision import SHORT_NAMES, ResolvedPrecision
+from ullage.facts.dtypes import SHORT_NAMES
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.units import Interval
-
-QUANTIZED_ON_LOAD = frozenset({"int8", "nf4", "nf4-dq"})
-"""Schemes that start from 16-bit weights; the others' checkpoints hold what runs."""
 
 BUFFERS = 64 * 1024
 """Room for tables that are made beside the checkpoint's tensors, such as rotary frequencies."""
@@ -25,12 +23,15 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
     width = precision.element_bytes
     source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
     recast = SHORT_NAMES.get(architecture.dtype) != precision.compute
+    scheme = precision.scheme
+    # Other schemes' checkpoints hold what runs.
+    on_load = scheme is not None and scheme.on_load is not None and precision.quantization is None
     converted = merged = 0
     layers = [layer.weights for layer, _ in distinct_layers(architecture)]
     for weights in (*layers, architecture.embeddings, architecture.head):
         for weight in weights:
             quantized = quantizes(weight, precision)
-            if precision.storage in QUANTIZED_ON_LOAD if quantized else recast:
+            if on_load if quantized else recast:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts" and precision.quantization is None:
                 merged = max(merged, weight.elements * width)
@@ -46,6 +47,7 @@ def tied_head_bytes(architecture: Architecture, precision: ResolvedPrecision) ->
     again. Source: the AWQ rows of the Qwen2.5 measurements at one prompt token, whose excess over
     the weights is vocabulary x hidden x 2 bytes for each of the three tied models.
     """
-    if precision.storage != "awq" or not architecture.tied:
+    scheme = precision.scheme
+    if scheme is None or not scheme.stores_tied_head or not architecture.tied:
         return 0
     return architecture.vocab_size * architecture.hidden_size * precision.element_bytes

@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ullage.errors import UnsupportedError
+from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, StoredQuantization
-from ullage.facts.gpu import CPU
+from ullage.facts.dtypes import DTYPES, SHORT_NAMES
+from ullage.facts.quantization.known import scheme_of
+from ullage.facts.quantization.scheme import Scheme
 from ullage.spec.role import Role
-
-ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
-SHORT_NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
-
-BF16_CAPABILITY = (8, 0)
-"""First compute capability with bf16 tensor cores (Ampere)."""
-FP16_CAPABILITY = (5, 3)
-"""First compute capability with fp16 arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +29,22 @@ class ResolvedPrecision:
     @property
     def element_bytes(self) -> int:
         """Bytes of one activation element."""
-        return ELEMENT_BYTES[self.compute]
+        return DTYPES[self.compute]
+
+    @property
+    def scheme(self) -> Scheme | None:
+        """How `storage` quantizes, None for a plain dtype. Raises UnsupportedError for another name."""
+        return scheme_of(self.storage, self.quantization)
 
 
-DEQUANTIZED_ON_REQUEST = frozenset({"fp8", "mxfp4"})
-"""Checkpoints that transformers turns into 16 bits on load (`dequantize=True` of their configs)."""
-
-
-def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> ResolvedPrecision:
+def resolve_precision(role: Role, model: Model, abilities: Abilities) -> ResolvedPrecision:
     """The precision chain: what the file says, else the checkpoint's own, else what the card can.
 
     On a card that lacks a dtype the chain falls back bf16 -> fp16 -> fp32 and says so in the reason.
     Raises UnsupportedError for a precision that a quantized checkpoint cannot be loaded in.
     """
     quantization = model.quantization if isinstance(model, Architecture) else None
-    half, why = _half(capability)
+    half, why = _half(abilities)
     asked = role.precision
     if asked in ("auto", "stored") and quantization is not None:
         name = f"the checkpoint is {quantization.method} at {quantization.bits} bits"
@@ -62,50 +58,42 @@ def resolve_precision(role: Role, model: Model, capability: tuple[int, int]) -> 
         return ResolvedPrecision(stored, stored, f"the checkpoint stores {model.dtype}")
     if asked == "auto":
         return ResolvedPrecision(half, half, why)
-    if capability == CPU and asked in ("fp16", "bf16"):
+    if abilities.processor and asked in ("fp16", "bf16"):
         return ResolvedPrecision(asked, asked, "as the file says; processors compute it slowly")
     if asked == "bf16" and half != "bf16":
         return ResolvedPrecision(half, half, f"bf16 was asked for, but {why}")
     if asked == "fp16" and half == "fp32":
         return ResolvedPrecision(half, half, f"fp16 was asked for, but {why}")
-    if asked in ("fp32", "fp16", "bf16"):
-        if quantization is not None and quantization.method not in DEQUANTIZED_ON_REQUEST:
-            raise UnsupportedError(
-                f"{model.name} is stored as {quantization.method}, which is not dequantized on load; use "
-                "precision: stored"
-            )
+    if quantization is not None:
+        return _of_checkpoint(asked, half, model.name, quantization)
+    if asked in DTYPES:
         return ResolvedPrecision(asked, asked, "as the file says")
-    if isinstance(model, Architecture) and quantization is not None:
-        same = (asked, quantization.method) in _SAME_SCHEME
-        if not same:
-            raise UnsupportedError(
-                f"{model.name} is stored as {quantization.method}; it cannot be loaded as {asked}. "
-                "Use precision: stored, or an unquantized checkpoint"
-            )
-        return ResolvedPrecision(quantization.method, half, "as the file says", quantization)
     return ResolvedPrecision(asked, half, "as the file says")
 
 
-_SAME_SCHEME = {
-    ("gptq-int4", "gptq"),
-    ("gptq-int8", "gptq"),
-    ("awq", "awq"),
-    ("fp8", "fp8"),
-    ("fp8", "compressed-tensors"),
-    ("int8", "compressed-tensors"),
-    ("mxfp4", "mxfp4"),
-    ("nf4", "bitsandbytes"),
-    ("nf4-dq", "bitsandbytes"),
-    ("int8", "bitsandbytes"),
-}
+def _of_checkpoint(asked: str, half: str, name: str, stored: StoredQuantization) -> ResolvedPrecision:
+    """A quantized checkpoint in a precision the file names. Raises UnsupportedError where that cannot be."""
+    held = scheme_of(stored.method, stored)
+    if asked in DTYPES:
+        if held is not None and held.dequantizes_on_request:
+            return ResolvedPrecision(asked, asked, "as the file says")
+        raise UnsupportedError(
+            f"{name} is stored as {stored.method}, which is not dequantized on load; use precision: stored"
+        )
+    scheme = scheme_of(asked)
+    if scheme is None or stored.method not in scheme.methods:
+        raise UnsupportedError(
+            f"{name} is stored as {stored.method}; it cannot be loaded as {asked}. "
+            "Use precision: stored, or an unquantized checkpoint"
+        )
+    return ResolvedPrecision(stored.method, half, "as the file says", stored)
 
 
-def _half(capability: tuple[int, int]) -> tuple[str, str]:
-    if capability == CPU:
+def _half(abilities: Abilities) -> tuple[str, str]:
+    if abilities.processor:
         return "fp32", "there is no GPU, and a processor computes fp32 best"
-    number = f"{capability[0]}.{capability[1]}"
-    if capability >= BF16_CAPABILITY:
-        return "bf16", f"compute capability {number} has bf16"
-    if capability >= FP16_CAPABILITY:
-        return "fp16", f"compute capability {number} lacks bf16 (it needs 8.0)"
-    return "fp32", f"compute capability {number} lacks fp16 arithmetic (it needs 5.3)"
+    if abilities.bf16:
+        return "bf16", f"{abilities.what} has bf16"
+    if abilities.fp16:
+        return "fp16", f"{abilities.what} lacks bf16 (it needs 8.0)"
+    return "fp32", f"{abilities.what} lacks fp16 arithmetic (it needs 5.3)"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer, Weight
 from ullage.memory.allocator import Allocation, allocate
@@ -11,8 +11,7 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes, stored_tensors
 
 
-@dataclass(frozen=True, slots=True)
-class BlockBytes:
+class BlockBytes(NamedTuple):
     """Bytes of one block, of its largest stored tensor, and of its largest dequantized linear."""
 
     bytes: int

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
 
 from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.architecture import StoredQuantization
-
-METHODS: Final = ("gptq", "awq", "fp8", "mxfp4", "compressed-tensors", "bitsandbytes")
+from ullage.facts.quantization.known import METHODS
 
 
 def read_quantization(config: object, name: str) -> StoredQuantization | None:

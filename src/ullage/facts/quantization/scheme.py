@@ -1,0 +1,86 @@
+"""What is known of a quantization scheme, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Per = Literal["element", "block", "group", "tile", "row", "column", "matrix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One tensor that a quantized matrix becomes: `bits` for each of what `per` names.
+
+    `size` elements share a value of a `block` (the matrix flattened) or of a `group` (within a row; the
+    checkpoint's own size where it states one, the whole row where neither does). A `tile` is a square of the
+    checkpoint's size, or a row where it states none.
+    """
+
+    bits: int
+    per: Per
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dequantized:
+    """A product that first turns the whole weight into the compute dtype, from `rows` input rows on.
+
+    `unpacked` bytes an element are held beside it while that is done.
+    """
+
+    rows: int
+    unpacked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedInput:
+    """A product that quantizes its input, and holds its result in another dtype; bytes an element of each."""
+
+    input: int
+    result: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnLoad:
+    """How 16-bit weights are turned into a scheme while they load, and what that loses.
+
+    `config` names the class of transformers that is made with `options`; `compute` is the option that takes
+    the compute dtype, `package` what does the work. `loss` of a role's answers is assumed and relative: only
+    its order is relied on; `trade` is what a user is told. `vllm` is what vLLM calls it where that does the
+    same on a GPU, `bits` what a guide's switch does (`quantization_bits: 4`).
+    """
+
+    config: str
+    options: tuple[tuple[str, str | bool | int], ...]
+    package: str
+    loss: float
+    trade: str
+    compute: str | None = None
+    vllm: str | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How weights are stored in fewer bits, and all that follows from it.
+
+    `replaces` names the roles of weights it is for: fused experts, embeddings and heads often stay 16-bit.
+    `keeps_buffer`: its kernels keep a 16-bit buffer of the largest layer on each device. `stores_tied_head`:
+    its checkpoints hold an output layer that is tied. `dequantizes_on_request`: a checkpoint of it can be
+    loaded in 16 bits.
+    `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is made of 16-bit
+    weights, None where only a checkpoint stored in it has it. `least_capability` is the first CUDA compute
+    capability that computes with it, None where none is known.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    replaces: frozenset[str]
+    methods: frozenset[str] = frozenset()
+    product: Dequantized | QuantizedInput | None = None
+    on_load: OnLoad | None = None
+    least_capability: tuple[int, int] | None = None
+    keeps_buffer: bool = False
+    stores_tied_head: bool = False
+    dequantizes_on_request: bool = False

@@ -1,0 +1,158 @@
+"""Charges what a role needs to the places its blocks are in."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ullage.memory.demand import Ends, Level, Need, Needs
+from ullage.planning.place import Assigned, Off, OnDevice, Place
+from ullage.units import ZERO, Interval
+
+HOMES: Final = {"host": Off.HOST, "disk": Off.DISK}
+
+
+class Charge(NamedTuple):
+    """What a need comes to in one place, and for which of the role's blocks."""
+
+    place: Place
+    need: Need
+    bytes: Interval
+    blocks: tuple[int, ...]
+
+
+class Charged(NamedTuple):
+    """What a role needs in one phase, charged to where its blocks are.
+
+    `sums` are alive together; `largest` is the maximum of each place's and level's temporaries; `passing` the
+    buffer through which offloaded weights reach the device that computes.
+    """
+
+    sums: list[Charge]
+    largest: list[Charge]
+    passing: list[Charge]
+
+
+def charged(needs: Needs, assigned: Assigned) -> Charged:
+    """`needs` where the blocks are.
+
+    Weights of blocks offloaded to the CPU lie in host memory, and pass through a buffer for the
+    largest of them on the role's first GPU; their caches and temporaries stay on that GPU.
+    """
+    sums: list[Charge] = []
+    largest: dict[tuple[Place, Level], Charge] = {}
+    passing: list[Charge] = []
+    for need in needs.items:
+        for place, blocks in _shares(need, assigned):
+            if _passes(need, place, assigned) and (not passing or need.each.high > passing[0].bytes.high):
+                passing = [_passing(need, assigned.first)]
+            if need.combine == "max":
+                held = largest.get((place, need.level))
+                charge = Charge(place, need, need.each, blocks)
+                largest[place, need.level] = charge if held is None else _larger(held, charge)
+            else:
+                times = len(blocks) if need.combine == "sum" else 1
+                sums.append(Charge(place, need, need.each * times, blocks))
+    return Charged(sums, list(largest.values()), passing)
+
+
+@lru_cache(maxsize=8192)
+def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
+    """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
+    found = [0] * (3 * devices + 6)
+    alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
+    if isinstance(alone, OnDevice):
+        found[3 * alone.number : 3 * alone.number + 3] = needs.whole
+        _spread(needs.elsewhere, assigned, devices, found)
+    else:
+        _spread(needs.items, assigned, devices, found)
+    return tuple(found)
+
+
+def _spread(items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int]) -> None:
+    """Adds needs to `found`, place by place."""
+    numbers: dict[Place, int] = {Off.HOST: devices, Off.DISK: devices + 1}
+    numbers |= {device: device.number for device in assigned.devices}
+    largest: dict[tuple[int, Level], Ends] = {}
+    passing: Ends = ZERO
+    cuts: dict[tuple[int, bool], list[tuple[int, int]]] = {}
+    for component, blocks, (low, expected, high), _, combine, level, home, _ in items:
+        if home != "gpu":
+            shares = [(numbers[HOMES[home]], len(blocks))]
+        else:
+            # Needs of the same blocks hold one tuple, which is cut once.
+            key = id(blocks), component == "weights"
+            if key not in cuts:
+                cut = _cut(blocks, key[1], assigned)
+                cuts[key] = [(numbers[place], len(part)) for place, part in cut]
+            shares = cuts[key]
+            if key[1] and high > passing[2] and _waits(shares, assigned, devices):
+                passing = low, expected, high
+        for at, count in shares:
+            if combine == "max":
+                held = largest.get((at, level), ZERO)
+                largest[at, level] = max(held[0], low), max(held[1], expected), max(held[2], high)
+            else:
+                times = count if combine == "sum" else 1
+                found[3 * at] += low * times
+                found[3 * at + 1] += expected * times
+                found[3 * at + 2] += high * times
+    more = [(at, size) for (at, _), size in largest.items()]
+    if passing[2]:
+        more.append((numbers[assigned.first], passing))
+    for at, (low, expected, high) in more:
+        found[3 * at] += low
+        found[3 * at + 1] += expected
+        found[3 * at + 2] += high
+
+
+def _waits(shares: list[tuple[int, int]], assigned: Assigned, devices: int) -> bool:
+    """Whether some weights wait off the device that computes with them."""
+    return len(assigned.spans) > 1 and any(at >= devices for at, _ in shares)
+
+
+Shares = list[tuple[Place, tuple[int, ...]]]
+"""Places, each with the blocks a need is there for."""
+
+
+def _shares(need: Need, assigned: Assigned) -> Shares:
+    """Where a need lies."""
+    if need.home != "gpu":
+        return [(HOMES[need.home], need.blocks)]
+    return _cut(need.blocks, need.component == "weights", assigned)
+
+
+def _cut(blocks: tuple[int, ...], weights: bool, assigned: Assigned) -> Shares:
+    """Ascending `blocks` by place; where they are offloaded, all but their weights stay on a device."""
+    if assigned.ranks:
+        return [(device, blocks) for device in assigned.ranks]
+    if len(assigned.spans) == 1:
+        return [(assigned.spans[0].place, blocks)]
+    found: dict[Place, tuple[int, ...]] = {}
+    for place, start, stop in assigned.spans:
+        part = blocks[bisect_left(blocks, start) : bisect_left(blocks, stop)]
+        if part:
+            at = assigned.first if isinstance(place, Off) and not weights else place
+            found[at] = found.get(at, ()) + part
+    return list(found.items())
+
+
+def _passes(need: Need, place: Place, assigned: Assigned) -> bool:
+    """Whether the need's weights wait off the device that computes with them."""
+    away = isinstance(place, Off) and need.component == "weights" and need.home == "gpu"
+    return away and len(assigned.spans) > 1
+
+
+def _passing(need: Need, first: OnDevice) -> Charge:
+    """The buffer through which an offloaded block's weights reach the GPU."""
+    note = "offloaded block on its way"
+    moved = need._replace(component="workspace", combine="once", note=note)
+    return Charge(first, moved, need.each, ())
+
+
+def _larger(held: Charge, other: Charge) -> Charge:
+    """The maximum end by end, shown as the need whose expected value is larger."""
+    one, two = held.bytes, other.bytes
+    size = Interval(max(one.low, two.low), max(one.expected, two.expected), max(one.high, two.high))
+    return (other if two.expected > one.expected else held)._replace(bytes=size)

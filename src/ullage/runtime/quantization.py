@@ -1,0 +1,61 @@
+"""A quantization scheme as transformers is told of it, and whether a card computes with it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ullage.errors import MissingExtraError, UnsupportedError
+from ullage.facts.dtypes import TORCH_NAMES
+from ullage.facts.quantization.known import on_the_fly
+from ullage.facts.quantization.scheme import Scheme
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.spec.role import Role
+
+
+def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
+    """How weights are quantized while they load; None where they load as they are stored.
+
+    Raises UnsupportedError for a scheme that only checkpoints hold, MissingExtraError without what does it.
+    """
+    scheme = precision.scheme
+    if precision.quantization is not None or scheme is None:
+        return None
+    if scheme.on_load is None:
+        raise UnsupportedError(
+            f"weights cannot be turned into {precision.storage} while they load; name a checkpoint stored "
+            f"in it, or use precision: {' or '.join(on_the_fly())}"
+        )
+    made = scheme.on_load
+    try:
+        import_module(made.package)
+    except ImportError as error:
+        raise MissingExtraError(made.package, "run", f"precision: {precision.storage}") from error
+    import torch
+
+    options: dict[str, Any] = dict(made.options)
+    if made.compute is not None:
+        options[made.compute] = getattr(torch, TORCH_NAMES[precision.compute])
+    return getattr(transformers, made.config)(**options)
+
+
+def check_capability(role: Role, scheme: Scheme | None, devices: list[str]) -> None:
+    """Raises UnsupportedError for a card that does not compute with `scheme`.
+
+    transformers would turn such a checkpoint into 16 bits, which takes more than was planned.
+    """
+    import torch
+
+    least = scheme.least_capability if scheme is not None else None
+    if scheme is None or least is None or torch.version.hip is not None:
+        return
+    for device in devices:
+        if not device.startswith("cuda"):
+            continue
+        found = torch.cuda.get_device_capability(device)
+        if found < least:
+            other = "bf16 or fp16" if scheme.dequantizes_on_request else "fp16"
+            raise UnsupportedError(
+                f"{role.model}: {scheme.name} needs compute capability {least[0]}.{least[1]}, {device} has "
+                f"{found[0]}.{found[1]}; use another card, or precision: {other}"
+            )
