@@ -4,10 +4,11 @@
     PYTHON_OF_0.1 benchmarks/plans_before.py --write benchmarks/results/plans_0.1.jsonl.gz
 
 The first writes results/plans_before.json too. Each is planned as `ullage plan FILE --json` does it, with
-advice, from an empty data home and without a network. Every field that version 0.1 printed must be there and
-equal; new fields are allowed. Of a workload that is refused its error and exit code are compared. What differs
-on purpose stands in plans_changed.toml. The version that plans is that of the Python that runs this file.
-`--processes` plans each in a process of its own, which shows whether one plan leaves something behind for the next.
+advice, from an empty data home and without a network. Every field that version 0.1 printed must be there
+and equal; new fields are allowed. Of a workload that is refused its error and exit code are compared. What
+differs on purpose stands in plans_changed.toml. The version that plans is that of the Python that runs this
+file. `--processes` plans each in a process of its own, which shows whether one plan leaves something behind
+for the next.
 """
 
 from __future__ import annotations
