@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
+from ullage.units import MIB
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
+    from ullage.memory.process import Overhead
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Plan
+    from ullage.records.observation import Here
     from ullage.spec.parse import Sections
     from ullage.spec.phase import Phase
     from ullage.spec.workload import Memory, Training, Workload
@@ -63,38 +66,71 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     return kind.phases(workload)
 
 
-def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Demand:
-    """Every need of the workload, not yet placed."""
+def estimate(
+    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
+) -> Demand:
+    """Every need of the workload, not yet placed; `here` is the process that is to run it, if known."""
     from ullage.memory.estimate import estimate as estimate_phases
-    from ullage.records.evidence import known_evidence
 
-    ids = {gpu.id for gpu in gpus.gpus}
-    overhead = known_evidence().overhead(ids.pop()) if len(ids) == 1 else None
+    overhead = _overhead(workload, gpus, here)
     return estimate_phases(phases(workload), models, gpus.capability, overhead)
 
 
+def _overhead(workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
+    """What evidence says a process takes on `gpus` beside its tensors; None where there is nothing to say.
+
+    Without the process itself, observations under the newest key of this card count.
+    """
+    from ullage.facts.gpu import CPU
+    from ullage.memory.process import Overhead, grown, usual_overhead
+    from ullage.records.evidence_file import known_evidence
+    from ullage.records.observation import shape_of
+
+    if len({gpu.id for gpu in gpus.gpus}) != 1:
+        return None
+    known = known_evidence()
+    held = here.held if here is not None else 0
+    usual = grown(held) if held else usual_overhead(gpus.capability == CPU)
+    key = here.key if here is not None else known.newest(gpus.gpus[0].id)
+    found = known.overhead(key, shape_of(workload), usual, held) if key is not None else None
+    if found is None and held:
+        found = Overhead(usual, "")
+    if found is None or not held:
+        return found
+    return replace(found, source=f"{held / MIB:,.0f} MiB held before any model. {found.source}".rstrip(". "))
+
+
 def plan(
-    workload: Workload, gpus: str | None = None, *, base: Path | None = None, advice: bool = True
+    workload: Workload,
+    gpus: str | None = None,
+    *,
+    base: Path | None = None,
+    advice: bool = True,
+    here: Here | None = None,
 ) -> Plan:
-    """The plan of a workload on `gpus`, or on those of its budget."""
+    """The plan of a workload on `gpus`, or on those of its budget; `here` is the process that will run it."""
     from ullage.planning.planner import make_plan
+    from ullage.records.evidence_file import known_evidence
 
     chosen = gpu_set(workload, gpus)
     models = models_of(workload, base)
-    workload, warnings = settle(workload, chosen, models)
-    found = make_plan(workload, estimate(workload, models, chosen), models, chosen)
-    found = replace(found, warnings=warnings)
+    workload, warnings = settle(workload, chosen, models, here)
+    found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen)
+    damaged = known_evidence().warning
+    found = replace(found, warnings=(*warnings, damaged) if damaged else warnings)
     if not advice:
         return found
     return replace(found, advice=_advice(workload, models, chosen))
 
 
-def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
+def settle(
+    workload: Workload, gpus: GpuSet, models: Mapping[str, Model], here: Here | None = None
+) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.settling import settle as settle_precisions
 
     return settle_precisions(
-        workload, lambda candidate: outcome(candidate, models, gpus).verdict != "does not fit"
+        workload, lambda candidate: outcome(candidate, models, gpus, here).verdict != "does not fit"
     )
 
 
@@ -108,11 +144,13 @@ def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
     return parse_gpu_set(text)
 
 
-def outcome(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Outcome:
+def outcome(
+    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
+) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
     from ullage.planning.outcome import outcome_of
 
-    return outcome_of(workload, estimate(workload, models, gpus), models, gpus)
+    return outcome_of(workload, estimate(workload, models, gpus, here), models, gpus)
 
 
 def _advice(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Any:

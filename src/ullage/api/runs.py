@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ullage.api.planning import models_of, plan, sections, settle
+from ullage.api.planning import gpu_set, models_of, plan, sections, settle
 from ullage.errors import FormatError, InputError
 
 if TYPE_CHECKING:
@@ -45,11 +45,13 @@ def run(
 
 def _planned_and_done(workload: Workload, base: Path, gpus: str, folder: Path, **options: Any) -> Record:
     """The record of doing `workload` in `folder` as it is planned for `gpus`, in the precisions that fit."""
+    from ullage.runtime.session import this_process
     from ullage.workloads.execution import execute
 
-    made = plan(workload, gpus, base=base, advice=False)
     models = models_of(workload, base)
-    settled, _ = settle(workload, made.gpus, models)
+    here = this_process(gpu_set(workload, gpus)) if models else None
+    made = plan(workload, gpus, base=base, advice=False, here=here)
+    settled, _ = settle(workload, made.gpus, models, here)
     return execute(settled, made, models, base, gpus, folder, **options)
 
 
@@ -57,6 +59,7 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
     from ullage.records.folder import RunFolder
     from ullage.records.record import read_record
+    from ullage.runtime.session import this_process
     from ullage.workloads.execution import execute
 
     held = RunFolder(Path(folder))
@@ -64,8 +67,9 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
     if held.complete:
         return read_record(held.record(), str(folder))
     workload, where = _workload_of(held)
-    made = plan(workload, manifest["gpus"], base=where, advice=False)
     models = models_of(workload, where)
+    here = this_process(gpu_set(workload, manifest["gpus"])) if models else None
+    made = plan(workload, manifest["gpus"], base=where, advice=False, here=here)
     return execute(
         workload,
         made,
@@ -89,12 +93,15 @@ def check(
     quiet: bool = True,
 ) -> Checked:
     """Loads every model where the plan puts it and runs one smallest batch."""
+    from ullage.runtime.session import this_process
     from ullage.workloads.execution import check as check_workload
 
     where = base or Path()
-    made = plan(workload, gpus or workload.budget.gpus or "local", base=where, advice=False)
+    chosen = gpu_set(workload, gpus or workload.budget.gpus or "local")
     models = models_of(workload, where)
-    settled, _ = settle(workload, made.gpus, models)
+    here = this_process(chosen) if models else None
+    made = plan(workload, gpus or workload.budget.gpus or "local", base=where, advice=False, here=here)
+    settled, _ = settle(workload, chosen, models, here)
     return check_workload(settled, made, models, where, download=download, quiet=quiet)
 
 

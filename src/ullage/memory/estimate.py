@@ -9,8 +9,9 @@ from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.facts.gpu import CPU
 from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
+from ullage.memory.mapped import mapped_needs
 from ullage.memory.part import needed_part
-from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, Overhead, cublas_workspace
+from ullage.memory.process import Overhead, cublas_workspace, usual_overhead
 from ullage.memory.resident import pipeline_weights, resident_needs
 from ullage.memory.running import running_needs
 from ullage.spec.phase import Phase, Resident
@@ -35,7 +36,7 @@ def estimate(
 
     `models` maps the name a role's `model` field gives to what it is; `capability` is the lowest
     CUDA compute capability among the GPUs in question; `overhead` what a process was measured to take
-    on such a GPU, where there is evidence. Raises UnsupportedError where a model and
+    on such a device, where there is evidence. Raises UnsupportedError where a model and
     what is asked of it do not go together, SpecError for sites or windows a model lacks.
     """
     phases = tuple(phases)
@@ -157,14 +158,16 @@ def _phase_needs(
             needs += pipeline_weights(resident, model, phase, precision, running)
             continue
         needs += resident_needs(resident, model, phase.name, precision)
+        if capability == CPU:
+            needs += mapped_needs(resident, model, phase, precision)
         if running:
             whole = _language(resident, models[resident.role.model])
             needs += running_needs(resident, model, phase, precision, whole, capability == CPU)
     if in_process and capability == CPU:
         needs = [need for need in needs if need.component not in ALLOCATOR_ITEMS]
-        needs.append(_context(phase.name, overhead, LIBRARIES))
+        needs.append(_context(phase.name, overhead, usual_overhead(processor=True)))
     elif in_process:
-        needs.append(_context(phase.name, overhead, CUDA_CONTEXT))
+        needs.append(_context(phase.name, overhead, usual_overhead(processor=False)))
         if phase.work.activity != "load":
             workspace = cublas_workspace(capability)
             needs.append(Need("", "workspace", phase.name, (), workspace, "derived", "once", note="cuBLAS"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ullage.records.record import Measured
+from ullage.runtime.malloc import trim_malloc
 from ullage.units import gib
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def read_device(device: str, live: LiveTensors | None = None) -> Reading:
 
         memory = psutil.virtual_memory()
         tensors = None if live is None else live.bytes
-        resident = _resident()
+        resident = resident_bytes()
         return Reading(CPU, tensors, tensors, resident, memory.total - memory.available, memory.total)
     import torch
 
@@ -75,7 +76,8 @@ def read_device(device: str, live: LiveTensors | None = None) -> Reading:
     return Reading(device, allocated, reserved, _process_on(index), used, total)
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
+    """What of this process lies in RAM, pages of mapped files included."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -186,6 +188,8 @@ class Monitor:
                     self._leave(device, now - self._entered)
             self._phase, self._entered = phase, now
             self._samples = {}
+        if CPU in self.devices:
+            trim_malloc()
         reset_peak(self.devices)
         if self._live is not None:
             self._live.reset_peak()

@@ -16,8 +16,9 @@ from ullage.facts.architecture import Model
 from ullage.facts.bundled import local_path
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
-from ullage.records.evidence import keep_evidence, observations_of
+from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
+from ullage.records.observation import observations_of, shape_of
 from ullage.records.record import Measured, Record, record_document
 from ullage.reports.document import plan_document
 from ullage.runtime.session import Session, environment, open_session, record_of
@@ -72,7 +73,7 @@ def execute(
         with open_session(
             workload, plan, models, base, folder=run, download=download, quiet=quiet, snapshot=snapshot
         ) as session:
-            where = environment(plan)
+            where = environment(plan.gpus)
             if resume:
                 _check_unchanged(run, inputs, asdict(where), session)
             else:
@@ -96,8 +97,29 @@ def execute(
         if find_kind(workload.kind).reporter:
             report(workload, run, base, document)
         run.write_record(document)  # last: a folder that has it is complete
-        keep_evidence(observations_of(record))
+        _keep_evidence(session, record, run)
     return record
+
+
+def _keep_evidence(session: Session, record: Record, run: RunFolder) -> None:
+    """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing."""
+    mapped = {
+        item.phase: item.bytes.expected
+        for item in session.plan.bill.items
+        if item.component == "load" and item.level == "process"
+    }
+    said = keep_evidence(
+        observations_of(
+            record,
+            shape_of(session.workload),
+            run.path.resolve().name,
+            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            session.begun_with,
+            mapped,
+        )
+    )
+    if said:
+        session.say(said)
 
 
 def report(workload: Workload, run: RunFolder, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
