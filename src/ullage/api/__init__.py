@@ -1,5 +1,6 @@
 """What the command line does, as functions. Every room is imported when it is needed."""
 
+from ullage.api.evidence import clear_evidence, evidence
 from ullage.api.planning import (
     bare_workload,
     estimate,
@@ -25,9 +26,11 @@ __all__ = [
     "bare_workload",
     "calibrate_pii",
     "check",
+    "clear_evidence",
     "compare_pii",
     "estimate",
     "estimate_model",
+    "evidence",
     "extract",
     "gpu_set",
     "gpus",

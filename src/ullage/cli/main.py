@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ullage.cli import pii
+from ullage.cli.evidence import evidence
 from ullage.errors import DoesNotFitError, InputError, UllageError
 
 BAD_INPUT = 2
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(pii.app, name="pii")
+app.command()(evidence)
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
 Gpus = Annotated[str | None, typer.Option("--gpus", help="For example 2xA100-80GB.")]

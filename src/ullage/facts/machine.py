@@ -9,6 +9,8 @@ from ullage.errors import UnknownNameError
 from ullage.facts.gpu import CPU, Gpu, GpuSet, find_gpu
 from ullage.units import Interval
 
+PROCESSOR: Final = "CPU"
+"""What stands for a card's name where everything runs in host memory."""
 CPU_BANDWIDTH: Final = 2e10
 """Assumed bytes per second one socket of a small machine reads from RAM (two DDR4 channels)."""
 CPU_FLOPS: Final = 5e10
@@ -19,7 +21,7 @@ def processor() -> GpuSet:
     """This machine without its GPUs: one device `cpu` with all of the RAM."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     flops = CPU_FLOPS * (os.cpu_count() or 1)
-    only = Gpu("CPU", Interval.exactly(total), "measured", CPU_BANDWIDTH, flops, CPU, CPU_BANDWIDTH, None)
+    only = Gpu(PROCESSOR, Interval.exactly(total), "measured", CPU_BANDWIDTH, flops, CPU, CPU_BANDWIDTH, None)
     return GpuSet((only,))
 
 

@@ -9,7 +9,6 @@ from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.facts.gpu import CPU
 from ullage.memory.demand import Demand, Need, RoleShape
 from ullage.memory.dtypes import ResolvedPrecision, resolve_precision
-from ullage.memory.mapped import mapped_needs
 from ullage.memory.part import needed_part
 from ullage.memory.process import Overhead, cublas_workspace, usual_overhead
 from ullage.memory.resident import pipeline_weights, resident_needs
@@ -158,8 +157,6 @@ def _phase_needs(
             needs += pipeline_weights(resident, model, phase, precision, running)
             continue
         needs += resident_needs(resident, model, phase.name, precision)
-        if capability == CPU:
-            needs += mapped_needs(resident, model, phase, precision)
         if running:
             whole = _language(resident, models[resident.role.model])
             needs += running_needs(resident, model, phase, precision, whole, capability == CPU)

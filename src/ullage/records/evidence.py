@@ -7,11 +7,13 @@ tensors (CUDA context and loaded kernels; libraries on a processor).
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ullage.memory.process import Overhead
+from ullage.facts.machine import PROCESSOR
+from ullage.memory.process import Overhead, usual_overhead
 from ullage.records.observation import Key, Observation
 from ullage.units import MIB, Interval
 
@@ -25,9 +27,9 @@ ENOUGH: Final = RISK - 1
 SEVERAL: Final = 3
 """Observations of other workloads whose median says something of this machine."""
 RULE: Final = (
-    f"the usual interval holds until {ENOUGH} runs of the same workload were seen under the same key; until "
-    f"then every one of them lies inside, and so does the median of {SEVERAL} or more of other workloads. "
-    f"From then on it reaches from one observation to another, past which the next run lies one time in {RISK}."
+    f"until {ENOUGH} runs of the same workload were seen under a key, the usual interval holds, and each of "
+    f"them lies inside, as does the median of {SEVERAL} or more runs of other workloads; from then on it "
+    f"reaches from one run to another, past which the next lies one time in {RISK}"
 )
 
 
@@ -47,14 +49,13 @@ class Evidence:
     def warning(self) -> str:
         """One line about what is not trusted, "" where all is."""
         if self.damage:
-            return f"{self.file}: {self.damage}; no evidence of past runs is used (see `ullage evidence`)"
+            return f"{self.file}: {self.damage}; no evidence of past runs is used"
         if not self.set_aside:
             return ""
         count = sum(number for _, number in self.set_aside)
-        why = ", ".join(f"{number} {reason}" for reason, number in self.set_aside)
-        return (
-            f"{self.file}: {count} line{'' if count == 1 else 's'} not counted ({why}; see `ullage evidence`)"
-        )
+        lines = f"{count} line{'' if count == 1 else 's'}"
+        why = "; ".join(f"{number} {reason}" for reason, number in self.set_aside)
+        return f"{self.file}: {lines} not counted: {why} (`ullage evidence` lists what is)"
 
     def newest(self, gpu: str) -> Key | None:
         """The key of the last observation on `gpu`."""
@@ -83,9 +84,8 @@ class Evidence:
         )
         if len(same) >= ENOUGH:
             return Overhead(_observed(same, held), f"measured: {source}")
-        return Overhead(
-            _widened(usual, same, others, held), f"usual until {ENOUGH} runs are measured: {source}"
-        )
+        interval = _widened(usual, same, others, held)
+        return Overhead(interval, f"usual until {ENOUGH} runs are measured: {source}")
 
 
 def _runs(count: int) -> str:
@@ -122,6 +122,27 @@ def _widened(usual: Interval, same: Sequence[int], others: Sequence[int], held: 
     low = min(usual.low, *(_below(value, held) for value in inside))
     high = max(usual.high, *(_above(value, held) for value in inside))
     return Interval(low, int(statistics.median(same or typical)), high)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a plan takes from evidence for one workload under one key, and how many runs of it were seen."""
+
+    key: Key
+    workload: str
+    runs: int
+    overhead: Overhead
+
+
+def learned(evidence: Evidence) -> tuple[Learned, ...]:
+    """For each key and workload in it, what `ullage plan` bills a process beside its tensors."""
+    counts = Counter((each.key, each.workload) for each in evidence.observations)
+    found = []
+    for (key, workload), runs in counts.items():
+        overhead = evidence.overhead(key, workload, usual_overhead(key.gpu == PROCESSOR))
+        assert overhead is not None
+        found.append(Learned(key, workload, runs, overhead))
+    return tuple(found)
 
 
 NOTHING = Evidence()

@@ -29,7 +29,8 @@ class Key:
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
-        return f"{self.gpu}, driver {self.driver}, torch {self.torch}, transformers {self.transformers}, {threads}"
+        libraries = f"torch {self.torch}, transformers {self.transformers}"
+        return f"{self.gpu}, driver {self.driver}, {libraries}, {threads}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,17 @@ def shape_of(workload: Workload) -> str:
 
 
 def observations_of(
-    record: Record, workload: str, run: str, date: str, held: int = 0, mapped: Mapping[str, int] | None = None
+    record: Record, workload: str, run: str, date: str, held: int = 0
 ) -> tuple[Observation, ...]:
     """What a record says of each device: its largest process beside its tensors, loading left out.
 
-    `workload` is the `shape_of` what ran, `held` the bytes the process took before a model was loaded,
-    `mapped` those of each phase that are pages of a checkpoint's file: they are planned by themselves.
+    `workload` is the `shape_of` what ran, `held` the bytes the process took before a model was loaded.
     """
     largest: dict[str, tuple[int, str]] = {}
     for measured in record.measured:
         if measured.process is None or measured.reserved is None or measured.phase.endswith(" load"):
             continue
-        beside = measured.process - measured.reserved - (mapped or {}).get(measured.phase, 0)
+        beside = measured.process - measured.reserved
         largest[measured.device] = max(largest.get(measured.device, (0, "")), (beside, measured.phase))
     key = key_of(record.environment)
     return tuple(

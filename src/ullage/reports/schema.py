@@ -141,11 +141,27 @@ _GPU = _object(
         "price_as_of": {"type": ["string", "null"]},
     }
 )
+_KEY = _object(dict.fromkeys(("gpu", "driver", "torch", "transformers"), _TEXT) | {"threads": _BYTES})
+_OBSERVATION = _object(
+    {"key": _KEY, "overhead": _BYTES, "held": _BYTES}
+    | dict.fromkeys(("workload", "phase", "date", "run"), _TEXT)
+)
+_EVIDENCE = {
+    "file": _TEXT,
+    "cleared": {"type": "boolean"},
+    "damage": _TEXT,
+    "not_counted": _list(_object({"reason": _TEXT, "lines": _BYTES})),
+    "observations": _list(_OBSERVATION),
+    "planned": _list(
+        _object({"key": _KEY, "workload": _TEXT, "runs": _BYTES, "bytes": _INTERVAL, "source": _TEXT})
+    ),
+    "rule": _TEXT,
+}
 _ROW = _object({"settings": {"type": "object"}, "verdict": _VERDICT, "total": _object(_TOTALS)})
 
 
 def document_schema(kind: str) -> dict[str, Any]:
-    """The schema of one document: plan, estimate, model, models, gpus, gpu-sets or sweep."""
+    """The schema of one document: plan, estimate, model, models, gpus, gpu-sets, sweep or evidence."""
     head = {"document": {"const": kind}, "version": {"const": VERSION}}
     bodies: dict[str, dict[str, Any]] = {
         "plan": _object({**head, **_PLAN}),
@@ -155,5 +171,6 @@ def document_schema(kind: str) -> dict[str, Any]:
         "gpus": _object({**head, "gpus": _list(_GPU)}),
         "gpu-sets": _object({**head, "sets": _list(_SET)}),
         "sweep": _object({**head, "rows": _list(_ROW)}),
+        "evidence": _object({**head, **_EVIDENCE}),
     }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **bodies[kind]}

@@ -331,10 +331,9 @@ def this_process(gpus: GpuSet) -> Here | None:
     Imports what a run is about to, for that is most of it: transformers brings its parts when they are named.
     """
     try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: F401
     except ImportError:
         return None
-    assert AutoModelForCausalLM and AutoTokenizer and PreTrainedModel
     held = resident_bytes() if gpus.device_names == (CPU,) else 0
     return Here(key_of(environment(gpus)), held)
 

@@ -103,11 +103,6 @@ def execute(
 
 def _keep_evidence(session: Session, record: Record, run: RunFolder) -> None:
     """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing."""
-    mapped = {
-        item.phase: item.bytes.expected
-        for item in session.plan.bill.items
-        if item.component == "load" and item.level == "process"
-    }
     said = keep_evidence(
         observations_of(
             record,
@@ -115,7 +110,6 @@ def _keep_evidence(session: Session, record: Record, run: RunFolder) -> None:
             run.path.resolve().name,
             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             session.begun_with,
-            mapped,
         )
     )
     if said:
