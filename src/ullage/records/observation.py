@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from typing import Final
 
@@ -48,6 +48,10 @@ class Observation:
     phase: str
     date: str
     run: str
+
+
+FIELDS: Final = len(fields(Key)) + len(fields(Observation)) - 1
+"""Fields of a line: those of an observation, with its key's in place of the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,8 @@ def observations_of(
 
 def line_of(observation: Observation) -> str:
     """As a line of JSON."""
-    fields = asdict(observation)
-    return json.dumps({**fields.pop("key"), **fields}, ensure_ascii=False)
+    said = asdict(observation)
+    return json.dumps({**said.pop("key"), **said}, ensure_ascii=False)
 
 
 class _NoneError(ValueError):
@@ -117,6 +121,8 @@ def read_line(line: bytes) -> Observation | str:
         return "no observation"
     if set(found) == OLD:
         return "of version 0.1, which kept neither threads nor workload"
+    if len(found) != FIELDS:
+        return "no observation"
     try:
         read = _observation(found)
     except _NoneError:
