@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ullage.api import cards as cards
     from ullage.api import check as check
+    from ullage.api import clear_evidence as clear_evidence
     from ullage.api import document_schema as document_schema
     from ullage.api import estimate_model as estimate_model
+    from ullage.api import evidence as evidence
     from ullage.api import gpus as gpus
     from ullage.api import load as load
     from ullage.api import model as model
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.planning.advice import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
+    from ullage.records.evidence import Evidence as Evidence
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
     from ullage.runtime.monitor import PastThreshold as PastThreshold
@@ -91,6 +94,7 @@ PLACES: Final = {
     "Chunk": "ullage.capture.reader",
     "DoesNotFitError": "ullage.errors",
     "EngineError": "ullage.errors",
+    "Evidence": "ullage.records.evidence",
     "Extractor": "ullage.api.extractor",
     "FormatError": "ullage.errors",
     "Gpu": "ullage.facts.gpu",
@@ -123,9 +127,11 @@ PLACES: Final = {
     "cards": "ullage.api",
     "check": "ullage.api",
     "check_threshold": "ullage.runtime.monitor",
+    "clear_evidence": "ullage.api",
     "collect": "ullage.api.extractor",
     "document_schema": "ullage.api",
     "estimate_model": "ullage.api",
+    "evidence": "ullage.api",
     "gpus": "ullage.api",
     "load": "ullage.api",
     "model": "ullage.api",

@@ -47,6 +47,7 @@ def documents():
     yield "models", ("models", "--json")
     yield "gpus", ("gpus", "--json")
     yield "gpu-sets", ("gpus", EXAMPLES / "pii.yaml", "--json")
+    yield "evidence", ("evidence", "--json")
     yield "sweep", ("plan", EXAMPLES / "pii.yaml", "--sweep", "batch=1..64", "--json")
 
 

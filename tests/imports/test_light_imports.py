@@ -19,6 +19,7 @@ VERBS = [
     ["models"],
     ["models", "google/gemma-3-4b-it"],
     ["schema"],
+    ["evidence"],
     ["--help"],
     ["pii", "--help"],
     ["extract", "--help"],

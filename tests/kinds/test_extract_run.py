@@ -466,8 +466,37 @@ def test_analyses_of_a_finished_run(workload):
     assert command("analyse", workload.parent).returncode == 2
 
 
-def test_evidence_of_a_run_is_kept(workload, monkeypatch, tmp_path):
+def test_evidence_of_a_run_is_kept_with_what_it_was_taken_from(workload, monkeypatch, tmp_path):
+    import torch
+
     monkeypatch.setenv("ULLAGE_HOME", str(tmp_path / "own"))
     run(workload, "run")
-    lines = (tmp_path / "own" / "evidence.jsonl").read_text().splitlines()
-    assert json.loads(lines[0])["gpu"] == "CPU"
+    found = ullage.evidence().observations[0]
+    assert (found.key.gpu, found.key.threads) == ("CPU", torch.get_num_threads())
+    assert found.workload.startswith("extract; model: ")
+    assert str(tmp_path) not in (tmp_path / "own" / "evidence.jsonl").read_text()
+    assert (found.phase, found.run) == ("model extract", "run")
+    assert 0 < found.held <= found.overhead
+
+
+def test_a_run_is_planned_with_what_its_process_holds(workload):
+    from ullage.runtime.monitor import resident_bytes
+
+    folder, _ = run(workload, "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    context = next(item for item in manifest["plan"]["items"] if item["component"] == "context")
+    assert "MiB held before any model" in context["note"]
+    assert 0.5 * resident_bytes() < context["bytes"]["low"] < 2 * resident_bytes()
+    assert ullage.verify(folder).holds
+
+
+def test_whatever_lies_where_evidence_is_kept_a_run_has_its_record(workload, monkeypatch, tmp_path):
+    home = tmp_path / "own"
+    (home / "evidence.jsonl").mkdir(parents=True)
+    monkeypatch.setenv("ULLAGE_HOME", str(home))
+    folder, record = run(workload, "run")
+    assert record.examples > 0
+    said = (folder / "log.jsonl").read_text()
+    assert "is a folder, not a file; no evidence of past runs is used" in said
+    assert "renamed to evidence.jsonl.aside-1" in said
+    assert len(ullage.evidence().observations) == 1

@@ -43,6 +43,23 @@ def test_it_counts_what_the_profiler_counts(family, chunk):
     assert peak == pytest.approx(expected, rel=0.01)
 
 
+def test_tensors_that_lie_in_a_file_are_told_apart_as_long_as_they_live(tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    save_file({"weight": torch.ones(100, 100)}, tmp_path / "model.safetensors")
+    model = torch.nn.Linear(100, 100, bias=False)
+    with LiveTensors() as live:
+        live.track_model(model)
+        assert live.mapped == 0
+        model.load_state_dict(load_file(tmp_path / "model.safetensors"), assign=True)
+        live.track_model(model)
+        assert live.mapped == 40_000
+        del model
+        gc.collect()
+        assert live.mapped == 0
+
+
 def test_views_share_their_storage_and_freed_tensors_are_gone():
     import torch
 

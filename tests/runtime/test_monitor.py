@@ -42,6 +42,24 @@ def test_each_phase_has_its_own_peak_however_often_it_is_entered():
     assert found["small"].process > 20 * MIB
 
 
+def test_pages_of_a_file_that_no_tensor_lies_in_are_not_counted(tmp_path):
+    import mmap
+
+    path = tmp_path / "checkpoint"
+    path.write_bytes(b"1" * (64 * MIB))
+    live = LiveTensors()
+    with monitor([], live) as watch, live:
+        with watch.phase("before"):
+            pass
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            pages = sum(mapped[at] for at in range(0, len(mapped), 4096))
+            with watch.phase("with the file"):
+                pass
+    assert pages > 0
+    before, after = (each.process for each in watch.measured)
+    assert abs(after - before) < 32 * MIB
+
+
 def test_a_warning_comes_once_a_phase_and_names_it(tmp_path):
     said = []
     timeline = tmp_path / "timeline.jsonl"

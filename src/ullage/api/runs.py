@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ullage.workloads.planned import plan
-from ullage.workloads.runs import workload_of_run
+from ullage.workloads.runs import plan_here, workload_of_run
 
 if TYPE_CHECKING:
     from ullage.records.verification import Verification
@@ -26,8 +25,7 @@ def check(
     from ullage.runtime.session import Options
     from ullage.workloads.execution import check as check_plan
 
-    made = plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
-    return check_plan(made, Options(download, quiet))
+    return check_plan(plan_here(workload, gpus, base), Options(download, quiet))
 
 
 def verify(folder: str | Path) -> Verification:

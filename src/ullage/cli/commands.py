@@ -37,6 +37,11 @@ OWN: Final = (
     ),
     Command("report", "Write a finished run's tables and its page of HTML anew.", "ullage.cli.runs:report"),
     Command(
+        "evidence",
+        "What past runs measured here, and what plans take from it.",
+        "ullage.cli.evidence:evidence",
+    ),
+    Command(
         "gpus",
         "Every GPU set that holds a workload, cheapest first; without a file, the cards it knows.",
         "ullage.cli.listings:gpus",

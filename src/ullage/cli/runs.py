@@ -54,8 +54,7 @@ def _made(file: str, gpus: str | None, sets: Sequence[str]) -> Plan:
     base = Path(file).parent
     made = api.read_plan(file, base=base)
     if made is None:
-        workload = api.load(file, sets)
-        return api.plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
+        return api.plan_here(api.load(file, sets), gpus, base)
     if gpus or sets:
         raise InputError(f"{file}: is a plan already; --gpus and --set change a workload file")
     return made

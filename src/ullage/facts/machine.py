@@ -10,6 +10,8 @@ from ullage.facts.abilities import PROCESSOR, nvidia
 from ullage.facts.gpu import Gpu, GpuSet, Rate, find_gpu
 from ullage.units import Interval
 
+PROCESSOR_ID: Final = "CPU"
+"""What stands for a card's name where everything runs in host memory."""
 CPU_BANDWIDTH: Final = 2e10
 """Assumed bytes per second one socket of a small machine reads from RAM (two DDR4 channels)."""
 CPU_FLOPS: Final = 5e10
@@ -21,7 +23,7 @@ def processor() -> GpuSet:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     operations = Rate(CPU_FLOPS * (os.cpu_count() or 1), "assumed")
     only = Gpu(
-        id="CPU",
+        id=PROCESSOR_ID,
         usable=Interval.exactly(total),
         usable_basis="measured",
         bandwidth=CPU_BANDWIDTH,

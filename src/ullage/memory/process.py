@@ -1,4 +1,4 @@
-"""What a process takes on a card before and beside the tensors of a model."""
+"""What a process takes on a device before and beside the tensors of a model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ start-up logs); low: about 300 MB with lazy loading (pytorch#107667); high: 614 
 processes in out-of-memory reports, plus kernels loaded during the run."""
 
 
+LIBRARIES = Interval(350 * MIB, 550 * MIB, 900 * MIB)
+"""Resident size of a process that has imported torch 2.13 (CPU build), transformers 5.19 and pyarrow and
+run a model, less the tensors; see benchmarks/results/extract_memory.json."""
+
+GROWTH = Interval(0, 48 * MIB, 224 * MIB)
+"""What a process on a processor grows by beside its tensors, from having imported torch and transformers to
+its largest: model and tokenizer code, threads, what malloc keeps although it is held to little (15 to 60 MiB
+with ullage:tiny), bitsandbytes with torch's compiler (60 more) and temporaries inside its operations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """Bytes a process takes on a device beside its tensors, as measured before; `source` says where."""
@@ -23,9 +33,15 @@ class Overhead:
     source: str
 
 
-LIBRARIES = Interval(350 * MIB, 550 * MIB, 900 * MIB)
-"""Resident size of a process that has imported torch 2.13 (CPU build), transformers 5.19 and pyarrow and
-run a model, less the tensors; see benchmarks/results/extract_memory.json."""
+def usual_overhead(processor: bool) -> Interval:
+    """What a process takes beside its tensors where nothing was measured: on a processor, or on a card."""
+    return LIBRARIES if processor else CUDA_CONTEXT
+
+
+def grown(held: int) -> Interval:
+    """What a process that holds `held` bytes before it loads anything will hold beside its tensors."""
+    return GROWTH + Interval.exactly(held)
+
 
 NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
 """Communicator buffers at tensor parallelism 2 to 4: 1.43-2.01 GiB in use before any tensor, less the

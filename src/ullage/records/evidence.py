@@ -1,136 +1,148 @@
-"""Measured memory of past runs on this machine, which later plans use.
+"""Measured memory of past runs on this machine, and what later plans take from it.
 
-One line of JSON per run and device in `evidence.jsonl`, under $ULLAGE_HOME or the user's data folder.
-What is taken from it so far is what no formula knows: the bytes a process takes on a device before and
-beside its tensors (CUDA context and loaded kernels; libraries on a processor).
+What is taken from it is what no formula knows: the bytes a process takes on a device before and beside its
+tensors (CUDA context and loaded kernels; libraries on a processor).
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from ullage.memory.process import Overhead
+from ullage.facts.machine import PROCESSOR_ID
+from ullage.memory.process import Overhead, usual_overhead
+from ullage.records.observation import Key, Observation
 from ullage.units import MIB, Interval
 
-if TYPE_CHECKING:
-    from ullage.records.record import Record
-
-NAME = "evidence.jsonl"
-ROOM = 32 * MIB
-"""Bytes the interval goes beyond the measurements on both sides, upwards with a quarter of the largest:
-kernels that another workload loads, pages that malloc keeps, and what is not loaded yet while a model is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Bytes a process took beside its tensors (process less reserved) on a device of one kind."""
-
-    gpu: str
-    driver: str
-    torch: str
-    transformers: str
-    overhead: int
+ROOM: Final = 32 * MIB
+"""Bytes the interval goes beyond what was observed on both sides, upwards with a quarter of it: kernels
+loaded later, pages that malloc keeps."""
+RISK: Final = 10
+"""At either end one run in so many may lie outside what was observed before."""
+ENOUGH: Final = RISK - 1
+"""Observations of the same workload from which they replace what is usual."""
+SEVERAL: Final = 3
+"""Observations of other workloads whose median says something of this machine."""
+RULE: Final = (
+    f"until {ENOUGH} runs of the same workload were seen under a key, the usual interval holds, and each of "
+    f"them lies inside, as does the median of {SEVERAL} or more runs of other workloads; from then on it "
+    f"reaches from one run to another, past which the next lies one time in {RISK}"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Observations made on machines with the same card, driver and libraries as each other."""
+    """What past runs left: `observations`, oldest first, and what was set aside, with the reasons.
+
+    `damage` is why the file as a whole cannot be read, "" where it can; `set_aside` counts lines.
+    """
 
     observations: tuple[Observation, ...] = ()
+    set_aside: tuple[tuple[str, int], ...] = ()
+    damage: str = ""
+    file: str = ""
 
-    def overhead(self, gpu: str) -> Overhead | None:
-        """What a process took beside its tensors on `gpu`, under the newest versions seen there."""
-        known = [o for o in self.observations if o.gpu == gpu]
-        if not known:
+    @property
+    def warning(self) -> str:
+        """One line about what is not trusted, "" where all is."""
+        if self.damage:
+            return f"{self.file}: {self.damage}; no evidence of past runs is used"
+        if not self.set_aside:
+            return ""
+        count = sum(number for _, number in self.set_aside)
+        lines = f"{count} line{'' if count == 1 else 's'}"
+        why = "; ".join(f"{number} {reason}" for reason, number in self.set_aside)
+        return f"{self.file}: {lines} not counted: {why} (`ullage evidence` lists what is)"
+
+    def newest(self, gpu: str) -> Key | None:
+        """The key of the last observation on `gpu`."""
+        return next((each.key for each in reversed(self.observations) if each.key.gpu == gpu), None)
+
+    def overhead(self, key: Key, workload: str, usual: Interval, held: int = 0) -> Overhead | None:
+        """What a process takes beside its tensors; None where nothing was observed under `key`.
+
+        `usual` is what it takes where nothing was measured; `held` what this very process holds before it
+        loads a model: then what past runs grew by counts, and no end is below `held`.
+
+        Of n exchangeable observations the next one exceeds the (k+1)-th largest with probability
+        (k+1)/(n+1) (order statistics: S. S. Wilks, Annals of Mathematical Statistics 12, 91-96, 1941). So
+        k = (n+1)/RISK - 1, rounded down, may be passed over at each end, and below n = RISK - 1
+        not even the largest is an end of its own: what is usual holds, widened at once by what lies outside.
+        Runs of the same workload are taken as exchangeable; runs of others are not, and only widen, where the
+        median of several lies outside.
+        """
+        here = [each for each in self.observations if each.key == key]
+        if not here:
             return None
-        from statistics import median
-
-        newest = known[-1]
-        same = [o for o in known if (o.driver, o.torch) == (newest.driver, newest.torch)]
-        values = sorted(o.overhead for o in same)
-        middle = int(median(values))
+        same = [_moved(each, held) for each in here if each.workload == workload]
+        others = [_moved(each, held) for each in here if each.workload != workload]
         source = (
-            f"measured in {len(same)} run{'s' if len(same) > 1 else ''} here on {gpu}, driver "
-            f"{newest.driver}, torch {newest.torch}, transformers {newest.transformers}"
+            f"{_runs(len(same))} of this workload and {_runs(len(others))} of others measured here on {key}"
         )
-        return Overhead(Interval(max(values[0] - ROOM, 0), middle, values[-1] * 5 // 4 + ROOM), source)
+        if len(same) >= ENOUGH:
+            return Overhead(_observed(same, held), f"measured: {source}")
+        interval = _widened(usual, same, others, held)
+        return Overhead(interval, f"usual until {ENOUGH} runs are measured: {source}")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
+
+
+def _moved(observation: Observation, held: int) -> int:
+    """What the observed process would have taken had it begun with `held` bytes, where that is known."""
+    return observation.overhead - observation.held + held if held else observation.overhead
+
+
+def _below(value: int, held: int) -> int:
+    return max(value - ROOM, held, 0)
+
+
+def _above(value: int, held: int) -> int:
+    return value + (value - held) // 4 + ROOM
+
+
+def _observed(values: Sequence[int], held: int) -> Interval:
+    """From ENOUGH observations on: from the (k+1)-th smallest to the (k+1)-th largest, with room."""
+    ordered = sorted(values)
+    passed_over = (len(ordered) + 1) // RISK - 1
+    low, high = ordered[passed_over], ordered[-1 - passed_over]
+    return Interval(_below(low, held), int(statistics.median(ordered)), _above(high, held))
+
+
+def _widened(usual: Interval, same: Sequence[int], others: Sequence[int], held: int) -> Interval:
+    """What is usual, with every observation of this workload and the median of several others inside."""
+    typical = [int(statistics.median(others))] if len(others) >= SEVERAL else []
+    inside = [*same, *typical]
+    if not inside:
+        return usual
+    low = min(usual.low, *(_below(value, held) for value in inside))
+    high = max(usual.high, *(_above(value, held) for value in inside))
+    return Interval(low, int(statistics.median(same or typical)), high)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a plan takes from evidence for one workload under one key, and how many runs of it were seen."""
+
+    key: Key
+    workload: str
+    runs: int
+    overhead: Overhead
+
+
+def learned(evidence: Evidence) -> tuple[Learned, ...]:
+    """For each key and workload in it, what `ullage plan` bills a process beside its tensors."""
+    counts = Counter((each.key, each.workload) for each in evidence.observations)
+    found = []
+    for (key, workload), runs in counts.items():
+        overhead = evidence.overhead(key, workload, usual_overhead(key.gpu == PROCESSOR_ID))
+        assert overhead is not None
+        found.append(Learned(key, workload, runs, overhead))
+    return tuple(found)
 
 
 NOTHING = Evidence()
-
-
-def evidence_file() -> Path:
-    """$ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else ~/.local/share/ullage."""
-    home = os.environ.get("ULLAGE_HOME")
-    if home:
-        return Path(home) / NAME
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "ullage" / NAME
-
-
-def read_evidence(path: Path | None = None) -> Evidence:
-    """What past runs left; lines that are no observations are skipped, a missing file is empty."""
-    try:
-        lines = (path or evidence_file()).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return Evidence()
-    found = []
-    for line in lines:
-        try:
-            found.append(Observation(**json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return Evidence(tuple(found))
-
-
-@lru_cache(maxsize=4)
-def _parsed(path: str, changed: int) -> Evidence:
-    return read_evidence(Path(path))
-
-
-@lru_cache(maxsize=4)
-def _path_in(home: str | None, data: str | None) -> str:
-    return str(evidence_file())
-
-
-def known_evidence() -> Evidence:
-    """`read_evidence` of the usual file, read anew only when it has changed: plans come by the thousand."""
-    path = _path_in(os.environ.get("ULLAGE_HOME"), os.environ.get("XDG_DATA_HOME"))
-    try:
-        changed = os.stat(path).st_mtime_ns
-    except OSError:
-        return NOTHING
-    return _parsed(path, changed)
-
-
-def observations_of(record: Record) -> tuple[Observation, ...]:
-    """What a record says of each device: its largest process beside its tensors, loading left out."""
-    largest: dict[str, int] = {}
-    for measured in record.measured:
-        if measured.process is None or measured.reserved is None or measured.activity == "load":
-            continue
-        beside = measured.process - measured.reserved
-        largest[measured.device] = max(largest.get(measured.device, 0), beside)
-    where = record.environment
-    return tuple(
-        Observation(where.gpu, where.driver, where.torch, where.transformers, beside)
-        for beside in largest.values()
-        if beside > 0
-    )
-
-
-def keep_evidence(observations: Iterable[Observation], path: Path | None = None) -> None:
-    """Appends observations, one write each, so that runs side by side do not mix their lines."""
-    target = path or evidence_file()
-    lines = [json.dumps(asdict(each)) + "\n" for each in observations]
-    if not lines:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("a", encoding="utf-8") as file:
-        file.write("".join(lines))

@@ -30,7 +30,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What measurements depend on, and are kept apart by."""
+    """What measurements depend on, and are kept apart by; `threads` are torch's, 0 if a record lacks them."""
 
     gpu: str
     driver: str
@@ -38,6 +38,7 @@ class Environment:
     transformers: str
     python: str
     ullage: str
+    threads: int = 0
 
     @property
     def key(self) -> str:

@@ -170,6 +170,22 @@ _GPU = of_object(
         "price_as_of": {"type": ["string", "null"]},
     }
 )
+_KEY = of_object(dict.fromkeys(("gpu", "driver", "torch", "transformers"), TEXT) | {"threads": BYTES})
+_OBSERVATION = of_object(
+    {"key": _KEY, "overhead": BYTES, "held": BYTES}
+    | dict.fromkeys(("workload", "phase", "date", "run"), TEXT)
+)
+_EVIDENCE = {
+    "file": TEXT,
+    "cleared": {"type": "boolean"},
+    "damage": TEXT,
+    "not_counted": of_list(of_object({"reason": TEXT, "lines": BYTES})),
+    "observations": of_list(_OBSERVATION),
+    "planned": of_list(
+        of_object({"key": _KEY, "workload": TEXT, "runs": BYTES, "bytes": INTERVAL, "source": TEXT})
+    ),
+    "rule": TEXT,
+}
 _ROW = of_object({"settings": {"type": "object"}, "verdict": VERDICT, "total": of_object(TOTALS)})
 
 
@@ -219,6 +235,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "evidence": of_document("evidence", _EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,
     "record": of_document("record", _RECORD, {"folder": TEXT}),

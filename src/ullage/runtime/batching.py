@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ullage.errors import OutOfMemoryError
+from ullage.runtime.malloc import trim_malloc
 
 Result = TypeVar("Result")
 
@@ -130,6 +131,7 @@ def release() -> None:
     import torch
 
     gc.collect()
+    trim_malloc()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

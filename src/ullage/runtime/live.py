@@ -24,6 +24,12 @@ class LiveTensors(TorchDispatchMode):
         self.bytes = 0
         self.peak = 0
         self._held: dict[int, weakref.ref[Any]] = {}
+        self._in_files: dict[int, int] = {}
+
+    @property
+    def mapped(self) -> int:
+        """Bytes of tracked models' tensors that lie in a mapped file, as safetensors leaves them."""
+        return sum(self._in_files.copy().values())
 
     def track(self, tensors: Iterable[Tensor]) -> int:
         """Counts tensors that exist already; the bytes they added."""
@@ -34,7 +40,15 @@ class LiveTensors(TorchDispatchMode):
 
     def track_model(self, model: nn.Module) -> int:
         """Counts a model's parameters and buffers; the bytes they added."""
-        return self.track([*model.parameters(), *model.buffers()])
+        tensors = [*model.parameters(), *model.buffers()]
+        added = self.track(tensors)
+        files = _mapped_files()
+        for tensor in tensors:
+            if tensor.device.type == "cpu":
+                storage = tensor.untyped_storage()
+                if any(begin <= storage.data_ptr() < end for begin, end in files):
+                    self._in_files[storage._cdata] = storage.nbytes()
+        return added
 
     def reset_peak(self) -> None:
         """From here on, `peak` is that of what follows."""
@@ -71,6 +85,22 @@ class LiveTensors(TorchDispatchMode):
 
         def gone(_: Any) -> None:
             self.bytes -= size
+            self._in_files.pop(key, None)
             self._held.pop(key, None)
 
         self._held[key] = weakref.ref(storage, gone)
+
+
+def _mapped_files() -> list[tuple[int, int]]:
+    """Address ranges of this process that are mapped from files; none where the system does not tell."""
+    found = []
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                fields = line.split(maxsplit=5)
+                if len(fields) == 6 and fields[5].startswith("/") and ".so" not in fields[5]:
+                    begin, _, end = fields[0].partition("-")
+                    found.append((int(begin, 16), int(end, 16)))
+    except OSError:
+        return []
+    return found

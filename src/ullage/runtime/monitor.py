@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ullage.phases.phase import Phase
 from ullage.records.record import Measured
+from ullage.runtime.malloc import trim_malloc
 from ullage.units import gib
 
 if TYPE_CHECKING:
@@ -54,18 +55,22 @@ class PastThreshold:
         return f"{self.device}: {gib(self.used)} of {gib(self.total)} in use ({share:.0f} %)"
 
 
-def read_device(device: str, live: LiveTensors | None = None) -> Reading:
+def read_device(device: str, live: LiveTensors | None = None, files: int = 0) -> Reading:
     """What is in use on `cpu` or `gpu:N` now.
 
     On a processor `process` is the resident size and `on_device` what the machine uses in all; `live`
-    counts tensors there. On a GPU live and reserved are torch's counters, the rest NVML's.
+    counts tensors there. Pages of files beyond the `files` bytes of them a process began with, and beyond
+    the tensors that lie in a file, are not counted: a checkpoint's, from which weights were made, lie in RAM
+    only until the system wants it back. On a GPU live and reserved are torch's counters, the rest NVML's.
     """
     if device == CPU:
         import psutil
 
         memory = psutil.virtual_memory()
         tensors = None if live is None else live.bytes
-        resident = _resident()
+        resident = resident_bytes()
+        if live is not None:
+            resident -= max(file_bytes() - files - live.mapped, 0)
         return Reading(CPU, tensors, tensors, resident, memory.total - memory.available, memory.total)
     import torch
 
@@ -76,9 +81,19 @@ def read_device(device: str, live: LiveTensors | None = None) -> Reading:
     return Reading(device, allocated, reserved, _process_on(index), used, total)
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
+    """What of this process lies in RAM, pages of mapped files included."""
+    return _pages(1)
+
+
+def file_bytes() -> int:
+    """The part of it that is pages of files."""
+    return _pages(2)
+
+
+def _pages(field: int) -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(file.read().split()[field]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @lru_cache(maxsize=64)
@@ -153,6 +168,7 @@ class Monitor:
         self.devices = tuple(devices)
         self._budgets, self._threshold, self._warn = budgets, threshold, warn
         self._timeline, self._live = timeline, live
+        self._files = file_bytes() if CPU in self.devices else 0
         self._phase: Phase | None = None
         self._entered = self._begun = time.monotonic()
         self._samples: dict[str, dict[str, int]] = {}
@@ -192,6 +208,8 @@ class Monitor:
                     self._leave(self._phase, device, now - self._entered)
             self._phase, self._entered = phase, now
             self._samples = {}
+        if CPU in self.devices:
+            trim_malloc()
         reset_peak(self.devices)
         if self._live is not None:
             self._live.reset_peak()
@@ -270,7 +288,7 @@ class Monitor:
 
     def _sample(self) -> list[Reading]:
         with self._mutex:
-            readings = [read_device(device, self._live) for device in self.devices]
+            readings = [read_device(device, self._live, self._files) for device in self.devices]
             for reading in readings:
                 held = self._samples.setdefault(reading.device, {})
                 for name in ("process", "on_device"):

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ullage.errors import DoesNotFitError, InputError, MissingExtraError
+from ullage.facts.gpu import GpuSet
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
+from ullage.records.observation import Here, key_of
 from ullage.records.record import Environment, Record
 from ullage.runtime.batching import release
 from ullage.runtime.loader import Loaded, load_model
-from ullage.runtime.monitor import CPU, Monitor, read_device
+from ullage.runtime.malloc import hold_malloc
+from ullage.runtime.monitor import CPU, Monitor, read_device, resident_bytes
 from ullage.runtime.progress import Progress
 from ullage.spec.installed import check_installed
 from ullage.spec.workload import Workload
@@ -43,7 +46,8 @@ class Session:
     """What a kind's `run` is given: plan, folder and journal, and the ways to load, say and measure.
 
     Who is in memory follows the plan: `bring` loads and frees what a phase says. `smallest` asks for one
-    smallest batch (`ullage check`), whose folder is not kept.
+    smallest batch (`ullage check`), whose folder is not kept. `begun_with` is what the process held before
+    any model, in bytes; 0 where the run is on cards.
     """
 
     plan: Plan
@@ -59,6 +63,7 @@ class Session:
     serving: dict[str, Serving] = field(default_factory=dict)
     freed_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    begun_with: int = 0
     examples: int = 0
     tokens: int = 0
     splits: int = 0
@@ -206,8 +211,11 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
         log = _Log(folder.path / "log.jsonl", progress)
-        live = _live_tensors(plan, devices)
-        if devices != (CPU,):
+        begun_with, live = 0, _live_tensors(plan, devices)
+        if devices == (CPU,):
+            _hold_malloc(log)
+            begun_with = resident_bytes()
+        else:
             _keep_inside(plan)
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
@@ -226,7 +234,16 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         if live is not None:
             stack.enter_context(live)
         session = Session(
-            plan, folder, journal, monitor, progress, log.say, live, options.download, options.smallest
+            plan,
+            folder,
+            journal,
+            monitor,
+            progress,
+            log.say,
+            live,
+            options.download,
+            options.smallest,
+            begun_with=begun_with,
         )
         stack.callback(_close_all, session.serving)
         yield session
@@ -314,18 +331,42 @@ def _keep_inside(plan: Plan) -> None:
             torch.cuda.set_per_process_memory_fraction(share, index)
 
 
-def environment(plan: Plan) -> Environment:
-    """What this run's measurements depend on."""
+def _hold_malloc(log: _Log) -> None:
+    said = hold_malloc()
+    if said:
+        log.say(f"{said}: what it keeps of earlier phases stays in this process, which may exceed its plan")
+
+
+def environment(gpus: GpuSet) -> Environment:
+    """What measurements on `gpus` of this machine depend on."""
     from importlib.metadata import version
 
     import torch
     import transformers
 
-    driver = platform.release() if plan.gpus.device_names == (CPU,) else _driver()
-    gpu = plan.gpus.gpus[0].id
+    driver = platform.release() if gpus.device_names == (CPU,) else _driver()
     return Environment(
-        gpu, driver, torch.__version__, transformers.__version__, platform.python_version(), version("ullage")
+        gpus.gpus[0].id,
+        driver,
+        torch.__version__,
+        transformers.__version__,
+        platform.python_version(),
+        version("ullage"),
+        torch.get_num_threads(),
     )
+
+
+def this_process(gpus: GpuSet) -> Here | None:
+    """What this process is, and on a processor what it holds before any model; None without torch.
+
+    Imports what a run is about to, for that is most of it: transformers brings its parts when they are named.
+    """
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: F401
+    except ImportError:
+        return None
+    held = resident_bytes() if gpus.device_names == (CPU,) else 0
+    return Here(key_of(environment(gpus)), held)
 
 
 def _driver() -> str:
@@ -341,7 +382,7 @@ def _driver() -> str:
 def record_of(session: Session, seconds: float) -> Record:
     """The record of a session that has ended."""
     return Record(
-        environment(session.plan),
+        environment(session.plan.gpus),
         session.monitor.measured,
         session.examples,
         session.tokens,

@@ -16,8 +16,9 @@ from ullage.facts.bundled import local_path
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
-from ullage.records.evidence import keep_evidence, observations_of
+from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
+from ullage.records.observation import observations_of, shape_of
 from ullage.records.record import Measured, Record, record_document
 from ullage.runtime.session import Options, Session, environment, open_session, record_of
 from ullage.spec.role import Cache
@@ -72,13 +73,13 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if find_kind(plan.workload.kind).reporter:
             report(plan.workload, run, plan.base, document)
         run.write_record(document)  # last: a folder that has it is complete
-        keep_evidence(observations_of(record))
+        _keep_evidence(session, record, run)
     return record
 
 
 def _begin(session: Session, inputs: list[dict[str, str]], resumed: bool) -> None:
     """Writes down what a new run is of, or checks that a resumed one is still of the same."""
-    plan, where = session.plan, asdict(environment(session.plan))
+    plan, where = session.plan, asdict(environment(session.plan.gpus))
     if resumed:
         _check_unchanged(session, inputs, where)
     else:
@@ -92,6 +93,21 @@ def _begin(session: Session, inputs: list[dict[str, str]], resumed: bool) -> Non
         )
     for warning in plan.warnings:
         session.say(warning)
+
+
+def _keep_evidence(session: Session, record: Record, run: RunFolder) -> None:
+    """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing."""
+    said = keep_evidence(
+        observations_of(
+            record,
+            shape_of(session.workload),
+            run.path.resolve().name,
+            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            session.begun_with,
+        )
+    )
+    if said:
+        session.say(said)
 
 
 def report(workload: Workload, run: RunFolder, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
+from ullage.units import MIB
 from ullage.workloads.loading import load
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
+    from ullage.memory.process import Overhead
     from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Advice, Plan
+    from ullage.records.observation import Here
     from ullage.spec.workload import Workload
 
 
@@ -26,12 +29,15 @@ def plan(
     *,
     base: Path | None = None,
     advice: bool = True,
+    here: Here | None = None,
 ) -> Plan:
     """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget.
 
-    Paths in it are relative to `base`: without one to the file's folder, or to where the program runs.
+    Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
+    is the process that will carry it out, where that is known.
     """
     from ullage.planning.planner import make_plan
+    from ullage.records.evidence_file import known_evidence
 
     if isinstance(workload, str | Path):
         base = Path(workload).parent if base is None else base
@@ -39,10 +45,12 @@ def plan(
         workload = load(workload)
     chosen = gpu_set(workload, gpus)
     models = models_of(workload, base)
-    workload, warnings = settle(workload, chosen, models)
-    found = make_plan(workload, estimate(workload, models, chosen), models, chosen, base or Path())
+    workload, warnings = settle(workload, chosen, models, here)
+    found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
     given = _advice(workload, models, chosen) if advice else ()
     asked = gpus or workload.budget.gpus or ""
+    damaged = known_evidence().warning
+    warnings = (*warnings, damaged) if damaged else warnings
     return replace(found, asked=asked, warnings=warnings, advice=given)
 
 
@@ -65,22 +73,47 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     return find_kind(workload.kind).phases(workload)
 
 
-def estimate(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Demand:
-    """Every need of the workload, not yet placed."""
+def estimate(
+    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
+) -> Demand:
+    """Every need of the workload, not yet placed; `here` is the process that is to run it, if known."""
     from ullage.memory.estimate import estimate as estimate_phases
-    from ullage.records.evidence import known_evidence
 
-    ids = {gpu.id for gpu in gpus.gpus}
-    overhead = known_evidence().overhead(ids.pop()) if len(ids) == 1 else None
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead)
+    return estimate_phases(phases(workload), models, gpus.abilities, _overhead(workload, gpus, here))
 
 
-def settle(workload: Workload, gpus: GpuSet, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
+def _overhead(workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
+    """What evidence says a process takes on `gpus` beside its tensors; None where there is nothing to say.
+
+    Without the process itself, observations under the newest key of this card count.
+    """
+    from ullage.records.evidence_file import known_evidence
+
+    known = known_evidence()
+    held = here.held if here is not None else 0
+    if (not known.observations and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
+        return None
+    from ullage.memory.process import Overhead, grown, usual_overhead
+    from ullage.records.observation import shape_of
+
+    usual = grown(held) if held else usual_overhead(gpus.abilities.processor)
+    key = here.key if here is not None else known.newest(gpus.gpus[0].id)
+    found = known.overhead(key, shape_of(workload), usual, held) if key is not None else None
+    if found is None and held:
+        found = Overhead(usual, "")
+    if found is None or not held:
+        return found
+    return replace(found, source=f"{held / MIB:,.0f} MiB held before any model. {found.source}".rstrip(". "))
+
+
+def settle(
+    workload: Workload, gpus: GpuSet, models: Mapping[str, Model], here: Here | None = None
+) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
 
     return settle_precisions(
-        workload, lambda candidate: outcome(candidate, models, gpus).verdict != "does not fit"
+        workload, lambda candidate: outcome(candidate, models, gpus, here).verdict != "does not fit"
     )
 
 
@@ -94,11 +127,13 @@ def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
     return parse_gpu_set(text)
 
 
-def outcome(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> Outcome:
+def outcome(
+    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
+) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
     from ullage.planning.outcome import outcome_of
 
-    return outcome_of(workload, estimate(workload, models, gpus), models, gpus)
+    return outcome_of(workload, estimate(workload, models, gpus, here), models, gpus)
 
 
 def _advice(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> tuple[Advice, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullage.errors import FormatError
 from ullage.records.folder import RunFolder
-from ullage.workloads.planned import plan
+from ullage.workloads.planned import gpu_set, plan
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -33,8 +33,21 @@ def run(
     the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
     DoesNotFitError unless the plan fits or `anyway`.
     """
-    made = plan(workload, gpus or workload.budget.gpus or "local", base=base, advice=False)
+    made = plan_here(workload, gpus, base)
     return run_plan(made, out, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot)
+
+
+def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plan:
+    """The plan of a workload that this very process is about to carry out, which builds on what it holds.
+
+    `gpus` is what to plan for (default: the budget's, else this machine's).
+    """
+    from ullage.runtime.session import this_process
+
+    chosen = gpus or workload.budget.gpus or "local"
+    local = any(role.runs_with.local for role in workload.roles.values())
+    here = this_process(gpu_set(workload, chosen)) if local else None
+    return plan(workload, chosen, base=base, advice=False, here=here)
 
 
 def run_plan(

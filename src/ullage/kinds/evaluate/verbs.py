@@ -11,8 +11,7 @@ from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
 from ullage.records.folder import RunFolder
 from ullage.runtime.session import Options
 from ullage.workloads.execution import Begun, execute
-from ullage.workloads.planned import plan
-from ullage.workloads.runs import gpus_of_run, next_folder, workload_of_run
+from ullage.workloads.runs import gpus_of_run, next_folder, plan_here, workload_of_run
 
 if TYPE_CHECKING:
     from ullage.records.record import Record
@@ -39,7 +38,7 @@ def judge(
         raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
     after, _ = workload_of_run(held, overrides)
     check_rejudging(held, before, after, base)
-    made = plan(after, gpus or gpus_of_run(held), base=base, advice=False)
+    made = plan_here(after, gpus or gpus_of_run(held), base)
     target = Path(out) if out is not None else next_folder(after)
     kept = Begun(prepare=lambda new: copy_kept(held, new, before, after))
     return target, execute(made, target, Options(download, quiet), kept)

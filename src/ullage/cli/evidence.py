@@ -1,0 +1,21 @@
+"""`ullage evidence`: what past runs left, what follows from it, and its removal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ullage.reports.terminal import Json, tell
+
+
+def evidence(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it, and say what was removed.")] = False,
+    json: Json = False,
+) -> None:
+    from ullage import api
+    from ullage.reports.evidence_page import evidence_document, show_cleared, show_evidence
+
+    found = api.clear_evidence() if clear else api.evidence()
+    show = show_cleared if clear else show_evidence
+    tell(json, lambda: evidence_document(found, cleared=clear), lambda console: show(found, console))
