@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ullage
-from ullage.workloads.registry import OWN, find_kind
+from ullage.workloads.registry import find_kind, own_names
 
 SOURCE = Path(ullage.__file__)
 ELSEWHERE = {
@@ -32,7 +32,7 @@ def for_type_checkers():
 
 def of_kinds():
     """Name and module of every verb of Ullage's own kinds."""
-    return {name: place for kind in OWN for name, place in find_kind(kind).verbs.items()}
+    return {name: place for kind in own_names() for name, place in find_kind(kind).verbs.items()}
 
 
 NAMES = sorted({*ullage.PLACES, *of_kinds()})
