@@ -19,10 +19,14 @@ LIBRARIES = Interval(350 * MIB, 550 * MIB, 900 * MIB)
 """Resident size of a process that has imported torch 2.13 (CPU build), transformers 5.19 and pyarrow and
 run a model, less the tensors; see benchmarks/results/extract_memory.json."""
 
-GROWTH = Interval(0, 48 * MIB, 224 * MIB)
+GROWTH = Interval(0, 48 * MIB, 176 * MIB)
 """What a process on a processor grows by beside its tensors, from having imported torch and transformers to
-its largest: model and tokenizer code, threads, what malloc keeps although it is held to little (15 to 60 MiB
-with ullage:tiny), bitsandbytes with torch's compiler (60 more) and temporaries inside its operations."""
+its largest: model code, threads, what malloc keeps although it is held to little. 15 to 80 MiB in
+benchmarks/results/evidence_runs.json."""
+
+QUANTIZED_GROWTH = Interval(0, 64 * MIB, 80 * MIB)
+"""What is added where bitsandbytes quantizes weights while they load: the library and torch's compiler, which
+it imports, 57 MiB (bitsandbytes 0.50); the rest of its growth is what malloc keeps of dequantized weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,11 @@ def usual_overhead(processor: bool) -> Interval:
     return LIBRARIES if processor else CUDA_CONTEXT
 
 
-def grown(held: int) -> Interval:
-    """What a process that holds `held` bytes before it loads anything will hold beside its tensors."""
-    return GROWTH + Interval.exactly(held)
+def grown(held: int, quantized: bool) -> Interval:
+    """What a process that holds `held` bytes before it loads anything will hold beside its tensors;
+    `quantized` says that weights are quantized while they load."""
+    growth = GROWTH + QUANTIZED_GROWTH if quantized else GROWTH
+    return growth + Interval.exactly(held)
 
 
 NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
