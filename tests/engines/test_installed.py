@@ -259,5 +259,5 @@ def test_an_engine_that_cannot_do_what_a_role_is_for_is_refused_before_anything_
 
 
 def test_a_name_that_no_engine_has_is_refused_by_the_library_too():
-    with pytest.raises(InputError, match="engine is 'vlm'"):
+    with pytest.raises(InputError, match="engine: 'vlm' is not valid; nearest: vllm"):
         api.estimate_model(LANGUAGE, engine="vlm")

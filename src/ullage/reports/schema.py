@@ -242,6 +242,16 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "check": of_document(
         "check", {"device_maps": of_mapping(of_mapping(TEXT)), "measured": of_list(_MEASURED)}
     ),
+    "states": of_document(
+        "states",
+        {
+            "examples": COUNT,
+            "tokens": COUNT,
+            "roles": of_mapping({"type": "object", "required": ["model", "stages", "sites"]}),
+            "sites": of_mapping({"type": "object"}),
+            "files": of_list({"type": "object", "required": ["name", "bytes", "sha256"]}),
+        },
+    ),
     "verification": of_document(
         "verification", {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)}
     ),

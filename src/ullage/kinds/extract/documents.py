@@ -8,7 +8,6 @@ from typing import Final
 from ullage.reports.schema_parts import (
     COUNT,
     NUMBER,
-    TEXT,
     Schema,
     maybe,
     of_document,
@@ -34,16 +33,6 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
             "sites": of_mapping(_SITE),
             "compression": of_mapping(NUMBER),
             "cosines": maybe(of_list(of_list(NUMBER))),
-        },
-    ),
-    "states": of_document(
-        "states",
-        {
-            "model": TEXT,
-            "examples": COUNT,
-            "tokens": COUNT,
-            "sites": of_mapping({"type": "object"}),
-            "files": of_list({"type": "object"}),
         },
     ),
 }
