@@ -28,17 +28,10 @@ def write_index(
     except ImportError as error:
         raise MissingExtraError("pyarrow", "run", "writing examples.parquet") from error
 
-    roles: dict[str, dict[str, Any]] = {}
+    roles = _roles(entries, models)
     files = []
     rows = []
     for entry in entries:
-        for example in entry["examples"]:
-            held = roles.setdefault(
-                example["role"], {"model": models[example["role"]], "stages": [], "sites": {}}
-            )
-            held["sites"] |= entry["sites"]
-            if example["stage"] not in held["stages"]:
-                held["stages"].append(example["stage"])
         if "file" in entry:
             files.append({"name": entry["file"], "bytes": entry["bytes"], "sha256": entry["sha256"]})
         rows += list(_rows(folder, entry))
@@ -47,31 +40,7 @@ def write_index(
             files.append({"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
     order = [(role, stage) for role, held in roles.items() for stage in held["stages"]]
     rows.sort(key=lambda row: (order.index((row["role"], row["stage"])), row["index"], row["part"]))
-    place = pa.struct(
-        [
-            ("site", pa.string()),
-            ("file", pa.string()),
-            ("begin", pa.int64()),
-            ("end", pa.int64()),
-            ("shape", pa.list_(pa.int64())),
-        ]
-    )
-    schema = pa.schema(
-        [
-            ("role", pa.string()),
-            ("stage", pa.string()),
-            ("index", pa.int64()),
-            ("part", pa.int64()),
-            ("id", pa.string()),
-            ("text", pa.string()),
-            ("tokens", pa.list_(pa.int32())),
-            ("offset_begin", pa.list_(pa.int32())),
-            ("offset_end", pa.list_(pa.int32())),
-            ("prompt_tokens", pa.int32()),
-            ("states", pa.list_(place)),
-        ]
-    )
-    table = pa.Table.from_pylist(rows, schema=schema)
+    table = pa.Table.from_pylist(rows, schema=_schema())
     write_with(folder / "examples.parquet", lambda path: pq.write_table(table, path))
     index = {
         "document": "states",
@@ -84,6 +53,42 @@ def write_index(
     }
     write_json(folder / "index.json", index)
     return index
+
+
+def _roles(entries: Sequence[Mapping[str, Any]], models: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Each role's model, stages and sites, in the order of writing."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for example in entry["examples"]:
+            role = example["role"]
+            held = found.setdefault(role, {"model": models[role], "stages": [], "sites": {}})
+            held["sites"] |= entry["sites"]
+            if example["stage"] not in held["stages"]:
+                held["stages"].append(example["stage"])
+    return found
+
+
+def _schema() -> Any:
+    """Columns of examples.parquet."""
+    import pyarrow as pa
+
+    place = [("site", pa.string()), ("file", pa.string()), ("begin", pa.int64()), ("end", pa.int64())]
+    states = pa.struct([*place, ("shape", pa.list_(pa.int64()))])
+    return pa.schema(
+        [
+            ("role", pa.string()),
+            ("stage", pa.string()),
+            ("index", pa.int64()),
+            ("part", pa.int64()),
+            ("id", pa.string()),
+            ("text", pa.string()),
+            ("tokens", pa.list_(pa.int32())),
+            ("offset_begin", pa.list_(pa.int32())),
+            ("offset_end", pa.list_(pa.int32())),
+            ("prompt_tokens", pa.int32()),
+            ("states", pa.list_(states)),
+        ]
+    )
 
 
 def _rows(folder: Path, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -124,8 +124,7 @@ class _Evaluation:
         count: int,
     ) -> None:
         """`count` answers to each prompt; item i is answer i % count to prompt i // count."""
-        first = 0 if stage == GREEDY else 1
-        phase = self.session.phase(GENERATOR)
+        first, phase = 0 if stage == GREEDY else 1, self.session.phase(GENERATOR)
 
         def unit(batch: Sequence[int]) -> list[Row]:
             seeds = [seed_of(self.section.seed, item) for item in batch]
@@ -276,8 +275,7 @@ class _Evaluation:
 
     def _about(self, keys: Sequence[Any]) -> list[Asked]:
         """Whose question each key is of; keys of one question are numbered."""
-        found: list[Asked] = []
-        seen: Counter[int] = Counter()
+        found, seen = [], Counter[int]()
         for key in keys:
             index = key if isinstance(key, int) else key[0]
             found.append(self._asked(index, seen[index]))
