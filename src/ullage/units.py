@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
 
 KIB = 2**10
 MIB = 2**20
@@ -44,6 +47,18 @@ class Interval(_Ends):
     def exactly(value: int) -> Interval:
         """A quantity that is known."""
         return Interval(value, value, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+        """A document has its ends by name."""
+        from pydantic_core import core_schema
+
+        end = core_schema.typed_dict_field(core_schema.int_schema(strict=True))
+        return core_schema.no_info_after_validator_function(
+            lambda ends: cls(**ends),
+            core_schema.typed_dict_schema(dict.fromkeys(cls._fields, end)),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._asdict),
+        )
 
 
 ZERO = Interval(0, 0, 0)
