@@ -20,7 +20,7 @@ from pathlib import Path
 
 import attacks
 import result_file
-from attacks import ROOT, Attack
+from attacks import ROOT, Attack, RegistryError
 from result_file import RESULTS, DamagedResultError
 
 STALE = "stale"
@@ -51,7 +51,7 @@ def survey(folder: Path = RESULTS) -> tuple[dict[str, str], list[str]]:
             known.add(path)
             try:
                 states[path.stem] = state(attack, path)
-            except DamagedResultError as error:
+            except (DamagedResultError, RegistryError) as error:
                 wrong.append(str(error))
     unknown = sorted(set(folder.glob("*.json")) - known)
     wrong += [f"{path.name}: no attack writes this file" for path in unknown]
