@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from ullage.capture.listener import ReadSequence
 from ullage.capture.reader import Chunk, Reader
 from ullage.capture.sites import find_points, site_name
 from ullage.capture.taps import tap_of
+from ullage.capture.tokens import decode
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens
@@ -17,12 +18,23 @@ from ullage.errors import InputError
 from ullage.facts.config import read_config
 from ullage.memory.captures.sites import LAYER_SITES, MODEL_SITES, Site
 from ullage.runtime.layout import find_layout
-from ullage.spec.capture import Capture, Positions
+from ullage.spec.capture import Capture, Keep, Positions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ullage.runtime.tokenizer import Tokenizer
+
 TokenIds = Sequence[int]
+
+
+class Kept(TypedDict, total=False):
+    """What is kept of each sequence: fields of a workload file's `captures`, with their defaults."""
+
+    positions: Positions
+    span_tokens: int | None
+    precision: Literal["compute", "fp32", "fp16", "bf16"]
+    keep: Keep
 
 
 class Extractor:
@@ -44,15 +56,15 @@ class Extractor:
         model: nn.Module,
         sites: Sequence[str],
         *,
-        positions: Positions = "all",
-        span_tokens: int | None = None,
-        precision: str = "compute",
-        keep: str = "host",
         chunk_tokens: int | None = None,
         with_gradients: bool = False,
         gradient_checkpointing: bool = False,
-        tokenizer: Any = None,
+        tokenizer: Tokenizer | None = None,
+        **kept: Unpack[Kept],
     ) -> None:
+        unknown = next((name for name in kept if name not in Kept.__annotations__), None)
+        if unknown is not None:
+            raise TypeError(f"Extractor() got an unexpected keyword argument {unknown!r}")
         if gradient_checkpointing and not with_gradients:
             raise InputError("gradient_checkpointing saves nothing without with_gradients=True")
         if chunk_tokens is not None and with_gradients:
@@ -61,17 +73,10 @@ class Extractor:
             raise InputError("sites: names no site, as blocks.*.hook_resid_post")
         self._model, self._tokenizer = model, tokenizer
         layout = find_layout(model)
-        config: Any = layout.config
-        architecture = read_config(config.to_dict(), type(model).__name__, "the model's config")
-        capture = Capture.model_validate(
-            {
-                "sites": tuple(sites),
-                "positions": positions,
-                "span_tokens": span_tokens,
-                "keep": "device" if with_gradients else keep,
-                "precision": precision,
-            }
-        )
+        architecture = read_config(layout.config.to_dict(), type(model).__name__, "the model's config")
+        if with_gradients:
+            kept["keep"] = "device"
+        capture = Capture.model_validate({"sites": tuple(sites), **kept})
         self._checkpointing = gradient_checkpointing
         self._reader = Reader(
             model,
@@ -82,7 +87,7 @@ class Extractor:
             stop=not gradient_checkpointing,
             device=next(model.parameters()).device,
         )
-        if self._reader.eager and config._attn_implementation != "eager":
+        if self._reader.eager and layout.config._attn_implementation != "eager":
             raise InputError("attention patterns exist in the eager kernel alone; load with attention: eager")
 
     @property
@@ -134,8 +139,8 @@ class Extractor:
         return listener.finish()
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text
+        assert self._tokenizer is not None
+        return decode(self._tokenizer, tokens)
 
     def _ids(self, inputs: Sequence[TokenIds | str]) -> list[TokenIds]:
         if isinstance(inputs, str) or not inputs:

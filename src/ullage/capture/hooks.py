@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ullage.capture.sites import Point
+from ullage.capture.taps import Seen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Sink = Callable[[Point, "Tensor"], None]
+Args = tuple[object, ...]
+Kwargs = dict[str, object]
 
 
 class PassEnded(Exception):
@@ -33,10 +36,10 @@ def listening(points: Iterable[Point], sink: Sink, *, stop: bool) -> Iterator[No
     for point in points:
         by_tap[point.tap.module, point.tap.when].append(point)
 
-    def reached(here: list[Point], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def reached(here: list[Point], seen: Seen) -> None:
         nonlocal waiting
         for point in here:
-            sink(point, point.tap.take(args, kwargs, output))
+            sink(point, point.tap.take(seen))
         waiting -= len(here)
         if stop and waiting == 0:
             waiting = len(points)
@@ -46,14 +49,16 @@ def listening(points: Iterable[Point], sink: Sink, *, stop: bool) -> Iterator[No
         for (module, when), here in by_tap.items():
             if when == "begin":
 
-                def begun(_m: nn.Module, args: Any, kwargs: Any, here: list[Point] = here) -> None:
-                    reached(here, args, kwargs, None)
+                def begun(_m: nn.Module, args: Args, kwargs: Kwargs, here: list[Point] = here) -> None:
+                    reached(here, Seen(args, kwargs))
 
                 handles.append(module.register_forward_pre_hook(begun, with_kwargs=True))
             else:
 
-                def ended(_m: nn.Module, args: Any, kwargs: Any, out: Any, here: list[Point] = here) -> None:
-                    reached(here, args, kwargs, out)
+                def ended(
+                    _m: nn.Module, args: Args, kwargs: Kwargs, output: object, here: list[Point] = here
+                ) -> None:
+                    reached(here, Seen(args, kwargs, output))
 
                 handles.append(module.register_forward_hook(ended, with_kwargs=True))
         yield
@@ -62,9 +67,7 @@ def listening(points: Iterable[Point], sink: Sink, *, stop: bool) -> Iterator[No
             handle.remove()
 
 
-def run_pass(model: Callable[..., Any], **inputs: Any) -> Any:
-    """One forward pass; None where listening ended it early."""
-    try:
-        return model(**inputs)
-    except PassEnded:
-        return None
+def run_pass(model: nn.Module, **inputs: object) -> None:
+    """One forward pass, which listening may end early; what it gives is what was listened to."""
+    with suppress(PassEnded):
+        model(**inputs)

@@ -5,76 +5,136 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
+from ullage.capture.entries import StoredBatches
 from ullage.capture.store import OFFSETS, TOKENS
 from ullage.errors import FormatError, InputError, MissingExtraError, UnknownNameError
 from ullage.records.atomic import sha256_of, write_json, write_with
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
+class SiteIndex(TypedDict):
+    """How a site's rows are stored."""
+
+    dtype: str
+    width: list[int]
+
+
+class RoleIndex(TypedDict):
+    """What is stored of one role."""
+
+    model: str
+    stages: list[str]
+    sites: dict[str, SiteIndex]
+
+
+class FileIndex(TypedDict):
+    """One file with states."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Place(TypedDict):
+    """Where one site's rows of a sequence are: rows [begin, end) in `file`, to be seen in `shape`."""
+
+    site: str
+    file: str
+    begin: int
+    end: int
+    shape: list[int]
+
+
+class SequenceRow(TypedDict):
+    """One row of examples.parquet."""
+
+    role: str
+    stage: str
+    index: int
+    part: int
+    id: str
+    text: str | None
+    tokens: list[int]
+    offset_begin: list[int]
+    offset_end: list[int]
+    prompt_tokens: int
+    states: list[Place]
+
+
 def write_index(
-    folder: Path, entries: Sequence[Mapping[str, Any]], models: Mapping[str, str]
-) -> dict[str, Any]:
-    """Writes both files for the journal's entries; the index. `models` is what each role is.
+    folder: Path, stored: Sequence[StoredBatches], models: Mapping[str, str]
+) -> dict[str, object]:
+    """Writes both files for what the journal names; the index. `models` is what each role is.
 
     The same entries give the same bytes.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "run", "writing examples.parquet") from error
-
-    roles = _roles(entries, models)
-    files = []
-    rows = []
-    for entry in entries:
-        if "file" in entry:
-            files.append({"name": entry["file"], "bytes": entry["bytes"], "sha256": entry["sha256"]})
-        rows += list(_rows(folder, entry))
-    if not any("file" in entry for entry in entries):
-        for path in sorted(folder.glob("*.npy")):
-            files.append({"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
+    roles = _roles(stored, models)
     order = [(role, stage) for role, held in roles.items() for stage in held["stages"]]
+    rows = [row for each in stored for row in _rows(folder, each)]
     rows.sort(key=lambda row: (order.index((row["role"], row["stage"])), row["index"], row["part"]))
-    table = pa.Table.from_pylist(rows, schema=_schema())
-    write_with(folder / "examples.parquet", lambda path: pq.write_table(table, path))
-    index = {
+    _write_rows(folder / "examples.parquet", rows)
+    index: dict[str, object] = {
         "document": "states",
         "version": 1,
         "examples": len(rows),
         "tokens": sum(len(row["tokens"]) for row in rows),
         "roles": roles,
         "sites": {site: kept for held in reversed(roles.values()) for site, kept in held["sites"].items()},
-        "files": files,
+        "files": _files(folder, stored),
     }
     write_json(folder / "index.json", index)
     return index
 
 
-def _roles(entries: Sequence[Mapping[str, Any]], models: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Each role's model, stages and sites, in the order of writing."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        for example in entry["examples"]:
-            role = example["role"]
-            held = found.setdefault(role, {"model": models[role], "stages": [], "sites": {}})
-            held["sites"] |= entry["sites"]
-            if example["stage"] not in held["stages"]:
-                held["stages"].append(example["stage"])
-    return found
+def _roles(stored: Sequence[StoredBatches], models: Mapping[str, str]) -> dict[str, RoleIndex]:
+    """What was kept of each role, in the order of the journal."""
+    roles: dict[str, RoleIndex] = {}
+    for each in stored:
+        sites: dict[str, SiteIndex] = {
+            site: {"dtype": kept.dtype, "width": kept.width} for site, kept in each.sites.items()
+        }
+        for example in each.examples:
+            held = roles.setdefault(example.role, {"model": models[example.role], "stages": [], "sites": {}})
+            held["sites"] |= sites
+            if example.stage not in held["stages"]:
+                held["stages"].append(example.stage)
+    return roles
 
 
-def _schema() -> Any:
-    """Columns of examples.parquet."""
-    import pyarrow as pa
+def _files(folder: Path, stored: Sequence[StoredBatches]) -> list[FileIndex]:
+    """The shards the journal names, or else every memory map."""
+    shards: list[FileIndex] = [
+        {"name": each.file, "bytes": each.bytes, "sha256": each.sha256}
+        for each in stored
+        if each.file is not None and each.bytes is not None
+    ]
+    return shards or [
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.glob("*.npy"))
+    ]
 
-    place = [("site", pa.string()), ("file", pa.string()), ("begin", pa.int64()), ("end", pa.int64())]
-    states = pa.struct([*place, ("shape", pa.list_(pa.int64()))])
-    return pa.schema(
+
+def _write_rows(path: Path, rows: Sequence[SequenceRow]) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "run", "writing examples.parquet") from error
+
+    place = [
+        ("site", pa.string()),
+        ("file", pa.string()),
+        ("begin", pa.int64()),
+        ("end", pa.int64()),
+        ("shape", pa.list_(pa.int64())),
+    ]
+    schema = pa.schema(
         [
             ("role", pa.string()),
             ("stage", pa.string()),
@@ -86,53 +146,57 @@ def _schema() -> Any:
             ("offset_begin", pa.list_(pa.int32())),
             ("offset_end", pa.list_(pa.int32())),
             ("prompt_tokens", pa.int32()),
-            ("states", pa.list_(states)),
+            ("states", pa.list_(pa.struct(place))),
         ]
     )
+    table = pa.Table.from_pylist(rows, schema=schema)
+    write_with(path, lambda temporary: pq.write_table(table, temporary))
 
 
-def _rows(folder: Path, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row of examples.parquet for each record of a journal entry."""
-    tokens, offsets = _aligned(folder, entry)
-    begin = 0
-    for example in entry["examples"]:
-        end = begin + example["tokens"]
-        mine, pairs = tokens(example, begin, end), offsets(example, begin, end)
-        begin = end
+def _rows(folder: Path, stored: StoredBatches) -> Iterator[SequenceRow]:
+    """One row of examples.parquet for each sequence of a journal entry."""
+    tokens, offsets = _numbers(folder, stored)
+    after = 0
+    for example in stored.examples:
+        begin = after if example.token_begin is None else example.token_begin
+        after = begin + example.tokens
+        pairs = offsets[begin:after]
         yield {
-            **{name: example[name] for name in ("role", "stage", "index", "part", "id", "text")},
-            "tokens": mine.tolist(),
+            "role": example.role,
+            "stage": example.stage,
+            "index": example.index,
+            "part": example.part,
+            "id": example.id,
+            "text": example.text,
+            "tokens": tokens[begin:after].tolist(),
             "offset_begin": pairs[:, 0].tolist(),
             "offset_end": pairs[:, 1].tolist(),
-            "prompt_tokens": example["prompt_tokens"],
+            "prompt_tokens": example.prompt_tokens,
             "states": [
                 {
                     "site": site,
-                    "file": entry.get("file", f"{site}.npy"),
+                    "file": stored.file or f"{site}.npy",
                     "begin": at[0],
                     "end": at[1],
                     "shape": at[2:],
                 }
-                for site, at in example["states"].items()
+                for site, at in example.states.items()
             ],
         }
 
 
-def _aligned(folder: Path, entry: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Functions that give an example's tokens and offsets."""
-    if "file" in entry:
+def _numbers(folder: Path, stored: StoredBatches) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Tokens (rows,) and offsets (rows, 2) of a shard, or of the whole run where there are no shards."""
+    if stored.file is not None:
         from safetensors import safe_open
 
-        with safe_open(folder / entry["file"], "np") as shard:
-            tokens, offsets = shard.get_tensor(TOKENS), shard.get_tensor(OFFSETS)
-        return lambda _e, begin, end: tokens[begin:end], lambda _e, begin, end: offsets[begin:end]
+        with safe_open(folder / stored.file, "np") as shard:
+            return shard.get_tensor(TOKENS), shard.get_tensor(OFFSETS)
     import numpy as np
 
-    tokens = np.load(folder / f"{TOKENS}.npy", mmap_mode="r")
-    offsets = np.load(folder / f"{OFFSETS}.npy", mmap_mode="r")
     return (
-        lambda e, _begin, _end: tokens[e["token_begin"] :][: e["tokens"]],
-        lambda e, _begin, _end: offsets[e["token_begin"] :][: e["tokens"]],
+        np.load(folder / f"{TOKENS}.npy", mmap_mode="r"),
+        np.load(folder / f"{OFFSETS}.npy", mmap_mode="r"),
     )
 
 
@@ -144,11 +208,11 @@ class StoredStates:
     """
 
     folder: Path
-    roles: Mapping[str, Mapping[str, Any]]
-    rows: Sequence[Mapping[str, Any]]
+    roles: Mapping[str, RoleIndex]
+    rows: Sequence[SequenceRow]
 
     @property
-    def sites(self) -> dict[str, Mapping[str, Any]]:
+    def sites(self) -> dict[str, SiteIndex]:
         """dtype and width of every site, in the order of writing; of what roles share, the first one's."""
         kept = [held["sites"] for held in self.roles.values()]
         return {site: value for each in reversed(kept) for site, value in each.items()}
@@ -185,7 +249,7 @@ class StoredStates:
         parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]
         return torch.cat([part.reshape(-1) if part.dim() == 1 else part for part in parts])
 
-    def _tensor(self, place: Mapping[str, Any]) -> Tensor:
+    def _tensor(self, place: Place) -> Tensor:
         import torch
 
         path = self.folder / place["file"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullage.capture.coverage import Coverage
 from ullage.capture.hooks import listening
@@ -105,7 +105,7 @@ def batched(tensor: Tensor, batch: int) -> Tensor:
     return tensor if tensor.shape[0] == batch else tensor.unflatten(0, (batch, -1))
 
 
-def mode(with_gradients: bool) -> AbstractContextManager[Any]:
+def mode(with_gradients: bool) -> AbstractContextManager[object]:
     """Whether what runs inside is kept for a backward pass."""
     import torch
 

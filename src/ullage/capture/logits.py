@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullage.runtime.layout import Layout
 
@@ -15,7 +15,9 @@ def logits_of(hidden: Tensor, layout: Layout) -> Tensor:
     computes them: scaled (Cohere, Granite) and soft-capped (Gemma 2) where its config says so."""
     import torch
 
-    head: Any = layout.head
+    head = layout.head
+    assert head is not None
+    assert isinstance(head.weight, torch.Tensor)
     found: Tensor = head(hidden.to(head.weight.device))
     config = layout.config
     scale = getattr(config, "logit_scale", None)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.errors import MissingExtraError
 from ullage.measures.geometry import Neighbours, Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from ullage.measures.geometry import Array
 
 BLUE: Final = "#0072B2"
 ORANGE: Final = "#D55E00"
@@ -14,7 +21,7 @@ GREY: Final = "#8A8A8A"
 """Colours that differ for every kind of colour vision (Okabe and Ito 2008)."""
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
+def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -28,7 +35,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def plot_spectrum(found: Spectrum, share: float = 0.9) -> Any:
+def plot_spectrum(found: Spectrum, share: float = 0.9) -> Figure:
     """Cumulative variance over components, with D_eff marked."""
     import numpy as np
 
@@ -45,7 +52,7 @@ def plot_spectrum(found: Spectrum, share: float = 0.9) -> Any:
     return figure
 
 
-def plot_dimensions(by_layer: Mapping[str, Spectrum]) -> Any:
+def plot_dimensions(by_layer: Mapping[str, Spectrum]) -> Figure:
     """D_eff and participation ratio, layer by layer."""
     figure, axes = _axes("Dimension by site", "site", "dimensions")
     names = list(by_layer)
@@ -60,7 +67,7 @@ def plot_dimensions(by_layer: Mapping[str, Spectrum]) -> Any:
     return figure
 
 
-def plot_compression(by_layer: Mapping[str, float]) -> Any:
+def plot_compression(by_layer: Mapping[str, float]) -> Figure:
     """beta of each layer: D_eff of its input over D_eff of its output."""
     figure, axes = _axes("Compression", "site", "beta = D_eff input / D_eff output")
     axes.bar(range(len(by_layer)), list(by_layer.values()), color=BLUE)
@@ -69,19 +76,19 @@ def plot_compression(by_layer: Mapping[str, float]) -> Any:
     return figure
 
 
-def plot_norms(by_layer: Mapping[str, Any]) -> Any:
+def plot_norms(by_layer: Mapping[str, Array]) -> Figure:
     """Median and quartiles of the rows' norms, layer by layer."""
     return _quartiles(by_layer, "Norms by site", "L2 norm")
 
 
-def plot_sparsity(by_layer: Mapping[str, Any]) -> Any:
+def plot_sparsity(by_layer: Mapping[str, Array]) -> Figure:
     """Median and quartiles of the rows' sparsity, layer by layer."""
     figure = _quartiles(by_layer, "Sparsity by site", "share of entries near zero")
     figure.axes[0].set_ylim(0, 1)
     return figure
 
 
-def _quartiles(by_layer: Mapping[str, Any], title: str, label: str) -> Any:
+def _quartiles(by_layer: Mapping[str, Array], title: str, label: str) -> Figure:
     import numpy as np
 
     figure, axes = _axes(title, "site", label)
@@ -94,7 +101,7 @@ def _quartiles(by_layer: Mapping[str, Any], title: str, label: str) -> Any:
     return figure
 
 
-def plot_layer_cosine(cosines: Any, names: Sequence[str]) -> Any:
+def plot_layer_cosine(cosines: Array, names: Sequence[str]) -> Figure:
     """The matrix of mean cosines between layers."""
     figure, axes = _axes("Cosine between sites", "site", "site")
     image = axes.imshow(cosines, vmin=-1, vmax=1, cmap="PuOr")
@@ -104,7 +111,7 @@ def plot_layer_cosine(cosines: Any, names: Sequence[str]) -> Any:
     return figure
 
 
-def plot_neighbours(states: Any, neighbours: Neighbours, query: int = 0) -> Any:
+def plot_neighbours(states: ArrayLike, neighbours: Neighbours, query: int = 0) -> Figure:
     """All states on their first two principal components, a query and its nearest marked."""
     import numpy as np
 
@@ -127,5 +134,5 @@ def plot_neighbours(states: Any, neighbours: Neighbours, query: int = 0) -> Any:
     return figure
 
 
-def _name_places(axes: Any, names: Sequence[str]) -> None:
+def _name_places(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)

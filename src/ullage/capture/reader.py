@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullage.capture.coverage import right_padded
 from ullage.capture.hooks import listening, run_pass
@@ -15,6 +15,7 @@ from ullage.capture.streaming import blockwise, reserved_cache
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 
@@ -41,7 +42,7 @@ class Reader:
     chunk_tokens: int | None = None
     with_gradients: bool = False
     stop: bool = True
-    device: Any = "cpu"
+    device: torch.device | str = "cpu"
     padding: int = 0
     eager: bool = field(init=False)
 
@@ -121,7 +122,7 @@ class Reader:
         return {"output_attentions": True} if self.eager else {}
 
 
-def padded(sequences: Sequence[Sequence[int]], device: Any, padding: int = 0) -> Tensor:
+def padded(sequences: Sequence[Sequence[int]], device: torch.device | str, padding: int = 0) -> Tensor:
     """Token ids (batch, longest), padded on the right: causal attention keeps it from every real token."""
     import torch
 

@@ -16,12 +16,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from ullage.capture.entries import Format, StoredBatches, StoredSequence
 from ullage.errors import FormatError
 from ullage.records.atomic import sha256_of, write_with
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 TOKENS: Final = "tokens"
@@ -56,11 +59,11 @@ class Store(Protocol):
     def held_bytes(self) -> int:
         """Bytes of states that wait to be written."""
 
-    def add(self, unit: int, examples: Sequence[Example]) -> list[dict[str, Any]]:
-        """Journal entries of what has become durable."""
+    def add(self, unit: int, examples: Sequence[Example]) -> list[StoredBatches]:
+        """What has become durable by it."""
 
-    def finish(self) -> list[dict[str, Any]]:
-        """Entries of what was still held."""
+    def finish(self) -> list[StoredBatches]:
+        """What was still held, durable now."""
 
 
 class ShardStore:
@@ -70,12 +73,12 @@ class ShardStore:
     writes the same shards.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int, done: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, shard_bytes: int, done: Sequence[StoredBatches]) -> None:
         folder.mkdir(exist_ok=True)
         for left in folder.glob("*.tmp"):
             left.unlink()
         self._folder, self._limit = folder, shard_bytes
-        self._count = max((int(Path(entry["file"]).stem) + 1 for entry in done), default=0)
+        self._count = max((int(Path(each.file).stem) + 1 for each in done if each.file), default=0)
         for left in folder.glob("*.safetensors"):
             if left.stem.isdigit() and int(left.stem) >= self._count:
                 left.unlink()  # written, but never named by the journal
@@ -88,16 +91,18 @@ class ShardStore:
         """Bytes of states that wait to be written."""
         return self._bytes
 
-    def add(self, unit: int, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    def add(self, unit: int, examples: Sequence[Example]) -> list[StoredBatches]:
+        """Holds a batch; the shard that it fills."""
         self._units.append(unit)
         self._held += examples
         self._bytes += sum(t.nbytes for example in examples for t in example.states.values())
         return [self._write()] if self._bytes >= self._limit else []
 
-    def finish(self) -> list[dict[str, Any]]:
+    def finish(self) -> list[StoredBatches]:
+        """The last shard, if anything is held."""
         return [self._write()] if self._units else []
 
-    def _write(self) -> dict[str, Any]:
+    def _write(self) -> StoredBatches:
         import torch
         from safetensors.torch import save_file
 
@@ -113,45 +118,36 @@ class ShardStore:
                 begin += len(flat)
                 parts.append(flat)
             packed[site] = torch.cat(parts)
-        entries = [
-            {**_described(example), "states": place}
-            for example, place in zip(self._held, places, strict=True)
-        ]
+        stored = [_stored(example, place) for example, place in zip(self._held, places, strict=True)]
         numbers = torch.tensor([token for e in self._held for token in e.tokens], dtype=torch.int32)
         packed[TOKENS] = numbers
         pairs = [pair for e in self._held for pair in e.offsets]
         packed[OFFSETS] = torch.tensor(pairs, dtype=torch.int32).reshape(-1, 2)
         self._held, self._bytes = [], 0
         write_with(path, lambda temporary: save_file(packed, temporary))
-        entry = {
-            "file": path.name,
-            "units": self._units,
-            "bytes": path.stat().st_size,
-            "sha256": sha256_of(path),
-            "sites": {
-                name: {"dtype": str(t.dtype).removeprefix("torch."), "width": list(t.shape[1:])}
-                for name, t in packed.items()
-                if name not in (TOKENS, OFFSETS)
-            },
-            "examples": entries,
+        sites = {
+            name: Format(str(t.dtype).removeprefix("torch."), list(t.shape[1:]))
+            for name, t in packed.items()
+            if name not in (TOKENS, OFFSETS)
         }
-        self._units = []
+        units, self._units = self._units, []
         self._count += 1
-        return entry
+        return StoredBatches(units, sha256_of(path), sites, stored, path.name, path.stat().st_size)
 
 
-def _described(example: Example) -> dict[str, Any]:
-    """What a journal entry says of an example."""
-    return {
-        "role": example.role,
-        "stage": example.stage,
-        "index": example.index,
-        "part": example.part,
-        "id": example.id,
-        "text": example.text,
-        "prompt_tokens": example.prompt_tokens,
-        "tokens": len(example.tokens),
-    }
+def _stored(example: Example, places: dict[str, list[int]], token_begin: int | None = None) -> StoredSequence:
+    return StoredSequence(
+        role=example.role,
+        stage=example.stage,
+        index=example.index,
+        part=example.part,
+        id=example.id,
+        text=example.text,
+        prompt_tokens=example.prompt_tokens,
+        tokens=len(example.tokens),
+        states=places,
+        token_begin=token_begin,
+    )
 
 
 def _ragged(site: str) -> bool:
@@ -171,37 +167,38 @@ class ArrayStore:
         self._folder = folder
         self._begins = {site: _begins(counts) for site, counts in rows.items()}
         self._begins[TOKENS] = _begins(lengths)
-        self._maps: dict[str, Any] = {}
+        self._maps: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
 
     @property
     def held_bytes(self) -> int:
         """Nothing waits: what is added is written."""
         return 0
 
-    def add(self, unit: int, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    def add(self, unit: int, examples: Sequence[Example]) -> list[StoredBatches]:
+        """Writes a batch."""
         import numpy as np
 
         digest = hashlib.sha256()
-        entries, sites = [], {}
+        stored, sites = [], {}
         for example in examples:
             place = {}
             for site in tuple(example.states):
                 array = example.states.pop(site).numpy()
                 place[site] = [*self._put(site, example.index, array), *array.shape]
-                sites[site] = {"dtype": str(array.dtype), "width": list(array.shape[1:])}
+                sites[site] = Format(str(array.dtype), list(array.shape[1:]))
                 digest.update(np.ascontiguousarray(array).data)
             self._put(TOKENS, example.index, np.array(example.tokens, dtype=np.int32))
             self._put(OFFSETS, example.index, np.array(example.offsets, dtype=np.int32).reshape(-1, 2))
-            begin = self._begins[TOKENS][example.index]
-            entries.append({**_described(example), "token_begin": begin, "states": place})
+            stored.append(_stored(example, place, self._begins[TOKENS][example.index]))
         for held in self._maps.values():
             held.flush()
-        return [{"units": [unit], "sha256": digest.hexdigest(), "sites": sites, "examples": entries}]
+        return [StoredBatches([unit], digest.hexdigest(), sites, stored)]
 
-    def finish(self) -> list[dict[str, Any]]:
+    def finish(self) -> list[StoredBatches]:
+        """Nothing: all of it is written."""
         return []
 
-    def _put(self, site: str, index: int, array: Any) -> tuple[int, int]:
+    def _put(self, site: str, index: int, array: NDArray[np.generic]) -> tuple[int, int]:
         import numpy as np
 
         begins = self._begins[TOKENS if site == OFFSETS else site]
@@ -224,13 +221,13 @@ def _begins(counts: Sequence[int]) -> list[int]:
     return found
 
 
-def check_shards(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+def check_shards(folder: Path, stored: Sequence[StoredBatches]) -> None:
     """Raises FormatError when a shard the journal names is missing or was changed."""
-    for entry in entries:
-        if "file" not in entry:
+    for each in stored:
+        if each.file is None:
             continue
-        path = folder / entry["file"]
+        path = folder / each.file
         if not path.is_file():
             raise FormatError(f"{path}: is missing, though the journal says it was written")
-        if sha256_of(path) != entry["sha256"]:
+        if sha256_of(path) != each.sha256:
             raise FormatError(f"{path}: was changed since it was written (its SHA-256 differs)")

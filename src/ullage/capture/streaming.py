@@ -11,15 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from ullage.errors import UnsupportedError
 from ullage.memory.forward.streaming import block_keys
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import DynamicCache, PreTrainedConfig
 
 KERNEL: Final = "ullage_blockwise"
+
+
+class AttentionOptions(TypedDict, total=False):
+    """What changes scores. transformers gives an attention more options than it has: others do not."""
+
+    softcap: float | None
+    s_aux: Tensor | None
 
 
 def blockwise_attention(
@@ -29,18 +37,17 @@ def blockwise_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    softcap: float | None = None,
-    s_aux: Tensor | None = None,
-    **_: Any,
+    **options: Unpack[AttentionOptions],
 ) -> tuple[Tensor, None]:
     """Softmax attention of the newest queries over all keys, one block of keys after the other.
 
     query (batch, heads, new, head_dim); key, value (batch, kv_heads, seen, head_dim), the new positions
-    last. Without a mask the attention is causal. Scores and sums are fp32. `s_aux` (heads,) are sinks:
-    logits that take probability and give nothing. Returns (batch, new, heads, head_dim).
+    last. Without a mask the attention is causal. Scores and sums are fp32. `softcap` bounds scores; `s_aux`
+    (heads,) are sinks: logits that take probability and give nothing. Returns (batch, new, heads, head_dim).
     """
     import torch
 
+    softcap, s_aux = options.get("softcap"), options.get("s_aux")
     batch, heads, new, width = query.shape
     groups, seen = key.shape[1], key.shape[2]
     scale = width**-0.5 if scaling is None else scaling
@@ -95,16 +102,17 @@ def _add(
     return top, norm
 
 
-def _mask_where_needed(*args: Any, mask_function: Callable[..., Any], **kwargs: Any) -> Tensor | None:
+def _mask_where_needed(
+    *args: object, mask_function: Callable[..., object], **kwargs: object
+) -> Tensor | None:
     """The bool mask of a sliding or padded pattern; None for the causal one, which needs none."""
     from transformers.masking_utils import causal_mask_function, sdpa_mask
 
     if mask_function is causal_mask_function and kwargs.get("attention_mask") is None:
         return None
     kwargs["allow_is_causal_skip"] = False
-    build: Any = sdpa_mask
-    found: Tensor = build(*args, mask_function=mask_function, **kwargs)
-    return found
+    build: Callable[..., Tensor | None] = sdpa_mask
+    return build(*args, mask_function=mask_function, **kwargs)
 
 
 @contextmanager
@@ -130,17 +138,17 @@ def blockwise(model: nn.Module) -> Iterator[None]:
             config._attn_implementation = kernel
 
 
-def _configs(model: nn.Module) -> list[Any]:
+def _configs(model: nn.Module) -> list[PreTrainedConfig]:
     """Every configuration object that some module of the model asks for its attention."""
-    found: dict[int, Any] = {}
+    found: dict[int, PreTrainedConfig] = {}
     for module in model.modules():
-        config: Any = getattr(module, "config", None)
-        if hasattr(config, "_attn_implementation"):
+        config = getattr(module, "config", None)
+        if config is not None and hasattr(config, "_attn_implementation"):
             found[id(config)] = config
     return list(found.values())
 
 
-def reserved_cache(config: Any, tokens: int) -> Any:
+def reserved_cache(config: PreTrainedConfig, tokens: int) -> DynamicCache:
     """A transformers cache for `tokens` positions whose full-attention layers never move.
 
     Layers with a window keep transformers' own, which holds that window and no more.
@@ -160,7 +168,7 @@ def reserved_cache(config: Any, tokens: int) -> Any:
             self.is_initialized = True
 
         def update(
-            self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+            self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
         ) -> tuple[Tensor, Tensor]:
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
@@ -175,6 +183,6 @@ def reserved_cache(config: Any, tokens: int) -> Any:
     cache = DynamicCache(config=config)
     if not cache.layers:
         raise UnsupportedError(f"{config.model_type} has no cache that can be carried from chunk to chunk")
-    reserved: Any = ReservedLayer
+    reserved: Callable[[], DynamicLayer] = ReservedLayer
     cache.layers = [reserved() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ullage.capture.index import StoredStates
 from ullage.errors import InputError
@@ -19,6 +19,9 @@ from ullage.measures.geometry import (
     spectrum,
 )
 
+if TYPE_CHECKING:
+    from ullage.measures.geometry import Array
+
 
 @dataclass(frozen=True, slots=True)
 class SiteSurvey:
@@ -26,9 +29,9 @@ class SiteSurvey:
 
     rows: int
     spectrum: Spectrum
-    norms: Any
-    sparsity: Any
-    hoyer: Any
+    norms: Array
+    sparsity: Array
+    hoyer: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Survey:
 
     sites: dict[str, SiteSurvey]
     compression: dict[str, float]
-    cosines: Any
+    cosines: Array | None
 
 
 def survey(store: StoredStates) -> Survey:
@@ -66,11 +69,11 @@ def survey(store: StoredStates) -> Survey:
     return Survey(found, compression, layer_cosine(list(matrices.values())) if same else None)
 
 
-def survey_document(found: Survey) -> dict[str, Any]:
+def survey_document(found: Survey) -> dict[str, object]:
     """As JSON: one entry a site, then what lies between sites."""
     import numpy as np
 
-    def quartiles(values: Any) -> list[float]:
+    def quartiles(values: Array) -> list[float]:
         return [float(value) for value in np.quantile(values, [0.25, 0.5, 0.75])]
 
     return {

@@ -17,20 +17,32 @@ nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ullage.memory.captures.sites import LOGITS, Site
 from ullage.runtime.layout import Layout, first_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedConfig
 
-Take = Callable[[tuple[Any, ...], dict[str, Any], Any], "Tensor"]
 _ATTENTION = ("self_attn", "attn", "attention", "self_attention")
 _FEED_FORWARD = ("mlp", "block_sparse_moe", "feed_forward")
 _OUTPUT = ("o_proj", "out_proj", "c_proj", "dense")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a hook sees of a module: its arguments, and its output once there is one."""
+
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+    output: object = None
+
+
+Take = Callable[[Seen], "Tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +80,24 @@ def tap_of(site: Site, layout: Layout) -> Tap | None:
     return _head_tap(site.hook, attention, layout.config)
 
 
-def _input(args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> Tensor:
-    found: Tensor = args[0] if args else kwargs["hidden_states"]
-    return found
+def _input(seen: Seen) -> Tensor:
+    return _tensor(seen.args[0] if seen.args else seen.kwargs["hidden_states"])
 
 
-def _output(_args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any) -> Tensor:
-    found: Tensor = output[0] if isinstance(output, tuple) else output
-    return found
+def _output(seen: Seen) -> Tensor:
+    return _tensor(seen.output[0] if isinstance(seen.output, tuple) else seen.output)
+
+
+def _pattern(seen: Seen) -> Tensor:
+    assert isinstance(seen.output, tuple)
+    return _tensor(seen.output[1])
+
+
+def _tensor(value: object) -> Tensor:
+    from torch import Tensor
+
+    assert isinstance(value, Tensor)
+    return value
 
 
 def _norms_outputs(layer: nn.Module) -> bool:
@@ -106,12 +128,12 @@ def _feed_forward_out(layer: nn.Module) -> Tap | None:
     return None if part is None else Tap(part, "end", _output)
 
 
-def _head_tap(hook: str, attention: nn.Module, config: Any) -> Tap | None:
+def _head_tap(hook: str, attention: nn.Module, config: PreTrainedConfig) -> Tap | None:
     heads = config.num_attention_heads
     groups = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(attention, "head_dim", None) or config.hidden_size // heads
     if hook == "attn.hook_pattern":
-        return Tap(attention, "end", lambda _args, _kwargs, output: output[1])
+        return Tap(attention, "end", _pattern)
     if hook == "attn.hook_z":
         out = first_of(attention, _OUTPUT)
         return None if out is None else Tap(out, "begin", _heads(heads, _input))
@@ -125,15 +147,15 @@ def _head_tap(hook: str, attention: nn.Module, config: Any) -> Tap | None:
     if hasattr(attention, "query_key_value"):  # GPT-NeoX: query, key and value of one head side by side
         at = "qkv".index(letter)
         each = _heads(heads, _output)
-        return Tap(fused, "end", lambda a, k, o: each(a, k, o)[..., at * width : (at + 1) * width])
+        return Tap(fused, "end", lambda seen: each(seen)[..., at * width : (at + 1) * width])
     sizes = (heads * width, groups * width, groups * width)
     at = "qkv".index(letter)
     begin = sum(sizes[:at])
     count = heads if letter == "q" else groups
-    each = _heads(count, lambda a, k, o: _output(a, k, o)[..., begin : begin + sizes[at]])
+    each = _heads(count, lambda seen: _output(seen)[..., begin : begin + sizes[at]])
     return Tap(fused, "end", each)
 
 
 def _heads(count: int, take: Take) -> Take:
     """Splits the last dimension of what `take` gives into `count` heads."""
-    return lambda args, kwargs, output: take(args, kwargs, output).unflatten(-1, (count, -1))
+    return lambda seen: take(seen).unflatten(-1, (count, -1))

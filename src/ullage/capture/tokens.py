@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import InputError, UnsupportedError
-from ullage.runtime.tokenizer import check_ids
+from ullage.runtime.tokenizer import Tokenizer, check_ids
 
 LARGEST_LINE: Final = 64 * 2**20
 
@@ -29,7 +29,7 @@ class Tokenized:
     span: tuple[int, int] | None = None
 
 
-def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, object]]]:
     """(line number, record) of JSON lines, or of a .txt file with one text a line.
 
     Blank lines are skipped. Raises InputError naming the line that is wrong.
@@ -61,9 +61,9 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, A
 
 
 def tokenize(
-    records: Iterator[tuple[int, dict[str, Any]]],
+    records: Iterator[tuple[int, dict[str, object]]],
     where: str,
-    tokenizer: Any,
+    tokenizer: Tokenizer | None,
     vocabulary: int,
     text_field: str,
     special_tokens: bool,
@@ -78,6 +78,7 @@ def tokenize(
             one = Tokenized(name, None, tokens, ((-1, -1),) * len(tokens))
         else:
             one = _encode(name, record, place, tokenizer, text_field, special_tokens)
+            assert tokenizer is not None
             check_ids(one.tokens, vocabulary, tokenizer, place)
         if not one.tokens:
             raise InputError(f"{place}: record {name!r} has no tokens; remove it")
@@ -99,15 +100,21 @@ def _given_tokens(value: object, vocabulary: int, place: str) -> tuple[int, ...]
 
 
 def _encode(
-    name: str, record: Mapping[str, Any], place: str, tokenizer: Any, text_field: str, special: bool
+    name: str,
+    record: Mapping[str, object],
+    place: str,
+    tokenizer: Tokenizer | None,
+    text_field: str,
+    special: bool,
 ) -> Tokenized:
     chat = text_field not in record and "messages" in record
-    if not chat and not isinstance(record.get(text_field), str):
+    given = record.get(text_field)
+    if not chat and not isinstance(given, str):
         have = ", ".join(list(record)[:8]) or "nothing"
         raise InputError(f"{place}: no text under {text_field!r} (it has: {have}); set text_field, or tokens")
     if tokenizer is None:
         raise InputError(f"{place}: the model's folder has no tokenizer; give records with 'tokens' instead")
-    text: str = _chat(record["messages"], place, tokenizer) if chat else record[text_field]
+    text = given if isinstance(given, str) else _chat(record["messages"], place, tokenizer)
     special = special and not chat  # the template writes its own
     if not tokenizer.is_fast:
         ids = tokenizer(text, add_special_tokens=special)["input_ids"]
@@ -120,7 +127,7 @@ def _encode(
     return Tokenized(name, text, tuple(encoded["input_ids"]), offsets)
 
 
-def _chat(messages: object, place: str, tokenizer: Any) -> str:
+def _chat(messages: object, place: str, tokenizer: Tokenizer) -> str:
     """A chat as the model's template writes it; one that ends with a question invites the answer."""
     said = messages if isinstance(messages, list) else []
     if not said or not all(
@@ -131,7 +138,7 @@ def _chat(messages: object, place: str, tokenizer: Any) -> str:
     return render_chat(tokenizer, said, f"{place}: messages", said[-1]["role"] != "assistant")
 
 
-def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], where: str, invite: bool) -> str:
+def render_chat(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], where: str, invite: bool) -> str:
     """Messages as the tokenizer's template writes them; `invite` adds the beginning of a reply.
 
     Raises UnsupportedError, beginning with `where`, for a tokenizer without a template, and InputError for
@@ -144,11 +151,19 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], where: st
     from jinja2 import TemplateError
 
     try:
-        text: str = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=invite
+        text = tokenizer.apply_chat_template(
+            [dict(one) for one in messages], tokenize=False, add_generation_prompt=invite
         )
     except TemplateError as error:
         raise InputError(f"{where}: the model's chat template refuses them: {error}") from error
+    assert isinstance(text, str)
+    return text
+
+
+def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """The text of some ids, special tokens left out."""
+    text = tokenizer.decode(list(tokens), skip_special_tokens=True)
+    assert isinstance(text, str)
     return text
 
 
@@ -169,7 +184,7 @@ def _with_span(one: Tokenized, span: object, place: str) -> Tokenized:
 
 
 def generated_offsets(
-    text: str, new_tokens: Sequence[int], tokenizer: Any
+    text: str, new_tokens: Sequence[int], tokenizer: Tokenizer
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text with its continuation, and where each new token's characters are in it.
 
@@ -177,8 +192,7 @@ def generated_offsets(
     """
 
     def decoded(count: int) -> str:
-        found: str = tokenizer.decode(list(new_tokens[:count]), skip_special_tokens=True)
-        return found
+        return decode(tokenizer, new_tokens[:count])
 
     whole = text + decoded(len(new_tokens))
     offsets, begin = [], len(text)

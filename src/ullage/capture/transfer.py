@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.cuda import Stream
 
 
 class Transfer:
@@ -16,7 +17,7 @@ class Transfer:
     """
 
     def __init__(self) -> None:
-        self._streams: dict[int, Any] = {}
+        self._streams: dict[int, Stream] = {}
 
     def send(self, tensor: Tensor) -> Tensor:
         """The tensor's copy in pinned host memory, perhaps not there yet."""

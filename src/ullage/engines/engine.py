@@ -58,21 +58,21 @@ class Failure:
 
 
 class Engine(Protocol):
-    """`generate` and `score` take one batch, and give one result for each prompt, in order.
-
-    `score` gives, for each prompt, the natural logarithm of the probability that it goes on with each of
-    `choices`. Raises UnsupportedError where the engine cannot know probabilities.
-    """
+    """`generate` and `score` take one batch, and give one result for each prompt, in order."""
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
-    ) -> list[Reply | Failure]: ...
+    ) -> list[Reply | Failure]:
+        """A reply to each prompt, by the chance of its own seed."""
 
-    def score(
-        self, prompts: Sequence[Prompt], choices: Sequence[str]
-    ) -> list[tuple[float, ...] | Failure]: ...
+    def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The natural logarithm of the probability that a prompt goes on with each of `choices`.
 
-    def lengths(self, prompts: Sequence[Prompt]) -> list[int]: ...
+        Raises UnsupportedError where the engine cannot know probabilities.
+        """
+
+    def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt, about where the engine does not know."""
 
 
 @dataclass(slots=True)
@@ -93,6 +93,7 @@ class Metered(Protocol):
 
 @runtime_checkable
 class Embedding(Protocol):
-    """An engine that gives the final states of texts: (texts, width), each of length 1, fp32 on the host."""
+    """An engine that gives the final states of texts."""
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor: ...
+    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
+        """(texts, width), each of length 1, fp32 on the host; so many texts at once."""

@@ -36,9 +36,11 @@ class Settings(EngineSettings):
     )
 
     def at_once(self) -> int:
+        """Prompts of a batch."""
         return BATCHES * self.concurrency
 
     def prices(self) -> tuple[float, float] | None:
+        """USD for a million prompt tokens and new tokens, None where the file does not say."""
         return self.price_per_million
 
 

@@ -9,18 +9,33 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
 
 from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, StopReason, Usage
-from ullage.engines.openai import Settings
 from ullage.errors import EngineError
 
 if TYPE_CHECKING:
     from openai import OpenAI
+    from openai.types.chat import ChatCompletion
+    from openai.types.chat.chat_completion_token_logprob import TopLogprob
+
+    from ullage.engines.openai import Settings
 
 Result = TypeVar("Result")
 TOP_LOGPROBS: Final = 20
 """The most alternatives the protocol gives for a token."""
+
+
+class _Options(TypedDict, total=False):
+    """What a request says beside model and messages."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    stop: list[str]
+    logprobs: bool
+    top_logprobs: int
 
 
 class OpenAIEngine:
@@ -60,18 +75,17 @@ class OpenAIEngine:
         """A reply to each prompt; entropies are not known, log-probabilities where the server gives them."""
 
         def ask(prompt: Prompt, seed: int) -> Reply:
-            options: dict[str, Any] = {"logprobs": True} if self._settings.logprobs else {}
+            options: _Options = {
+                "max_tokens": sampling.new_tokens,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "seed": seed,
+            }
+            if self._settings.logprobs:
+                options["logprobs"] = True
             if sampling.stop:
                 options["stop"] = list(sampling.stop)
-            answer = self._ask(
-                prompt,
-                max_tokens=sampling.new_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=seed,
-                **options,
-            )
-            return _reply(answer)
+            return _reply(self._ask(prompt, **options))
 
         return self._side_by_side(
             [partial(ask, prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
@@ -95,7 +109,7 @@ class OpenAIEngine:
 
         return self._side_by_side([partial(ask, prompt) for prompt in prompts])
 
-    def _ask(self, prompt: Prompt, **options: Any) -> Any:
+    def _ask(self, prompt: Prompt, **options: Unpack[_Options]) -> ChatCompletion:
         """One request. Raises _Unusable for an answer that is none, EngineError for what stays wrong."""
         import openai
 
@@ -167,7 +181,7 @@ def _messages(prompt: Prompt) -> list[Message]:
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
 
 
-def _reply(answer: Any) -> Reply:
+def _reply(answer: ChatCompletion) -> Reply:
     choice = answer.choices[0]
     text = choice.message.content or ""
     content = (choice.logprobs.content if choice.logprobs else None) or []
@@ -188,7 +202,7 @@ def _reply(answer: Any) -> Reply:
     )
 
 
-def _begins(choice: str, alternatives: Sequence[Any]) -> float:
+def _begins(choice: str, alternatives: Sequence[TopLogprob]) -> float:
     """The log-probability of all tokens that are the beginning of `choice`, white space and case apart."""
     wanted = choice.strip().casefold()
     heads = [

@@ -5,10 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.coverage import Coverage, Part
 from ullage.engines.observer import Observer, observed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import Cache
 
 SHORTEST_PREFIX: Final = 8
 """Tokens all prompts of a batch must begin with before they are kept in the cache."""
@@ -19,22 +24,22 @@ class SharedPrefix:
 
     def __init__(
         self,
-        base: Any,
-        device: Any,
+        base: nn.Module,
+        device: torch.device | str,
         chunk_tokens: int | None = None,
         during: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """`base` is the decoder without its head; a prefix is read inside `during`, in chunks."""
         self._base, self._device, self._chunk_tokens, self._during = base, device, chunk_tokens, during
         self._tokens: tuple[int, ...] = ()
-        self._cache: Any = None
+        self._cache: Cache | None = None
 
     def of(self, ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """What all prompts begin with; that of the last batch where it covers most of it, for it is there."""
         shared, held = _shared(ids), self._tokens
         return held if held and shared[: len(held)] == held and 2 * len(held) >= len(shared) else shared
 
-    def cache(self, shared: tuple[int, ...], batch: int, observer: Observer | None = None) -> Any:
+    def cache(self, shared: tuple[int, ...], batch: int, observer: Observer | None = None) -> Cache | None:
         """A cache of `batch` rows that hold the shared prefix; None where nothing is shared."""
         if not shared:
             return None
@@ -44,6 +49,7 @@ class SharedPrefix:
                 self._read(shared, batch, observer)
             self._tokens = shared
         cache = copy.deepcopy(self._cache)
+        assert cache is not None
         cache.batch_repeat_interleave(batch)
         return cache
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from ullage.capture.tokens import render_chat
 from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
-from ullage.runtime.tokenizer import check_ids
+from ullage.runtime.tokenizer import Tokenizer, check_ids
 
 REMEMBERED: Final = 4096
 """Prompts whose token ids are kept at hand: a few tens of megabytes at most."""
@@ -21,13 +21,13 @@ class PromptEncoder:
     a word joiner, and so is read as the letters it is made of. Plain prompts are taken as they are.
     """
 
-    def __init__(self, tokenizer: Any, model: str, rows: int | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer | None, model: str, rows: int | None = None) -> None:
         """`rows` are the model's embeddings; None where its engine checks ids itself."""
         if tokenizer is None:
             raise UnsupportedError(f"{model}: its folder has no tokenizer, so it cannot be given prompts")
         self.tokenizer, self._model, self._rows = tokenizer, model, rows
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        self._known: dict[Any, tuple[int, ...]] = {}
+        self._known: dict[str | tuple[tuple[str, str], ...], tuple[int, ...]] = {}
         self._continuations: dict[str, tuple[int, ...]] = {}
         special = {str(token) for token in added if getattr(token, "special", False)}
         self._special = sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullage.capture.coverage import right_padded
 from ullage.capture.logits import logits_of
@@ -15,7 +15,9 @@ from ullage.engines.prefix import SharedPrefix
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+    from transformers import Cache
 
 Tokens = tuple[int, ...]
 Place = tuple[int, int]
@@ -31,7 +33,7 @@ class Scorer:
     def __init__(
         self,
         layout: Layout,
-        device: Any,
+        device: torch.device | str,
         chunk_tokens: int | None = None,
         during_prefix: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
@@ -70,7 +72,7 @@ class Scorer:
         """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host."""
         import torch
 
-        sums: Any = 0
+        sums = torch.zeros(())
         for begin, hidden in self._passes(ids, None):
             counts = torch.tensor([len(one) - begin for one in ids], device=hidden.device)
             inside = torch.arange(hidden.shape[1], device=hidden.device) < counts[:, None]
@@ -99,7 +101,7 @@ class Scorer:
         self,
         ids: Sequence[Tokens],
         places: Sequence[Place],
-        cache: Any,
+        cache: Cache | None,
         cached: int = 0,
         observer: Observer | None = None,
     ) -> Tensor:
@@ -115,10 +117,13 @@ class Scorer:
         return torch.stack([found[place] for place in places])
 
     def _passes(
-        self, ids: Sequence[Tokens], cache: Any, cached: int = 0, observer: Observer | None = None
+        self,
+        ids: Sequence[Tokens],
+        cache: Cache | None,
+        cached: int = 0,
+        observer: Observer | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """The first column of each pass over the rows, and its (rows, columns, hidden) after the norm."""
-        base: Any = self._layout.base
         every, lengths = padded(ids, self._device), [len(one) + cached for one in ids]
         width = every.shape[1]
         size = min(self._chunk_tokens or width, width)
@@ -130,7 +135,7 @@ class Scorer:
             some = every[:, begin : begin + size]
             first = cached + begin
             with observed(observer, right_padded(lengths, first, first + some.shape[1])):
-                out = base(input_ids=some, past_key_values=cache, use_cache=cache is not None)
+                out = self._layout.base(input_ids=some, past_key_values=cache, use_cache=cache is not None)
             yield begin, out.last_hidden_state
             del out
 

@@ -21,6 +21,7 @@ class Settings(EngineSettings):
     """A script has none."""
 
     def at_once(self) -> int:
+        """Prompts of a batch."""
         return 32
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
+from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.sites import find_points
@@ -18,6 +19,9 @@ from ullage.facts.architecture import Architecture
 from ullage.phases.phase import Phase
 from ullage.runtime.layout import find_layout
 from ullage.runtime.session import Session
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STATES: Final = "states"
 """The folder, and what a journal entry calls the shards that belong to its rows."""
@@ -45,7 +49,7 @@ class KeptStates:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._folder = session.folder.path / STATES
-        self._new: list[dict[str, Any]] = []
+        self._new: list[dict[str, object]] = []
         self._shards: ShardStore | None = None
 
     @contextmanager
@@ -67,10 +71,10 @@ class KeptStates:
         self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
         examples = [_example(one, each, phase.running, stage) for one, each in zip(asked, read, strict=True)]
         del read
-        self._new += self._store().add(0, examples)
+        self._new += [each.to_json() for each in self._store().add(0, examples)]
         self._hold(phase.running, [])
 
-    def taken(self) -> dict[str, list[dict[str, Any]]]:
+    def taken(self) -> dict[str, list[dict[str, object]]]:
         """What has been written since the last call, for the journal entry of the rows it belongs to."""
         found, self._new = self._new, []
         return {STATES: found} if found else {}
@@ -99,10 +103,11 @@ class KeptStates:
             self._shards = ShardStore(self._folder, 1, entries)
         return self._shards
 
-    def _entries(self) -> list[dict[str, Any]]:
-        return [shard for entry in self._session.journal.entries for shard in entry.get(STATES, ())]
+    def _entries(self) -> list[StoredBatches]:
+        found = [shard for entry in self._session.journal.entries for shard in entry.get(STATES, ())]
+        return read_entries(found)
 
-    def _hold(self, role: str, tensors: Sequence[Any]) -> None:
+    def _hold(self, role: str, tensors: Sequence[Tensor]) -> None:
         for device in self._session.monitor.devices:
             own = "cuda:" + device.removeprefix("gpu:") if device != "cpu" else device
             size = sum(tensor.nbytes for tensor in tensors if str(tensor.device) == own)

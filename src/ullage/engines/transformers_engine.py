@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from ullage.capture.tokens import generated_offsets
+from ullage.capture.tokens import decode, generated_offsets
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling
 from ullage.engines.observer import Observer
 from ullage.engines.prompts import PromptEncoder
@@ -93,8 +93,7 @@ class TransformersEngine:
         return torch.cat(found)
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._encoder.tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text
+        return decode(self._encoder.tokenizer, tokens)
 
     def _reply(self, row: Row, sampling: Sampling) -> Reply:
         """A row as it is given back: text and tokens end where a stop sequence begins."""

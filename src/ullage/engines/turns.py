@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ullage.engines.engine import Engine, Metered, Usage
 from ullage.engines.opening import open_engine
@@ -15,7 +15,7 @@ from ullage.records.lines import LineStore
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.session import Session
 
-Row = dict[str, Any]
+Row = dict[str, object]
 Result = TypeVar("Result")
 
 
@@ -52,9 +52,9 @@ class Turns:
         if used is not None:
             self.session.journal.append({"usage": name, **asdict(used)})
 
-    def usage(self) -> dict[str, dict[str, Any]]:
+    def usage(self) -> dict[str, dict[str, float]]:
         """Requests and tokens of every remote role, and what they cost where the file gives prices."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, float]] = {}
         for entry in self.session.journal.entries:
             if "usage" in entry:
                 held = found.setdefault(entry["usage"], dict.fromkeys(asdict(Usage()), 0))

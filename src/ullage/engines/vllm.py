@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
 from pydantic import Field
 
@@ -19,6 +19,22 @@ LAYER_SECONDS: Final = 0.04e-3
 """Host time per layer and decode step with CUDA graphs; assumed."""
 
 
+class Options(TypedDict, total=False):
+    """What a vLLM engine is started with, under vLLM's own names."""
+
+    dtype: str
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    gpu_memory_utilization: float
+    tensor_parallel_size: int
+    enforce_eager: bool
+    block_size: int
+    trust_remote_code: bool
+    kv_cache_memory_bytes: int
+    quantization: str
+
+
 class Settings(EngineSettings):
     """Settings of a vLLM engine, under vLLM's own names; None leaves vLLM's default to the plan."""
 
@@ -30,6 +46,7 @@ class Settings(EngineSettings):
     block_size: Count = 16
 
     def own_cache(self) -> OwnCache:
+        """What sizes vLLM's own cache."""
         return OwnCache(
             gpu_memory_utilization=self.gpu_memory_utilization,
             max_model_len=self.max_model_len,
@@ -94,7 +111,7 @@ def open_engine(session: Session, name: str) -> Engine:
     return engine
 
 
-def _options(session: Session, name: str) -> dict[str, Any]:
+def _options(session: Session, name: str) -> Options:
     """What the plan and the file say, under vLLM's own names.
 
     Raises UnsupportedError for a precision vLLM cannot turn weights into while it loads them.
@@ -112,7 +129,7 @@ def _options(session: Session, name: str) -> dict[str, Any]:
         for phase in plan.phases
         if phase.running == name
     )
-    options: dict[str, Any] = {
+    options: Options = {
         "dtype": TORCH_NAMES[precision.compute],
         "max_model_len": own.max_model_len or longest,
         "max_num_seqs": own.max_num_seqs or work.batch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.capture.tokens import generated_offsets
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
@@ -12,14 +12,18 @@ from ullage.engines.prompts import PromptEncoder
 from ullage.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
-    from vllm import LLM
+    import torch
+    from torch import Tensor, nn
+    from vllm import LLM, RequestOutput
+
+    from ullage.engines.vllm import Options
 
 ENVIRONMENT: Final = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
 """What a user's own environment may say otherwise; unless it does, vLLM sends no statistics anywhere."""
 MULTIPROCESSING: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
 
 
-def start_vllm(model: str, options: dict[str, Any]) -> LLM:
+def start_vllm(model: str, options: Options) -> LLM:
     """A vLLM engine of the model in folder `model`; `options` are those of `vllm.LLM`.
 
     It runs in this process unless it is split over GPUs, caches prefixes, and reports to nobody. Raises
@@ -158,7 +162,7 @@ class VllmEngine:
             for sequence, one in zip(sequences, found, strict=True)
         }
 
-    def _reply(self, found: Any, prompt_tokens: int) -> Reply:
+    def _reply(self, found: RequestOutput, prompt_tokens: int) -> Reply:
         out = found.outputs[0]
         tokenizer = self._encoder.tokenizer
         logprobs = tuple(at[token].logprob for token, at in zip(out.token_ids, out.logprobs, strict=True))
@@ -182,7 +186,19 @@ class VllmEngine:
         )
 
 
-def _held(worker: Any) -> dict[str, int]:
+class _Runner(Protocol):
+    """The part of a worker of vLLM that has the model."""
+
+    device: torch.device
+    model: nn.Module
+    kv_caches: list[Tensor]
+
+
+class _Worker(Protocol):
+    model_runner: _Runner
+
+
+def _held(worker: _Worker) -> dict[str, int]:
     """What a worker of vLLM holds."""
     runner = worker.model_runner
     held = {"kv_cache": sum(tensor.nbytes for tensor in runner.kv_caches)}
@@ -191,5 +207,5 @@ def _held(worker: Any) -> dict[str, int]:
     return held
 
 
-def _given(sequences: Sequence[tuple[int, ...]]) -> list[Any]:
+def _given(sequences: Sequence[tuple[int, ...]]) -> list[dict[str, list[int]]]:
     return [{"prompt_token_ids": list(sequence)} for sequence in sequences]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.coverage import Coverage, Part, left_padded
 from ullage.engines.choosing import choose
@@ -13,7 +13,9 @@ from ullage.engines.observer import Observer, observed
 from ullage.engines.row import Decode, Row
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+    from transformers import Cache
 
 COMPACT_SHARE: Final = 0.75
 """Finished rows leave the batch once no more than this share of it is still being written."""
@@ -28,8 +30,8 @@ class Writer:
     a batch's prompts have been read and its writing begins.
     """
 
-    model: Any
-    device: Any
+    model: nn.Module
+    device: torch.device | str
     ends: frozenset[int]
     decode: Decode
     chunk_tokens: int | None = None
@@ -57,7 +59,7 @@ class Writer:
 
     def _next(self, batch: _Batch, observer: Observer | None) -> Tensor:
         """(rows, vocabulary) logits after everything that is waiting in the batch has been read."""
-        logits: Any = None
+        logits: Tensor | None = None
         for begin, end, coverage in batch.passes(self.chunk_tokens):
             logits = None  # those of the chunk before
             with observed(observer, coverage):
@@ -71,8 +73,8 @@ class Writer:
                 )
             batch.cache, logits = out.past_key_values, out.logits[:, -1]
             del out
-        found: Tensor = logits
-        return found
+        assert logits is not None
+        return logits
 
 
 class _Batch:
@@ -82,7 +84,7 @@ class _Batch:
     Invariant: `active[i]` is row i of every tensor here and of the cache.
     """
 
-    def __init__(self, rows: Sequence[Row], device: Any) -> None:
+    def __init__(self, rows: Sequence[Row], device: torch.device | str) -> None:
         import torch
 
         self.active = list(rows)
@@ -95,7 +97,7 @@ class _Batch:
             mask[index, longest - len(row.prompt) :] = 1
         self.ids, self.mask = ids.to(device), mask.to(device)
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache: Any = None
+        self.cache: Cache | None = None
 
     def passes(self, chunk: int | None) -> Iterator[tuple[int, int, Coverage]]:
         """The columns that each pass reads, and what they are."""
@@ -128,6 +130,7 @@ class _Batch:
         going = [index for index, row in enumerate(self.active) if not row.stop]
         if compact and len(going) <= COMPACT_SHARE * len(self.active):
             kept = torch.tensor(going, device=self.mask.device)
+            assert self.cache is not None
             self.cache.batch_select_indices(kept)
             self.ids, self.mask, self.positions = self.ids[kept], self.mask[kept], self.positions[kept]
             self.active = [self.active[index] for index in going]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, Protocol, overload
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.gguf import has_tokenizer
@@ -24,6 +24,51 @@ FILES: Final = (
     "tekken.json",
 )
 """What tokenizers are kept in; a folder with none of them has no tokenizer."""
+
+
+class Encoded(Protocol):
+    """A text as a tokenizer gives it: one entry a token."""
+
+    @overload
+    def __getitem__(self, name: Literal["input_ids", "special_tokens_mask"], /) -> Sequence[int]: ...
+
+    @overload
+    def __getitem__(self, name: Literal["offset_mapping"], /) -> Sequence[tuple[int, int]]: ...
+
+
+class Tokenizer(Protocol):
+    """What is used of a transformers tokenizer."""
+
+    chat_template: object
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it knows which characters a token stands for."""
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The texts of its special tokens."""
+
+    def __call__(
+        self,
+        text: str,
+        *,
+        add_special_tokens: bool = True,
+        return_offsets_mapping: bool = False,
+        return_special_tokens_mask: bool = False,
+    ) -> Encoded:
+        """The text's tokens."""
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> object:
+        """The text of a chat, where it is not to be tokenized."""
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str | list[str]:
+        """The text of some tokens."""
+
+    def convert_ids_to_tokens(self, ids: int | list[int]) -> str | list[str]:
+        """Each id's own name."""
 
 
 def open_tokenizer(source: Path, role: Role, download: bool) -> Any:
@@ -75,7 +120,7 @@ def _not_json(path: Path) -> str:
     return ""
 
 
-def check_ids(ids: Sequence[int], rows: int, tokenizer: Any, where: str) -> None:
+def check_ids(ids: Sequence[int], rows: int, tokenizer: Tokenizer, where: str) -> None:
     """Raises FormatError for a token the model has no embedding of: its tokenizer is another model's."""
     wrong = next((one for one in ids if one >= rows), None)
     if wrong is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.index import write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.reader import Reader
@@ -156,11 +156,11 @@ class _Extraction:
         session.examples = sum(map(len, batches))
         session.tokens = sum(lengths[i] for batch in batches for i in batch)
         models = {self._name: session.workload.roles[self._name].model}
-        index = write_index(session.folder.path / "states", session.journal.entries, models)
+        index = write_index(session.folder.path / "states", read_entries(session.journal.entries), models)
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
 
     def _store(self, lengths: Sequence[int]) -> Store:
-        entries = self._session.journal.entries
+        entries = read_entries(self._session.journal.entries)
         states = self._session.folder.path / "states"
         if self._section.store == "safetensors":
             check_shards(states, entries)
@@ -215,9 +215,9 @@ class _Extraction:
             EXTRACT,
         )
 
-    def _keep(self, entries: Sequence[dict[str, Any]]) -> None:
-        for entry in entries:
-            self._session.journal.append(entry)
+    def _keep(self, stored: Sequence[StoredBatches]) -> None:
+        for each in stored:
+            self._session.journal.append(each.to_json())
 
 
 def _writer(loaded: Loaded, chunk_tokens: int | None, on_prefilled: Callable[[], None]) -> Writer:

@@ -1,0 +1,82 @@
+"""What a journal says of stored states: which sequences are on disk, where, and how to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ullage.errors import FormatError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a site's rows are stored: their dtype's name and the shape of one."""
+
+    dtype: str
+    width: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSequence:
+    """One sequence that is on disk.
+
+    `role`, `stage`, `index`, `part`, `id` and `text` as in `store.Example`; `tokens` counts all of it.
+    `states` are [first row, row after the last, *shape] of each site. `token_begin` is its first row in
+    `tokens.npy`, None in a shard, whose sequences follow one another.
+    """
+
+    role: str
+    stage: str
+    index: int
+    part: int
+    id: str
+    text: str | None
+    prompt_tokens: int
+    tokens: int
+    states: dict[str, list[int]]
+    token_begin: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatches:
+    """Batches (`units`) that are on disk whole: in the shard `file` of so many bytes, or, without one, in
+    the memory maps of all sites. `sha256` is the shard's, or that of the batch's own bytes."""
+
+    units: list[int]
+    sha256: str
+    sites: dict[str, Format]
+    examples: list[StoredSequence]
+    file: str | None = None
+    bytes: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The journal's entry; a shard, and a row in `tokens.npy`, stand in it only where there are such."""
+        entry = asdict(self)
+        for name in ("file", "bytes"):
+            if entry[name] is None:
+                del entry[name]
+        for example in entry["examples"]:
+            if example["token_begin"] is None:
+                del example["token_begin"]
+        return entry
+
+
+def read_entries(entries: Sequence[Mapping[str, object]]) -> list[StoredBatches]:
+    """What `to_json` wrote. Raises FormatError for what is no such entry."""
+    try:
+        return _adapter().validate_python(entries)
+    except ValueError as error:
+        said = " ".join(str(error).split())[:200]
+        raise FormatError(f"the journal's entries of states were changed: {said}") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[list[StoredBatches]]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(list[StoredBatches])
