@@ -49,7 +49,7 @@ import json
 from dataclasses import asdict
 from ullage.facts.machine import processor
 from ullage.records.observation import key_of
-from ullage.runtime.session import environment
+from ullage.runtime.machine import environment
 print(json.dumps(asdict(key_of(environment(processor())))))
 """
 

@@ -75,10 +75,10 @@ if TYPE_CHECKING:
     from ullage.records.evidence import Evidence as Evidence
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
-    from ullage.runtime.monitor import PastThreshold as PastThreshold
-    from ullage.runtime.monitor import can_allocate as can_allocate
-    from ullage.runtime.monitor import check_threshold as check_threshold
-    from ullage.runtime.monitor import reset_peak as reset_peak
+    from ullage.runtime.reading import PastThreshold as PastThreshold
+    from ullage.runtime.reading import can_allocate as can_allocate
+    from ullage.runtime.reading import check_threshold as check_threshold
+    from ullage.runtime.reading import reset_peak as reset_peak
     from ullage.spec.capture import Positions as Positions
     from ullage.spec.role_fields import RoleFields as RoleFields
     from ullage.spec.workload import Memory as Memory
@@ -106,7 +106,7 @@ PLACES: Final = {
     "Model": "ullage.facts.architecture",
     "OutOfMemoryError": "ullage.errors",
     "Outcome": "ullage.planning.advice",
-    "PastThreshold": "ullage.runtime.monitor",
+    "PastThreshold": "ullage.runtime.reading",
     "Pipeline": "ullage.facts.architecture",
     "Plan": "ullage.planning.plan",
     "Positions": "ullage.spec.capture",
@@ -123,10 +123,10 @@ PLACES: Final = {
     "UnsupportedError": "ullage.errors",
     "Verification": "ullage.records.verification",
     "Workload": "ullage.spec.workload",
-    "can_allocate": "ullage.runtime.monitor",
+    "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
     "check": "ullage.api",
-    "check_threshold": "ullage.runtime.monitor",
+    "check_threshold": "ullage.runtime.reading",
     "clear_evidence": "ullage.api",
     "collect": "ullage.api.extractor",
     "document_schema": "ullage.api",
@@ -139,7 +139,7 @@ PLACES: Final = {
     "plan": "ullage.api",
     "read_plan": "ullage.api",
     "report": "ullage.api",
-    "reset_peak": "ullage.runtime.monitor",
+    "reset_peak": "ullage.runtime.reading",
     "resume": "ullage.api",
     "run": "ullage.api",
     "run_plan": "ullage.api",

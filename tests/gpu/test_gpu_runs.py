@@ -65,7 +65,7 @@ def test_nothing_exceeds_the_plan(workload, precision):
 
 
 def test_real_out_of_memory_is_split_and_nothing_is_lost(workload, monkeypatch):
-    from ullage.runtime import session
+    from ullage.runtime import opening
 
     clean = ullage.open_states(run(workload, "clean", "local")[0])
     gc.collect()
@@ -76,7 +76,7 @@ def test_real_out_of_memory_is_split_and_nothing_is_lost(workload, monkeypatch):
         room = torch.cuda.memory_reserved(0) + 96 * 2**20
         torch.cuda.set_per_process_memory_fraction(room / total, 0)
 
-    monkeypatch.setattr(session, "_keep_inside", keep_little)
+    monkeypatch.setattr(opening, "_keep_inside", keep_little)
     try:
         out, record = run(workload, "tight", "local", batch=256, prompt_tokens=512)
     finally:
@@ -90,7 +90,7 @@ def test_real_out_of_memory_is_split_and_nothing_is_lost(workload, monkeypatch):
 
 
 def test_the_monitor_reads_the_gpu():
-    from ullage.runtime.monitor import read_device
+    from ullage.runtime.reading import read_device
 
     reading = read_device("gpu:0")
     assert 0 < reading.on_device <= reading.total

@@ -480,7 +480,7 @@ def test_evidence_of_a_run_is_kept_with_what_it_was_taken_from(workload, monkeyp
 
 
 def test_a_run_is_planned_with_what_its_process_holds(workload):
-    from ullage.runtime.monitor import resident_bytes
+    from ullage.runtime.reading import resident_bytes
 
     folder, _ = run(workload, "run")
     manifest = json.loads((folder / "manifest.json").read_text())

@@ -10,7 +10,7 @@ from ullage.runtime.malloc import hold_malloc
 LEFT_BEHIND = """
 import torch
 from ullage.runtime.malloc import hold_malloc, trim_malloc
-from ullage.runtime.monitor import resident_bytes
+from ullage.runtime.reading import resident_bytes
 {ask}
 before = resident_bytes()
 for size in range(5, 25):

@@ -8,7 +8,8 @@ import pytest
 import ullage
 from ullage.phases.phase import Phase, Work
 from ullage.runtime.live import LiveTensors
-from ullage.runtime.monitor import Monitor, read_device
+from ullage.runtime.monitor import Monitor
+from ullage.runtime.reading import read_device
 from ullage.units import MIB
 
 

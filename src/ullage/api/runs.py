@@ -22,7 +22,7 @@ def check(
     quiet: bool = True,
 ) -> Checked:
     """Loads every model where the plan puts it and runs one smallest batch."""
-    from ullage.runtime.session import Options
+    from ullage.runtime.opening import Options
     from ullage.workloads.execution import check as check_plan
 
     return check_plan(plan_here(workload, gpus, base), Options(download, quiet))

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ullage.errors import DoesNotFitError, InputError, MissingExtraError
-from ullage.facts.gpu import GpuSet
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
-from ullage.records.observation import Here, key_of
-from ullage.records.record import Environment, Record
+from ullage.records.record import Record
 from ullage.runtime.batching import release
 from ullage.runtime.loader import Loaded, load_model
-from ullage.runtime.malloc import hold_malloc
-from ullage.runtime.monitor import CPU, Monitor, read_device, resident_bytes
+from ullage.runtime.machine import environment
+from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
-from ullage.spec.installed import check_installed
+from ullage.runtime.reading import CPU, read_device
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
     from ullage.runtime.live import LiveTensors
-
-ALLOCATOR_EVENTS: Final = 200_000
-"""Allocations and releases kept of a recorded run, the newest: about 100 MB with their stacks."""
 
 
 class Serving(Protocol):
@@ -184,199 +175,6 @@ def _weights_by_device(model: Any) -> dict[str, int]:
             name = CPU if tensor.device.type == "cpu" else f"gpu:{tensor.device.index}"
             found[name] = found.get(name, 0) + tensor.nbytes
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a run is done, whatever it does.
-
-    `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
-    smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
-    pytorch.org/memory_viz draws, in the folder.
-    """
-
-    download: bool = False
-    quiet: bool = False
-    smallest: bool = False
-    snapshot: bool = False
-
-
-@contextmanager
-def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Session]:
-    """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
-    for name, role in plan.workload.roles.items():
-        check_installed(role.engine, f"roles.{name}")
-    devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
-    _check_machine(plan, devices)
-    with ExitStack() as stack:
-        progress = stack.enter_context(Progress(options.quiet))
-        log = _Log(folder.path / "log.jsonl", progress)
-        begun_with, live = 0, _live_tensors(plan, devices)
-        if devices == (CPU,):
-            _hold_malloc(log)
-            begun_with = resident_bytes()
-        else:
-            _keep_inside(plan)
-        journal = Journal(folder.path / "journal.jsonl")
-        stack.callback(journal.close)
-        monitor = Monitor(
-            devices,
-            {device.name: device.usable for device in plan.devices if device.usable is not None},
-            plan.workload.memory.memory_warning_threshold,
-            log.say,
-            folder.path / "timeline.jsonl",
-            live,
-        )
-        if options.snapshot:
-            stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
-        progress.free = lambda: read_device(devices[0]).free
-        stack.enter_context(monitor)
-        if live is not None:
-            stack.enter_context(live)
-        session = Session(
-            plan,
-            folder,
-            journal,
-            monitor,
-            progress,
-            log.say,
-            live,
-            options.download,
-            options.smallest,
-            begun_with=begun_with,
-        )
-        stack.callback(_close_all, session.serving)
-        yield session
-
-
-def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
-    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch."""
-    if devices != (CPU,) or any(role.runs_with.compiles for role in plan.workload.roles.values()):
-        return None
-    from ullage.runtime.live import LiveTensors
-
-    return LiveTensors()
-
-
-def _close_all(serving: Mapping[str, Serving]) -> None:
-    with ExitStack() as stack:
-        for served in serving.values():
-            stack.callback(served.close)
-
-
-@contextmanager
-def _recorded(devices: tuple[str, ...], path: Path) -> Iterator[None]:
-    """torch's allocator keeps its history while this lasts, and writes it at the end, however that comes."""
-    import torch
-
-    if devices == (CPU,):
-        raise InputError("snapshot: only GPUs have an allocator whose history can be recorded")
-    torch.cuda.memory._record_memory_history(max_entries=ALLOCATOR_EVENTS)
-    try:
-        yield
-    finally:
-        torch.cuda.memory._dump_snapshot(str(path))
-        torch.cuda.memory._record_memory_history(enabled=None)
-
-
-class _Log:
-    """What is said while running: to the screen, and as JSON lines to a file."""
-
-    def __init__(self, path: Path | None, progress: Progress) -> None:
-        self._path, self._progress = path, progress
-
-    def say(self, text: str) -> None:
-        self._progress.say(text)
-        if self._path is not None:
-            line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "said": text}
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
-    """Raises InputError where this machine lacks what the plan is for."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "run", "running a workload") from error
-    if devices == (CPU,):
-        return
-    count = torch.cuda.device_count()
-    if count < len(devices):
-        have = f"{count} CUDA GPU{'' if count == 1 else 's'}" if count else "no CUDA GPU"
-        raise InputError(
-            f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
-            "this machine: --gpus local, or --gpus cpu"
-        )
-    for index, gpu in enumerate(plan.gpus.gpus):
-        total = torch.cuda.get_device_properties(index).total_memory
-        planned = plan.devices[index].peak.device.high
-        if total < planned:
-            name = torch.cuda.get_device_name(index)
-            raise DoesNotFitError(
-                f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
-                f"{planned / 2**30:.1f} GiB of it"
-            )
-
-
-def _keep_inside(plan: Plan) -> None:
-    """torch may not take more of a GPU than the plan's budget leaves for it."""
-    import torch
-
-    for index, device in enumerate(d for d in plan.devices if d.name.startswith("gpu:")):
-        if device.budget is not None:
-            total = torch.cuda.get_device_properties(index).total_memory
-            beside = device.peak.process.low - device.peak.reserved.low
-            share = max(min((device.budget - beside) / total, 1.0), 0.0)
-            torch.cuda.set_per_process_memory_fraction(share, index)
-
-
-def _hold_malloc(log: _Log) -> None:
-    said = hold_malloc()
-    if said:
-        log.say(f"{said}: what it keeps of earlier phases stays in this process, which may exceed its plan")
-
-
-def environment(gpus: GpuSet) -> Environment:
-    """What measurements on `gpus` of this machine depend on."""
-    from importlib.metadata import version
-
-    import torch
-    import transformers
-
-    driver = platform.release() if gpus.device_names == (CPU,) else _driver()
-    return Environment(
-        gpus.gpus[0].id,
-        driver,
-        torch.__version__,
-        transformers.__version__,
-        platform.python_version(),
-        version("ullage"),
-        torch.get_num_threads(),
-    )
-
-
-def this_process(gpus: GpuSet) -> Here | None:
-    """What this process is, and on a processor what it holds before any model; None without torch.
-
-    Imports what a run is about to, for that is most of it: transformers brings its parts when they are named.
-    """
-    try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: F401
-    except ImportError:
-        return None
-    held = resident_bytes() if gpus.device_names == (CPU,) else 0
-    return Here(key_of(environment(gpus)), held)
-
-
-def _driver() -> str:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    except Exception:  # the version is a label; without NVML it stays unknown
-        return "unknown"
 
 
 def record_of(session: Session, seconds: float) -> Record:

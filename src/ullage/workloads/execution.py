@@ -20,7 +20,9 @@ from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
 from ullage.records.observation import observations_of, shape_of
 from ullage.records.record import Measured, Record, record_document
-from ullage.runtime.session import Options, Session, environment, open_session, record_of
+from ullage.runtime.machine import environment
+from ullage.runtime.opening import Options, open_session
+from ullage.runtime.session import Session, record_of
 from ullage.spec.role import Cache
 from ullage.spec.workload import Workload
 from ullage.units import gib

@@ -42,7 +42,7 @@ def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = N
 
     `gpus` is what to plan for (default: the budget's, else this machine's).
     """
-    from ullage.runtime.session import this_process
+    from ullage.runtime.machine import this_process
 
     chosen = gpus or workload.budget.gpus or "local"
     local = any(role.runs_with.local for role in workload.roles.values())
@@ -60,7 +60,7 @@ def run_plan(
     snapshot: bool = False,
 ) -> tuple[Path, Record]:
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
-    from ullage.runtime.session import Options
+    from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
 
     folder = Path(out) if out is not None else next_folder(made.workload)
@@ -76,7 +76,7 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
     held.manifest()
     if held.complete:
         return read_record(held.record(), str(folder))
-    from ullage.runtime.session import Options
+    from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.loading import plan_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ullage.errors import InputError
 from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
 from ullage.records.folder import RunFolder
-from ullage.runtime.session import Options
+from ullage.runtime.opening import Options
 from ullage.workloads.execution import Begun, execute
 from ullage.workloads.runs import gpus_of_run, next_folder, plan_here, workload_of_run
 

@@ -1,0 +1,179 @@
+"""Opens a run on this machine: its log, its limits, its measurements, and what they all close with."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ullage.errors import DoesNotFitError, InputError, MissingExtraError
+from ullage.planning.plan import Plan
+from ullage.records.folder import RunFolder
+from ullage.records.journal import Journal
+from ullage.runtime.malloc import hold_malloc
+from ullage.runtime.monitor import Monitor
+from ullage.runtime.progress import Progress
+from ullage.runtime.reading import CPU, read_device, resident_bytes
+from ullage.runtime.session import Serving, Session
+from ullage.spec.installed import check_installed
+
+if TYPE_CHECKING:
+    from ullage.runtime.live import LiveTensors
+
+ALLOCATOR_EVENTS: Final = 200_000
+"""Allocations and releases kept of a recorded run, the newest: about 100 MB with their stacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is done, whatever it does.
+
+    `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
+    smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
+    pytorch.org/memory_viz draws, in the folder.
+    """
+
+    download: bool = False
+    quiet: bool = False
+    smallest: bool = False
+    snapshot: bool = False
+
+
+@contextmanager
+def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Session]:
+    """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
+    for name, role in plan.workload.roles.items():
+        check_installed(role.engine, f"roles.{name}")
+    devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
+    _check_machine(plan, devices)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(options.quiet))
+        log = _Log(folder.path / "log.jsonl", progress)
+        begun_with, live = 0, _live_tensors(plan, devices)
+        if devices == (CPU,):
+            _hold_malloc(log)
+            begun_with = resident_bytes()
+        else:
+            _keep_inside(plan)
+        journal = Journal(folder.path / "journal.jsonl")
+        stack.callback(journal.close)
+        monitor = Monitor(
+            devices,
+            {device.name: device.usable for device in plan.devices if device.usable is not None},
+            plan.workload.memory.memory_warning_threshold,
+            log.say,
+            folder.path / "timeline.jsonl",
+            live,
+        )
+        if options.snapshot:
+            stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
+        progress.free = lambda: read_device(devices[0]).free
+        stack.enter_context(monitor)
+        if live is not None:
+            stack.enter_context(live)
+        session = Session(
+            plan,
+            folder,
+            journal,
+            monitor,
+            progress,
+            log.say,
+            live,
+            options.download,
+            options.smallest,
+            begun_with=begun_with,
+        )
+        stack.callback(_close_all, session.serving)
+        yield session
+
+
+def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
+    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch."""
+    if devices != (CPU,) or any(role.runs_with.compiles for role in plan.workload.roles.values()):
+        return None
+    from ullage.runtime.live import LiveTensors
+
+    return LiveTensors()
+
+
+def _close_all(serving: Mapping[str, Serving]) -> None:
+    with ExitStack() as stack:
+        for served in serving.values():
+            stack.callback(served.close)
+
+
+@contextmanager
+def _recorded(devices: tuple[str, ...], path: Path) -> Iterator[None]:
+    """torch's allocator keeps its history while this lasts, and writes it at the end, however that comes."""
+    import torch
+
+    if devices == (CPU,):
+        raise InputError("snapshot: only GPUs have an allocator whose history can be recorded")
+    torch.cuda.memory._record_memory_history(max_entries=ALLOCATOR_EVENTS)
+    try:
+        yield
+    finally:
+        torch.cuda.memory._dump_snapshot(str(path))
+        torch.cuda.memory._record_memory_history(enabled=None)
+
+
+class _Log:
+    """What is said while running: to the screen, and as JSON lines to a file."""
+
+    def __init__(self, path: Path | None, progress: Progress) -> None:
+        self._path, self._progress = path, progress
+
+    def say(self, text: str) -> None:
+        self._progress.say(text)
+        if self._path is not None:
+            line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "said": text}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
+    """Raises InputError where this machine lacks what the plan is for."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "run", "running a workload") from error
+    if devices == (CPU,):
+        return
+    count = torch.cuda.device_count()
+    if count < len(devices):
+        have = f"{count} CUDA GPU{'' if count == 1 else 's'}" if count else "no CUDA GPU"
+        raise InputError(
+            f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
+            "this machine: --gpus local, or --gpus cpu"
+        )
+    for index, gpu in enumerate(plan.gpus.gpus):
+        total = torch.cuda.get_device_properties(index).total_memory
+        planned = plan.devices[index].peak.device.high
+        if total < planned:
+            name = torch.cuda.get_device_name(index)
+            raise DoesNotFitError(
+                f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
+                f"{planned / 2**30:.1f} GiB of it"
+            )
+
+
+def _keep_inside(plan: Plan) -> None:
+    """torch may not take more of a GPU than the plan's budget leaves for it."""
+    import torch
+
+    for index, device in enumerate(d for d in plan.devices if d.name.startswith("gpu:")):
+        if device.budget is not None:
+            total = torch.cuda.get_device_properties(index).total_memory
+            beside = device.peak.process.low - device.peak.reserved.low
+            share = max(min((device.budget - beside) / total, 1.0), 0.0)
+            torch.cuda.set_per_process_memory_fraction(share, index)
+
+
+def _hold_malloc(log: _Log) -> None:
+    said = hold_malloc()
+    if said:
+        log.say(f"{said}: what it keeps of earlier phases stays in this process, which may exceed its plan")
