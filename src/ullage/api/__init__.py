@@ -1,42 +1,83 @@
-"""What the command line does, as functions. Every room is imported when it is needed."""
+"""What the command line does, as functions. Each is imported when it is first used."""
 
-from ullage.api.catalog import cards, models
-from ullage.api.documents import document_schema
-from ullage.api.evidence import clear_evidence, evidence
-from ullage.api.one_model import bare_workload, estimate_model
-from ullage.api.planning import gpus, model, sample, schema
-from ullage.api.runs import check, report, verify
-from ullage.workloads.loading import load, read_plan, sections
-from ullage.workloads.planned import estimate, gpu_set, models_of, outcome, phases, plan, settle
-from ullage.workloads.runs import plan_here, resume, run, run_plan
+from __future__ import annotations
 
-__all__ = [
-    "bare_workload",
-    "cards",
-    "check",
-    "clear_evidence",
-    "document_schema",
-    "estimate",
-    "estimate_model",
-    "evidence",
-    "gpu_set",
-    "gpus",
-    "load",
-    "model",
-    "models",
-    "models_of",
-    "outcome",
-    "phases",
-    "plan",
-    "plan_here",
-    "read_plan",
-    "report",
-    "resume",
-    "run",
-    "run_plan",
-    "sample",
-    "schema",
-    "sections",
-    "settle",
-    "verify",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ullage.api.catalog import cards as cards
+    from ullage.api.catalog import models as models
+    from ullage.api.documents import document_schema as document_schema
+    from ullage.api.evidence import clear_evidence as clear_evidence
+    from ullage.api.evidence import evidence as evidence
+    from ullage.api.one_model import bare_workload as bare_workload
+    from ullage.api.one_model import estimate_model as estimate_model
+    from ullage.api.planning import gpus as gpus
+    from ullage.api.planning import model as model
+    from ullage.api.planning import sample as sample
+    from ullage.api.planning import schema as schema
+    from ullage.api.runs import check as check
+    from ullage.api.runs import report as report
+    from ullage.api.runs import verify as verify
+    from ullage.workloads.loading import load as load
+    from ullage.workloads.loading import read_plan as read_plan
+    from ullage.workloads.loading import sections as sections
+    from ullage.workloads.planned import estimate as estimate
+    from ullage.workloads.planned import gpu_set as gpu_set
+    from ullage.workloads.planned import models_of as models_of
+    from ullage.workloads.planned import outcome as outcome
+    from ullage.workloads.planned import phases as phases
+    from ullage.workloads.planned import plan as plan
+    from ullage.workloads.planned import settle as settle
+    from ullage.workloads.runs import plan_here as plan_here
+    from ullage.workloads.runs import resume as resume
+    from ullage.workloads.runs import run as run
+    from ullage.workloads.runs import run_plan as run_plan
+
+PLACES: Final = {
+    "bare_workload": "ullage.api.one_model",
+    "cards": "ullage.api.catalog",
+    "check": "ullage.api.runs",
+    "clear_evidence": "ullage.api.evidence",
+    "document_schema": "ullage.api.documents",
+    "estimate": "ullage.workloads.planned",
+    "estimate_model": "ullage.api.one_model",
+    "evidence": "ullage.api.evidence",
+    "gpu_set": "ullage.workloads.planned",
+    "gpus": "ullage.api.planning",
+    "load": "ullage.workloads.loading",
+    "model": "ullage.api.planning",
+    "models": "ullage.api.catalog",
+    "models_of": "ullage.workloads.planned",
+    "outcome": "ullage.workloads.planned",
+    "phases": "ullage.workloads.planned",
+    "plan": "ullage.workloads.planned",
+    "plan_here": "ullage.workloads.runs",
+    "read_plan": "ullage.workloads.loading",
+    "report": "ullage.api.runs",
+    "resume": "ullage.workloads.runs",
+    "run": "ullage.workloads.runs",
+    "run_plan": "ullage.workloads.runs",
+    "sample": "ullage.api.planning",
+    "schema": "ullage.api.planning",
+    "sections": "ullage.workloads.loading",
+    "settle": "ullage.workloads.planned",
+    "verify": "ullage.api.runs",
+}
+"""Each function and the module that has it."""
+
+if not TYPE_CHECKING:  # type checkers take what is imported above, and a list they cannot read for none
+    __all__ = [*PLACES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in PLACES:
+        raise AttributeError(f"module 'ullage.api' has no attribute {name!r}")
+    found: object = getattr(import_module(PLACES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PLACES})

@@ -10,6 +10,8 @@ import typer
 from ullage.reports.terminal import Json, Sets, exit_unless, tell
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ullage.planning.plan import Plan
     from ullage.reports.sweep_page import Row
 
@@ -81,10 +83,17 @@ def estimate(
 
 
 def _tell_plan(found: Plan, json: bool, items: bool, kind: str) -> None:
-    from ullage.reports.document import plan_document
-    from ullage.reports.plan_page import show_plan
+    def document() -> dict[str, Any]:
+        from ullage.reports.document import plan_document
 
-    tell(json, lambda: plan_document(found, kind), lambda console: show_plan(found, console, items=items))
+        return plan_document(found, kind)
+
+    def page(console: Console) -> None:
+        from ullage.reports.plan_page import show_plan
+
+        show_plan(found, console, items=items)
+
+    tell(json, document, page)
     exit_unless(found.verdict != "does not fit")
 
 

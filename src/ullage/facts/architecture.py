@@ -176,8 +176,7 @@ class Vision:
     weights: tuple[Weight, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """A tensor as a file stores it: its dtype name there, its shape and its exact bytes."""
 
     name: str
@@ -199,8 +198,7 @@ class Checkpoint:
         return sum(tensor.bytes for tensor in self.tensors)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredQuantization:
+class StoredQuantization(NamedTuple):
     """How a checkpoint is quantized, from `quantization_config`.
 
     `method` is gptq, awq, fp8, mxfp4, compressed-tensors or bitsandbytes; `group` the elements that

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from ullage.errors import UnknownNameError
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.facts.config import read_config
+from ullage.facts.data_file import read_data
 
 UNKNOWN_MODEL: Final = (
     "Give a folder with config.json, a config.json, a .gguf file, or a name that `ullage models` "
@@ -25,8 +24,7 @@ def _rows() -> Mapping[str, dict[str, Any]]:
     """Rows of data/models.json and data/more_models.json by lower-case id."""
     rows: dict[str, dict[str, Any]] = {}
     for name in ("models.json", "more_models.json"):
-        text = (files("ullage.facts") / "data" / name).read_text()
-        rows |= {row["id"].casefold(): row for row in json.loads(text)["models"]}
+        rows |= {row["id"].casefold(): row for row in read_data(name)["models"]}
     return rows
 
 

@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, cast
 
 from ullage.errors import FormatError, UnsupportedError, nearest
 from ullage.facts.architecture import Architecture, Layer, Weight
+from ullage.facts.data_file import read_data
 from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
@@ -44,8 +44,7 @@ be ignored; such a config is refused instead."""
 @cache
 def config_defaults() -> Mapping[str, Mapping[str, object]]:
     """Defaults of transformers' configuration classes, by model_type."""
-    text = (files("ullage.facts") / "data" / "config_defaults.json").read_text()
-    return cast("Mapping[str, Mapping[str, object]]", json.loads(text)["defaults"])
+    return cast("Mapping[str, Mapping[str, object]]", read_data("config_defaults.json")["defaults"])
 
 
 def parse_config(path: Path) -> Mapping[str, object]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from ullage.errors import UnknownNameError
 from ullage.facts.abilities import AMD, Abilities, least, nvidia
+from ullage.facts.data_file import read_data
 from ullage.units import GIB, MIB, Interval
 
 DRIVER_RESERVE: Final = (0.2, 0.55, 1.0)
@@ -68,8 +67,7 @@ class Gpu:
         return hash(self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class GpuSet:
+class GpuSet(NamedTuple):
     """Cards of one machine, in order; `gpu:0` is the first."""
 
     gpus: tuple[Gpu, ...]
@@ -97,14 +95,12 @@ class GpuSet:
 
 @cache
 def _rows() -> dict[str, dict[str, Any]]:
-    text = (files("ullage.facts") / "data" / "gpus.json").read_text()
-    return {row["id"]: row for row in json.loads(text)["gpus"]}
+    return {row["id"]: row for row in read_data("gpus.json")["gpus"]}
 
 
 @cache
 def _usable_table() -> dict[str, list[float]]:
-    text = (files("ullage.facts") / "data" / "usable.json").read_text()
-    table: dict[str, list[float]] = json.loads(text)["usable"]
+    table: dict[str, list[float]] = read_data("usable.json")["usable"]
     return table
 
 

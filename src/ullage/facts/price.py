@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import NamedTuple
 
+from ullage.facts.data_file import read_data
 from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
 
 EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
@@ -31,7 +30,6 @@ class Price(NamedTuple):
 @cache
 def all_prices() -> tuple[Price, ...]:
     """Every offer in data/prices.json."""
-    text = (files("ullage.facts") / "data" / "prices.json").read_text()
     return tuple(
         Price(
             row["provider"],
@@ -42,7 +40,7 @@ def all_prices() -> tuple[Price, ...]:
             row.get("as_of") or "",
             row["source"],
         )
-        for row in json.loads(text)["prices"]
+        for row in read_data("prices.json")["prices"]
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ullage.facts.abilities import Abilities
 from ullage.memory.demand import Basis, Need
@@ -29,8 +29,7 @@ QUANTIZED_GROWTH = Interval(0, 64 * MIB, 80 * MIB)
 it imports, 57 MiB (bitsandbytes 0.50); the rest of its growth is what malloc keeps of dequantized weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overhead:
+class Overhead(NamedTuple):
     """Bytes a process takes on a device beside its tensors, as measured before; `source` says where."""
 
     bytes: Interval

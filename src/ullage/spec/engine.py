@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ullage.spec.value import Value
 
@@ -14,8 +14,7 @@ elsewhere."""
 Step = Literal["prefill", "decode", "serve", "denoise"]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnCache:
+class OwnCache(NamedTuple):
     """What an engine with a cache of its own is told at its start, under vLLM's names.
 
     None leaves the share of the card and the longest sequence to the plan, the others to vLLM's defaults.

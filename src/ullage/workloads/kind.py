@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.errors import InputError
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command as the command line lists it.
 
     `place` is `module:name` of a function with typer's annotations, or of a `typer.Typer` of several. It is

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Per = Literal["element", "block", "group", "tile", "row", "column", "matrix"]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One tensor that a quantized matrix becomes: `bits` for each of what `per` names.
 
     `size` elements share a value of a `block` (the matrix flattened) or of a `group` (within a row; the
@@ -22,8 +20,7 @@ class Part:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Dequantized:
+class Dequantized(NamedTuple):
     """A product that first turns the whole weight into the compute dtype, from `rows` input rows on.
 
     `unpacked` bytes an element are held beside it while that is done.
@@ -33,16 +30,14 @@ class Dequantized:
     unpacked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QuantizedInput:
+class QuantizedInput(NamedTuple):
     """A product that quantizes its input, and holds its result in another dtype; bytes an element of each."""
 
     input: int
     result: int
 
 
-@dataclass(frozen=True, slots=True)
-class OnLoad:
+class OnLoad(NamedTuple):
     """How 16-bit weights are turned into a scheme while they load, and what that loses.
 
     `config` names the class of transformers that is made with `options`; `compute` is the option that takes
@@ -61,8 +56,7 @@ class OnLoad:
     bits: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(NamedTuple):
     """How weights are stored in fewer bits, and all that follows from it.
 
     `replaces` names the roles of weights it is for: fused experts, embeddings and heads often stay 16-bit.
