@@ -1,7 +1,7 @@
 """Runs what is too long or too unsteady for `make test`, one after another.
 
     python benchmarks/attack.py --list                    # names, about how long, and what is stale
-    python benchmarks/attack.py pii_faults speed          # these
+    python benchmarks/attack.py pii_faults plan_speed     # these
     python benchmarks/attack.py --tier attack             # all of a tier
     python benchmarks/attack.py --tier attack stale       # of these only what is stale
 

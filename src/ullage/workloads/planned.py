@@ -105,7 +105,7 @@ def _overhead(workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead |
         found = Overhead(usual, "")
     if found is None or not held:
         return found
-    return replace(found, source=f"{held / MIB:,.0f} MiB held before any model. {found.source}".rstrip(". "))
+    return found._replace(source=f"{held / MIB:,.0f} MiB held before any model. {found.source}".rstrip(". "))
 
 
 def settle(
