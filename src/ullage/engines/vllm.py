@@ -69,7 +69,7 @@ ENGINE: Final = EngineDescription(
     states=False,
     captures=False,
     trains=False,
-    quantizes=("nf4",),
+    quantizes=lambda scheme: scheme.vllm is not None,
     splits_layers=False,
     tensor_parallel=True,
     finds_prefixes=True,
@@ -117,6 +117,7 @@ def _options(session: Session, name: str) -> Options:
     Raises UnsupportedError for a precision vLLM cannot turn weights into while it loads them.
     """
     from ullage.facts.dtypes import TORCH_NAMES
+    from ullage.facts.quantization.known import on_the_fly
     from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
     from ullage.phases.blocks import base_work
 
@@ -150,7 +151,8 @@ def _options(session: Session, name: str) -> Options:
     if precision.quantization is None and precision.scheme is not None:
         made = precision.scheme.on_load
         if made is None or made.vllm is None or plan.gpus.abilities.processor:
-            other = "fp32 or bf16" if plan.gpus.abilities.processor else " or ".join(ENGINE.quantizes)
+            turned = [scheme for scheme, each in on_the_fly().items() if ENGINE.quantizes(each)]
+            other = "fp32 or bf16" if plan.gpus.abilities.processor else " or ".join(turned)
             raise UnsupportedError(
                 f"roles.{name}: vLLM cannot turn weights into {precision.storage} here while it loads them; "
                 f"use precision: {other}, or a checkpoint stored quantized"

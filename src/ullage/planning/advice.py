@@ -229,10 +229,11 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
 
 
 def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float], ...]:
-    """Precisions below the present one with their losses, where the engine makes them as schemes do."""
-    if engine.memory != "process" or not engine.quantizes:
+    """Precisions below the present one with their losses, where the engine can make every one of them."""
+    schemes = on_the_fly()
+    if not all(engine.quantizes(each) for each in schemes.values()):
         return ()
-    made = tuple((name, each.loss) for name, each in on_the_fly().items())
+    made = tuple((name, each.loss) for name, each in schemes.items())
     if precision == "auto" or precision in DTYPES:
         return (("bf16", 0.0), *made) if precision == "fp32" else made
     return tuple(each for each in made if each[1] > dict(made).get(precision, math.inf))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ullage.facts.quantization.scheme import OnLoad
 from ullage.spec.value import Value
 
 Accounting = Literal["process", "own cache", "pipeline", "none"]
@@ -51,8 +53,8 @@ class EngineDescription:
     `needs` are modules that must be importable, which `install` (a requirement, as `ullage[run]`) brings.
     `opener` names the module whose `open_engine(session, role's name)` makes it ready, "" for an engine that
     can be planned but not run. What it can do: `writes` replies, `weighs` choices, gives the final `states`
-    of texts; lets `captures` be taken and `trains`; `quantizes` names the precisions it can turn weights
-    into while it loads them; `splits_layers` over devices, host memory among them; splits tensors
+    of texts; lets `captures` be taken and `trains`; `quantizes` tells of a scheme whether it can turn weights
+    into it while it loads them; `splits_layers` over devices, host memory among them; splits tensors
     (`tensor_parallel`); `finds_prefixes` that prompts share by itself. `compiles`: it traces models, which
     watched tensor operations would break. `phases` are what one generation consists of, decode left out where
     no token is written. `layer_seconds` is its host time for a layer and decode step.
@@ -69,7 +71,7 @@ class EngineDescription:
     states: bool
     captures: bool
     trains: bool
-    quantizes: tuple[str, ...]
+    quantizes: Callable[[OnLoad], bool]
     splits_layers: bool
     tensor_parallel: bool
     finds_prefixes: bool
