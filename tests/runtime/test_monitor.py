@@ -50,11 +50,11 @@ def test_pages_of_a_file_that_no_tensor_lies_in_are_not_counted(tmp_path):
     path.write_bytes(b"1" * (64 * MIB))
     live = LiveTensors()
     with monitor([], live) as watch, live:
-        with watch.phase("before"):
+        with watch.inside(phase("before")):
             pass
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             pages = sum(mapped[at] for at in range(0, len(mapped), 4096))
-            with watch.phase("with the file"):
+            with watch.inside(phase("with the file")):
                 pass
     assert pages > 0
     before, after = (each.process for each in watch.measured)
