@@ -172,3 +172,8 @@ def test_checkpointing_gives_the_same_gradients_for_less_memory(family):
 def test_checkpointing_without_gradients_is_refused():
     with pytest.raises(InputError, match="with_gradients"):
         ullage.Extractor(small_models.build("llama"), [SITE], gradient_checkpointing=True)
+
+
+def test_an_option_it_does_not_have_is_refused_as_python_does():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'position'"):
+        ullage.Extractor(small_models.build("llama"), [SITE], position="last")
