@@ -2,54 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ullage.planning.document import LEVELS, VERSION, header, interval, plan_document, set_totals
 
 if TYPE_CHECKING:
-    from ullage.facts.architecture import Model
+    from ullage.facts.architecture import Layer, Model
 
 __all__ = [
     "LEVELS",
     "VERSION",
     "header",
     "interval",
+    "layer_counts",
     "layer_label",
     "model_document",
+    "parameters_by_component",
     "plan_document",
     "set_totals",
+    "stored_bytes",
 ]
 
 
-def model_document(model: Model) -> dict[str, Any]:
+def model_document(model: Model) -> dict[str, object]:
     """A model's parameters by component."""
     from ullage.facts.architecture import Pipeline
 
     common = {**header("model"), "name": model.name, "model_type": model.model_type}
     common |= {"parameters": model.parameters, "dtype": model.dtype, "source": model.source}
-    stored = model.checkpoint.bytes if model.checkpoint is not None else None
+    common |= {"parameters_by_component": parameters_by_component(model)}
+    stored = stored_bytes(model)
     if isinstance(model, Pipeline):
-        parts = {component.name: component.parameters for component in model.components}
-        return {**common, "parameters_by_component": parts, "stored_bytes": stored}
-    kinds: dict[str, int] = {}
-    for layer in model.layers:
-        kinds[layer_label(layer)] = kinds.get(layer_label(layer), 0) + 1
+        return {**common, "stored_bytes": stored}
     return {
         **common,
-        "parameters_by_component": model.parameters_by_component,
         "active_parameters": model.active_parameters,
         "published_parameters": model.published_parameters,
         "tied": model.tied,
         "hidden_size": model.hidden_size,
         "vocab_size": model.vocab_size,
         "max_positions": model.max_positions,
-        "layers": kinds,
+        "layers": layer_counts(model),
         "quantization": model.quantization.method if model.quantization is not None else None,
         "stored_bytes": stored,
     }
 
 
-def layer_label(layer: Any) -> str:
+def parameters_by_component(model: Model) -> Mapping[str, int]:
+    """Of a pipeline, of each of its models."""
+    from ullage.facts.architecture import Pipeline
+
+    if isinstance(model, Pipeline):
+        return {component.name: component.parameters for component in model.components}
+    return model.parameters_by_component
+
+
+def stored_bytes(model: Model) -> int | None:
+    """The checkpoint's size, where it is known."""
+    return None if model.checkpoint is None else model.checkpoint.bytes
+
+
+def layer_counts(model: Model) -> dict[str, int]:
+    """How many layers there are of each label; none of a pipeline's."""
+    from ullage.facts.architecture import Pipeline
+
+    return {} if isinstance(model, Pipeline) else dict(Counter(map(layer_label, model.layers)))
+
+
+def layer_label(layer: Layer) -> str:
     """`full attention + dense`, `mamba2 + experts`, ..."""
     from ullage.facts.architecture import Attention, Dense, LatentAttention
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -65,7 +64,7 @@ def show_cleared(found: Evidence, console: Console) -> None:
     )
 
 
-def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, Any]:
+def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, object]:
     """As JSON; bytes. `cleared` says that what is listed was removed."""
     from ullage.reports.document import header, interval
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ullage.errors import MissingExtraError
 
 
-def render_page(template: Path, **values: Any) -> str:
+def render_page(template: Path, **values: object) -> str:
     """`template` filled with `values`, which are escaped. Raises MissingExtraError without jinja2."""
     try:
         import jinja2

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ullage.reports.document import header, interval, model_document
+from ullage.reports.document import (
+    header,
+    interval,
+    layer_counts,
+    model_document,
+    parameters_by_component,
+    stored_bytes,
+)
 from ullage.reports.plan_page import UNKNOWN, _number, _table, duration
 
 if TYPE_CHECKING:
@@ -19,23 +26,25 @@ if TYPE_CHECKING:
 
 def show_model(model: Model, console: Console) -> None:
     """Parameters by component, and what the layers are."""
-    document: dict[str, Any] = model_document(model)
+    from ullage.facts.architecture import Pipeline
+
     console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
     table = _table("parameters")
     table.add_column("component")
     table.add_column("count", justify="right")
-    for name, count in document["parameters_by_component"].items():
+    for name, count in parameters_by_component(model).items():
         table.add_row(name, f"{count:,}")
     table.add_row("all", f"{model.parameters:,}", style="bold")
-    if document.get("active_parameters", model.parameters) != model.parameters:
-        table.add_row("active per token", f"{document['active_parameters']:,}")
+    if not isinstance(model, Pipeline) and model.active_parameters != model.parameters:
+        table.add_row("active per token", f"{model.active_parameters:,}")
     console.print(table)
-    layers = document.get("layers")
+    layers = layer_counts(model)
     if layers:
         listed = ", ".join(f"{count}x {label}" for label, count in layers.items())
         console.print(f"layers: {listed}", highlight=False)
-    if document["stored_bytes"]:
-        console.print(f"stored: {document['stored_bytes']:,} bytes", highlight=False)
+    stored = stored_bytes(model)
+    if stored:
+        console.print(f"stored: {stored:,} bytes", highlight=False)
     console.print(f"source: {model.source}", style="dim", highlight=False, soft_wrap=True)
 
 
@@ -48,12 +57,12 @@ def show_models(models: Iterable[Model], console: Console) -> None:
     console.print(table)
 
 
-def models_document(models: Iterable[Model]) -> dict[str, Any]:
+def models_document(models: Iterable[Model]) -> dict[str, object]:
     """The catalog."""
     return {**header("models"), "models": [model_document(each) for each in models]}
 
 
-def gpu_sets_document(found: list[tuple[GpuSet, Outcome]]) -> dict[str, Any]:
+def gpu_sets_document(found: list[tuple[GpuSet, Outcome]]) -> dict[str, object]:
     """GPU sets that hold a workload, in the order given."""
     sets = [
         {
@@ -88,7 +97,7 @@ def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console) -> None
     console.print(table)
 
 
-def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, Any]:
+def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]:
     """The cards that are known, each with its cheapest price."""
     listed = [
         {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +28,7 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
 
 
-def run_document(folder: Path, record: Record) -> dict[str, Any]:
+def run_document(folder: Path, record: Record) -> dict[str, object]:
     """The record and where it lies."""
     return {**header("record"), "folder": str(folder), **record_document(record)}
 
@@ -44,7 +43,7 @@ def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measure
     console.print(_peaks(measured))
 
 
-def check_document(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured]) -> dict[str, Any]:
+def check_document(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured]) -> dict[str, object]:
     """Where each role's modules are, and the peaks."""
     return {**header("check"), "device_maps": maps, "measured": [asdict(one) for one in measured]}
 

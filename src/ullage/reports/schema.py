@@ -17,6 +17,7 @@ from ullage.reports.schema_parts import (
     TOTALS,
     VERDICT,
     Schema,
+    heading,
     of_document,
     of_list,
     of_mapping,
@@ -135,17 +136,18 @@ _PLAN = {
         )
     ),
 }
+_MODEL_FIELDS: Schema = {
+    "name": TEXT,
+    "model_type": TEXT,
+    "parameters": {"type": "integer", "minimum": 1},
+    "parameters_by_component": {"type": "object", "additionalProperties": {"type": "integer"}},
+    "dtype": TEXT,
+    "source": TEXT,
+    "stored_bytes": MAYBE_BYTES,
+}
 _MODEL: Schema = {
     "type": "object",
-    "properties": {
-        "name": TEXT,
-        "model_type": TEXT,
-        "parameters": {"type": "integer", "minimum": 1},
-        "parameters_by_component": {"type": "object", "additionalProperties": {"type": "integer"}},
-        "dtype": TEXT,
-        "source": TEXT,
-        "stored_bytes": MAYBE_BYTES,
-    },
+    "properties": _MODEL_FIELDS,
     "required": ["name", "model_type", "parameters", "parameters_by_component", "dtype"],
 }
 _SET = of_object(
@@ -231,7 +233,7 @@ _RUN = {
 DOCUMENTS: Final[Mapping[str, Schema]] = {
     "plan": of_document("plan", _PLAN),
     "estimate": of_document("estimate", _PLAN),
-    "model": {**_MODEL, "properties": {**of_document("model", {})["properties"], **_MODEL["properties"]}},
+    "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),

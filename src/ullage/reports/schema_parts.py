@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from ullage.reports.document import LEVELS, VERSION
 
-Schema = dict[str, Any]
+Schema = Mapping[str, object]
 
 BYTES = {"type": "integer", "minimum": 0}
 COUNT = BYTES
@@ -47,8 +47,12 @@ def maybe(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def heading(kind: str) -> Schema:
+    """The fields that every document begins with."""
+    return {"document": {"const": kind}, "version": {"const": VERSION}}
+
+
 def of_document(kind: str, fields: Schema, also: Schema | None = None) -> Schema:
     """A document of this kind and version 1; fields in `also` may be missing."""
-    found = of_object({"document": {"const": kind}, "version": {"const": VERSION}, **fields})
-    found["properties"] |= also or {}
-    return found
+    required = {**heading(kind), **fields}
+    return {**of_object(required), "properties": {**required, **(also or {})}}

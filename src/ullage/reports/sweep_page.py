@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -24,7 +24,7 @@ class Row:
     plan: Plan
 
 
-def sweep_document(rows: Sequence[Row]) -> dict[str, Any]:
+def sweep_document(rows: Sequence[Row]) -> dict[str, object]:
     """Settings, verdict and totals of each plan."""
     listed = [
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -24,7 +24,7 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch models from th
 
 
 def tell(
-    json: bool, document: Callable[[], Mapping[str, Any]], page: Callable[[Console], None] | None = None
+    json: bool, document: Callable[[], Mapping[str, object]], page: Callable[[Console], None] | None = None
 ) -> None:
     """Prints the document as JSON where that is asked for, else the page on the terminal.
 

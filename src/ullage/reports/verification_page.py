@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -48,7 +46,7 @@ def _cells(one: Comparison) -> list[str]:
     ]
 
 
-def verification_document(found: Verification) -> dict[str, Any]:
+def verification_document(found: Verification) -> dict[str, object]:
     """As JSON; bytes, and errors as shares of the measurement."""
     from ullage.reports.document import header, interval
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 
 from ullage.spec.document import read_value
 from ullage.spec.value import Value
 from ullage.spec.workload import Workload
+
+AnyValue = TypeVar("AnyValue", bound=Value)
 
 
 def apply_changes(workload: Workload, changes: tuple[tuple[str, str], ...]) -> Workload:
@@ -26,13 +29,19 @@ def _value(text: str) -> object:
     return read_value(text)
 
 
-def _set(at: Any, path: list[str], value: object) -> Any:
+def _set(at: AnyValue, path: list[str], value: object) -> AnyValue:
+    head, rest = path[0], path[1:]
+    return at.model_copy(update={head: _within(getattr(at, head), rest, value)})
+
+
+def _within(at: object, path: list[str], value: object) -> object:
     if not path:
         return value
-    head, rest = path[0], path[1:]
     if isinstance(at, Value):
-        return at.model_copy(update={head: _set(getattr(at, head), rest, value)})
+        return _set(at, path, value)
+    head, rest = path[0], path[1:]
     if isinstance(at, dict):
-        return at | {head: _set(at.get(head), rest, value)}
+        return at | {head: _within(at.get(head), rest, value)}
+    assert isinstance(at, Sequence)
     index = int(head)
-    return (*at[:index], _set(at[index], rest, value), *at[index + 1 :])
+    return (*at[:index], _within(at[index], rest, value), *at[index + 1 :])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import SpecError
 from ullage.spec.mistake import Mistake, Path, Place, listed, shorten
@@ -19,7 +19,7 @@ class Document:
     What came from no file has no places (None): mistakes in it are told by their path of keys alone.
     """
 
-    def __init__(self, filename: str, data: dict[str, Any], places: dict[Path, Place] | None) -> None:
+    def __init__(self, filename: str, data: dict[str, object], places: dict[Path, Place] | None) -> None:
         self.filename = filename
         self.data = data
         self._written = places is not None
@@ -69,7 +69,7 @@ def read_document(text: str, filename: str) -> Document:
     elif not isinstance(data, dict) and not tree.mistakes:
         problem = "the file must be a mapping of keys to values, as in kind: extract"
         tree.mistakes.append(f"{filename}:1:1: {problem}")
-    if tree.mistakes:
+    if tree.mistakes or not isinstance(data, dict):
         raise listed(filename, tree.mistakes)
     return Document(filename, data, tree.places)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Final, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ullage.errors import nearest
 from ullage.spec.guide_keys import ROLE_KEYS
@@ -38,7 +40,7 @@ def explain(
     error: ValidationError, model: type[Value], data: object, prefix: Path, extra: Collection[str]
 ) -> Iterator[Mistake]:
     """One mistake per field. `extra` are keys the top of the file takes beside the model's own."""
-    groups: dict[Path, list[Any]] = {}
+    groups: dict[Path, list[ErrorDetails]] = {}
     branches: set[Path] = set()
     for found in error.errors(include_url=False):
         path = _file_path(found["loc"], data)
@@ -57,7 +59,7 @@ def explain(
 
 
 def _mistake(
-    errors: list[Any], model: type[Value], path: Path, prefix: Path, extra: Collection[str] | None
+    errors: list[ErrorDetails], model: type[Value], path: Path, prefix: Path, extra: Collection[str] | None
 ) -> Mistake:
     kinds = {error["type"] for error in errors}
     if "extra_forbidden" in kinds:
@@ -75,7 +77,7 @@ def _mistake(
     return Mistake(prefix + path, problem)
 
 
-def _invalid(errors: Sequence[Any]) -> str:
+def _invalid(errors: Sequence[ErrorDetails]) -> str:
     given = errors[0]["input"]
     shown = "nothing" if given is None else shorten(repr(given), 60)
     if isinstance(given, bool):
@@ -134,20 +136,20 @@ def _file_path(location: Path, data: object) -> Path:
     return tuple(path)
 
 
-def _field(model: type[BaseModel], path: Path) -> Any:
+def _field(model: type[BaseModel], path: Path) -> FieldInfo | None:
     at = _inside(model, path[:-1])
     return at.model_fields.get(str(path[-1])) if at is not None and path else None
 
 
 def _inside(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     """The value type that `path` leads to, through optionals, mappings and lists."""
-    at: Any = model
+    at: object = model
     for part in path:
         at = next((found for found in _steps(at, part) if found is not None), None)
     return next((choice for choice in _choices(at) if _is_model(choice)), None)
 
 
-def _steps(annotation: Any, part: str | int) -> Iterator[Any]:
+def _steps(annotation: object, part: str | int) -> Iterator[object]:
     for choice in _choices(annotation):
         if _is_model(choice):
             field = choice.model_fields.get(str(part))
@@ -160,7 +162,7 @@ def _steps(annotation: Any, part: str | int) -> Iterator[Any]:
             yield get_args(choice)[0]
 
 
-def _choices(annotation: Any) -> Iterator[Any]:
+def _choices(annotation: object) -> Iterator[object]:
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) in (Union, types.UnionType):
@@ -170,5 +172,5 @@ def _choices(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-def _is_model(annotation: Any) -> bool:
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)

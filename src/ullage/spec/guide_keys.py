@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.quantization.known import on_the_fly
@@ -20,7 +20,7 @@ def switches() -> dict[int, str]:
     return dict(sorted((each.bits, name) for name, each in on_the_fly().items() if each.bits is not None))
 
 
-def name_models(data: dict[str, Any]) -> None:
+def name_models(data: dict[str, object]) -> None:
     """A role given as the bare name of its model becomes a mapping, in place."""
     roles = data.get("roles")
     if not isinstance(roles, dict):
@@ -30,7 +30,7 @@ def name_models(data: dict[str, Any]) -> None:
             roles[name] = {"model": role}
 
 
-def take_quantization(data: dict[str, Any]) -> Iterator[Mistake]:
+def take_quantization(data: dict[str, object]) -> Iterator[Mistake]:
     """Turns the quantization switches of every role into its precision, in place."""
     roles = data.get("roles")
     for name, role in roles.items() if isinstance(roles, dict) else ():
@@ -38,7 +38,7 @@ def take_quantization(data: dict[str, Any]) -> Iterator[Mistake]:
             yield from _quantization(role, ("roles", name))
 
 
-def _quantization(role: dict[str, Any], path: Path) -> Iterator[Mistake]:
+def _quantization(role: dict[str, object], path: Path) -> Iterator[Mistake]:
     given = {key: role.pop(key) for key in ROLE_KEYS if key in role}
     used, bits, word = (given.get(key) for key in ROLE_KEYS)
     by_bits = switches()
@@ -54,8 +54,8 @@ def _quantization(role: dict[str, Any], path: Path) -> Iterator[Mistake]:
         yield Mistake((*path, key), f"{shorten(repr(value), 60)} is not {valid}")
     if wrong:
         return
-    wanted = {by_bits[bits]} if bits is not None and used is not False else set()
-    if word is not None:
+    wanted = {by_bits[bits]} if isinstance(bits, int) and used is not False else set()
+    if isinstance(word, str):
         wanted.add(by_word[word])
     precision = role.get("precision", "auto")
     if used and not wanted and precision in ("auto", *DTYPES):
@@ -81,7 +81,7 @@ def spread_memory(workload: Workload) -> Workload:
     What was spread stands nowhere else any more, so a workload written down and read again is the same.
     """
     memory = workload.memory
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if memory.precision_mode not in (None, "auto"):
         mode = {"precision": memory.precision_mode}
         changes["roles"] = {

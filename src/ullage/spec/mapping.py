@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from typing import Any, Final
+from typing import Final
 
 from ullage.spec.document import Document
 from ullage.spec.mistake import Mistake, Path, listed, shorten
@@ -32,7 +32,7 @@ class _Copier:
         self.mistakes: list[Mistake] = []
         self._count = 0
 
-    def copy(self, value: object, path: Path, depth: int) -> Any:
+    def copy(self, value: object, path: Path, depth: int) -> object:
         self._count += 1
         if depth > LARGEST_DEPTH or self._count > LARGEST_TREE:
             raise listed(

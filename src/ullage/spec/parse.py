@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -127,7 +127,7 @@ def _no_kind(given: object, sections: Sections) -> str:
 
 def _validate(
     model: type[AnyValue],
-    data: Any,
+    data: object,
     prefix: Path,
     mistakes: list[Mistake],
     known: tuple[str, ...] = (),

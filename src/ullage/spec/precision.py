@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
@@ -19,7 +19,7 @@ def precisions() -> tuple[str, ...]:
     return (*LEFT_OPEN, *DTYPES, *SCHEMES)
 
 
-def _known(value: Any) -> str:
+def _known(value: object) -> str:
     names = precisions()
     if isinstance(value, str) and value in names:
         return value
@@ -35,7 +35,7 @@ class _Known:
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         return {"enum": list(precisions()), "type": "string"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic.json_schema import JsonSchemaValue
 
 from ullage.spec.guide_keys import switches
 from ullage.spec.installed import all_engines, engine_names
@@ -11,7 +11,7 @@ from ullage.spec.rules import DEVICE_NUMBER, GPU, ROLE_NAME
 from ullage.spec.workload import Workload
 
 
-def json_schema(sections: Sections) -> dict[str, Any]:
+def json_schema(sections: Sections) -> JsonSchemaValue:
     """Draft 2020-12, every kind's own part included.
 
     Looser than parsing: what depends on other fields (a capture's role, a kind's roles) is not said.
@@ -37,7 +37,7 @@ def json_schema(sections: Sections) -> dict[str, Any]:
     }
 
 
-def _refine(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
+def _refine(definitions: JsonSchemaValue, properties: JsonSchemaValue) -> None:
     """Adds what `rules` and `guide_keys` say of single fields."""
     role = definitions["Role"]["properties"]
     by_bits = switches()

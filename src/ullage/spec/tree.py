@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import yaml
 
@@ -18,7 +19,18 @@ LONGEST_NUMBER: Final = 400
 
 Scalar = str | int | float | bool | None
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+class _Parser(Protocol):
+    """What is asked of PyYAML's loaders, the one on libyaml and the one in Python."""
+
+    def get_event(self) -> yaml.Event: ...
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool], /) -> str: ...
+
+    def construct_object(self, node: yaml.Node, /) -> Scalar: ...
+
+
+_Loader: Callable[[str], _Parser] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN_TAGS: Final = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
 _JSON_NUMBER: Final = re.compile(r"-?\d+[eE][-+]?\d+")
@@ -42,11 +54,11 @@ class Tree:
         self.places: dict[Path, Place] = {}
         self.mistakes: list[str] = []
         self._filename = filename
-        self._anchors: dict[str, Any] = {}
+        self._anchors: dict[str, object] = {}
         self._count = 0
-        self._parser: Any = None
+        self._parser: _Parser
 
-    def read(self, text: str) -> Any:
+    def read(self, text: str) -> object:
         """The one document in `text`, None for an empty one; what is wrong goes to `mistakes`."""
         try:
             self._parser = _Loader(text)
@@ -81,24 +93,24 @@ class Tree:
         problem = error.problem or error.context or "cannot be read"
         self.mistakes.append(f"{self._filename}:{where}: broken YAML: {problem}{hint}")
 
-    def _wrong(self, event: Any, problem: str) -> None:
-        mark = event.start_mark
-        self.mistakes.append(f"{self._filename}:{mark.line + 1}:{mark.column + 1}: {problem}")
+    def _wrong(self, event: yaml.Event, problem: str) -> None:
+        line, column = _begin(event)
+        self.mistakes.append(f"{self._filename}:{line}:{column}: {problem}")
 
-    def _stop(self, event: Any, problem: str) -> _Stop:
+    def _stop(self, event: yaml.Event, problem: str) -> _Stop:
         self._wrong(event, problem)
         return _Stop()
 
-    def _value(self, event: Any, path: Path, depth: int) -> Any:
+    def _value(self, event: yaml.Event, path: Path, depth: int) -> object:
         self._grow(event, depth)
-        mark = event.start_mark
-        line, column = mark.line + 1, mark.column + 1
+        line, column = _begin(event)
         self.places.setdefault(path, Place(line, column, line, column))
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, depth)
         if isinstance(event, yaml.ScalarEvent):
-            value: Any = self._scalar(event)
+            value: object = self._scalar(event)
         else:
+            assert isinstance(event, yaml.CollectionStartEvent)
             if event.anchor is not None:
                 self._anchors[event.anchor] = _UNFINISHED
             if event.tag not in (None, "!", _TAG + "map", _TAG + "seq"):
@@ -109,7 +121,7 @@ class Tree:
             self._anchors[event.anchor] = value
         return value
 
-    def _grow(self, event: Any, depth: int) -> None:
+    def _grow(self, event: yaml.Event, depth: int) -> None:
         self._count += 1
         if self._count > LARGEST_TREE:
             problem = f"more than {LARGEST_TREE} values, aliases followed; a workload has hundreds"
@@ -117,7 +129,7 @@ class Tree:
         if depth > LARGEST_DEPTH:
             raise self._stop(event, f"nested deeper than {LARGEST_DEPTH} levels")
 
-    def _alias(self, event: Any, depth: int) -> Any:
+    def _alias(self, event: yaml.AliasEvent, depth: int) -> object:
         if event.anchor not in self._anchors:
             self._wrong(event, f"alias *{event.anchor}: no anchor &{event.anchor} stands before it")
             return None
@@ -126,7 +138,7 @@ class Tree:
             raise self._stop(event, f"alias *{event.anchor} contains itself")
         return self._copy(value, event, depth)
 
-    def _copy(self, value: Any, event: Any, depth: int) -> Any:
+    def _copy(self, value: object, event: yaml.Event, depth: int) -> object:
         self._grow(event, depth)
         if isinstance(value, dict):
             return {key: self._copy(inner, event, depth + 1) for key, inner in value.items()}
@@ -134,14 +146,14 @@ class Tree:
             return [self._copy(inner, event, depth + 1) for inner in value]
         return value
 
-    def _sequence(self, path: Path, depth: int) -> list[Any]:
-        found: list[Any] = []
+    def _sequence(self, path: Path, depth: int) -> list[object]:
+        found: list[object] = []
         while not isinstance(event := self._parser.get_event(), yaml.SequenceEndEvent):
             found.append(self._value(event, (*path, len(found)), depth + 1))
         return found
 
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _mapping(self, path: Path, depth: int) -> dict[str, object]:
+        found: dict[str, object] = {}
         while not isinstance(event := self._parser.get_event(), yaml.MappingEndEvent):
             key = self._key(event, depth)
             inner = (*path, _NOWHERE if key is None else key)
@@ -153,12 +165,11 @@ class Tree:
             if key is None:
                 self._value(value_event, inner, depth + 1)
                 continue
-            at, to = event.start_mark, value_event.start_mark
-            self.places[inner] = Place(to.line + 1, to.column + 1, at.line + 1, at.column + 1)
+            self.places[inner] = Place(*_begin(value_event), *_begin(event))
             found[key] = self._value(value_event, inner, depth + 1)
         return found
 
-    def _key(self, event: Any, depth: int) -> str | None:
+    def _key(self, event: yaml.Event, depth: int) -> str | None:
         """The key as a word; None, and a mistake, for anything else."""
         if not isinstance(event, yaml.ScalarEvent):
             self._wrong(event, "a key must be a word")
@@ -176,7 +187,7 @@ class Tree:
             return None
         return key
 
-    def _scalar(self, event: Any) -> Scalar:
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         tag, text = event.tag, event.value
         if tag in (None, "!"):
             tag = self._parser.resolve(yaml.ScalarNode, text, event.implicit)
@@ -193,14 +204,14 @@ class Tree:
         try:
             if len(text) > LONGEST_NUMBER or ":" in text:
                 raise ValueError
-            node = yaml.ScalarNode(tag, text, event.start_mark, event.end_mark)
+            node = yaml.ScalarNode(tag, text)
             value: Scalar = self._parser.construct_object(node)
         except (yaml.YAMLError, ValueError, LookupError, OverflowError):
             self._wrong(event, f"cannot read the value {shorten(text, 40)!r}")
             return None
         return self._finite(event, value)
 
-    def _finite(self, event: Any, value: Scalar) -> Scalar:
+    def _finite(self, event: yaml.ScalarEvent, value: Scalar) -> Scalar:
         if isinstance(value, float) and not math.isfinite(value):
             self._wrong(event, f"{shorten(event.value, 40)}: a number must be finite")
             return None
@@ -208,3 +219,10 @@ class Tree:
             self._wrong(event, f"{shorten(event.value, 40)}: the number is too large")
             return None
         return value
+
+
+def _begin(event: yaml.Event) -> tuple[int, int]:
+    """Line and column, from 1."""
+    mark = event.start_mark
+    assert mark is not None
+    return mark.line + 1, mark.column + 1

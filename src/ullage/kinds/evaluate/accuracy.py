@@ -5,11 +5,25 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Protocol
 
 from ullage.errors import MissingExtraError
+
+
+class _Overlap(Protocol):
+    """A score of rouge-score's, which has no types."""
+
+    @property
+    def fmeasure(self) -> float: ...
+
+
+class _Scorer(Protocol):
+    """What is asked of rouge-score's scorer."""
+
+    def score(self, target: str, prediction: str) -> Mapping[str, _Overlap]: ...
+
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -55,12 +69,13 @@ def rouge_l(answer: str, references: Sequence[str]) -> float:
 
 
 @cache
-def _rouge() -> Any:
+def _rouge() -> _Scorer:
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
         raise MissingExtraError("rouge-score", "evaluate", "metric rouge_l") from error
-    return RougeScorer(["rougeL"], use_stemmer=True)
+    scorer: _Scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    return scorer
 
 
 METRICS = {"exact_match": exact_match, "f1": f1, "rouge_l": rouge_l}

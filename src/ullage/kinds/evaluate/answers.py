@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Answer:
         return len(self.pieces) or len(self.text.split())
 
 
-def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, Any]:
+def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, object]:
     """A reply as JSON."""
     if isinstance(reply, Failure):
         return {"index": index, "sample": sample, "failed": reply.reason}
@@ -55,14 +55,22 @@ def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, Any
     }
 
 
-def read_answers(rows: Iterable[dict[str, Any]]) -> dict[tuple[int, int], Answer]:
+def read_answers(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Answer]:
     """Answers by question and sample."""
     found = {}
     for row in rows:
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
-        }
-        values["offsets"] = tuple((begin, end) for begin, end in row.get("offsets", ()))
-        answer = Answer(**values)
+        answer = Answer(
+            row["index"],
+            row["sample"],
+            row.get("text", ""),
+            row.get("stop", ""),
+            row.get("prompt_tokens", 0),
+            tuple(row.get("tokens", ())),
+            tuple(row.get("pieces", ())),
+            tuple((begin, end) for begin, end in row.get("offsets", ())),
+            tuple(row.get("logprobs", ())),
+            tuple(row.get("entropies", ())),
+            row.get("failed", ""),
+        )
         found[answer.index, answer.sample] = answer
     return found

@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ullage.capture.tokens import read_records
 from ullage.errors import InputError, MissingExtraError
-from ullage.kinds.evaluate.questions import FORMATS, Fields, Question, Reader, read_questions
+from ullage.kinds.evaluate.questions import FORMATS, Fields, Question, Reader, Record, read_questions
 from ullage.kinds.evaluate.section import Section
 
 
@@ -34,7 +33,7 @@ def open_questions(section: Section, base: Path) -> tuple[tuple[Question, ...], 
     return tuple(found[: section.shots]), found[section.shots :]
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(path: Path) -> Iterator[tuple[int, Record]]:
     """(number from 1, record)."""
     if path.is_dir():
         return _saved(path)
@@ -47,7 +46,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     return read_records(path, "question")
 
 
-def _document(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _document(path: Path) -> Iterator[tuple[int, Record]]:
     """A list of records, or an object with one under `questions` or `data`, as BioASQ and CoQA have."""
     try:
         body = json.loads(path.read_bytes())
@@ -60,7 +59,7 @@ def _document(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(body, 1)
 
 
-def _arrow(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _arrow(path: Path, kind: str) -> Iterator[tuple[int, Record]]:
     import pyarrow
     import pyarrow.csv
     import pyarrow.parquet
@@ -77,7 +76,7 @@ def _arrow(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"{path}: not a {kind} file that can be read: {said}") from error
 
 
-def _saved(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _saved(path: Path) -> Iterator[tuple[int, Record]]:
     try:
         import datasets
     except ImportError as error:

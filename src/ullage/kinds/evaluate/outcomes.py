@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from ullage.kinds.evaluate.section import Section, judges
 from ullage.measures import uncertainty
 from ullage.records.lines import read_lines
 from ullage.spec.workload import Workload
+
+KeptRow = Mapping[str, Any]
+"""A line of a stage; which fields it has, its stage decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +41,12 @@ def read_outcomes(
     folder: Path, workload: Workload, section: Section, questions: Sequence[Question]
 ) -> list[Outcome]:
     """Everything a run's files say, question by question."""
-
-    def rows(stage: str) -> Iterable[dict[str, Any]]:
-        return read_lines(folder / f"{stage}.jsonl")
-
+    rows = partial(_rows, folder)
     greedy, samples = read_answers(rows("greedy")), read_answers(rows("samples"))
     judged = {name: {row["key"]: row for row in rows(name)} for name in judges(workload)}
     truth = {row["key"]: row for row in rows("p_true")}
     related = {(row["index"], row["sample"]): row for row in rows("similarity") if "failed" not in row}
-    implied: dict[int, dict[tuple[str, str], bool]] = {}
-    for row in rows("entailment"):
-        index, first, second = row["key"]
-        if "scores" in row:
-            implied.setdefault(index, {})[first, second] = row["scores"][0] > row["scores"][1]
+    implied = _implied(rows("entailment"))
     several: dict[int, list[Answer]] = {}
     for _, answer in sorted(samples.items()):
         several.setdefault(answer.index, []).append(answer)
@@ -89,6 +86,20 @@ def read_outcomes(
     return found
 
 
+def _rows(folder: Path, stage: str) -> Iterable[KeptRow]:
+    return read_lines(folder / f"{stage}.jsonl")
+
+
+def _implied(rows: Iterable[KeptRow]) -> dict[int, dict[tuple[str, str], bool]]:
+    """By question: whether the first of two texts implies the second."""
+    found: dict[int, dict[tuple[str, str], bool]] = {}
+    for row in rows:
+        index, first, second = row["key"]
+        if "scores" in row:
+            found.setdefault(index, {})[first, second] = row["scores"][0] > row["scores"][1]
+    return found
+
+
 def _metric(name: str, text: str, question: Question, section: Section) -> float:
     """A question without references is answered by saying so, in words of the section's or in none."""
     if not question.references and not text.strip():
@@ -96,7 +107,7 @@ def _metric(name: str, text: str, question: Question, section: Section) -> float
     return METRICS[name](text, question.references or section.unknown)
 
 
-def _judgement(row: Mapping[str, Any] | None, section: Section, failed: str) -> Judgement:
+def _judgement(row: KeptRow | None, section: Section, failed: str) -> Judgement:
     if row is None:
         return Judgement(None, reason=failed or "it was not judged")
     if "failed" in row:
@@ -113,7 +124,7 @@ def _uncertainty(
     meanings: Sequence[int],
     relevance: Mapping[int, Sequence[float]],
     alike: Mapping[int, Mapping[str, float]],
-    truth: Mapping[str, Any] | None,
+    truth: KeptRow | None,
 ) -> dict[str, float | None]:
     """Every measure by its name, larger meaning less certain; None where what it needs is not there."""
     found: dict[str, float | None] = {}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import InputError
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Fields:
 
 
 def _trivia_qa(record: Record, place: str, number: int) -> Iterator[Question]:
-    answer = _part(record, "answer", dict, place)
-    references = [answer.get("value"), *answer.get("aliases", [])]
+    answer = _object(record, "answer", place)
+    references = [answer.get("value"), *_entries(answer, "aliases")]
     yield Question(
         str(record.get("question_id", number)),
         _text(record, "question", place),
@@ -56,7 +56,7 @@ def _trivia_qa(record: Record, place: str, number: int) -> Iterator[Question]:
 
 
 def _squad_v2(record: Record, place: str, number: int) -> Iterator[Question]:
-    answers = _part(record, "answers", dict, place)
+    answers = _object(record, "answers", place)
     yield Question(
         str(record.get("id", number)),
         _text(record, "question", place),
@@ -74,7 +74,7 @@ def _bioasq(record: Record, place: str, number: int) -> Iterator[Question]:
     exact = record.get("exact_answer", record.get("ideal_answer"))
     nested = exact if isinstance(exact, list) else [exact]
     flat = [one for each in nested for one in (each if isinstance(each, list) else [each])]
-    snippets = [str(one.get("text", "")) for one in record.get("snippets", []) if isinstance(one, dict)]
+    snippets = [str(one.get("text", "")) for one in _entries(record, "snippets") if isinstance(one, dict)]
     yield Question(
         str(record.get("id", number)),
         _text(record, "body", place),
@@ -96,7 +96,7 @@ def _svamp(record: Record, place: str, number: int) -> Iterator[Question]:
 def _coqa(record: Record, place: str, number: int) -> Iterator[Question]:
     """Every turn, with the turns before it."""
     story = _text(record, "story", place)
-    asked = [_spoken(one) for one in _part(record, "questions", list, place)]
+    asked = [_spoken(one) for one in _list(record, "questions", place)]
     told = record.get("answers")
     told = told.get("input_text") if isinstance(told, Mapping) else told
     if not isinstance(told, Sequence) or isinstance(told, str) or len(told) != len(asked):
@@ -126,7 +126,7 @@ FORMATS: Final[dict[str, Reader]] = {
 
 
 def read_questions(
-    records: Iterator[tuple[str, int, dict[str, Any]]], read: Reader, limit: int | None = None
+    records: Iterator[tuple[str, int, Record]], read: Reader, limit: int | None = None
 ) -> list[Question]:
     """The questions of records, each with its file and number; at most `limit`.
 
@@ -146,8 +146,8 @@ def read_questions(
     return found
 
 
-def _find(record: Record, path: str, otherwise: object) -> Any:
-    value: Any = record
+def _find(record: Record, path: str, otherwise: object) -> object:
+    value: object = record
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
             return otherwise
@@ -171,9 +171,25 @@ def _texts(value: object, path: str, place: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(one).strip() for one in several if str(one).strip()))
 
 
-def _part(record: Record, name: str, kind: type, place: str) -> Any:
+def _object(record: Record, name: str, place: str) -> Record:
     value = record.get(name)
-    if not isinstance(value, kind):
-        what = "an object" if kind is dict else "a list"
-        raise InputError(f"{place}: {name}: is missing or not {what}; is this the format it is said to be?")
+    if not isinstance(value, dict):
+        raise _not_there(name, "an object", place)
     return value
+
+
+def _list(record: Record, name: str, place: str) -> list[object]:
+    value = record.get(name)
+    if not isinstance(value, list):
+        raise _not_there(name, "a list", place)
+    return value
+
+
+def _entries(record: Record, name: str) -> list[object]:
+    """A list that may be missing."""
+    value = record.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _not_there(name: str, what: str, place: str) -> InputError:
+    return InputError(f"{place}: {name}: is missing or not {what}; is this the format it is said to be?")

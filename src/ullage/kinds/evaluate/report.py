@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.errors import MissingExtraError
 from ullage.records.atomic import write_text
@@ -14,7 +15,12 @@ from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ullage.kinds.evaluate.outcomes import Outcome
+    from ullage.kinds.evaluate.summary import Summary
 
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
@@ -28,16 +34,26 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
 """Colours that differ for every kind of colour vision (Okabe and Ito 2008)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run took: time, money, what each remote role was asked (`Turns.usage`), and what was freed
+    between phases, each a row of role, bytes before and bytes after by device."""
+
+    seconds: float
+    usd_per_hour: float | None
+    usage: Mapping[str, Mapping[str, float]]
+    freed: Sequence[Mapping[str, object]]
+
+
 def write_report(
     folder: Path,
     workload: Workload,
     outcomes: Sequence[Outcome],
     wrong: Mapping[str, Sequence[bool | None]],
-    found: Mapping[str, Any],
-    run: Mapping[str, Any],
+    found: Summary,
+    run: Spent,
 ) -> Path:
-    """Writes report.html from a run's outcomes, labels and summary; `run` holds what else is known of it:
-    `freed`, `seconds`, `usd_per_hour`, `usage`."""
+    """Writes report.html from a run's outcomes, labels and summary, and what it spent."""
     page = render_page(
         TEMPLATE,
         title=workload.name or "evaluation",
@@ -47,9 +63,14 @@ def write_report(
         answers=_answers(outcomes, wrong),
         relevance=any(one.relevance for one in outcomes),
         timeline=_safe(_timeline(folder / "timeline.jsonl")),
-        freed=run.get("freed", ()),
+        freed=run.freed,
         costs=_costs(run, len(outcomes)),
-        **{name: found[name] for name in ("questions", "failed", "labels", "means", "agreement", "unscored")},
+        questions=found["questions"],
+        failed=found["failed"],
+        labels=found["labels"],
+        means=found["means"],
+        agreement=found["agreement"],
+        unscored=found["unscored"],
     )
     path = folder / PAGE
     write_text(path, page)
@@ -57,14 +78,14 @@ def write_report(
 
 
 def _label(
-    name: str, outcomes: Sequence[Outcome], column: Sequence[bool | None], found: Mapping[str, Any]
-) -> dict[str, Any]:
+    name: str, outcomes: Sequence[Outcome], column: Sequence[bool | None], found: Summary
+) -> dict[str, object]:
     rows = [row for row in found["scores"] if row["label"] == name]
     scored = [row for row in rows if row["scores"][0]["value"] is not None]
     if not scored:
         reason = rows[0]["scores"][0]["reason"] if rows else "no measure is known"
         return {"name": name, "reason": reason[0].upper() + reason[1:]}
-    best = sorted(scored, key=lambda row: -row["scores"][0]["value"])
+    best = sorted(scored, key=lambda row: -(row["scores"][0]["value"] or 0.0))
     drawn = [*[row["uncertainty"] for row in best if row["uncertainty"] != "length"][:CURVES], "length"]
     return {
         "name": name,
@@ -129,7 +150,7 @@ def _timeline(path: Path) -> str:
     return _svg(figure)
 
 
-def _figure(columns: int) -> tuple[Any, Sequence[Any]]:
+def _figure(columns: int) -> tuple[Figure, Sequence[Axes]]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -141,7 +162,7 @@ def _figure(columns: int) -> tuple[Any, Sequence[Any]]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Figure) -> str:
     """The figure as an element of a page; the same figure is the same text."""
     import matplotlib
 
@@ -152,18 +173,20 @@ def _svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
-def _safe(svg: str) -> Any:
+def _safe(svg: str) -> Markup:
     from markupsafe import Markup
 
     return Markup(svg)
 
 
-def _answers(outcomes: Sequence[Outcome], wrong: Mapping[str, Sequence[bool | None]]) -> list[dict[str, Any]]:
+def _answers(
+    outcomes: Sequence[Outcome], wrong: Mapping[str, Sequence[bool | None]]
+) -> list[dict[str, object]]:
     """The least certain answers, token by token."""
     told = {True: "wrong", False: "right", None: "unscored"}
     known = [place for place, one in enumerate(outcomes) if one.greedy.logprobs]
     known.sort(key=lambda place: (-(outcomes[place].uncertainty.get("G-NLL") or 0.0), place))
-    found = []
+    found: list[dict[str, object]] = []
     for place in known[:SHOWN]:
         one = outcomes[place]
         texts = _token_texts(one)
@@ -193,10 +216,10 @@ def _token_texts(one: Outcome) -> list[str]:
     return list(one.greedy.pieces)
 
 
-def _costs(run: Mapping[str, Any], questions: int) -> list[str]:
+def _costs(run: Spent, questions: int) -> list[str]:
     """Time and money, for a thousand examples."""
     found = []
-    seconds, hourly = run.get("seconds"), run.get("usd_per_hour")
+    seconds, hourly = run.seconds, run.usd_per_hour
     if seconds and questions:
         said = (
             f"{seconds:,.1f} s for {questions} questions, {1000 * seconds / questions / 60:,.1f} min for 1000"
@@ -204,7 +227,7 @@ def _costs(run: Mapping[str, Any], questions: int) -> list[str]:
         if hourly:
             said += f": {hourly * seconds / 3600 / questions * 1000:,.2f} USD at {hourly:,.2f} USD an hour"
         found.append(said + ".")
-    for role, usage in run.get("usage", {}).items():
+    for role, usage in run.usage.items():
         said = (
             f"{role}: {usage['requests']:,} requests, {usage['prompt_tokens']:,} prompt tokens, "
             f"{usage['new_tokens']:,} new tokens"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ullage.kinds.evaluate.dataset import open_questions
 from ullage.kinds.evaluate.judging import vote
 from ullage.kinds.evaluate.outcomes import Outcome, read_outcomes
-from ullage.kinds.evaluate.report import write_report
+from ullage.kinds.evaluate.report import Spent, write_report
 from ullage.kinds.evaluate.section import Section
+from ullage.kinds.evaluate.summary import Agreement, Counts, PrefixRow, ScoreRow, Summary
 from ullage.measures.agreement import cohens_kappa
 from ullage.measures.calibration import calibration_error
 from ullage.measures.telling_apart import Score, scores
@@ -53,7 +53,7 @@ def _wrong(verdict: str | None, section: Section) -> bool | None:
     return None if verdict is None else verdict != section.verdicts[0]
 
 
-def summary(outcomes: Sequence[Outcome], section: Section) -> dict[str, Any]:
+def summary(outcomes: Sequence[Outcome], section: Section) -> Summary:
     """Accuracy, agreement and scores, as JSON. Everything says on how many answers it stands."""
     wrong = labels(outcomes, section)
     names = list(dict.fromkeys(name for one in outcomes for name in one.uncertainty))
@@ -75,7 +75,7 @@ def summary(outcomes: Sequence[Outcome], section: Section) -> dict[str, Any]:
         "agreement": _agreement(wrong),
         "calibration": _calibration(outcomes, wrong),
         "scores": [
-            {"label": label, "uncertainty": name, "scores": [asdict(one) for one in found]}
+            {"label": label, "uncertainty": name, "scores": [_score_row(one) for one in found]}
             for label, column in wrong.items()
             for name in names
             for found in [_scored(column, [one.uncertainty.get(name) for one in outcomes])]
@@ -84,7 +84,7 @@ def summary(outcomes: Sequence[Outcome], section: Section) -> dict[str, Any]:
     }
 
 
-def _counts(column: Sequence[bool | None]) -> dict[str, Any]:
+def _counts(column: Sequence[bool | None]) -> Counts:
     right, mistakes = column.count(False), column.count(True)
     scored = right + mistakes
     return {
@@ -100,9 +100,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _agreement(wrong: Mapping[str, Sequence[bool | None]]) -> list[dict[str, Any]]:
+def _agreement(wrong: Mapping[str, Sequence[bool | None]]) -> list[Agreement]:
     """Each two labels: how many answers both decide on, how often they agree, Cohen's kappa, a 2x2 table."""
-    found = []
+    found: list[Agreement] = []
     names = list(wrong)
     for place, one in enumerate(names):
         for other in names[place + 1 :]:
@@ -151,16 +151,28 @@ def _scored(column: Sequence[bool | None], values: Sequence[float | None]) -> li
     return scores([w for w, _ in both], [v for _, v in both])
 
 
-def _prefixes(outcomes: Sequence[Outcome], column: Sequence[bool | None]) -> list[dict[str, Any]]:
+def _score_row(score: Score) -> ScoreRow:
+    return {
+        "name": score.name,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "answers": score.answers,
+        "mistakes": score.mistakes,
+        "reason": score.reason,
+    }
+
+
+def _prefixes(outcomes: Sequence[Outcome], column: Sequence[bool | None]) -> list[PrefixRow]:
     """AUROC of the likelihood of the first tokens alone: how early right and wrong come apart."""
     longest = max((len(one.greedy.logprobs) for one in outcomes), default=0)
-    found = []
+    found: list[PrefixRow] = []
     for length in PREFIXES:
         if length > longest:
             break
         values = [nll(one.greedy.logprobs[:length]) if one.greedy.logprobs else None for one in outcomes]
         (score,) = [one for one in _scored(column, values) if one.name == "AUROC"]
-        found.append({"tokens": length, **asdict(score)})
+        found.append({"tokens": length, **_score_row(score)})
     return found
 
 
@@ -173,11 +185,9 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, 
     _write_table(run.path / TABLE, outcomes)
     write_json(run.path / SUMMARY, found)
     cost = run.manifest()["plan"]["cost"]
-    known = {
-        **record["outcome"],
-        "seconds": record["seconds"],
-        "usd_per_hour": cost["usd_per_hour"] if cost else None,
-    }
+    outcome = record["outcome"]
+    hourly = cost["usd_per_hour"] if cost else None
+    known = Spent(record["seconds"], hourly, outcome.get("usage", {}), outcome.get("freed", ()))
     page = write_report(run.path, workload, outcomes, labels(outcomes, section), found, known)
     return run.path / TABLE, run.path / SUMMARY, page
 
@@ -189,7 +199,7 @@ def _write_table(path: Path, outcomes: Sequence[Outcome]) -> None:
 
     rows = []
     for one in outcomes:
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "id": one.question.id,
             "question": one.question.question,
             "references": list(one.question.references),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Sampling
 from ullage.engines.row import seed_of
@@ -33,6 +33,8 @@ from ullage.runtime.session import Session
 GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
 SCORE = "score"
 """What a role does that reads answers: the verb of its phase."""
+Key = TypeVar("Key", int, tuple[int, str, str])
+"""What a prompt is about: a question, or two samples of one."""
 
 
 def run(session: Session) -> None:
@@ -226,7 +228,7 @@ class _Evaluation:
         engine: Engine,
         stage: str,
         name: str,
-        prompts: dict[Any, Chat],
+        prompts: Mapping[Key, Chat],
         choices: Sequence[str],
     ) -> None:
         def weigh(batch: Sequence[Chat]) -> list[Row]:
@@ -242,7 +244,7 @@ class _Evaluation:
         engine: Engine,
         stage: str,
         name: str,
-        prompts: dict[Any, Chat],
+        prompts: Mapping[Key, Chat],
         work: Callable[[Sequence[Chat]], list[Row]],
     ) -> None:
         """`work` over prompts; each row gets its prompt and the prompt's key.
@@ -273,7 +275,7 @@ class _Evaluation:
 
         self.turns.work(stage, name, SCORE, lengths, unit)
 
-    def _about(self, keys: Sequence[Any]) -> list[Asked]:
+    def _about(self, keys: Sequence[int | tuple[int, str, str]]) -> list[Asked]:
         """Whose question each key is of; keys of one question are numbered."""
         found, seen = [], Counter[int]()
         for key in keys:

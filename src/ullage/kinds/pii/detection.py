@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 from ullage.errors import InputError, MissingExtraError
 from ullage.kinds.pii.records import Candidate
 from ullage.kinds.pii.types import DataTypes
 
 
+class _Find(Protocol):
+    """A span that presidio found."""
+
+    entity_type: str
+    start: int
+    end: int
+
+
+class _Recognizer(Protocol):
+    """What is asked of presidio's recognizers."""
+
+    supported_entities: list[str]
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: None) -> Iterable[_Find] | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Detector:
     """Presidio's recognizers that read text alone; what they find of unknown types is left out."""
 
-    recognizers: tuple[Any, ...]
+    recognizers: tuple[_Recognizer, ...]
     types: DataTypes
 
     def find(self, text: str, only: Collection[str] = ()) -> list[Candidate]:

@@ -17,6 +17,7 @@ from ullage.kinds.pii.calibration import (
 )
 from ullage.kinds.pii.results import read_summary
 from ullage.kinds.pii.section import VERIFIER
+from ullage.kinds.pii.summary import Compared
 from ullage.measures.threshold import pick_threshold
 from ullage.records.folder import RunFolder
 from ullage.records.lines import read_lines
@@ -61,34 +62,40 @@ def calibrate_pii(
     return found
 
 
-def compare_pii(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
+def compare_pii(folders: Sequence[str | Path]) -> list[Compared]:
     """One row for each finished verification of the same file: model, precision, scores, speed.
 
     Raises InputError for runs that are unfinished, or of other files than the first.
     """
-    rows = []
+    rows: list[Compared] = []
     files: set[str] = set()
     for folder in folders:
         with _finished(folder) as held:
             manifest = held.manifest()
             files.add(_digest(manifest, manifest["plan"]["settled"]["pii"]["input"]))
-            rows.append({"run": str(folder), **_row(held, manifest)})
+            rows.append(_row(str(folder), held, manifest))
         if len(files) > 1:
             raise InputError(f"{folder}: verified another file than {folders[0]}; they cannot be compared")
     return rows
 
 
-def _row(held: RunFolder, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _row(name: str, held: RunFolder, manifest: Mapping[str, Any]) -> Compared:
     found = read_summary(held.path)
     peaks = [measured["process"] or 0 for measured in held.record()["measured"]]
     plan = manifest["plan"]
     role = plan["roles"].get(VERIFIER)  # a remote model has no weights here
+    whole = found["all"]
     return {
+        "run": name,
         "model": plan["settled"]["roles"][VERIFIER]["model"],
         "gpus": plan["asked"],
         "weights": "" if role is None else role["precision"]["storage"],
-        **{name: found["all"][name] for name in ("verified", "rejected", "failed")},
-        **{name: found["all"][name] for name in ("precision", "recall", "f1")},
+        "verified": whole["verified"],
+        "rejected": whole["rejected"],
+        "failed": whole["failed"],
+        "precision": whole["precision"],
+        "recall": whole["recall"],
+        "f1": whole["f1"],
         "calibration_error": found["calibration"]["expected_calibration_error"],
         "records_per_second": found["records_per_second"],
         "peak_process_bytes": max(peaks, default=0),

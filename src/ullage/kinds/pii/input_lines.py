@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import InputError
 
@@ -23,7 +23,7 @@ class Line:
     """Line `number` (from 1): a JSON object, or the reason why it is none. The reason holds no text of it."""
 
     number: int
-    record: dict[str, Any] | None
+    record: dict[str, object] | None
     reason: str = ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ullage.engines.engine import Chat, Failure
 from ullage.kinds.pii.calibration import Calibration
@@ -46,10 +46,10 @@ class Item:
         """Whether it is verified."""
         return self.margin is not None and calibration.probability(self.margin) >= calibration.threshold
 
-    def row(self, calibration: Calibration) -> dict[str, Any]:
+    def row(self, calibration: Calibration) -> dict[str, object]:
         """What stands of it in a line of output."""
         one = self.candidate
-        row: dict[str, Any] = {"type": one.type.name, "start": one.start, "end": one.end}
+        row: dict[str, object] = {"type": one.type.name, "start": one.start, "end": one.end}
         if one.start is not None:
             row["value"] = self.record.text[one.start : one.end]
         if self.margin is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ullage.errors import InputError
 from ullage.kinds.pii.section import RecordFields
@@ -99,7 +99,7 @@ class RecordReader:
     fields: RecordFields
     offsets: Literal["characters", "utf16"] = "characters"
 
-    def read(self, line: int, record: Mapping[str, Any]) -> Record:
+    def read(self, line: int, record: Mapping[str, object]) -> Record:
         """Raises NotARecord for what is missing, of a wrong type, or out of range."""
         fields = self.fields
         text = _text(_pick(_with_text(record, fields.text), fields.text, TEXTS, "it"), "text")
@@ -187,7 +187,7 @@ class _Places:
         return begin, stop
 
 
-def _pick(record: Mapping[str, Any], own: str | None, known: Sequence[str], who: str = "") -> Any:
+def _pick(record: Mapping[str, object], own: str | None, known: Sequence[str], who: str = "") -> object:
     """The field's value, None where there is none. Raises NotARecord where `who` must have it."""
     names = (own,) if own is not None else known
     for name in names:
@@ -203,7 +203,7 @@ def _plain(text: str) -> str:
     return "".join(text.casefold().split())
 
 
-def _with_text(record: Mapping[str, Any], own: str | None) -> Mapping[str, Any]:
+def _with_text(record: Mapping[str, object], own: str | None) -> Mapping[str, object]:
     """The record, or its metadata where only they have a text."""
     inner = record.get("metadata")
     if own is not None or _has(record, None, TEXTS):
@@ -213,7 +213,7 @@ def _with_text(record: Mapping[str, Any], own: str | None) -> Mapping[str, Any]:
     return {"text": inner} if isinstance(inner, str) else record
 
 
-def _has(record: Mapping[str, Any], own: str | None, known: Sequence[str]) -> bool:
+def _has(record: Mapping[str, object], own: str | None, known: Sequence[str]) -> bool:
     return own in record if own is not None else any(name in record for name in known)
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import FormatError
 from ullage.kinds.pii.section import VERIFIER
+from ullage.kinds.pii.summary import BinRow, CalibrationRows, Counts, Summary
 from ullage.measures.calibration import Bins
 from ullage.records.atomic import write_json, write_text
 from ullage.records.folder import RunFolder
@@ -36,8 +37,7 @@ class Tally:
     right_no: int = 0
     wrong_no: int = 0
 
-    def add(self, candidate: Mapping[str, Any]) -> None:
-        verdict, gold = candidate["verdict"], candidate.get("gold")
+    def add(self, verdict: str, gold: bool | None) -> None:
         setattr(self, verdict, getattr(self, verdict) + 1)
         if gold is None or verdict == "failed":
             return
@@ -45,7 +45,7 @@ class Tally:
         name = f"{'right' if yes == gold else 'wrong'}_{'yes' if yes else 'no'}"
         setattr(self, name, getattr(self, name) + 1)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Counts:
         """Counts, the share verified, and precision, recall and F1 where there are labels.
 
         Failed candidates are in none of them: they are neither verified nor rejected.
@@ -71,7 +71,7 @@ class Tally:
         }
 
 
-def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
+def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, object]) -> tuple[Path, ...]:
     """Writes a run's summary and page; their paths. Nothing of any text is in them."""
     table, page = run.path / SUMMARY, run.path / PAGE
     found = summary(run.path)
@@ -81,25 +81,25 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, 
     return table, page
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> Summary:
     """The summary that a finished run wrote. Raises FormatError where there is none."""
     path = folder / SUMMARY
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: Summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: cannot be read; `ullage report {folder}` writes it anew") from error
     return found
 
 
-def summary(folder: Path) -> dict[str, Any]:
+def summary(folder: Path) -> Summary:
     """Counts by type, scores where there are labels, calibration, latency; read line by line."""
     whole, by_type, bins = Tally(), dict[str, Tally](), Bins()
     records = 0
     for row in read_lines(folder / "verified.jsonl"):
         records += 1
         for candidate in row["candidates"]:
-            whole.add(candidate)
-            by_type.setdefault(candidate["type"], Tally()).add(candidate)
+            for tally in (whole, by_type.setdefault(candidate["type"], Tally())):
+                tally.add(candidate["verdict"], candidate.get("gold"))
             if candidate.get("gold") is not None and "probability" in candidate:
                 bins.add(candidate["probability"], candidate["gold"])
     entries = [entry for entry in read_journal(folder / "journal.jsonl") if "batches" in entry]
@@ -116,8 +116,10 @@ def summary(folder: Path) -> dict[str, Any]:
     }
 
 
-def _calibration(bins: Bins) -> dict[str, Any]:
-    rows = [{"probability": b.probability, "personal": b.positive, "candidates": b.count} for b in bins.rows]
+def _calibration(bins: Bins) -> CalibrationRows:
+    rows: list[BinRow] = [
+        {"probability": b.probability, "personal": b.positive, "candidates": b.count} for b in bins.rows
+    ]
     return {"bins": rows, "expected_calibration_error": bins.error}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hmac
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
 from ullage.engines.states import Asked
@@ -16,15 +16,16 @@ from ullage.engines.turns import Turns
 from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, SYSTEM, Asking, prompt_version
 from ullage.kinds.pii.calibration import Calibration, read_calibration
-from ullage.kinds.pii.detection import Detector, open_detector
-from ullage.kinds.pii.input_lines import count_lines, read_input
+from ullage.kinds.pii.detection import open_detector
+from ullage.kinds.pii.input_lines import count_lines
 from ullage.kinds.pii.items import Item
 from ullage.kinds.pii.locating import locate
-from ullage.kinds.pii.records import Candidate, NotARecord, Record, RecordReader
+from ullage.kinds.pii.records import Record, RecordReader
 from ullage.kinds.pii.redaction import read_key, redact
 from ullage.kinds.pii.section import VERIFIER, Section
 from ullage.kinds.pii.seen import SeenIds
 from ullage.kinds.pii.types import OWN, read_types
+from ullage.kinds.pii.windows import Window, WindowReader
 from ullage.phases.blocks import base_work, own_section
 from ullage.records.lines import LineStore
 from ullage.runtime.session import Session
@@ -33,9 +34,7 @@ from ullage.units import parse_bytes
 FILES: Final = ("verified", "failed", "rejects")
 SCORE: Final = "score"
 WINDOW_BATCHES: Final = 64
-WINDOW_LINES: Final = 4096
-WINDOW_CHARACTERS: Final = 32 * 2**20
-"""A window of lines is read, verified and written before the next: what is held does not grow."""
+"""Of candidates; a window is verified and written before the next is read."""
 UNSURE: Final = 0.2
 """How far from the threshold a probability is that `explain: uncertain` gives a reason for."""
 
@@ -73,9 +72,12 @@ def run(session: Session) -> None:
         store = turns.store(VERIFIER, FILES)
         mark = _mark_of(key, section.key_env, store)
         reader = RecordReader(types, section.fields, section.offsets)
+        batches = 1 if session.smallest else WINDOW_BATCHES
+        most = batches * base_work(VERIFIER, session.workload).batch
+        windows = WindowReader(section, reader, seen, detector, wanted, most)
         engine = turns.engine(VERIFIER, SCORE)
         verification = _Verification(
-            turns, section, engine, calibration, version, key, mark, detector, wanted, store, reader, seen
+            turns, section, engine, calibration, version, key, mark, store, windows, seen
         )
         verification.run(session.path(section.input), section.input, lines, longest_line)
 
@@ -103,18 +105,6 @@ def _places(items: Sequence[Item]) -> dict[int, Asked]:
 
 
 @dataclass(slots=True)
-class _Window:
-    """Lines that are verified and written together."""
-
-    after: int
-    last: int = 0
-    records: list[Record] = field(default_factory=list)
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-    candidates: int = 0
-    characters: int = 0
-
-
-@dataclass(slots=True)
 class _Verification:
     """Invariant: a window is in the journal once its rows are on disk, and rows are in the input's order."""
 
@@ -125,10 +115,8 @@ class _Verification:
     version: str
     key: bytes
     mark: str
-    detector: Detector | None
-    wanted: frozenset[str]
     store: LineStore
-    reader: RecordReader
+    windows: WindowReader
     seen: SeenIds
     clock: float = 0.0
 
@@ -145,7 +133,7 @@ class _Verification:
         self.clock = time.monotonic()
         if not self.store.finished:
             with session.monitor.inside(session.phase(VERIFIER, SCORE)):
-                for window in self._windows(path, name, after, longest_line):
+                for window in self.windows.read(path, name, after, longest_line):
                     self._verify(window, asking)
                     if session.smallest:
                         break
@@ -170,64 +158,7 @@ class _Verification:
             return self.turns.longest(VERIFIER, verb)
         return base_work(VERIFIER, self.session.workload).prompt_tokens + self.section.prefix_tokens
 
-    def _windows(self, path: Path, name: str, after: int, longest_line: int) -> Iterator[_Window]:
-        window = _Window(after)
-        batches = 1 if self.session.smallest else WINDOW_BATCHES
-        most = batches * base_work(VERIFIER, self.session.workload).batch
-        for line in read_input(path, longest_line, after):
-            reason = line.reason
-            if line.record is not None:
-                try:
-                    record = self._record(line.number, line.record)
-                    window.records.append(record)
-                    window.candidates += len(record.candidates)
-                    window.characters += len(record.text)
-                except NotARecord as error:
-                    reason = str(error)
-            if reason:
-                if self.section.strict:
-                    raise InputError(f"{name}:{line.number}: {reason}")
-                window.rejects.append({"line": line.number, "reason": reason})
-            window.last = line.number
-            many = len(window.records) + len(window.rejects) >= WINDOW_LINES
-            if many or window.candidates >= most or window.characters >= WINDOW_CHARACTERS:
-                yield window
-                window = _Window(window.last)
-        if window.records or window.rejects:
-            yield window
-
-    def _record(self, number: int, given: Mapping[str, Any]) -> Record:
-        record = self.reader.read(number, given)
-        if record.id is not None and not self.seen.add(record.id, number):
-            raise NotARecord("its id is that of an earlier record")
-        candidates = list(record.candidates)
-        bare = {one.type.name for one in candidates if one.bare}
-        if self.detector is not None and (self.section.detect == "all" or len(bare) == len(candidates)):
-            candidates = self._detected(self.detector, record.text, candidates, bare)
-        if self.wanted:
-            candidates = [one for one in candidates if one.type.name in self.wanted or one.reason]
-        return replace(record, candidates=tuple(candidates))
-
-    def _detected(
-        self, detector: Detector, text: str, given: list[Candidate], bare: set[str]
-    ) -> list[Candidate]:
-        """The candidates, with what the detector finds: of bare types where there are any, else of all.
-
-        What is found of a bare type stands in its place.
-        """
-        only = bare & self.wanted if bare and self.wanted else bare or self.wanted
-        known = {(one.type.name, one.start, one.end) for one in given}
-        found = [one for one in detector.find(text, only) if (one.type.name, one.start, one.end) not in known]
-        by_type: dict[str, list[Candidate]] = {}
-        for one in found:
-            by_type.setdefault(one.type.name, []).append(one)
-        there = frozenset(by_type)
-        placed: list[Candidate] = []
-        for one in given:
-            placed += by_type.pop(one.type.name, []) if one.bare and one.type.name in there else [one]
-        return placed + [one for some in by_type.values() for one in some]
-
-    def _verify(self, window: _Window, asking: Asking) -> None:
+    def _verify(self, window: Window, asking: Asking) -> None:
         items = self._items(window.records)
         for item in items:
             if item.reason or item.candidate.start is None:
@@ -301,7 +232,7 @@ class _Verification:
 
             def weigh(
                 batch: Sequence[int], chats: Sequence[Chat] = chats, some: Sequence[Item] = some
-            ) -> list[Any]:
+            ) -> list[tuple[float, ...] | Failure]:
                 begun = time.monotonic()
                 asked = [places[id(some[i])] for i in batch]
                 with self.turns.states.listening(self.engine, phase, SCORE, asked):
@@ -344,9 +275,9 @@ class _Verification:
 
         return self.turns.each(VERIFIER, verb, self.engine.lengths(chats), write)
 
-    def _row(self, record: Record, items: Sequence[Item]) -> dict[str, Any]:
+    def _row(self, record: Record, items: Sequence[Item]) -> dict[str, object]:
         """One line of output; nothing but what was asked for stands in it."""
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "id": record.id,
             "line": record.line,
             "candidates": [item.row(self.calibration) for item in items],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 from pydantic import ValidationError
 
@@ -69,7 +69,7 @@ def short_form(model: str, input: Path, given: Settings, batch: int) -> Workload
 
     `given` holds all of `DEFAULTS`. Raises InputError for values a workload file could not hold.
     """
-    values: dict[str, Any] = dict(given)
+    values: dict[str, object] = dict(given)
     own = {name: value for name, value in values.items() if name not in DEFAULTS}
     body = {
         "kind": "pii",

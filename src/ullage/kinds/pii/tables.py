@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ullage.kinds.pii.calibration import Calibration
+from ullage.kinds.pii.summary import Compared, Summary
 from ullage.reports.document import header
 from ullage.units import gib
 
 
-def summary_document(found: Mapping[str, Any]) -> dict[str, Any]:
+def summary_document(found: Summary) -> dict[str, object]:
     return {**header("pii"), **found}
 
 
-def comparison_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def comparison_document(rows: Sequence[Compared]) -> dict[str, object]:
     return {**header("pii-comparison"), "runs": rows}
 
 
-def calibration_document(found: Calibration) -> dict[str, Any]:
+def calibration_document(found: Calibration) -> dict[str, object]:
     return {**header("calibration"), **asdict(found)}
 
 
-def show_summary(found: Mapping[str, Any], console: Console) -> None:
+def show_summary(found: Summary, console: Console) -> None:
     """Counts by type, scores where there are labels, speed."""
     labelled = bool(found["all"]["labelled"])
     table = _table(
         "type", "verified", "rejected", "failed", *(("precision", "recall", "F1") if labelled else ())
     )
     for name, one in [*found["types"].items(), ("all", found["all"])]:
-        counts = [f"{one[key]:,}" for key in ("verified", "rejected", "failed")]
-        scores = [_number(one[key]) for key in ("precision", "recall", "f1")] if labelled else []
+        counts = [f"{count:,}" for count in (one["verified"], one["rejected"], one["failed"])]
+        scores = [_number(share) for share in (one["precision"], one["recall"], one["f1"]) if labelled]
         table.add_row(name, *counts, *scores)
     console.print(table)
     error = found["calibration"]["expected_calibration_error"]
@@ -50,7 +50,7 @@ def show_summary(found: Mapping[str, Any], console: Console) -> None:
         console.print(f"lines that are no records: {found['rejected_lines']:,}; see the rejects file")
 
 
-def show_comparison(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+def show_comparison(rows: Sequence[Compared], console: Console) -> None:
     """One line a run."""
     table = _table(
         "run", "weights", "precision", "recall", "F1", "calibration error", "records/s", "GiB", "failed"
@@ -60,7 +60,10 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], console: Console) -> None
         table.add_row(
             row["run"],
             row["weights"],
-            *(_number(row[key]) for key in ("precision", "recall", "f1", "calibration_error")),
+            _number(row["precision"]),
+            _number(row["recall"]),
+            _number(row["f1"]),
+            _number(row["calibration_error"]),
             "" if rate is None else f"{rate:,.0f}",
             gib(row["peak_process_bytes"]),
             f"{row['failed']:,}",

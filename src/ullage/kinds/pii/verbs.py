@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ullage.errors import InputError, UllageError
 from ullage.kinds.pii.begun import check_same
@@ -17,6 +17,7 @@ from ullage.workloads.planned import plan
 from ullage.workloads.runs import resume, run
 
 if TYPE_CHECKING:
+    from ullage.kinds.pii.summary import Summary
     from ullage.spec.workload import Workload
 
 
@@ -29,7 +30,7 @@ def verify_pii(
     download: bool = False,
     quiet: bool = True,
     **settings: Unpack[Settings],
-) -> dict[str, Any]:
+) -> Summary:
     """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
 
     Beside out.jsonl, what cannot be decided is in out.failed.jsonl, lines that are no record are in
