@@ -8,7 +8,8 @@ import pytest
 from ullage import api
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import nvidia
-from ullage.facts.architecture import Checkpoint, StoredQuantization, Weight
+from ullage.facts.architecture import StoredQuantization, Weight
+from ullage.facts.checkpoint import Checkpoint
 from ullage.facts.gguf import GGML_TYPES
 from ullage.facts.quantization.known import METHODS, SCHEMES, on_the_fly
 from ullage.facts.quantization.scheme import Dequantized, OnLoad, Scheme

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
+from ullage.facts.checkpoint import Checkpoint
+
 WeightRole = Literal[
     "linear",  # the weight of an nn.Linear (or GPT-2's Conv1D): what quantizers replace
     "experts",  # fused routed experts, (experts, ...): a parameter, not an nn.Linear
@@ -174,28 +176,6 @@ class Vision:
     attended: int
     tokens_per_image: int
     weights: tuple[Weight, ...]
-
-
-class StoredTensor(NamedTuple):
-    """A tensor as a file stores it: its dtype name there, its shape and its exact bytes."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """What the weight files of one model hold, read from their headers alone."""
-
-    format: Literal["safetensors", "gguf"]
-    source: str
-    tensors: tuple[StoredTensor, ...]
-
-    @property
-    def bytes(self) -> int:
-        return sum(tensor.bytes for tensor in self.tensors)
 
 
 class StoredQuantization(NamedTuple):

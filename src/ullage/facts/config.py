@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from ullage.errors import FormatError, UnsupportedError, nearest
-from ullage.facts.architecture import Architecture, Layer, Weight
+from ullage.facts.architecture import Architecture, Layer, Vision, Weight
 from ullage.facts.data_file import read_data
 from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
@@ -88,21 +88,10 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
     hidden = fields.size("hidden_size", "n_embd", "d_model")
     vocabulary = fields.size("vocab_size")
     _refuse_unread(fields, name)
-    outside = Fields(config, base, name)
     tied = config.get("tie_word_embeddings")
     if tied is None:
         tied = fields.raw("tie_word_embeddings")
     embeddings, final = _embeddings(fields, text_type, hidden, vocabulary)
-    vision = None
-    tower = _object(config, "vision_config", name)
-    if tower is not None:
-        from ullage.facts.families.vision import read_vision
-
-        default_tower = cast("Mapping[str, object]", base.get("vision_config") or {})
-        kind = tower.get("model_type", default_tower.get("model_type"))
-        if isinstance(kind, str) and kind in defaults and nested is not None:
-            default_tower = {**default_tower, **defaults[kind]}
-        vision = read_vision(outside, Fields(tower, default_tower, name), hidden, outer)
     stored = config.get("dtype") or config.get("torch_dtype") or given.get("dtype")
     stored = stored or given.get("torch_dtype") or "float32"
     return Architecture(
@@ -117,10 +106,27 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         head=() if tied is not False else _head(fields, text_type, hidden, vocabulary),
         dtype=str(stored).removeprefix("torch."),
         source=source,
-        vision=vision,
+        vision=_vision(config, base, outer, hidden, name),
         quantization=read_quantization(config.get("quantization_config"), name),
         rotary_positions=_rotary_positions(fields, text_type),
     )
+
+
+def _vision(
+    config: Mapping[str, object], base: Mapping[str, object], outer: str, hidden: int, name: str
+) -> Vision | None:
+    """The image tower that `config` describes, if any; `base` are the defaults of the whole model's class."""
+    tower = _object(config, "vision_config", name)
+    if tower is None:
+        return None
+    from ullage.facts.families.vision import read_vision
+
+    defaults = config_defaults()
+    usual = cast("Mapping[str, object]", base.get("vision_config") or {})
+    kind = tower.get("model_type", usual.get("model_type"))
+    if isinstance(kind, str) and kind in defaults and config.get("text_config") is not None:
+        usual = {**usual, **defaults[kind]}
+    return read_vision(Fields(config, base, name), Fields(tower, usual, name), hidden, outer)
 
 
 def _rotary_positions(fields: Fields, model_type: str) -> int:

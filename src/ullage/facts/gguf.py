@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ullage.errors import FormatError, UnsupportedError
-from ullage.facts.architecture import Architecture, Checkpoint, StoredTensor
+from ullage.facts.architecture import Architecture
+from ullage.facts.checkpoint import Checkpoint, StoredTensor
 
 LARGEST_COUNT: Final = 1_000_000
 LARGEST_STRING: Final = 16 * 2**20

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
-from ullage.facts.architecture import Checkpoint, StoredTensor
+from ullage.facts.checkpoint import Checkpoint, StoredTensor
 
 LARGEST_HEADER: Final = 100_000_000
 """Bytes; the cap of the safetensors crate."""

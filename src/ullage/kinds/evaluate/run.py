@@ -31,8 +31,7 @@ from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.session import Session
 
 GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
-SCORE = "score"
-"""What a role does that reads answers: the verb of its phase."""
+SCORE = "score"  # what a role does that reads answers: the verb of its phase
 Key = TypeVar("Key", int, tuple[int, str, str])
 """What a prompt is about: a question, or two samples of one."""
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Attention, Flow
 from ullage.facts.dtypes import DTYPES
@@ -35,17 +35,18 @@ def mask_bytes(kernel: str, batch: int, new: int, keys: int, padded: bool, width
     return (batch if padded else 1) * new * keys
 
 
-def attend(
-    tape: Tape,
-    kernel: str,
-    compute: str,
-    batch: int,
-    new: int,
-    keys: int,
-    mixer: Attention,
-    masked: bool,
-    flow: Flow,
-) -> tuple[int, int]:
+class Call(NamedTuple):
+    """One attention call: `batch` sequences of `new` queries over `keys` positions, by one kernel."""
+
+    kernel: str
+    compute: str
+    batch: int
+    new: int
+    keys: int
+    masked: bool
+
+
+def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[int, int]:
     """Replays one call; (bytes of its result, bytes that stay with the layer), both held.
 
     flash: O(new), FlashAttention-2 (arXiv 2307.08691). sdpa: the memory-efficient kernel (arXiv
@@ -53,13 +54,14 @@ def attend(
     to all heads in prefill (integrations/sdpa_attention.py), and a bool mask is converted to the compute
     dtype. eager and sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
+    kernel, compute, batch, new, keys, masked = call
     width = DTYPES[compute]
     result = batch * new * mixer.heads * mixer.value_dim * width
     scores = batch * mixer.heads * new * keys
     grouped = mixer.heads > mixer.kv_heads
     expanded = batch * mixer.heads * keys * (mixer.head_dim + mixer.value_dim) * width if grouped else 0
     if kernel == "blockwise":
-        return _blockwise(tape, compute, batch, new, keys, mixer, masked, flow), 0
+        return _blockwise(tape, call, mixer, flow), 0
     if kernel in QUADRATIC:
         tape.hold(expanded)
         kept = _quadratic(tape, kernel, scores, width, masked or new > 1, flow.soft_capped)
@@ -99,17 +101,9 @@ def _quadratic(tape: Tape, kernel: str, scores: int, width: int, masked: bool, s
     return size
 
 
-def _blockwise(
-    tape: Tape,
-    compute: str,
-    batch: int,
-    new: int,
-    keys: int,
-    mixer: Attention,
-    masked: bool,
-    flow: Flow,
-) -> int:
+def _blockwise(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> int:
     """`capture.streaming.blockwise_attention`: a block of fp32 scores at a time, sums in fp32."""
+    _, compute, batch, new, keys, masked = call
     width = DTYPES[compute]
     elements = batch * new * mixer.heads * mixer.value_dim
     query = batch * new * mixer.heads * mixer.head_dim * width

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Attention, Flow, LatentAttention, Layer, Recurrent
-from ullage.memory.forward.attention import attend
+from ullage.memory.forward.attention import Call, attend
 from ullage.memory.forward.one_pass import FULL, Pass, Widths, is_masked
 from ullage.memory.forward.tape import Tape
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -81,17 +81,9 @@ def _attention(
         else:
             held += fresh
     keys = work.cached if mixer.window is None else min(work.cached, mixer.window - 1)
-    result, kept = attend(
-        tape,
-        work.kernel,
-        precision.compute,
-        work.batch,
-        work.new,
-        keys + work.new,
-        mixer,
-        is_masked(mixer, work),
-        flow,
-    )
+    masked = is_masked(mixer, work)
+    call = Call(work.kernel, precision.compute, work.batch, work.new, keys + work.new, masked)
+    result, kept = attend(tape, call, mixer, flow)
     tape.hold(s.stream)
     tape.drop(held + result)
     return kept
@@ -147,16 +139,8 @@ def _latent(tape: Tape, mixer: LatentAttention, s: Widths, work: Pass, precision
     tape.hold(query)
     tape.touch(query)
     shape = Attention("full", mixer.heads, mixer.heads, head, mixer.value_dim)
-    result, _ = attend(
-        tape,
-        work.kernel,
-        precision.compute,
-        work.batch,
-        work.new,
-        work.cached + work.new,
-        shape,
-        work.masked,
-        Flow(),
-    )
+    keys = work.cached + work.new
+    call = Call(work.kernel, precision.compute, work.batch, work.new, keys, work.masked)
+    result, _ = attend(tape, call, shape, Flow())
     tape.touch(s.stream)
     tape.drop(lifted + query + result)

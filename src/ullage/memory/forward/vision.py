@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.facts.architecture import Attention, Flow, Vision
-from ullage.memory.forward.attention import attend
+from ullage.memory.forward.attention import Call, attend
 from ullage.memory.forward.tape import Tape
 from ullage.units import Interval
 
@@ -24,7 +24,8 @@ def tower_bytes(vision: Vision, images: int, kernel: str, compute: str) -> Inter
     head = vision.hidden_size // max(vision.heads, 1)
     shape = Attention("full", vision.heads, vision.heads, head, head)
     tape = Tape()
-    result, _ = attend(tape, kernel, compute, groups, vision.attended, vision.attended, shape, False, Flow())
+    call = Call(kernel, compute, groups, vision.attended, vision.attended, False)
+    result, _ = attend(tape, call, shape, Flow())
     scores = tape.peak - result
     tensors = 3 if vision.gated else 2
     inside = max(
