@@ -223,12 +223,7 @@ class _Evaluation:
         self._score(engine, ENTAILMENT, name, prompts, ENTAILS)
 
     def _score(
-        self,
-        engine: Engine,
-        stage: str,
-        name: str,
-        prompts: Mapping[Key, Chat],
-        choices: Sequence[str],
+        self, engine: Engine, stage: str, name: str, prompts: Mapping[Key, Chat], choices: Sequence[str]
     ) -> None:
         def weigh(batch: Sequence[Chat]) -> list[Row]:
             found = engine.score(batch, choices)
