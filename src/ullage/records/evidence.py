@@ -20,7 +20,7 @@ from ullage.units import MIB, Interval
 ROOM: Final = 32 * MIB
 """Bytes the interval goes below what was observed."""
 ROOM_ABOVE: Final = 64 * MIB
-"""Bytes it goes beyond, with a quarter of what was observed: kernels loaded later, pages that malloc keeps."""
+"""Bytes it goes above, with a quarter of what was observed: kernels loaded later, pages that malloc keeps."""
 RISK: Final = 10
 """At either end one run in so many may lie outside what was observed before."""
 ENOUGH: Final = RISK - 1
