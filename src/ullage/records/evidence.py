@@ -18,8 +18,9 @@ from ullage.records.observation import Key, Observation
 from ullage.units import MIB, Interval
 
 ROOM: Final = 32 * MIB
-"""Bytes the interval goes beyond what was observed on both sides, upwards with a quarter of it: kernels
-loaded later, pages that malloc keeps."""
+"""Bytes the interval goes below what was observed."""
+ROOM_ABOVE: Final = 64 * MIB
+"""Bytes it goes above, with a quarter of what was observed: kernels loaded later, pages that malloc keeps."""
 RISK: Final = 10
 """At either end one run in so many may lie outside what was observed before."""
 ENOUGH: Final = RISK - 1
@@ -102,7 +103,7 @@ def _below(value: int, held: int) -> int:
 
 
 def _above(value: int, held: int) -> int:
-    return value + (value - held) // 4 + ROOM
+    return value + (value - held) // 4 + ROOM_ABOVE
 
 
 def _observed(values: Sequence[int], held: int) -> Interval:
