@@ -33,6 +33,9 @@ def settler(workload: Workload) -> Callable[[Workload], Outcome]:
     """What a candidate comes to, as advice asks for it."""
     gpus = api.gpu_set(workload, None)
     models = api.models_of(workload)
+    if hasattr(api, "outcomes"):  # version 0.1 has no such function
+        come_to = api.outcomes(models)
+        return lambda candidate: come_to(candidate, gpus)
     return lambda candidate: api.outcome(candidate, models, gpus)
 
 

@@ -105,11 +105,11 @@ def test_a_registry_that_cannot_be_is_refused(tmp_path):
 
 def test_what_is_measured_says_with_what(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(result_file, "RESULTS", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["benchmarks/speed.py", "--fast"])
-    made = result_file.start("speed")
+    monkeypatch.setattr(sys, "argv", ["benchmarks/pii_speed.py", "--fast"])
+    made = result_file.start("plan_speed")
     written = result_file.read(made.write({"seconds": 1.5}, {"it is quick": True}))
-    assert written.command == "python benchmarks/speed.py --fast"
-    assert written.changed(result_file.hashes(ATTACKS["speed"])) == []
+    assert written.command == "python benchmarks/pii_speed.py --fast"
+    assert written.changed(result_file.hashes(ATTACKS["plan_speed"])) == []
     assert {"ullage", "python", "torch", "transformers"} <= set(written.versions)
     assert written.cores >= 1
     assert written.memory_bytes > 2**30

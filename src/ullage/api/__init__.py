@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ullage.workloads.planned import gpu_set as gpu_set
     from ullage.workloads.planned import models_of as models_of
     from ullage.workloads.planned import outcome as outcome
+    from ullage.workloads.planned import outcomes as outcomes
     from ullage.workloads.planned import phases as phases
     from ullage.workloads.planned import plan as plan
     from ullage.workloads.planned import settle as settle
@@ -51,6 +52,7 @@ PLACES: Final = {
     "models": "ullage.api.catalog",
     "models_of": "ullage.workloads.planned",
     "outcome": "ullage.workloads.planned",
+    "outcomes": "ullage.workloads.planned",
     "phases": "ullage.workloads.planned",
     "plan": "ullage.workloads.planned",
     "plan_here": "ullage.workloads.runs",

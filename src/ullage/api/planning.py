@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
 from ullage.workloads.loading import sections
-from ullage.workloads.planned import models_of, outcome
+from ullage.workloads.planned import models_of, outcomes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -21,7 +21,7 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
     from ullage.planning.advice import fitting_sets
 
     models = models_of(workload, base)
-    return fitting_sets(workload, lambda candidate, chosen: outcome(candidate, models, chosen))
+    return fitting_sets(workload, outcomes(models))
 
 
 def model(name: str, base: Path | None = None) -> Model:

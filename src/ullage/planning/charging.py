@@ -72,44 +72,54 @@ def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
 
 def _spread(items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int]) -> None:
     """Adds needs to `found`, place by place."""
-    numbers: dict[Place, int] = {Off.HOST: devices, Off.DISK: devices + 1}
-    numbers |= {device: device.number for device in assigned.devices}
+    starts: dict[Place, int] = {Off.HOST: 3 * devices, Off.DISK: 3 * devices + 3}
+    starts |= {device: 3 * device.number for device in assigned.devices}
     largest: dict[tuple[int, Level], Ends] = {}
     passing: Ends = ZERO
     cuts: dict[tuple[int, bool], list[tuple[int, int]]] = {}
     for component, blocks, (low, expected, high), _, combine, level, home, _ in items:
         if home != "gpu":
-            shares = [(numbers[HOMES[home]], len(blocks))]
+            shares = [(starts[HOMES[home]], len(blocks))]
         else:
             # Needs of the same blocks hold one tuple, which is cut once.
             key = id(blocks), component == "weights"
             if key not in cuts:
-                cut = _cut(blocks, key[1], assigned)
-                cuts[key] = [(numbers[place], len(part)) for place, part in cut]
+                counts = _counts(blocks, key[1], assigned)
+                cuts[key] = [(starts[place], count) for place, count in counts.items()]
             shares = cuts[key]
-            if key[1] and high > passing[2] and _waits(shares, assigned, devices):
+            if key[1] and high > passing[2] and len(assigned.spans) > 1 and shares[-1][0] >= 3 * devices:
                 passing = low, expected, high
-        for at, count in shares:
-            if combine == "max":
+        if combine == "max":
+            for at, _ in shares:
                 held = largest.get((at, level), ZERO)
                 largest[at, level] = max(held[0], low), max(held[1], expected), max(held[2], high)
-            else:
-                times = count if combine == "sum" else 1
-                found[3 * at] += low * times
-                found[3 * at + 1] += expected * times
-                found[3 * at + 2] += high * times
+            continue
+        for at, count in shares:
+            times = count if combine == "sum" else 1
+            found[at] += low * times
+            found[at + 1] += expected * times
+            found[at + 2] += high * times
     more = [(at, size) for (at, _), size in largest.items()]
     if passing[2]:
-        more.append((numbers[assigned.first], passing))
+        more.append((starts[assigned.first], passing))
     for at, (low, expected, high) in more:
-        found[3 * at] += low
-        found[3 * at + 1] += expected
-        found[3 * at + 2] += high
+        found[at] += low
+        found[at + 1] += expected
+        found[at + 2] += high
 
 
-def _waits(shares: list[tuple[int, int]], assigned: Assigned, devices: int) -> bool:
-    """Whether some weights wait off the device that computes with them."""
-    return len(assigned.spans) > 1 and any(at >= devices for at, _ in shares)
+def _counts(blocks: tuple[int, ...], weights: bool, assigned: Assigned) -> dict[Place, int]:
+    """How many of the blocks `_cut` gives to each place."""
+    first, last = (blocks[0], blocks[-1] + 1) if blocks else (0, 0)
+    if assigned.ranks or len(assigned.spans) == 1 or last - first != len(blocks):
+        return {place: len(part) for place, part in _cut(blocks, weights, assigned)}
+    found: dict[Place, int] = {}
+    for place, start, stop in assigned.spans:
+        count = min(stop, last) - max(start, first)
+        if count > 0:
+            at = assigned.first if isinstance(place, Off) and not weights else place
+            found[at] = found.get(at, 0) + count
+    return found
 
 
 Shares = list[tuple[Place, tuple[int, ...]]]

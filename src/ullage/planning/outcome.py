@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ullage.facts.architecture import Model
 from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
 from ullage.planning.advice import Outcome
@@ -18,7 +15,7 @@ from ullage.spec.workload import Workload
 from ullage.units import ZERO, total
 
 
-def outcome_of(workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet) -> Outcome:
+def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
     """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)

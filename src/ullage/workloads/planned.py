@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Advice, Plan
+    from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
 
@@ -78,18 +79,17 @@ def estimate(
 ) -> Demand:
     """Every need of the workload, not yet placed; `here` is the process that is to run it, if known."""
     from ullage.memory.estimate import estimate as estimate_phases
+    from ullage.records.evidence_file import known_evidence
 
-    return estimate_phases(phases(workload), models, gpus.abilities, _overhead(workload, gpus, here))
+    overhead = _overhead(known_evidence(), workload, gpus, here)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead)
 
 
-def _overhead(workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
+def _overhead(known: Evidence, workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
     """What evidence says a process takes on `gpus` beside its tensors; None where there is nothing to say.
 
     Without the process itself, observations under the newest key of this card count.
     """
-    from ullage.records.evidence_file import known_evidence
-
-    known = known_evidence()
     held = here.held if here is not None else 0
     if (not known.observations and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
         return None
@@ -114,9 +114,8 @@ def settle(
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
 
-    return settle_precisions(
-        workload, lambda candidate: outcome(candidate, models, gpus, here).verdict != "does not fit"
-    )
+    come_to = outcomes(models, here)
+    return settle_precisions(workload, lambda candidate: come_to(candidate, gpus).verdict != "does not fit")
 
 
 def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
@@ -133,16 +132,28 @@ def outcome(
     workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    from ullage.planning.outcome import outcome_of
+    return outcomes(models, here)(workload, gpus)
 
-    return outcome_of(workload, estimate(workload, models, gpus, here), models, gpus)
+
+def outcomes(models: Mapping[str, Model], here: Here | None = None) -> Callable[[Workload, GpuSet], Outcome]:
+    """What candidates come to, one like another: by the evidence that there is now, which is read once."""
+    from ullage.memory.estimate import estimate as estimate_phases
+    from ullage.planning.outcome import outcome_of
+    from ullage.records.evidence_file import known_evidence
+
+    known = known_evidence()
+
+    def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
+        overhead = _overhead(known, workload, gpus, here)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead)
+        return outcome_of(workload, demand, gpus)
+
+    return come_to
 
 
 def _advice(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> tuple[Advice, ...]:
     from ullage.planning.advice import advise
     from ullage.spec.changes import apply_changes
 
-    def evaluate(candidate: Workload, candidate_gpus: GpuSet) -> Outcome:
-        return outcome(candidate, models, candidate_gpus)
-
-    return advise(workload, gpus, evaluate(workload, gpus), evaluate, apply_changes)
+    come_to = outcomes(models)
+    return advise(workload, gpus, come_to(workload, gpus), come_to, apply_changes)
