@@ -49,7 +49,7 @@ def test_no_two_commands_or_functions_have_one_name():
 def test_public_functions_of_kinds_are_listed():
     assert {"verify_pii", "compare_pii", "calibrate_pii", "verify_with_each", "judge"} <= set(verb_names())
     assert {"extract", "open_states", "survey"} <= set(verb_names())
-    assert set(verb_names()) <= set(ullage.__all__) <= set(dir(ullage))
+    assert {*verb_names(), *ullage.__all__} <= set(dir(ullage))
     with pytest.raises(AttributeError, match="has no attribute 'verify_pi'"):
         ullage.verify_pi  # noqa: B018
 
