@@ -73,12 +73,14 @@ if TYPE_CHECKING:
     from ullage.planning.advice import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
     from ullage.records.evidence import Evidence as Evidence
+    from ullage.records.observation import Here as Here
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
     from ullage.runtime.reading import PastThreshold as PastThreshold
     from ullage.runtime.reading import can_allocate as can_allocate
     from ullage.runtime.reading import check_threshold as check_threshold
     from ullage.runtime.reading import reset_peak as reset_peak
+    from ullage.runtime.tokenizer import Tokenizer as Tokenizer
     from ullage.spec.capture import Positions as Positions
     from ullage.spec.role_fields import RoleFields as RoleFields
     from ullage.spec.workload import Memory as Memory
@@ -99,6 +101,7 @@ PLACES: Final = {
     "FormatError": "ullage.errors",
     "Gpu": "ullage.facts.gpu",
     "GpuSet": "ullage.facts.gpu",
+    "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
     "Memory": "ullage.spec.workload",
     "MissingExtraError": "ullage.errors",
@@ -117,6 +120,7 @@ PLACES: Final = {
     "SpecError": "ullage.errors",
     "StoredStates": "ullage.capture.index",
     "Survey": "ullage.capture.survey",
+    "Tokenizer": "ullage.runtime.tokenizer",
     "Training": "ullage.spec.workload",
     "UllageError": "ullage.errors",
     "UnknownNameError": "ullage.errors",

@@ -15,9 +15,10 @@ from ullage.workloads.registry import find_kind, own_names
 SOURCE = Path(ullage.__file__)
 ELSEWHERE = {
     *("Any", "Callable", "Iterable", "Iterator", "Literal", "Mapping", "None", "Path", "Sequence"),
-    *("Module", "Settings", "Tensor", "TokenIds", "Unpack"),
+    *("Compared", "Kept", "Module", "Settings", "Summary", "Tensor", "TokenIds", "Unpack"),
 }
-"""Names in signatures that are Python's, torch's, lists of numbers, or keyword arguments spelled out."""
+"""Names in signatures that are Python's, torch's, lists of numbers, keyword arguments spelled out, or the
+documents of kinds, whose schemas are public."""
 
 
 def for_type_checkers():

@@ -204,6 +204,7 @@ _MEASURED = of_object(
 _RECORD = {
     "environment": of_object(
         dict.fromkeys(("gpu", "driver", "torch", "transformers", "python", "ullage"), TEXT)
+        | {"threads": COUNT}
     ),
     "measured": of_list(_MEASURED),
     "examples": COUNT,
