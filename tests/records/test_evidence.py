@@ -248,7 +248,7 @@ def test_it_is_removed_and_what_was_removed_is_known(tmp_path):
 
 
 def test_a_shape_names_no_folder_of_the_user():
-    workload = ullage.api.bare_workload("/home/someone/models/llama")
+    workload = ullage.api.bare_workload("/data/models/llama")
     assert shape_of(workload) == "estimate; model: llama auto transformers 1 x (1024 + 0)"
 
 

@@ -80,9 +80,9 @@ class Monitor:
             if self._phase is not None:
                 for device in self.devices:
                     self._leave(self._phase, device, now - self._entered)
-            self._phase, self._entered = phase, now
+            before, self._phase, self._entered = self._phase, phase, now
             self._samples = {}
-        if CPU in self.devices:
+        if CPU in self.devices and not _goes_on(before, phase):
             trim_malloc()
         reset_peak(self.devices)
         if self._live is not None:
@@ -182,6 +182,16 @@ class Monitor:
             self._warned.add(key)
             said = PastThreshold(reading.device, used, budget)
             self._warn(f"{said} in {self._phase.name}; the threshold is {self._threshold:.0%}")
+
+
+def _goes_on(before: Phase | None, after: Phase | None) -> bool:
+    """Whether a role goes on with what it was doing: it reads and writes by turns, batch for batch.
+
+    What malloc would give back between them is taken again at once, page by page.
+    """
+    if before is None or after is None:
+        return False
+    return (before.running, before.verb) == (after.running, after.verb)
 
 
 def _nothing(phase: Phase, device: str) -> Measured:
