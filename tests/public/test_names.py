@@ -130,3 +130,13 @@ def test_every_error_is_public():
 
     found = [one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, Exception)]
     assert {one.__name__ for one in found} <= set(ullage.PLACES)
+
+
+@pytest.mark.parametrize("package", ["ullage", "ullage.api"])
+def test_no_public_name_is_a_modules_too(package):
+    """Importing `package.name` would put the module in the place of the function."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    places = import_module(package).PLACES
+    assert [name for name in places if find_spec(f"{package}.{name}") is not None] == []

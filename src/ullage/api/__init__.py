@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from ullage.api.catalog import cards as cards
     from ullage.api.catalog import models as models
     from ullage.api.documents import document_schema as document_schema
-    from ullage.api.evidence import clear_evidence as clear_evidence
-    from ullage.api.evidence import evidence as evidence
     from ullage.api.one_model import bare_workload as bare_workload
     from ullage.api.one_model import estimate_model as estimate_model
+    from ullage.api.past_runs import clear_evidence as clear_evidence
+    from ullage.api.past_runs import evidence as evidence
     from ullage.api.planning import gpus as gpus
     from ullage.api.planning import model as model
     from ullage.api.planning import sample as sample
@@ -40,11 +40,11 @@ PLACES: Final = {
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
     "check": "ullage.api.runs",
-    "clear_evidence": "ullage.api.evidence",
+    "clear_evidence": "ullage.api.past_runs",
     "document_schema": "ullage.api.documents",
     "estimate": "ullage.workloads.planned",
     "estimate_model": "ullage.api.one_model",
-    "evidence": "ullage.api.evidence",
+    "evidence": "ullage.api.past_runs",
     "gpu_set": "ullage.workloads.planned",
     "gpus": "ullage.api.planning",
     "load": "ullage.workloads.loading",
