@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import ullage
+from ullage.planning.document import plan_document
 from ullage.records.folder import RunFolder
 from ullage.records.record import Environment, Measured, Record
-from ullage.reports.document import plan_document
 
 PROBE = """
 import sys

@@ -84,7 +84,7 @@ def estimate(
 
 def _tell_plan(found: Plan, json: bool, items: bool, kind: str) -> None:
     def document() -> dict[str, Any]:
-        from ullage.reports.document import plan_document
+        from ullage.planning.document import plan_document
 
         return plan_document(found, kind)
 

@@ -40,10 +40,6 @@ class Environment:
     ullage: str
     threads: int = 0
 
-    @property
-    def key(self) -> str:
-        return " / ".join((self.gpu, self.driver, self.torch, self.transformers))
-
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -6,24 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ullage.planning.document import LEVELS, VERSION, header, interval, plan_document, set_totals
+from ullage.planning.document import header
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Layer, Model
-
-__all__ = [
-    "LEVELS",
-    "VERSION",
-    "header",
-    "interval",
-    "layer_counts",
-    "layer_label",
-    "model_document",
-    "parameters_by_component",
-    "plan_document",
-    "set_totals",
-    "stored_bytes",
-]
 
 
 def model_document(model: Model) -> dict[str, object]:

@@ -66,7 +66,7 @@ def show_cleared(found: Evidence, console: Console) -> None:
 
 def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, object]:
     """As JSON; bytes. `cleared` says that what is listed was removed."""
-    from ullage.reports.document import header, interval
+    from ullage.planning.document import header, interval
 
     return {
         **header("evidence"),

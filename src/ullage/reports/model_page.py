@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ullage.reports.document import (
-    header,
-    interval,
-    layer_counts,
-    model_document,
-    parameters_by_component,
-    stored_bytes,
-)
+from ullage.planning.document import header, interval
+from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
 from ullage.reports.plan_page import UNKNOWN, _number, _table, duration
 
 if TYPE_CHECKING:

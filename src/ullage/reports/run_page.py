@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ullage.planning.document import header
 from ullage.records.record import Measured, Record, record_document
-from ullage.reports.document import header
 from ullage.units import gib
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ullage.reports.document import LEVELS, VERSION
+from ullage.planning.document import LEVELS, VERSION
 from ullage.reports.schema_parts import (
     BYTES,
     COUNT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ullage.reports.document import LEVELS, VERSION
+from ullage.planning.document import LEVELS, VERSION
 
 Schema = Mapping[str, object]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ullage.reports.document import header, set_totals
+from ullage.planning.document import header, set_totals
 from ullage.reports.plan_page import STYLES, _number, _table
 
 if TYPE_CHECKING:

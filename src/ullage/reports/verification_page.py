@@ -48,7 +48,7 @@ def _cells(one: Comparison) -> list[str]:
 
 def verification_document(found: Verification) -> dict[str, object]:
     """As JSON; bytes, and errors as shares of the measurement."""
-    from ullage.reports.document import header, interval
+    from ullage.planning.document import header, interval
 
     return {
         **header("verification"),

@@ -39,17 +39,11 @@ def find_engine(name: str) -> EngineDescription:
     if name in OWN:
         own: EngineDescription = import_module(f"ullage.engines.{name}").ENGINE
         return own
-    from importlib.metadata import entry_points
+    from ullage.spec.entry_point import find_brought
 
-    for point in entry_points(group=GROUP, name=name):
-        where = f"engine {name} of entry point {point.value}"
-        try:
-            found = point.load()
-        except Exception as error:  # whatever another package does while it is imported
-            raise InputError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
-        if not isinstance(found, EngineDescription) or found.name != name:
-            raise InputError(f"{where} is no EngineDescription of that name; update or remove its package")
-        return found
+    brought = find_brought(GROUP, name, "engine", EngineDescription)
+    if brought is not None:
+        return brought
     raise UnknownNameError("engine", name, engine_names())
 
 

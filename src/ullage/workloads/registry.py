@@ -45,17 +45,11 @@ def find_kind(name: str) -> Kind:
     if name in own_names():
         kind: Kind = import_module(f"{HOME}.{name}").KIND
         return kind
-    from importlib.metadata import entry_points
+    from ullage.spec.entry_point import find_brought
 
-    for point in entry_points(group=GROUP, name=name):
-        where = f"kind {name} of entry point {point.value}"
-        try:
-            other = point.load()
-        except Exception as error:  # whatever another package does while it is imported
-            raise InputError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
-        if not isinstance(other, Kind) or other.name != name:
-            raise InputError(f"{where} is no Kind of that name; update or remove its package")
-        return other
+    brought = find_brought(GROUP, name, "kind", Kind)
+    if brought is not None:
+        return brought
     raise UnknownNameError("kind of workload", name, kind_names())
 
 

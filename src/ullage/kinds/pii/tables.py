@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ullage.kinds.pii.calibration import Calibration
 from ullage.kinds.pii.summary import Compared, Summary
-from ullage.reports.document import header
+from ullage.planning.document import header
 from ullage.units import gib
 
 
