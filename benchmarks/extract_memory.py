@@ -60,14 +60,14 @@ SIZE = {"hidden": 256, "heads": 8, "kv_heads": 4, "layers": 4, "window": 128}
 LEVELS = ("live", "reserved", "process", "device")
 
 
-def measure(
+def run(
     configuration: dict[str, Any],
     folder: Path,
     gpus: str = "cpu",
     precision: str = "auto",
     size: dict[str, int] = SIZE,
-) -> dict[str, Any]:
-    """One run; bytes predicted (low, expected, high) and measured of each level, and of the weights."""
+) -> tuple[Path, Any]:
+    """One run of a configuration: its folder and its record."""
     import ullage
 
     family, batch, tokens = configuration["family"], configuration["batch"], configuration["tokens"]
@@ -92,14 +92,24 @@ def measure(
     file = folder / "workload.json"
     file.write_text(json.dumps(body))
     number = len(list(folder.glob("run-*")))
-    run, _ = ullage.run(ullage.load(file), folder / f"run-{number}", base=folder)
-    found = {c.what: c for c in ullage.verify(run).comparisons if c.phase == "model extract"}
+    return ullage.run(ullage.load(file), folder / f"run-{number}", base=folder)
+
+
+def interval(found: Any) -> dict[str, int]:
+    """Its three values by name."""
+    return {"low": found.low, "expected": found.expected, "high": found.high}
+
+
+def measure(configuration: dict[str, Any], folder: Path, precision: str = "auto") -> dict[str, Any]:
+    """One run; bytes predicted (low, expected, high) and measured of each level, and of the weights."""
+    import ullage
+
+    out, _ = run(configuration, folder, precision=precision)
+    found = {c.what: c for c in ullage.verify(out).comparisons if c.phase == "model extract"}
     shown = {key: value for key, value in configuration.items() if key != "capture"}
     levels = {
         level: {
-            "low": found[level].predicted.low,
-            "expected": found[level].predicted.expected,
-            "high": found[level].predicted.high,
+            **interval(found[level].predicted),
             "measured": found[level].measured,
             "error": found[level].error,
         }

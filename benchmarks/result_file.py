@@ -174,7 +174,12 @@ def versions() -> dict[str, str]:
 
 
 def _commit() -> tuple[str | None, bool | None]:
-    """The commit, and whether code differs from it; None and None without git."""
+    """The commit, and whether code differs from it; None and None without git.
+
+    A copy of a clean checkout on another machine, which carries no history, names it in ULLAGE_COMMIT.
+    """
+    if told := os.environ.get("ULLAGE_COMMIT"):
+        return told, False
 
     def git(*arguments: str) -> str:
         asked = ["git", *arguments]
