@@ -69,7 +69,7 @@ def running_needs(loaded: Loaded, work: Work) -> list[Need]:
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
     if work.activity == "load":
-        return _load(loaded.architecture, loaded.precision)
+        return _load(loaded)
     run = _run(loaded, work)
     needs: list[Need] = []
     if work.activity == "train":
@@ -87,9 +87,10 @@ def running_needs(loaded: Loaded, work: Work) -> list[Need]:
     return needs + _fragmentation(run, needs)
 
 
-def _load(architecture: Architecture, precision: ResolvedPrecision) -> list[Need]:
+def _load(loaded: Loaded) -> list[Need]:
+    architecture, precision = loaded.architecture, loaded.precision
     every = tuple(range(len(architecture.layers) + 2))
-    size = load_bytes(architecture, precision)
+    size = load_bytes(architecture, precision, not loaded.abilities.processor)
     needs = [Need("load", every, size, "derived", "once", note="conversion")]
     tied = tied_head_bytes(architecture, precision)
     if tied:
