@@ -19,6 +19,7 @@ from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.machine import environment
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
+from ullage.runtime.quantization import weights_of
 from ullage.runtime.reading import device_name, read_device
 from ullage.spec.workload import Workload
 
@@ -170,7 +171,7 @@ class Session:
 
 def _weights_by_device(model: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for tensor in model.parameters():
+    for tensor in weights_of(model):
         if tensor.device.type != "meta":
             name = device_name(tensor)
             found[name] = found.get(name, 0) + tensor.nbytes
