@@ -174,6 +174,7 @@ def save_model(shape: dict[str, int], layers: int, folder: Path) -> Path:
         made = AutoModelForCausalLM.from_config(llama(shape, layers), dtype=torch.bfloat16)
     made.save_pretrained(path)
     small_models.tokenizer().save_pretrained(path)
+    os.sync()  # what is still being written to disk would slow down what is timed next
     del made
     torch.cuda.empty_cache()
     return path

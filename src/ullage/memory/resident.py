@@ -58,7 +58,8 @@ def _weights(architecture: Architecture, precision: ResolvedPrecision, where: Wh
     note = "blocks of the caching allocator are larger than the weights in them"
     needs.append(Need("rounding", every, Interval(0, share, 2 * share), "derived", note=note))
     needs.append(Need("rounding", (0,), Interval(0, rest, 2 * rest), "derived"))
-    spare = (allocation.reserved - allocation.allocated) // (last + 1)
+    reserved = max(allocation.reserved, weights_allocation(architecture, precision, warmed=True).reserved)
+    spare = (reserved - allocation.allocated) // (last + 1)
     unused = Interval(0, spare, 2 * spare)
     needs.append(Need("fragmentation", every, unused, "derived", level="reserved"))
     buffer = dequantization_buffer(linear, precision)

@@ -10,7 +10,7 @@ from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_e
 from ullage.memory.captures.storage import capture_needs
 from ullage.memory.demand import ItemKind, Need
 from ullage.memory.forward.activations import layer_peak, model_bytes
-from ullage.memory.forward.attention import resolve_kernel
+from ullage.memory.forward.attention import QUADRATIC, resolve_kernel
 from ullage.memory.forward.cache import layer_cache
 from ullage.memory.forward.logits import all_logits, loss_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
@@ -36,9 +36,12 @@ SPREAD = {
 of measurement here; the others leave room for masks and copies that differ between releases."""
 TEMPORARY_ROUNDING = 8 * MIB
 """A handful of live temporaries, each rounded up to at most 1 MiB beyond its size."""
-CACHE_FRAGMENTATION = 10
-ACTIVATION_FRAGMENTATION = 25
-"""High value of segments that stay cached around a growing cache and around temporaries, percent."""
+CACHE_FRAGMENTATION = (2, 10)
+ACTIVATION_FRAGMENTATION = (21, 30)
+QUADRATIC_FRAGMENTATION = (21, 60)
+"""Expected and high value of segments that stay cached around a growing cache, around temporaries, and around
+those of kernels that hold all scores, percent: 20 to 26 around temporaries on an H200, at most 54 where
+attention is eager (benchmarks/results/gpu-NVIDIA-H200.json)."""
 
 
 class _Run(NamedTuple):
@@ -92,6 +95,10 @@ def _load(loaded: Loaded) -> list[Need]:
     every = tuple(range(len(architecture.layers) + 2))
     size = load_bytes(architecture, precision, not loaded.abilities.processor)
     needs = [Need("load", every, size, "derived", "once", note="conversion")]
+    if precision.scheme is not None and precision.scheme.on_load is not None:
+        holes = Interval(0, 0, size.high)
+        note = "where tensors stood before they were quantized"
+        needs.append(Need("fragmentation", every, holes, "derived", "once", "reserved", note=note))
     tied = tied_head_bytes(architecture, precision)
     if tied:
         note = "the checkpoint stores the tied output layer too"
@@ -160,12 +167,16 @@ def _forward(run: _Run) -> list[Need]:
     for layer, blocks in _passed_layers(run, ends):
         partly = ends and blocks[-1] == count
         peak = layer_peak(layer, hidden, run.one_pass, run.precision, partly)
-        size = peak.bytes + (embedded if alone and blocks[0] > 1 else 0)
+        beside = embedded if alone and blocks[0] > 1 else 0
+        size = peak.bytes + beside
+        # Prompts of one length need no mask.
+        plain = run.one_pass._replace(masked=False)
+        least = min(size, layer_peak(layer, hidden, plain, run.precision, partly).bytes + beside)
         low, high = SPREAD[run.one_pass.kernel]
-        each = Interval(size * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
+        each = Interval(least * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
         needs.append(_temporary("activations", blocks, each, peak.moment))
-    beside = Interval(0, held + (0 if alone else embedded), held + embedded)
-    needs.append(Need("activations", (0,), beside, "derived", note="embeddings and masks"))
+    around = Interval(0, held + (0 if alone else embedded), held + embedded)
+    needs.append(Need("activations", (0,), around, "derived", note="embeddings and masks"))
     vision = run.architecture.vision
     if run.work.images and vision is not None and run.work.activity == "prefill":
         images = run.work.images * run.work.batch
@@ -261,12 +272,15 @@ def _fragmentation(run: _Run, needs: list[Need]) -> list[Need]:
         return []
     found = []
     for need in needs:
-        percent = {"kv_cache": CACHE_FRAGMENTATION}.get(need.component, 0)
+        percent = (0, 0)
+        if need.component == "kv_cache":
+            percent = CACHE_FRAGMENTATION
         if need.combine == "max":
-            percent = ACTIVATION_FRAGMENTATION
-        if not percent or need.home != "gpu" or need.combine == "once":
+            quadratic = run.one_pass.kernel in QUADRATIC
+            percent = QUADRATIC_FRAGMENTATION if quadratic else ACTIVATION_FRAGMENTATION
+        if not percent[1] or need.home != "gpu" or need.combine == "once":
             continue
-        size = need.each.high * percent // 100
-        unused = Interval(0, size // 4, size)
+        expected, most = percent
+        unused = Interval(0, need.each.expected * expected // 100, need.each.high * most // 100)
         found.append(Need("fragmentation", need.blocks, unused, "assumed", need.combine, "reserved"))
     return found

@@ -44,8 +44,8 @@ def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
 
 
 def weights_of(model: nn.Module) -> Iterator[Tensor]:
-    """Every tensor that weights are stored in: parameters, and what bitsandbytes keeps beside its own: scales,
-    code books, offsets."""
+    """Every tensor that weights are stored in: parameters, and the scales, code books and offsets that
+    bitsandbytes keeps beside its own."""
     for parameter in model.parameters():
         yield parameter
         yield from _tensors(getattr(parameter, "quant_state", None))
