@@ -289,11 +289,14 @@ def decode(folder: Path) -> Todo:
     ]
     found += [Case(WIDE, 8, (2048,) * 16, new_tokens=64), Case(WIDE, 8, (2048, 500, 1000, 1), new_tokens=64)]
     for name, shape, layers in (("wide", WIDE, 8), ("narrow", NARROW, 8), ("narrow", NARROW, 32)):
-        yield f"transformers alone, {name}, {layers} layers", partial(alone, shape, layers, folder)
+        for cudnn in (False, True):
+            how = "with" if cudnn else "without"
+            said = f"transformers alone, {name}, {layers} layers, {how} cuDNN's attention"
+            yield said, partial(alone, shape, layers, cudnn, folder)
     yield from cases(found, folder)
 
 
-def alone(shape: dict[str, int], layers: int, folder: Path) -> Row:
+def alone(shape: dict[str, int], layers: int, cudnn: bool, folder: Path) -> Row:
     """Milliseconds a token of a plain greedy loop over transformers' model, after a prompt of 16."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -301,6 +304,7 @@ def alone(shape: dict[str, int], layers: int, folder: Path) -> Row:
     how: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": 0}}
     model = AutoModelForCausalLM.from_pretrained(save_model(shape, layers, folder), **how)
     found = []
+    torch.backends.cuda.enable_cudnn_sdp(cudnn)
     with torch.inference_mode():
         read, cache = torch.randint(3, 400, (1, 16), device="cuda"), None
         for _ in range(64):
