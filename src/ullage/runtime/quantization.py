@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ullage.errors import MissingExtraError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
@@ -12,8 +13,13 @@ from ullage.facts.quantization.scheme import Scheme
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Role
 
+if TYPE_CHECKING:
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
-def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
+
+def quantization_config(
+    transformers: ModuleType, precision: ResolvedPrecision
+) -> QuantizationConfigMixin | None:
     """How weights are quantized while they load; None where they load as they are stored.
 
     Raises UnsupportedError for a scheme that only checkpoints hold, MissingExtraError without what does it.
@@ -33,10 +39,11 @@ def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
         raise MissingExtraError(made.package, "run", f"precision: {precision.storage}") from error
     import torch
 
-    options: dict[str, Any] = dict(made.options)
+    options: dict[str, object] = dict(made.options)
     if made.compute is not None:
         options[made.compute] = getattr(torch, TORCH_NAMES[precision.compute])
-    return getattr(transformers, made.config)(**options)
+    config: QuantizationConfigMixin = getattr(transformers, made.config)(**options)
+    return config
 
 
 def check_capability(role: Role, scheme: Scheme | None, devices: list[str]) -> None:

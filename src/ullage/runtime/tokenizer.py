@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Final, Literal, Protocol, overload
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.gguf import has_tokenizer
 from ullage.runtime.libraries import find_transformers
 from ullage.spec.role import Role
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 FILES: Final = (
     "tokenizer.json",
@@ -71,7 +74,7 @@ class Tokenizer(Protocol):
         """Each id's own name."""
 
 
-def open_tokenizer(source: Path, role: Role, download: bool) -> Any:
+def open_tokenizer(source: Path, role: Role, download: bool) -> PreTrainedTokenizerBase | None:
     """The tokenizer in a model's folder or GGUF file, None where there is none.
 
     Raises UnsupportedError for one that needs code from its repository, FormatError for a broken one.
@@ -83,13 +86,14 @@ def open_tokenizer(source: Path, role: Role, download: bool) -> Any:
         return None
     options = {"gguf_file": source.name} if gguf else {}
     try:
-        return find_transformers().AutoTokenizer.from_pretrained(
+        found: PreTrainedTokenizerBase = find_transformers().AutoTokenizer.from_pretrained(
             str(folder), local_files_only=not download, trust_remote_code=role.trust_remote_code, **options
         )
     except MemoryError:
         raise
     except Exception as error:  # the tokenizers library raises Exception itself
         raise _cannot_open(role, there, error) from error
+    return found
 
 
 def _files(folder: Path) -> list[Path]:
