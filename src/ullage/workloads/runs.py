@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from ullage.errors import FormatError
 from ullage.records.folder import RunFolder
@@ -16,25 +16,31 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload
 
 
+class Settings(TypedDict, total=False):
+    """How a run is done: the keyword arguments of `run_plan`."""
+
+    download: bool
+    quiet: bool
+    anyway: bool
+    snapshot: bool
+
+
 def run(
     workload: Workload,
     out: str | Path | None = None,
     gpus: str | None = None,
     *,
     base: Path | None = None,
-    download: bool = False,
-    quiet: bool = True,
-    anyway: bool = False,
-    snapshot: bool = False,
+    **settings: Unpack[Settings],
 ) -> tuple[Path, Record]:
     """Runs a workload where it is planned to run; the run's folder and its record.
 
     `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
-    the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
-    DoesNotFitError unless the plan fits or `anyway`.
+    the budget's, else this machine's). `download` (default False) lets models be fetched from the hub,
+    `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
+    folder. Raises DoesNotFitError unless the plan fits or `anyway` (False).
     """
-    made = plan_here(workload, gpus, base)
-    return run_plan(made, out, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot)
+    return run_plan(plan_here(workload, gpus, base), out, **settings)
 
 
 def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plan:
