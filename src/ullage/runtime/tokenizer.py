@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol, overload
+from typing import Final, Literal, Protocol, overload
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.gguf import has_tokenizer
 from ullage.runtime.libraries import find_transformers
 from ullage.spec.role import Role
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 FILES: Final = (
     "tokenizer.json",
@@ -45,6 +42,10 @@ class Tokenizer(Protocol):
     chat_template: object
 
     @property
+    def eos_token_id(self) -> int | None:
+        """The token that ends a text, where there is one."""
+
+    @property
     def is_fast(self) -> bool:
         """Whether it knows which characters a token stands for."""
 
@@ -74,7 +75,7 @@ class Tokenizer(Protocol):
         """Each id's own name."""
 
 
-def open_tokenizer(source: Path, role: Role, download: bool) -> PreTrainedTokenizerBase | None:
+def open_tokenizer(source: Path, role: Role, download: bool) -> Tokenizer | None:
     """The tokenizer in a model's folder or GGUF file, None where there is none.
 
     Raises UnsupportedError for one that needs code from its repository, FormatError for a broken one.
@@ -86,7 +87,7 @@ def open_tokenizer(source: Path, role: Role, download: bool) -> PreTrainedTokeni
         return None
     options = {"gguf_file": source.name} if gguf else {}
     try:
-        found: PreTrainedTokenizerBase = find_transformers().AutoTokenizer.from_pretrained(
+        found: Tokenizer = find_transformers().AutoTokenizer.from_pretrained(
             str(folder), local_files_only=not download, trust_remote_code=role.trust_remote_code, **options
         )
     except MemoryError:
