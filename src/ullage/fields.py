@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Never
@@ -27,7 +28,7 @@ class Fields:
     def value(self, name: str) -> object:
         """Whatever stands there."""
         if name not in self.values:
-            raise FormatError(f"{self.where}: {name} is missing")
+            raise FormatError(f"{self.where}: {_called(name)} is missing")
         return self.values[name]
 
     def text(self, name: str) -> str:
@@ -85,10 +86,26 @@ class Fields:
 
     def _object(self, name: str, value: object) -> Fields:
         if isinstance(value, Mapping):
-            return Fields(value, f"{self.where}: {name}")
+            return Fields(value, f"{self.where}: {_called(name)}")
         return self._refuse(name, value, "an object")
 
     def _refuse(self, name: str, value: object, wanted: str) -> Never:
-        shown = repr(value)
-        shown = shown if len(shown) <= LONGEST_SHOWN else shown[: LONGEST_SHOWN - 3] + "..."
-        raise FormatError(f"{self.where}: {name} is {shown}, not {wanted}")
+        raise FormatError(f"{self.where}: {_called(name)} is {_shown(value)}, not {wanted}")
+
+
+def _shown(value: object) -> str:
+    """On one line, and without what is inside it: that may be deep, and somebody's data."""
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "an array"
+    return _cut(json.dumps(value))
+
+
+def _called(name: str) -> str:
+    """A field's name, which may come from what was read, on one line."""
+    return _cut(name if name.isprintable() else json.dumps(name))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

@@ -453,8 +453,8 @@ def test_a_check_runs_one_question_and_writes_nothing(local):
 @pytest.mark.parametrize(
     "outcome, said",
     [
-        ({"usage": {"judge": {"requests": "many"}}}, "usage: judge: requests is 'many', not a number"),
-        ({"usage": []}, "usage is [], not an object"),
+        ({"usage": {"judge": {"requests": "many"}}}, 'usage: judge: requests is "many", not a number'),
+        ({"usage": []}, "usage is an array, not an object"),
         ({"freed": [1]}, "freed[0] is 1, not an object"),
     ],
 )
@@ -472,5 +472,5 @@ def test_a_journal_whose_usage_was_changed_is_refused(scripted):
     (folder / "record.json").unlink()
     with (folder / "journal.jsonl").open("a") as journal:
         journal.write(json.dumps({"usage": "judge", "requests": "many"}) + "\n")
-    with pytest.raises(FormatError, match=r"journal\.jsonl: requests is 'many', not a number"):
+    with pytest.raises(FormatError, match=r'journal\.jsonl: requests is "many", not a number'):
         ullage.resume(folder)

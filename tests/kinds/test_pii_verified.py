@@ -33,12 +33,12 @@ def test_lines_are_read_back(tmp_path):
 @pytest.mark.parametrize(
     "row, said",
     [
-        (ROW | {"candidates": {}}, "candidates is {}, not an array"),
+        (ROW | {"candidates": {}}, "candidates is an object, not an array"),
         (ROW | {"candidates": [CANDIDATE, 3]}, "candidates[1] is 3, not an object"),
-        (ROW | {"candidates": [CANDIDATE | {"verdict": "add"}]}, "verdict 'add' is none"),
+        (ROW | {"candidates": [CANDIDATE | {"verdict": "add"}]}, "verdict is none of"),
         (ROW | {"candidates": [CANDIDATE | {"gold": 1}]}, "gold is 1, not true or false"),
-        (ROW | {"candidates": [CANDIDATE | {"margin": "2"}]}, "margin is '2', not a number"),
-        (ROW | {"model": None}, "model is None, not a text"),
+        (ROW | {"candidates": [CANDIDATE | {"margin": "2"}]}, 'margin is "2", not a number'),
+        (ROW | {"model": None}, "model is null, not a text"),
     ],
 )
 def test_a_changed_line_is_named(tmp_path, row, said):

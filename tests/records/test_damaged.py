@@ -1,6 +1,7 @@
 """What was changed on disk is refused in one line that says where, or is still what it was to be."""
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -124,11 +125,11 @@ def test_a_plan_with_anything_changed(place, other):
     "change, said",
     [
         ({"measured": [{"warp": 1}]}, "measured[0]: phase is missing"),
-        ({"measured": {}}, "measured is {}, not an array"),
+        ({"measured": {}}, "measured is an object, not an array"),
         ({"environment": {}}, "environment: gpu is missing"),
-        ({"examples": True}, "examples is True, not a whole number"),
+        ({"examples": True}, "examples is true, not a whole number"),
         ({"seconds": "1" * 1000}, "not a number"),
-        ({"outcome": []}, "outcome is [], not an object"),
+        ({"outcome": []}, "outcome is an array, not an object"),
     ],
 )
 def test_a_record_that_is_none_says_what_of_it(tmp_path, change, said):
@@ -142,6 +143,15 @@ def test_a_record_that_is_none_says_what_of_it(tmp_path, change, said):
     assert str(refused.value).startswith(f"{path}: not a record of a run: ")
     assert said in str(refused.value)
     assert len(str(refused.value)) < len(str(path)) + 200
+
+
+def test_names_that_were_read_stay_on_one_line():
+    components = {"a\nb" * 50: "many"}
+    document = RECORD.to_json() | {"measured": [dataclasses.asdict(PEAKS[0]) | {"components": components}]}
+    with pytest.raises(FormatError) as refused:
+        read_record(document, "here")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
 
 
 def test_a_record_of_a_later_version_may_have_more_in_it():
@@ -175,11 +185,11 @@ def test_a_journal_with_a_line_that_is_no_entry_is_refused_by_whoever_reads_it(t
     "entry, said",
     [
         ({}, "unit is missing"),
-        ({"unit": [1]}, "unit is [1], not a whole number"),
+        ({"unit": [1]}, "unit is an array, not a whole number"),
         ({"unit": 0}, "bytes is missing"),
         ({"unit": 0, "bytes": 3}, "bytes is 3, not an object"),
         ({"unit": 0, "bytes": {"other": 3}}, "bytes: judge is missing"),
-        ({"unit": 0, "bytes": {"judge": "3"}}, "bytes: judge is '3', not a whole number"),
+        ({"unit": 0, "bytes": {"judge": "3"}}, 'bytes: judge is "3", not a whole number'),
         ({"unit": 0, "bytes": {"judge": -3}}, "judge has -3 bytes"),
     ],
 )
@@ -195,5 +205,5 @@ def test_a_fact_that_is_no_number_is_refused(tmp_path):
     store = LineStore(tmp_path, "judge", Journal(tmp_path / "journal.jsonl"))
     store.add(0, {"judge": []}, tokens=3)
     store.add(1, {"judge": []}, tokens="many")
-    with pytest.raises(FormatError, match="tokens is 'many', not a whole number"):
+    with pytest.raises(FormatError, match='tokens is "many", not a whole number'):
         store.told("tokens")

@@ -127,7 +127,7 @@ def _batches(entry: Fields) -> Iterator[tuple[float, int]]:
             case [int() | float() as second, int() as size] if size > 0:
                 yield second, size
             case _:
-                raise FormatError(f"{entry.where}: batches holds {each!r}; the journal was changed")
+                raise FormatError(f"{entry.where}: batches are not seconds and candidates; it was changed")
 
 
 def _calibration(bins: Bins) -> CalibrationRows:

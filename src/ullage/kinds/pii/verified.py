@@ -44,7 +44,7 @@ def read_verified(folder: Path) -> Iterator[VerifiedRecord]:
 def _candidate(found: Fields) -> VerifiedCandidate:
     verdict = found.text("verdict")
     if verdict not in ("verified", "rejected", "failed"):
-        raise FormatError(f"{found.where}: verdict {verdict!r} is none; the run was changed")
+        raise FormatError(f"{found.where}: verdict is none of verified, rejected, failed")
     return VerifiedCandidate(
         found.text("type"),
         verdict,
