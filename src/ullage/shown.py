@@ -1,4 +1,4 @@
-"""How a value looks to a program: one line in a traceback, a page when printed, a table in a notebook.
+"""How a value looks: one line in a traceback, a page when printed, a table in a notebook, a document in JSON.
 
 Values live in rooms that know no page; the page of a value is looked up by name when someone wants to see it.
 """
@@ -21,6 +21,11 @@ class Shown:
         """The page, as a terminal shows it, without colour."""
         page: str = import_module(PAGES).page(self)
         return page
+
+    def to_json(self) -> dict[str, object]:
+        """The document that commands print with `--json`, as docs/json.md has it."""
+        document: dict[str, object] = import_module(PAGES).document(self)
+        return document
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows."""

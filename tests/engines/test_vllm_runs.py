@@ -69,7 +69,7 @@ def test_verdicts_are_those_of_transformers_and_memory_is_as_planned(tmp_path):
     assert {row.phase for row in caches} >= {"verifier score", "verifier explain"}
     assert all(row.measured == pytest.approx(row.predicted.expected, rel=0.02) for row in caches)
     assert found.holds
-    said = RunFolder(theirs).record()["outcome"]["vllm"]["verifier"]
+    said = RunFolder(theirs).record().outcome["vllm"]["verifier"]
     assert said["cache_tokens"] >= said["needed"]
 
 
@@ -79,7 +79,7 @@ def test_a_generator_and_a_judge_take_turns(tmp_path):
     answers = [[row["text"] for row in lines(folder / "greedy.jsonl")] for folder in (ours, theirs)]
     same = sum(a == b for a, b in zip(*answers, strict=True))
     assert same >= 23  # other matrix products may decide a tie otherwise
-    freed = RunFolder(theirs).record()["outcome"]["freed"]
+    freed = RunFolder(theirs).record().outcome["freed"]
     assert [one["role"] for one in freed] == ["generator", "judge"]
     caches = {row.phase: row for row in ullage.verify(theirs).comparisons if row.what == "kv_cache"}
     assert {"generator serve", "judge score"} <= set(caches)

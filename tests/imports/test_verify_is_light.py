@@ -1,6 +1,5 @@
 """A finished run can be verified where there is no torch."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import sys
 import ullage
 from ullage.planning.document import plan_document
 from ullage.records.folder import RunFolder
+from ullage.records.manifest import Manifest
 from ullage.records.record import Environment, Measured, Record
 
 PROBE = """
@@ -27,8 +27,8 @@ def test_verify_loads_no_heavy_library(tmp_path):
     where = Environment("A100", "590", "2.11", "5.17", "3.11", "0.1.0")
     measured = (Measured("model prefill", "gpu:0", 10**10, 2 * 10**10, None, None, 1.0, {"weights": 10**10}),)
     folder = RunFolder(tmp_path)
-    folder.write_manifest({"plan": plan_document(plan)})
-    folder.write_record(dataclasses.asdict(Record(where, measured, 1, 1, 1.0, 0)))
+    folder.write_manifest(Manifest(tmp_path, (), where, plan_document(plan)))
+    folder.write_record(Record(where, measured, 1, 1, 1.0, 0))
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(tmp_path)], capture_output=True, text=True, check=True
     )

@@ -16,7 +16,7 @@ from remote_server import Server, completion
 from transformers import AutoModelForCausalLM
 
 import ullage
-from ullage.errors import EngineError, InputError, SpecError
+from ullage.errors import EngineError, FormatError, InputError, SpecError
 
 NAMES = ("Drosa", "Rask", "Quarn", "Selby", "Ostra", "Lunda", "Wexel", "Norby")
 SCRIPTED = """
@@ -448,3 +448,29 @@ def test_a_check_runs_one_question_and_writes_nothing(local):
     checked = ullage.check(ullage.load(local), base=local.parent)
     assert checked.measured
     assert sorted(path.name for path in local.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "outcome, said",
+    [
+        ({"usage": {"judge": {"requests": "many"}}}, 'usage: judge: requests is "many", not a number'),
+        ({"usage": []}, "usage is an array, not an object"),
+        ({"freed": [1]}, "freed[0] is 1, not an object"),
+    ],
+)
+def test_a_record_whose_outcome_was_changed_is_refused(scripted, outcome, said):
+    folder, _ = run(scripted)
+    path = folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"outcome": outcome}))
+    with pytest.raises(FormatError) as refused:
+        ullage.report(folder)
+    assert said in str(refused.value)
+
+
+def test_a_journal_whose_usage_was_changed_is_refused(scripted):
+    folder, _ = run(scripted)
+    (folder / "record.json").unlink()
+    with (folder / "journal.jsonl").open("a") as journal:
+        journal.write(json.dumps({"usage": "judge", "requests": "many"}) + "\n")
+    with pytest.raises(FormatError, match=r'journal\.jsonl: requests is "many", not a number'):
+        ullage.resume(folder)

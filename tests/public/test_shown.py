@@ -1,14 +1,17 @@
 """Values show themselves: one line in a traceback, a page when printed, a table in a notebook."""
 
 import io
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jsonschema
 import pytest
 from rich.console import Console
 
 import ullage
+from ullage.cli.main import main
 from ullage.records.record import Environment, Measured, Record
 from ullage.records.verification import Comparison, Verification
 from ullage.reports.plan_page import show_plan
@@ -42,6 +45,16 @@ def test_a_plan_prints_as_the_terminal_shows_it():
     assert str(plan).split() == shown.split()
     assert "\x1b" not in str(plan)
     assert str(plan) == f"{plan}"
+
+
+def test_a_plan_gives_the_document_that_the_terminal_prints(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["plan", str(EXAMPLES[0]), "--gpus", "4xL4", "--no-advice", "--json"])
+    plan = ullage.plan(EXAMPLES[0], "4xL4", advice=False)
+    assert plan.to_json() == json.loads(capsys.readouterr().out)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan.to_json()))
+    assert ullage.read_plan(path, base=EXAMPLES[0].parent).to_json() == plan.to_json()
 
 
 class Cells(HTMLParser):
@@ -79,8 +92,12 @@ def test_verifications_and_records():
     assert "1 measurements exceed what was planned at most" in str(found)
     cells = parsed(found)
     assert cells.tags.count("tr") == 3
+    document = found.to_json()
+    jsonschema.validate(document, ullage.document_schema("verification"))
+    assert [one["measured"] for one in document["comparisons"]] == [3, 2**30]
     assert "script" not in cells.tags
     where = Environment("A100", "590", "2.11", "5.17", "3.11", "0.1.0")
     peak = Measured("model prefill", "gpu:0", 1, 2, None, None, 1.0)
     record = Record(where, (peak,) * 50, 1000, 123_456, 12.34, 0, {"long": "x" * 10_000})
     assert one_line(record) == "<Record of 1,000 examples, 123,456 tokens in 12.3 s on A100: 50 peaks>"
+    jsonschema.validate(json.loads(json.dumps(record.to_json())), ullage.document_schema("record"))

@@ -31,11 +31,10 @@ def check(
 def verify(folder: str | Path) -> Verification:
     """Predicted against measured of a finished run."""
     from ullage.records.folder import RunFolder
-    from ullage.records.record import read_record
     from ullage.records.verification import verify as compare
 
     held = RunFolder(Path(folder))
-    return compare(held.manifest().get("plan", {}), read_record(held.record(), str(folder)))
+    return compare(held.manifest().plan, held.record())
 
 
 def report(folder: str | Path) -> tuple[Path, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.errors import FormatError
+from ullage.fields import Fields
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -64,6 +65,16 @@ class StoredBatches:
             if example["token_begin"] is None:
                 del example["token_begin"]
         return entry
+
+
+STATES: Final = "states"
+"""What an entry of rows calls the shards that belong to them."""
+
+
+def states_of(entries: Iterable[Mapping[str, object]]) -> list[StoredBatches]:
+    """The shards that entries of rows name. Raises FormatError for what is no such entry."""
+    named = [Fields(entry, "the journal's entries of states") for entry in entries if STATES in entry]
+    return read_entries([shard.values for entry in named for shard in entry.each(STATES)])
 
 
 def read_entries(entries: Sequence[Mapping[str, object]]) -> list[StoredBatches]:

@@ -61,7 +61,7 @@ def tap_of(site: Site, layout: Layout) -> Tap | None:
     if site.hook == LOGITS and layout.head is None:
         return None
     if site.hook in ("ln_final", "ln_final.hook_normalized", LOGITS):
-        return None if layout.final_norm is None else Tap(layout.final_norm, "end", _output)
+        return _at(layout.final_norm, "end", _output)
     layer = layout.layers[site.block - 1]
     if site.hook == "hook_resid_pre":
         return Tap(layer, "begin", _input)
@@ -78,6 +78,10 @@ def tap_of(site: Site, layout: Layout) -> Tap | None:
         normed = getattr(layer, "post_attention_layernorm", None) if _norms_outputs(layer) else None
         return Tap(normed or attention, "end", _output)
     return _head_tap(site.hook, attention, layout.config)
+
+
+def _at(module: nn.Module | None, when: Literal["begin", "end"], take: Take) -> Tap | None:
+    return None if module is None else Tap(module, when, take)
 
 
 def _input(seen: Seen) -> Tensor:
@@ -110,11 +114,10 @@ def _middle(layer: nn.Module) -> Tap | None:
     if _parallel(layer):
         return None
     if _norms_outputs(layer):
-        return Tap(first_of(layer, ("pre_feedforward_layernorm", *_FEED_FORWARD)), "begin", _input)
+        return _at(first_of(layer, ("pre_feedforward_layernorm", *_FEED_FORWARD)), "begin", _input)
     if not getattr(layer, "do_layer_norm_before", True):  # OPT-350m: the norm stands after the sum
-        return Tap(first_of(layer, ("fc1",)), "begin", _input)
-    norm = first_of(layer, ("post_attention_layernorm", "ln_2", "final_layer_norm"))
-    return None if norm is None else Tap(norm, "begin", _input)
+        return _at(first_of(layer, ("fc1",)), "begin", _input)
+    return _at(first_of(layer, ("post_attention_layernorm", "ln_2", "final_layer_norm")), "begin", _input)
 
 
 def _parallel(layer: nn.Module) -> bool:
@@ -123,9 +126,8 @@ def _parallel(layer: nn.Module) -> bool:
 
 def _feed_forward_out(layer: nn.Module) -> Tap | None:
     if _norms_outputs(layer):
-        return Tap(first_of(layer, ("post_feedforward_layernorm",)), "end", _output)
-    part = first_of(layer, (*_FEED_FORWARD, "fc2"))
-    return None if part is None else Tap(part, "end", _output)
+        return _at(first_of(layer, ("post_feedforward_layernorm",)), "end", _output)
+    return _at(first_of(layer, (*_FEED_FORWARD, "fc2")), "end", _output)
 
 
 def _head_tap(hook: str, attention: nn.Module, config: PreTrainedConfig) -> Tap | None:
@@ -135,8 +137,7 @@ def _head_tap(hook: str, attention: nn.Module, config: PreTrainedConfig) -> Tap 
     if hook == "attn.hook_pattern":
         return Tap(attention, "end", _pattern)
     if hook == "attn.hook_z":
-        out = first_of(attention, _OUTPUT)
-        return None if out is None else Tap(out, "begin", _heads(heads, _input))
+        return _at(first_of(attention, _OUTPUT), "begin", _heads(heads, _input))
     letter = hook[-1]
     own = getattr(attention, f"{letter}_proj", None)
     if own is not None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ullage.capture.entries import StoredBatches, read_entries
+from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.sites import find_points
@@ -24,8 +24,8 @@ from ullage.runtime.session import Session
 if TYPE_CHECKING:
     from torch import Tensor
 
-STATES: Final = "states"
-"""The folder, and what a journal entry calls the shards that belong to its rows."""
+FOLDER: Final = "states"
+"""In the folder of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class KeptStates:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._folder = session.folder.path / STATES
+        self._folder = session.folder.path / FOLDER
         self._new: list[dict[str, object]] = []
         self._shards: ShardStore | None = None
 
@@ -105,8 +105,7 @@ class KeptStates:
         return self._shards
 
     def _entries(self) -> list[StoredBatches]:
-        found = [shard for entry in self._session.journal.entries for shard in entry.get(STATES, ())]
-        return read_entries(found)
+        return states_of(self._session.journal.entries)
 
     def _hold(self, role: str, tensors: Sequence[Tensor]) -> None:
         for device in self._session.monitor.devices:

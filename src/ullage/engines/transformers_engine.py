@@ -43,7 +43,8 @@ class TransformersEngine:
         """
         self._layout = find_layout(loaded.model)
         self._encoder = PromptEncoder(loaded.tokenizer, name, self._layout.rows)
-        ends = end_tokens(loaded.model) | {loaded.tokenizer.eos_token_id}
+        end = self._encoder.tokenizer.eos_token_id
+        ends = end_tokens(loaded.model) | (frozenset() if end is None else {end})
         self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None

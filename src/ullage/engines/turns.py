@@ -9,6 +9,7 @@ from typing import TypeVar
 from ullage.engines.engine import Engine, Metered, Usage
 from ullage.engines.opening import open_engine
 from ullage.engines.states import KeptStates
+from ullage.fields import Fields
 from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
 from ullage.records.lines import LineStore
@@ -57,9 +58,10 @@ class Turns:
         found: dict[str, dict[str, float]] = {}
         for entry in self.session.journal.entries:
             if "usage" in entry:
-                held = found.setdefault(entry["usage"], dict.fromkeys(asdict(Usage()), 0))
+                told = Fields(entry, str(self.session.journal.path))
+                held = found.setdefault(told.text("usage"), dict.fromkeys(asdict(Usage()), 0))
                 for name in held:
-                    held[name] += entry[name]
+                    held[name] += told.number(name)
         for role, held in found.items():
             prices = self.session.workload.roles[role].settings.prices()
             if prices is not None:

@@ -103,7 +103,9 @@ def open_engine(session: Session, name: str) -> Engine:
             session.hold(name, device, component, size)
     sequences = min(options["max_num_seqs"], base_work(name, session.workload).batch)
     needed = sequences * options["max_model_len"]
-    session.outcome.setdefault("vllm", {})[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
+    told = session.outcome.setdefault("vllm", {})
+    assert isinstance(told, dict)
+    told[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
     if engine.cache_tokens < needed:
         session.say(
             f"{name}: vLLM's cache holds {engine.cache_tokens:,} tokens, a whole batch takes up to {needed:,}"

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 
 def write_with(path: Path, write: Callable[[Path], None], unique: bool = False) -> None:
@@ -41,8 +40,8 @@ def write_text(path: Path, text: str, unique: bool = False) -> None:
     write_with(path, write, unique)
 
 
-def write_json(path: Path, value: Any, unique: bool = False) -> None:
-    """An indented JSON document, whole or not at all; `unique` as in `write_with`."""
+def write_json(path: Path, value: object, unique: bool = False) -> None:
+    """What json can write, as an indented document, whole or not at all; `unique` as in `write_with`."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", unique)
 
 

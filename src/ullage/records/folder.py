@@ -13,14 +13,16 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import BusyError, FormatError, InputError
 from ullage.records.atomic import write_json
 from ullage.records.journal import read_journal
+from ullage.records.manifest import Manifest, read_manifest
+from ullage.records.record import Record, read_record
 
 VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -67,25 +69,25 @@ class RunFolder:
     def complete(self) -> bool:
         return (self.path / RECORD).exists()
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Raises FormatError when it is missing, broken or of a later version."""
-        return self._read(MANIFEST, "run")
+        return read_manifest(self._read(MANIFEST, "run"), str(self.path / MANIFEST))
 
-    def record(self) -> dict[str, Any]:
-        """Raises FormatError when the run has not been completed."""
+    def record(self) -> Record:
+        """Raises FormatError when it is broken, or the run has not been completed."""
         if not self.started:
             self.manifest()  # says what is wrong with the folder
         if not self.complete:
             raise FormatError(
                 f"{self.path}: holds no finished run; `ullage run --resume {self.path}` ends it"
             )
-        return self._read(RECORD, "record")
+        return read_record(self._read(RECORD, "record"), str(self.path / RECORD))
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_json(self.path / MANIFEST, {"document": "run", "version": VERSION, **manifest})
+    def write_manifest(self, manifest: Manifest) -> None:
+        write_json(self.path / MANIFEST, {"document": "run", "version": VERSION, **manifest.to_json()})
 
-    def write_record(self, record: dict[str, Any]) -> None:
-        write_json(self.path / RECORD, {"document": "record", "version": VERSION, **record})
+    def write_record(self, record: Record) -> None:
+        write_json(self.path / RECORD, record.to_json())
 
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
@@ -96,10 +98,10 @@ class RunFolder:
             with contextlib.suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 
-    def _read(self, name: str, document: str) -> dict[str, Any]:
+    def _read(self, name: str, document: str) -> Mapping[str, object]:
         path = self.path / name
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value: object = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise FormatError(f"{self.path}: no {name}; is this the folder of a run?") from error
         except (OSError, ValueError, RecursionError) as error:

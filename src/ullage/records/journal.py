@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ullage.errors import FormatError
 
@@ -18,28 +18,22 @@ class Journal:
     """Appends entries. Invariant: every entry returned by `entries` was synced to disk whole."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.entries: list[dict[str, Any]] = []
+        self.path = path
+        self.entries: list[Mapping[str, object]] = []
         if path.exists():
             self._recover()
         self._file = path.open("ab")
 
     def _recover(self) -> None:
         """Reads what is there, and cuts off a last line that a crash left incomplete."""
-        data = self._path.read_bytes()
+        data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         for number, line in enumerate(data[:whole].splitlines(), 1):
-            try:
-                entry = json.loads(line)
-            except ValueError as error:
-                raise FormatError(f"{self._path}:{number}: not JSON; the journal was changed") from error
-            if not isinstance(entry, dict):
-                raise FormatError(f"{self._path}:{number}: not an entry; the journal was changed")
-            self.entries.append(entry)
+            self.entries.append(_entry(line, self.path, number))
         if whole < len(data):
-            os.truncate(self._path, whole)
+            os.truncate(self.path, whole)
 
-    def append(self, entry: dict[str, Any]) -> None:
+    def append(self, entry: Mapping[str, object]) -> None:
         """Adds an entry and waits until it is on disk."""
         line = json.dumps(entry, sort_keys=True, ensure_ascii=False).encode() + b"\n"
         self._file.write(line)
@@ -51,12 +45,19 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The whole entries of a journal that another process may be writing."""
+def read_journal(path: Path) -> list[Mapping[str, object]]:
+    """The whole entries of a journal that another process may be writing. Raises FormatError."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
+    return [_entry(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _entry(line: bytes, path: Path, number: int) -> Mapping[str, object]:
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise FormatError(f"{path}: not JSON lines; the journal was changed") from error
+        entry: object = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}:{number}: not JSON; the journal was changed") from error
+    if not isinstance(entry, dict):
+        raise FormatError(f"{path}:{number}: not an entry; the journal was changed")
+    return entry

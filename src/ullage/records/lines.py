@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import FormatError
+from ullage.fields import Fields
 from ullage.records.journal import Journal
 
 END: Final = "end"
@@ -25,11 +26,17 @@ class LineStore:
         self._stage, self._journal = stage, journal
         self._paths = {name: folder / f"{name}.jsonl" for name in files or (stage,)}
         self.entries = [entry for entry in journal.entries if entry.get("stage") == stage]
-        self.done = {entry["unit"] for entry in self.entries}
+        where = f"{journal.path}: an entry of {stage}"
+        self.done = {_unit(Fields(entry, where)) for entry in self.entries}
         self.finished = END in self.done
-        self._lengths = self.entries[-1]["bytes"] if self.entries else dict.fromkeys(self._paths, 0)
+        self._lengths = dict.fromkeys(self._paths, 0)
+        if self.entries:
+            told = Fields(self.entries[-1], where).inner("bytes")
+            self._lengths = {name: told.whole(name) for name in self._paths}
         for name, path in self._paths.items():
             length = self._lengths[name]
+            if length < 0:
+                raise FormatError(f"{where}: {name} has {length} bytes; the journal was changed")
             if path.exists():
                 if path.stat().st_size < length:
                     raise FormatError(f"{path}: is shorter than the journal says; the run was changed")
@@ -37,7 +44,7 @@ class LineStore:
             elif length:
                 raise FormatError(f"{path}: is missing, but the journal has its lines; the run was changed")
 
-    def add(self, unit: int, rows: Mapping[str, Iterable[dict[str, Any]]], **facts: Any) -> None:
+    def add(self, unit: int, rows: Mapping[str, Iterable[Mapping[str, object]]], **facts: object) -> None:
         """Keeps the rows of a unit of work, by file, whole or not at all; `facts` go into the journal."""
         for name, some in rows.items():
             lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in some]
@@ -56,25 +63,34 @@ class LineStore:
             self._note(END, {})
             self.finished = True
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def told(self, fact: str) -> list[int]:
+        """What each entry of the journal that has the fact, a whole number, says of it."""
+        where = f"{self._journal.path}: an entry of {self._stage}"
+        return [Fields(entry, where).whole(fact) for entry in self.entries if fact in entry]
+
+    def rows(self) -> Iterator[dict[str, object]]:
         """Every row kept so far of the first file, in the order of writing."""
         yield from read_lines(next(iter(self._paths.values())))
 
-    def _note(self, unit: int | str, facts: Mapping[str, Any]) -> None:
+    def _note(self, unit: int | str, facts: Mapping[str, object]) -> None:
         entry = {"stage": self._stage, "unit": unit, "bytes": self._lengths, **facts}
         self._journal.append(entry)
         self.entries.append(entry)
         self.done.add(unit)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _unit(entry: Fields) -> int | str:
+    return END if entry.value("unit") == END else entry.whole("unit")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, object]]:
     """Rows of a stage's file; none where it does not exist. Raises FormatError naming a line that is none."""
     if not path.exists():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                row = json.loads(line)
+                row: object = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise FormatError(f"{path}:{number}: not JSON; the run was changed") from error
             if not isinstance(row, dict):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from typing import Final
 
+from ullage.errors import FormatError
+from ullage.fields import Fields
 from ullage.records.record import Environment, Record
 from ullage.spec.workload import Workload
 
@@ -107,14 +108,10 @@ def line_of(observation: Observation) -> str:
     return json.dumps({**said.pop("key"), **said}, ensure_ascii=False)
 
 
-class _NoneError(ValueError):
-    """A field that is missing or of another type."""
-
-
 def read_line(line: bytes) -> Observation | str:
     """The observation in a line, or why it is none."""
     try:
-        found = json.loads(line.decode("utf-8"))
+        found: object = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return "not JSON"
     if not isinstance(found, dict):
@@ -124,34 +121,20 @@ def read_line(line: bytes) -> Observation | str:
     if len(found) != FIELDS:
         return "no observation"
     try:
-        read = _observation(found)
-    except _NoneError:
+        read = _observation(Fields(found, "evidence"))
+    except FormatError:
         return "no observation"
     sizes = 0 < read.key.threads <= 2**16 and 0 < read.overhead <= LARGEST and 0 <= read.held <= read.overhead
     return read if sizes else "a size that cannot be"
 
 
-def _observation(found: Mapping[str, object]) -> Observation:
+def _observation(found: Fields) -> Observation:
     key = Key(
-        _text(found, "gpu"),
-        _text(found, "driver"),
-        _text(found, "torch"),
-        _text(found, "transformers"),
-        _whole(found, "threads"),
+        found.text("gpu"),
+        found.text("driver"),
+        found.text("torch"),
+        found.text("transformers"),
+        found.whole("threads"),
     )
-    told = (_text(found, name) for name in ("workload", "phase", "date", "run"))
-    return Observation(key, _whole(found, "overhead"), _whole(found, "held"), *told)
-
-
-def _text(found: Mapping[str, object], name: str) -> str:
-    value = found.get(name)
-    if isinstance(value, str):
-        return value
-    raise _NoneError
-
-
-def _whole(found: Mapping[str, object], name: str) -> int:
-    value = found.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise _NoneError
+    told = (found.text(name) for name in ("workload", "phase", "date", "run"))
+    return Observation(key, found.whole("overhead"), found.whole("held"), *told)

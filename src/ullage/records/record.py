@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
-from ullage.errors import FormatError
+from ullage.fields import Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Record:
     tokens: int
     seconds: float
     splits: int
-    outcome: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Mapping[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -59,23 +58,49 @@ class Record:
             f"{self.environment.gpu}: {len(self.measured)} peaks>"
         )
 
+    def to_json(self) -> dict[str, object]:
+        """The document of the run, as record.json holds it."""
+        from ullage.planning.document import header
 
-def record_document(record: Record) -> dict[str, Any]:
-    """As JSON."""
-    return asdict(record)
+        return {**header("record"), **asdict(self)}
 
 
-def read_record(document: Mapping[str, Any], where: str) -> Record:
-    """The record in a JSON document. Raises FormatError where it is none."""
-    try:
-        return Record(
-            Environment(**document["environment"]),
-            tuple(Measured(**measured) for measured in document["measured"]),
-            document["examples"],
-            document["tokens"],
-            document["seconds"],
-            document["splits"],
-            document.get("outcome", {}),
-        )
-    except (KeyError, TypeError) as error:
-        raise FormatError(f"{where}: not a record of a run: {error}") from error
+def read_record(document: Mapping[str, object], where: str) -> Record:
+    """The record in a JSON document; `where` names it in messages. Raises FormatError where it is none."""
+    found = Fields(document, f"{where}: not a record of a run")
+    return Record(
+        read_environment(found.inner("environment")),
+        tuple(_measured(each) for each in found.each("measured")),
+        found.whole("examples"),
+        found.whole("tokens"),
+        found.number("seconds"),
+        found.whole("splits"),
+        found.inner("outcome").values if "outcome" in found else {},
+    )
+
+
+def read_environment(found: Fields) -> Environment:
+    """The environment in a record or a manifest. Raises FormatError."""
+    return Environment(
+        found.text("gpu"),
+        found.text("driver"),
+        found.text("torch"),
+        found.text("transformers"),
+        found.text("python"),
+        found.text("ullage"),
+        found.whole("threads") if "threads" in found else 0,
+    )
+
+
+def _measured(found: Fields) -> Measured:
+    return Measured(
+        found.text("phase"),
+        found.text("device"),
+        found.whole_or_none("live"),
+        found.whole_or_none("reserved"),
+        found.whole_or_none("process"),
+        found.whole_or_none("on_device"),
+        found.number("seconds"),
+        found.inner("components").wholes() if "components" in found else {},
+        found.text("activity") if "activity" in found else "",
+    )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Final, Literal
 
-from ullage.errors import FormatError
+from ullage.fields import Fields
 from ullage.records.record import Measured, Record
 from ullage.shown import Shown
 from ullage.units import Interval
 
 LEVELS = ("live", "reserved", "process", "device")
-_MEASURED = {"device": "on_device"}
+_MEASURED: Final = {"device": "on_device"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +57,47 @@ class Verification(Shown):
         return f"<Verification of {len(self.comparisons)} numbers: {said}>"
 
 
-def verify(plan: Mapping[str, Any], record: Record) -> Verification:
+def verify(plan: Mapping[str, object], record: Record) -> Verification:
     """Compares a plan document with what a run of it measured, phase by phase and device by device.
 
     Raises FormatError where `plan` is none.
     """
-    found = []
-    try:
-        for measured in record.measured:
-            found += list(_levels(plan, measured)) + list(_components(plan, measured))
-    except (KeyError, TypeError) as error:
-        raise FormatError(f"the manifest holds no plan document: {error}") from error
+    document = Fields(plan, "the manifest holds no plan document")
+    found: list[Comparison] = []
+    for measured in record.measured:
+        found += _levels(document, measured)
+        found += _components(document, measured)
     return Verification(tuple(found))
 
 
-def _levels(plan: Mapping[str, Any], measured: Measured) -> Iterator[Comparison]:
-    device = next((d for d in plan["devices"] if d["name"] == measured.device), None)
-    phase = next((p for p in device["phases"] if p["name"] == measured.phase), None) if device else None
+def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:
+    device = _named(plan.each("devices"), measured.device)
+    phase = None if device is None else _named(device.each("phases"), measured.phase)
     if phase is None:
         return
     for level in LEVELS:
         value = getattr(measured, _MEASURED.get(level, level))
         if value is not None:
-            yield Comparison(measured.phase, measured.device, level, "level", Interval(**phase[level]), value)
+            predicted = _interval(phase.inner(level))
+            yield Comparison(measured.phase, measured.device, level, "level", predicted, value)
 
 
-def _components(plan: Mapping[str, Any], measured: Measured) -> Iterator[Comparison]:
+def _components(plan: Fields, measured: Measured) -> Iterator[Comparison]:
     sums: dict[str, Interval] = {}
-    for item in plan["items"]:
-        if (item["phase"], item["device"]) == (measured.phase, measured.device) and item["level"] == "live":
-            size = Interval(**item["bytes"])
-            before = sums.get(item["component"])
-            sums[item["component"]] = size if before is None else before + size
+    for item in plan.each("items"):
+        place = (item.text("phase"), item.text("device"), item.text("level"))
+        if place == (measured.phase, measured.device, "live"):
+            size, component = _interval(item.inner("bytes")), item.text("component")
+            before = sums.get(component)
+            sums[component] = size if before is None else before + size
     for name, value in measured.components.items():
         if name in sums:
             yield Comparison(measured.phase, measured.device, name, "component", sums[name], value)
+
+
+def _named(objects: Sequence[Fields], name: str) -> Fields | None:
+    return next((each for each in objects if each.text("name") == name), None)
+
+
+def _interval(found: Fields) -> Interval:
+    return Interval(found.whole("low"), found.whole("expected"), found.whole("high"))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.planning.document import header
-from ullage.records.record import Measured, Record, record_document
+from ullage.records.record import Measured, Record
 from ullage.units import gib
 
 
@@ -30,7 +30,7 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
 
 def run_document(folder: Path, record: Record) -> dict[str, object]:
     """The record and where it lies."""
-    return {**header("record"), "folder": str(folder), **record_document(record)}
+    return {**header("record"), "folder": str(folder), **record.to_json()}
 
 
 def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Plans and verifications as text, and as tables for a notebook."""
+"""Plans and verifications as text, as tables for a notebook, and as documents."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Final
 
 from rich.console import Console
 
+from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.verification import Verification
 from ullage.reports.plan_page import show_plan
-from ullage.reports.verification_page import show_verification
+from ullage.reports.verification_page import show_verification, verification_document
 from ullage.units import GIB, MIB
 
 WIDTH: Final = 140
@@ -71,6 +72,11 @@ def table(value: Plan | Verification) -> str:
         for one in value.comparisons
     ]
     return _table(repr(value)[1:-1], columns, cells)
+
+
+def document(value: Plan | Verification) -> dict[str, object]:
+    """What `--json` prints of it."""
+    return plan_document(value) if isinstance(value, Plan) else verification_document(value)
 
 
 def _size(value: int | None, unit: int) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from threading import RLock
-from typing import Any, Final, ParamSpec, TypeVar
+from types import ModuleType
+from typing import Final, ParamSpec, TypeVar
 
 from ullage.errors import MissingExtraError
 
@@ -19,7 +20,7 @@ TALKATIVE: Final = ("transformers", "accelerate", "bitsandbytes")
 _turn: Final = RLock()
 
 
-def find_transformers() -> Any:
+def find_transformers() -> ModuleType:
     """The library. Raises MissingExtraError."""
     try:
         import torch

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -23,7 +23,7 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
         self.peak = 0
-        self._held: dict[int, weakref.ref[Any]] = {}
+        self._held: dict[int, weakref.ref[UntypedStorage]] = {}
         self._in_files: dict[int, int] = {}
 
     @property
@@ -54,7 +54,13 @@ class LiveTensors(TorchDispatchMode):
         """From here on, `peak` is that of what follows."""
         self.peak = self.bytes
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         if func._can_decompose():
             # An operation made of others: their results are tensors too.
@@ -83,7 +89,7 @@ class LiveTensors(TorchDispatchMode):
         self.bytes += size
         self.peak = max(self.peak, self.bytes)
 
-        def gone(_: Any) -> None:
+        def gone(_: weakref.ref[UntypedStorage]) -> None:
             self.bytes -= size
             self._in_files.pop(key, None)
             self._held.pop(key, None)

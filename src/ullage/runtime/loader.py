@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.bundled import local_path
@@ -16,11 +17,12 @@ from ullage.planning.plan import RolePlan
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
-from ullage.runtime.tokenizer import open_tokenizer
+from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
 from ullage.spec.role import Role
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 KERNELS: Final = {
     "auto": None,
@@ -33,6 +35,18 @@ KERNELS: Final = {
 PICKLED: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 
 
+class AutoModels(Protocol):
+    """What is used of transformers' `AutoModel` and `AutoModelForCausalLM`."""
+
+    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel:
+        """A model with weights of chance."""
+
+    def from_pretrained(
+        self, folder: str, **options: object
+    ) -> tuple[PreTrainedModel, Mapping[str, Collection[str]]]:
+        """A checkpoint's model; names of weights under `missing_keys`, as `output_loading_info` asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A model in memory: the module in eval mode, its tokenizer where it has one, where its parts are.
@@ -41,7 +55,7 @@ class Loaded:
     """
 
     model: nn.Module
-    tokenizer: Any
+    tokenizer: Tokenizer | None
     device_map: dict[str, str]
     device: str
     precision: ResolvedPrecision
@@ -59,7 +73,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     source = source_of(role.model, base, download)
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
-    kind = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
+    kind: AutoModels = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
     where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
     check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
@@ -69,7 +83,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
         options["offload_folder"] = str(source)  # safetensors are read where they are
     else:
         options["device_map"] = {"": where[0]}
-    model = _from_pretrained(transformers, kind, role, source, options)
+    model = _from_pretrained(kind, role, source, options)
     return Loaded(
         model,
         open_tokenizer(source, role, download),
@@ -80,11 +94,13 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     )
 
 
-def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, source: Path) -> dict[str, Any]:
+def _options(
+    transformers: ModuleType, config: PreTrainedConfig, role: Role, planned: RolePlan, source: Path
+) -> dict[str, object]:
     """What transformers is told beside where the parts go."""
     import torch
 
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "config": config,
         "trust_remote_code": role.trust_remote_code,
         "output_loading_info": True,
@@ -105,7 +121,9 @@ def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, sour
     return options
 
 
-def _from_pretrained(transformers: Any, kind: Any, role: Role, source: Path, options: dict[str, Any]) -> Any:
+def _from_pretrained(
+    kind: AutoModels, role: Role, source: Path, options: Mapping[str, object]
+) -> PreTrainedModel:
     """The model in eval mode. Raises FormatError unless every tensor came from the checkpoint."""
     try:
         folder = source.parent if source.suffix == ".gguf" else source
@@ -120,7 +138,8 @@ def _from_pretrained(transformers: Any, kind: Any, role: Role, source: Path, opt
             f"{role.model}: the checkpoint lacks {len(missing)} tensors of the model, as {missing[0]}; "
             "it would run with random weights"
         )
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _computing(devices: list[str]) -> str:
@@ -170,14 +189,19 @@ def _refuse_pickles(path: Path, name: str) -> None:
     )
 
 
-def _config(transformers: Any, source: Path, role: Role, download: bool, layers: int | None) -> Any:
-    options: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": role.trust_remote_code}
+def _config(
+    transformers: ModuleType, source: Path, role: Role, download: bool, layers: int | None
+) -> PreTrainedConfig:
+    options: dict[str, object] = {
+        "local_files_only": not download,
+        "trust_remote_code": role.trust_remote_code,
+    }
     folder = source
     if source.suffix == ".gguf":
         options["gguf_file"] = source.name
         folder = source.parent
     try:
-        config = transformers.AutoConfig.from_pretrained(str(folder), **options)
+        config: PreTrainedConfig = transformers.AutoConfig.from_pretrained(str(folder), **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _cannot_load(role, error) from error
     config = config.get_text_config() if layers is not None else config
@@ -201,7 +225,7 @@ def _torch_device(name: str) -> str:
     return name if name in ("cpu", "disk") else "cuda:" + name.removeprefix("gpu:")
 
 
-def _device_map(kind: Any, config: Any, placement: Mapping[str, str]) -> dict[str, str]:
+def _device_map(kind: AutoModels, config: PreTrainedConfig, placement: Mapping[str, str]) -> dict[str, str]:
     """accelerate's map from module names to devices, from the plan's map of blocks."""
     from accelerate import init_empty_weights
 
@@ -230,13 +254,13 @@ def _leaf(module: nn.Module) -> bool:
     return not any(True for _ in module.children())
 
 
-def _map_of(model: Any, first: str) -> dict[str, Any]:
-    found = getattr(model, "hf_device_map", None) or {"": first}
+def _map_of(model: nn.Module, first: str) -> dict[str, object]:
+    found: Mapping[str, object] = getattr(model, "hf_device_map", None) or {"": first}
     return {name or "(whole model)": device for name, device in found.items()}
 
 
 @in_turn
-def load_tokenizer(role: Role, base: Path | None = None, download: bool = False) -> Any:
+def load_tokenizer(role: Role, base: Path | None = None, download: bool = False) -> Tokenizer | None:
     """The tokenizer of `role.model` alone, None where it has none: texts are counted before weights load.
 
     Raises FormatError for one that is broken.

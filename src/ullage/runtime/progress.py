@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.units import gib
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 LINE_SECONDS: Final = 15.0
 
@@ -20,8 +23,7 @@ class Progress:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._bar: Any = None
-        self._task: Any = None
+        self._bar: Bar | None = None
         self._label = ""
         self._done = self._total = self._tokens = self._before = 0
         self._begun = self._said = 0.0
@@ -55,7 +57,7 @@ class Progress:
             console=Console(stderr=True),
         )
         self._bar.start()
-        self._task = self._bar.add_task(label, total=total, completed=done, rate="", free="")
+        self._bar.add_task(label, total=total, completed=done, rate="", free="")
 
     def advance(self, records: int, tokens: int) -> None:
         """So many records, of so many tokens, are done."""
@@ -66,7 +68,8 @@ class Progress:
         rate = f"{new / seconds:,.4g} records/s, {self._tokens / seconds:,.0f} tokens/s"
         if self._bar is not None:
             free = f"{gib(self.free())} free" if self.free is not None else ""
-            self._bar.update(self._task, completed=self._done, rate=rate, free=free)
+            for task in self._bar.task_ids:
+                self._bar.update(task, completed=self._done, rate=rate, free=free)
         elif not self._quiet and now - self._said > LINE_SECONDS:
             self._said = now
             left = (self._total - self._done) * seconds / max(new, 1)

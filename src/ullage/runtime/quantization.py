@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ullage.errors import MissingExtraError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
@@ -15,9 +16,12 @@ from ullage.spec.role import Role
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
 
-def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
+def quantization_config(
+    transformers: ModuleType, precision: ResolvedPrecision
+) -> QuantizationConfigMixin | None:
     """How weights are quantized while they load; None where they load as they are stored.
 
     Raises UnsupportedError for a scheme that only checkpoints hold, MissingExtraError without what does it.
@@ -37,10 +41,11 @@ def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
         raise MissingExtraError(made.package, "run", f"precision: {precision.storage}") from error
     import torch
 
-    options: dict[str, Any] = dict(made.options)
+    options: dict[str, object] = dict(made.options)
     if made.compute is not None:
         options[made.compute] = getattr(torch, TORCH_NAMES[precision.compute])
-    return getattr(transformers, made.config)(**options)
+    config: QuantizationConfigMixin = getattr(transformers, made.config)(**options)
+    return config
 
 
 def weights_of(model: nn.Module) -> Iterator[Tensor]:

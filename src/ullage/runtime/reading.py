@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.units import gib
 
@@ -94,8 +94,8 @@ def _pages(field: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _handle(index: int) -> Any:
-    """NVML's handle of torch's GPU `index`; None where NVML is not to be had."""
+def _handle(index: int) -> object:
+    """NVML's handle of torch's GPU `index`, for its own functions; None where NVML is not to be had."""
     try:
         import pynvml
         import torch

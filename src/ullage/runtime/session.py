@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
@@ -24,6 +24,8 @@ from ullage.runtime.reading import device_name, read_device
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ullage.runtime.live import LiveTensors
 
 
@@ -31,6 +33,14 @@ class Serving(Protocol):
     """An engine that holds a role's model itself."""
 
     def close(self) -> None: ...
+
+
+class Freed(TypedDict):
+    """A role whose model was freed: the bytes alive on each device before and after, where they are known."""
+
+    role: str
+    before: dict[str, int | None]
+    after: dict[str, int | None]
 
 
 @dataclass(slots=True)
@@ -59,7 +69,8 @@ class Session:
     examples: int = 0
     tokens: int = 0
     splits: int = 0
-    outcome: dict[str, Any] = field(default_factory=dict)
+    freed: list[Freed] = field(default_factory=list)
+    outcome: dict[str, object] = field(default_factory=dict)
 
     @property
     def workload(self) -> Workload:
@@ -148,7 +159,7 @@ class Session:
     def unload(self, name: str) -> None:
         """Frees role `name`'s model, if it is here; whoever else holds it must have let go of it before.
 
-        What was alive on each device before and after is kept in `outcome`, so that it can be seen that the
+        What was alive on each device before and after is kept in `freed`, so that it can be seen that the
         memory is back.
         """
         if name not in self.loaded and name not in self.serving:
@@ -166,10 +177,10 @@ class Session:
         for key in [key for key in self.held if key[0] == name]:
             self.held[key] = 0
             self._tell(*key[1:])
-        self.outcome.setdefault("freed", []).append({"role": name, "before": before, "after": after})
+        self.freed.append({"role": name, "before": before, "after": after})
 
 
-def _weights_by_device(model: Any) -> dict[str, int]:
+def _weights_by_device(model: nn.Module) -> dict[str, int]:
     found: dict[str, int] = {}
     for tensor in weights_of(model):
         if tensor.device.type != "meta":
@@ -187,5 +198,5 @@ def record_of(session: Session, seconds: float) -> Record:
         session.tokens,
         seconds,
         session.splits,
-        session.outcome,
+        {"freed": session.freed, **session.outcome} if session.freed else session.outcome,
     )

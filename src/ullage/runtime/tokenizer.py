@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, overload
+from typing import Final, Literal, Protocol, overload
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.gguf import has_tokenizer
@@ -42,6 +42,10 @@ class Tokenizer(Protocol):
     chat_template: object
 
     @property
+    def eos_token_id(self) -> int | None:
+        """The token that ends a text, where there is one."""
+
+    @property
     def is_fast(self) -> bool:
         """Whether it knows which characters a token stands for."""
 
@@ -71,7 +75,7 @@ class Tokenizer(Protocol):
         """Each id's own name."""
 
 
-def open_tokenizer(source: Path, role: Role, download: bool) -> Any:
+def open_tokenizer(source: Path, role: Role, download: bool) -> Tokenizer | None:
     """The tokenizer in a model's folder or GGUF file, None where there is none.
 
     Raises UnsupportedError for one that needs code from its repository, FormatError for a broken one.
@@ -83,13 +87,14 @@ def open_tokenizer(source: Path, role: Role, download: bool) -> Any:
         return None
     options = {"gguf_file": source.name} if gguf else {}
     try:
-        return find_transformers().AutoTokenizer.from_pretrained(
+        found: Tokenizer = find_transformers().AutoTokenizer.from_pretrained(
             str(folder), local_files_only=not download, trust_remote_code=role.trust_remote_code, **options
         )
     except MemoryError:
         raise
     except Exception as error:  # the tokenizers library raises Exception itself
         raise _cannot_open(role, there, error) from error
+    return found
 
 
 def _files(folder: Path) -> list[Path]:

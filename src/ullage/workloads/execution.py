@@ -18,8 +18,9 @@ from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
 from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
+from ullage.records.manifest import Manifest
 from ullage.records.observation import observations_of, shape_of
-from ullage.records.record import Measured, Record, record_document
+from ullage.records.record import Environment, Measured, Record
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.session import Session, record_of
@@ -71,28 +72,21 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             started = time.monotonic()
             _work(runner, session)
             record = record_of(session, time.monotonic() - started)
-        document = record_document(record)
         if find_kind(plan.workload.kind).reporter:
-            report(plan.workload, run, plan.base, document)
-        run.write_record(document)  # last: a folder that has it is complete
+            report(plan.workload, run, plan.base, record)
+        run.write_record(record)  # last: a folder that has it is complete
         _keep_evidence(session, record, run)
     return record
 
 
 def _begin(session: Session, inputs: list[dict[str, str]], resumed: bool) -> None:
     """Writes down what a new run is of, or checks that a resumed one is still of the same."""
-    plan, where = session.plan, asdict(environment(session.plan.gpus))
+    plan, where = session.plan, environment(session.plan.gpus)
     if resumed:
         _check_unchanged(session, inputs, where)
     else:
-        session.folder.write_manifest(
-            {
-                "base": str(plan.base.resolve()),
-                "inputs": inputs,
-                "environment": where,
-                "plan": plan_document(plan),
-            }
-        )
+        manifest = Manifest(plan.base.resolve(), tuple(inputs), where, plan_document(plan))
+        session.folder.write_manifest(manifest)
     for warning in plan.warnings:
         session.say(warning)
 
@@ -112,7 +106,7 @@ def _keep_evidence(session: Session, record: Record, run: RunFolder) -> None:
         session.say(said)
 
 
-def report(workload: Workload, run: RunFolder, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
+def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tuple[Path, ...]:
     """Writes the pages and tables of a run whose work is done; their paths.
 
     Raises UnsupportedError for a kind that has none.
@@ -216,13 +210,14 @@ def inputs_of(workload: Workload, base: Path) -> list[dict[str, str]]:
     return found
 
 
-def _check_unchanged(session: Session, inputs: list[dict[str, str]], where: dict[str, str]) -> None:
+def _check_unchanged(session: Session, inputs: list[dict[str, str]], where: Environment) -> None:
     manifest, folder = session.folder.manifest(), session.folder.path
-    changed = [each for each in inputs if each not in manifest["inputs"]]
-    if changed or len(inputs) != len(manifest["inputs"]):
+    changed = [each for each in inputs if each not in manifest.inputs]
+    if changed or len(inputs) != len(manifest.inputs):
         what = (changed[0].get("file") or changed[0].get("model")) if changed else "what it reads"
         raise InputError(f"{folder}: {what} has changed since this run began; start a new run")
-    other = [name for name, value in where.items() if manifest["environment"].get(name) != value]
+    begun = asdict(manifest.environment)
+    other = [name for name, value in asdict(where).items() if begun[name] != value]
     if other:
         session.say(
             f"resumed with other versions than it began with ({', '.join(other)}): results may differ "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from ullage.errors import FormatError
 from ullage.records.folder import RunFolder
@@ -16,25 +16,31 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload
 
 
+class Settings(TypedDict, total=False):
+    """How a run is done: the keyword arguments of `run_plan`."""
+
+    download: bool
+    quiet: bool
+    anyway: bool
+    snapshot: bool
+
+
 def run(
     workload: Workload,
     out: str | Path | None = None,
     gpus: str | None = None,
     *,
     base: Path | None = None,
-    download: bool = False,
-    quiet: bool = True,
-    anyway: bool = False,
-    snapshot: bool = False,
+    **settings: Unpack[Settings],
 ) -> tuple[Path, Record]:
     """Runs a workload where it is planned to run; the run's folder and its record.
 
     `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
-    the budget's, else this machine's); `snapshot` leaves the history of torch's allocator there. Raises
-    DoesNotFitError unless the plan fits or `anyway`.
+    the budget's, else this machine's). `download` (default False) lets models be fetched from the hub,
+    `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
+    folder. Raises DoesNotFitError unless the plan fits or `anyway` (False).
     """
-    made = plan_here(workload, gpus, base)
-    return run_plan(made, out, download=download, quiet=quiet, anyway=anyway, snapshot=snapshot)
+    return run_plan(plan_here(workload, gpus, base), out, **settings)
 
 
 def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plan:
@@ -70,12 +76,10 @@ def run_plan(
 
 def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
-    from ullage.records.record import read_record
-
     held = RunFolder(Path(folder))
     held.manifest()
     if held.complete:
-        return read_record(held.record(), str(folder))
+        return held.record()
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.loading import plan_of
@@ -85,14 +89,13 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
     return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=True))
 
 
-def _planned(run: RunFolder) -> tuple[dict[str, Any], Path]:
+def _planned(run: RunFolder) -> tuple[Mapping[str, object], Path]:
     """The document of a run's plan, and the folder its paths are relative to."""
     manifest = run.manifest()
-    lacking = [key for key in ("plan", "base", "inputs", "environment") if key not in manifest]
-    if lacking or "settled" not in manifest["plan"]:
-        what = lacking[0] if lacking else "what its plan is of: it is of an earlier version"
+    if "settled" not in manifest.plan:
+        what = "what its plan is of: it is of an earlier version"
         raise FormatError(f"{run.path}/manifest.json: lacks {what}; it was not written by this ullage")
-    return manifest["plan"], Path(manifest["base"])
+    return manifest.plan, manifest.base
 
 
 def workload_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:

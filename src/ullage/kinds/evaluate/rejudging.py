@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from ullage.capture.entries import states_of
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.phases.blocks import captures_of, own_section
@@ -33,7 +34,7 @@ def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Pat
         )
     if captures_of(GENERATOR, before) != captures_of(GENERATOR, after):
         raise InputError("captures: those of the generator have changed; use `ullage run` for new answers")
-    for entry in run.manifest()["inputs"]:
+    for entry in run.manifest().inputs:
         if "file" not in entry:
             continue
         path = base / Path(entry["file"]).expanduser()
@@ -53,7 +54,7 @@ def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload)
         path = run.path / f"{stage}.jsonl"
         if path.exists():
             shutil.copyfile(path, out.path / path.name)
-    for shard in [shard["file"] for entry in entries for shard in entry.get("states", ())]:
+    for shard in [shard.file for shard in states_of(entries) if shard.file is not None]:
         (out.path / "states").mkdir(exist_ok=True)
         shutil.copyfile(run.path / "states" / shard, out.path / "states" / shard)
     journal = Journal(out.path / "journal.jsonl")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import MissingExtraError
+from ullage.fields import Fields
 from ullage.records.atomic import write_text
 from ullage.records.lines import read_lines
 from ullage.reports.html_page import render_page
@@ -129,12 +130,14 @@ def _timeline(path: Path) -> str:
     """Memory over time by device, as SVG; nothing for a run too short to have been sampled."""
     by_device: dict[str, list[tuple[float, float]]] = {}
     starts: list[tuple[float, str]] = []
-    for line in read_lines(path):
-        value = line.get("live") if line.get("live") is not None else line.get("process")
-        if value is not None:
-            by_device.setdefault(line["device"], []).append((line["seconds"], value / 2**30))
-        if not starts or starts[-1][1] != line["phase"]:
-            starts.append((line["seconds"], line["phase"]))
+    for number, row in enumerate(read_lines(path), 1):
+        line = Fields(row, f"{path}:{number}")
+        seconds, phase = line.number("seconds"), line.text("phase")
+        level = "live" if row.get("live") is not None else "process"
+        if row.get(level) is not None:
+            by_device.setdefault(line.text("device"), []).append((seconds, line.whole(level) / 2**30))
+        if not starts or starts[-1][1] != phase:
+            starts.append((seconds, phase))
     if sum(map(len, by_device.values())) < 2:
         return ""
     figure, (axes,) = _figure(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from ullage.fields import Fields
 from ullage.kinds.evaluate.dataset import open_questions
 from ullage.kinds.evaluate.judging import vote
 from ullage.kinds.evaluate.outcomes import Outcome, read_outcomes
@@ -20,6 +20,7 @@ from ullage.measures.uncertainty import nll
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json, write_with
 from ullage.records.folder import RunFolder
+from ullage.records.record import Record
 from ullage.spec.workload import Workload
 
 TABLE = "results.parquet"
@@ -176,7 +177,7 @@ def _prefixes(outcomes: Sequence[Outcome], column: Sequence[bool | None]) -> lis
     return found
 
 
-def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
+def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tuple[Path, ...]:
     """Writes a run's table, summary and page; their paths."""
     section = own_section(workload, Section)
     _, questions = open_questions(section, base)
@@ -184,12 +185,18 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, 
     found = summary(outcomes, section)
     _write_table(run.path / TABLE, outcomes)
     write_json(run.path / SUMMARY, found)
-    cost = run.manifest()["plan"]["cost"]
-    outcome = record["outcome"]
-    hourly = cost["usd_per_hour"] if cost else None
-    known = Spent(record["seconds"], hourly, outcome.get("usage", {}), outcome.get("freed", ()))
-    page = write_report(run.path, workload, outcomes, labels(outcomes, section), found, known)
+    page = write_report(run.path, workload, outcomes, labels(outcomes, section), found, _spent(run, record))
     return run.path / TABLE, run.path / SUMMARY, page
+
+
+def _spent(run: RunFolder, record: Record) -> Spent:
+    plan = Fields(run.manifest().plan, f"{run.path}: the plan in manifest.json")
+    hourly = plan.inner("cost").number("usd_per_hour") if plan.value("cost") else None
+    outcome = Fields(record.outcome, f"{run.path}: the record's outcome")
+    asked = outcome.inner("usage") if "usage" in outcome else Fields({}, outcome.where)
+    usage = {role: asked.inner(role).numbers() for role in asked.values}
+    freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
+    return Spent(record.seconds, hourly, usage, freed)
 
 
 def _write_table(path: Path, outcomes: Sequence[Outcome]) -> None:

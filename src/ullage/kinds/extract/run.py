@@ -142,7 +142,7 @@ class _Extraction:
 
     def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
         session = self._session
-        done = {unit for entry in session.journal.entries for unit in entry["units"]}
+        done = {unit for stored in read_entries(session.journal.entries) for unit in stored.units}
         store = self._store(lengths)
         splitter = Splitter(limits, release, session.say)
         finished = sum(len(batches[unit]) for unit in done)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ullage.errors import FormatError, InputError
+from ullage.fields import Fields
 from ullage.kinds.pii.calibration import (
     Calibration,
     fit,
@@ -18,9 +19,10 @@ from ullage.kinds.pii.calibration import (
 from ullage.kinds.pii.results import read_summary
 from ullage.kinds.pii.section import VERIFIER
 from ullage.kinds.pii.summary import Compared
+from ullage.kinds.pii.verified import read_verified
 from ullage.measures.threshold import pick_threshold
 from ullage.records.folder import RunFolder
-from ullage.records.lines import read_lines
+from ullage.records.manifest import Manifest
 
 
 def calibrate_pii(
@@ -45,12 +47,12 @@ def calibrate_pii(
     gold: list[bool] = []
     model = prompt = ""
     with _finished(run_folder) as held:
-        for row in read_lines(held.path / "verified.jsonl"):
-            model, prompt = row["model"], row["prompt"]
-            for candidate in row["candidates"]:
-                if candidate.get("gold") is not None and "margin" in candidate:
-                    margins.append(candidate["margin"])
-                    gold.append(candidate["gold"])
+        for row in read_verified(held.path):
+            model, prompt = row.model, row.prompt
+            for candidate in row.candidates:
+                if candidate.gold is not None and candidate.margin is not None:
+                    margins.append(candidate.margin)
+                    gold.append(candidate.gold)
     found = fit(margins, gold, model, prompt)
     if by is not None:
         probabilities = [found.probability(margin) for margin in margins]
@@ -72,24 +74,25 @@ def compare_pii(folders: Sequence[str | Path]) -> list[Compared]:
     for folder in folders:
         with _finished(folder) as held:
             manifest = held.manifest()
-            files.add(_digest(manifest, manifest["plan"]["settled"]["pii"]["input"]))
-            rows.append(_row(str(folder), held, manifest))
+            plan = Fields(manifest.plan, f"{folder}: is no verification, or was changed")
+            files.add(_digest(manifest, plan.inner("settled").inner("pii").text("input")))
+            rows.append(_row(str(folder), held, plan))
         if len(files) > 1:
             raise InputError(f"{folder}: verified another file than {folders[0]}; they cannot be compared")
     return rows
 
 
-def _row(name: str, held: RunFolder, manifest: Mapping[str, Any]) -> Compared:
+def _row(name: str, held: RunFolder, plan: Fields) -> Compared:
     found = read_summary(held.path)
-    peaks = [measured["process"] or 0 for measured in held.record()["measured"]]
-    plan = manifest["plan"]
-    role = plan["roles"].get(VERIFIER)  # a remote model has no weights here
+    peaks = [measured.process or 0 for measured in held.record().measured]
+    roles = plan.inner("roles")
+    local = VERIFIER in roles  # a remote model has no weights here
     whole = found["all"]
     return {
         "run": name,
-        "model": plan["settled"]["roles"][VERIFIER]["model"],
-        "gpus": plan["asked"],
-        "weights": "" if role is None else role["precision"]["storage"],
+        "model": plan.inner("settled").inner("roles").inner(VERIFIER).text("model"),
+        "gpus": plan.text("asked"),
+        "weights": roles.inner(VERIFIER).inner("precision").text("storage") if local else "",
         "verified": whole["verified"],
         "rejected": whole["rejected"],
         "failed": whole["failed"],
@@ -102,9 +105,9 @@ def _row(name: str, held: RunFolder, manifest: Mapping[str, Any]) -> Compared:
     }
 
 
-def _digest(manifest: Mapping[str, Any], name: str) -> str:
+def _digest(manifest: Manifest, name: str) -> str:
     """The SHA-256 that file `name` had when the run was begun."""
-    return next(str(one["sha256"]) for one in manifest["inputs"] if one.get("file") == name)
+    return next(one["sha256"] for one in manifest.inputs if one.get("file") == name)
 
 
 @contextmanager

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
+from ullage.fields import Fields
 from ullage.kinds.pii.section import VERIFIER
 from ullage.kinds.pii.summary import BinRow, CalibrationRows, Counts, Summary
+from ullage.kinds.pii.verified import read_verified
 from ullage.measures.calibration import Bins
 from ullage.records.atomic import write_json, write_text
 from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
 from ullage.records.lines import read_lines
+from ullage.records.record import Record
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
@@ -71,7 +74,7 @@ class Tally:
         }
 
 
-def report(run: RunFolder, workload: Workload, base: Path, record: Mapping[str, object]) -> tuple[Path, ...]:
+def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tuple[Path, ...]:
     """Writes a run's summary and page; their paths. Nothing of any text is in them."""
     table, page = run.path / SUMMARY, run.path / PAGE
     found = summary(run.path)
@@ -95,16 +98,17 @@ def summary(folder: Path) -> Summary:
     """Counts by type, scores where there are labels, calibration, latency; read line by line."""
     whole, by_type, bins = Tally(), dict[str, Tally](), Bins()
     records = 0
-    for row in read_lines(folder / "verified.jsonl"):
+    for row in read_verified(folder):
         records += 1
-        for candidate in row["candidates"]:
-            for tally in (whole, by_type.setdefault(candidate["type"], Tally())):
-                tally.add(candidate["verdict"], candidate.get("gold"))
-            if candidate.get("gold") is not None and "probability" in candidate:
-                bins.add(candidate["probability"], candidate["gold"])
-    entries = [entry for entry in read_journal(folder / "journal.jsonl") if "batches" in entry]
-    batches = sorted((second / size, size) for entry in entries for second, size in entry["batches"])
-    spent = sum(entry["seconds"] for entry in entries)
+        for candidate in row.candidates:
+            for tally in (whole, by_type.setdefault(candidate.type, Tally())):
+                tally.add(candidate.verdict, candidate.gold)
+            if candidate.gold is not None and candidate.probability is not None:
+                bins.add(candidate.probability, candidate.gold)
+    path = folder / "journal.jsonl"
+    entries = [Fields(entry, str(path)) for entry in read_journal(path) if "batches" in entry]
+    batches = sorted((second / size, size) for entry in entries for second, size in _batches(entry))
+    spent = sum(entry.number("seconds") for entry in entries)
     return {
         "records": records,
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
@@ -114,6 +118,16 @@ def summary(folder: Path) -> Summary:
         "records_per_second": records / spent if spent else None,
         "seconds_a_candidate": {f"p{100 * share:g}": _percentile(batches, share) for share in PERCENTILES},
     }
+
+
+def _batches(entry: Fields) -> Iterator[tuple[float, int]]:
+    """Seconds and candidates of each batch."""
+    for each in entry.array("batches"):
+        match each:
+            case [int() | float() as second, int() as size] if size > 0:
+                yield second, size
+            case _:
+                raise FormatError(f"{entry.where}: batches are not seconds and candidates; it was changed")
 
 
 def _calibration(bins: Bins) -> CalibrationRows:

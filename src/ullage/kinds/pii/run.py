@@ -126,8 +126,8 @@ class _Verification:
         return self.turns.session
 
     def run(self, path: Path, name: str, lines: int, longest_line: int) -> None:
-        session, done = self.session, self.store.entries
-        after = max((entry["line"] for entry in done if "line" in entry), default=0)
+        session = self.session
+        after = max(self.store.told("line"), default=0)
         session.progress.start(f"{VERIFIER} score", lines, after)
         asking = self._asking()
         self.clock = time.monotonic()
@@ -139,8 +139,8 @@ class _Verification:
                         break
                 self.store.finish()
         self.turns.states.finish()
-        session.examples = sum(entry.get("records", 0) for entry in self.store.entries)
-        session.tokens = sum(entry.get("tokens", 0) for entry in self.store.entries)
+        session.examples = sum(self.store.told("records"))
+        session.tokens = sum(self.store.told("tokens"))
 
     def _asking(self) -> Asking:
         section = self.section

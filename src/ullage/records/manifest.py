@@ -1,0 +1,44 @@
+"""What a run was to do, written down before it began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ullage.fields import Fields
+from ullage.records.record import Environment, read_environment
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A run's plan and what it depends on.
+
+    `plan` is the plan's document, and `base` the folder its paths are relative to; `inputs` are the files
+    and models that are read, with their SHA-256; `environment` is where the run began.
+    """
+
+    base: Path
+    inputs: tuple[Mapping[str, str], ...]
+    environment: Environment
+    plan: Mapping[str, object]
+
+    def to_json(self) -> dict[str, object]:
+        """The fields of manifest.json."""
+        return {
+            "base": str(self.base),
+            "inputs": list(self.inputs),
+            "environment": asdict(self.environment),
+            "plan": self.plan,
+        }
+
+
+def read_manifest(document: Mapping[str, object], where: str) -> Manifest:
+    """The manifest in a JSON document; `where` names it in messages. Raises FormatError where it is none."""
+    found = Fields(document, f"{where}: not the manifest of a run")
+    return Manifest(
+        Path(found.text("base")),
+        tuple(each.texts() for each in found.each("inputs")),
+        read_environment(found.inner("environment")),
+        found.inner("plan").values,
+    )
