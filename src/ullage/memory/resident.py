@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 from ullage.facts.architecture import Architecture, Pipeline
 from ullage.memory.allocator import growing_remainder
-from ullage.memory.demand import Basis, Home, Need
-from ullage.memory.forward.cache import layer_cache
+from ullage.memory.demand import Basis, Group, Home, Need
+from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
 from ullage.memory.loaded import Loaded
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -19,24 +21,68 @@ from ullage.memory.weights.tensors import (
     weights_allocation,
 )
 from ullage.phases.phase import Where, Work
+from ullage.spec.role import Cache
 from ullage.units import Interval
 
+ALLOCATOR_ITEMS: Final = frozenset({"rounding", "fragmentation"})
+"""What torch's caching allocator adds on a GPU."""
+CACHE_FRAGMENTATION: Final = 10
+ACTIVATION_FRAGMENTATION: Final = 25
+"""High value of segments that stay cached around a growing cache and around temporaries, percent."""
 TEXT_TOKENS = 512
 """Text length a diffusion transformer attends to when its encoders do not say."""
 
 
-def resident_needs(
+def resident_groups(
     loaded: Loaded, where: Where, cached_batch: int = 0, cached_tokens: int = 0
-) -> tuple[Need, ...]:
+) -> tuple[Group, ...]:
     """Weights where the role's residency puts them, and the caches it keeps while idle."""
-    needs = _weights(loaded.architecture, loaded.precision, where)
-    if where != "device" or not cached_batch:
-        return needs
-    return needs + cache_needs(loaded, cached_batch, cached_tokens)
+    on_processor = loaded.abilities.processor
+    weights = _weights(loaded.architecture, loaded.precision, where, on_processor)
+    if where != "device" or not cached_batch or not cached_tokens:
+        return (weights,)
+    shape = CacheShape(cached_batch, cached_tokens, 1, cached_tokens)
+    width = loaded.precision.element_bytes
+    needs = cache_needs(loaded.architecture, loaded.cache, width, shape)
+    return weights, group_of(needs, on_processor, fragments=False)
+
+
+def group_of(needs: Iterable[Need], on_processor: bool, fragments: bool = True) -> Group:
+    """`needs` with the cached but unused segments around them, if there are to be any.
+
+    A processor's tensors come from malloc, which has neither those nor the allocator's rounding.
+    """
+    items = tuple(needs)
+    if on_processor:
+        return Group(tuple(need for need in items if need.component not in ALLOCATOR_ITEMS))
+    return Group(items, _fragmentation(items) if fragments else ())
+
+
+def _fragmentation(needs: tuple[Need, ...]) -> tuple[Need, ...]:
+    """Cached but unused segments around caches and temporaries; none with expandable segments."""
+    found = []
+    for need in needs:
+        if need.combine == "max":
+            percent = ACTIVATION_FRAGMENTATION
+        elif need.component == "kv_cache" and need.combine == "sum":
+            percent = CACHE_FRAGMENTATION
+        else:
+            continue
+        if need.home == "gpu":
+            size = need.each.high * percent // 100
+            unused = Interval(0, size // 4, size)
+            found.append(Need("fragmentation", need.blocks, unused, "assumed", need.combine, "reserved"))
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)
-def _weights(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
+def _weights(
+    architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
+) -> Group:
+    return group_of(_weight_needs(architecture, precision, where), on_processor, fragments=False)
+
+
+def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
     home = _home(where)
     basis: Basis = "exact" if precision.scheme is None else "derived"
     needs = []
@@ -74,27 +120,22 @@ def _home(where: Where) -> Home:
     return homes.get(where, "host")
 
 
-def cache_needs(
-    loaded: Loaded, batch: int, seen: int, last_pass: int = 1, capacity: int | None = None
-) -> tuple[Need, ...]:
-    """The key-value cache and recurrent states after `seen` tokens, layer by layer."""
-    cache = loaded.cache
-    if seen == 0:
-        return ()
+def cache_needs(architecture: Architecture, cache: Cache, width: int, shape: CacheShape) -> list[Need]:
+    """The key-value cache and recurrent states, layer by layer; `width` is bytes of an element computed in."""
     needs = []
-    for layer, blocks in distinct_layers(loaded.architecture):
-        held = layer_cache(layer, batch, seen, last_pass, capacity or seen, cache, loaded.precision)
+    for layer, blocks in distinct_layers(architecture):
+        held = layer_cache(layer, shape, cache, width)
         if held.count:
             size = Interval.exactly(held.count * held.bytes)
             needs.append(Need("kv_cache", blocks, size, "derived"))
             kept = growing_remainder(held.bytes) * held.count
-            if last_pass > 1 or cache.kind == "static":
+            if shape.last_pass > 1 or cache.kind == "static":
                 kept = Interval(0, 0, kept.high)
             needs.append(Need("rounding", blocks, kept, "derived", note="cache"))
         if held.fixed_bytes:
             size = Interval.exactly(held.fixed_bytes)
             needs.append(Need("recurrent_state", blocks, size, "derived"))
-    return tuple(needs)
+    return needs
 
 
 def pipeline_needs(loaded: Loaded, where: Where, work: Work | None) -> tuple[Need, ...]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import ItemKind, Need
+from ullage.memory.demand import Group, ItemKind, Need
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.attention import resolve_kernel
-from ullage.memory.forward.cache import layer_cache
+from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.logits import all_logits, loss_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.forward.window import prompt_of, seen_tokens
 from ullage.memory.loaded import Loaded
-from ullage.memory.resident import cache_needs
+from ullage.memory.resident import cache_needs, group_of
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
-from ullage.phases.phase import Phase, Work
-from ullage.spec.role import Role
+from ullage.phases.phase import LogitsKept, Phase, Work
+from ullage.spec.role import Cache, Role
 from ullage.spec.workload import Training
 from ullage.units import MIB, Interval
 
@@ -36,9 +37,8 @@ SPREAD = {
 of measurement here; the others leave room for masks and copies that differ between releases."""
 TEMPORARY_ROUNDING = 8 * MIB
 """A handful of live temporaries, each rounded up to at most 1 MiB beyond its size."""
-CACHE_FRAGMENTATION = 10
-ACTIVATION_FRAGMENTATION = 25
-"""High value of segments that stay cached around a growing cache and around temporaries, percent."""
+DYNAMIC: Final = Cache()
+"""The cache that grows with every token."""
 
 
 class _Run(NamedTuple):
@@ -63,31 +63,51 @@ def _temporary(component: ItemKind, blocks: tuple[int, ...], each: Interval, not
     return Need(component, blocks, each, "derived", "max", note=note)
 
 
-def running_needs(loaded: Loaded, work: Work) -> list[Need]:
+def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
     """Caches, temporaries, logits, captures, gradients: whatever `work` brings.
 
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
     if work.activity == "load":
-        return _load(loaded.architecture, loaded.precision)
+        return (_load(loaded.architecture, loaded.precision),)
     run = _run(loaded, work)
-    needs: list[Need] = []
+    on_processor, fragments = loaded.abilities.processor, not work.expandable_segments
+    groups: list[Group] = []
     if work.activity == "train":
-        needs += _training(run)
+        groups.append(group_of(_training(run), on_processor, fragments))
     else:
         decode = work.activity == "decode"
-        last_pass = 1 if decode else run.one_pass.new
-        capacity = run.seen + (0 if decode else work.new_tokens)
-        if run.one_pass.caches:
-            needs += cache_needs(loaded, work.batch, run.seen, last_pass, capacity)
-        if decode:
-            needs += _cache_growth(run)
-        needs += _forward(run)
-    needs += capture_needs(loaded, work, run.seen)
-    return needs + _fragmentation(run, needs)
+        width = loaded.precision.element_bytes
+        if run.one_pass.caches and run.seen:
+            # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
+            more = work.new_tokens if loaded.cache.kind == "static" and not decode else 0
+            shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
+            groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, fragments))
+        if decode and loaded.cache.kind == "dynamic":
+            groups.append(
+                _cache_growth(run.architecture, width, work.batch, run.seen, on_processor, fragments)
+            )
+        groups.append(_forward(_forward_of(run), on_processor, fragments))
+    captured = capture_needs(loaded, work, run.seen)
+    if captured:
+        groups.append(group_of(captured, on_processor, fragments))
+    return tuple(groups)
 
 
-def _load(architecture: Architecture, precision: ResolvedPrecision) -> list[Need]:
+@lru_cache(maxsize=4096)
+def _caches(
+    architecture: Architecture,
+    cache: Cache,
+    width: int,
+    shape: CacheShape,
+    on_processor: bool,
+    fragments: bool,
+) -> Group:
+    return group_of(cache_needs(architecture, cache, width, shape), on_processor, fragments)
+
+
+@lru_cache(maxsize=256)
+def _load(architecture: Architecture, precision: ResolvedPrecision) -> Group:
     every = tuple(range(len(architecture.layers) + 2))
     size = load_bytes(architecture, precision)
     needs = [Need("load", every, size, "derived", "once", note="conversion")]
@@ -95,7 +115,7 @@ def _load(architecture: Architecture, precision: ResolvedPrecision) -> list[Need
     if tied:
         note = "the checkpoint stores the tied output layer too"
         needs.append(Need("load", (0,), Interval.exactly(tied), "derived", note=note))
-    return needs
+    return Group(tuple(needs))
 
 
 def _run(loaded: Loaded, work: Work) -> _Run:
@@ -119,6 +139,7 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     return _Run(loaded, architecture, work, one_pass, seen)
 
 
+@lru_cache(maxsize=256)
 def _soft_capped(architecture: Architecture) -> bool:
     return any(layer.flow.soft_capped for layer, _ in distinct_layers(architecture))
 
@@ -133,47 +154,66 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
     return resolve_kernel(role.attention, _soft_capped(model))
 
 
-def _cache_growth(run: _Run) -> list[Need]:
+@lru_cache(maxsize=4096)
+def _cache_growth(
+    architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, fragments: bool
+) -> Group:
     """Appending a token holds one tensor of one layer's cache twice (DynamicLayer.update)."""
-    cache = run.loaded.cache
-    if cache.kind != "dynamic":
-        return []
+    shape = CacheShape(batch, seen, 1, seen)
     needs = []
-    for layer, blocks in distinct_layers(run.architecture):
-        held = layer_cache(layer, run.work.batch, run.seen, 1, run.seen, cache, run.precision)
+    for layer, blocks in distinct_layers(architecture):
+        held = layer_cache(layer, shape, DYNAMIC, width)
         if held.bytes:
             each = Interval.exactly(held.bytes)
             needs.append(_temporary("activations", blocks, each, "cache growth"))
-    return needs
+    return group_of(needs, on_processor, fragments)
 
 
-def _forward(run: _Run) -> list[Need]:
-    """Temporaries of one forward pass, the image tower's and the logits'."""
-    hidden, width = run.architecture.hidden_size, run.precision.element_bytes
-    needs = []
+class _Forward(NamedTuple):
+    """All that the temporaries of a forward pass depend on; `ends` within the last layer, which is then
+    `whole` no longer."""
+
+    architecture: Architecture
+    precision: ResolvedPrecision
+    one_pass: Pass
+    ends: bool
+    logits: LogitsKept
+    images: int
+
+
+def _forward_of(run: _Run) -> _Forward:
+    images = run.work.images if run.work.activity == "prefill" else 0
     ends = _ends_in_attention(run)
-    held, embedded = model_bytes(run.architecture, run.one_pass, width)
-    count = len(run.architecture.layers)
+    return _Forward(run.architecture, run.precision, run.one_pass, ends, run.work.logits, images)
+
+
+@lru_cache(maxsize=4096)
+def _forward(run: _Forward, on_processor: bool, fragments: bool) -> Group:
+    """Temporaries of one forward pass, the image tower's and the logits'."""
+    architecture, precision, one_pass, ends, logits, images = run
+    hidden, width = architecture.hidden_size, precision.element_bytes
+    needs = []
+    held, embedded = model_bytes(architecture, one_pass, width)
+    count = len(architecture.layers)
     # The first layer's input is the embedding itself, which only later layers hold beside their own.
     alone = count - (1 if ends else 0) <= 1
-    for layer, blocks in _passed_layers(run, ends):
+    low, high = SPREAD[one_pass.kernel]
+    for layer, blocks in _passed_layers(architecture, ends):
         partly = ends and blocks[-1] == count
-        peak = layer_peak(layer, hidden, run.one_pass, run.precision, partly)
+        peak = layer_peak(layer, hidden, one_pass, precision, partly)
         size = peak.bytes + (embedded if alone and blocks[0] > 1 else 0)
-        low, high = SPREAD[run.one_pass.kernel]
         each = Interval(size * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
         needs.append(_temporary("activations", blocks, each, peak.moment))
     beside = Interval(0, held + (0 if alone else embedded), held + embedded)
     needs.append(Need("activations", (0,), beside, "derived", note="embeddings and masks"))
-    vision = run.architecture.vision
-    if run.work.images and vision is not None and run.work.activity == "prefill":
-        images = run.work.images * run.work.batch
+    if images and architecture.vision is not None:
         from ullage.memory.forward.vision import tower_bytes
 
-        tower = tower_bytes(vision, images, run.one_pass.kernel, run.precision.compute)
+        tower = tower_bytes(architecture.vision, images * one_pass.batch, one_pass.kernel, precision.compute)
         needs.append(_temporary("vision", (0,), tower, "tower"))
-    needs += _logits(run)
-    return needs
+    if logits != "none":
+        needs.append(_logits(architecture, one_pass, logits, width))
+    return group_of(needs, on_processor, fragments)
 
 
 def _ends_in_attention(run: _Run) -> bool:
@@ -185,31 +225,29 @@ def _ends_in_attention(run: _Run) -> bool:
     return all(site.block < last or site.hook not in AFTER_ATTENTION for site in sites)
 
 
-def _passed_layers(run: _Run, ends: bool) -> list[tuple[Layer, tuple[int, ...]]]:
+@lru_cache(maxsize=256)
+def _passed_layers(architecture: Architecture, ends: bool) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
     """Distinct layers with their blocks; the last apart where the pass ends within it."""
-    found = list(distinct_layers(run.architecture))
-    last = len(run.architecture.layers)
+    found = distinct_layers(architecture)
+    last = len(architecture.layers)
     if not ends:
         return found
-    parts = []
+    parts: list[tuple[Layer, tuple[int, ...]]] = []
     for layer, blocks in found:
         before = tuple(block for block in blocks if block != last)
         parts += [(layer, before)] if before else []
         parts += [(layer, (last,))] if last in blocks else []
-    return parts
+    return tuple(parts)
 
 
-def _logits(run: _Run) -> list[Need]:
-    vocabulary, width = run.architecture.vocab_size, run.precision.element_bytes
-    streams = Interval.exactly(2 * run.one_pass.rows * run.architecture.hidden_size * width)
-    if run.work.logits == "none":
-        return []
-    if run.work.logits == "all":
-        kept = all_logits(run.one_pass.rows, vocabulary, width)
-    else:
-        kept = sampled_logits(run.work.batch, vocabulary, width)
-    note = f"{run.work.logits} position" + ("s" if run.work.logits == "all" else "")
-    return [_temporary("logits", (run.head,), kept + streams, note)]
+def _logits(architecture: Architecture, one_pass: Pass, kept: LogitsKept, width: int) -> Need:
+    vocabulary, head = architecture.vocab_size, len(architecture.layers) + 1
+    streams = Interval.exactly(2 * one_pass.rows * architecture.hidden_size * width)
+    if kept == "all":
+        held = all_logits(one_pass.rows, vocabulary, width)
+        return _temporary("logits", (head,), held + streams, "all positions")
+    held = sampled_logits(one_pass.batch, vocabulary, width)
+    return _temporary("logits", (head,), held + streams, f"{kept} position")
 
 
 def _training(run: _Run) -> list[Need]:
@@ -252,20 +290,3 @@ def _training(run: _Run) -> list[Need]:
     loss = loss_logits(rows, run.architecture.vocab_size, run.precision.element_bytes)
     needs.append(_temporary("logits", (run.head,), loss, "loss"))
     return needs
-
-
-def _fragmentation(run: _Run, needs: list[Need]) -> list[Need]:
-    """Cached but unused segments around caches and temporaries; none with expandable segments."""
-    if run.work.expandable_segments:
-        return []
-    found = []
-    for need in needs:
-        percent = {"kv_cache": CACHE_FRAGMENTATION}.get(need.component, 0)
-        if need.combine == "max":
-            percent = ACTIVATION_FRAGMENTATION
-        if not percent or need.home != "gpu" or need.combine == "once":
-            continue
-        size = need.each.high * percent // 100
-        unused = Interval(0, size // 4, size)
-        found.append(Need("fragmentation", need.blocks, unused, "assumed", need.combine, "reserved"))
-    return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import Ends, Level, Need, Needs
+from ullage.memory.demand import Ends, Group, Level, Need, Needs, highest
 from ullage.planning.place import Assigned, Off, OnDevice, Place
 from ullage.units import ZERO, Interval
 
@@ -60,21 +61,59 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
 @lru_cache(maxsize=8192)
 def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
-    found = [0] * (3 * devices + 6)
     alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
     if isinstance(alone, OnDevice):
+        found = [0] * (3 * devices + 6)
         found[3 * alone.number : 3 * alone.number + 3] = needs.whole
-        _spread(needs.elsewhere, assigned, devices, found)
-    else:
-        _spread(needs.items, assigned, devices, found)
+        if needs.elsewhere:
+            largest: Largest = {}
+            _spread(needs.elsewhere, assigned, devices, found, largest)
+            _add(found, largest.items())
+        return tuple(found)
+    spread = [_spread_group(group, assigned, devices) for group in needs.groups]
+    found = [*map(sum, zip(*(sums for sums, _, _ in spread), strict=True))]
+    largest = {}
+    for _, each, _ in spread:
+        for at, size in each.items():
+            largest[at] = highest(largest.get(at), *size)
+    _add(found, largest.items())
+    passing = max((each for _, _, each in spread), key=lambda size: size[2])
+    if passing[2]:
+        _add(found, [((_starts(assigned, devices)[assigned.first], "live"), passing)])
     return tuple(found)
 
 
-def _spread(items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int]) -> None:
-    """Adds needs to `found`, place by place."""
+Largest = dict[tuple[int, Level], Ends]
+"""The maximum of temporaries by where they are and the level they count in."""
+
+
+def _add(found: list[int], sizes: Iterable[tuple[tuple[int, Level], Ends]]) -> None:
+    for (at, _), (low, expected, high) in sizes:
+        found[at] += low
+        found[at + 1] += expected
+        found[at + 2] += high
+
+
+def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
+    """Where each place's three values are."""
     starts: dict[Place, int] = {Off.HOST: 3 * devices, Off.DISK: 3 * devices + 3}
-    starts |= {device: 3 * device.number for device in assigned.devices}
-    largest: dict[tuple[int, Level], Ends] = {}
+    return starts | {device: 3 * device.number for device in assigned.devices}
+
+
+@lru_cache(maxsize=8192)
+def _spread_group(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Largest, Ends]:
+    found = [0] * (3 * devices + 6)
+    largest: Largest = {}
+    passing = _spread(group.all, assigned, devices, found, largest)
+    return found, largest, passing
+
+
+def _spread(
+    items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int], largest: Largest
+) -> Ends:
+    """Adds needs to `found`, place by place, or to the `largest` of their place; the largest offloaded block
+    of weights."""
+    starts = _starts(assigned, devices)
     passing: Ends = ZERO
     cuts: dict[tuple[int, bool], list[tuple[int, int]]] = {}
     for component, blocks, (low, expected, high), _, combine, level, home, _ in items:
@@ -91,21 +130,14 @@ def _spread(items: tuple[Need, ...], assigned: Assigned, devices: int, found: li
                 passing = low, expected, high
         if combine == "max":
             for at, _ in shares:
-                held = largest.get((at, level), ZERO)
-                largest[at, level] = max(held[0], low), max(held[1], expected), max(held[2], high)
+                largest[at, level] = highest(largest.get((at, level)), low, expected, high)
             continue
         for at, count in shares:
             times = count if combine == "sum" else 1
             found[at] += low * times
             found[at + 1] += expected * times
             found[at + 2] += high * times
-    more = [(at, size) for (at, _), size in largest.items()]
-    if passing[2]:
-        more.append((starts[assigned.first], passing))
-    for at, (low, expected, high) in more:
-        found[at] += low
-        found[at + 1] += expected
-        found[at + 2] += high
+    return passing
 
 
 def _counts(blocks: tuple[int, ...], weights: bool, assigned: Assigned) -> dict[Place, int]:

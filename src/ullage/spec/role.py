@@ -74,6 +74,10 @@ class Role(Value):
 
     _settings: Settings | None = PrivateAttr(default=None)
 
+    def __hash__(self) -> int:
+        """Of a few fields, for plans ask by the thousand what a role comes to; `max_memory` has no hash."""
+        return hash((self.model, self.engine, self.precision))
+
     @property
     def runs_with(self) -> EngineDescription:
         """The engine itself."""
