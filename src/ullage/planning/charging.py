@@ -94,6 +94,7 @@ def _add(found: list[int], sizes: Iterable[tuple[tuple[int, Level], Ends]]) -> N
         found[at + 2] += high
 
 
+@lru_cache(maxsize=4096)
 def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
     """Where each place's three values are."""
     starts: dict[Place, int] = {Off.HOST: 3 * devices, Off.DISK: 3 * devices + 3}

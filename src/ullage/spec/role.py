@@ -75,8 +75,9 @@ class Role(Value):
     _settings: Settings | None = PrivateAttr(default=None)
 
     def __hash__(self) -> int:
-        """Of a few fields, for plans ask by the thousand what a role comes to; `max_memory` has no hash."""
-        return hash((self.model, self.engine, self.precision))
+        """Of the fields that candidates differ in: plans are asked for by the thousand."""
+        limits = None if self.max_memory is None else tuple(self.max_memory)
+        return hash((self.model, self.engine, self.precision, self.attention, self.batch, limits))
 
     @property
     def runs_with(self) -> EngineDescription:
