@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ullage.errors import InputError
@@ -89,6 +90,7 @@ def gib(value: int | float) -> str:
     return f"{value / GIB:.2f} GiB"
 
 
+@lru_cache(maxsize=256)
 def parse_bytes(text: str | int) -> int:
     """Bytes of `47GiB`, `47 GB` (decimal), `512MiB` or a plain number.
 

@@ -249,6 +249,7 @@ def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
     return UnsupportedError(f"role {role}: {model.name} is a diffusion pipeline; use engine: {able}")
 
 
+@lru_cache(maxsize=1024)
 def _shape(name: str, role: Role, model: Model) -> RoleShape:
     names = _block_names(model)
     if role.tensor_parallel > 1 and isinstance(model, Architecture):
