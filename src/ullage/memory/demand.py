@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -59,6 +59,9 @@ class Need(NamedTuple):
     note: str = ""
 
 
+RECENT: Final = 256
+"""How many results are remembered of what candidates differ in: many candidates' worth. Walks and searches come
+back to what they asked for lately; remembering all costs more time than it saves, in memory touched."""
 Ends = tuple[int, int, int]
 """Low, expected and high value."""
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.memory.demand import PROCESS, Demand, Group, Need, Needs, RoleShape
+from ullage.memory.demand import PROCESS, RECENT, Demand, Group, Need, Needs, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.process import Overhead, blas_need, context_need
@@ -57,7 +57,7 @@ def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=RECENT)
 def _held(name: str, role: Role, part: Model, model: Model, abilities: Abilities) -> Loaded:
     """`part` of a model as the role's engine holds it. Raises UnsupportedError."""
     precision = resolve_precision(role, model, abilities)
@@ -132,7 +132,7 @@ def _needs_of(
         ) from error
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=RECENT)
 def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, work: Work | None) -> Needs:
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
@@ -144,7 +144,7 @@ def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, wo
     return Needs(groups, len(held.model.layers) + 2)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _served_needs(held: Loaded, where: Where, works: tuple[Work, ...], running: bool) -> Needs:
     from ullage.memory.vllm.needs import serve_needs
 
@@ -178,7 +178,7 @@ def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) ->
             later[role] = _beside(later.get(role), stored)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
     kept = Group((), stored)
     return Needs((kept,)) if needs is None else Needs((*needs.groups, kept), needs.blocks)
@@ -249,7 +249,7 @@ def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
     return UnsupportedError(f"role {role}: {model.name} is a diffusion pipeline; use engine: {able}")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=RECENT)
 def _shape(name: str, role: Role, model: Model) -> RoleShape:
     names = _block_names(model)
     if role.tensor_parallel > 1 and isinstance(model, Architecture):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Architecture, Layer, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import Group, ItemKind, Need
+from ullage.memory.demand import RECENT, Group, ItemKind, Need
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.attention import resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
@@ -94,7 +94,7 @@ def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=RECENT)
 def _caches(
     architecture: Architecture,
     cache: Cache,
@@ -154,7 +154,7 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
     return resolve_kernel(role.attention, _soft_capped(model))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=RECENT)
 def _cache_growth(
     architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, fragments: bool
 ) -> Group:
@@ -187,7 +187,7 @@ def _forward_of(run: _Run) -> _Forward:
     return _Forward(run.architecture, run.precision, run.one_pass, ends, run.work.logits, images)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=RECENT)
 def _forward(run: _Forward, on_processor: bool, fragments: bool) -> Group:
     """Temporaries of one forward pass, the image tower's and the logits'."""
     architecture, precision, one_pass, ends, logits, images = run

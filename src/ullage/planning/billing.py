@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ullage.memory.demand import PROCESS, Demand, Level
+from ullage.memory.demand import PROCESS, RECENT, Demand, Level
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
 from ullage.planning.device import DISK, HOST, Device, host_of
@@ -21,7 +21,7 @@ def _assigned(placement: Placement) -> Placement:
     return placement | {PROCESS: _in_use(frozenset(placement.values()))}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=RECENT)
 def _in_use(places: frozenset[Assigned]) -> Assigned:
     busy = {device for place in places for device in place.devices}
     return assigned((), tuple(sorted(busy)), "")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import Ends, Group, Level, Need, Needs, highest
+from ullage.memory.demand import RECENT, Ends, Group, Level, Need, Needs, highest
 from ullage.planning.place import Assigned, Off, OnDevice, Place
 from ullage.units import ZERO, Interval
 
@@ -58,7 +58,7 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
     return Charged(sums, list(largest.values()), passing)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=RECENT)
 def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
     alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
@@ -94,14 +94,14 @@ def _add(found: list[int], sizes: Iterable[tuple[tuple[int, Level], Ends]]) -> N
         found[at + 2] += high
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=RECENT)
 def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
     """Where each place's three values are."""
     starts: dict[Place, int] = {Off.HOST: 3 * devices, Off.DISK: 3 * devices + 3}
     return starts | {device: 3 * device.number for device in assigned.devices}
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=RECENT)
 def _spread_group(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Largest, Ends]:
     found = [0] * (3 * devices + 6)
     largest: Largest = {}

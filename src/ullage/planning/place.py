@@ -7,6 +7,8 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
+from ullage.memory.demand import RECENT
+
 
 class OnDevice(NamedTuple):
     """Device `number` of the plan: a GPU, or the processor of a set without one."""
@@ -71,7 +73,7 @@ class Assigned:
         return sum(stop - start for held, start, stop in self.spans if held == place)
 
 
-assigned = lru_cache(maxsize=4096)(Assigned)
+assigned = lru_cache(maxsize=RECENT)(Assigned)
 """The one `Assigned` of its parts."""
 
 

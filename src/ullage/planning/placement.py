@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ullage.errors import InputError
-from ullage.memory.demand import Demand, RoleShape
+from ullage.memory.demand import RECENT, Demand, RoleShape
 from ullage.planning.device import CPU_NAME, Device
 from ullage.planning.loads import Beside, Loads, filler, least_share, offloaded, room
 from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span, alone, assigned
@@ -55,7 +55,7 @@ def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
     return assigned(alone(OnDevice(_allowed(shape, devices)[0]), shape.blocks), (), reason)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=RECENT)
 def _place_role(shape: RoleShape, beside: tuple[Beside, ...], devices: tuple[Device, ...]) -> Assigned:
     """A role beside those placed before; nothing else of the workload bears on it."""
     if shape.placement == "cpu":

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
-from ullage.memory.demand import Demand, Needs
+from ullage.memory.demand import RECENT, Demand, Needs
 from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
 from ullage.planning.place import Assigned, Off
@@ -89,7 +89,7 @@ def _timed(
         yield phase, known[key], 1.0 if phase.once else phase.work.passes * examples
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=RECENT)
 def _held(assigned: Assigned, devices: tuple[Device, ...]) -> Held | None:
     """None where no device computes. A device of unknown bandwidth is slower than all."""
     used = [devices[device.number] for device in assigned.devices]
