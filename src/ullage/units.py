@@ -47,7 +47,7 @@ class Interval(_Ends):
     @staticmethod
     def exactly(value: int) -> Interval:
         """A quantity that is known."""
-        return Interval(value, value, value)
+        return tuple.__new__(Interval, (value, value, value))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from operator import add
 from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Model
@@ -193,9 +194,10 @@ class Needs:
     def up_to(self) -> list[int]:
         """High values of what is paid by the block, of all blocks before each: `blocks` + 1 values."""
         parts = [part for group in self.groups if (part := group.up_to(self.blocks)) is not None]
-        if len(parts) < 2:
-            return parts[0] if parts else [0] * (self.blocks + 1)
-        return [*map(sum, zip(*parts, strict=True))]
+        found = parts[0] if parts else [0] * (self.blocks + 1)
+        for part in parts[1:]:
+            found = [*map(add, found, part)]
+        return found
 
     def weights(self) -> dict[int, int]:
         """High value of each block's weights on a GPU."""

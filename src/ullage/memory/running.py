@@ -88,10 +88,26 @@ def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
                 _cache_growth(run.architecture, width, work.batch, run.seen, on_processor, fragments)
             )
         groups.append(_forward(_forward_of(run), on_processor, fragments))
-    captured = capture_needs(loaded, work, run.seen)
-    if captured:
-        groups.append(group_of(captured, on_processor, fragments))
+    if work.captures:
+        compute = loaded.precision.compute
+        groups.append(
+            _captures(run.architecture, loaded.numbered, compute, on_processor, work, run.seen, fragments)
+        )
     return tuple(groups)
+
+
+@lru_cache(maxsize=RECENT)
+def _captures(
+    architecture: Architecture,
+    whole: Architecture,
+    compute: str,
+    on_processor: bool,
+    work: Work,
+    seen: int,
+    fragments: bool,
+) -> Group:
+    needs = capture_needs(architecture, whole, compute, on_processor, work, seen)
+    return group_of(needs, on_processor, fragments)
 
 
 @lru_cache(maxsize=RECENT)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from functools import lru_cache
+from operator import add
 from typing import Final, NamedTuple
 
 from ullage.memory.demand import RECENT, Ends, Group, Level, Need, Needs, highest
@@ -62,36 +62,36 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
 def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
     alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
+    found = [0] * (3 * devices + 6)
+    largest: Largest = {}
+    passing: Ends = ZERO
     if isinstance(alone, OnDevice):
-        found = [0] * (3 * devices + 6)
         found[3 * alone.number : 3 * alone.number + 3] = needs.whole
-        if needs.elsewhere:
-            largest: Largest = {}
-            _spread(needs.elsewhere, assigned, devices, found, largest)
-            _add(found, largest.items())
-        return tuple(found)
-    spread = [_spread_group(group, assigned, devices) for group in needs.groups]
-    found = [*map(sum, zip(*(sums for sums, _, _ in spread), strict=True))]
-    largest = {}
-    for _, each, _ in spread:
-        for at, size in each.items():
-            largest[at] = highest(largest.get(at), *size)
-    _add(found, largest.items())
-    passing = max((each for _, _, each in spread), key=lambda size: size[2])
+        _spread(needs.elsewhere, assigned, devices, found, largest)
+    else:
+        for group in needs.groups:
+            if group.largest:  # of a pass, which seldom comes again; weights do
+                size = _spread(group.all, assigned, devices, found, largest)
+            else:
+                sums, size = _spread_sums(group, assigned, devices)
+                found = [*map(add, found, sums)]
+            passing = max(passing, size, key=_high)
+    for (at, _), (low, expected, high) in largest.items():
+        found[at] += low
+        found[at + 1] += expected
+        found[at + 2] += high
     if passing[2]:
-        _add(found, [((_starts(assigned, devices)[assigned.first], "live"), passing)])
+        at = _starts(assigned, devices)[assigned.first]
+        found[at : at + 3] = map(add, found[at : at + 3], passing)
     return tuple(found)
+
+
+def _high(size: Ends) -> int:
+    return size[2]
 
 
 Largest = dict[tuple[int, Level], Ends]
 """The maximum of temporaries by where they are and the level they count in."""
-
-
-def _add(found: list[int], sizes: Iterable[tuple[tuple[int, Level], Ends]]) -> None:
-    for (at, _), (low, expected, high) in sizes:
-        found[at] += low
-        found[at + 1] += expected
-        found[at + 2] += high
 
 
 @lru_cache(maxsize=RECENT)
@@ -102,11 +102,10 @@ def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
 
 
 @lru_cache(maxsize=RECENT)
-def _spread_group(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Largest, Ends]:
+def _spread_sums(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Ends]:
+    """What a group without temporaries comes to, and its largest offloaded block of weights."""
     found = [0] * (3 * devices + 6)
-    largest: Largest = {}
-    passing = _spread(group.all, assigned, devices, found, largest)
-    return found, largest, passing
+    return found, _spread(group.all, assigned, devices, found, {})
 
 
 def _spread(
@@ -131,7 +130,11 @@ def _spread(
                 passing = low, expected, high
         if combine == "max":
             for at, _ in shares:
-                largest[at, level] = highest(largest.get((at, level)), low, expected, high)
+                held = largest.get((at, level))
+                if held is None:
+                    largest[at, level] = low, expected, high
+                elif low > held[0] or expected > held[1] or high > held[2]:
+                    largest[at, level] = highest(held, low, expected, high)
             continue
         for at, count in shares:
             times = count if combine == "sum" else 1
