@@ -33,7 +33,8 @@ def test_each_layer_holds_what_transformers_holds_after_prefill_and_after_a_step
         after_step = storage_bytes(cache)
     for seen, last, measured in ((40, 40, after_prefill), (41, 1, after_step)):
         predicted = [
-            layer_cache(layer, CacheShape(2, seen, last, seen), Cache(), 2).total for layer in architecture.layers
+            layer_cache(layer, CacheShape(2, seen, last, seen), Cache(), 2).total
+            for layer in architecture.layers
         ]
         assert predicted == measured
 

@@ -61,8 +61,8 @@ class Need(NamedTuple):
 
 
 RECENT: Final = 256
-"""How many results are remembered of what candidates differ in: many candidates' worth. Walks and searches come
-back to what they asked for lately; remembering all costs more time than it saves, in memory touched."""
+"""How many results are remembered of what candidates differ in: many candidates' worth. A search comes back
+to what it asked for lately; to remember all costs more time than it saves, in memory touched."""
 Ends = tuple[int, int, int]
 """Low, expected and high value."""
 

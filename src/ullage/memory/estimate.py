@@ -21,6 +21,7 @@ from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.units import parse_bytes
 
+
 def estimate(
     phases: Iterable[Phase],
     models: Mapping[str, Model],
@@ -137,7 +138,9 @@ def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, wo
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
         needs = pipeline_needs(held, where, work)
-        return Needs((group_of(needs, held.abilities.processor, fragments=False),), len(held.model.components))
+        return Needs(
+            (group_of(needs, held.abilities.processor, fragments=False),), len(held.model.components)
+        )
     groups = resident_groups(held, where, cached_batch, cached_tokens)
     if work is not None:
         groups += running_groups(held, work)

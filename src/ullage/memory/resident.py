@@ -121,7 +121,7 @@ def _home(where: Where) -> Home:
 
 
 def cache_needs(architecture: Architecture, cache: Cache, width: int, shape: CacheShape) -> list[Need]:
-    """The key-value cache and recurrent states, layer by layer; `width` is bytes of an element computed in."""
+    """The key-value cache and recurrent states, layer by layer; elements computed in are `width` bytes."""
     needs = []
     for layer, blocks in distinct_layers(architecture):
         held = layer_cache(layer, shape, cache, width)

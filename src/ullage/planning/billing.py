@@ -38,9 +38,7 @@ def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ..
     """Everything on each device at its fullest, end by end: what a verdict needs and no more."""
     places, count = _assigned(placement), len(devices)
     sizes = {
-        needs: ends(needs, places[role], count)
-        for role, spells in demand.spells.items()
-        for needs in spells
+        needs: ends(needs, places[role], count) for role, spells in demand.spells.items() for needs in spells
     }
     phases = [
         list(map(sum, zip(*[sizes[needs] for needs in asked.values()], strict=True)))
@@ -134,8 +132,7 @@ def device_map(
         where = "+".join(place_name(device, devices) for device in held.ranks)
         return dict.fromkeys(shape.block_names, where)
     return {
-        name: place_name(place, devices)
-        for name, place in zip(shape.block_names, held.blocks, strict=True)
+        name: place_name(place, devices) for name, place in zip(shape.block_names, held.blocks, strict=True)
     }
 
 

@@ -108,7 +108,7 @@ def filler(
 ) -> Callable[[float], list[int]]:
     """A function from a share of the budgets to where each device's range of blocks stops, when
     each in turn takes as many blocks as fit."""
-    rows: list[tuple[tuple[int, ...], list[int], list[int]]] = []
+    rows: list[tuple[list[int], list[int], list[int]]] = []
     passing = max((each.needs.passing for each in beside), default=0)
     for each in beside:
         fixed = each.needs.fixed

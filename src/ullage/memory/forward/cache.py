@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
@@ -17,7 +18,8 @@ QUANTIZED_CACHE_RESIDUAL: Final = 128
 _CACHE_BITS: Final = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "int4": 4, "int2": 2}
 
 
-class CacheTensors(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CacheTensors:
     """`count` tensors of `bytes` each that one layer keeps for all sequences of a batch."""
 
     count: int
