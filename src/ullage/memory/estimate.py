@@ -188,12 +188,8 @@ def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
 
 
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
-    return {
-        resident.name: resident.role
-        for phase in phases
-        for resident in phase.resident
-        if resident.role.runs_with.local
-    }
+    found = {resident.name: resident.role for phase in phases for resident in phase.resident}
+    return {name: role for name, role in found.items() if role.runs_with.local}
 
 
 def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, abilities: Abilities) -> None:

@@ -45,7 +45,9 @@ def capture_needs(
             if capture.keep == "device" or on_host:
                 needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
-                moved = site_bytes(site, capture, whole, work.batch, positions, seen, compute)
+                moved = size
+                if kept != positions:
+                    moved = site_bytes(site, capture, whole, work.batch, positions, seen, compute)
                 staging = max(staging, moved)
                 needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
             if capture.keep == "disk" or stores:
