@@ -73,7 +73,7 @@ def test_real_out_of_memory_is_split_and_nothing_is_lost(workload, monkeypatch):
     total = torch.cuda.get_device_properties(0).total_memory
 
     def keep_little(_plan):
-        room = torch.cuda.memory_reserved(0) + 96 * 2**20
+        room = torch.cuda.memory_reserved(0) + 160 * 2**20  # weights 73, cuBLAS 32, and so little beside them
         torch.cuda.set_per_process_memory_fraction(room / total, 0)
 
     monkeypatch.setattr(opening, "_keep_inside", keep_little)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ullage
-from ullage.memory.process import CUDA_CONTEXT, LIBRARIES, grown
+from ullage.memory.process import LIBRARIES, TORCH_CONTEXT, beside_tensors
 from ullage.records.evidence import ENOUGH, RISK, ROOM, ROOM_ABOVE, Evidence, learned
 from ullage.records.evidence_file import clear_evidence, keep_evidence, known_evidence, read_evidence
 from ullage.records.observation import Key, Observation, observations_of, shape_of
@@ -66,7 +66,7 @@ def test_an_observation_under_another_key_changes_nothing(known, other, size, wo
 @given(observations, sizes)
 def test_few_observations_never_narrow_what_is_usual(known, held):
     same = [each for each in known if (each.key, each.workload) == (KEY, WORKLOAD)]
-    for usual, holds in ((LIBRARIES, 0), (grown(held, False), held)):
+    for usual, holds in ((LIBRARIES, 0), (beside_tensors(True, held, False), held)):
         found = Evidence(tuple(known)).overhead(KEY, WORKLOAD, usual, holds)
         if found is not None and len(same) < ENOUGH:
             assert found.bytes.low <= usual.low
@@ -104,7 +104,7 @@ def test_at_most_one_run_in_ten_was_above_what_many_observations_give(values):
 
 @given(observations, sizes)
 def test_no_end_is_below_what_the_process_holds(known, held):
-    found = Evidence(tuple(known)).overhead(KEY, WORKLOAD, grown(held, False), held)
+    found = Evidence(tuple(known)).overhead(KEY, WORKLOAD, beside_tensors(True, held, False), held)
     if found is not None:
         assert found.bytes.low >= held
 
@@ -120,8 +120,8 @@ def test_a_few_outliers_among_forty_are_passed_over():
 
 def test_what_another_process_held_before_does_not_count_for_this_one():
     crowded = seen(3050 * MIB, held=3000 * MIB)
-    found = Evidence((crowded,)).overhead(KEY, WORKLOAD, grown(500 * MIB, True), 500 * MIB)
-    assert found.bytes == grown(500 * MIB, True)._replace(expected=550 * MIB)
+    found = Evidence((crowded,)).overhead(KEY, WORKLOAD, beside_tensors(True, 500 * MIB, True), 500 * MIB)
+    assert found.bytes == beside_tensors(True, 500 * MIB, True)._replace(expected=550 * MIB)
 
 
 def test_several_runs_of_other_workloads_outside_tell_of_the_machine():
@@ -140,7 +140,7 @@ def test_it_is_kept_and_read_back(tmp_path):
     assert found.observations[0].key == Key("H200", "590", "2.11", "5.17", 8)
     assert found.warning == ""
     assert [each.runs for each in learned(found)] == [2]
-    assert learned(found)[0].overhead.bytes == CUDA_CONTEXT._replace(low=0, expected=250)
+    assert learned(found)[0].overhead.bytes == TORCH_CONTEXT._replace(low=0, expected=250)
 
 
 def test_what_is_none_is_counted_and_named(tmp_path):
@@ -218,13 +218,13 @@ def test_later_plans_use_it_and_say_so(monkeypatch, tmp_path):
     monkeypatch.setenv("ULLAGE_HOME", str(tmp_path))
     plain = ullage.estimate_model("Qwen/Qwen2.5-7B-Instruct", "1xA100-80GB")
     where = replace(WHERE, gpu=plain.gpus.gpus[0].id)
-    measured = (Measured("model prefill", "gpu:0", 1, 2, 2 + 700 * MIB, 9, 1.0),)
+    measured = (Measured("model prefill", "gpu:0", 1, 2, 2 + 800 * MIB, 9, 1.0),)
     workload = ullage.api.bare_workload("Qwen/Qwen2.5-7B-Instruct")
     found = observations_of(Record(where, measured, 1, 1, 1.0, 0), shape_of(workload), "run", "2026-01-01")
     keep_evidence(found)
     later = ullage.estimate_model("Qwen/Qwen2.5-7B-Instruct", "1xA100-80GB")
     items = [item for item in later.bill.items if item.component == "context"]
-    assert {item.bytes.expected for item in items} == {700 * MIB}
+    assert {item.bytes.expected for item in items} == {800 * MIB}
     assert "1 run of this workload" in items[0].note
     assert later.devices[0].peak.process.expected > plain.devices[0].peak.process.expected
     assert later.warnings == ()

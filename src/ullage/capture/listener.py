@@ -89,15 +89,21 @@ class Listener:
         finished = {name: reducer.finish() for name, reducer in self._reducers.items()}
         for point in self._points:
             if point.site.hook == LOGITS:
-                send = stay if point.capture.keep == "device" else self._transfer.send
-                with mode(self._with_gradients):
-                    rows = [logits_of(hidden, self._layout) for hidden in finished[point.name]]
-                finished[point.name] = [send(each) for each in rows]
-        self._transfer.wait()
+                finished[point.name] = [self._logits(point, hidden) for hidden in finished[point.name]]
         return [
             ReadSequence(tokens, count, {name: states[index] for name, states in finished.items()})
             for index, (tokens, count) in enumerate(zip(self._tokens, self._prompt_tokens, strict=True))
         ]
+
+    def _logits(self, point: Point, hidden: Tensor) -> Tensor:
+        """Those of one sequence, which leave the device before the next one's are made."""
+        with mode(self._with_gradients):
+            found = logits_of(hidden, self._layout)
+        if point.capture.keep == "device":
+            return found
+        found = self._transfer.send(found)
+        self._transfer.wait()
+        return found
 
 
 def batched(tensor: Tensor, batch: int) -> Tensor:

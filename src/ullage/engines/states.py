@@ -18,6 +18,7 @@ from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.phases.phase import Phase
 from ullage.runtime.layout import find_layout
+from ullage.runtime.reading import device_name
 from ullage.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ class KeptStates:
 
     def _hold(self, role: str, tensors: Sequence[Tensor]) -> None:
         for device in self._session.monitor.devices:
-            own = "cuda:" + device.removeprefix("gpu:") if device != "cpu" else device
-            size = sum(tensor.nbytes for tensor in tensors if str(tensor.device) == own)
+            size = sum(tensor.nbytes for tensor in tensors if device_name(tensor) == device)
             self._session.hold(role, device, "captures", size)
 
 
@@ -123,7 +123,7 @@ def _example(asked: Asked, read: ReadSequence, role: str, stage: str) -> Example
         read.tokens,
         nowhere,
         read.prompt_tokens,
-        read.states,
+        {name: states.cpu() for name, states in read.states.items()},
         role,
         stage,
         asked.part,

@@ -37,7 +37,8 @@ def processor() -> GpuSet:
 def local_gpus() -> GpuSet:
     """The GPUs NVML lists, in the order of CUDA_VISIBLE_DEVICES; `processor()` where there are none.
 
-    Of a card the catalog does not know, memory, compute capability and name are known, and no speed.
+    What other processes hold now is not usable. Of a card the catalog does not know, memory, compute
+    capability and name are known, and no speed.
     """
     try:
         import pynvml
@@ -62,11 +63,20 @@ def _visible(count: int) -> list[int]:
     return [number for number in numbers if number < count]
 
 
+def _others(nvml: Any, handle: Any, used: int) -> int:
+    """Bytes that other processes hold on a card now: all that is used but what this one does."""
+    try:
+        running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except nvml.NVMLError:
+        return used
+    return max(used - sum(one.usedGpuMemory or 0 for one in running if one.pid == os.getpid()), 0)
+
+
 def _local(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     name = nvml.nvmlDeviceGetName(handle)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
-    usable = Interval.exactly(int(memory.total - memory.reserved))
+    usable = Interval.exactly(int(memory.total - memory.reserved - _others(nvml, handle, memory.used)))
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     abilities = nvidia((major, minor))
     try:

@@ -37,14 +37,18 @@ class Allocation(NamedTuple):
     reserved: int
 
 
-def allocate(sizes: Iterable[int]) -> Allocation:
-    """Replays persistent allocations of `sizes` bytes, in order, against an empty allocator.
+def allocate(sizes: Iterable[int], warmed: int = 0) -> Allocation:
+    """Replays persistent allocations of `sizes` bytes, in order, against an allocator that was asked for
+    `warmed` bytes at once and given them back.
 
     Best fit in the pool of the request's class, split when the remainder is large enough; nothing
     is freed. Exact for weights loaded one after the other; ignores what the load itself frees.
     """
     free: tuple[list[int], list[int]] = ([], [])
     requested = allocated = reserved = 0
+    if warmed:
+        reserved = _segment(warmed)
+        free[warmed <= SMALL_REQUEST].append(reserved)
     for size in sizes:
         if size == 0:
             continue

@@ -10,9 +10,10 @@ from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.memory.demand import PROCESS, RECENT, Demand, Group, Need, Needs, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
+from ullage.memory.fragmentation import group_of
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.process import Overhead, blas_need, context_need
-from ullage.memory.resident import group_of, pipeline_needs, resident_groups
+from ullage.memory.resident import pipeline_needs, resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
@@ -138,9 +139,7 @@ def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, wo
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
         needs = pipeline_needs(held, where, work)
-        return Needs(
-            (group_of(needs, held.abilities.processor, fragments=False),), len(held.model.components)
-        )
+        return Needs((group_of(needs, held.abilities.processor, None),), len(held.model.components))
     groups = resident_groups(held, where, cached_batch, cached_tokens)
     if work is not None:
         groups += running_groups(held, work)

@@ -15,6 +15,12 @@ start-up logs); low: about 300 MB with lazy loading (pytorch#107667); high: 614 
 processes in out-of-memory reports, plus kernels loaded during the run."""
 
 
+TORCH_CONTEXT = Interval(300 * MIB, 756 * MIB, 1024 * MIB)
+"""The same with the kernels that torch, cuBLAS and transformers' models load as they are used: 518 MiB as it
+is made, 612 after a first tensor, 756 to 830 once models ran, 904 with bitsandbytes (H200, driver 580, CUDA
+13.0, torch 2.11: benchmarks/results/gpu-NVIDIA-H200.json)."""
+
+
 LIBRARIES = Interval(350 * MIB, 550 * MIB, 900 * MIB)
 """Resident size of a process that has imported torch 2.13 (CPU build), transformers 5.19 and pyarrow and
 run a model, less the tensors; see benchmarks/results/extract_memory.json."""
@@ -36,14 +42,17 @@ class Overhead(NamedTuple):
     source: str
 
 
-def usual_overhead(processor: bool) -> Interval:
-    """What a process takes beside its tensors where nothing was measured: on a processor, or on a card."""
-    return LIBRARIES if processor else CUDA_CONTEXT
+def beside_tensors(processor: bool, held: int = 0, quantized: bool = False) -> Interval:
+    """What a process takes beside its tensors where nothing was measured: on a processor, or on a card.
 
-
-def grown(held: int, quantized: bool) -> Interval:
-    """What a process that holds `held` bytes before it loads anything will hold beside its tensors;
-    `quantized` says that weights are quantized while they load."""
+    `held` is what it holds there before it loads anything: on a processor all of the process, from which it
+    grows; on a card tensors that are none of the plan's. `quantized` says that weights are quantized while
+    they load.
+    """
+    if not processor:
+        return TORCH_CONTEXT + Interval.exactly(held)
+    if not held:
+        return LIBRARIES
     growth = GROWTH + QUANTIZED_GROWTH if quantized else GROWTH
     return growth + Interval.exactly(held)
 
@@ -60,7 +69,7 @@ def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:
     elif abilities.processor:
         each, basis, note = LIBRARIES, MEASURED, ""
     else:
-        each, basis, note = CUDA_CONTEXT, *context_basis(abilities)
+        each, basis, note = TORCH_CONTEXT, *context_basis(abilities)
     return Need("context", (), each, basis, "once", "process", note=note)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
 
 from ullage.facts.architecture import Architecture, Pipeline
 from ullage.memory.allocator import growing_remainder
 from ullage.memory.demand import Basis, Group, Home, Need
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
+from ullage.memory.fragmentation import group_of
 from ullage.memory.loaded import Loaded
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import (
@@ -24,11 +23,6 @@ from ullage.phases.phase import Where, Work
 from ullage.spec.role import Cache
 from ullage.units import Interval
 
-ALLOCATOR_ITEMS: Final = frozenset({"rounding", "fragmentation"})
-"""What torch's caching allocator adds on a GPU."""
-CACHE_FRAGMENTATION: Final = 10
-ACTIVATION_FRAGMENTATION: Final = 25
-"""High value of segments that stay cached around a growing cache and around temporaries, percent."""
 TEXT_TOKENS = 512
 """Text length a diffusion transformer attends to when its encoders do not say."""
 
@@ -44,42 +38,14 @@ def resident_groups(
     shape = CacheShape(cached_batch, cached_tokens, 1, cached_tokens)
     width = loaded.precision.element_bytes
     needs = cache_needs(loaded.architecture, loaded.cache, width, shape)
-    return weights, group_of(needs, on_processor, fragments=False)
-
-
-def group_of(needs: Iterable[Need], on_processor: bool, fragments: bool = True) -> Group:
-    """`needs` with the cached but unused segments around them, if there are to be any.
-
-    A processor's tensors come from malloc, which has neither those nor the allocator's rounding.
-    """
-    items = tuple(needs)
-    if on_processor:
-        return Group(tuple(need for need in items if need.component not in ALLOCATOR_ITEMS))
-    return Group(items, _fragmentation(items) if fragments else ())
-
-
-def _fragmentation(needs: tuple[Need, ...]) -> tuple[Need, ...]:
-    """Cached but unused segments around caches and temporaries; none with expandable segments."""
-    found = []
-    for need in needs:
-        if need.combine == "max":
-            percent = ACTIVATION_FRAGMENTATION
-        elif need.component == "kv_cache" and need.combine == "sum":
-            percent = CACHE_FRAGMENTATION
-        else:
-            continue
-        if need.home == "gpu":
-            size = need.each.high * percent // 100
-            unused = Interval(0, size // 4, size)
-            found.append(Need("fragmentation", need.blocks, unused, "assumed", need.combine, "reserved"))
-    return tuple(found)
+    return weights, group_of(needs, on_processor, None)
 
 
 @lru_cache(maxsize=1024)
 def _weights(
     architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
 ) -> Group:
-    return group_of(_weight_needs(architecture, precision, where), on_processor, fragments=False)
+    return group_of(_weight_needs(architecture, precision, where), on_processor, None)
 
 
 def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
@@ -104,7 +70,8 @@ def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, wher
     note = "blocks of the caching allocator are larger than the weights in them"
     needs.append(Need("rounding", every, Interval(0, share, 2 * share), "derived", note=note))
     needs.append(Need("rounding", (0,), Interval(0, rest, 2 * rest), "derived"))
-    spare = (allocation.reserved - allocation.allocated) // (last + 1)
+    reserved = max(allocation.reserved, weights_allocation(architecture, precision, warmed=True).reserved)
+    spare = (reserved - allocation.allocated) // (last + 1)
     unused = Interval(0, spare, 2 * spare)
     needs.append(Need("fragmentation", every, unused, "derived", level="reserved"))
     buffer = dequantization_buffer(linear, precision)

@@ -6,37 +6,32 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Layer, Model
+from ullage.facts.architecture import Architecture, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import RECENT, Group, ItemKind, Need
-from ullage.memory.forward.activations import layer_peak, model_bytes
-from ullage.memory.forward.attention import resolve_kernel
+from ullage.memory.demand import RECENT, Group, Need
+from ullage.memory.forward.attention import QUADRATIC, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
-from ullage.memory.forward.logits import all_logits, loss_logits, sampled_logits
+from ullage.memory.forward.logits import loss_logits
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.forward.window import prompt_of, seen_tokens
+from ullage.memory.fragmentation import (
+    ACTIVATION_FRAGMENTATION,
+    QUADRATIC_FRAGMENTATION,
+    Around,
+    group_of,
+)
 from ullage.memory.loaded import Loaded
-from ullage.memory.resident import cache_needs, group_of
+from ullage.memory.resident import cache_needs
+from ullage.memory.temporaries import Forward, forward, temporary
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
-from ullage.phases.phase import LogitsKept, Phase, Work
+from ullage.phases.phase import Phase, Work
 from ullage.spec.role import Cache, Role
 from ullage.spec.workload import Training
-from ullage.units import MIB, Interval
+from ullage.units import Interval
 
-SPREAD = {
-    "flash": (97, 108),
-    "sdpa": (90, 115),
-    "sdpa-math": (90, 115),
-    "eager": (90, 115),
-    "blockwise": (90, 115),
-}
-"""Low and high share of a layer's expected temporaries, in percent, by kernel: flash runs within 1 %
-of measurement here; the others leave room for masks and copies that differ between releases."""
-TEMPORARY_ROUNDING = 8 * MIB
-"""A handful of live temporaries, each rounded up to at most 1 MiB beyond its size."""
 DYNAMIC: Final = Cache()
 """The cache that grows with every token."""
 
@@ -59,22 +54,23 @@ class _Run(NamedTuple):
         return len(self.architecture.layers) + 1
 
 
-def _temporary(component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = "") -> Need:
-    return Need(component, blocks, each, "derived", "max", note=note)
-
-
 def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
     """Caches, temporaries, logits, captures, gradients: whatever `work` brings.
 
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
     if work.activity == "load":
-        return (_load(loaded.architecture, loaded.precision),)
+        return (_load(loaded.architecture, loaded.precision, loaded.abilities.processor),)
     run = _run(loaded, work)
-    on_processor, fragments = loaded.abilities.processor, not work.expandable_segments
+    on_processor = loaded.abilities.processor
+    around = ACTIVATION_FRAGMENTATION
+    if run.one_pass.kernel in QUADRATIC:
+        around = QUADRATIC_FRAGMENTATION
+    if work.expandable_segments:
+        around = None
     groups: list[Group] = []
     if work.activity == "train":
-        groups.append(group_of(_training(run), on_processor, fragments))
+        groups.append(group_of(_training(run), on_processor, around))
     else:
         decode = work.activity == "decode"
         width = loaded.precision.element_bytes
@@ -82,16 +78,14 @@ def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
             # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
             more = work.new_tokens if loaded.cache.kind == "static" and not decode else 0
             shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
-            groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, fragments))
+            groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, around))
         if decode and loaded.cache.kind == "dynamic":
-            groups.append(
-                _cache_growth(run.architecture, width, work.batch, run.seen, on_processor, fragments)
-            )
-        groups.append(_forward(_forward_of(run), on_processor, fragments))
+            groups.append(_cache_growth(run.architecture, width, work.batch, run.seen, on_processor, around))
+        groups.append(forward(_forward_of(run), on_processor, around))
     if work.captures:
         compute = loaded.precision.compute
         groups.append(
-            _captures(run.architecture, loaded.numbered, compute, on_processor, work, run.seen, fragments)
+            _captures(run.architecture, loaded.numbered, compute, on_processor, work, run.seen, around)
         )
     return tuple(groups)
 
@@ -104,10 +98,10 @@ def _captures(
     on_processor: bool,
     work: Work,
     seen: int,
-    fragments: bool,
+    around: Around,
 ) -> Group:
     needs = capture_needs(architecture, whole, compute, on_processor, work, seen)
-    return group_of(needs, on_processor, fragments)
+    return group_of(needs, on_processor, around)
 
 
 @lru_cache(maxsize=RECENT)
@@ -117,21 +111,25 @@ def _caches(
     width: int,
     shape: CacheShape,
     on_processor: bool,
-    fragments: bool,
+    around: Around,
 ) -> Group:
-    return group_of(cache_needs(architecture, cache, width, shape), on_processor, fragments)
+    return group_of(cache_needs(architecture, cache, width, shape), on_processor, around)
 
 
 @lru_cache(maxsize=256)
-def _load(architecture: Architecture, precision: ResolvedPrecision) -> Group:
+def _load(architecture: Architecture, precision: ResolvedPrecision, on_processor: bool) -> Group:
     every = tuple(range(len(architecture.layers) + 2))
-    size = load_bytes(architecture, precision)
+    size = load_bytes(architecture, precision, not on_processor)
     needs = [Need("load", every, size, "derived", "once", note="conversion")]
+    if precision.scheme is not None and precision.scheme.on_load is not None:
+        holes = Interval(0, 0, size.high)
+        note = "where tensors stood before they were quantized"
+        needs.append(Need("fragmentation", every, holes, "derived", "once", "reserved", note=note))
     tied = tied_head_bytes(architecture, precision)
     if tied:
         note = "the checkpoint stores the tied output layer too"
         needs.append(Need("load", (0,), Interval.exactly(tied), "derived", note=note))
-    return Group(tuple(needs))
+    return group_of(needs, on_processor, None)
 
 
 def _run(loaded: Loaded, work: Work) -> _Run:
@@ -172,7 +170,7 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
 
 @lru_cache(maxsize=RECENT)
 def _cache_growth(
-    architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, fragments: bool
+    architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, around: Around
 ) -> Group:
     """Appending a token holds one tensor of one layer's cache twice (DynamicLayer.update)."""
     shape = CacheShape(batch, seen, 1, seen)
@@ -181,55 +179,14 @@ def _cache_growth(
         held = layer_cache(layer, shape, DYNAMIC, width)
         if held.bytes:
             each = Interval.exactly(held.bytes)
-            needs.append(_temporary("activations", blocks, each, "cache growth"))
-    return group_of(needs, on_processor, fragments)
+            needs.append(temporary("activations", blocks, each, "cache growth"))
+    return group_of(needs, on_processor, around)
 
 
-class _Forward(NamedTuple):
-    """All that the temporaries of a forward pass depend on; `ends` within the last layer, which is then
-    `whole` no longer."""
-
-    architecture: Architecture
-    precision: ResolvedPrecision
-    one_pass: Pass
-    ends: bool
-    logits: LogitsKept
-    images: int
-
-
-def _forward_of(run: _Run) -> _Forward:
+def _forward_of(run: _Run) -> Forward:
     images = run.work.images if run.work.activity == "prefill" else 0
     ends = _ends_in_attention(run)
-    return _Forward(run.architecture, run.precision, run.one_pass, ends, run.work.logits, images)
-
-
-@lru_cache(maxsize=RECENT)
-def _forward(run: _Forward, on_processor: bool, fragments: bool) -> Group:
-    """Temporaries of one forward pass, the image tower's and the logits'."""
-    architecture, precision, one_pass, ends, logits, images = run
-    hidden, width = architecture.hidden_size, precision.element_bytes
-    needs = []
-    held, embedded = model_bytes(architecture, one_pass, width)
-    count = len(architecture.layers)
-    # The first layer's input is the embedding itself, which only later layers hold beside their own.
-    alone = count - (1 if ends else 0) <= 1
-    low, high = SPREAD[one_pass.kernel]
-    for layer, blocks in _passed_layers(architecture, ends):
-        partly = ends and blocks[-1] == count
-        peak = layer_peak(layer, hidden, one_pass, precision, partly)
-        size = peak.bytes + (embedded if alone and blocks[0] > 1 else 0)
-        each = Interval(size * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
-        needs.append(_temporary("activations", blocks, each, peak.moment))
-    beside = Interval(0, held + (0 if alone else embedded), held + embedded)
-    needs.append(Need("activations", (0,), beside, "derived", note="embeddings and masks"))
-    if images and architecture.vision is not None:
-        from ullage.memory.forward.vision import tower_bytes
-
-        tower = tower_bytes(architecture.vision, images * one_pass.batch, one_pass.kernel, precision.compute)
-        needs.append(_temporary("vision", (0,), tower, "tower"))
-    if logits != "none":
-        needs.append(_logits(architecture, one_pass, logits, width))
-    return group_of(needs, on_processor, fragments)
+    return Forward(run.architecture, run.precision, run.one_pass, ends, run.work.logits, images)
 
 
 def _ends_in_attention(run: _Run) -> bool:
@@ -239,31 +196,6 @@ def _ends_in_attention(run: _Run) -> bool:
     last = len(run.architecture.layers)
     sites = [site for capture in run.work.captures for site in matched_sites(capture, run.loaded.numbered)]
     return all(site.block < last or site.hook not in AFTER_ATTENTION for site in sites)
-
-
-@lru_cache(maxsize=256)
-def _passed_layers(architecture: Architecture, ends: bool) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
-    """Distinct layers with their blocks; the last apart where the pass ends within it."""
-    found = distinct_layers(architecture)
-    last = len(architecture.layers)
-    if not ends:
-        return found
-    parts: list[tuple[Layer, tuple[int, ...]]] = []
-    for layer, blocks in found:
-        before = tuple(block for block in blocks if block != last)
-        parts += [(layer, before)] if before else []
-        parts += [(layer, (last,))] if last in blocks else []
-    return tuple(parts)
-
-
-def _logits(architecture: Architecture, one_pass: Pass, kept: LogitsKept, width: int) -> Need:
-    vocabulary, head = architecture.vocab_size, len(architecture.layers) + 1
-    streams = Interval.exactly(2 * one_pass.rows * architecture.hidden_size * width)
-    if kept == "all":
-        held = all_logits(one_pass.rows, vocabulary, width)
-        return _temporary("logits", (head,), held + streams, "all positions")
-    held = sampled_logits(one_pass.batch, vocabulary, width)
-    return _temporary("logits", (head,), held + streams, f"{kept} position")
 
 
 def _training(run: _Run) -> list[Need]:
@@ -300,9 +232,9 @@ def _training(run: _Run) -> list[Need]:
         if run.work.gradient_checkpointing:
             kept = Interval.exactly(checkpoint_bytes(hidden, run.one_pass, run.precision))
             needs.append(Need("activations", blocks, kept, "derived"))
-            needs.append(_temporary("activations", blocks, spread, "recomputed layer"))
+            needs.append(temporary("activations", blocks, spread, "recomputed layer"))
         else:
             needs.append(Need("activations", blocks, spread, "derived"))
     loss = loss_logits(rows, run.architecture.vocab_size, run.precision.element_bytes)
-    needs.append(_temporary("logits", (run.head,), loss, "loss"))
+    needs.append(temporary("logits", (run.head,), loss, "loss"))
     return needs

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from ullage.memory.demand import PROCESS, RECENT, Demand, Level
+from ullage.memory.demand import PROCESS, RECENT, Demand, Level, Need
+from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
-from ullage.planning.device import DISK, HOST, Device, host_of
+from ullage.planning.device import CPU_NAME, DISK, HOST, Device, host_of
 from ullage.planning.place import Assigned, Off, OnDevice, Place, assigned
 from ullage.planning.placement import Placement
 from ullage.units import ZERO, Interval
@@ -69,7 +71,36 @@ def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...])
         for phase, roles in phases:
             for role, found in roles:
                 items += [_item(role, phase, each, names[each.place], blocks[role]) for each in part(found)]
+    items += _kept(demand.phases, _totals(items), [device.name for device in devices])
     return Bill(tuple(item for item in items if item.bytes.high), _totals(items))
+
+
+def _kept(
+    phases: tuple[Phase, ...], totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
+) -> Iterator[LineItem]:
+    """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
+    for device in devices:
+        if device == CPU_NAME:
+            continue
+        here: set[str] = set()
+        most, since = ZERO, ""
+        for phase in phases:
+            if not here <= (here := set(phase.on_device())):
+                most, since = ZERO, ""
+            found = totals.get(device, {}).get(phase.name)
+            if found is None:
+                continue
+            now = found.reserved
+            more = [max(before - after, 0) for before, after in zip(most, now, strict=True)]
+            if more[2]:
+                unused = Interval(min(more), min(more[1:]), more[2])
+                kept = Need(
+                    "fragmentation", (), unused, "derived", "once", "reserved", note=f"kept since {since}"
+                )
+                yield _item(PROCESS, phase.name, Charge(OnDevice(0), kept, unused, ()), device, 1)
+            if now.high >= most.high:
+                since = phase.name
+            most = Interval(*map(max, zip(most, now, strict=True)))
 
 
 def _sums(found: Charged) -> list[Charge]:

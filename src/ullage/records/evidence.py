@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ullage.facts.machine import PROCESSOR_ID
-from ullage.memory.process import Overhead, usual_overhead
+from ullage.memory.process import Overhead, beside_tensors
 from ullage.records.observation import Key, Observation
 from ullage.units import MIB, Interval
 
@@ -140,7 +140,7 @@ def learned(evidence: Evidence) -> tuple[Learned, ...]:
     counts = Counter((each.key, each.workload) for each in evidence.observations)
     found = []
     for (key, workload), runs in counts.items():
-        overhead = evidence.overhead(key, workload, usual_overhead(key.gpu == PROCESSOR_ID))
+        overhead = evidence.overhead(key, workload, beside_tensors(key.gpu == PROCESSOR_ID))
         assert overhead is not None
         found.append(Learned(key, workload, runs, overhead))
     return tuple(found)

@@ -132,7 +132,9 @@ def release() -> None:
 
     gc.collect()
     trim_malloc()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
+        # cuBLAS's workspace, which torch keeps in its own memory until it is asked for it here.
+        torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
 
 

@@ -13,6 +13,7 @@ from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import TORCH_NAMES
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
+from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
 from ullage.runtime.tokenizer import open_tokenizer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 KERNELS: Final = {
     "auto": None,
     "sdpa": "sdpa",
-    "sdpa-math": "sdpa",
+    "sdpa-math": SDPA_MATH,
     "eager": "eager",
     "flash": "flash_attention_2",
 }
@@ -94,6 +95,8 @@ def _options(transformers: Any, config: Any, role: Role, planned: RolePlan, sour
     else:
         options["use_safetensors"] = True
     kernel = _kernel(role, planned)
+    if kernel == SDPA_MATH:
+        register_math()
     if kernel is not None:
         options["attn_implementation"] = kernel
     quantization = quantization_config(transformers, planned.precision)

@@ -7,6 +7,7 @@ import platform
 from ullage.facts.gpu import GpuSet
 from ullage.records.observation import Here, key_of
 from ullage.records.record import Environment
+from ullage.runtime.batching import release
 from ullage.runtime.reading import CPU, resident_bytes
 
 
@@ -30,16 +31,27 @@ def environment(gpus: GpuSet) -> Environment:
 
 
 def this_process(gpus: GpuSet) -> Here | None:
-    """What this process is, and on a processor what it holds before any model; None without torch.
+    """What this process is, and what it holds before any model; None without torch.
 
-    Imports what a run is about to, for that is most of it: transformers brings its parts when they are named.
+    On a processor that is all of it, and it imports what a run is about to, for that is most of it:
+    transformers brings its parts when they are named. On a card it is tensors that are somebody else's.
     """
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: F401
     except ImportError:
         return None
-    held = resident_bytes() if gpus.device_names == (CPU,) else 0
+    held = resident_bytes() if gpus.device_names == (CPU,) else max(held_on_cards(len(gpus.gpus)))
     return Here(key_of(environment(gpus)), held)
+
+
+def held_on_cards(count: int) -> list[int]:
+    """Bytes torch holds on each of the first `count` cards once what nothing refers to is given back."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return [0] * count
+    release()
+    return [torch.cuda.memory_reserved(index) for index in range(min(count, torch.cuda.device_count()))]
 
 
 def _driver() -> str:

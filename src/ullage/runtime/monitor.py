@@ -27,7 +27,9 @@ class Monitor:
     """Samples the devices of a run in a thread while it is entered.
 
     Invariant: the peaks of a phase cover all the time spent in it, however often it was entered: torch's
-    own counters for live and reserved, the largest sample for process and device.
+    own counters for live and reserved, the largest sample for process and device. On a card, tensors that
+    were there before are in process and device alone, and what other processes held when the run began is
+    in neither.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Monitor:
         self._budgets, self._threshold, self._warn = budgets, threshold, warn
         self._timeline, self._live = timeline, live
         self._files = file_bytes() if CPU in self.devices else 0
+        self._begun_with = {device: read_device(device) for device in self.devices if device != CPU}
         self._phase: Phase | None = None
         self._entered = self._begun = time.monotonic()
         self._samples: dict[str, dict[str, int]] = {}
@@ -117,10 +120,12 @@ class Monitor:
         else:
             import torch
 
-            index = int(device.removeprefix("gpu:"))
-            live = torch.cuda.max_memory_allocated(index)
-            reserved = torch.cuda.max_memory_reserved(index)
+            index, before = int(device.removeprefix("gpu:")), self._begun_with[device]
+            live = torch.cuda.max_memory_allocated(index) - (before.live or 0)
+            reserved = torch.cuda.max_memory_reserved(index) - (before.reserved or 0)
             on_device = samples.get("on_device")
+            if on_device is not None and before.process is not None:
+                on_device -= before.on_device - before.process
         holds = {component: size for (where, component), size in self._holds.items() if where == device}
         now = replace(
             _nothing(phase, device),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,13 @@ from ullage.errors import DoesNotFitError, InputError, MissingExtraError
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
+from ullage.runtime.batching import release
+from ullage.runtime.machine import held_on_cards
 from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
 from ullage.runtime.reading import CPU, read_device, resident_bytes
-from ullage.runtime.session import Serving, Session
+from ullage.runtime.session import Session
 from ullage.spec.installed import check_installed
 
 if TYPE_CHECKING:
@@ -53,12 +55,14 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
         log = _Log(folder.path / "log.jsonl", progress)
-        begun_with, live = 0, _live_tensors(plan, devices)
+        live = _live_tensors(plan, devices)
         if devices == (CPU,):
             _hold_malloc(log)
             begun_with = resident_bytes()
         else:
+            begun_with = max(held_on_cards(len(devices)))
             _keep_inside(plan)
+            stack.enter_context(_without_cudnn_attention())
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
@@ -87,7 +91,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             options.smallest,
             begun_with=begun_with,
         )
-        stack.callback(_close_all, session.serving)
+        stack.callback(_close_all, session)
         yield session
 
 
@@ -100,9 +104,12 @@ def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
     return LiveTensors()
 
 
-def _close_all(serving: Mapping[str, Serving]) -> None:
+def _close_all(session: Session) -> None:
+    """Ends engines and lets go of models, so that the devices are as they were before."""
     with ExitStack() as stack:
-        for served in serving.values():
+        stack.callback(release)
+        stack.callback(session.loaded.clear)
+        for served in session.serving.values():
             stack.callback(served.close)
 
 
@@ -171,6 +178,20 @@ def _keep_inside(plan: Plan) -> None:
             beside = device.peak.process.low - device.peak.reserved.low
             share = max(min((device.budget - beside) / total, 1.0), 0.0)
             torch.cuda.set_per_process_memory_fraction(share, index)
+
+
+@contextmanager
+def _without_cudnn_attention() -> Iterator[None]:
+    """scaled_dot_product_attention runs its other kernels: cuDNN's builds a plan for every new length, and so
+    for every token that is written (39 ms each where the token takes 8, H200, torch 2.11)."""
+    import torch
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def _hold_malloc(log: _Log) -> None:

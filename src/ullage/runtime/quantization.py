@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ullage.errors import MissingExtraError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
@@ -11,6 +12,9 @@ from ullage.facts.quantization.known import on_the_fly
 from ullage.facts.quantization.scheme import Scheme
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Role
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
@@ -37,6 +41,26 @@ def quantization_config(transformers: Any, precision: ResolvedPrecision) -> Any:
     if made.compute is not None:
         options[made.compute] = getattr(torch, TORCH_NAMES[precision.compute])
     return getattr(transformers, made.config)(**options)
+
+
+def weights_of(model: nn.Module) -> Iterator[Tensor]:
+    """Every tensor that weights are stored in: parameters, and the scales, code books and offsets that
+    bitsandbytes keeps beside its own."""
+    for parameter in model.parameters():
+        yield parameter
+        yield from _tensors(getattr(parameter, "quant_state", None))
+        yield from _tensors(getattr(parameter, "SCB", None))
+
+
+def _tensors(held: object) -> Iterator[Tensor]:
+    """Those of a quantization state, and of the state its own scales are quantized in."""
+    import torch
+
+    if isinstance(held, torch.Tensor):
+        yield held
+    elif held is not None:
+        for name in ("absmax", "code", "offset", "state2"):
+            yield from _tensors(getattr(held, name, None))
 
 
 def check_capability(role: Role, scheme: Scheme | None, devices: list[str]) -> None:

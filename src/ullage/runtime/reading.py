@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ullage.units import gib
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ullage.runtime.live import LiveTensors
 
 CPU: Final = "cpu"
@@ -69,6 +71,11 @@ def read_device(device: str, live: LiveTensors | None = None, files: int = 0) ->
     used = total - free
     allocated, reserved = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
     return Reading(device, allocated, reserved, _process_on(index), used, total)
+
+
+def device_name(tensor: Tensor) -> str:
+    """Where a tensor lies, as plans name it: `cpu` or `gpu:N`."""
+    return CPU if tensor.device.type == "cpu" else f"gpu:{tensor.device.index}"
 
 
 def resident_bytes() -> int:

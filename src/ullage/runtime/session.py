@@ -19,7 +19,8 @@ from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.machine import environment
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
-from ullage.runtime.reading import CPU, read_device
+from ullage.runtime.quantization import weights_of
+from ullage.runtime.reading import device_name, read_device
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Session:
 
     Who is in memory follows the plan: `bring` loads and frees what a phase says. `smallest` asks for one
     smallest batch (`ullage check`), whose folder is not kept. `begun_with` is what the process held before
-    any model, in bytes; 0 where the run is on cards.
+    any model, in bytes: all of it on a processor, on a card what torch held of somebody else's.
     """
 
     plan: Plan
@@ -170,9 +171,9 @@ class Session:
 
 def _weights_by_device(model: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for tensor in model.parameters():
+    for tensor in weights_of(model):
         if tensor.device.type != "meta":
-            name = CPU if tensor.device.type == "cpu" else f"gpu:{tensor.device.index}"
+            name = device_name(tensor)
             found[name] = found.get(name, 0) + tensor.nbytes
     return found
 

@@ -105,12 +105,12 @@ def _overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: He
     if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
         return None
     from ullage.facts.quantization.known import on_the_fly
-    from ullage.memory.process import Overhead, grown, usual_overhead
+    from ullage.memory.process import Overhead, beside_tensors
     from ullage.records.evidence import NOTHING
     from ullage.records.observation import shape_of
 
     quantized = any(role.precision in on_the_fly() for role in workload.roles.values())
-    usual = grown(held, quantized) if held else usual_overhead(gpus.abilities.processor)
+    usual = beside_tensors(gpus.abilities.processor, held, quantized)
     known = known or NOTHING
     key = here.key if here is not None else known.newest(gpus.gpus[0].id)
     found = known.overhead(key, shape_of(workload), usual, held) if key is not None else None

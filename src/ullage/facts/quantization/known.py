@@ -33,7 +33,7 @@ INT8: Final = Scheme(
     parts=(Part(8, "element"), Part(32, "row")),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes", "compressed-tensors"}),
-    product=QuantizedInput(input=1, result=4),
+    product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
     on_load=OnLoad(
         "BitsAndBytesConfig", (("load_in_8bit", True),), "bitsandbytes", loss=0.01, trade=TRADE_8, bits=8

@@ -31,10 +31,14 @@ class Dequantized(NamedTuple):
 
 
 class QuantizedInput(NamedTuple):
-    """A product that quantizes its input, and holds its result in another dtype; bytes an element of each."""
+    """A product that quantizes its input, and holds its result in another dtype; bytes an element of each.
+
+    What it gives is of dtype `gives`, and cast where the model computes in another.
+    """
 
     input: int
     result: int
+    gives: str
 
 
 class OnLoad(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.index import write_index
@@ -23,8 +24,12 @@ from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.batching import Limits, Splitter, make_batches, release
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded, load_tokenizer
+from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def run(session: Session) -> None:
@@ -147,8 +152,7 @@ class _Extraction:
                 if unit in done:
                     continue
                 read = splitter.run(batch, lengths, self._read)
-                states = sum(t.nbytes for each in read for t in each.states.values())
-                session.monitor.hold(_device(self._reader), "captures", states + store.held_bytes)
+                self._hold([t for each in read for t in each.states.values()], store.held_bytes)
                 self._keep(store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)]))
                 session.progress.advance(len(batch), sum(lengths[i] for i in batch))
             self._keep(store.finish())
@@ -158,6 +162,12 @@ class _Extraction:
         models = {self._name: session.workload.roles[self._name].model}
         index = write_index(session.folder.path / "states", read_entries(session.journal.entries), models)
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
+
+    def _hold(self, states: Sequence[Tensor], stored: int) -> None:
+        """Says where the states of a batch lie; `stored` bytes of earlier ones wait in host memory."""
+        for device in self._session.monitor.devices:
+            size = sum(tensor.nbytes for tensor in states if device_name(tensor) == device)
+            self._session.hold(self._name, device, "captures", size + (stored if device == CPU else 0))
 
     def _store(self, lengths: Sequence[int]) -> Store:
         entries = read_entries(self._session.journal.entries)
@@ -210,7 +220,7 @@ class _Extraction:
             read.tokens,
             tuple(offsets),
             read.prompt_tokens,
-            read.states,
+            {name: states.cpu() for name, states in read.states.items()},
             self._name,
             EXTRACT,
         )
@@ -224,7 +234,3 @@ def _writer(loaded: Loaded, chunk_tokens: int | None, on_prefilled: Callable[[],
     """What goes on from texts; nothing in it looks for stop sequences."""
     ends = end_tokens(loaded.model)
     return Writer(loaded.model, loaded.device, ends, lambda _: "", chunk_tokens, on_prefilled)
-
-
-def _device(reader: Reader) -> str:
-    return "cpu" if reader.device == "cpu" else "gpu:" + str(reader.device).removeprefix("cuda:")

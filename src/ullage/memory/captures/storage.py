@@ -8,6 +8,7 @@ from typing import Final
 from ullage.facts.architecture import Architecture
 from ullage.memory.captures.sites import (
     AFTER_ATTENTION,
+    LOGITS,
     SEQUENCES_PER_PLANNED,
     Site,
     matched_sites,
@@ -48,7 +49,13 @@ def capture_needs(
                 moved = size
                 if kept != positions:
                     moved = site_bytes(site, capture, whole, work.batch, positions, seen, compute)
-                staging = max(staging, moved)
+                if site.hook == LOGITS:
+                    # Made after the pass, one sequence's after another's (capture.listener).
+                    one = Interval(moved // work.batch, moved // work.batch, 2 * moved // work.batch)
+                    note = "logits of one sequence, on their way to the host"
+                    needs.append(Need("captures", (site.block,), one, "derived", "max", note=note))
+                else:
+                    staging = max(staging, moved)
                 needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
             if capture.keep == "disk" or stores:
                 unit, largest = unit + size, max(largest, size)

@@ -150,7 +150,8 @@ def _dense(
     Gated: gate, activated gate, up projection and product. Fused: gate and up come as one, and stay.
     """
     wide = s.rows * part.intermediate * s.width
-    unpacking, multiplying = matmul_bytes(layer, part.intermediate, s.hidden, work, precision)
+    outputs = part.intermediate * (2 if part.fused else 1)
+    unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, work, precision)
     tape.touch(wide + unpacking)
     tape.touch(2 * wide + multiplying)
     if not part.gated:

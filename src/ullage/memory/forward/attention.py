@@ -13,6 +13,9 @@ from ullage.memory.forward.streaming import block_keys
 from ullage.memory.forward.tape import Tape
 
 FULL: Final = 4
+MATH_BYTES: Final = 10
+"""Bytes of a score at the fullest moment of `sdpa-math`: fp32 scores and their softmax, and the bool of rows
+that are masked whole, twice (_safe_softmax, ATen/native/transformers/attention.cpp of torch 2.11)."""
 LOG_SUM_EXP_BYTES: Final = 4
 QUADRATIC: Final = ("eager", "sdpa-math")
 """Kernels that hold scores of every query with every key."""
@@ -51,8 +54,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[int, i
 
     flash: O(new), FlashAttention-2 (arXiv 2307.08691). sdpa: the memory-efficient kernel (arXiv
     2112.05682) or the processor's flash kernel; with a mask transformers expands grouped keys and values
-    to all heads in prefill (integrations/sdpa_attention.py), and a bool mask is converted to the compute
-    dtype. eager and sdpa-math: quadratic. blockwise: `capture.streaming`.
+    to all heads (integrations/sdpa_attention.py), and a bool mask is converted to the compute dtype. eager,
+    sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
     kernel, compute, batch, new, keys, masked = call
     width = DTYPES[compute]
@@ -74,7 +77,7 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[int, i
     tape.drop(batch * mixer.heads * new * LOG_SUM_EXP_BYTES)
     if masked and kernel != "flash":
         converted = batch * new * keys * width
-        tape.touch(converted + (expanded if new > 1 else 0))
+        tape.touch(converted + expanded)
     return result, 0
 
 
@@ -85,7 +88,7 @@ def _quadratic(tape: Tape, kernel: str, scores: int, width: int, masked: bool, s
     """
     size = scores * width
     if kernel == "sdpa-math":
-        tape.touch(2 * scores * FULL)
+        tape.touch(scores * MATH_BYTES)
         return 0
     steps = 1 + (3 if soft_capped else 0) + (1 if masked else 0)
     tape.hold(size)

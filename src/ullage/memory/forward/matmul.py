@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Layer
+from ullage.facts.dtypes import DTYPES
 from ullage.facts.quantization.scheme import QuantizedInput
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -18,7 +19,8 @@ def matmul_bytes(
     """
     product = precision.scheme.product if precision.scheme is not None else None
     if isinstance(product, QuantizedInput):
-        return 0, work.rows * (product.input * hidden + product.result * outputs)
+        cast = 0 if precision.compute == product.gives else DTYPES[product.gives]
+        return 0, work.rows * (product.input * hidden + (product.result + cast) * outputs)
     if product is None or work.rows < product.rows:
         return 0, 0
     elements = block_bytes(layer.weights, precision).largest_linear

@@ -13,12 +13,14 @@ BUFFERS = 64 * 1024
 """Room for tables that are made beside the checkpoint's tensors, such as rotary frequencies."""
 
 
-def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Interval:
+def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card: bool) -> Interval:
     """Temporary bytes beyond the weights themselves.
 
-    A tensor read in another dtype, or quantized on the device, stands there once more in its stored
-    dtype; a fused expert tensor is merged from its parts. The high value allows two tensors in
-    conversion, a tied output layer that the checkpoint stores all the same, and small tables.
+    A tensor that is quantized on the device stands there once more in its stored dtype; a fused expert tensor
+    is merged from its parts. One that is only read in another dtype stands there twice on a processor alone:
+    on its way to a card it is cast on the host (ATen/native/cuda/Copy.cu of torch 2.11 casts at the source;
+    no byte more on an H200). The high value allows two tensors in conversion, a tied output layer that the
+    checkpoint stores all the same, and small tables.
     """
     width = precision.element_bytes
     source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
@@ -31,7 +33,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision) -> Inte
     for weights in (*layers, architecture.embeddings, architecture.head):
         for weight in weights:
             quantized = quantizes(weight, precision)
-            if on_load if quantized else recast:
+            if on_load if quantized else recast and not on_card:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts" and precision.quantization is None:
                 merged = max(merged, weight.elements * width)

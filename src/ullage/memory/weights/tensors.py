@@ -53,16 +53,21 @@ def block_bytes(weights: tuple[Weight, ...], precision: ResolvedPrecision) -> Bl
 
 
 @lru_cache(maxsize=1024)
-def weights_allocation(architecture: Architecture, precision: ResolvedPrecision) -> Allocation:
+def weights_allocation(
+    architecture: Architecture, precision: ResolvedPrecision, warmed: bool = False
+) -> Allocation:
     """What the caching allocator counts when all weights are loaded on one device.
 
-    Within a block tensors load in the order of their names, as safetensors files list them.
+    Within a block tensors load in the order of their names, as safetensors files list them. `warmed`: before
+    the first, all their bytes are asked for at once, as transformers has done since 4.51
+    (`caching_allocator_warmup`, modeling_utils.py); blocks then hold less beside their tensors.
     """
     per_layer = {id(layer): _sizes(layer.weights, precision) for layer, _ in distinct_layers(architecture)}
     sizes = _sizes(embedding_weights(architecture), precision)
     for layer in architecture.layers:
         sizes += per_layer[id(layer)]
-    return allocate(sizes + _sizes(head_weights(architecture), precision))
+    sizes += _sizes(head_weights(architecture), precision)
+    return allocate(sizes, sum(sizes) if warmed else 0)
 
 
 def _sizes(weights: tuple[Weight, ...], precision: ResolvedPrecision) -> list[int]:
