@@ -35,8 +35,8 @@ def temporary(component: ItemKind, blocks: tuple[int, ...], each: Interval, note
 
 
 class Forward(NamedTuple):
-    """All that the temporaries of a forward pass depend on. It `ends` within the last layer where nobody reads
-    that layer's output."""
+    """All that the temporaries of a forward pass depend on. It `ends` within the last layer where nobody
+    reads that layer's output."""
 
     architecture: Architecture
     precision: ResolvedPrecision
