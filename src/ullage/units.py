@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ullage.errors import InputError
@@ -46,7 +47,7 @@ class Interval(_Ends):
     @staticmethod
     def exactly(value: int) -> Interval:
         """A quantity that is known."""
-        return Interval(value, value, value)
+        return tuple.__new__(Interval, (value, value, value))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
@@ -89,6 +90,7 @@ def gib(value: int | float) -> str:
     return f"{value / GIB:.2f} GiB"
 
 
+@lru_cache(maxsize=256)
 def parse_bytes(text: str | int) -> int:
     """Bytes of `47GiB`, `47 GB` (decimal), `512MiB` or a plain number.
 

@@ -4,7 +4,7 @@ import pytest
 
 from ullage.facts.config import read_config
 from ullage.memory.forward.activations import layer_peak, model_bytes
-from ullage.memory.forward.cache import layer_cache
+from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.forward.training import saved_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -36,7 +36,8 @@ def predicted_peak(architecture, tokens, kernel):
     one_pass = Pass(1, tokens, 0, kernel, False)
     hidden = architecture.hidden_size
     cache = sum(
-        layer_cache(layer, 1, tokens, tokens, tokens, Cache(), BF16).total for layer in architecture.layers
+        layer_cache(layer, CacheShape(1, tokens, tokens, tokens), Cache(), 2).total
+        for layer in architecture.layers
     )
     peak = max(layer_peak(layer, hidden, one_pass, BF16).bytes for layer in architecture.layers)
     return cache + peak + sum(model_bytes(architecture, one_pass, 2))

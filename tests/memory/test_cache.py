@@ -4,7 +4,7 @@ import pytest
 import small_models
 
 from ullage.facts.config import read_config
-from ullage.memory.forward.cache import layer_cache
+from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
 
@@ -33,7 +33,8 @@ def test_each_layer_holds_what_transformers_holds_after_prefill_and_after_a_step
         after_step = storage_bytes(cache)
     for seen, last, measured in ((40, 40, after_prefill), (41, 1, after_step)):
         predicted = [
-            layer_cache(layer, 2, seen, last, seen, Cache(), BF16).total for layer in architecture.layers
+            layer_cache(layer, CacheShape(2, seen, last, seen), Cache(), 2).total
+            for layer in architecture.layers
         ]
         assert predicted == measured
 
@@ -42,7 +43,7 @@ def test_a_recurrent_layer_keeps_the_same_state_for_any_length():
     config = {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 128}
     architecture = read_config(config, "mamba", "test")
     sizes = {
-        layer_cache(architecture.layers[0], 1, seen, seen, seen, Cache(), BF16).total
+        layer_cache(architecture.layers[0], CacheShape(1, seen, seen, seen), Cache(), 2).total
         for seen in (1, 100, 10_000)
     }
     assert len(sizes) == 1

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ullage.records.evidence_file import evidence_file, known_evidence
+from ullage.records.evidence_file import known_evidence
+from ullage.records.evidence_place import evidence_file
 
 ROOT = Path(__file__).parents[2]
 LOOK = """
 import os
 from huggingface_hub import constants
-from ullage.records.evidence_file import evidence_file
+from ullage.records.evidence_place import evidence_file
 print(evidence_file().parent, constants.HF_HUB_CACHE, os.environ.get("HF_TOKEN"), sep="\\n")
 """
 

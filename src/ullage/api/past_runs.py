@@ -20,7 +20,7 @@ def evidence() -> Evidence:
 def clear_evidence() -> Evidence:
     """Removes the evidence of past runs; what was removed. Raises InputError where it cannot be."""
     from ullage.records.evidence_file import clear_evidence as clear
-    from ullage.records.evidence_file import evidence_file
+    from ullage.records.evidence_place import evidence_file
 
     try:
         return clear()

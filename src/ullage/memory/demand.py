@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from operator import add
+from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -58,30 +60,29 @@ class Need(NamedTuple):
     note: str = ""
 
 
+RECENT: Final = 256
+"""How many results are remembered of what candidates differ in: many candidates' worth. A search comes back
+to what it asked for lately; to remember all costs more time than it saves, in memory touched."""
 Ends = tuple[int, int, int]
 """Low, expected and high value."""
 
 
-class Needs:
-    """What one role needs in one phase, with the sums that placement and time ask for.
+class Group:
+    """Needs that change together, with their sums. Compared by identity: equal ones are made once.
 
-    It names neither, so phases in which a role does the same share one. Compared by identity. `blocks` is
-    how many the role has; 0 for what the process needs beside its roles. `whole` is what a GPU pays that
-    holds every block; `elsewhere` lies on the host or on disk, whoever holds them.
-
-    High values of what lies on GPUs: `fixed` of what a device pays however few of the blocks it holds,
-    `kept` of the caches that stay on the first GPU where weights are offloaded, `passing` of the largest
-    block's weights. `read` is the expected bytes of weights, and of caches and states, wherever they lie.
+    `later` are those of them that a bill lists after all else. `sums` is what is paid by the block, or once,
+    by a GPU that holds every block; `largest` the maximum of the temporaries of each level; `elsewhere` lies
+    on the host or on disk, whoever holds the blocks.
     """
 
-    def __init__(self, items: tuple[Need, ...], blocks: int = 0) -> None:
-        self.items, self.blocks = items, blocks
+    def __init__(self, items: tuple[Need, ...], later: tuple[Need, ...] = ()) -> None:
+        self.items, self.later = items, later
         self.fixed = self.kept = self.passing = 0
+        self.largest: dict[Level, Ends] = {}
         elsewhere: list[Need] = []
-        largest: dict[Level, Ends] = {}
-        whole_low = whole_expected = whole_high = 0
+        low_sum = expected_sum = high_sum = 0
         weights = cache = 0
-        for need in items:
+        for need in self.all:
             component, where, (low, expected, high), _, combine, level, home, _ = need
             count = len(where)
             if component == "weights":
@@ -92,10 +93,7 @@ class Needs:
                 elsewhere.append(need)
                 continue
             if combine == "max":
-                held = largest.get(level)
-                largest[level] = (
-                    (low, expected, high) if held is None else _highest(held, low, expected, high)
-                )
+                self.largest[level] = highest(self.largest.get(level), low, expected, high)
                 continue
             if combine == "once":
                 self.fixed += high
@@ -104,39 +102,102 @@ class Needs:
                 self.passing = max(self.passing, high)
             else:
                 self.kept += high * count
-            whole_low += low * count
-            whole_expected += expected * count
-            whole_high += high * count
-        for low, expected, high in largest.values():
-            self.fixed += high
-            whole_low, whole_expected, whole_high = (
-                whole_low + low,
-                whole_expected + expected,
-                whole_high + high,
-            )
+            low_sum += low * count
+            expected_sum += expected * count
+            high_sum += high * count
         self.elsewhere = tuple(elsewhere)
-        self.on_gpu = len(elsewhere) < len(items)
-        self.whole: Ends = whole_low, whole_expected, whole_high
+        self.on_gpu = len(elsewhere) < len(items) + len(later)
+        self.sums: Ends = low_sum, expected_sum, high_sum
+        self.read = weights, cache
+
+    @property
+    def all(self) -> tuple[Need, ...]:
+        """Its needs, in no order that matters."""
+        return self.items + self.later if self.later else self.items
+
+    def up_to(self, blocks: int) -> list[int] | None:
+        """High values of what is paid by the block, of all blocks before each; None where nothing is."""
+        if self.kept or self.passing:
+            if self._up_to is None:
+                self._up_to = _running_sums(self.all, blocks)
+            return self._up_to
+        return None
+
+    _up_to: list[int] | None = None
+
+
+def _running_sums(needs: tuple[Need, ...], blocks: int) -> list[int]:
+    # Kept as steps up and down until all needs are counted: most cover a range of blocks.
+    steps = [0] * (blocks + 1)
+    for need in needs:
+        where, high = need.blocks, need.each.high
+        if need.combine != "sum" or need.home != "gpu":
+            continue
+        first, last = where[0], where[-1]
+        if last - first + 1 == len(where):
+            steps[first] += high
+            steps[last + 1] -= high
+            continue
+        for block in where:
+            steps[block] += high
+            steps[block + 1] -= high
+    return [0, *accumulate(accumulate(steps[:-1]))]
+
+
+class Needs:
+    """What one role needs in one phase, with the sums that placement and time ask for.
+
+    It names neither, so phases in which a role does the same share one. Compared by identity. It is made of
+    `groups`, which it shares with others. `blocks` is how many the role has; 0 for what the process needs
+    beside its roles. `whole` is what a GPU pays that holds every block; `elsewhere` lies on the host or on
+    disk, whoever holds them.
+
+    High values of what lies on GPUs: `fixed` of what a device pays however few of the blocks it holds,
+    `kept` of the caches that stay on the first GPU where weights are offloaded, `passing` of the largest
+    block's weights. `read` is the expected bytes of weights, and of caches and states, wherever they lie.
+    """
+
+    def __init__(self, groups: tuple[Group, ...], blocks: int = 0) -> None:
+        self.groups, self.blocks = groups, blocks
+        fixed = kept = passing = 0
+        low = expected = high = 0
+        weights = cache = 0
+        elsewhere: tuple[Need, ...] = ()
+        on_gpu = False
+        largest: dict[Level, Ends] = {}
+        for group in groups:
+            fixed += group.fixed
+            kept += group.kept
+            passing = max(passing, group.passing)
+            low, expected, high = low + group.sums[0], expected + group.sums[1], high + group.sums[2]
+            weights, cache = weights + group.read[0], cache + group.read[1]
+            if group.elsewhere:
+                elsewhere += group.elsewhere
+            on_gpu = on_gpu or group.on_gpu
+            for level, ends in group.largest.items():
+                largest[level] = highest(largest.get(level), *ends)
+        for ends in largest.values():
+            fixed += ends[2]
+            low, expected, high = low + ends[0], expected + ends[1], high + ends[2]
+        self.fixed, self.kept, self.passing = fixed, kept, passing
+        self.elsewhere, self.on_gpu = elsewhere, on_gpu
+        self.whole: Ends = low, expected, high
         self.read = weights, cache
 
     @cached_property
-    def up_to(self) -> tuple[int, ...]:
+    def items(self) -> tuple[Need, ...]:
+        """Each of them, as a bill lists them."""
+        first = [need for group in self.groups for need in group.items]
+        return (*first, *(need for group in self.groups for need in group.later))
+
+    @cached_property
+    def up_to(self) -> list[int]:
         """High values of what is paid by the block, of all blocks before each: `blocks` + 1 values."""
-        # Kept as steps up and down until all needs are counted: most cover a range of blocks.
-        steps = [0] * (self.blocks + 1)
-        for need in self.items:
-            blocks, high = need.blocks, need.each.high
-            if need.combine != "sum" or need.home != "gpu":
-                continue
-            first, last = blocks[0], blocks[-1]
-            if last - first + 1 == len(blocks):
-                steps[first] += high
-                steps[last + 1] -= high
-                continue
-            for block in blocks:
-                steps[block] += high
-                steps[block + 1] -= high
-        return (0, *accumulate(accumulate(steps[:-1])))
+        parts = [part for group in self.groups if (part := group.up_to(self.blocks)) is not None]
+        found = parts[0] if parts else [0] * (self.blocks + 1)
+        for part in parts[1:]:
+            found = [*map(add, found, part)]
+        return found
 
     def weights(self) -> dict[int, int]:
         """High value of each block's weights on a GPU."""
@@ -147,7 +208,10 @@ class Needs:
         return found
 
 
-def _highest(held: Ends, low: int, expected: int, high: int) -> Ends:
+def highest(held: Ends | None, low: int, expected: int, high: int) -> Ends:
+    """The maximum, end by end."""
+    if held is None:
+        return low, expected, high
     return max(held[0], low), max(held[1], expected), max(held[2], high)
 
 
@@ -189,10 +253,10 @@ class Demand:
     @cached_property
     def spells(self) -> dict[str, dict[Needs, list[int]]]:
         """By role the distinct things it needs, each with the numbers of its phases."""
-        found: dict[str, dict[Needs, list[int]]] = {}
+        found: dict[str, dict[Needs, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, asked in enumerate(self.asked):
             for role, needs in asked.items():
-                found.setdefault(role, {}).setdefault(needs, []).append(number)
+                found[role][needs].append(number)
         return found
 
     @property

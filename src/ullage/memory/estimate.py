@@ -8,21 +8,19 @@ from functools import lru_cache
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.memory.demand import PROCESS, Demand, Need, Needs, RoleShape
+from ullage.memory.demand import PROCESS, RECENT, Demand, Group, Need, Needs, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
+from ullage.memory.fragmentation import group_of
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.process import Overhead, blas_need, context_need
-from ullage.memory.resident import pipeline_needs, resident_needs
-from ullage.memory.running import running_needs
+from ullage.memory.resident import pipeline_needs, resident_groups
+from ullage.memory.running import running_groups
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.units import parse_bytes
-
-ALLOCATOR_ITEMS = frozenset({"rounding", "fragmentation"})
-"""What torch's caching allocator adds on a GPU; a processor's tensors come from malloc."""
 
 
 def estimate(
@@ -40,27 +38,32 @@ def estimate(
     """
     phases = tuple(phases)
     roles = _roles(phases)
-    parts = {name: _part(name, phases, models[role.model]) for name, role in roles.items()}
-    precisions = {
-        name: resolve_precision(role, models[role.model], abilities) for name, role in roles.items()
-    }
+    works = _works(phases)
     held = {}
     for name, role in roles.items():
-        _check(name, role, models[role.model], precisions[name], abilities)
-        held[name] = _loaded(name, role, parts[name], models[role.model], precisions[name], abilities)
-    asked = _asked(phases, held, roles, abilities, overhead)
-    shapes = tuple(_shape(name, role, parts[name]) for name, role in sorted(roles.items()))
-    return Demand(phases, shapes, asked, parts, precisions)
+        model = models[role.model]
+        part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
+        held[name] = _held(name, role, part, model, abilities)
+    asked = _asked(phases, held, roles, works, abilities, overhead)
+    shapes = tuple(_shape(name, role, held[name].model) for name, role in sorted(roles.items()))
+    parts = {name: each.model for name, each in held.items()}
+    return Demand(phases, shapes, asked, parts, {name: each.precision for name, each in held.items()})
 
 
-def _loaded(
-    name: str,
-    role: Role,
-    part: Model,
-    model: Model,
-    precision: ResolvedPrecision,
-    abilities: Abilities,
-) -> Loaded:
+def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
+    """What each role does but being loaded."""
+    found: dict[str, list[Work]] = {}
+    for phase in phases:
+        if phase.work.activity != "load":
+            found.setdefault(phase.running, []).append(phase.work)
+    return found
+
+
+@lru_cache(maxsize=RECENT)
+def _held(name: str, role: Role, part: Model, model: Model, abilities: Abilities) -> Loaded:
+    """`part` of a model as the role's engine holds it. Raises UnsupportedError."""
+    precision = resolve_precision(role, model, abilities)
+    _check(name, role, model, precision, abilities)
     own = None
     if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
         from ullage.memory.vllm.sizes import served
@@ -73,6 +76,7 @@ def _asked(
     phases: tuple[Phase, ...],
     held: Mapping[str, Loaded],
     roles: Mapping[str, Role],
+    works: Mapping[str, Sequence[Work]],
     abilities: Abilities,
     overhead: Overhead | None,
 ) -> tuple[dict[str, Needs], ...]:
@@ -80,35 +84,45 @@ def _asked(
     found = []
     # Phases share residents and works, so most of what is asked for was asked for before.
     known: dict[tuple[int, int], Needs] = {}
+    beside: dict[tuple[int, str], tuple[dict[str, Needs], Resident | None, bool]] = {}
+
+    def needs_of(resident: Resident, work: Work | None) -> Needs:
+        key = id(resident), id(work)
+        if key not in known:
+            own = held[resident.name]
+            known[key] = _needs_of(resident, own, work, works.get(resident.name, ()), phases)
+        return known[key]
+
     for phase in phases:
-        asked: dict[str, Needs] = {}
-        in_process = False
-        for resident in phase.resident:
-            if resident.name not in held:
-                continue
-            work = phase.work if resident.name == phase.running else None
-            key = id(resident), id(work)
-            needs = known.get(key)
-            if needs is None:
-                if work is not None:
-                    _check_training(resident.name, held[resident.name].precision, work, resident.role)
-                needs = known[key] = _needs_of(resident, held[resident.name], work, phases)
-            asked[resident.name] = needs
-            in_process = in_process or (resident.where == "device" and held[resident.name].served is None)
-        if in_process:
-            asked[PROCESS] = _process_needs(abilities, overhead, phase.work.activity == "load")
+        running, work = phase.running, phase.work
+        if work.activity == "train" and running in held:
+            _check_training(running, held[running].precision, work, roles[running])
+        residents = beside.get((id(phase.resident), running))
+        if residents is None:
+            here = tuple(each for each in phase.resident if each.name in held)
+            asked = {each.name: needs_of(each, work if each.name == running else None) for each in here}
+            paid = any(each.where == "device" and held[each.name].served is None for each in here)
+            doing = next((each for each in here if each.name == running), None)
+            beside[id(phase.resident), running] = asked.copy(), doing, paid
+        else:
+            asked, doing, paid = residents
+            asked = asked.copy()
+            if doing is not None:
+                asked[running] = needs_of(doing, work)
+        if paid:
+            asked[PROCESS] = _process_needs(abilities, overhead, work.activity == "load")
         found.append(asked)
     _add_stored(phases, found)
     return tuple(found)
 
 
-def _needs_of(resident: Resident, held: Loaded, work: Work | None, phases: tuple[Phase, ...]) -> Needs:
-    """What a resident needs while it does `work`, or rests."""
+def _needs_of(
+    resident: Resident, held: Loaded, work: Work | None, works: Sequence[Work], phases: tuple[Phase, ...]
+) -> Needs:
+    """What a resident needs while it does `work`, or rests; `works` is all that it does."""
     try:
         if held.served is not None:
-            works = [p.work for p in phases if p.running == resident.name and p.work.activity != "load"]
-            distinct = tuple(dict.fromkeys(works))
-            return _served_needs(held, resident.where, distinct, work is not None)
+            return _served_needs(held, resident.where, tuple(dict.fromkeys(works)), work is not None)
         return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work)
     except BeyondWindowError as error:
         name = next(p.name for p in phases if p.running == resident.name and p.work == error.work)
@@ -120,34 +134,33 @@ def _needs_of(resident: Resident, held: Loaded, work: Work | None, phases: tuple
         ) from error
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=RECENT)
 def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, work: Work | None) -> Needs:
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
-        return Needs(pipeline_needs(held, where, work), len(held.model.components))
-    items = resident_needs(held, where, cached_batch, cached_tokens)
+        needs = pipeline_needs(held, where, work)
+        return Needs((group_of(needs, held.abilities.processor, None),), len(held.model.components))
+    groups = resident_groups(held, where, cached_batch, cached_tokens)
     if work is not None:
-        items += tuple(running_needs(held, work))
-    if held.abilities.processor:
-        items = tuple(need for need in items if need.component not in ALLOCATOR_ITEMS)
-    return Needs(items, len(held.model.layers) + 2)
+        groups += running_groups(held, work)
+    return Needs(groups, len(held.model.layers) + 2)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _served_needs(held: Loaded, where: Where, works: tuple[Work, ...], running: bool) -> Needs:
     from ullage.memory.vllm.needs import serve_needs
 
     assert held.served is not None
-    return Needs(
-        tuple(serve_needs(held, held.served, where, works, running)), len(held.architecture.layers) + 2
-    )
+    needs = tuple(serve_needs(held, held.served, where, works, running))
+    return Needs((Group(needs),), len(held.architecture.layers) + 2)
 
 
 @lru_cache(maxsize=256)
 def _process_needs(abilities: Abilities, overhead: Overhead | None, loading: bool) -> Needs:
     """What the process takes on each device in use, whatever runs there."""
     context = context_need(abilities, overhead)
-    return Needs((context,) if abilities.processor or loading else (context, blas_need(abilities)))
+    needs = (context,) if abilities.processor or loading else (context, blas_need(abilities))
+    return Needs((Group(needs),))
 
 
 def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) -> None:
@@ -167,22 +180,15 @@ def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) ->
             later[role] = _beside(later.get(role), stored)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
-    return Needs(stored) if needs is None else Needs(needs.items + stored, needs.blocks)
-
-
-def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
-    return needed_part(role, phases, model) if isinstance(model, Architecture) else model
+    kept = Group((), stored)
+    return Needs((kept,)) if needs is None else Needs((*needs.groups, kept), needs.blocks)
 
 
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
-    return {
-        resident.name: resident.role
-        for phase in phases
-        for resident in phase.resident
-        if resident.role.runs_with.local
-    }
+    found = {resident.name: resident.role for phase in phases for resident in phase.resident}
+    return {name: role for name, role in found.items() if role.runs_with.local}
 
 
 def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, abilities: Abilities) -> None:
@@ -241,6 +247,7 @@ def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
     return UnsupportedError(f"role {role}: {model.name} is a diffusion pipeline; use engine: {able}")
 
 
+@lru_cache(maxsize=RECENT)
 def _shape(name: str, role: Role, model: Model) -> RoleShape:
     names = _block_names(model)
     if role.tensor_parallel > 1 and isinstance(model, Architecture):

@@ -6,9 +6,10 @@ from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Pipeline
 from ullage.memory.allocator import growing_remainder
-from ullage.memory.demand import Basis, Home, Need
-from ullage.memory.forward.cache import layer_cache
+from ullage.memory.demand import Basis, Group, Home, Need
+from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
+from ullage.memory.fragmentation import group_of
 from ullage.memory.loaded import Loaded
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import (
@@ -19,24 +20,35 @@ from ullage.memory.weights.tensors import (
     weights_allocation,
 )
 from ullage.phases.phase import Where, Work
+from ullage.spec.role import Cache
 from ullage.units import Interval
 
 TEXT_TOKENS = 512
 """Text length a diffusion transformer attends to when its encoders do not say."""
 
 
-def resident_needs(
+def resident_groups(
     loaded: Loaded, where: Where, cached_batch: int = 0, cached_tokens: int = 0
-) -> tuple[Need, ...]:
+) -> tuple[Group, ...]:
     """Weights where the role's residency puts them, and the caches it keeps while idle."""
-    needs = _weights(loaded.architecture, loaded.precision, where)
-    if where != "device" or not cached_batch:
-        return needs
-    return needs + cache_needs(loaded, cached_batch, cached_tokens)
+    on_processor = loaded.abilities.processor
+    weights = _weights(loaded.architecture, loaded.precision, where, on_processor)
+    if where != "device" or not cached_batch or not cached_tokens:
+        return (weights,)
+    shape = CacheShape(cached_batch, cached_tokens, 1, cached_tokens)
+    width = loaded.precision.element_bytes
+    needs = cache_needs(loaded.architecture, loaded.cache, width, shape)
+    return weights, group_of(needs, on_processor, None)
 
 
 @lru_cache(maxsize=1024)
-def _weights(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
+def _weights(
+    architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
+) -> Group:
+    return group_of(_weight_needs(architecture, precision, where), on_processor, None)
+
+
+def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
     home = _home(where)
     basis: Basis = "exact" if precision.scheme is None else "derived"
     needs = []
@@ -75,27 +87,22 @@ def _home(where: Where) -> Home:
     return homes.get(where, "host")
 
 
-def cache_needs(
-    loaded: Loaded, batch: int, seen: int, last_pass: int = 1, capacity: int | None = None
-) -> tuple[Need, ...]:
-    """The key-value cache and recurrent states after `seen` tokens, layer by layer."""
-    cache = loaded.cache
-    if seen == 0:
-        return ()
+def cache_needs(architecture: Architecture, cache: Cache, width: int, shape: CacheShape) -> list[Need]:
+    """The key-value cache and recurrent states, layer by layer; elements computed in are `width` bytes."""
     needs = []
-    for layer, blocks in distinct_layers(loaded.architecture):
-        held = layer_cache(layer, batch, seen, last_pass, capacity or seen, cache, loaded.precision)
+    for layer, blocks in distinct_layers(architecture):
+        held = layer_cache(layer, shape, cache, width)
         if held.count:
             size = Interval.exactly(held.count * held.bytes)
             needs.append(Need("kv_cache", blocks, size, "derived"))
             kept = growing_remainder(held.bytes) * held.count
-            if last_pass > 1 or cache.kind == "static":
+            if shape.last_pass > 1 or cache.kind == "static":
                 kept = Interval(0, 0, kept.high)
             needs.append(Need("rounding", blocks, kept, "derived", note="cache"))
         if held.fixed_bytes:
             size = Interval.exactly(held.fixed_bytes)
             needs.append(Need("recurrent_state", blocks, size, "derived"))
-    return tuple(needs)
+    return needs
 
 
 def pipeline_needs(loaded: Loaded, where: Where, work: Work | None) -> tuple[Need, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ullage.spec.capture import Capture
 from ullage.spec.role import Role
@@ -15,8 +15,7 @@ LogitsKept = Literal["none", "last", "all"]
 Where = Literal["device", "host", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Resident:
+class Resident(NamedTuple):
     """A role that holds memory during a phase; `where` its weights are at that time.
 
     `cached_tokens` of each of `cached_batch` sequences stay in its key-value cache although it is
@@ -69,8 +68,7 @@ class Work:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """`resident` roles hold memory, `running` (one of their names) does `work`; `verb` is what it does.
 
     Phases follow one another. Those marked `once` (loading) are paid once per run, the others once per pass

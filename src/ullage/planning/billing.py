@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
-from ullage.memory.demand import PROCESS, Demand, Level, Need
+from ullage.memory.demand import PROCESS, RECENT, Demand, Level, Need
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
 from ullage.planning.device import CPU_NAME, DISK, HOST, Device, host_of
-from ullage.planning.place import Assigned, Off, OnDevice, Place
+from ullage.planning.place import Assigned, Off, OnDevice, Place, assigned
 from ullage.planning.placement import Placement
 from ullage.units import ZERO, Interval
 
@@ -19,8 +20,13 @@ _OFFSETS = {level: 3 * index for index, level in enumerate(LEVELS)}
 
 def _assigned(placement: Placement) -> Placement:
     """Where each role is; the process is paid on each device in use."""
-    busy = {device for assigned in placement.values() for device in assigned.devices}
-    return placement | {PROCESS: Assigned((), tuple(sorted(busy)))}
+    return placement | {PROCESS: _in_use(frozenset(placement.values()))}
+
+
+@lru_cache(maxsize=RECENT)
+def _in_use(places: frozenset[Assigned]) -> Assigned:
+    busy = {device for place in places for device in place.devices}
+    return assigned((), tuple(sorted(busy)), "")
 
 
 def _names(devices: tuple[Device, ...]) -> dict[Place, str]:
@@ -32,11 +38,9 @@ def _names(devices: tuple[Device, ...]) -> dict[Place, str]:
 
 def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
     """Everything on each device at its fullest, end by end: what a verdict needs and no more."""
-    assigned, count = _assigned(placement), len(devices)
+    places, count = _assigned(placement), len(devices)
     sizes = {
-        needs: ends(needs, assigned[role], count)
-        for role, spells in demand.spells.items()
-        for needs in spells
+        needs: ends(needs, places[role], count) for role, spells in demand.spells.items() for needs in spells
     }
     phases = [
         list(map(sum, zip(*[sizes[needs] for needs in asked.values()], strict=True)))
@@ -56,9 +60,9 @@ def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ..
 def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Bill:
     """Every line item with the totals that follow from them: what is alive together phase by phase, then
     temporaries by their largest, then what passes through."""
-    names, assigned = _names(devices), _assigned(placement)
+    names, places = _names(devices), _assigned(placement)
     phases = [
-        (phase.name, [(role, charged(needs, assigned[role])) for role, needs in asked.items()])
+        (phase.name, [(role, charged(needs, places[role])) for role, needs in asked.items()])
         for phase, asked in zip(demand.phases, demand.asked, strict=True)
     ]
     blocks = {shape.name: shape.blocks for shape in demand.roles} | {PROCESS: 1}
@@ -154,13 +158,12 @@ def device_map(
 ) -> dict[str, str]:
     """Block names to devices, as accelerate's device_map; one entry per block."""
     shape = next(shape for shape in demand.roles if shape.name == role)
-    assigned = placement[role]
-    if assigned.ranks:
-        where = "+".join(place_name(device, devices) for device in assigned.ranks)
+    held = placement[role]
+    if held.ranks:
+        where = "+".join(place_name(device, devices) for device in held.ranks)
         return dict.fromkeys(shape.block_names, where)
     return {
-        name: place_name(place, devices)
-        for name, place in zip(shape.block_names, assigned.blocks, strict=True)
+        name: place_name(place, devices) for name, place in zip(shape.block_names, held.blocks, strict=True)
     }
 
 

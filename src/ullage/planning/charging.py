@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import lru_cache
+from operator import add
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import Ends, Level, Need, Needs
+from ullage.memory.demand import RECENT, Ends, Group, Level, Need, Needs, highest
 from ullage.planning.place import Assigned, Off, OnDevice, Place
 from ullage.units import ZERO, Interval
 
@@ -57,24 +58,62 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
     return Charged(sums, list(largest.values()), passing)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=RECENT)
 def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
-    found = [0] * (3 * devices + 6)
     alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
+    found = [0] * (3 * devices + 6)
+    largest: Largest = {}
+    passing: Ends = ZERO
     if isinstance(alone, OnDevice):
         found[3 * alone.number : 3 * alone.number + 3] = needs.whole
-        _spread(needs.elsewhere, assigned, devices, found)
+        _spread(needs.elsewhere, assigned, devices, found, largest)
     else:
-        _spread(needs.items, assigned, devices, found)
+        for group in needs.groups:
+            if group.largest:  # of a pass, which seldom comes again; weights do
+                size = _spread(group.all, assigned, devices, found, largest)
+            else:
+                sums, size = _spread_sums(group, assigned, devices)
+                found = [*map(add, found, sums)]
+            passing = max(passing, size, key=_high)
+    for (at, _), (low, expected, high) in largest.items():
+        found[at] += low
+        found[at + 1] += expected
+        found[at + 2] += high
+    if passing[2]:
+        at = _starts(assigned, devices)[assigned.first]
+        found[at : at + 3] = map(add, found[at : at + 3], passing)
     return tuple(found)
 
 
-def _spread(items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int]) -> None:
-    """Adds needs to `found`, place by place."""
+def _high(size: Ends) -> int:
+    return size[2]
+
+
+Largest = dict[tuple[int, Level], Ends]
+"""The maximum of temporaries by where they are and the level they count in."""
+
+
+@lru_cache(maxsize=RECENT)
+def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
+    """Where each place's three values are."""
     starts: dict[Place, int] = {Off.HOST: 3 * devices, Off.DISK: 3 * devices + 3}
-    starts |= {device: 3 * device.number for device in assigned.devices}
-    largest: dict[tuple[int, Level], Ends] = {}
+    return starts | {device: 3 * device.number for device in assigned.devices}
+
+
+@lru_cache(maxsize=RECENT)
+def _spread_sums(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Ends]:
+    """What a group without temporaries comes to, and its largest offloaded block of weights."""
+    found = [0] * (3 * devices + 6)
+    return found, _spread(group.all, assigned, devices, found, {})
+
+
+def _spread(
+    items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int], largest: Largest
+) -> Ends:
+    """Adds needs to `found`, place by place, or to the `largest` of their place; the largest offloaded block
+    of weights."""
+    starts = _starts(assigned, devices)
     passing: Ends = ZERO
     cuts: dict[tuple[int, bool], list[tuple[int, int]]] = {}
     for component, blocks, (low, expected, high), _, combine, level, home, _ in items:
@@ -91,21 +130,18 @@ def _spread(items: tuple[Need, ...], assigned: Assigned, devices: int, found: li
                 passing = low, expected, high
         if combine == "max":
             for at, _ in shares:
-                held = largest.get((at, level), ZERO)
-                largest[at, level] = max(held[0], low), max(held[1], expected), max(held[2], high)
+                held = largest.get((at, level))
+                if held is None:
+                    largest[at, level] = low, expected, high
+                elif low > held[0] or expected > held[1] or high > held[2]:
+                    largest[at, level] = highest(held, low, expected, high)
             continue
         for at, count in shares:
             times = count if combine == "sum" else 1
             found[at] += low * times
             found[at + 1] += expected * times
             found[at + 2] += high * times
-    more = [(at, size) for (at, _), size in largest.items()]
-    if passing[2]:
-        more.append((starts[assigned.first], passing))
-    for at, (low, expected, high) in more:
-        found[at] += low
-        found[at + 1] += expected
-        found[at + 2] += high
+    return passing
 
 
 def _counts(blocks: tuple[int, ...], weights: bool, assigned: Assigned) -> dict[Place, int]:

@@ -47,6 +47,7 @@ def host_of(devices: tuple[Device, ...]) -> str:
 Limits = tuple[int | None, int | None]
 
 
+@lru_cache(maxsize=256)
 def limits_of(devices: tuple[Device, ...], budget: Budget) -> dict[str, Limits]:
     """(usable, budget) bytes by device name; None for host memory or disk the file does not limit."""
     limits: dict[str, Limits] = {device.name: (device.usable, device.budget) for device in devices}

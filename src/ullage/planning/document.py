@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ullage.errors import FormatError
 from ullage.facts.architecture import Model
 from ullage.facts.gpu import Gpu, GpuSet
-from ullage.phases.phase import Phase
+from ullage.phases.phase import Phase, Work
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan
 from ullage.spec.parse import Sections, parse_workload
@@ -121,17 +121,21 @@ def _device(device: DevicePlan, plan: Plan) -> Document:
 
 def _carried(plan: Plan) -> Document:
     """What a run needs and no page shows. A phase names its residents; what they are stands in `settled`."""
-    phases = _adapter(tuple[Phase, ...]).dump_python(plan.phases, mode="json")
-    for phase in phases:
-        for resident in phase["resident"]:
-            del resident["role"]
     return {
         "asked": plan.asked,
         "settled": json.loads(workload_text(plan.workload)),
         "cards": _adapter(tuple[Gpu, ...]).dump_python(plan.gpus.gpus, mode="json"),
         "roles": _adapter(dict[str, RolePlan]).dump_python(dict(plan.roles), mode="json"),
-        "phases": phases,
+        "phases": [_phase(phase) for phase in plan.phases],
     }
+
+
+def _phase(phase: Phase) -> Document:
+    residents = [resident._asdict() for resident in phase.resident]
+    for resident in residents:
+        del resident["role"]
+    work = _adapter(Work).dump_python(phase.work, mode="json")
+    return {**phase._asdict(), "resident": residents, "work": work}
 
 
 @cache

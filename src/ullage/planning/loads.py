@@ -41,10 +41,11 @@ class Loads:
     def beside(self, role: str, allowed: tuple[int, ...]) -> tuple[Beside, ...]:
         """What the role needs on GPUs, the needs of its last phases first."""
         found = []
+        on_all = [*map(sum, zip(*[self._used[index] for index in allowed], strict=True))]
         for needs, phases in self._spells[role].items():
             if needs.on_gpu:
                 taken = tuple([max([used[phase] for phase in phases]) for used in self._used])
-                together = max([sum([self._used[index][phase] for index in allowed]) for phase in phases])
+                together = max([on_all[phase] for phase in phases]) if on_all else 0
                 found.append((phases[-1], Beside(needs, taken, together)))
         return tuple(beside for _, beside in sorted(found, key=lambda pair: -pair[0]))
 
@@ -108,7 +109,7 @@ def filler(
 ) -> Callable[[float], list[int]]:
     """A function from a share of the budgets to where each device's range of blocks stops, when
     each in turn takes as many blocks as fit."""
-    rows: list[tuple[tuple[int, ...], list[int], list[int]]] = []
+    rows: list[tuple[list[int], list[int], list[int]]] = []
     passing = max((each.needs.passing for each in beside), default=0)
     for each in beside:
         fixed = each.needs.fixed

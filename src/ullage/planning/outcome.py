@@ -9,7 +9,7 @@ from ullage.planning.billing import device_peaks
 from ullage.planning.cost import cost_of, seconds_per_1000
 from ullage.planning.device import devices_of, limits_of
 from ullage.planning.placement import place
-from ullage.planning.throughput import phase_times
+from ullage.planning.throughput import total_seconds
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, total
@@ -24,12 +24,14 @@ def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
     verdicts = [verdict_of(peak.high, *limits[name]) for name, peak in peaks.items()]
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     over = sum(max(peak.high - device.budget, 0) for device, peak in cards)
-    times = phase_times(demand, placement, devices, workload.examples)
-    cost = cost_of(gpus, times, workload.examples)
+    seconds = seconds_per_1000(
+        total_seconds(demand, placement, devices, workload.examples), workload.examples
+    )
+    cost = cost_of(gpus, seconds)
     return Outcome(
         worst(verdicts),
         total(peak for _, peak in cards),
         over,
-        seconds_per_1000(times, workload.examples),
+        seconds,
         cost.usd_per_1000_examples if cost is not None else None,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
+
+from ullage.memory.demand import RECENT
 
 
 class OnDevice(NamedTuple):
@@ -34,17 +36,17 @@ class Span(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assigned:
     """The places of a role's blocks, as spans of neighbours in ascending order.
 
     With `ranks`, tensor parallelism: each of those devices holds a share of every block, and there are no
-    `spans`. `reason` says why.
+    `spans`. `reason` says why. Compared by identity: `assigned` gives one object for equal parts.
     """
 
     spans: tuple[Span, ...]
-    ranks: tuple[OnDevice, ...] = ()
-    reason: str = field(default="", compare=False)
+    ranks: tuple[OnDevice, ...]
+    reason: str
 
     @property
     def blocks(self) -> tuple[Place, ...]:
@@ -69,6 +71,10 @@ class Assigned:
     def count(self, place: Place) -> int:
         """How many blocks are there."""
         return sum(stop - start for held, start, stop in self.spans if held == place)
+
+
+assigned = lru_cache(maxsize=RECENT)(Assigned)
+"""The one `Assigned` of its parts."""
 
 
 def alone(place: Place, blocks: int) -> tuple[Span, ...]:

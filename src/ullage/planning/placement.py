@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ullage.errors import InputError
-from ullage.memory.demand import Demand, RoleShape
+from ullage.memory.demand import RECENT, Demand, RoleShape
 from ullage.planning.device import CPU_NAME, Device
 from ullage.planning.loads import Beside, Loads, filler, least_share, offloaded, room
-from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span, alone
+from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span, alone, assigned
 
 ON_THE_CPU = "there is no GPU"
 BY_FILE = "placed on the CPU by the file"
@@ -36,10 +36,9 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
     placement: Placement = {}
     for shape in shapes:
         beside = loads.beside(shape.name, _allowed(shape, devices))
-        assigned = _place_role(shape, beside, devices)
+        placement[shape.name] = _place_role(shape, beside, devices)
         if shape is not shapes[-1]:
-            loads.add(shape.name, assigned)
-        placement[shape.name] = assigned
+            loads.add(shape.name, placement[shape.name])
     return {shape.name: placement[shape.name] for shape in demand.roles}
 
 
@@ -48,18 +47,19 @@ def _alone(left: int) -> str:
     return f"{fits}: the one with most room"
 
 
+@lru_cache(maxsize=256)
 def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
     if shape.placement == "cpu":
-        return Assigned(alone(Off.HOST, shape.blocks), reason=BY_FILE)
+        return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     reason = ON_THE_CPU if devices[0].name == CPU_NAME else "there is one GPU"
-    return Assigned(alone(OnDevice(_allowed(shape, devices)[0]), shape.blocks), reason=reason)
+    return assigned(alone(OnDevice(_allowed(shape, devices)[0]), shape.blocks), (), reason)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=RECENT)
 def _place_role(shape: RoleShape, beside: tuple[Beside, ...], devices: tuple[Device, ...]) -> Assigned:
     """A role beside those placed before; nothing else of the workload bears on it."""
     if shape.placement == "cpu":
-        return Assigned(alone(Off.HOST, shape.blocks), reason=BY_FILE)
+        return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     allowed = _allowed(shape, devices)
     if shape.ranks > 1:
         if shape.ranks > len(allowed):
@@ -68,7 +68,7 @@ def _place_role(shape: RoleShape, beside: tuple[Beside, ...], devices: tuple[Dev
                 f"there {'is' if len(allowed) == 1 else 'are'} {len(allowed)}"
             )
         ranks = tuple(sorted(allowed, key=lambda index: (-room(beside, index, devices), index)))
-        return Assigned((), _on(ranks[: shape.ranks]), f"tensor parallel over {shape.ranks} GPUs")
+        return assigned((), _on(ranks[: shape.ranks]), f"tensor parallel over {shape.ranks} GPUs")
     limits = _limits(shape, devices)
     if len(allowed) == 1:
         why = "there is one GPU" if shape.placement == "auto" else "pinned by the file"
@@ -80,7 +80,7 @@ def _place_role(shape: RoleShape, beside: tuple[Beside, ...], devices: tuple[Dev
     left = min(room(beside, best, devices), limits.get(f"gpu:{best}", 2**62) - size)
     listed = shape.placement != "auto"
     if (left >= 0 and not listed) or not shape.splittable:
-        return Assigned(alone(OnDevice(best), shape.blocks), reason=_alone(left))
+        return assigned(alone(OnDevice(best), shape.blocks), (), _alone(left))
     why = "split by request" if listed else "too large for one GPU beside what else is loaded"
     return _within(shape, beside, devices, allowed, why)
 
@@ -126,12 +126,12 @@ def _within(
             "raise it, or add cpu or disk to offload the rest"
         )
     if len(allowed) == 1 and not offloads:
-        return Assigned(alone(OnDevice(allowed[0]), shape.blocks), reason=why)
+        return assigned(alone(OnDevice(allowed[0]), shape.blocks), (), why)
     if shape.splittable and offloads:
         # Offloaded layers are computed on a device, so one block at least is there.
         filled = _spans(allowed, fill(1.0)) or alone(OnDevice(allowed[0]), 1)
         filled += offloaded(beside, range(filled[-1].stop, shape.blocks), limits)
-        return Assigned(filled, reason=why + "; what max_memory leaves over is offloaded")
+        return assigned(filled, (), why + "; what max_memory leaves over is offloaded")
     low, high = 0.0, max(least_share(beside, allowed, devices), 2**-10)
     while fill(high)[-1] < shape.blocks and high < 2**20:
         low, high = high, high * 1.25
@@ -142,7 +142,7 @@ def _within(
         else:
             high = middle
     stops = fill(high)
-    return Assigned(_spans(allowed, [*stops[:-1], shape.blocks]), reason=why)
+    return assigned(_spans(allowed, [*stops[:-1], shape.blocks]), (), why)
 
 
 def _on(indices: tuple[int, ...]) -> tuple[OnDevice, ...]:

@@ -11,7 +11,7 @@ from ullage.memory.demand import Demand
 from ullage.memory.running import kernel_of
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.billing import device_map, make_bill, place_name
-from ullage.planning.cost import cost_of
+from ullage.planning.cost import cost_of, seconds_per_1000
 from ullage.planning.device import Device, devices_of, limits_of
 from ullage.planning.placement import Placement, place
 from ullage.planning.plan import (
@@ -49,11 +49,16 @@ def make_plan(
         devices=planned,
         verdict=worst(device.verdict for device in planned),
         times=times,
-        cost=cost_of(gpus, times, workload.examples),
+        cost=cost_of(gpus, _per_1000(times, workload.examples)),
         notes=_notes(workload, devices) + _unknown_speed(times, devices),
         models=models,
         base=base,
     )
+
+
+def _per_1000(times: tuple[PhaseTime, ...], examples: int) -> float | None:
+    known = [time.total_seconds for time in times if time.total_seconds is not None]
+    return seconds_per_1000(sum(known) if len(known) == len(times) else None, examples)
 
 
 def _roles(

@@ -6,11 +6,12 @@ a card's peak, and pipelines over several GPUs are counted as running one GPU at
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
-from ullage.memory.demand import Demand, Needs
+from ullage.memory.demand import RECENT, Demand, Needs
 from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
 from ullage.planning.place import Assigned, Off
@@ -48,6 +49,32 @@ def phase_times(
 ) -> tuple[PhaseTime, ...]:
     """Seconds of one pass of each phase, and of all passes of the workload."""
     times = []
+    for phase, one, passes in _timed(demand, placement, devices, examples):
+        if one is None:
+            times.append(PhaseTime(phase.name, None, None, None, "unknown"))
+            continue
+        seconds, bound, tokens = one
+        rate = tokens / seconds if tokens and seconds else None
+        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))
+    return tuple(times)
+
+
+def total_seconds(
+    demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
+) -> float | None:
+    """Seconds of the whole workload; None where a phase's are not known."""
+    total = 0.0
+    for _, one, passes in _timed(demand, placement, devices, examples):
+        if one is None:
+            return None
+        total += one[0] * passes
+    return total
+
+
+def _timed(
+    demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
+) -> Iterator[tuple[Phase, OnePass | None, float]]:
+    """Phases that are timed, each with one pass of it and how many there are."""
     held = {name: _held(assigned, devices) for name, assigned in placement.items()}
     # Phases share works: those in which a role does the same take equally long.
     known: dict[tuple[Needs, int, bool], OnePass | None] = {}
@@ -59,18 +86,10 @@ def phase_times(
         key = needs, id(phase.work), phase.once
         if key not in known:
             known[key] = _one_pass(phase, demand.parts[phase.running], needs, on)
-        one = known[key]
-        if one is None:
-            times.append(PhaseTime(phase.name, None, None, None, "unknown"))
-            continue
-        seconds, bound, tokens = one
-        passes = 1.0 if phase.once else phase.work.passes * examples
-        rate = tokens / seconds if tokens and seconds else None
-        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))
-    return tuple(times)
+        yield phase, known[key], 1.0 if phase.once else phase.work.passes * examples
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=RECENT)
 def _held(assigned: Assigned, devices: tuple[Device, ...]) -> Held | None:
     """None where no device computes. A device of unknown bandwidth is slower than all."""
     used = [devices[device.number] for device in assigned.devices]

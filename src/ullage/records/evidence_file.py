@@ -15,20 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from ullage.records.evidence import NOTHING, Evidence
+from ullage.records.evidence_place import evidence_file, usual_path
 from ullage.records.observation import Observation, line_of, read_line
 
-NAME: Final = "evidence.jsonl"
 LARGEST_FILE: Final = 16_000_000
 """Bytes; some 40,000 runs. A larger file is none of ours."""
-
-
-def evidence_file() -> Path:
-    """$ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else ~/.local/share/ullage."""
-    home = os.environ.get("ULLAGE_HOME")
-    if home:
-        return Path(home) / NAME
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "ullage" / NAME
 
 
 def read_evidence(path: Path | None = None) -> Evidence:
@@ -67,14 +58,9 @@ def _parsed(path: str, changed: int, size: int) -> Evidence:
     return read_evidence(Path(path))
 
 
-@lru_cache(maxsize=4)
-def _path_in(home: str | None, data: str | None) -> str:
-    return str(evidence_file())
-
-
 def known_evidence() -> Evidence:
     """`read_evidence` of the usual file, read anew only when it has changed: plans come by the thousand."""
-    path = _path_in(os.environ.get("ULLAGE_HOME"), os.environ.get("XDG_DATA_HOME"))
+    path = usual_path()
     try:
         there = os.stat(path)
     except FileNotFoundError:

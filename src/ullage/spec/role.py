@@ -74,6 +74,11 @@ class Role(Value):
 
     _settings: Settings | None = PrivateAttr(default=None)
 
+    def __hash__(self) -> int:
+        """Of the fields that candidates differ in: plans are asked for by the thousand."""
+        limits = None if self.max_memory is None else tuple(self.max_memory)
+        return hash((self.model, self.engine, self.precision, self.attention, self.batch, limits))
+
     @property
     def runs_with(self) -> EngineDescription:
         """The engine itself."""

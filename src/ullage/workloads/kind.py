@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,19 +51,20 @@ class Kind:
 
     @property
     def section(self) -> type[Section]:
-        found: type[Section] = self._part("section").Section
+        found: type[Section] = _part(self.name, f"{self.package}.section").Section
         return found
 
     def phases(self, workload: Workload) -> tuple[Phase, ...]:
         """How the work is laid out over time. Raises SpecError."""
-        found: tuple[Phase, ...] = self._part("phases").phases(workload)
+        found: tuple[Phase, ...] = _part(self.name, f"{self.package}.phases").phases(workload)
         return found
 
-    def _part(self, name: str) -> ModuleType:
-        module = f"{self.package}.{name}"
-        try:
-            return import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name not in (module, self.package):
-                raise  # what the module itself imports is missing
-            raise InputError(f"kind {self.name}: there is no module {module}; mend its package") from error
+
+@cache
+def _part(kind: str, module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.rpartition(".")[0]):
+            raise  # what the module itself imports is missing
+        raise InputError(f"kind {kind}: there is no module {module}; mend its package") from error

@@ -38,7 +38,6 @@ def plan(
     is the process that will carry it out, where that is known.
     """
     from ullage.planning.planner import make_plan
-    from ullage.records.evidence_file import known_evidence
 
     if isinstance(workload, str | Path):
         base = Path(workload).parent if base is None else base
@@ -50,8 +49,9 @@ def plan(
     found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
     given = _advice(workload, models, chosen) if advice else ()
     asked = gpus or workload.budget.gpus or ""
-    damaged = known_evidence().warning
-    warnings = (*warnings, damaged) if damaged else warnings
+    known = _known_evidence()
+    if known is not None and known.warning:
+        warnings = (*warnings, known.warning)
     return replace(found, asked=asked, warnings=warnings, advice=given)
 
 
@@ -79,26 +79,39 @@ def estimate(
 ) -> Demand:
     """Every need of the workload, not yet placed; `here` is the process that is to run it, if known."""
     from ullage.memory.estimate import estimate as estimate_phases
-    from ullage.records.evidence_file import known_evidence
 
-    overhead = _overhead(known_evidence(), workload, gpus, here)
+    overhead = _overhead(_known_evidence(), workload, gpus, here)
     return estimate_phases(phases(workload), models, gpus.abilities, overhead)
 
 
-def _overhead(known: Evidence, workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
+def _known_evidence() -> Evidence | None:
+    """What past runs left, None where they left nothing."""
+    from ullage.records.evidence_place import is_there
+
+    if not is_there():
+        return None
+    from ullage.records.evidence_file import known_evidence
+
+    return known_evidence()
+
+
+def _overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
     """What evidence says a process takes on `gpus` beside its tensors; None where there is nothing to say.
 
     Without the process itself, observations under the newest key of this card count.
     """
     held = here.held if here is not None else 0
-    if (not known.observations and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
+    nothing = known is None or not known.observations
+    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
         return None
     from ullage.facts.quantization.known import on_the_fly
     from ullage.memory.process import Overhead, beside_tensors
+    from ullage.records.evidence import NOTHING
     from ullage.records.observation import shape_of
 
     quantized = any(role.precision in on_the_fly() for role in workload.roles.values())
     usual = beside_tensors(gpus.abilities.processor, held, quantized)
+    known = known or NOTHING
     key = here.key if here is not None else known.newest(gpus.gpus[0].id)
     found = known.overhead(key, shape_of(workload), usual, held) if key is not None else None
     if found is None and held:
@@ -139,9 +152,8 @@ def outcomes(models: Mapping[str, Model], here: Here | None = None) -> Callable[
     """What candidates come to, one like another: by the evidence that there is now, which is read once."""
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
-    from ullage.records.evidence_file import known_evidence
 
-    known = known_evidence()
+    known = _known_evidence()
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)

@@ -3,7 +3,6 @@ tokens."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ullage.kinds.pii.section import VERIFIER, Section
@@ -32,7 +31,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     if shared and not workload.roles[VERIFIER].runs_with.finds_prefixes:
         prefix = work.but(batch=1, prompt_tokens=shared, new_tokens=0)
         once = generate(VERIFIER, held, prefix, PREFIX, logits="none")
-        found += tuple(replace(phase, once=True) for phase in once)
+        found += tuple(phase._replace(once=True) for phase in once)
     if section.locate:
         found += generate(VERIFIER, held, work, "locate")
     scored = work.but(cached_tokens=shared, new_tokens=0, shard_bytes=1 if captures else 0)

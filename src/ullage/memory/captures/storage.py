@@ -15,7 +15,6 @@ from ullage.memory.captures.sites import (
     site_bytes,
 )
 from ullage.memory.demand import Home, Need
-from ullage.memory.loaded import Loaded
 from ullage.phases.phase import Work
 from ullage.spec.capture import Capture
 from ullage.units import ZERO, Interval
@@ -24,15 +23,14 @@ STAGING_BUFFERS: Final = 2
 """Device buffers through which captures travel while the next one is filled."""
 
 
-def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
+def capture_needs(
+    architecture: Architecture, whole: Architecture, compute: str, on_host: bool, work: Work, seen: int
+) -> list[Need]:
     """One need a site where its states stay, and those of their way to host and disk.
 
-    `seen` is the positions reached. Where there is no GPU, states stay where they were computed.
+    `architecture` is what is loaded of the `whole` one, which sites are numbered by; `seen` is the positions
+    reached. `on_host`, where there is no GPU, states stay where they were computed.
     """
-    if not work.captures:
-        return []
-    compute = loaded.precision.compute
-    architecture, whole, on_host = loaded.architecture, loaded.numbered, loaded.abilities.processor
     decode = work.activity == "decode"
     positions = work.new_tokens if decode else seen - work.cached_tokens
     stores = work.shard_bytes > 0 and work.activity != "train"
@@ -48,9 +46,9 @@ def capture_needs(loaded: Loaded, work: Work, seen: int) -> list[Need]:
             if capture.keep == "device" or on_host:
                 needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
-                moved = site_bytes(
-                    site, capture, whole, work.batch, positions, seen, loaded.precision.compute
-                )
+                moved = size
+                if kept != positions:
+                    moved = site_bytes(site, capture, whole, work.batch, positions, seen, compute)
                 if site.hook == LOGITS:
                     # Made after the pass, one sequence's after another's (capture.listener).
                     one = Interval(moved // work.batch, moved // work.batch, 2 * moved // work.batch)

@@ -10,7 +10,6 @@ GPU measurements in `benchmarks/accuracy.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, Layer
@@ -30,7 +29,6 @@ class Peak(NamedTuple):
     moment: str
 
 
-@lru_cache(maxsize=65536)
 def layer_peak(
     layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool = False
 ) -> Peak:
@@ -197,7 +195,6 @@ def _experts(tape: Tape, moe: Experts, s: Widths) -> None:
     tape.hold(s.stream)
 
 
-@lru_cache(maxsize=65536)
 def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int, int]:
     """What the model's own forward holds until it returns: (token ids, positions and masks; the
     embeddings, where they are what enters the first layer)."""

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
-from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
 
 QUANTIZED_CACHE_GROUP: Final = 64
@@ -33,10 +31,22 @@ class CacheTensors:
         return self.count * self.bytes + self.fixed_bytes
 
 
-def cache_bits(cache: Cache, precision: ResolvedPrecision) -> int:
-    """Bits of one cached element, scales not counted."""
+class CacheShape(NamedTuple):
+    """A cache of `batch` sequences after `seen` tokens, of which `last_pass` came in the last forward pass.
+
+    `capacity` is the length a static cache is allocated for.
+    """
+
+    batch: int
+    seen: int
+    last_pass: int
+    capacity: int
+
+
+def cache_bits(cache: Cache, width: int) -> int:
+    """Bits of one cached element where `width` bytes are computed in, scales not counted."""
     if cache.precision == "auto":
-        return 8 * precision.element_bytes
+        return 8 * width
     return _CACHE_BITS[cache.precision]
 
 
@@ -70,39 +80,27 @@ def held_tokens(mixer: Attention | LatentAttention, seen: int, last_pass: int) -
     return earlier + last_pass
 
 
-@lru_cache(maxsize=65536)
-def layer_cache(
-    layer: Layer,
-    batch: int,
-    seen: int,
-    last_pass: int,
-    capacity: int,
-    cache: Cache,
-    precision: ResolvedPrecision,
-) -> CacheTensors:
-    """What one layer keeps after `seen` tokens, of which `last_pass` came in the last forward pass.
-
-    `capacity` is the length a static cache is allocated for.
-    """
-    mixer = layer.mixer
+def layer_cache(layer: Layer, shape: CacheShape, cache: Cache, width: int) -> CacheTensors:
+    """What one layer keeps where an element computed in is `width` bytes."""
+    mixer, (batch, seen, last_pass, capacity) = layer.mixer, shape
     if isinstance(mixer, Recurrent):
-        return CacheTensors(0, 0, recurrent_bytes(mixer, precision.element_bytes) * batch)
+        return CacheTensors(0, 0, recurrent_bytes(mixer, width) * batch)
     if mixer is None or (isinstance(mixer, Attention) and not mixer.stores_kv):
         return CacheTensors(0, 0)
     key, value = key_value_widths(mixer)
-    width = (key + value) // 2
+    elements = (key + value) // 2
     if cache.kind == "static":
         window = mixer.window if isinstance(mixer, Attention) else None
         tokens = capacity if window is None else min(window, capacity)
-        return CacheTensors(2, batch * tokens * width * cache_bits(cache, precision) // 8)
+        return CacheTensors(2, batch * tokens * elements * cache_bits(cache, width) // 8)
     tokens = held_tokens(mixer, seen, last_pass)
     if cache.kind == "quantized":
         recent = min(tokens, QUANTIZED_CACHE_RESIDUAL)
-        full = batch * recent * width * precision.element_bytes
-        elements = batch * (tokens - recent) * width
-        scales = -(-elements // QUANTIZED_CACHE_GROUP) * 2 * precision.element_bytes
-        return CacheTensors(2, full + elements * cache_bits(cache, precision) // 8 + scales)
-    return CacheTensors(2, batch * tokens * width * precision.element_bytes)
+        full = batch * recent * elements * width
+        old = batch * (tokens - recent) * elements
+        scales = -(-old // QUANTIZED_CACHE_GROUP) * 2 * width
+        return CacheTensors(2, full + old * cache_bits(cache, width) // 8 + scales)
+    return CacheTensors(2, batch * tokens * elements * width)
 
 
 def recurrent_bytes(mixer: Recurrent, element_bytes: int) -> int:

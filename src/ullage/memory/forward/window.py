@@ -30,10 +30,9 @@ def prompt_of(loaded: Loaded, work: Work) -> int:
 def seen_tokens(loaded: Loaded, work: Work, new: int) -> int:
     """Positions reached after `new` tokens. Raises BeyondWindowError past the window of model or engine."""
     seen = work.cached_tokens + new
-    limits = {loaded.model.name: loaded.architecture.max_positions}
-    if loaded.served is not None:
-        limits[f"{loaded.served.engine}.max_model_len"] = loaded.served.window
-    for name, limit in limits.items():
-        if limit is not None and seen > limit:
-            raise BeyondWindowError(work, seen, name, limit)
+    limit, served = loaded.architecture.max_positions, loaded.served
+    if limit is not None and seen > limit:
+        raise BeyondWindowError(work, seen, loaded.model.name, limit)
+    if served is not None and served.window is not None and seen > served.window:
+        raise BeyondWindowError(work, seen, f"{served.engine}.max_model_len", served.window)
     return seen

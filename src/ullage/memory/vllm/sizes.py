@@ -248,7 +248,7 @@ def token_bytes(architecture: Architecture, ranks: int, cache: Cache, precision:
     counts = kinds.values()
     group = max(counts) if max(counts) < 1.25 * min(counts) else min(counts)
     elements = sum(width * -(-count // group) * group for (_, width), count in kinds.items())
-    return elements * cache_bits(cache, precision) // 8
+    return elements * cache_bits(cache, precision.element_bytes) // 8
 
 
 def cache_tokens(serving: Serving, total_bytes: int, utilization: float, block: int) -> Interval:

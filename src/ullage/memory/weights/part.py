@@ -8,19 +8,16 @@ from functools import lru_cache
 
 from ullage.facts.architecture import Architecture
 from ullage.memory.captures.sites import LOGITS, matched_sites
-from ullage.phases.phase import Phase
+from ullage.phases.phase import Work
 
 
-def needed_part(role: str, phases: Iterable[Phase], architecture: Architecture) -> Architecture:
-    """`architecture` without the layers and the head that no phase of `role` reads.
+def needed_part(works: Iterable[Work], architecture: Architecture) -> Architecture:
+    """`architecture` without the layers and the head that none of a role's `works`, its load apart, reads.
 
     A pass that keeps no logits and continues nothing is over at its last site.
     """
     last = 0
-    for phase in phases:
-        work = phase.work
-        if phase.running != role or work.activity == "load":
-            continue
+    for work in works:
         if work.activity != "prefill" or work.logits != "none" or work.new_tokens or not work.captures:
             return architecture
         for capture in work.captures:

@@ -1,0 +1,105 @@
+"""Temporaries of a forward pass: its layers', the image tower's and the logits'."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from ullage.facts.architecture import Architecture, Layer
+from ullage.memory.demand import RECENT, Group, ItemKind, Need
+from ullage.memory.forward.activations import layer_peak, model_bytes
+from ullage.memory.forward.logits import all_logits, sampled_logits
+from ullage.memory.forward.one_pass import Pass
+from ullage.memory.fragmentation import Around, group_of
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.tensors import distinct_layers
+from ullage.phases.phase import LogitsKept
+from ullage.units import MIB, Interval
+
+SPREAD = {
+    "flash": (97, 108),
+    "sdpa": (90, 115),
+    "sdpa-math": (90, 115),
+    "eager": (90, 115),
+    "blockwise": (90, 115),
+}
+"""Low and high share of a layer's expected temporaries, in percent, by kernel: flash runs within 1 %
+of measurement here; the others leave room for masks and copies that differ between releases."""
+TEMPORARY_ROUNDING = 8 * MIB
+"""A handful of live temporaries, each rounded up to at most 1 MiB beyond its size."""
+
+
+def temporary(component: ItemKind, blocks: tuple[int, ...], each: Interval, note: str = "") -> Need:
+    """A need of which a device pays the largest alone."""
+    return Need(component, blocks, each, "derived", "max", note=note)
+
+
+class Forward(NamedTuple):
+    """All that the temporaries of a forward pass depend on. It `ends` within the last layer where nobody
+    reads that layer's output."""
+
+    architecture: Architecture
+    precision: ResolvedPrecision
+    one_pass: Pass
+    ends: bool
+    logits: LogitsKept
+    images: int
+
+
+@lru_cache(maxsize=RECENT)
+def forward(run: Forward, on_processor: bool, around: Around) -> Group:
+    """Temporaries of one forward pass, the image tower's and the logits'."""
+    architecture, precision, one_pass, ends, logits, images = run
+    hidden, width = architecture.hidden_size, precision.element_bytes
+    needs = []
+    held, embedded = model_bytes(architecture, one_pass, width)
+    count = len(architecture.layers)
+    # The first layer's input is the embedding itself, which only later layers hold beside their own.
+    alone = count - (1 if ends else 0) <= 1
+    low, high = SPREAD[one_pass.kernel]
+    for layer, blocks in _passed_layers(architecture, ends):
+        partly = ends and blocks[-1] == count
+        peak = layer_peak(layer, hidden, one_pass, precision, partly)
+        beside = embedded if alone and blocks[0] > 1 else 0
+        least = size = peak.bytes + beside
+        if one_pass.masked:
+            # Prompts of one length need no mask.
+            plain = one_pass._replace(masked=False)
+            least = min(size, layer_peak(layer, hidden, plain, precision, partly).bytes + beside)
+        each = Interval(least * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
+        needs.append(temporary("activations", blocks, each, peak.moment))
+    embeddings = Interval(0, held + (0 if alone else embedded), held + embedded)
+    needs.append(Need("activations", (0,), embeddings, "derived", note="embeddings and masks"))
+    if images and architecture.vision is not None:
+        from ullage.memory.forward.vision import tower_bytes
+
+        tower = tower_bytes(architecture.vision, images * one_pass.batch, one_pass.kernel, precision.compute)
+        needs.append(temporary("vision", (0,), tower, "tower"))
+    if logits != "none":
+        needs.append(_logits(architecture, one_pass, logits, width))
+    return group_of(needs, on_processor, around)
+
+
+@lru_cache(maxsize=256)
+def _passed_layers(architecture: Architecture, ends: bool) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
+    """Distinct layers with their blocks; the last apart where the pass ends within it."""
+    found = distinct_layers(architecture)
+    last = len(architecture.layers)
+    if not ends:
+        return found
+    parts: list[tuple[Layer, tuple[int, ...]]] = []
+    for layer, blocks in found:
+        before = tuple(block for block in blocks if block != last)
+        parts += [(layer, before)] if before else []
+        parts += [(layer, (last,))] if last in blocks else []
+    return tuple(parts)
+
+
+def _logits(architecture: Architecture, one_pass: Pass, kept: LogitsKept, width: int) -> Need:
+    vocabulary, head = architecture.vocab_size, len(architecture.layers) + 1
+    streams = Interval.exactly(2 * one_pass.rows * architecture.hidden_size * width)
+    if kept == "all":
+        held = all_logits(one_pass.rows, vocabulary, width)
+        return temporary("logits", (head,), held + streams, "all positions")
+    held = sampled_logits(one_pass.batch, vocabulary, width)
+    return temporary("logits", (head,), held + streams, f"{kept} position")
