@@ -248,6 +248,18 @@ def test_a_folder_is_shown_with_the_bytes_that_are_stored(run, model_folder):
     assert json.loads(run("models", model_folder, "--json")[1])["stored_bytes"] == said
 
 
+def test_what_a_server_elsewhere_does_takes_nothing_here(run, tmp_path):
+    path = write(
+        tmp_path, "kind: werewolf\nroles: {player: {model: some/model, engine: openai}}\nbudget: {gpus: T4}\n"
+    )
+    code, out, err = run("plan", path, "--no-advice")
+    assert (code, err) == (0, "")
+    assert "T4, nothing is held there" in out
+    assert "0.00 (at most 0.00) of 14.56 GiB" in out
+    titles = ("phases:", "line items:", "decisions", "time (", "cost:")
+    assert not [line for line in out.splitlines() if line.startswith(titles)]
+
+
 def test_what_no_source_states_of_a_card_is_said_and_not_filled_in(run):
     code, out, _ = run("estimate", "gpt2", "--prompt-tokens", "64", "--gpus", "1xDGX Spark GB10")
     assert code == 0
