@@ -1,10 +1,8 @@
 """The program as a shell meets it: help, version, what a reader or a package of another's does to it."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 
 import pytest
@@ -67,27 +65,6 @@ def test_a_reader_that_is_gone_before_anything_is_said_is_no_error(start, argume
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 0
-
-
-def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(start, ullage, tmp_path):
-    (tmp_path / "texts.txt").write_text("".join(f"Stone {n} is in the garden.\n" for n in range(400)))
-    (tmp_path / "work.yaml").write_text(
-        "kind: extract\nroles: {model: {model: 'ullage:tiny'}}\nbatch: 2\nprompt_tokens: 16\n"
-        "captures: [{sites: [ln_final], positions: last}]\nbudget: {gpus: cpu}\nextract: {input: texts.txt}\n"
-    )
-    process = start("run", "work.yaml", "--out", "run")
-    journal = tmp_path / "run" / "journal.jsonl"
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 130
-    assert "--resume run" in err
-    assert "Traceback" not in err
-    assert not (tmp_path / "run" / "record.json").exists()
-    code, out, err = ullage("run", "--resume", "run", "--quiet")
-    assert (code, err) == (0, "")
-    assert out.startswith("400 records, ")
 
 
 def test_a_fault_is_one_line_that_asks_for_a_report_and_says_how_to_see_where(ullage, tmp_path):
