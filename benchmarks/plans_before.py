@@ -27,7 +27,9 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Final
@@ -43,7 +45,13 @@ WORKERS: Final = 2
 SHOWN: Final = 5
 LARGEST_ITEMS: Final = 4000
 """Line items of one plan above which the reference keeps a digest for them."""
+ITEMS: Final = "document.items"
+"""The path of a plan's line items."""
+NAME_OF_ITEM: Final = ("phase", "device", "role", "component", "layers", "note")
+KEYS: Final = ("workload", "gpus", "captures", "path", "item", "why")
 Result = dict[str, object]
+Difference = tuple[str, object, object]
+"""Path, before and after."""
 
 
 def memory() -> int:
@@ -149,7 +157,7 @@ def digest(items: object) -> str:
     return "sha256 " + hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()
 
 
-def differences(before: object, after: object, path: str = "") -> Iterator[tuple[str, object, object]]:
+def differences(before: object, after: object, path: str = "") -> Iterator[Difference]:
     """Path, before and after of everything that was there before and is not the same now."""
     if isinstance(before, str) and before.startswith("sha256 ") and isinstance(after, list):
         after = digest(after)
@@ -160,6 +168,8 @@ def differences(before: object, after: object, path: str = "") -> Iterator[tuple
                 yield from differences(value, after[key], where)
             else:
                 yield where, value, "(missing)"
+    elif path == ITEMS and isinstance(before, list) and isinstance(after, list):
+        yield from _differences_of_items(before, after)
     elif isinstance(before, list) and isinstance(after, list):
         if len(before) != len(after):
             yield f"{path}.length", len(before), len(after)
@@ -169,13 +179,68 @@ def differences(before: object, after: object, path: str = "") -> Iterator[tuple
         yield path, before, after
 
 
-def allowed(file: Path) -> list[tuple[str, str, str]]:
-    """Patterns of workload, GPUs and path that may differ."""
+def _differences_of_items(before: list[Result], after: list[Result]) -> Iterator[Difference]:
+    """Line items beside those of the same name, so that one that is new moves no other out of its place."""
+    old, new = _named(before), _named(after)
+    for name in old | new:
+        where = f"{ITEMS}.{name}"
+        if name in old and name in new:
+            yield from differences(old[name], new[name], where)
+        else:
+            yield where, old.get(name, "(none)"), new.get(name, "(missing)")
+    if [name for name in old if name in new] != [name for name in new if name in old]:
+        yield f"{ITEMS}.order", list(old), list(new)
+
+
+def _named(items: list[Result]) -> dict[str, Result]:
+    """By phase, device, role, component, layers, note, and a number where several share all of these."""
+    found: dict[str, Result] = {}
+    seen: Counter[str] = Counter()
+    for item in items:
+        name = "/".join(str(item[part]) for part in NAME_OF_ITEM)
+        seen[name] += 1
+        found[f"{name}/{seen[name]}"] = item
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is meant to differ: patterns, and whether only where a file or its plan names captures."""
+
+    workload: str
+    gpus: str
+    path: str
+    item: str
+    captures: bool
+
+    def concerns(self, result: Result) -> bool:
+        """Whether it can happen to this workload of version 0.1."""
+        return (
+            fnmatch.fnmatch(str(result["name"]), self.workload)
+            and fnmatch.fnmatch(gpus_of(result), self.gpus)
+            and (not self.captures or "captures" in json.dumps(result))
+        )
+
+    def covers(self, path: str) -> bool:
+        return fnmatch.fnmatch(path, self.path) and fnmatch.fnmatch(path.removeprefix(f"{ITEMS}."), self.item)
+
+
+def changes(file: Path) -> list[Change]:
+    """What may differ. A table with a key that means nothing, or without path and why, ends the program."""
     rows = tomllib.loads(file.read_text()).get("changed", [])
     for row in rows:
-        if not row.get("why") or not row.get("path"):
-            raise SystemExit(f"{file}: {row} needs path and why")
-    return [(row.get("workload", "*"), row.get("gpus", "*"), row["path"]) for row in rows]
+        if not row.get("why") or not row.get("path") or row.keys() - set(KEYS):
+            raise SystemExit(f"{file}: {row} needs path and why, and may have {', '.join(KEYS)}")
+    return [
+        Change(
+            row.get("workload", "*"),
+            row.get("gpus", "*"),
+            row["path"],
+            row.get("item", "*"),
+            row.get("captures", False),
+        )
+        for row in rows
+    ]
 
 
 def gpus_of(result: Result) -> str:
@@ -196,19 +261,15 @@ def compare(reference: Path, changed: Path, processes: bool) -> dict[str, int]:
         skipped = [result for result in before if on_processor(result)]
         before = [result for result in before if not on_processor(result)]
         print(f"{len(skipped)} workloads on a processor are left out: this machine's RAM is another one")
-    known = allowed(changed)
+    known = changes(changed)
     wrong = expected = 0
     start = time.perf_counter()
     with workplace() as pool:
         tasks = [(Case(r["name"], r["data"], tuple(r["arguments"])), processes) for r in before]
         for old, new in zip(before, pool.imap(_planned, tasks, 4), strict=True):
             found = list(differences(old, new))
-            paths = [
-                path
-                for name, gpus, path in known
-                if fnmatch.fnmatch(old["name"], name) and fnmatch.fnmatch(gpus_of(old), gpus)
-            ]
-            unexpected = [each for each in found if not any(fnmatch.fnmatch(each[0], path) for path in paths)]
+            meant = [change for change in known if change.concerns(old)]
+            unexpected = [each for each in found if not any(change.covers(each[0]) for change in meant)]
             expected += len(found) - len(unexpected)
             wrong += bool(unexpected)
             for path, one, other in unexpected[:SHOWN]:

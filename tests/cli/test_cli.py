@@ -103,6 +103,7 @@ BAD = {
     "no argument": (("plan",), "FILE"),
     "an empty sweep": (("estimate", "gpt2", "--sweep", "batch=9..3"), "range is empty"),
     "a huge sweep": (("estimate", "gpt2", "--sweep", "batch=1..999999999:1"), "at most 10000"),
+    "a sweep without values": (("estimate", "gpt2", "--sweep", "batch"), "write path=1..64, path=0..10:2 or"),
     "a sweep of nothing": (("estimate", "gpt2", "--sweep", "speed=1..3"), "no such setting"),
     "an optimizer nobody knows": (
         ("estimate", "gpt2", "--train", "magic"),
@@ -214,6 +215,62 @@ def test_the_public_functions_do_what_the_command_line_does():
     assert "properties" in ullage.schema()
 
 
+def test_a_model_of_experts_is_shown_with_what_a_token_uses(run):
+    code, out, _ = run("models", "mistralai/Mixtral-8x7B-Instruct-v0.1")
+    assert code == 0
+    counts = dict(line.rsplit(maxsplit=1) for line in out.splitlines() if line[-1:].isdigit())
+    assert counts["active per token"] == "12,879,925,248"
+    assert counts["all"] == "46,702,792,704"
+    assert "layers: 32x full attention + experts" in out
+    assert "active per token" not in run("models", "gpt2")[1]
+
+
+def test_a_pipeline_is_shown_by_its_models(run):
+    _, out, _ = run("models", "black-forest-labs/FLUX.1-schnell")
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[0] for row in rows if row[1:] and row[1][:1].isdigit()] == [
+        "transformer",
+        "text_encoder",
+        "text_encoder_2",
+        "vae",
+        "all",
+    ]
+    assert "layers:" not in out
+
+
+def test_a_folder_is_shown_with_the_bytes_that_are_stored(run, model_folder):
+    code, out, _ = run("models", model_folder)
+    stored = sum(file.stat().st_size for file in model_folder.glob("*.safetensors"))
+    assert code == 0
+    line = next(line for line in out.splitlines() if line.startswith("stored: "))
+    said = int(line.removeprefix("stored: ").removesuffix(" bytes").replace(",", ""))
+    assert 0 < said <= stored
+    assert json.loads(run("models", model_folder, "--json")[1])["stored_bytes"] == said
+
+
+def test_what_a_server_elsewhere_does_takes_nothing_here(run, tmp_path):
+    path = write(
+        tmp_path, "kind: werewolf\nroles: {player: {model: some/model, engine: openai}}\nbudget: {gpus: T4}\n"
+    )
+    code, out, err = run("plan", path, "--no-advice")
+    assert (code, err) == (0, "")
+    assert "T4, nothing is held there" in out
+    assert "0.00 (at most 0.00) of 14.56 GiB" in out
+    titles = ("phases:", "line items:", "decisions", "time (", "cost:")
+    assert not [line for line in out.splitlines() if line.startswith(titles)]
+
+
+def test_what_no_source_states_of_a_card_is_said_and_not_filled_in(run):
+    code, out, _ = run("estimate", "gpt2", "--prompt-tokens", "64", "--gpus", "1xDGX Spark GB10")
+    assert code == 0
+    decode = next(line for line in out.splitlines() if line.startswith("model decode "))
+    assert decode.split()[2:] == ["unknown"] * 3
+    assert "cost: no price is known for these cards" in out
+    assert "no source states how many operations per second DGX Spark GB10 does" in out
+    card = next(line for line in run("gpus")[1].splitlines() if line.startswith("DGX Spark"))
+    assert "unknown" in card
+
+
 def test_sample_writes_labelled_examples(run, tmp_path):
     file = tmp_path / "deep" / "route.jsonl"
     code, out, err = run("sample", "route", "--count", "7", "--out", file)
@@ -222,6 +279,17 @@ def test_sample_writes_labelled_examples(run, tmp_path):
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert len(records) == 7
     assert all(record["answer"] in record["answers"] for record in records)
+
+
+def test_sample_says_where_nothing_can_be_written(run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    file = tmp_path / "file" / "route.jsonl"
+    assert run("sample", "route", "--out", file) == (
+        2,
+        "",
+        f"ullage: error: {file}: cannot be written: File exists\n",
+    )
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_sample_says_what_there_is_and_leaves_nothing(run, tmp_path):

@@ -1,6 +1,7 @@
 """Commands about runs, from the command line to their tables and documents."""
 
 import builtins
+import contextlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,14 @@ import pytest
 
 from ullage.cli.main import main
 
+EXTRACTION = """kind: extract
+roles: {model: {model: 'ullage:tiny'}}
+captures: [{sites: [ln_final], positions: last}]
+batch: 2
+prompt_tokens: 16
+budget: {gpus: cpu}
+extract: {input: texts.txt}
+"""
 EVALUATION = """kind: evaluate
 roles:
   generator: {model: 'ullage:tiny', new_tokens: 4}
@@ -78,8 +87,9 @@ def test_states_are_surveyed(run, extracted):
     assert "D_eff: components for 90 % of the variance" in shown
 
 
-@pytest.mark.parametrize("package", ["numpy", "torch"])
-def test_a_survey_without_its_extra_says_what_to_install(run, extracted, monkeypatch, package):
+@contextlib.contextmanager
+def missing(package):
+    """As where it is not installed."""
     imported = builtins.__import__
 
     def without(name, *rest):
@@ -87,10 +97,38 @@ def test_a_survey_without_its_extra_says_what_to_install(run, extracted, monkeyp
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         return imported(name, *rest)
 
-    monkeypatch.setattr(builtins, "__import__", without)
-    said = run("analyse", "states", code=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtins, "__import__", without)
+        yield
+
+
+@pytest.mark.parametrize("package", ["numpy", "torch"])
+def test_a_survey_without_its_extra_says_what_to_install(run, extracted, package):
+    with missing(package):
+        said = run("analyse", "states", code=2)
     assert said.endswith(f' needs {package}; install it with: pip install "ullage[run]"\n')
     assert said.count("\n") == 1
+
+
+def test_a_plan_that_was_written_down_is_run_as_it_stands(run):
+    Path("texts.txt").write_text("A stone is in the garden.\nBread and a letter.\n")
+    Path("work.yaml").write_text(EXTRACTION)
+    Path("plan.json").write_text(run("plan", "work.yaml", "--json"))
+    Path("work.yaml").unlink()
+    for change in (("--gpus", "cpu"), ("--set", "batch=1")):
+        said = run("run", "plan.json", *change, code=2)
+        assert said.endswith("plan.json: is a plan already; --gpus and --set change a workload file\n")
+    assert run("run", "plan.json", "--out", "done", "--quiet").startswith("2 records, ")
+    assert json.loads(run("verify", "done", "--json"))["holds"]
+
+
+def test_batches_that_were_split_are_told(run, extracted):
+    assert "memory ran out" not in extracted
+    file = Path("states/record.json")
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"splits": 3}))
+    shown = run("run", "--resume", "states")
+    assert "memory ran out 3 times; those batches were split and nothing is lost" in shown
 
 
 def test_answers_are_judged_again_and_reported_anew(run):
@@ -116,6 +154,9 @@ def test_answers_are_judged_again_and_reported_anew(run):
     written = run("report", "again").split()
     assert written
     assert all(Path(path).exists() for path in written)
+    with missing("jinja2"):
+        said = run("report", "again", code=2)
+    assert said == 'ullage: error: the report needs jinja2; install it with: pip install "ullage[run]"\n'
 
 
 def test_only_evaluations_are_judged_and_only_runs_are_anything(run, extracted):

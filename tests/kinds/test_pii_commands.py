@@ -73,7 +73,6 @@ def test_a_verification_as_a_document_and_taken_as_it_is_when_resumed(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Usage: "),
         (("--model-path", "m"), "give --input, --output"),
         ((*NAMED, "--batch-size", "ten"), "nor auto"),
         ((*NAMED, "--precision", "int8", "--disable-quantization"), "not both"),
@@ -93,6 +92,13 @@ def test_a_verification_as_a_document_and_taken_as_it_is_when_resumed(run):
 def test_what_cannot_be_understood_is_one_line_and_nothing_is_written(run, arguments, said):
     assert said in run(*arguments, code=2)
     assert {path.name for path in Path().iterdir()} == {"v.jsonl"}
+
+
+def test_without_anything_its_help_is_shown(run):
+    shown = run(code=2)
+    assert shown.startswith("Usage: ")
+    assert shown.splitlines()[0].endswith(" pii [OPTIONS] COMMAND [ARGS]...")
+    assert {"calibrate", "compare"} <= set(shown.partition("Commands:")[2].split())
 
 
 def test_labelled_candidates_give_a_temperature_and_a_threshold(run):

@@ -59,6 +59,15 @@ def test_dir_lists_public_names_alone():
         ullage.plann  # noqa: B018
 
 
+def test_what_the_command_line_calls_is_listed_too():
+    from ullage import api
+
+    assert set(api.PLACES) <= set(dir(api))
+    assert all(callable(getattr(api, name)) for name in api.PLACES)
+    with pytest.raises(AttributeError, match=r"'ullage\.api' has no attribute 'plann'"):
+        api.plann  # noqa: B018
+
+
 def signatures():
     for name in NAMES:
         found = getattr(ullage, name)
@@ -123,6 +132,12 @@ def test_what_the_command_line_lists_can_be_listed():
     (h100,) = [gpu for gpu in cards if gpu.id == "H100-SXM5-80GB"]
     assert cards[h100].low > 0
     assert None in cards.values()
+
+
+def test_no_examples_are_no_file(tmp_path):
+    with pytest.raises(ullage.InputError, match="count: 0 examples cannot be written; ask for 1 or more"):
+        ullage.sample("route", tmp_path / "none.jsonl", count=0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_error_is_public():

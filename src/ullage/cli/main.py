@@ -53,12 +53,13 @@ def main(arguments: list[str] | None = None) -> None:
         code = error.exit_code
     except typer.TyperException as error:
         shown = getattr(error, "format_message", error.__str__)()
-        print(f"ullage: error: {shown}", file=sys.stderr)
+        # Of a command that was given nothing this is the page of help, which is no mistake to be told.
+        print(shown if shown.startswith("Usage: ") else f"ullage: error: {shown}", file=sys.stderr)
         code = BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:
-        # The reader has gone; nothing more can be said to it.
+    except SystemExit:
+        # Typer's answer to a reader that has gone, and to nothing else; no more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:

@@ -58,10 +58,14 @@ def show_cleared(found: Evidence, console: Console) -> None:
         console.print(f"nothing to remove: {found.file} holds no evidence")
         return
     console.print(
-        f"removed {found.file}: {len(found.observations)} observations of {runs} runs"
-        + (f", {aside} lines that were not counted" if aside else "")
+        f"removed {found.file}: {_count(len(found.observations), 'observation')} of {_count(runs, 'run')}"
+        + (f", {_count(aside, 'line')} not counted" if aside else "")
         + (f"; it {found.damage}" if found.damage else "")
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, object]:

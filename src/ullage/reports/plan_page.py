@@ -33,8 +33,9 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
     for device in plan.devices:
         _show_device(device, console)
     console.print()
-    console.print(_phase_table(plan, console.width < NARROW, everything=items))
-    console.print(_item_table(plan, console.width < NARROW, everything=items))
+    if plan.bill.items:
+        console.print(_phase_table(plan, console.width < NARROW, everything=items))
+        console.print(_item_table(plan, console.width < NARROW, everything=items))
     _show_decisions(plan, console)
     _show_times(plan, console)
     if plan.advice:
@@ -76,7 +77,8 @@ def _show_device(device: DevicePlan, console: Console) -> None:
     line.append(f"{_number(device.usable)} GiB, {free}: ")
     line.append(device.verdict, style=STYLES[device.verdict])
     console.print(line, soft_wrap=True)
-    console.print(Text(f"       {device.gpu}, peak in {device.peak_phase}", style="dim"))
+    peaks = f"peak in {device.peak_phase}" if device.peak_phase else "nothing is held there"
+    console.print(Text(f"       {device.gpu}, {peaks}", style="dim"))
 
 
 def _table(title: str) -> Table:
