@@ -13,7 +13,7 @@ LONGEST_NAME: Final = 60
 
 
 class Shown:
-    """A value with a page of its own. Its class writes `__repr__`, one line."""
+    """A value with a page and a document of its own. Its class writes `__repr__`, one line."""
 
     __slots__ = ()
 
@@ -21,6 +21,11 @@ class Shown:
         """The page, as a terminal shows it, without colour."""
         page: str = import_module(PAGES).page(self)
         return page
+
+    def to_json(self) -> str:
+        """The document, as `--json` prints it; docs/json.md describes it."""
+        document: str = import_module(PAGES).document(self)
+        return document
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows."""

@@ -40,7 +40,7 @@ def estimate(
     """
     phases = tuple(phases)
     roles = _roles(phases)
-    parts = {name: _part(name, phases, models[role.model]) for name, role in roles.items()}
+    parts = {name: part_of(name, phases, models[role.model]) for name, role in roles.items()}
     precisions = {
         name: resolve_precision(role, models[role.model], abilities) for name, role in roles.items()
     }
@@ -172,7 +172,7 @@ def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
     return Needs(stored) if needs is None else Needs(needs.items + stored, needs.blocks)
 
 
-def _part(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
+def part_of(role: str, phases: tuple[Phase, ...], model: Model) -> Model:
     return needed_part(role, phases, model) if isinstance(model, Architecture) else model
 
 

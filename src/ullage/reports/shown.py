@@ -1,7 +1,8 @@
-"""Plans and verifications as text, and as tables for a notebook."""
+"""Plans and verifications as text, as documents, and as tables for a notebook."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from io import StringIO
@@ -9,10 +10,11 @@ from typing import Final
 
 from rich.console import Console
 
+from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.verification import Verification
 from ullage.reports.plan_page import show_plan
-from ullage.reports.verification_page import show_verification
+from ullage.reports.verification_page import show_verification, verification_document
 from ullage.units import GIB, MIB
 
 WIDTH: Final = 140
@@ -36,6 +38,12 @@ def page(value: Plan | Verification) -> str:
     else:
         show_verification(value, console)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def document(value: Plan | Verification) -> str:
+    """What `--json` prints of it."""
+    made = plan_document(value) if isinstance(value, Plan) else verification_document(value)
+    return json.dumps(made, indent=1)
 
 
 def table(value: Plan | Verification) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,7 +49,12 @@ class Kind:
 
     @property
     def section(self) -> type[Section]:
-        found: type[Section] = self._part("section").Section
+        """The type of the file's part. Raises InputError where the package has none."""
+        from ullage.spec.section import Section
+
+        found = getattr(self._part("section"), "Section", None)
+        if not (isinstance(found, type) and issubclass(found, Section)):
+            raise InputError(f"kind {self.name}: {self.package}.section has no Section; mend its package")
         return found
 
     def phases(self, workload: Workload) -> tuple[Phase, ...]:
@@ -59,10 +63,6 @@ class Kind:
         return found
 
     def _part(self, name: str) -> ModuleType:
-        module = f"{self.package}.{name}"
-        try:
-            return import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name not in (module, self.package):
-                raise  # what the module itself imports is missing
-            raise InputError(f"kind {self.name}: there is no module {module}; mend its package") from error
+        from ullage.spec.entry_point import import_part
+
+        return import_part(f"{self.package}.{name}", f"kind {self.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import FormatError
 from ullage.records.folder import RunFolder
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ullage.planning.plan import Plan
     from ullage.records.record import Record
     from ullage.spec.workload import Workload
+
+MANIFEST: Final = {"plan": dict, "base": str, "inputs": list, "environment": dict}
+"""What a run's manifest holds beside its heading."""
 
 
 def run(
@@ -88,7 +91,7 @@ def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) ->
 def _planned(run: RunFolder) -> tuple[dict[str, Any], Path]:
     """The document of a run's plan, and the folder its paths are relative to."""
     manifest = run.manifest()
-    lacking = [key for key in ("plan", "base", "inputs", "environment") if key not in manifest]
+    lacking = [key for key, kind in MANIFEST.items() if not isinstance(manifest.get(key), kind)]
     if lacking or "settled" not in manifest["plan"]:
         what = lacking[0] if lacking else "what its plan is of: it is of an earlier version"
         raise FormatError(f"{run.path}/manifest.json: lacks {what}; it was not written by this ullage")
