@@ -168,7 +168,10 @@ def test_a_broken_package_takes_only_its_own_kind_with_it(site, ullage, python, 
     install(site, "ullage_half", "half = ullage_half:KIND")
     (tmp_path / "b.yaml").write_text("kind: broken\nroles: {a: {model: gpt2}}\n")
     (tmp_path / "h.yaml").write_text("kind: half\nroles: {a: {model: gpt2}}\n")
-    for file, said in (("b.yaml", "kind broken of entry point"), ("h.yaml", "no module ullage_half.section")):
+    for file, said in (
+        ("b.yaml", "kind broken of entry point"),
+        ("h.yaml", "ullage_half.section cannot be loaded"),
+    ):
         process = python("-m", "ullage", "plan", file)
         _, err = process.communicate()
         assert (process.returncode, err.count("\n")) == (2, 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ullage.errors import InputError
+from ullage.spec.entry_point import import_part
 from ullage.workloads.kind import Command
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ class _Unbuilt(TyperCommand):
 
 def _built(command: Command) -> click.Command:
     module, _, name = command.place.partition(":")
-    found = getattr(import_module(module), name)
+    found = getattr(import_part(module, f"command {command.name}"), name, None)
+    if found is None:
+        raise InputError(f"command {command.name}: there is no {command.place}; mend its package")
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
     app.callback()(lambda: None)  # with it typer makes a group, whatever the number of its commands
     if isinstance(found, typer.Typer):

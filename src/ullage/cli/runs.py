@@ -51,10 +51,9 @@ def _made(file: str, gpus: str | None, sets: Sequence[str]) -> Plan:
     """The plan in `file`, or that of the workload in it."""
     from ullage import api
 
-    base = Path(file).parent
-    made = api.read_plan(file, base=base)
+    made = api.read_plan(file)
     if made is None:
-        return api.plan_here(api.load(file, sets), gpus, base)
+        return api.plan_here(api.load(file, sets), gpus, Path(file).parent)
     if gpus or sets:
         raise InputError(f"{file}: is a plan already; --gpus and --set change a workload file")
     return made

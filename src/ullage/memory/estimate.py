@@ -186,6 +186,12 @@ def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
     return Needs((kept,)) if needs is None else Needs((*needs.groups, kept), needs.blocks)
 
 
+def part_of(role: str, phases: Iterable[Phase], model: Model) -> Model:
+    """What of a model is loaded for what `role` does in `phases`."""
+    works = _works(phases).get(role, ())
+    return needed_part(works, model) if isinstance(model, Architecture) else model
+
+
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
     found = {resident.name: resident.role for phase in phases for resident in phase.resident}
     return {name: role for name, role in found.items() if role.runs_with.local}

@@ -17,13 +17,16 @@ from ullage.facts.architecture import Model
 from ullage.facts.gpu import Gpu, GpuSet
 from ullage.phases.phase import Phase, Work
 from ullage.planning.bill import Bill, LineItem, Totals
-from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan
+from ullage.planning.coherence import check_coherent
+from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Verdict
 from ullage.spec.parse import Sections, parse_workload
 from ullage.spec.written import workload_text
 from ullage.units import Interval, total
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from ullage.spec.workload import Workload
 
 VERSION = 1
 LEVELS = ("live", "reserved", "process", "device")
@@ -123,6 +126,7 @@ def _carried(plan: Plan) -> Document:
     """What a run needs and no page shows. A phase names its residents; what they are stands in `settled`."""
     return {
         "asked": plan.asked,
+        "base": str(plan.base.resolve()),
         "settled": json.loads(workload_text(plan.workload)),
         "cards": _adapter(tuple[Gpu, ...]).dump_python(plan.gpus.gpus, mode="json"),
         "roles": _adapter(dict[str, RolePlan]).dump_python(dict(plan.roles), mode="json"),
@@ -164,50 +168,54 @@ def read_plan(
         raise FormatError(f"{where}: lacks {lacking[0]!r}: it is of an earlier version; plan anew")
     workload = parse_workload(json.dumps(document["settled"]), where, sections)
     try:
-        for phase in document["phases"]:
-            for resident in phase["resident"]:
-                resident["role"] = workload.roles[resident["name"]]
-        roles = _adapter(dict[str, RolePlan]).validate_python(document["roles"])
-        models = {name: open_model(name) for name in dict.fromkeys(workload.roles[r].model for r in roles)}
-        return Plan(
-            workload,
-            GpuSet(_adapter(tuple[Gpu, ...]).validate_python(document["cards"])),
-            _adapter(tuple[Phase, ...]).validate_python(document["phases"]),
-            roles,
-            Bill(tuple(map(_read_item, document["items"])), _read_totals(document["devices"])),
-            tuple(map(_read_device, document["devices"])),
-            document["verdict"],
-            _adapter(tuple[PhaseTime, ...]).validate_python(document["times"]),
-            _adapter(Cost | None).validate_python(document["cost"]),
-            tuple(map(_read_advice, document["advice"])),
-            tuple(document["notes"]),
-            tuple(document["warnings"]),
-            document["asked"],
-            models,
-            base,
-        )
+        made = _plan_of(document, workload, open_model, base)
+        check_coherent(made)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
-        said = " ".join(str(error).split())[:200]
+        said = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise FormatError(f"{where}: the plan was changed or cut short: {said}") from error
+    return made
 
 
-def _read_item(item: Document) -> LineItem:
-    layers = item["layers"]
-    return LineItem(
-        item["role"],
-        item["component"],
-        item["device"],
-        item["phase"],
-        Interval(**item["bytes"]),
-        item["basis"],
-        item["level"],
-        None if layers is None else (layers[0], layers[1]),
-        item["note"],
+def _plan_of(
+    document: Mapping[str, Any], workload: Workload, open_model: Callable[[str], Model], base: Path
+) -> Plan:
+    for phase in document["phases"]:
+        for resident in phase["resident"]:
+            resident["role"] = workload.roles[resident["name"]]
+    roles = _read(dict[str, RolePlan], document["roles"], "roles")
+    models = {name: open_model(name) for name in dict.fromkeys(workload.roles[r].model for r in roles)}
+    return Plan(
+        workload,
+        GpuSet(_read(tuple[Gpu, ...], document["cards"], "cards")),
+        _read(tuple[Phase, ...], document["phases"], "phases"),
+        roles,
+        Bill(_read(tuple[LineItem, ...], document["items"], "items"), _read_totals(document["devices"])),
+        tuple(map(_read_device, document["devices"])),
+        _read(Verdict, document["verdict"], "verdict"),
+        _read(tuple[PhaseTime, ...], document["times"], "times"),
+        _read(Cost | None, document["cost"], "cost"),
+        tuple(map(_read_advice, document["advice"])),
+        _read(tuple[str, ...], document["notes"], "notes"),
+        _read(tuple[str, ...], document["warnings"], "warnings"),
+        _read(str, document["asked"], "asked"),
+        models,
+        base,
     )
 
 
+def _read(kind: Any, value: object, name: str) -> Any:
+    """`value`, which stands under `name`, as one of `kind`; raises ValueError where it is none."""
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}") from error
+
+
 def _levels(document: Document) -> Totals:
-    return Totals(*(Interval(**document[level]) for level in LEVELS))
+    return Totals(*(_read(Interval, document[level], level) for level in LEVELS))
 
 
 def _read_totals(devices: Iterable[Document]) -> dict[str, dict[str, Totals]]:
@@ -219,26 +227,15 @@ def _read_totals(devices: Iterable[Document]) -> dict[str, dict[str, Totals]]:
 
 
 def _read_device(device: Document) -> DevicePlan:
-    return DevicePlan(
-        device["name"],
-        device["gpu"],
-        device["usable"],
-        device["budget"],
-        _levels(device),
-        device["peak_phase"],
-        device["verdict"],
+    fields = {name: device[name] for name in ("name", "gpu", "usable", "budget", "peak_phase", "verdict")}
+    found: DevicePlan = _read(
+        DevicePlan, {**fields, "peak": {level: device[level] for level in LEVELS}}, "devices"
     )
+    return found
 
 
 def _read_advice(entry: Document) -> Advice:
-    return Advice(
-        tuple((change["path"], change["value"]) for change in entry["changes"]),
-        entry["gpus"],
-        entry["verdict"],
-        entry["quality_loss"],
-        entry["note"],
-        entry["seconds_per_1000_examples"],
-        entry["usd_per_1000_examples"],
-        entry["saves"],
-        Interval(**entry["peak"]),
-    )
+    changes = [(change["path"], change["value"]) for change in entry["changes"]]
+    fields = {name: value for name, value in entry.items() if name in Advice._fields}
+    found: Advice = _read(Advice, {**fields, "changes": changes, "quality_note": entry["note"]}, "advice")
+    return found

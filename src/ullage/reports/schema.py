@@ -98,6 +98,7 @@ _PLAN = {
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),
     "asked": TEXT,
+    "base": TEXT,
     "settled": {"type": "object", "required": ["kind", "roles"]},
     "cards": of_list({"type": "object", "required": ["id", "usable"]}),
     "roles": {

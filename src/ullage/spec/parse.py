@@ -85,6 +85,10 @@ def _parse(document: Document, sections: Sections, overrides: Sequence[str]) -> 
 
 def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -> Workload | None:
     data = document.data
+    if data.get("document") == "plan" and "settled" in data:
+        problem = "this is a plan, not a workload; `ullage run` carries it out"
+        mistakes.append(Mistake(("document",), problem, at_key=True))
+        return None
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in sections:
         mistakes.append(Mistake(("kind",), _no_kind(kind, sections)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pydantic.json_schema import JsonSchemaValue
 
+from ullage.errors import InputError
 from ullage.spec.guide_keys import switches
 from ullage.spec.installed import all_engines, engine_names
 from ullage.spec.parse import Sections
@@ -19,14 +22,14 @@ def json_schema(sections: Sections) -> JsonSchemaValue:
     schema = Workload.model_json_schema()
     definitions, properties = schema["$defs"], schema["properties"]
     del definitions["Section"], properties["section"]
-    properties["kind"] = {"enum": sorted(sections), "description": "the kind of workload"}
+    parts = _parts(sections)
+    properties["kind"] = {"enum": list(parts), "description": "the kind of workload"}
     _refine(definitions, properties)
     rules = []
-    for kind in sorted(sections):
-        part = sections[kind]().model_json_schema()
+    for kind, part in parts.items():
         definitions |= part.pop("$defs", {})
         properties[kind] = part
-        others = {other: False for other in sorted(sections) if other != kind}
+        others = {other: False for other in parts if other != kind}
         rules.append({"if": {"properties": {"kind": {"const": kind}}}, "then": {"properties": others}})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -35,6 +38,15 @@ def json_schema(sections: Sections) -> JsonSchemaValue:
         "description": "What an LLM workload does, with which models, and what it may spend.",
         "allOf": rules,
     }
+
+
+def _parts(sections: Sections) -> dict[str, JsonSchemaValue]:
+    """Each kind's own part; a kind of another package that has none that works is left out."""
+    parts = {}
+    for kind in sorted(sections):
+        with suppress(InputError):
+            parts[kind] = sections[kind]().model_json_schema()
+    return parts
 
 
 def _refine(definitions: JsonSchemaValue, properties: JsonSchemaValue) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,7 +50,12 @@ class Kind:
 
     @property
     def section(self) -> type[Section]:
-        found: type[Section] = _part(self.name, f"{self.package}.section").Section
+        """The type of the file's part. Raises InputError where the package has none."""
+        from ullage.spec.section import Section
+
+        found = getattr(_part(self.name, f"{self.package}.section"), "Section", None)
+        if not (isinstance(found, type) and issubclass(found, Section)):
+            raise InputError(f"kind {self.name}: {self.package}.section has no Section; mend its package")
         return found
 
     def phases(self, workload: Workload) -> tuple[Phase, ...]:
@@ -62,9 +66,6 @@ class Kind:
 
 @cache
 def _part(kind: str, module: str) -> ModuleType:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name not in (module, module.rpartition(".")[0]):
-            raise  # what the module itself imports is missing
-        raise InputError(f"kind {kind}: there is no module {module}; mend its package") from error
+    from ullage.spec.entry_point import import_part
+
+    return import_part(module, f"kind {kind}")

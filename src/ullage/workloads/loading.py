@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,8 +39,9 @@ def load(path: str | Path | Mapping[str, object], overrides: Sequence[str] = ())
 def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:
     """The plan in a file that `ullage plan --json` wrote; None where it holds something else.
 
-    `base` is what its paths are relative to (None: the file's folder). Raises FormatError for a plan that was
-    changed, cut short or written by another version.
+    `base` is what its paths are relative to (None: the folder they were planned in, and the file's own where
+    that is not on this machine). Raises FormatError for a plan that was changed, cut short or written by
+    another version.
     """
     place = Path(path)
     try:
@@ -55,7 +57,13 @@ def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:
         return None  # a workload may be JSON, or like it; its own reader says what is wrong
     if not isinstance(document, dict) or document.get("document") != "plan":
         return None
-    return plan_of(document, str(path), place.parent if base is None else base)
+    return plan_of(document, str(path), _base_of(document, place) if base is None else base)
+
+
+def _base_of(document: Mapping[str, Any], place: Path) -> Path:
+    """The folder that paths in the plan at `place` are relative to, here."""
+    made_in = document.get("base")
+    return Path(made_in) if isinstance(made_in, str) and os.path.isdir(made_in) else place.parent
 
 
 def _text_of(path: Path, most: int) -> str:

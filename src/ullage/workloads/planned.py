@@ -38,11 +38,14 @@ def plan(
     is the process that will carry it out, where that is known.
     """
     from ullage.planning.planner import make_plan
+    from ullage.spec.workload import Workload
 
     if isinstance(workload, str | Path):
         base = Path(workload).parent if base is None else base
     if isinstance(workload, str | Path | Mapping):
         workload = load(workload)
+    elif not isinstance(workload, Workload):
+        raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
     models = models_of(workload, base)
     workload, warnings = settle(workload, chosen, models, here)

@@ -66,8 +66,10 @@ def installed_kinds() -> Iterator[Kind]:
 
 
 def broken_kinds() -> tuple[str, ...]:
-    """What is wrong with each kind whose package cannot be imported."""
-    found = []
+    """What is wrong with each kind whose package cannot be imported, or is not used for its name."""
+    from ullage.spec.entry_point import overshadowed
+
+    found = [*overshadowed(GROUP, "kind", {name: f"{HOME}.{name}" for name in own_names()})]
     for name in kind_names():
         try:
             find_kind(name)
@@ -91,7 +93,9 @@ def find_verb(name: str) -> Callable[..., Any] | None:
     place = next((kind.verbs[name] for kind in installed_kinds() if name in kind.verbs), None)
     if place is None:
         return None
-    verb: Callable[..., Any] = getattr(import_module(place), name)
+    from ullage.spec.entry_point import import_part
+
+    verb: Callable[..., Any] = getattr(import_part(place, f"ullage.{name}"), name)
     return verb
 
 
