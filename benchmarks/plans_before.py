@@ -1,14 +1,18 @@
-"""Whether plans are what version 0.1 made of the same workloads: 300 random ones and the examples.
+"""Whether plans are what they were before of the same workloads: 300 random ones and the examples.
 
-    python benchmarks/plans_before.py --against benchmarks/results/plans_0.1.jsonl.gz
-    PYTHON_OF_0.1 benchmarks/plans_before.py --write benchmarks/results/plans_0.1.jsonl.gz
+    python benchmarks/plans_before.py --against benchmarks/results/plans_measured.jsonl.gz
+    OTHER_PYTHON benchmarks/plans_before.py --write FILE
 
-The first writes results/plans_before.json too. Each is planned as `ullage plan FILE --json` does it, with
-advice, from an empty data home and without a network. Every field that version 0.1 printed must be there
-and equal; new fields are allowed. Of a workload that is refused its error and exit code are compared. What
-differs on purpose stands in plans_changed.toml. The version that plans is that of the Python that runs this
-file. `--processes` plans each in a process of its own, which shows whether one plan leaves something behind
-for the next.
+The first writes results/plans_before.json too. The reference is of the commit at which plans were first held
+against a card (1564d05); until then they were held against version 0.1's, field by field, and differed where
+that was meant alone (plans_changed.toml and results/plans_before.json of commit adaf1d2: 307 workloads, 0
+differ).
+
+Each is planned as `ullage plan FILE --json` does it, with advice, from an empty data home and without a
+network. Every field of the reference must be there and equal; new fields are allowed. Of a workload that is
+refused its error and exit code are compared. What differs on purpose stands in plans_changed.toml. The
+version that plans is that of the Python that runs this file. `--processes` plans each in a process of its
+own, which shows whether one plan leaves something behind for the next.
 """
 
 from __future__ import annotations
@@ -214,7 +218,7 @@ class Change:
     captures: bool
 
     def concerns(self, result: Result) -> bool:
-        """Whether it can happen to this workload of version 0.1."""
+        """Whether it can happen to this workload."""
         return (
             fnmatch.fnmatch(str(result["name"]), self.workload)
             and fnmatch.fnmatch(gpus_of(result), self.gpus)

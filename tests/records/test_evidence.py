@@ -248,8 +248,18 @@ def test_it_is_removed_and_what_was_removed_is_known(tmp_path):
 
 
 def test_a_shape_names_no_folder_of_the_user():
-    workload = ullage.api.bare_workload("/data/models/llama")
-    assert shape_of(workload) == "estimate; model: llama auto transformers 1 x (1024 + 0)"
+    shapes = [shape_of(ullage.api.bare_workload(f"/data/{name}/llama")) for name in ("one", "other")]
+    for shape in shapes:
+        assert shape.startswith("estimate; model: llama #")
+        assert shape.endswith(" auto transformers 1 x (1024 + 0)")
+        assert "data" not in shape
+    assert shapes[0] != shapes[1]
+
+
+def test_what_is_captured_is_another_shape():
+    one = {"kind": "extract", "roles": {"model": "ullage:tiny"}, "captures": [{"sites": ["ln_final"]}]}
+    other = {**one, "captures": [{"sites": ["ln_final"], "positions": "last"}]}
+    assert shape_of(ullage.load(one)) != shape_of(ullage.load(other))
 
 
 def test_clearing_a_folder_is_refused_in_one_line(monkeypatch, tmp_path):

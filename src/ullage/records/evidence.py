@@ -30,7 +30,7 @@ SEVERAL: Final = 3
 RULE: Final = (
     f"until {ENOUGH} runs of the same workload were seen under a key, the usual interval holds, and each of "
     f"them lies inside, as does the median of {SEVERAL} or more runs of other workloads; from then on it "
-    f"reaches from one run to another, past which the next lies one time in {RISK}"
+    f"reaches from one run to another, past either of which the next lies one time in {RISK}"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
@@ -69,16 +70,24 @@ def key_of(where: Environment) -> Key:
 
 
 def shape_of(workload: Workload) -> str:
-    """What decides how much a process takes beside its tensors: kind, and each role's engine, model,
-    precision and shape. A model in a folder is named by the folder alone."""
+    """What decides how much a process takes beside its tensors: kind, each role's engine, model, precision
+    and shape, and what is captured. A model in a folder is named by that folder alone, and told from others
+    of its name by a digest of the path."""
     parts = [workload.kind]
     for name, role in sorted(workload.roles.items()):
         batch = workload.batch if role.batch is None else role.batch
         prompt = workload.prompt_tokens if role.prompt_tokens is None else role.prompt_tokens
         new = workload.new_tokens if role.new_tokens is None else role.new_tokens
-        model = PurePath(role.model).name if role.model.startswith(("/", ".", "~")) else role.model
+        model = _told(role.model) if role.model.startswith(("/", ".", "~")) else role.model
         parts.append(f"{name}: {model} {role.precision} {role.engine} {batch} x ({prompt} + {new})")
+    for capture in workload.captures:
+        whose = f"{capture.role} " if capture.role else ""
+        parts.append(f"captures {whose}{' '.join(capture.sites)} {capture.positions} on {capture.keep}")
     return "; ".join(parts)
+
+
+def _told(path: str) -> str:
+    return f"{PurePath(path).name} #{hashlib.sha256(path.encode()).hexdigest()[:6]}"
 
 
 def observations_of(

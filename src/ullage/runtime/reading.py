@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from ullage.errors import InputError
 from ullage.units import gib
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class PastThreshold:
 
 
 def read_device(device: str, live: LiveTensors | None = None, files: int = 0) -> Reading:
-    """What is in use on `cpu` or `gpu:N` now.
+    """What is in use on `cpu` or `gpu:N` now. Raises InputError for what is no device of this machine.
 
     On a processor `process` is the resident size and `on_device` what the machine uses in all; `live`
     counts tensors there. Pages of files beyond the `files` bytes of them a process began with, and beyond
@@ -66,11 +67,23 @@ def read_device(device: str, live: LiveTensors | None = None, files: int = 0) ->
         return Reading(CPU, tensors, tensors, resident, memory.total - memory.available, memory.total)
     import torch
 
-    index = int(device.removeprefix("gpu:"))
+    index = _number(device)
     free, total = torch.cuda.mem_get_info(index)
     used = total - free
     allocated, reserved = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
     return Reading(device, allocated, reserved, _process_on(index), used, total)
+
+
+def _number(device: str) -> int:
+    """torch's number of a GPU. Raises InputError for what is no device of this machine."""
+    import torch
+
+    number = device.removeprefix("gpu:")
+    count = torch.cuda.device_count()
+    if device.startswith("gpu:") and number.isdecimal() and int(number) < count:
+        return int(number)
+    have = ", ".join([CPU, *(f"gpu:{index}" for index in range(count))])
+    raise InputError(f"device {device!r}: is not here; there is {have}")
 
 
 def device_name(tensor: Tensor) -> str:
@@ -143,4 +156,4 @@ def reset_peak(devices: Sequence[str]) -> None:
 
     for device in devices:
         if device != CPU:
-            torch.cuda.reset_peak_memory_stats(int(device.removeprefix("gpu:")))
+            torch.cuda.reset_peak_memory_stats(_number(device))
