@@ -1,3 +1,4 @@
+import os
 import sys
 from types import SimpleNamespace
 
@@ -88,8 +89,8 @@ class Nvml:
 
     nvmlMemory_v2 = 2
 
-    def __init__(self, name, capability):
-        self.name, self.capability = name, capability
+    def __init__(self, name, capability, running=()):
+        self.name, self.capability, self.running = name, capability, running
 
     def nvmlInit(self):
         pass
@@ -106,15 +107,19 @@ class Nvml:
         return self.name
 
     def nvmlDeviceGetMemoryInfo(self, handle, version):
-        return SimpleNamespace(total=81_559 * 2**20, reserved=500 * 2**20)
+        used = sum(process.usedGpuMemory for process in self.running)
+        return SimpleNamespace(total=81_559 * 2**20, reserved=500 * 2**20, used=used)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return self.running
 
     def nvmlDeviceGetCudaComputeCapability(self, handle):
         return self.capability
 
 
-def local(monkeypatch, name, capability):
+def local(monkeypatch, name, capability, running=()):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    nvml = Nvml(name, capability)
+    nvml = Nvml(name, capability, running)
     nvml.NVMLError = OSError
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     return parse_gpu_set("local").gpus[0]
@@ -133,6 +138,15 @@ def test_a_known_card_of_this_machine_has_its_own_memory_and_the_catalogs_speed(
     assert gpu.id == id_
     assert (gpu.bandwidth, gpu.operations) == (find_gpu(id_).bandwidth, find_gpu(id_).operations)
     assert gpu.usable.low == gpu.usable.high == 81_059 * 2**20
+
+
+def test_what_other_processes_hold_is_not_usable_and_what_this_one_holds_is(monkeypatch):
+    mine = SimpleNamespace(pid=os.getpid(), usedGpuMemory=3 * 2**30)
+    others = SimpleNamespace(pid=1, usedGpuMemory=5 * 2**30)
+    alone = local(monkeypatch, "NVIDIA H100 80GB HBM3", (9, 0), (mine,))
+    shared = local(monkeypatch, "NVIDIA H100 80GB HBM3", (9, 0), (mine, others))
+    assert alone.usable.low - shared.usable.low == 5 * 2**30
+    assert alone.usable.low == 81_059 * 2**20
 
 
 @pytest.mark.parametrize(("name", "capability"), [("NVIDIA H100 PCIe", (10, 0)), ("NVIDIA X9000", (13, 0))])
