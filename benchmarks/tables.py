@@ -175,9 +175,111 @@ On `ullage:tiny` {100 * speed["tiny"]["equal_verdicts"]:.1f} % of {speed["tiny"]
 """
 
 
+def cards() -> str:
+    """Predicted against measured on GPUs: the runs of every section, then what no plan speaks of yet."""
+    parts = []
+    for path in sorted(RESULTS.glob("gpu-*.json")):
+        found = read(path)
+        parts.append(_card(path.stem, found.figures))
+    return "\n".join(parts)
+
+
+def _card(name: str, found: dict) -> str:
+    summary, mib = found["summary"], 2**20
+    levels = "\n".join(
+        f"| {level} | {each['configurations']} | {100 * each['median_error']:.2f} % | {each['above_high']} | {each['below_low']} |"
+        for level, each in summary.items()
+    )
+    runs = "\n".join(
+        f"| {row['name']} | {phase['phase'].removeprefix('model ')} "
+        + "".join(
+            f"| {phase[level]['measured'] / mib:,.0f} | {100 * phase[level]['error']:+.1f} % "
+            for level in ("live", "reserved", "process")
+        )
+        + f"| {phase['seconds']:.2f} | {phase['planned_seconds']:.2f} |"
+        for row in found["rows"]
+        if row["section"] in ("prefill", "decode", "captures")
+        for phase in row.get("phases", ())
+        if not phase["phase"].endswith("load")
+    )
+    loads = "\n".join(
+        f"| {row['name'].removeprefix('load ')} "
+        + "".join(
+            f"| {phase[level]['measured'] / mib:,.0f} | {100 * phase[level]['error']:+.1f} % "
+            for level in ("live", "reserved", "process")
+        )
+        + f"| {phase['seconds']:.2f} | {phase['planned_seconds']:.2f} |"
+        for row in found["rows"]
+        if row["section"] == "load"
+        for phase in row.get("phases", ())
+        if phase["phase"].endswith("load")
+    )
+    alone = "\n".join(
+        f"| {row['name'].removeprefix('transformers alone, ')} | {row['figures']['ms a token']:.1f} |"
+        for row in found["rows"]
+        if row["name"].startswith("transformers alone")
+    )
+    steps = "\n".join(
+        f"| {row['name']} | {row['figures']['held before the step, MiB']:,.0f} | {row['figures']['live, MiB']:,.0f} "
+        f"| {row['figures']['reserved, MiB']:,.0f} | {row['figures']['seconds a step']:.3f} |"
+        for row in found["rows"]
+        if row["name"].startswith("LoRA")
+    )
+    speeds = "\n".join(
+        f"| {row['name'].removeprefix('copies ')} | "
+        + " | ".join(str(value) for value in row["figures"].values())
+        + " |"
+        for row in found["rows"]
+        if row["section"] == "copies"
+    )
+    left = f" Left out for want of time: {', '.join(found['left_out'])}." if found["left_out"] else ""
+    return f"""## Predicted against measured, on one {found["gpu"]}
+
+{made(name)}, driver {found["driver"]}, CUDA {found["cuda"]}, {versions(name)}; live and reserved are torch's counters,
+process and device NVML's. Random weights, the shape of Llama-3.1-8B (hidden 4,096) with 8 layers, or a narrow one (hidden
+512); every kind that runs, small; a part of the processor's matrix. {len(found["failed"])} rows failed.{left} An error is (planned - measured) /
+measured, over every phase that was measured:
+
+| level | phases | median error | above the high value | below the low value |
+|---|---|---|---|---|
+{levels}
+
+Below the low value are runs of the bundled model and other small ones, whose temporaries are rounded up more in the plan
+than on the card, and int8 runs that need no cuBLAS.
+
+| run | phase | live MiB | error | reserved | error | process | error | seconds | planned |
+|---|---|---|---|---|---|---|---|---|---|
+{runs}
+
+Loads from bf16 files that the system had cached; the plan's seconds are those of a first read:
+
+| precision | live MiB | error | reserved | error | process | error | seconds | planned |
+|---|---|---|---|---|---|---|---|---|
+{loads}
+
+A plain greedy loop over transformers' model; cuDNN's attention builds a plan for every new length, so runs do without it:
+
+| model | ms a token |
+|---|---|
+{alone}
+
+Training steps (peft, AdamW), as measured; no kind plans them yet:
+
+| step | held before, MiB | live | reserved | seconds |
+|---|---|---|---|---|
+{steps}
+
+Copies in pieces of 1, 16 and 256 MiB, GB/s:
+
+| | 1 to the device | 1 to the host | 16 to | 16 from | 256 to | 256 from |
+|---|---|---|---|---|---|---|
+{speeds}
+"""
+
+
 def page() -> str:
     """The whole of docs/measured.md."""
-    parts = ["# Measured\n", memory(), streaming(), peers(), faults(), evaluation(), personal_data()]
+    parts = ["# Measured\n", memory(), cards(), streaming(), peers(), faults(), evaluation(), personal_data()]
     return "\n".join(parts)
 
 
