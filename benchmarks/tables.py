@@ -185,33 +185,28 @@ def cards() -> str:
 
 
 def _card(name: str, found: dict) -> str:
-    summary, mib = found["summary"], 2**20
+    summary = found["summary"]
+
+    def phases_of(sections: tuple[str, ...]) -> list[tuple[dict, dict]]:
+        return [
+            (row, phase)
+            for row in found["rows"]
+            if row["section"] in sections
+            for phase in row.get("phases", ())
+        ]
+
     levels = "\n".join(
         f"| {level} | {each['configurations']} | {100 * each['median_error']:.2f} % | {each['above_high']} | {each['below_low']} |"
         for level, each in summary.items()
     )
     runs = "\n".join(
-        f"| {row['name']} | {phase['phase'].removeprefix('model ')} "
-        + "".join(
-            f"| {phase[level]['measured'] / mib:,.0f} | {100 * phase[level]['error']:+.1f} % "
-            for level in ("live", "reserved", "process")
-        )
-        + f"| {phase['seconds']:.2f} | {phase['planned_seconds']:.2f} |"
-        for row in found["rows"]
-        if row["section"] in ("prefill", "decode", "captures")
-        for phase in row.get("phases", ())
+        f"| {row['name']} | {phase['phase'].removeprefix('model ')} {_peaks(phase)}"
+        for row, phase in phases_of(("prefill", "decode", "captures"))
         if not phase["phase"].endswith("load")
     )
     loads = "\n".join(
-        f"| {row['name'].removeprefix('load ')} "
-        + "".join(
-            f"| {phase[level]['measured'] / mib:,.0f} | {100 * phase[level]['error']:+.1f} % "
-            for level in ("live", "reserved", "process")
-        )
-        + f"| {phase['seconds']:.2f} | {phase['planned_seconds']:.2f} |"
-        for row in found["rows"]
-        if row["section"] == "load"
-        for phase in row.get("phases", ())
+        f"| {row['name'].removeprefix('load ')} {_peaks(phase)}"
+        for row, phase in phases_of(("load",))
         if phase["phase"].endswith("load")
     )
     alone = "\n".join(
@@ -275,6 +270,15 @@ Copies in pieces of 1, 16 and 256 MiB, GB/s:
 |---|---|---|---|---|---|---|
 {speeds}
 """
+
+
+def _peaks(phase: dict) -> str:
+    """The end of a row: each level in MiB with its error, then seconds beside those planned."""
+    levels = "".join(
+        f"| {phase[level]['measured'] / 2**20:,.0f} | {100 * phase[level]['error']:+.1f} % "
+        for level in ("live", "reserved", "process")
+    )
+    return f"{levels}| {phase['seconds']:.2f} | {phase['planned_seconds']:.2f} |"
 
 
 def page() -> str:
