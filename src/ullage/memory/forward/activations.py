@@ -10,14 +10,24 @@ GPU measurements in `benchmarks/accuracy.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, Layer
 from ullage.memory.forward.attention import mask_bytes
-from ullage.memory.forward.matmul import matmul_bytes
+from ullage.memory.forward.matmul import matmul_bytes, unpacks
 from ullage.memory.forward.mixing import mix, norm
-from ullage.memory.forward.one_pass import FULL, Pass, Widths, is_masked, rotary_bytes
-from ullage.memory.forward.tape import Tape
+from ullage.memory.forward.one_pass import (
+    FULL,
+    Manner,
+    Pass,
+    Widths,
+    amounts_of,
+    attended,
+    is_masked,
+    rotary_bytes,
+)
+from ullage.memory.forward.tape import ROWS, Moment, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 
@@ -33,27 +43,44 @@ def layer_peak(
     layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool = False
 ) -> Peak:
     """The largest moment of one layer in `work`; of its attention alone where the pass ends there."""
+    mixer = layer.mixer
+    masked = isinstance(mixer, Attention) and is_masked(mixer, work)
+    manner = Manner(work.kernel, masked, work.masked, work.caches, work.new > 1, unpacks(work, precision))
+    amounts = amounts_of(layer, work)
+    found = Peak(0, "")
+    for live, moment in _moments(layer, hidden, manner, precision, attention_only):
+        size = live.of(amounts)
+        if size > found.bytes:
+            found = Peak(size, moment)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _moments(
+    layer: Layer, hidden: int, manner: Manner, precision: ResolvedPrecision, attention_only: bool
+) -> tuple[Moment, ...]:
+    """Of a layer's code those that are the largest in some pass."""
     width = precision.element_bytes
-    sizes = Widths(work.rows * hidden * width, work.rows, width, hidden)
+    sizes = Widths(ROWS * (hidden * width), width, hidden)
     tape = Tape()
     tape.hold(sizes.stream)
     if isinstance(layer.mixer, Attention):
-        tape.hold(rotary_bytes(layer.mixer, layer.flow, work, width))
+        tape.hold(rotary_bytes(layer.mixer, layer.flow, manner.padded, width))
     {
         "pre": _pre,
         "sandwich": _sandwich,
         "post": _post,
         "parallel": _parallel,
-    }[layer.flow.order](tape, layer, sizes, work, precision, attention_only)
-    return Peak(tape.peak, tape.moment)
+    }[layer.flow.order](tape, layer, sizes, manner, precision, attention_only)
+    return tape.largest()
 
 
 def _pre(
-    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+    tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> None:
     """Llama, Qwen2, Phi-3, GPT-2, OPT, Mixtral: norm, part, sum; twice."""
     normed = norm(tape, layer.flow, s)
-    kept = mix(tape, layer, s, work, precision)
+    kept = mix(tape, layer, s, manner, precision)
     tape.drop(normed)
     tape.hold(s.stream)
     if not layer.flow.keeps_attention:
@@ -63,7 +90,7 @@ def _pre(
     normed = norm(tape, layer.flow, s)
     if layer.flow.drops_normed:
         tape.drop(normed)
-    _feed_forward(tape, layer, s, work, precision)
+    _feed_forward(tape, layer, s, manner, precision)
     if not layer.flow.drops_normed:
         tape.drop(normed)
     tape.hold(s.stream)
@@ -71,11 +98,11 @@ def _pre(
 
 
 def _sandwich(
-    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+    tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> None:
     """Gemma 2 and 3: outputs are normed too before they are added."""
     normed = norm(tape, layer.flow, s)
-    kept = mix(tape, layer, s, work, precision)
+    kept = mix(tape, layer, s, manner, precision)
     tape.drop(normed)
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
@@ -84,7 +111,7 @@ def _sandwich(
     if attention_only:
         return
     normed = norm(tape, layer.flow, s)
-    _feed_forward(tape, layer, s, work, precision)
+    _feed_forward(tape, layer, s, manner, precision)
     tape.drop(normed)
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
@@ -93,17 +120,17 @@ def _sandwich(
 
 
 def _post(
-    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+    tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> None:
     """OLMo-2: outputs are normed, inputs are not."""
-    kept = mix(tape, layer, s, work, precision)
+    kept = mix(tape, layer, s, manner, precision)
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
     tape.drop(normed)
     if attention_only:
         return
-    _feed_forward(tape, layer, s, work, precision)
+    _feed_forward(tape, layer, s, manner, precision)
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
@@ -111,23 +138,23 @@ def _post(
 
 
 def _parallel(
-    tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision, attention_only: bool
+    tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> None:
     """GPT-NeoX, Falcon, Cohere: both parts read the layer's input, and are added at the end."""
     normed = norm(tape, layer.flow, s)
-    kept = mix(tape, layer, s, work, precision)
+    kept = mix(tape, layer, s, manner, precision)
     tape.drop(normed)
     if attention_only:
         return
     normed = norm(tape, layer.flow, s)
-    _feed_forward(tape, layer, s, work, precision)
+    _feed_forward(tape, layer, s, manner, precision)
     tape.drop(normed)
     tape.hold(s.stream)
     tape.hold(s.stream)
     tape.drop(s.stream + kept)
 
 
-def _feed_forward(tape: Tape, layer: Layer, s: Widths, work: Pass, precision: ResolvedPrecision) -> None:
+def _feed_forward(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision) -> None:
     """Holds the feed-forward part's output, as wide as the stream."""
     part = layer.feed_forward
     if isinstance(part, Experts):
@@ -136,38 +163,37 @@ def _feed_forward(tape: Tape, layer: Layer, s: Widths, work: Pass, precision: Re
         return
     tape.at("feed-forward")
     if isinstance(part, Dense):
-        _dense(tape, layer, part, s, work, precision)
+        _dense(tape, layer, part, s, manner, precision)
     tape.hold(s.stream)
     if isinstance(part, Dense):
-        tape.drop(s.rows * part.intermediate * s.width * (3 if part.fused else 1))
+        tape.drop(ROWS * (part.intermediate * s.width * (3 if part.fused else 1)))
 
 
 def _dense(
-    tape: Tape, layer: Layer, part: Dense, s: Widths, work: Pass, precision: ResolvedPrecision
+    tape: Tape, layer: Layer, part: Dense, s: Widths, manner: Manner, precision: ResolvedPrecision
 ) -> None:
     """Up to the input of the last projection, which stays held.
 
     Gated: gate, activated gate, up projection and product. Fused: gate and up come as one, and stay.
     """
-    wide = s.rows * part.intermediate * s.width
+    wide = ROWS * (part.intermediate * s.width)
     outputs = part.intermediate * (2 if part.fused else 1)
-    unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, work, precision)
+    unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, manner.unpacks, precision)
     tape.touch(wide + unpacking)
-    tape.touch(2 * wide + multiplying)
+    tape.touch(wide * 2 + multiplying)
     if not part.gated:
         tape.hold(wide)
         if layer.flow.chained_activation:
             # gelu_new: half the input, then one result after the other of the tanh's argument.
-            tape.touch(3 * wide)
+            tape.touch(wide * 3)
         tape.hold(wide)
         tape.drop(wide)
         return
     if part.fused:
-        joint = tape.hold(2 * wide)
+        tape.hold(wide * 2)
         activated = tape.hold(wide)
         tape.hold(wide)
         tape.drop(activated)
-        assert joint == 2 * wide
         return
     gate = tape.hold(wide)
     activated = tape.hold(wide)
@@ -185,12 +211,11 @@ def _experts(tape: Tape, moe: Experts, s: Widths) -> None:
     the projection, and its fp32 weighted copy twice (once in the old order). The router's logits,
     probabilities and choices are fp32.
     """
-    gathered = s.rows * moe.active
-    router = tape.hold(3 * s.rows * moe.count * FULL)
-    gating = gathered * (s.hidden + (4 if moe.gated else 2) * moe.intermediate) * s.width
-    weighting = gathered * s.hidden * (2 * s.width + 2 * FULL)
-    shared = 3 * s.rows * moe.shared_intermediate * s.width
-    tape.touch(max(gating, weighting, shared))
+    gathered = ROWS * moe.active
+    router = tape.hold(ROWS * (3 * moe.count * FULL))
+    tape.touch(gathered * ((s.hidden + (4 if moe.gated else 2) * moe.intermediate) * s.width))
+    tape.touch(gathered * (s.hidden * (2 * s.width + 2 * FULL)))
+    tape.touch(ROWS * (3 * moe.shared_intermediate * s.width))
     tape.drop(router)
     tape.hold(s.stream)
 
@@ -214,7 +239,7 @@ def _masks(architecture: Architecture, work: Pass, width: int) -> Iterable[int]:
     for layer, _ in distinct_layers(architecture):
         mixer = layer.mixer
         if isinstance(mixer, Attention) and is_masked(mixer, work):
-            keys = work.cached if mixer.window is None else min(work.cached, mixer.window - 1)
-            size = mask_bytes(work.kernel, work.batch, work.new, keys + work.new, work.masked, width)
+            keys = attended(mixer, work)
+            size = mask_bytes(work.kernel, work.batch, work.new, keys, work.masked, width)
             found[mixer.window] = size
     return found.values()

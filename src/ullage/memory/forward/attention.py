@@ -1,7 +1,4 @@
-"""Temporary bytes of one attention call, by kernel.
-
-`batch` sequences of `new` query positions attend over `keys` positions.
-"""
+"""Temporary bytes of one attention call, by kernel."""
 
 from __future__ import annotations
 
@@ -9,8 +6,16 @@ from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Attention, Flow
 from ullage.facts.dtypes import DTYPES
-from ullage.memory.forward.streaming import block_keys
-from ullage.memory.forward.tape import Tape
+from ullage.memory.forward.tape import (
+    BLOCK,
+    BLOCKS,
+    CACHED,
+    NOTHING,
+    ROWS,
+    SCORES,
+    Size,
+    Tape,
+)
 
 FULL: Final = 4
 MATH_BYTES: Final = 10
@@ -39,17 +44,15 @@ def mask_bytes(kernel: str, batch: int, new: int, keys: int, padded: bool, width
 
 
 class Call(NamedTuple):
-    """One attention call: `batch` sequences of `new` queries over `keys` positions, by one kernel."""
+    """One attention call by one kernel, `several` queries a sequence or one."""
 
     kernel: str
     compute: str
-    batch: int
-    new: int
-    keys: int
+    several: bool
     masked: bool
 
 
-def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[int, int]:
+def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, Size]:
     """Replays one call; (bytes of its result, bytes that stay with the layer), both held.
 
     flash: O(new), FlashAttention-2 (arXiv 2307.08691). sdpa: the memory-efficient kernel (arXiv
@@ -57,31 +60,29 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[int, i
     to all heads (integrations/sdpa_attention.py), and a bool mask is converted to the compute dtype. eager,
     sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
-    kernel, compute, batch, new, keys, masked = call
+    kernel, compute, several, masked = call
     width = DTYPES[compute]
-    result = batch * new * mixer.heads * mixer.value_dim * width
-    scores = batch * mixer.heads * new * keys
-    grouped = mixer.heads > mixer.kv_heads
-    expanded = batch * mixer.heads * keys * (mixer.head_dim + mixer.value_dim) * width if grouped else 0
+    result = ROWS * (mixer.heads * mixer.value_dim * width)
+    grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
+    expanded = CACHED * (grouped * (mixer.head_dim + mixer.value_dim) * width)
     if kernel == "blockwise":
-        return _blockwise(tape, call, mixer, flow), 0
+        return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel in QUADRATIC:
         tape.hold(expanded)
-        kept = _quadratic(tape, kernel, scores, width, masked or new > 1, flow.soft_capped)
+        kept = _quadratic(tape, kernel, SCORES * mixer.heads, width, masked or several, flow.soft_capped)
         tape.hold(result)
         tape.touch(result)
         tape.drop(expanded)
         return result, kept
     tape.hold(result)
-    tape.hold(batch * mixer.heads * new * LOG_SUM_EXP_BYTES)
-    tape.drop(batch * mixer.heads * new * LOG_SUM_EXP_BYTES)
+    tape.touch(ROWS * (mixer.heads * LOG_SUM_EXP_BYTES))
     if masked and kernel != "flash":
-        converted = batch * new * keys * width
+        converted = SCORES * width
         tape.touch(converted + expanded)
-    return result, 0
+    return result, NOTHING
 
 
-def _quadratic(tape: Tape, kernel: str, scores: int, width: int, masked: bool, soft_capped: bool) -> int:
+def _quadratic(tape: Tape, kernel: str, scores: Size, width: int, masked: bool, soft_capped: bool) -> Size:
     """Scores, scaled scores, masked scores, their fp32 softmax and its copy: two of them at a time.
 
     Returns what an eager layer keeps: the probabilities, bound to a variable that is never read.
@@ -89,7 +90,7 @@ def _quadratic(tape: Tape, kernel: str, scores: int, width: int, masked: bool, s
     size = scores * width
     if kernel == "sdpa-math":
         tape.touch(scores * MATH_BYTES)
-        return 0
+        return NOTHING
     steps = 1 + (3 if soft_capped else 0) + (1 if masked else 0)
     tape.hold(size)
     for _ in range(steps):
@@ -99,33 +100,31 @@ def _quadratic(tape: Tape, kernel: str, scores: int, width: int, masked: bool, s
         tape.hold(size)
         tape.drop(size)
         return size
-    tape.touch(2 * scores * FULL)
+    tape.touch(scores * (2 * FULL))
     tape.touch(scores * FULL + size)
     return size
 
 
-def _blockwise(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> int:
+def _blockwise(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> Size:
     """`capture.streaming.blockwise_attention`: a block of fp32 scores at a time, sums in fp32."""
-    _, compute, batch, new, keys, masked = call
-    width = DTYPES[compute]
-    elements = batch * new * mixer.heads * mixer.value_dim
-    query = batch * new * mixer.heads * mixer.head_dim * width
-    block = min(block_keys(batch, mixer.heads, new), keys)
-    scores = batch * mixer.heads * new * block
+    width = DTYPES[call.compute]
+    elements = ROWS * (mixer.heads * mixer.value_dim)
+    query = ROWS * (mixer.heads * mixer.head_dim * width)
+    scores = BLOCKS * mixer.heads
     # Queries of one group are laid side by side, a copy unless they were joined anew already.
-    regrouped = tape.hold(query if mixer.heads > mixer.kv_heads and not flow.joins_rotary else 0)
+    copies = mixer.heads > mixer.kv_heads and not flow.joins_rotary
+    regrouped = tape.hold(query if copies else NOTHING)
     total = tape.hold(elements * FULL)
-    sums = tape.hold(2 * batch * mixer.heads * new * FULL)
+    sums = tape.hold(ROWS * (2 * mixer.heads * FULL))
     raw = tape.hold(scores * width)
     if width < FULL:
         tape.hold(scores * FULL)
         tape.drop(raw)
-    rows = new * mixer.heads // mixer.kv_heads
-    tape.touch(rows * block * (2 if masked else 1))
+    tape.touch(BLOCK * (mixer.heads // mixer.kv_heads * (2 if call.masked else 1)))
     if width < FULL:
         tape.hold(scores * width)
     tape.touch(elements * width)
-    tape.drop(scores * FULL + (scores * width if width < FULL else 0))
+    tape.drop(scores * (FULL + width) if width < FULL else scores * FULL)
     tape.drop(sums)
     result = tape.hold(elements * width)
     if width < FULL:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Attention, Flow
+from ullage.facts.architecture import Attention, Flow, LatentAttention, Layer
+from ullage.memory.forward.streaming import block_keys
+from ullage.memory.forward.tape import NEW, ROWS, Amounts, Size
 
 FULL: Final = 4
 """Bytes of an fp32 element, which norms and routers compute in."""
@@ -29,11 +31,26 @@ class Pass(NamedTuple):
         return self.batch * self.new
 
 
-class Widths(NamedTuple):
-    """Bytes of the tensors of one pass: the residual stream, and one row of anything."""
+class Manner(NamedTuple):
+    """How a layer's code is taken in a pass, whatever the sizes: all that its branches ask for.
 
-    stream: int
-    rows: int
+    `masked`: its kernel is given a mask. `padded`: each sequence has its own positions. With `caches` keys
+    and values are kept; `several` positions a sequence are new; `unpacks` says that quantized weights are
+    turned into the compute dtype first.
+    """
+
+    kernel: str
+    masked: bool
+    padded: bool
+    caches: bool
+    several: bool
+    unpacks: bool
+
+
+class Widths(NamedTuple):
+    """Bytes of the residual stream and of one element, and elements of one row of it."""
+
+    stream: Size
     width: int
     hidden: int
 
@@ -48,7 +65,24 @@ def is_masked(mixer: Attention, work: Pass) -> bool:
     return work.masked or slides or (work.cached > 0 and work.new > 1)
 
 
-def rotary_bytes(mixer: Attention, flow: Flow, work: Pass, width: int) -> int:
+def rotary_bytes(mixer: Attention, flow: Flow, padded: bool, width: int) -> Size:
     """Cosines and sines of the pass's positions, which the model's forward holds."""
-    rows = work.rows if work.masked else work.new
-    return 2 * rows * int(mixer.head_dim * flow.rotary) * width
+    return (ROWS if padded else NEW) * (2 * int(mixer.head_dim * flow.rotary) * width)
+
+
+def attended(mixer: Attention | LatentAttention, work: Pass) -> int:
+    """Positions that each new one may attend to, all new ones with them."""
+    window = mixer.window if isinstance(mixer, Attention) else None
+    return (work.cached if window is None else min(work.cached, window - 1)) + work.new
+
+
+def amounts_of(layer: Layer, work: Pass) -> Amounts:
+    """What the tensors of one layer are multiples of in a pass."""
+    mixer, (batch, new, _, kernel, *_) = layer.mixer, work
+    if not isinstance(mixer, Attention | LatentAttention):
+        return Amounts(1, new, batch * new, 0, 0)
+    keys = attended(mixer, work)
+    if kernel != "blockwise":
+        return Amounts(1, new, batch * new, batch * keys, batch * new * keys)
+    block = new * min(block_keys(batch, mixer.heads, new), keys)
+    return Amounts(1, new, batch * new, batch * keys, batch * new * keys, block, batch * block)

@@ -6,7 +6,7 @@ from typing import Final
 
 from ullage.facts.architecture import Attention, Flow, Vision
 from ullage.memory.forward.attention import Call, attend
-from ullage.memory.forward.tape import Tape
+from ullage.memory.forward.tape import Amounts, Tape
 from ullage.units import Interval
 
 PIXEL_BYTES: Final = 3 * 14 * 14 * 4
@@ -24,9 +24,10 @@ def tower_bytes(vision: Vision, images: int, kernel: str, compute: str) -> Inter
     head = vision.hidden_size // max(vision.heads, 1)
     shape = Attention("full", vision.heads, vision.heads, head, head)
     tape = Tape()
-    call = Call(kernel, compute, groups, vision.attended, vision.attended, False)
-    result, _ = attend(tape, call, shape, Flow())
-    scores = tape.peak - result
+    result, _ = attend(tape, Call(kernel, compute, vision.attended > 1, False), shape, Flow())
+    rows = groups * vision.attended
+    amounts = Amounts(1, vision.attended, rows, rows, rows * vision.attended)
+    scores = max(moment.live.of(amounts) for moment in tape.largest()) - result.of(amounts)
     tensors = 3 if vision.gated else 2
     inside = max(
         tensors * patches * vision.intermediate_size * width,
