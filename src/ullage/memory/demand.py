@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -11,6 +11,7 @@ from operator import add
 from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Model
+from ullage.memory.fragmentation import ALLOCATOR_ITEMS, CACHE_FRAGMENTATION, Around, unused
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.units import Interval
@@ -70,24 +71,24 @@ Ends = tuple[int, int, int]
 class Group:
     """Needs that change together, with their sums. Compared by identity: equal ones are made once.
 
-    `later` are those of them that a bill lists after all else. `sums` is what is paid by the block, or once,
-    by a GPU that holds every block; `largest` the maximum of the temporaries of each level; `elsewhere` lies
-    on the host or on disk, whoever holds the blocks.
+    With `around`, segments stay cached but unused around temporaries as it says, and around caches. `sums` is
+    what is paid by the block, or once, by a GPU that holds every block; `largest` the maximum of the
+    temporaries of each level; `elsewhere` lies on the host or on disk, whoever holds the blocks.
     """
 
-    def __init__(self, items: tuple[Need, ...], later: tuple[Need, ...] = ()) -> None:
-        self.items, self.later = items, later
+    def __init__(self, items: tuple[Need, ...], around: Around = None) -> None:
+        self.items, self.around = items, around
         self.fixed = self.kept = self.passing = 0
         self.largest: dict[Level, Ends] = {}
         elsewhere: list[Need] = []
         low_sum = expected_sum = high_sum = 0
         weights = cache = 0
-        for need in self.all:
+        for need in items:
             component, where, (low, expected, high), _, combine, level, home, _ = need
             count = len(where)
             if component == "weights":
                 weights += expected * count
-            elif component in ("kv_cache", "recurrent_state"):
+            elif component == "kv_cache" or component == "recurrent_state":
                 cache += expected * count
             if home != "gpu":
                 elsewhere.append(need)
@@ -95,6 +96,9 @@ class Group:
             if combine == "max":
                 self.largest[level] = highest(self.largest.get(level), low, expected, high)
                 continue
+            if component == "kv_cache" and around is not None:
+                _, spare, most = unused(expected, high, CACHE_FRAGMENTATION)
+                expected, high = expected + spare, high + most
             if combine == "once":
                 self.fixed += high
                 count = 1
@@ -105,34 +109,52 @@ class Group:
             low_sum += low * count
             expected_sum += expected * count
             high_sum += high * count
+        if around is not None:
+            add_unused(self.largest, around)
         self.elsewhere = tuple(elsewhere)
-        self.on_gpu = len(elsewhere) < len(items) + len(later)
+        self.on_gpu = len(elsewhere) < len(items)
         self.sums: Ends = low_sum, expected_sum, high_sum
         self.read = weights, cache
 
     @property
-    def all(self) -> tuple[Need, ...]:
-        """Its needs, in no order that matters."""
-        return self.items + self.later if self.later else self.items
+    def fragmentation(self) -> Iterator[Need]:
+        """Cached but unused segments around each cache and each temporary."""
+        if self.around is None:
+            return
+        for need in self.items:
+            around = self.around if need.combine == "max" else CACHE_FRAGMENTATION
+            if need.home == "gpu" and (need.combine == "max" or need.component == "kv_cache"):
+                each = Interval(*unused(need.each.expected, need.each.high, around))
+                yield Need("fragmentation", need.blocks, each, "assumed", need.combine, "reserved")
 
     def up_to(self, blocks: int) -> list[int] | None:
         """High values of what is paid by the block, of all blocks before each; None where nothing is."""
         if self.kept or self.passing:
             if self._up_to is None:
-                self._up_to = _running_sums(self.all, blocks)
+                self._up_to = _running_sums(self.items, self.around, blocks)
             return self._up_to
         return None
 
     _up_to: list[int] | None = None
 
 
-def _running_sums(needs: tuple[Need, ...], blocks: int) -> list[int]:
+def add_unused(largest: dict[Level, Ends], around: tuple[int, int]) -> None:
+    """The segments around the largest temporaries of all levels, which are the largest such segments."""
+    expected = max([ends[1] for ends in largest.values()], default=0)
+    high = max([ends[2] for ends in largest.values()], default=0)
+    if high:
+        largest["reserved"] = highest(largest.get("reserved"), *unused(expected, high, around))
+
+
+def _running_sums(needs: tuple[Need, ...], around: Around, blocks: int) -> list[int]:
     # Kept as steps up and down until all needs are counted: most cover a range of blocks.
     steps = [0] * (blocks + 1)
     for need in needs:
         where, high = need.blocks, need.each.high
         if need.combine != "sum" or need.home != "gpu":
             continue
+        if around is not None and need.component == "kv_cache":
+            high += unused(0, high, CACHE_FRAGMENTATION)[2]
         first, last = where[0], where[-1]
         if last - first + 1 == len(where):
             steps[first] += high
@@ -188,7 +210,7 @@ class Needs:
     def items(self) -> tuple[Need, ...]:
         """Each of them, as a bill lists them."""
         first = [need for group in self.groups for need in group.items]
-        return (*first, *(need for group in self.groups for need in group.later))
+        return (*first, *(need for group in self.groups for need in group.fragmentation))
 
     @cached_property
     def up_to(self) -> list[int]:
@@ -206,6 +228,14 @@ class Needs:
             if need.component == "weights" and need.home == "gpu":
                 found |= dict.fromkeys(need.blocks, need.each.high)
         return found
+
+
+def group_of(needs: Iterable[Need], on_processor: bool, around: Around) -> Group:
+    """`needs` as a group. A processor's tensors come from malloc, which keeps no segments and does not round
+    as the allocator does."""
+    if on_processor:
+        return Group(tuple([need for need in needs if need.component not in ALLOCATOR_ITEMS]))
+    return Group(tuple(needs), around)
 
 
 def highest(held: Ends | None, low: int, expected: int, high: int) -> Ends:

@@ -8,9 +8,8 @@ from functools import lru_cache
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.memory.demand import PROCESS, RECENT, Demand, Group, Need, Needs, RoleShape
+from ullage.memory.demand import PROCESS, RECENT, Demand, Group, Need, Needs, RoleShape, group_of
 from ullage.memory.forward.window import BeyondWindowError
-from ullage.memory.fragmentation import group_of
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.resident import pipeline_needs, resident_groups
@@ -182,7 +181,7 @@ def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) ->
 
 @lru_cache(maxsize=256)
 def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
-    kept = Group((), stored)
+    kept = Group(stored)
     return Needs((kept,)) if needs is None else Needs((*needs.groups, kept), needs.blocks)
 
 

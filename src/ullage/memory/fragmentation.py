@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
-
-from ullage.memory.demand import Group, Need
-from ullage.units import Interval
 
 ALLOCATOR_ITEMS: Final = frozenset({"rounding", "fragmentation"})
 """What torch's caching allocator adds on a GPU."""
@@ -20,28 +16,6 @@ around temporaries on an H200, at most 54 where attention is eager
 (benchmarks/results/gpu-NVIDIA-H200.json)."""
 
 
-def group_of(needs: Iterable[Need], on_processor: bool, around: Around) -> Group:
-    """`needs` with the cached but unused segments around them: around temporaries as `around` says.
-
-    A processor's tensors come from malloc, which has neither those nor the allocator's rounding.
-    """
-    items = tuple(needs)
-    if on_processor:
-        return Group(tuple(need for need in items if need.component not in ALLOCATOR_ITEMS))
-    return Group(items, () if around is None else _fragmentation(items, around))
-
-
-def _fragmentation(needs: tuple[Need, ...], around: tuple[int, int]) -> tuple[Need, ...]:
-    """Cached but unused segments around caches and temporaries; none with expandable segments."""
-    found = []
-    for need in needs:
-        if need.combine == "max":
-            expected, most = around
-        elif need.component == "kv_cache" and need.combine == "sum":
-            expected, most = CACHE_FRAGMENTATION
-        else:
-            continue
-        if need.home == "gpu":
-            unused = Interval(0, need.each.expected * expected // 100, need.each.high * most // 100)
-            found.append(Need("fragmentation", need.blocks, unused, "assumed", need.combine, "reserved"))
-    return tuple(found)
+def unused(expected: int, high: int, around: tuple[int, int]) -> tuple[int, int, int]:
+    """Low, expected and high bytes of segments around something of that expected and high value."""
+    return 0, expected * around[0] // 100, high * around[1] // 100

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Architecture, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import RECENT, Group, Need
+from ullage.memory.demand import RECENT, Group, Need, group_of
 from ullage.memory.forward.attention import QUADRATIC, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.logits import loss_logits
@@ -19,7 +19,6 @@ from ullage.memory.fragmentation import (
     ACTIVATION_FRAGMENTATION,
     QUADRATIC_FRAGMENTATION,
     Around,
-    group_of,
 )
 from ullage.memory.loaded import Loaded
 from ullage.memory.resident import cache_needs

@@ -7,7 +7,8 @@ from functools import lru_cache
 from operator import add
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import RECENT, Ends, Group, Level, Need, Needs, highest
+from ullage.memory.demand import RECENT, Ends, Group, Level, Need, Needs, add_unused, highest
+from ullage.memory.fragmentation import CACHE_FRAGMENTATION, Around, unused
 from ullage.planning.place import Assigned, Off, OnDevice, Place
 from ullage.units import ZERO, Interval
 
@@ -67,11 +68,11 @@ def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     passing: Ends = ZERO
     if isinstance(alone, OnDevice):
         found[3 * alone.number : 3 * alone.number + 3] = needs.whole
-        _spread(needs.elsewhere, assigned, devices, found, largest)
+        _spread(needs.elsewhere, None, assigned, devices, found, largest)
     else:
         for group in needs.groups:
             if group.largest:  # of a pass, which seldom comes again; weights do
-                size = _spread(group.all, assigned, devices, found, largest)
+                size = _spread(group.items, group.around, assigned, devices, found, largest)
             else:
                 sums, size = _spread_sums(group, assigned, devices)
                 found = [*map(add, found, sums)]
@@ -105,57 +106,68 @@ def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
 def _spread_sums(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Ends]:
     """What a group without temporaries comes to, and its largest offloaded block of weights."""
     found = [0] * (3 * devices + 6)
-    return found, _spread(group.all, assigned, devices, found, {})
+    return found, _spread(group.items, group.around, assigned, devices, found, {})
 
 
 def _spread(
-    items: tuple[Need, ...], assigned: Assigned, devices: int, found: list[int], largest: Largest
+    items: tuple[Need, ...],
+    around: Around,
+    assigned: Assigned,
+    devices: int,
+    found: list[int],
+    largest: Largest,
 ) -> Ends:
-    """Adds needs to `found`, place by place, or to the `largest` of their place; the largest offloaded block
-    of weights."""
+    """Adds needs to `found`, place by place, or to the `largest` of their place, with the segments `around`
+    them; the largest offloaded block of weights."""
     starts = _starts(assigned, devices)
     passing: Ends = ZERO
-    cuts: dict[tuple[int, bool], list[tuple[int, int]]] = {}
+    temporaries: dict[int, dict[Level, Ends]] = {}
     for component, blocks, (low, expected, high), _, combine, level, home, _ in items:
-        if home != "gpu":
-            shares = [(starts[HOMES[home]], len(blocks))]
+        here, weights = home == "gpu", component == "weights"
+        if here:
+            shares = _counts(blocks, weights, assigned, devices)
         else:
-            # Needs of the same blocks hold one tuple, which is cut once.
-            key = id(blocks), component == "weights"
-            if key not in cuts:
-                counts = _counts(blocks, key[1], assigned)
-                cuts[key] = [(starts[place], count) for place, count in counts.items()]
-            shares = cuts[key]
-            if key[1] and high > passing[2] and len(assigned.spans) > 1 and shares[-1][0] >= 3 * devices:
-                passing = low, expected, high
+            shares = ((starts[HOMES[home]], len(blocks)),)
+        waits = weights and here and len(assigned.spans) > 1 and shares[-1][0] >= 3 * devices
+        if waits and high > passing[2]:
+            passing = low, expected, high
         if combine == "max":
             for at, _ in shares:
-                held = largest.get((at, level))
-                if held is None:
-                    largest[at, level] = low, expected, high
-                elif low > held[0] or expected > held[1] or high > held[2]:
-                    largest[at, level] = highest(held, low, expected, high)
+                levels = temporaries.setdefault(at, {}) if here else {}
+                levels[level] = highest(levels.get(level), low, expected, high)
+                largest[at, level] = highest(largest.get((at, level)), low, expected, high)
             continue
+        if here and component == "kv_cache" and around is not None:
+            _, spare, most = unused(expected, high, CACHE_FRAGMENTATION)
+            expected, high = expected + spare, high + most
         for at, count in shares:
             times = count if combine == "sum" else 1
             found[at] += low * times
             found[at + 1] += expected * times
             found[at + 2] += high * times
+    if around is not None:
+        for at, levels in temporaries.items():
+            add_unused(levels, around)
+            largest[at, "reserved"] = highest(largest.get((at, "reserved")), *levels["reserved"])
     return passing
 
 
-def _counts(blocks: tuple[int, ...], weights: bool, assigned: Assigned) -> dict[Place, int]:
-    """How many of the blocks `_cut` gives to each place."""
+@lru_cache(maxsize=RECENT)
+def _counts(
+    blocks: tuple[int, ...], weights: bool, assigned: Assigned, devices: int
+) -> tuple[tuple[int, int], ...]:
+    """Where the values are of each place to which `_cut` gives blocks, and how many it gives."""
+    starts = _starts(assigned, devices)
     first, last = (blocks[0], blocks[-1] + 1) if blocks else (0, 0)
     if assigned.ranks or len(assigned.spans) == 1 or last - first != len(blocks):
-        return {place: len(part) for place, part in _cut(blocks, weights, assigned)}
+        return tuple((starts[place], len(part)) for place, part in _cut(blocks, weights, assigned))
     found: dict[Place, int] = {}
     for place, start, stop in assigned.spans:
         count = min(stop, last) - max(start, first)
         if count > 0:
             at = assigned.first if isinstance(place, Off) and not weights else place
             found[at] = found.get(at, 0) + count
-    return found
+    return tuple((starts[place], count) for place, count in found.items())
 
 
 Shares = list[tuple[Place, tuple[int, ...]]]
