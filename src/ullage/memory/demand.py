@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import accumulate
+from functools import cached_property, lru_cache
+from itertools import accumulate, chain
 from operator import add
 from typing import Final, Literal, NamedTuple
 
@@ -245,8 +244,9 @@ def highest(held: Ends | None, low: int, expected: int, high: int) -> Ends:
     return max(held[0], low), max(held[1], expected), max(held[2], high)
 
 
-class RoleShape(NamedTuple):
-    """What placement must know of a role: its blocks, its ranks and the file's wishes.
+@dataclass(frozen=True, slots=True, eq=False)
+class RoleShape:
+    """What placement must know of a role: its blocks, its ranks and the file's wishes. Compared by identity.
 
     `ranks` is the tensor-parallel size: the needs of such a role describe ONE rank, and each rank
     holds every block. `ranks` must divide `heads` (`kv_heads` are copied where they are fewer).
@@ -261,6 +261,34 @@ class RoleShape(NamedTuple):
     max_memory: tuple[tuple[str, int], ...]
     splittable: bool = True
 
+
+class Spells:
+    """What a role needs over the phases of a workload: each distinct thing with the numbers of its phases, in
+    the order in which it is first needed. Compared by identity: `spells_of` gives one object for equal ones.
+
+    `size` is the high value of the role's own peak on one device.
+    """
+
+    def __init__(self, column: tuple[Needs | None, ...]) -> None:
+        found: dict[Needs, list[int]] = {}
+        for number, needs in enumerate(column):
+            if needs is not None:
+                found.setdefault(needs, []).append(number)
+        self.phases = len(column)
+        self.each = tuple((needs, tuple(numbers)) for needs, numbers in found.items())
+        self.size = max([needs.whole[2] for needs in found if needs.on_gpu], default=0)
+
+    def column(self, rows: Iterable[Sequence[int]], stride: int) -> tuple[int, ...]:
+        """One of `rows`, of `stride` sizes, is for each thing needed: all phases' rows, one after another."""
+        found: list[Sequence[int]] = [(0,) * stride] * self.phases
+        for row, (_, phases) in zip(rows, self.each, strict=True):
+            for phase in phases:
+                found[phase] = row
+        return tuple(chain.from_iterable(found))
+
+
+spells_of = lru_cache(maxsize=RECENT)(Spells)
+"""The one `Spells` of what a role needs phase by phase, None where it is not there."""
 
 PROCESS = ""
 """Stands for a role where what is needed is the process's own: paid once on each device in use."""
@@ -281,13 +309,10 @@ class Demand:
     precisions: Mapping[str, ResolvedPrecision] = field(default_factory=dict)
 
     @cached_property
-    def spells(self) -> dict[str, dict[Needs, list[int]]]:
-        """By role the distinct things it needs, each with the numbers of its phases."""
-        found: dict[str, dict[Needs, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for number, asked in enumerate(self.asked):
-            for role, needs in asked.items():
-                found[role][needs].append(number)
-        return found
+    def spells(self) -> dict[str, Spells]:
+        """By role, and for the process, what it needs over all phases."""
+        names = [*(shape.name for shape in self.roles), PROCESS]
+        return {name: spells_of(tuple([asked.get(name) for asked in self.asked])) for name in names}
 
     @property
     def needs(self) -> tuple[Need, ...]:

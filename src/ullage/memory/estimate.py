@@ -84,6 +84,7 @@ def _asked(
     # Phases share residents and works, so most of what is asked for was asked for before.
     known: dict[tuple[int, int], Needs] = {}
     beside: dict[tuple[int, str], tuple[dict[str, Needs], Resident | None, bool]] = {}
+    process = {loading: _process_needs(abilities, overhead, loading) for loading in (False, True)}
 
     def needs_of(resident: Resident, work: Work | None) -> Needs:
         key = id(resident), id(work)
@@ -98,7 +99,7 @@ def _asked(
             _check_training(running, held[running].precision, work, roles[running])
         residents = beside.get((id(phase.resident), running))
         if residents is None:
-            here = tuple(each for each in phase.resident if each.name in held)
+            here = [each for each in phase.resident if each.name in held]
             asked = {each.name: needs_of(each, work if each.name == running else None) for each in here}
             paid = any(each.where == "device" and held[each.name].served is None for each in here)
             doing = next((each for each in here if each.name == running), None)
@@ -109,7 +110,7 @@ def _asked(
             if doing is not None:
                 asked[running] = needs_of(doing, work)
         if paid:
-            asked[PROCESS] = _process_needs(abilities, overhead, work.activity == "load")
+            asked[PROCESS] = process[work.activity == "load"]
         found.append(asked)
     _add_stored(phases, found)
     return tuple(found)

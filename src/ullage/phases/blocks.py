@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, Literal, TypeVar
 
 from ullage.errors import SpecError, nearest
@@ -89,21 +90,42 @@ def hold(name: str, workload: Workload) -> Resident:
 
 def base_work(name: str, workload: Workload) -> Work:
     """The role's own amounts of work, else the workload's; one pass is one batch of examples."""
-    role = workload.roles[name]
-    batch = workload.batch if role.batch is None else role.batch
-    prompt = workload.prompt_tokens if role.prompt_tokens is None else role.prompt_tokens
+    role, memory = workload.roles[name], workload.memory
+    return _one_pass(
+        workload.batch if role.batch is None else role.batch,
+        workload.prompt_tokens if role.prompt_tokens is None else role.prompt_tokens,
+        workload.new_tokens if role.new_tokens is None else role.new_tokens,
+        memory.streaming_chunk_size,
+        (role.images, role.image_size, role.steps),
+        workload.examples,
+        memory.expandable_segments,
+    )
+
+
+@lru_cache(maxsize=256)
+def _one_pass(
+    batch: int,
+    prompt_tokens: int,
+    new_tokens: int,
+    chunk_tokens: int | None,
+    pictures: tuple[int, tuple[int, int], int],
+    examples: int,
+    expandable_segments: bool,
+) -> Work:
+    """The one `Work` of these amounts. `pictures` are images, their size, and denoising steps."""
+    images, image_size, steps = pictures
     return Work(
         "prefill",
         batch=batch,
-        prompt_tokens=prompt,
-        new_tokens=workload.new_tokens if role.new_tokens is None else role.new_tokens,
-        chunk_tokens=workload.memory.streaming_chunk_size,
-        images=role.images,
-        image_size=role.image_size,
-        steps=role.steps,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        chunk_tokens=chunk_tokens,
+        images=images,
+        image_size=image_size,
+        steps=steps,
         passes=1 / batch,
-        examples=workload.examples,
-        expandable_segments=workload.memory.expandable_segments,
+        examples=examples,
+        expandable_segments=expandable_segments,
     )
 
 
@@ -149,8 +171,12 @@ def load(name: str, resident: Iterable[Resident], per_example: float | None = No
     if not is_local(role):
         return ()
     once = per_example is None
-    work = Work("load", passes=1.0 if per_example is None else per_example)
-    return (Phase(f"{name} load", held, name, work, once, LOAD),)
+    return (Phase(f"{name} load", held, name, _loading(1.0 if once else per_example), once, LOAD),)
+
+
+@lru_cache(maxsize=256)
+def _loading(passes: float) -> Work:
+    return Work("load", passes=passes)
 
 
 def train(name: str, resident: Iterable[Resident], work: Work, workload: Workload) -> tuple[Phase, ...]:

@@ -59,6 +59,10 @@ class Work:
     caches: bool = True
     shard_bytes: int = 0
 
+    def __hash__(self) -> int:
+        """Of the fields that candidates differ in: plans are asked for by the thousand."""
+        return hash((self.activity, self.batch, self.prompt_tokens, self.cached_tokens, self.passes))
+
     def but(self, **fields: Any) -> Work:
         """This work with other values of some fields: `dataclasses.replace`, at a tenth of its price, for
         plans are laid out by the thousand."""

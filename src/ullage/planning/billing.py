@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from operator import add
 
-from ullage.memory.demand import PROCESS, RECENT, Demand, Level, Need
+from ullage.memory.demand import PROCESS, RECENT, Demand, Level, Need, Spells
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
@@ -38,23 +39,25 @@ def _names(devices: tuple[Device, ...]) -> dict[Place, str]:
 
 def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
     """Everything on each device at its fullest, end by end: what a verdict needs and no more."""
-    places, count = _assigned(placement), len(devices)
-    sizes = {
-        needs: ends(needs, places[role], count) for role, spells in demand.spells.items() for needs in spells
-    }
-    phases = [
-        list(map(sum, zip(*[sizes[needs] for needs in asked.values()], strict=True)))
-        for asked in demand.asked
-        if asked
-    ]
-    if host_of(devices) != HOST:
-        for phase in phases:
-            # Host memory is the one device's own.
-            phase[:6] = [*map(sum, zip(phase[:3], phase[3:6], strict=True)), 0, 0, 0]
-    highest = list(map(max, zip(*phases, strict=True)))
-    names = [*(device.name for device in devices), HOST, DISK]
+    places = _assigned(placement)
+    columns = [_column(own, places[role], devices) for role, own in demand.spells.items()]
+    sizes = [*map(sum, zip(*columns, strict=True))]
+    stride = 3 * len(devices) + 6
+    highest = [max(sizes[end::stride], default=0) for end in range(stride)]
+    names = [*[device.name for device in devices], HOST, DISK]
     peaks = [(name, highest[3 * at : 3 * at + 3]) for at, name in enumerate(names)]
-    return {name: Interval(*values) for name, values in peaks if any(values)}
+    return {name: Interval(*found) for name, found in peaks if any(found)}
+
+
+@lru_cache(maxsize=RECENT)
+def _column(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> tuple[int, ...]:
+    """What a role comes to, phase by phase: the three ends of each device, of the host and of the disk."""
+    rows = [[*ends(needs, assigned, len(devices))] for needs, _ in spells.each]
+    if host_of(devices) != HOST:
+        for row in rows:
+            # Host memory is the one device's own.
+            row[:6] = [*map(add, row[:3], row[3:6]), 0, 0, 0]
+    return spells.column(rows, 3 * len(devices) + 6)
 
 
 def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Bill:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import PROCESS, Demand, Needs, RoleShape
+from ullage.memory.demand import RECENT, Needs, RoleShape, Spells
 from ullage.planning.device import Device
 from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span
 
@@ -23,41 +24,36 @@ class Beside(NamedTuple):
     together: int
 
 
-class Loads:
-    """High values of what is placed so far, per device and phase.
+def beside(
+    spells: Spells, used: tuple[int, ...], allowed: tuple[int, ...], devices: int
+) -> tuple[Beside, ...]:
+    """What a role needs on GPUs, the needs of its last phases first. `used` is what is placed so far: its
+    high values, phase by phase those of all devices."""
+    by_device = [used[device::devices] for device in range(devices)]
+    on_all = [*map(sum, zip(*[by_device[index] for index in allowed], strict=True))]
+    found = []
+    for needs, phases in spells.each:
+        if needs.on_gpu:
+            taken = tuple([max([sizes[phase] for phase in phases]) for sizes in by_device])
+            together = max([on_all[phase] for phase in phases]) if on_all else 0
+            found.append((phases[-1], Beside(needs, taken, together)))
+    return tuple(each for _, each in sorted(found, key=lambda pair: -pair[0]))
 
-    Invariant: `_used[device][phase]` is the sum over the roles added so far, and the process.
-    """
 
-    def __init__(self, demand: Demand, devices: tuple[Device, ...]) -> None:
-        self._spells = demand.spells
-        process = [asked[PROCESS].fixed if PROCESS in asked else 0 for asked in demand.asked]
-        self._used = [process.copy() for _ in devices]
+@lru_cache(maxsize=RECENT)
+def taken(spells: Spells, assigned: Assigned, devices: int) -> tuple[int, ...]:
+    """What a role takes where it is placed: its high values, phase by phase those of all devices."""
+    rows = []
+    for needs, _ in spells.each:
+        highs = _highs(needs, assigned) if needs.on_gpu else {}
+        rows.append([highs.get(device, 0) for device in range(devices)])
+    return spells.column(rows, devices)
 
-    def size(self, role: str) -> int:
-        """High value of the role's own peak on one device."""
-        return max((needs.whole[2] for needs in self._spells[role] if needs.on_gpu), default=0)
 
-    def beside(self, role: str, allowed: tuple[int, ...]) -> tuple[Beside, ...]:
-        """What the role needs on GPUs, the needs of its last phases first."""
-        found = []
-        on_all = [*map(sum, zip(*[self._used[index] for index in allowed], strict=True))]
-        for needs, phases in self._spells[role].items():
-            if needs.on_gpu:
-                taken = tuple([max([used[phase] for phase in phases]) for used in self._used])
-                together = max([on_all[phase] for phase in phases]) if on_all else 0
-                found.append((phases[-1], Beside(needs, taken, together)))
-        return tuple(beside for _, beside in sorted(found, key=lambda pair: -pair[0]))
-
-    def add(self, role: str, assigned: Assigned) -> None:
-        """The role is placed."""
-        for needs, phases in self._spells[role].items():
-            if not needs.on_gpu:
-                continue
-            for device, high in _highs(needs, assigned).items():
-                used = self._used[device]
-                for phase in phases:
-                    used[phase] += high
+@lru_cache(maxsize=RECENT)
+def taken_at_first(process: Spells, devices: int) -> tuple[int, ...]:
+    """What the process takes on every device, phase by phase."""
+    return process.column([[needs.fixed] * devices for needs, _ in process.each], devices)
 
 
 def _highs(needs: Needs, assigned: Assigned) -> dict[int, int]:

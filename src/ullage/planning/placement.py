@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import add
 
 from ullage.errors import InputError
-from ullage.memory.demand import RECENT, Demand, RoleShape
+from ullage.memory.demand import PROCESS, RECENT, Demand, RoleShape, Spells
 from ullage.planning.device import CPU_NAME, Device
-from ullage.planning.loads import Beside, Loads, filler, least_share, offloaded, room
+from ullage.planning.loads import (
+    Beside,
+    beside,
+    filler,
+    least_share,
+    offloaded,
+    room,
+    taken,
+    taken_at_first,
+)
 from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span, alone, assigned
 
 ON_THE_CPU = "there is no GPU"
@@ -31,14 +41,15 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
     """
     if len(devices) == 1 and all(shape.ranks == 1 and not shape.max_memory for shape in demand.roles):
         return {shape.name: _on_the_only(shape, devices) for shape in demand.roles}
-    loads = Loads(demand, devices)
-    shapes = sorted(demand.roles, key=lambda shape: (shape.placement == "auto", -loads.size(shape.name)))
+    spells, count = demand.spells, len(devices)
+    used = taken_at_first(spells[PROCESS], count)
+    shapes = sorted(demand.roles, key=lambda shape: (shape.placement == "auto", -spells[shape.name].size))
     placement: Placement = {}
     for shape in shapes:
-        beside = loads.beside(shape.name, _allowed(shape, devices))
-        placement[shape.name] = _place_role(shape, beside, devices)
+        own = spells[shape.name]
+        placement[shape.name] = _place_role(shape, own, used, devices)
         if shape is not shapes[-1]:
-            loads.add(shape.name, placement[shape.name])
+            used = tuple(map(add, used, taken(own, placement[shape.name], count)))
     return {shape.name: placement[shape.name] for shape in demand.roles}
 
 
@@ -56,33 +67,36 @@ def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
 
 
 @lru_cache(maxsize=RECENT)
-def _place_role(shape: RoleShape, beside: tuple[Beside, ...], devices: tuple[Device, ...]) -> Assigned:
-    """A role beside those placed before; nothing else of the workload bears on it."""
+def _place_role(
+    shape: RoleShape, spells: Spells, used: tuple[int, ...], devices: tuple[Device, ...]
+) -> Assigned:
+    """A role beside those placed before, which use so much; nothing else of the workload bears on it."""
     if shape.placement == "cpu":
         return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     allowed = _allowed(shape, devices)
+    others = beside(spells, used, allowed, len(devices))
     if shape.ranks > 1:
         if shape.ranks > len(allowed):
             raise InputError(
                 f"role {shape.name}: tensor_parallel {shape.ranks} needs as many GPUs, "
                 f"there {'is' if len(allowed) == 1 else 'are'} {len(allowed)}"
             )
-        ranks = tuple(sorted(allowed, key=lambda index: (-room(beside, index, devices), index)))
+        ranks = tuple(sorted(allowed, key=lambda index: (-room(others, index, devices), index)))
         return assigned((), _on(ranks[: shape.ranks]), f"tensor parallel over {shape.ranks} GPUs")
     limits = _limits(shape, devices)
     if len(allowed) == 1:
         why = "there is one GPU" if shape.placement == "auto" else "pinned by the file"
-        return _within(shape, beside, devices, allowed, why)
+        return _within(shape, others, devices, allowed, why)
     if OFFLOAD & set(limits):
-        return _within(shape, beside, devices, allowed, "split over the GPUs")
-    best = max(allowed, key=lambda index: room(beside, index, devices))
-    size = max((each.needs.whole[2] for each in beside), default=0)
-    left = min(room(beside, best, devices), limits.get(f"gpu:{best}", 2**62) - size)
+        return _within(shape, others, devices, allowed, "split over the GPUs")
+    best = max(allowed, key=lambda index: room(others, index, devices))
+    size = max((each.needs.whole[2] for each in others), default=0)
+    left = min(room(others, best, devices), limits.get(f"gpu:{best}", 2**62) - size)
     listed = shape.placement != "auto"
     if (left >= 0 and not listed) or not shape.splittable:
         return assigned(alone(OnDevice(best), shape.blocks), (), _alone(left))
     why = "split by request" if listed else "too large for one GPU beside what else is loaded"
-    return _within(shape, beside, devices, allowed, why)
+    return _within(shape, others, devices, allowed, why)
 
 
 def _limits(shape: RoleShape, devices: tuple[Device, ...]) -> dict[str, int]:
@@ -110,7 +124,7 @@ def _allowed(shape: RoleShape, devices: tuple[Device, ...]) -> tuple[int, ...]:
 
 def _within(
     shape: RoleShape,
-    beside: tuple[Beside, ...],
+    others: tuple[Beside, ...],
     devices: tuple[Device, ...],
     allowed: tuple[int, ...],
     why: str,
@@ -118,7 +132,7 @@ def _within(
     """Blocks in order over `allowed`, the fullest as empty as can be; the rest on the CPU where
     `max_memory` offers it."""
     limits = _limits(shape, devices)
-    fill = filler(shape, beside, allowed, limits, devices)
+    fill = filler(shape, others, allowed, limits, devices)
     offloads = OFFLOAD & set(limits)
     if limits and not offloads and fill(_NO_BUDGET)[-1] < shape.blocks:
         raise InputError(
@@ -130,9 +144,9 @@ def _within(
     if shape.splittable and offloads:
         # Offloaded layers are computed on a device, so one block at least is there.
         filled = _spans(allowed, fill(1.0)) or alone(OnDevice(allowed[0]), 1)
-        filled += offloaded(beside, range(filled[-1].stop, shape.blocks), limits)
+        filled += offloaded(others, range(filled[-1].stop, shape.blocks), limits)
         return assigned(filled, (), why + "; what max_memory leaves over is offloaded")
-    low, high = 0.0, max(least_share(beside, allowed, devices), 2**-10)
+    low, high = 0.0, max(least_share(others, allowed, devices), 2**-10)
     while fill(high)[-1] < shape.blocks and high < 2**20:
         low, high = high, high * 1.25
     for _ in range(_SEARCH_STEPS):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ullage.kinds.assistant.section import Section
 from ullage.phases.blocks import base_work, captures_of, load, own_section, spoken, ways
-from ullage.phases.phase import Phase, Work
+from ullage.phases.phase import Phase, Resident, Work
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
@@ -35,6 +35,7 @@ class _Request:
         self._residency = residency_of(workload, (*fixed, *self._specialists), "host", fixed)
         self._local, self._staying = self._residency.names, self._residency.staying
         self._known: dict[tuple[str, float], tuple[Work, ...]] = {}
+        self._beside: dict[frozenset[str], tuple[Resident, ...]] = {}
 
     def phases(self) -> list[Phase]:
         found = list(self._residency.first_loads())
@@ -83,7 +84,10 @@ class _Request:
         beside: str = "",
     ) -> list[Phase]:
         """`name` works for `share` of the requests, loaded before unless it stays."""
-        held = self._residency.while_active(active)
+        guests = frozenset(active).difference(self._staying)
+        if guests not in self._beside:
+            self._beside[guests] = self._residency.while_active({*active, *self._staying})
+        held = self._beside[guests]
         works = self._works(name, share)
         found: list[Phase] = []
         if name not in self._staying:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
@@ -13,8 +13,7 @@ from ullage.facts.quantization.scheme import Scheme
 from ullage.spec.role import Role
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedPrecision:
+class ResolvedPrecision(NamedTuple):
     """How weights are stored on the device and what the arithmetic runs in.
 
     `storage` is `fp32`, `fp16`, `bf16` or a quantization scheme's name; `compute` one of the first
