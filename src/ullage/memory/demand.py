@@ -60,9 +60,11 @@ class Need(NamedTuple):
     note: str = ""
 
 
-RECENT: Final = 256
-"""How many results are remembered of what candidates differ in: many candidates' worth. A search comes back
-to what it asked for lately; to remember all costs more time than it saves, in memory touched."""
+RECENT: Final = 48
+PASSES: Final = 16
+"""How many results are remembered of what candidates differ in: of roles a few candidates' worth, of what one
+pass comes to fewer. A search comes back to what it asked for lately; to remember all costs more time than it
+saves, in memory touched."""
 Ends = tuple[int, int, int]
 """Low, expected and high value."""
 

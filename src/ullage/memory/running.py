@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Architecture, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import RECENT, Group, Need, group_of
+from ullage.memory.demand import PASSES, Group, Need, group_of
 from ullage.memory.forward.attention import QUADRATIC, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.logits import loss_logits
@@ -89,7 +89,7 @@ def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def _captures(
     architecture: Architecture,
     whole: Architecture,
@@ -103,7 +103,7 @@ def _captures(
     return group_of(needs, on_processor, around)
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def _caches(
     architecture: Architecture,
     cache: Cache,
@@ -167,7 +167,7 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
     return resolve_kernel(role.attention, _soft_capped(model))
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def _cache_growth(
     architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, around: Around
 ) -> Group:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
-from ullage.memory.demand import RECENT, Group, ItemKind, Need, group_of
+from ullage.memory.demand import PASSES, Group, ItemKind, Need, group_of
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.logits import all_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
@@ -46,7 +46,7 @@ class Forward(NamedTuple):
     images: int
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def forward(run: Forward, on_processor: bool, around: Around) -> Group:
     """Temporaries of one forward pass, the image tower's and the logits'."""
     architecture, precision, one_pass, ends, logits, images = run

@@ -102,7 +102,7 @@ def base_work(name: str, workload: Workload) -> Work:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _one_pass(
     batch: int,
     prompt_tokens: int,
@@ -174,7 +174,7 @@ def load(name: str, resident: Iterable[Resident], per_example: float | None = No
     return (Phase(f"{name} load", held, name, _loading(1.0 if once else per_example), once, LOAD),)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _loading(passes: float) -> Work:
     return Work("load", passes=passes)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import add
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import RECENT, Ends, Group, Level, Need, Needs, add_unused, highest
+from ullage.memory.demand import PASSES, RECENT, Ends, Group, Level, Need, Needs, add_unused, highest
 from ullage.memory.fragmentation import CACHE_FRAGMENTATION, Around, unused
 from ullage.planning.place import Assigned, Off, OnDevice, Place
 from ullage.units import ZERO, Interval
@@ -59,7 +59,7 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
     return Charged(sums, list(largest.values()), passing)
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
     alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
@@ -102,7 +102,7 @@ def _starts(assigned: Assigned, devices: int) -> dict[Place, int]:
     return starts | {device: 3 * device.number for device in assigned.devices}
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def _spread_sums(group: Group, assigned: Assigned, devices: int) -> tuple[list[int], Ends]:
     """What a group without temporaries comes to, and its largest offloaded block of weights."""
     found = [0] * (3 * devices + 6)
@@ -152,7 +152,7 @@ def _spread(
     return passing
 
 
-@lru_cache(maxsize=RECENT)
+@lru_cache(maxsize=PASSES)
 def _counts(
     blocks: tuple[int, ...], weights: bool, assigned: Assigned, devices: int
 ) -> tuple[tuple[int, int], ...]:
