@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
@@ -13,7 +13,8 @@ from ullage.facts.quantization.scheme import Scheme
 from ullage.spec.role import Role
 
 
-class ResolvedPrecision(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ResolvedPrecision:
     """How weights are stored on the device and what the arithmetic runs in.
 
     `storage` is `fp32`, `fp16`, `bf16` or a quantization scheme's name; `compute` one of the first
@@ -24,6 +25,9 @@ class ResolvedPrecision(NamedTuple):
     compute: str
     reason: str
     quantization: StoredQuantization | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.storage, self.compute))
 
     @property
     def element_bytes(self) -> int:
