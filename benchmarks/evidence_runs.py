@@ -91,7 +91,7 @@ def write_workloads(folder: Path) -> dict[str, Path]:
             "kind": "evaluate",
             "schedule": "sequential",
             "roles": {"generator": role, "judge": role | {"prompt_tokens": 96}},
-            "prompt_tokens": 640,
+            "prompt_tokens": 160,  # as its questions are; the demo's are planned for longer ones too
             "new_tokens": 16,
             "examples": 40,
             "evaluate": {
