@@ -3,6 +3,8 @@
 import builtins
 import contextlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,18 @@ def test_a_plan_that_was_written_down_is_run_as_it_stands(run):
     assert json.loads(run("verify", "done", "--json"))["holds"]
 
 
+def test_a_plan_and_a_workload_come_through_a_pipe(run):
+    Path("texts.txt").write_text("A stone is in the garden.\n")
+    Path("work.yaml").write_text(EXTRACTION)
+    for text in (EXTRACTION, run("plan", "work.yaml", "--json")):
+        end, start = os.pipe()
+        with ThreadPoolExecutor() as writer, os.fdopen(start, "w") as pipe:
+            writer.submit(lambda text=text, pipe=pipe: (pipe.write(text), pipe.close()))
+            run("run", f"/dev/fd/{end}", "--out", f"done-{len(text)}", "--quiet", "--anyway")
+        os.close(end)
+    assert len(list(Path().glob("done-*/record.json"))) == 2
+
+
 def test_batches_that_were_split_are_told(run, extracted):
     assert "memory ran out" not in extracted
     file = Path("states/record.json")
@@ -181,3 +195,13 @@ def test_models_cards_and_sets_are_tables(run):
     assert "cheapest per 1000 examples first" in run("gpus", "work.yaml")
     none = run("gpus", "work.yaml", "--set", "batch=1000000", code=3)
     assert "no GPU set with a known price holds this workload" in none
+    refused = run("gpus", "work.yaml", "--set", "prompt_tokens=100000", code=2)
+    assert "has a window of 1024" in refused
+    assert refused.count("\n") == 1
+
+
+def test_a_workload_that_holds_nothing_here_is_advised_nothing(run):
+    role = "{model: m, engine: openai, openai: {base_url: 'http://127.0.0.1:9/v1'}}"
+    Path("work.yaml").write_text(f"kind: evaluate\nroles: {{generator: {role}}}\nbudget: {{gpus: L4}}\n")
+    found = json.loads(run("plan", "work.yaml", "--json"))
+    assert (found["verdict"], found["advice"]) == ("fits", [])

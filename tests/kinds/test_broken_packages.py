@@ -18,15 +18,20 @@ CASES = {
 }  # fmt: skip
 
 
+def bring(site, package, name, module):
+    """Installs a package that brings kind `name` from `module`."""
+    info = site / f"{package}-1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[ullage.kinds]\n{name} = {module}:KIND\n")
+
+
 @pytest.fixture
 def ullage(tmp_path):
     """Runs the command line where a package brings kind `name`, by the text of its module."""
 
     def call(name, text, *arguments, code=0, **parts):
-        info = tmp_path / "odd-1.0.dist-info"
-        info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[ullage.kinds]\n{name} = odd:KIND\n")
+        bring(tmp_path, "odd", name, "odd")
         (tmp_path / "odd").mkdir(exist_ok=True)
         for module, content in {"__init__": text, **parts}.items():
             (tmp_path / "odd" / f"{module}.py").write_text(content)
@@ -58,3 +63,11 @@ def test_a_command_that_cannot_be_loaded(ullage, commands):
     said = ullage("odd", KIND.format(COMMANDS), "odd", code=2, commands=commands)
     assert said.startswith("ullage: error: command odd: ")
     assert said.count("\n") == 1
+
+
+def test_two_packages_of_one_name(ullage, tmp_path):
+    bring(tmp_path, "another", "odd", "another")
+    (tmp_path / "file.yaml").write_text("{kind: odd, roles: {model: 'ullage:tiny'}, budget: {gpus: cpu}}")
+    said = ullage("odd", KIND.format(""), "plan", "file.yaml", code=2)
+    assert "kind odd is brought by several packages: another:KIND, odd:KIND; remove all but one" in said
+    assert "werewolf" in ullage("odd", KIND.format(""), "schema")

@@ -94,3 +94,13 @@ def test_no_change_is_an_internal_error(document, tmp_path):
         except UllageError:
             continue
         assert found is None or (str(found) and found._repr_html_()), path
+
+
+def test_what_is_changed_and_still_makes_sense_is_refused_too(document, tmp_path):
+    changed = copy.deepcopy(document)
+    for part in (changed["settled"], changed["phases"][1]["work"]):
+        part["examples"] = 7
+    with pytest.raises(FormatError, match="changed after it was made; change the workload and plan anew"):
+        read(changed, tmp_path)
+    elsewhere = copy.deepcopy(document) | {"base": str(tmp_path)}
+    assert read(elsewhere, tmp_path).base == tmp_path

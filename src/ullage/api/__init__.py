@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ullage.api.runs import check as check
     from ullage.api.runs import report as report
     from ullage.api.runs import verify as verify
+    from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
+    from ullage.workloads.loading import read_file as read_file
     from ullage.workloads.loading import read_plan as read_plan
     from ullage.workloads.loading import sections as sections
     from ullage.workloads.planned import estimate as estimate
@@ -56,6 +58,8 @@ PLACES: Final = {
     "phases": "ullage.workloads.planned",
     "plan": "ullage.workloads.planned",
     "plan_here": "ullage.workloads.runs",
+    "folder_of": "ullage.workloads.loading",
+    "read_file": "ullage.workloads.loading",
     "read_plan": "ullage.workloads.loading",
     "report": "ullage.api.runs",
     "resume": "ullage.workloads.runs",

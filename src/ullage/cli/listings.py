@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,7 +24,7 @@ def gpus(
             lambda: gpus_document(priced),
             lambda console: show_gpus(priced, console),
         )
-    found = api.gpus(api.load(file, set_ or ()), base=Path(file).parent)
+    found = api.gpus(api.load(file, set_ or ()), base=api.folder_of(file))
     tell(
         json,
         lambda: gpu_sets_document(found),

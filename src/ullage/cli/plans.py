@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,7 +37,7 @@ def plan(
         from ullage.cli.sweep import sweep_file
 
         return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
-    found = api.plan(api.load(file, set_ or ()), gpus, base=Path(file).parent, advice=advice)
+    found = api.plan(api.load(file, set_ or ()), gpus, base=api.folder_of(file), advice=advice)
     return _tell_plan(found, json, items, "plan")
 
 

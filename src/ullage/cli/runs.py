@@ -50,13 +50,14 @@ def run(
 def _made(file: str, gpus: str | None, sets: Sequence[str]) -> Plan:
     """The plan in `file`, or that of the workload in it."""
     from ullage import api
+    from ullage.planning.plan import Plan
 
-    made = api.read_plan(file)
-    if made is None:
-        return api.plan_here(api.load(file, sets), gpus, Path(file).parent)
-    if gpus or sets:
+    found = api.read_file(file, sets)
+    if not isinstance(found, Plan):
+        return api.plan_here(found, gpus, api.folder_of(file))
+    if gpus:
         raise InputError(f"{file}: is a plan already; --gpus and --set change a workload file")
-    return made
+    return found
 
 
 def check(
@@ -65,7 +66,7 @@ def check(
     from ullage import api
     from ullage.reports.run_page import check_document, show_check
 
-    found = api.check(api.load(file, set_ or ()), gpus, base=Path(file).parent, download=download)
+    found = api.check(api.load(file, set_ or ()), gpus, base=api.folder_of(file), download=download)
     tell(
         json,
         lambda: check_document(found.device_maps, found.measured),

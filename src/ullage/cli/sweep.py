@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
@@ -58,7 +57,7 @@ def sweep_file(file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequenc
     for settings in _grid(sweeps, ""):
         overrides = [*sets, *(f"{path}={value}" for path, value in settings)]
         workload = api.load(file, overrides)
-        found = api.plan(workload, gpus, base=Path(file).parent, advice=False)
+        found = api.plan(workload, gpus, base=api.folder_of(file), advice=False)
         rows.append(Row(settings, found))
     return rows
 

@@ -253,13 +253,22 @@ def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
 
 
 def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first,
-    those of unknown speed last."""
+    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first, those of unknown
+    speed last. Raises InputError where every set refuses it."""
     found = []
+    refused: InputError | None = None
+    tried = 0
     for _, candidate in priced_sets():
-        outcome = _tried(evaluate, workload, candidate)
-        if outcome is not None and outcome.verdict != "does not fit":
+        try:
+            outcome = evaluate(workload, candidate)
+        except InputError as error:
+            refused = error
+            continue
+        tried += 1
+        if outcome.verdict != "does not fit":
             found.append((candidate, outcome))
+    if refused is not None and not tried:
+        raise refused
     return sorted(found, key=lambda pair: _dearest_last(pair[1].usd_per_1000))
 
 

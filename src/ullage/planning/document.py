@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload
 
 VERSION = 1
+SEAL = "sha256"
+"""The last field of a plan: a run carries out what was planned, to the letter."""
 LEVELS = ("live", "reserved", "process", "device")
 Document = dict[str, Any]
 
@@ -55,8 +57,8 @@ def set_totals(devices: Iterable[DevicePlan]) -> dict[str, dict[str, int]]:
 
 
 def plan_document(plan: Plan, kind: str = "plan") -> Document:
-    """Everything a plan says; `kind` is plan or estimate."""
-    return {
+    """Everything a plan says; `kind` is plan or estimate. A plan's ends with its own SHA-256."""
+    found = {
         **header(kind),
         "workload": plan.title,
         "kind": plan.workload.kind,
@@ -74,6 +76,15 @@ def plan_document(plan: Plan, kind: str = "plan") -> Document:
         "warnings": list(plan.warnings),
         **_carried(plan),
     }
+    return found if kind != "plan" else {**found, SEAL: _digest(found)}
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a document says but where it was made, whatever its layout."""
+    from hashlib import sha256
+
+    said = {key: value for key, value in document.items() if key not in ("base", SEAL)}
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _item(item: LineItem) -> Document:
@@ -163,16 +174,21 @@ def read_plan(
     """
     if document.get("document") != "plan" or document.get("version") != VERSION:
         raise FormatError(f"{where}: is no plan that this ullage reads; write one with `ullage plan --json`")
-    lacking = [key for key in ("asked", "settled", "cards", "roles", "phases") if key not in document]
+    lacking = [key for key in ("asked", "settled", "cards", "roles", "phases", SEAL) if key not in document]
     if lacking:
         raise FormatError(f"{where}: lacks {lacking[0]!r}: it is of an earlier version; plan anew")
     workload = parse_workload(json.dumps(document["settled"]), where, sections)
+    digest = _digest(document)
     try:
         made = _plan_of(document, workload, open_model, base)
         check_coherent(made)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise FormatError(f"{where}: the plan was changed or cut short: {said}") from error
+    if document[SEAL] != digest:
+        raise FormatError(
+            f"{where}: the plan was changed after it was made; change the workload and plan anew"
+        )
     return made
 
 

@@ -233,7 +233,7 @@ _RUN = {
 }
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
-    "plan": of_document("plan", _PLAN),
+    "plan": of_document("plan", _PLAN | {"sha256": TEXT}),
     "estimate": of_document("estimate", _PLAN),
     "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},
     "models": of_document("models", {"models": of_list(_MODEL)}),

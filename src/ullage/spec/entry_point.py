@@ -46,11 +46,18 @@ def overshadowed(group: str, what: str, own: Mapping[str, str]) -> tuple[str, ..
 def find_brought(group: str, name: str, what: str, kind: type[Brought]) -> Brought | None:
     """The value of type `kind`, called `name`, that the entry point of `group` leads to; None without one.
 
-    `what` names it in messages. Raises InputError where the package fails or brings something else.
+    `what` names it in messages. Raises InputError where the package fails or brings something else, and where
+    packages bring different ones of that name: neither is meant more than the other.
     """
     from importlib.metadata import entry_points
 
-    for point in entry_points(group=group, name=name):
+    points = tuple(entry_points(group=group, name=name))
+    places = sorted({point.value for point in points})
+    if len(places) > 1:
+        raise InputError(
+            f"{what} {name} is brought by several packages: {', '.join(places)}; remove all but one"
+        )
+    for point in points:
         where = f"{what} {name} of entry point {point.value}"
         try:
             found = point.load()

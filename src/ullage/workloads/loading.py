@@ -43,34 +43,59 @@ def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:
     that is not on this machine). Raises FormatError for a plan that was changed, cut short or written by
     another version.
     """
-    place = Path(path)
-    try:
-        with place.open("rb") as file:
-            begins_as_json = file.read(64).lstrip().startswith(b"{")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not begins_as_json:
+    return _plan_in(_text_of(Path(path), LARGEST_PLAN), Path(path), base)
+
+
+def read_file(path: str | Path, overrides: Sequence[str] = ()) -> Plan | Workload:
+    """What a file holds, a plan or a workload; it is read once, so it may be a pipe.
+
+    Raises SpecError, FormatError, and InputError for `overrides` of a plan.
+    """
+    text = _text_of(Path(path), LARGEST_PLAN)
+    found = _plan_in(text, Path(path))
+    if found is None:
+        return parse(_small(text, path), str(path), overrides)
+    if overrides:
+        raise InputError(f"{path}: is a plan already; --gpus and --set change a workload file")
+    return found
+
+
+def _plan_in(text: str, place: Path, base: Path | None = None) -> Plan | None:
+    if not text[:64].lstrip().startswith("{"):
         return None
     try:
-        document = json.loads(_text_of(place, LARGEST_PLAN))
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return None  # a workload may be JSON, or like it; its own reader says what is wrong
     if not isinstance(document, dict) or document.get("document") != "plan":
         return None
-    return plan_of(document, str(path), _base_of(document, place) if base is None else base)
+    return plan_of(document, str(place), _base_of(document, place) if base is None else base)
 
 
 def _base_of(document: Mapping[str, Any], place: Path) -> Path:
     """The folder that paths in the plan at `place` are relative to, here."""
     made_in = document.get("base")
-    return Path(made_in) if isinstance(made_in, str) and os.path.isdir(made_in) else place.parent
+    return Path(made_in) if isinstance(made_in, str) and os.path.isdir(made_in) else folder_of(place)
+
+
+def folder_of(path: str | Path) -> Path:
+    """What paths in a workload file are relative to: its folder, or where the program runs for a pipe."""
+    return Path(path).parent if Path(path).is_file() else Path()
+
+
+def _small(text: str, path: str | Path) -> str:
+    if len(text) > LARGEST_FILE:
+        raise InputError(f"{path}: too large for a workload file")
+    return text
 
 
 def _text_of(path: Path, most: int) -> str:
     try:
-        if path.stat().st_size > most:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
             raise InputError(f"{path}: too large for a workload file")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text; is this a workload file?") from error
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
 from ullage.units import MIB
-from ullage.workloads.loading import load
+from ullage.workloads.loading import folder_of, load
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -41,7 +41,7 @@ def plan(
     from ullage.spec.workload import Workload
 
     if isinstance(workload, str | Path):
-        base = Path(workload).parent if base is None else base
+        base = folder_of(workload) if base is None else base
     if isinstance(workload, str | Path | Mapping):
         workload = load(workload)
     elif not isinstance(workload, Workload):
@@ -50,7 +50,7 @@ def plan(
     models = models_of(workload, base)
     workload, warnings = settle(workload, chosen, models, here)
     found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
-    given = _advice(workload, models, chosen) if advice else ()
+    given = _advice(workload, models, chosen) if advice and models else ()
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
     if known is not None and known.warning:
@@ -141,6 +141,8 @@ def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
     text = gpus or workload.budget.gpus
     if text is None:
         raise InputError("no GPUs: give --gpus 2xA100-80GB, or budget.gpus in the file")
+    if not isinstance(text, str):
+        raise InputError(f"gpus: {text!r} is no text; name cards as '2xA100-80GB' or 'A100-40GB, L4'")
     return parse_gpu_set(text)
 
 
