@@ -4,15 +4,17 @@ An `Architecture` never holds tensor data. Layers that are equal share one `Laye
 per-layer result can be cached by identity.
 """
 
-from __future__ import annotations
+# Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self
 
-from ullage.facts.checkpoint import Checkpoint
+if TYPE_CHECKING:
+    from ullage.facts.checkpoint import Checkpoint
+    from ullage.facts.vision import Vision
 
 WeightRole = Literal[
     "linear",  # the weight of an nn.Linear (or GPT-2's Conv1D): what quantizers replace
@@ -136,7 +138,7 @@ class Flow(NamedTuple):
     scales_query: bool = False
     soft_capped: bool = False
 
-    def with_(self, changes: Mapping[str, object]) -> Flow:
+    def with_(self, changes: Mapping[str, object]) -> Self:
         """With these fields set, as a family's row gives them."""
         return self._replace(**changes)  # type: ignore[arg-type]
 
@@ -157,25 +159,6 @@ class Layer:
     @property
     def elements(self) -> int:
         return sum(weight.elements for weight in self.weights)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vision:
-    """A vision tower with its projector. `tokens_per_image` enter the language model.
-
-    `patches_per_image` is how many positions the tower itself runs over for one such image, tiles
-    included; `attended` how many of them one attention call sees at once.
-    """
-
-    hidden_size: int
-    intermediate_size: int
-    heads: int
-    layers: int
-    gated: bool
-    patches_per_image: int
-    attended: int
-    tokens_per_image: int
-    weights: tuple[Weight, ...]
 
 
 class StoredQuantization(NamedTuple):
@@ -212,9 +195,9 @@ class Architecture:
     head: tuple[Weight, ...]
     dtype: str
     source: str
-    vision: Vision | None = None
+    vision: "Vision | None" = None
     quantization: StoredQuantization | None = None
-    checkpoint: Checkpoint | None = None
+    checkpoint: "Checkpoint | None" = None
     published_parameters: int | None = None
     rotary_positions: int = 0
 
@@ -260,8 +243,7 @@ class Architecture:
         return self.parameters - idle
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Component:
+class Component(NamedTuple):
     """One network of a diffusion pipeline.
 
     `kind` says which formula its activations follow; widths are elements, `channels` the VAE's
@@ -288,7 +270,7 @@ class Pipeline:
     components: tuple[Component, ...]
     dtype: str
     source: str
-    checkpoint: Checkpoint | None = None
+    checkpoint: "Checkpoint | None" = None
 
     @property
     def parameters(self) -> int:

@@ -7,15 +7,18 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from ullage.errors import FormatError, UnsupportedError, nearest
-from ullage.facts.architecture import Architecture, Layer, Vision, Weight
+from ullage.facts.architecture import Architecture, Layer, Weight
 from ullage.facts.data_file import read_data
 from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
 from ullage.facts.quantization.checkpoint import read_quantization
+
+if TYPE_CHECKING:
+    from ullage.facts.vision import Vision
 
 LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""

@@ -115,7 +115,7 @@ def _key(name: str) -> str:
     for word in ("nvidia", "geforce", "rtx", "gtx", "tesla", "amd", "instinct", "quadro", "radeon"):
         text = text.replace(word, " ")
     text = re.sub(r"(\d+)\s*g(i)?b?\b", r"-\1", text)
-    return re.sub(r"-+", "-", re.sub(r"[\s_/]+", "-", text)).strip("-")
+    return re.sub(r"[\s_/-]+", "-", text).strip("-")
 
 
 @cache
@@ -123,8 +123,9 @@ def _index() -> dict[str, str]:
     index: dict[str, str] = {}
     for id_, row in _rows().items():
         for name in (id_, *row["aliases"]):
-            index.setdefault(_key(name), id_)
-            index.setdefault(_key(name).replace("-", ""), id_)
+            key = _key(name)
+            index.setdefault(key, id_)
+            index.setdefault(key.replace("-", ""), id_)
     return index | _DEFAULTS
 
 

@@ -45,10 +45,18 @@ def all_prices() -> tuple[Price, ...]:
 
 
 @cache
+def _usable_offers() -> dict[str, list[Price]]:
+    """By GPU id, cheapest first."""
+    found: dict[str, list[Price]] = {}
+    for offer in sorted(all_prices(), key=lambda offer: offer.low):
+        if offer.kind not in EXCLUDED:
+            found.setdefault(offer.gpu, []).append(offer)
+    return found
+
+
 def prices_of(gpu: str) -> tuple[Price, ...]:
     """Usable offers for a GPU id, cheapest first."""
-    offers = [p for p in all_prices() if p.gpu == gpu and p.kind not in EXCLUDED]
-    return tuple(sorted(offers, key=lambda offer: offer.low))
+    return tuple(_usable_offers().get(gpu, ()))
 
 
 class SetPrice(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,12 +35,12 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
         _show_device(device, console)
     console.print()
     if plan.bill.items:
-        console.print(_phase_table(plan, console.width < NARROW, everything=items))
-        console.print(_item_table(plan, console.width < NARROW, everything=items))
+        _print_table(_phase_table(plan, console.width < NARROW, everything=items), console)
+        _print_table(_item_table(plan, console.width < NARROW, everything=items), console)
     _show_decisions(plan, console)
     _show_times(plan, console)
     if plan.advice:
-        console.print(_advice_table(plan.advice, console.width < NARROW))
+        _print_table(_advice_table(plan.advice, console.width < NARROW), console)
     elif plan.verdict != "fits":
         console.print("advice: no change that was tried makes it fit on any GPU set with a price")
     for warning in plan.warnings:
@@ -83,6 +84,15 @@ def _show_device(device: DevicePlan, console: Console) -> None:
 
 def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+
+
+def _print_table(table: Table, console: Console) -> None:
+    """Columns that never wrap are given their width, for rich would lay every cell out to find it: that took
+    a sixth of the page's time."""
+    for column in table.columns:
+        if column.no_wrap:
+            column.width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    console.print(table)
 
 
 def _phase_table(plan: Plan, narrow: bool, everything: bool) -> Table:

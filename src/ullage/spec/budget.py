@@ -1,6 +1,6 @@
 """What may be spent."""
 
-from __future__ import annotations
+# Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
 from pydantic import Field
 

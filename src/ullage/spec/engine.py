@@ -1,9 +1,8 @@
 """What an engine is, said without loading it: what planning and parsing ask of one."""
 
-from __future__ import annotations
+# Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ullage.facts.quantization.scheme import OnLoad
@@ -46,8 +45,7 @@ class Settings(Value):
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineDescription:
+class EngineDescription(NamedTuple):
     """One engine. Everything is stated, nothing has a default, so that nothing is forgotten.
 
     `needs` are modules that must be importable, which `install` (a requirement, as `ullage[run]`) brings.

@@ -1,6 +1,6 @@
 """The pydantic base of every value in a workload file: frozen, and strict about unknown keys."""
 
-from __future__ import annotations
+# Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
 from typing import Annotated, Literal
 

@@ -1,6 +1,6 @@
 """The workload: everything one file says."""
 
-from __future__ import annotations
+# Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
 from typing import Annotated, Literal
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.errors import InputError
@@ -28,8 +27,7 @@ class Command(NamedTuple):
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind is one package and one entry point, in group `ullage.kinds`, that leads to this value.
 
     In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
@@ -46,7 +44,7 @@ class Kind:
     runner: str = ""
     reporter: str = ""
     commands: tuple[Command, ...] = ()
-    verbs: Mapping[str, str] = field(default_factory=dict)
+    verbs: Mapping[str, str] = MappingProxyType({})
 
     @property
     def section(self) -> type[Section]:

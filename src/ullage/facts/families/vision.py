@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ullage.facts.architecture import Vision, Weight
+from ullage.facts.architecture import Weight
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, gated_weights, linear, norm, single
+from ullage.facts.vision import Vision
 
 DEFAULT_SIDE = 1024
 """Pixels per side of the image that towers of free resolution are planned for."""

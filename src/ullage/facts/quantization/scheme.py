@@ -1,6 +1,6 @@
 """What is known of a quantization scheme, as one value."""
 
-from __future__ import annotations
+# Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
 from typing import Literal, NamedTuple
 
