@@ -9,7 +9,7 @@ import ullage
 
 
 @pytest.mark.parametrize("kind", planned_is_done.runnable())
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chance=st.randoms(use_true_random=False))
 def test_what_is_billed_is_done(tmp_path_factory, kind, chance):
     overrides = planned_is_done.varied(chance)
