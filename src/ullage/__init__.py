@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ullage.api.extractor import Extractor as Extractor
     from ullage.api.extractor import collect as collect
     from ullage.api.extractor import sites_of as sites_of
-    from ullage.capture.index import StoredStates as StoredStates
+    from ullage.capture.stored import StoredStates as StoredStates
     from ullage.capture.listener import ReadSequence as ReadSequence
     from ullage.capture.reader import Chunk as Chunk
     from ullage.capture.survey import Survey as Survey
@@ -118,7 +118,7 @@ PLACES: Final = {
     "Record": "ullage.records.record",
     "RoleFields": "ullage.spec.role_fields",
     "SpecError": "ullage.errors",
-    "StoredStates": "ullage.capture.index",
+    "StoredStates": "ullage.capture.stored",
     "Survey": "ullage.capture.survey",
     "Tokenizer": "ullage.runtime.tokenizer",
     "Training": "ullage.spec.workload",

@@ -10,7 +10,7 @@ from ullage.capture.index import write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.reader import Reader
 from ullage.capture.sites import find_points
-from ullage.capture.store import ArrayStore, Example, ShardStore, Store, check_shards
+from ullage.capture.store import ArrayStore, Example, ShardStore, Store
 from ullage.capture.tokens import Tokenized, generated_offsets, read_records, tokenize
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
@@ -142,7 +142,7 @@ class _Extraction:
 
     def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
         session = self._session
-        done = {unit for stored in read_entries(session.journal.entries) for unit in stored.units}
+        done = {unit for stored in read_entries(session.journal.work) for unit in stored.units}
         store = self._store(lengths)
         splitter = Splitter(limits, release, session.say)
         finished = sum(len(batches[unit]) for unit in done)
@@ -160,7 +160,7 @@ class _Extraction:
         session.examples = sum(map(len, batches))
         session.tokens = sum(lengths[i] for batch in batches for i in batch)
         models = {self._name: session.workload.roles[self._name].model}
-        index = write_index(session.folder.path / "states", read_entries(session.journal.entries), models)
+        index = write_index(session.folder.path / "states", read_entries(session.journal.work), models)
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
 
     def _hold(self, states: Sequence[Tensor], stored: int) -> None:
@@ -170,12 +170,11 @@ class _Extraction:
             self._session.hold(self._name, device, "captures", size + (stored if device == CPU else 0))
 
     def _store(self, lengths: Sequence[int]) -> Store:
-        entries = read_entries(self._session.journal.entries)
+        entries = read_entries(self._session.journal.work)
         states = self._session.folder.path / "states"
         if self._section.store == "safetensors":
-            check_shards(states, entries)
             return ShardStore(states, parse_bytes(self._section.shard), entries)
-        return ArrayStore(states, lengths, self._rows(lengths))
+        return ArrayStore(states, lengths, self._rows(lengths), entries)
 
     def _rows(self, lengths: Sequence[int]) -> dict[str, list[int]]:
         """How many rows each site keeps of each record."""

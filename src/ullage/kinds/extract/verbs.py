@@ -13,7 +13,7 @@ from ullage.workloads.planned import plan
 from ullage.workloads.runs import run
 
 if TYPE_CHECKING:
-    from ullage.capture.index import StoredStates
+    from ullage.capture.stored import StoredStates
     from ullage.capture.survey import Survey
     from ullage.records.record import Record
 
@@ -43,7 +43,7 @@ def extract(
 def open_states(folder: str | Path) -> StoredStates:
     """The states a finished extraction stored."""
     with _extra_run("opening states"):
-        from ullage.capture.index import open_states as open_stored
+        from ullage.capture.stored import open_states as open_stored
 
         return open_stored(folder)
 
