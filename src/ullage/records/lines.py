@@ -72,6 +72,12 @@ class LineStore:
         where = f"{self._journal.path}: an entry of {self._stage}"
         return [Fields(entry, where).whole(fact) for entry in self.entries if fact in entry]
 
+    def told_each(self, fact: str) -> list[int]:
+        """All whole numbers in what each entry of the journal that has the fact, an array, says of it."""
+        where = f"{self._journal.path}: an entry of {self._stage}"
+        arrays = [Fields(entry, where).array(fact) for entry in self.entries if fact in entry]
+        return [number for array in arrays for number in array if isinstance(number, int)]
+
     def rows(self) -> Iterator[dict[str, object]]:
         """Every row kept so far of the first file, in the order of writing."""
         yield from read_lines(next(iter(self._paths.values())))

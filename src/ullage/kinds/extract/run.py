@@ -21,7 +21,7 @@ from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
 from ullage.phases.blocks import base_work, own_section
-from ullage.runtime.batching import Limits, Splitter, make_batches, release
+from ullage.runtime.batching import Limits, Splitter, batches_left, make_batches, release
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded, load_tokenizer
 from ullage.runtime.reading import CPU, device_name
@@ -142,15 +142,15 @@ class _Extraction:
 
     def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
         session = self._session
-        done = {unit for stored in read_entries(session.journal.work) for unit in stored.units}
+        stored = read_entries(session.journal.work)
+        done = {example.index for each in stored for example in each.examples}
+        units = {unit for each in stored for unit in each.units}
+        left = batches_left(batches, units, done, lengths, limits)
         store = self._store(lengths)
         splitter = Splitter(limits, release, session.say)
-        finished = sum(len(batches[unit]) for unit in done)
-        session.progress.start(f"{self._name} extract", len(self._records), finished)
+        session.progress.start(f"{self._name} extract", len(self._records), len(done))
         with session.monitor.inside(session.phase(self._name, _verb(self._section))):
-            for unit, batch in enumerate(batches):
-                if unit in done:
-                    continue
+            for unit, batch in left.items():
                 read = splitter.run(batch, lengths, self._read)
                 self._hold([t for each in read for t in each.states.values()], store.held_bytes)
                 self._keep(store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)]))

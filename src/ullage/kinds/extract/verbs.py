@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Unpack
 
 from ullage.errors import MissingExtraError
 from ullage.kinds.extract.short_form import DEFAULTS, Settings, short_form
+from ullage.records.folder import RunFolder
 from ullage.workloads.planned import plan
 from ullage.workloads.runs import run
+from ullage.workloads.wholeness import require_whole
 
 if TYPE_CHECKING:
     from ullage.capture.stored import StoredStates
@@ -41,7 +43,14 @@ def extract(
 
 
 def open_states(folder: str | Path) -> StoredStates:
-    """The states a finished extraction stored."""
+    """The states a finished extraction stored.
+
+    Raises FormatError where anything in the folder was changed; of each file of states that is found when the
+    first of its states is asked for.
+    """
+    held = RunFolder(Path(folder))
+    if held.started:
+        require_whole(held, states=False)
     with _extra_run("opening states"):
         from ullage.capture.stored import open_states as open_stored
 
