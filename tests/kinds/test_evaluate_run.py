@@ -185,7 +185,7 @@ def test_judging_again_refuses_what_needs_other_answers(scripted, change, said):
 def test_judging_again_notices_changed_questions(scripted):
     folder, _ = run(scripted)
     write_questions(scripted.parent, 9)
-    with pytest.raises(InputError, match=r"questions\.jsonl: is missing or has changed"):
+    with pytest.raises(InputError, match=r"questions\.jsonl has changed since this run began"):
         ullage.judge(folder, scripted.parent / "again", ["evaluate.right_from=0.7"])
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import InputError
+from ullage.records.folder import RunFolder
 from ullage.records.manifest import Manifest
 from ullage.records.record import Environment
-from ullage.workloads.inputs import Input
+from ullage.spec.workload import Workload
+from ullage.workloads.inputs import Input, files_of
 
 DIGITS: Final = 12
 """Of a digest that are shown."""
@@ -32,13 +34,17 @@ class Difference:
         return asdict(self)
 
 
-def check_files(manifest: Manifest, files: Sequence[Input], folder: Path) -> None:
-    """Raises InputError where a file that is read has changed: kept results are of its records, by place."""
-    before = {entry["file"]: entry["sha256"] for entry in manifest.inputs if "file" in entry}
-    now = {entry["file"]: entry["sha256"] for entry in files}
+def check_files(run: RunFolder, workload: Workload, base: Path) -> None:
+    """Raises InputError where a file that is read has changed (kept results are of its records, by place), or
+    is not there."""
+    before = {entry["file"]: entry["sha256"] for entry in run.manifest().inputs if "file" in entry}
+    try:
+        now = {entry["file"]: entry["sha256"] for entry in files_of(workload, base)}
+    except InputError as error:
+        raise InputError(f"{error}; if it was moved, say where: --base FOLDER") from error
     for name in [*before, *(name for name in now if name not in before)]:
         if before.get(name) != now.get(name):
-            raise InputError(f"{folder}: {name} has changed since this run began; start a new run")
+            raise InputError(f"{run.path}: {name} has changed since this run began; start a new run")
 
 
 def was_strict(manifest: Manifest) -> bool:

@@ -58,17 +58,18 @@ class Begun:
 
 
 def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
-    """Does the work of `plan` in `folder`; the record of what was measured.
+    """Does the work of `plan` in `folder`; the record of what was measured. Whoever resumes has made sure
+    that the inputs are what they were (`check_files`).
 
     Raises DoesNotFitError for a plan that exceeds a device (unless it is done anyway), BusyError for a folder
-    that another process runs in, InputError where a resumed run's inputs have changed, FormatError where what
-    it holds has.
+    that another process runs in, InputError where a resumed run's models, versions or threads have changed,
+    FormatError where what it holds has.
     """
     runner = _runner(plan.workload)
     if plan.verdict == "does not fit" and not (begun.anyway or begun.resumed):
         raise DoesNotFitError(_too_large(plan))
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
-    files = files_of(plan.workload, plan.base)
+    files = [] if begun.resumed else files_of(plan.workload, plan.base)
     run = RunFolder(folder) if begun.resumed else new_folder(folder)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
@@ -100,7 +101,6 @@ def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
     workload, download = plan.workload, session.download
     if begun.resumed:
         manifest = session.folder.manifest()
-        check_files(manifest, files, session.folder.path)
         parts = parts_of(workload, plan.base, strict=was_strict(manifest), download=download)
         _go_on(session, differences(manifest, parts, where), begun.anyway)
     else:
@@ -163,10 +163,11 @@ def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tu
 def report_anew(run: RunFolder, base: Path | None = None) -> tuple[Path, ...]:
     """Writes a finished run's pages and tables anew; their paths. `base` is where its inputs are now.
 
-    Raises FormatError where anything but these pages was changed.
+    Raises FormatError where anything but these pages was changed, InputError where an input was.
     """
     record = finished(run, pages=False)
     workload, found = workload_of_run(run, base=base)
+    check_files(run, workload, found)
     with run.lock():
         written = report(workload, run, found, record)
         run.write_record(record, with_files(run.inventory(), run.path, written))

@@ -99,10 +99,13 @@ def resume(
 
         return finished(held)
     from ullage.runtime.opening import Options
+    from ullage.workloads.comparing import check_files
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.loading import plan_of
 
-    document, found = _planned(held), base_of_run(held, base)
+    workload, found = workload_of_run(held, base=base)
+    check_files(held, workload, found)
+    document = _planned(held)
     made = plan_of(document, f"{held.path}/manifest.json", found)
     return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=anyway))
 
