@@ -74,7 +74,7 @@ def _damaged(path: Path, before: int, data: bytes, part: _Part) -> Damage:
     if len(data) < part.end - part.begin:
         what = "is shorter than the journal says; the run was changed"
         return Damage(f"{path}:{before + lines + 1}", what, part.entry)
-    for number, line in enumerate(data.splitlines(), before + 1):
+    for number, line in enumerate(data.split(b"\n")[:-1], before + 1):
         try:
             json.loads(line)
         except (ValueError, RecursionError):

@@ -108,8 +108,7 @@ def check_run(folder: Path, *, repair: bool = False) -> RunCheck:
     dropped: tuple[str, ...] = ()
     if found and repair:
         refuse([one for one in found if one.where == str(run.path / MANIFEST)], LOST)
-        with run.lock():
-            dropped = tuple(_repair(run, found))
+        dropped = tuple(_written_anew(run, found) if all(one.page for one in found) else _repair(run))
     return RunCheck(folder, run.complete, len(_journal(run)[0]), tuple(found), dropped)
 
 
@@ -127,42 +126,38 @@ def _damaged_ending(run: RunFolder, entries: Sequence[Entry], known: set[str]) -
     return found
 
 
-def _repair(run: RunFolder, found: Sequence[Damage]) -> list[str]:
-    """Takes away what is not whole; what that was, a line each.
-
-    A journal is kept up to the first entry that cannot be vouched for: what follows it may build on it. Then
-    the folder is what a kill after that entry would have left.
-    """
-    said = []
-    if all(damage.page for damage in found):
-        wrong = [Path(damage.where) for damage in found]
-        said += [_removed(path, run.path) for path in wrong if path.exists()]
-        return said + _written_anew(run)
-    if lines := keep_whole_notes(run.path):
-        said.append(f"{_count(lines, 'line')} of log.jsonl and timeline.jsonl")
-    said += _unended(run)
-    path = run.path / "journal.jsonl"
-    data = path.read_bytes() if path.exists() else b""
-    entries, lost = recovered(data)
-    if lost:
-        said.append(f"{_count(lost, 'line')} of journal.jsonl that did not follow from those before")
-    bad = [*damaged_lines(run.path, entries), *damaged_states(run.path / STATES, entries)]
-    keep = min((damage.entry for damage in bad if damage.entry is not None), default=len(entries))
-    if keep < len(entries):
-        said.append(f"{_count(len(entries) - keep, 'piece')} of work from journal.jsonl:{keep + 1} on")
-    write_journal(path, entries[:keep])
-    return said + _cut(run.path, entries[:keep])
-
-
-def _written_anew(run: RunFolder) -> list[str]:
-    """Has pages written anew; where there is nobody who writes them, the run is no longer ended."""
+def _written_anew(run: RunFolder, found: Sequence[Damage]) -> list[str]:
+    """Has damaged pages written anew; where there is nobody who writes them, the run is no longer ended."""
     from ullage.workloads.execution import report_anew
 
     try:
         report_anew(run)
     except UnsupportedError:
-        return _unended(run)
-    return []
+        with run.lock():
+            return [*(_removed(Path(one.where), run.path) for one in found), *_unended(run)]
+    return [f"{Path(one.where).name} as it was; it is written anew" for one in found]
+
+
+def _repair(run: RunFolder) -> list[str]:
+    """Takes away what is not whole; what that was, a line each.
+
+    A journal is kept up to the first entry that cannot be vouched for: what follows it may build on it. Then
+    the folder is what a kill after that entry would have left.
+    """
+    with run.lock():
+        said = _unended(run)
+        if lines := keep_whole_notes(run.path):
+            said.append(f"{_count(lines, 'line')} of log.jsonl and timeline.jsonl")
+        path = run.path / "journal.jsonl"
+        entries, lost = recovered(path.read_bytes() if path.exists() else b"")
+        if lost:
+            said.append(f"{_count(lost, 'line')} of journal.jsonl that did not follow from those before")
+        bad = [*damaged_lines(run.path, entries), *damaged_states(run.path / STATES, entries)]
+        keep = min((damage.entry for damage in bad if damage.entry is not None), default=len(entries))
+        if keep < len(entries):
+            said.append(f"{_count(len(entries) - keep, 'piece')} of work from journal.jsonl:{keep + 1} on")
+        write_journal(path, entries[:keep])
+        return said + _cut(run.path, entries[:keep])
 
 
 def _unended(run: RunFolder) -> list[str]:
@@ -192,7 +187,7 @@ def _removed(path: Path, folder: Path) -> str:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return path.relative_to(folder).as_posix()
 
 

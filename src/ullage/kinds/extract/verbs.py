@@ -48,21 +48,31 @@ def open_states(folder: str | Path) -> StoredStates:
     Raises FormatError where anything in the folder was changed; of each file of states that is found when the
     first of its states is asked for.
     """
-    held = RunFolder(Path(folder))
-    if held.started:
-        require_whole(held, states=False)
-    with _extra_run("opening states"):
-        from ullage.capture.stored import open_states as open_stored
-
-        return open_stored(folder)
+    return _opened(folder, states=False)
 
 
 def survey(folder: str | Path) -> Survey:
-    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored."""
+    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored.
+
+    Raises FormatError where anything in the folder was changed.
+    """
     with _extra_run("analysing states"):
         from ullage.capture.survey import survey as survey_states
 
-        return survey_states(open_states(folder))
+        return survey_states(_opened(folder, states=True))
+
+
+def _opened(folder: str | Path, *, states: bool) -> StoredStates:
+    held = RunFolder(Path(folder))
+    if held.started:
+        require_whole(held, states=states)
+    with _extra_run("opening states"):
+        from ullage.capture.stored import open_states as open_stored
+
+        found = open_stored(folder)
+    if held.started and states:
+        found.whole.update(found.files)
+    return found
 
 
 @contextmanager
