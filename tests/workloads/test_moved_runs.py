@@ -212,17 +212,17 @@ def test_a_verification_by_few_words_is_moved_with_its_input(tmp_path):
 @pytest.mark.parametrize(
     "path, start, said",
     [
-        ("/home/zaphod/work/in", "/home/zaphod/work", "in"),
-        ("/home/zaphod/models/m", "/home/zaphod/work", "../models/m"),
-        ("/home/zaphod/models/m", "/scratch/run", "~/models/m"),
-        ("/scratch/zaphod/m", "/scratch/zaphod/work", "../m"),
+        ("/users/zaphod/study/in", "/users/zaphod/study", "in"),
+        ("/users/zaphod/models/m", "/users/zaphod/study", "../models/m"),
+        ("/users/zaphod/models/m", "/scratch/run", "~/models/m"),
+        ("/scratch/zaphod/m", "/scratch/zaphod/study", "../m"),
         ("/models/m", "/scratch/run", "/models/m"),
     ],
 )
 def test_a_path_is_told_from_where_it_is_needed(monkeypatch, path, start, said):
     from pathlib import Path
 
-    monkeypatch.setenv("HOME", "/home/zaphod")
+    monkeypatch.setenv("HOME", "/users/zaphod")
     assert portable(Path(path), Path(start)) == said
 
 
