@@ -6,8 +6,8 @@ Of each run and state so many copies are made, in each of which one bit of one f
 drawn first, so that small ones are hit as often as large ones. Then the copy is used as its user would: a
 finished run is verified and (by kind) judged, opened or compared, an unfinished one is resumed. A flip is
 found where that ends with an error of Ullage's, and harmless where it does not and every result is what it is
-of the run that was left alone. Every tenth that was found is repaired (`ullage check --repair`) and resumed:
-its results must be the same, too.
+of the run that was left alone; in a finished run only the mark of who writes is read by nobody. Every tenth
+that was found is repaired (`ullage check --repair`) and resumed: its results must be the same, too.
 """
 
 from __future__ import annotations
@@ -100,6 +100,11 @@ def results(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def everything(folder: Path) -> dict[str, bytes]:
+    """Every file as it is."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def make(case: Case, folder: Path) -> tuple[Path, Path]:
     """A finished run of the case, and what a kill at half its journal leaves of it."""
     whole = folder / "runs" / case.name.replace(", ", "-")
@@ -140,13 +145,14 @@ def used(case: Case, folder: Path, finished: bool) -> None:
 def attack(case: Case, whole: Path, left: Path, finished: bool, flips: int) -> dict[str, Any]:
     """How many flips were found, harmless and silent, and what became of those that were repaired."""
     wanted, chance = results(whole), random.Random(f"{case.name} {finished}")
-    counts: Counter[str] = Counter()
-    silent, lost, by_file = [], [], Counter[str]()
+    counts, by_file, harmless = Counter[str](), Counter[str](), Counter[str]()
+    silent, lost = [], []
     for _ in range(flips):
         copy = left.with_name("copy")
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(left, copy)
         name = flip(copy, chance)
+        before = everything(copy)
         try:
             used(case, copy, finished)
         except UllageError as error:
@@ -158,11 +164,14 @@ def attack(case: Case, whole: Path, left: Path, finished: bool, flips: int) -> d
                 counts[outcome] += 1
                 lost += [name] if outcome == "repaired, but other results" else []
             continue
-        same = results(copy) == wanted
+        # Nobody writes in a finished run: what is flipped in it stays, wherever that is.
+        same = name == ".lock" and everything(copy) == before if finished else results(copy) == wanted
         counts["harmless" if same else "silent"] += 1
+        harmless[name.rpartition("/")[2]] += same
         silent += [] if same else [name]
     shutil.rmtree(left.with_name("copy"), ignore_errors=True)
-    return {**counts, "silent_in": silent, "lost_in": lost, "found_in": dict(by_file)}
+    told = {"found_in": dict(by_file), "harmless_in": {name: n for name, n in harmless.items() if n}}
+    return {**counts, "silent_in": silent, "lost_in": lost, **told}
 
 
 def repaired(folder: Path, wanted: dict[str, bytes]) -> str:
