@@ -88,12 +88,20 @@ others are loops in memory. `sorted` are the batches ullage makes, `arrival` eig
 def faults() -> str:
     found = figures("extract_faults")
     killed, memory = found["killed"], found["out_of_memory"]
+    flipped = figures("flipped_bits")
+    cases = {name: one for name, one in flipped.items() if isinstance(one, dict)}
+    states = [state for one in cases.values() for state in one.values()]
     return f"""## Faults
 
 {made("extract_faults")}: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} of them ended with
 the bytes of an undisturbed run. torch's out-of-memory error in half of all batches ({memory["batches_that_failed"]} in
 {memory["runs"]} runs): {memory["complete"]} runs complete, largest difference {memory["largest_difference"]:.0e} (a split batch is
 another matrix product, so the last bit may differ; {memory["bit_identical"]} runs were identical to it).
+
+{made("flipped_bits")}: one bit flipped at random in copies of finished and of unfinished runs, {flipped["flips_of_each"]} of each
+({", ".join(cases)}): {sum(one["found"] for one in states)} found, {sum(one.get("harmless", 0) for one in states)} that change no
+result, {sum(one.get("silent", 0) for one in states)} silent. Of those found {sum(one.get("repaired", 0) for one in states)} were repaired and
+resumed, {sum(len(one["lost_in"]) for one in states)} of them to other bytes than those of an undisturbed run.
 """
 
 

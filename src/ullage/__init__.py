@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ullage.api import cards as cards
     from ullage.api import check as check
+    from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
     from ullage.api import document_schema as document_schema
     from ullage.api import estimate_model as estimate_model
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from ullage.api.extractor import Extractor as Extractor
     from ullage.api.extractor import collect as collect
     from ullage.api.extractor import sites_of as sites_of
-    from ullage.capture.index import StoredStates as StoredStates
     from ullage.capture.listener import ReadSequence as ReadSequence
     from ullage.capture.reader import Chunk as Chunk
+    from ullage.capture.stored import StoredStates as StoredStates
     from ullage.capture.survey import Survey as Survey
     from ullage.errors import BusyError as BusyError
     from ullage.errors import DoesNotFitError as DoesNotFitError
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Training as Training
     from ullage.spec.workload import Workload as Workload
     from ullage.workloads.execution import Checked as Checked
+    from ullage.workloads.wholeness import RunCheck as RunCheck
 
 __version__ = "0.1.0"
 PLACES: Final = {
@@ -117,8 +119,9 @@ PLACES: Final = {
     "ReadSequence": "ullage.capture.listener",
     "Record": "ullage.records.record",
     "RoleFields": "ullage.spec.role_fields",
+    "RunCheck": "ullage.workloads.wholeness",
     "SpecError": "ullage.errors",
-    "StoredStates": "ullage.capture.index",
+    "StoredStates": "ullage.capture.stored",
     "Survey": "ullage.capture.survey",
     "Tokenizer": "ullage.runtime.tokenizer",
     "Training": "ullage.spec.workload",
@@ -130,6 +133,7 @@ PLACES: Final = {
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
     "check": "ullage.api",
+    "check_run": "ullage.api",
     "check_threshold": "ullage.runtime.reading",
     "clear_evidence": "ullage.api",
     "collect": "ullage.api.extractor",

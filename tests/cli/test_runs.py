@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ullage.cli.main import main
+from ullage.records.seal import read_sealed, write_sealed
 
 EXTRACTION = """kind: extract
 roles: {model: {model: 'ullage:tiny'}}
@@ -72,10 +73,10 @@ def test_a_finished_run_is_verified_and_its_record_given_as_it_is(run, extracted
 
 def test_more_than_was_planned_is_named_and_ends_with_three(run, extracted):
     file = Path("states/record.json")
-    record = json.loads(file.read_text())
+    record = read_sealed(file)
     for one in record["measured"]:
         one["live"] = 2**50
-    file.write_text(json.dumps(record))
+    write_sealed(file, record)
     shown = run("verify", "states", code=3)
     assert shown.count("ABOVE") == len(record["measured"])
     assert f"{len(record['measured'])} measurements exceed what was planned at most" in shown
@@ -139,8 +140,7 @@ def test_a_plan_and_a_workload_come_through_a_pipe(run):
 def test_batches_that_were_split_are_told(run, extracted):
     assert "memory ran out" not in extracted
     file = Path("states/record.json")
-    record = json.loads(file.read_text())
-    file.write_text(json.dumps(record | {"splits": 3}))
+    write_sealed(file, read_sealed(file) | {"splits": 3})
     shown = run("run", "--resume", "states")
     assert "memory ran out 3 times; those batches were split and nothing is lost" in shown
 

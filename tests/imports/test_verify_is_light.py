@@ -27,7 +27,7 @@ def test_verify_loads_no_heavy_library(tmp_path):
     where = Environment("A100", "590", "2.11", "5.17", "3.11", "0.1.0")
     measured = (Measured("model prefill", "gpu:0", 10**10, 2 * 10**10, None, None, 1.0, {"weights": 10**10}),)
     folder = RunFolder(tmp_path)
-    folder.write_manifest(Manifest(tmp_path, (), where, plan_document(plan)))
+    folder.write_manifest(Manifest(".", (), where, plan_document(plan)))
     folder.write_record(Record(where, measured, 1, 1, 1.0, 0))
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(tmp_path)], capture_output=True, text=True, check=True

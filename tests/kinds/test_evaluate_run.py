@@ -17,6 +17,8 @@ from transformers import AutoModelForCausalLM
 
 import ullage
 from ullage.errors import EngineError, FormatError, InputError, SpecError
+from ullage.records.journal import Journal
+from ullage.records.seal import read_sealed, write_sealed
 
 NAMES = ("Drosa", "Rask", "Quarn", "Selby", "Ostra", "Lunda", "Wexel", "Norby")
 SCRIPTED = """
@@ -183,7 +185,7 @@ def test_judging_again_refuses_what_needs_other_answers(scripted, change, said):
 def test_judging_again_notices_changed_questions(scripted):
     folder, _ = run(scripted)
     write_questions(scripted.parent, 9)
-    with pytest.raises(InputError, match=r"questions\.jsonl: is missing or has changed"):
+    with pytest.raises(InputError, match=r"questions\.jsonl has changed since this run began"):
         ullage.judge(folder, scripted.parent / "again", ["evaluate.right_from=0.7"])
 
 
@@ -461,7 +463,7 @@ def test_a_check_runs_one_question_and_writes_nothing(local):
 def test_a_record_whose_outcome_was_changed_is_refused(scripted, outcome, said):
     folder, _ = run(scripted)
     path = folder / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"outcome": outcome}))
+    write_sealed(path, read_sealed(path) | {"outcome": outcome})
     with pytest.raises(FormatError) as refused:
         ullage.report(folder)
     assert said in str(refused.value)
@@ -470,7 +472,6 @@ def test_a_record_whose_outcome_was_changed_is_refused(scripted, outcome, said):
 def test_a_journal_whose_usage_was_changed_is_refused(scripted):
     folder, _ = run(scripted)
     (folder / "record.json").unlink()
-    with (folder / "journal.jsonl").open("a") as journal:
-        journal.write(json.dumps({"usage": "judge", "requests": "many"}) + "\n")
+    Journal(folder / "journal.jsonl").append({"usage": "judge", "requests": "many"})
     with pytest.raises(FormatError, match=r'journal\.jsonl: requests is "many", not a number'):
         ullage.resume(folder)

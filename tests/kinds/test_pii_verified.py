@@ -7,6 +7,7 @@ import pytest
 from ullage.errors import FormatError
 from ullage.kinds.pii.results import summary
 from ullage.kinds.pii.verified import VerifiedCandidate, read_verified
+from ullage.records.journal import Journal
 
 CANDIDATE = {"type": "EMAIL", "start": 0, "end": 3, "verdict": "verified", "margin": 2, "probability": 0.9}
 FAILED = {"type": "NAME", "start": None, "end": None, "verdict": "failed", "reason": "too long", "gold": None}
@@ -16,7 +17,8 @@ ROW = {"id": "a", "line": 1, "candidates": [CANDIDATE, FAILED], "model": "tiny",
 def written(folder, *rows, entry=None):
     (folder / "verified.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "rejects.jsonl").write_text("")
-    (folder / "journal.jsonl").write_text(json.dumps(entry or {"batches": [[0.5, 2]], "seconds": 1}) + "\n")
+    (folder / "journal.jsonl").unlink(missing_ok=True)
+    Journal(folder / "journal.jsonl").append(entry or {"batches": [[0.5, 2]], "seconds": 1})
     return folder
 
 

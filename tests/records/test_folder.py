@@ -5,17 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from ullage.errors import BusyError, FormatError, InputError
 from ullage.records.folder import RunFolder, new_folder
+from ullage.records.journal import Journal
 from ullage.records.manifest import Manifest
 from ullage.records.record import Environment, Measured, Record
 
 WHERE = Environment("cpu", "none", "2.13", "5.19", "3.11", "0.1.0", 2)
-MANIFEST = Manifest(Path("/data"), ({"file": "in.jsonl", "sha256": "0"},), WHERE, {"asked": "cpu"})
+MANIFEST = Manifest("../data", ({"file": "in.jsonl", "sha256": "0"},), WHERE, {"asked": "cpu"})
 
 HOLD = """
 import sys, time
@@ -74,7 +74,7 @@ def test_no_run_here(tmp_path):
 def test_what_a_run_that_came_to_nothing_wrote_goes_and_anything_else_stays(tmp_path):
     folder = new_folder(tmp_path / "run")
     folder.write_manifest(MANIFEST)
-    (folder.path / "journal.jsonl").write_text("{}\n")
+    Journal(folder.path / "journal.jsonl").append({})
     assert (folder.started, folder.done, folder.complete) == (True, 1, False)
     folder.discard()
     assert not folder.path.exists()

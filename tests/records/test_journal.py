@@ -1,7 +1,5 @@
 """The journal tells the truth after a crash at any moment."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +32,9 @@ def test_a_journal_cut_anywhere_keeps_its_whole_entries(tmp_path_factory, entrie
 
 def test_a_changed_journal_is_refused_with_its_line(tmp_path):
     path = tmp_path / "journal.jsonl"
-    path.write_text(json.dumps({"a": 1}) + "\nnot json\n")
+    Journal(path).append({"a": 1})
+    with path.open("a") as journal:
+        journal.write("not json\n")
     with pytest.raises(FormatError, match=r"journal\.jsonl:2"):
         Journal(path)
 

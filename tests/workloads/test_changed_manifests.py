@@ -1,12 +1,12 @@
 """A run's manifest that someone changed by hand: its run is taken up or refused in one line."""
 
-import json
 import shutil
 
 import pytest
 
 import ullage
 from ullage.errors import UllageError
+from ullage.records.seal import read_sealed, write_sealed
 from ullage.tinyworld import json_lines
 
 
@@ -33,8 +33,7 @@ def cut_short(tmp_path_factory):
 def test_a_part_of_another_kind(cut_short, tmp_path, name, value):
     shutil.copytree(cut_short, tmp_path / "run")
     place = tmp_path / "run" / "manifest.json"
-    manifest = json.loads(place.read_text())
-    place.write_text(json.dumps({**manifest, name: value}))
+    write_sealed(place, {**read_sealed(place), name: value})
     try:
         ullage.resume(tmp_path / "run")
     except UllageError as error:

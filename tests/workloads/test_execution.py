@@ -10,6 +10,7 @@ import ullage
 from ullage import api
 from ullage.errors import InputError
 from ullage.planning.document import plan_document
+from ullage.records.folder import RunFolder
 from ullage.tinyworld import json_lines
 
 EVALUATION = """
@@ -101,9 +102,11 @@ def test_who_is_in_memory_follows_the_plan(work, tmp_path):
 
 def test_a_run_of_an_earlier_version_is_named_as_one(work, tmp_path):
     folder, _ = ullage.run(api.load(work), tmp_path / "run", base=tmp_path)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["plan"]["settled"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    held = RunFolder(folder)
+    record, manifest = held.record(), held.manifest()
+    del manifest.plan["settled"]
+    held.write_manifest(manifest)
+    held.write_record(record)
     with pytest.raises(InputError, match="earlier version"):
         ullage.report(folder)
     assert ullage.verify(folder).comparisons

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ullage.api.planning import sample as sample
     from ullage.api.planning import schema as schema
     from ullage.api.runs import check as check
+    from ullage.api.runs import check_run as check_run
     from ullage.api.runs import report as report
     from ullage.api.runs import verify as verify
     from ullage.workloads.loading import folder_of as folder_of
@@ -42,6 +43,7 @@ PLACES: Final = {
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
     "check": "ullage.api.runs",
+    "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",
     "document_schema": "ullage.api.documents",
     "estimate": "ullage.workloads.planned",

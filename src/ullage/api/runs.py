@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ullage.workloads.runs import plan_here, workload_of_run
+from ullage.workloads.runs import plan_here
 
 if TYPE_CHECKING:
     from ullage.records.verification import Verification
     from ullage.spec.workload import Workload
     from ullage.workloads.execution import Checked
+    from ullage.workloads.wholeness import RunCheck
 
 
 def check(
@@ -29,20 +30,30 @@ def check(
 
 
 def verify(folder: str | Path) -> Verification:
-    """Predicted against measured of a finished run."""
+    """Predicted against measured of a finished run. Raises FormatError where its folder was changed."""
     from ullage.records.folder import RunFolder
     from ullage.records.verification import verify as compare
+    from ullage.workloads.wholeness import finished
 
     held = RunFolder(Path(folder))
-    return compare(held.manifest().plan, held.record())
+    record = finished(held)
+    return compare(held.manifest().plan, record)
 
 
-def report(folder: str | Path) -> tuple[Path, ...]:
-    """Writes a finished run's tables and page anew; their paths."""
+def report(folder: str | Path, *, base: str | Path | None = None) -> tuple[Path, ...]:
+    """Writes a finished run's tables and page anew; their paths. `base` is where its inputs are now."""
     from ullage.records.folder import RunFolder
-    from ullage.workloads.execution import report as write_report
+    from ullage.workloads.execution import report_anew
 
-    held = RunFolder(Path(folder))
-    record = held.record()
-    workload, base = workload_of_run(held)
-    return write_report(workload, held, base, record)
+    return report_anew(RunFolder(Path(folder)), None if base is None else Path(base))
+
+
+def check_run(folder: str | Path, *, repair: bool = False) -> RunCheck:
+    """Whether a run's folder still is what was written, line by line and file by file.
+
+    With `repair` what is not whole is taken away, so that `resume` does it again. Raises FormatError where
+    the folder holds no run, or its manifest was changed.
+    """
+    from ullage.workloads.wholeness import check_run as look
+
+    return look(Path(folder), repair=repair)

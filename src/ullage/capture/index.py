@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from ullage.capture.entries import StoredBatches
-from ullage.capture.store import OFFSETS, TOKENS
-from ullage.errors import FormatError, InputError, MissingExtraError, UnknownNameError
-from ullage.records.atomic import sha256_of, write_json, write_with
+from ullage.capture.keeping import OFFSETS, TOKENS
+from ullage.errors import MissingExtraError
+from ullage.records.atomic import sha256_of, write_with
+from ullage.records.seal import write_sealed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+
+
+FOLDER: Final = "states"
+INDEX: Final = "index.json"
+ROWS: Final = "examples.parquet"
 
 
 class SiteIndex(TypedDict):
@@ -72,13 +76,13 @@ def write_index(
 ) -> dict[str, object]:
     """Writes both files for what the journal names; the index. `models` is what each role is.
 
-    The same entries give the same bytes.
+    The index holds the SHA-256 of every file, and its own. The same entries give the same bytes.
     """
     roles = _roles(stored, models)
     order = [(role, stage) for role, held in roles.items() for stage in held["stages"]]
     rows = [row for each in stored for row in _rows(folder, each)]
     rows.sort(key=lambda row: (order.index((row["role"], row["stage"])), row["index"], row["part"]))
-    _write_rows(folder / "examples.parquet", rows)
+    _write_rows(folder / ROWS, rows)
     index: dict[str, object] = {
         "document": "states",
         "version": 1,
@@ -86,9 +90,9 @@ def write_index(
         "tokens": sum(len(row["tokens"]) for row in rows),
         "roles": roles,
         "sites": {site: kept for held in reversed(roles.values()) for site, kept in held["sites"].items()},
-        "files": _files(folder, stored),
+        "files": [*_files(folder, stored), _file(folder / ROWS)],
     }
-    write_json(folder / "index.json", index)
+    write_sealed(folder / INDEX, index)
     return index
 
 
@@ -114,10 +118,11 @@ def _files(folder: Path, stored: Sequence[StoredBatches]) -> list[FileIndex]:
         for each in stored
         if each.file is not None and each.bytes is not None
     ]
-    return shards or [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.glob("*.npy"))
-    ]
+    return shards or [_file(path) for path in sorted(folder.glob("*.npy"))]
+
+
+def _file(path: Path) -> FileIndex:
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _write_rows(path: Path, rows: Sequence[SequenceRow]) -> None:
@@ -198,90 +203,3 @@ def _numbers(folder: Path, stored: StoredBatches) -> tuple[NDArray[np.int32], ND
         np.load(folder / f"{TOKENS}.npy", mmap_mode="r"),
         np.load(folder / f"{OFFSETS}.npy", mmap_mode="r"),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredStates:
-    """A finished store. `store[i]` are the states of row i by site; `matrix(site)` all rows of one.
-
-    `roles` says of each role its model, its stages and its sites; `of` narrows to one of them.
-    """
-
-    folder: Path
-    roles: Mapping[str, RoleIndex]
-    rows: Sequence[SequenceRow]
-
-    @property
-    def sites(self) -> dict[str, SiteIndex]:
-        """dtype and width of every site, in the order of writing; of what roles share, the first one's."""
-        kept = [held["sites"] for held in self.roles.values()]
-        return {site: value for each in reversed(kept) for site, value in each.items()}
-
-    def of(self, role: str, stage: str | None = None) -> StoredStates:
-        """The rows of one role, or of one of its stages. Raises UnknownNameError."""
-        if role not in self.roles:
-            raise UnknownNameError("role", role, self.roles, f"this store has {', '.join(self.roles)}")
-        stages = self.roles[role]["stages"]
-        if stage is not None and stage not in stages:
-            raise UnknownNameError("stage", stage, stages, f"role {role} has {', '.join(stages)}")
-        rows = [row for row in self.rows if row["role"] == role and stage in (None, row["stage"])]
-        return StoredStates(self.folder, {role: self.roles[role]}, rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Tensors of one record, in the shapes `capture.reduction` states."""
-        return {place["site"]: self._tensor(place) for place in self.rows[index]["states"]}
-
-    def matrix(self, site: str) -> Tensor:
-        """(rows, *width): the states of every row, one below the other. Raises InputError where several roles
-        have this site."""
-        import torch
-
-        if site not in self.sites:
-            raise UnknownNameError("site", site, self.sites, f"this store has {', '.join(self.sites)}")
-        having = [role for role, held in self.roles.items() if site in held["sites"]]
-        if len(having) > 1:
-            raise InputError(
-                f"{site}: is kept of {' and '.join(having)}; choose one, as store.of({having[0]!r})"
-            )
-        parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]
-        return torch.cat([part.reshape(-1) if part.dim() == 1 else part for part in parts])
-
-    def _tensor(self, place: Place) -> Tensor:
-        import torch
-
-        path = self.folder / place["file"]
-        if path.suffix == ".npy":
-            import numpy as np
-
-            held = np.load(path, mmap_mode="r")[place["begin"] : place["end"]]
-            return torch.from_numpy(held.copy()).reshape(place["shape"])
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as shard:
-            found: Tensor = shard.get_slice(place["site"])[place["begin"] : place["end"]]
-        return found.reshape(place["shape"])
-
-
-def open_states(folder: Path | str) -> StoredStates:
-    """The states of a finished run: its folder, or the `states` folder in it.
-
-    Raises InputError where there are none, FormatError where they are of another version.
-    """
-    import json
-
-    import pyarrow.parquet as pq
-
-    path = Path(folder)
-    path = path / "states" if (path / "states").is_dir() else path
-    try:
-        index = json.loads((path / "index.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: no finished states here; a run writes them at its end") from error
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{path / 'index.json'}: cannot be read: {error}") from error
-    if index.get("document") != "states" or index.get("version") != 1:
-        raise FormatError(f"{path / 'index.json'}: not the index of stored states, or of a later version")
-    return StoredStates(path, index["roles"], pq.read_table(path / "examples.parquet").to_pylist())

@@ -16,19 +16,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ullage.capture.entries import Format, StoredBatches, StoredSequence
-from ullage.errors import FormatError
+from ullage.capture.keeping import OFFSETS, TOKENS
+from ullage.errors import InputError
 from ullage.records.atomic import sha256_of, write_with
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
-
-TOKENS: Final = "tokens"
-OFFSETS: Final = "offsets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +157,25 @@ class ArrayStore:
     """One .npy memory map a site, every sequence's rows at a place known before the run.
 
     `rows[index]` are the rows each site keeps of a record. Invariant: what a journal entry names has been
-    flushed; anything else is written again.
+    flushed, and stands in `done` when a run is taken up; anything else is written again. Raises InputError
+    where what is done lies elsewhere than these lengths say.
     """
 
-    def __init__(self, folder: Path, lengths: Sequence[int], rows: Mapping[str, Sequence[int]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lengths: Sequence[int],
+        rows: Mapping[str, Sequence[int]],
+        done: Sequence[StoredBatches] = (),
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._begins = {site: _begins(counts) for site, counts in rows.items()}
         self._begins[TOKENS] = _begins(lengths)
+        self._check_places(done)
+        if not done:
+            for left in folder.glob("*.npy"):
+                left.unlink()  # begun, but nothing in it is named by the journal
         self._maps: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
 
     @property
@@ -187,8 +196,11 @@ class ArrayStore:
                 place[site] = [*self._put(site, example.index, array), *array.shape]
                 sites[site] = Format(str(array.dtype), list(array.shape[1:]))
                 digest.update(np.ascontiguousarray(array).data)
-            self._put(TOKENS, example.index, np.array(example.tokens, dtype=np.int32))
-            self._put(OFFSETS, example.index, np.array(example.offsets, dtype=np.int32).reshape(-1, 2))
+            tokens = np.array(example.tokens, dtype=np.int32)
+            offsets = np.array(example.offsets, dtype=np.int32).reshape(-1, 2)
+            for name, array in ((TOKENS, tokens), (OFFSETS, offsets)):
+                self._put(name, example.index, array)
+                digest.update(array.data)
             stored.append(_stored(example, place, self._begins[TOKENS][example.index]))
         for held in self._maps.values():
             held.flush()
@@ -197,6 +209,19 @@ class ArrayStore:
     def finish(self) -> list[StoredBatches]:
         """Nothing: all of it is written."""
         return []
+
+    def _check_places(self, done: Sequence[StoredBatches]) -> None:
+        for example in (example for each in done for example in each.examples):
+            places = {site: (at[0], at[1]) for site, at in example.states.items()}
+            begin = example.token_begin or 0
+            places[TOKENS] = (begin, begin + example.tokens)
+            for site, place in places.items():
+                begins = self._begins.get(site)
+                if begins is None or tuple(begins[example.index : example.index + 2]) != place:
+                    raise InputError(
+                        f"{self._folder / site}.npy: the rows of {example.id!r} are {place[0]} to "
+                        f"{place[1]}, which is not where this model's tokens put them; start a new run"
+                    )
 
     def _put(self, site: str, index: int, array: NDArray[np.generic]) -> tuple[int, int]:
         import numpy as np
@@ -219,15 +244,3 @@ def _begins(counts: Sequence[int]) -> list[int]:
     for count in counts:
         found.append(found[-1] + count)
     return found
-
-
-def check_shards(folder: Path, stored: Sequence[StoredBatches]) -> None:
-    """Raises FormatError when a shard the journal names is missing or was changed."""
-    for each in stored:
-        if each.file is None:
-            continue
-        path = folder / each.file
-        if not path.is_file():
-            raise FormatError(f"{path}: is missing, though the journal says it was written")
-        if sha256_of(path) != each.sha256:
-            raise FormatError(f"{path}: was changed since it was written (its SHA-256 differs)")

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ullage.capture.index import StoredStates
+from ullage.capture.stored import StoredStates
 from ullage.errors import InputError
 from ullage.measures.geometry import (
     Spectrum,

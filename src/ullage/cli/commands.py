@@ -28,7 +28,7 @@ OWN: Final = (
     ),
     Command(
         "check",
-        "Load every model where the plan puts it, run one smallest batch, say where things are.",
+        "Load every model, run one smallest batch, say where things are; of a RUN: whether it is whole.",
         "ullage.cli.runs:check",
     ),
     Command(

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ullage.errors import InputError
-from ullage.reports.terminal import Download, Json, Quiet, Sets, Where, exit_unless, tell
+from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Where, exit_unless, tell
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="A workload file.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 
 
@@ -26,7 +25,18 @@ def run(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run cut short.")] = None,
     gpus: Where = None,
     set_: Sets = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Even if the plan does not fit.")] = False,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Even if the plan does not fit; with --resume even if models, versions or threads differ.",
+        ),
+    ] = False,
+    base: Base = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Read large weights whole, so that a resume compares all of them."),
+    ] = False,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Record torch's allocator (GPUs).")] = False,
     download: Download = False,
     quiet: Quiet = False,
@@ -38,12 +48,17 @@ def run(
     if (file is None) == (resume is None):
         raise InputError("give a workload FILE to run, or --resume RUN to go on with one")
     if resume is not None:
-        folder, record = Path(resume), api.resume(resume, download=download, quiet=quiet)
+        if strict:
+            raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
+        folder = Path(resume)
+        record = api.resume(resume, base=base, anyway=anyway, download=download, quiet=quiet)
     else:
         assert file is not None
+        if base is not None:
+            raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
         made = _made(file, gpus, set_ or ())
-        options = {"download": download, "quiet": quiet, "anyway": anyway, "snapshot": snapshot}
-        folder, record = api.run_plan(made, out, **options)
+        options = {"anyway": anyway, "snapshot": snapshot, "strict": strict}
+        folder, record = api.run_plan(made, out, download=download, quiet=quiet, **options)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
 
 
@@ -61,17 +76,41 @@ def _made(file: str, gpus: str | None, sets: Sequence[str]) -> Plan:
 
 
 def check(
-    file: File, gpus: Where = None, set_: Sets = None, download: Download = False, json: Json = False
+    file: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A workload file, or a run's folder.")],
+    gpus: Where = None,
+    set_: Sets = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Of a RUN: keep what is whole; a resume does the rest again.")
+    ] = False,
+    download: Download = False,
+    json: Json = False,
 ) -> None:
     from ullage import api
     from ullage.reports.run_page import check_document, show_check
 
+    if Path(file).is_dir():
+        return _check_run(file, repair, json)
+    if repair:
+        raise InputError(f"{file}: is no folder of a run; --repair is for those")
     found = api.check(api.load(file, set_ or ()), gpus, base=api.folder_of(file), download=download)
     tell(
         json,
         lambda: check_document(found.device_maps, found.measured),
         lambda console: show_check(found.device_maps, found.measured, console),
     )
+    return None
+
+
+def _check_run(folder: str, repair: bool, json: bool) -> None:
+    """Whether a run's folder still is what was written; 1 where it is not, and was not repaired."""
+    from ullage import api
+    from ullage.reports.run_page import run_check_document, show_run_check
+
+    found = api.check_run(folder, repair=repair)
+    damaged = [str(damage) for damage in found.damaged]
+    state = (found.folder, found.complete, found.done, damaged, found.dropped)
+    tell(json, lambda: run_check_document(*state), lambda console: show_run_check(*state, console))
+    exit_unless(found.holds)
 
 
 def verify(folder: Run, json: Json = False) -> None:
@@ -83,8 +122,8 @@ def verify(folder: Run, json: Json = False) -> None:
     exit_unless(found.holds)
 
 
-def report(folder: Run) -> None:
+def report(folder: Run, base: Base = None) -> None:
     from ullage import api
 
-    for path in api.report(folder):
+    for path in api.report(folder, base=base):
         print(path)

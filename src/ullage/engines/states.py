@@ -11,7 +11,7 @@ from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.sites import find_points
-from ullage.capture.store import Example, ShardStore, check_shards
+from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
 from ullage.engines.observer import Observable
 from ullage.errors import UnsupportedError
@@ -99,9 +99,7 @@ class KeptStates:
 
     def _store(self) -> ShardStore:
         if self._shards is None:
-            entries = self._entries()
-            check_shards(self._folder, entries)
-            self._shards = ShardStore(self._folder, 1, entries)
+            self._shards = ShardStore(self._folder, 1, self._entries())
         return self._shards
 
     def _entries(self) -> list[StoredBatches]:

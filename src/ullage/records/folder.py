@@ -4,25 +4,26 @@ manifest.json    what was to be done: workload, plan, inputs, versions; written 
 journal.jsonl    what has been done: one line for each piece of output that is safely on disk
 log.jsonl        what was said while running, with times
 timeline.jsonl   memory over time
-record.json      what was measured; written last, so a folder that has it is complete
+record.json      what was measured, and a list of all files; written last, so a folder that has it is complete
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from ullage.errors import BusyError, FormatError, InputError
-from ullage.records.atomic import write_json
+from ullage.fields import Fields
+from ullage.records.inventory import Held, read_inventory, take_inventory
 from ullage.records.journal import read_journal
 from ullage.records.manifest import Manifest, read_manifest
 from ullage.records.record import Record, read_record
+from ullage.records.seal import read_sealed, write_sealed
 
 VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -35,6 +36,14 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def close_to_others(self) -> bool:
+        """Lets nobody but its owner look into the folder; whether that was done."""
+        try:
+            self.path.chmod(0o700)
+        except OSError:
+            return False
+        return self.path.stat().st_mode & 0o077 == 0
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -83,11 +92,19 @@ class RunFolder:
             )
         return read_record(self._read(RECORD, "record"), str(self.path / RECORD))
 
-    def write_manifest(self, manifest: Manifest) -> None:
-        write_json(self.path / MANIFEST, {"document": "run", "version": VERSION, **manifest.to_json()})
+    def inventory(self) -> tuple[Held, ...]:
+        """The files that lay in the folder when the record was written. Raises FormatError."""
+        path = self.path / RECORD
+        return read_inventory(Fields(self._read(RECORD, "record"), f"{path}: not a record of a run"))
 
-    def write_record(self, record: Record) -> None:
-        write_json(self.path / RECORD, record.to_json())
+    def write_manifest(self, manifest: Manifest) -> None:
+        write_sealed(self.path / MANIFEST, {"document": "run", "version": VERSION, **manifest.to_json()})
+
+    def write_record(self, record: Record, files: Sequence[Held] | None = None) -> None:
+        """Ends the run: `record`, and what lies in the folder (None: whatever is there now)."""
+        held = take_inventory(self.path) if files is None else files
+        document = {**record.to_json(), "files": [each.to_json() for each in held]}
+        write_sealed(self.path / RECORD, document)
 
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
@@ -101,12 +118,10 @@ class RunFolder:
     def _read(self, name: str, document: str) -> Mapping[str, object]:
         path = self.path / name
         try:
-            value: object = json.loads(path.read_text(encoding="utf-8"))
+            value = read_sealed(path)
         except FileNotFoundError as error:
             raise FormatError(f"{self.path}: no {name}; is this the folder of a run?") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise FormatError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(value, dict) or value.get("document") != document:
+        if value.get("document") != document:
             raise FormatError(f"{path}: not the {name} of a run")
         if value.get("version") != VERSION:
             raise FormatError(f"{path}: version {value.get('version')!r}, but this ullage reads {VERSION}")
@@ -116,7 +131,7 @@ class RunFolder:
 def new_folder(path: Path) -> RunFolder:
     """An empty folder for a run. Raises InputError where something else lies there already."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700, parents=True, exist_ok=True)
         held = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise InputError(f"{path}: cannot be used as a run's folder: {error.strerror or error}") from error

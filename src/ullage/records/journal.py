@@ -1,17 +1,29 @@
 """The journal: one JSON line for each piece of work whose results are safely on disk.
 
 A line is written after its results are, so after a crash at any moment the journal tells the truth: what
-it names is whole, what it does not name is done again.
+it names is whole, what it does not name is done again. Each line ends with its number and the SHA-256 of
+itself and of all lines before it: a line that was changed, doubled, moved or lost is found.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ullage.errors import FormatError
+from ullage.records.atomic import write_with
+from ullage.records.damage import Damage
+
+SEAL: Final = "seal"
+"""The field of a line with its number and the SHA-256 of everything up to it."""
+RESUMED: Final = "resumed"
+"""The field of a line that says with what other than before a run was taken up."""
+Entry = Mapping[str, object]
 
 
 class Journal:
@@ -19,7 +31,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: list[Mapping[str, object]] = []
+        self.entries: list[Entry] = []
+        self._chain = ""
         if path.exists():
             self._recover()
         self._file = path.open("ab")
@@ -27,37 +40,142 @@ class Journal:
     def _recover(self) -> None:
         """Reads what is there, and cuts off a last line that a crash left incomplete."""
         data = self.path.read_bytes()
+        found = scan(data, self.path)
+        if found.damage is not None:
+            raise FormatError(str(found.damage))
+        self.entries, self._chain = list(found.entries), found.chain
         whole = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[:whole].splitlines(), 1):
-            self.entries.append(_entry(line, self.path, number))
         if whole < len(data):
             os.truncate(self.path, whole)
 
-    def append(self, entry: Mapping[str, object]) -> None:
+    def append(self, entry: Entry) -> None:
         """Adds an entry and waits until it is on disk."""
-        line = json.dumps(entry, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        line, self._chain = _sealed(entry, len(self.entries) + 1, self._chain)
         self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
         self.entries.append(entry)
 
+    @property
+    def work(self) -> list[Entry]:
+        """The entries that name work, without those that say how the run was taken up."""
+        return [entry for entry in self.entries if RESUMED not in entry]
+
     def close(self) -> None:
         self._file.close()
 
 
-def read_journal(path: Path) -> list[Mapping[str, object]]:
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """The entries of a journal up to its first damage, None where it is whole, and the last one's SHA-256."""
+
+    entries: Sequence[Entry]
+    damage: Damage | None
+    chain: str
+
+
+def scan(data: bytes, path: Path) -> Scanned:
+    """What a journal holds; a last line without an end is not counted, it is still being written."""
+    entries: list[Entry] = []
+    chain = ""
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        read = _read(line)
+        what = read if isinstance(read, str) else ""
+        if not isinstance(read, str):
+            after = _continued(read.entry, number, chain, line)
+            if after:
+                entries.append(read.entry)
+                chain = after
+                continue
+            what = _wrong(read.number, number)
+        damage = Damage(f"{path}:{number}", f"{what}; the journal was changed", len(entries))
+        return Scanned(entries, damage, chain)
+    return Scanned(entries, None, chain)
+
+
+def recovered(data: bytes) -> tuple[list[Entry], int]:
+    """The entries of a damaged journal that follow one another from the first on, and how many lines are
+    none of them: doubled ones, strange ones, and whatever follows one that is lost."""
+    by_number: dict[int, list[tuple[bytes, Entry]]] = {}
+    lines = data.split(b"\n")[:-1]
+    for line in lines:
+        read = _read(line)
+        if not isinstance(read, str):
+            by_number.setdefault(read.number, []).append((line, read.entry))
+    entries: list[Entry] = []
+    chain = ""
+    while True:
+        for line, entry in by_number.get(len(entries) + 1, ()):
+            after = _continued(entry, len(entries) + 1, chain, line)
+            if after:
+                entries.append(entry)
+                chain = after
+                break
+        else:
+            return entries, len(lines) - len(entries)
+
+
+def write_journal(path: Path, entries: Sequence[Entry]) -> None:
+    """A journal of these entries in place of what is there, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        chain = ""
+        with temporary.open("wb") as file:
+            for number, entry in enumerate(entries, 1):
+                line, chain = _sealed(entry, number, chain)
+                file.write(line)
+
+    write_with(path, write)
+
+
+def read_journal(path: Path) -> list[Entry]:
     """The whole entries of a journal that another process may be writing. Raises FormatError."""
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [_entry(line, path, number) for number, line in enumerate(lines, 1)]
+    found = scan(path.read_bytes(), path)
+    if found.damage is not None:
+        raise FormatError(str(found.damage))
+    return list(found.entries)
 
 
-def _entry(line: bytes, path: Path, number: int) -> Mapping[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    entry: Entry
+    number: int
+
+
+def _read(line: bytes) -> _Line | str:
+    """The entry of a line and the number it says it has, or why it is none."""
     try:
         entry: object = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}:{number}: not JSON; the journal was changed") from error
+    except (ValueError, RecursionError):
+        return "not JSON"
     if not isinstance(entry, dict):
-        raise FormatError(f"{path}:{number}: not an entry; the journal was changed")
-    return entry
+        return "not an entry"
+    match entry.pop(SEAL, None):
+        case [int() as number, str()]:
+            return _Line(entry, number)
+    return "not sealed"
+
+
+def _wrong(says: int, is_at: int) -> str:
+    if says == is_at:
+        return "not what was written (its SHA-256 differs)"
+    return f"is line {says}, where line {is_at} should be: lines were doubled, moved or lost"
+
+
+def _sealed(entry: Entry, number: int, chain: str) -> tuple[bytes, str]:
+    """The line of an entry, and the SHA-256 of everything up to it."""
+    body = json.dumps(entry, ensure_ascii=False)
+    chain = hashlib.sha256(f"{chain}{number}{body}".encode("utf-8", "surrogatepass")).hexdigest()
+    line = json.dumps({**entry, SEAL: [number, chain]}, ensure_ascii=False)
+    return line.encode("utf-8", "surrogatepass") + b"\n", chain
+
+
+def _continued(entry: Entry, number: int, chain: str, line: bytes) -> str:
+    """The SHA-256 of everything up to `line`; "" unless it is entry `number` after `chain`."""
+    try:
+        sealed, after = _sealed(entry, number, chain)
+    except RecursionError:
+        return ""
+    return after if sealed == line + b"\n" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ END: Final = "end"
 class LineStore:
     """The lines of one stage of a run, in `folder/FILE.jsonl` for each of `files`.
 
-    Invariant: the journal names a unit once its lines are on disk, with the lengths the files then had; what
-    lies beyond the last lengths it names was never finished and is cut off.
+    Invariant: the journal names a unit once its lines are on disk, with the lengths the files then had and
+    the SHA-256 of its lines; what lies beyond the last lengths it names was never finished and is cut off.
     """
 
     def __init__(self, folder: Path, stage: str, journal: Journal, files: Sequence[str] = ()) -> None:
@@ -46,14 +47,17 @@ class LineStore:
 
     def add(self, unit: int, rows: Mapping[str, Iterable[Mapping[str, object]]], **facts: object) -> None:
         """Keeps the rows of a unit of work, by file, whole or not at all; `facts` go into the journal."""
+        digests = {}
         for name, some in rows.items():
             lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in some]
+            data = "".join(lines).encode()
             with self._paths[name].open("ab") as file:
-                file.write("".join(lines).encode())
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
                 self._lengths = {**self._lengths, name: file.tell()}
-        self._note(unit, facts)
+            digests[name] = hashlib.sha256(data).hexdigest()
+        self._note(unit, {"sha256": digests, **facts})
 
     def finish(self) -> None:
         """Says that nothing more will be added."""
@@ -67,6 +71,12 @@ class LineStore:
         """What each entry of the journal that has the fact, a whole number, says of it."""
         where = f"{self._journal.path}: an entry of {self._stage}"
         return [Fields(entry, where).whole(fact) for entry in self.entries if fact in entry]
+
+    def told_each(self, fact: str) -> list[int]:
+        """All whole numbers in what each entry of the journal that has the fact, an array, says of it."""
+        where = f"{self._journal.path}: an entry of {self._stage}"
+        arrays = [Fields(entry, where).array(fact) for entry in self.entries if fact in entry]
+        return [number for array in arrays for number in array if isinstance(number, int)]
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Every row kept so far of the first file, in the order of writing."""

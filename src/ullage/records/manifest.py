@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from ullage.fields import Fields
 from ullage.records.record import Environment, read_environment
@@ -14,11 +13,13 @@ from ullage.records.record import Environment, read_environment
 class Manifest:
     """A run's plan and what it depends on.
 
-    `plan` is the plan's document, and `base` the folder its paths are relative to; `inputs` are the files
-    and models that are read, with their SHA-256; `environment` is where the run began.
+    `plan` is the plan's document, and `base` the folder its paths are relative to, itself relative to the
+    run's folder (or to the user's home, as ~/data; "" where it could not be told without naming the user);
+    `inputs` are the files and the parts of models that are read, with their SHA-256 (`contents.digest`);
+    `environment` is where the run began.
     """
 
-    base: Path
+    base: str
     inputs: tuple[Mapping[str, str], ...]
     environment: Environment
     plan: Mapping[str, object]
@@ -26,7 +27,7 @@ class Manifest:
     def to_json(self) -> dict[str, object]:
         """The fields of manifest.json."""
         return {
-            "base": str(self.base),
+            "base": self.base,
             "inputs": list(self.inputs),
             "environment": asdict(self.environment),
             "plan": self.plan,
@@ -37,7 +38,7 @@ def read_manifest(document: Mapping[str, object], where: str) -> Manifest:
     """The manifest in a JSON document; `where` names it in messages. Raises FormatError where it is none."""
     found = Fields(document, f"{where}: not the manifest of a run")
     return Manifest(
-        Path(found.text("base")),
+        found.text("base"),
         tuple(each.texts() for each in found.each("inputs")),
         read_environment(found.inner("environment")),
         found.inner("plan").values,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,6 +46,28 @@ def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measure
 def check_document(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured]) -> dict[str, object]:
     """Where each role's modules are, and the peaks."""
     return {**header("check"), "device_maps": maps, "measured": [asdict(one) for one in measured]}
+
+
+def show_run_check(
+    folder: Path, complete: bool, done: int, damaged: Sequence[str], dropped: Sequence[str], console: Console
+) -> None:
+    """What of a run's folder is not what was written, and what was taken away for it."""
+    for line in damaged:
+        console.print(Text(line))
+    if not damaged:
+        console.print(f"{folder}: whole, {done:,} pieces of work, {'ended' if complete else 'not ended'}")
+    for line in dropped:
+        console.print(Text(f"dropped {line}"))
+    if damaged and not complete:
+        console.print(Text(f"ullage run --resume {folder} does again what is missing", style="dim"))
+
+
+def run_check_document(
+    folder: Path, complete: bool, done: int, damaged: Sequence[str], dropped: Sequence[str]
+) -> dict[str, object]:
+    """Whether a run is whole."""
+    found = {"folder": str(folder), "complete": complete, "done": done}
+    return {**header("run-check"), **found, "damaged": list(damaged), "dropped": list(dropped)}
 
 
 def _peaks(measured: Iterable[Measured]) -> Table:

@@ -228,9 +228,16 @@ _COMPARISON = of_object(
 )
 _RUN = {
     "type": "object",
-    "properties": {"document": {"const": "run"}, "version": {"const": VERSION}, "base": TEXT},
-    "required": ["document", "version", "base", "inputs", "environment", "plan"],
+    "properties": {
+        "document": {"const": "run"},
+        "version": {"const": VERSION},
+        "base": TEXT,
+        "inputs": of_list(of_mapping(TEXT)),
+        "sha256": TEXT,
+    },
+    "required": ["document", "version", "base", "inputs", "environment", "plan", "sha256"],
 }
+_FILES = of_list(of_object({"name": TEXT, "bytes": BYTES, "sha256": TEXT}))
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
     "plan": of_document("plan", _PLAN | {"sha256": TEXT}),
@@ -242,7 +249,17 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "evidence": of_document("evidence", _EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,
-    "record": of_document("record", _RECORD, {"folder": TEXT}),
+    "record": of_document("record", _RECORD, {"folder": TEXT, "files": _FILES, "sha256": TEXT}),
+    "run-check": of_document(
+        "run-check",
+        {
+            "folder": TEXT,
+            "complete": {"type": "boolean"},
+            "done": COUNT,
+            "damaged": of_list(TEXT),
+            "dropped": of_list(TEXT),
+        },
+    ),
     "check": of_document(
         "check", {"device_maps": of_mapping(of_mapping(TEXT)), "measured": of_list(_MEASURED)}
     ),
@@ -254,6 +271,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
             "roles": of_mapping({"type": "object", "required": ["model", "stages", "sites"]}),
             "sites": of_mapping({"type": "object"}),
             "files": of_list({"type": "object", "required": ["name", "bytes", "sha256"]}),
+            "sha256": TEXT,
         },
     ),
     "verification": of_document(

@@ -20,6 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instea
 Sets = Annotated[list[str] | None, typer.Option("--set", help="path=value, changes the file's.")]
 Where = Annotated[str | None, typer.Option(help="As 2xA100-80GB; local (this machine's), cpu.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")]
+Base = Annotated[
+    str | None, typer.Option(metavar="FOLDER", help="Where the run's inputs are now, if it was moved.")
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch models from the hub where needed.")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -52,6 +52,29 @@ def make_batches(lengths: Sequence[int], limits: Limits) -> list[tuple[int, ...]
         if current:
             batches.append(tuple(current))
     return batches
+
+
+def batches_left(
+    batches: Sequence[tuple[int, ...]],
+    units: Collection[int],
+    done: Collection[int],
+    lengths: Sequence[int],
+    limits: Limits,
+) -> dict[int, tuple[int, ...]]:
+    """The batches that are still to be done, by number, where `units` are, and with them items `done`.
+
+    They are those of `batches`, unless other items have been done under these numbers (the texts had other
+    lengths then): then what is left is put into batches of its own, numbered from the last one on.
+    """
+    same = all(unit < len(batches) for unit in units)
+    if same and {item for unit in units for item in batches[unit]} == set(done):
+        return {number: batch for number, batch in enumerate(batches) if number not in units}
+    left = [item for item in range(len(lengths)) if item not in done]
+    anew = make_batches([lengths[item] for item in left], limits)
+    return {
+        number: tuple(left[place] for place in batch)
+        for number, batch in enumerate(anew, max(units, default=-1) + 1)
+    }
 
 
 def _windows(lengths: Sequence[int], limits: Limits) -> Iterator[list[int]]:

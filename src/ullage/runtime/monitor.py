@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final
 
 from ullage.phases.phase import Phase
+from ullage.records.notes import Notes
 from ullage.records.record import Measured
 from ullage.runtime.malloc import trim_malloc
 from ullage.runtime.reading import CPU, PastThreshold, Reading, file_bytes, read_device, reset_peak
@@ -140,19 +140,13 @@ class Monitor:
 
     def _watch(self) -> None:
         written = 0.0
-        file: TextIO | None = None
-        if self._timeline is not None:
-            file = self._timeline.open("a", encoding="utf-8")
+        notes = None if self._timeline is None else Notes(self._timeline)
         while not self._stop.wait(SAMPLE_SECONDS):
             readings = self._sample()
             now = time.monotonic()
-            if file is not None and now - written >= TIMELINE_SECONDS:
+            if notes is not None and now - written >= TIMELINE_SECONDS:
                 written = now
-                for reading in readings:
-                    file.write(json.dumps(self._line(reading, now)) + "\n")
-                file.flush()
-        if file is not None:
-            file.close()
+                notes.add(*(self._line(reading, now) for reading in readings))
 
     def _line(self, reading: Reading, now: float) -> dict[str, object]:
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,8 @@ from ullage.errors import DoesNotFitError, InputError, MissingExtraError
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
+from ullage.records.notes import Notes
+from ullage.records.places import impersonal
 from ullage.runtime.batching import release
 from ullage.runtime.machine import held_on_cards
 from ullage.runtime.malloc import hold_malloc
@@ -54,7 +55,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
     _check_machine(plan, devices)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
-        log = _Log(folder.path / "log.jsonl", progress)
+        log = _Log(folder.path, plan.base, progress)
         live = _live_tensors(plan, devices)
         if devices == (CPU,):
             _hold_malloc(log)
@@ -129,17 +130,19 @@ def _recorded(devices: tuple[str, ...], path: Path) -> Iterator[None]:
 
 
 class _Log:
-    """What is said while running: to the screen, and as JSON lines to a file."""
+    """What is said while running: to the screen, and to a file, which names no folder of the user's.
 
-    def __init__(self, path: Path | None, progress: Progress) -> None:
-        self._path, self._progress = path, progress
+    There the run's own is called RUN, the one that paths are relative to BASE.
+    """
+
+    def __init__(self, folder: Path, base: Path, progress: Progress) -> None:
+        self._notes, self._progress = Notes(folder / "log.jsonl"), progress
+        self._places = {"RUN": folder, "BASE": base}
 
     def say(self, text: str) -> None:
         self._progress.say(text)
-        if self._path is not None:
-            line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "said": text}
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._notes.add({"time": now, "said": impersonal(text, self._places)})
 
 
 def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ullage.errors import DoesNotFitError, InputError, OutOfMemoryError, UnsupportedError
-from ullage.facts.bundled import local_path
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
-from ullage.records.atomic import sha256_of
 from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
+from ullage.records.inventory import with_files
+from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.observation import observations_of, shape_of
-from ullage.records.record import Environment, Measured, Record
+from ullage.records.places import base_of_a_run
+from ullage.records.record import Measured, Record
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.session import Session, record_of
 from ullage.spec.role import Cache
 from ullage.spec.workload import Workload
 from ullage.units import gib
+from ullage.workloads.comparing import Difference, check_files, differences, refuse_differences, was_strict
+from ullage.workloads.inputs import Input, files_of, parts_of
+from ullage.workloads.portable import portable_plan
 from ullage.workloads.registry import find_kind
+from ullage.workloads.runs import workload_of_run
+from ullage.workloads.wholeness import finished, require_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,62 +47,96 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """How a run begins: `resumed` goes on with what the folder holds; `prepare` may put work that is done
-    already into a new folder; `anyway` does a plan that does not fit."""
+    already into a new folder; `anyway` does a plan that does not fit, and goes on with other models, versions
+    or threads than a run was begun with. `strict` reads weights whole, to tell later that they are the same.
+    """
 
     resumed: bool = False
     anyway: bool = False
+    strict: bool = False
     prepare: Callable[[RunFolder], None] | None = None
 
 
 def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
-    """Does the work of `plan` in `folder`; the record of what was measured.
+    """Does the work of `plan` in `folder`; the record of what was measured. Whoever resumes has made sure
+    that the inputs are what they were (`check_files`).
 
     Raises DoesNotFitError for a plan that exceeds a device (unless it is done anyway), BusyError for a folder
-    that another process runs in, InputError where a resumed run's inputs have changed.
+    that another process runs in, InputError where a resumed run's models, versions or threads have changed,
+    FormatError where what it holds has.
     """
     runner = _runner(plan.workload)
-    if plan.verdict == "does not fit" and not begun.anyway:
+    if plan.verdict == "does not fit" and not (begun.anyway or begun.resumed):
         raise DoesNotFitError(_too_large(plan))
-    inputs = inputs_of(plan.workload, plan.base)
+    known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
+    files = [] if begun.resumed else files_of(plan.workload, plan.base)
     run = RunFolder(folder) if begun.resumed else new_folder(folder)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
-        prepared = 0
-        if not begun.resumed:
+        private, prepared = run.close_to_others(), 0
+        if begun.resumed:
+            require_whole(run)
+        else:
             stack.callback(lambda: _discard_nothing(run, prepared))
             if begun.prepare is not None:
                 begun.prepare(run)
             prepared = run.done
         with open_session(plan, run, options) as session:
-            _begin(session, inputs, begun.resumed)
+            if not private:
+                session.say(f"{run.path}: others may look into this folder, and it cannot be closed to them")
+            _begin(session, files, begun)
             started = time.monotonic()
             _work(runner, session)
             record = record_of(session, time.monotonic() - started)
         if find_kind(plan.workload.kind).reporter:
             report(plan.workload, run, plan.base, record)
         run.write_record(record)  # last: a folder that has it is complete
-        _keep_evidence(session, record, run)
+        _keep_evidence(session, record, run, known_as)
     return record
 
 
-def _begin(session: Session, inputs: list[dict[str, str]], resumed: bool) -> None:
+def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
     """Writes down what a new run is of, or checks that a resumed one is still of the same."""
     plan, where = session.plan, environment(session.plan.gpus)
-    if resumed:
-        _check_unchanged(session, inputs, where)
+    workload, download = plan.workload, session.download
+    if begun.resumed:
+        manifest = session.folder.manifest()
+        parts = parts_of(workload, plan.base, strict=was_strict(manifest), download=download)
+        _go_on(session, differences(manifest, parts, where), begun.anyway)
     else:
-        manifest = Manifest(plan.base.resolve(), tuple(inputs), where, plan_document(plan))
-        session.folder.write_manifest(manifest)
+        parts = parts_of(workload, plan.base, strict=begun.strict, download=download)
+        session.folder.write_manifest(
+            Manifest(
+                base_of_a_run(plan.base, session.folder.path),
+                (*files, *parts),
+                where,
+                {name: value for name, value in plan_document(plan).items() if name != "base"},
+            )
+        )
     for warning in plan.warnings:
         session.say(warning)
 
 
-def _keep_evidence(session: Session, record: Record, run: RunFolder) -> None:
-    """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing."""
+def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
+    """Takes up a run, with something else where that was asked for: journal and record say so."""
+    if found and not anyway:
+        refuse_differences(found, session.folder.path)
+    if found:
+        session.say(f"goes on with something else than it was begun with: {'; '.join(map(str, found))}")
+        session.journal.append({RESUMED: [each.to_json() for each in found]})
+    others = [entry[RESUMED] for entry in session.journal.entries if RESUMED in entry]
+    if others:
+        session.outcome[RESUMED] = others
+
+
+def _keep_evidence(session: Session, record: Record, run: RunFolder, known_as: Workload) -> None:
+    """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing.
+
+    `known_as` is the workload with the names that plans are asked for by."""
     said = keep_evidence(
         observations_of(
             record,
-            shape_of(session.workload),
+            shape_of(known_as),
             run.path.resolve().name,
             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             session.begun_with,
@@ -117,6 +157,20 @@ def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tu
             f"kind {workload.kind} has no report; see `ullage verify` and `ullage analyse`"
         )
     written: tuple[Path, ...] = import_module(reporter).report(run, workload, base, record)
+    return written
+
+
+def report_anew(run: RunFolder, base: Path | None = None) -> tuple[Path, ...]:
+    """Writes a finished run's pages and tables anew; their paths. `base` is where its inputs are now.
+
+    Raises FormatError where anything but these pages was changed, InputError where an input was.
+    """
+    record = finished(run, pages=False)
+    workload, found = workload_of_run(run, base=base)
+    check_files(run, workload, found)
+    with run.lock():
+        written = report(workload, run, found, record)
+        run.write_record(record, with_files(run.inventory(), run.path, written))
     return written
 
 
@@ -187,39 +241,3 @@ def _too_large(plan: Plan) -> str:
         f"the plan does not fit: {worst.name} would need up to {gib(worst.peak.device.high)} of "
         f"{gib(worst.usable)} in {worst.peak_phase}; `ullage plan` shows what would fit"
     )
-
-
-def inputs_of(workload: Workload, base: Path) -> list[dict[str, str]]:
-    """Files the run reads, with their SHA-256; models by their config and the sizes of their weights."""
-    found = []
-    for name in workload.section.files() if workload.section is not None else ():
-        path = base / Path(name).expanduser()
-        if path.is_dir():
-            for part in sorted(each for each in path.rglob("*") if each.is_file()):
-                shown = str(Path(name) / part.relative_to(path))
-                found.append({"file": shown, "sha256": sha256_of(part)})
-        elif path.is_file():
-            found.append({"file": name, "sha256": sha256_of(path)})
-        else:
-            raise InputError(f"{name}: no such file (looked for {path})")
-    for role in workload.roles.values():
-        folder = local_path(role.model, base)
-        if (folder / "config.json").is_file():
-            sizes = ",".join(f"{p.name}:{p.stat().st_size}" for p in sorted(folder.glob("*.safetensors")))
-            found.append({"model": role.model, "sha256": sha256_of(folder / "config.json"), "weights": sizes})
-    return found
-
-
-def _check_unchanged(session: Session, inputs: list[dict[str, str]], where: Environment) -> None:
-    manifest, folder = session.folder.manifest(), session.folder.path
-    changed = [each for each in inputs if each not in manifest.inputs]
-    if changed or len(inputs) != len(manifest.inputs):
-        what = (changed[0].get("file") or changed[0].get("model")) if changed else "what it reads"
-        raise InputError(f"{folder}: {what} has changed since this run began; start a new run")
-    begun = asdict(manifest.environment)
-    other = [name for name, value in asdict(where).items() if begun[name] != value]
-    if other:
-        session.say(
-            f"resumed with other versions than it began with ({', '.join(other)}): results may differ "
-            "in rounding from those of one run"
-        )

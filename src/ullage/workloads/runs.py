@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from ullage.errors import FormatError
+from ullage.errors import FormatError, InputError
 from ullage.records.folder import RunFolder
+from ullage.records.places import found_base
 from ullage.workloads.planned import gpu_set, plan
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Settings(TypedDict, total=False):
     quiet: bool
     anyway: bool
     snapshot: bool
+    strict: bool
 
 
 def run(
@@ -38,7 +40,8 @@ def run(
     `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
     the budget's, else this machine's). `download` (default False) lets models be fetched from the hub,
     `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
-    folder. Raises DoesNotFitError unless the plan fits or `anyway` (False).
+    folder, `strict` (False) reads large weights whole to know them again when the run is resumed. Raises
+    DoesNotFitError unless the plan fits or `anyway` (False).
     """
     return run_plan(plan_here(workload, gpus, base), out, **settings)
 
@@ -64,6 +67,7 @@ def run_plan(
     quiet: bool = True,
     anyway: bool = False,
     snapshot: bool = False,
+    strict: bool = False,
 ) -> tuple[Path, Record]:
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
     from ullage.runtime.opening import Options
@@ -71,44 +75,77 @@ def run_plan(
 
     folder = Path(out) if out is not None else next_folder(made.workload)
     options = Options(download=download, quiet=quiet, snapshot=snapshot)
-    return folder, execute(made, folder, options, Begun(anyway=anyway))
+    return folder, execute(made, folder, options, Begun(anyway=anyway, strict=strict))
 
 
-def resume(folder: str | Path, *, download: bool = False, quiet: bool = True) -> Record:
-    """Goes on with a run that was cut short; its record. A finished run's record is given as it is."""
+def resume(
+    folder: str | Path,
+    *,
+    base: str | Path | None = None,
+    anyway: bool = False,
+    download: bool = False,
+    quiet: bool = True,
+) -> Record:
+    """Goes on with a run that was cut short; its record. A finished run's record is given as it is.
+
+    `base` is where its inputs are now (default: where they were, seen from the run's folder). Raises
+    FormatError where anything in the folder is not what was written, InputError where models, versions or
+    number of threads are not those it was begun with, unless `anyway`; the record says what was not.
+    """
     held = RunFolder(Path(folder))
     held.manifest()
     if held.complete:
-        return held.record()
+        from ullage.workloads.wholeness import finished
+
+        return finished(held)
     from ullage.runtime.opening import Options
+    from ullage.workloads.comparing import check_files
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.loading import plan_of
 
-    document, base = _planned(held)
-    made = plan_of(document, f"{held.path}/manifest.json", base)
-    return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=True))
+    workload, found = workload_of_run(held, base=base)
+    check_files(held, workload, found)
+    document = _planned(held)
+    made = plan_of(document, f"{held.path}/manifest.json", found)
+    return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=anyway))
 
 
-def _planned(run: RunFolder) -> tuple[Mapping[str, object], Path]:
-    """The document of a run's plan, and the folder its paths are relative to."""
+def base_of_run(run: RunFolder, base: str | Path | None = None) -> Path:
+    """The folder that a run's paths are relative to: `base`, else where it was, seen from the run's folder.
+
+    Raises InputError where that is no folder.
+    """
+    said = run.manifest().base
+    found = Path(base).resolve() if base is not None else found_base(said, run.path)
+    if found is None:
+        raise InputError(f"{run.path}: does not say where its inputs are; say it: --base FOLDER")
+    if not found.is_dir():
+        raise InputError(f"{run.path}: its inputs are not in {found}; say where they are now: --base FOLDER")
+    return found
+
+
+def _planned(run: RunFolder) -> Mapping[str, object]:
+    """The document of a run's plan."""
     manifest = run.manifest()
     if "settled" not in manifest.plan:
         what = "what its plan is of: it is of an earlier version"
         raise FormatError(f"{run.path}/manifest.json: lacks {what}; it was not written by this ullage")
-    return manifest.plan, manifest.base
+    return manifest.plan
 
 
-def workload_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> tuple[Workload, Path]:
+def workload_of_run(
+    run: RunFolder, overrides: Sequence[str] = (), base: str | Path | None = None
+) -> tuple[Workload, Path]:
     """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
     from ullage.workloads.loading import workload_of
 
-    document, base = _planned(run)
-    return workload_of(document, f"{run.path}/manifest.json", overrides), base
+    document = _planned(run)
+    return workload_of(document, f"{run.path}/manifest.json", overrides), base_of_run(run, base)
 
 
 def gpus_of_run(run: RunFolder) -> str:
     """The GPUs a run was planned for, as `--gpus` takes them."""
-    return str(_planned(run)[0]["asked"])
+    return str(_planned(run)["asked"])
 
 
 def next_folder(workload: Workload) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ullage.reports.terminal import Download, Json, Quiet, Sets, Where, tell
+from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Where, tell
 
 
 def judge(
@@ -17,6 +17,7 @@ def judge(
     out: Annotated[str | None, typer.Option(help="A new folder; default runs/evaluate-N.")] = None,
     gpus: Where = None,
     set_: Sets = None,
+    base: Base = None,
     download: Download = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -25,5 +26,5 @@ def judge(
     from ullage.reports.run_page import run_document, show_run
 
     overrides = [*(set_ or ()), *(f"roles.{each}" for each in role or ())]
-    target, record = verbs.judge(folder, out, overrides, gpus, download=download, quiet=quiet)
+    target, record = verbs.judge(folder, out, overrides, gpus, base=base, download=download, quiet=quiet)
     tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))

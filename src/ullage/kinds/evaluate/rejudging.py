@@ -10,10 +10,10 @@ from ullage.capture.entries import states_of
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.phases.blocks import captures_of, own_section
-from ullage.records.atomic import sha256_of
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
 from ullage.spec.workload import Workload
+from ullage.workloads.comparing import check_files
 
 ANSWERS: Final = ("greedy", "samples", "p_true")
 OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
@@ -34,12 +34,7 @@ def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Pat
         )
     if captures_of(GENERATOR, before) != captures_of(GENERATOR, after):
         raise InputError("captures: those of the generator have changed; use `ullage run` for new answers")
-    for entry in run.manifest().inputs:
-        if "file" not in entry:
-            continue
-        path = base / Path(entry["file"]).expanduser()
-        if not path.is_file() or sha256_of(path) != entry["sha256"]:
-            raise InputError(f"{entry['file']}: is missing or has changed since {run.path} was run")
+    check_files(run, before, base)
 
 
 def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload) -> None:

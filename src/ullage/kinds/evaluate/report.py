@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ullage.errors import MissingExtraError
 from ullage.fields import Fields
 from ullage.records.atomic import write_text
-from ullage.records.lines import read_lines
+from ullage.records.notes import read_notes
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
@@ -130,7 +130,7 @@ def _timeline(path: Path) -> str:
     """Memory over time by device, as SVG; nothing for a run too short to have been sampled."""
     by_device: dict[str, list[tuple[float, float]]] = {}
     starts: list[tuple[float, str]] = []
-    for number, row in enumerate(read_lines(path), 1):
+    for number, row in enumerate(read_notes(path), 1):
         line = Fields(row, f"{path}:{number}")
         seconds, phase = line.number("seconds"), line.text("phase")
         level = "live" if row.get("live") is not None else "process"

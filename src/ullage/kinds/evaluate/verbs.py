@@ -12,6 +12,7 @@ from ullage.records.folder import RunFolder
 from ullage.runtime.opening import Options
 from ullage.workloads.execution import Begun, execute
 from ullage.workloads.runs import gpus_of_run, next_folder, plan_here, workload_of_run
+from ullage.workloads.wholeness import finished
 
 if TYPE_CHECKING:
     from ullage.records.record import Record
@@ -23,22 +24,24 @@ def judge(
     overrides: Sequence[str] = (),
     gpus: str | None = None,
     *,
+    base: str | Path | None = None,
     download: bool = False,
     quiet: bool = True,
 ) -> tuple[Path, Record]:
     """Judges the answers of a finished evaluation again, in a new folder; nothing is generated.
 
     `overrides` change or add judges, as `roles.judge.model=...`; judges they leave alone keep their verdicts.
-    Raises InputError for changes that need other answers.
+    `base` is where the run's inputs are now. Raises InputError for changes that need other answers,
+    FormatError where anything in the folder was changed.
     """
     held = RunFolder(Path(folder))
-    held.record()
-    before, base = workload_of_run(held)
+    finished(held)
+    before, found = workload_of_run(held, base=base)
     if before.kind != "evaluate":
         raise InputError(f"{folder}: is a run of kind {before.kind}; only evaluations are judged")
-    after, _ = workload_of_run(held, overrides)
-    check_rejudging(held, before, after, base)
-    made = plan_here(after, gpus or gpus_of_run(held), base)
+    after, _ = workload_of_run(held, overrides, base)
+    check_rejudging(held, before, after, found)
+    made = plan_here(after, gpus or gpus_of_run(held), found)
     target = Path(out) if out is not None else next_folder(after)
     kept = Begun(prepare=lambda new: copy_kept(held, new, before, after))
     return target, execute(made, target, Options(download, quiet), kept)

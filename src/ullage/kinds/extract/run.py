@@ -10,7 +10,7 @@ from ullage.capture.index import write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.reader import Reader
 from ullage.capture.sites import find_points
-from ullage.capture.store import ArrayStore, Example, ShardStore, Store, check_shards
+from ullage.capture.store import ArrayStore, Example, ShardStore, Store
 from ullage.capture.tokens import Tokenized, generated_offsets, read_records, tokenize
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
@@ -21,7 +21,7 @@ from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
 from ullage.phases.blocks import base_work, own_section
-from ullage.runtime.batching import Limits, Splitter, make_batches, release
+from ullage.runtime.batching import Limits, Splitter, batches_left, make_batches, release
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded, load_tokenizer
 from ullage.runtime.reading import CPU, device_name
@@ -142,15 +142,15 @@ class _Extraction:
 
     def run(self, batches: list[tuple[int, ...]], lengths: Sequence[int], limits: Limits) -> None:
         session = self._session
-        done = {unit for stored in read_entries(session.journal.entries) for unit in stored.units}
+        stored = read_entries(session.journal.work)
+        done = {example.index for each in stored for example in each.examples}
+        units = {unit for each in stored for unit in each.units}
+        left = batches_left(batches, units, done, lengths, limits)
         store = self._store(lengths)
         splitter = Splitter(limits, release, session.say)
-        finished = sum(len(batches[unit]) for unit in done)
-        session.progress.start(f"{self._name} extract", len(self._records), finished)
+        session.progress.start(f"{self._name} extract", len(self._records), len(done))
         with session.monitor.inside(session.phase(self._name, _verb(self._section))):
-            for unit, batch in enumerate(batches):
-                if unit in done:
-                    continue
+            for unit, batch in left.items():
                 read = splitter.run(batch, lengths, self._read)
                 self._hold([t for each in read for t in each.states.values()], store.held_bytes)
                 self._keep(store.add(unit, [self._example(i, r) for i, r in zip(batch, read, strict=True)]))
@@ -160,7 +160,7 @@ class _Extraction:
         session.examples = sum(map(len, batches))
         session.tokens = sum(lengths[i] for batch in batches for i in batch)
         models = {self._name: session.workload.roles[self._name].model}
-        index = write_index(session.folder.path / "states", read_entries(session.journal.entries), models)
+        index = write_index(session.folder.path / "states", read_entries(session.journal.work), models)
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
 
     def _hold(self, states: Sequence[Tensor], stored: int) -> None:
@@ -170,12 +170,11 @@ class _Extraction:
             self._session.hold(self._name, device, "captures", size + (stored if device == CPU else 0))
 
     def _store(self, lengths: Sequence[int]) -> Store:
-        entries = read_entries(self._session.journal.entries)
+        entries = read_entries(self._session.journal.work)
         states = self._session.folder.path / "states"
         if self._section.store == "safetensors":
-            check_shards(states, entries)
             return ShardStore(states, parse_bytes(self._section.shard), entries)
-        return ArrayStore(states, lengths, self._rows(lengths))
+        return ArrayStore(states, lengths, self._rows(lengths), entries)
 
     def _rows(self, lengths: Sequence[int]) -> dict[str, list[int]]:
         """How many rows each site keeps of each record."""

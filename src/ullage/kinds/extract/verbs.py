@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Unpack
 
 from ullage.errors import MissingExtraError
 from ullage.kinds.extract.short_form import DEFAULTS, Settings, short_form
+from ullage.records.folder import RunFolder
 from ullage.workloads.planned import plan
 from ullage.workloads.runs import run
+from ullage.workloads.wholeness import require_whole
 
 if TYPE_CHECKING:
-    from ullage.capture.index import StoredStates
+    from ullage.capture.stored import StoredStates
     from ullage.capture.survey import Survey
     from ullage.records.record import Record
 
@@ -41,19 +43,36 @@ def extract(
 
 
 def open_states(folder: str | Path) -> StoredStates:
-    """The states a finished extraction stored."""
-    with _extra_run("opening states"):
-        from ullage.capture.index import open_states as open_stored
+    """The states a finished extraction stored.
 
-        return open_stored(folder)
+    Raises FormatError where anything in the folder was changed; of each file of states that is found when the
+    first of its states is asked for.
+    """
+    return _opened(folder, states=False)
 
 
 def survey(folder: str | Path) -> Survey:
-    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored."""
+    """Effective dimension, norms, sparsity and the like of every site a finished extraction stored.
+
+    Raises FormatError where anything in the folder was changed.
+    """
     with _extra_run("analysing states"):
         from ullage.capture.survey import survey as survey_states
 
-        return survey_states(open_states(folder))
+        return survey_states(_opened(folder, states=True))
+
+
+def _opened(folder: str | Path, *, states: bool) -> StoredStates:
+    held = RunFolder(Path(folder))
+    if held.started:
+        require_whole(held, states=states)
+    with _extra_run("opening states"):
+        from ullage.capture.stored import open_states as open_stored
+
+        found = open_stored(folder)
+    if held.started and states:
+        found.whole.update(found.files)
+    return found
 
 
 @contextmanager

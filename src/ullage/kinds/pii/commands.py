@@ -27,6 +27,9 @@ def verify(
     use_vllm: Annotated[bool, typer.Option("--use-vllm", help="In vLLM, in this process.")] = False,
     gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with OUTPUT.run.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Resume even if model, versions or threads differ.")
+    ] = False,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Probability of a yes.")] = None,
     calibration: Annotated[str | None, typer.Option(help="What `ullage pii calibrate` wrote.")] = None,
     types: Annotated[list[str] | None, typer.Option(help="These alone: phone,email, or a category.")] = None,
@@ -67,6 +70,7 @@ def verify(
         input,
         output,
         resumed=resume,
+        anyway=anyway,
         download=download,
         quiet=quiet,
         batch="auto" if batch_size == "auto" else int(batch_size),

@@ -23,6 +23,7 @@ from ullage.kinds.pii.verified import read_verified
 from ullage.measures.threshold import pick_threshold
 from ullage.records.folder import RunFolder
 from ullage.records.manifest import Manifest
+from ullage.workloads.wholeness import finished
 
 
 def calibrate_pii(
@@ -114,7 +115,7 @@ def _digest(manifest: Manifest, name: str) -> str:
 def _finished(folder: str | Path) -> Iterator[RunFolder]:
     """The folder of a finished verification. Raises FormatError where it is none, or was changed."""
     held = RunFolder(Path(folder))
-    held.record()
+    finished(held)
     try:
         yield held
     except (KeyError, TypeError, AttributeError, StopIteration) as error:

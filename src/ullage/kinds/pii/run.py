@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
@@ -55,7 +55,8 @@ def run(session: Session) -> None:
     if section.calibration is not None:
         calibration = read_calibration(session.path(section.calibration))
         model = session.workload.roles[VERIFIER].model
-        if (calibration.model, calibration.prompt_version) != (model, version):
+        same = PurePath(calibration.model).name == PurePath(model).name  # paths differ from run to run
+        if not same or calibration.prompt_version != version:
             session.say(
                 f"{section.calibration} was fitted to {calibration.model} with prompt "
                 f"{calibration.prompt_version}; this is {model} with prompt {version}"
@@ -66,20 +67,25 @@ def run(session: Session) -> None:
     detector = open_detector(section.detect, types)
     longest_line = parse_bytes(section.longest_line)
     lines = count_lines(session.path(section.input))
-    session.folder.path.chmod(0o700)  # it holds personal data
     turns = Turns(session)
-    with SeenIds(session.folder.path / "ids.sqlite") as seen:
-        store = turns.store(VERIFIER, FILES)
+    store = turns.store(VERIFIER, FILES)
+    with SeenIds(session.folder.path / "ids.sqlite", _ids(store)) as seen:
         mark = _mark_of(key, section.key_env, store)
         reader = RecordReader(types, section.fields, section.offsets)
         batches = 1 if session.smallest else WINDOW_BATCHES
         most = batches * base_work(VERIFIER, session.workload).batch
         windows = WindowReader(section, reader, seen, detector, wanted, most)
         engine = turns.engine(VERIFIER, SCORE)
-        verification = _Verification(
-            turns, section, engine, calibration, version, key, mark, store, windows, seen
-        )
+        verification = _Verification(turns, section, engine, calibration, version, key, mark, store, windows)
         verification.run(session.path(section.input), section.input, lines, longest_line)
+
+
+def _ids(store: LineStore) -> Iterator[tuple[str | int, int]]:
+    """The ids of records that are verified already, and their lines."""
+    for row in store.rows():
+        match row:
+            case {"id": str() | int() as identity, "line": int() as line}:
+                yield identity, line
 
 
 def _mark_of(key: bytes, name: str, store: LineStore) -> str:
@@ -117,7 +123,6 @@ class _Verification:
     mark: str
     store: LineStore
     windows: WindowReader
-    seen: SeenIds
     clock: float = 0.0
 
     @property
@@ -180,7 +185,6 @@ class _Verification:
                 for place, item in enumerate(own)
                 if item.margin is None
             ]
-        self.seen.keep()
         begun, self.clock = self.clock, time.monotonic()
         self.store.add(
             window.last,

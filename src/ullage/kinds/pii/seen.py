@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -10,24 +11,27 @@ from pathlib import Path
 class SeenIds:
     """Remembers ids by 63 bits of their hash, with the line each was first on.
 
-    Invariant: reading a line again after an interruption finds its own id, which is no repetition.
+    Invariant: when it is entered it knows `before`, each id with its line, and nothing that an earlier run
+    left in `path`. The file is gone afterwards.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, before: Iterable[tuple[str | int, int]] = ()) -> None:
+        self._path, self._before = path, before
 
     def __enter__(self) -> SeenIds:
+        self._path.unlink(missing_ok=True)
         self._base = sqlite3.connect(self._path, isolation_level=None)
         self._path.chmod(0o600)
-        self._base.execute("CREATE TABLE IF NOT EXISTS seen (hash INTEGER PRIMARY KEY, line INTEGER)")
+        self._base.execute("PRAGMA journal_mode = OFF")  # nobody takes it up after a crash
+        self._base.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY, line INTEGER)")
         self._base.execute("BEGIN")
+        for identity, line in self._before:
+            self.add(identity, line)
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self._base.execute("COMMIT")
-        finally:
-            self._base.close()
+        self._base.close()
+        self._path.unlink(missing_ok=True)
 
     def add(self, identity: str | int, line: int) -> bool:
         """Whether `identity` is new, or was on this very line; 1 and "1" are two."""
@@ -36,8 +40,3 @@ class SeenIds:
         self._base.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (digest, line))
         (first,) = self._base.execute("SELECT line FROM seen WHERE hash = ?", (digest,)).fetchone()
         return bool(first == line)
-
-    def keep(self) -> None:
-        """What has been added is still there should the process be killed."""
-        self._base.execute("COMMIT")
-        self._base.execute("BEGIN")

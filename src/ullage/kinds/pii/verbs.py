@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ullage.errors import InputError, UllageError
+from ullage.facts.bundled import TINY, local_path
 from ullage.kinds.pii.begun import check_same
 from ullage.kinds.pii.outputs import check_free, copy_out
 from ullage.kinds.pii.results import read_summary
@@ -27,6 +28,7 @@ def verify_pii(
     output: str | Path,
     *,
     resumed: bool = False,
+    anyway: bool = False,
     download: bool = False,
     quiet: bool = True,
     **settings: Unpack[Settings],
@@ -37,17 +39,25 @@ def verify_pii(
     out.rejects.jsonl, and out.jsonl.run holds the run. `resumed` goes on with one that was begun and takes a
     finished one as it is. Bare types are located unless `new_tokens` is 0. Raises InputError where a file
     would be overwritten, and where a run is resumed with other settings or another input than it was begun
-    with.
+    with, or (unless `anyway`) with another model, version or number of threads. What the run's folder holds
+    is found from the input's folder: both can be moved.
     """
     source, target = Path(input).resolve(), Path(output).absolute()
     held = RunFolder(target.with_name(target.name + ".run"))
+    model = str(Path(model).absolute()) if local_path(model).exists() and model != TINY else model
     given: Settings = {**DEFAULTS, **settings}
+    if (types := given.get("types")) is not None:
+        given["types"] = str(Path(types).absolute())
+    if (calibration := given.get("calibration")) is not None:
+        given["calibration"] = str(Path(calibration).absolute())
     begun = check_free(target, source, held, resumed=resumed)
     if begun:
-        check_same(held, short_form(model, source, given, 1), given["gpus"])
-        resume(held.path, download=download, quiet=quiet)
+        base = source.parent
+        check_same(held, short_form(model, source, given, 1), given["gpus"], base)
+        resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet)
     else:
-        run(_fitting(model, source, given), held.path, given["gpus"], download=download, quiet=quiet)
+        made, options = _fitting(model, source, given), {"download": download, "quiet": quiet}
+        run(made, held.path, given["gpus"], base=source.parent, **options)
     copy_out(held, target)
     return read_summary(held.path)
 

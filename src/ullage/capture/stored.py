@@ -1,0 +1,139 @@
+"""Stored states, opened: a finished store, and whether it still is what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ullage.capture.index import FOLDER, INDEX, ROWS, FileIndex, Place, RoleIndex, SequenceRow, SiteIndex
+from ullage.errors import FormatError, InputError, UnknownNameError
+from ullage.fields import Fields
+from ullage.records.atomic import sha256_of
+from ullage.records.damage import Damage
+from ullage.records.seal import CHANGED, read_sealed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStates:
+    """A finished store. `store[i]` are the states of row i by site; `matrix(site)` all rows of one.
+
+    `roles` says of each role its model, its stages and its sites; `of` narrows to one of them. `files` are
+    those of the states by name; each is held against its SHA-256 before the first of its states is given.
+    """
+
+    folder: Path
+    roles: Mapping[str, RoleIndex]
+    rows: Sequence[SequenceRow]
+    files: Mapping[str, FileIndex] = field(default_factory=dict, repr=False)
+    whole: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    @property
+    def sites(self) -> dict[str, SiteIndex]:
+        """dtype and width of every site, in the order of writing; of what roles share, the first one's."""
+        kept = [held["sites"] for held in self.roles.values()]
+        return {site: value for each in reversed(kept) for site, value in each.items()}
+
+    def of(self, role: str, stage: str | None = None) -> StoredStates:
+        """The rows of one role, or of one of its stages. Raises UnknownNameError."""
+        if role not in self.roles:
+            raise UnknownNameError("role", role, self.roles, f"this store has {', '.join(self.roles)}")
+        stages = self.roles[role]["stages"]
+        if stage is not None and stage not in stages:
+            raise UnknownNameError("stage", stage, stages, f"role {role} has {', '.join(stages)}")
+        rows = [row for row in self.rows if row["role"] == role and stage in (None, row["stage"])]
+        return replace(self, roles={role: self.roles[role]}, rows=rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Tensors of one record, in the shapes `capture.reduction` states."""
+        return {place["site"]: self._tensor(place) for place in self.rows[index]["states"]}
+
+    def matrix(self, site: str) -> Tensor:
+        """(rows, *width): the states of every row, one below the other. Raises InputError where several roles
+        have this site."""
+        import torch
+
+        if site not in self.sites:
+            raise UnknownNameError("site", site, self.sites, f"this store has {', '.join(self.sites)}")
+        having = [role for role, held in self.roles.items() if site in held["sites"]]
+        if len(having) > 1:
+            raise InputError(
+                f"{site}: is kept of {' and '.join(having)}; choose one, as store.of({having[0]!r})"
+            )
+        parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]
+        return torch.cat([part.reshape(-1) if part.dim() == 1 else part for part in parts])
+
+    def _tensor(self, place: Place) -> Tensor:
+        import torch
+
+        path = self.folder / place["file"]
+        if path.name not in self.whole:
+            _check_file(path, self.files)
+            self.whole.add(path.name)
+        if path.suffix == ".npy":
+            import numpy as np
+
+            held = np.load(path, mmap_mode="r")[place["begin"] : place["end"]]
+            return torch.from_numpy(held.copy()).reshape(place["shape"])
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as shard:
+            found: Tensor = shard.get_slice(place["site"])[place["begin"] : place["end"]]
+        return found.reshape(place["shape"])
+
+
+def open_states(folder: Path | str) -> StoredStates:
+    """The states of a finished run: its folder, or the `states` folder in it.
+
+    Raises InputError where there are none, FormatError where they were changed or are of another version.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(folder)
+    path = path / FOLDER if (path / FOLDER).is_dir() else path
+    try:
+        index = Fields(read_sealed(path / INDEX), f"{path / INDEX}: not the index of stored states")
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: no finished states here; a run writes them at its end") from error
+    if index.values.get("document") != "states" or index.values.get("version") != 1:
+        raise FormatError(f"{path / INDEX}: not the index of stored states, or of a later version")
+    files = _named_files(index)
+    _check_file(path / ROWS, files)
+    roles = cast("Mapping[str, RoleIndex]", index.inner("roles").values)
+    return StoredStates(path, roles, pq.read_table(path / ROWS).to_pylist(), files)
+
+
+def damaged_index(folder: Path) -> list[Damage]:
+    """What of a finished store is gone or was changed, beside the states that the journal vouches for."""
+    try:
+        index = Fields(read_sealed(folder / INDEX), str(folder / INDEX))
+        _check_file(folder / ROWS, _named_files(index))
+    except FileNotFoundError:
+        return [Damage(str(folder / INDEX), "is missing")]
+    except FormatError as error:
+        where, _, what = str(error).partition(": ")
+        return [Damage(where, what)]
+    return []
+
+
+def _named_files(index: Fields) -> dict[str, FileIndex]:
+    found: dict[str, FileIndex] = {}
+    for each in index.each("files"):
+        name = each.text("name")
+        found[name] = {"name": name, "bytes": each.whole("bytes"), "sha256": each.text("sha256")}
+    return found
+
+
+def _check_file(path: Path, files: Mapping[str, FileIndex]) -> None:
+    """Raises FormatError unless a file is what the index says it is."""
+    if path.name not in files or not path.is_file():
+        raise FormatError(f"{path}: is missing, or the index does not know it")
+    if sha256_of(path) != files[path.name]["sha256"]:
+        raise FormatError(f"{path}: {CHANGED}")

@@ -1,0 +1,209 @@
+"""Whether a run's folder still is what was written, and what is done where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ullage.capture.index import FOLDER as STATES
+from ullage.capture.keeping import damaged_states
+from ullage.capture.stored import damaged_index
+from ullage.errors import FormatError, UnsupportedError
+from ullage.records.damage import Damage, refuse
+from ullage.records.folder import MANIFEST, RECORD, RunFolder
+from ullage.records.inventory import damaged_files
+from ullage.records.journal import Entry, recovered, scan, write_journal
+from ullage.records.kept_lines import damaged_lines, kept_lines
+from ullage.records.notes import damaged_notes, keep_whole_notes
+from ullage.records.record import Record
+
+STAYS: Final = frozenset({MANIFEST, "journal.jsonl", "log.jsonl", "timeline.jsonl", ".lock"})
+"""What a repaired run has beside the files that its journal names."""
+LOST: Final = "nothing else says what the run is of: restore it from a copy, or start a new run"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """What was found in a run's folder: every place that is `damaged`; `done` pieces of work are whole.
+
+    `dropped` says what a repair took away, a line each; nothing where none was asked for or needed.
+    """
+
+    folder: Path
+    complete: bool
+    done: int
+    damaged: tuple[Damage, ...]
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the folder is whole, or was made so."""
+        return not self.damaged or bool(self.dropped)
+
+    def __repr__(self) -> str:
+        said = f"{len(self.damaged)} places damaged" if self.damaged else "whole"
+        return f"<Check of the run in {self.folder}: {said}, {self.done} pieces of work>"
+
+
+def damage_of(run: RunFolder, *, states: bool = True) -> list[Damage]:
+    """Everything in a run's folder that is not what was written; without `states` those are not read.
+
+    Raises FormatError where the folder holds no run.
+    """
+    if not run.started:
+        run.manifest()  # says what is wrong with the folder
+    found: list[Damage] = []
+    for read in (run.manifest, run.record) if run.complete else (run.manifest,):
+        try:
+            read()
+        except FormatError as error:
+            found.append(_as_damage(error))
+    entries, journal = _journal(run)
+    found += [journal] if journal is not None else []
+    found += damaged_lines(run.path, entries)
+    if states:
+        found += damaged_states(run.path / STATES, entries)
+    found += damaged_notes(run.path)
+    if run.complete:
+        found += _damaged_ending(
+            run, entries, {damage.where.rpartition(":")[0] or damage.where for damage in found}
+        )
+    return found
+
+
+def require_whole(run: RunFolder, *, states: bool = True, pages: bool = True) -> None:
+    """Raises FormatError, one line that names file and line, unless a run's folder is what was written.
+
+    Without `pages`, what a report writes anew may be damaged.
+    """
+    found = [damage for damage in damage_of(run, states=states) if pages or not damage.page]
+    what_to_do = f"`ullage check {run.path} --repair` keeps what is whole"
+    if any(damage.where == str(run.path / MANIFEST) for damage in found):
+        what_to_do = LOST
+    elif found and all(damage.page for damage in found):
+        what_to_do = f"`ullage report {run.path}` writes it anew"
+    refuse(found, what_to_do)
+
+
+def finished(run: RunFolder, *, states: bool = True, pages: bool = True) -> Record:
+    """The record of a finished run whose folder is what was written, as `require_whole` says. Raises
+    FormatError."""
+    if run.complete:
+        require_whole(run, states=states, pages=pages)
+    return run.record()
+
+
+def check_run(folder: Path, *, repair: bool = False) -> RunCheck:
+    """What is damaged in a run's folder; with `repair` it is taken away, so that a resume does it again.
+
+    Raises FormatError where the folder holds no run, or its manifest is damaged: then nothing says what the
+    rest is of.
+    """
+    run = RunFolder(folder)
+    found = damage_of(run)
+    dropped: tuple[str, ...] = ()
+    if found and repair:
+        refuse([one for one in found if one.where == str(run.path / MANIFEST)], LOST)
+        dropped = tuple(_written_anew(run, found) if all(one.page for one in found) else _repair(run))
+    return RunCheck(folder, run.complete, len(_journal(run)[0]), tuple(found), dropped)
+
+
+def _damaged_ending(run: RunFolder, entries: Sequence[Entry], known: set[str]) -> list[Damage]:
+    """What of a finished run's inventory, and of its index of states, is not what was written."""
+    try:
+        held = run.inventory()
+    except FormatError:
+        return []  # that of the record is known
+    found = [one for one in damaged_files(run.path, held, kept_lines(entries)) if one.where not in known]
+    if (run.path / STATES).is_dir() and any(each.name.startswith(f"{STATES}/") for each in held):
+        found += [
+            one for one in damaged_index(run.path / STATES) if one.where not in {d.where for d in found}
+        ]
+    return found
+
+
+def _written_anew(run: RunFolder, found: Sequence[Damage]) -> list[str]:
+    """Has damaged pages written anew; where there is nobody who writes them, the run is no longer ended."""
+    from ullage.workloads.execution import report_anew
+
+    try:
+        report_anew(run)
+    except UnsupportedError:
+        with run.lock():
+            return [*(_removed(Path(one.where), run.path) for one in found), *_unended(run)]
+    return [f"{Path(one.where).name} as it was; it is written anew" for one in found]
+
+
+def _repair(run: RunFolder) -> list[str]:
+    """Takes away what is not whole; what that was, a line each.
+
+    A journal is kept up to the first entry that cannot be vouched for: what follows it may build on it. Then
+    the folder is what a kill after that entry would have left.
+    """
+    with run.lock():
+        said = _unended(run)
+        if lines := keep_whole_notes(run.path):
+            said.append(f"{_count(lines, 'line')} of log.jsonl and timeline.jsonl")
+        path = run.path / "journal.jsonl"
+        entries, lost = recovered(path.read_bytes() if path.exists() else b"")
+        if lost:
+            said.append(f"{_count(lost, 'line')} of journal.jsonl that did not follow from those before")
+        bad = [*damaged_lines(run.path, entries), *damaged_states(run.path / STATES, entries)]
+        keep = min((damage.entry for damage in bad if damage.entry is not None), default=len(entries))
+        if keep < len(entries):
+            said.append(f"{_count(len(entries) - keep, 'piece')} of work from journal.jsonl:{keep + 1} on")
+        write_journal(path, entries[:keep])
+        return said + _cut(run.path, entries[:keep])
+
+
+def _unended(run: RunFolder) -> list[str]:
+    """Takes the record away: a resume writes another."""
+    if not run.complete:
+        return []
+    return [_removed(run.path / RECORD, run.path)]
+
+
+def _cut(folder: Path, entries: Sequence[Entry]) -> list[str]:
+    """Takes away files and ends of files that no entry vouches for."""
+    lengths, said = kept_lines(entries), []
+    for path in sorted(folder.iterdir()):
+        if path.name in STAYS or path.name == STATES:
+            continue
+        if path.name not in lengths:
+            said.append(_removed(path, folder))
+        elif path.stat().st_size > lengths[path.name]:
+            said.append(f"the last {path.stat().st_size - lengths[path.name]:,} bytes of {path.name}")
+            os.truncate(path, lengths[path.name])
+    if not any("units" in entry or "states" in entry for entry in entries) and (folder / STATES).is_dir():
+        said.append(_removed(folder / STATES, folder))
+    return said
+
+
+def _removed(path: Path, folder: Path) -> str:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return path.relative_to(folder).as_posix()
+
+
+def _journal(run: RunFolder) -> tuple[list[Entry], Damage | None]:
+    """The entries up to the first that is damaged, and that damage."""
+    path = run.path / "journal.jsonl"
+    if not path.exists():
+        return [], None
+    found = scan(path.read_bytes(), path)
+    return list(found.entries), found.damage
+
+
+def _as_damage(error: FormatError) -> Damage:
+    where, _, what = str(error).partition(": ")
+    return Damage(where, what)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
