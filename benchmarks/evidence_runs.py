@@ -4,7 +4,8 @@
 
 Every row is `ullage run` and `ullage verify` in processes and data homes of their own: workloads with the
 bundled model and with a random Llama of 80 million parameters, with one and two threads, with evidence of
-0, 1, 2 and 40 observations. The 40 are of the workload itself, three of them five times as large and three
+0, 1, 2 and 40 observations. Each file plans for its texts as they are: for the next round number above the
+longest. The 40 are of the workload itself, three of them five times as large and three
 as small as can be; beside them stand lines of other threads and versions, of Ullage 0.1, and garbage.
 `demo` is what `make demo` runs, in its order and in one data home that is empty at first, five times.
 """
@@ -91,7 +92,7 @@ def write_workloads(folder: Path) -> dict[str, Path]:
             "kind": "evaluate",
             "schedule": "sequential",
             "roles": {"generator": role, "judge": role | {"prompt_tokens": 96}},
-            "prompt_tokens": 160,  # as its questions are; the demo's are planned for longer ones too
+            "prompt_tokens": 128,
             "new_tokens": 16,
             "examples": 40,
             "evaluate": {

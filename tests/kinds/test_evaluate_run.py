@@ -475,3 +475,14 @@ def test_a_journal_whose_usage_was_changed_is_refused(scripted):
     Journal(folder / "journal.jsonl").append({"usage": "judge", "requests": "many"})
     with pytest.raises(FormatError, match=r'journal\.jsonl: requests is "many", not a number'):
         ullage.resume(folder)
+
+
+def test_a_plan_for_far_longer_prompts_than_there_are_is_said(local, capsys):
+    said = "fewer need less memory"
+    ample, close = local.parent / "ample", local.parent / "close"
+    ullage.run(ullage.load(local, ("prompt_tokens=400",)), ample, base=local.parent, quiet=False)
+    assert f"the plan is for prompt_tokens: 400; {said}" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (ample / "greedy.jsonl").open()]
+    longest = max(row["prompt_tokens"] for row in rows)
+    ullage.run(ullage.load(local, (f"prompt_tokens={longest}",)), close, base=local.parent, quiet=False)
+    assert said not in capsys.readouterr().err

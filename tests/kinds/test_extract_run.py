@@ -500,3 +500,13 @@ def test_whatever_lies_where_evidence_is_kept_a_run_has_its_record(workload, mon
     assert "is a folder, not a file; no evidence of past runs is used" in said
     assert "renamed to evidence.jsonl.aside-1" in said
     assert len(ullage.evidence().observations) == 1
+
+
+def test_a_plan_for_far_longer_texts_than_there_are_is_said(workload, capsys):
+    ullage.run(
+        ullage.load(workload, ("prompt_tokens=512",)),
+        workload.parent / "a",
+        base=workload.parent,
+        quiet=False,
+    )
+    assert "the plan is for prompt_tokens: 512; fewer need less memory" in capsys.readouterr().err

@@ -44,6 +44,10 @@ class Abilities:
         """Whether there is no GPU at all: everything runs in host memory."""
         return self.platform == "processor"
 
+    def reaches(self, least: Capability | None) -> bool:
+        """Whether it is of a CUDA compute capability, as far as that is known; None is any."""
+        return least is None or self.capability is None or self.capability >= least
+
     @property
     def names(self) -> tuple[str, ...]:
         """Those it has of bf16, fp16 and flash."""
@@ -60,6 +64,15 @@ HIPBLASLT_WORKSPACE: Final = 76 * MIB
 """hipBLASLt's own workspace, beside that of hipBLAS (ATen/cuda/CUDABlas.cpp)."""
 
 
+def of_capability(capability: Capability | None) -> str:
+    """CUDA's number as words."""
+    return (
+        "any compute capability"
+        if capability is None
+        else f"compute capability {capability[0]}.{capability[1]}"
+    )
+
+
 def nvidia(capability: Capability) -> Abilities:
     """What a CUDA compute capability stands for.
 
@@ -70,7 +83,7 @@ def nvidia(capability: Capability) -> Abilities:
     size = CUBLAS_WORKSPACE_HOPPER if capability[0] == 9 else CUBLAS_WORKSPACE
     return Abilities(
         "cuda",
-        f"compute capability {capability[0]}.{capability[1]}",
+        of_capability(capability),
         bf16=capability >= BF16_CAPABILITY,
         fp16=capability >= FP16_CAPABILITY,
         flash=capability >= FLASH_CAPABILITY,

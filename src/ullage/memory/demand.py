@@ -246,13 +246,23 @@ def highest(held: Ends | None, low: int, expected: int, high: int) -> Ends:
     return max(held[0], low), max(held[1], expected), max(held[2], high)
 
 
+class Quantized(NamedTuple):
+    """Where the loader of a quantization scheme puts weights: on cards of a CUDA compute capability and later
+    ones (None: on any), and, where it `offloads`, some of them off the cards beside others there."""
+
+    name: str
+    least_capability: tuple[int, int] | None
+    offloads: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RoleShape:
     """What placement must know of a role: its blocks, its ranks and the file's wishes. Compared by identity.
 
     `ranks` is the tensor-parallel size: the needs of such a role describe ONE rank, and each rank
     holds every block. `ranks` must divide `heads` (`kv_heads` are copied where they are fewer).
-    `splittable` is False for models whose blocks must share one GPU.
+    `splittable` is False for models whose blocks must share one GPU. `quantized` says where its
+    weights can be, None where that is anywhere.
     """
 
     name: str
@@ -262,6 +272,7 @@ class RoleShape:
     placement: str | tuple[str, ...]
     max_memory: tuple[tuple[str, int], ...]
     splittable: bool = True
+    quantized: Quantized | None = None
 
 
 class Spells:

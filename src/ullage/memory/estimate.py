@@ -8,7 +8,17 @@ from functools import lru_cache
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.memory.demand import PROCESS, RECENT, Demand, Group, Need, Needs, RoleShape, group_of
+from ullage.memory.demand import (
+    PROCESS,
+    RECENT,
+    Demand,
+    Group,
+    Need,
+    Needs,
+    Quantized,
+    RoleShape,
+    group_of,
+)
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.process import Overhead, blas_need, context_need
@@ -44,7 +54,7 @@ def estimate(
         part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
         held[name] = _held(name, role, part, model, abilities)
     asked = _asked(phases, held, roles, works, abilities, overhead)
-    shapes = tuple(_shape(name, role, held[name].model) for name, role in sorted(roles.items()))
+    shapes = tuple(_shape(name, role, held[name]) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
     return Demand(phases, shapes, asked, parts, {name: each.precision for name, each in held.items()})
 
@@ -254,7 +264,8 @@ def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
 
 
 @lru_cache(maxsize=RECENT)
-def _shape(name: str, role: Role, model: Model) -> RoleShape:
+def _shape(name: str, role: Role, held: Loaded) -> RoleShape:
+    model, scheme = held.model, held.precision.scheme
     names = _block_names(model)
     if role.tensor_parallel > 1 and isinstance(model, Architecture):
         from ullage.memory.vllm.sizes import check_ranks
@@ -265,7 +276,9 @@ def _shape(name: str, role: Role, model: Model) -> RoleShape:
         for device, size in (role.max_memory or {}).items()
     )
     splittable = role.runs_with.splits_layers
-    return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable)
+    own = scheme if role.runs_with.memory == "process" else None
+    bound = None if own is None else Quantized(own.name, own.least_capability, own.offloads)
+    return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable, bound)
 
 
 @lru_cache(maxsize=256)

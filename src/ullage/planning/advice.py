@@ -186,7 +186,8 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         if capture.keep == "device":
             path = f"captures.{index}.keep"
             axes.append((_Step("captures", path, "host", 0.0, "captures leave the GPU"),))
-    if workload.memory.streaming_chunk_size is None and workload.prompt_tokens > 1024:
+    chunked = workload.memory.streaming_chunk_size is not None
+    if not chunked and workload.training is None and workload.prompt_tokens > 1024:
         path = "memory.streaming_chunk_size"
         axes.append((_Step("chunk", path, "512", 0.0, "prefill in chunks: slower"),))
     if workload.training is not None and not workload.memory.enable_gradient_checkpointing:

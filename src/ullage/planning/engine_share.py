@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from ullage.errors import InputError
 from ullage.facts.architecture import Architecture
 from ullage.facts.gpu import GpuSet
 from ullage.memory.vllm.sizes import DEFAULT_UTILIZATION, cache_tokens, serving
 from ullage.memory.weights.precision import resolve_precision
+from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill
 from ullage.planning.device import Device
-from ullage.planning.plan import EngineShare
+from ullage.planning.place import OnDevice
+from ullage.planning.placement import Placement
+from ullage.planning.plan import EngineShare, RolePlan
 from ullage.spec.role import Role
+
+ROUNDING: Final = 1e-9
+"""Of shares that are added up."""
 
 
 def share_of(
@@ -37,6 +45,31 @@ def share_of(
     precision = resolve_precision(role, model, gpus.abilities)
     sizes = serving(model, role, precision, gpus.abilities)
     return EngineShare(least, share, cache_tokens(sizes, total.expected, share, own.block_size))
+
+
+def check_together(
+    phases: Iterable[Phase], roles: Mapping[str, RolePlan], settings: Mapping[str, Role], placement: Placement
+) -> None:
+    """Raises InputError where roles that are on a card together are given more than all of it by the file:
+    the last of them would not start."""
+    for phase in phases:
+        by_device: dict[OnDevice, dict[str, float]] = {}
+        for name in phase.on_device():
+            share = roles[name].share if name in roles else None
+            if share is not None:
+                given = settings[name].settings.own_cache().gpu_memory_utilization
+                for device in placement[name].devices:
+                    by_device.setdefault(device, {})[name] = share.taken if given is None else given
+        for device, taken in by_device.items():
+            written = [each for each in taken if settings[each].settings.own_cache().gpu_memory_utilization]
+            if written and len(taken) > 1 and sum(taken.values()) > 1 + ROUNDING:
+                shares = " and ".join(f"{name} {share:.2f}" for name, share in taken.items())
+                raise InputError(
+                    f"roles {', '.join(taken)}: their shares of gpu:{device.number} come to "
+                    f"{sum(taken.values()):.2f} ({shares}), and the last would not start; give "
+                    "gpu_memory_utilization that comes to 1 at most, place them apart, or use schedule: "
+                    "sequential"
+                )
 
 
 def _most(bill: Bill, name: str) -> tuple[str, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from operator import add
 
-from ullage.errors import InputError
+from ullage.errors import InputError, UnsupportedError
+from ullage.facts.abilities import of_capability
 from ullage.memory.demand import PROCESS, RECENT, Demand, RoleShape, Spells
 from ullage.planning.device import CPU_NAME, Device
 from ullage.planning.loads import (
@@ -63,7 +64,9 @@ def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
     if shape.placement == "cpu":
         return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     reason = ON_THE_CPU if devices[0].name == CPU_NAME else "there is one GPU"
-    return assigned(alone(OnDevice(_allowed(shape, devices)[0]), shape.blocks), (), reason)
+    found = assigned(alone(OnDevice(_allowed(shape, devices)[0]), shape.blocks), (), reason)
+    _check_loaded(shape, found, devices)
+    return found
 
 
 @lru_cache(maxsize=RECENT)
@@ -71,6 +74,33 @@ def _place_role(
     shape: RoleShape, spells: Spells, used: tuple[int, ...], devices: tuple[Device, ...]
 ) -> Assigned:
     """A role beside those placed before, which use so much; nothing else of the workload bears on it."""
+    found = _chosen(shape, spells, used, devices)
+    _check_loaded(shape, found, devices)
+    offered = OFFLOAD & {device for device, _ in shape.max_memory}
+    if devices[0].name == CPU_NAME:
+        offered -= {Off.HOST.value}  # it is the device itself
+    if found.devices and offered and _stays(shape):
+        assert shape.quantized is not None
+        said = f"; transformers offloads no {shape.quantized.name} weights"
+        return assigned(found.spans, found.ranks, found.reason + said)
+    return found
+
+
+def _check_loaded(shape: RoleShape, found: Assigned, devices: tuple[Device, ...]) -> None:
+    """Raises UnsupportedError where quantized weights are on a card that does not compute with them."""
+    bound = shape.quantized
+    if bound is None:
+        return
+    for device in (devices[each.number] for each in found.devices):
+        abilities = device.gpu.abilities
+        if not abilities.reaches(bound.least_capability):
+            raise UnsupportedError(
+                f"role {shape.name}: {bound.name} needs {of_capability(bound.least_capability)}, "
+                f"{device.name} has {abilities.what.rpartition(' ')[2]}; use another card, or precision: fp16"
+            )
+
+
+def _chosen(shape: RoleShape, spells: Spells, used: tuple[int, ...], devices: tuple[Device, ...]) -> Assigned:
     if shape.placement == "cpu":
         return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     allowed = _allowed(shape, devices)
@@ -104,7 +134,14 @@ def _limits(shape: RoleShape, devices: tuple[Device, ...]) -> dict[str, int]:
     limits = dict(shape.max_memory)
     if devices[0].name == CPU_NAME and "cpu" in limits:
         limits["gpu:0"] = limits.pop("cpu")
+    if _stays(shape):
+        limits = {device: size for device, size in limits.items() if device not in OFFLOAD}
     return limits
+
+
+def _stays(shape: RoleShape) -> bool:
+    """Whether the loader of the role's quantization scheme offloads nothing."""
+    return shape.quantized is not None and not shape.quantized.offloads
 
 
 def _allowed(shape: RoleShape, devices: tuple[Device, ...]) -> tuple[int, ...]:
@@ -137,7 +174,7 @@ def _within(
     if limits and not offloads and fill(_NO_BUDGET)[-1] < shape.blocks:
         raise InputError(
             f"role {shape.name}: max_memory holds {fill(_NO_BUDGET)[-1]} of its {shape.blocks} blocks; "
-            "raise it, or add cpu or disk to offload the rest"
+            f"raise it{'' if _stays(shape) else ', or add cpu or disk to offload the rest'}"
         )
     if len(allowed) == 1 and not offloads:
         return assigned(alone(OnDevice(allowed[0]), shape.blocks), (), why)

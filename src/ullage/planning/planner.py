@@ -40,11 +40,16 @@ def make_plan(
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand, placement, devices, workload.examples)
+    roles = _roles(workload, demand, models, placement, bill, devices, gpus)
+    if any(role.share is not None for role in roles.values()):
+        from ullage.planning.engine_share import check_together
+
+        check_together(demand.phases, roles, workload.roles, placement)
     return Plan(
         workload=workload,
         gpus=gpus,
         phases=demand.phases,
-        roles=_roles(workload, demand, models, placement, bill, devices, gpus),
+        roles=roles,
         bill=bill,
         devices=planned,
         verdict=worst(device.verdict for device in planned),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ullage.runtime.live import LiveTensors
+
+
+AMPLE: Final = 1.5
+"""Planned prompt tokens per token of the longest prompt from which a run says that fewer would do."""
 
 
 class Serving(Protocol):
@@ -92,6 +96,14 @@ class Session:
         """That phase; of a remote role one that nothing is planned for, so that its time is measured."""
         label = f"{role} {verb}".strip()
         return self.planned(role, verb) or Phase(label, (), role, Work("serve"), verb=verb)
+
+    def told_longest(self, role: str, longest: int, planned: int) -> None:
+        """Says so where the plan is for prompts far longer than the run's longest, all in tokens."""
+        if planned >= AMPLE * longest and not self.smallest:
+            self.progress.note(
+                f"{role}: the longest prompt has {longest:,} tokens, the plan is for prompt_tokens: "
+                f"{planned:,}; fewer need less memory"
+            )
 
     def reading_done(self) -> None:
         """The prompts of a prefill have been read: from here on, tokens are written one by one."""

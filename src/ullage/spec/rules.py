@@ -115,6 +115,9 @@ def _memory(workload: Workload) -> Iterator[Mistake]:
         elif workload.roles:
             name, role = next(iter(workload.roles.items()))
             yield from _captured(role, name, path)
+    if memory.streaming_chunk_size is not None and workload.training is not None:
+        problem = "a training step reads its whole prompt at once, for the backward pass; remove it"
+        yield Mistake(("memory", "streaming_chunk_size"), problem, at_key=True)
     if memory.enable_gradient_checkpointing and workload.training is None:
         problem = "saves nothing without a backward pass; remove it, or add training"
         yield Mistake(("memory", "enable_gradient_checkpointing"), problem)

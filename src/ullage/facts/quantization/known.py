@@ -35,6 +35,7 @@ INT8: Final = Scheme(
     methods=frozenset({"bitsandbytes", "compressed-tensors"}),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
+    offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_8bit.py
     on_load=OnLoad(
         "BitsAndBytesConfig", (("load_in_8bit", True),), "bitsandbytes", loss=0.01, trade=TRADE_8, bits=8
     ),
@@ -57,6 +58,7 @@ NF4: Final = Scheme(
     product=Dequantized(rows=2),
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
+    offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
 )
 NF4_DOUBLE: Final = Scheme(
     name="nf4-dq",  # a uint8 absmax, an fp32 scale per 256 of them, an offset, a code book for each
@@ -73,6 +75,7 @@ NF4_DOUBLE: Final = Scheme(
     product=Dequantized(rows=2),
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
+    offloads=False,
 )
 
 

@@ -66,7 +66,7 @@ class Scheme(NamedTuple):
     `replaces` names the roles of weights it is for: fused experts, embeddings and heads often stay 16-bit.
     `keeps_buffer`: its kernels keep a 16-bit buffer of the largest layer on each device. `stores_tied_head`:
     its checkpoints hold an output layer that is tied. `dequantizes_on_request`: a checkpoint of it can be
-    loaded in 16 bits.
+    loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside others on them.
     `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is made of 16-bit
     weights, None where only a checkpoint stored in it has it. `least_capability` is the first CUDA compute
     capability that computes with it, None where none is known.
@@ -82,3 +82,4 @@ class Scheme(NamedTuple):
     keeps_buffer: bool = False
     stores_tied_head: bool = False
     dequantizes_on_request: bool = False
+    offloads: bool = True

@@ -114,6 +114,8 @@ class _Evaluation:
                     f"evaluate.input: question {question.id!r}: its prompt has {length:,} tokens, the "
                     f"plan is for prompt_tokens: {most:,}; raise it"
                 )
+        if self.session.planned(name) is not None:
+            self.session.told_longest(name, max(lengths), most)
 
     def _answer(
         self,

@@ -103,6 +103,7 @@ def _records(
             )
         kept = record.tokens[:longest], record.offsets[:longest]
         records[index] = Tokenized(record.id, record.text, *kept, record.span)
+    session.told_longest(name, max(len(record.tokens) for record in records), longest)
     for capture in session.workload.captures:
         if capture.positions == "span":
             _check_spans(section.input, records, capture.span_tokens or 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ullage.errors import UnsupportedError
-from ullage.facts.abilities import Abilities
+from ullage.facts.abilities import Abilities, of_capability
 from ullage.facts.architecture import Architecture, Model, StoredQuantization
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.quantization.known import scheme_of
@@ -50,8 +50,7 @@ def resolve_precision(role: Role, model: Model, abilities: Abilities) -> Resolve
     half, why = _half(abilities)
     asked = role.precision
     if asked in ("auto", "stored") and quantization is not None:
-        name = f"the checkpoint is {quantization.method} at {quantization.bits} bits"
-        return ResolvedPrecision(quantization.method, half, name, quantization)
+        return _as_stored(role, half, quantization, abilities)
     checkpoint = model.checkpoint
     if asked in ("auto", "stored") and checkpoint is not None and checkpoint.format == "gguf":
         why = "transformers dequantizes a GGUF file as it loads it; q4_k and its like count it as stored"
@@ -72,6 +71,21 @@ def resolve_precision(role: Role, model: Model, abilities: Abilities) -> Resolve
     if asked in DTYPES:
         return ResolvedPrecision(asked, asked, "as the file says")
     return ResolvedPrecision(asked, half, "as the file says")
+
+
+def _as_stored(role: Role, half: str, stored: StoredQuantization, abilities: Abilities) -> ResolvedPrecision:
+    """A quantized checkpoint as it is; in 16 bits on a card that does not compute with it: transformers
+    turns it into those, while engines that hold their weights themselves have kernels of their own."""
+    name = f"the checkpoint is {stored.method} at {stored.bits} bits"
+    scheme = scheme_of(stored.method, stored) if role.runs_with.memory == "process" else None
+    if (
+        scheme is not None
+        and scheme.dequantizes_on_request
+        and not abilities.reaches(scheme.least_capability)
+    ):
+        why = f"{name}, which needs {of_capability(scheme.least_capability)}; this is {abilities.what}"
+        return ResolvedPrecision(half, half, why)
+    return ResolvedPrecision(stored.method, half, name, stored)
 
 
 def _of_checkpoint(asked: str, half: str, name: str, stored: StoredQuantization) -> ResolvedPrecision:
