@@ -30,14 +30,19 @@ def test_what_is_planned_and_never_done_is_refused_by_the_run(tmp_path, kind, as
 
 def test_a_promise_that_is_broken_is_seen(tmp_path):
     """Of one kind or another: states gone, and a phase that was never entered."""
-    import json
+    import dataclasses
     import shutil
 
+    from ullage.records.folder import RunFolder
+    from ullage.records.journal import write_journal
+
     folder = planned_is_done.run(planned_is_done.runnable()[0], [], tmp_path)
-    record = json.loads((folder / "record.json").read_text())
-    left_out = record["measured"].pop()["phase"]
-    (folder / "record.json").write_text(json.dumps(record))
+    held = RunFolder(folder)
+    record = held.record()
+    left_out = record.measured[-1].phase
     shutil.rmtree(folder / "states")
+    write_journal(folder / "journal.jsonl", [])
+    held.write_record(dataclasses.replace(record, measured=record.measured[:-1]))
     found = " ".join(planned_is_done.broken(folder))
     assert f"{left_out}: planned, never entered" in found
     assert "captures billed, no states" in found
