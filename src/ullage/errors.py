@@ -20,9 +20,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ullage.text import one_line
+
 
 class UllageError(Exception):
-    """Root of every error Ullage raises on purpose."""
+    """Root of every error Ullage raises on purpose: one line, or several where several things are wrong.
+
+    What a line quotes from outside is shown escaped and cannot make a line of its own.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        return "\n".join(one_line(str(line)) for line in self.args)
 
 
 class DoesNotFitError(UllageError):
@@ -42,7 +53,7 @@ class SpecError(InputError):
 
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(self.mistakes))
+        super().__init__(*self.mistakes)
 
 
 class UnknownNameError(InputError):

@@ -492,27 +492,27 @@ def test_hashes_need_a_key_and_are_the_same_for_the_same_value(scripted, monkeyp
     write_lines(scripted / "records.jsonl", [record(n, f"real-{n // 3}") for n in (1, 2, 3)])
     with pytest.raises(InputError, match="ULLAGE_HASH_KEY"):
         run(scripted, "none", "pii.redact=hash")
-    monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "sixteen bytes or more")
     rows = read_lines(run(scripted, "run", "pii.redact=hash") / "verified.jsonl")
     first, same, other = [row["redacted"].split("<")[1] for row in rows]
     assert first == same != other
     assert "real" not in first
-    monkeypatch.setenv("ULLAGE_HASH_KEY", "another")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "another key of many bytes")
     (anew, *_) = read_lines(run(scripted, "anew", "pii.redact=hash") / "verified.jsonl")
     assert anew["redacted"].split("<")[1] != first
 
 
 def test_a_run_is_not_gone_on_with_under_another_hash_key(scripted, monkeypatch):
     write_lines(scripted / "records.jsonl", [record(n, "real-1") for n in range(300)])
-    monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "sixteen bytes or more")
     folder = run(scripted, "run", "pii.redact=hash")
     (folder / "record.json").unlink()
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "journal.jsonl").write_bytes(b"".join(lines[:1]))
-    monkeypatch.setenv("ULLAGE_HASH_KEY", "another")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "another key of many bytes")
     with pytest.raises(InputError, match="another key"):
         ullage.resume(folder)
-    monkeypatch.setenv("ULLAGE_HASH_KEY", "k")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "sixteen bytes or more")
     ullage.resume(folder)
     assert len({row["redacted"].split("<")[1] for row in read_lines(folder / "verified.jsonl")}) == 1
 

@@ -155,7 +155,12 @@ def _write_rows(path: Path, rows: Sequence[SequenceRow]) -> None:
         ]
     )
     table = pa.Table.from_pylist(rows, schema=schema)
-    write_with(path, lambda temporary: pq.write_table(table, temporary))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # pyarrow takes a path for an address
+            pq.write_table(table, file)
+
+    write_with(path, write)
 
 
 def _rows(folder: Path, stored: StoredBatches) -> Iterator[SequenceRow]:

@@ -102,7 +102,6 @@ class ShardStore:
 
     def _write(self) -> StoredBatches:
         import torch
-        from safetensors.torch import save_file
 
         path = self._folder / f"{self._count:05}.safetensors"
         places: list[dict[str, list[int]]] = [{} for _ in self._held]
@@ -122,7 +121,7 @@ class ShardStore:
         pairs = [pair for e in self._held for pair in e.offsets]
         packed[OFFSETS] = torch.tensor(pairs, dtype=torch.int32).reshape(-1, 2)
         self._held, self._bytes = [], 0
-        write_with(path, lambda temporary: save_file(packed, temporary))
+        write_with(path, lambda temporary: _save(packed, temporary))
         sites = {
             name: Format(str(t.dtype).removeprefix("torch."), list(t.shape[1:]))
             for name, t in packed.items()
@@ -244,3 +243,14 @@ def _begins(counts: Sequence[int]) -> list[int]:
     for count in counts:
         found.append(found[-1] + count)
     return found
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a shard. Raises OSError where there is no room, as files do."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error

@@ -107,7 +107,8 @@ def open_states(folder: Path | str) -> StoredStates:
     files = _named_files(index)
     _check_file(path / ROWS, files)
     roles = cast("Mapping[str, RoleIndex]", index.inner("roles").values)
-    return StoredStates(path, roles, pq.read_table(path / ROWS).to_pylist(), files)
+    with (path / ROWS).open("rb") as file:  # pyarrow takes a path for an address
+        return StoredStates(path, roles, pq.read_table(file).to_pylist(), files)
 
 
 def damaged_index(folder: Path) -> list[Damage]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from ullage.errors import InputError, UnsupportedError
+from ullage.capture.chats import render_chat
+from ullage.errors import InputError
 from ullage.runtime.tokenizer import Tokenizer, check_ids
 
 LARGEST_LINE: Final = 64 * 2**20
@@ -39,7 +41,7 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, o
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     with file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(iter(partial(file.readline, LARGEST_LINE + 1), b""), 1):
             if len(raw) > LARGEST_LINE:
                 raise InputError(f"{path}:{number}: longer than 64 MiB; is this one record a line?")
             try:
@@ -55,9 +57,20 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, o
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}:{number}: not JSON: {error}") from error
+            if "\\ud" in line.casefold() and not is_text(record):
+                raise InputError(f"{path}:{number}: holds half of a surrogate pair, which no text has")
             if not isinstance(record, dict):
                 raise InputError(f"{path}:{number}: not a JSON object with {text_field!r} or 'tokens'")
             yield number, record
+
+
+def is_text(record: object) -> bool:
+    """Whether every text in a record could be written down."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def tokenize(
@@ -136,28 +149,6 @@ def _chat(messages: object, place: str, tokenizer: Tokenizer) -> str:
     ):
         raise InputError(f"{place}: messages: not a list of objects with 'role' and 'content', both text")
     return render_chat(tokenizer, said, f"{place}: messages", said[-1]["role"] != "assistant")
-
-
-def render_chat(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], where: str, invite: bool) -> str:
-    """Messages as the tokenizer's template writes them; `invite` adds the beginning of a reply.
-
-    Raises UnsupportedError, beginning with `where`, for a tokenizer without a template, and InputError for
-    messages that the template refuses.
-    """
-    if not tokenizer.chat_template:
-        raise UnsupportedError(
-            f"{where}: the model's tokenizer has no chat template; give plain text instead"
-        )
-    from jinja2 import TemplateError
-
-    try:
-        text = tokenizer.apply_chat_template(
-            [dict(one) for one in messages], tokenize=False, add_generation_prompt=invite
-        )
-    except TemplateError as error:
-        raise InputError(f"{where}: the model's chat template refuses them: {error}") from error
-    assert isinstance(text, str)
-    return text
 
 
 def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ullage.cli.commands import Commands
+from ullage.cli.ending import Ending, end_children, open_streams
 from ullage.errors import DoesNotFitError, UllageError
 from ullage.reports.terminal import BAD_INPUT, DOES_NOT_FIT, INTERNAL
+from ullage.text import one_line
+
+INTERRUPTED: Final = 130
+LONGEST_SAID: Final = 1000
+"""Characters of an error that nobody foresaw."""
 
 app = typer.Typer(
     name="ullage",
@@ -43,42 +49,66 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every mistake of the user's is one line and exit code 2."""
+    open_streams()
+    ending = Ending()
+    ending.begin()
     try:
         code = app(arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # typer's for an interrupt, whichever signal it was
+            code = ending.code
+        sys.stdout.flush()
     except UllageError as error:
         for line in str(error).splitlines():
-            print(f"ullage: error: {line}", file=sys.stderr)
+            _say(f"error: {line}")
         code = DOES_NOT_FIT if isinstance(error, DoesNotFitError) else BAD_INPUT
     except typer.Exit as error:
         code = error.exit_code
     except typer.TyperException as error:
         shown = getattr(error, "format_message", error.__str__)()
         # Of a command that was given nothing this is the page of help, which is no mistake to be told.
-        print(shown if shown.startswith("Usage: ") else f"ullage: error: {shown}", file=sys.stderr)
+        if shown.startswith("Usage: "):
+            print(shown, file=sys.stderr)
+        else:
+            _say(f"error: {shown}")
         code = BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
-        code = 130
+        code = ending.code
     except SystemExit:
         # Typer's answer to a reader that has gone, and to nothing else; no more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _point_nowhere()
         code = 0
+    except OSError as error:
+        # Of the machine, and nobody's mistake here: a full disk, a folder of another's, too many open files.
+        if os.environ.get("ULLAGE_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"error: {where}{error.strerror or error}")
+        code = BAD_INPUT
     except Exception as error:
         if os.environ.get("ULLAGE_DEBUG"):
             raise
-        print(
-            f"ullage: internal error, please report it: {type(error).__name__}: {error} "
-            "(ULLAGE_DEBUG=1 shows where)",
-            file=sys.stderr,
-        )
+        said = f"{type(error).__name__}: {error}"
+        _say(f"internal error, please report it: {said[:LONGEST_SAID]} (ULLAGE_DEBUG=1 shows where)")
         code = INTERNAL
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(text: str) -> None:
+    """One line on standard error, where there still is one."""
+    with contextlib.suppress(OSError):
+        print(f"ullage: {one_line(text)}", file=sys.stderr, flush=True)
+
+
+def _point_nowhere() -> None:
+    """What is still to be written to standard output goes to nobody."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def program() -> None:
     """The console script: `main`, then out without tearing the interpreter down.
 
     That takes a tenth of a cold start and frees only what the system frees anyway; nothing here runs at
-    exit, and both streams are flushed.
+    exit, children are ended, and both streams are flushed.
     """
     code: object = 0
     try:
@@ -86,6 +116,7 @@ def program() -> None:
     except SystemExit as ended:
         code = ended.code
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             stream.flush()
+    end_children()
     os._exit(code if isinstance(code, int) else 0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
 
 from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, StopReason, Usage
 from ullage.errors import EngineError
+from ullage.text import keep_secret, one_line
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -54,6 +55,8 @@ class OpenAIEngine:
                 f"{model}: no key: set the environment variable {settings.key_env}, or base_url of a server "
                 "that needs none"
             )
+        if key:
+            keep_secret(key)
         self._model, self._settings = model, settings
         self._client: OpenAI = openai.OpenAI(
             api_key=key or "none",
@@ -151,8 +154,11 @@ class OpenAIEngine:
             except _Unusable as error:
                 return Failure(str(error))
 
-        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+        pool = ThreadPoolExecutor(self._settings.concurrency)
+        try:
             return list(pool.map(one, asks))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt waits for no answer
 
 
 class _Unusable(Exception):
@@ -214,5 +220,5 @@ def _begins(choice: str, alternatives: Sequence[TopLogprob]) -> float:
 def _said(error: Exception) -> str:
     """What went wrong, in one line and without the text of a prompt."""
     status = getattr(error, "status_code", None)
-    text = " ".join(str(error).split())[:200]
+    text = one_line(" ".join(str(error).split()))[:200]
     return f"{type(error).__name__}" + (f" (HTTP {status})" if status else f": {text}" if text else "")

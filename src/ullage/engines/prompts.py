@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.capture.tokens import render_chat
+from ullage.capture.chats import render_chat
 from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
 from ullage.runtime.tokenizer import Tokenizer, check_ids

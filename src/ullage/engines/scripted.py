@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ullage.engines.engine import Engine, Failure, Prompt, Reply, Sampling
 from ullage.errors import EngineError, FormatError, InputError
+from ullage.files import read_text
 from ullage.spec.engine import EngineDescription
 from ullage.spec.engine import Settings as EngineSettings
 
@@ -24,6 +25,9 @@ class Settings(EngineSettings):
         """Prompts of a batch."""
         return 32
 
+
+LARGEST_SCRIPT: Final = 64 * 2**20
+"""Bytes."""
 
 ENGINE: Final = EngineDescription(
     name="scripted",
@@ -112,7 +116,7 @@ def _text(prompt: Prompt) -> str:
 
 def _read(path: Path) -> list[_Line]:
     try:
-        raw = path.read_text(encoding="utf-8")
+        raw = read_text(path, LARGEST_SCRIPT)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the script cannot be read: {error}") from error
     lines = [

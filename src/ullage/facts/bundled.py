@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from ullage.files import placed
+
 TINY: Final = "ullage:tiny"
 
 
@@ -18,4 +20,4 @@ def tiny_path() -> Path:
 
 def local_path(name: str, base: Path | None = None) -> Path:
     """Where a model called `name` lies if it is here: the bundled one, or a path relative to `base`."""
-    return tiny_path() if name == TINY else (base or Path()) / Path(name).expanduser()
+    return tiny_path() if name == TINY else placed(name, base or Path())

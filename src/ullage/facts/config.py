@@ -16,6 +16,7 @@ from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
 from ullage.facts.quantization.checkpoint import read_quantization
+from ullage.files import read_text
 
 if TYPE_CHECKING:
     from ullage.facts.vision import Vision
@@ -53,9 +54,7 @@ def config_defaults() -> Mapping[str, Mapping[str, object]]:
 def parse_config(path: Path) -> Mapping[str, object]:
     """The object in a config.json. Raises FormatError for anything else, bounded in size."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise FormatError(f"{path}: larger than {LARGEST_FILE} bytes; not a model's config.json")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_text(path, LARGEST_FILE))
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,8 @@ from ullage.facts.architecture import Architecture
 from ullage.facts.checkpoint import Checkpoint, StoredTensor
 
 LARGEST_COUNT: Final = 1_000_000
+MOST_VALUES: Final = 4_000_000
+"""Of all metadata; the largest vocabularies have some 260,000 texts, and as many merges."""
 LARGEST_STRING: Final = 16 * 2**20
 LARGEST_NAME: Final = 4096
 GGML_TYPES: Final = {
@@ -64,6 +66,13 @@ class _Reader:
 
     def __init__(self, file: BinaryIO, path: Path, size: int) -> None:
         self._file, self._path, self._size = file, path, size
+        self._values = 0
+
+    def count(self, values: int, what: str) -> None:
+        """Counts values that are read one by one."""
+        self._values += values
+        if self._values > MOST_VALUES:
+            raise self.wrong(f"{what} makes more than {MOST_VALUES:,} values of metadata")
 
     def take(self, count: int, what: str) -> bytes:
         left = self._size - self._file.tell()
@@ -169,6 +178,7 @@ def _value(reader: _Reader, kind: int, key: str, depth: int = 0) -> object:
     if inner in _SCALARS:
         reader.skip(count * struct.calcsize(_SCALARS[inner]), key)
         return (count,)
+    reader.count(count, key)
     for _ in range(count):
         if inner == _STRING:
             reader.skip(reader.number("Q", key), key)

@@ -33,6 +33,14 @@ def open_model(text: str, base: Path | None = None) -> Model:
         return replace(_open_path(snapshot), name=text)
 
 
+def folder_of(name: str, base: Path | None = None) -> Path | None:
+    """The folder that holds a model's files here, None where it is known by its numbers alone."""
+    path = local_path(name, base)
+    if path.is_dir():
+        return path
+    return None if path.exists() else _cached_snapshot(name)
+
+
 def _open_path(path: Path) -> Model:
     if path.is_file():
         if path.suffix == ".gguf":
@@ -62,7 +70,7 @@ def _open_path(path: Path) -> Model:
 def _cached_snapshot(name: str) -> Path | None:
     """The newest snapshot of a hub id in the Hugging Face cache that has a config."""
     home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
-    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    cache = Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))
     if not name.replace("/", "").replace("-", "").replace(".", "").replace("_", "").isalnum():
         return None
     snapshots = (cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*")

@@ -15,6 +15,7 @@ from typing import Final
 
 from ullage.errors import FormatError
 from ullage.facts.checkpoint import Checkpoint, StoredTensor
+from ullage.files import read_text
 
 LARGEST_HEADER: Final = 100_000_000
 """Bytes; the cap of the safetensors crate."""
@@ -58,10 +59,8 @@ def _without_repeats(shards: Iterable[Path]) -> tuple[StoredTensor, ...]:
 
 
 def _read_sharded(folder: Path, index: Path) -> tuple[StoredTensor, ...]:
-    if index.stat().st_size > LARGEST_INDEX:
-        raise FormatError(f"{index}: larger than {LARGEST_INDEX} bytes")
     try:
-        document = json.loads(index.read_text(encoding="utf-8"))
+        document = json.loads(read_text(index, LARGEST_INDEX))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{index}: not valid JSON: {error}") from error
     places = document.get("weight_map") if isinstance(document, dict) else None

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 
+from ullage.files import check_ordinary
 
-def write_with(path: Path, write: Callable[[Path], None], unique: bool = False) -> None:
+
+def write_with(path: Path, write: Callable[[Path], object], unique: bool = False) -> None:
     """Lets `write` make a file beside `path`, then moves it there once it is safely on disk.
 
     That file is PATH.tmp, and whatever bears that name is replaced: right for a run's own folder. `unique`
@@ -35,7 +37,7 @@ def write_text(path: Path, text: str, unique: bool = False) -> None:
     """UTF-8 text, whole or not at all; `unique` as in `write_with`."""
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(text.encode("utf-8", "surrogatepass"))  # a file's name may be no text
 
     write_with(path, write, unique)
 
@@ -46,6 +48,7 @@ def write_json(path: Path, value: object, unique: bool = False) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Hex digest of a file's bytes. Raises FormatError for what is no file on a disk, and may have no end."""
+    check_ordinary(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ullage.records.evidence import NOTHING, Evidence
-from ullage.records.evidence_place import evidence_file, usual_path
+from ullage.records.evidence_place import evidence_file, is_nowhere, usual_path
 from ullage.records.observation import Observation, line_of, read_line
 
 LARGEST_FILE: Final = 16_000_000
@@ -25,6 +25,8 @@ LARGEST_FILE: Final = 16_000_000
 def read_evidence(path: Path | None = None) -> Evidence:
     """What past runs left; a missing file is empty, what is no observation is set aside and counted."""
     target = path or evidence_file()
+    if is_nowhere(target):
+        return Evidence(file=str(target))
     damage = _damage(target)
     if damage:
         return Evidence(damage=damage, file=str(target))
@@ -80,6 +82,8 @@ def keep_evidence(observations: Iterable[Observation], path: Path | None = None)
     lines = [line_of(each) + "\n" for each in observations]
     if not lines:
         return ""
+    if is_nowhere(target):
+        return "no home folder is known, so this run leaves no evidence for later plans; set ULLAGE_HOME"
     said = ""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,12 +12,17 @@ NAME: Final = "evidence.jsonl"
 
 
 def evidence_file() -> Path:
-    """$ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else ~/.local/share/ullage."""
+    """$ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else ~/.local/share/ullage; `~` stays if no home is known."""
     home = os.environ.get("ULLAGE_HOME")
     if home:
         return Path(home) / NAME
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "ullage" / NAME
+    return Path(os.path.expanduser(data)) / "ullage" / NAME
+
+
+def is_nowhere(path: Path) -> bool:
+    """Whether a place was to be in a home, and none is known: a user id without a name, and no HOME."""
+    return path.parts[:1] == ("~",)
 
 
 @lru_cache(maxsize=4)
@@ -32,8 +37,11 @@ def usual_path() -> str:
 
 def is_there() -> bool:
     """Whether anything lies there, readable or not."""
+    path = usual_path()
+    if path.startswith("~"):
+        return False
     try:
-        os.stat(usual_path())
+        os.stat(path)
     except FileNotFoundError:
         return False
     except OSError:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
+from ullage.files import check_ordinary
 from ullage.records.atomic import write_with
 from ullage.records.damage import Damage
 
@@ -39,6 +40,7 @@ class Journal:
 
     def _recover(self) -> None:
         """Reads what is there, and cuts off a last line that a crash left incomplete."""
+        check_ordinary(self.path)
         data = self.path.read_bytes()
         found = scan(data, self.path)
         if found.damage is not None:
@@ -132,6 +134,7 @@ def read_journal(path: Path) -> list[Entry]:
     """The whole entries of a journal that another process may be writing. Raises FormatError."""
     if not path.exists():
         return []
+    check_ordinary(path)
     found = scan(path.read_bytes(), path)
     if found.damage is not None:
         raise FormatError(str(found.damage))

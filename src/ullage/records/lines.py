@@ -11,6 +11,7 @@ from typing import Final
 
 from ullage.errors import FormatError
 from ullage.fields import Fields
+from ullage.files import check_ordinary
 from ullage.records.journal import Journal
 
 END: Final = "end"
@@ -50,7 +51,7 @@ class LineStore:
         digests = {}
         for name, some in rows.items():
             lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in some]
-            data = "".join(lines).encode()
+            data = "".join(lines).encode("utf-8", "surrogatepass")
             with self._paths[name].open("ab") as file:
                 file.write(data)
                 file.flush()
@@ -97,6 +98,7 @@ def read_lines(path: Path) -> Iterator[dict[str, object]]:
     """Rows of a stage's file; none where it does not exist. Raises FormatError naming a line that is none."""
     if not path.exists():
         return
+    check_ordinary(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from typing import Final
@@ -87,7 +88,7 @@ def shape_of(workload: Workload) -> str:
 
 
 def _told(path: str) -> str:
-    return f"{PurePath(path).name} #{hashlib.sha256(path.encode()).hexdigest()[:6]}"
+    return f"{PurePath(path).name} #{hashlib.sha256(os.fsencode(path)).hexdigest()[:6]}"
 
 
 def observations_of(

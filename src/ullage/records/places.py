@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ullage.files import placed
+
 
 def portable(path: Path, start: Path) -> str:
     """`path` relative to the folder `start`; relative to the home of the user (~/...) where only it is in
@@ -30,7 +32,7 @@ def base_of_a_run(base: Path, folder: Path) -> str:
 
 def found_base(said: str, folder: Path) -> Path | None:
     """The folder that a manifest means, whether it is there or not; None where it says none."""
-    return (folder.resolve() / Path(said).expanduser()).resolve() if said else None
+    return placed(said, folder.resolve()).resolve() if said else None
 
 
 def impersonal(text: str, places: Mapping[str, Path]) -> str:

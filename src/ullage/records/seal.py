@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
+from ullage.files import read_bytes
 from ullage.records.atomic import write_text
 
 SEAL: Final = "sha256"
 """The last field of what vouches for itself."""
+LARGEST_DOCUMENT: Final = 256 * 2**20
+"""Bytes; the plan of eight roles and a hundred phases in a manifest has one or two million."""
 CHANGED: Final = "was changed since it was written (its SHA-256 differs)"
 
 
@@ -27,7 +30,7 @@ def read_sealed(path: Path) -> dict[str, object]:
     Raises FormatError unless the file is, byte for byte, what `write_sealed` writes; FileNotFoundError.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, LARGEST_DOCUMENT)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -20,9 +20,11 @@ def show_evidence(found: Evidence, console: Console) -> None:
         return
     console.print(_observations(found))
     for key in dict.fromkeys(each.key for each in found.observations):
-        console.print(f"\n{key}")
+        console.print()
+        console.print(str(key))
         console.print(_learned([each for each in learned(found) if each.key == key]))
-    console.print(f"\n{RULE}; a run also counts what its process holds before any model")
+    console.print()
+    console.print(f"{RULE}; a run also counts what its process holds before any model")
 
 
 def _observations(found: Evidence) -> Table:

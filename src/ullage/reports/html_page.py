@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ullage.errors import MissingExtraError
+from ullage.text import visible, without_secrets
 
 
 def render_page(template: Path, **values: object) -> str:
@@ -13,7 +14,9 @@ def render_page(template: Path, **values: object) -> str:
         import jinja2
     except ImportError as error:
         raise MissingExtraError("jinja2", "run", "the report") from error
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown
+    )
     environment.filters |= {
         "percent": lambda value: "" if value is None else f"{value:.1%}",
         "number": lambda value: "" if value is None else f"{value:.3f}",
@@ -21,3 +24,8 @@ def render_page(template: Path, **values: object) -> str:
         "milli": lambda value: "" if value is None else f"{1000 * value:,.1f}",
     }
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+
+
+def _shown(value: object) -> object:
+    """Texts with what would turn round or hide what is read escaped; their lines and markup stay."""
+    return visible(without_secrets(value), "\n\t\r") if type(value) is str else value

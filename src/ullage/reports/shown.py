@@ -7,13 +7,13 @@ from html import escape
 from io import StringIO
 from typing import Final
 
-from rich.console import Console
-
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.verification import Verification
+from ullage.reports.console import PlainConsole
 from ullage.reports.plan_page import show_plan
 from ullage.reports.verification_page import show_verification, verification_document
+from ullage.text import visible
 from ullage.units import GIB, MIB
 
 WIDTH: Final = 140
@@ -23,15 +23,7 @@ WIDTH: Final = 140
 def page(value: Plan | Verification) -> str:
     """What the terminal shows of it, without colour."""
     file = StringIO()
-    console = Console(
-        file=file,
-        width=WIDTH,
-        color_system=None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    console = PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False)
     if isinstance(value, Plan):
         show_plan(value, console)
     else:
@@ -86,8 +78,10 @@ def _size(value: int | None, unit: int) -> str:
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Every cell is escaped: names come from files that anyone may have written."""
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(visible(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
     return (
-        f"<table><caption>{escape(caption)}</caption>"
+        f"<table><caption>{escape(visible(caption))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )

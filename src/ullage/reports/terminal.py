@@ -37,9 +37,9 @@ def tell(
         json_.dump(document(), sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
-    from rich.console import Console
+    from ullage.reports.console import PlainConsole
 
-    page(Console(highlight=False, markup=False, emoji=False))
+    page(PlainConsole())
 
 
 def exit_unless(fits: bool) -> None:

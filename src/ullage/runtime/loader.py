@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import TORCH_NAMES
+from ullage.files import check_ordinary
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
 from ullage.runtime.kernels import SDPA_MATH, register_math
@@ -32,6 +33,8 @@ KERNELS: Final = {
     "flash": "flash_attention_2",
 }
 """transformers' names of the attention implementations."""
+READ: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".gguf", ".tiktoken")
+"""Endings of what is read of a model."""
 PICKLED: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 
 
@@ -159,6 +162,7 @@ def source_of(name: str, base: Path | None, download: bool) -> Path:
     path = local_path(name, base)
     if path.is_dir() or path.suffix == ".gguf":
         _refuse_pickles(path, name)
+        _refuse_endless(path)
         return path
     if path.exists():
         raise InputError(f"{name}: is a single file; to run it, name the folder with its weights")
@@ -187,6 +191,13 @@ def _refuse_pickles(path: Path, name: str) -> None:
         f"{name}: its weights are pickles, which can run code; convert them to safetensors "
         "(model.save_pretrained writes those)"
     )
+
+
+def _refuse_endless(path: Path) -> None:
+    """transformers reads what bears a known name to its end: a device or a pipe has none."""
+    for each in [path] if path.is_file() else path.iterdir():
+        if each.suffix in READ:
+            check_ordinary(each)
 
 
 def _config(

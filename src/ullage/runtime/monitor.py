@@ -140,7 +140,7 @@ class Monitor:
 
     def _watch(self) -> None:
         written = 0.0
-        notes = None if self._timeline is None else Notes(self._timeline)
+        notes = None if self._timeline is None else Notes(self._timeline, self._warn)
         while not self._stop.wait(SAMPLE_SECONDS):
             readings = self._sample()
             now = time.monotonic()

@@ -23,6 +23,7 @@ from ullage.runtime.progress import Progress
 from ullage.runtime.reading import CPU, read_device, resident_bytes
 from ullage.runtime.session import Session
 from ullage.spec.installed import check_installed
+from ullage.text import one_line
 
 if TYPE_CHECKING:
     from ullage.runtime.live import LiveTensors
@@ -136,13 +137,13 @@ class _Log:
     """
 
     def __init__(self, folder: Path, base: Path, progress: Progress) -> None:
-        self._notes, self._progress = Notes(folder / "log.jsonl"), progress
+        self._notes, self._progress = Notes(folder / "log.jsonl", progress.say), progress
         self._places = {"RUN": folder, "BASE": base}
 
     def say(self, text: str) -> None:
         self._progress.say(text)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._notes.add({"time": now, "said": impersonal(text, self._places)})
+        self._notes.add({"time": now, "said": one_line(impersonal(text, self._places))})
 
 
 def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from ullage.text import one_line
 from ullage.units import gib
 
 if TYPE_CHECKING:
@@ -41,20 +43,21 @@ class Progress:
         self._label, self._total, self._tokens = label, total, 0
         self._done = self._before = done
         self._begun = self._said = time.monotonic()
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet or sys.stderr is None or not sys.stderr.isatty():
             return
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
+        from ullage.reports.console import PlainConsole
+
         self._bar = Bar(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[free]}"),
-            console=Console(stderr=True),
+            console=PlainConsole(stderr=True),
         )
         self._bar.start()
         self._bar.add_task(label, total=total, completed=done, rate="", free="")
@@ -87,7 +90,8 @@ class Progress:
         """A warning, shown even when quiet."""
         bar = self._bar  # another thread may take it away
         if bar is not None:
-            bar.console.print(f"ullage: {text}", highlight=False, markup=False)
+            with contextlib.suppress(OSError):
+                bar.console.print(f"ullage: {one_line(text)}")
         else:
             self._print(f"ullage: {text}")
 
@@ -98,5 +102,8 @@ class Progress:
             self._bar = None
 
     def _print(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        """A line; a screen that is full or has gone costs the run nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.write(one_line(text) + "\n")
+                sys.stderr.flush()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
+from ullage.files import placed
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
 from ullage.planning.plan import Plan
@@ -83,7 +84,7 @@ class Session:
 
     def path(self, name: str) -> Path:
         """A path in the workload file."""
-        return self.plan.base / Path(name).expanduser()
+        return placed(name, self.plan.base)
 
     def planned(self, role: str, verb: str = "") -> Phase | None:
         """The plan's phase in which `role` begins to do `verb` ("": its main work).

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, Protocol, overload
+from typing import Any, Final, Literal, Protocol, overload
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.gguf import has_tokenizer
+from ullage.files import read_text
 from ullage.runtime.libraries import find_transformers
 from ullage.spec.role import Role
 
+LARGEST_FILE: Final = 512 * 2**20
+"""Bytes of a tokenizer's file; the largest known have some 40 million."""
+MOST_GROWTH: Final = 1000
+"""Times; of known tokenizers no part reaches ten."""
 FILES: Final = (
     "tokenizer.json",
     "tokenizer.model",
@@ -94,7 +99,35 @@ def open_tokenizer(source: Path, role: Role, download: bool) -> Tokenizer | None
         raise
     except Exception as error:  # the tokenizers library raises Exception itself
         raise _cannot_open(role, there, error) from error
+    _check_growth(found, there[0])
     return found
+
+
+def _check_growth(tokenizer: Tokenizer, path: Path) -> None:
+    """Raises FormatError for a tokenizer that makes far more of a text than there was."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    for name in ("normalizer", "decoder", "post_processor"):
+        part = getattr(backend, name, None)
+        if part is not None and (growth := _growth(json.loads(part.__getstate__()))) > MOST_GROWTH:
+            raise FormatError(
+                f"{path}: the tokenizer's {name} makes up to {growth:,} times as much of a text; that is no "
+                "tokenizer of a model"
+            )
+
+
+def _growth(part: Mapping[str, Any]) -> int:
+    """How many times as long a part of a tokenizer may make a text, at most; parts in a row multiply."""
+    growth = 1
+    for inner in part.get("normalizers") or part.get("decoders") or part.get("processors") or ():
+        growth *= _growth(inner)
+    if part["type"] == "Replace":
+        replaced = part["pattern"].get("String")
+        growth *= -(-len(part["content"]) // len(replaced)) if replaced else 1 + len(part["content"])
+    elif part["type"] == "Prepend":
+        growth += len(part["prepend"])
+    elif part["type"] == "TemplateProcessing":
+        growth += sum(len(one["ids"]) for one in part["special_tokens"].values()) * len(part["single"])
+    return max(growth, 1)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -119,7 +152,7 @@ def _not_json(path: Path) -> str:
     if path.suffix != ".json":
         return ""
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        json.loads(read_text(path, LARGEST_FILE))
     except (OSError, ValueError, RecursionError) as error:
         return f"not JSON: {error}"
     return ""

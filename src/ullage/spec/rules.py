@@ -11,8 +11,11 @@ from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
+from ullage.text import holds_secret
 from ullage.units import parse_bytes
 
+MOST_ROLES: Final = 100
+"""A game of werewolf takes up to some twenty."""
 ROLE_NAME: Final = "[A-Za-z_][A-Za-z0-9_-]{0,63}"
 DEVICE_NUMBER: Final = "[0-9]{1,4}"
 GPU: Final = f"gpu:{DEVICE_NUMBER}"
@@ -24,6 +27,10 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
     """Every mistake between fields of a workload whose fields are each valid."""
     if not workload.roles:
         yield Mistake(("roles",), "names no role; give at least one and its model")
+    if len(workload.roles) > MOST_ROLES:
+        problem = f"names {len(workload.roles):,} roles; a workload has at most {MOST_ROLES}"
+        yield Mistake(("roles",), problem, at_key=True)
+        return
     for name, role in workload.roles.items():
         yield from _role(role, ("roles", name))
         if not re.fullmatch(ROLE_NAME, name):
@@ -37,6 +44,12 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
 def _role(role: Role, path: Path) -> Iterator[Mistake]:
     if not role.model.strip():
         yield Mistake((*path, "model"), "names no model")
+    for place, text in (("model", role.model), *_texts_of(role)):
+        if holds_secret(text):
+            problem = "holds a password or a token, which every record of a run would keep; leave it out"
+            yield Mistake(
+                (*path, *place.split(".")), f"{problem} (keys are read from the environment: key_env)"
+            )
     yield from _placement(role, (*path, "placement"))
     for device, size in (role.max_memory or {}).items():
         where = (*path, "max_memory", device)
@@ -47,6 +60,13 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
         able = engines_that(lambda engine: engine.tensor_parallel)
         problem = f"only engine: {able} splits tensors; give it, or a list of GPUs as placement"
         yield Mistake((*path, "tensor_parallel"), problem)
+
+
+def _texts_of(role: Role) -> Iterator[tuple[str, str]]:
+    """Texts of an engine's own part, each with its place."""
+    for name, value in role.settings:
+        if isinstance(value, str):
+            yield f"{role.engine}.{name}", value
 
 
 def _placement(role: Role, path: Path) -> Iterator[Mistake]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ullage.errors import DoesNotFitError, InputError, OutOfMemoryError, UnsupportedError
+from ullage.errors import DoesNotFitError, InputError, MissingPackageError, OutOfMemoryError, UnsupportedError
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.evidence_file import keep_evidence
@@ -24,6 +24,7 @@ from ullage.records.places import base_of_a_run
 from ullage.records.record import Measured, Record
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
+from ullage.runtime.progress import Progress
 from ullage.runtime.session import Session, record_of
 from ullage.spec.role import Cache
 from ullage.spec.workload import Workload
@@ -81,18 +82,33 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             if begun.prepare is not None:
                 begun.prepare(run)
             prepared = run.done
+        told = stack.enter_context(_told_how_to_go_on(run))
         with open_session(plan, run, options) as session:
+            told.say = session.say
             if not private:
                 session.say(f"{run.path}: others may look into this folder, and it cannot be closed to them")
             _begin(session, files, begun)
             started = time.monotonic()
-            _work(runner, session)
+            runner.run(session)
+            session.free_guests()
             record = record_of(session, time.monotonic() - started)
         if find_kind(plan.workload.kind).reporter:
-            report(plan.workload, run, plan.base, record)
+            _report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
         _keep_evidence(session, record, run, known_as)
     return record
+
+
+def _report_anyway(session: Session, record: Record) -> None:
+    """Pages and tables of work that is done; where they cannot be written, that is said and costs nothing."""
+    run = session.folder
+    try:
+        report(session.workload, run, session.plan.base, record)
+    except (OSError, UnicodeError, MissingPackageError) as error:
+        said = getattr(error, "strerror", None) or error
+        session.say(
+            f"{run.path}: its report cannot be written: {said}; `ullage report {run.path}` does it later"
+        )
 
 
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
@@ -174,14 +190,21 @@ def report_anew(run: RunFolder, base: Path | None = None) -> tuple[Path, ...]:
     return written
 
 
-def _work(runner: Any, session: Session) -> None:
-    """The kind's own work. However it is cut short, the user is told how to go on."""
-    run = session.folder
+@dataclass(slots=True)
+class _Told:
+    """How the user is spoken to: as the session does, once there is one."""
+
+    say: Callable[[str], None]
+
+
+@contextmanager
+def _told_how_to_go_on(run: RunFolder) -> Iterator[_Told]:
+    """However the work inside is cut short, the user is told how to go on."""
+    told = _Told(Progress(quiet=True).say)
     try:
-        runner.run(session)
-        session.free_guests()
+        yield told
     except KeyboardInterrupt:
-        session.say(f"interrupted; {_how_to_go_on(run)}")
+        told.say(f"interrupted; {_how_to_go_on(run)}")
         raise
     except OutOfMemoryError as error:
         raise OutOfMemoryError(f"{error}. {_how_to_go_on(run).capitalize()}") from error

@@ -8,6 +8,7 @@ from typing import Final
 
 from ullage.errors import InputError
 from ullage.facts.bundled import local_path
+from ullage.files import placed
 from ullage.records.atomic import sha256_of
 from ullage.records.contents import digest
 from ullage.runtime.loader import source_of
@@ -40,12 +41,14 @@ def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
     found = []
     for name in workload.section.files() if workload.section is not None else ():
-        path = base / Path(name).expanduser()
+        path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):
                 found.append({"file": str(Path(name) / part.relative_to(path)), "sha256": sha256_of(part)})
         elif path.is_file():
             found.append({"file": name, "sha256": sha256_of(path)})
+        elif path.exists():
+            raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
         else:
             raise InputError(f"{name}: no such file (looked for {path})")
     return found

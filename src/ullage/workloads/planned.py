@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ def plan(
     workload, warnings = settle(workload, chosen, models, here)
     found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
     given = _advice(workload, models, chosen) if advice and models else ()
+    warnings = (*warnings, *_not_done(workload, base))
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
     if known is not None and known.warning:
@@ -65,6 +66,25 @@ def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
 
     names = dict.fromkeys(role.model for role in workload.roles.values() if is_local(role))
     return {name: open_model(name, base) for name in names}
+
+
+def _not_done(workload: Workload, base: Path | None) -> Iterator[str]:
+    """What generation configs ask for and no kind of workload does, a line for each model that writes."""
+    from ullage.facts.generation import asked_for
+    from ullage.facts.model import folder_of
+
+    said: dict[str, tuple[str, ...]] = {}
+    for role in workload.roles.values():
+        folder = folder_of(role.model, base) if role.runs_with.local else None
+        found = asked_for(folder) if folder is not None else ()
+        if workload.new_tokens if role.new_tokens is None else role.new_tokens:
+            said[role.model] = found
+    for model, asked in said.items():
+        if asked:
+            yield (
+                f"{model}: its generation_config asks for {', '.join(asked)}, which is not done: the "
+                "likeliest token is taken, or one drawn as the workload says"
+            )
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:

@@ -13,6 +13,7 @@ from ullage.capture.index import FOLDER as STATES
 from ullage.capture.keeping import damaged_states
 from ullage.capture.stored import damaged_index
 from ullage.errors import FormatError, UnsupportedError
+from ullage.files import check_ordinary
 from ullage.records.damage import Damage, refuse
 from ullage.records.folder import MANIFEST, RECORD, RunFolder
 from ullage.records.inventory import damaged_files
@@ -149,6 +150,7 @@ def _repair(run: RunFolder) -> list[str]:
         if lines := keep_whole_notes(run.path):
             said.append(f"{_count(lines, 'line')} of log.jsonl and timeline.jsonl")
         path = run.path / "journal.jsonl"
+        check_ordinary(path)
         entries, lost = recovered(path.read_bytes() if path.exists() else b"")
         if lost:
             said.append(f"{_count(lost, 'line')} of journal.jsonl that did not follow from those before")
@@ -196,6 +198,7 @@ def _journal(run: RunFolder) -> tuple[list[Entry], Damage | None]:
     path = run.path / "journal.jsonl"
     if not path.exists():
         return [], None
+    check_ordinary(path)
     found = scan(path.read_bytes(), path)
     return list(found.entries), found.damage
 

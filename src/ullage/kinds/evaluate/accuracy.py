@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from ullage.errors import MissingExtraError
+
+NOWHERE: Final = "/nonexistent"
 
 
 class _Overlap(Protocol):
@@ -71,11 +75,25 @@ def rouge_l(answer: str, references: Sequence[str]) -> float:
 @cache
 def _rouge() -> _Scorer:
     try:
-        from rouge_score.rouge_scorer import RougeScorer
+        with _some_home():
+            from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
         raise MissingExtraError("rouge-score", "evaluate", "metric rouge_l") from error
     scorer: _Scorer = RougeScorer(["rougeL"], use_stemmer=True)
     return scorer
+
+
+@contextmanager
+def _some_home() -> Iterator[None]:
+    """Inside, there is a home folder, as nltk asks for on import; a user without a name has none."""
+    unknown = os.path.expanduser("~") == "~"
+    if unknown:
+        os.environ["HOME"] = NOWHERE
+    try:
+        yield
+    finally:
+        if unknown:
+            del os.environ["HOME"]
 
 
 METRICS = {"exact_match": exact_match, "f1": f1, "rouge_l": rouge_l}

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from ullage.capture.tokens import read_records
+from ullage.capture.tokens import is_text, read_records
 from ullage.errors import InputError, MissingExtraError
+from ullage.files import placed
 from ullage.kinds.evaluate.questions import FORMATS, Fields, Question, Reader, Record, read_questions
 from ullage.kinds.evaluate.section import Section
 
@@ -23,7 +24,7 @@ def open_questions(section: Section, base: Path) -> tuple[tuple[Question, ...], 
     mapped = Fields(**section.fields.model_dump())
     read: Reader = mapped.read if section.format == "fields" else FORMATS[section.format]
     limit = None if section.limit is None else section.limit + section.shots
-    rows = ((name, *row) for name in section.files() for row in _rows(base / Path(name).expanduser()))
+    rows = ((name, *row) for name in section.files() for row in _rows(placed(name, base)))
     found = read_questions(rows, read, limit)
     if not found:
         raise InputError(f"{', '.join(section.files())}: holds no questions")
@@ -56,7 +57,10 @@ def _document(path: Path) -> Iterator[tuple[int, Record]]:
         body = next((body[name] for name in ("questions", "data") if name in body), None)
     if not isinstance(body, list) or not all(isinstance(record, dict) for record in body):
         raise InputError(f"{path}: not a list of records, nor an object with one under questions or data")
-    yield from enumerate(body, 1)
+    for number, record in enumerate(body, 1):
+        if not is_text(record):
+            raise InputError(f"{path}: record {number} holds half of a surrogate pair, which no text has")
+        yield number, record
 
 
 def _arrow(path: Path, kind: str) -> Iterator[tuple[int, Record]]:
@@ -65,12 +69,13 @@ def _arrow(path: Path, kind: str) -> Iterator[tuple[int, Record]]:
     import pyarrow.parquet
 
     try:
-        if kind == "csv":
-            batches = pyarrow.csv.open_csv(path)
-        else:
-            batches = pyarrow.parquet.ParquetFile(path).iter_batches()
-        rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-        yield from enumerate(rows, 1)
+        with path.open("rb") as file:  # pyarrow takes a path for an address
+            if kind == "csv":
+                batches = pyarrow.csv.open_csv(file)
+            else:
+                batches = pyarrow.parquet.ParquetFile(file).iter_batches()
+            rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+            yield from enumerate(rows, 1)
     except (pyarrow.ArrowException, OSError) as error:
         said = " ".join(str(error).split())
         raise InputError(f"{path}: not a {kind} file that can be read: {said}") from error

@@ -130,7 +130,7 @@ def _timeline(path: Path) -> str:
     """Memory over time by device, as SVG; nothing for a run too short to have been sampled."""
     by_device: dict[str, list[tuple[float, float]]] = {}
     starts: list[tuple[float, str]] = []
-    for number, row in enumerate(read_notes(path), 1):
+    for number, row in enumerate(read_notes(path) if path.is_file() else (), 1):
         line = Fields(row, f"{path}:{number}")
         seconds, phase = line.number("seconds"), line.text("phase")
         level = "live" if row.get("live") is not None else "process"

@@ -231,4 +231,9 @@ def _write_table(path: Path, outcomes: Sequence[Outcome]) -> None:
         row |= one.uncertainty
         rows.append(row)
     table = pyarrow.Table.from_pylist(rows)
-    write_with(path, lambda temporary: pyarrow.parquet.write_table(table, temporary))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # pyarrow takes a path for an address
+            pyarrow.parquet.write_table(table, file)
+
+    write_with(path, write)

@@ -67,12 +67,12 @@ def short_form(
         body = _body(role, input, sites, given, found)
         workload = Workload.model_validate(body).model_copy(update={"section": section})
     except ValidationError as error:
-        raise InputError(_said(error)) from error
+        raise InputError(*_said(error)) from error
     wrong = [
         f"{'.'.join(map(str, mistake.path))}: {mistake.problem}" for mistake in section.mistakes(workload)
     ]
     if wrong:
-        raise InputError("\n".join(wrong))
+        raise InputError(*wrong)
     return workload
 
 
@@ -124,5 +124,5 @@ def _read(role: Role, model: str, input: str, text_field: str, download: bool) -
     )
 
 
-def _said(error: ValidationError) -> str:
-    return "\n".join(f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors())
+def _said(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError, InputError
+from ullage.files import read_text
 from ullage.measures.calibration import calibration_error, fit_temperature, probability
 from ullage.records.atomic import write_json
 
 FEWEST: Final = 20
+LARGEST_FILE: Final = 10_000
+"""Bytes; a calibration has some 200."""
 """Labelled candidates without which nothing is fitted."""
 
 
@@ -70,7 +73,7 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 def read_calibration(path: Path) -> Calibration:
     """Raises FormatError for a file that holds none."""
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(read_text(path, LARGEST_FILE))
         if body.pop("document") != "calibration" or body.pop("version") != 1:
             raise KeyError("document")
         found = Calibration(**body)

@@ -168,4 +168,4 @@ def compare(
     rows = compare_pii(folders)
     tell(json, lambda: comparison_document(rows), lambda console: show_comparison(rows, console))
     if wrong:
-        raise InputError("\n".join(f"{name}: {said}" for name, said in wrong.items()))
+        raise InputError(*(f"{name}: {line}" for name, said in wrong.items() for line in said.splitlines()))

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from ullage.errors import InputError
+from ullage.text import keep_secret
 
 Mode = Literal["mask", "tag", "hash"]
+SHORTEST_KEY: Final = 16
+"""Bytes: 128 bits where they are chance."""
 DIGITS: Final = 16
 """Hex digits of a hash that are shown: 64 bits, so that equal values stay equal and others differ."""
 
@@ -46,8 +49,15 @@ def _united(spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]
 
 
 def read_key(name: str) -> bytes:
-    """The hash key in environment variable `name`. Raises InputError where there is none."""
+    """The hash key in environment variable `name`. Raises InputError where there is none, or a short one."""
     key = os.environ.get(name, "")
     if not key:
         raise InputError(f"redact: hash needs a key: set the environment variable {name}")
-    return key.encode()
+    keep_secret(key)
+    found = key.encode(errors="surrogateescape")
+    if len(found) < SHORTEST_KEY:
+        raise InputError(
+            f"redact: hash: the key in {name} has {len(found)} bytes, which can be guessed; give it at least "
+            f"{SHORTEST_KEY}, for example from `openssl rand -hex 32`"
+        )
+    return found

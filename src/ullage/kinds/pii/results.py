@@ -10,6 +10,7 @@ from typing import Final
 
 from ullage.errors import FormatError
 from ullage.fields import Fields
+from ullage.files import read_text
 from ullage.kinds.pii.section import VERIFIER
 from ullage.kinds.pii.summary import BinRow, CalibrationRows, Counts, Summary
 from ullage.kinds.pii.verified import read_verified
@@ -23,6 +24,8 @@ from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
 SUMMARY: Final = "summary.json"
+LARGEST_SUMMARY: Final = 64 * 2**20
+"""Bytes; one has a few thousand for each type."""
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
 PERCENTILES: Final = (0.5, 0.9, 0.95, 0.99)
@@ -88,7 +91,7 @@ def read_summary(folder: Path) -> Summary:
     """The summary that a finished run wrote. Raises FormatError where there is none."""
     path = folder / SUMMARY
     try:
-        found: Summary = json.loads(path.read_text(encoding="utf-8"))
+        found: Summary = json.loads(read_text(path, LARGEST_SUMMARY))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: cannot be read; `ullage report {folder}` writes it anew") from error
     return found

@@ -83,8 +83,8 @@ def short_form(model: str, input: Path, given: Settings, batch: int) -> Workload
         workload = Workload.model_validate(body).model_copy(update={"section": section})
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise InputError("\n".join(lines)) from error
+        raise InputError(*lines) from error
     wrong = [f"{'.'.join(map(str, one.path))}: {one.problem}" for one in section.mistakes(workload)]
     if wrong:
-        raise InputError("\n".join(wrong))
+        raise InputError(*wrong)
     return workload

@@ -12,8 +12,11 @@ from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from ullage.errors import InputError, nearest
+from ullage.files import read_text
 
 OWN: Final = Path(__file__).with_name("types.yaml")
+LARGEST_FILE: Final = 4_000_000
+"""Bytes; Ullage's own has a few thousand."""
 Sensitivity = Literal["public", "personal", "sensitive", "special"]
 
 
@@ -76,7 +79,7 @@ def key_of(name: str) -> str:
 def read_types(path: Path = OWN) -> DataTypes:
     """The types in a file. Raises InputError for one that cannot be read, naming category and type."""
     try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+        body = yaml.safe_load(read_text(path, LARGEST_FILE))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(body, dict) or not all(isinstance(some, dict) for some in body.values()):

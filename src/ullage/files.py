@@ -1,0 +1,36 @@
+"""Files that a user names or a stranger wrote: where they are, and no more of them than was bargained for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ullage.errors import FormatError
+
+
+def placed(name: str, base: Path) -> Path:
+    """Where a file called `name` lies, relative to `base`; `~` is a home, where one is known."""
+    return base / os.path.expanduser(name)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """All of a file, or of a pipe. Raises FormatError for more than `most` bytes, OSError as `open`."""
+    with path.open("rb") as file:
+        found = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+        # Pipes and what the kernel writes say that they hold nothing.
+        while len(found) <= most and (more := file.read(min(max(len(found), 2**16), most + 1 - len(found)))):
+            found += more
+    if len(found) > most:
+        raise FormatError(f"{path}: larger than {most:,} bytes, or without an end")
+    return found
+
+
+def read_text(path: Path, most: int) -> str:
+    """As `read_bytes`, as UTF-8. Raises UnicodeDecodeError too."""
+    return read_bytes(path, most).decode("utf-8")
+
+
+def check_ordinary(path: Path) -> None:
+    """Raises FormatError where something is there that is no file on a disk: a device, a pipe, a folder."""
+    if path.exists() and not path.is_file():
+        raise FormatError(f"{path}: is no ordinary file")

@@ -1,0 +1,107 @@
+"""Code of a stranger's, as a chat template is, that may run only so long and take only so much."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LOOKS_SECONDS: Final = 0.2
+
+
+class TooLongError(Exception):
+    """What ran inside `bounded` took more seconds than it may."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A thread, the clock of its own processor time, and the time on it that must not be reached."""
+
+    thread: int
+    clock: int
+    until: float
+    told: bool = False
+
+
+class _Watch:
+    """Ends what has run too long. Invariant: nothing is raised in a thread that has left `bounded`."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waking = threading.Event()
+        self._watched: _Watched | None = None
+        self._thread: threading.Thread | None = None
+
+    def begin(self, seconds: float) -> None:
+        me = threading.get_ident()
+        clock = time.pthread_getcpuclockid(me)
+        with self._mutex:
+            self._watched = _Watched(me, clock, time.clock_gettime(clock) + seconds)
+            if self._thread is None or not self._thread.is_alive():  # a fork has none of its parent's threads
+                self._thread = threading.Thread(target=self._look, name="template watch", daemon=True)
+                self._thread.start()
+        self._waking.set()
+
+    def end(self) -> None:
+        with self._mutex:
+            watched, self._watched = self._watched, None
+            if watched is not None and watched.told:
+                _raise_in(watched.thread, None)  # it may not have arrived
+
+    def _look(self) -> None:
+        while self._waking.wait():
+            time.sleep(LOOKS_SECONDS)
+            with self._mutex:
+                watched = self._watched
+                if watched is None:
+                    self._waking.clear()
+                elif time.clock_gettime(watched.clock) > watched.until and not watched.told:
+                    watched.told = True
+                    _raise_in(watched.thread, TooLongError)
+
+
+def _raise_in(thread: int, error: type[Exception] | None) -> None:
+    """Has a thread raise `error` at its next step; None takes back what it has not raised yet."""
+    given = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+
+
+_watch: Final = _Watch()
+_one: Final = threading.RLock()
+
+
+@contextmanager
+def bounded(seconds: float, room: int) -> Iterator[None]:
+    """Inside, this thread may compute so long, and the process grow by about `room` bytes.
+
+    One thread at a time. Raises TooLongError, or MemoryError where an allocation goes beyond.
+    """
+    with _one:
+        limits = _hold_to(room)
+        _watch.begin(seconds)
+        try:
+            yield
+        finally:
+            _watch.end()
+            if limits is not None:
+                resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def _hold_to(room: int) -> tuple[int, int] | None:
+    """Lets the process map so many bytes more than it has; the limits there were, None if none can be set."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limits = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = pages * resource.getpagesize() + room
+        if soft != resource.RLIM_INFINITY:
+            most = min(most, soft)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    except (OSError, ValueError):
+        return None
+    return limits
