@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, Outcome]]:
     """Every priced GPU set that holds the workload, cheapest per 1000 examples first."""
-    from ullage.planning.advice import fitting_sets
+    from ullage.planning.fitting_sets import fitting_sets
 
     models = models_of(workload, base)
     return fitting_sets(workload, outcomes(models))

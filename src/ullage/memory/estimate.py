@@ -8,19 +8,10 @@ from functools import lru_cache
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.memory.demand import (
-    PROCESS,
-    RECENT,
-    Demand,
-    Group,
-    Need,
-    Needs,
-    Quantized,
-    RoleShape,
-    group_of,
-)
+from ullage.memory.demand import PROCESS, Demand, Quantized, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
+from ullage.memory.needs import RECENT, Group, Need, Needs, group_of
 from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.resident import pipeline_needs, resident_groups
 from ullage.memory.running import running_groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ullage.facts.abilities import Abilities
-from ullage.memory.demand import Basis, Need
+from ullage.memory.needs import Basis, Need
 from ullage.units import GIB, MIB, Interval
 
 MEASURED: Basis = "measured"

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 from ullage.facts.architecture import Architecture, Pipeline
 from ullage.memory.allocator import growing_remainder
-from ullage.memory.demand import Basis, Group, Home, Need, group_of
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
 from ullage.memory.loaded import Loaded
+from ullage.memory.needs import Basis, Group, Home, Need, group_of
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import (
     block_bytes,

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Architecture, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.demand import PASSES, Group, Need, group_of
 from ullage.memory.forward.attention import QUADRATIC, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.logits import loss_logits
@@ -21,6 +20,7 @@ from ullage.memory.fragmentation import (
     Around,
 )
 from ullage.memory.loaded import Loaded
+from ullage.memory.needs import PASSES, Group, Need, group_of
 from ullage.memory.resident import cache_needs
 from ullage.memory.temporaries import Forward, forward, temporary
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes

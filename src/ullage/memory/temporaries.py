@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
-from ullage.memory.demand import PASSES, Group, ItemKind, Need, group_of
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.logits import all_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.fragmentation import Around
+from ullage.memory.needs import PASSES, Group, ItemKind, Need, group_of
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.phases.phase import LogitsKept

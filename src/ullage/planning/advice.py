@@ -1,4 +1,4 @@
-"""The smallest changes that make a workload fit, and the cheapest cards for it as it is."""
+"""The smallest changes that make a workload fit, and the cards that would hold it."""
 
 from __future__ import annotations
 
@@ -253,26 +253,6 @@ def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
             yield candidate
 
 
-def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first, those of unknown
-    speed last. Raises InputError where every set refuses it."""
-    found = []
-    refused: InputError | None = None
-    tried = 0
-    for _, candidate in priced_sets():
-        try:
-            outcome = evaluate(workload, candidate)
-        except InputError as error:
-            refused = error
-            continue
-        tried += 1
-        if outcome.verdict != "does not fit":
-            found.append((candidate, outcome))
-    if refused is not None and not tried:
-        raise refused
-    return sorted(found, key=lambda pair: _dearest_last(pair[1].usd_per_1000))
-
-
 def _tried(evaluate: Evaluate, workload: Workload, gpus: GpuSet) -> Outcome | None:
     """The outcome, or None for a combination that the engine or a card refuses."""
     try:
@@ -296,11 +276,11 @@ def _front(entries: list[Advice]) -> tuple[Advice, ...]:
         )
 
     def order(entry: Advice) -> tuple[float, float, int]:
-        return entry.quality_loss, _dearest_last(entry.usd_per_1000_examples), len(entry.changes)
+        return entry.quality_loss, dearest_last(entry.usd_per_1000_examples), len(entry.changes)
 
     kept = [e for e in entries if not any(beats(other, e) for other in entries)]
     return tuple(sorted(kept, key=order))
 
 
-def _dearest_last(usd: float | None) -> float:
+def dearest_last(usd: float | None) -> float:
     return math.inf if usd is None else usd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ullage.memory.demand import Basis, ItemKind, Level
+from ullage.memory.needs import Basis, ItemKind, Level
 from ullage.units import ZERO, Interval
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from operator import add
 
-from ullage.memory.demand import PROCESS, RECENT, Demand, Level, Need, Spells
+from ullage.memory.demand import PROCESS, Demand, Spells
+from ullage.memory.needs import RECENT, Level, Need
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends

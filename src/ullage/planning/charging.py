@@ -7,8 +7,8 @@ from functools import lru_cache
 from operator import add
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import PASSES, RECENT, Ends, Group, Level, Need, Needs, add_unused, highest
 from ullage.memory.fragmentation import CACHE_FRAGMENTATION, Around, unused
+from ullage.memory.needs import PASSES, RECENT, Ends, Group, Level, Need, Needs, add_unused, highest
 from ullage.planning.place import Assigned, Off, OnDevice, Place
 from ullage.units import ZERO, Interval
 

@@ -8,7 +8,8 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import RECENT, Needs, RoleShape, Spells
+from ullage.memory.demand import RoleShape, Spells
+from ullage.memory.needs import RECENT, Needs
 from ullage.planning.device import Device
 from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span
 

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
-from ullage.memory.demand import RECENT
+from ullage.memory.needs import RECENT
 
 
 class OnDevice(NamedTuple):

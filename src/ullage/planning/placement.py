@@ -7,7 +7,8 @@ from operator import add
 
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.abilities import of_capability
-from ullage.memory.demand import PROCESS, RECENT, Demand, RoleShape, Spells
+from ullage.memory.demand import PROCESS, Demand, RoleShape, Spells
+from ullage.memory.needs import RECENT
 from ullage.planning.device import CPU_NAME, Device
 from ullage.planning.loads import (
     Beside,

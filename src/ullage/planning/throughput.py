@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
-from ullage.memory.demand import RECENT, Demand, Needs
+from ullage.memory.demand import Demand
+from ullage.memory.needs import RECENT, Needs
 from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
 from ullage.planning.place import Assigned, Off

@@ -14,7 +14,7 @@ from ullage.memory.captures.sites import (
     matched_sites,
     site_bytes,
 )
-from ullage.memory.demand import Home, Need
+from ullage.memory.needs import Home, Need
 from ullage.phases.phase import Work
 from ullage.spec.capture import Capture
 from ullage.units import ZERO, Interval

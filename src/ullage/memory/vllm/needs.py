@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ullage.memory.demand import Basis, ItemKind, Level, Need
 from ullage.memory.forward.window import prompt_of, seen_tokens
 from ullage.memory.loaded import Loaded
+from ullage.memory.needs import Basis, ItemKind, Level, Need
 from ullage.memory.process import CUDA_CONTEXT, NCCL, context_basis
 from ullage.memory.vllm.sizes import LEAST_TOKENS, Served
 from ullage.phases.phase import Where, Work

@@ -1,0 +1,29 @@
+"""The cheapest cards for a workload as it is."""
+
+from __future__ import annotations
+
+from ullage.errors import InputError
+from ullage.facts.gpu import GpuSet
+from ullage.facts.price import priced_sets
+from ullage.planning.advice import Evaluate, Outcome, dearest_last
+from ullage.spec.workload import Workload
+
+
+def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
+    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first, those of unknown
+    speed last. Raises InputError where every set refuses it."""
+    found = []
+    refused: InputError | None = None
+    tried = 0
+    for _, candidate in priced_sets():
+        try:
+            outcome = evaluate(workload, candidate)
+        except InputError as error:
+            refused = error
+            continue
+        tried += 1
+        if outcome.verdict != "does not fit":
+            found.append((candidate, outcome))
+    if refused is not None and not tried:
+        raise refused
+    return sorted(found, key=lambda pair: dearest_last(pair[1].usd_per_1000))
