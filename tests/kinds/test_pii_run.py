@@ -492,6 +492,10 @@ def test_hashes_need_a_key_and_are_the_same_for_the_same_value(scripted, monkeyp
     write_lines(scripted / "records.jsonl", [record(n, f"real-{n // 3}") for n in (1, 2, 3)])
     with pytest.raises(InputError, match="ULLAGE_HASH_KEY"):
         run(scripted, "none", "pii.redact=hash")
+    monkeypatch.setenv("ULLAGE_HASH_KEY", "fifteen bytes--")
+    with pytest.raises(InputError, match=r"15 bytes.*at least 16") as raised:
+        run(scripted, "short", "pii.redact=hash")
+    assert "fifteen" not in str(raised.value)
     monkeypatch.setenv("ULLAGE_HASH_KEY", "sixteen bytes or more")
     rows = read_lines(run(scripted, "run", "pii.redact=hash") / "verified.jsonl")
     first, same, other = [row["redacted"].split("<")[1] for row in rows]

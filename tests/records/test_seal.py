@@ -126,7 +126,7 @@ def test_doubled_moved_and_lost_rows_are_told(tmp_path, order):
 
 
 def test_notes_that_were_changed_are_named_and_dropped(tmp_path):
-    notes = Notes(tmp_path / "log.jsonl")
+    notes = Notes(tmp_path / "log.jsonl", pytest.fail)
     notes.add({"said": "one"}, {"said": "two"})
     notes.add({"said": "three"})
     path = tmp_path / "log.jsonl"
@@ -135,7 +135,7 @@ def test_notes_that_were_changed_are_named_and_dropped(tmp_path):
     with pytest.raises(FormatError, match=r"log\.jsonl:2: was changed"):
         list(read_notes(path))
     assert keep_whole_notes(tmp_path) == 1
-    Notes(path).add({"said": "four"})
+    Notes(path, pytest.fail).add({"said": "four"})
     assert [row["said"] for row in read_notes(path)] == ["one", "three", "four"]
 
 

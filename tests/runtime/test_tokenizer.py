@@ -124,3 +124,41 @@ assert len(said) == 8 and len(set(said)) == 1 and isinstance(said[0], int), said
 @pytest.mark.parametrize("again", range(3))
 def test_first_calls_in_threads_lose_no_tokenizer(model_folder, again):
     subprocess.run([sys.executable, "-c", FIRST_CALLS, str(model_folder)], check=True)
+
+
+def replaces(content, **pattern):
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("part", "body"),
+    [
+        ("normalizer", replaces("e" * 10_000, String="e")),
+        ("normalizer", {"type": "Sequence", "normalizers": [replaces("eeee", String="e")] * 16}),
+        ("normalizer", replaces("e" * 10_000, Regex="[a-z]*")),
+        ("normalizer", {"type": "Prepend", "prepend": "e" * 10_000}),
+        ("decoder", replaces("e" * 10_000, String="e")),
+    ],
+)
+def test_one_that_makes_far_more_of_a_text_is_refused(folder, part, body):
+    file = folder / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), part: body}))
+    with pytest.raises(FormatError, match=part):
+        opened(folder)
+
+
+def test_one_that_makes_a_little_more_is_not(folder):
+    file = folder / "tokenizer.json"
+    some = {
+        "type": "Sequence",
+        "normalizers": [{"type": "Prepend", "prepend": "_"}, replaces("__", String=" ")],
+    }
+    file.write_text(json.dumps({**json.loads(file.read_text()), "normalizer": some}))
+    assert opened(folder) is not None
+
+
+def test_one_without_an_end_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to("/dev/zero")
+    with pytest.raises(FormatError, match="no ordinary file"):
+        opened(folder)

@@ -34,10 +34,11 @@ class SharedPrefix:
         self._tokens: tuple[int, ...] = ()
         self._cache: Cache | None = None
 
-    def of(self, ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """What all prompts begin with; that of the last batch where it covers most of it, for it is there."""
-        shared, held = _shared(ids), self._tokens
-        return held if held and shared[: len(held)] == held and 2 * len(held) >= len(shared) else shared
+    @staticmethod
+    def of(ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """What all prompts of a batch begin with, whatever was read before: where a prefix ends changes the
+        rounding of scores, and a run that is taken up in the middle is to give the same bytes."""
+        return _shared(ids)
 
     def cache(self, shared: tuple[int, ...], batch: int, observer: Observer | None = None) -> Cache | None:
         """A cache of `batch` rows that hold the shared prefix; None where nothing is shared."""
