@@ -6,8 +6,8 @@
 The first writes results/plans_before.json too. The reference is of the commit at which plans refuse what
 transformers and vLLM refuse (0113c08): to the one before it, of the commit at which plans were first held
 against a card (1564d05), 31 of 307 differ: 12 are refused, 5 offload no quantized weights, 10 advise
-otherwise for that, and 4 list stored states before segments. Until then
-plans were held against version 0.1's, field by field, and differed where that was meant alone (plans_changed.toml and
+otherwise for that, and 4 list stored states before segments. Until then plans were held against version
+0.1's, field by field, and differed where that was meant alone (plans_changed.toml and
 results/plans_before.json of commit adaf1d2: 307 workloads, 0 differ).
 
 Each is planned as `ullage plan FILE --json` does it, with advice, from an empty data home and without a
