@@ -239,7 +239,9 @@ def test_extract_captures_what_it_generates_when_asked() -> None:
 
 
 def test_extract_trains_when_asked() -> None:
-    found = phases("extract", "training={optimizer: adamw}", "memory.enable_gradient_checkpointing=true")
+    whole = "memory.streaming_chunk_size=null"
+    training = ("training={optimizer: adamw}", "memory.enable_gradient_checkpointing=true")
+    found = phases("extract", whole, *training)
     assert [p.work.activity for p in found] == ["load", "train"]
     assert found[1].work.gradient_checkpointing
 
