@@ -91,7 +91,7 @@ def test_a_journal_of_another_run_does_not_go_on_with_this_one(tmp_path):
         other.append({"unit": 10 + number})
     lines = other.path.read_bytes().splitlines(keepends=True)
     path.write_bytes(path.read_bytes() + lines[2])
-    found = scan(path.read_bytes(), path)
+    found = scan(path)
     assert len(found.entries) == 2
     assert found.damage.where == f"{path}:3"
 

@@ -11,7 +11,7 @@ from ullage.capture.arrays import ArrayFile, read_array_file
 from ullage.capture.entries import STATES, StoredBatches, StoredSequence, read_entries, states_of
 from ullage.errors import FormatError
 from ullage.records.atomic import sha256_of
-from ullage.records.damage import Damage
+from ullage.records.damage import Damage, as_damage
 from ullage.records.seal import CHANGED
 
 TOKENS: Final = "tokens"
@@ -29,8 +29,7 @@ def damaged_states(folder: Path, entries: Sequence[Mapping[str, object]]) -> lis
                 else:
                     _check_rows(folder, stored, arrays)
             except FormatError as error:
-                where, _, what = str(error).partition(": ")
-                return [Damage(where, what, number)]
+                return [as_damage(error, number)]
     return []
 
 

@@ -11,7 +11,7 @@ from ullage.capture.index import FOLDER, INDEX, ROWS, FileIndex, Place, RoleInde
 from ullage.errors import FormatError, InputError, UnknownNameError
 from ullage.fields import Fields
 from ullage.records.atomic import sha256_of
-from ullage.records.damage import Damage
+from ullage.records.damage import Damage, as_damage
 from ullage.records.seal import CHANGED, read_sealed
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def damaged_index(folder: Path) -> list[Damage]:
     except FileNotFoundError:
         return [Damage(str(folder / INDEX), "is missing")]
     except FormatError as error:
-        where, _, what = str(error).partition(": ")
-        return [Damage(where, what)]
+        return [as_damage(error)]
     return []
 
 

@@ -29,6 +29,12 @@ class Damage:
         return f"{self.where}: {self.what}"
 
 
+def as_damage(error: FormatError, entry: int | None = None) -> Damage:
+    """What an error says that begins with a place; `entry` as in `Damage`."""
+    where, _, what = str(error).partition(": ")
+    return Damage(where, what, entry)
+
+
 def refuse(found: Sequence[Damage], what_to_do: str) -> None:
     """Raises FormatError, one line of all that was found, unless that is nothing."""
     if not found:

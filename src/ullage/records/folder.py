@@ -27,8 +27,9 @@ from ullage.records.seal import read_sealed, write_sealed
 
 VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
+JOURNAL: Final = "journal.jsonl"
 RECORD: Final = "record.json"
-_OURS: Final = frozenset({MANIFEST, RECORD, "journal.jsonl", "log.jsonl", "timeline.jsonl", ".lock"})
+OURS: Final = frozenset({MANIFEST, RECORD, JOURNAL, "log.jsonl", "timeline.jsonl", ".lock"})
 
 
 class RunFolder:
@@ -75,7 +76,7 @@ class RunFolder:
     @property
     def done(self) -> int:
         """Pieces of work that are safely on disk."""
-        return len(read_journal(self.path / "journal.jsonl"))
+        return len(read_journal(self.path / JOURNAL))
 
     @property
     def complete(self) -> bool:
@@ -112,7 +113,7 @@ class RunFolder:
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
         own = (path for end in ("jsonl", "sqlite") for path in self.path.glob(f"*.{end}"))
-        for path in (*own, *(self.path / name for name in _OURS)):
+        for path in (*own, *(self.path / name for name in OURS)):
             path.unlink(missing_ok=True)
         for folder in (self.path / "states", self.path):
             with contextlib.suppress(OSError):  # not empty, or not there
@@ -142,7 +143,7 @@ def new_folder(path: Path) -> RunFolder:
         raise InputError(
             f"{path}: holds a run already; `ullage run --resume {path}` goes on with it, or name another"
         )
-    foreign = sorted(held - _OURS)
+    foreign = sorted(held - OURS)
     if foreign:
         raise InputError(f"{path}: is not empty (it holds {foreign[0]}); name a new folder for the run")
     return RunFolder(path)

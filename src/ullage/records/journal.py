@@ -40,15 +40,10 @@ class Journal:
 
     def _recover(self) -> None:
         """Reads what is there, and cuts off a last line that a crash left incomplete."""
-        check_ordinary(self.path)
-        data = self.path.read_bytes()
-        found = scan(data, self.path)
-        if found.damage is not None:
-            raise FormatError(str(found.damage))
+        found = _whole(self.path)
         self.entries, self._chain = list(found.entries), found.chain
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            os.truncate(self.path, whole)
+        if found.length < self.path.stat().st_size:
+            os.truncate(self.path, found.length)
 
     def append(self, entry: Entry) -> None:
         """Adds an entry and waits until it is on disk."""
@@ -69,15 +64,23 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """The entries of a journal up to its first damage, None where it is whole, and the last one's SHA-256."""
+    """The entries of a journal up to its first damage, None where it is whole, and the last one's SHA-256.
+
+    `length` is the bytes of its lines, but for a last one without an end.
+    """
 
     entries: Sequence[Entry]
     damage: Damage | None
     chain: str
+    length: int
 
 
-def scan(data: bytes, path: Path) -> Scanned:
-    """What a journal holds; a last line without an end is not counted, it is still being written."""
+def scan(path: Path) -> Scanned:
+    """What a journal holds, nothing where there is none; a last line without an end is not counted, it is
+    still being written."""
+    check_ordinary(path)
+    data = path.read_bytes() if path.exists() else b""
+    length = data.rfind(b"\n") + 1
     entries: list[Entry] = []
     chain = ""
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
@@ -91,8 +94,8 @@ def scan(data: bytes, path: Path) -> Scanned:
                 continue
             what = _wrong(read.number, number)
         damage = Damage(f"{path}:{number}", f"{what}; the journal was changed", len(entries))
-        return Scanned(entries, damage, chain)
-    return Scanned(entries, None, chain)
+        return Scanned(entries, damage, chain, length)
+    return Scanned(entries, None, chain, length)
 
 
 def recovered(data: bytes) -> tuple[list[Entry], int]:
@@ -132,13 +135,14 @@ def write_journal(path: Path, entries: Sequence[Entry]) -> None:
 
 def read_journal(path: Path) -> list[Entry]:
     """The whole entries of a journal that another process may be writing. Raises FormatError."""
-    if not path.exists():
-        return []
-    check_ordinary(path)
-    found = scan(path.read_bytes(), path)
+    return list(_whole(path).entries)
+
+
+def _whole(path: Path) -> Scanned:
+    found = scan(path)
     if found.damage is not None:
         raise FormatError(str(found.damage))
-    return list(found.entries)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ullage.errors import InputError
+from ullage.errors import FormatError, InputError
+from ullage.files import read_text
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -91,11 +92,9 @@ def _small(text: str, path: str | Path) -> str:
 
 def _text_of(path: Path, most: int) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-        if len(content) > most:
-            raise InputError(f"{path}: too large for a workload file")
-        return content.decode("utf-8")
+        return read_text(path, most)
+    except FormatError as error:
+        raise InputError(f"{path}: too large for a workload file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text; is this a workload file?") from error
     except OSError as error:

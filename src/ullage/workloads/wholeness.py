@@ -14,15 +14,15 @@ from ullage.capture.keeping import damaged_states
 from ullage.capture.stored import damaged_index
 from ullage.errors import FormatError, UnsupportedError
 from ullage.files import check_ordinary
-from ullage.records.damage import Damage, refuse
-from ullage.records.folder import MANIFEST, RECORD, RunFolder
+from ullage.records.damage import Damage, as_damage, refuse
+from ullage.records.folder import JOURNAL, MANIFEST, OURS, RECORD, RunFolder
 from ullage.records.inventory import damaged_files
 from ullage.records.journal import Entry, recovered, scan, write_journal
 from ullage.records.kept_lines import damaged_lines, kept_lines
 from ullage.records.notes import damaged_notes, keep_whole_notes
 from ullage.records.record import Record
 
-STAYS: Final = frozenset({MANIFEST, "journal.jsonl", "log.jsonl", "timeline.jsonl", ".lock"})
+STAYS: Final = OURS - {RECORD}
 """What a repaired run has beside the files that its journal names."""
 LOST: Final = "nothing else says what the run is of: restore it from a copy, or start a new run"
 
@@ -62,9 +62,10 @@ def damage_of(run: RunFolder, *, states: bool = True) -> list[Damage]:
         try:
             read()
         except FormatError as error:
-            found.append(_as_damage(error))
-    entries, journal = _journal(run)
-    found += [journal] if journal is not None else []
+            found.append(as_damage(error))
+    journal = scan(run.path / JOURNAL)
+    entries = journal.entries
+    found += [journal.damage] if journal.damage is not None else []
     found += damaged_lines(run.path, entries)
     if states:
         found += damaged_states(run.path / STATES, entries)
@@ -110,7 +111,7 @@ def check_run(folder: Path, *, repair: bool = False) -> RunCheck:
     if found and repair:
         refuse([one for one in found if one.where == str(run.path / MANIFEST)], LOST)
         dropped = tuple(_written_anew(run, found) if all(one.page for one in found) else _repair(run))
-    return RunCheck(folder, run.complete, len(_journal(run)[0]), tuple(found), dropped)
+    return RunCheck(folder, run.complete, len(scan(run.path / JOURNAL).entries), tuple(found), dropped)
 
 
 def _damaged_ending(run: RunFolder, entries: Sequence[Entry], known: set[str]) -> list[Damage]:
@@ -149,7 +150,7 @@ def _repair(run: RunFolder) -> list[str]:
         said = _unended(run)
         if lines := keep_whole_notes(run.path):
             said.append(f"{_count(lines, 'line')} of log.jsonl and timeline.jsonl")
-        path = run.path / "journal.jsonl"
+        path = run.path / JOURNAL
         check_ordinary(path)
         entries, lost = recovered(path.read_bytes() if path.exists() else b"")
         if lost:
@@ -191,21 +192,6 @@ def _removed(path: Path, folder: Path) -> str:
     else:
         path.unlink(missing_ok=True)
     return path.relative_to(folder).as_posix()
-
-
-def _journal(run: RunFolder) -> tuple[list[Entry], Damage | None]:
-    """The entries up to the first that is damaged, and that damage."""
-    path = run.path / "journal.jsonl"
-    if not path.exists():
-        return [], None
-    check_ordinary(path)
-    found = scan(path.read_bytes(), path)
-    return list(found.entries), found.damage
-
-
-def _as_damage(error: FormatError) -> Damage:
-    where, _, what = str(error).partition(": ")
-    return Damage(where, what)
 
 
 def _count(number: int, what: str) -> str:
