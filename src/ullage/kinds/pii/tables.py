@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -62,7 +62,7 @@ def show_comparison(rows: Sequence[Compared], console: Console) -> None:
             console.print(f"{number}  {name}", soft_wrap=True)
         names = [str(number) for number in range(1, len(rows) + 1)]
     table = _table(
-        "run", "weights", "precision", "recall", "F1", "calibration\nerror", "records/s", "GiB", "failed"
+        "run", "weights", "precision", "recall", "F1", "calibration error", "records/s", "GiB", "failed"
     )
     for name, row in zip(names, rows, strict=True):
         rate = row["records_per_second"]
@@ -92,7 +92,9 @@ def show_calibration(found: Calibration, console: Console) -> None:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(names):
-        table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+        widest = max(map(len, name.split())) if " " in name else None
+        side: Literal["left", "right"] = "left" if place == 0 else "right"
+        table.add_column(name, justify=side, overflow="fold", max_width=widest)
     return table
 
 
