@@ -260,6 +260,43 @@ def test_what_a_server_elsewhere_does_takes_nothing_here(run, tmp_path):
     assert not [line for line in out.splitlines() if line.startswith(titles)]
 
 
+def test_a_sweep_reads_a_pipe_once():
+    command = [sys.executable, "-m", "ullage", "plan", "/dev/stdin", "--sweep", "batch=1,2,4", "--json"]
+    text = (EXAMPLES / "pii.yaml").read_text()
+    done = subprocess.run(command, capture_output=True, text=True, input=text, check=False)
+    assert len(json.loads(done.stdout)["rows"]) == 3, done.stderr
+
+
+def test_no_card_is_advised_where_every_role_runs_elsewhere(run, tmp_path):
+    text = "kind: werewolf\nroles: {player: {model: some/model, engine: openai}}\nbudget: {gpus: T4}\n"
+    path = write(tmp_path, text)
+    assert json.loads(run("plan", path, "--json")[1])["advice"] == []
+    assert run("gpus", path) == (0, "no card is needed: every role of this workload runs elsewhere\n", "")
+    assert json.loads(run("gpus", path, "--json")[1])["sets"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"),
+    [
+        ("prompt_tokens: 99000000", 2, "has a window of 131072"),
+        ("attention: flash, precision: fp32", 2, "attention: flash needs 16-bit arithmetic"),
+        ("placement: 'gpu:99'", 2, "placement gpu:99"),
+    ],
+)
+def test_what_no_card_can_do_is_told_and_not_called_too_large(run, tmp_path, fields, code, said):
+    role = f"{{model: meta-llama/Llama-3.1-8B-Instruct, {fields}}}"
+    found, out, errors = run("gpus", write(tmp_path, f"kind: werewolf\nroles: {{player: {role}}}\n"))
+    assert (found, out) == (code, "")
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+def test_what_no_set_holds_is_told(run, tmp_path):
+    large = "{model: deepseek-ai/DeepSeek-V3, precision: bf16, placement: 'gpu:0'}"
+    code, out, _ = run("gpus", write(tmp_path, f"kind: werewolf\nroles: {{player: {large}}}\n"))
+    assert (code, out) == (3, "no GPU set with a known price holds this workload\n")
+
+
 def test_what_no_source_states_of_a_card_is_said_and_not_filled_in(run):
     code, out, _ = run("estimate", "gpt2", "--prompt-tokens", "64", "--gpus", "1xDGX Spark GB10")
     assert code == 0

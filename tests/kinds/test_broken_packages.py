@@ -69,5 +69,6 @@ def test_two_packages_of_one_name(ullage, tmp_path):
     bring(tmp_path, "another", "odd", "another")
     (tmp_path / "file.yaml").write_text("{kind: odd, roles: {model: 'ullage:tiny'}, budget: {gpus: cpu}}")
     said = ullage("odd", KIND.format(""), "plan", "file.yaml", code=2)
-    assert "kind odd is brought by several packages: another:KIND, odd:KIND; remove all but one" in said
+    both = "another 1.0 (another:KIND), odd 1.0 (odd:KIND)"
+    assert f"kind odd is brought by several packages: {both}; remove all but one" in said
     assert "werewolf" in ullage("odd", KIND.format(""), "schema")

@@ -138,6 +138,20 @@ def test_models_are_verified_and_compared_and_what_went_wrong_is_said_after_the_
     assert "verified another file" in run("compare", runs[0], other(run), code=2)
 
 
+@pytest.mark.parametrize("columns", ["80", "160"])
+def test_a_comparison_breaks_no_word_on_a_narrow_terminal(run, monkeypatch, columns):
+    long = "a-folder-of-a-person-who-likes-long-names/verified-with-ullage-tiny-in-32-bits"
+    verify(run, long)
+    verify(run, "o")
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = run("compare", f"{long}.run", "o.run")
+    words = shown.split()
+    assert {"calibration", "error", "records/s", f"{long}.run", "o.run"} <= set(words)
+    _, *rows = [line.split() for line in shown.splitlines() if len(line.split()) == 9]
+    assert [row[1] for row in rows] == ["fp32", "fp32"]
+    assert max(map(len, shown.splitlines())) <= max(int(columns), len(long) + 10)
+
+
 def other(run):
     run("--model-path", "ullage:tiny", "--input", "w.jsonl", "--output", "w.out", *COMMON, "--batch-size", 32)
     return "w.out.run"

@@ -3,6 +3,7 @@
 import pytest
 import small_models
 
+import ullage
 from ullage.facts.config import read_config
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -48,3 +49,23 @@ def test_a_recurrent_layer_keeps_the_same_state_for_any_length():
     }
     assert len(sizes) == 1
     assert sizes.pop() > 0
+
+
+@pytest.mark.parametrize("new_tokens", [1, 2, 9])
+def test_the_last_token_written_is_never_read_and_has_no_keys(new_tokens, tmp_path):
+    import torch
+
+    model = small_models.build("llama", window=16, dtype=torch.float32)
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(tmp_path)
+    settings = {"precision": "fp32", "prompt_tokens": 40, "batch": 2, "new_tokens": new_tokens}
+    plan = ullage.estimate_model(str(tmp_path), "cpu", **settings)
+    planned = sum(
+        item.bytes.expected
+        for item in plan.bill.items
+        if (item.component, item.phase) == ("kv_cache", "model decode")
+    )
+    options = {"max_new_tokens": new_tokens, "do_sample": False, "return_dict_in_generate": True}
+    written = model.generate(torch.randint(3, 97, (2, 40)), **options)
+    assert written.sequences.shape == (2, 40 + new_tokens)
+    assert planned == sum(storage_bytes(written.past_key_values))

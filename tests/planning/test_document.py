@@ -50,3 +50,8 @@ def test_a_changed_plan_is_refused_in_one_line(change, said, tmp_path):
     with pytest.raises(FormatError, match=said) as caught:
         api.read_plan(target)
     assert "\n" not in str(caught.value)
+
+
+def test_one_model_gives_an_estimate_from_python_as_on_the_command_line():
+    assert api.estimate_model("ullage:tiny", "cpu").to_json()["document"] == "estimate"
+    assert made(EXAMPLES[0]).to_json()["document"] == "plan"

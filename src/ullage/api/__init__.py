@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from ullage.api.runs import verify as verify
     from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
+    from ullage.workloads.loading import opened as opened
     from ullage.workloads.loading import read_file as read_file
     from ullage.workloads.loading import read_plan as read_plan
     from ullage.workloads.loading import sections as sections
     from ullage.workloads.planned import estimate as estimate
     from ullage.workloads.planned import gpu_set as gpu_set
     from ullage.workloads.planned import models_of as models_of
+    from ullage.workloads.planned import needs_card as needs_card
     from ullage.workloads.planned import outcome as outcome
     from ullage.workloads.planned import outcomes as outcomes
     from ullage.workloads.planned import phases as phases
@@ -55,6 +57,8 @@ PLACES: Final = {
     "model": "ullage.api.planning",
     "models": "ullage.api.catalog",
     "models_of": "ullage.workloads.planned",
+    "needs_card": "ullage.workloads.planned",
+    "opened": "ullage.workloads.loading",
     "outcome": "ullage.workloads.planned",
     "outcomes": "ullage.workloads.planned",
     "phases": "ullage.workloads.planned",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
 from ullage.workloads.loading import sections
-from ullage.workloads.planned import models_of, outcomes
+from ullage.workloads.planned import models_of, needs_card, outcomes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 
 def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced GPU set that holds the workload, cheapest per 1000 examples first."""
+    """Every priced GPU set that holds the workload, cheapest per 1000 examples first; none where all of its
+    roles run elsewhere.
+
+    Raises InputError where no card can do what the workload asks for.
+    """
     from ullage.planning.fitting_sets import fitting_sets
 
+    if not needs_card(workload):
+        return []
     models = models_of(workload, base)
     return fitting_sets(workload, outcomes(models))
 

@@ -24,13 +24,15 @@ def gpus(
             lambda: gpus_document(priced),
             lambda console: show_gpus(priced, console),
         )
-    found = api.gpus(api.load(file, set_ or ()), base=api.folder_of(file))
+    workload = api.load(file, set_ or ())
+    needed = api.needs_card(workload)
+    found = api.gpus(workload, base=api.folder_of(file))
     tell(
         json,
         lambda: gpu_sets_document(found),
-        lambda console: show_gpu_sets(found, console),
+        lambda console: show_gpu_sets(found, console, needed),
     )
-    return exit_unless(bool(found))
+    return exit_unless(bool(found) or not needed)
 
 
 def models(

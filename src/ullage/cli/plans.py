@@ -38,7 +38,7 @@ def plan(
 
         return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
     found = api.plan(api.load(file, set_ or ()), gpus, base=api.folder_of(file), advice=advice)
-    return _tell_plan(found, json, items, "plan")
+    return _tell_plan(found, json, items)
 
 
 def estimate(
@@ -78,14 +78,14 @@ def estimate(
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
-    return _tell_plan(api.plan(workload, gpus, advice=advice), json, items, "estimate")
+    return _tell_plan(api.plan(workload, gpus, advice=advice), json, items)
 
 
-def _tell_plan(found: Plan, json: bool, items: bool, kind: str) -> None:
+def _tell_plan(found: Plan, json: bool, items: bool) -> None:
     def document() -> dict[str, Any]:
         from ullage.planning.document import plan_document
 
-        return plan_document(found, kind)
+        return plan_document(found)
 
     def page(console: Console) -> None:
         from ullage.reports.plan_page import show_plan

@@ -53,11 +53,10 @@ def sweep_file(file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequenc
     """Plans `file` once for each combination of the swept values."""
     from ullage import api
 
-    rows = []
+    rows, workload = [], api.opened(file)
     for settings in _grid(sweeps, ""):
         overrides = [*sets, *(f"{path}={value}" for path, value in settings)]
-        workload = api.load(file, overrides)
-        found = api.plan(workload, gpus, base=api.folder_of(file), advice=False)
+        found = api.plan(workload(overrides), gpus, base=api.folder_of(file), advice=False)
         rows.append(Row(settings, found))
     return rows
 

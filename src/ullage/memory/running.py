@@ -75,7 +75,7 @@ def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
         width = loaded.precision.element_bytes
         if run.one_pass.caches and run.seen:
             # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
-            more = work.new_tokens if loaded.cache.kind == "static" and not decode else 0
+            more = work.read_back if loaded.cache.kind == "static" and not decode else 0
             shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
             groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, around))
         if decode and loaded.cache.kind == "dynamic":
@@ -134,7 +134,7 @@ def _load(architecture: Architecture, precision: ResolvedPrecision, on_processor
 def _run(loaded: Loaded, work: Work) -> _Run:
     prompt = prompt_of(loaded, work)
     decode = work.activity == "decode"
-    seen = seen_tokens(loaded, work, prompt + (work.new_tokens if decode else 0))
+    seen = seen_tokens(loaded, work, prompt + (work.read_back if decode else 0))
     architecture = loaded.architecture
     kernel, _ = resolve_kernel(loaded.attention, _soft_capped(architecture))
     patterns = any(needs_eager(matched_sites(capture, loaded.numbered)) for capture in work.captures)

@@ -63,6 +63,11 @@ class Work:
         """Of the fields that candidates differ in: plans are asked for by the thousand."""
         return hash((self.activity, self.batch, self.prompt_tokens, self.cached_tokens, self.passes))
 
+    @property
+    def read_back(self) -> int:
+        """New tokens that are read, and so cached and captured: the last one written is not."""
+        return max(self.new_tokens - 1, 0)
+
     def but(self, **fields: Any) -> Work:
         """This work with other values of some fields: `dataclasses.replace`, at a tenth of its price, for
         plans are laid out by the thousand."""

@@ -20,6 +20,7 @@ from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.coherence import check_coherent
 from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Verdict
 from ullage.spec.parse import Sections, parse_workload
+from ullage.spec.workload import ONE_MODEL
 from ullage.spec.written import workload_text
 from ullage.units import Interval, total
 
@@ -56,8 +57,10 @@ def set_totals(devices: Iterable[DevicePlan]) -> dict[str, dict[str, int]]:
     return {level: interval(total(getattr(peak, level) for peak in cards)) for level in LEVELS}
 
 
-def plan_document(plan: Plan, kind: str = "plan") -> Document:
-    """Everything a plan says; `kind` is plan or estimate. A plan's ends with its own SHA-256."""
+def plan_document(plan: Plan) -> Document:
+    """Everything a plan says. That of one model without a task is an estimate; any other ends with its own
+    SHA-256."""
+    kind = "estimate" if plan.workload.kind == ONE_MODEL else "plan"
     found = {
         **header(kind),
         "workload": plan.title,

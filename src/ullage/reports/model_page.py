@@ -71,8 +71,11 @@ def gpu_sets_document(found: list[tuple[GpuSet, Outcome]]) -> dict[str, object]:
     return {**header("gpu-sets"), "sets": sets}
 
 
-def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console) -> None:
-    """GPU sets that hold a workload, in the order given."""
+def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console, needed: bool = True) -> None:
+    """GPU sets that hold a workload, in the order given; `needed` says whether it takes a card at all."""
+    if not needed:
+        console.print("no card is needed: every role of this workload runs elsewhere")
+        return
     if not found:
         console.print("no GPU set with a known price holds this workload")
         return

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Brought = TypeVar("Brought")
 FAILURES: Final = (Exception, SystemExit)
@@ -43,6 +46,11 @@ def overshadowed(group: str, what: str, own: Mapping[str, str]) -> tuple[str, ..
     )
 
 
+def _package(point: EntryPoint) -> str:
+    """The package of an entry point and the place that it leads to."""
+    return point.value if point.dist is None else f"{point.dist.name} {point.dist.version} ({point.value})"
+
+
 def find_brought(group: str, name: str, what: str, kind: type[Brought]) -> Brought | None:
     """The value of type `kind`, called `name`, that the entry point of `group` leads to; None without one.
 
@@ -52,11 +60,9 @@ def find_brought(group: str, name: str, what: str, kind: type[Brought]) -> Broug
     from importlib.metadata import entry_points
 
     points = tuple(entry_points(group=group, name=name))
-    places = sorted({point.value for point in points})
-    if len(places) > 1:
-        raise InputError(
-            f"{what} {name} is brought by several packages: {', '.join(places)}; remove all but one"
-        )
+    if len({point.value for point in points}) > 1:
+        packages = ", ".join(sorted(map(_package, points)))
+        raise InputError(f"{what} {name} is brought by several packages: {packages}; remove all but one")
     for point in points:
         where = f"{what} {name} of entry point {point.value}"
         try:

@@ -2,7 +2,7 @@
 
 # Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from ullage.spec.capture import Capture
 from ullage.spec.role import Role
 from ullage.spec.section import Section
 from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
+
+ONE_MODEL: Final = "estimate"
+"""What stands for the kind of a workload that no file can hold: one model without a task."""
 
 
 class Memory(Value):

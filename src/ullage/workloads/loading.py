@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +34,12 @@ def load(path: str | Path | Mapping[str, object], overrides: Sequence[str] = ())
         from ullage.spec.parse import parse_mapping
 
         return parse_mapping(path, sections(), overrides)
-    return parse(_text_of(Path(path), LARGEST_FILE), str(path), overrides)
+    return opened(path)(overrides)
+
+
+def opened(path: str | Path) -> Callable[[Sequence[str]], Workload]:
+    """What makes the workload in a file, by overrides. The file is read here, once: it may be a pipe."""
+    return partial(parse, _text_of(Path(path), LARGEST_FILE), str(path))
 
 
 def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:

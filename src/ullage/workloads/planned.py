@@ -87,6 +87,13 @@ def _not_done(workload: Workload, base: Path | None) -> Iterator[str]:
             )
 
 
+def needs_card(workload: Workload) -> bool:
+    """Whether a role is held here, so that what there is of cards bears on it."""
+    from ullage.phases.blocks import is_local
+
+    return any(map(is_local, workload.roles.values()))
+
+
 def phases(workload: Workload) -> tuple[Phase, ...]:
     """How the workload's kind lays it out over time."""
     from ullage.workloads import single_model

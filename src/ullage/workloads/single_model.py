@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from ullage.phases.blocks import base_work, captures_of, generate, hold, load, train
 from ullage.phases.phase import Phase
-from ullage.spec.workload import Workload
+from ullage.spec.workload import ONE_MODEL, Workload
 
-name = "estimate"
+name = ONE_MODEL
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +12,10 @@ from rich.table import Table
 from ullage.kinds.pii.calibration import Calibration
 from ullage.kinds.pii.summary import Compared, Summary
 from ullage.planning.document import header
-from ullage.units import gib
+from ullage.units import GIB
+
+BESIDE_RUN: Final = 77
+"""Columns of a comparison beside the run's name."""
 
 
 def summary_document(found: Summary) -> dict[str, object]:
@@ -51,21 +55,26 @@ def show_summary(found: Summary, console: Console) -> None:
 
 
 def show_comparison(rows: Sequence[Compared], console: Console) -> None:
-    """One line a run."""
+    """One line a run; runs have numbers, and names above, where those leave no room for the rest."""
+    names = [row["run"] for row in rows]
+    if max(map(len, names), default=0) > console.width - BESIDE_RUN:
+        for number, name in enumerate(names, 1):
+            console.print(f"{number}  {name}", soft_wrap=True)
+        names = [str(number) for number in range(1, len(rows) + 1)]
     table = _table(
         "run", "weights", "precision", "recall", "F1", "calibration error", "records/s", "GiB", "failed"
     )
-    for row in rows:
+    for name, row in zip(names, rows, strict=True):
         rate = row["records_per_second"]
         table.add_row(
-            row["run"],
+            name,
             row["weights"],
             _number(row["precision"]),
             _number(row["recall"]),
             _number(row["f1"]),
             _number(row["calibration_error"]),
             "" if rate is None else f"{rate:,.0f}",
-            gib(row["peak_process_bytes"]),
+            f"{row['peak_process_bytes'] / GIB:.2f}",
             f"{row['failed']:,}",
         )
     console.print(table)
@@ -83,7 +92,9 @@ def show_calibration(found: Calibration, console: Console) -> None:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(names):
-        table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+        widest = max(map(len, name.split())) if " " in name else None
+        side: Literal["left", "right"] = "left" if place == 0 else "right"
+        table.add_column(name, justify=side, overflow="fold", max_width=widest)
     return table
 
 

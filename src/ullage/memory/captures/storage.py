@@ -32,7 +32,7 @@ def capture_needs(
     reached. `on_host`, where there is no GPU, states stay where they were computed.
     """
     decode = work.activity == "decode"
-    positions = work.new_tokens if decode else seen - work.cached_tokens
+    positions = work.read_back if decode else seen - work.cached_tokens
     stores = work.shard_bytes > 0 and work.activity != "train"
     needs: list[Need] = []
     staging = unit = largest = 0
