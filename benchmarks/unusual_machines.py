@@ -14,11 +14,11 @@ from unusual_stage import PII, PLAN, RUN, Situation, Stage, one_line, says
 
 NOBODY = 12345
 EARLY = "one line, before any model"
-DISK = {"extract": "3m", "evaluate": "80k", "pii": "56k"}
+DISK = {"extract": "3m", "evaluate": "80k", "pii": "128k"}
 """What fills up in the middle of a run."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNSET = dict.fromkeys(("HOME", "ULLAGE_HOME", "XDG_DATA_HOME", "HF_HOME", "XDG_CACHE_HOME"))
-MANY = 60
+MANY = {"extract": 60, "evaluate": 60, "pii": 600}
 """Examples: enough for a signal to come in the middle."""
 
 
@@ -118,7 +118,7 @@ def _mounted(stage: Stage, size: str) -> Path:
 def _disks(kind: str) -> Iterator[Situation]:
     def full(stage: Stage) -> tuple[Seen, str]:
         """The disk fills up; once there is room, the run ends with the bytes of one left alone."""
-        work = stage.workload(kind, count=MANY)
+        work = stage.workload(kind, count=MANY[kind])
         whole = stage.ullage("run", work, "--out", "whole", "--quiet")
         assert whole.code == 0, whole.err
         place = _mounted(stage, DISK[kind])
@@ -147,7 +147,7 @@ def _disks(kind: str) -> Iterator[Situation]:
                 (stage.folder / "out" / name).unlink(missing_ok=True)
                 (stage.folder / "out" / name).mkdir(exist_ok=True)
 
-        work = stage.workload(kind, count=MANY)
+        work = stage.workload(kind, count=MANY[kind])
         way = Way(meddle=block, after=_has_lines)
         seen = stage.ullage("run", work, "--out", "out", "--quiet", way=way)
         silent = kind != "extract" and "report cannot be written" not in seen.err
@@ -204,7 +204,7 @@ def _has_lines(folder: Path) -> bool:
 
 
 def _cut_short(stage: Stage, kind: str, number: int, ignored: int | None = None) -> Seen:
-    work = stage.workload(kind, count=MANY)
+    work = stage.workload(kind, count=MANY[kind])
     way = Way(meddle=lambda child: os.kill(child, number), after=_has_lines, ignored=ignored)
     return stage.ullage("run", work, "--out", "out", "--quiet", way=way)
 
@@ -213,7 +213,7 @@ def _signals(kind: str) -> Iterator[Situation]:
     for number in SIGNALS:
 
         def pressed(stage: Stage, number: int = number) -> tuple[Seen, str]:
-            whole = stage.ullage("run", stage.workload(kind, count=MANY), "--out", "whole", "--quiet")
+            whole = stage.ullage("run", stage.workload(kind, count=MANY[kind]), "--out", "whole", "--quiet")
             seen = _cut_short(stage, kind, number)
             wrong = says(seen, "ullage run --resume out") or whole.wrong((0,))
             again = stage.ullage("run", "--resume", "out", "--quiet")

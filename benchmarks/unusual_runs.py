@@ -27,7 +27,7 @@ RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u2
 
 # Importing torch for every situation would be most of the time: one process has it and forks.
 WORKER = """
-import json, os, resource, sys, time
+import json, os, resource, signal, sys, time
 import torch, transformers, pyarrow.parquet, ullage.api
 import ullage.kinds.extract.run, ullage.kinds.evaluate.run, ullage.kinds.pii.run
 torch.set_num_threads(1)
@@ -41,6 +41,10 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # What runs in the background may ignore them, and who is begun by it then does too.
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         for name, value in asked["environment"].items():
