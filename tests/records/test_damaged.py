@@ -121,6 +121,12 @@ def test_a_plan_with_anything_changed(place, other):
         assert "\n" not in str(error)
 
 
+def test_a_plan_whose_interval_is_upside_down():
+    with pytest.raises(FormatError, match="not in this order"):
+        for place in (place for place in PLAN_PLACES if place[-1] == "low"):
+            verify(changed(plain(PLAN), place, 2**62), RECORD)
+
+
 @pytest.mark.parametrize(
     "change, said",
     [

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.records.record import Measured, Record
 from ullage.shown import Shown
@@ -100,4 +101,7 @@ def _named(objects: Sequence[Fields], name: str) -> Fields | None:
 
 
 def _interval(found: Fields) -> Interval:
-    return Interval(found.whole("low"), found.whole("expected"), found.whole("high"))
+    low, expected, high = (found.whole(name) for name in ("low", "expected", "high"))
+    if not low <= expected <= high:
+        raise FormatError(f"{found.where}: low, expected and high are {low}, {expected}, {high}, not in this order")
+    return Interval(low, expected, high)
