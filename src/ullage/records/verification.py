@@ -103,5 +103,7 @@ def _named(objects: Sequence[Fields], name: str) -> Fields | None:
 def _interval(found: Fields) -> Interval:
     low, expected, high = (found.whole(name) for name in ("low", "expected", "high"))
     if not low <= expected <= high:
-        raise FormatError(f"{found.where}: low, expected and high are {low}, {expected}, {high}, not in this order")
+        raise FormatError(
+            f"{found.where}: low, expected and high are {low}, {expected}, {high}, not in this order"
+        )
     return Interval(low, expected, high)

@@ -7,7 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,8 @@ from typing import Final
 LOOKS_SECONDS: Final = 0.2
 
 
-class TooLongError(Exception):
-    """What ran inside `bounded` took more seconds than it may."""
+class TooLongError(BaseException):
+    """What ran inside `bounded` took more seconds than it may. No `except Exception` of its code holds it up."""
 
 
 @dataclass(slots=True)
@@ -51,8 +51,14 @@ class _Watch:
     def end(self) -> None:
         with self._mutex:
             watched, self._watched = self._watched, None
-            if watched is not None and watched.told:
-                _raise_in(watched.thread, None)  # it may not have arrived
+        if watched is None or not watched.told:
+            return
+        # What was raised may not have arrived. To take it back would leave the interpreter looking for it ever after,
+        # and without an end under a tracer, so it is raised again and caught.
+        with suppress(TooLongError):
+            _raise_in(watched.thread)
+            while True:
+                time.sleep(0)
 
     def _look(self) -> None:
         while self._waking.wait():
@@ -61,15 +67,14 @@ class _Watch:
                 watched = self._watched
                 if watched is None:
                     self._waking.clear()
-                elif time.clock_gettime(watched.clock) > watched.until and not watched.told:
+                elif time.clock_gettime(watched.clock) > watched.until:
                     watched.told = True
-                    _raise_in(watched.thread, TooLongError)
+                    _raise_in(watched.thread)
 
 
-def _raise_in(thread: int, error: type[Exception] | None) -> None:
-    """Has a thread raise `error` at its next step; None takes back what it has not raised yet."""
-    given = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+def _raise_in(thread: int) -> None:
+    """Has a thread raise TooLongError at its next step."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TooLongError))
 
 
 _watch: Final = _Watch()
@@ -84,11 +89,13 @@ def bounded(seconds: float, room: int) -> Iterator[None]:
     """
     with _one:
         limits = _hold_to(room)
-        _watch.begin(seconds)
         try:
-            yield
+            try:
+                _watch.begin(seconds)
+                yield
+            finally:
+                _watch.end()
         finally:
-            _watch.end()
             if limits is not None:
                 resource.setrlimit(resource.RLIMIT_AS, limits)
 
