@@ -16,7 +16,7 @@ LOOKS_SECONDS: Final = 0.2
 
 
 class TooLongError(BaseException):
-    """What ran inside `bounded` took more seconds than it may. No `except Exception` of its code holds it up."""
+    """What ran inside `bounded` took more seconds than it may. `except Exception` does not stop it."""
 
 
 @dataclass(slots=True)
@@ -53,8 +53,8 @@ class _Watch:
             watched, self._watched = self._watched, None
         if watched is None or not watched.told:
             return
-        # What was raised may not have arrived. To take it back would leave the interpreter looking for it ever after,
-        # and without an end under a tracer, so it is raised again and caught.
+        # What was raised may not have arrived. Taken back, it would leave CPython 3.11 looking for it ever
+        # after, and in an endless loop under a tracer; so it is raised again and caught.
         with suppress(TooLongError):
             _raise_in(watched.thread)
             while True:
