@@ -52,7 +52,8 @@ def extracted(run):
     """A finished extraction, and what was shown of it."""
     Path("texts.txt").write_text("The city has a river.\nA stone is in the garden.\nBread and a letter.\n")
     named = ("--model", "ullage:tiny", "--input", "texts.txt", "--gpus", "cpu", "--out", "states", "--quiet")
-    return run("extract", *named, "--sites", "ln_final", "--sites", "blocks.*.hook_resid_post")
+    sites = ("ln_final", "blocks.*.hook_mlp_out", "blocks.*.hook_resid_post")
+    return run("extract", *named, *(word for site in sites for word in ("--sites", site)))
 
 
 def test_a_run_shows_what_was_done_the_peaks_and_where_to_look_next(run, extracted):
@@ -85,6 +86,11 @@ def test_more_than_was_planned_is_named_and_ends_with_three(run, extracted):
 def test_states_are_surveyed(run, extracted):
     document = json.loads(run("analyse", "states", "--json"))
     assert document["document"] == "survey"
+    dimensions = {site: each["effective_dimension"] for site, each in document["sites"].items()}
+    assert len(document["compression"]) == len(dimensions) - 3
+    for site, beta in document["compression"].items():
+        _, layer, hook = site.split(".", 2)
+        assert beta == dimensions[f"blocks.{int(layer) - 1}.{hook}"] / dimensions[site]
     shown = run("analyse", "states")
     assert all(site in shown for site in document["sites"])
     assert "D_eff: components for 90 % of the variance" in shown

@@ -459,7 +459,7 @@ def test_analyses_of_a_finished_run(workload):
     found = json.loads(done.stdout)
     assert next(iter(found["sites"])) == "blocks.0.hook_resid_post"
     assert 1 <= found["sites"]["ln_final"]["effective_dimension"] <= 64
-    assert len(found["compression"]) == 4
+    assert list(found["compression"]) == [f"blocks.{layer}.hook_resid_post" for layer in (1, 2, 3)]
     assert len(found["cosines"]) == 5
     assert {path.name for path in pictures.iterdir()} >= {"dimensions.png", "cosine.png", "neighbours.png"}
     assert "D_eff" in command("analyse", folder).stdout

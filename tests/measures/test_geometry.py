@@ -12,6 +12,7 @@ from ullage.measures.geometry import (
     hoyer_sparsity,
     layer_cosine,
     nearest_neighbours,
+    neighbours_of,
     norms,
     participation_ratio,
     sparsity,
@@ -88,6 +89,18 @@ def test_neighbours_are_those_of_brute_force(seed, rows, hidden, k):
         assert row not in found.indices[row]
     queried = nearest_neighbours(states, 1, states)
     assert queried.cosines[:, 0] == pytest.approx(np.ones(rows))
+
+
+def test_the_neighbours_of_one_row_are_others():
+    states = normal(3, 12, 4)
+    whole = nearest_neighbours(states, 5)
+    for row in range(12):
+        found = neighbours_of(states, row, 5)
+        assert found.indices[0].tolist() == whole.indices[row].tolist()
+        np.testing.assert_allclose(found.cosines[0], whole.cosines[row])
+    for row, k, wrong in ((12, 1, "12 rows"), (-1, 1, "12 rows"), (0, 12, "11 other rows"), (0, 0, "k is 0")):
+        with pytest.raises(InputError, match=wrong):
+            neighbours_of(states, row, k)
 
 
 def test_equal_neighbours_come_by_their_index():

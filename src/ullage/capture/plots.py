@@ -35,11 +35,11 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def plot_spectrum(found: Spectrum, share: float = 0.9) -> Figure:
-    """Cumulative variance over components, with D_eff marked."""
+def plot_spectrum(found: Spectrum, share: float = 0.9, of: str = "") -> Figure:
+    """Cumulative variance over components, with D_eff marked. `of` names the site."""
     import numpy as np
 
-    figure, axes = _axes("Effective dimension", "principal components", "share of variance")
+    figure, axes = _axes(_titled("Effective dimension", of), "principal components", "share of variance")
     total = found.variances.sum() or 1.0
     shares = np.cumsum(found.variances) / total
     axes.plot(np.arange(1, len(shares) + 1), shares, color=BLUE)
@@ -68,8 +68,8 @@ def plot_dimensions(by_layer: Mapping[str, Spectrum]) -> Figure:
 
 
 def plot_compression(by_layer: Mapping[str, float]) -> Figure:
-    """beta of each layer: D_eff of its input over D_eff of its output."""
-    figure, axes = _axes("Compression", "site", "beta = D_eff input / D_eff output")
+    """beta of each site: D_eff of the same kind of site in the layer before over its own."""
+    figure, axes = _axes("Compression", "site", "beta = D_eff before / D_eff here")
     axes.bar(range(len(by_layer)), list(by_layer.values()), color=BLUE)
     axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
     _name_places(axes, list(by_layer))
@@ -111,8 +111,13 @@ def plot_layer_cosine(cosines: Array, names: Sequence[str]) -> Figure:
     return figure
 
 
-def plot_neighbours(states: ArrayLike, neighbours: Neighbours, query: int = 0) -> Figure:
-    """All states on their first two principal components, a query and its nearest marked."""
+def plot_neighbours(
+    states: ArrayLike, neighbours: Neighbours, query: int = 0, of: str = "", names: Sequence[str] = ()
+) -> Figure:
+    """All states on their first two principal components, row `query` and its nearest marked.
+
+    `neighbours` are that row's. `of` names the site, `names` the rows.
+    """
     import numpy as np
 
     from ullage.measures.geometry import checked_rows
@@ -125,13 +130,22 @@ def plot_neighbours(states: ArrayLike, neighbours: Neighbours, query: int = 0) -
         if len(directions) > 1
         else np.pad(centred @ directions.T, ((0, 0), (0, 1)))
     )
-    figure, axes = _axes("Nearest neighbours", "first component", "second component")
+    figure, axes = _axes(_titled("Nearest neighbours", of), "first component", "second component")
     axes.scatter(flat[:, 0], flat[:, 1], s=12, color=GREY, label="states")
-    near = neighbours.indices[query]
+    near = neighbours.indices[0]
     axes.scatter(flat[near, 0], flat[near, 1], s=30, color=BLUE, label="nearest by cosine")
-    axes.scatter(flat[query, 0], flat[query, 1], s=60, marker="*", color=ORANGE, label=f"row {query}")
+    shown = [name.replace("$", r"\$") for name in names] or [f"row {at}" for at in range(len(rows))]
+    axes.scatter(flat[query, 0], flat[query, 1], s=60, marker="*", color=ORANGE, label=shown[query])
+    for row in near:
+        axes.annotate(
+            shown[row], flat[row], xytext=(4, 4), textcoords="offset points", fontsize=6, color=BLUE
+        )
     axes.legend(frameon=False)
     return figure
+
+
+def _titled(title: str, of: str) -> str:
+    return f"{title}: {of}" if of else title
 
 
 def _name_places(axes: Axes, names: Sequence[str]) -> None:

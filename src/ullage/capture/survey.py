@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.stored import StoredStates
 from ullage.errors import InputError
@@ -13,14 +13,20 @@ from ullage.measures.geometry import (
     Spectrum,
     hoyer_sparsity,
     layer_cosine,
-    nearest_neighbours,
+    neighbours_of,
     norms,
     sparsity,
     spectrum,
 )
+from ullage.text import one_line
 
 if TYPE_CHECKING:
     from ullage.measures.geometry import Array
+
+
+NEAREST: Final = 5
+LONGEST_SHOWN: Final = 40
+"""Characters of a record in a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +42,10 @@ class SiteSurvey:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """All sites of a store in model order; `compression` and `cosines` where sites hold the same rows.
+    """All sites of a store in model order.
 
-    `compression` is D_eff of a site over D_eff of the next; `cosines` is (sites, sites).
+    `compression` is, for a site, D_eff of the same kind of site in the layer captured before it over its own;
+    `cosines` is (sites, sites), where all hold the same rows.
     """
 
     sites: dict[str, SiteSurvey]
@@ -62,11 +69,17 @@ def survey(store: StoredStates) -> Survey:
     dimensions = {name: each.spectrum.effective_dimension() for name, each in found.items()}
     compression = {
         after: dimensions[before] / dimensions[after]
-        for before, after in pairwise(names)
+        for kind in dict.fromkeys(map(_kind_of, names))
+        for before, after in pairwise(name for name in names if _kind_of(name) == kind)
         if dimensions[after]
     }
     same = len(names) > 1 and len({rows.shape for rows in matrices.values()}) == 1
     return Survey(found, compression, layer_cosine(list(matrices.values())) if same else None)
+
+
+def _kind_of(name: str) -> str:
+    """What a site is, whatever its layer: `hook_resid_post` of `blocks.3.hook_resid_post`."""
+    return name.split(".", 2)[-1] if name.startswith("blocks.") else name
 
 
 def survey_document(found: Survey) -> dict[str, object]:
@@ -100,9 +113,10 @@ def draw_survey(found: Survey, store: StoredStates, out: Path) -> list[Path]:
     from ullage.capture import plots
 
     names = list(found.sites)
+    site = names[-1]
     figures = {
         "dimensions": plots.plot_dimensions({name: each.spectrum for name, each in found.sites.items()}),
-        "spectrum": plots.plot_spectrum(found.sites[names[-1]].spectrum),
+        "spectrum": plots.plot_spectrum(found.sites[site].spectrum, of=site),
         "norms": plots.plot_norms({name: each.norms for name, each in found.sites.items()}),
         "sparsity": plots.plot_sparsity({name: each.sparsity for name, each in found.sites.items()}),
     }
@@ -110,10 +124,10 @@ def draw_survey(found: Survey, store: StoredStates, out: Path) -> list[Path]:
         figures["compression"] = plots.plot_compression(found.compression)
     if found.cosines is not None:
         figures["cosine"] = plots.plot_layer_cosine(found.cosines, names)
-    last = store.matrix(names[-1]).flatten(1)
-    if len(last) > 1:
-        near = nearest_neighbours(last, min(5, len(last) - 1), last[:1])
-        figures["neighbours"] = plots.plot_neighbours(last, near)
+    states = store.matrix(site).flatten(1)
+    if len(states) > 1:
+        near = neighbours_of(states, 0, min(NEAREST, len(states) - 1))
+        figures["neighbours"] = plots.plot_neighbours(states, near, of=site, names=_row_names(store, site))
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
@@ -121,3 +135,16 @@ def draw_survey(found: Survey, store: StoredStates, out: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{out}: pictures cannot be written there: {error.strerror or error}") from error
     return [out / f"{name}.png" for name in figures]
+
+
+def _row_names(store: StoredStates, site: str) -> list[str]:
+    """Of each row of a site's matrix the record it is of and, where a record has several, its place in it."""
+    named = []
+    for row in store.rows:
+        for place in row["states"]:
+            if place["site"] == site:
+                said = one_line(f"{row['id']}: {row['text'] or ''}")
+                said = said if len(said) <= LONGEST_SHOWN else said[: LONGEST_SHOWN - 3] + "..."
+                count = place["shape"][0]
+                named += [said] if count == 1 else [f"{said} [{at}]" for at in range(count)]
+    return named

@@ -198,6 +198,20 @@ def nearest_neighbours(states: ArrayLike, k: int, queries: ArrayLike | None = No
     return Neighbours(np.concatenate(indices), np.concatenate(cosines))
 
 
+def neighbours_of(states: ArrayLike, row: int, k: int) -> Neighbours:
+    """The `k` other rows of `states` nearest to one of them, as `nearest_neighbours` gives them: (1, k)."""
+    import numpy as np
+
+    rows = checked_rows(states, "states")
+    if not 0 <= row < len(rows):
+        raise InputError(f"row is {row}; there are {len(rows)} rows")
+    others = np.delete(np.arange(len(rows)), row)
+    if not 1 <= k <= len(others):
+        raise InputError(f"k is {k}; there are {len(others)} other rows to choose from")
+    found = nearest_neighbours(rows[others], k, rows[row : row + 1])
+    return Neighbours(others[found.indices], found.cosines)
+
+
 def checked_rows(states: ArrayLike, name: str) -> Array:
     """`states` as a (rows, columns) float array; torch tensors of any float dtype are understood."""
     import numpy as np

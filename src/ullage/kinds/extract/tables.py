@@ -29,5 +29,5 @@ def show_survey(document: Mapping[str, Any], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        "D_eff: components for 90 % of the variance; beta: D_eff of the site before over this one's"
+        "D_eff: components for 90 % of the variance; beta: D_eff of this site a layer before over its own"
     )
