@@ -17,7 +17,15 @@ app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup
 def verify(
     context: typer.Context,
     model_path: Annotated[str | None, typer.Option(help="A folder, or a hub name in the cache.")] = None,
-    input: Annotated[str | None, typer.Option(help="JSON lines, plain or .gz.")] = None,
+    input: Annotated[
+        str | None, typer.Option(help="JSON lines or arrays, CSV, Parquet, .gz, .bz2; -: standard input.")
+    ] = None,
+    fields: Annotated[
+        list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")
+    ] = None,
+    offsets: Annotated[
+        str, typer.Option(help="What start and end count: characters, utf16, utf8, or auto.")
+    ] = "characters",
     output: Annotated[str | None, typer.Option(help="A new file, JSON lines or .gz, in input order.")] = None,
     batch_size: Annotated[str, typer.Option(help="A number, or auto: what the plan fits.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8, bf16, fp16, ...; default nf4.")] = None,
@@ -49,6 +57,7 @@ def verify(
     if context.invoked_subcommand is not None:
         return
     from ullage.kinds.pii import verbs
+    from ullage.kinds.pii.field_options import fields_from
     from ullage.kinds.pii.tables import show_summary, summary_document
 
     missing = [
@@ -88,6 +97,8 @@ def verify(
         explain=explain,
         strict=strict,
         system=system,
+        fields=fields_from(fields or ()),
+        offsets=offsets,  # type: ignore[arg-type]
     )
     tell(json, lambda: summary_document(found), lambda console: show_summary(found, console))
 

@@ -11,6 +11,7 @@ from ullage.errors import FormatError, InputError, UllageError
 from ullage.facts.bundled import TINY, local_path
 from ullage.kinds.pii.begun import check_same
 from ullage.kinds.pii.outputs import check_free, copy_out
+from ullage.kinds.pii.pipes import STANDARD_INPUT, read_once
 from ullage.kinds.pii.results import read_summary, summary
 from ullage.kinds.pii.short_form import BATCHES, DEFAULTS, Settings, short_form
 from ullage.records.folder import RunFolder
@@ -42,7 +43,8 @@ def verify_pii(
     with, or (unless `anyway`) with another model, version or number of threads. What the run's folder holds
     is found from the input's folder: both can be moved.
     """
-    source, target = Path(input).resolve(), Path(output).absolute()
+    piped = read_once(str(input))
+    source, target = (Path(input) if piped else Path(input).resolve()), Path(output).absolute()
     held = RunFolder(target.with_name(target.name + ".run"))
     model = str(Path(model).absolute()) if local_path(model).exists() and model != TINY else model
     given: Settings = {**DEFAULTS, **settings}
@@ -51,13 +53,15 @@ def verify_pii(
     if (calibration := given.get("calibration")) is not None:
         given["calibration"] = str(Path(calibration).absolute())
     begun = check_free(target, source, held, resumed=resumed)
+    base = Path.cwd() if str(input) == STANDARD_INPUT else source.absolute().parent
+    if begun and piped and not held.complete:
+        raise InputError(f"{held.path}: a pipe is read once: a run of it cannot be resumed; remove it")
     if begun:
-        base = source.parent
         check_same(held, short_form(model, source, given, 1), given["gpus"], base)
         resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet)
     else:
         made, options = _fitting(model, source, given), {"download": download, "quiet": quiet}
-        run(made, held.path, given["gpus"], base=source.parent, **options)
+        run(made, held.path, given["gpus"], base=base, **options)
     copy_out(held, target)
     try:
         return read_summary(held.path)
