@@ -131,7 +131,7 @@ class RecordReader:
         rest = {field: value for field, value in record.items() if field not in seen}
         given = tuple(given_in(rest, fields, self.types, text))
         if not given:
-            return Record(line, name, text, (), tuple(rest))
+            return Record(line, name, text, (), tuple(each for each in rest if each not in fields.ignored))
         place = Places(text, self.offsets)
         found: list[tuple[Candidate, str]] = []
         for one in given:
