@@ -22,7 +22,9 @@ TEXTS: Final = (
     "original_text",
     "unmasked_text",
 )
-"""Looked for in a record, then in its `metadata`, where one older shape has it."""
+"""Looked for in a record, then in what lies around it (HOLDERS)."""
+HOLDERS: Final = ("metadata", "data")
+"""Fields that may hold a text, or be one: of an older shape, and of Label Studio's tasks."""
 CANDIDATES: Final = (
     "candidates",
     "entities",
@@ -40,6 +42,7 @@ CANDIDATES: Final = (
     "detections",
     "pii",
     "pii_entities",
+    "annotations",
 )
 TYPES: Final = (
     "type",

@@ -11,7 +11,6 @@ from ullage.kinds.pii.field_names import (
     ENDS,
     OWN_VALUES,
     TYPES,
-    VALUES,
     field_of,
     fold,
     pick,
@@ -19,7 +18,7 @@ from ullage.kinds.pii.field_names import (
 )
 from ullage.kinds.pii.offsets import NotARecord
 from ullage.kinds.pii.section import RecordFields
-from ullage.kinds.pii.shapes import Given, flattened, parsed
+from ullage.kinds.pii.shapes import Given, flattened, like_candidates, parsed
 from ullage.kinds.pii.types import DataTypes
 
 KNOWN: Final = tuple(map(fold, CANDIDATES))
@@ -55,7 +54,7 @@ def given_in(
         if name not in fields.ignored
         and name not in empty
         and (
-            _like_candidates(parsed(value), fields)
+            like_candidates(parsed(value), fields)
             if empty and fields.candidates is None
             else _may_hold(name, parsed(value), types, text)
         )
@@ -95,16 +94,6 @@ def _alone(record: Mapping[str, object], fields: RecordFields) -> bool:
         pick(rest, fields.end, (*ENDS, "length")) is not None
     )
     return placed or isinstance(pick(rest, fields.value, OWN_VALUES), str)
-
-
-def _like_candidates(value: object, fields: RecordFields) -> bool:
-    """Whether a list holds objects with a type and a place, which are candidates under another name."""
-    return isinstance(value, list) and any(
-        isinstance(one, Mapping)
-        and field_of(one, fields.type, TYPES) is not None
-        and any(field_of(one, None, names) is not None for names in (BEGINS, VALUES))
-        for one in value
-    )
 
 
 def _may_hold(name: str, value: object, types: DataTypes, text: str) -> bool:

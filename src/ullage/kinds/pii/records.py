@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ullage.kinds.pii.field_names import IDS, TEXTS, field_of, shown
+from ullage.kinds.pii.field_names import HOLDERS, IDS, TEXTS, field_of, shown
 from ullage.kinds.pii.finding import given_in
 from ullage.kinds.pii.offsets import NotARecord, Places, Unit
 from ullage.kinds.pii.section import RecordFields
-from ullage.kinds.pii.shapes import Given
+from ullage.kinds.pii.shapes import Given, pieced
 from ullage.kinds.pii.types import TAGGED, UNKNOWN, DataType, DataTypes
 
 CJK: Final = "\u2e80"
@@ -119,7 +119,7 @@ class RecordReader:
     def read(self, line: int, record: Mapping[str, object]) -> Record:
         """Raises NotARecord for what is missing, of a wrong type, out of range, or not understood."""
         fields = self.fields
-        inner, text_field = _with_text(record, fields.text)
+        holder, inner, text_field = _with_text(record, fields.text)
         text = _text(inner[text_field], "text")
         id_field = field_of(record, fields.id, IDS)
         name = None if id_field is None else record[id_field]
@@ -127,9 +127,12 @@ class RecordReader:
             name = _text(name, "id")
         elif name is not None and type(name) is not int:
             raise NotARecord("its id is neither text nor a whole number")
-        seen = {id_field, *((text_field,) if inner is record else ())}
-        rest = {field: value for field, value in record.items() if field not in seen}
-        given = tuple(given_in(rest, fields, self.types, text))
+        rest = {each: value for each, value in record.items() if each not in (id_field, holder, text_field)}
+        if holder:
+            for each, value in inner.items():
+                if each != text_field:
+                    rest[each if each not in rest else f"{holder}.{each}"] = value
+        given = pieced(given_in(rest, fields, self.types, text))
         if not given:
             return Record(line, name, text, (), tuple(each for each in rest if each not in fields.ignored))
         place = Places(text, self.offsets)
@@ -224,18 +227,19 @@ def _plain(text: str) -> str:
     )
 
 
-def _with_text(record: Mapping[str, object], own: str | None) -> tuple[Mapping[str, object], str]:
-    """The record, or its metadata where only they have a text, and the field that is the text."""
+def _with_text(record: Mapping[str, object], own: str | None) -> tuple[str, Mapping[str, object], str]:
+    """What holds the text: the record, or one of its fields, which is named; then the text's own field."""
     found = field_of(record, own, TEXTS)
     if found is not None:
-        return record, found
-    inner = record.get("metadata")
-    if own is None and isinstance(inner, Mapping):
-        found = field_of(inner, None, TEXTS)
-        if found is not None:
-            return inner, found
-    if own is None and isinstance(inner, str):
-        return {"text": inner}, "text"
+        return "", record, found
+    for holder in HOLDERS if own is None else ():
+        inner = record.get(holder)
+        if isinstance(inner, str):
+            return holder, {"text": inner}, "text"
+        if isinstance(inner, Mapping):
+            found = field_of(inner, None, TEXTS)
+            if found is not None:
+                return holder, inner, found
     names = ", ".join((own,) if own is not None else TEXTS)
     raise NotARecord(
         f"it has none of the fields {names}; it has {shown(record)}; name its text: --fields text=FIELD"

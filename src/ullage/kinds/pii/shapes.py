@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ullage.kinds.pii.field_names import (
@@ -39,6 +40,11 @@ RANGES: Final[Sequence[tuple[str, Unit | None]]] = (
 )
 """Where a candidate keeps both of its offsets together, and what they count where that is known."""
 CONTAINERS: Final = frozenset(map(fold, CANDIDATES))
+PRINTED: Final = re.compile(
+    r"type: (?P<type>\w{1,99}), start: (?P<start>\d{1,12}), end: (?P<end>\d{1,12}), score: [\d.e-]{1,40}"
+)
+"""A result of Presidio's that was written as it prints itself."""
+PIECE: Final = "##"
 BESIDE: Final = frozenset(map(fold, (*GOLDS, "score", "confidence", "confidence_score", "probability")))
 """What may stand beside a bare type."""
 
@@ -64,6 +70,19 @@ def flattened(held: object, fields: RecordFields, types: DataTypes, text: str) -
     yield from _Flattening(fields, types, text).every(held, (), DEEPEST)
 
 
+def pieced(given: Iterable[Given]) -> tuple[Given, ...]:
+    """Candidates whose pieces are one: a tokenizer's parts of a word (`Bru`, `##no`) without offsets."""
+    found: list[Given] = []
+    for one in given:
+        last = found[-1] if found else None
+        piece = one.start is None and one.value is not None and one.value.startswith(PIECE)
+        if piece and last is not None and last.start is None and last.value and one.value:
+            found[-1] = replace(last, value=last.value + one.value.removeprefix(PIECE))
+        else:
+            found.append(one)
+    return tuple(found)
+
+
 def parsed(held: object) -> object:
     """What a table's cell holds: a list or dictionary that is written as JSON or Python; else itself."""
     if not isinstance(held, str) or len(held) > LONGEST_LITERAL or held.lstrip()[:1] not in ("[", "{", "("):
@@ -77,6 +96,16 @@ def parsed(held: object) -> object:
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return held
     return list(found) if isinstance(found, tuple) else found
+
+
+def like_candidates(value: object, fields: RecordFields) -> bool:
+    """Whether a list holds objects with a type and a place, which are candidates under another name."""
+    return isinstance(value, list) and any(
+        isinstance(one, Mapping)
+        and field_of(one, fields.type, TYPES) is not None
+        and any(field_of(one, None, names) is not None for names in (BEGINS, VALUES))
+        for one in value
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +131,38 @@ class _Flattening:
             )
 
     def _mapping(self, held: Mapping[str, object], names: tuple[str, ...], depth: int) -> Iterator[Given]:
+        inside = held.get("value")
+        if isinstance(inside, Mapping) and field_of(inside, self.fields.start, BEGINS) is not None:
+            held = inside  # a region of Label Studio's
         if self._is_candidate(held, names):
             yield self._object(held, names)
             return
         if depth == 0:
             raise NotARecord("its candidates are nested too deeply")
         inner = [name for name in held if fold(name) in CONTAINERS and isinstance(held[name], (list, dict))]
+        if inner and not any(held[name] for name in inner):
+            other = [name for name, value in held.items() if like_candidates(value, self.fields)]
+            if other:
+                raise NotARecord(
+                    f"no candidates are read in it, and {shown(other)} may hold some; it has {shown(held)}"
+                )
         for name, value in held.items():
-            if inner and not self.types.may_be(name):
-                if name in inner:
-                    yield from self.every(value, names, depth - 1)
-            elif value is not None:
+            if name in inner:
+                yield from self.every(value, names, depth - 1)
+            elif value is not None and not (inner and self._beside(name, value)):
                 yield from self.every(value, (name,), depth - 1)
+
+    def _beside(self, name: str, value: object) -> bool:
+        """Whether what stands beside a list of candidates is none itself: an id, an author, a date."""
+        return not (self.types.may_be(name) and isinstance(value, (list, dict)))
 
     def _element(self, one: object, names: tuple[str, ...], depth: int) -> Iterator[Given]:
         if isinstance(one, str):
-            yield self._named(names, one) if names else Given((one,))
+            printed = PRINTED.fullmatch(one)
+            if printed is not None:
+                yield Given((printed["type"],), None, int(printed["start"]), int(printed["end"]))
+            else:
+                yield self._named(names, one) if names else Given((one,))
         elif isinstance(one, Mapping):
             yield from self._mapping(one, names, depth)
         elif isinstance(one, (list, tuple)):
@@ -132,13 +177,13 @@ class _Flattening:
     def _is_candidate(self, held: Mapping[str, object], names: tuple[str, ...]) -> bool:
         """Whether this is one candidate; else it holds some, by type or under a known name."""
         fields = self.fields
-        placed = (
+        spanned = (
             field_of(held, fields.start, BEGINS) is not None
             or field_of(held, fields.end, ENDS) is not None
-            or isinstance(pick(held, fields.value, VALUES), str)
             or any(name in held for name, _ in RANGES)
         )
-        if names and placed:
+        placed = spanned or isinstance(pick(held, fields.value, VALUES), str)
+        if spanned or (names and placed):
             return True
         kind = field_of(held, fields.type, TYPES)
         return kind is not None and (placed or isinstance(held[kind], str)) and not self.types.may_be(kind)
