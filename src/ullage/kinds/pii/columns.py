@@ -41,11 +41,11 @@ def csv_rows(file: ByteStream, longest: int, after: int = 0) -> Iterator[Line]:
             row, reason = [], f"a broken row of a table: {error}"
         if row is None:
             return
+        if any(number <= one <= rows.line_num for one in cut):
+            reason = too_long(longest)
         if names is None:
             names = row
         elif number > after and (row or reason):
-            if any(number <= one <= rows.line_num for one in cut):
-                reason = too_long(longest)
             yield Line(number, None, reason) if reason else _row(number, names, row)
 
 

@@ -86,6 +86,6 @@ def looks_like(line: bytes) -> str:
             return f"JSON with the fields {shown(first)}"
         return "JSON without records"
     columns = columns_of(line)
-    if len(columns) > 1:
+    if len(columns) > 1 and all(cell and not cell[0].isspace() for cell in columns):
         return f"a table with the columns {shown(columns)}"
     return "plain text; write each text as JSON: jq -R '{text: .}'"

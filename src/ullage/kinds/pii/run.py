@@ -23,7 +23,7 @@ from ullage.kinds.pii.locating import locate
 from ullage.kinds.pii.records import Record
 from ullage.kinds.pii.redaction import read_key, redact
 from ullage.kinds.pii.section import VERIFIER, Section
-from ullage.kinds.pii.seen import SeenIds
+from ullage.kinds.pii.seen import SeenIds, ids_of
 from ullage.kinds.pii.sources import Source
 from ullage.kinds.pii.survey import surveyed
 from ullage.kinds.pii.types import OWN, read_types
@@ -74,7 +74,7 @@ def run(session: Session) -> None:
     reader, lines = surveyed(
         source, section, types, session.progress.note, store.finished, bool(store.entries)
     )
-    with SeenIds(session.folder.path / "ids.sqlite", _ids(store)) as seen:
+    with SeenIds(session.folder.path / "ids.sqlite", ids_of(store)) as seen:
         mark = _mark_of(key, section.key_env, store)
         batches = 1 if session.smallest else WINDOW_BATCHES
         most = batches * base_work(VERIFIER, session.workload).batch
@@ -82,14 +82,6 @@ def run(session: Session) -> None:
         engine = turns.engine(VERIFIER, SCORE)
         verification = _Verification(turns, section, engine, calibration, version, key, mark, store, windows)
         verification.run(source, lines)
-
-
-def _ids(store: LineStore) -> Iterator[tuple[str | int, int]]:
-    """The ids of records that are verified already, and their lines."""
-    for row in store.rows():
-        match row:
-            case {"id": str() | int() as identity, "line": int() as line}:
-                yield identity, line
 
 
 def _mark_of(key: bytes, name: str, store: LineStore) -> str:

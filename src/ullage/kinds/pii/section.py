@@ -37,7 +37,7 @@ class Section(BaseSection):
     """What is verified and how, what comes out, and what is computed once for all candidates of a type."""
 
     input: str | None = Field(
-        default=None, description="JSON lines or arrays, CSV, Parquet, packed or not; -: standard input"
+        default=None, description="JSON lines or arrays, CSV, Parquet, packed or not; '-': standard input"
     )
     fields: RecordFields = RecordFields()
     offsets: Literal["auto", "characters", "utf16", "utf8"] = Field(

@@ -149,7 +149,8 @@ class _Weighed:
     def settled(self, name: str) -> Unit:
         left = [unit for unit in UNITS if unit not in self.wrong]
         if not left:
-            where = ", ".join(f"{unit} from line {number:,} on" for unit, number in self.wrong.items())
+            wrong = [(unit, self.wrong[unit]) for unit in UNITS]
+            where = ", ".join(f"{unit} from line {number:,} on" for unit, number in wrong)
             raise InputError(
                 f"{name}: offsets: auto: under no unit do all stated values stand at their offsets (wrong: "
                 f"{where}); correct the lines, or say which unit is meant"
