@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -76,36 +76,53 @@ GOLDS: Final = ("gold", "personal", "is_pii", "correct")
 MOST_SHOWN: Final = 12
 """Fields that a message names."""
 LONGEST_SHOWN: Final = 40
-"""Characters of a field's name in a message."""
+"""Characters of a field's name in a message, and of one that may be a known one."""
+MOST_KEPT: Final = 64
+"""Fields of a record for which it is kept which are known."""
+LONGEST_KEPT: Final = 1024
+"""Characters of the names of all of them."""
 
 
-@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """Names are the same whatever their case, with dashes, blanks or underscores."""
     return name.casefold().replace("_", "").replace("-", "").replace(" ", "")
 
 
-def field_of(record: Mapping[str, object], own: str | None, known: Sequence[str]) -> str | None:
+def field_of(record: Mapping[str, object], own: str | None, known: tuple[str, ...]) -> str | None:
     """The record's field that `own` names, else the first that a known name does and that holds something;
     one that holds null where there is no other."""
     if own is not None:
         return own if own in record else None
-    empty = None
-    there: Mapping[str, str] | None = None
-    for name in known:
-        found: str | None = name
-        if name not in record:
-            if there is None:
-                there = {fold(each): each for each in record if len(each) <= LONGEST_SHOWN}
-            found = there.get(fold(name))
-        if found is not None:
-            if record[found] is not None:
-                return found
-            empty = empty or found
-    return empty
+    if record.get(known[0]) is not None:
+        return known[0]
+    found = known_fields(record, known)
+    for name in found:
+        if record[name] is not None:
+            return name
+    return found[0] if found else None
 
 
-def pick(record: Mapping[str, object], own: str | None, known: Sequence[str]) -> object:
+def known_fields(record: Mapping[str, object], known: tuple[str, ...]) -> tuple[str, ...]:
+    """All fields that a known name means, in the order of the known ones."""
+    names = tuple(record)
+    small = len(names) <= MOST_KEPT and sum(map(len, names)) <= LONGEST_KEPT
+    return _kept_fields(names, known) if small else _fields(names, known)
+
+
+def _fields(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    folded = {name: fold(name) for name in names if len(name) <= LONGEST_SHOWN}
+    for one in known:
+        found |= dict.fromkeys(name for name in names if name == one)
+        found |= dict.fromkeys(name for name, form in folded.items() if form == fold(one))
+    return tuple(found)
+
+
+_kept_fields = lru_cache(maxsize=1024)(_fields)
+"""The records of a file have the same fields."""
+
+
+def pick(record: Mapping[str, object], own: str | None, known: tuple[str, ...]) -> object:
     """What that field holds, None where there is none."""
     found = field_of(record, own, known)
     return None if found is None else record[found]

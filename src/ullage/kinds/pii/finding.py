@@ -13,6 +13,7 @@ from ullage.kinds.pii.field_names import (
     TYPES,
     field_of,
     fold,
+    known_fields,
     pick,
     shown,
 )
@@ -21,7 +22,8 @@ from ullage.kinds.pii.section import RecordFields
 from ullage.kinds.pii.shapes import Given, flattened, like_candidates, parsed
 from ullage.kinds.pii.types import DataTypes
 
-KNOWN: Final = tuple(map(fold, CANDIDATES))
+LOOSE: Final = frozenset(("label", "labels", "result", "results"))
+"""Names that other things have as well."""
 SHORTEST: Final = 3
 """Characters of a value that is looked for in the text: shorter ones stand in any text by chance."""
 DEEPEST: Final = 6
@@ -71,12 +73,13 @@ def _holding(record: Mapping[str, object], fields: RecordFields) -> list[str]:
     """The fields under a name that candidates are known by; a class or a number called `label` holds none."""
     if fields.candidates is not None:
         return [fields.candidates] if fields.candidates in record else []
-    found = [name for name in record if fold(name) in KNOWN and name not in fields.ignored]
-    loose = {"label", "labels", "result", "results"}
     return [
         name
-        for name in sorted(found, key=lambda name: KNOWN.index(fold(name)))
-        if record[name] is None or fold(name) not in loose or isinstance(parsed(record[name]), (list, dict))
+        for name in known_fields(record, CANDIDATES)
+        if name not in fields.ignored
+        and (
+            record[name] is None or fold(name) not in LOOSE or isinstance(parsed(record[name]), (list, dict))
+        )
     ]
 
 

@@ -147,7 +147,10 @@ class RecordReader:
 
         The names themselves are not repeated: a detector may put anything there, a person's name too.
         """
-        found = tuple(dict.fromkeys(kind for name in names for kind in self.types.may_be(name)))
+        found = self.types.may_be(names[0])
+        if len(names) > 1:
+            every = [kind for name in names for kind in self.types.may_be(name)]
+            found = tuple({kind.name: kind for kind in every}.values())
         if found:
             return found, ""
         return (UNKNOWN,), "its type is not among the known ones; add it to a file of types"
@@ -157,19 +160,20 @@ class RecordReader:
         (kind, *others), reason = self._types(given.names)
         tagged = TAGGED.fullmatch(given.names[0])
         letter = tagged["place"] if tagged else ""
-        made = Candidate(kind, None, None, given.gold, reason, others=tuple(others))
+        gold, rest = given.gold, tuple(others)
         if given.start is not None or given.end is not None:
             begin, stop = place.span(given.start, given.end, given.unit)
             if given.value and not stands(given.value, place.text[begin:stop]):
                 reason = reason or MISMATCH
-            return replace(made, start=begin, end=stop, reason=reason), letter
+            return Candidate(kind, begin, stop, gold, reason, others=rest), letter
         if given.value is None:
-            return made, letter
+            return Candidate(kind, None, None, gold, reason, others=rest), letter
         value = _text(given.value, "candidate's value")
         places = _found(place.text, value)
         if not places:
-            return replace(made, reason=reason or "its value is not in the text"), letter
-        return replace(made, start=places[0][0], end=places[0][1], by_value=True), letter
+            reason = reason or "its value is not in the text"
+            return Candidate(kind, None, None, gold, reason, others=rest), letter
+        return Candidate(kind, *places[0], gold, reason, by_value=True, others=rest), letter
 
 
 def _add(found: list[tuple[Candidate, str]], candidate: Candidate, letter: str, text: str) -> None:

@@ -177,13 +177,14 @@ class _Flattening:
     def _is_candidate(self, held: Mapping[str, object], names: tuple[str, ...]) -> bool:
         """Whether this is one candidate; else it holds some, by type or under a known name."""
         fields = self.fields
-        spanned = (
+        if (
             field_of(held, fields.start, BEGINS) is not None
             or field_of(held, fields.end, ENDS) is not None
             or any(name in held for name, _ in RANGES)
-        )
-        placed = spanned or isinstance(pick(held, fields.value, VALUES), str)
-        if spanned or (names and placed):
+        ):
+            return True
+        placed = isinstance(pick(held, fields.value, VALUES), str)
+        if names and placed:
             return True
         kind = field_of(held, fields.type, TYPES)
         return kind is not None and (placed or isinstance(held[kind], str)) and not self.types.may_be(kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,6 +21,8 @@ DETECTORS: Final = Path(__file__).with_name("detectors.yaml")
 """What detectors call personal data, by detector, each name with the types it may be."""
 LARGEST_FILE: Final = 4_000_000
 """Bytes; Ullage's own has a few thousand."""
+LONGEST_KEPT: Final = 64
+"""Characters of a name whose key is kept: the candidates of a file have few names."""
 Sensitivity = Literal["public", "personal", "sensitive", "special"]
 TAGGED: Final = re.compile("(?P<place>[BILUES])-(?P<name>.+)", re.DOTALL)
 """How labels of tokens begin: B(egin), I(nside), L(ast) or E(nd), U(nit) or S(ingle)."""
@@ -99,7 +101,14 @@ class DataTypes:
 
 def key_of(name: str) -> str:
     """Names are the same whatever their case, with blanks, dashes or underscores."""
+    return _kept_key(name) if len(name) <= LONGEST_KEPT else _key(name)
+
+
+def _key(name: str) -> str:
     return "".join(each for each in name.casefold() if each.isalnum())
+
+
+_kept_key = lru_cache(maxsize=4096)(_key)
 
 
 def read_types(path: Path = OWN) -> DataTypes:
