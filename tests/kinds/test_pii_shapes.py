@@ -390,6 +390,15 @@ def test_no_record_of_any_shape_is_more_than_rejected(record):
         assert {name for name in record if name not in read_all} == set()
 
 
+def test_the_page_names_every_field_that_is_read():
+    page = (Path(__file__).parents[2] / "docs" / "pii.md").read_text(encoding="utf-8")
+    missing = [
+        name for name in (*TEXTS, *CANDIDATES, *TYPES, *VALUES, *BEGINS, *ENDS) if f"`{name}`" not in page
+    ]
+    assert missing == []
+    assert f"{len(KNOWN.names)} types in" in page
+
+
 def test_fields_are_named_on_the_command_line():
     assert fields_from(["text=body, candidates=hits", "ignored=a", "ignored=b"]) == {
         "text": "body",

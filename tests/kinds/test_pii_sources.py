@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import ullage
 from ullage.errors import InputError
-from ullage.kinds.pii.offsets import UNITS
+from ullage.kinds.pii.offsets import UNITS, NotARecord
 from ullage.kinds.pii.section import Section
 from ullage.kinds.pii.sources import Source
 from ullage.kinds.pii.survey import surveyed
@@ -269,6 +269,30 @@ def test_an_array_read_in_pieces_is_the_array(rows, data):
     assert [line.record for line in json_values(Pieces(raw), 2**20)] == rows
 
 
+@given(st.sampled_from(sorted(FORMS)), st.data())
+@settings(deadline=None, max_examples=300)
+def test_no_bytes_are_more_than_an_input_error(tmp_path_factory, name, data):
+    whole = FORMS[name]
+    at = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(at, min(at + 30, len(whole))))
+    path = tmp_path_factory.mktemp("bytes") / name
+    path.write_bytes(whole[:at] + data.draw(st.binary(max_size=8)) + whole[end:])
+    try:
+        source, reader, _, _ = opened(path, offsets=data.draw(st.sampled_from(["auto", *UNITS])))
+        source.count()
+        numbers = []
+        for line in source.lines():
+            numbers.append(line.number)
+            if line.record is not None:
+                try:
+                    reader.read(line.number, line.record)
+                except NotARecord:
+                    continue
+        assert numbers == sorted(set(numbers))
+    except InputError:
+        pass
+
+
 def test_a_large_array_is_never_held(tmp_path):
     path = tmp_path / "a.json"
     with path.open("w") as file:
@@ -411,6 +435,8 @@ def test_a_run_of_a_pipe_that_was_cut_short_is_not_taken_up_again(scripted, monk
         ullage.verify_pii(str(scripted / "script.jsonl"), "-", scripted / "out.jsonl", **given_)
     with pytest.raises(InputError, match="a pipe is read once: a run of it cannot be resumed"):
         ullage.verify_pii(str(scripted / "script.jsonl"), "-", scripted / "out.jsonl", resumed=True, **given_)
+    with pytest.raises(InputError, match="every model reads the input"):
+        ullage.verify_with_each("-", scripted / "all", [str(scripted / "script.jsonl")])
     with pytest.raises(InputError, match="a pipe is read once"):
         ullage.resume(scripted / "out.jsonl.run")
 

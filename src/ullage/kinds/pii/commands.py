@@ -11,6 +11,8 @@ from ullage.errors import InputError
 from ullage.reports.terminal import Json, Quiet, tell
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
+Fields = Annotated[list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")]
+Offsets = Annotated[str, typer.Option(help="What start and end count: characters, utf16, utf8, or auto.")]
 
 
 @app.callback()
@@ -20,12 +22,8 @@ def verify(
     input: Annotated[
         str | None, typer.Option(help="JSON lines or arrays, CSV, Parquet, .gz, .bz2; -: standard input.")
     ] = None,
-    fields: Annotated[
-        list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")
-    ] = None,
-    offsets: Annotated[
-        str, typer.Option(help="What start and end count: characters, utf16, utf8, or auto.")
-    ] = "characters",
+    fields: Fields = None,
+    offsets: Offsets = "characters",
     output: Annotated[str | None, typer.Option(help="A new file, JSON lines or .gz, in input order.")] = None,
     batch_size: Annotated[str, typer.Option(help="A number, or auto: what the plan fits.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8, bf16, fp16, ...; default nf4.")] = None,
@@ -146,6 +144,8 @@ def compare(
     model_path: Annotated[list[str] | None, typer.Option(help="Give it once for each model.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Once for each; default nf4.")] = None,
     gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
+    fields: Fields = None,
+    offsets: Offsets = "characters",
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     download: Annotated[bool, typer.Option("--download", help="Fetch models where needed.")] = False,
@@ -153,6 +153,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Several models or precisions beside one another."""
+    from ullage.kinds.pii.field_options import fields_from
     from ullage.kinds.pii.finished import compare_pii
     from ullage.kinds.pii.tables import comparison_document, show_comparison
     from ullage.kinds.pii.verbs import verify_with_each
@@ -168,6 +169,8 @@ def compare(
             model_path,
             precision or ["nf4"],
             gpus=gpus,
+            fields=fields_from(fields or ()),
+            offsets=offsets,  # type: ignore[arg-type]
             system=system,
             prompt_tokens=prompt_tokens,
             download=download,

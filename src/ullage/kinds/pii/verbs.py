@@ -36,8 +36,9 @@ def verify_pii(
 ) -> Summary:
     """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
 
-    Beside out.jsonl, what cannot be decided is in out.failed.jsonl, lines that are no record are in
-    out.rejects.jsonl, and out.jsonl.run holds the run. `resumed` goes on with one that was begun and takes a
+    "-" is standard input, which is read once, as a pipe is, and not resumed. Beside out.jsonl, what cannot be
+    decided is in out.failed.jsonl, lines that are no record are in out.rejects.jsonl, and out.jsonl.run holds
+    the run. `resumed` goes on with one that was begun and takes a
     finished one as it is. Bare types are located unless `new_tokens` is 0. Raises InputError where a file
     would be overwritten, and where a run is resumed with other settings or another input than it was begun
     with, or (unless `anyway`) with another model, version or number of threads. What the run's folder holds
@@ -96,6 +97,8 @@ def verify_with_each(
     The runs' folders, for `compare_pii`, and what went wrong with the others. Called again, it takes what is
     finished as it is, and goes on with what was interrupted.
     """
+    if read_once(str(input)):
+        raise InputError(f"{input}: a pipe is read once, and every model reads the input; name a file")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
