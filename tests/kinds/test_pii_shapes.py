@@ -376,6 +376,22 @@ def test_whatever_its_field_is_called_a_candidate_is_read_or_its_record_rejected
         assert record.candidates
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": 5, "note": 1},
+        {"text": "x", "id": {}, "note": 1},
+        {"text": "x", "entities": 5, "note": 1},
+        {"text": "x", "entities": [{"type": "PERSON", "start": 0, "end": 9}], "note": 1},
+        {"body_text": "x", "note": 1},
+    ],
+    ids=str,
+)
+def test_whatever_is_wrong_with_a_record_it_says_what_the_record_has(record):
+    with pytest.raises(NotARecord, match=rf"it has {', '.join(record)}"):
+        read(record)
+
+
 @given(st.dictionaries(INVENTED | st.sampled_from([*CANDIDATES, "type", "value", "start"]), JSON, max_size=4))
 @settings(deadline=None, max_examples=600)
 def test_no_record_of_any_shape_is_more_than_rejected(record):

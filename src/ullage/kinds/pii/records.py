@@ -117,7 +117,16 @@ class RecordReader:
     offsets: Unit = "characters"
 
     def read(self, line: int, record: Mapping[str, object]) -> Record:
-        """Raises NotARecord for what is missing, of a wrong type, out of range, or not understood."""
+        """Raises NotARecord for what is missing, of a wrong type, out of range, or not understood, with the
+        fields that there are."""
+        try:
+            return self._read(line, record)
+        except NotARecord as error:
+            if "it has" in str(error):
+                raise
+            raise type(error)(f"{error}; it has {shown(record)}") from error
+
+    def _read(self, line: int, record: Mapping[str, object]) -> Record:
         fields = self.fields
         holder, inner, text_field = _with_text(record, fields.text)
         text = _text(inner[text_field], "text")
