@@ -169,6 +169,8 @@ FOREIGN = {
     "JSON with the fields a, b": b'{"a": 1, "b": 2}\n{"a": 1, "b": 2}\n',
     "JSON without records": b"[1, 2]\n[3]\n",
     "broken JSON": b'{"text": "a\n',
+    "a JSON array": json.dumps([{"a": 1}], indent=1).encode(),
+    "JSON values": b'{\n "a": 1\n}\n',
     "a table with the columns name, phone": b"name,phone\nBruno,1\n",
 }
 
@@ -189,7 +191,7 @@ def test_a_file_of_rejects_says_what_its_lines_have_and_what_would_be_understood
     with pytest.raises(InputError) as caught:
         opened(path)
     first, *reasons = str(caught.value).splitlines()
-    assert "none of its 5 lines is a record" in first
+    assert "none of its 5 lines or records is understood" in first
     assert reasons[0].startswith("line 1 and 2 more: it has none of the fields text, input,")
     assert reasons[0].endswith("it has body_text, hits; name its text: --fields text=FIELD")
     assert "hits may hold some" in reasons[1]
@@ -453,7 +455,8 @@ def test_no_model_is_loaded_for_an_input_that_holds_no_record(scripted):
     (scripted / "records.jsonl").write_text("hello\n")
     (scripted / "script.jsonl").write_text("this is no script\n")
     with pytest.raises(
-        InputError, match=r"records\.jsonl: none of its 1 lines is a record; it looks like plain text"
+        InputError,
+        match=r"records\.jsonl: none of its 1 lines or records is understood; it looks like plain text",
     ):
         run(scripted, "run")
 

@@ -70,9 +70,11 @@ def delimiter_of(text: str) -> str:
     return max(DELIMITERS, key=text.count)
 
 
-def looks_like(line: bytes) -> str:
-    """What text that holds no record looks like, from its first line."""
+def looks_like(line: bytes, form: Form) -> str:
+    """What text that holds no record looks like, from its first line and the form in which it was read."""
     start = line.removeprefix(BOM).strip()
+    if form == "values":
+        return "a JSON array" if start.startswith(b"[") else "JSON values"
     if not start:
         return "an empty file"
     if start[:9].lower().startswith(MARKUP):

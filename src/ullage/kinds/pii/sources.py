@@ -30,7 +30,7 @@ class Source:
     path: Path
     longest: int
     text_field: str | None = None
-    _begins: list[bytes] = field(default_factory=list)
+    _begins: list[tuple[bytes, Form]] = field(default_factory=list)
 
     @property
     def once(self) -> bool:
@@ -74,7 +74,7 @@ class Source:
 
     def looks_like(self) -> str:
         """What it looks like, once it has been read and was found to hold no record."""
-        return looks_like(self._begins[-1]) if self._begins else "Parquet"
+        return looks_like(*self._begins[-1]) if self._begins else "Parquet"
 
     def _read(self, form: Form, file: ByteStream, after: int) -> Iterator[Line]:
         if form == "parquet":
@@ -109,8 +109,9 @@ class Source:
                     raise InputError(f"{self.name}: is damaged after line 0: {error}") from error
             if other:
                 raise InputError(f"{self.name}: holds no records; it looks like {other}")
-            self._begins[:] = [line]
-            yield form_of(line, self.name, self.text_field), file
+            form = form_of(line, self.name, self.text_field)
+            self._begins[:] = [(line, form)]
+            yield form, file
         finally:
             if self.name != STANDARD_INPUT:
                 base.close()
