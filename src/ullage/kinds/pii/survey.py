@@ -75,7 +75,8 @@ def _begun(source: Source, reader: RecordReader) -> Iterator[Line]:
         return iter(())
     most = sorted(reasons.items(), key=lambda item: -len(item[1]))[:REASONS]
     raise InputError(
-        f"{source.name}: none of its {len(numbers):,} lines or records is understood; it looks like {source.looks_like()}",
+        f"{source.name}: none of its {len(numbers):,} lines or records is understood; "
+        f"it looks like {source.looks_like()}",
         *(f"line {some[0]:,}{_more(len(some))}: {reason}" for reason, some in most),
     )
 
