@@ -27,7 +27,8 @@ class Progress:
         self._quiet = quiet
         self._bar: Bar | None = None
         self._label = ""
-        self._done = self._total = self._tokens = self._before = 0
+        self._done = self._tokens = self._before = 0
+        self._total: int | None = 0
         self._begun = self._said = 0.0
         self.free: Callable[[], int] | None = None
 
@@ -37,8 +38,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, label: str, total: int, done: int = 0) -> None:
-        """Shows `done` of `total` records under `label`."""
+    def start(self, label: str, total: int | None, done: int = 0) -> None:
+        """Shows `done` of `total` records under `label`; None: nobody knows how many there are."""
         self.stop()
         self._label, self._total, self._tokens = label, total, 0
         self._done = self._before = done
@@ -75,11 +76,12 @@ class Progress:
                 self._bar.update(task, completed=self._done, rate=rate, free=free)
         elif not self._quiet and now - self._said > LINE_SECONDS:
             self._said = now
-            left = (self._total - self._done) * seconds / max(new, 1)
             free = f", {gib(self.free())} free" if self.free is not None else ""
-            self._print(
-                f"{self._label}: {self._done:,} of {self._total:,} records, {rate}, {left:,.0f} s left{free}"
-            )
+            whole = left = ""
+            if self._total is not None:
+                whole = f" of {self._total:,}"
+                left = f", {(self._total - self._done) * seconds / max(new, 1):,.0f} s left"
+            self._print(f"{self._label}: {self._done:,}{whole} records, {rate}{left}{free}")
 
     def note(self, text: str) -> None:
         """A notice, not shown when quiet."""

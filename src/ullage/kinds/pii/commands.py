@@ -11,13 +11,19 @@ from ullage.errors import InputError
 from ullage.reports.terminal import Json, Quiet, tell
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
+Fields = Annotated[list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")]
+Offsets = Annotated[str, typer.Option(help="What start and end count: characters, utf16, utf8, or auto.")]
 
 
 @app.callback()
 def verify(
     context: typer.Context,
     model_path: Annotated[str | None, typer.Option(help="A folder, or a hub name in the cache.")] = None,
-    input: Annotated[str | None, typer.Option(help="JSON lines, plain or .gz.")] = None,
+    input: Annotated[
+        str | None, typer.Option(help="JSON lines or arrays, CSV, Parquet, .gz, .bz2; -: standard input.")
+    ] = None,
+    fields: Fields = None,
+    offsets: Offsets = "characters",
     output: Annotated[str | None, typer.Option(help="A new file, JSON lines or .gz, in input order.")] = None,
     batch_size: Annotated[str, typer.Option(help="A number, or auto: what the plan fits.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8, bf16, fp16, ...; default nf4.")] = None,
@@ -49,6 +55,7 @@ def verify(
     if context.invoked_subcommand is not None:
         return
     from ullage.kinds.pii import verbs
+    from ullage.kinds.pii.field_options import fields_from
     from ullage.kinds.pii.tables import show_summary, summary_document
 
     missing = [
@@ -88,6 +95,8 @@ def verify(
         explain=explain,
         strict=strict,
         system=system,
+        fields=fields_from(fields or ()),
+        offsets=offsets,  # type: ignore[arg-type]
     )
     tell(json, lambda: summary_document(found), lambda console: show_summary(found, console))
 
@@ -135,6 +144,8 @@ def compare(
     model_path: Annotated[list[str] | None, typer.Option(help="Give it once for each model.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Once for each; default nf4.")] = None,
     gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
+    fields: Fields = None,
+    offsets: Offsets = "characters",
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     download: Annotated[bool, typer.Option("--download", help="Fetch models where needed.")] = False,
@@ -142,6 +153,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Several models or precisions beside one another."""
+    from ullage.kinds.pii.field_options import fields_from
     from ullage.kinds.pii.finished import compare_pii
     from ullage.kinds.pii.tables import comparison_document, show_comparison
     from ullage.kinds.pii.verbs import verify_with_each
@@ -157,6 +169,8 @@ def compare(
             model_path,
             precision or ["nf4"],
             gpus=gpus,
+            fields=fields_from(fields or ()),
+            offsets=offsets,  # type: ignore[arg-type]
             system=system,
             prompt_tokens=prompt_tokens,
             download=download,

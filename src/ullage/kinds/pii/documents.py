@@ -32,6 +32,8 @@ _TALLY = of_object(
 _BIN = of_object({"probability": NUMBER, "personal": NUMBER, "candidates": COUNT})
 _SUMMARY = {
     "records": COUNT,
+    "records_without_candidates": COUNT,
+    "unread_fields": of_mapping(COUNT),
     "rejected_lines": COUNT,
     "all": _TALLY,
     "types": of_mapping(_TALLY),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ullage.engines.engine import Chat, Failure
@@ -42,6 +43,13 @@ class Item:
             return
         self.margin = round(max(-SUREST, min(SUREST, yes - no)), DIGITS)
 
+    def meant(self) -> list[Item]:
+        """One for each type that it may be; itself where that is one alone, or it is failed already."""
+        one = self.candidate
+        if self.reason or one.start is None or not one.others:
+            return [self]
+        return [Item(self.record, replace(one, type=kind, others=())) for kind in one.types]
+
     def personal(self, calibration: Calibration) -> bool:
         """Whether it is verified."""
         return self.margin is not None and calibration.probability(self.margin) >= calibration.threshold
@@ -63,6 +71,16 @@ class Item:
         if self.explanation:
             row["explanation"] = self.explanation
         return row
+
+
+def likeliest(meant: Sequence[Item], calibration: Calibration) -> Item:
+    """Of what one candidate may be: the likeliest that is verified; else one that failed, for what it would
+    have been is not known; else the likeliest."""
+    decided = [item for item in meant if item.margin is not None]
+    first = max(decided, key=lambda item: item.margin or 0.0, default=meant[0])
+    if len(decided) == len(meant) or first.personal(calibration):
+        return first
+    return next(item for item in meant if item.margin is None)
 
 
 def _mass(logprob: float) -> float:

@@ -10,7 +10,6 @@ from typing import Final
 from ullage.engines.engine import Chat, Failure, Reply
 from ullage.kinds.pii.items import Item
 from ullage.kinds.pii.records import places_of
-from ullage.kinds.pii.types import DataType
 
 SYSTEM: Final = (
     "Copy every {label} from the text exactly as it stands there, one per line, and write nothing else. "
@@ -35,7 +34,8 @@ def locate(
     asked: list[tuple[Item, Chat]] = []
     for item in items:
         if item.candidate.bare:
-            chats = questions(item.record.text, item.candidate.type, fits)
+            label = " or ".join(kind.label for kind in item.candidate.types)
+            chats = questions(item.record.text, label, fits)
             asked += [(item, chat) for chat in chats]
             item.reason = "" if chats else NO_ROOM
     if not asked:
@@ -74,13 +74,14 @@ def _key(item: Item) -> tuple[int, str, int | None, int | None]:
     return item.record.line, item.candidate.type.name, item.candidate.start, item.candidate.end
 
 
-def questions(text: str, kind: DataType, fits: Callable[[Chat], bool]) -> list[Chat]:
-    """Chats that ask for spans of `kind`; a text too long for one is halved at white space until parts fit.
+def questions(text: str, label: str, fits: Callable[[Chat], bool]) -> list[Chat]:
+    """Chats that ask for spans of a type called `label`.
 
-    A span that lies across such a cut is not found. None at all where even a short part does not fit.
+    A text too long for one is halved at white space until parts fit. A span across such a cut is not
+    found. None at all where even a short part does not fit.
     """
     chat: Chat = (
-        {"role": "system", "content": SYSTEM.format(label=kind.label)},
+        {"role": "system", "content": SYSTEM.format(label=label)},
         {"role": "user", "content": text},
     )
     middle = len(text) // 2
@@ -90,7 +91,7 @@ def questions(text: str, kind: DataType, fits: Callable[[Chat], bool]) -> list[C
         return []
     near = min(re.finditer(r"\s", text[1:-1]), key=lambda at: abs(at.end() + 1 - middle), default=None)
     cut = middle if near is None else near.end() + 1
-    parts = [questions(part, kind, fits) for part in (text[:cut], text[cut:])]
+    parts = [questions(part, label, fits) for part in (text[:cut], text[cut:])]
     return parts[0] + parts[1] if all(parts) else []
 
 

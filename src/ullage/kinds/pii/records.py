@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from ullage.errors import InputError
+from ullage.kinds.pii.field_names import HOLDERS, IDS, TEXTS, field_of, shown
+from ullage.kinds.pii.finding import given_in
+from ullage.kinds.pii.offsets import NotARecord, Places, Unit
 from ullage.kinds.pii.section import RecordFields
-from ullage.kinds.pii.types import UNKNOWN, DataType, DataTypes
+from ullage.kinds.pii.shapes import Given, pieced
+from ullage.kinds.pii.types import TAGGED, UNKNOWN, DataType, DataTypes
 
-IDS: Final = ("id", "recordId", "record_id")
-TEXTS: Final = ("text", "input", "content", "source_text", "context", "sentence")
-"""Looked for in a record, then in its `metadata`, where one older shape has it."""
-CANDIDATES: Final = ("candidates", "entities", "PIIs", "privacy_mask", "spans")
-TYPES: Final = ("type", "entity_type", "entityType", "label", "entity_group", "entity")
-VALUES: Final = ("value", "entityValue", "text", "word")
-BEGINS: Final = ("start", "begin", "start_offset")
-ENDS: Final = ("end", "end_offset")
 CJK: Final = "\u2e80"
 """From here on scripts write without blanks."""
-GOLDS: Final = ("gold", "personal", "is_pii", "correct")
+MISMATCH: Final = (
+    "its value is not what its span holds; see pii.offsets (--offsets auto finds what start and end count)"
+)
+MARKS: Final = " \u2581\u0120#"
+"""What tokenizers put before a word or a part of one."""
+NO_MARKS: Final = dict.fromkeys(map(ord, "\u2581\u0120"))
+UNKNOWN_TOKEN: Final = "[UNK]"
+OUTSIDE: Final = "O"
+"""The label of a token that is part of nothing."""
 
 
 def places_of(text: str, part: str) -> list[tuple[int, int]]:
@@ -54,7 +58,7 @@ class Candidate:
 
     What cannot be verified has a `reason`; `start` and `end` are None where there is no span, and where there
     is none yet (`bare`). `gold` is what somebody labelled it. Of a candidate `by_value` the span is the first
-    place of the value.
+    place of the value. `others` is what it may be as well, where its detector's name is broader than a type.
     """
 
     type: DataType
@@ -63,11 +67,24 @@ class Candidate:
     gold: bool | None = None
     reason: str = ""
     by_value: bool = False
+    others: tuple[DataType, ...] = ()
 
     @property
     def bare(self) -> bool:
         """Whether it is a type alone, whose spans are still to be found."""
         return self.start is None and not self.reason
+
+    @property
+    def types(self) -> tuple[DataType, ...]:
+        """All that it may be, the likeliest first."""
+        return (self.type, *self.others)
+
+    def only(self, wanted: Collection[str]) -> Candidate | None:
+        """What is left of it where types called `wanted` alone count; a reason always is."""
+        left = tuple(one for one in self.types if one.name in wanted)
+        if not left:
+            return self if self.reason else None
+        return replace(self, type=left[0], others=left[1:])
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """Where its value stands in `text`: its span, or everywhere if it was given by value."""
@@ -79,16 +96,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A line's text and its candidates, in the order they were given; `id` is None where it has none."""
+    """A line's text and its candidates, in the order they were given; `id` is None where it has none.
+
+    `unread` are the fields of a record without candidates that nothing was taken from.
+    """
 
     line: int
     id: str | int | None
     text: str
     candidates: tuple[Candidate, ...]
-
-
-class NotARecord(Exception):
-    """Why a JSON object is no record, without any of its text."""
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,124 +114,149 @@ class RecordReader:
 
     types: DataTypes
     fields: RecordFields
-    offsets: Literal["characters", "utf16"] = "characters"
+    offsets: Unit = "characters"
 
     def read(self, line: int, record: Mapping[str, object]) -> Record:
-        """Raises NotARecord for what is missing, of a wrong type, or out of range."""
+        """Raises NotARecord for what is missing, of a wrong type, out of range, or not understood, with the
+        fields that there are."""
+        try:
+            return self._read(line, record)
+        except NotARecord as error:
+            if "it has" in str(error):
+                raise
+            raise type(error)(f"{error}; it has {shown(record)}") from error
+
+    def _read(self, line: int, record: Mapping[str, object]) -> Record:
         fields = self.fields
-        text = _text(_pick(_with_text(record, fields.text), fields.text, TEXTS, "it"), "text")
-        name = _pick(record, fields.id, IDS)
+        holder, inner, text_field = _with_text(record, fields.text)
+        text = _text(inner[text_field], "text")
+        id_field = field_of(record, fields.id, IDS)
+        name = None if id_field is None else record[id_field]
         if isinstance(name, str):
             name = _text(name, "id")
         elif name is not None and type(name) is not int:
             raise NotARecord("its id is neither text nor a whole number")
-        given = _pick(record, fields.candidates, CANDIDATES)
-        if given is None and (_has(record, fields.type, TYPES) and _has(record, fields.value, VALUES[:2])):
-            given = [record]  # one candidate a record, beside its text
-        if given is None:
-            return Record(line, name, text, ())
-        if not isinstance(given, list):
-            raise NotARecord("its candidates are not a list")
-        place = _Places(text, self.offsets)
-        return Record(line, name, text, tuple(self._candidate(one, place) for one in given))
+        rest = {each: value for each, value in record.items() if each not in (id_field, holder, text_field)}
+        if holder:
+            for each, value in inner.items():
+                if each != text_field:
+                    rest[each if each not in rest else f"{holder}.{each}"] = value
+        given = pieced(given_in(rest, fields, self.types, text))
+        if not given:
+            return Record(line, name, text, (), tuple(each for each in rest if each not in fields.ignored))
+        place = Places(text, self.offsets)
+        found: list[tuple[Candidate, str]] = []
+        for one in given:
+            if one.names != (OUTSIDE,):
+                _add(found, *self._candidate(one, place), text)
+        return Record(line, name, text, tuple(candidate for candidate, _ in found))
 
-    def _type(self, name: str) -> tuple[DataType, str]:
-        """A type by its name; UNKNOWN, and what is wrong, of a name that no type has.
+    def _types(self, names: Sequence[str]) -> tuple[tuple[DataType, ...], str]:
+        """All that a candidate so called may be; UNKNOWN, and what is wrong, of names that no type has.
 
-        The name itself is not repeated: a detector may put anything there, a person's name too.
+        The names themselves are not repeated: a detector may put anything there, a person's name too.
         """
-        try:
-            return self.types.find(name), ""
-        except InputError:
-            return UNKNOWN, "its type is not among the known ones; add it to a file of types"
+        found = self.types.may_be(names[0])
+        if len(names) > 1:
+            every = [kind for name in names for kind in self.types.may_be(name)]
+            found = tuple({kind.name: kind for kind in every}.values())
+        if found:
+            return found, ""
+        return (UNKNOWN,), "its type is not among the known ones; add it to a file of types"
 
-    def _candidate(self, given: object, place: _Places) -> Candidate:
-        if isinstance(given, str):
-            kind, reason = self._type(given)
-            return Candidate(kind, None, None, reason=reason)
-        if not isinstance(given, Mapping):
-            raise NotARecord("a candidate is neither a type's name nor an object")
-        fields = self.fields
-        name = _pick(given, fields.type, TYPES, "a candidate")
-        if not isinstance(name, str):
-            raise NotARecord("a candidate's type is not text")
-        kind, reason = self._type(name)
-        gold = _pick(given, fields.gold, GOLDS)
-        if gold is not None and not isinstance(gold, bool):
-            raise NotARecord("a candidate's gold label is neither true nor false")
-        start = _pick(given, fields.start, BEGINS)
-        end = _pick(given, fields.end, ENDS)
-        if start is not None or end is not None:
-            begin, stop = place.span(start, end)
-            said = _pick(given, fields.value, VALUES)
-            if isinstance(said, str) and _plain(said) != _plain(place.text[begin:stop]):
-                reason = reason or "its value is not what its span holds; see pii.offsets"
-            return Candidate(kind, begin, stop, gold, reason)
-        value = _text(_pick(given, fields.value, VALUES, "a candidate"), "candidate's value")
-        places = places_of(place.text, value) or _anywhere(place.text, value)
+    def _candidate(self, given: Given, place: Places) -> tuple[Candidate, str]:
+        """A candidate, and the letter that its label has as a token's."""
+        (kind, *others), reason = self._types(given.names)
+        tagged = TAGGED.fullmatch(given.names[0])
+        letter = tagged["place"] if tagged else ""
+        gold, rest = given.gold, tuple(others)
+        if given.start is not None or given.end is not None:
+            begin, stop = place.span(given.start, given.end, given.unit)
+            if given.value and not stands(given.value, place.text[begin:stop]):
+                reason = reason or MISMATCH
+            return Candidate(kind, begin, stop, gold, reason, others=rest), letter
+        if given.value is None:
+            return Candidate(kind, None, None, gold, reason, others=rest), letter
+        value = _text(given.value, "candidate's value")
+        places = _found(place.text, value)
         if not places:
-            return Candidate(kind, None, None, gold, reason or "its value is not in the text")
-        return Candidate(kind, *places[0], gold, reason, by_value=True)
+            reason = reason or "its value is not in the text"
+            return Candidate(kind, None, None, gold, reason, others=rest), letter
+        return Candidate(kind, *places[0], gold, reason, by_value=True, others=rest), letter
 
 
-class _Places:
-    """Turns offsets of a text into characters."""
+def _add(found: list[tuple[Candidate, str]], candidate: Candidate, letter: str, text: str) -> None:
+    """One more candidate; a token that goes on with the one before makes that one longer.
 
-    def __init__(self, text: str, unit: str) -> None:
-        self.text = text
-        self._of_unit: Callable[[int], int | None]
-        if unit == "utf16" and not text.isascii():
-            units, characters = 0, {0: 0}
-            for index, character in enumerate(text, 1):
-                units += 1 + (ord(character) > 0xFFFF)
-                characters[units] = index
-            self._of_unit = characters.get
-            self._length = units
-        else:
-            self._of_unit = lambda at: at
-            self._length = len(text)
-
-    def span(self, start: object, end: object) -> tuple[int, int]:
-        if type(start) is not int or type(end) is not int:
-            raise NotARecord("a candidate's start and end are not whole numbers")
-        if not 0 <= start < end <= self._length:
-            raise NotARecord(
-                f"a candidate's span [{start}, {end}) is not within the text's [0, {self._length})"
-            )
-        begin, stop = self._of_unit(start), self._of_unit(end)
-        if begin is None or stop is None:
-            raise NotARecord(f"a candidate's span [{start}, {end}) cuts a surrogate pair in two")
-        return begin, stop
+    A tokenizer's labels say so: inside, last, end; of words' parts (`##lf`) each has one.
+    """
+    if found and letter in ("I", "L", "E"):
+        last, before = found[-1]
+        one = candidate
+        whole = last.end is not None and one.start is not None and before in ("B", "I")
+        if whole and not (last.by_value or one.by_value or last.reason or one.reason):
+            assert last.end is not None
+            between = text[last.end : one.start]
+            same = last.types == one.types and last.gold == one.gold
+            if same and one.start is not None and one.start >= last.end and not between.strip():
+                found[-1] = (replace(last, end=one.end), letter)
+                return
+    found.append((candidate, letter))
 
 
-def _pick(record: Mapping[str, object], own: str | None, known: Sequence[str], who: str = "") -> object:
-    """The field's value, None where there is none. Raises NotARecord where `who` must have it."""
-    names = (own,) if own is not None else known
-    for name in names:
-        if name in record:
-            return record[name]
-    if who:
-        raise NotARecord(f"{who} has none of the fields {', '.join(names)}")
-    return None
+def _found(text: str, value: str) -> list[tuple[int, int]]:
+    """Where a value stands; a tokenizer's marks and blanks around it are not part of it."""
+    for form in dict.fromkeys((value, value.strip(MARKS))):
+        places = places_of(text, form) or _anywhere(text, form)
+        if places:
+            return places
+    return []
+
+
+def stands(value: str, span: str) -> bool:
+    """Whether a span holds a value, as detectors repeat it: in small letters, without accents, with blanks or
+    marks between tokens, with unknown tokens instead of some characters."""
+    if value == span:
+        return True
+    parts = [_plain(part) for part in value.split(UNKNOWN_TOKEN)]
+    rest = _plain(span)
+    if len(parts) == 1:
+        return parts[0] == rest
+    for part in parts:
+        at = rest.find(part)
+        if at < 0:
+            return False
+        rest = rest[at + len(part) :]
+    return True
 
 
 def _plain(text: str) -> str:
-    """What is left of a value by tools that put blanks between its tokens, or write it small."""
-    return "".join(text.casefold().split())
+    """What is left of a value by tools that put blanks between its tokens, or write it small and plain."""
+    bare = "".join(text.replace("##", "").translate(NO_MARKS).casefold().split())
+    return (
+        bare
+        if bare.isascii()
+        else "".join(one for one in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(one))
+    )
 
 
-def _with_text(record: Mapping[str, object], own: str | None) -> Mapping[str, object]:
-    """The record, or its metadata where only they have a text."""
-    inner = record.get("metadata")
-    if own is not None or _has(record, None, TEXTS):
-        return record
-    if isinstance(inner, Mapping):
-        return inner
-    return {"text": inner} if isinstance(inner, str) else record
-
-
-def _has(record: Mapping[str, object], own: str | None, known: Sequence[str]) -> bool:
-    return own in record if own is not None else any(name in record for name in known)
+def _with_text(record: Mapping[str, object], own: str | None) -> tuple[str, Mapping[str, object], str]:
+    """What holds the text: the record, or one of its fields, which is named; then the text's own field."""
+    found = field_of(record, own, TEXTS)
+    if found is not None:
+        return "", record, found
+    for holder in HOLDERS if own is None else ():
+        inner = record.get(holder)
+        if isinstance(inner, str):
+            return holder, {"text": inner}, "text"
+        if isinstance(inner, Mapping):
+            found = field_of(inner, None, TEXTS)
+            if found is not None:
+                return holder, inner, found
+    names = ", ".join((own,) if own is not None else TEXTS)
+    raise NotARecord(
+        f"it has none of the fields {names}; it has {shown(record)}; name its text: --fields text=FIELD"
+    )
 
 
 def _text(value: object, what: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,8 @@ LARGEST_SUMMARY: Final = 64 * 2**20
 """Bytes; one has a few thousand for each type."""
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
+MOST_UNREAD: Final = 20
+"""Fields that are named."""
 PERCENTILES: Final = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -100,9 +103,10 @@ def read_summary(folder: Path) -> Summary:
 def summary(folder: Path) -> Summary:
     """Counts by type, scores where there are labels, calibration, latency; read line by line."""
     whole, by_type, bins = Tally(), dict[str, Tally](), Bins()
-    records = 0
+    records = without = 0
     for row in read_verified(folder):
         records += 1
+        without += not row.candidates
         for candidate in row.candidates:
             for tally in (whole, by_type.setdefault(candidate.type, Tally())):
                 tally.add(candidate.verdict, candidate.gold)
@@ -114,6 +118,8 @@ def summary(folder: Path) -> Summary:
     spent = sum(entry.number("seconds") for entry in entries)
     return {
         "records": records,
+        "records_without_candidates": without,
+        "unread_fields": _unread(entries),
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
         "all": whole.document(),
         "types": {name: by_type[name].document() for name in sorted(by_type)},
@@ -121,6 +127,16 @@ def summary(folder: Path) -> Summary:
         "records_per_second": records / spent if spent else None,
         "seconds_a_candidate": {f"p{100 * share:g}": _percentile(batches, share) for share in PERCENTILES},
     }
+
+
+def _unread(entries: Iterable[Fields]) -> dict[str, int]:
+    """The commonest fields of records without candidates that were not read, and how many have them."""
+    found: Counter[str] = Counter()
+    for entry in entries:
+        if "unread" in entry:
+            unread = entry.inner("unread")
+            found.update({name: unread.whole(name) for name in unread.values})
+    return dict(found.most_common(MOST_UNREAD))
 
 
 def _batches(entry: Fields) -> Iterator[tuple[float, int]]:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Final
 
 from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
@@ -17,13 +17,15 @@ from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, SYSTEM, Asking, prompt_version
 from ullage.kinds.pii.calibration import Calibration, read_calibration
 from ullage.kinds.pii.detection import open_detector
-from ullage.kinds.pii.input_lines import count_lines
-from ullage.kinds.pii.items import Item
+from ullage.kinds.pii.input_lines import Line
+from ullage.kinds.pii.items import Item, likeliest
 from ullage.kinds.pii.locating import locate
-from ullage.kinds.pii.records import Record, RecordReader
+from ullage.kinds.pii.records import Record
 from ullage.kinds.pii.redaction import read_key, redact
 from ullage.kinds.pii.section import VERIFIER, Section
-from ullage.kinds.pii.seen import SeenIds
+from ullage.kinds.pii.seen import SeenIds, ids_of
+from ullage.kinds.pii.sources import Source
+from ullage.kinds.pii.survey import surveyed
 from ullage.kinds.pii.types import OWN, read_types
 from ullage.kinds.pii.windows import Window, WindowReader
 from ullage.phases.blocks import base_work, own_section
@@ -47,7 +49,7 @@ def run(session: Session) -> None:
     """
     section = own_section(session.workload, Section)
     if section.input is None:
-        raise InputError("pii: input: is missing; name a file of JSON lines")
+        raise InputError("pii: input: is missing; name a file of records, or - for standard input")
     types = read_types(OWN if section.types is None else session.path(section.types))
     wanted = frozenset(one for name in section.only_types for one in types.choose(name))
     version = prompt_version(section, types)
@@ -65,27 +67,21 @@ def run(session: Session) -> None:
         calibration = replace(calibration, threshold=section.threshold)
     key = read_key(section.key_env) if section.redact == "hash" else b""
     detector = open_detector(section.detect, types)
-    longest_line = parse_bytes(section.longest_line)
-    lines = count_lines(session.path(section.input))
     turns = Turns(session)
     store = turns.store(VERIFIER, FILES)
-    with SeenIds(session.folder.path / "ids.sqlite", _ids(store)) as seen:
+    path = session.path(section.input)
+    source = Source(section.input, path, parse_bytes(section.longest_line), section.fields.text)
+    reader, lines = surveyed(
+        source, section, types, session.progress.note, store.finished, bool(store.entries)
+    )
+    with SeenIds(session.folder.path / "ids.sqlite", ids_of(store)) as seen:
         mark = _mark_of(key, section.key_env, store)
-        reader = RecordReader(types, section.fields, section.offsets)
         batches = 1 if session.smallest else WINDOW_BATCHES
         most = batches * base_work(VERIFIER, session.workload).batch
         windows = WindowReader(section, reader, seen, detector, wanted, most)
         engine = turns.engine(VERIFIER, SCORE)
         verification = _Verification(turns, section, engine, calibration, version, key, mark, store, windows)
-        verification.run(session.path(section.input), section.input, lines, longest_line)
-
-
-def _ids(store: LineStore) -> Iterator[tuple[str | int, int]]:
-    """The ids of records that are verified already, and their lines."""
-    for row in store.rows():
-        match row:
-            case {"id": str() | int() as identity, "line": int() as line}:
-                yield identity, line
+        verification.run(source, lines)
 
 
 def _mark_of(key: bytes, name: str, store: LineStore) -> str:
@@ -130,15 +126,17 @@ class _Verification:
         """The run's."""
         return self.turns.session
 
-    def run(self, path: Path, name: str, lines: int, longest_line: int) -> None:
+    def run(self, source: Source, lines: Iterator[Line]) -> None:
         session = self.session
         after = max(self.store.told("line"), default=0)
-        session.progress.start(f"{VERIFIER} score", lines, after)
+        session.progress.start(f"{VERIFIER} score", source.count(), after)
+        if not source.once:
+            lines = source.lines(after)
         asking = self._asking()
         self.clock = time.monotonic()
         if not self.store.finished:
             with session.monitor.inside(session.phase(VERIFIER, SCORE)):
-                for window in self.windows.read(path, name, after, longest_line):
+                for window in self.windows.read(lines, source.name, after):
                     self._verify(window, asking)
                     if session.smallest:
                         break
@@ -164,7 +162,8 @@ class _Verification:
         return base_work(VERIFIER, self.session.workload).prompt_tokens + self.section.prefix_tokens
 
     def _verify(self, window: Window, asking: Asking) -> None:
-        items = self._items(window.records)
+        meant = [item.meant() for item in self._items(window.records)]
+        items = [item for each in meant for item in each]
         for item in items:
             if item.reason or item.candidate.start is None:
                 continue
@@ -172,6 +171,7 @@ class _Verification:
             if item.chat is None:
                 item.reason = "the span alone is longer than the plan's prompt_tokens"
         tokens, batches = self._score(items)
+        items = [likeliest(each, self.calibration) for each in meant]
         self._explain(items)
         rows, failed = [], []
         per_record: dict[int, list[Item]] = {}
@@ -193,6 +193,7 @@ class _Verification:
             records=len(window.records),
             tokens=tokens,
             batches=batches,
+            unread=window.unread,
             seconds=round(self.clock - begun, 4),
             key=self.mark,
             **self.turns.states.taken(),

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from ullage.kinds.pii.pipes import read_once
 from ullage.phases.blocks import base_work, wrong_captures, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
@@ -27,16 +28,21 @@ class RecordFields(Value):
     value: str | None = None
     start: str | None = None
     end: str | None = None
+    length: str | None = Field(default=None, description="of a candidate that has a start and no end")
     gold: str | None = Field(default=None, description="true or false of a candidate that was labelled")
+    ignored: tuple[str, ...] = Field(default=(), description="fields that hold no candidates")
 
 
 class Section(BaseSection):
     """What is verified and how, what comes out, and what is computed once for all candidates of a type."""
 
-    input: str | None = Field(default=None, description="JSON lines, plain or .gz")
+    input: str | None = Field(
+        default=None, description="JSON lines or arrays, CSV, Parquet, packed or not; '-': standard input"
+    )
     fields: RecordFields = RecordFields()
-    offsets: Literal["characters", "utf16"] = Field(
-        default="characters", description="what start and end count; JavaScript's tools count UTF-16 units"
+    offsets: Literal["auto", "characters", "utf16", "utf8"] = Field(
+        default="characters",
+        description="what start and end count; auto: what all of the stated values agree with",
     )
     detect: Literal["none", "missing", "all"] = Field(
         default="none", description="find candidates with presidio's patterns: of records without, or of all"
@@ -86,7 +92,8 @@ class Section(BaseSection):
 
     def files(self) -> tuple[str, ...]:
         """The input, and the files that say how it is verified."""
-        return tuple(name for name in (self.input, self.types, self.calibration) if name is not None)
+        named = (self.input, self.types, self.calibration)
+        return tuple(name for name in named if name is not None and not read_once(name))
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """One role, the verifier, with words to explain in where it explains."""

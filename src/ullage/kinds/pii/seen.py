@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
+
+from ullage.records.lines import LineStore
+
+
+def ids_of(store: LineStore) -> Iterator[tuple[str | int, int]]:
+    """The ids of records that are verified already, and their lines."""
+    for row in store.rows():
+        match row:
+            case {"id": str() | int() as identity, "line": int() as line}:
+                yield identity, line
 
 
 class SeenIds:

@@ -31,8 +31,8 @@ class Settings(TypedDict, total=False):
     prompt_tokens: int
     new_tokens: int
     examples: int
-    fields: dict[str, str]
-    offsets: Literal["characters", "utf16"]
+    fields: dict[str, str | tuple[str, ...]]
+    offsets: Literal["auto", "characters", "utf16", "utf8"]
     detect: str
     types: str | None
     only_types: tuple[str, ...]

@@ -44,9 +44,12 @@ class CalibrationRows(TypedDict):
 
 
 class Summary(TypedDict):
-    """`seconds_a_candidate` is by percentile, as p50."""
+    """`seconds_a_candidate` is by percentile, as p50; `unread_fields` counts the records without candidates
+    that have each field from which nothing was taken."""
 
     records: int
+    records_without_candidates: int
+    unread_fields: dict[str, int]
     rejected_lines: int
     all: Counts
     types: dict[str, Counts]

@@ -49,7 +49,13 @@ def show_summary(found: Summary, console: Console) -> None:
         said = ", ".join(
             f"{name} {1000 * value:.1f} ms" for name, value in latency.items() if value is not None
         )
-        console.print(f"{found['records']:,} records, {rate:,.0f} a second; a candidate takes {said}")
+        latencies = f"; a candidate takes {said}" if said else ""
+        console.print(f"{found['records']:,} records, {rate:,.0f} a second{latencies}")
+    without = found["records_without_candidates"]
+    if without:
+        unread = ", ".join(found["unread_fields"])
+        beside = f"; their fields that are not read: {unread}" if unread else ""
+        console.print(f"records without candidates: {without:,} of {found['records']:,}{beside}")
     if found["rejected_lines"]:
         console.print(f"lines that are no records: {found['rejected_lines']:,}; see the rejects file")
 

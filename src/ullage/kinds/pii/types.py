@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,9 +17,17 @@ from ullage.errors import InputError, nearest
 from ullage.files import read_text
 
 OWN: Final = Path(__file__).with_name("types.yaml")
+DETECTORS: Final = Path(__file__).with_name("detectors.yaml")
+"""What detectors call personal data, by detector, each name with the types it may be."""
 LARGEST_FILE: Final = 4_000_000
 """Bytes; Ullage's own has a few thousand."""
+LONGEST_KEPT: Final = 64
+"""Characters of a name whose key is kept: the candidates of a file have few names."""
 Sensitivity = Literal["public", "personal", "sensitive", "special"]
+TAGGED: Final = re.compile("(?P<place>[BILUES])-(?P<name>.+)", re.DOTALL)
+"""How labels of tokens begin: B(egin), I(nside), L(ast) or E(nd), U(nit) or S(ingle)."""
+NUMBERED: Final = re.compile(r"[\[<{]{0,2}(?P<name>[^\[\]<>{}]*?)(?:_\d{1,6})?[\]>}]{0,2}")
+"""How masked texts write a type."""
 
 
 @checked(config=ConfigDict(extra="forbid"), frozen=True)
@@ -41,30 +51,48 @@ UNKNOWN: Final = DataType(
 
 @dataclass(frozen=True, slots=True)
 class DataTypes:
-    """All types of a file, found by their own name, their label, or any detector's name for them."""
+    """All types of a file, found by their own name, their label, or any detector's name for them.
+
+    `broader` are names that mean more than one type does: all that each may be, the likeliest first.
+    """
 
     by_name: Mapping[str, DataType]
+    broader: Mapping[str, tuple[DataType, ...]] = field(default_factory=dict)
+
+    def may_be(self, name: str) -> tuple[DataType, ...]:
+        """What a detector's name may stand for, a token's label (B-PER) and a placeholder ([PER_1]) too;
+        none: unknown."""
+        for form in (
+            name,
+            *(found["name"] for found in (TAGGED.fullmatch(name), NUMBERED.fullmatch(name)) if found),
+        ):
+            key = key_of(form)
+            if key in self.by_name:
+                return (self.by_name[key],)
+            if key in self.broader:
+                return self.broader[key]
+        return ()
 
     def find(self, name: str) -> DataType:
-        """Raises InputError for a name that no type has, with the nearest that one has."""
-        found = self.by_name.get(key_of(name))
-        if found is None:
+        """The type, or the likeliest that a broader name may be.
+
+        Raises InputError for a name that no type has, with the nearest that one has.
+        """
+        found = self.may_be(name)
+        if not found:
             close = ", ".join(nearest(key_of(name), self.by_name)) or ", ".join(self.names[:8])
             raise InputError(f"no type of personal data is called {name!r}; nearest: {close}")
-        return found
+        return found[0]
 
     def choose(self, name: str) -> frozenset[str]:
-        """The names of a type, or of all types of a category or sensitivity.
+        """The names of a type, of all that a broader name may be, or of a category or sensitivity.
 
         Raises InputError for a name that is none of them.
         """
-        if key_of(name) not in self.by_name:
-            some = frozenset(
-                one.name for one in self.by_name.values() if name in (one.category, one.sensitivity)
-            )
-            if some:
-                return some
-        return frozenset((self.find(name).name,))
+        found = self.may_be(name) or tuple(
+            one for one in self.by_name.values() if name in (one.category, one.sensitivity)
+        )
+        return frozenset(one.name for one in found or (self.find(name),))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,11 +101,21 @@ class DataTypes:
 
 def key_of(name: str) -> str:
     """Names are the same whatever their case, with blanks, dashes or underscores."""
+    return _kept_key(name) if len(name) <= LONGEST_KEPT else _key(name)
+
+
+def _key(name: str) -> str:
     return "".join(each for each in name.casefold() if each.isalnum())
 
 
+_kept_key = lru_cache(maxsize=4096)(_key)
+
+
 def read_types(path: Path = OWN) -> DataTypes:
-    """The types in a file. Raises InputError for one that cannot be read, naming category and type."""
+    """The types in a file, under the file's names and those that detectors have for them.
+
+    Raises InputError for one that cannot be read, naming category and type.
+    """
     try:
         body = yaml.safe_load(read_text(path, LARGEST_FILE))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -94,7 +132,31 @@ def read_types(path: Path = OWN) -> DataTypes:
                     raise InputError(f"{path}: {category}.{name}: {alias!r} is {other.name} already")
     if not found:
         raise InputError(f"{path}: has no types")
-    return DataTypes(found)
+    by_name = {one.name: one for one in found.values()}
+    broader: dict[str, tuple[DataType, ...]] = {}
+    for name, meant in detector_names().items():
+        there = tuple(by_name[each] for each in meant if each in by_name)
+        if name in found or not there:
+            continue
+        if len(there) == 1:
+            found[name] = there[0]
+        else:
+            broader[name] = there
+    return DataTypes(found, broader)
+
+
+@cache
+def detector_names() -> Mapping[str, tuple[str, ...]]:
+    """By the key of each name that a known detector uses: the names of the types it may be, of all detectors
+    that use it, the likeliest first."""
+    found: dict[str, tuple[str, ...]] = {}
+    for detector in yaml.safe_load(read_text(DETECTORS, LARGEST_FILE)).values():
+        for types, names in detector["names"].items():
+            meant = tuple(one.strip() for one in types.split(","))
+            for name in names:
+                key = key_of(name)
+                found[key] = tuple(dict.fromkeys((*found.get(key, ()), *meant)))
+    return found
 
 
 def _type(path: Path, category: str, name: str, fields: object) -> DataType:

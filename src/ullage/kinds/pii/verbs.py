@@ -11,6 +11,7 @@ from ullage.errors import FormatError, InputError, UllageError
 from ullage.facts.bundled import TINY, local_path
 from ullage.kinds.pii.begun import check_same
 from ullage.kinds.pii.outputs import check_free, copy_out
+from ullage.kinds.pii.pipes import STANDARD_INPUT, read_once
 from ullage.kinds.pii.results import read_summary, summary
 from ullage.kinds.pii.short_form import BATCHES, DEFAULTS, Settings, short_form
 from ullage.records.folder import RunFolder
@@ -35,14 +36,16 @@ def verify_pii(
 ) -> Summary:
     """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
 
-    Beside out.jsonl, what cannot be decided is in out.failed.jsonl, lines that are no record are in
-    out.rejects.jsonl, and out.jsonl.run holds the run. `resumed` goes on with one that was begun and takes a
+    "-" is standard input, which is read once, as a pipe is, and not resumed. Beside out.jsonl, what cannot be
+    decided is in out.failed.jsonl, lines that are no record are in out.rejects.jsonl, and out.jsonl.run holds
+    the run. `resumed` goes on with one that was begun and takes a
     finished one as it is. Bare types are located unless `new_tokens` is 0. Raises InputError where a file
     would be overwritten, and where a run is resumed with other settings or another input than it was begun
     with, or (unless `anyway`) with another model, version or number of threads. What the run's folder holds
     is found from the input's folder: both can be moved.
     """
-    source, target = Path(input).resolve(), Path(output).absolute()
+    piped = read_once(str(input))
+    source, target = (Path(input) if piped else Path(input).resolve()), Path(output).absolute()
     held = RunFolder(target.with_name(target.name + ".run"))
     model = str(Path(model).absolute()) if local_path(model).exists() and model != TINY else model
     given: Settings = {**DEFAULTS, **settings}
@@ -51,13 +54,15 @@ def verify_pii(
     if (calibration := given.get("calibration")) is not None:
         given["calibration"] = str(Path(calibration).absolute())
     begun = check_free(target, source, held, resumed=resumed)
+    base = Path.cwd() if str(input) == STANDARD_INPUT else source.absolute().parent
+    if begun and piped and not held.complete:
+        raise InputError(f"{held.path}: a pipe is read once: a run of it cannot be resumed; remove it")
     if begun:
-        base = source.parent
         check_same(held, short_form(model, source, given, 1), given["gpus"], base)
         resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet)
     else:
         made, options = _fitting(model, source, given), {"download": download, "quiet": quiet}
-        run(made, held.path, given["gpus"], base=source.parent, **options)
+        run(made, held.path, given["gpus"], base=base, **options)
     copy_out(held, target)
     try:
         return read_summary(held.path)
@@ -92,6 +97,8 @@ def verify_with_each(
     The runs' folders, for `compare_pii`, and what went wrong with the others. Called again, it takes what is
     finished as it is, and goes on with what was interrupted.
     """
+    if read_once(str(input)):
+        raise InputError(f"{input}: a pipe is read once, and every model reads the input; name a file")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

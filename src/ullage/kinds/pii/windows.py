@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from ullage.errors import InputError
 from ullage.kinds.pii.detection import Detector
-from ullage.kinds.pii.input_lines import read_input
-from ullage.kinds.pii.records import Candidate, NotARecord, Record, RecordReader
+from ullage.kinds.pii.input_lines import Line
+from ullage.kinds.pii.offsets import NotARecord
+from ullage.kinds.pii.records import Candidate, Record, RecordReader
 from ullage.kinds.pii.section import Section
 from ullage.kinds.pii.seen import SeenIds
 
 WINDOW_LINES: Final = 4096
 WINDOW_CHARACTERS: Final = 32 * 2**20
 """A window of lines is read, verified and written before the next: what is held does not grow."""
+MOST_UNREAD: Final = 20
+"""Fields of a window's records that are counted by name."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,16 @@ class Window:
     rejects: list[dict[str, object]] = field(default_factory=list)
     candidates: int = 0
     characters: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """One more record; of one without candidates the fields that were not read are counted."""
+        self.records.append(record)
+        self.candidates += len(record.candidates)
+        self.characters += len(record.text)
+        for name in record.unread if not record.candidates else ():
+            if name in self.unread or len(self.unread) < MOST_UNREAD:
+                self.unread[name] = self.unread.get(name, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +54,15 @@ class WindowReader:
     wanted: frozenset[str]
     most: int
 
-    def read(self, path: Path, name: str, after: int, longest_line: int) -> Iterator[Window]:
-        """The lines of `path` after the first `after`. With `strict`, raises InputError at one that is no
-        record, which `name` tells the file of."""
+    def read(self, lines: Iterator[Line], name: str, after: int) -> Iterator[Window]:
+        """The lines that come after line `after`. With `strict`, raises InputError at one that is no record,
+        which `name` tells the file of."""
         window = Window(after)
-        for line in read_input(path, longest_line, after):
+        for line in lines:
             reason = line.reason
             if line.record is not None:
                 try:
-                    record = self._record(line.number, line.record)
-                    window.records.append(record)
-                    window.candidates += len(record.candidates)
-                    window.characters += len(record.text)
+                    window.add(self._record(line.number, line.record))
                 except NotARecord as error:
                     reason = str(error)
             if reason:
@@ -73,11 +82,12 @@ class WindowReader:
         if record.id is not None and not self.seen.add(record.id, number):
             raise NotARecord("its id is that of an earlier record")
         candidates = list(record.candidates)
-        bare = {one.type.name for one in candidates if one.bare}
-        if self.detector is not None and (self.section.detect == "all" or len(bare) == len(candidates)):
+        alone = all(one.bare for one in candidates)
+        bare = {kind.name for one in candidates if one.bare for kind in one.types}
+        if self.detector is not None and (self.section.detect == "all" or alone):
             candidates = self._detected(self.detector, record.text, candidates, bare)
         if self.wanted:
-            candidates = [one for one in candidates if one.type.name in self.wanted or one.reason]
+            candidates = [left for one in candidates if (left := one.only(self.wanted)) is not None]
         return replace(record, candidates=tuple(candidates))
 
     def _detected(
@@ -96,5 +106,6 @@ class WindowReader:
         there = frozenset(by_type)
         placed: list[Candidate] = []
         for one in given:
-            placed += by_type.pop(one.type.name, []) if one.bare and one.type.name in there else [one]
+            names = [kind.name for kind in one.types if one.bare and kind.name in there]
+            placed += [each for name in names for each in by_type.pop(name, [])] if names else [one]
         return placed + [one for some in by_type.values() for one in some]

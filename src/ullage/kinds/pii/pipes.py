@@ -1,0 +1,19 @@
+"""Inputs that can be read once alone: nothing vouches for them, and no run of them is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+STANDARD_INPUT: Final = "-"
+
+
+def read_once(name: str, path: Path | None = None) -> bool:
+    """Whether an input is standard input, a pipe, a terminal or a socket; `path` is where it lies."""
+    if name == STANDARD_INPUT:
+        return True
+    place = Path(name) if path is None else path
+    try:
+        return place.is_fifo() or place.is_char_device() or place.is_socket()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,127 @@
+"""Where records come from: a file of any form, packed or not, or a pipe, which can be read once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from ullage.errors import InputError
+from ullage.kinds.pii.byte_streams import DAMAGE, ByteStream, first_line, looked_at, unpacked
+from ullage.kinds.pii.columns import count_parquet, csv_rows, parquet_rows
+from ullage.kinds.pii.input_forms import PARQUET, Form, foreign, form_of, looks_like
+from ullage.kinds.pii.input_lines import Line, count_lines, json_lines
+from ullage.kinds.pii.json_values import Broken, json_values
+from ullage.kinds.pii.pipes import STANDARD_INPUT, read_once
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's or a pipe's records.
+
+    `name` is what it is called in messages, `longest` the bytes that one record may have; by `text_field` a
+    table is told whose text is under no known name.
+    """
+
+    name: str
+    path: Path
+    longest: int
+    text_field: str | None = None
+    _begins: list[tuple[bytes, Form]] = field(default_factory=list)
+
+    @property
+    def once(self) -> bool:
+        """Whether it can be read once alone."""
+        return read_once(self.name, self.path)
+
+    def lines(self, after: int = 0) -> Iterator[Line]:
+        """The records after line `after`, with those that are none.
+
+        A pipe that breaks off ends with a line that says so. Raises InputError for a file that cannot be
+        opened, is damaged, or holds something else than records.
+        """
+        number = after
+        with self._opened() as (form, file):
+            try:
+                for line in self._read(form, file, after):
+                    number = line.number
+                    yield line
+            except Broken as error:
+                if not self.once:
+                    raise InputError(f"{self.name}: {error}") from error
+                yield Line(error.number, None, str(error))
+            except DAMAGE as error:
+                if not self.once:
+                    raise InputError(f"{self.name}: is damaged after line {number:,}: {error}") from error
+                yield Line(number + 1, None, f"the input breaks off here: {error}")
+
+    def count(self) -> int | None:
+        """How many lines or records it has; None of a pipe. Raises InputError as `lines` does."""
+        if self.once:
+            return None
+        with self._opened() as (form, file):
+            if form == "parquet":
+                return count_parquet(self.path)
+            if form == "values":
+                return sum(1 for _ in self.lines())
+            try:
+                return count_lines(file)
+            except DAMAGE as error:
+                raise InputError(f"{self.name}: is damaged: {error}") from error
+
+    def looks_like(self) -> str:
+        """What it looks like, once it has been read and was found to hold no record."""
+        return looks_like(*self._begins[-1]) if self._begins else "Parquet"
+
+    def _read(self, form: Form, file: ByteStream, after: int) -> Iterator[Line]:
+        if form == "parquet":
+            return parquet_rows(self.path, self.longest, after)
+        read = {"lines": json_lines, "values": json_values, "table": csv_rows}[form]
+        return read(file, self.longest, after)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Form, ByteStream]]:
+        """The form, and the bytes, unpacked."""
+        base = self._file()
+        try:
+            head, file = looked_at(base)
+            other = foreign(head)
+            if not other and head.startswith(PARQUET):
+                if not self.once:
+                    yield "parquet", file
+                    return
+                other = "Parquet, which is read from its end; name the file"
+            if not other:
+                inner = unpacked(head, file)
+                packed = inner is not file
+                file = inner
+                try:
+                    if packed:
+                        head, file = looked_at(file)
+                        other = (
+                            "packed Parquet; unpack it first" if head.startswith(PARQUET) else foreign(head)
+                        )
+                    line, file = first_line(file)
+                except DAMAGE as error:
+                    raise InputError(f"{self.name}: is damaged after line 0: {error}") from error
+            if other:
+                raise InputError(f"{self.name}: holds no records; it looks like {other}")
+            form = form_of(line, self.name, self.text_field)
+            self._begins[:] = [(line, form)]
+            yield form, file
+        finally:
+            if self.name != STANDARD_INPUT:
+                base.close()
+
+    def _file(self) -> ByteStream:
+        if self.name == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise InputError("standard input is closed; name a file")
+            return cast(ByteStream, sys.stdin.buffer)
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
