@@ -27,8 +27,8 @@ from ullage.kinds.pii.calibration import (
 from ullage.kinds.pii.items import Item
 from ullage.kinds.pii.locating import CUT_SHORT, SHORTEST, locate, questions
 from ullage.kinds.pii.offsets import NotARecord
+from ullage.kinds.pii.places import within
 from ullage.kinds.pii.records import Candidate, RecordReader
-from ullage.kinds.pii.redaction import redact
 from ullage.kinds.pii.section import RecordFields
 from ullage.kinds.pii.sources import Source
 from ullage.kinds.pii.types import read_types
@@ -223,7 +223,7 @@ def test_a_value_that_is_not_what_its_span_holds_is_not_verified(scripted):
 def test_a_value_stands_where_it_is_a_word_of_its_own(text, value, places):
     (found,) = READER.read(1, {"text": text, "candidates": [{"type": "phone", "value": value}]}).candidates
     assert (found.start, found.end) == places[0]
-    assert found.places(text) == places
+    assert within(text, value) == places
 
 
 def test_a_reply_that_is_no_verdict_is_no_yes(scripted):
@@ -469,6 +469,30 @@ def test_a_value_is_taken_out_wherever_it_stands(scripted):
     assert row["redacted"] == "****** and again ******"
 
 
+def test_a_text_of_which_something_could_not_be_taken_out_is_withheld_and_says_why(scripted):
+    rows = [
+        {"text": "Call real-1 or REAL-1", "candidates": [{"type": "phone", "value": "real-1"}]},
+        {"text": "Call real-1 or REAL-1", "candidates": [{"type": "phone", "start": 5, "end": 11}]},
+        {"text": "Call me", "candidates": [{"type": "phone", "value": "real-1"}]},
+        {"text": "Call me", "PIIs": ["PHONE"]},
+        {"text": "Call fake-1", "candidates": [{"type": "phone", "value": "FAKE-1"}]},
+    ]
+    write_lines(scripted / "records.jsonl", rows)
+    found = read_lines(run(scripted, "run", "pii.redact=tag") / "verified.jsonl")
+    written = [(row["redacted"], row.get("folded", 0)) for row in found]
+    assert written == [("Call <PHONE> or <PHONE>", 1), (None, 0), (None, 0), (None, 0), ("Call fake-1", 0)]
+    reasons = [row.get("withheld", "") for row in found]
+    assert "--everywhere" in reasons[1]
+    assert "no place in the text" in reasons[2]
+    assert reasons[2] == reasons[3]
+    assert reasons[0] == reasons[4] == ""
+    assert found[4]["candidates"][0]["folded"]
+    (_, row, *_) = read_lines(
+        run(scripted, "all", "pii.redact=tag", "pii.everywhere=true") / "verified.jsonl"
+    )
+    assert row["redacted"] == "Call <PHONE> or <PHONE>"
+
+
 def test_the_users_threshold_goes_before_the_calibrations(scripted):
     write_lines(scripted / "records.jsonl", [record(1, "real-1")])
     write_calibration(scripted / "c.json", Calibration(1.0, 0.99))
@@ -522,19 +546,6 @@ def test_a_run_is_not_gone_on_with_under_another_hash_key(scripted, monkeypatch)
     monkeypatch.setenv("ULLAGE_HASH_KEY", "sixteen bytes or more")
     ullage.resume(folder)
     assert len({row["redacted"].split("<")[1] for row in read_lines(folder / "verified.jsonl")}) == 1
-
-
-@given(st.text(max_size=40), st.data())
-def test_redaction_leaves_nothing_of_a_span_and_everything_else(text, data):
-    spans = []
-    for _ in range(data.draw(st.integers(0, 4))):
-        begin = data.draw(st.integers(0, max(len(text) - 1, 0)))
-        end = data.draw(st.integers(begin, len(text)))
-        if end > begin:
-            spans.append((begin, end, "phone"))
-    hidden = {at for begin, end, _ in spans for at in range(begin, end)}
-    wanted = "".join("*" if at in hidden else character for at, character in enumerate(text))
-    assert redact(text, spans, "mask") == wanted
 
 
 def test_temperature_makes_probabilities_mean_what_they_say():

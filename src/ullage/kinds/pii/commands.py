@@ -43,6 +43,9 @@ def verify(
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
     redact: Annotated[str, typer.Option(help="none, mask, tag or hash.")] = "none",
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Redact every place where such a value stands.")
+    ] = False,
     explain: Annotated[str, typer.Option(help="none, uncertain, verified, rejected, all.")] = "none",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
@@ -92,6 +95,7 @@ def verify(
         only_types=tuple(name.strip() for some in types or () for name in some.split(",")),
         detect=detect,
         redact=redact,
+        everywhere=everywhere,
         explain=explain,
         strict=strict,
         system=system,

@@ -10,6 +10,7 @@ from typing import Final
 from ullage.engines.engine import Chat, Failure
 from ullage.kinds.pii.calibration import Calibration
 from ullage.kinds.pii.records import Candidate, Record
+from ullage.kinds.pii.redaction import Sensitive
 
 SUREST: Final = 1e6
 """Margin, in nats, of a verdict whose opposite has no probability at all: infinity is no JSON."""
@@ -54,12 +55,24 @@ class Item:
         """Whether it is verified."""
         return self.margin is not None and calibration.probability(self.margin) >= calibration.threshold
 
+    def sensitive(self, calibration: Calibration) -> Sensitive | None:
+        """What must not stay of it in a redacted text: all of it where it is verified or failed."""
+        if self.margin is not None and not self.personal(calibration):
+            return None
+        one = self.candidate
+        span = None if one.start is None or one.end is None else (one.start, one.end)
+        return Sensitive(one.type.name, span, self.margin, one.by_value, one.folded, one.stated)
+
     def row(self, calibration: Calibration) -> dict[str, object]:
         """What stands of it in a line of output."""
         one = self.candidate
         row: dict[str, object] = {"type": one.type.name, "start": one.start, "end": one.end}
         if one.start is not None:
             row["value"] = self.record.text[one.start : one.end]
+        if one.folded:
+            row["folded"] = True
+        if one.score is not None:
+            row["score"] = one.score
         if self.margin is None:
             row |= {"verdict": "failed", "reason": self.reason}
         else:

@@ -21,7 +21,7 @@ from ullage.kinds.pii.input_lines import Line
 from ullage.kinds.pii.items import Item, likeliest
 from ullage.kinds.pii.locating import locate
 from ullage.kinds.pii.records import Record
-from ullage.kinds.pii.redaction import read_key, redact
+from ullage.kinds.pii.redaction import read_key, redacted_row
 from ullage.kinds.pii.section import VERIFIER, Section
 from ullage.kinds.pii.seen import SeenIds, ids_of
 from ullage.kinds.pii.sources import Source
@@ -290,11 +290,6 @@ class _Verification:
             "prompt": self.version,
         }
         if self.section.redact != "none":
-            out = [
-                (*place, item.candidate.type.name)
-                for item in items
-                if item.margin is None or item.personal(self.calibration)
-                for place in item.candidate.places(record.text)
-            ]
-            row["redacted"] = redact(record.text, out, self.section.redact, self.key)
+            found = filter(None, (item.sensitive(self.calibration) for item in items))
+            row |= redacted_row(record.text, [*found], self.section, self.key)
         return row

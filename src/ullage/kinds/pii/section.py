@@ -63,6 +63,9 @@ class Section(BaseSection):
     redact: Literal["none", "mask", "tag", "hash"] = Field(
         default="none", description="also write the text with what was verified taken out"
     )
+    everywhere: Switch = Field(
+        default=False, description="redact: take out every place where a verified or failed value stands"
+    )
     key_env: str = Field(default="ULLAGE_HASH_KEY", description="the environment variable with the hash key")
     explain: Literal["none", "uncertain", "verified", "rejected", "all"] = Field(
         default="none", description="candidates that get a reason in words"

@@ -42,6 +42,7 @@ class Settings(TypedDict, total=False):
     threshold: float | None
     calibration: str | None
     redact: str
+    everywhere: bool
     key_env: str
     explain: str
     explain_fraction: float | None
