@@ -42,6 +42,8 @@ def verify(
     types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
+    least_score: Annotated[float, typer.Option(min=0, max=1, help="Detected less surely: left out.")] = 0.3,
+    languages: Annotated[str, typer.Option(help="Whose patterns are looked for: en,de,es,...")] = "en",
     redact: Annotated[str, typer.Option(help="none, mask, tag or hash.")] = "none",
     everywhere: Annotated[
         bool, typer.Option("--everywhere", help="Redact every place where such a value stands.")
@@ -94,6 +96,8 @@ def verify(
         types=_absolute(types_file),
         only_types=tuple(name.strip() for some in types or () for name in some.split(",")),
         detect=detect,
+        least_score=least_score,
+        languages=tuple(name.strip() for name in languages.split(",")),
         redact=redact,
         everywhere=everywhere,
         explain=explain,

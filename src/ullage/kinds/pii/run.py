@@ -66,7 +66,7 @@ def run(session: Session) -> None:
     if section.threshold is not None:
         calibration = replace(calibration, threshold=section.threshold)
     key = read_key(section.key_env) if section.redact == "hash" else b""
-    detector = open_detector(section.detect, types)
+    detector = open_detector(section.detect, types, section.languages, section.least_score)
     turns = Turns(session)
     store = turns.store(VERIFIER, FILES)
     path = session.path(section.input)

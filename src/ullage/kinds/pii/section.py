@@ -47,6 +47,12 @@ class Section(BaseSection):
     detect: Literal["none", "missing", "all"] = Field(
         default="none", description="find candidates with presidio's patterns: of records without, or of all"
     )
+    least_score: Share = Field(
+        default=0.3, description="detect: finds that presidio scores lower are left out"
+    )
+    languages: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("en",), description="detect: languages whose own patterns are looked for, as en, de, es"
+    )
     types: str | None = Field(default=None, description="a file of types; None: Ullage's own")
     only_types: tuple[str, ...] = Field(
         default=(), description="verify these types, categories or sensitivities alone"

@@ -34,6 +34,8 @@ class Settings(TypedDict, total=False):
     fields: dict[str, str | tuple[str, ...]]
     offsets: Literal["auto", "characters", "utf16", "utf8"]
     detect: str
+    least_score: float
+    languages: tuple[str, ...]
     types: str | None
     only_types: tuple[str, ...]
     system: str | None
