@@ -621,7 +621,7 @@ def test_the_short_form_writes_beside_its_output_and_overwrites_nothing(verified
         with pytest.raises(InputError, match=said):
             ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / output, **options)
     calibration = ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json", by="recall", value=0.9)
-    assert calibration.candidates == 120
+    assert calibration.candidates + calibration.held_out == 120
     (row,) = ullage.compare_pii([folder / "o.jsonl.run"])
     assert row["f1"] == found["all"]["f1"]
 
@@ -662,9 +662,10 @@ def test_a_picked_threshold_reaches_its_target_on_the_file_it_was_picked_from(ve
     folder, options = verified
     ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
     for value in (0.5, 0.7, 0.9, 1.0):
-        ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json", by="recall", value=value)
+        made = folder / f"c{value}.json"
+        ullage.calibrate_pii(folder / "o.jsonl.run", made, by="recall", value=value, held_out=0)
         again = folder / f"o{value}.jsonl"
-        calibration = str(folder / "c.json")
+        calibration = str(made)
         found = ullage.verify_pii(
             "ullage:tiny", folder / "v.jsonl", again, calibration=calibration, **options
         )
@@ -698,6 +699,7 @@ def test_nothing_is_overwritten_and_a_run_is_gone_on_with_as_it_was_begun(verifi
         ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **again)
     calibrated = {**options, "calibration": str(folder / "c.json")}
     ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "p.jsonl", **calibrated)
+    (folder / "c.json").unlink()
     ullage.calibrate_pii(folder / "o.jsonl.run", folder / "c.json", by="recall", value=0.5)
     with pytest.raises(InputError, match=r"c\.json: has changed"):
         ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "p.jsonl", resumed=True, **calibrated)
@@ -707,7 +709,7 @@ def test_nothing_is_overwritten_and_a_run_is_gone_on_with_as_it_was_begun(verifi
     (folder / "moved.jsonl").rename(folder / "v.jsonl")
     with pytest.raises(InputError, match="another file"):
         ullage.compare_pii([folder / "o.jsonl.run", folder / "p.jsonl.run"])
-    with pytest.raises(InputError, match="is no calibration"):
+    with pytest.raises(InputError, match="nothing is overwritten"):
         ullage.calibrate_pii(folder / "o.jsonl.run", folder / "v.jsonl")
 
 

@@ -124,6 +124,9 @@ def calibrate(
     cost: Annotated[
         float | None, typer.Option(min=0, max=1e9, help="Of a miss, a false alarm being 1.")
     ] = None,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of records that it is measured on, not fitted to.")
+    ] = 0.3,
     json: Json = False,
 ) -> None:
     """Temperature and threshold from labelled candidates."""
@@ -138,7 +141,7 @@ def calibrate(
     if len(chosen) > 1:
         raise InputError("give one of --precision, --recall, --cost")
     by, value = chosen[0] if chosen else (None, 0.0)
-    found = calibrate_pii(run, out, by=by, value=value)  # type: ignore[arg-type]
+    found = calibrate_pii(run, out, by=by, value=value, held_out=held_out)  # type: ignore[arg-type]
     tell(json, lambda: calibration_document(found), lambda console: show_calibration(found, console))
 
 

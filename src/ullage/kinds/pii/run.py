@@ -196,6 +196,8 @@ class _Verification:
             unread=window.unread,
             seconds=round(self.clock - begun, 4),
             key=self.mark,
+            threshold=self.calibration.threshold,
+            temperature=self.calibration.temperature,
             **self.turns.states.taken(),
         )
         self.session.progress.advance(window.last - window.after, tokens)
