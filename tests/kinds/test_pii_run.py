@@ -654,8 +654,33 @@ def test_the_page_shows_scores_confusion_and_calibration_and_no_text(verified):
     assert f'<td class="n">{confusion["right_yes"]}</td><td class="n">{confusion["wrong_no"]}</td>' in page
     assert page.count("<circle") == len(found["calibration"]["bins"])
     assert f"{found['all']['f1']:.3f}" in page
+    assert "at threshold 0.500 and temperature 1.000" in page
+    for one in found["by_threshold"]:
+        cells = (f"{one['threshold']:.2f}", f"{one['verified']:,}", f"{one['recall']:.3f}")
+        assert all(f'<td class="n">{cell}</td>' in page for cell in cells)
+    for one in found["calibration"]["bins"]:
+        assert f'<td class="n">{one["probability"]:.3f}</td>' in page
+        assert f'<td class="n">{one["candidates"]:,}</td></tr>' in page
+    for one in ullage.verify(folder / "o.jsonl.run").comparisons:
+        if one.kind == "level":
+            assert f'data-of="measured">{one.measured / 2**20:,.1f}</td>' in page
     texts = [row["text"] for row in read_lines(folder / "v.jsonl")]
     assert not any(text in page for text in texts)
+
+
+def test_the_page_and_the_summary_say_why_candidates_failed_and_texts_are_withheld(scripted):
+    rows = [record(1, "mute-1", "real-1"), {"text": "Call", "PIIs": ["PHONE"]}, {"text": "none", "note": "x"}]
+    rows.append({"text": "real-2 REAL-2", "candidates": [{"type": "phone", "value": "real-2"}]})
+    write_lines(scripted / "records.jsonl", rows)
+    folder = run(scripted, "run", "pii.redact=tag")
+    found, page = json.loads((folder / "summary.json").read_text()), (folder / "report.html").read_text()
+    assert sum(found["failures"].values()) == found["all"]["failed"] == 2
+    assert found["redaction"]["redacted"] == 3
+    assert (found["redaction"]["withheld"], found["redaction"]["folded_places"]) == (1, 1)
+    assert found["records_without_candidates"] == 1
+    for reason in (*found["failures"], *found["redaction"]["reasons"]):
+        assert reason in page
+    assert "Records without candidates: 1; their fields that are not read: note." in page
 
 
 def test_a_picked_threshold_reaches_its_target_on_the_file_it_was_picked_from(verified):
