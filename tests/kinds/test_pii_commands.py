@@ -168,6 +168,14 @@ def test_models_are_verified_and_compared_and_what_went_wrong_is_said_after_the_
     assert "verified another file" in run("compare", runs[0], other(run), code=2)
 
 
+def test_the_libraries_own_notices_are_shown_where_they_are_asked_for(run, caplog):
+    int8 = ("--model-path", "ullage:tiny", "--input", "v.jsonl", *COMMON, "--precision", "int8")
+    run(*int8, "--new-tokens", 0, "--output", "quiet")
+    assert [one for one in caplog.records if one.name.startswith("bitsandbytes")] == []
+    run(*int8, "--new-tokens", 0, "--output", "verbose", "--verbose")
+    assert [one for one in caplog.records if one.name.startswith("bitsandbytes")]
+
+
 @pytest.mark.parametrize("columns", ["80", "160"])
 def test_a_comparison_breaks_no_word_on_a_narrow_terminal(run, monkeypatch, columns):
     long = "a-folder-of-a-person-who-likes-long-names/verified-with-ullage-tiny-in-32-bits"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ullage.errors import InputError
-from ullage.reports.terminal import Json, Quiet, tell
+from ullage.reports.terminal import Json, Quiet, Verbose, tell
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
 Fields = Annotated[list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")]
@@ -54,6 +54,7 @@ def verify(
     new_tokens: Annotated[int, typer.Option(help="Of a reason, or of a span to be found.")] = 64,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model where needed.")] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Verify personal-data candidates with a small model."""
@@ -85,6 +86,7 @@ def verify(
         anyway=anyway,
         download=download,
         quiet=quiet,
+        verbose=verbose,
         batch="auto" if batch_size == "auto" else int(batch_size),
         precision="auto" if disable_quantization else precision or "nf4",
         engine="vllm" if use_vllm else "transformers",
