@@ -154,33 +154,89 @@ def personal_data() -> str:
         f"| {name} | {tiny['precision'][name]:.3f} | {tiny['recall'][name]:.3f} | {tiny['f1'][name]:.3f} |"
         for name in tiny["f1"]
     )
-    seconds, killed, memory = speed["seconds"], faults["killed"], faults["memory"]
+    killed, memory = faults["killed"], faults["memory"]
+    rows = "\n".join(
+        f"| {label.removeprefix('texts of ')} | {one['candidates']:,} | {one['tokens_of_a_prompt_after_it']:.0f} | "
+        f"{one['over_before']:.1f} | {one['over_text_of_2']:.1f} | {100 * one['equal_to_rows_of_one']:.1f} % |"
+        for label, one in speed.items()
+        if label.startswith("texts of ")
+    )
     injections = tiny["injections"]
     return f"""## Personal data
 
-{made("pii_tiny")}: verdicts of the bundled model on {tiny["candidates"]:,} held-out candidates of its small world; after
-`ullage pii calibrate` on others the expected calibration error is {tiny["calibration_error_after"]:.3f}. Of {injections["texts"]} texts that hold an
+{made("pii_tiny")}: verdicts of the bundled model on {tiny["candidates"]:,} held-out candidates of its small world; asked as its card
+says, which is the default; the two verdicts have {tiny["least_mass"]:.2f} of the probability at least. After `ullage pii calibrate` on others the expected calibration error is {tiny["calibration_error_after"]:.3f}. Of {injections["texts"]} texts that hold an
 instruction, {injections["flipped"]} flip the verdict: no instruction changes the prompt's structure, but so small a model is swayed by words.
 
 | weights | precision | recall | F1 |
 |---|---|---|---|
 {scores}
 
-{made("pii_speed")} ({speed["threads"]} threads, {versions("pii_speed")}): {speed["records"]:,} records with {speed["candidates"]:,} candidates,
-{speed["tokens_a_candidate"]:.0f} tokens each, of which {speed["instruction_tokens"]} are the instruction.
+{made("pii_speed")} ({speed["threads"]} threads, {versions("pii_speed")}): 1 to 6 candidates a text, of eight types, whole runs with
+journal and output, turn about in one process after the other; medians of the rounds' ratios.
 
-| | seconds | Ullage is so many times as fast |
-|---|---|---|
-| `ullage run`, journal and output included | {seconds["ullage"]:.0f} | |
-| a loop of `model.generate`, batches of 8, 8 tokens a verdict | {seconds["text"]:.0f} | {speed["text_over_ullage"]:.1f} |
-| the same, 2 tokens: a verdict and its end | {seconds["text_of_2"]:.0f} | {speed["text_of_2_over_ullage"]:.1f} |
-| the instruction read anew for each candidate | {seconds["no_prefix"]:.0f} | {speed["no_prefix_over_ullage"]:.1f} |
+| texts | candidates | tokens after the instruction, read alone | times as fast as version 0.1 | as a loop of `model.generate`, 2 tokens a verdict | verdicts of rows of one |
+|---|---|---|---|---|---|
+{rows}
 
 On `ullage:tiny` {100 * speed["tiny"]["equal_verdicts"]:.1f} % of {speed["tiny"]["candidates"]:,} verdicts are those it writes as text.
 
 {made("pii_faults")}: {killed["kills"]} kills at random moments over {killed["runs"]} runs; {killed["byte_identical"]} ended with the bytes of an undisturbed run.
 {memory["records"]:,} records in {memory["seconds"]:.0f} s, decided by a script: after the first tenth, memory grows by {memory["growth"] / 2**20:.1f} MiB.
 """
+
+
+def taken_out_and_found() -> str:
+    """Redaction, and what presidio's patterns find before and after a small model verifies it."""
+    redaction, detection = figures("pii_redaction"), figures("pii_detection")
+    came, units = redaction["came_to"], ", ".join(redaction["units"])
+    withheld = sum(came.values()) - sum(
+        came[each] for each in ("redacted", "is no record", "with places that only folding found")
+    )
+    told = {"before": detection["before"]["0.3"], **detection["after"]}
+    names = {"before": "found", "verified": "verified", "verified_or_failed": "verified or failed"}
+    rows = "\n".join(
+        f"| {names[name]} | {one['found']:,} | {_share(one['overlapping']['precision'])} | "
+        f"{_share(one['exact']['precision'])} | {_share(one['overlapping']['recall_looked_for'])} | "
+        f"{_share(one['overlapping']['recall'])} |"
+        for name, one in told.items()
+    )
+    scores = "\n".join(
+        f"| {least} | {one['found']:,} | {_share(one['overlapping']['precision'])} | "
+        f"{_share(one['overlapping']['recall_looked_for'])} |"
+        for least, one in detection["before"].items()
+    )
+    types = ", ".join(
+        f"{name} {hits} of {there}"
+        for name, (hits, there) in detection["before"]["0.3"]["recall_by_type"].items()
+    )
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in detection["verdicts"].items())
+    return f"""{made("pii_redaction")}: {redaction["records"]:,} records drawn at random, offsets in {units}, overlapping, in
+other cases and normal forms: {came["redacted"]:,} redacted, {withheld:,} withheld, {came["is no record"]:,} refused; no redacted text holds a
+verified or failed value. In {came["with places that only folding found"]:,} of them only folding found some places.
+
+{made("pii_detection")}: presidio {detection["presidio"]}'s patterns on {detection["records"]} sentences of presidio-research's synthetic data, which have
+{told["before"]["gold"]:,} spans, {told["before"]["gold_looked_for"]:,} of types that patterns look for; then verified by {detection["model"]}, with
+Ullage's prompt and no calibration: {verdicts}. Shares with Wilson's intervals of 95 %; a find is right where it overlaps a span of its
+type, exact where it is the same characters.
+
+| | spans | precision | exact | recall of what is looked for | recall of all |
+|---|---|---|---|---|---|
+{rows}
+
+| least score | spans | precision | recall of what is looked for |
+|---|---|---|---|
+{scores}
+
+Found, by the data's types: {types}.
+"""
+
+
+def _share(found: dict) -> str:
+    if found["share"] is None:
+        return "none"
+    low, high = found["interval"]
+    return f"{found['share']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def cards() -> str:
@@ -291,7 +347,17 @@ def _peaks(phase: dict) -> str:
 
 def page() -> str:
     """The whole of docs/measured.md."""
-    parts = ["# Measured\n", memory(), cards(), streaming(), peers(), faults(), evaluation(), personal_data()]
+    parts = [
+        "# Measured\n",
+        memory(),
+        cards(),
+        streaming(),
+        peers(),
+        faults(),
+        evaluation(),
+        personal_data(),
+        taken_out_and_found(),
+    ]
     return "\n".join(parts)
 
 

@@ -104,16 +104,38 @@ def test_without_anything_its_help_is_shown(run):
 def test_labelled_candidates_give_a_temperature_and_a_threshold(run):
     pytest.importorskip("scipy")
     verify(run)
-    shown = run("calibrate", "o.jsonl.run", "--out", "c.json", "--recall", 0.9)
+    shown = run("calibrate", "o.jsonl.run", "--out", "c.json", "--recall", 0.9, "--held-out", 0)
     written = json.loads(Path("c.json").read_text())
     assert f"temperature {written['temperature']:.3f}, threshold {written['threshold']:.3f}" in shown
-    assert "60 labelled candidates" in shown
-    document = json.loads(run("calibrate", "o.jsonl.run", "--out", "d.json", "--recall", 0.9, "--json"))
-    assert document == written
+    assert "from 60 labelled candidates" in shown
+    assert "the same candidates, none held out" in shown
+    same = ("--recall", 0.9, "--held-out", 0, "--json")
+    assert json.loads(run("calibrate", "o.jsonl.run", "--out", "d.json", *same)) == written
     assert json.loads(run("calibrate", "o.jsonl.run", "--out", "e.json", "--json"))["threshold"] == 0.5
-    assert "is no calibration" in run("calibrate", "o.jsonl.run", "--out", "v.jsonl", code=2)
     again = json.loads(verify(run, "p.jsonl", "--calibration", "c.json", "--json"))
     assert again["all"]["recall"] >= 0.9
+    assert (again["threshold"], again["temperature"]) == (written["threshold"], written["temperature"])
+
+
+def test_a_calibration_is_measured_on_records_it_was_not_fitted_to_and_overwrites_nothing(run):
+    pytest.importorskip("scipy")
+    verify(run)
+    shown = run("calibrate", "o.jsonl.run", "--out", "c.json", "--recall", 0.9)
+    written = json.loads(Path("c.json").read_text())
+    assert (written["candidates"], written["held_out"]) == (42, 18)
+    for name in ("temperature", "error_after", "precision", "recall"):
+        low, high = written[f"{name}_interval"]
+        assert low - 1e-6 <= written[name] <= high or name == "error_after"
+        assert f"{low:.3f} to {high:.3f}" in shown
+    assert "18 candidates held out" in shown
+    assert "60 labelled candidates are few: below 200" in shown
+    for name in ("c.json", "v.jsonl"):
+        before = Path(name).read_bytes()
+        assert "nothing is overwritten" in run("calibrate", "o.jsonl.run", "--out", name, code=2)
+        assert Path(name).read_bytes() == before
+    few = run("calibrate", "o.jsonl.run", "--out", "f.json", "--held-out", 0.9, code=2)
+    assert "--held-out 0 holds none out" in few
+    assert not Path("f.json").exists()
 
 
 def test_models_are_verified_and_compared_and_what_went_wrong_is_said_after_the_table(run, capsys):
@@ -132,10 +154,26 @@ def test_models_are_verified_and_compared_and_what_went_wrong_is_said_after_the_
     for row in document["runs"]:
         scores = [f"{row[name]:.3f}" for name in ("precision", "recall", "f1", "calibration_error")]
         assert rows[row["run"]][1:5] == scores
+        assert row["f1_interval"][0] <= row["f1"] <= row["f1_interval"][1]
         assert row["peak_process_bytes"] > 0
+    first, second = document["runs"]
+    assert first["beside_first"] is None
+    assert second["beside_first"]["candidates"] == 60
+    assert f"{runs[1]}: beside {runs[0]}, " in shown.out
+    assert f"p = {second['beside_first']['p_value']:.3g} (McNemar's exact test)" in " ".join(
+        shown.out.split()
+    )
     verify(run)
     Path("w.jsonl").write_text(Path("v.jsonl").read_text() * 2)
     assert "verified another file" in run("compare", runs[0], other(run), code=2)
+
+
+def test_the_libraries_own_notices_are_shown_where_they_are_asked_for(run, caplog):
+    int8 = ("--model-path", "ullage:tiny", "--input", "v.jsonl", *COMMON, "--precision", "int8")
+    run(*int8, "--new-tokens", 0, "--output", "quiet")
+    assert [one for one in caplog.records if one.name.startswith("bitsandbytes")] == []
+    run(*int8, "--new-tokens", 0, "--output", "verbose", "--verbose")
+    assert [one for one in caplog.records if one.name.startswith("bitsandbytes")]
 
 
 @pytest.mark.parametrize("columns", ["80", "160"])
@@ -145,7 +183,7 @@ def test_a_comparison_breaks_no_word_on_a_narrow_terminal(run, monkeypatch, colu
     verify(run, "o")
     monkeypatch.setenv("COLUMNS", columns)
     shown = run("compare", f"{long}.run", "o.run")
-    words = shown.split()
+    words = [word.strip(":") for word in shown.split()]
     assert {"calibration", "error", "records/s", f"{long}.run", "o.run"} <= set(words)
     _, *rows = [line.split() for line in shown.splitlines() if len(line.split()) == 9]
     assert [row[1] for row in rows] == ["fp32", "fp32"]

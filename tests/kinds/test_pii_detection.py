@@ -1,5 +1,6 @@
 """Candidates by presidio's own patterns (`pip install 'ullage[detect]'`)."""
 
+import inspect
 import json
 import socket
 
@@ -9,8 +10,10 @@ pytest.importorskip("presidio_analyzer", reason="presidio is not installed: pip 
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from presidio_analyzer import PatternRecognizer, predefined_recognizers
 
 import ullage
+from ullage.errors import InputError
 from ullage.kinds.pii.detection import open_detector
 from ullage.kinds.pii.records import RecordReader
 from ullage.kinds.pii.section import RecordFields
@@ -46,6 +49,42 @@ def test_patterns_find_what_they_know_and_ask_nothing_of_the_network(detector, m
     assert ("url", "drosa.org") not in found  # it is a part of the address
 
 
+def test_dates_of_birth_are_found(detector):
+    text = "Born 1985-05-17 in Graz."
+    assert [(one.type.name, text[one.start : one.end]) for one in detector.find(text)] == [
+        ("date_of_birth", "1985-05-17")
+    ]
+
+
+def test_every_name_that_presidios_recognizers_use_is_a_type():
+    names = [getattr(predefined_recognizers, name) for name in predefined_recognizers.__all__]
+    kinds = [one for one in names if inspect.isclass(one) and issubclass(one, PatternRecognizer)]
+    entities = {entity for one in kinds for entity in one().supported_entities}
+    assert len(entities) > 20
+    assert [entity for entity in sorted(entities) if not read_types().may_be(entity)] == []
+
+
+def test_a_score_counts_and_a_word_of_its_context_raises_it():
+    every, sure = (open_detector("all", read_types(), least_score=least) for least in (0.0, 0.3))
+    bare, said = "number 945456787654", "account 945456787654"
+    (low,) = [one.score for one in every.find(bare) if one.type.name == "bank_account"]
+    (high,) = [one.score for one in every.find(said) if one.type.name == "bank_account"]
+    assert low < 0.3 <= high
+    assert sure.find(bare) == []
+    assert [(one.type.name, one.score) for one in sure.find(said)] == [("bank_account", high)]
+
+
+def test_languages_bring_their_own_patterns_and_one_without_any_is_refused():
+    text = "Personalausweis T220001293, Steuer-ID 12345678903, SSN 536-90-4399, mail anna.k@drosa.org"
+    german, both = (open_detector("all", read_types(), some, 0.3) for some in (("de",), ("en", "de")))
+    names = {one.type.name for one in german.find(text)}
+    assert {"tax_id", "email"} <= names
+    assert "social_security" not in names
+    assert {"tax_id", "email", "social_security"} <= {one.type.name for one in both.find(text)}
+    with pytest.raises(InputError, match=r"no patterns for 'xx'; it has .*de, en"):
+        open_detector("all", read_types(), ("xx",))
+
+
 def test_only_what_was_asked_for_is_found(detector):
     assert [one.type.name for one in detector.find(TEXT, ["email"])] == ["email"]
 
@@ -79,6 +118,7 @@ def test_raw_text_goes_in_and_verified_entities_come_out(tmp_path):
     assert {one["value"] for one in found[0]["candidates"]} >= set(FOUND.values())
     assert found[0]["redacted"] == TEXT.replace("anna.k@drosa.org", "<EMAIL>")
     assert found[1]["candidates"] == []
+    assert all(one["score"] >= 0.3 for one in found[0]["candidates"])
     named = [(one["type"], one["verdict"]) for one in found[2]["candidates"]]
     assert named == [("email", "verified"), ("passport", "failed")]
 

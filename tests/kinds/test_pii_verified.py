@@ -25,8 +25,8 @@ def written(folder, *rows, entry=None):
 def test_lines_are_read_back(tmp_path):
     (row,) = read_verified(written(tmp_path, ROW))
     assert row.candidates == (
-        VerifiedCandidate("EMAIL", "verified", None, 2, 0.9),
-        VerifiedCandidate("NAME", "failed", None, None, None),
+        VerifiedCandidate("EMAIL", "verified", None, 2, 0.9, start=0, end=3),
+        VerifiedCandidate("NAME", "failed", None, None, None, "too long"),
     )
     found = summary(tmp_path)
     assert (found["all"]["verified"], found["all"]["failed"], found["records_per_second"]) == (1, 1, 1.0)

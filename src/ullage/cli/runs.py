@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ullage.errors import InputError
-from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Where, exit_unless, tell
+from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Verbose, Where, exit_unless, tell
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -40,6 +40,7 @@ def run(
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Record torch's allocator (GPUs).")] = False,
     download: Download = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     from ullage import api
@@ -51,13 +52,14 @@ def run(
         if strict:
             raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
         folder = Path(resume)
-        record = api.resume(resume, base=base, anyway=anyway, download=download, quiet=quiet)
+        said = {"quiet": quiet, "verbose": verbose}
+        record = api.resume(resume, base=base, anyway=anyway, download=download, **said)
     else:
         assert file is not None
         if base is not None:
             raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
         made = _made(file, gpus, set_ or ())
-        options = {"anyway": anyway, "snapshot": snapshot, "strict": strict}
+        options = {"anyway": anyway, "snapshot": snapshot, "strict": strict, "verbose": verbose}
         folder, record = api.run_plan(made, out, download=download, quiet=quiet, **options)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
 

@@ -92,6 +92,22 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Deciding(Protocol):
+    """An engine that weighs a choice in all forms it may be written in, and reads once what prompts share."""
+
+    def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
+        """Which of the prompts, in order, make up rows of up to `most` tokens; each row's tokens."""
+
+    def decide(
+        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
+    ) -> list[list[tuple[float, ...] | Failure]]:
+        """For each prompt of each row each choice's log-probability, that of all its forms together."""
+
+    def why_singly(self, most: int, choices: Sequence[str]) -> str:
+        """Why rows of up to `most` tokens hold one prompt each; "" where they may hold several."""
+
+
+@runtime_checkable
 class Embedding(Protocol):
     """An engine that gives the final states of texts."""
 

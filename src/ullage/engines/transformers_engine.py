@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ullage.capture.tokens import decode, generated_offsets
+from ullage.engines.branching import rows_of, why_singly, window_of
+from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling
 from ullage.engines.observer import Observer
 from ullage.engines.prompts import PromptEncoder
@@ -48,6 +50,9 @@ class TransformersEngine:
         self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
+        self._device, self._chunk_tokens = loaded.device, chunk_tokens
+        self._window = window_of(self._layout.config)
+        self._apart: str | None = None
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
@@ -78,6 +83,62 @@ class TransformersEngine:
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
             return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+
+    def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
+        """Which of the prompts make up rows of up to `most` tokens, and how many each has."""
+        return rows_of([self._encoder.ids(prompt) for prompt in prompts], most)
+
+    def decide(
+        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
+    ) -> list[list[tuple[float, ...] | Failure]]:
+        """For each prompt of each row each choice's log-probability, all its forms' together; one pass.
+
+        A choice that is no single token is weighed as the model would write it, and its prompts by
+        themselves, as they are where they are observed.
+        """
+        import torch
+
+        forms = [self._encoder.forms(choice) for choice in choices]
+        if self._observer is not None or not all(forms) or all(len(row) == 1 for row in rows):
+            prompts = [prompt for row in rows for prompt in row]
+            alone = (prompts[at : at + len(rows)] for at in range(0, len(prompts), len(rows)))
+            scores = iter([one for some in alone for one in self._singly(some, choices, forms)])
+            return [[next(scores) for _ in row] for row in rows]
+        ids = [[self._encoder.ids(prompt) for prompt in row] for row in rows]
+        with torch.inference_mode():
+            found = self._scorer.branch_scores(ids, [token for some in forms for token in some])
+        return [[summed(weights, forms) for weights in row] for row in found]
+
+    def why_singly(self, most: int, choices: Sequence[str]) -> str:
+        """Why a row of `most` tokens holds one prompt; "" where it may hold several that begin alike."""
+        import torch
+
+        split = [choice for choice in choices if not self._encoder.forms(choice)]
+        if split:
+            return f"{split[0]!r} is no single token of this model"
+        if self._window is not None and most > self._window:
+            return f"some layers see no more than {self._window:,} tokens, and a row may have {most:,}"
+        if self._chunk_tokens:
+            return "long prompts are read in chunks"
+        if self._apart is None:
+            with torch.inference_mode():
+                self._apart = why_singly(self._layout, self._device)
+        return self._apart
+
+    def _singly(
+        self, prompts: Sequence[Prompt], choices: Sequence[str], forms: Sequence[tuple[int, ...]]
+    ) -> list[tuple[float, ...]]:
+        """The same, each prompt in a row of its own."""
+        import torch
+
+        wanted: list[list[tuple[int, ...]]] = [[] for _ in prompts]
+        for prompt, own in zip(prompts, wanted, strict=True):
+            for choice, some in zip(choices, forms, strict=True):
+                own += [(token,) for token in some] or [self._encoder.continuation(prompt, choice)]
+        with torch.inference_mode():
+            ids = [self._encoder.ids(prompt) for prompt in prompts]
+            scores = self._scorer.scores(ids, wanted, self._observer)
+        return [summed(own, [some or (0,) for some in forms]) for own in scores]
 
     def embed(self, texts: Sequence[str], batch: int) -> Tensor:
         """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.

@@ -20,6 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instea
 Sets = Annotated[list[str] | None, typer.Option("--set", help="path=value, changes the file's.")]
 Where = Annotated[str | None, typer.Option(help="As 2xA100-80GB; local (this machine's), cpu.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the libraries' own notices too.")]
 Base = Annotated[
     str | None, typer.Option(metavar="FOLDER", help="Where the run's inputs are now, if it was moved.")
 ]

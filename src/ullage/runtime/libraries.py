@@ -15,7 +15,7 @@ from ullage.errors import MissingExtraError
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
-TALKATIVE: Final = ("transformers", "accelerate", "bitsandbytes")
+TALKATIVE: Final = ("transformers", "accelerate", "bitsandbytes", "kernels")
 """Loggers of libraries that tell of each cast, each offloaded tensor, each name that does not fit."""
 _turn: Final = RLock()
 
@@ -52,14 +52,23 @@ def _quiet() -> Iterator[None]:
     # transformers' own switch also flips that of huggingface_hub, which cannot be asked how it stood.
     bars = find_transformers().utils.logging
     active = bars._tqdm_active
+    try:
+        bars._tqdm_active = False
+        with silent_loggers():
+            yield
+    finally:
+        bars._tqdm_active = active
+
+
+@contextmanager
+def silent_loggers() -> Iterator[None]:
+    """Nothing but errors from the libraries' loggers. Afterwards all is as it was."""
     loggers = [logging.getLogger(name) for name in TALKATIVE]
     levels = [logger.level for logger in loggers]
     try:
-        bars._tqdm_active = False
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         yield
     finally:
-        bars._tqdm_active = active
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -16,6 +16,7 @@ from ullage.records.journal import Journal
 from ullage.records.notes import Notes
 from ullage.records.places import impersonal
 from ullage.runtime.batching import release
+from ullage.runtime.libraries import silent_loggers
 from ullage.runtime.machine import held_on_cards
 from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
@@ -38,13 +39,14 @@ class Options:
 
     `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
     smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
-    pytorch.org/memory_viz draws, in the folder.
+    pytorch.org/memory_viz draws, in the folder. `verbose` lets the libraries' own notices through.
     """
 
     download: bool = False
     quiet: bool = False
     smallest: bool = False
     snapshot: bool = False
+    verbose: bool = False
 
 
 @contextmanager
@@ -56,6 +58,8 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
     _check_machine(plan, devices)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
+        if not options.verbose:
+            stack.enter_context(silent_loggers())
         log = _Log(folder.path, plan.base, progress)
         live = _live_tensors(plan, devices)
         if devices == (CPU,):

@@ -25,6 +25,7 @@ class Settings(TypedDict, total=False):
     anyway: bool
     snapshot: bool
     strict: bool
+    verbose: bool
 
 
 def run(
@@ -40,8 +41,9 @@ def run(
     `out` is a new folder (default: the next free one under `runs/`), `gpus` what to plan for (default:
     the budget's, else this machine's). `download` (default False) lets models be fetched from the hub,
     `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
-    folder, `strict` (False) reads large weights whole to know them again when the run is resumed. Raises
-    DoesNotFitError unless the plan fits or `anyway` (False).
+    folder, `strict` (False) reads large weights whole to know them again when the run is resumed,
+    `verbose` (False) lets the libraries' own notices through. Raises DoesNotFitError unless the plan fits or
+    `anyway` (False).
     """
     return run_plan(plan_here(workload, gpus, base), out, **settings)
 
@@ -68,13 +70,14 @@ def run_plan(
     anyway: bool = False,
     snapshot: bool = False,
     strict: bool = False,
+    verbose: bool = False,
 ) -> tuple[Path, Record]:
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
 
     folder = Path(out) if out is not None else next_folder(made.workload)
-    options = Options(download=download, quiet=quiet, snapshot=snapshot)
+    options = Options(download=download, quiet=quiet, snapshot=snapshot, verbose=verbose)
     return folder, execute(made, folder, options, Begun(anyway=anyway, strict=strict))
 
 
@@ -85,6 +88,7 @@ def resume(
     anyway: bool = False,
     download: bool = False,
     quiet: bool = True,
+    verbose: bool = False,
 ) -> Record:
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is.
 
@@ -107,7 +111,9 @@ def resume(
     check_files(held, workload, found)
     document = _planned(held)
     made = plan_of(document, f"{held.path}/manifest.json", found)
-    return execute(made, held.path, Options(download, quiet), Begun(resumed=True, anyway=anyway))
+    return execute(
+        made, held.path, Options(download, quiet, verbose=verbose), Begun(resumed=True, anyway=anyway)
+    )
 
 
 def base_of_run(run: RunFolder, base: str | Path | None = None) -> Path:

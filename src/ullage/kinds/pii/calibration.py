@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError, InputError
 from ullage.files import read_text
 from ullage.measures.calibration import calibration_error, fit_temperature, probability
-from ullage.records.atomic import write_json
 
 FEWEST: Final = 20
-LARGEST_FILE: Final = 10_000
-"""Bytes; a calibration has some 200."""
 """Labelled candidates without which nothing is fitted."""
+FEW: Final = 200
+"""Labelled candidates below which a calibration says so."""
+LARGEST_FILE: Final = 10_000
+"""Bytes; a calibration has some 600."""
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A temperature and a threshold, and what they were fitted on.
+    """A temperature and a threshold, what they were fitted on, and what they come to on labels held out.
 
     `temperature` divides the difference of the two verdicts' log-probabilities (Guo et al. 2017, On
-    Calibration of Modern Neural Networks, arXiv:1706.04599). The errors are expected calibration errors
-    before and after.
+    Calibration of Modern Neural Networks, arXiv:1706.04599). It was fitted to `candidates`; errors (expected
+    calibration errors before and after), precision and recall are those of the `held_out` candidates, or of
+    the same where none were. Intervals are of 95 %: Wilson's of precision and recall, of resamples else.
     """
 
     temperature: float = 1.0
@@ -36,10 +40,25 @@ class Calibration:
     candidates: int = 0
     error_before: float = 0.0
     error_after: float = 0.0
+    held_out: int = 0
+    temperature_interval: Span | None = None
+    error_after_interval: Span | None = None
+    precision: float | None = None
+    precision_interval: Span | None = None
+    recall: float | None = None
+    recall_interval: Span | None = None
 
     def probability(self, margin: float) -> float:
         """That a candidate is personal data, from how much likelier the positive verdict is (in nats)."""
         return probability(margin, self.temperature)
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of so few labels; nothing of enough."""
+        count = self.candidates + self.held_out
+        if not 0 < count < FEW:
+            return ""
+        return f"{count:,} labelled candidates are few: below {FEW} another file may give other numbers"
 
 
 def fit(margins: Sequence[float], gold: Sequence[bool], model: str, prompt_version: str) -> Calibration:
@@ -67,7 +86,12 @@ def fit(margins: Sequence[float], gold: Sequence[bool], model: str, prompt_versi
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    write_json(path, {"document": "calibration", "version": 1, **asdict(calibration)}, unique=True)
+    """Into a new file. Raises FileExistsError where there is one."""
+    body = {"document": "calibration", "version": 1, **asdict(calibration)}
+    with path.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -76,6 +100,10 @@ def read_calibration(path: Path) -> Calibration:
         body = json.loads(read_text(path, LARGEST_FILE))
         if body.pop("document") != "calibration" or body.pop("version") != 1:
             raise KeyError("document")
+        for field in fields(Calibration):
+            if isinstance(body.get(field.name), list):
+                low, high = body[field.name]
+                body[field.name] = (float(low), float(high))
         found = Calibration(**body)
         numbers = (found.temperature, found.threshold)
         if any(type(one) not in (int, float) for one in numbers):

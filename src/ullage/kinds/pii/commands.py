@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ullage.errors import InputError
-from ullage.reports.terminal import Json, Quiet, tell
+from ullage.reports.terminal import Json, Quiet, Verbose, tell
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
 Fields = Annotated[list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")]
@@ -42,13 +42,19 @@ def verify(
     types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
     system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
     detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
+    least_score: Annotated[float, typer.Option(min=0, max=1, help="Detected less surely: left out.")] = 0.3,
+    languages: Annotated[str, typer.Option(help="Whose patterns are looked for: en,de,es,...")] = "en",
     redact: Annotated[str, typer.Option(help="none, mask, tag or hash.")] = "none",
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Redact every place where such a value stands.")
+    ] = False,
     explain: Annotated[str, typer.Option(help="none, uncertain, verified, rejected, all.")] = "none",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     new_tokens: Annotated[int, typer.Option(help="Of a reason, or of a span to be found.")] = 64,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model where needed.")] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Verify personal-data candidates with a small model."""
@@ -80,6 +86,7 @@ def verify(
         anyway=anyway,
         download=download,
         quiet=quiet,
+        verbose=verbose,
         batch="auto" if batch_size == "auto" else int(batch_size),
         precision="auto" if disable_quantization else precision or "nf4",
         engine="vllm" if use_vllm else "transformers",
@@ -91,7 +98,10 @@ def verify(
         types=_absolute(types_file),
         only_types=tuple(name.strip() for some in types or () for name in some.split(",")),
         detect=detect,
+        least_score=least_score,
+        languages=tuple(name.strip() for name in languages.split(",")),
         redact=redact,
+        everywhere=everywhere,
         explain=explain,
         strict=strict,
         system=system,
@@ -116,6 +126,9 @@ def calibrate(
     cost: Annotated[
         float | None, typer.Option(min=0, max=1e9, help="Of a miss, a false alarm being 1.")
     ] = None,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of records that it is measured on, not fitted to.")
+    ] = 0.3,
     json: Json = False,
 ) -> None:
     """Temperature and threshold from labelled candidates."""
@@ -130,7 +143,7 @@ def calibrate(
     if len(chosen) > 1:
         raise InputError("give one of --precision, --recall, --cost")
     by, value = chosen[0] if chosen else (None, 0.0)
-    found = calibrate_pii(run, out, by=by, value=value)  # type: ignore[arg-type]
+    found = calibrate_pii(run, out, by=by, value=value, held_out=held_out)  # type: ignore[arg-type]
     tell(json, lambda: calibration_document(found), lambda console: show_calibration(found, console))
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from ullage.engines.engine import Chat, Failure
 from ullage.kinds.pii.calibration import Calibration
 from ullage.kinds.pii.records import Candidate, Record
+from ullage.kinds.pii.redaction import Sensitive
 
 SUREST: Final = 1e6
 """Margin, in nats, of a verdict whose opposite has no probability at all: infinity is no JSON."""
@@ -19,12 +20,16 @@ DIGITS: Final = 6
 
 @dataclass(slots=True)
 class Item:
-    """`margin` is how much likelier the positive verdict is, in nats; None: undecided, `reason` says why."""
+    """`margin` is how much likelier the positive verdict is, in nats; None: undecided, `reason` says why.
+
+    `mass` is the probability that the reply is one of the verdicts, None where nobody was asked.
+    """
 
     record: Record
     candidate: Candidate
     chat: Chat | None = None
     margin: float | None = None
+    mass: float | None = None
     reason: str = ""
     explanation: str = ""
 
@@ -38,8 +43,10 @@ class Item:
         if math.isnan(yes) or math.isnan(no) or math.inf in scores:
             self.reason = "the model gives a verdict no number for a probability"
             return
-        if not _mass(yes) + _mass(no) > least:
-            self.reason = "the model gives neither verdict a probability"
+        mass = _mass(yes) + _mass(no)
+        self.mass = round(min(mass, 1.0), DIGITS)
+        if not mass or mass < least:
+            self.reason = f"the model did not answer: it gives both verdicts together {mass:.2g}"
             return
         self.margin = round(max(-SUREST, min(SUREST, yes - no)), DIGITS)
 
@@ -54,18 +61,32 @@ class Item:
         """Whether it is verified."""
         return self.margin is not None and calibration.probability(self.margin) >= calibration.threshold
 
+    def sensitive(self, calibration: Calibration) -> Sensitive | None:
+        """What must not stay of it in a redacted text: all of it where it is verified or failed."""
+        if self.margin is not None and not self.personal(calibration):
+            return None
+        one = self.candidate
+        span = None if one.start is None or one.end is None else (one.start, one.end)
+        return Sensitive(one.type.name, span, self.margin, one.by_value, one.folded, one.stated)
+
     def row(self, calibration: Calibration) -> dict[str, object]:
         """What stands of it in a line of output."""
         one = self.candidate
         row: dict[str, object] = {"type": one.type.name, "start": one.start, "end": one.end}
         if one.start is not None:
             row["value"] = self.record.text[one.start : one.end]
+        if one.folded:
+            row["folded"] = True
+        if one.score is not None:
+            row["score"] = one.score
         if self.margin is None:
             row |= {"verdict": "failed", "reason": self.reason}
         else:
             row["verdict"] = "verified" if self.personal(calibration) else "rejected"
             row["probability"] = round(calibration.probability(self.margin), DIGITS)
             row["margin"] = self.margin
+        if self.mass is not None:
+            row["mass"] = self.mass
         if one.gold is not None:
             row["gold"] = one.gold
         if self.explanation:

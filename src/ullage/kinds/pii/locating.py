@@ -9,7 +9,7 @@ from typing import Final
 
 from ullage.engines.engine import Chat, Failure, Reply
 from ullage.kinds.pii.items import Item
-from ullage.kinds.pii.records import places_of
+from ullage.kinds.pii.places import places_of
 
 SYSTEM: Final = (
     "Copy every {label} from the text exactly as it stands there, one per line, and write nothing else. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,11 @@ from typing import Final
 from ullage.kinds.pii.field_names import HOLDERS, IDS, TEXTS, field_of, shown
 from ullage.kinds.pii.finding import given_in
 from ullage.kinds.pii.offsets import NotARecord, Places, Unit
+from ullage.kinds.pii.places import Place, first_place
 from ullage.kinds.pii.section import RecordFields
 from ullage.kinds.pii.shapes import Given, pieced
 from ullage.kinds.pii.types import TAGGED, UNKNOWN, DataType, DataTypes
 
-CJK: Final = "\u2e80"
-"""From here on scripts write without blanks."""
 MISMATCH: Final = (
     "its value is not what its span holds; see pii.offsets (--offsets auto finds what start and end count)"
 )
@@ -28,37 +26,15 @@ OUTSIDE: Final = "O"
 """The label of a token that is part of nothing."""
 
 
-def places_of(text: str, part: str) -> list[tuple[int, int]]:
-    """Where `part` stands in `text`, but not inside another word or number."""
-    return [place for place in _anywhere(text, part) if _apart(text, *place)]
-
-
-def _anywhere(text: str, part: str) -> list[tuple[int, int]]:
-    # A lookahead finds places that overlap.
-    starts = (found.start() for found in re.finditer(f"(?={re.escape(part)})", text)) if part else ()
-    return [(start, start + len(part)) for start in starts]
-
-
-def _apart(text: str, start: int, end: int) -> bool:
-    """Whether neither side of a span goes on the word or the number that the span begins or ends with."""
-    before = start > 0 and _joined(text[start - 1], text[start])
-    return not before and not (end < len(text) and _joined(text[end - 1], text[end]))
-
-
-def _joined(one: str, other: str) -> bool:
-    if one.isdigit() and other.isdigit():
-        return True
-    # Chinese, Japanese and Korean letters stand beside one another without making one word.
-    return one.isalpha() and other.isalpha() and max(one, other) < CJK
-
-
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A span [start, end) of a record's text, in characters, that may be personal data of `type`.
 
     What cannot be verified has a `reason`; `start` and `end` are None where there is no span, and where there
     is none yet (`bare`). `gold` is what somebody labelled it. Of a candidate `by_value` the span is the first
-    place of the value. `others` is what it may be as well, where its detector's name is broader than a type.
+    place of the value, which only folding found if it is `folded`. `others` is what it may be as well, where
+    its detector's name is broader than a type. `stated` is the value that was given where the span holds
+    another, `score` what a detector gave it.
     """
 
     type: DataType
@@ -68,6 +44,9 @@ class Candidate:
     reason: str = ""
     by_value: bool = False
     others: tuple[DataType, ...] = ()
+    folded: bool = False
+    stated: str = ""
+    score: float | None = None
 
     @property
     def bare(self) -> bool:
@@ -85,13 +64,6 @@ class Candidate:
         if not left:
             return self if self.reason else None
         return replace(self, type=left[0], others=left[1:])
-
-    def places(self, text: str) -> list[tuple[int, int]]:
-        """Where its value stands in `text`: its span, or everywhere if it was given by value."""
-        if self.start is None or self.end is None:
-            return []
-        span = (self.start, self.end)
-        return (places_of(text, text[self.start : self.end]) if self.by_value else []) or [span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +146,17 @@ class RecordReader:
             begin, stop = place.span(given.start, given.end, given.unit)
             if given.value and not stands(given.value, place.text[begin:stop]):
                 reason = reason or MISMATCH
+                return Candidate(kind, begin, stop, gold, reason, others=rest, stated=given.value), letter
             return Candidate(kind, begin, stop, gold, reason, others=rest), letter
         if given.value is None:
             return Candidate(kind, None, None, gold, reason, others=rest), letter
         value = _text(given.value, "candidate's value")
-        places = _found(place.text, value)
-        if not places:
+        found = _found(place.text, value)
+        if found is None:
             reason = reason or "its value is not in the text"
             return Candidate(kind, None, None, gold, reason, others=rest), letter
-        return Candidate(kind, *places[0], gold, reason, by_value=True, others=rest), letter
+        (start, end), folded = found
+        return Candidate(kind, start, end, gold, reason, True, rest, folded), letter
 
 
 def _add(found: list[tuple[Candidate, str]], candidate: Candidate, letter: str, text: str) -> None:
@@ -204,13 +178,14 @@ def _add(found: list[tuple[Candidate, str]], candidate: Candidate, letter: str, 
     found.append((candidate, letter))
 
 
-def _found(text: str, value: str) -> list[tuple[int, int]]:
-    """Where a value stands; a tokenizer's marks and blanks around it are not part of it."""
+def _found(text: str, value: str) -> tuple[Place, bool] | None:
+    """Where a value first stands, and whether only folding found it; a tokenizer's marks and blanks around it
+    are not part of it."""
     for form in dict.fromkeys((value, value.strip(MARKS))):
-        places = places_of(text, form) or _anywhere(text, form)
-        if places:
-            return places
-    return []
+        place = first_place(text, form)
+        if place is not None:
+            return place, text[slice(*place)] != form
+    return None
 
 
 def stands(value: str, span: str) -> bool:

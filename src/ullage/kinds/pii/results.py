@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,8 @@ from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import read_text
 from ullage.kinds.pii.section import VERIFIER
-from ullage.kinds.pii.summary import BinRow, CalibrationRows, Counts, Summary
+from ullage.kinds.pii.summary import BinRow, CalibrationRows, Summary
+from ullage.kinds.pii.tally import RedactionTally, Tally, Thresholds
 from ullage.kinds.pii.verified import read_verified
 from ullage.measures.calibration import Bins
 from ullage.records.atomic import write_json, write_text
@@ -21,6 +21,7 @@ from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
 from ullage.records.lines import read_lines
 from ullage.records.record import Record
+from ullage.records.verification import verify
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
@@ -29,55 +30,11 @@ LARGEST_SUMMARY: Final = 64 * 2**20
 """Bytes; one has a few thousand for each type."""
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
+MOST_REASONS: Final = 20
+OTHER_REASONS: Final = "other reasons; see the failed file"
 MOST_UNREAD: Final = 20
 """Fields that are named."""
 PERCENTILES: Final = (0.5, 0.9, 0.95, 0.99)
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of candidates; those with a gold label also by what they should have been."""
-
-    verified: int = 0
-    rejected: int = 0
-    failed: int = 0
-    right_yes: int = 0
-    wrong_yes: int = 0
-    right_no: int = 0
-    wrong_no: int = 0
-
-    def add(self, verdict: str, gold: bool | None) -> None:
-        setattr(self, verdict, getattr(self, verdict) + 1)
-        if gold is None or verdict == "failed":
-            return
-        yes = verdict == "verified"
-        name = f"{'right' if yes == gold else 'wrong'}_{'yes' if yes else 'no'}"
-        setattr(self, name, getattr(self, name) + 1)
-
-    def document(self) -> Counts:
-        """Counts, the share verified, and precision, recall and F1 where there are labels.
-
-        Failed candidates are in none of them: they are neither verified nor rejected.
-        """
-        decided = self.verified + self.rejected
-        hits = 2 * self.right_yes
-        labelled = self.right_yes + self.wrong_yes + self.right_no + self.wrong_no
-        return {
-            "verified": self.verified,
-            "rejected": self.rejected,
-            "failed": self.failed,
-            "verification_rate": _share(self.verified, decided),
-            "labelled": labelled,
-            "confusion": {
-                "right_yes": self.right_yes,
-                "wrong_yes": self.wrong_yes,
-                "right_no": self.right_no,
-                "wrong_no": self.wrong_no,
-            },
-            "precision": _share(self.right_yes, self.right_yes + self.wrong_yes) if labelled else None,
-            "recall": _share(self.right_yes, self.right_yes + self.wrong_no) if labelled else None,
-            "f1": _share(hits, hits + self.wrong_yes + self.wrong_no) if labelled else None,
-        }
 
 
 def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tuple[Path, ...]:
@@ -86,7 +43,9 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
     found = summary(run.path)
     write_json(table, found)
     role = workload.roles[VERIFIER]
-    write_text(page, render_page(TEMPLATE, title=workload.name or "verification", model=role.model, **found))
+    memory = [one for one in verify(run.manifest().plan, record).comparisons if one.kind == "level"]
+    title = workload.name or "verification"
+    write_text(page, render_page(TEMPLATE, title=title, model=role.model, memory=memory, **found))
     return table, page
 
 
@@ -102,16 +61,22 @@ def read_summary(folder: Path) -> Summary:
 
 def summary(folder: Path) -> Summary:
     """Counts by type, scores where there are labels, calibration, latency; read line by line."""
-    whole, by_type, bins = Tally(), dict[str, Tally](), Bins()
+    whole, by_type = Tally(), dict[str, Tally]()
+    bins, thresholds, redaction, failures = Bins(), Thresholds(), RedactionTally(), Counter[str]()
     records = without = 0
     for row in read_verified(folder):
         records += 1
         without += not row.candidates
+        redaction.add(row)
         for candidate in row.candidates:
             for tally in (whole, by_type.setdefault(candidate.type, Tally())):
                 tally.add(candidate.verdict, candidate.gold)
             if candidate.gold is not None and candidate.probability is not None:
                 bins.add(candidate.probability, candidate.gold)
+                thresholds.add(candidate.probability, candidate.gold)
+            if candidate.verdict == "failed":
+                known = candidate.reason in failures or len(failures) < MOST_REASONS
+                failures[candidate.reason if known else OTHER_REASONS] += 1
     path = folder / "journal.jsonl"
     entries = [Fields(entry, str(path)) for entry in read_journal(path) if "batches" in entry]
     batches = sorted((second / size, size) for entry in entries for second, size in _batches(entry))
@@ -123,10 +88,20 @@ def summary(folder: Path) -> Summary:
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
         "all": whole.document(),
         "types": {name: by_type[name].document() for name in sorted(by_type)},
+        "threshold": _last(entries, "threshold"),
+        "temperature": _last(entries, "temperature"),
+        "by_threshold": thresholds.rows,
+        "failures": dict(failures.most_common()),
+        "redaction": redaction.document(),
         "calibration": _calibration(bins),
         "records_per_second": records / spent if spent else None,
         "seconds_a_candidate": {f"p{100 * share:g}": _percentile(batches, share) for share in PERCENTILES},
     }
+
+
+def _last(entries: Sequence[Fields], name: str) -> float | None:
+    """What the last entry says; None of a run that did not write it down."""
+    return next((entry.number(name) for entry in reversed(entries) if name in entry), None)
 
 
 def _unread(entries: Iterable[Fields]) -> dict[str, int]:
@@ -165,7 +140,3 @@ def _percentile(ordered: Sequence[tuple[float, int]], share: float) -> float | N
         if reached >= wanted:
             return second
     return None
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

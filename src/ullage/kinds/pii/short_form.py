@@ -34,20 +34,24 @@ class Settings(TypedDict, total=False):
     fields: dict[str, str | tuple[str, ...]]
     offsets: Literal["auto", "characters", "utf16", "utf8"]
     detect: str
+    least_score: float
+    languages: tuple[str, ...]
     types: str | None
     only_types: tuple[str, ...]
     system: str | None
-    template: str
+    template: str | None
     verdicts: tuple[str, str]
     threshold: float | None
     calibration: str | None
     redact: str
+    everywhere: bool
     key_env: str
     explain: str
     explain_fraction: float | None
     strict: bool
     longest_line: str
     prefix_tokens: int
+    branch_tokens: int
     candidates_per_record: float
     least_mass: float
     locate: bool

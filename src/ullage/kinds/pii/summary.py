@@ -15,7 +15,7 @@ class Confusion(TypedDict):
 
 
 class Counts(TypedDict):
-    """Of candidates; shares are None where there is nothing to take them of."""
+    """Of candidates; shares and intervals, which are Wilson's of 95 %, are None of nothing."""
 
     verified: int
     rejected: int
@@ -24,8 +24,28 @@ class Counts(TypedDict):
     labelled: int
     confusion: Confusion
     precision: float | None
+    precision_interval: tuple[float, float] | None
     recall: float | None
+    recall_interval: tuple[float, float] | None
     f1: float | None
+
+
+class ThresholdRow(TypedDict):
+    """What a threshold would come to, of labelled candidates."""
+
+    threshold: float
+    verified: int
+    precision: float | None
+    recall: float | None
+
+
+class RedactionCounts(TypedDict):
+    """Records whose text was redacted and that were withheld, by reason; places that only folding found."""
+
+    redacted: int
+    withheld: int
+    reasons: dict[str, int]
+    folded_places: int
 
 
 class BinRow(TypedDict):
@@ -45,7 +65,8 @@ class CalibrationRows(TypedDict):
 
 class Summary(TypedDict):
     """`seconds_a_candidate` is by percentile, as p50; `unread_fields` counts the records without candidates
-    that have each field from which nothing was taken."""
+    that have each field from which nothing was taken, `failures` the candidates by reason. Threshold and
+    temperature are those that were last decided with."""
 
     records: int
     records_without_candidates: int
@@ -53,13 +74,35 @@ class Summary(TypedDict):
     rejected_lines: int
     all: Counts
     types: dict[str, Counts]
+    threshold: float | None
+    temperature: float | None
+    by_threshold: list[ThresholdRow]
+    failures: dict[str, int]
+    redaction: RedactionCounts | None
     calibration: CalibrationRows
     records_per_second: float | None
     seconds_a_candidate: dict[str, float | None]
 
 
+class Paired(TypedDict):
+    """A verification beside the first: how many candidates both have, in how many the verdicts differ.
+
+    `p_value` is that of McNemar's exact test on what only one of the two has right; None without labels.
+    """
+
+    candidates: int
+    unpaired: int
+    other_verdicts: int
+    only_first_right: int
+    only_this_right: int
+    p_value: float | None
+
+
 class Compared(TypedDict):
-    """One verification beside others of the same file."""
+    """One verification beside others of the same file.
+
+    Intervals are Wilson's of 95 %. `beside_first` is None of the first.
+    """
 
     run: str
     model: str
@@ -71,6 +114,11 @@ class Compared(TypedDict):
     precision: float | None
     recall: float | None
     f1: float | None
+    precision_interval: tuple[float, float] | None
+    recall_interval: tuple[float, float] | None
+    f1_interval: tuple[float, float] | None
+    labelled: int
+    beside_first: Paired | None
     calibration_error: float | None
     records_per_second: float | None
     peak_process_bytes: int

@@ -9,8 +9,8 @@ from typing import Final, Literal
 from rich.console import Console
 from rich.table import Table
 
-from ullage.kinds.pii.calibration import Calibration
-from ullage.kinds.pii.summary import Compared, Summary
+from ullage.kinds.pii.calibration import FEW, Calibration
+from ullage.kinds.pii.summary import Compared, Paired, Summary
 from ullage.planning.document import header
 from ullage.units import GIB
 
@@ -51,6 +51,16 @@ def show_summary(found: Summary, console: Console) -> None:
         )
         latencies = f"; a candidate takes {said}" if said else ""
         console.print(f"{found['records']:,} records, {rate:,.0f} a second{latencies}")
+    for reason, count in found["failures"].items():
+        console.print(f"failed: {count:,}: {reason}")
+    redaction = found["redaction"]
+    if redaction is not None:
+        console.print(
+            f"redacted: {redaction['redacted']:,} of {found['records']:,} records; places found by folding "
+            f"alone: {redaction['folded_places']:,}"
+        )
+        for reason, count in redaction["reasons"].items():
+            console.print(f"withheld: {count:,}: {reason}")
     without = found["records_without_candidates"]
     if without:
         unread = ", ".join(found["unread_fields"])
@@ -84,15 +94,55 @@ def show_comparison(rows: Sequence[Compared], console: Console) -> None:
             f"{row['failed']:,}",
         )
     console.print(table)
+    for name, row in zip(names, rows, strict=True):
+        if row["labelled"]:
+            spans = (row["precision_interval"], row["recall_interval"], row["f1_interval"])
+            scores = zip(("precision", "recall", "F1"), map(_between, spans), strict=True)
+            console.print(f"{name}: {', '.join(f'{said} {span}' for said, span in scores)}")
+        if 0 < row["labelled"] < FEW:
+            console.print(f"{name}: {row['labelled']:,} labelled candidates are few")
+    if any(row["labelled"] for row in rows):
+        console.print("intervals are Wilson's of 95 %")
+    for name, row in zip(names, rows, strict=True):
+        if row["beside_first"] is not None:
+            console.print(f"{name}: beside {names[0]}, {_beside(row['beside_first'])}")
+
+
+def _beside(found: Paired) -> str:
+    """What tells two runs apart."""
+    said = f"{found['other_verdicts']:,} of {found['candidates']:,} verdicts differ"
+    if found["unpaired"]:
+        said += f", {found['unpaired']:,} candidates are in one alone"
+    if found["p_value"] is None:
+        return said
+    alone = f"right here alone: {found['only_this_right']:,}, there alone: {found['only_first_right']:,}"
+    return f"{said}; {alone}; p = {found['p_value']:.3g} (McNemar's exact test)"
 
 
 def show_calibration(found: Calibration, console: Console) -> None:
-    """Temperature, threshold, and what they changed."""
+    """Temperature, threshold, and what they come to on labels held out."""
     console.print(
         f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, from "
-        f"{found.candidates:,} labelled candidates; calibration error {found.error_before:.3f} -> "
-        f"{found.error_after:.3f}"
+        f"{found.candidates:,} labelled candidates"
     )
+    on = f"{found.held_out:,} candidates held out" if found.held_out else "the same candidates, none held out"
+    error = f"{found.error_before:.3f} -> {found.error_after:.3f}"
+    scores = f"precision {_number(found.precision)}, recall {_number(found.recall)}"
+    console.print(f"on {on}: calibration error {error}, {scores}")
+    spans = {
+        "temperature": found.temperature_interval,
+        "calibration error": found.error_after_interval,
+        "precision": found.precision_interval,
+        "recall": found.recall_interval,
+    }
+    said = ", ".join(f"{name} {_between(span)}" for name, span in spans.items())
+    console.print(f"95 %: {said} (the last two Wilson's, the others of resampled records)")
+    if found.warning:
+        console.print(found.warning)
+
+
+def _between(span: tuple[float, float] | None) -> str:
+    return "unknown" if span is None else f"{span[0]:.3f} to {span[1]:.3f}"
 
 
 def _table(*names: str) -> Table:

@@ -32,6 +32,7 @@ def verify_pii(
     anyway: bool = False,
     download: bool = False,
     quiet: bool = True,
+    verbose: bool = False,
     **settings: Unpack[Settings],
 ) -> Summary:
     """Verifies every candidate of `input` into `output`, JSON lines (or .gz) in input order; the summary.
@@ -59,9 +60,12 @@ def verify_pii(
         raise InputError(f"{held.path}: a pipe is read once: a run of it cannot be resumed; remove it")
     if begun:
         check_same(held, short_form(model, source, given, 1), given["gpus"], base)
-        resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet)
+        resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet, verbose=verbose)
     else:
-        made, options = _fitting(model, source, given), {"download": download, "quiet": quiet}
+        made, options = (
+            _fitting(model, source, given),
+            {"download": download, "quiet": quiet, "verbose": verbose},
+        )
         run(made, held.path, given["gpus"], base=base, **options)
     copy_out(held, target)
     try:

@@ -21,15 +21,26 @@ class VerifiedCandidate:
     gold: bool | None
     margin: float | None
     probability: float | None
+    reason: str = ""
+    start: int | None = None
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecord:
-    """One record's candidates, with the model and the version of the prompt that told."""
+    """One record's candidates, with the model and the version of the prompt that told.
+
+    `redacted`: whether its text was, None where nothing is; `withheld` says why it was not. `folded` is how
+    many places only folding found.
+    """
 
     model: str
     prompt: str
     candidates: tuple[VerifiedCandidate, ...]
+    line: int = 0
+    redacted: bool | None = None
+    withheld: str = ""
+    folded: int = 0
 
 
 def read_verified(folder: Path) -> Iterator[VerifiedRecord]:
@@ -38,7 +49,16 @@ def read_verified(folder: Path) -> Iterator[VerifiedRecord]:
     for number, row in enumerate(read_lines(path), 1):
         found = Fields(row, f"{path}:{number}")
         candidates = tuple(map(_candidate, found.each("candidates")))
-        yield VerifiedRecord(found.text("model"), found.text("prompt"), candidates)
+        text = found.values.get("redacted")
+        yield VerifiedRecord(
+            found.text("model"),
+            found.text("prompt"),
+            candidates,
+            found.whole("line"),
+            text is not None if "redacted" in found else None,
+            found.text("withheld") if "withheld" in found else "",
+            found.whole("folded") if "folded" in found else 0,
+        )
 
 
 def _candidate(found: Fields) -> VerifiedCandidate:
@@ -51,4 +71,7 @@ def _candidate(found: Fields) -> VerifiedCandidate:
         found.flag("gold") if found.values.get("gold") is not None else None,
         found.number("margin") if "margin" in found else None,
         found.number("probability") if "probability" in found else None,
+        found.text("reason") if "reason" in found else "",
+        found.whole_or_none("start"),
+        found.whole_or_none("end"),
     )
