@@ -92,6 +92,22 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Deciding(Protocol):
+    """An engine that weighs a choice in all forms it may be written in, and reads once what prompts share."""
+
+    def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
+        """Which of the prompts, in order, are read together in one row of `most` tokens; its tokens."""
+
+    def decide(
+        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
+    ) -> list[list[tuple[float, ...] | Failure]]:
+        """For each prompt of each row the log-probability of each choice, the sum of all its forms'."""
+
+    def why_singly(self) -> str:
+        """Why prompts are read one by one; "" where they need not be."""
+
+
+@runtime_checkable
 class Embedding(Protocol):
     """An engine that gives the final states of texts."""
 

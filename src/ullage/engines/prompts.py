@@ -12,6 +12,8 @@ from ullage.runtime.tokenizer import Tokenizer, check_ids
 REMEMBERED: Final = 4096
 """Prompts whose token ids are kept at hand: a few tens of megabytes at most."""
 JOINER: Final = "\u2060"
+_BLANKS: Final = str.maketrans(dict.fromkeys("\u2581\u0120\u010a\u0109", " "))
+"""How vocabularies write blanks and line ends: SentencePiece's, and three of byte-level BPE's."""
 
 
 class PromptEncoder:
@@ -29,6 +31,7 @@ class PromptEncoder:
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
         self._known: dict[str | tuple[tuple[str, str], ...], tuple[int, ...]] = {}
         self._continuations: dict[str, tuple[int, ...]] = {}
+        self._forms: dict[str, tuple[int, ...]] = {}
         special = {str(token) for token in added if getattr(token, "special", False)}
         self._special = sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True)
 
@@ -93,3 +96,17 @@ class PromptEncoder:
         if chat:
             self._continuations[answer] = ids
         return ids
+
+    def forms(self, word: str) -> tuple[int, ...]:
+        """Every single token that is `word`, whatever its case and the white space around it."""
+        if word not in self._forms:
+            wanted = word.strip().casefold()
+            told = [word, f" {word}", word.capitalize(), f" {word.capitalize()}", word.upper(), word.lower()]
+            ids = [self.tokenizer(each, add_special_tokens=False)["input_ids"] for each in told]
+            found = {one[0] for one in ids if len(one) == 1}
+            for token, number in self.tokenizer.get_vocab().items():
+                if str(token).translate(_BLANKS).strip().casefold() == wanted:
+                    found.add(number)
+            rows = 2**62 if self._rows is None else self._rows
+            self._forms[word] = tuple(sorted(number for number in found if number < rows))
+        return self._forms[word]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ullage.capture.coverage import right_padded
 from ullage.capture.logits import logits_of
 from ullage.capture.reader import padded
+from ullage.engines.branching import read_trees, tree_of
 from ullage.engines.choosing import SLICE_LOGITS
 from ullage.engines.observer import Observer, observed
 from ullage.engines.prefix import SharedPrefix
@@ -52,10 +53,10 @@ class Scorer:
         cache = self._prefix.cache(shared, len(ids), observer)
         suffixes = [one[len(shared) :] for one in ids]
         ends = [(row, len(suffix) - 1) for row, suffix in enumerate(suffixes)]
-        first = self._logprobs(self._at(suffixes, ends, cache, len(shared), observer))
+        hidden = self._at(suffixes, ends, cache, len(shared), observer)
+        found = self._logprobs(hidden, [[choice[0] for choice in choices] for choices in wanted])
         if observer is not None:
             observer.ended(ids, [len(one) for one in ids])
-        found = [[first[row, choice[0]].item() for choice in choices] for row, choices in enumerate(wanted)]
         longer = [
             (row, index, choice)
             for row, choices in enumerate(wanted)
@@ -67,6 +68,24 @@ class Scorer:
             for (row, index, _), rest in zip(longer, rests, strict=True):
                 found[row][index] += rest
         return found
+
+    def branch_scores(
+        self, groups: Sequence[Sequence[Tokens]], tokens: Sequence[int]
+    ) -> list[list[list[float]]]:
+        """The log-probabilities of `tokens` after each prompt of each group; a group is read in one row."""
+        import torch
+
+        every = [one for group in groups for one in group]
+        shared = self._prefix.of(every)
+        trees = [tree_of(group, len(shared)) for group in groups]
+        cache = self._prefix.cache(shared, len(trees))
+        hidden = read_trees(trees, cache, len(shared), self._layout, self._device)
+        rows = torch.tensor([row for row, tree in enumerate(trees) for _ in tree.ends], device=hidden.device)
+        ends = torch.tensor([end for tree in trees for end in tree.ends], device=hidden.device)
+        kept = hidden[rows, ends]
+        del hidden, cache
+        found = iter(self._logprobs(kept, [tokens] * len(every), len(trees)))
+        return [[next(found) for _ in group] for group in groups]
 
     def embedded(self, ids: Sequence[Tokens]) -> Tensor:
         """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host."""
@@ -90,11 +109,13 @@ class Scorer:
             for row, (suffix, choice) in enumerate(pairs)
             for at in range(len(choice) - 1)
         ]
-        logprobs = self._logprobs(self._at(read, places, self._prefix.cache(shared, len(pairs))))
+        hidden = self._at(read, places, self._prefix.cache(shared, len(pairs)))
         tokens = [token for _, choice in pairs for token in choice[1:]]
         found = [0.0] * len(pairs)
-        for (row, _), token, weights in zip(places, tokens, logprobs, strict=True):
-            found[row] += weights[token].item()
+        for (row, _), (weight,) in zip(
+            places, self._logprobs(hidden, [[one] for one in tokens]), strict=True
+        ):
+            found[row] += weight
         return found
 
     def _at(
@@ -139,11 +160,19 @@ class Scorer:
             yield begin, out.last_hidden_state
             del out
 
-    def _logprobs(self, hidden: Tensor) -> Tensor:
-        """(positions, vocabulary) on the host, fp32."""
+    def _logprobs(
+        self, hidden: Tensor, tokens: Sequence[Sequence[int]], most: int | None = None
+    ) -> list[list[float]]:
+        """The log-probabilities of so many tokens at each position, the same number at all.
+
+        Logits are made of a slice of the positions at once (`most` of them), and stay on the device.
+        """
         import torch
 
-        size = max(1, SLICE_LOGITS // self._layout.config.vocab_size)
-        return torch.cat(
-            [logits_of(some, self._layout).float().log_softmax(-1).cpu() for some in hidden.split(size)]
-        )
+        size = max(1, min(SLICE_LOGITS // self._layout.config.vocab_size, most or len(hidden)))
+        found: list[list[float]] = []
+        for begin in range(0, len(hidden), size):
+            logits = logits_of(hidden[begin : begin + size], self._layout).float()
+            asked = torch.tensor([list(each) for each in tokens[begin : begin + size]], device=logits.device)
+            found += (logits.gather(-1, asked) - logits.logsumexp(-1, keepdim=True)).tolist()
+        return found

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ullage.capture.tokens import decode, generated_offsets
+from ullage.engines.branching import rows_of, why_singly, window_of
+from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling
 from ullage.engines.observer import Observer
 from ullage.engines.prompts import PromptEncoder
@@ -48,6 +50,9 @@ class TransformersEngine:
         self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
+        self._device, self._chunk_tokens = loaded.device, chunk_tokens
+        self._window = window_of(self._layout.config)
+        self._singly_for: str | None = None
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
@@ -78,6 +83,66 @@ class TransformersEngine:
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
             return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+
+    def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
+        """Which of the prompts are read in one row of `most` tokens, and how many it has."""
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        longest = max(map(len, ids), default=0)
+        if self.why_singly() or (self._window is not None and longest > self._window):
+            return [((at,), len(one)) for at, one in enumerate(ids)]
+        return rows_of(ids, most)
+
+    def decide(
+        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
+    ) -> list[list[tuple[float, ...] | Failure]]:
+        """For each prompt of each row each choice's log-probability, all its forms' together; one pass.
+
+        A choice that is no single token is weighed as the model would write it.
+        """
+        import torch
+
+        forms = [self._encoder.forms(choice) for choice in choices]
+        if self._observer is not None or not all(forms) or self._alone(rows):
+            return self._singly(rows, choices, forms)
+        ids = [[self._encoder.ids(prompt) for prompt in row] for row in rows]
+        with torch.inference_mode():
+            found = self._scorer.branch_scores(ids, [token for some in forms for token in some])
+        return [[summed(weights, forms) for weights in row] for row in found]
+
+    def why_singly(self) -> str:
+        """Why prompts that begin alike are read one by one; "" where a row may hold several."""
+        import torch
+
+        if self._singly_for is None:
+            if self._chunk_tokens:
+                self._singly_for = "long prompts are read in chunks"
+            else:
+                with torch.inference_mode():
+                    self._singly_for = why_singly(self._layout, self._device)
+        return self._singly_for
+
+    def _alone(self, rows: Sequence[Sequence[Prompt]]) -> bool:
+        return all(len(row) == 1 for row in rows)
+
+    def _singly(
+        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str], forms: Sequence[tuple[int, ...]]
+    ) -> list[list[tuple[float, ...] | Failure]]:
+        import torch
+
+        prompts = [prompt for row in rows for prompt in row]
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        wanted = [
+            [
+                one
+                for choice, some in zip(choices, forms, strict=True)
+                for one in ([(token,) for token in some] or [self._encoder.continuation(prompt, choice)])
+            ]
+            for prompt in prompts
+        ]
+        with torch.inference_mode():
+            scores = self._scorer.scores(ids, wanted, self._observer)
+        found = iter([summed(own, [some or (0,) for some in forms]) for own in scores])
+        return [[next(found) for _ in row] for row in rows]
 
     def embed(self, texts: Sequence[str], batch: int) -> Tensor:
         """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.
