@@ -94,12 +94,15 @@ def test_a_text_is_read_once_and_its_prefix_once_for_all_batches():
 def test_only_a_few_logits_leave_the_device(monkeypatch):
     from ullage.engines import scoring
 
-    engine, model, _ = engine_of()
+    engine, *_ = engine_of()
     sizes = []
     made = scoring.logits_of
-    monkeypatch.setattr(
-        scoring, "logits_of", lambda hidden, layout: sizes.append(len(hidden)) or made(hidden, layout)
-    )
+
+    def counted(hidden, layout):
+        sizes.append(len(hidden))
+        return made(hidden, layout)
+
+    monkeypatch.setattr(scoring, "logits_of", counted)
     engine.decide(ROWS, CHOICES)
     assert sum(sizes) == sum(map(len, ROWS))
     assert max(sizes) <= len(ROWS)

@@ -187,7 +187,7 @@ def _compared(layout: Layout, device: torch.device | str) -> tuple[float, float,
 
     def apart(states: Sequence[Tensor]) -> float:
         pairs = zip(states, alone, strict=True)
-        return max(((a - b).float().norm() / b.float().norm()).item() for a, b in pairs)
+        return max(float((a - b).float().norm() / b.float().norm()) for a, b in pairs)
 
     return apart(together), apart(naive), exact
 

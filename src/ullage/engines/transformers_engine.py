@@ -131,14 +131,10 @@ class TransformersEngine:
 
         prompts = [prompt for row in rows for prompt in row]
         ids = [self._encoder.ids(prompt) for prompt in prompts]
-        wanted = [
-            [
-                one
-                for choice, some in zip(choices, forms, strict=True)
-                for one in ([(token,) for token in some] or [self._encoder.continuation(prompt, choice)])
-            ]
-            for prompt in prompts
-        ]
+        wanted: list[list[tuple[int, ...]]] = [[] for _ in prompts]
+        for prompt, own in zip(prompts, wanted, strict=True):
+            for choice, some in zip(choices, forms, strict=True):
+                own += [(token,) for token in some] or [self._encoder.continuation(prompt, choice)]
         with torch.inference_mode():
             scores = self._scorer.scores(ids, wanted, self._observer)
         found = iter([summed(own, [some or (0,) for some in forms]) for own in scores])

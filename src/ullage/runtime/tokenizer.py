@@ -58,6 +58,9 @@ class Tokenizer(Protocol):
     def all_special_tokens(self) -> list[str]:
         """The texts of its special tokens."""
 
+    def get_vocab(self) -> dict[str, int]:
+        """Every token as the vocabulary writes it, with its id."""
+
     def __call__(
         self,
         text: str,
