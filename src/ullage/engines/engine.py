@@ -103,8 +103,8 @@ class Deciding(Protocol):
     ) -> list[list[tuple[float, ...] | Failure]]:
         """For each prompt of each row the log-probability of each choice, the sum of all its forms'."""
 
-    def why_singly(self) -> str:
-        """Why prompts are read one by one; "" where they need not be."""
+    def why_singly(self, most: int) -> str:
+        """Why prompts of up to `most` tokens are read one by one; "" where they need not be."""
 
 
 @runtime_checkable

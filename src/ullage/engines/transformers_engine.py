@@ -87,8 +87,7 @@ class TransformersEngine:
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
         """Which of the prompts are read in one row of `most` tokens, and how many it has."""
         ids = [self._encoder.ids(prompt) for prompt in prompts]
-        longest = max(map(len, ids), default=0)
-        if self.why_singly() or (self._window is not None and longest > self._window):
+        if self.why_singly(most):
             return [((at,), len(one)) for at, one in enumerate(ids)]
         return rows_of(ids, most)
 
@@ -109,10 +108,12 @@ class TransformersEngine:
             found = self._scorer.branch_scores(ids, [token for some in forms for token in some])
         return [[summed(weights, forms) for weights in row] for row in found]
 
-    def why_singly(self) -> str:
-        """Why prompts that begin alike are read one by one; "" where a row may hold several."""
+    def why_singly(self, most: int) -> str:
+        """Why prompts that begin alike are read one by one; "" where a row of `most` may hold several."""
         import torch
 
+        if self._window is not None and most > self._window:
+            return f"some layers see no more than {self._window:,} tokens, and a row may have {most:,}"
         if self._singly_for is None:
             if self._chunk_tokens:
                 self._singly_for = "long prompts are read in chunks"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.capture.tokens import generated_offsets
+from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
 from ullage.engines.prompts import PromptEncoder
 from ullage.errors import InputError, UnsupportedError
@@ -139,6 +140,39 @@ class VllmEngine:
             else self._too_long(len(prompt))
             for prompt, tokens, fit in zip(ids, wanted, fits, strict=True)
         ]
+
+    def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
+        """Each prompt by itself: vLLM finds by itself what they share."""
+        return [((at,), tokens) for at, tokens in enumerate(self.lengths(prompts))]
+
+    def decide(
+        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
+    ) -> list[list[tuple[float, ...] | Failure]]:
+        """For each prompt of each row each choice's log-probability, that of all its forms together.
+
+        A choice that is no single token is weighed as the model would write it.
+        """
+        forms = [self._encoder.forms(choice) for choice in choices]
+        prompts = [prompt for row in rows for prompt in row]
+        if not all(forms):
+            found = iter(self.score(prompts, choices))
+            return [[next(found) for _ in row] for row in rows]
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        fits = {one for one in ids if len(one) < self._longest}
+        every = [token for some in forms for token in some]
+        known = self._next_tokens({one: set(every) for one in ids if one in fits})
+
+        def weighed(one: tuple[int, ...]) -> tuple[float, ...] | Failure:
+            if one not in fits:
+                return self._too_long(len(one))
+            return summed([known[one][token] for token in every], forms)
+
+        scores = iter([weighed(one) for one in ids])
+        return [[next(scores) for _ in row] for row in rows]
+
+    def why_singly(self, most: int) -> str:
+        """Nothing is read twice."""
+        return ""
 
     @property
     def _longest(self) -> int:

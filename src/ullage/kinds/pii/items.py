@@ -20,12 +20,16 @@ DIGITS: Final = 6
 
 @dataclass(slots=True)
 class Item:
-    """`margin` is how much likelier the positive verdict is, in nats; None: undecided, `reason` says why."""
+    """`margin` is how much likelier the positive verdict is, in nats; None: undecided, `reason` says why.
+
+    `mass` is the probability that the reply is one of the verdicts, None where nobody was asked.
+    """
 
     record: Record
     candidate: Candidate
     chat: Chat | None = None
     margin: float | None = None
+    mass: float | None = None
     reason: str = ""
     explanation: str = ""
 
@@ -39,8 +43,10 @@ class Item:
         if math.isnan(yes) or math.isnan(no) or math.inf in scores:
             self.reason = "the model gives a verdict no number for a probability"
             return
-        if not _mass(yes) + _mass(no) > least:
-            self.reason = "the model gives neither verdict a probability"
+        mass = _mass(yes) + _mass(no)
+        self.mass = round(min(mass, 1.0), DIGITS)
+        if not mass or mass < least:
+            self.reason = f"the model did not answer: it gives both verdicts together {mass:.2g}"
             return
         self.margin = round(max(-SUREST, min(SUREST, yes - no)), DIGITS)
 
@@ -79,6 +85,8 @@ class Item:
             row["verdict"] = "verified" if self.personal(calibration) else "rejected"
             row["probability"] = round(calibration.probability(self.margin), DIGITS)
             row["margin"] = self.margin
+        if self.mass is not None:
+            row["mass"] = self.mass
         if one.gold is not None:
             row["gold"] = one.gold
         if self.explanation:

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final
 
-from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.engines.engine import Chat, Deciding, Engine, Failure, Reply, Sampling
 from ullage.engines.states import Asked
 from ullage.engines.turns import Turns
 from ullage.errors import InputError
-from ullage.kinds.pii.asking import EXPLAIN, SYSTEM, Asking, prompt_version
+from ullage.kinds.pii.asking import EXPLAIN, Asking
 from ullage.kinds.pii.calibration import Calibration, read_calibration
 from ullage.kinds.pii.detection import open_detector
 from ullage.kinds.pii.input_lines import Line
 from ullage.kinds.pii.items import Item, likeliest
 from ullage.kinds.pii.locating import locate
+from ullage.kinds.pii.phases import reads_together
+from ullage.kinds.pii.reading import SCORE, Reading
 from ullage.kinds.pii.records import Record
 from ullage.kinds.pii.redaction import read_key, redacted_row
 from ullage.kinds.pii.section import VERIFIER, Section
@@ -28,13 +30,13 @@ from ullage.kinds.pii.sources import Source
 from ullage.kinds.pii.survey import surveyed
 from ullage.kinds.pii.types import OWN, read_types
 from ullage.kinds.pii.windows import Window, WindowReader
+from ullage.kinds.pii.wording import Wording, prompt_version, wording_of
 from ullage.phases.blocks import base_work, own_section
 from ullage.records.lines import LineStore
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
 
 FILES: Final = ("verified", "failed", "rejects")
-SCORE: Final = "score"
 WINDOW_BATCHES: Final = 64
 """Of candidates; a window is verified and written before the next is read."""
 UNSURE: Final = 0.2
@@ -52,7 +54,8 @@ def run(session: Session) -> None:
         raise InputError("pii: input: is missing; name a file of records, or - for standard input")
     types = read_types(OWN if section.types is None else session.path(section.types))
     wanted = frozenset(one for name in section.only_types for one in types.choose(name))
-    version = prompt_version(section, types)
+    wording = wording_of(section, session.workload.roles[VERIFIER].model)
+    version = prompt_version(wording, section, types)
     calibration = Calibration()
     if section.calibration is not None:
         calibration = read_calibration(session.path(section.calibration))
@@ -80,7 +83,9 @@ def run(session: Session) -> None:
         most = batches * base_work(VERIFIER, session.workload).batch
         windows = WindowReader(section, reader, seen, detector, wanted, most)
         engine = turns.engine(VERIFIER, SCORE)
-        verification = _Verification(turns, section, engine, calibration, version, key, mark, store, windows)
+        verification = _Verification(
+            turns, section, engine, wording, calibration, version, key, mark, store, windows
+        )
         verification.run(source, lines)
 
 
@@ -113,6 +118,7 @@ class _Verification:
     turns: Turns
     section: Section
     engine: Engine
+    wording: Wording
     calibration: Calibration
     version: str
     key: bytes
@@ -132,12 +138,12 @@ class _Verification:
         session.progress.start(f"{VERIFIER} score", source.count(), after)
         if not source.once:
             lines = source.lines(after)
-        asking = self._asking()
+        asking, reading = self._asking(), self._reading()
         self.clock = time.monotonic()
         if not self.store.finished:
             with session.monitor.inside(session.phase(VERIFIER, SCORE)):
                 for window in self.windows.read(lines, source.name, after):
-                    self._verify(window, asking)
+                    self._verify(window, asking, reading)
                     if session.smallest:
                         break
                 self.store.finish()
@@ -146,14 +152,26 @@ class _Verification:
         session.tokens = sum(self.store.told("tokens"))
 
     def _asking(self) -> Asking:
-        section = self.section
+        section, work = self.section, base_work(VERIFIER, self.session.workload)
+        asked = section.branch_tokens if self.wording.once else 0
+        longest = work.prompt_tokens + section.prefix_tokens + asked
         return Asking(
-            SYSTEM if section.system is None else section.system,
-            section.template,
-            section.verdicts,
-            self._longest(SCORE),
-            lambda chat: self.engine.lengths([chat])[0],
+            self.wording, longest, section.prefix_tokens, lambda chat: self.engine.lengths([chat])[0]
         )
+
+    def _reading(self) -> Reading:
+        """A row holds what is planned for it. Where texts are read once for each candidate after all, that is
+        said, here and in the run's record."""
+        if not reads_together(self.session.workload):
+            return Reading(self.turns, self.engine, self.section, None)
+        most = self._longest(SCORE)
+        why = (
+            self.engine.why_singly(most) if isinstance(self.engine, Deciding) else "its engine shares no text"
+        )
+        if why:
+            self.session.say(f"a text is read again for each of its candidates: {why}")
+            self.session.outcome["read_singly"] = why
+        return Reading(self.turns, self.engine, self.section, None if why else most)
 
     def _longest(self, verb: str) -> int:
         """Tokens of the longest prompt that is planned for in doing `verb`."""
@@ -161,16 +179,11 @@ class _Verification:
             return self.turns.longest(VERIFIER, verb)
         return base_work(VERIFIER, self.session.workload).prompt_tokens + self.section.prefix_tokens
 
-    def _verify(self, window: Window, asking: Asking) -> None:
+    def _verify(self, window: Window, asking: Asking, reading: Reading) -> None:
         meant = [item.meant() for item in self._items(window.records)]
         items = [item for each in meant for item in each]
-        for item in items:
-            if item.reason or item.candidate.start is None:
-                continue
-            item.chat = asking.prompt(item.record, item.candidate)
-            if item.chat is None:
-                item.reason = "the span alone is longer than the plan's prompt_tokens"
-        tokens, batches = self._score(items)
+        self._ask(items, asking)
+        read = reading.settle(items, self.session.phase(VERIFIER, SCORE), _places(items))
         items = [likeliest(each, self.calibration) for each in meant]
         self._explain(items)
         rows, failed = [], []
@@ -191,8 +204,8 @@ class _Verification:
             {"verified": rows, "failed": failed, "rejects": window.rejects},
             line=window.last,
             records=len(window.records),
-            tokens=tokens,
-            batches=batches,
+            tokens=read.tokens,
+            batches=read.batches,
             unread=window.unread,
             seconds=round(self.clock - begun, 4),
             key=self.mark,
@@ -200,7 +213,19 @@ class _Verification:
             temperature=self.calibration.temperature,
             **self.turns.states.taken(),
         )
-        self.session.progress.advance(window.last - window.after, tokens)
+        self.session.progress.advance(window.last - window.after, read.tokens)
+
+    @staticmethod
+    def _ask(items: Sequence[Item], asking: Asking) -> None:
+        """Gives every item that can be asked about its prompt."""
+        asked = [item for item in items if not item.reason and item.candidate.start is not None]
+        kinds = {item.candidate.type.name: item.candidate.type for item in asked}
+        instructions = asking.instructions([*kinds.values()])
+        for item in asked:
+            system = instructions[item.candidate.type.name]
+            item.chat = asking.prompt(item.record, item.candidate, system)
+            if item.chat is None:
+                item.reason = "the span alone is longer than the plan's prompt_tokens"
 
     def _items(self, records: Sequence[Record]) -> list[Item]:
         """One for each candidate, bare types located."""
@@ -218,38 +243,6 @@ class _Verification:
             if item.candidate.bare:
                 item.reason = "it is a type without a span; set pii.locate or pii.detect"
         return items
-
-    def _score(self, items: Sequence[Item]) -> tuple[int, list[tuple[float, int]]]:
-        """Settles the items; tokens read, and each batch's seconds and size.
-
-        Candidates of one type are read together: they share an instruction, which stays in the cache.
-        """
-        batches: list[tuple[float, int]] = []
-        tokens = 0
-        by_type: dict[str, list[Item]] = {}
-        phase, places = self.session.phase(VERIFIER, SCORE), _places(items)
-        for item in items:
-            if item.chat is not None:
-                by_type.setdefault(item.candidate.type.name, []).append(item)
-        for name in sorted(by_type):
-            some = by_type[name]
-            chats = [item.chat for item in some if item.chat is not None]
-            lengths = self.engine.lengths(chats)
-            tokens += sum(lengths)
-
-            def weigh(
-                batch: Sequence[int], chats: Sequence[Chat] = chats, some: Sequence[Item] = some
-            ) -> list[tuple[float, ...] | Failure]:
-                begun = time.monotonic()
-                asked = [places[id(some[i])] for i in batch]
-                with self.turns.states.listening(self.engine, phase, SCORE, asked):
-                    found = self.engine.score([chats[i] for i in batch], self.section.verdicts)
-                batches.append((round(time.monotonic() - begun, 5), len(batch)))
-                return found
-
-            for item, scores in zip(some, self.turns.each(VERIFIER, SCORE, lengths, weigh), strict=True):
-                item.settle(scores, self.section.least_mass)
-        return tokens, batches
 
     def _explain(self, items: Sequence[Item]) -> None:
         chosen = [item for item in items if self._wants_reason(item)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
@@ -58,9 +59,13 @@ class Section(BaseSection):
         default=(), description="verify these types, categories or sensitivities alone"
     )
     system: str | None = Field(
-        default=None, description="instruction with {type}, {is}, {only_if}, {unless}; None: Ullage's own"
+        default=None,
+        description="instruction with {types}, or of one with {type}, {is}, {only_if}, {unless}; None: own",
     )
-    template: str = Field(default="{text}", description="one candidate's text, its span marked")
+    template: str | None = Field(
+        default=None,
+        description="question with {text}, {span}, {type}; without {span} the text has it marked; None: own",
+    )
     verdicts: tuple[str, str] = ("yes", "no")
     threshold: Share | None = Field(
         default=None, description="probability of a yes; None: the calibration's, 0.5 without one"
@@ -80,10 +85,15 @@ class Section(BaseSection):
     longest_line: str = Field(default="8MiB", description="lines longer than this are rejected")
     candidates_per_record: Annotated[float, Field(strict=True, gt=0, le=10_000)] = 3.0
     prefix_tokens: Annotated[int, Field(strict=True, ge=0, le=100_000)] = Field(
-        default=300, description="shared instruction per type, kept in the cache"
+        default=600,
+        description="shared instruction, kept in the cache; it defines as many types as fit",
+    )
+    branch_tokens: Annotated[int, Field(strict=True, ge=1, le=10_000)] = Field(
+        default=32, description="planned for what follows the text for each candidate: its span and its type"
     )
     least_mass: Share = Field(
-        default=1e-4, description="probability of both verdicts together below which a candidate is failed"
+        default=0.01,
+        description="probability of both verdicts, in all their forms, below which a candidate is failed",
     )
     explain_fraction: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
         default=None, description="share of candidates that the plan expects to explain; None: all, if any"
@@ -112,10 +122,7 @@ class Section(BaseSection):
         yield from wrong_engine(VERIFIER, workload, "weighs")
         if self.locate or self.explained:
             yield from wrong_engine(VERIFIER, workload, "writes")
-        if "{text}" not in self.template:
-            yield Mistake(("pii", "template"), "lacks {text}")
-        if self.system is not None and "{type}" not in self.system:
-            yield Mistake(("pii", "system"), "lacks {type}")
+        yield from self._wrong_prompts()
         known = VERIFIER in workload.roles
         if len(set(self.verdicts)) < 2:
             yield Mistake(("pii", "verdicts"), "are the same word")
@@ -125,3 +132,16 @@ class Section(BaseSection):
             for name, writes in (("explain", self.explain != "none"), ("locate", self.locate)):
                 if writes:
                     yield Mistake(("pii", name), "the model writes; give new_tokens")
+
+    def _wrong_prompts(self) -> Iterator[Mistake]:
+        several, one = ("{types}" in (self.system or ""), "{type}" in (self.system or ""))
+        if self.system is not None and not several and not one:
+            yield Mistake(("pii", "system"), "lacks {types} (or {type}, for one type at a time)")
+        if self.template is None:
+            return
+        if "{text}" not in self.template:
+            yield Mistake(("pii", "template"), "lacks {text}")
+        if several and not {"{span}", "{type}"} <= set(re.findall(r"\{\w+\}", self.template)):
+            yield Mistake(("pii", "template"), "lacks {span} or {type}, which a system with {types} needs")
+        if self.system is not None and not several and "{span}" in self.template:
+            yield Mistake(("pii", "template"), "has {span}, which needs a system with {types}")

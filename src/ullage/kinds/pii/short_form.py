@@ -39,7 +39,7 @@ class Settings(TypedDict, total=False):
     types: str | None
     only_types: tuple[str, ...]
     system: str | None
-    template: str
+    template: str | None
     verdicts: tuple[str, str]
     threshold: float | None
     calibration: str | None
@@ -51,6 +51,7 @@ class Settings(TypedDict, total=False):
     strict: bool
     longest_line: str
     prefix_tokens: int
+    branch_tokens: int
     candidates_per_record: float
     least_mass: float
     locate: bool
