@@ -44,7 +44,8 @@ def share_of(
     share = given or DEFAULT_UTILIZATION
     precision = resolve_precision(role, model, gpus.abilities)
     sizes = serving(model, role, precision, gpus.abilities)
-    return EngineShare(least, share, cache_tokens(sizes, total.expected, share, own.block_size))
+    tokens = cache_tokens(sizes, total.expected, share, own.block_size)
+    return EngineShare(least, share, tokens, sizes.cuda_graphs.high / total.low)
 
 
 def check_together(

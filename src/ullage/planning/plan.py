@@ -60,11 +60,13 @@ class LoadedPart:
 @dataclass(frozen=True, slots=True)
 class EngineShare:
     """What an engine that takes a share of a card is given: `least` holds its work as planned (above 1:
-    not on one card), at `given` its cache holds `tokens`."""
+    not on one card), of which recorded graphs of kernels may take `graphs`; at `given` its cache holds
+    `tokens`, if what stands beside it fits."""
 
     least: float
     given: float
     tokens: Interval
+    graphs: float = 0.0
 
     @property
     def taken(self) -> float:
@@ -217,7 +219,11 @@ def _placement(name: str, placed: Placed) -> Decision:
 
 
 def _share(name: str, share: EngineShare) -> Decision:
+    if share.least > 1:
+        reason = f"its work takes up to {share.least:.2f} of the card"
+        if 0 < share.graphs and share.least - share.graphs <= 1:
+            reason += f", {share.graphs:.2f} of that CUDA graphs, which enforce_eager: true does without"
+        return Decision(f"{name} gpu_memory_utilization", "more than one card", reason)
     low, expected, high = (f"{end:,}" for end in (share.tokens.low, share.tokens.expected, share.tokens.high))
-    choice = f"{share.least:.2f} is enough" if share.least <= 1 else "more than one card"
     reason = f"at {share.given:.2f} the cache holds {expected} tokens ({low} to {high})"
-    return Decision(f"{name} gpu_memory_utilization", choice, reason)
+    return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)
