@@ -2,11 +2,12 @@
 
     python benchmarks/pii_speed.py --before ../ullage-0.1/.venv/bin/python [--records 200] [--rounds 3]
 
-Texts of 100 to 256 tokens and of 8 to 40, each with 1 to 6 candidates of eight types. `ullage` and `before` are
-whole runs with journal and output, each in a process of its own, turn about (loading excluded), of the same
-model, records and batch; the ratio is the median of the rounds'. `text of 2` is the loop that transformers'
-users write: `generate` on padded batches of 8 in the order of the file, stopped after 2 tokens, a verdict and
-its end, the least such a loop can do; it runs on the first candidates, and its seconds are scaled to all.
+Texts of 100 to 256 tokens and of 8 to 40, each with 1 to 6 candidates of eight types. `ullage` and `before`
+are whole runs with journal and output, each in a process of its own, turn about (loading excluded), of the
+same model, records and batch; the ratio is the median of the rounds'. `text of 2` is the loop that
+transformers' users write: `generate` on padded batches of 8 in the order of the file, stopped after 2 tokens,
+a verdict and its end, the least such a loop can do; it runs on the first candidates, and its seconds are
+scaled to all.
 `rows of one` scores as `ullage` does, under the same instruction, but reads the text for every candidate: its
 verdicts must be the same. The model is a small Llama with random weights, whose verdicts mean nothing, with a
 tokenizer that cuts the instructions into as many tokens as those of real models do; how often verdicts by
@@ -159,7 +160,8 @@ def speeds(folder: Path, before: Path, count: int, rounds: int, span: tuple[int,
     for at in range(0, len(chats), BATCH):
         alone += engine.decide([[chat] for chat in chats[at : at + BATCH]], VERDICTS)
     same = sum(
-        (yes > no) == (verdict == "verified") for ((yes, no),), verdict in zip(alone, run["verdicts"], strict=True)
+        (yes >= no) == (verdict == "verified")
+        for ((yes, no),), verdict in zip(alone, run["verdicts"], strict=True)
     )
     return {
         "records": count,

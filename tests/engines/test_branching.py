@@ -39,7 +39,7 @@ def alone(model, tokenizer, prompt, forms):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_branch_is_what_the_whole_model_says_of_it_alone(family, attention):
     engine, model, tokenizer = engine_of(family, attention=attention)
-    assert engine.why_singly(12) == ""
+    assert engine.why_singly(12, CHOICES) == ""
     forms = [PromptEncoder(tokenizer, "small").forms(choice) for choice in CHOICES]
     for row, found in zip(ROWS, engine.decide(ROWS, CHOICES), strict=True):
         for prompt, scores in zip(row, found, strict=True):
@@ -49,12 +49,10 @@ def test_a_branch_is_what_the_whole_model_says_of_it_alone(family, attention):
 @pytest.mark.parametrize("family", ["gemma2", "gemma3_text", "mistral"])
 def test_a_window_that_texts_may_outgrow_is_read_singly_and_said(family):
     engine, model, tokenizer = engine_of(family, window=16)
-    assert "keep branches apart" in engine.why_singly(12)
-    assert [held for held, _ in engine.rows(ROWS[0], 10**6)] == [(0,), (1,), (2,), (3,)]
+    assert "keep branches apart" in engine.why_singly(12, CHOICES)
     wide, *_ = engine_of(family, window=60)  # wider than the self-check, narrower than the text
-    assert wide.why_singly(60) == ""
-    assert "no more than 60 tokens" in wide.why_singly(61)
-    assert [held for held, _ in wide.rows(ROWS[0], 61)] == [(0,), (1,), (2,), (3,)]
+    assert wide.why_singly(60, CHOICES) == ""
+    assert "no more than 60 tokens" in wide.why_singly(61, CHOICES)
     forms = [PromptEncoder(tokenizer, "small").forms(choice) for choice in CHOICES]
     for prompt, (scores,) in zip(ROWS[0], engine.decide([[one] for one in ROWS[0]], CHOICES), strict=True):
         assert scores == pytest.approx(alone(model, tokenizer, prompt, forms), abs=1e-5)
@@ -63,21 +61,35 @@ def test_a_window_that_texts_may_outgrow_is_read_singly_and_said(family):
 def test_a_kernel_without_masks_and_chunks_are_said():
     engine, model, _ = engine_of()
     model.config._attn_implementation = "flash_attention_2"
-    assert "flash_attention_2" in engine.why_singly(12)
+    assert "flash_attention_2" in engine.why_singly(12, CHOICES)
     chunked, *_ = engine_of(chunk_tokens=8)
-    assert "chunks" in chunked.why_singly(12)
+    assert "chunks" in chunked.why_singly(12, CHOICES)
+
+
+def test_choices_of_several_tokens_are_weighed_as_they_are_written_and_no_more_at_once_than_rows():
+    engine, model, _ = engine_of()
+    choices = ("cat", "zebra river")
+    assert "'zebra river' is no single token" in engine.why_singly(12, choices)
+    sizes = []
+    hook = model.get_input_embeddings().register_forward_hook(lambda m, a, out: sizes.append(out.shape[0]))
+    found = engine.decide(ROWS, choices)
+    hook.remove()
+    assert max(sizes) <= len(ROWS)
+    for row, scores in zip(ROWS, found, strict=True):
+        for (_, both), (_, whole) in zip(scores, engine.score(row, choices), strict=True):
+            assert both == pytest.approx(whole, abs=1e-5)
 
 
 def test_a_model_that_ignores_the_mask_is_found_out(monkeypatch):
     engine, model, _ = engine_of()
     whole = model.model.forward
     monkeypatch.setattr(model.model, "forward", lambda *a, attention_mask=None, **more: whole(*a, **more))
-    assert "keep branches apart" in engine.why_singly(12)
+    assert "keep branches apart" in engine.why_singly(12, CHOICES)
 
 
 def test_a_text_is_read_once_and_its_prefix_once_for_all_batches():
     engine, model, tokenizer = engine_of()
-    engine.why_singly(12)
+    engine.why_singly(12, CHOICES)
     seen = []
     hook = model.get_input_embeddings().register_forward_hook(lambda m, a, out: seen.append(out.shape[:2]))
     first, second = engine.decide(ROWS, CHOICES), engine.decide(ROWS, CHOICES)

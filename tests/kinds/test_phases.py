@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from ullage import api
 from ullage.errors import SpecError
-from ullage.phases.phase import Phase
+from ullage.phases.phase import Phase, Work
 from ullage.spec.installed import engine_names, find_engine
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
@@ -203,15 +204,53 @@ def test_pii_computes_the_shared_prefix_once_and_then_only_the_rest() -> None:
     prefix, score = found[1], found[2]
     assert prefix.once
     assert not score.once
-    assert prefix.work.prompt_tokens == score.work.cached_tokens == 300
+    assert prefix.work.prompt_tokens == score.work.cached_tokens == 600
     assert (score.work.new_tokens, score.work.logits) == (0, "last")
+
+
+def test_a_row_of_pii_is_a_text_with_all_its_candidates_where_they_can_be_read_together() -> None:
+    """Else it is one candidate, and there are as many passes as candidates."""
+
+    def score(*overrides: str) -> Work:
+        found = phases(
+            "pii",
+            "pii.candidates_per_record=2.5",
+            "pii.branch_tokens=20",
+            "roles.verifier.batch=8",
+            *overrides,
+        )
+        return next(phase.work for phase in found if phase.verb == "score")
+
+    assert (score().prompt_tokens, score().passes) == (256 + 3 * 20, 1 / 8)
+    for singly, prompt in (
+        (("captures=[{sites: ['*'], positions: last}]",), 256 + 20),
+        (("memory.streaming_chunk_size=64",), 256 + 20),
+        (("pii.system='Is it {type}? {verdicts}'",), 256),
+        (("pii.template='Text: {text}'",), 256),
+        (("roles.verifier.model=ullage:tiny",), 256),
+        (("roles.verifier.engine=vllm", "roles.verifier.precision=bf16"), 256 + 20),
+    ):
+        assert (score(*singly).prompt_tokens, score(*singly).passes) == (prompt, 2.5 / 8), singly
+
+
+def test_wrong_prompts_of_pii_are_refused() -> None:
+    for system, template, said in (
+        ("Hello", None, "lacks {types}"),
+        (None, "Hello", "lacks {text}"),
+        ("{type}", "{text} {span}", "needs a system with {types}"),
+        ("{types}", "{text}", "lacks {span} or {type}"),
+    ):
+        given = api.load(EXAMPLES["pii"])
+        assert given.section is not None
+        section = given.section.model_copy(update={"system": system, "template": template})
+        with pytest.raises(SpecError, match=re.escape(said)):
+            api.phases(given.model_copy(update={"section": section}))
 
 
 def test_pii_explains_a_share_of_the_candidates() -> None:
     found = {phase.name: phase for phase in phases("pii", "pii.explain=all", "pii.explain_fraction=0.25")}
-    assert found["verifier explain decode"].work.passes == pytest.approx(
-        found["verifier score"].work.passes / 4
-    )
+    explained, read = found["verifier explain decode"].work, found["verifier score"].work
+    assert explained.passes == pytest.approx(3 * read.passes / 4)  # a row is read with three candidates
 
 
 def test_pii_under_vllm_serves() -> None:

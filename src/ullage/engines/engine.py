@@ -96,15 +96,15 @@ class Deciding(Protocol):
     """An engine that weighs a choice in all forms it may be written in, and reads once what prompts share."""
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
-        """Which of the prompts, in order, are read together in one row of `most` tokens; its tokens."""
+        """Which of the prompts, in order, make up rows of up to `most` tokens; each row's tokens."""
 
     def decide(
         self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
     ) -> list[list[tuple[float, ...] | Failure]]:
-        """For each prompt of each row the log-probability of each choice, the sum of all its forms'."""
+        """For each prompt of each row each choice's log-probability, that of all its forms together."""
 
-    def why_singly(self, most: int) -> str:
-        """Why prompts of up to `most` tokens are read one by one; "" where they need not be."""
+    def why_singly(self, most: int, choices: Sequence[str]) -> str:
+        """Why rows of up to `most` tokens hold one prompt each; "" where they may hold several."""
 
 
 @runtime_checkable

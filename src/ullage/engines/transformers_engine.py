@@ -52,7 +52,7 @@ class TransformersEngine:
         self._observer: Observer | None = None
         self._device, self._chunk_tokens = loaded.device, chunk_tokens
         self._window = window_of(self._layout.config)
-        self._singly_for: str | None = None
+        self._apart: str | None = None
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
@@ -85,61 +85,60 @@ class TransformersEngine:
             return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
-        """Which of the prompts are read in one row of `most` tokens, and how many it has."""
-        ids = [self._encoder.ids(prompt) for prompt in prompts]
-        if self.why_singly(most):
-            return [((at,), len(one)) for at, one in enumerate(ids)]
-        return rows_of(ids, most)
+        """Which of the prompts make up rows of up to `most` tokens, and how many each has."""
+        return rows_of([self._encoder.ids(prompt) for prompt in prompts], most)
 
     def decide(
         self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str]
     ) -> list[list[tuple[float, ...] | Failure]]:
         """For each prompt of each row each choice's log-probability, all its forms' together; one pass.
 
-        A choice that is no single token is weighed as the model would write it.
+        A choice that is no single token is weighed as the model would write it, and its prompts by
+        themselves, as they are where they are observed.
         """
         import torch
 
         forms = [self._encoder.forms(choice) for choice in choices]
-        if self._observer is not None or not all(forms) or self._alone(rows):
-            return self._singly(rows, choices, forms)
+        if self._observer is not None or not all(forms) or all(len(row) == 1 for row in rows):
+            prompts = [prompt for row in rows for prompt in row]
+            alone = (prompts[at : at + len(rows)] for at in range(0, len(prompts), len(rows)))
+            scores = iter([one for some in alone for one in self._singly(some, choices, forms)])
+            return [[next(scores) for _ in row] for row in rows]
         ids = [[self._encoder.ids(prompt) for prompt in row] for row in rows]
         with torch.inference_mode():
             found = self._scorer.branch_scores(ids, [token for some in forms for token in some])
         return [[summed(weights, forms) for weights in row] for row in found]
 
-    def why_singly(self, most: int) -> str:
-        """Why prompts that begin alike are read one by one; "" where a row of `most` may hold several."""
+    def why_singly(self, most: int, choices: Sequence[str]) -> str:
+        """Why a row of `most` tokens holds one prompt; "" where it may hold several that begin alike."""
         import torch
 
+        split = [choice for choice in choices if not self._encoder.forms(choice)]
+        if split:
+            return f"{split[0]!r} is no single token of this model"
         if self._window is not None and most > self._window:
             return f"some layers see no more than {self._window:,} tokens, and a row may have {most:,}"
-        if self._singly_for is None:
-            if self._chunk_tokens:
-                self._singly_for = "long prompts are read in chunks"
-            else:
-                with torch.inference_mode():
-                    self._singly_for = why_singly(self._layout, self._device)
-        return self._singly_for
-
-    def _alone(self, rows: Sequence[Sequence[Prompt]]) -> bool:
-        return all(len(row) == 1 for row in rows)
+        if self._chunk_tokens:
+            return "long prompts are read in chunks"
+        if self._apart is None:
+            with torch.inference_mode():
+                self._apart = why_singly(self._layout, self._device)
+        return self._apart
 
     def _singly(
-        self, rows: Sequence[Sequence[Prompt]], choices: Sequence[str], forms: Sequence[tuple[int, ...]]
-    ) -> list[list[tuple[float, ...] | Failure]]:
+        self, prompts: Sequence[Prompt], choices: Sequence[str], forms: Sequence[tuple[int, ...]]
+    ) -> list[tuple[float, ...]]:
+        """The same, each prompt in a row of its own."""
         import torch
 
-        prompts = [prompt for row in rows for prompt in row]
-        ids = [self._encoder.ids(prompt) for prompt in prompts]
         wanted: list[list[tuple[int, ...]]] = [[] for _ in prompts]
         for prompt, own in zip(prompts, wanted, strict=True):
             for choice, some in zip(choices, forms, strict=True):
                 own += [(token,) for token in some] or [self._encoder.continuation(prompt, choice)]
         with torch.inference_mode():
+            ids = [self._encoder.ids(prompt) for prompt in prompts]
             scores = self._scorer.scores(ids, wanted, self._observer)
-        found = iter([summed(own, [some or (0,) for some in forms]) for own in scores])
-        return [[next(found) for _ in row] for row in rows]
+        return [summed(own, [some or (0,) for some in forms]) for own in scores]
 
     def embed(self, texts: Sequence[str], batch: int) -> Tensor:
         """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.

@@ -170,7 +170,7 @@ class VllmEngine:
         scores = iter([weighed(one) for one in ids])
         return [[next(scores) for _ in row] for row in rows]
 
-    def why_singly(self, most: int) -> str:
+    def why_singly(self, most: int, choices: Sequence[str]) -> str:
         """Nothing is read twice."""
         return ""
 

@@ -221,7 +221,7 @@ def _placement(name: str, placed: Placed) -> Decision:
 def _share(name: str, share: EngineShare) -> Decision:
     if share.least > 1:
         reason = f"its work takes up to {share.least:.2f} of the card"
-        if 0 < share.graphs and share.least - share.graphs <= 1:
+        if share.graphs > 0 and share.least - share.graphs <= 1:
             reason += f", {share.graphs:.2f} of that CUDA graphs, which enforce_eager: true does without"
         return Decision(f"{name} gpu_memory_utilization", "more than one card", reason)
     low, expected, high = (f"{end:,}" for end in (share.tokens.low, share.tokens.expected, share.tokens.high))

@@ -165,9 +165,9 @@ class _Verification:
         if not reads_together(self.session.workload):
             return Reading(self.turns, self.engine, self.section, None)
         most = self._longest(SCORE)
-        why = (
-            self.engine.why_singly(most) if isinstance(self.engine, Deciding) else "its engine shares no text"
-        )
+        why = "its engine shares no text"
+        if isinstance(self.engine, Deciding):
+            why = self.engine.why_singly(most, self.section.verdicts)
         if why:
             self.session.say(f"a text is read again for each of its candidates: {why}")
             self.session.outcome["read_singly"] = why
