@@ -2,8 +2,9 @@
 
     python benchmarks/pii_tiny.py [--count 1000]
 
-Asked as its card says, which is the default for it. F1 in fp32, int8 and nf4; calibration fitted on the validation split and tested on the test split; and fifty
-texts that hold an instruction, with and without it: how many verdicts flip.
+Asked as its card says, which is the default for it. F1 in fp32, int8 and nf4; calibration fitted on the
+validation split and tested on the test split; and fifty texts that hold an instruction, with and without it:
+how many verdicts flip.
 """
 
 from __future__ import annotations
