@@ -40,7 +40,9 @@ def verify(
     calibration: Annotated[str | None, typer.Option(help="What `ullage pii calibrate` wrote.")] = None,
     types: Annotated[list[str] | None, typer.Option(help="These alone: phone,email, or a category.")] = None,
     types_file: Annotated[str | None, typer.Option(help="Definitions of types, YAML.")] = None,
-    system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Instruction with {types} or {type}; default own.")
+    ] = None,
     detect: Annotated[str, typer.Option(help="none, missing or all: find candidates by patterns.")] = "none",
     least_score: Annotated[float, typer.Option(min=0, max=1, help="Detected less surely: left out.")] = 0.3,
     languages: Annotated[str, typer.Option(help="Whose patterns are looked for: en,de,es,...")] = "en",
@@ -159,7 +161,9 @@ def compare(
     gpus: Annotated[str, typer.Option(help="local, cpu, or a set as 1xRTX 4060.")] = "local",
     fields: Fields = None,
     offsets: Offsets = "characters",
-    system: Annotated[str | None, typer.Option(help="Instruction with {type}; default Ullage's.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Instruction with {types} or {type}; default own.")
+    ] = None,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     download: Annotated[bool, typer.Option("--download", help="Fetch models where needed.")] = False,
     quiet: Quiet = False,
