@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ TOKENS: Final = "tokens"
 OFFSETS: Final = "offsets"
 
 
-def damaged_states(folder: Path, entries: Sequence[Mapping[str, object]]) -> list[Damage]:
+def damaged_states(folder: Path, entries: Iterable[Mapping[str, object]]) -> list[Damage]:
     """What of the states that a journal's entries vouch for is gone or was changed: the first of it."""
     arrays: dict[str, ArrayFile] = {}
     for number, entry in enumerate(entries):

@@ -13,7 +13,7 @@ from ullage.fields import Fields
 from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
 from ullage.records.lines import LineStore
-from ullage.runtime.batching import Limits, Splitter, batches_left, make_batches, release
+from ullage.runtime.batching import Done, Limits, Splitter, make_batches, release, windows
 from ullage.runtime.session import Session
 
 Row = dict[str, object]
@@ -145,12 +145,13 @@ class Turns:
         session, store = self.session, self.store(stage)
         limits = self.limits(name, verb)
         limits = Limits(limits.tokens, min(limits.sequences, most or limits.sequences))
-        units = {unit for unit in store.done if isinstance(unit, int)}
-        done = set(store.told_each("items"))
-        left = batches_left(make_batches(lengths, limits), units, done, lengths, limits)
-        session.progress.start(stage, len(lengths), len(done))
-        rows = self.run(name, verb, left.values(), lengths, unit)
-        for (number, batch), found in zip(left.items(), rows, strict=True):
-            store.add(number, {stage: found}, items=list(batch), **self.states.taken())
-            session.progress.advance(len(batch), sum(lengths[i] for i in batch))
+        done = Done()
+        done.add((unit for unit in store.done if isinstance(unit, int)), store.told_each("items"))
+        session.progress.start(stage, len(lengths), done.count)
+        for window in windows(enumerate(lengths), limits, done):
+            left = {number: [window.items[p] for p in batch] for number, batch in window.left.items()}
+            rows = self.run(name, verb, left.values(), lengths, unit)
+            for (number, batch), found in zip(left.items(), rows, strict=True):
+                store.add(number, {stage: found}, items=batch, **self.states.taken())
+                session.progress.advance(len(batch), sum(lengths[i] for i in batch))
         store.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -114,7 +114,7 @@ def check_run(folder: Path, *, repair: bool = False) -> RunCheck:
     return RunCheck(folder, run.complete, len(scan(run.path / JOURNAL).entries), tuple(found), dropped)
 
 
-def _damaged_ending(run: RunFolder, entries: Sequence[Entry], known: set[str]) -> list[Damage]:
+def _damaged_ending(run: RunFolder, entries: Iterable[Entry], known: set[str]) -> list[Damage]:
     """What of a finished run's inventory, and of its index of states, is not what was written."""
     try:
         held = run.inventory()
