@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 def run(session: Session) -> None:
     """Reads every record the input has and stores its states, window by window of the input.
 
-    Raises InputError for a record that cannot be read: for one of the first window before any model is
+    Raises InputError for a record that cannot be read: for one of the first ten thousand before any model is
     loaded, for a later one after the states of those before it have been stored.
     """
     workload = session.workload
@@ -58,8 +57,7 @@ def run(session: Session) -> None:
     texts = Texts(session, section, name, whole)
     limits, done = _limits(name, workload, section), _done(session)
     measured = [min(texts, key=itemgetter(1))] if session.smallest else texts
-    coming = windows(measured, limits, done)
-    first = next(coming)
+    texts.look_ahead()
     session.bring(session.phase(name, _verb(section)), session.load)
     loaded = session.loaded[name]
     layout = find_layout(loaded.model)
@@ -72,7 +70,7 @@ def run(session: Session) -> None:
         device=loaded.device,
     )
     session.progress.start(f"{name} extract", 1 if session.smallest else texts.count, done.count)
-    _Extraction(session, section, name, reader, loaded).run(chain([first], coming), limits)
+    _Extraction(session, section, name, reader, loaded).run(windows(measured, limits, done), limits)
     session.told_longest(name, texts.longest, texts.planned)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from ullage.capture.tokens import Tokenized, count_records, read_records, tokenize
 from ullage.errors import InputError
@@ -13,6 +14,9 @@ from ullage.phases.blocks import base_work
 from ullage.runtime.loader import load_tokenizer
 from ullage.runtime.session import Session
 from ullage.runtime.tokenizer import Tokenizer
+
+AHEAD: Final = 10_000
+AHEAD_TOKENS: Final = 2**20
 
 
 @dataclass(slots=True)
@@ -44,6 +48,15 @@ class Texts:
     def count(self) -> int:
         """How many records there are."""
         return count_records(self.session.path(self._input))
+
+    def look_ahead(self) -> None:
+        """Reads the first AHEAD records or AHEAD_TOKENS, so that what is wrong there is said before anything
+        is done. Raises InputError."""
+        tokens = 0
+        for count, (_, length) in enumerate(self, 1):
+            tokens += length
+            if count == AHEAD or tokens >= AHEAD_TOKENS:
+                return
 
     def __iter__(self) -> Iterator[tuple[Tokenized, int]]:
         """Each with its number of tokens. Raises InputError for one that cannot be read, naming its line."""
