@@ -2,11 +2,15 @@
 
     python benchmarks/million_lines.py [--lines 1000000] [--kinds extract evaluate pii]
 
-Each kind is one `ullage run` in a process of its own. Verifying and answering are done by a script that costs
-next to nothing, states are those of a random model of a few thousand weights, so that what grows is what
-Ullage holds. Told are the seconds from the start of the process to the first result on disk, its resident
-size when a tenth of the lines was done (for an evaluation: answered), and the largest one from there until it
-had ended, report and all: the system's own peak, begun anew at that tenth.
+Each kind is one `ullage run` in a process of its own, seen from outside. Verifying and answering are done by
+a script that costs next to nothing, states are those of a random model of a few thousand weights, so that
+what grows is what Ullage holds. Told are, from the start of the process to the first result on disk, seconds
+by the clock and of computing (of all its threads), which are the same on a machine that does nothing else,
+and those of computing that a process takes to import torch and transformers alone; the resident size when a tenth of the lines was done (for an
+evaluation: answered); and the largest one from there on, the system's own peak, begun anew at that tenth:
+while the work went on (for an evaluation: until the last answer was judged), and until the process had ended,
+report and all. A report needs libraries that the work does not, so the whole process is also compared with
+one over a hundredth of the lines.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ import small_models
 SECONDS = 5.0
 GROWTH = 50 << 20
 GROWTH_OF_PII = 20 << 20
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 Body = dict[str, Any]
 
 
@@ -121,12 +125,22 @@ class Lines:
         return self.count
 
 
-KINDS: dict[str, tuple[Callable[[Path, int], Body], str, bytes]] = {
-    "extract": (extract, "journal.jsonl", b'"index": '),
-    "evaluate": (evaluate, "greedy.jsonl", b"\n"),
-    "pii": (pii, "verified.jsonl", b"\n"),
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What makes the workload; the file and the mark in it by which finished lines are counted; how many
+    times the journal says `"unit": "end"` when the work is done, 0 where it never does."""
+
+    make: Callable[[Path, int], Body]
+    file: str
+    mark: bytes
+    ends: int
+
+
+KINDS = {
+    "extract": Kind(extract, "journal.jsonl", b'"index": ', 0),
+    "evaluate": Kind(evaluate, "greedy.jsonl", b"\n", 2),
+    "pii": Kind(pii, "verified.jsonl", b"\n", 1),
 }
-"""What makes the workload, and the file and the mark in it by which finished lines are counted."""
 
 
 def resident(process: int, what: str) -> int:
@@ -140,46 +154,77 @@ def resident(process: int, what: str) -> int:
     return 0
 
 
-def watch(kind: str, lines: int, folder: Path) -> dict[str, Any]:
+def computing(process: int) -> float:
+    """Seconds that all threads of a process have computed so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """One process, from its start to its end."""
+
+    def __init__(self, process: int, finished: Lines, ends: Lines, kind: Kind, lines: int) -> None:
+        self._process, self._finished, self._ends = process, finished, ends
+        self._kind, self._lines, self._begun = kind, lines, time.monotonic()
+        self.found: Body = {"lines": lines}
+        self._at_work = 0
+
+    def look(self) -> None:
+        """Whatever can be told now."""
+        found = self.found
+        peak = resident(self._process, "VmHWM")
+        if "resident_at_a_tenth" in found:
+            found["largest_after"] = max(found.get("largest_after", 0), peak)
+            found["largest"] = max(found["largest"], peak)
+            if self._kind.ends and self._ends.look() < self._kind.ends:
+                self._at_work = found["largest_after"]
+            return
+        found["largest"] = max(found.get("largest", 0), peak)
+        done = self._finished.look()
+        if done and "seconds_to_first_result" not in found:
+            found["computing_to_first_result"] = round(computing(self._process), 2)
+            found["seconds_to_first_result"] = round(time.monotonic() - self._begun, 2)
+        if done >= self._lines / 10:
+            found["resident_at_a_tenth"] = resident(self._process, "VmRSS")
+            Path(f"/proc/{self._process}/clear_refs").write_text("5")  # the peak, from here on
+            self._at_work = found["resident_at_a_tenth"]
+
+    def ended(self) -> Body:
+        """All figures."""
+        found, tenth = self.found, self.found["resident_at_a_tenth"]
+        found["seconds"] = round(time.monotonic() - self._begun, 1)
+        found["growth"] = max(found["largest_after"] - tenth, 0)
+        at_work = self._at_work if self._kind.ends else found["largest_after"]
+        found["growth_at_work"] = max(at_work - tenth, 0)
+        return found
+
+
+def watch(kind: Kind, lines: int, folder: Path) -> Body:
     """One run, seen from outside."""
-    make, name, mark = KINDS[kind]
-    body = {**make(folder, lines), "budget": {"gpus": "cpu"}, "examples": lines}
+    folder.mkdir()
+    body = {**kind.make(folder, lines), "budget": {"gpus": "cpu"}, "examples": lines}
     (folder / "workload.json").write_text(json.dumps(body))
     run = folder / "run"
-    finished = Lines(run / name, mark)
-    begun = time.monotonic()
     command = [sys.executable, "-m", "ullage", "run", str(folder / "workload.json"), "--out", str(run)]
     process = subprocess.Popen([*command, "--quiet"], stdout=subprocess.DEVNULL)
-    first = tenth = peak = None
-    begun_anew = 0.0
+    finished = Lines(run / kind.file, kind.mark)
+    seen = Watch(process.pid, finished, Lines(run / "journal.jsonl", b'"unit": "end"'), kind, lines)
     while process.poll() is None:
-        time.sleep(POLL_SECONDS if first is None else 5 * POLL_SECONDS)
-        if tenth is None:
-            done = finished.look()
-            if done and first is None:
-                first = time.monotonic() - begun
-            if done >= lines / 10:
-                tenth, begun_anew = resident(process.pid, "VmRSS"), time.monotonic() - begun
-                Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak, from here on
-        else:
-            peak = resident(process.pid, "VmHWM") or peak
-    seconds = time.monotonic() - begun
-    assert process.returncode == 0, f"{kind}: ended with {process.returncode}"
-    assert first is not None
-    assert tenth is not None
-    assert peak is not None
-    assert finished.look() == lines, f"{kind}: {finished.count:,} lines have a result"
-    record = json.loads((run / "record.json").read_text())
-    assert record["examples"] == lines
-    return {
-        "lines": lines,
-        "seconds": round(seconds, 1),
-        "seconds_to_first_result": round(first, 2),
-        "seconds_to_a_tenth": round(begun_anew, 1),
-        "resident_at_a_tenth": tenth,
-        "largest_after": peak,
-        "growth": peak - tenth,
-    }
+        seen.look()
+        time.sleep(POLL_SECONDS)
+    assert process.returncode == 0, f"ended with {process.returncode}"
+    assert finished.look() == lines, f"{finished.count:,} lines have a result"
+    assert json.loads((run / "record.json").read_text())["examples"] == lines
+    return seen.ended()
+
+
+def importing() -> float:
+    """Seconds of computing that it takes to import what every run does, whatever it reads."""
+    command = "import torch; from transformers import AutoModelForCausalLM, AutoTokenizer"
+    before = os.times()
+    subprocess.run([sys.executable, "-c", command], check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def main() -> None:
@@ -188,17 +233,29 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     chosen = parser.parse_args()
     made = result_file.start("million_lines")
-    figures: dict[str, Any] = {}
-    for kind in chosen.kinds:
-        with tempfile.TemporaryDirectory() as name:
-            os.environ["ULLAGE_HOME"] = f"{name}/home"
-            figures[kind] = watch(kind, chosen.lines, Path(name))
-            print(kind, json.dumps(figures[kind]), flush=True)
-    claims = {}
-    for kind, found in figures.items():
-        most = GROWTH_OF_PII if kind == "pii" else GROWTH
-        claims[f"{kind}: the first result within {SECONDS:g} s"] = found["seconds_to_first_result"] <= SECONDS
-        claims[f"{kind}: memory grows by at most {most >> 20} MiB after a tenth"] = found["growth"] <= most
+    figures: Body = {}
+    claims: dict[str, bool] = {}
+    for name in chosen.kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["ULLAGE_HOME"] = f"{folder}/home"
+            imports = round(importing(), 2)
+            few = watch(KINDS[name], max(chosen.lines // 100, 1000), Path(folder) / "few")
+            found = watch(KINDS[name], chosen.lines, Path(folder) / "many")
+        found["growth_beside_a_hundredth"] = found["largest"] - few["largest"]
+        found["computing_of_imports"] = imports
+        figures[name] = found
+        print(name, json.dumps(found), flush=True)
+        most = GROWTH_OF_PII if name == "pii" else GROWTH
+        mib = f"at most {most >> 20} MiB"
+        claims[f"{name}: the first result after at most {SECONDS:g} s of computing beside the imports"] = (
+            found["computing_to_first_result"] - imports <= SECONDS
+        )
+        claims[f"{name}: at work, memory grows by {mib} after the first tenth"] = (
+            found["growth_at_work"] <= most
+        )
+        claims[f"{name}: the whole process takes {mib} more than one over a hundredth of the lines"] = (
+            found["growth_beside_a_hundredth"] <= most
+        )
     made.write(figures, claims)
 
 

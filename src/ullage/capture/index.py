@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import accumulate, islice
 from pathlib import Path
@@ -25,7 +26,7 @@ INDEX: Final = "index.json"
 ROWS: Final = "examples.parquet"
 CONVERTED: Final = 1024
 """Rows that are Python's own objects at a time, on their way into the table."""
-GROUP_ROWS: Final = 16 * CONVERTED
+GROUP_ROWS: Final = 8 * CONVERTED
 GROUP_BYTES: Final = 32 * 2**20
 """Of a row group of the table, which is closed when it has so many rows, or takes so much memory."""
 Order = tuple[int, int, int, int]
@@ -143,14 +144,14 @@ class _Contents:
         """The rows of the same entries: by role and stage in the journal's order, then by index and part."""
         later = array("Q", accumulate(reversed(self._first), min))
         later.reverse()
-        waiting: list[tuple[Order, int, SequenceRow]] = []
+        waiting: list[tuple[Order, int, _Waiting]] = []
         count = 0
         for number, each in enumerate(stored, 1):
-            for example, row in zip(each.examples, _rows(folder, each), strict=True):
+            for one in _waiting(folder, each):
                 count += 1
-                heappush(waiting, (self._place(example), count, row))
+                heappush(waiting, (self._place(one.example), count, one))
             while waiting and (number == len(later) or _bound(waiting[0][0]) < later[number]):
-                yield heappop(waiting)[2]
+                yield heappop(waiting)[2].row()
 
     def _place(self, example: StoredSequence) -> Order:
         held = self._numbers.setdefault(example.role, {})
@@ -175,11 +176,10 @@ def _file(path: Path) -> FileIndex:
 
 def _write_rows(folder: Path, rows: Iterator[SequenceRow]) -> tuple[int, int]:
     """Writes examples.parquet; how many rows and tokens are in it. One row group is held at a time."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "run", "writing examples.parquet") from error
+    check_writable()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     schema = _schema()
     examples = tokens = 0
 
@@ -200,6 +200,14 @@ def _write_rows(folder: Path, rows: Iterator[SequenceRow]) -> tuple[int, int]:
 
     write_with(folder / ROWS, write)  # a file, as pyarrow takes a path for an address
     return examples, tokens
+
+
+def check_writable() -> None:
+    """Raises MissingExtraError where examples.parquet could not be written: best asked before the work."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "run", "writing examples.parquet") from error
 
 
 def _schema() -> pa.Schema:
@@ -229,29 +237,33 @@ def _schema() -> pa.Schema:
     )
 
 
-def _rows(folder: Path, stored: StoredBatches) -> Iterator[SequenceRow]:
-    """One row of examples.parquet for each sequence of a journal entry."""
-    tokens, offsets = _numbers(folder, stored)
-    after = 0
-    for example in stored.examples:
-        begin = after if example.token_begin is None else example.token_begin
-        after = begin + example.tokens
-        pairs = offsets[begin:after]
-        yield {
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A sequence of a journal entry whose row's turn has not come: tokens (n,), offsets (n, 2)."""
+
+    example: StoredSequence
+    file: str | None
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+
+    def row(self) -> SequenceRow:
+        """Its row of examples.parquet."""
+        example = self.example
+        return {
             "role": example.role,
             "stage": example.stage,
             "index": example.index,
             "part": example.part,
             "id": example.id,
             "text": example.text,
-            "tokens": tokens[begin:after].tolist(),
-            "offset_begin": pairs[:, 0].tolist(),
-            "offset_end": pairs[:, 1].tolist(),
+            "tokens": self.tokens.tolist(),
+            "offset_begin": self.offsets[:, 0].tolist(),
+            "offset_end": self.offsets[:, 1].tolist(),
             "prompt_tokens": example.prompt_tokens,
             "states": [
                 {
                     "site": site,
-                    "file": stored.file or f"{site}.npy",
+                    "file": self.file or f"{site}.npy",
                     "begin": at[0],
                     "end": at[1],
                     "shape": at[2:],
@@ -259,6 +271,16 @@ def _rows(folder: Path, stored: StoredBatches) -> Iterator[SequenceRow]:
                 for site, at in example.states.items()
             ],
         }
+
+
+def _waiting(folder: Path, stored: StoredBatches) -> Iterator[_Waiting]:
+    """Every sequence of a journal entry."""
+    tokens, offsets = _numbers(folder, stored)
+    after = 0
+    for example in stored.examples:
+        begin = after if example.token_begin is None else example.token_begin
+        after = begin + example.tokens
+        yield _Waiting(example, stored.file, tokens[begin:after], offsets[begin:after])
 
 
 def _numbers(folder: Path, stored: StoredBatches) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

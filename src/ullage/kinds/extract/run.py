@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ullage.capture.array_store import ArrayStore
 from ullage.capture.entries import StoredBatches, read_entries
-from ullage.capture.index import write_index
+from ullage.capture.index import check_writable, write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.reader import Reader
 from ullage.capture.sites import find_points
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def run(session: Session) -> None:
     """Reads every record the input has and stores its states, window by window of the input.
 
-    Raises InputError for a record that cannot be read: for one of the first ten thousand before any model is
+    Raises InputError for a record that cannot be read: for one of the first thousand before any model is
     loaded, for a later one after the states of those before it have been stored.
     """
     workload = session.workload
@@ -54,6 +54,7 @@ def run(session: Session) -> None:
         )
     if not captures or not isinstance(whole, Architecture):
         raise InputError("captures: names no site to read; add captures with sites")
+    check_writable()
     texts = Texts(session, section, name, whole)
     limits, done = _limits(name, workload, section), _done(session)
     measured = [min(texts, key=itemgetter(1))] if session.smallest else texts

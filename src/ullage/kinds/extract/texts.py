@@ -15,8 +15,8 @@ from ullage.runtime.loader import load_tokenizer
 from ullage.runtime.session import Session
 from ullage.runtime.tokenizer import Tokenizer
 
-AHEAD: Final = 10_000
-AHEAD_TOKENS: Final = 2**20
+AHEAD: Final = 1000
+AHEAD_TOKENS: Final = 2**18
 
 
 @dataclass(slots=True)
