@@ -6,11 +6,11 @@ Each kind is one `ullage run` in a process of its own, seen from outside. Verify
 a script that costs next to nothing, states are those of a random model of a few thousand weights, so that
 what grows is what Ullage holds. Told are, from the start of the process to the first result on disk, seconds
 by the clock and of computing (of all its threads), which are the same on a machine that does nothing else,
-and those of computing that a process takes to import torch and transformers alone; the resident size when a tenth of the lines was done (for an
-evaluation: answered); and the largest one from there on, the system's own peak, begun anew at that tenth:
-while the work went on (for an evaluation: until the last answer was judged), and until the process had ended,
-report and all. A report needs libraries that the work does not, so the whole process is also compared with
-one over a hundredth of the lines.
+and those of computing that a process takes to import torch and transformers alone; the resident size when a
+tenth of the lines was done (for an evaluation: answered); and the largest one from there on, the system's own
+peak, begun anew at that tenth: while the work went on (for an evaluation: until the last answer was judged),
+and until the process had ended, report and all. A report needs libraries that the work does not, so the whole
+process is also compared with one over a hundredth of the lines.
 """
 
 from __future__ import annotations
