@@ -109,9 +109,14 @@ def summary(folder: Path) -> Summary:
             if candidate.gold is not None and candidate.probability is not None:
                 bins.add(candidate.probability, candidate.gold)
     path = folder / "journal.jsonl"
-    entries = [Fields(entry, str(path)) for entry in read_journal(path) if "batches" in entry]
-    batches = sorted((second / size, size) for entry in entries for second, size in _batches(entry))
-    spent = sum(entry.number("seconds") for entry in entries)
+    batches: list[tuple[float, int]] = []
+    spent = 0.0
+    for each in read_journal(path):
+        if "batches" in each:
+            entry = Fields(each, str(path))
+            batches += ((second / size, size) for second, size in _batches(entry))
+            spent += entry.number("seconds")
+    batches.sort()
     return {
         "records": records,
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
