@@ -22,7 +22,7 @@ def tokenizer():
 
 
 def read(record, tokenizer, special=True):
-    return tokenize(iter([(3, record)]), "chats.jsonl", tokenizer, 400, "text", special)[0]
+    return next(tokenize(iter([(3, record)]), "chats.jsonl", tokenizer, 400, "text", special))
 
 
 def test_a_question_invites_the_answer_and_special_tokens_come_once(tokenizer):

@@ -32,10 +32,10 @@ stored = st.builds(
 @given(st.lists(stored, max_size=3))
 def test_what_is_written_is_read_back(batches):
     lines = [json.dumps(each.to_json()) for each in batches]
-    assert read_entries([json.loads(line) for line in lines]) == batches
+    assert list(read_entries([json.loads(line) for line in lines])) == batches
 
 
 @pytest.mark.parametrize("entry", [{}, {"units": "one"}, {"units": [0], "sha256": 3, "sites": {}}])
 def test_an_entry_that_was_changed_is_refused(entry):
     with pytest.raises(FormatError, match="entries of states were changed"):
-        read_entries([entry])
+        list(read_entries([entry]))

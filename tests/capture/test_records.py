@@ -14,7 +14,7 @@ WORDS = small_models.tokenizer()
 def tokenized(path, *records, tokenizer=WORDS, **options):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     given = {"vocabulary": len(WORDS), "text_field": "text", "special_tokens": False} | options
-    return tokenize(read_records(path, "text"), "in.jsonl", tokenizer, **given)
+    return list(tokenize(read_records(path, "text"), "in.jsonl", tokenizer, **given))
 
 
 def test_a_span_of_characters_is_the_tokens_that_touch_it(tmp_path):

@@ -56,29 +56,31 @@ ROWS = {
 }
 
 
+def read(rows, reader, limit=None):
+    return list(read_questions(lambda: iter(rows), reader, limit))
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_rows_of_published_data_sets(name):
     row, wanted = ROWS[name]
-    assert read_questions(iter([("data.jsonl", 1, row)]), FORMATS[name]) == wanted
+    assert read([("data.jsonl", 1, row)], FORMATS[name]) == wanted
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_row_of_something_else_is_named(name):
     with pytest.raises(InputError, match=r"data\.jsonl:7: "):
-        read_questions(iter([("data.jsonl", 7, {"colour": "red"})]), FORMATS[name])
+        read([("data.jsonl", 7, {"colour": "red"})], FORMATS[name])
 
 
 def test_own_fields_are_found_by_dotted_paths():
     record = {"key": 4, "ask": {"text": "Where?"}, "gold": ["Drosa", " Drosa ", "Rask"], "about": "Ada."}
     fields = Fields("ask.text", "gold", "about", "key")
-    assert read_questions(iter([("d", 1, record)]), fields.read) == [
-        Question("4", "Where?", ("Drosa", "Rask"), "Ada.")
-    ]
+    assert read([("d", 1, record)], fields.read) == [Question("4", "Where?", ("Drosa", "Rask"), "Ada.")]
 
 
 def test_a_single_reference_and_none():
-    rows = iter([("d", 1, {"question": "a", "references": 12}), ("d", 2, {"question": "b"})])
-    found = read_questions(rows, Fields().read)
+    rows = [("d", 1, {"question": "a", "references": 12}), ("d", 2, {"question": "b"})]
+    found = read(rows, Fields().read)
     assert [question.references for question in found] == [("12",), ()]
     assert len({question.id for question in found}) == 2
 
@@ -94,15 +96,15 @@ def test_a_single_reference_and_none():
 )
 def test_what_is_missing_is_said(record, said):
     with pytest.raises(InputError, match=said):
-        read_questions(iter([("d.jsonl", 3, record)]), Fields().read)
+        read([("d.jsonl", 3, record)], Fields().read)
 
 
 def test_two_questions_of_one_id_are_refused():
     rows = [("d", 1, {"id": "a", "question": "x"}), ("d", 2, {"id": "a", "question": "y"})]
     with pytest.raises(InputError, match="d:2: id 'a' is that of d:1 too"):
-        read_questions(iter(rows), Fields().read)
+        read(rows, Fields().read)
 
 
 def test_no_more_than_the_limit():
     rows = [("d", number, {"question": str(number)}) for number in range(9)]
-    assert len(read_questions(iter(rows), Fields().read, limit=4)) == 4
+    assert len(read(rows, Fields().read, limit=4)) == 4

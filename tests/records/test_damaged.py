@@ -219,4 +219,4 @@ def test_a_fact_that_is_no_number_is_refused(tmp_path):
     store.add(0, {"judge": []}, tokens=3)
     store.add(1, {"judge": []}, tokens="many")
     with pytest.raises(FormatError, match='tokens is "many", not a whole number'):
-        store.told("tokens")
+        list(store.told("tokens"))

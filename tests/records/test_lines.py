@@ -59,7 +59,7 @@ def test_a_file_that_lost_lines_is_refused(tmp_path):
 def test_facts_stand_in_the_journal(tmp_path):
     store = opened(tmp_path)
     store.add(0, {"judge": []}, line=7)
-    assert opened(tmp_path).entries[-1]["line"] == 7
+    assert list(opened(tmp_path).entries)[-1]["line"] == 7
     assert json.loads((tmp_path / "journal.jsonl").read_text())["unit"] == 0
 
 

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ullage.errors import OutOfMemoryError
-from ullage.runtime.batching import Limits, Splitter, is_out_of_memory, make_batches
+from ullage.runtime.batching import (
+    WINDOW_BATCHES,
+    Done,
+    Limits,
+    Splitter,
+    is_out_of_memory,
+    make_batches,
+    windows,
+)
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=300)
 LIMITS = st.builds(Limits, st.integers(1, 4000), st.integers(1, 40))
@@ -86,3 +94,30 @@ def test_the_processors_allocator_is_recognised():
         torch.empty(1 << 60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+@given(LENGTHS, LIMITS, st.data())
+def test_a_run_taken_up_anywhere_does_the_batches_that_are_left(lengths, limits, data):
+    def batches(done):
+        coming = windows(enumerate(lengths), limits, done)
+        return {unit: [w.items[p] for p in batch] for w in coming for unit, batch in w.left.items()}
+
+    whole = batches(Done())
+    before = dict(list(whole.items())[: data.draw(st.integers(0, len(whole)))])
+    done = Done()
+    done.add(before, (item for batch in before.values() for item in batch))
+    assert before | batches(done) == whole
+
+
+@given(LENGTHS, LIMITS, st.data())
+def test_whatever_was_done_under_other_batches_is_not_done_again(lengths, limits, data):
+    items = data.draw(st.sets(st.integers(0, len(lengths) - 1)))
+    units = data.draw(st.sets(st.integers(0, 40), max_size=len(items)))
+    done = Done()
+    done.add(units, items)
+    seen = []
+    for window in windows(enumerate(lengths), limits, done):
+        assert len(window.items) <= WINDOW_BATCHES * limits.sequences
+        assert not units & set(window.left)
+        seen += [window.items[place] for batch in window.left.values() for place in batch]
+    assert sorted(seen) == sorted(set(range(len(lengths))) - items)

@@ -34,9 +34,9 @@ class ArrayFile:
         return NAMES[self.dtype]
 
 
-def read_array_file(path: Path) -> ArrayFile:
+def read_array_file(path: Path, *, growing: bool = False) -> ArrayFile:
     """Raises FormatError unless the header is, byte for byte, what numpy writes, and the file as long as
-    that says."""
+    that says; one that is `growing` may have room for more rows already."""
     try:
         with path.open("rb") as file:
             head = file.read(len(MAGIC) + 2)
@@ -54,7 +54,8 @@ def read_array_file(path: Path) -> ArrayFile:
         written = _header(dtype, found.shape, len(head))
     except (ValueError, SyntaxError, TypeError, KeyError, IndexError, MemoryError, RecursionError):
         size, written = -1, b""
-    if head[: len(MAGIC)] != MAGIC or text != written or path.stat().st_size != size:
+    more = path.stat().st_size - size
+    if head[: len(MAGIC)] != MAGIC or text != written or size < 0 or more < 0 or (more and not growing):
         raise FormatError(f"{path}: was changed since it was written (its header, or its length)")
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -71,23 +71,24 @@ STATES: Final = "states"
 """What an entry of rows calls the shards that belong to them."""
 
 
-def states_of(entries: Iterable[Mapping[str, object]]) -> list[StoredBatches]:
+def states_of(entries: Iterable[Mapping[str, object]]) -> Iterator[StoredBatches]:
     """The shards that entries of rows name. Raises FormatError for what is no such entry."""
-    named = [Fields(entry, "the journal's entries of states") for entry in entries if STATES in entry]
-    return read_entries([shard.values for entry in named for shard in entry.each(STATES)])
+    named = (Fields(entry, "the journal's entries of states") for entry in entries if STATES in entry)
+    return read_entries(shard.values for entry in named for shard in entry.each(STATES))
 
 
-def read_entries(entries: Sequence[Mapping[str, object]]) -> list[StoredBatches]:
-    """What `to_json` wrote. Raises FormatError for what is no such entry."""
-    try:
-        return _adapter().validate_python(entries)
-    except ValueError as error:
-        said = " ".join(str(error).split())[:200]
-        raise FormatError(f"the journal's entries of states were changed: {said}") from error
+def read_entries(entries: Iterable[Mapping[str, object]]) -> Iterator[StoredBatches]:
+    """What `to_json` wrote, one entry at a time. Raises FormatError for what is no such entry."""
+    for entry in entries:
+        try:
+            yield _adapter().validate_python(entry)
+        except ValueError as error:
+            said = " ".join(str(error).split())[:200]
+            raise FormatError(f"the journal's entries of states were changed: {said}") from error
 
 
 @cache
-def _adapter() -> TypeAdapter[list[StoredBatches]]:
+def _adapter() -> TypeAdapter[StoredBatches]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(list[StoredBatches])
+    return TypeAdapter(StoredBatches)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ullage.capture.arrays import ArrayFile, read_array_file
-from ullage.capture.entries import STATES, StoredBatches, StoredSequence, read_entries, states_of
+from ullage.capture.entries import StoredBatches, StoredSequence, read_entries, states_of
 from ullage.errors import FormatError
 from ullage.records.atomic import sha256_of
 from ullage.records.damage import Damage, as_damage
@@ -18,8 +18,11 @@ TOKENS: Final = "tokens"
 OFFSETS: Final = "offsets"
 
 
-def damaged_states(folder: Path, entries: Sequence[Mapping[str, object]]) -> list[Damage]:
-    """What of the states that a journal's entries vouch for is gone or was changed: the first of it."""
+def damaged_states(folder: Path, entries: Iterable[Mapping[str, object]], *, growing: bool) -> list[Damage]:
+    """What of the states that a journal's entries vouch for is gone or was changed: the first of it.
+
+    `growing` says that the run has not ended, so more may be written.
+    """
     arrays: dict[str, ArrayFile] = {}
     for number, entry in enumerate(entries):
         for stored in _stored_in(entry):
@@ -27,7 +30,7 @@ def damaged_states(folder: Path, entries: Sequence[Mapping[str, object]]) -> lis
                 if stored.file is not None:
                     check_shards(folder, [stored])
                 else:
-                    _check_rows(folder, stored, arrays)
+                    _check_rows(folder, stored, arrays, growing)
             except FormatError as error:
                 return [as_damage(error, number)]
     return []
@@ -45,13 +48,11 @@ def check_shards(folder: Path, stored: Sequence[StoredBatches]) -> None:
             raise FormatError(f"{path}: {CHANGED}")
 
 
-def _stored_in(entry: Mapping[str, object]) -> list[StoredBatches]:
-    if "units" in entry:
-        return read_entries([entry])
-    return states_of([entry]) if STATES in entry else []
+def _stored_in(entry: Mapping[str, object]) -> Iterator[StoredBatches]:
+    return read_entries([entry]) if "units" in entry else states_of([entry])
 
 
-def _check_rows(folder: Path, stored: StoredBatches, arrays: dict[str, ArrayFile]) -> None:
+def _check_rows(folder: Path, stored: StoredBatches, arrays: dict[str, ArrayFile], growing: bool) -> None:
     """Raises FormatError when a batch's rows in the memory maps are not what was written; `arrays` holds the
     files that were opened before."""
     digest = hashlib.sha256()
@@ -59,7 +60,7 @@ def _check_rows(folder: Path, stored: StoredBatches, arrays: dict[str, ArrayFile
     for example in stored.examples:
         for name, begin, end in _rows(example):
             if name not in arrays:
-                arrays[name] = read_array_file(folder / f"{name}.npy")
+                arrays[name] = read_array_file(folder / f"{name}.npy", growing=growing)
             held = arrays[name]
             names.append(name)
             if name in stored.sites and held.name != stored.sites[name].dtype:

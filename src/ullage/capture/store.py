@@ -12,20 +12,16 @@ one memory map per site, rows in input order, and `tokens.npy`, `offsets.npy`. W
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.capture.entries import Format, StoredBatches, StoredSequence
 from ullage.capture.keeping import OFFSETS, TOKENS
-from ullage.errors import InputError
 from ullage.records.atomic import sha256_of, write_with
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -57,6 +53,9 @@ class Store(Protocol):
     def held_bytes(self) -> int:
         """Bytes of states that wait to be written."""
 
+    def expect(self, begin: int, lengths: Sequence[int], rows: Mapping[str, Sequence[int]]) -> None:
+        """Examples from `begin` on come next, in any order: so many tokens, and rows of each site."""
+
     def add(self, unit: int, examples: Sequence[Example]) -> list[StoredBatches]:
         """What has become durable by it."""
 
@@ -64,14 +63,19 @@ class Store(Protocol):
         """What was still held, durable now."""
 
 
+MOST_SEQUENCES: Final = 2048
+"""Of a shard: what is known of each beside its states waits in memory too."""
+
+
 class ShardStore:
-    """Gathers whole batches until `shard_bytes` are held, then writes them as one safetensors file.
+    """Gathers whole batches until `shard_bytes` or MOST_SEQUENCES are held, then writes them as one
+    safetensors file.
 
     Invariant: the batches of a shard depend on the sizes of the batches before it alone, so a resumed run
     writes the same shards.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int, done: Sequence[StoredBatches]) -> None:
+    def __init__(self, folder: Path, shard_bytes: int, done: Iterable[StoredBatches]) -> None:
         folder.mkdir(exist_ok=True)
         for left in folder.glob("*.tmp"):
             left.unlink()
@@ -89,12 +93,16 @@ class ShardStore:
         """Bytes of states that wait to be written."""
         return self._bytes
 
+    def expect(self, begin: int, lengths: Sequence[int], rows: Mapping[str, Sequence[int]]) -> None:
+        """Nothing needs to be known before: a shard is as long as what is in it."""
+
     def add(self, unit: int, examples: Sequence[Example]) -> list[StoredBatches]:
         """Holds a batch; the shard that it fills."""
         self._units.append(unit)
         self._held += examples
         self._bytes += sum(t.nbytes for example in examples for t in example.states.values())
-        return [self._write()] if self._bytes >= self._limit else []
+        full = self._bytes >= self._limit or len(self._held) >= MOST_SEQUENCES
+        return [self._write()] if full else []
 
     def finish(self) -> list[StoredBatches]:
         """The last shard, if anything is held."""
@@ -115,7 +123,7 @@ class ShardStore:
                 begin += len(flat)
                 parts.append(flat)
             packed[site] = torch.cat(parts)
-        stored = [_stored(example, place) for example, place in zip(self._held, places, strict=True)]
+        stored = [stored_sequence(example, place) for example, place in zip(self._held, places, strict=True)]
         numbers = torch.tensor([token for e in self._held for token in e.tokens], dtype=torch.int32)
         packed[TOKENS] = numbers
         pairs = [pair for e in self._held for pair in e.offsets]
@@ -132,7 +140,10 @@ class ShardStore:
         return StoredBatches(units, sha256_of(path), sites, stored, path.name, path.stat().st_size)
 
 
-def _stored(example: Example, places: dict[str, list[int]], token_begin: int | None = None) -> StoredSequence:
+def stored_sequence(
+    example: Example, places: dict[str, list[int]], token_begin: int | None = None
+) -> StoredSequence:
+    """What the journal says of an example whose states lie at `places`."""
     return StoredSequence(
         role=example.role,
         stage=example.stage,
@@ -150,99 +161,6 @@ def _stored(example: Example, places: dict[str, list[int]], token_begin: int | N
 def _ragged(site: str) -> bool:
     """Attention patterns differ in shape from one sequence to the next and are stored flat."""
     return site.endswith("hook_pattern")
-
-
-class ArrayStore:
-    """One .npy memory map a site, every sequence's rows at a place known before the run.
-
-    `rows[index]` are the rows each site keeps of a record. Invariant: what a journal entry names has been
-    flushed, and stands in `done` when a run is taken up; anything else is written again. Raises InputError
-    where what is done lies elsewhere than these lengths say.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        lengths: Sequence[int],
-        rows: Mapping[str, Sequence[int]],
-        done: Sequence[StoredBatches] = (),
-    ) -> None:
-        folder.mkdir(exist_ok=True)
-        self._folder = folder
-        self._begins = {site: _begins(counts) for site, counts in rows.items()}
-        self._begins[TOKENS] = _begins(lengths)
-        self._check_places(done)
-        if not done:
-            for left in folder.glob("*.npy"):
-                left.unlink()  # begun, but nothing in it is named by the journal
-        self._maps: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
-
-    @property
-    def held_bytes(self) -> int:
-        """Nothing waits: what is added is written."""
-        return 0
-
-    def add(self, unit: int, examples: Sequence[Example]) -> list[StoredBatches]:
-        """Writes a batch."""
-        import numpy as np
-
-        digest = hashlib.sha256()
-        stored, sites = [], {}
-        for example in examples:
-            place = {}
-            for site in tuple(example.states):
-                array = example.states.pop(site).numpy()
-                place[site] = [*self._put(site, example.index, array), *array.shape]
-                sites[site] = Format(str(array.dtype), list(array.shape[1:]))
-                digest.update(np.ascontiguousarray(array).data)
-            tokens = np.array(example.tokens, dtype=np.int32)
-            offsets = np.array(example.offsets, dtype=np.int32).reshape(-1, 2)
-            for name, array in ((TOKENS, tokens), (OFFSETS, offsets)):
-                self._put(name, example.index, array)
-                digest.update(array.data)
-            stored.append(_stored(example, place, self._begins[TOKENS][example.index]))
-        for held in self._maps.values():
-            held.flush()
-        return [StoredBatches([unit], digest.hexdigest(), sites, stored)]
-
-    def finish(self) -> list[StoredBatches]:
-        """Nothing: all of it is written."""
-        return []
-
-    def _check_places(self, done: Sequence[StoredBatches]) -> None:
-        for example in (example for each in done for example in each.examples):
-            places = {site: (at[0], at[1]) for site, at in example.states.items()}
-            begin = example.token_begin or 0
-            places[TOKENS] = (begin, begin + example.tokens)
-            for site, place in places.items():
-                begins = self._begins.get(site)
-                if begins is None or tuple(begins[example.index : example.index + 2]) != place:
-                    raise InputError(
-                        f"{self._folder / site}.npy: the rows of {example.id!r} are {place[0]} to "
-                        f"{place[1]}, which is not where this model's tokens put them; start a new run"
-                    )
-
-    def _put(self, site: str, index: int, array: NDArray[np.generic]) -> tuple[int, int]:
-        import numpy as np
-
-        begins = self._begins[TOKENS if site == OFFSETS else site]
-        if site not in self._maps:
-            path = self._folder / f"{site}.npy"
-            shape = (begins[-1], *array.shape[1:])
-            if path.exists():
-                self._maps[site] = np.load(path, mmap_mode="r+")
-            else:
-                self._maps[site] = np.lib.format.open_memmap(path, "w+", array.dtype, shape)
-        begin, end = begins[index], begins[index + 1]
-        self._maps[site][begin:end] = array
-        return begin, end
-
-
-def _begins(counts: Sequence[int]) -> list[int]:
-    found = [0]
-    for count in counts:
-        found.append(found[-1] + count)
-    return found
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,14 +20,15 @@ LARGEST_LINE: Final = 64 * 2**20
 class Tokenized:
     """One record: its id, its text where it has one, token ids, and each token's characters [begin, end).
 
-    Special tokens and ids given as such have offsets (-1, -1). `span` is a range of positions the record
-    itself names.
+    Special tokens and ids given as such have offsets (-1, -1). `line` is the record's in its file. `span` is
+    a range of positions the record itself names.
     """
 
     id: str
     text: str | None
     tokens: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
+    line: int
     span: tuple[int, int] | None = None
 
 
@@ -64,6 +65,17 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, o
             yield number, record
 
 
+def count_records(path: Path) -> int:
+    """How many records `read_records` finds, or how many lines that are none it would refuse; 0 for a file
+    that cannot be read. No line is held."""
+    try:
+        with path.open("rb") as file:
+            pieces = iter(partial(file.readline, LARGEST_LINE), b"")
+            return sum(1 for piece in pieces if not piece.isspace())
+    except OSError:
+        return 0
+
+
 def is_text(record: object) -> bool:
     """Whether every text in a record could be written down."""
     try:
@@ -74,33 +86,34 @@ def is_text(record: object) -> bool:
 
 
 def tokenize(
-    records: Iterator[tuple[int, dict[str, object]]],
+    records: Iterable[tuple[int, dict[str, object]]],
     where: str,
     tokenizer: Tokenizer | None,
     vocabulary: int,
     text_field: str,
     special_tokens: bool,
-) -> list[Tokenized]:
-    """Every record as token ids. Raises InputError naming record and field for what cannot be one."""
-    found: list[Tokenized] = []
+) -> Iterator[Tokenized]:
+    """Record after record as token ids, none of which is held. Raises InputError naming record and field for
+    what cannot be one, and where there are none at all."""
+    count = 0
     for number, record in records:
         place = f"{where}:{number}"
-        name = str(record.get("id", len(found)))
+        name = str(record.get("id", count))
         if "tokens" in record:
             tokens = _given_tokens(record["tokens"], vocabulary, place)
-            one = Tokenized(name, None, tokens, ((-1, -1),) * len(tokens))
+            one = Tokenized(name, None, tokens, ((-1, -1),) * len(tokens), number)
         else:
-            one = _encode(name, record, place, tokenizer, text_field, special_tokens)
+            text = _text_of(record, place, tokenizer, text_field)
             assert tokenizer is not None
+            chat = text_field not in record  # the template writes its own special tokens
+            one = Tokenized(name, text, *encode(tokenizer, text, special_tokens and not chat), number)
             check_ids(one.tokens, vocabulary, tokenizer, place)
         if not one.tokens:
             raise InputError(f"{place}: record {name!r} has no tokens; remove it")
-        if "span" in record:
-            one = _with_span(one, record["span"], place)
-        found.append(one)
-    if not found:
+        count += 1
+        yield _with_span(one, record["span"], place) if "span" in record else one
+    if not count:
         raise InputError(f"{where}: holds no records")
-    return found
 
 
 def _given_tokens(value: object, vocabulary: int, place: str) -> tuple[int, ...]:
@@ -112,14 +125,7 @@ def _given_tokens(value: object, vocabulary: int, place: str) -> tuple[int, ...]
     return tuple(value)
 
 
-def _encode(
-    name: str,
-    record: Mapping[str, object],
-    place: str,
-    tokenizer: Tokenizer | None,
-    text_field: str,
-    special: bool,
-) -> Tokenized:
+def _text_of(record: Mapping[str, object], place: str, tokenizer: Tokenizer | None, text_field: str) -> str:
     chat = text_field not in record and "messages" in record
     given = record.get(text_field)
     if not chat and not isinstance(given, str):
@@ -127,17 +133,23 @@ def _encode(
         raise InputError(f"{place}: no text under {text_field!r} (it has: {have}); set text_field, or tokens")
     if tokenizer is None:
         raise InputError(f"{place}: the model's folder has no tokenizer; give records with 'tokens' instead")
-    text = given if isinstance(given, str) else _chat(record["messages"], place, tokenizer)
-    special = special and not chat  # the template writes its own
+    return given if isinstance(given, str) else _chat(record["messages"], place, tokenizer)
+
+
+def encode(
+    tokenizer: Tokenizer, text: str, special: bool
+) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Token ids, and each one's characters [begin, end); (-1, -1) of special ones, and of all where the
+    tokenizer cannot tell."""
     if not tokenizer.is_fast:
         ids = tokenizer(text, add_special_tokens=special)["input_ids"]
-        return Tokenized(name, text, tuple(ids), ((-1, -1),) * len(ids))
+        return tuple(ids), ((-1, -1),) * len(ids)
     encoded = tokenizer(
         text, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
     )
     pairs = zip(encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
     offsets = tuple((-1, -1) if added else (int(pair[0]), int(pair[1])) for pair, added in pairs)
-    return Tokenized(name, text, tuple(encoded["input_ids"]), offsets)
+    return tuple(encoded["input_ids"]), offsets
 
 
 def _chat(messages: object, place: str, tokenizer: Tokenizer) -> str:
@@ -167,11 +179,11 @@ def _with_span(one: Tokenized, span: object, place: str) -> Tokenized:
         raise InputError(f"{place}: span: {span!r} is not [begin, end) {what} of the {limit:,} there are")
     begin, end = given
     if one.text is None:
-        return Tokenized(one.id, None, one.tokens, one.offsets, (begin, end))
+        return replace(one, span=(begin, end))
     inside = [at for at, (low, high) in enumerate(one.offsets) if low < end and high > begin]
     if not inside:
         raise InputError(f"{place}: span: no token lies in characters {begin} to {end}")
-    return Tokenized(one.id, one.text, one.tokens, one.offsets, (inside[0], inside[-1] + 1))
+    return replace(one, span=(inside[0], inside[-1] + 1))
 
 
 def generated_offsets(

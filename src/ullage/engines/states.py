@@ -82,11 +82,10 @@ class KeptStates:
 
     def finish(self) -> None:
         """Writes the index of all states the journal names, if it names any."""
-        entries = self._entries()
-        if not entries:
+        if next(self._entries(), None) is None:
             return
         models = {name: role.model for name, role in self._session.workload.roles.items()}
-        index = write_index(self._folder, entries, models)
+        index = write_index(self._folder, self._entries, models)
         self._session.outcome[STATES] = {name: index[name] for name in ("examples", "tokens", "roles")}
 
     def _listener(self, phase: Phase, sequences: int) -> Listener:
@@ -102,7 +101,7 @@ class KeptStates:
             self._shards = ShardStore(self._folder, 1, self._entries())
         return self._shards
 
-    def _entries(self) -> list[StoredBatches]:
+    def _entries(self) -> Iterator[StoredBatches]:
         return states_of(self._session.journal.entries)
 
     def _hold(self, role: str, tensors: Sequence[Tensor]) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TypeVar
+from itertools import islice
+from typing import Final, TypeVar
 
-from ullage.engines.engine import Engine, Metered, Usage
+from ullage.engines.engine import Engine, Metered, Prompt, Usage
 from ullage.engines.opening import open_engine
 from ullage.engines.states import KeptStates
 from ullage.fields import Fields
 from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
 from ullage.records.lines import LineStore
-from ullage.runtime.batching import Limits, Splitter, batches_left, make_batches, release
+from ullage.runtime.batching import Done, Limits, Splitter, Window, make_batches, release, windows
 from ullage.runtime.session import Session
 
+MEASURED: Final = 256
+"""Prompts that are asked for their lengths at a time."""
 Row = dict[str, object]
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -134,23 +138,53 @@ class Turns:
         stage: str,
         name: str,
         verb: str,
-        lengths: Sequence[int],
-        unit: Callable[[Sequence[int]], Sequence[Row]],
+        items: Iterable[tuple[Item, int]],
+        unit: Callable[[Sequence[tuple[int, Item]]], Sequence[Row]],
+        *,
+        total: int,
         most: int | None = None,
     ) -> None:
-        """Does `unit` for the items, numbered from 0, in batches of like `lengths`; keeps its rows.
+        """Does `unit` for items, numbered from 0, each of which comes with its length; keeps its rows.
 
-        A batch holds `most` items where that is fewer than the plan allows.
+        They are taken window by window, in batches of like length, of `most` items where that is fewer than
+        the plan allows. `total` is how many there are about, for whoever waits.
         """
-        session, store = self.session, self.store(stage)
-        limits = self.limits(name, verb)
+        store, limits = self.store(stage), self.limits(name, verb)
+        if store.finished:
+            return
         limits = Limits(limits.tokens, min(limits.sequences, most or limits.sequences))
-        units = {unit for unit in store.done if isinstance(unit, int)}
-        done = set(store.told_each("items"))
-        left = batches_left(make_batches(lengths, limits), units, done, lengths, limits)
-        session.progress.start(stage, len(lengths), len(done))
-        rows = self.run(name, verb, left.values(), lengths, unit)
-        for (number, batch), found in zip(left.items(), rows, strict=True):
-            store.add(number, {stage: found}, items=list(batch), **self.states.taken())
-            session.progress.advance(len(batch), sum(lengths[i] for i in batch))
+        done = Done()
+        done.add((unit for unit in store.done if isinstance(unit, int)), store.told_each("items"))
+        self.session.progress.start(stage, total, done.count)
+        for window in windows(items, limits, done):
+            self._keep(stage, store, name, verb, window, unit)
         store.finish()
+
+    def measured(
+        self, engine: Engine, items: Iterable[Item], prompt: Callable[[Item], Prompt]
+    ) -> Iterator[tuple[Item, int]]:
+        """Each item with the tokens of its `prompt`; a few are asked for at a time."""
+        coming = iter(items)
+        while some := list(islice(coming, MEASURED)):
+            yield from zip(some, engine.lengths([prompt(one) for one in some]), strict=True)
+
+    def _keep(
+        self,
+        stage: str,
+        store: LineStore,
+        name: str,
+        verb: str,
+        window: Window[Item],
+        unit: Callable[[Sequence[tuple[int, Item]]], Sequence[Row]],
+    ) -> None:
+        """Does what is left of a window, batch by batch."""
+        left, lengths = window.left, window.lengths
+
+        def numbered(places: Sequence[int]) -> Sequence[Row]:
+            return unit([(window.begin + place, window.items[place]) for place in places])
+
+        rows = self.run(name, verb, left.values(), lengths, numbered)
+        for (number, batch), found in zip(left.items(), rows, strict=True):
+            places = [window.begin + place for place in batch]
+            store.add(number, {stage: found}, items=places, **self.states.taken())
+            self.session.progress.advance(len(batch), sum(lengths[place] for place in batch))

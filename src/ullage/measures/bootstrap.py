@@ -16,15 +16,19 @@ BLOCK_WEIGHTS: Final = 2_000_000
 """Weights held at a time: 16 MB."""
 
 
-def resamples(rows: int, draws: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
-    """How often each of `rows` is in each of `draws` resamples with replacement, in blocks (draws, rows)."""
+def resamples(counts: Floats, draws: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
+    """How often each of (rows,) is in each of `draws` resamples with replacement, in blocks (draws, rows).
+
+    `counts` is how often each is there: rows that are alike may stand as one.
+    """
     import numpy as np
 
     chance = np.random.default_rng(seed)
-    most = max(1, BLOCK_WEIGHTS // rows)
+    answers = int(counts.sum())
+    most = max(1, BLOCK_WEIGHTS // len(counts))
     for done in range(0, draws, most):
         size = min(most, draws - done)
-        yield chance.multinomial(rows, [1 / rows] * rows, size).astype(float)
+        yield chance.multinomial(answers, counts / answers, size).astype(float)
 
 
 def interval(values: Floats) -> tuple[float, float]:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
 
+MANY: Final = 10_000
+"""Answers beyond which those that are alike are counted, not drawn one by one."""
 FEWEST: Final = 2
 """Answers of each class without which nothing can be told apart."""
 
@@ -165,16 +168,17 @@ SCORES: Final[Mapping[str, Statistic]] = {
 }
 
 
-def measure(of: Statistic, wrong: Floats, uncertainty: Floats) -> float:
-    """A statistic of answers of both kinds, without an interval."""
+def measure(of: Statistic, wrong: Floats, uncertainty: Floats, counts: Floats | None = None) -> float:
+    """A statistic of answers of both kinds, without an interval; `counts` is how often each is there."""
     import numpy as np
 
-    return float(of(_tied(wrong, uncertainty, np.ones((1, len(wrong)))))[0])
+    weights = np.ones(len(wrong)) if counts is None else counts
+    return float(of(_tied(wrong, uncertainty, weights[None]))[0])
 
 
 def scores(
-    wrong: Sequence[float],
-    uncertainty: Sequence[float],
+    wrong: Sequence[float] | Bools | Floats,
+    uncertainty: Sequence[float] | Floats,
     statistics: Mapping[str, Statistic] = SCORES,
     draws: int = RESAMPLES,
     seed: int = 0,
@@ -191,17 +195,37 @@ def scores(
     if min(mistakes, answers - mistakes) < FEWEST:
         reason = _too_few(answers, mistakes)
         return [Score(name, None, None, None, answers, mistakes, reason) for name in statistics]
+    labels, values, counts = _alike(labels, values)
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
-    for weights in resamples(answers, draws, seed):
+    for weights in resamples(counts, draws, seed):
         tied = _tied(labels, values, weights)
         both = (tied.bad.sum(1) > 0) & (tied.good.sum(1) > 0)
         tied = Tied(tied.bad[both], tied.good[both])
         for name, of in statistics.items():
             drawn[name].append(of(tied))
     return [
-        Score(name, measure(of, labels, values), *interval(np.concatenate(drawn[name])), answers, mistakes)
+        Score(
+            name,
+            measure(of, labels, values, counts),
+            *interval(np.concatenate(drawn[name])),
+            answers,
+            mistakes,
+        )
         for name, of in statistics.items()
     ]
+
+
+def _alike(labels: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Answers, and how often each is there. Of many, those of one label and uncertainty stand as one: how
+    often it is drawn has the same distribution."""
+    import numpy as np
+
+    if len(labels) <= MANY:
+        return labels, values, np.ones(len(labels))
+    both = [np.unique(values[labels == label], return_counts=True) for label in (0, 1)]
+    of_each = np.concatenate([np.full(len(distinct), label) for label, (distinct, _) in enumerate(both)])
+    counts = np.concatenate([times for _, times in both])
+    return of_each.astype(float), np.concatenate([distinct for distinct, _ in both]), counts.astype(float)
 
 
 def _too_few(answers: int, mistakes: int) -> str:

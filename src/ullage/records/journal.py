@@ -2,16 +2,19 @@
 
 A line is written after its results are, so after a crash at any moment the journal tells the truth: what
 it names is whole, what it does not name is done again. Each line ends with its number and the SHA-256 of
-itself and of all lines before it: a line that was changed, doubled, moved or lost is found.
+itself and of all lines before it: a line that was changed, doubled, moved or lost is found. Entries are
+read from the file whenever they are asked for, so a journal of any length takes no memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +30,33 @@ RESUMED: Final = "resumed"
 Entry = Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The first `count` entries of the journal at `path`, which are known to be whole."""
+
+    path: Path
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Entry]:
+        if not self.count:
+            return
+        with self.path.open("rb") as file:
+            for line in islice(file, self.count):
+                read = _read(line)
+                if isinstance(read, str):
+                    raise FormatError(f"{self.path}: {read}; the journal was changed while it was read")
+                yield read.entry
+
+
 class Journal:
-    """Appends entries. Invariant: every entry returned by `entries` was synced to disk whole."""
+    """Appends entries. Invariant: every entry of `entries` was synced to disk whole."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: list[Entry] = []
-        self._chain = ""
+        self._count, self._chain = 0, ""
         if path.exists():
             self._recover()
         self._file = path.open("ab")
@@ -41,22 +64,27 @@ class Journal:
     def _recover(self) -> None:
         """Reads what is there, and cuts off a last line that a crash left incomplete."""
         found = _whole(self.path)
-        self.entries, self._chain = list(found.entries), found.chain
+        self._count, self._chain = len(found.entries), found.chain
         if found.length < self.path.stat().st_size:
             os.truncate(self.path, found.length)
 
     def append(self, entry: Entry) -> None:
         """Adds an entry and waits until it is on disk."""
-        line, self._chain = _sealed(entry, len(self.entries) + 1, self._chain)
+        line, self._chain = _sealed(entry, self._count + 1, self._chain)
         self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.entries.append(entry)
+        self._count += 1
 
     @property
-    def work(self) -> list[Entry]:
+    def entries(self) -> Entries:
+        """What has been appended so far, now or before."""
+        return Entries(self.path, self._count)
+
+    @property
+    def work(self) -> Iterator[Entry]:
         """The entries that name work, without those that say how the run was taken up."""
-        return [entry for entry in self.entries if RESUMED not in entry]
+        return (entry for entry in self.entries if RESUMED not in entry)
 
     def close(self) -> None:
         self._file.close()
@@ -69,7 +97,7 @@ class Scanned:
     `length` is the bytes of its lines, but for a last one without an end.
     """
 
-    entries: Sequence[Entry]
+    entries: Entries
     damage: Damage | None
     chain: str
     length: int
@@ -79,23 +107,28 @@ def scan(path: Path) -> Scanned:
     """What a journal holds, nothing where there is none; a last line without an end is not counted, it is
     still being written."""
     check_ordinary(path)
-    data = path.read_bytes() if path.exists() else b""
-    length = data.rfind(b"\n") + 1
-    entries: list[Entry] = []
-    chain = ""
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        read = _read(line)
-        what = read if isinstance(read, str) else ""
-        if not isinstance(read, str):
-            after = _continued(read.entry, number, chain, line)
-            if after:
-                entries.append(read.entry)
-                chain = after
-                continue
-            what = _wrong(read.number, number)
-        damage = Damage(f"{path}:{number}", f"{what}; the journal was changed", len(entries))
-        return Scanned(entries, damage, chain, length)
-    return Scanned(entries, None, chain, length)
+    count, length, chain, damage = 0, 0, "", None
+    with path.open("rb") if path.exists() else io.BytesIO() as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            length += len(line)
+            if damage is None:
+                after, what = _followed(line, number, chain)
+                if what:
+                    damage = Damage(f"{path}:{number}", f"{what}; the journal was changed", count)
+                else:
+                    count, chain = number, after
+    return Scanned(Entries(path, count), damage, chain, length)
+
+
+def _followed(line: bytes, number: int, chain: str) -> tuple[str, str]:
+    """The SHA-256 of everything up to a line; or why it is not entry `number` after `chain`."""
+    read = _read(line)
+    if isinstance(read, str):
+        return "", read
+    after = _continued(read.entry, number, chain, line.removesuffix(b"\n"))
+    return after, "" if after else _wrong(read.number, number)
 
 
 def recovered(data: bytes) -> tuple[list[Entry], int]:
@@ -133,9 +166,9 @@ def write_journal(path: Path, entries: Sequence[Entry]) -> None:
     write_with(path, write)
 
 
-def read_journal(path: Path) -> list[Entry]:
+def read_journal(path: Path) -> Entries:
     """The whole entries of a journal that another process may be writing. Raises FormatError."""
-    return list(_whole(path).entries)
+    return _whole(path).entries
 
 
 def _whole(path: Path) -> Scanned:

@@ -23,7 +23,7 @@ class _Part:
     entry: int
 
 
-def damaged_lines(folder: Path, entries: Sequence[Entry]) -> list[Damage]:
+def damaged_lines(folder: Path, entries: Iterable[Entry]) -> list[Damage]:
     """What of the lines that a journal's entries vouch for is gone or was changed: of each file the first."""
     found: list[Damage] = []
     by_file: dict[str, list[_Part]] = {}

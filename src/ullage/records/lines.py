@@ -12,7 +12,7 @@ from typing import Final
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import check_ordinary
-from ullage.records.journal import Journal
+from ullage.records.journal import Entry, Journal
 
 END: Final = "end"
 
@@ -27,13 +27,16 @@ class LineStore:
     def __init__(self, folder: Path, stage: str, journal: Journal, files: Sequence[str] = ()) -> None:
         self._stage, self._journal = stage, journal
         self._paths = {name: folder / f"{name}.jsonl" for name in files or (stage,)}
-        self.entries = [entry for entry in journal.entries if entry.get("stage") == stage]
         where = f"{journal.path}: an entry of {stage}"
-        self.done = {_unit(Fields(entry, where)) for entry in self.entries}
+        self.done: set[int | str] = set()
+        last: Fields | None = None
+        for entry in self.entries:
+            last = Fields(entry, where)
+            self.done.add(_unit(last))
         self.finished = END in self.done
         self._lengths = dict.fromkeys(self._paths, 0)
-        if self.entries:
-            told = Fields(self.entries[-1], where).inner("bytes")
+        if last is not None:
+            told = last.inner("bytes")
             self._lengths = {name: told.whole(name) for name in self._paths}
         for name, path in self._paths.items():
             length = self._lengths[name]
@@ -45,6 +48,11 @@ class LineStore:
                 os.truncate(path, length)
             elif length:
                 raise FormatError(f"{path}: is missing, but the journal has its lines; the run was changed")
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """What the journal says of this stage, in the order of writing."""
+        return (entry for entry in self._journal.entries if entry.get("stage") == self._stage)
 
     def add(self, unit: int, rows: Mapping[str, Iterable[Mapping[str, object]]], **facts: object) -> None:
         """Keeps the rows of a unit of work, by file, whole or not at all; `facts` go into the journal."""
@@ -68,16 +76,16 @@ class LineStore:
             self._note(END, {})
             self.finished = True
 
-    def told(self, fact: str) -> list[int]:
+    def told(self, fact: str) -> Iterator[int]:
         """What each entry of the journal that has the fact, a whole number, says of it."""
         where = f"{self._journal.path}: an entry of {self._stage}"
-        return [Fields(entry, where).whole(fact) for entry in self.entries if fact in entry]
+        return (Fields(entry, where).whole(fact) for entry in self.entries if fact in entry)
 
-    def told_each(self, fact: str) -> list[int]:
+    def told_each(self, fact: str) -> Iterator[int]:
         """All whole numbers in what each entry of the journal that has the fact, an array, says of it."""
         where = f"{self._journal.path}: an entry of {self._stage}"
-        arrays = [Fields(entry, where).array(fact) for entry in self.entries if fact in entry]
-        return [number for array in arrays for number in array if isinstance(number, int)]
+        arrays = (Fields(entry, where).array(fact) for entry in self.entries if fact in entry)
+        return (number for array in arrays for number in array if isinstance(number, int))
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Every row kept so far of the first file, in the order of writing."""
@@ -86,7 +94,6 @@ class LineStore:
     def _note(self, unit: int | str, facts: Mapping[str, object]) -> None:
         entry = {"stage": self._stage, "unit": unit, "bytes": self._lengths, **facts}
         self._journal.append(entry)
-        self.entries.append(entry)
         self.done.add(unit)
 
 

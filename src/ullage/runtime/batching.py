@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ullage.errors import OutOfMemoryError
 from ullage.runtime.malloc import trim_malloc
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WINDOW_BATCHES: Final = 64
-"""Records are sorted by length within runs of about this many full batches, so a record is never held up
-for longer than that, and what is read ahead stays bounded."""
+"""Records are sorted by length within windows of about this many full batches, so a record is never held up
+for longer than that, and no more are ever read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,60 +35,102 @@ class Limits:
         return count == 1 or (count <= self.sequences and count * longest <= self.tokens)
 
 
+class Done:
+    """What an earlier run has done of the same input: numbers of batches, and of items; a byte an item."""
+
+    def __init__(self) -> None:
+        self.units: set[int] = set()
+        self.count = 0
+        self._items = bytearray()
+
+    def add(self, units: Iterable[int], items: Iterable[int]) -> None:
+        """Batches `units` are done, and with them `items`."""
+        self.units.update(units)
+        for item in items:
+            if item >= len(self._items):
+                self._items.extend(bytes(item + 1 - len(self._items)))
+            self.count += not self._items[item]
+            self._items[item] = 1
+
+    def among(self, begin: int, count: int) -> set[int]:
+        """Which of `count` items from `begin` on are done, counted from there."""
+        held = self._items[begin : begin + count]
+        return {place for place, done in enumerate(held) if done}
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Generic[Item]):
+    """Items of an input that follow one another, the first of them its number `begin`.
+
+    `left` are batches that are still to be done, by their number: places in `items` and `lengths`.
+    """
+
+    begin: int
+    items: Sequence[Item]
+    lengths: Sequence[int]
+    left: Mapping[int, tuple[int, ...]]
+
+
+def windows(measured: Iterable[tuple[Item, int]], limits: Limits, done: Done) -> Iterator[Window[Item]]:
+    """An input of items and their lengths, window by window; no more than one is held.
+
+    The same lengths and limits give the same batches, so a resumed run makes the same ones, but for those
+    that are `done`. Where other items have been done under a batch's number (the texts had other lengths
+    then), what is left from that window on is put into batches of its own, under numbers of their own.
+    """
+    begin = number = 0
+    anew = False
+    for held in _gathered(measured, limits):
+        lengths = [length for _, length in held]
+        batches = dict(enumerate(_packed(range(len(held)), lengths, limits), number))
+        there = done.among(begin, len(held))
+        if not anew and {p for unit in batches if unit in done.units for p in batches[unit]} != there:
+            anew, number = True, max(number, max(done.units, default=-1) + 1)
+        if anew:
+            rest = [place for place in range(len(held)) if place not in there]
+            batches = dict(enumerate(_packed(rest, lengths, limits), number))
+        left = {unit: batch for unit, batch in batches.items() if anew or unit not in done.units}
+        yield Window(begin, [item for item, _ in held], lengths, left)
+        begin, number = begin + len(held), number + len(batches)
+
+
 def make_batches(lengths: Sequence[int], limits: Limits) -> list[tuple[int, ...]]:
     """Indices into `lengths`, in batches of similar length, longest first in each window.
 
-    The same lengths and limits give the same batches, so a resumed run makes the same ones. A sequence
-    longer than the budget is a batch of its own.
+    The same lengths and limits give the same batches. A sequence longer than the budget is a batch of its
+    own.
     """
-    batches: list[tuple[int, ...]] = []
-    for window in _windows(lengths, limits):
-        current: list[int] = []
-        for index in sorted(window, key=lambda i: (-lengths[i], i)):
-            longest = lengths[current[0]] if current else lengths[index]
-            if current and not limits.hold(len(current) + 1, longest):
-                batches.append(tuple(current))
-                current = []
-            current.append(index)
-        if current:
-            batches.append(tuple(current))
-    return batches
+    return [
+        tuple(window.begin + place for place in batch)
+        for window in windows(((None, length) for length in lengths), limits, Done())
+        for batch in window.left.values()
+    ]
 
 
-def batches_left(
-    batches: Sequence[tuple[int, ...]],
-    units: Collection[int],
-    done: Collection[int],
-    lengths: Sequence[int],
-    limits: Limits,
-) -> dict[int, tuple[int, ...]]:
-    """The batches that are still to be done, by number, where `units` are, and with them items `done`.
-
-    They are those of `batches`, unless other items have been done under these numbers (the texts had other
-    lengths then): then what is left is put into batches of its own, numbered from the last one on.
-    """
-    same = all(unit < len(batches) for unit in units)
-    if same and {item for unit in units for item in batches[unit]} == set(done):
-        return {number: batch for number, batch in enumerate(batches) if number not in units}
-    left = [item for item in range(len(lengths)) if item not in done]
-    anew = make_batches([lengths[item] for item in left], limits)
-    return {
-        number: tuple(left[place] for place in batch)
-        for number, batch in enumerate(anew, max(units, default=-1) + 1)
-    }
-
-
-def _windows(lengths: Sequence[int], limits: Limits) -> Iterator[list[int]]:
-    window: list[int] = []
+def _gathered(measured: Iterable[tuple[Item, int]], limits: Limits) -> Iterator[list[tuple[Item, int]]]:
+    """As many items as fill about WINDOW_BATCHES batches, by tokens or by number."""
+    held: list[tuple[Item, int]] = []
     tokens = 0
-    for index, length in enumerate(lengths):
-        window.append(index)
+    for item, length in measured:
+        held.append((item, length))
         tokens += length
-        if tokens >= WINDOW_BATCHES * limits.tokens:
-            yield window
-            window, tokens = [], 0
-    if window:
-        yield window
+        if tokens >= WINDOW_BATCHES * limits.tokens or len(held) >= WINDOW_BATCHES * limits.sequences:
+            yield held
+            held, tokens = [], 0
+    if held:
+        yield held
+
+
+def _packed(places: Iterable[int], lengths: Sequence[int], limits: Limits) -> Iterator[tuple[int, ...]]:
+    """Places of one window in batches of similar length, longest first."""
+    current: list[int] = []
+    for place in sorted(places, key=lambda i: (-lengths[i], i)):
+        if current and not limits.hold(len(current) + 1, lengths[current[0]]):
+            yield tuple(current)
+            current = []
+        current.append(place)
+    if current:
+        yield tuple(current)
 
 
 @dataclass(slots=True)

@@ -222,7 +222,7 @@ def _how_to_go_on(run: RunFolder) -> str:
 def _discard_nothing(run: RunFolder, prepared: int) -> None:
     """A run that came to nothing (records that cannot be read, a model that does not load) leaves nothing
     behind, so the same command works once that is mended."""
-    if run.done == prepared and not run.complete:
+    if not run.complete and run.done == prepared:
         run.discard()
 
 

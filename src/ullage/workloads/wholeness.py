@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,7 +68,7 @@ def damage_of(run: RunFolder, *, states: bool = True) -> list[Damage]:
     found += [journal.damage] if journal.damage is not None else []
     found += damaged_lines(run.path, entries)
     if states:
-        found += damaged_states(run.path / STATES, entries)
+        found += damaged_states(run.path / STATES, entries, growing=not run.complete)
     found += damaged_notes(run.path)
     if run.complete:
         found += _damaged_ending(
@@ -114,7 +114,7 @@ def check_run(folder: Path, *, repair: bool = False) -> RunCheck:
     return RunCheck(folder, run.complete, len(scan(run.path / JOURNAL).entries), tuple(found), dropped)
 
 
-def _damaged_ending(run: RunFolder, entries: Sequence[Entry], known: set[str]) -> list[Damage]:
+def _damaged_ending(run: RunFolder, entries: Iterable[Entry], known: set[str]) -> list[Damage]:
     """What of a finished run's inventory, and of its index of states, is not what was written."""
     try:
         held = run.inventory()
@@ -155,7 +155,10 @@ def _repair(run: RunFolder) -> list[str]:
         entries, lost = recovered(path.read_bytes() if path.exists() else b"")
         if lost:
             said.append(f"{_count(lost, 'line')} of journal.jsonl that did not follow from those before")
-        bad = [*damaged_lines(run.path, entries), *damaged_states(run.path / STATES, entries)]
+        bad = [
+            *damaged_lines(run.path, entries),
+            *damaged_states(run.path / STATES, entries, growing=not run.complete),
+        ]
         keep = min((damage.entry for damage in bad if damage.entry is not None), default=len(entries))
         if keep < len(entries):
             said.append(f"{_count(len(entries) - keep, 'piece')} of work from journal.jsonl:{keep + 1} on")

@@ -14,8 +14,9 @@ def run(session):
     sampling = Sampling(base_work(RECITER, session.workload).new_tokens)
 
     def unit(batch):
-        replies = engine.generate([lines[index] for index in batch], sampling, [0] * len(batch))
-        return [{"line": index, "said": reply.text} for index, reply in zip(batch, replies, strict=True)]
+        replies = engine.generate([line for _, line in batch], sampling, [0] * len(batch))
+        return [{"line": index, "said": reply.text} for (index, _), reply in zip(batch, replies, strict=True)]
 
-    turns.work("said", RECITER, "", engine.lengths(lines), unit)
+    said = turns.measured(engine, lines, lambda line: line)
+    turns.work("said", RECITER, "", said, unit, total=len(lines))
     session.examples = len(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,22 +55,36 @@ def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, obj
     }
 
 
-def read_answers(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Answer]:
-    """Answers by question and sample."""
-    found = {}
+def read_answer(row: Mapping[str, Any]) -> Answer:
+    """What `answer_row` wrote."""
+    return Answer(
+        row["index"],
+        row["sample"],
+        row.get("text", ""),
+        row.get("stop", ""),
+        row.get("prompt_tokens", 0),
+        tuple(row.get("tokens", ())),
+        tuple(row.get("pieces", ())),
+        tuple((begin, end) for begin, end in row.get("offsets", ())),
+        tuple(row.get("logprobs", ())),
+        tuple(row.get("entropies", ())),
+        row.get("failed", ""),
+    )
+
+
+def answers_by_question(rows: Iterable[Mapping[str, Any]], count: int) -> Iterator[list[Answer]]:
+    """The `count` answers of each question in its turn, by sample, of rows that were written batch by batch.
+
+    Rows that come before their turn wait, which are those of a window at most.
+    """
+    waiting: dict[int, list[Answer]] = {}
+    index = 0
     for row in rows:
-        answer = Answer(
-            row["index"],
-            row["sample"],
-            row.get("text", ""),
-            row.get("stop", ""),
-            row.get("prompt_tokens", 0),
-            tuple(row.get("tokens", ())),
-            tuple(row.get("pieces", ())),
-            tuple((begin, end) for begin, end in row.get("offsets", ())),
-            tuple(row.get("logprobs", ())),
-            tuple(row.get("entropies", ())),
-            row.get("failed", ""),
-        )
-        found[answer.index, answer.sample] = answer
-    return found
+        answer = read_answer(row)
+        waiting.setdefault(answer.index, []).append(answer)
+        while len(waiting.get(index, ())) == count:
+            yield sorted(waiting.pop(index), key=lambda one: one.sample)
+            index += 1
+    last = max(waiting, default=-1)
+    for left in range(index, last + 1):
+        yield sorted(waiting.get(left, []), key=lambda one: one.sample)

@@ -4,34 +4,67 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
+from typing import Final
 
-from ullage.capture.tokens import is_text, read_records
+from ullage.capture.tokens import count_records, is_text, read_records
 from ullage.errors import InputError, MissingExtraError
 from ullage.files import placed
 from ullage.kinds.evaluate.questions import FORMATS, Fields, Question, Reader, Record, read_questions
 from ullage.kinds.evaluate.section import Section
 
+AHEAD: Final = 10_000
+"""Questions that are looked at before anything is done."""
+OTHERS: Final = (".parquet", ".csv", ".json")
+"""Ends of names of what is no file of one record a line."""
 
-def open_questions(section: Section, base: Path) -> tuple[tuple[Question, ...], list[Question]]:
-    """The worked examples and the questions of the section's input, whose paths are relative to `base`.
 
-    Raises InputError naming the file and record for what cannot be read.
+class Questions:
+    """The questions of a section's input, read from its files each time they are gone through.
+
+    `shots` are the worked examples. Raises InputError naming the file and record for what cannot be read: of
+    the first AHEAD at once, of later ones when they are reached.
     """
-    if not section.files():
-        raise InputError("evaluate: input: is missing; name a file of questions")
-    mapped = Fields(**section.fields.model_dump())
-    read: Reader = mapped.read if section.format == "fields" else FORMATS[section.format]
-    limit = None if section.limit is None else section.limit + section.shots
-    rows = ((name, *row) for name in section.files() for row in _rows(placed(name, base)))
-    found = read_questions(rows, read, limit)
-    if not found:
-        raise InputError(f"{', '.join(section.files())}: holds no questions")
-    if len(found) <= section.shots:
-        held = f"{len(found)} question{'' if len(found) == 1 else 's'}"
-        raise InputError(f"{', '.join(section.files())}: holds {held}, of which shots takes {section.shots}")
-    return tuple(found[: section.shots]), found[section.shots :]
+
+    def __init__(self, section: Section, base: Path) -> None:
+        """`base` is what the input's paths are relative to. Raises InputError where there are none to ask."""
+        if not section.files():
+            raise InputError("evaluate: input: is missing; name a file of questions")
+        self._section, self._base = section, base
+        held = tuple(islice(self._all(), section.shots + 1))
+        if not held:
+            raise InputError(f"{', '.join(section.files())}: holds no questions")
+        if len(held) <= section.shots:
+            there = f"{len(held)} question{'' if len(held) == 1 else 's'}"
+            raise InputError(
+                f"{', '.join(section.files())}: holds {there}, of which shots takes {section.shots}"
+            )
+        self.shots = held[: section.shots]
+        for _ in islice(self._all(), AHEAD):
+            pass
+
+    def __iter__(self) -> Iterator[Question]:
+        return islice(self._all(), self._section.shots, None)
+
+    def about(self, planned: int) -> int:
+        """How many there are: `planned`, where that cannot be counted without reading them."""
+        paths = [placed(name, self._base) for name in self._section.files()]
+        mapped = self._section.format != "coqa" and not any(path.suffix in OTHERS for path in paths)
+        if not mapped or any(path.is_dir() for path in paths):
+            return planned
+        most = self._section.limit or sum(map(count_records, paths)) - self._section.shots
+        return max(most, 0)
+
+    def _all(self) -> Iterator[Question]:
+        section = self._section
+        mapped = Fields(**section.fields.model_dump())
+        read: Reader = mapped.read if section.format == "fields" else FORMATS[section.format]
+        limit = None if section.limit is None else section.limit + section.shots
+        return read_questions(self._records, read, limit)
+
+    def _records(self) -> Iterator[tuple[str, int, Record]]:
+        return ((name, *row) for name in self._section.files() for row in _rows(placed(name, self._base)))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Record]]:

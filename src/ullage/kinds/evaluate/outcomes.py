@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ullage.engines.engine import Reply
 from ullage.kinds.evaluate.accuracy import METRICS
-from ullage.kinds.evaluate.answers import Answer, read_answers
+from ullage.kinds.evaluate.answers import Answer, answers_by_question
 from ullage.kinds.evaluate.judging import Judgement, Judging
-from ullage.kinds.evaluate.meaning import clusters
+from ullage.kinds.evaluate.meaning import clusters, pairs
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import Section, judges
 from ullage.measures import uncertainty
@@ -37,67 +39,105 @@ class Outcome:
     meanings: tuple[int, ...]
 
 
+class _Sought:
+    """Rows by their key, of a file that was written batch by batch; each key is taken once.
+
+    Invariant: keys are taken about in the order of the file, and only those that are in it, if there is one:
+    rows that come before they are taken wait.
+    """
+
+    def __init__(self, rows: Iterable[KeptRow], key: Callable[[KeptRow], object]) -> None:
+        self._rows, self._key = iter(rows), key
+        self._waiting: dict[object, KeptRow] = {}
+
+    def take(self, key: object) -> KeptRow | None:
+        """The row of a key, None where there is none."""
+        while key not in self._waiting:
+            row = next(self._rows, None)
+            if row is None:
+                return None
+            self._waiting[self._key(row)] = row
+        return self._waiting.pop(key)
+
+
+class _Kept:
+    """The rows of all stages of a run, question by question."""
+
+    def __init__(self, folder: Path, workload: Workload, section: Section) -> None:
+        rows = partial(_rows, folder)
+        self.section = section
+        self._greedy = answers_by_question(rows("greedy"), 1)
+        count = section.samples
+        self._samples = answers_by_question(rows("samples"), count) if count else iter(())
+        self._judged = {name: _Sought(rows(name), itemgetter("key")) for name in judges(workload)}
+        self._truth = _Sought(rows("p_true"), itemgetter("key"))
+        self._related = groupby(rows("similarity"), itemgetter("index"))
+        self._next_related = next(self._related, None)
+        self._implied = _Sought(rows("entailment"), lambda row: tuple(row["key"]))
+
+    def answers(self, index: int) -> tuple[Answer, tuple[Answer, ...]]:
+        """The greedy one, and the samples that there are."""
+        greedy = next(self._greedy, None) or [Answer(index, 0, failed="it was not asked")]
+        return greedy[0], tuple(one for one in next(self._samples, ()) if not one.failed)
+
+    def judged(self, index: int, answer: Answer) -> dict[str, KeptRow | None]:
+        """What each judge said of an answer; nothing of one that failed."""
+        return {name: None if answer.failed else rows.take(index) for name, rows in self._judged.items()}
+
+    def truth(self, index: int, answer: Answer) -> KeptRow | None:
+        """What the generator said of its own answer."""
+        return None if answer.failed else self._truth.take(index)
+
+    def related(self, index: int) -> dict[int, KeptRow]:
+        """How alike each answer of a question is to others, by its sample."""
+        while self._next_related is not None and self._next_related[0] < index:
+            self._next_related = next(self._related, None)
+        if self._next_related is None or self._next_related[0] != index:
+            return {}
+        return {row["sample"]: row for row in self._next_related[1] if "failed" not in row}
+
+    def implied(self, index: int, texts: Sequence[str]) -> dict[tuple[str, str], bool]:
+        """Whether the first of two texts implies the second."""
+        found = {}
+        for both in pairs(texts):
+            row = self._implied.take((index, *both))
+            if row is not None and "scores" in row:
+                found[both] = row["scores"][0] > row["scores"][1]
+        return found
+
+
 def read_outcomes(
-    folder: Path, workload: Workload, section: Section, questions: Sequence[Question]
-) -> list[Outcome]:
-    """Everything a run's files say, question by question."""
-    rows = partial(_rows, folder)
-    greedy, samples = read_answers(rows("greedy")), read_answers(rows("samples"))
-    judged = {name: {row["key"]: row for row in rows(name)} for name in judges(workload)}
-    truth = {row["key"]: row for row in rows("p_true")}
-    related = {(row["index"], row["sample"]): row for row in rows("similarity") if "failed" not in row}
-    implied = _implied(rows("entailment"))
-    several: dict[int, list[Answer]] = {}
-    for _, answer in sorted(samples.items()):
-        several.setdefault(answer.index, []).append(answer)
-    found = []
+    folder: Path, workload: Workload, section: Section, questions: Iterable[Question]
+) -> Iterator[Outcome]:
+    """Everything a run's files say, question by question; no more than a window of them is held."""
+    kept = _Kept(folder, workload, section)
     for index, question in enumerate(questions):
-        answer = greedy.get((index, 0), Answer(index, 0, failed="it was not asked"))
-        drawn = tuple(one for one in several.get(index, ()) if not one.failed)
-        meanings = tuple(clusters([one.text for one in drawn], implied.get(index, {})))
+        answer, drawn = kept.answers(index)
+        meanings = tuple(
+            clusters([one.text for one in drawn], kept.implied(index, [one.text for one in drawn]))
+        )
+        related = kept.related(index)
         relevance = {
-            one.sample: uncertainty.token_relevance(related[index, one.sample]["tokens"])
+            one.sample: uncertainty.token_relevance(related[one.sample]["tokens"])
             for one in (answer, *drawn)
-            if (index, one.sample) in related
+            if one.sample in related
         }
-        alike = {
-            one.sample: related[index, one.sample]["samples"]
-            for one in drawn
-            if (index, one.sample) in related
-        }
+        alike = {one.sample: related[one.sample]["samples"] for one in drawn if one.sample in related}
         metrics: dict[str, float | None] = {
             name: None if answer.failed else _metric(name, answer.text, question, section)
             for name in section.metrics
         }
-        judgements = {name: _judgement(judged[name].get(index), section, answer.failed) for name in judged}
-        doubts = _uncertainty(answer, drawn, meanings, relevance, alike, truth.get(index))
-        found.append(
-            Outcome(
-                question,
-                answer,
-                drawn,
-                metrics,
-                judgements,
-                doubts,
-                tuple(relevance.get(0, ())),
-                meanings,
-            )
-        )
-    return found
+        judgements = {
+            name: _judgement(row, section, answer.failed) for name, row in kept.judged(index, answer).items()
+        }
+        truth = kept.truth(index, answer)
+        doubts = _uncertainty(answer, drawn, meanings, relevance, alike, truth)
+        said = tuple(relevance.get(0, ()))
+        yield Outcome(question, answer, drawn, metrics, judgements, doubts, said, meanings)
 
 
 def _rows(folder: Path, stage: str) -> Iterable[KeptRow]:
     return read_lines(folder / f"{stage}.jsonl")
-
-
-def _implied(rows: Iterable[KeptRow]) -> dict[int, dict[tuple[str, str], bool]]:
-    """By question: whether the first of two texts implies the second."""
-    found: dict[int, dict[tuple[str, str], bool]] = {}
-    for row in rows:
-        index, first, second = row["key"]
-        if "scores" in row:
-            found.setdefault(index, {})[first, second] = row["scores"][0] > row["scores"][1]
-    return found
 
 
 def _metric(name: str, text: str, question: Question, section: Section) -> float:

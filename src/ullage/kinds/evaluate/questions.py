@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ullage.errors import InputError
+from ullage.kinds.evaluate.ids import Ids
 
 Record = Mapping[str, object]
 
@@ -113,6 +114,8 @@ def _spoken(value: object) -> str:
     return str(value.get("input_text", "")) if isinstance(value, Mapping) else str(value)
 
 
+Records = Callable[[], Iterator[tuple[str, int, Record]]]
+"""Reads records from the first on, each with its file and number."""
 Reader = Callable[[Record, str, int], Iterator[Question]]
 FORMATS: Final[dict[str, Reader]] = {
     "triviaqa": _trivia_qa,
@@ -125,25 +128,28 @@ FORMATS: Final[dict[str, Reader]] = {
 """Published data sets, row by row as the Hugging Face hub holds them (BioASQ: the entries of `questions`)."""
 
 
-def read_questions(
-    records: Iterator[tuple[str, int, Record]], read: Reader, limit: int | None = None
-) -> list[Question]:
-    """The questions of records, each with its file and number; at most `limit`.
+def read_questions(records: Records, read: Reader, limit: int | None = None) -> Iterator[Question]:
+    """The questions of records, each with its file and number, one by one; at most `limit`.
 
-    Raises InputError for a record that holds none, naming its place, and for two questions of one id.
+    Raises InputError for a record that holds none, naming its place, and for two questions of one id; of
+    those read, a hash of each id is held.
     """
-    found: list[Question] = []
-    seen: dict[str, str] = {}
-    for where, number, record in records:
+    seen = Ids()
+    for count, (place, question) in enumerate(_placed(records, read)):
+        if count == limit:
+            return
+        if not seen.add(question.id):
+            first = next(where for where, one in _placed(records, read) if one.id == question.id)
+            raise InputError(f"{place}: id {question.id!r} is that of {first} too")
+        yield question
+
+
+def _placed(records: Records, read: Reader) -> Iterator[tuple[str, Question]]:
+    """Each question with the place of its record."""
+    for where, number, record in records():
         place = f"{where}:{number}"
         for question in read(record, place, number):
-            if limit is not None and len(found) == limit:
-                return found
-            if question.id in seen:
-                raise InputError(f"{place}: id {question.id!r} is that of {seen[question.id]} too")
-            seen[question.id] = place
-            found.append(question)
-    return found
+            yield place, question
 
 
 def _find(record: Record, path: str, otherwise: object) -> object:

@@ -10,23 +10,28 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.errors import MissingExtraError
 from ullage.fields import Fields
+from ullage.kinds.evaluate.gathered import RIGHT, UNSCORED, WRONG, Gathered
 from ullage.records.atomic import write_text
 from ullage.records.notes import read_notes
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
+    import numpy as np
     from markupsafe import Markup
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from ullage.kinds.evaluate.outcomes import Outcome
     from ullage.kinds.evaluate.summary import Summary
 
+    Floats = NDArray[np.float64]
+
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
-SHOWN: Final = 30
-"""Single answers on the page."""
+MOST_POINTS: Final = 10_000
+"""Of a curve."""
 CURVES: Final = 4
 """Measures drawn for a label beside answer length, the best by AUROC."""
 DARKEST: Final = 5.0
@@ -46,26 +51,19 @@ class Spent:
     freed: Sequence[Mapping[str, object]]
 
 
-def write_report(
-    folder: Path,
-    workload: Workload,
-    outcomes: Sequence[Outcome],
-    wrong: Mapping[str, Sequence[bool | None]],
-    found: Summary,
-    run: Spent,
-) -> Path:
-    """Writes report.html from a run's outcomes, labels and summary, and what it spent."""
+def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Summary, run: Spent) -> Path:
+    """Writes report.html from a run's outcomes and summary, and what it spent."""
     page = render_page(
         TEMPLATE,
         title=workload.name or "evaluation",
         models={name: role.model for name, role in workload.roles.items()},
-        tables=[_label(name, outcomes, column, found) for name, column in wrong.items()],
+        tables=[_label(name, gathered, found) for name in gathered.labels],
         score_names=[one["name"] for one in found["scores"][0]["scores"]] if found["scores"] else [],
-        answers=_answers(outcomes, wrong),
-        relevance=any(one.relevance for one in outcomes),
+        answers=_answers(gathered),
+        relevance=gathered.relevance,
         timeline=_safe(_timeline(folder / "timeline.jsonl")),
         freed=run.freed,
-        costs=_costs(run, len(outcomes)),
+        costs=_costs(run, gathered.questions),
         questions=found["questions"],
         failed=found["failed"],
         labels=found["labels"],
@@ -78,9 +76,7 @@ def write_report(
     return path
 
 
-def _label(
-    name: str, outcomes: Sequence[Outcome], column: Sequence[bool | None], found: Summary
-) -> dict[str, object]:
+def _label(name: str, gathered: Gathered, found: Summary) -> dict[str, object]:
     rows = [row for row in found["scores"] if row["label"] == name]
     scored = [row for row in rows if row["scores"][0]["value"] is not None]
     if not scored:
@@ -92,13 +88,13 @@ def _label(
         "name": name,
         "reason": "",
         "rows": rows,
-        "curves": _safe(_curves(outcomes, column, drawn)),
+        "curves": _safe(_curves(gathered, name, drawn)),
         "calibration": found["calibration"][name],
         "prefixes": found["prefixes"][name],
     }
 
 
-def _curves(outcomes: Sequence[Outcome], column: Sequence[bool | None], names: Sequence[str]) -> str:
+def _curves(gathered: Gathered, label: str, names: Sequence[str]) -> str:
     """ROC curves and accuracy over the share of answers kept, as SVG."""
     import numpy as np
     from sklearn.metrics import roc_curve
@@ -107,23 +103,29 @@ def _curves(outcomes: Sequence[Outcome], column: Sequence[bool | None], names: S
 
     figure, (roc, kept) = _figure(2)
     for name, colour in zip(names, COLOURS, strict=False):
-        both = [
-            (label, value)
-            for label, one in zip(column, outcomes, strict=True)
-            if label is not None and (value := one.uncertainty.get(name)) is not None
-        ]
-        if len({label for label, _ in both}) < 2:
+        wrong, values = gathered.scored(label, gathered.uncertainty[name])
+        if wrong.all() or not wrong.any():
             continue
-        labels, values = np.asarray(both, float).T
+        labels = wrong.astype(float)
         false, true, _ = roc_curve(labels, values)
-        roc.plot(false, true, color=colour, label=name)
+        roc.plot(*_thinned(false, true), color=colour, label=name)
         accuracy = kept_accuracy(labels, values)
-        kept.plot(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy, color=colour)
+        kept.plot(*_thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy), color=colour)
     roc.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
     roc.set(xlabel="right answers flagged", ylabel="mistakes flagged", title="ROC")
     roc.legend(frameon=False, fontsize=8, loc="lower right")
     kept.set(xlabel="share of answers kept, most certain first", ylabel="accuracy", title="Rejection")
     return _svg(figure)
+
+
+def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """A curve of more points than can be seen, by some of them, the ends among those."""
+    import numpy as np
+
+    if len(x) <= MOST_POINTS:
+        return x, y
+    some = np.linspace(0, len(x) - 1, MOST_POINTS).astype(int)
+    return x[some], y[some]
 
 
 def _timeline(path: Path) -> str:
@@ -182,23 +184,18 @@ def _safe(svg: str) -> Markup:
     return Markup(svg)
 
 
-def _answers(
-    outcomes: Sequence[Outcome], wrong: Mapping[str, Sequence[bool | None]]
-) -> list[dict[str, object]]:
+def _answers(gathered: Gathered) -> list[dict[str, object]]:
     """The least certain answers, token by token."""
-    told = {True: "wrong", False: "right", None: "unscored"}
-    known = [place for place, one in enumerate(outcomes) if one.greedy.logprobs]
-    known.sort(key=lambda place: (-(outcomes[place].uncertainty.get("G-NLL") or 0.0), place))
+    told = {WRONG: "wrong", RIGHT: "right", UNSCORED: "unscored"}
     found: list[dict[str, object]] = []
-    for place in known[:SHOWN]:
-        one = outcomes[place]
+    for one, labels in gathered.least_certain:
         texts = _token_texts(one)
         largest = max(one.relevance, default=0.0) or 1.0
         found.append(
             {
                 "question": one.question.question,
                 "references": "; ".join(one.question.references),
-                "verdicts": {name: told[column[place]] for name, column in wrong.items()},
+                "verdicts": {name: told[label] for name, label in labels.items()},
                 "tokens": [
                     {"text": text, "nll": f"{-lp:.2f}", "weight": f"{min(-lp / DARKEST, 1):.2f}"}
                     for text, lp in zip(texts, one.greedy.logprobs, strict=False)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import islice, repeat
 
 from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Sampling
 from ullage.engines.row import seed_of
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
 from ullage.errors import InputError, UnsupportedError
-from ullage.kinds.evaluate.answers import Answer, answer_row, read_answers
+from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, read_answer
 from ullage.kinds.evaluate.asking import Asking, stops
-from ullage.kinds.evaluate.dataset import open_questions
+from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.judging import Judging
 from ullage.kinds.evaluate.meaning import (
     ENTAILS,
@@ -32,28 +31,35 @@ from ullage.runtime.session import Session
 
 GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
 SCORE = "score"  # what a role does that reads answers: the verb of its phase
-Key = TypeVar("Key", int, tuple[int, str, str])
-"""What a prompt is about: a question, or two samples of one."""
+Told = tuple[int, Question, Answer, list[Answer]]
+"""A question's number, the question, its greedy answer, and its samples that there are."""
 
 
 def run(session: Session) -> None:
-    """Asks every question of the input and lets every judge judge.
+    """Asks every question of the input and lets every judge judge, window by window of the input.
 
-    Raises InputError for questions that cannot be read, before any model is loaded, and for prompts longer
-    than the plan's.
+    Raises InputError for a question that cannot be read: for one of the first ten thousand before any model
+    is loaded, for a later one, and for a prompt longer than the plan's, when it is reached.
     """
     section = own_section(session.workload, Section)
-    shots, questions = open_questions(section, session.plan.base)
-    kept = questions[:1] if session.smallest else questions
-    _Evaluation(session, section, kept, shots, Turns(session)).run()
+    questions = Questions(section, session.plan.base)
+    _Evaluation(session, section, questions, Turns(session)).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What a role is asked about an answer: `key` is its question's number, or that and two samples."""
+
+    key: int | tuple[int, str, str]
+    about: Asked
+    chat: Chat
 
 
 @dataclass(slots=True)
 class _Evaluation:
     session: Session
     section: Section
-    questions: Sequence[Question]
-    shots: tuple[Question, ...]
+    questions: Questions
     turns: Turns
 
     def run(self) -> None:
@@ -72,12 +78,11 @@ class _Evaluation:
             self.turns.keep_usage(name)
         self.turns.states.finish()
         self.session.outcome["usage"] = self.turns.usage()
-        self.session.examples = len(self.questions)
-        self.session.tokens = sum(
-            answer.prompt_tokens + len(answer.tokens)
-            for stage in (GREEDY, SAMPLES)
-            for answer in read_answers(self.turns.store(stage).rows()).values()
-        )
+        for stage in (GREEDY, SAMPLES):
+            for row in self.turns.store(stage).rows():
+                answer = read_answer(row)
+                self.session.examples += stage == GREEDY
+                self.session.tokens += answer.prompt_tokens + len(answer.tokens)
 
     def _stages_of(self, judge: str) -> tuple[str, ...]:
         clusters = judge == self.section.clusters_by and self.section.samples
@@ -87,70 +92,63 @@ class _Evaluation:
         idle = {SAMPLES: not self.section.samples, P_TRUE: not self.section.p_true}
         return all(idle.get(stage, False) or self.turns.store(stage).finished for stage in stages)
 
+    @property
+    def _asked(self) -> Iterator[Question]:
+        return islice(self.questions, 1) if self.session.smallest else iter(self.questions)
+
+    @property
+    def _about(self) -> int:
+        """How many questions there are, for whoever waits."""
+        return 1 if self.session.smallest else self.questions.about(self.session.workload.examples)
+
     def _generate(self, name: str) -> None:
         section, work = self.section, base_work(name, self.session.workload)
         engine = self.turns.engine(name)
-        asking = Asking(section.style, section.chat, section.instruction, section.template, self.shots)
-        prompts = [asking.prompt(question) for question in self.questions]
-        lengths = engine.lengths(prompts)
-        self._check_lengths(name, lengths)
         stop = stops(section.style, section.chat) if section.stop is None else section.stop
-        greedy = Sampling(work.new_tokens, stop=stop)
-        self._answer(engine, GREEDY, prompts, lengths, greedy, 1)
+        self._answer(engine, GREEDY, Sampling(work.new_tokens, stop=stop), 1)
         if section.samples:
             drawn = Sampling(work.new_tokens, section.temperature, section.top_p, stop)
-            self._answer(engine, SAMPLES, prompts, lengths, drawn, section.samples)
+            self._answer(engine, SAMPLES, drawn, section.samples)
         if section.p_true:
             self._ask_truth(engine, name)
 
-    def _asked(self, index: int, part: int = 0) -> Asked:
-        return Asked(index, self.questions[index].id, part)
+    def _answer(self, engine: Engine, stage: str, sampling: Sampling, count: int) -> None:
+        """`count` answers to each question; item i is answer i % count to question i // count."""
+        section, phase = self.section, self.session.phase(GENERATOR)
+        first = 0 if stage == GREEDY else 1
+        asking = Asking(
+            section.style, section.chat, section.instruction, section.template, self.questions.shots
+        )
+        longest = _Longest(self.turns.longest(GENERATOR))
 
-    def _check_lengths(self, name: str, lengths: Sequence[int]) -> None:
-        most = self.turns.longest(name)
-        for question, length in zip(self.questions, lengths, strict=True):
-            if length > most:
-                raise InputError(
-                    f"evaluate.input: question {question.id!r}: its prompt has {length:,} tokens, the "
-                    f"plan is for prompt_tokens: {most:,}; raise it"
-                )
-        if self.session.planned(name) is not None:
-            self.session.told_longest(name, max(lengths), most)
-
-    def _answer(
-        self,
-        engine: Engine,
-        stage: str,
-        prompts: Sequence[Prompt],
-        lengths: Sequence[int],
-        sampling: Sampling,
-        count: int,
-    ) -> None:
-        """`count` answers to each prompt; item i is answer i % count to prompt i // count."""
-        first, phase = 0 if stage == GREEDY else 1, self.session.phase(GENERATOR)
-
-        def unit(batch: Sequence[int]) -> list[Row]:
-            seeds = [seed_of(self.section.seed, item) for item in batch]
-            asked = [self._asked(item // count, first + item % count) for item in batch]
+        def unit(batch: Sequence[tuple[int, tuple[Question, Prompt]]]) -> list[Row]:
+            seeds = [seed_of(section.seed, item) for item, _ in batch]
+            asked = [Asked(item // count, one.id, first + item % count) for item, (one, _) in batch]
             with self.turns.states.listening(engine, phase, stage, asked):
-                replies = engine.generate([prompts[item // count] for item in batch], sampling, seeds)
+                replies = engine.generate([prompt for _, (_, prompt) in batch], sampling, seeds)
             return [
                 answer_row(item // count, first + item % count, reply)
-                for item, reply in zip(batch, replies, strict=True)
+                for (item, _), reply in zip(batch, replies, strict=True)
             ]
 
-        repeated = [length for length in lengths for _ in range(count)]
-        if self.session.smallest:
-            repeated = repeated[:1]
-        self.turns.work(stage, GENERATOR, "", repeated, unit)
+        prompted = ((question, asking.prompt(question)) for question in self._asked)
+        measured = longest.checked(self.turns.measured(engine, prompted, lambda one: one[1]))
+        repeated = (one for one in measured for _ in range(1 if self.session.smallest else count))
+        self.turns.work(stage, GENERATOR, "", repeated, unit, total=self._about * count)
+        if longest.found and self.session.planned(GENERATOR) is not None:
+            self.session.told_longest(GENERATOR, longest.found, longest.planned)
 
     def _ask_truth(self, engine: Engine, name: str) -> None:
-        ideas = self._sampled()
-        prompts: dict[int, Chat] = {
-            index: truth_prompt(self.questions[index], answer.text, ideas.get(index, []))
-            for index, answer in self._greedy().items()
-        }
-        self._score(engine, P_TRUE, name, prompts, TRUTH)
+        asked = (
+            _Put(
+                index,
+                Asked(index, question.id),
+                truth_prompt(question, answer.text, [one.text for one in drawn]),
+            )
+            for index, question, answer, drawn in self._told()
+            if not answer.failed
+        )
+        self._score(engine, P_TRUE, name, asked, TRUTH)
 
     def _judge(self, name: str) -> None:
         section = self.section
@@ -161,14 +159,15 @@ class _Evaluation:
         }
         judging = Judging(section.verdicts, **{key: text for key, text in given.items() if text is not None})
         engine = self.turns.engine(name, SCORE)
-        prompts = {
-            index: judging.prompt(self.questions[index], answer.text)
-            for index, answer in self._greedy().items()
-        }
         if ENTAILMENT in self._stages_of(name):
             self._compare(engine, name)
+        asked = (
+            _Put(index, Asked(index, question.id), judging.prompt(question, answer.text))
+            for index, question, answer, _ in self._told(samples=False)
+            if not answer.failed
+        )
         if section.judge_by == "probabilities":
-            self._score(engine, name, name, prompts, section.verdicts)
+            self._score(engine, name, name, asked, section.verdicts)
             return
         sampling = Sampling(base_work(name, self.session.workload).new_tokens)
 
@@ -179,22 +178,17 @@ class _Evaluation:
                 for one in replies
             ]
 
-        self._each(engine, name, name, prompts, write)
+        self._each(engine, name, name, asked, write)
 
     def _relate(self, name: str) -> None:
         """How alike each answer is to itself without each token, and to the others of its question."""
         engine = self.turns.engine(name, SCORE)
         if not isinstance(engine, Embedding):
             raise UnsupportedError(f"roles.{name}: only engine transformers gives similarities")
-        by_question: dict[int, list[Answer]] = {}
-        for _, answer in sorted((self._answers(GREEDY) | self._answers(SAMPLES)).items()):
-            if not answer.failed:
-                by_question.setdefault(answer.index, []).append(answer)
         limits = self.turns.limits(name, SCORE)
 
-        def unit(batch: Sequence[int]) -> list[Row]:
-            (index,) = batch
-            question, answers = self.questions[index], by_question.get(index, [])
+        def unit(batch: Sequence[tuple[int, tuple[Question, list[Answer]]]]) -> list[Row]:
+            ((index, (question, answers)),) = batch
             whole = [beside(question, answer.text) for answer in answers]
             if any(length > self.turns.longest(name, SCORE) for length in engine.lengths(whole)):
                 return [
@@ -211,21 +205,26 @@ class _Evaluation:
                 rows.append({**row, "tokens": [round(one, 6) for one in near]})
             return rows
 
-        self.turns.work(name, name, SCORE, [1] * len(self.questions), unit, most=1)
+        said = (
+            ((question, [one for one in (answer, *drawn) if not one.failed]), 1)
+            for _, question, answer, drawn in self._told()
+        )
+        self.turns.work(name, name, SCORE, said, unit, total=self._about, most=1)
 
     def _entail(self, name: str) -> None:
         self._compare(self.turns.engine(name, SCORE), name)
 
     def _compare(self, engine: Engine, name: str) -> None:
         """Whether each sample of a question implies each other that has other words."""
-        prompts: dict[tuple[int, str, str], Chat] = {}
-        for index, said in sorted(self._sampled().items()):
-            for first, second in pairs(said):
-                prompts[index, first, second] = entailment_prompt(self.questions[index], first, second)
-        self._score(engine, ENTAILMENT, name, prompts, ENTAILS)
+        asked = (
+            _Put((index, *both), Asked(index, question.id, part), entailment_prompt(question, *both))
+            for index, question, _, drawn in self._told()
+            for part, both in enumerate(pairs([one.text for one in drawn]))
+        )
+        self._score(engine, ENTAILMENT, name, asked, ENTAILS)
 
     def _score(
-        self, engine: Engine, stage: str, name: str, prompts: Mapping[Key, Chat], choices: Sequence[str]
+        self, engine: Engine, stage: str, name: str, asked: Iterator[_Put], choices: Sequence[str]
     ) -> None:
         def weigh(batch: Sequence[Chat]) -> list[Row]:
             found = engine.score(batch, choices)
@@ -233,65 +232,69 @@ class _Evaluation:
                 {"scores": list(one)} if isinstance(one, tuple) else {"failed": one.reason} for one in found
             ]
 
-        self._each(engine, stage, name, prompts, weigh)
+        self._each(engine, stage, name, asked, weigh)
 
     def _each(
         self,
         engine: Engine,
         stage: str,
         name: str,
-        prompts: Mapping[Key, Chat],
+        asked: Iterator[_Put],
         work: Callable[[Sequence[Chat]], list[Row]],
     ) -> None:
         """`work` over prompts; each row gets its prompt and the prompt's key.
 
         A prompt longer than the plan's is not read: its row says so.
         """
-        keys, asked = list(prompts), list(prompts.values())
-        phase, about = self.session.phase(name, SCORE), self._about(keys)
-        lengths = engine.lengths(asked)
-        most = self.turns.longest(name, SCORE)
+        phase, most = self.session.phase(name, SCORE), self.turns.longest(name, SCORE)
 
-        def unit(batch: Sequence[int]) -> list[Row]:
-            fits = [item for item in batch if lengths[item] <= most]
-            with self.turns.states.listening(engine, phase, stage, [about[item] for item in fits]):
-                done = work([asked[item] for item in fits]) if fits else []
-            found = dict(zip(fits, done, strict=True))
+        def unit(batch: Sequence[tuple[int, tuple[_Put, int]]]) -> list[Row]:
+            fits = [(item, one) for item, (one, length) in batch if length <= most]
+            with self.turns.states.listening(engine, phase, stage, [one.about for _, one in fits]):
+                done = work([one.chat for _, one in fits]) if fits else []
+            found = {item: row for (item, _), row in zip(fits, done, strict=True)}
             return [
                 {
                     **found.get(
-                        item,
-                        {"failed": f"its prompt has {lengths[item]:,} tokens, the plan is for {most:,}"},
+                        item, {"failed": f"its prompt has {length:,} tokens, the plan is for {most:,}"}
                     ),
-                    "key": keys[item],
-                    "prompt": asked[item],
+                    "key": one.key,
+                    "prompt": one.chat,
                 }
-                for item in batch
+                for item, (one, length) in batch
             ]
 
-        self.turns.work(stage, name, SCORE, lengths, unit)
+        measured = self.turns.measured(engine, asked, lambda one: one.chat)
+        items = (((one, length), length) for one, length in measured)
+        self.turns.work(stage, name, SCORE, items, unit, total=self._about)
 
-    def _about(self, keys: Sequence[int | tuple[int, str, str]]) -> list[Asked]:
-        """Whose question each key is of; keys of one question are numbered."""
-        found, seen = [], Counter[int]()
-        for key in keys:
-            index = key if isinstance(key, int) else key[0]
-            found.append(self._asked(index, seen[index]))
-            seen[index] += 1
-        return found
+    def _told(self, samples: bool = True) -> Iterator[Told]:
+        """Every question with what was answered; without `samples` none of those."""
+        greedy = answers_by_question(self.turns.store(GREEDY).rows(), 1)
+        count = self.section.samples if samples and not self.session.smallest else 0
+        drawn = (
+            answers_by_question(self.turns.store(SAMPLES).rows(), count) if count else repeat(list[Answer]())
+        )
+        for index, (question, (answer,), several) in enumerate(zip(self._asked, greedy, drawn, strict=False)):
+            yield index, question, answer, [one for one in several if not one.failed]
 
-    def _answers(self, stage: str) -> dict[tuple[int, int], Answer]:
-        return read_answers(self.turns.store(stage).rows())
 
-    def _sampled(self) -> dict[int, list[str]]:
-        """The texts of the samples there are, by question."""
-        texts: dict[int, list[str]] = {}
-        for _, answer in sorted(self._answers(SAMPLES).items()):
-            if not answer.failed:
-                texts.setdefault(answer.index, []).append(answer.text)
-        return texts
+@dataclass(slots=True)
+class _Longest:
+    """The longest prompt `found`, and how long one may be that is `planned`, in tokens."""
 
-    def _greedy(self) -> dict[int, Answer]:
-        """The greedy answers there are, by question."""
-        found = self._answers(GREEDY).values()
-        return {answer.index: answer for answer in sorted(found, key=lambda a: a.index) if not answer.failed}
+    planned: int
+    found: int = 0
+
+    def checked(
+        self, measured: Iterator[tuple[tuple[Question, Prompt], int]]
+    ) -> Iterator[tuple[tuple[Question, Prompt], int]]:
+        """Each with its length. Raises InputError for one that is longer than planned."""
+        for (question, prompt), length in measured:
+            if length > self.planned:
+                raise InputError(
+                    f"evaluate.input: question {question.id!r}: its prompt has {length:,} tokens, the "
+                    f"plan is for prompt_tokens: {self.planned:,}; raise it"
+                )
+            self.found = max(self.found, length)
+            yield (question, prompt), length

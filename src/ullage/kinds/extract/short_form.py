@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypedDict
 
 from pydantic import ValidationError
 
-from ullage.capture.tokens import Tokenized, read_records, tokenize
+from ullage.capture.tokens import read_records, tokenize
 from ullage.errors import InputError
 from ullage.facts.architecture import Architecture
 from ullage.facts.model import open_model
@@ -88,9 +89,7 @@ def _section(input: str, given: Settings) -> Section:
     )
 
 
-def _body(
-    role: Role, input: str, sites: Sequence[str], given: Settings, found: Sequence[Tokenized]
-) -> dict[str, object]:
+def _body(role: Role, input: str, sites: Sequence[str], given: Settings, found: _Extent) -> dict[str, object]:
     capture: dict[str, object] = {
         "sites": tuple(sites),
         "positions": given["positions"],
@@ -98,30 +97,43 @@ def _body(
         "precision": given["keep_precision"],
     }
     if given["positions"] == "span":
-        spans = [record.span[1] - record.span[0] for record in found if record.span is not None]
-        capture["span_tokens"] = max(spans, default=1)
+        capture["span_tokens"] = found.widest_span
     return {
         "kind": "extract",
         "name": f"states of {Path(input).name}",
         "roles": {"model": role},
         "batch": given["batch"],
-        "prompt_tokens": max(len(record.tokens) for record in found),
+        "prompt_tokens": found.longest,
         "new_tokens": given["new_tokens"],
-        "examples": len(found),
+        "examples": found.records,
         "captures": [capture],
         "memory": {"streaming_chunk_size": given["chunk"]},
     }
 
 
-def _read(role: Role, model: str, input: str, text_field: str, download: bool) -> list[Tokenized]:
-    """Every record as tokens: how many there are and how long they are is what the plan is made for."""
+@dataclass(slots=True)
+class _Extent:
+    """What a plan is made for: how many records there are, tokens of the longest, and of the widest span."""
+
+    records: int = 0
+    longest: int = 0
+    widest_span: int = 1
+
+
+def _read(role: Role, model: str, input: str, text_field: str, download: bool) -> _Extent:
+    """Reads every record once; none is held."""
     described = open_model(model)
     if not isinstance(described, Architecture):
         raise InputError(f"{model}: a diffusion pipeline has no layers to read")
     tokenizer = load_tokenizer(role, None, download)
-    return tokenize(
-        read_records(Path(input), text_field), input, tokenizer, described.vocab_size, text_field, True
-    )
+    records = read_records(Path(input), text_field)
+    found = _Extent()
+    for record in tokenize(records, input, tokenizer, described.vocab_size, text_field, True):
+        begin, end = record.span or (0, 1)
+        found.records += 1
+        found.longest = max(found.longest, len(record.tokens))
+        found.widest_span = max(found.widest_span, end - begin)
+    return found
 
 
 def _said(error: ValidationError) -> list[str]:

@@ -78,9 +78,14 @@ def summary(folder: Path) -> Summary:
                 known = candidate.reason in failures or len(failures) < MOST_REASONS
                 failures[candidate.reason if known else OTHER_REASONS] += 1
     path = folder / "journal.jsonl"
-    entries = [Fields(entry, str(path)) for entry in read_journal(path) if "batches" in entry]
-    batches = sorted((second / size, size) for entry in entries for second, size in _batches(entry))
-    spent = sum(entry.number("seconds") for entry in entries)
+    batches: list[tuple[float, int]] = []
+    spent = 0.0
+    for each in read_journal(path):
+        if "batches" in each:
+            entry = Fields(each, str(path))
+            batches += ((second / size, size) for second, size in _batches(entry))
+            spent += entry.number("seconds")
+    batches.sort()
     return {
         "records": records,
         "records_without_candidates": without,

@@ -1,0 +1,93 @@
+"""The texts of an extraction, one after another: what is wrong with one is said with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ullage.capture.tokens import Tokenized, count_records, read_records, tokenize
+from ullage.errors import InputError
+from ullage.facts.architecture import Architecture
+from ullage.kinds.extract.section import Section
+from ullage.phases.blocks import base_work
+from ullage.runtime.loader import load_tokenizer
+from ullage.runtime.session import Session
+from ullage.runtime.tokenizer import Tokenizer
+
+AHEAD: Final = 1000
+AHEAD_TOKENS: Final = 2**18
+
+
+@dataclass(slots=True)
+class Texts:
+    """Every record of the input that a run reads, as the plan allows it; none is held.
+
+    `longest` is that of those read so far, in tokens, before any was cut.
+    """
+
+    session: Session
+    section: Section
+    name: str
+    whole: Architecture
+    planned: int = field(init=False)
+    longest: int = 0
+    _input: str = field(init=False)
+    _tokenizer: Tokenizer | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises InputError where no input is named."""
+        if self.section.input is None:
+            raise InputError("extract: input: is missing; name a file of JSON lines with text or tokens")
+        self._input = self.section.input
+        plan, workload = self.session.plan, self.session.workload
+        self.planned = base_work(self.name, workload).prompt_tokens
+        self._tokenizer = load_tokenizer(workload.roles[self.name], plan.base, self.session.download)
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return count_records(self.session.path(self._input))
+
+    def look_ahead(self) -> None:
+        """Reads the first AHEAD records or AHEAD_TOKENS, so that what is wrong there is said before anything
+        is done. Raises InputError."""
+        tokens = 0
+        for count, (_, length) in enumerate(self, 1):
+            tokens += length
+            if count == AHEAD or tokens >= AHEAD_TOKENS:
+                return
+
+    def __iter__(self) -> Iterator[tuple[Tokenized, int]]:
+        """Each with its number of tokens. Raises InputError for one that cannot be read, naming its line."""
+        section = self.section
+        spans = [c.span_tokens or 1 for c in self.session.workload.captures if c.positions == "span"]
+        records = read_records(self.session.path(self._input), section.text_field)
+        given = (self._input, self._tokenizer, self.whole.vocab_size)
+        for record in tokenize(records, *given, section.text_field, section.special_tokens):
+            self.longest = max(self.longest, len(record.tokens))
+            kept = self._within_plan(record)
+            for most in spans:
+                self._check_span(kept, most)
+            yield kept, len(kept.tokens)
+
+    def _within_plan(self, record: Tokenized) -> Tokenized:
+        most = self.planned
+        if len(record.tokens) <= most:
+            return record
+        if self.section.too_long == "error":
+            raise InputError(
+                f"{self._input}:{record.line}: record {record.id!r} has {len(record.tokens):,} tokens, the "
+                f"plan is for prompt_tokens: {most:,}; raise it, or set extract.too_long: truncate"
+            )
+        return replace(record, tokens=record.tokens[:most], offsets=record.offsets[:most])
+
+    def _check_span(self, record: Tokenized, most: int) -> None:
+        where = f"{self._input}:{record.line}: record {record.id!r}"
+        if record.span is None:
+            raise InputError(f"{where} has no span, which positions: span reads")
+        begin, end = record.span
+        if end > len(record.tokens):
+            raise InputError(f"{where}: its span ends beyond its tokens")
+        if end - begin > most:
+            raise InputError(f"{where}: its span has {end - begin} tokens, span_tokens is {most}")
