@@ -30,7 +30,7 @@ def temperature_interval(
     signed = np.where(np.asarray(labels), -1.0, 1.0) * np.asarray(margins, dtype=float)
     place, bounds = np.asarray(groups), (math.log(COLDEST), math.log(HOTTEST))
     found: list[float] = []
-    for drawn in resamples(int(place.max()) + 1, FITS, seed):
+    for drawn in resamples(np.ones(int(place.max()) + 1), FITS, seed):
         for weights in drawn[:, place]:
 
             def loss(log_temperature: float, weights: Floats = weights) -> float:
@@ -52,7 +52,7 @@ def error_interval(
     gaps = np.zeros((len(chance), BINS))
     gaps[np.arange(len(chance)), bins] = chance - np.asarray(labels, dtype=float)
     found: list[Floats] = []
-    for drawn in resamples(int(place.max()) + 1, RESAMPLES, seed):
+    for drawn in resamples(np.ones(int(place.max()) + 1), RESAMPLES, seed):
         weights = drawn[:, place]
         found.append(np.abs(weights @ gaps).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0))
     return interval(np.concatenate(found))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from ullage.kinds.pii.tally import RedactionTally, Tally, Thresholds
 from ullage.kinds.pii.verified import read_verified
 from ullage.measures.calibration import Bins
 from ullage.records.atomic import write_json, write_text
-from ullage.records.folder import RunFolder
+from ullage.records.folder import JOURNAL, RunFolder
 from ullage.records.journal import read_journal
 from ullage.records.lines import read_lines
 from ullage.records.record import Record
@@ -77,46 +78,54 @@ def summary(folder: Path) -> Summary:
             if candidate.verdict == "failed":
                 known = candidate.reason in failures or len(failures) < MOST_REASONS
                 failures[candidate.reason if known else OTHER_REASONS] += 1
-    path = folder / "journal.jsonl"
-    batches: list[tuple[float, int]] = []
-    spent = 0.0
-    for each in read_journal(path):
-        if "batches" in each:
-            entry = Fields(each, str(path))
-            batches += ((second / size, size) for second, size in _batches(entry))
-            spent += entry.number("seconds")
-    batches.sort()
+    done = _Done()
+    for entry in read_journal(folder / JOURNAL):
+        done.add(Fields(entry, str(folder / JOURNAL)))
+    done.batches.sort()
     return {
         "records": records,
         "records_without_candidates": without,
-        "unread_fields": _unread(entries),
+        "unread_fields": dict(done.unread.most_common(MOST_UNREAD)),
         "rejected_lines": sum(1 for _ in read_lines(folder / "rejects.jsonl")),
         "all": whole.document(),
         "types": {name: by_type[name].document() for name in sorted(by_type)},
-        "threshold": _last(entries, "threshold"),
-        "temperature": _last(entries, "temperature"),
+        "threshold": done.threshold,
+        "temperature": done.temperature,
         "by_threshold": thresholds.rows,
         "failures": dict(failures.most_common()),
         "redaction": redaction.document(),
         "calibration": _calibration(bins),
-        "records_per_second": records / spent if spent else None,
-        "seconds_a_candidate": {f"p{100 * share:g}": _percentile(batches, share) for share in PERCENTILES},
+        "records_per_second": records / done.seconds if done.seconds else None,
+        "seconds_a_candidate": {f"p{100 * s:g}": _percentile(done.batches, s) for s in PERCENTILES},
     }
 
 
-def _last(entries: Sequence[Fields], name: str) -> float | None:
-    """What the last entry says; None of a run that did not write it down."""
-    return next((entry.number(name) for entry in reversed(entries) if name in entry), None)
+@dataclass(slots=True)
+class _Done:
+    """What a journal tells of its batches: seconds a candidate and candidates of each; seconds of all.
 
+    `unread` are fields of records without candidates that were not read, and how many have them; threshold and
+    temperature are the last that were written down.
+    """
 
-def _unread(entries: Iterable[Fields]) -> dict[str, int]:
-    """The commonest fields of records without candidates that were not read, and how many have them."""
-    found: Counter[str] = Counter()
-    for entry in entries:
+    batches: list[tuple[float, int]] = field(default_factory=list)
+    seconds: float = 0.0
+    unread: Counter[str] = field(default_factory=Counter)
+    threshold: float | None = None
+    temperature: float | None = None
+
+    def add(self, entry: Fields) -> None:
+        if "batches" not in entry:
+            return
+        self.batches += ((second / size, size) for second, size in _batches(entry))
+        self.seconds += entry.number("seconds")
         if "unread" in entry:
             unread = entry.inner("unread")
-            found.update({name: unread.whole(name) for name in unread.values})
-    return dict(found.most_common(MOST_UNREAD))
+            self.unread.update({name: unread.whole(name) for name in unread.values})
+        if "threshold" in entry:
+            self.threshold = entry.number("threshold")
+        if "temperature" in entry:
+            self.temperature = entry.number("temperature")
 
 
 def _batches(entry: Fields) -> Iterator[tuple[float, int]]:
