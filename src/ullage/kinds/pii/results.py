@@ -104,8 +104,8 @@ def summary(folder: Path) -> Summary:
 class _Done:
     """What a journal tells of its batches: seconds a candidate and candidates of each; seconds of all.
 
-    `unread` are fields of records without candidates that were not read, and how many have them; threshold and
-    temperature are the last that were written down.
+    `unread` are fields of records without candidates that were not read, and how many have them; threshold
+    and temperature are the last that were written down.
     """
 
     batches: list[tuple[float, int]] = field(default_factory=list)
