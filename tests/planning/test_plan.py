@@ -321,6 +321,19 @@ def test_a_vllm_role_is_told_its_share_and_how_many_tokens_its_cache_holds():
     assert "at 0.90 the cache holds" in said.reason
 
 
+def test_what_does_not_fit_is_not_said_to_have_a_cache_but_what_would_fit():
+    asked = {"engine": "vllm", "precision": "fp16", "batch": 16, "prompt_tokens": 556, "new_tokens": 8}
+    found = api.estimate_model("Qwen/Qwen2.5-3B-Instruct", "1xRTX 3080", **asked)
+    assert found.verdict == "does not fit"
+    said = next(d for d in found.decisions if d.subject == "model gpu_memory_utilization")
+    assert "the cache holds" not in said.reason
+    assert "CUDA graphs, which enforce_eager: true does without" in said.reason
+    eager = api.estimate_model(
+        "Qwen/Qwen2.5-3B-Instruct", "1xRTX 3080", vllm={"enforce_eager": True}, **asked
+    )
+    assert eager.verdict == "fits"
+
+
 def test_an_estimate_is_split_as_device_map_auto_splits_it():
     found = api.estimate_model("Qwen/Qwen2.5-0.5B-Instruct", "2xA100-80GB")
     assert set(found.roles["model"].placement.device_map.values()) == {"gpu:0", "gpu:1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Final
 
 from ullage.capture.chats import render_chat
@@ -9,8 +10,9 @@ from ullage.engines.engine import Prompt
 from ullage.errors import InputError, UnsupportedError
 from ullage.runtime.tokenizer import Tokenizer, check_ids
 
-REMEMBERED: Final = 4096
-"""Prompts whose token ids are kept at hand: a few tens of megabytes at most."""
+REMEMBERED: Final = 4608
+"""Prompts whose token ids are kept at hand, four bytes each: more than any window of prompts that are counted
+first and read then, so that none is forgotten in between."""
 JOINER: Final = "\u2060"
 _BLANKS: Final = str.maketrans(dict.fromkeys("\u2581\u0120\u010a\u0109", " "))
 """How vocabularies write blanks and line ends: SentencePiece's, and three of byte-level BPE's."""
@@ -29,7 +31,7 @@ class PromptEncoder:
             raise UnsupportedError(f"{model}: its folder has no tokenizer, so it cannot be given prompts")
         self.tokenizer, self._model, self._rows = tokenizer, model, rows
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        self._known: dict[str | tuple[tuple[str, str], ...], tuple[int, ...]] = {}
+        self._known: dict[str | tuple[tuple[str, str], ...], array[int]] = {}
         self._continuations: dict[str, tuple[int, ...]] = {}
         self._forms: dict[str, tuple[int, ...]] = {}
         special = {str(token) for token in added if getattr(token, "special", False)}
@@ -58,8 +60,8 @@ class PromptEncoder:
         if key not in self._known:
             while len(self._known) >= REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known[key] = self._encoded(prompt)
-        return self._known[key]
+            self._known[key] = array("I", self._encoded(prompt))
+        return tuple(self._known[key])
 
     def _encoded(self, prompt: Prompt) -> tuple[int, ...]:
         special = isinstance(prompt, str)
