@@ -147,9 +147,9 @@ def _starts(piece: str, value: str) -> Iterator[int]:
 
 
 def _joined(one: str, other: str) -> bool:
+    if other and unicodedata.combining(other):
+        return True
     if not one or not other:
         return False
-    if unicodedata.combining(other):
-        return True
     letters = one.isalpha() and other.isalpha() and max(one, other) < "\u2e80"
     return letters or (one.isdigit() and other.isdigit())

@@ -90,6 +90,18 @@ def test_a_value_that_was_given_beside_another_span_is_taken_out_too():
     assert redact("Call 12 now", [Sensitive("phone", (5, 7), None, stated="99")], "tag").reason == UNPLACED
 
 
+def test_a_value_that_its_span_holds_but_for_an_accent_is_taken_out_as_it_was_given_too():
+    text = "Jos\u00e9 and Jose\u0301"
+    reader = redacted_records.READERS["characters"]
+    given = {"type": "person", "start": 9, "end": 13, "value": "Jose\u0301"}
+    (one,) = reader.read(1, {"text": text, "candidates": [given]}).candidates
+    assert not one.reason
+    found = Sensitive("person", (9, 13), 1.0, stated=one.stated)
+    assert redact(text, [found], "tag").text == "<PERSON> and <PERSON>"
+    tokenized = Sensitive("person", (0, 4), 1.0, stated="##JOSE")
+    assert redact("Jose", [tokenized], "tag").text == "<PERSON>"
+
+
 def test_what_overlaps_is_one_span_of_the_likeliest_verdicts_type():
     text = "Ask Bruno Wolf."
     whole, first = Sensitive("person", (4, 14), 2.0), Sensitive("first_name", (4, 9), 1.0)

@@ -144,10 +144,11 @@ class RecordReader:
         gold, rest = given.gold, tuple(others)
         if given.start is not None or given.end is not None:
             begin, stop = place.span(given.start, given.end, given.unit)
-            if given.value and not stands(given.value, place.text[begin:stop]):
+            held, stated = place.text[begin:stop], given.value or ""
+            if stated and not stands(stated, held):
                 reason = reason or MISMATCH
-                return Candidate(kind, begin, stop, gold, reason, others=rest, stated=given.value), letter
-            return Candidate(kind, begin, stop, gold, reason, others=rest), letter
+            stated = "" if stated == held else stated
+            return Candidate(kind, begin, stop, gold, reason, others=rest, stated=stated), letter
         if given.value is None:
             return Candidate(kind, None, None, gold, reason, others=rest), letter
         value = _text(given.value, "candidate's value")

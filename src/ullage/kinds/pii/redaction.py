@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from ullage.errors import InputError
 from ullage.kinds.pii.places import Place, fold, is_free, standing, within
+from ullage.kinds.pii.records import stands
 from ullage.kinds.pii.section import Section
 from ullage.text import keep_secret
 
@@ -103,7 +104,7 @@ def _out_of(text: str, one: Sensitive, everywhere: bool) -> list[_Out]:
     found = [_Out(one.span, one, value, one.folded)]
     if one.stated:
         places = within(text, one.stated)
-        if not places:
+        if not places and not stands(one.stated, value):
             return []
         found += [_Out(place, one, value, text[slice(*place)] != one.stated) for place in places]
     if everywhere or one.everywhere:
