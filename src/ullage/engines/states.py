@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
-from ullage.capture.sites import find_points
+from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
 from ullage.engines.observer import Observable
@@ -94,7 +94,17 @@ class KeptStates:
         whole = self._session.plan.models[role.model]
         assert isinstance(whole, Architecture)
         layout = find_layout(self._session.loaded[phase.running].model)
-        return Listener(find_points(phase.work.captures, whole, layout), layout, sequences)
+        points = proven_points(
+            phase.work.captures,
+            layout,
+            name=whole.name,
+            depth=len(whole.layers),
+            ways=(False, True),
+            say=self._session.say,
+        )
+        proofs = dict(cast("dict[str, object]", self._session.outcome.get("proofs", {})))
+        self._session.outcome["proofs"] = proofs | {phase.running: to_json(proof_of(layout))}
+        return Listener(points, layout, sequences)
 
     def _store(self) -> ShardStore:
         if self._shards is None:

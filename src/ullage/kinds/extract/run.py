@@ -10,13 +10,14 @@ from ullage.capture.array_store import ArrayStore
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.index import check_writable, write_index
 from ullage.capture.listener import ReadSequence
+from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.reader import Reader
-from ullage.capture.sites import find_points
 from ullage.capture.store import Example, ShardStore, Store
 from ullage.capture.tokens import Tokenized, generated_offsets
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens
+from ullage.engines.written import written_states
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.kinds.extract.phases import EXTRACT, all_captures
@@ -62,10 +63,15 @@ def run(session: Session) -> None:
     session.bring(session.phase(name, _verb(section)), session.load)
     loaded = session.loaded[name]
     layout = find_layout(loaded.model)
+    ways = workload.memory.streaming_chunk_size is not None, section.generate
+    points = proven_points(
+        captures, layout, name=whole.name, depth=len(whole.layers), ways=ways, say=session.say
+    )
+    session.outcome["proofs"] = {name: to_json(proof_of(layout))}
     reader = Reader(
         loaded.model,
         layout,
-        find_points(captures, whole, layout),
+        points,
         chunk_tokens=workload.memory.streaming_chunk_size,
         stop=not loaded.offloaded,
         device=loaded.device,
@@ -174,9 +180,8 @@ class _Extraction:
         writer = _writer(self._loaded, self._reader.chunk_tokens, session.reading_done)
         seeds = [seed_of(self._section.seed, window.begin + place) for place in batch]
         rows = [new_row(prompt, seed) for prompt, seed in zip(tokens, seeds, strict=True)]
-        listener = self._reader.listener(len(rows))
-        writer.write(rows, Sampling(self._new_tokens, self._section.temperature), listener)
-        return listener.finish()
+        sampling = Sampling(self._new_tokens, self._section.temperature)
+        return written_states(self._reader, writer, rows, sampling)
 
     def _example(self, window: Window[Tokenized], place: int, read: ReadSequence) -> Example:
         record = window.items[place]
