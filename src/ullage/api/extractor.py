@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from ullage.capture.listener import ReadSequence
+from ullage.capture.proof import Proof
+from ullage.capture.proofs import proof_of, proven_points
 from ullage.capture.reader import Chunk, Reader
-from ullage.capture.sites import find_points, site_name
-from ullage.capture.taps import tap_of
+from ullage.capture.sites import held_sites
 from ullage.capture.tokens import decode
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens
 from ullage.errors import InputError
-from ullage.facts.config import read_config
-from ullage.memory.captures.sites import LAYER_SITES, MODEL_SITES, Site
 from ullage.runtime.layout import find_layout
+from ullage.runtime.rope import groups, length_rule
 from ullage.spec.capture import Capture, Keep, Positions
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Extractor:
     `chunk_tokens` streams longer sequences in chunks of that many. `with_gradients` leaves the states in
     the autograd graph; `gradient_checkpointing` then recomputes layers in the backward pass instead of
     keeping their activations (the model is put in train mode for it, with its dropout set to zero by the
-    caller if unwanted). Raises SpecError for a site the model lacks, listing those it has.
+    caller if unwanted). Any decoder that transformers can build is read, once its sites are proven on a small
+    model of its config (`proof`; kept, so that it is made once). Raises SpecError for a site the model lacks,
+    listing those it has, UnsupportedError for one whose identity does not hold.
     """
 
     def __init__(
@@ -73,7 +75,6 @@ class Extractor:
             raise InputError("sites: names no site, as blocks.*.hook_resid_post")
         self._model, self._tokenizer = model, tokenizer
         layout = find_layout(model)
-        architecture = read_config(layout.config.to_dict(), type(model).__name__, "the model's config")
         if with_gradients:
             kept["keep"] = "device"
         capture = Capture.model_validate({"sites": tuple(sites), **kept})
@@ -81,7 +82,9 @@ class Extractor:
         self._reader = Reader(
             model,
             layout,
-            find_points([capture], architecture, layout),
+            proven_points(
+                [capture], layout, name=type(model).__name__, ways=(chunk_tokens is not None, False)
+            ),
             chunk_tokens=chunk_tokens,
             with_gradients=with_gradients,
             stop=not gradient_checkpointing,
@@ -89,6 +92,11 @@ class Extractor:
         )
         if self._reader.eager and layout.config._attn_implementation != "eager":
             raise InputError("attention patterns exist in the eager kernel alone; load with attention: eager")
+
+    @property
+    def proof(self) -> Proof:
+        """What was proven of the model's family: where its sites are, what is broken, how long it took."""
+        return proof_of(self._reader.layout)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -130,13 +138,22 @@ class Extractor:
         if stop and self._tokenizer is None:
             raise InputError("stop: is looked for in text; give Extractor(..., tokenizer=)")
         ids = self._ids(prompts)
+        self.proof.check([point.site.hook for point in self._reader.points], writing=True)
+        config = self._reader.layout.config
+        rule = length_rule(config)
+        if rule is not None:
+            rule.check_written([len(each) for each in ids], new_tokens)
         writer = Writer(
             self._model, self._reader.device, end_tokens(self._model), self._decode, self._reader.chunk_tokens
         )
-        rows = [new_row(one, seed_of(seed, place)) for place, one in enumerate(ids)]
-        listener = self._reader.listener(len(rows))
-        writer.write(rows, Sampling(new_tokens, temperature, top_p, tuple(stop)), listener)
-        return listener.finish()
+        sampling = Sampling(new_tokens, temperature, top_p, tuple(stop))
+        found: dict[int, ReadSequence] = {}
+        for places in groups(config, [len(each) for each in ids]):
+            rows = [new_row(ids[place], seed_of(seed, place)) for place in places]
+            listener = self._reader.listener(len(rows))
+            writer.write(rows, sampling, listener)
+            found |= zip(places, listener.finish(), strict=True)
+        return [found[place] for place in range(len(ids))]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         assert self._tokenizer is not None
@@ -169,13 +186,9 @@ def collect(chunks: Iterable[Chunk]) -> Mapping[str, Tensor]:
 
 
 def sites_of(model: nn.Module) -> tuple[str, ...]:
-    """Every site a loaded model has, in model order."""
+    """Every site of a loaded model that its family's proof holds, in model order."""
     layout = find_layout(model)
-    count = len(layout.layers)
-    sites = [Site("hook_embed", 0)]
-    sites += [Site(hook, block) for block in range(1, count + 1) for hook in LAYER_SITES]
-    sites += [Site(hook, count + 1) for hook in MODEL_SITES if hook != "hook_embed"]
-    return tuple(site_name(site) for site in sites if tap_of(site, layout) is not None)
+    return held_sites(layout, proof_of(layout).places)
 
 
 @contextmanager

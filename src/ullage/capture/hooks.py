@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ullage.capture.sites import Point
-from ullage.capture.taps import Seen
+from ullage.capture.taps import Seen, Tap
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Sink = Callable[[Point, "Tensor"], None]
+    from ullage.capture.sites import Point
+
+Sink = Callable[["Point", "Tensor"], None]
 Args = tuple[object, ...]
 Kwargs = dict[str, object]
 
@@ -23,48 +25,60 @@ class PassEnded(Exception):
 
 
 @contextmanager
-def listening(points: Iterable[Point], sink: Sink, *, stop: bool) -> Iterator[None]:
+def listening(
+    points: Iterable[Point], sink: Sink, *, stop: bool, at_least: Tap | None = None
+) -> Iterator[None]:
     """Calls `sink(point, tensor)` for each point of each pass, in the order in which they are reached.
 
-    With `stop`, PassEnded is raised inside the model once all points of a pass have been read; the caller
-    of the model catches it (`run_pass`). All hooks are gone when the block ends, however it ends.
+    With `stop`, PassEnded is raised inside the model once all points of a pass have been read, and `at_least`
+    has been reached; the caller of the model catches it (`run_pass`). All hooks are gone when the block
+    ends, however it ends.
     """
     points = tuple(points)
-    waiting = len(points)
-    handles = []
+    count = len(points) + (at_least is not None)
+    waiting = count
     by_tap: dict[tuple[nn.Module, str], list[Point]] = defaultdict(list)
     for point in points:
         by_tap[point.tap.module, point.tap.when].append(point)
 
     def reached(here: list[Point], seen: Seen) -> None:
-        nonlocal waiting
         for point in here:
             sink(point, point.tap.take(seen))
-        waiting -= len(here)
+        done(len(here))
+
+    def done(reached: int) -> None:
+        nonlocal waiting
+        waiting -= reached
         if stop and waiting == 0:
-            waiting = len(points)
+            waiting = count
             raise PassEnded
 
+    with ExitStack() as stack:
+        for here in by_tap.values():
+            stack.enter_context(listening_at(here[0].tap, partial(reached, here)))
+        if at_least is not None:
+            stack.enter_context(listening_at(at_least, lambda _: done(1)))
+        yield
+
+
+@contextmanager
+def listening_at(tap: Tap, heard: Callable[[Seen], None]) -> Iterator[None]:
+    """Calls `heard` whenever the tap's module begins or ends, as the tap says, while this lasts."""
+
+    def begun(_module: nn.Module, args: Args, kwargs: Kwargs) -> None:
+        heard(Seen(args, kwargs))
+
+    def ended(_module: nn.Module, args: Args, kwargs: Kwargs, output: object) -> None:
+        heard(Seen(args, kwargs, output))
+
+    if tap.when == "begin":
+        handle = tap.module.register_forward_pre_hook(begun, with_kwargs=True)
+    else:
+        handle = tap.module.register_forward_hook(ended, with_kwargs=True)
     try:
-        for (module, when), here in by_tap.items():
-            if when == "begin":
-
-                def begun(_m: nn.Module, args: Args, kwargs: Kwargs, here: list[Point] = here) -> None:
-                    reached(here, Seen(args, kwargs))
-
-                handles.append(module.register_forward_pre_hook(begun, with_kwargs=True))
-            else:
-
-                def ended(
-                    _m: nn.Module, args: Args, kwargs: Kwargs, output: object, here: list[Point] = here
-                ) -> None:
-                    reached(here, Seen(args, kwargs, output))
-
-                handles.append(module.register_forward_hook(ended, with_kwargs=True))
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
 
 
 def run_pass(model: nn.Module, **inputs: object) -> None:

@@ -12,8 +12,9 @@ from ullage.capture.hooks import listening
 from ullage.capture.logits import logits_of
 from ullage.capture.reduction import Reducer, reducer_of
 from ullage.capture.sites import Point
+from ullage.capture.taps import Tap
 from ullage.capture.transfer import Transfer, stay
-from ullage.memory.captures.sites import LOGITS
+from ullage.memory.captures.sites import HEAD_SITES, LOGITS
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ class Listener:
         stop: bool = False,
         with_gradients: bool = False,
     ) -> None:
-        """`spans` are [begin, end) positions of each sequence; `stop` ends a pass after its last point."""
+        """`spans` are [begin, end) positions of each sequence; `stop` ends a pass after its last point, and
+        after `stop_at` where that is set."""
         self._points, self._layout = points, layout
         self._stop, self._with_gradients = stop, with_gradients
+        self.stop_at: Tap | None = None
         self._transfer = Transfer()
         self._tokens: tuple[tuple[int, ...], ...] = ((),) * sequences
         self._prompt_tokens: tuple[int, ...] = (0,) * sequences
@@ -75,9 +78,9 @@ class Listener:
         """Listens to the one pass that runs inside."""
 
         def sink(point: Point, tensor: Tensor) -> None:
-            self._reducers[point.name].feed(batched(tensor, coverage.rows), coverage)
+            self._reducers[point.name].feed(batched(tensor, coverage.rows, point), coverage)
 
-        return listening(self._points, sink, stop=self._stop)
+        return listening(self._points, sink, stop=self._stop, at_least=self.stop_at)
 
     def ended(self, sequences: Sequence[Sequence[int]], prompt_tokens: Sequence[int]) -> None:
         """Takes the ids of the sequences that have been read, and how many of them were the prompt."""
@@ -106,9 +109,10 @@ class Listener:
         return found
 
 
-def batched(tensor: Tensor, batch: int) -> Tensor:
+def batched(tensor: Tensor, batch: int, point: Point) -> Tensor:
     """(batch, tokens, *width) of what some modules see as (batch x tokens, *width)."""
-    return tensor if tensor.shape[0] == batch else tensor.unflatten(0, (batch, -1))
+    whole = 4 if point.site.hook in HEAD_SITES else 3
+    return tensor if tensor.ndim == whole else tensor.unflatten(0, (batch, -1))
 
 
 def mode(with_gradients: bool) -> AbstractContextManager[object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ullage.facts.families.places import LOGIT_CAPS, LOGIT_DIVISORS, LOGIT_FACTORS
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ def logits_of(hidden: Tensor, layout: Layout) -> Tensor:
     assert isinstance(head.weight, torch.Tensor)
     found: Tensor = head(hidden.to(head.weight.device))
     config = layout.config
-    scale = getattr(config, "logit_scale", None)
-    if scale is not None:
-        found = found * scale
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor is not None:
-        found = found / divisor
-    cap = getattr(config, "final_logit_softcapping", None)
+    for name in LOGIT_FACTORS:
+        found = found * (getattr(config, name, None) or 1.0)
+    for name in LOGIT_DIVISORS:
+        found = found / (getattr(config, name, None) or 1.0)
+    caps = (getattr(config, name, None) for name in LOGIT_CAPS)
+    cap = next((each for each in caps if each), None)
     return found if cap is None else torch.tanh(found / cap) * cap

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from ullage.capture.coverage import right_padded
 from ullage.capture.hooks import listening, run_pass
 from ullage.capture.listener import Listener, ReadSequence, batched, mode
+from ullage.capture.logits import logits_of
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
+from ullage.capture.taps import Tap, given_back
+from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
+from ullage.runtime.rope import frequencies_of, groups
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +59,18 @@ class Reader:
         """The states of each sequence, all in one padded batch.
 
         Padding stands on the right, where causal attention keeps it from every real token, so no mask is
-        needed and the arithmetic is that of the plain forward pass.
+        needed and the arithmetic is that of the plain forward pass. Where frequencies depend on a text's
+        length, those that share them share a pass.
         """
+        found: dict[int, ReadSequence] = {}
+        for places in groups(self.layout.config, [len(each) for each in sequences]):
+            own = [spans[place] for place in places] if spans else ()
+            found |= zip(places, self._read_together([sequences[p] for p in places], own), strict=True)
+        return [found[place] for place in range(len(sequences))]
+
+    def _read_together(
+        self, sequences: Sequence[Sequence[int]], spans: Sequence[tuple[int, int]]
+    ) -> list[ReadSequence]:
         lengths = [len(each) for each in sequences]
         longest = max(lengths)
         listener = Listener(
@@ -69,10 +83,12 @@ class Reader:
         )
         ids = padded(sequences, self.device, self.padding)
         if self.chunk_tokens is not None and self.chunk_tokens < longest:
+            listener.stop_at = self._last_of_chunk
             for _ in self._chunks(ids, lambda *columns: listener.during(right_padded(lengths, *columns))):
                 pass
         else:
-            with mode(self.with_gradients), listener.during(right_padded(lengths, 0, longest)):
+            frequencies = frequencies_of(self.model, self.layout.config, longest)
+            with frequencies, mode(self.with_gradients), listener.during(right_padded(lengths, 0, longest)):
                 run_pass(self.layout.base, input_ids=ids, use_cache=False, **self._extra)
         listener.ended(sequences, lengths)
         return listener.finish()
@@ -85,10 +101,13 @@ class Reader:
         held: dict[str, Tensor] = {}
 
         def keep(point: Point, tensor: Tensor) -> None:
-            held[point.name] = batched(tensor, len(sequences))
+            tensor = batched(tensor, len(sequences), point)
+            if point.site.hook == LOGITS:
+                tensor = logits_of(tensor, self.layout)
+            held[point.name] = tensor
 
         def listen(_begin: int, _end: int) -> AbstractContextManager[None]:
-            return listening(self.points, keep, stop=self.stop)
+            return listening(self.points, keep, stop=self.stop, at_least=self._last_of_chunk)
 
         for begin, end in self._chunks(padded(sequences, self.device, self.padding), listen):
             yield Chunk(begin, end, held)
@@ -107,7 +126,8 @@ class Reader:
         for begin in range(0, ids.shape[1], size):
             end = min(begin + size, ids.shape[1])
             attention = nullcontext() if self.eager else blockwise(self.model)
-            with attention, mode(self.with_gradients), listen(begin, end):
+            frequencies = frequencies_of(self.model, self.layout.config, ids.shape[1])
+            with attention, frequencies, mode(self.with_gradients), listen(begin, end):
                 run_pass(
                     self.layout.base,
                     input_ids=ids[:, begin:end],
@@ -116,6 +136,13 @@ class Reader:
                     **self._extra,
                 )
             yield begin, end
+
+    @property
+    def _last_of_chunk(self) -> Tap | None:
+        """What must have run before a chunk's pass may end: positions are counted by what the first block
+        keeps of earlier chunks."""
+        first = all(point.site.block <= 1 for point in self.points)
+        return Tap(self.layout.layers[0], "end", given_back) if first else None
 
     @property
     def _extra(self) -> dict[str, bool]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
-from ullage.capture.sites import find_points
+from ullage.capture.proofs import proven_points
 from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
 from ullage.engines.observer import Observable
@@ -94,7 +94,15 @@ class KeptStates:
         whole = self._session.plan.models[role.model]
         assert isinstance(whole, Architecture)
         layout = find_layout(self._session.loaded[phase.running].model)
-        return Listener(find_points(phase.work.captures, whole, layout), layout, sequences)
+        points = proven_points(
+            phase.work.captures,
+            layout,
+            name=whole.name,
+            depth=len(whole.layers),
+            ways=(False, True),
+            say=self._session.say,
+        )
+        return Listener(points, layout, sequences)
 
     def _store(self) -> ShardStore:
         if self._shards is None:

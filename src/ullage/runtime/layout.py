@@ -1,7 +1,6 @@
 """The parts of a transformers decoder, found by the names transformers gives modules.
 
-Any decoder that follows the layout of one of these families works: Llama, Mistral, Qwen2, Qwen3, Gemma 2
-and 3, Phi-3, GPT-2, GPT-NeoX, OPT, OLMo-2, Mixtral.
+What is found is a claim: `ullage.capture.proof` holds it against transformers' own hidden states.
 """
 
 from __future__ import annotations
@@ -17,9 +16,18 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig
 
-_LAYERS = ("layers", "h", "blocks")
-_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
-_FINAL = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+_LAYERS = ("layers", "h", "blocks", "layer")
+_EMBEDDINGS = (
+    "embed_tokens", "wte", "embed_in", "word_embeddings", "embeddings", "tok_embeddings", "tokens_embed",
+    "word_embedding", "input_embedding", "w",
+)  # fmt: skip
+_FINAL = (
+    "norm", "ln_f", "final_layer_norm", "final_layernorm", "layer_norm", "embedding_norm", "final_norm",
+    "norm_f", "ln_out", "out_norm", "norm_out", "output_layernorm", "LayerNorm", "layernorm",
+    "layernorm_embedding", "ln",
+)  # fmt: skip
+_INNER = ("language_model", "decoder", "encoder", "model", "transformer", "backbone")
+"""Parts of a model that may hold its layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +53,41 @@ def find_layout(model: nn.Module) -> Layout:
 
     Raises UnsupportedError for a model whose modules have other names.
     """
-    from torch import nn
     from transformers import PreTrainedConfig
 
     base = getattr(model, getattr(model, "base_model_prefix", ""), model)
-    for inner in ("language_model", "decoder"):
-        if first_of(base, _LAYERS) is None:
+    for inner in ("language_model", "decoder", "model"):
+        if _list_in(base) is None:
             base = getattr(base, inner, base)
-    layers, embedding = first_of(base, _LAYERS), first_of(base, _EMBEDDINGS)
+    owner = base
+    for inner in _INNER:
+        if _list_in(owner) is None:
+            owner = getattr(owner, inner, owner)
+    layers, embedding = _list_in(owner), _embedding_in(base)
     config = getattr(base, "config", None)
-    if not isinstance(layers, nn.ModuleList) or not isinstance(config, PreTrainedConfig) or embedding is None:
+    if layers is None or not isinstance(config, PreTrainedConfig) or embedding is None:
         raise UnsupportedError(
             f"{type(model).__name__} names its layers unlike any decoder known here ({', '.join(_LAYERS)}); "
             "its states cannot be captured"
         )
     make_head: Callable[[], nn.Module | None] = getattr(model, "get_output_embeddings", lambda: None)
-    return Layout(base, embedding, tuple(layers), first_of(base, _FINAL), make_head(), config)
+    final = first_of(base, _FINAL) or (first_of(owner, _FINAL) if owner is not base else None)
+    return Layout(base, embedding, tuple(layers), final, make_head(), config)
+
+
+def _list_in(module: object) -> nn.ModuleList | None:
+    from torch import nn
+
+    found = (getattr(module, name, None) for name in _LAYERS)
+    return next((each for each in found if isinstance(each, nn.ModuleList)), None)
+
+
+def _embedding_in(base: nn.Module) -> nn.Module | None:
+    """The table of token ids; it may lie beside others, in a part of its own."""
+    found = first_of(base, _EMBEDDINGS)
+    if found is None or hasattr(found, "weight"):
+        return found
+    return first_of(found, _EMBEDDINGS)
 
 
 def first_of(module: nn.Module, names: tuple[str, ...]) -> nn.Module | None:

@@ -10,8 +10,8 @@ from ullage.capture.array_store import ArrayStore
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.index import check_writable, write_index
 from ullage.capture.listener import ReadSequence
+from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.reader import Reader
-from ullage.capture.sites import find_points
 from ullage.capture.store import Example, ShardStore, Store
 from ullage.capture.tokens import Tokenized, generated_offsets
 from ullage.engines.engine import Sampling
@@ -62,10 +62,15 @@ def run(session: Session) -> None:
     session.bring(session.phase(name, _verb(section)), session.load)
     loaded = session.loaded[name]
     layout = find_layout(loaded.model)
+    ways = workload.memory.streaming_chunk_size is not None, section.generate
+    points = proven_points(
+        captures, layout, name=whole.name, depth=len(whole.layers), ways=ways, say=session.say
+    )
+    session.outcome["proof"] = to_json(proof_of(layout))
     reader = Reader(
         loaded.model,
         layout,
-        find_points(captures, whole, layout),
+        points,
         chunk_tokens=workload.memory.streaming_chunk_size,
         stop=not loaded.offloaded,
         device=loaded.device,

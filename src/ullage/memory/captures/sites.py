@@ -44,26 +44,42 @@ class Site(NamedTuple):
     block: int
 
 
+class Sited(NamedTuple):
+    """A model by the sites of its blocks: what messages call it, and the hooks of each layer."""
+
+    name: str
+    hooks: tuple[frozenset[str], ...]
+
+
 @lru_cache(maxsize=4096)
 def matched_sites(capture: Capture, architecture: Architecture) -> tuple[Site, ...]:
     """The sites `capture` names in `architecture`, in model order.
 
     Raises SpecError naming the sites the model has when a pattern matches none of them.
     """
+    hooks: dict[int, frozenset[str]] = {}
+    for layer in architecture.layers:
+        if id(layer) not in hooks:
+            hooks[id(layer)] = frozenset(hook for hook in LAYER_SITES if _has(layer, hook))
+    return matched(capture, Sited(architecture.name, tuple(hooks[id(each)] for each in architecture.layers)))
+
+
+def matched(capture: Capture, sited: Sited) -> tuple[Site, ...]:
+    """`matched_sites` of a model known by its sites alone."""
     found: dict[Site, None] = {}
     mistakes = []
     for pattern in capture.sites:
-        hits = list(_match(pattern, capture, architecture))
+        hits = list(_match(pattern, capture, sited))
         if not hits:
-            mistakes.append(_no_match(pattern, architecture))
+            mistakes.append(_no_match(pattern, sited))
         found.update(dict.fromkeys(hits))
     if mistakes:
         raise SpecError(mistakes)
     return tuple(sorted(found, key=lambda site: (site.block, site.hook)))
 
 
-def _match(pattern: str, capture: Capture, architecture: Architecture) -> Iterator[Site]:
-    count = len(architecture.layers)
+def _match(pattern: str, capture: Capture, sited: Sited) -> Iterator[Site]:
+    count = len(sited.hooks)
     if not pattern.startswith("blocks."):
         for hook in MODEL_SITES:
             if fnmatch.fnmatchcase(hook, pattern):
@@ -76,7 +92,7 @@ def _match(pattern: str, capture: Capture, architecture: Architecture) -> Iterat
         _, number, hook_pattern = [*pattern.split(".", 2), "", ""][:3]
     for index in _layers(number, capture, count):
         for hook in LAYER_SITES:
-            if fnmatch.fnmatchcase(hook, hook_pattern) and _has(architecture.layers[index], hook):
+            if fnmatch.fnmatchcase(hook, hook_pattern) and hook in sited.hooks[index]:
                 yield Site(hook, index + 1)
 
 
@@ -104,14 +120,14 @@ def _has(layer: Layer, hook: str) -> bool:
     return True
 
 
-def _no_match(pattern: str, architecture: Architecture) -> str:
+def _no_match(pattern: str, sited: Sited) -> str:
     hook = pattern.split(".", 2)[-1]
-    has = [site for site in LAYER_SITES if any(_has(layer, site) for layer in architecture.layers)]
+    has = [site for site in LAYER_SITES if any(site in hooks for hooks in sited.hooks)]
     close = nearest(hook, [site for site in (*has, *MODEL_SITES) if site != hook])
     hint = f"; nearest: {', '.join(close)}" if close else ""
     return (
-        f"capture site {pattern!r} matches nothing in {architecture.name} "
-        f"(layers 0 to {len(architecture.layers) - 1}){hint}. It has blocks.{{l}}. with "
+        f"capture site {pattern!r} matches nothing in {sited.name} "
+        f"(layers 0 to {len(sited.hooks) - 1}){hint}. It has blocks.{{l}}. with "
         f"{', '.join(has)}, and {', '.join(MODEL_SITES)}"
     )
 
