@@ -15,9 +15,9 @@ from ullage.capture.tokens import decode
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens
+from ullage.engines.written import written_states
 from ullage.errors import InputError
 from ullage.runtime.layout import find_layout
-from ullage.runtime.rope import groups, length_rule
 from ullage.spec.capture import Capture, Keep, Positions
 
 if TYPE_CHECKING:
@@ -139,21 +139,13 @@ class Extractor:
             raise InputError("stop: is looked for in text; give Extractor(..., tokenizer=)")
         ids = self._ids(prompts)
         self.proof.check([point.site.hook for point in self._reader.points], writing=True)
-        config = self._reader.layout.config
-        rule = length_rule(config)
-        if rule is not None:
-            rule.check_written([len(each) for each in ids], new_tokens)
         writer = Writer(
             self._model, self._reader.device, end_tokens(self._model), self._decode, self._reader.chunk_tokens
         )
-        sampling = Sampling(new_tokens, temperature, top_p, tuple(stop))
-        found: dict[int, ReadSequence] = {}
-        for places in groups(config, [len(each) for each in ids]):
-            rows = [new_row(ids[place], seed_of(seed, place)) for place in places]
-            listener = self._reader.listener(len(rows))
-            writer.write(rows, sampling, listener)
-            found |= zip(places, listener.finish(), strict=True)
-        return [found[place] for place in range(len(ids))]
+        rows = [new_row(one, seed_of(seed, place)) for place, one in enumerate(ids)]
+        return written_states(
+            self._reader, writer, rows, Sampling(new_tokens, temperature, top_p, tuple(stop))
+        )
 
     def _decode(self, tokens: Sequence[int]) -> str:
         assert self._tokenizer is not None

@@ -14,7 +14,7 @@ from ullage.capture.reader import Reader
 from ullage.capture.sites import Point
 from ullage.capture.taps import PATTERN
 from ullage.runtime.layout import Layout
-from ullage.runtime.rope import groups
+from ullage.runtime.rope import frequencies_of, goes_on, groups
 from ullage.runtime.shrunk import ORIGINAL
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def compare_readings(
     length.
     """
     texts = [row[:length] for row, length in zip(ids.tolist(), (ids.shape[1], 25, ORIGINAL - 4), strict=True)]
+    growing = [k for k, text in enumerate(texts) if goes_on(layout.config, len(text) - NEW, len(text))]
     plain = tuple(point for point in points if point.site.hook != PATTERN)
     sets = [plain] if len(plain) == len(points) else [plain, tuple(p for p in points if p not in plain)]
     found: tuple[Differences, Differences, Differences] = ({}, {}, {})
@@ -46,10 +47,11 @@ def compare_readings(
         ways: tuple[Callable[[], list[States]], ...] = (
             partial(_together, Reader(model, layout, each), texts),
             partial(_one_by_one, Reader(model, layout, each, chunk_tokens=CHUNK), texts),
-            partial(_generated, model, layout, each, texts),
+            partial(_generated, model, layout, each, [texts[place] for place in growing]),
         )
         for differences, identity, read in zip(found, (BATCH, STREAMED, GENERATED), ways, strict=True):
-            differences.update(_differences(identity, alone, read, each))
+            known = [alone[place] for place in growing] if identity == GENERATED else alone
+            differences.update(_differences(identity, known, read, each))
     return found
 
 
@@ -114,7 +116,7 @@ def _written(
     mask = torch.tensor([[0] * (longest - n) + [1] * n for n in lengths])
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache: object = None
-    with torch.inference_mode():
+    with torch.inference_mode(), frequencies_of(model, layout.config, max(map(len, texts))):
         for step in range(NEW + 1):
             coverage = left_padded(lengths, 0, longest) if step == 0 else _newest(lengths, step)
             with listener.during(coverage):

@@ -31,16 +31,6 @@ class LengthRule:
         """Texts of which this is equal have the same frequencies."""
         return int(length > self.original) if self.kind == "longrope" else max(length, self.original)
 
-    def check_written(self, prompts: Sequence[int], new_tokens: int) -> None:
-        """Raises UnsupportedError where what is written would change the frequencies of what was read."""
-        for length in prompts:
-            if self.same(length) != self.same(length + new_tokens):
-                raise UnsupportedError(
-                    f"{self.kind} rope changes all positions when a text grows beyond {self.original} "
-                    f"tokens; one of {length} cannot go on by {new_tokens} with the states it has: shorten "
-                    "it, or read what was written"
-                )
-
 
 def length_rule(config: PreTrainedConfig) -> LengthRule | None:
     """The rule of a decoder's config; None where frequencies are the same for every length."""
@@ -55,6 +45,24 @@ def length_rule(config: PreTrainedConfig) -> LengthRule | None:
         if kind == "dynamic":
             return LengthRule("dynamic", int(config.max_position_embeddings))
     return None
+
+
+def goes_on(config: PreTrainedConfig, prompt: int, whole: int) -> bool:
+    """Whether a text of `prompt` tokens keeps its frequencies while it grows to `whole`."""
+    rule = length_rule(config)
+    return rule is None or rule.same(prompt) == rule.same(whole)
+
+
+def check_written(config: PreTrainedConfig, prompts: Sequence[int], new_tokens: int) -> None:
+    """Raises UnsupportedError where what is written would change the frequencies of what was read."""
+    rule = length_rule(config)
+    for length in prompts:
+        if rule is not None and not goes_on(config, length, length + new_tokens):
+            raise UnsupportedError(
+                f"{rule.kind} rope changes all positions when a text grows beyond {rule.original} tokens; "
+                f"one of {length} cannot go on by {new_tokens} with the states it has: shorten it, or read "
+                "what was written"
+            )
 
 
 def groups(config: PreTrainedConfig, lengths: Sequence[int]) -> list[list[int]]:

@@ -17,6 +17,7 @@ from ullage.capture.tokens import Tokenized, generated_offsets
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens
+from ullage.engines.written import written_states
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.kinds.extract.phases import EXTRACT, all_captures
@@ -179,9 +180,8 @@ class _Extraction:
         writer = _writer(self._loaded, self._reader.chunk_tokens, session.reading_done)
         seeds = [seed_of(self._section.seed, window.begin + place) for place in batch]
         rows = [new_row(prompt, seed) for prompt, seed in zip(tokens, seeds, strict=True)]
-        listener = self._reader.listener(len(rows))
-        writer.write(rows, Sampling(self._new_tokens, self._section.temperature), listener)
-        return listener.finish()
+        sampling = Sampling(self._new_tokens, self._section.temperature)
+        return written_states(self._reader, writer, rows, sampling)
 
     def _example(self, window: Window[Tokenized], place: int, read: ReadSequence) -> Example:
         record = window.items[place]
