@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 import ullage
 from ullage.capture.listener import Listener
-from ullage.capture.sites import find_points
+from ullage.capture.proofs import proven_points
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row
 from ullage.engines.transformers_engine import TransformersEngine
 from ullage.engines.writing import Writer
-from ullage.facts.config import read_config
 from ullage.runtime.layout import find_layout
 from ullage.spec.capture import Capture
 
@@ -24,8 +23,7 @@ SHARED = "the a cat dog ran over under blue red house tree sings river"
 
 def listener_of(model, sequences, positions="all", sites=SITES):
     layout = find_layout(model)
-    architecture = read_config(model.config.to_dict(), "small", "small")
-    points = find_points([Capture(sites=sites, positions=positions)], architecture, layout)
+    points = proven_points([Capture(sites=sites, positions=positions)], layout, name="small")
     return Listener(points, layout, sequences)
 
 
