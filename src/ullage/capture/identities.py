@@ -7,7 +7,7 @@ state, for heads of their own largest number.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -51,8 +51,8 @@ class Recorded:
     """One block in one pass: its states and what lies at every place it has, by hook; what it multiplied.
 
     `normed` are queries and keys as the block's own norms of heads may leave them. `first` and `last` are
-    transformers' own hidden states before and after it, None where it gives none. `feeds` tells a block
-    whose one part feeds forward.
+    transformers' own hidden states before and after it, None where it gives none. `gates` is what may gate
+    its heads, `feeds` tells a block whose one part feeds forward.
     """
 
     at: Mapping[str, Mapping[Place, Tensor]]
@@ -60,6 +60,7 @@ class Recorded:
     products: Products
     first: Tensor | None
     last: Tensor | None
+    gates: Sequence[Tensor] = ()
     feeds: bool = False
 
     def state(self, hook: str) -> Tensor:
@@ -200,7 +201,7 @@ def _heads(blocks: Sequence[Recorded]) -> Found:
     return {
         PATTERN: _best(tried(PATTERN, _pattern_error), "pattern weighs the values"),
         V: _best(values, "v is what the pattern weighs"),
-        Z: _best(tried(Z, _mixed_error), "z = pattern · v"),
+        Z: _best(tried(Z, _mixed_error), "z = pattern · v, gated where there is a gate,"),
         Q: _best(turned(Q, 0), "q, normed and turned, makes the scores"),
         K: _best(turned(K, 1), "k, normed and turned, makes the scores"),
     }
@@ -232,5 +233,22 @@ def _mixed_error(block: Recorded, mixed: Tensor) -> float:
     for pattern, value in block.products.weighed:
         if pattern.shape[1] % value.shape[1] == 0:
             value = value.repeat_interleave(pattern.shape[1] // value.shape[1], dim=1)
-            errors.append(_error(mixed, (pattern @ value).transpose(1, 2), _own(mixed)))
+            whole = (pattern @ value).transpose(1, 2)
+            errors += [_error(mixed, each, _own(mixed)) for each in (whole, *_gated(whole, block.gates))]
     return min(errors)
+
+
+def _gated(whole: Tensor, gates: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Mixed values (batch, tokens, heads, width) under each gate that fits: of a head, or of each number."""
+    import torch
+
+    heads, width = whole.shape[-2:]
+    for gate in gates:
+        if gate.shape[-1] == 2 * heads * width:
+            gate = gate.unflatten(-1, (heads, -1))[..., width:]
+        elif gate.shape[-1] in (heads, heads * width):
+            gate = gate.unflatten(-1, (heads, -1))
+        else:
+            continue
+        yield whole * gate.sigmoid()
+        yield whole * torch.nn.functional.softplus(gate)

@@ -13,7 +13,7 @@ from ullage.capture.identities import PRE, K, Q, Recorded, V
 from ullage.capture.products import multiplying
 from ullage.capture.taps import Seen, Tap, part_of, tap_at
 from ullage.errors import UllageError, UnsupportedError
-from ullage.facts.families.places import KEY_NORMS, QUERY_NORMS, VALUE_NORMS, Place, places
+from ullage.facts.families.places import KEY_NORMS, QUERY_NORMS, VALUE_NORMS, Place, gates, places
 from ullage.memory.captures.sites import LAYER_SITES
 from ullage.runtime.layout import Layout
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Both = tuple["Tensor", "Tensor"]
 """What was seen, and the same tensor as the pass left it."""
+GATE = "gate"
 FindTap = Callable[[Place, str, "nn.Module", "PreTrainedConfig"], Tap | None]
 
 
@@ -44,6 +45,12 @@ def record(layout: Layout, ids: Tensor, find: FindTap = tap_at) -> tuple[list[Re
                     if tap is not None:
                         keep = _keep(held[index][hook], place, tap, ids.shape)
                         stack.enter_context(listening_at(tap, keep))
+
+            for place in gates():
+                tap = _tap(find, place, "", block, layout.config)
+                if tap is not None:
+                    keep = _keep(held[index][GATE], place, tap, ids.shape)
+                    stack.enter_context(listening_at(tap, keep))
 
             def count(_seen: Seen, index: int = index) -> None:
                 runs[index] += 1
@@ -72,6 +79,7 @@ def record(layout: Layout, ids: Tensor, find: FindTap = tap_at) -> tuple[list[Re
             _normed(each, layout.layers[index]),
             products[index],
             *states[index],
+            gates=[seen for seen, _ in held[index][GATE].values()],
             feeds=_feeds(layout.layers[index]),
         )
         for index, each in enumerate(at)

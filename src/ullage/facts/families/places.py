@@ -89,6 +89,14 @@ LOGIT_FACTORS: Final = ("logit_scale", "lm_head_multiplier")
 LOGIT_DIVISORS: Final = ("logits_scaling", "logits_mup_width_multiplier")
 LOGIT_CAPS: Final = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 VALUE_NORMS: Final = ("v_norm",)
+GATES: Final = ("gate_proj", "g_proj", "q_proj")
+"""What gates the mix of values, where something does: a projection of its own, or a part of the queries'."""
+
+
+def gates() -> Iterator[Place]:
+    """Where families keep what gates heads before the output projection."""
+    for attention, name in product(ATTENTION, GATES):
+        yield Place(f"{attention}.{name}", "end")
 
 
 def places(hook: str) -> Iterator[Place]:
