@@ -6,6 +6,7 @@ Every type of transformers' causal language models is built small (`ullage.runti
 (`ullage.capture.proof`). A type counts as whole when every site that its blocks define holds, as states when
 the residual stream does; the rest is refused by the identity that broke or in transformers' own words. One
 process does them one after the other; one that takes too long is ended and counted as refused.
+Figures: benchmarks/results/extract_families.json; tables.py writes the table.
 """
 
 from __future__ import annotations

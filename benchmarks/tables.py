@@ -47,6 +47,56 @@ above the high value, {live["below_low"]} below the low one. The five largest er
 """
 
 
+def families() -> str:
+    """Which sites hold, family by family."""
+    found = figures("extract_families")
+    total, rows = found["summary"], found["rows"]
+    whole = ", ".join(row["family"] for row in rows if row["holds"] == "whole")
+    parts = "\n".join(
+        f"| {row['family']} | {_sites(row['sites'])} | {_broken(row['broken'])} |"
+        for row in rows
+        if row["holds"] == "states"
+    )
+    none = "\n".join(
+        f"| {row['family']} | {'; '.join(dict.fromkeys(row.get('broken', {}).values())) or row['said'][:160]} |"
+        for row in rows
+        if row["holds"] == "nothing"
+    )
+    return f"""## Hidden states, family by family
+
+{made("extract_families")}: every type of causal language model that transformers has, proven on a small model of its default config
+({versions("extract_families")}). Of {total["types"]} types {total["built"]} build and are read; in {total["whole"]} every site that their
+blocks define holds, in {total["states"]} the residual stream does. In chunks {total["streamed"]} give what they give in one pass,
+token by token {total["generated"]}. The slowest proof took {total["slowest"]} s.
+
+Every site: {whole}.
+
+The residual stream, and what else is named:
+
+| type | what holds | what does not |
+|---|---|---|
+{parts}
+
+Refused:
+
+| type | why |
+|---|---|
+{none}
+"""
+
+
+def _sites(hooks: list[str]) -> str:
+    return ", ".join(hook.removeprefix("attn.").removeprefix("hook_") for hook in hooks)
+
+
+def _broken(broken: dict[str, str]) -> str:
+    """Identities that break, with the sites that they refuse."""
+    said: dict[str, list[str]] = {}
+    for hook, why in broken.items():
+        said.setdefault(why.split(" does not hold")[0], []).append(hook)
+    return "; ".join(f"{why} ({_sites(hooks)})" for why, hooks in said.items()).replace("|", " ")
+
+
 def streaming() -> str:
     found = figures("extract_streaming")
     table = "\n".join(
@@ -347,17 +397,18 @@ def _peaks(phase: dict) -> str:
 
 def page() -> str:
     """The whole of docs/measured.md."""
-    parts = [
-        "# Measured\n",
-        memory(),
-        cards(),
-        streaming(),
-        peers(),
-        faults(),
-        evaluation(),
-        personal_data(),
-        taken_out_and_found(),
-    ]
+    sections = (
+        memory,
+        cards,
+        families,
+        streaming,
+        peers,
+        faults,
+        evaluation,
+        personal_data,
+        taken_out_and_found,
+    )
+    parts = ["# Measured\n", *(section() for section in sections)]
     return "\n".join(parts)
 
 

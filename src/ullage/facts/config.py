@@ -15,6 +15,7 @@ from ullage.facts.data_file import read_data
 from ullage.facts.families.decoder import STYLES, decoder_layers
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
+from ullage.facts.families.proven import said_of
 from ullage.facts.quantization.checkpoint import read_quantization
 from ullage.files import read_text
 
@@ -248,6 +249,7 @@ def _unsupported(config: Mapping[str, object], model_type: object, name: str) ->
     hint = f" Nearest known: {', '.join(close)}." if close else ""
     return UnsupportedError(
         f"{name}: no reader for model_type {model_type!r}; fields not interpreted: "
-        f"{listed or 'none found'}.{hint} A reader for this family in ullage/facts/families, or a model of "
-        "a family that `ullage models` lists, would make it known"
+        f"{listed or 'none found'}.{hint}{said_of(str(model_type))} A reader for "
+        "this family in ullage/facts/families, or a model of a family that `ullage models` lists, would make "
+        "it known"
     )
