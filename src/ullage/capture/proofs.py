@@ -6,11 +6,13 @@ is made anew. A home that cannot be written costs one warning and no run.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 from weakref import WeakKeyDictionary
@@ -83,7 +85,9 @@ def known_proof(
     path = evidence_file().parent / "proofs" / f"{key}.json"
     found = None if is_nowhere(path) else _read(path)
     if found is None:
-        found = prove(config, kind)
+        with _aside():
+            found = prove(config, kind)
+        gc.collect()  # hooks hold the small model in cycles, and it would be measured as the user's
         say(
             f"{found.family}: sites proven on a small model in {found.seconds:.1f} s"
             + (f"; refused: {', '.join(found.broken())}" if found.broken() else "")
@@ -91,6 +95,21 @@ def known_proof(
         _keep(path, found)
     _known[key] = found
     return found
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    """On the processor in fp32, whatever the program around us computes by default; and on one thread: tensors
+    this small are done before a second one is awake, which a busy machine lets wait."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _key(config: PreTrainedConfig, kind: type | None) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
-from ullage.capture.proofs import proven_points
+from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
 from ullage.engines.observer import Observable
@@ -102,6 +102,8 @@ class KeptStates:
             ways=(False, True),
             say=self._session.say,
         )
+        proofs = dict(cast("dict[str, object]", self._session.outcome.get("proofs", {})))
+        self._session.outcome["proofs"] = proofs | {phase.running: to_json(proof_of(layout))}
         return Listener(points, layout, sequences)
 
     def _store(self) -> ShardStore:

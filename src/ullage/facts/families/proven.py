@@ -1,7 +1,7 @@
 """Types whose hidden states are known to be readable, whether the planner counts their bytes or not.
 
 As `benchmarks/extract_families.py` found them with transformers 5.19, on small models of their default
-configs; what is read of a model rests on the proof of its own config (`ullage.capture.proof`), and not on this
+configs; what is read of a model rests on the proof of its own config (`ullage.capture.proof`), not on this
 list.
 """
 

@@ -67,7 +67,7 @@ def run(session: Session) -> None:
     points = proven_points(
         captures, layout, name=whole.name, depth=len(whole.layers), ways=ways, say=session.say
     )
-    session.outcome["proof"] = to_json(proof_of(layout))
+    session.outcome["proofs"] = {name: to_json(proof_of(layout))}
     reader = Reader(
         loaded.model,
         layout,
