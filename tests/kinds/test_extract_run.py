@@ -194,7 +194,7 @@ def test_an_interrupted_run_says_how_to_go_on(workload):
     code = "import ullage.capture.reader as r\nread = r.Reader.read\nleft = [4]\n"
     code += (
         "def late(*a):\n    left[0] -= a[0].layout.rows > 97\n"  # the proof reads a small model
-            "    if not left[0]: raise KeyboardInterrupt\n    return read(*a)\n"
+        "    if not left[0]: raise KeyboardInterrupt\n    return read(*a)\n"
     )
     code += "r.Reader.read = late\n"
     code += "from ullage.cli.main import program; program()"

@@ -99,8 +99,8 @@ def known_proof(
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """On the processor in fp32, whatever the program around us computes by default; and on one thread: tensors
-    this small are done before a second one is awake, which a busy machine lets wait."""
+    """On the processor in fp32, whatever the program around us computes by default; and on one thread: such
+    small tensors are done before a second one is awake, which a busy machine lets wait."""
     import torch
 
     threads = torch.get_num_threads()

@@ -39,18 +39,12 @@ def record(layout: Layout, ids: Tensor, find: FindTap = tap_at) -> tuple[list[Re
     runs = [0] * len(layout.layers)
     with ExitStack() as stack:
         for index, block in enumerate(layout.layers):
-            for hook in LAYER_SITES:
-                for place in places(hook):
+            for hook in (*LAYER_SITES, GATE):
+                for place in gates() if hook == GATE else places(hook):
                     tap = _tap(find, place, hook, block, layout.config)
                     if tap is not None:
                         keep = _keep(held[index][hook], place, tap, ids.shape)
                         stack.enter_context(listening_at(tap, keep))
-
-            for place in gates():
-                tap = _tap(find, place, "", block, layout.config)
-                if tap is not None:
-                    keep = _keep(held[index][GATE], place, tap, ids.shape)
-                    stack.enter_context(listening_at(tap, keep))
 
             def count(_seen: Seen, index: int = index) -> None:
                 runs[index] += 1

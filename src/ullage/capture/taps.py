@@ -75,23 +75,25 @@ def tap_at(place: Place, hook: str, block: nn.Module, config: PreTrainedConfig) 
     module = part_of(block, place.module)
     if module is None:
         return None
+    take = _take(place, hook, block, config)
+    if take is None or not place.copied:
+        return None if take is None else Tap(module, place.when, take)
+    return Tap(module, place.when, lambda seen: take(seen).clone())
+
+
+def _take(place: Place, hook: str, block: nn.Module, config: PreTrainedConfig) -> Take | None:
     if place.take == "pattern":
-        return Tap(module, "end", pattern_seen)
+        return pattern_seen
     seen = given if place.when == "begin" else given_back
+    if place.take == "whole" and not place.scale:
+        return seen
     if place.take == "whole":
-        if place.copied:
-            return Tap(module, place.when, lambda what: seen(what).clone())
-        if not place.scale:
-            return Tap(module, place.when, seen)
         number = getattr(block, place.scale, None)
-        if not isinstance(number, int | float):
-            return None
-        return Tap(module, place.when, lambda what: seen(what) * number)
+        return (lambda what: seen(what) * number) if isinstance(number, int | float) else None
     attention = part_of(block, place.module.rpartition(".")[0])
     assert attention is not None
-    sizes = HeadSizes.of(attention, config)
-    take = split_heads(place.take, hook[-1], attention, sizes)
-    return Tap(module, place.when, lambda what: take(seen(what)))
+    split = split_heads(place.take, hook[-1], attention, HeadSizes.of(attention, config))
+    return lambda what: split(seen(what))
 
 
 def given(seen: Seen) -> Tensor:

@@ -28,9 +28,8 @@ TOKENS: Final = 40
 """A text of this many tokens is longer than every window and original length of a shrunk config."""
 WINDOW: Final = 8
 ORIGINAL: Final = 16
-POSITIONS: Final = 64
+POSITIONS = HIDDEN = 64
 VOCABULARY: Final = 97
-HIDDEN: Final = 64
 HEADS: Final = 4
 MOST_LAYERS: Final = 8
 MOST_PARAMETERS: Final = 20_000_000
@@ -232,7 +231,7 @@ def _small(name: str, value: object, own: _Own) -> object:
 def _inner(name: str, value: Mapping[str, object], own: _Own) -> object:
     if "rope" in name:
         return {key: _rope(key, each, own) for key, each in value.items()}
-    if name.startswith(("id2label", "label2id")):
+    if name in ("id2label", "label2id"):
         return dict(value)
     if name == "per_layer_config":
         of_layers = {int(layer): each for layer, each in value.items()}
@@ -240,7 +239,7 @@ def _inner(name: str, value: Mapping[str, object], own: _Own) -> object:
             new: _small("", of_layers[layer], own) for new, layer in enumerate(own.kept) if layer in of_layers
         }
     if name == "compress_rates":
-        return {key: min(each, WINDOW) if isinstance(each, int) else each for key, each in value.items()}
+        return {key: min(int(str(each)), WINDOW) for key, each in value.items()}
     inner = _Own.of(value)
     if not inner.hidden:
         inner = _Own.of({**own.values, **value})
