@@ -103,6 +103,8 @@ def test_patterns_of_windows_have_absolute_keys_however_they_are_read(family):
         read = ullage.Extractor(model, sites, chunk_tokens=chunk).read(LONG)
         for row, each in enumerate(read):
             assert all(near(each.states[f"blocks.{k}.attn.hook_pattern"], true[k][row]) for k in range(4))
+    streamed = ullage.collect(ullage.Extractor(model, sites, chunk_tokens=7).stream(LONG))
+    assert all(near(streamed[f"blocks.{k}.attn.hook_pattern"], true[k]) for k in range(4))
     for chunk in (None, 5):
         written = ullage.Extractor(model, sites, chunk_tokens=chunk).generate([LONG[0][:30], SHORT], 12)
         for each in written:

@@ -11,6 +11,7 @@ from ullage.capture.proof import Proof
 from ullage.capture.proofs import proof_of, proven_points
 from ullage.capture.reader import Chunk, Reader
 from ullage.capture.sites import held_sites
+from ullage.capture.taps import PATTERN
 from ullage.capture.tokens import decode
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
@@ -167,14 +168,23 @@ class Extractor:
 
 
 def collect(chunks: Iterable[Chunk]) -> Mapping[str, Tensor]:
-    """All chunks of a stream in one tensor a site, (batch, tokens, *width)."""
+    """All chunks of a stream in one tensor a site: (batch, tokens, *width), patterns (batch, heads, tokens,
+    tokens)."""
     import torch
 
     parts: dict[str, list[Tensor]] = {}
     for chunk in chunks:
         for name, tensor in chunk.states.items():
             parts.setdefault(name, []).append(tensor)
-    return {name: torch.cat(tensors, dim=1) for name, tensors in parts.items()}
+    found = {}
+    for name, tensors in parts.items():
+        if name.endswith(PATTERN):
+            keys = tensors[-1].shape[-1]
+            whole = [torch.nn.functional.pad(each, (0, keys - each.shape[-1])) for each in tensors]
+            found[name] = torch.cat(whole, dim=2)
+        else:
+            found[name] = torch.cat(tensors, dim=1)
+    return found
 
 
 def sites_of(model: nn.Module) -> tuple[str, ...]:

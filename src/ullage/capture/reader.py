@@ -13,7 +13,7 @@ from ullage.capture.listener import Listener, ReadSequence, batched, mode
 from ullage.capture.logits import logits_of
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
-from ullage.capture.taps import Tap, given_back
+from ullage.capture.taps import PATTERN, Tap, given_back
 from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
 from ullage.runtime.rope import frequencies_of, groups
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Positions [begin, end) of a streamed batch: tensors (batch, end - begin, *width) by site name."""
+    """Positions [begin, end) of a streamed batch: tensors (batch, end - begin, *width) by site name, patterns
+    (batch, heads, end - begin, end)."""
 
     begin: int
     end: int
@@ -98,15 +99,21 @@ class Reader:
 
         Columns beyond a sequence's length are padding.
         """
+        from torch.nn.functional import pad
+
         held: dict[str, Tensor] = {}
+        ends = [0]
 
         def keep(point: Point, tensor: Tensor) -> None:
             tensor = batched(tensor, len(sequences), point)
             if point.site.hook == LOGITS:
                 tensor = logits_of(tensor, self.layout)
+            if point.site.hook == PATTERN:  # a window's keys are the last of those before
+                tensor = pad(tensor, (ends[0] - tensor.shape[-1], 0))
             held[point.name] = tensor
 
-        def listen(_begin: int, _end: int) -> AbstractContextManager[None]:
+        def listen(_begin: int, end: int) -> AbstractContextManager[None]:
+            ends[0] = end
             return listening(self.points, keep, stop=self.stop, at_least=self._last_of_chunk)
 
         for begin, end in self._chunks(padded(sequences, self.device, self.padding), listen):
