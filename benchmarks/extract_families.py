@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any
 
@@ -84,8 +85,9 @@ def _serve(pipe: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
-    while True:
-        pipe.send(proven(pipe.recv()))
+    with suppress(EOFError):
+        while True:
+            pipe.send(proven(pipe.recv()))
 
 
 def rows(families: list[str], seconds: float) -> list[dict[str, Any]]:
