@@ -65,7 +65,7 @@ def families() -> str:
     return f"""## Hidden states, family by family
 
 {made("extract_families")}: every type of causal language model that transformers has, proven on a small model of its default config
-({versions("extract_families")}). Of {total["types"]} types {total["built"]} build and are read; in {total["whole"]} every site that their
+({versions("extract_families")}). Of {total["types"]} types {total["built"]} build; in {total["whole"]} every site that their
 blocks define holds, in {total["states"]} the residual stream does. In chunks {total["streamed"]} give what they give in one pass,
 token by token {total["generated"]}. The slowest proof took {total["slowest"]} s.
 
