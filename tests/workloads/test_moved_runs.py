@@ -85,7 +85,7 @@ def cut(folder):
         (folder / name).unlink(missing_ok=True)
     journal = Journal(folder / "journal.jsonl")
     journal.close()
-    write_journal(journal.path, journal.entries[: max(len(journal.entries) // 2, 1)])
+    write_journal(journal.path, list(journal.entries)[: max(len(journal.entries) // 2, 1)])
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def made(tmp_path_factory):
         (folder / "run" / name).unlink()
     journal = Journal(folder / "run" / "journal.jsonl")
     journal.close()
-    write_journal(journal.path, journal.entries[: len(journal.entries) // 2])
+    write_journal(journal.path, list(journal.entries)[: len(journal.entries) // 2])
     return folder
 
 
