@@ -145,19 +145,21 @@ def recall_at(rate: float) -> Statistic:
     return recall
 
 
-def kept_accuracy(wrong: Floats, uncertainty: Floats) -> Floats:
-    """Accuracy of the k most certain answers for k = 1..n, (n,).
+def kept_accuracy(wrong: Floats, uncertainty: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """The share of answers that is kept, and the accuracy of those, the most certain first.
 
-    Within answers of equal uncertainty each is taken to be as right as they are on average.
+    Of answers that stand for themselves after each, for k = 1..n: within answers of equal uncertainty each is
+    taken to be as right as they are on average. Of answers that are counted after each group of them.
     """
     import numpy as np
 
     order = np.argsort(uncertainty, kind="stable")
-    _, group, size = np.unique(uncertainty[order], return_inverse=True, return_counts=True)
-    right = np.bincount(group, weights=1 - wrong[order]) / size
-    counts = np.arange(1, len(wrong) + 1)
-    found: Floats = np.cumsum(right[group]) / counts
-    return found
+    weights = counts[order]
+    _, group = np.unique(uncertainty[order], return_inverse=True)
+    right = np.bincount(group, (1 - wrong[order]) * weights) / np.bincount(group, weights)
+    after = np.cumsum(weights)
+    found: Floats = np.cumsum(right[group] * weights) / after
+    return after / after[-1], found
 
 
 SCORES: Final[Mapping[str, Statistic]] = {
@@ -195,7 +197,7 @@ def scores(
     if min(mistakes, answers - mistakes) < FEWEST:
         reason = _too_few(answers, mistakes)
         return [Score(name, None, None, None, answers, mistakes, reason) for name in statistics]
-    labels, values, counts = _alike(labels, values)
+    labels, values, counts = alike(labels, values)
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
     for weights in resamples(counts, draws, seed):
         tied = _tied(labels, values, weights)
@@ -215,7 +217,7 @@ def scores(
     ]
 
 
-def _alike(labels: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
+def alike(labels: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
     """Answers, and how often each is there. Of many, those of one label and uncertainty stand as one: how
     often it is drawn has the same distribution."""
     import numpy as np

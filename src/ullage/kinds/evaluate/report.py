@@ -96,21 +96,20 @@ def _label(name: str, gathered: Gathered, found: Summary) -> dict[str, object]:
 
 def _curves(gathered: Gathered, label: str, names: Sequence[str]) -> str:
     """ROC curves and accuracy over the share of answers kept, as SVG."""
-    import numpy as np
     from sklearn.metrics import roc_curve
 
-    from ullage.measures.telling_apart import kept_accuracy
+    from ullage.measures.telling_apart import alike, kept_accuracy
 
     figure, (roc, kept) = _figure(2)
     for name, colour in zip(names, COLOURS, strict=False):
         wrong, values = gathered.scored(label, gathered.uncertainty[name])
         if wrong.all() or not wrong.any():
             continue
-        labels = wrong.astype(float)
-        false, true, _ = roc_curve(labels, values)
+        labels, values, counts = alike(wrong.astype(float), values)
+        false, true, _ = roc_curve(labels, values, sample_weight=counts)
         roc.plot(*_thinned(false, true), color=colour, label=name)
-        accuracy = kept_accuracy(labels, values)
-        kept.plot(*_thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy), color=colour)
+        share, accuracy = kept_accuracy(labels, values, counts)
+        kept.plot(*_thinned(share, accuracy), color=colour)
     roc.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
     roc.set(xlabel="right answers flagged", ylabel="mistakes flagged", title="ROC")
     roc.legend(frameon=False, fontsize=8, loc="lower right")
