@@ -396,7 +396,7 @@ def test_utf8_offsets_are_those_of_bytes(text, data):
 def scripted(tmp_path):
     script = [
         {"contains": "[[real", "scores": {"yes": -0.1, "no": -3.0}},
-        {"contains": "date of birth", "scores": {"yes": -0.2, "no": -2.0}},
+        {"contains": "]]: date of birth?", "scores": {"yes": -0.2, "no": -2.0}},
         {"contains": "", "scores": {"yes": -3.0, "no": -0.1}},
     ]
     (tmp_path / "script.jsonl").write_text("".join(json.dumps(line) + "\n" for line in script))

@@ -75,7 +75,7 @@ def run(session: Session) -> None:
     path = session.path(section.input)
     source = Source(section.input, path, parse_bytes(section.longest_line), section.fields.text)
     reader, lines = surveyed(
-        source, section, types, session.progress.note, store.finished, bool(store.entries)
+        source, section, types, session.progress.note, store.finished, any(True for _ in store.entries)
     )
     with SeenIds(session.folder.path / "ids.sqlite", ids_of(store)) as seen:
         mark = _mark_of(key, section.key_env, store)
