@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ullage.errors import InputError
-from ullage.kinds.pii.field_names import BEGINS, CANDIDATES, ENDS, TEXTS, TYPES, VALUES
+from ullage.kinds.pii.field_names import BEGINS, CANDIDATES, ENDS, TEXTS, TYPES, VALUES, fold
 from ullage.kinds.pii.field_options import fields_from
 from ullage.kinds.pii.offsets import NotARecord
 from ullage.kinds.pii.records import RecordReader
@@ -307,6 +307,7 @@ def test_a_record_of_text_and_facts_about_it_has_no_candidates():
     )
     assert record.candidates == ()
     assert record.unread == ("language", "n", "embedding", "meta")
+    assert read({"text": TEXT, "entities": None, "language": "en"}).unread == ("language",)
 
 
 def test_candidates_under_two_fields_are_asked_for_and_said():
@@ -402,7 +403,11 @@ def test_no_record_of_any_shape_is_more_than_rejected(record):
     for one in got.candidates:
         assert one.start is None or 0 <= one.start < one.end <= len(TEXT)
     if not got.candidates:
-        read_all = {"id", "text", *got.unread}
+        known = set(map(fold, CANDIDATES))
+        empty = {
+            name for name, value in record.items() if fold(name) in known and value in (None, [], {}, "")
+        }
+        read_all = {"id", "text", *got.unread, *empty}
         assert {name for name in record if name not in read_all} == set()
 
 

@@ -83,6 +83,11 @@ def _holding(record: Mapping[str, object], fields: RecordFields) -> list[str]:
     ]
 
 
+def empty_in(record: Mapping[str, object], fields: RecordFields) -> list[str]:
+    """The fields that were looked into for candidates, and hold none."""
+    return [name for name in _holding(record, fields) if not _filled(parsed(record[name]))]
+
+
 def _filled(value: object) -> bool:
     return value is not None and value != [] and value != {} and value != ""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ullage.kinds.pii.field_names import HOLDERS, IDS, TEXTS, field_of, shown
-from ullage.kinds.pii.finding import given_in
+from ullage.kinds.pii.finding import empty_in, given_in
 from ullage.kinds.pii.offsets import NotARecord, Places, Unit
 from ullage.kinds.pii.places import Place, first_place
 from ullage.kinds.pii.section import RecordFields
@@ -115,7 +115,8 @@ class RecordReader:
                     rest[each if each not in rest else f"{holder}.{each}"] = value
         given = pieced(given_in(rest, fields, self.types, text))
         if not given:
-            return Record(line, name, text, (), tuple(each for each in rest if each not in fields.ignored))
+            read = (*fields.ignored, *empty_in(rest, fields))
+            return Record(line, name, text, (), tuple(each for each in rest if each not in read))
         place = Places(text, self.offsets)
         found: list[tuple[Candidate, str]] = []
         for one in given:
