@@ -443,6 +443,13 @@ def test_a_run_of_a_pipe_that_was_cut_short_is_not_taken_up_again(scripted, monk
         ullage.resume(scripted / "out.jsonl.run")
 
 
+def test_a_device_without_an_end_is_not_read(scripted):
+    endless = scripted / "records.jsonl"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="is a device, and has no end"):
+        run(scripted, "run", f"pii.input={endless}")
+
+
 def test_a_named_pipe_is_read_as_it_is(scripted):
     os.mkfifo(scripted / "fifo")
     thread = threading.Thread(target=lambda: (scripted / "fifo").write_bytes(gzip.compress(LINES)))

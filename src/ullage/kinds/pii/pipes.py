@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -17,3 +19,14 @@ def read_once(name: str, path: Path | None = None) -> bool:
         return place.is_fifo() or place.is_char_device() or place.is_socket()
     except (OSError, ValueError):
         return False
+
+
+def endless(path: Path) -> bool:
+    """Whether a device lies there that is neither a terminal nor the empty one. Raises OSError as `stat`."""
+    found = path.stat()
+    if stat.S_ISBLK(found.st_mode):
+        return True
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev == Path(os.devnull).stat().st_rdev:
+        return False
+    with path.open("rb") as file:
+        return not file.isatty()

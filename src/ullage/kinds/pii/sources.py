@@ -15,7 +15,7 @@ from ullage.kinds.pii.columns import count_parquet, csv_rows, parquet_rows
 from ullage.kinds.pii.input_forms import PARQUET, Form, foreign, form_of, looks_like
 from ullage.kinds.pii.input_lines import Line, count_lines, json_lines
 from ullage.kinds.pii.json_values import Broken, json_values
-from ullage.kinds.pii.pipes import STANDARD_INPUT, read_once
+from ullage.kinds.pii.pipes import STANDARD_INPUT, endless, read_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ class Source:
                 raise InputError("standard input is closed; name a file")
             return cast(ByteStream, sys.stdin.buffer)
         try:
+            if endless(self.path):
+                raise InputError(f"{self.name}: is a device, and has no end; name a file or a pipe")
             return self.path.open("rb")
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
