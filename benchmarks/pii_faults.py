@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import tempfile
 import warnings
 from pathlib import Path
@@ -23,6 +22,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
+import million_lines
 import result_file
 from killing import kill_runs, kills_hold
 
@@ -61,24 +61,7 @@ def write_workload(folder: Path) -> Path:
 
 
 def memory(folder: Path, records: int) -> dict[str, Any]:
-    chance = random.Random(0)
-    with (folder / "many.jsonl").open("w") as file:
-        for number in range(records):
-            digits = " ".join(str(chance.randrange(10**4)) for _ in range(3))
-            text = f"Record {number}: call {digits} or write to a{number}@drosa.org before noon, please."
-            candidates = [
-                {"type": "phone", "value": digits},
-                {"type": "email", "value": f"a{number}@drosa.org"},
-            ]
-            file.write(json.dumps({"id": f"r{number}", "text": text, "candidates": candidates}) + "\n")
-    (folder / "script.jsonl").write_text('{"scores": {"yes": -0.1, "no": -2.5}}\n')
-    body = {
-        "kind": "pii",
-        "roles": {"verifier": {"model": "script.jsonl", "engine": "scripted", "batch": 32}},
-        "budget": {"gpus": "cpu"},
-        "examples": records,
-        "pii": {"input": "many.jsonl"},
-    }
+    body = {**million_lines.pii(folder, records), "budget": {"gpus": "cpu"}, "examples": records}
     (folder / "many.json").write_text(json.dumps(body))
     run, record = ullage.run(ullage.load(folder / "many.json"), folder / "many", base=folder)
     sizes = [json.loads(line) for line in (run / "timeline.jsonl").open()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +59,8 @@ class ArrayStore:
         before = self._begins
         self._first = begin
         self._begins = {
-            site: _begins(before[site][-1] if site in before else 0, some) for site, some in counts.items()
+            site: [*accumulate(some, initial=before[site][-1] if site in before else 0)]
+            for site, some in counts.items()
         }
         for place in range(len(lengths)):
             self._check(begin + place)
@@ -132,10 +134,3 @@ def _mark(places: Mapping[str, tuple[int, int]]) -> int:
     """Eight bytes that tell the places of an example's rows from others."""
     text = repr(sorted(places.items()))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) | 1
-
-
-def _begins(begin: int, counts: Sequence[int]) -> list[int]:
-    found = [begin]
-    for count in counts:
-        found.append(found[-1] + count)
-    return found

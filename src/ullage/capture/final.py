@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
-from ullage.capture.identities import POST, TOLERANCE, Broken, Recorded
+from ullage.capture.identities import POST, TOLERANCE, Broken, Recorded, far
 from ullage.capture.logits import logits_of
 from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
@@ -55,7 +55,7 @@ def model_sites(
             normed = layout.final_norm(leaving)
         except (RuntimeError, TypeError, ValueError):
             return found
-        error = _far(normed, hidden[-1])
+        error = far(normed, hidden[-1])
         if error > TOLERANCE:
             return found | {
                 "ln_final": Broken("final norm of the last resid_post = last hidden state", error)
@@ -65,7 +65,7 @@ def model_sites(
         found[NORMALIZED] = _normalized(leaving, normed, layout.final_norm)
         if layout.head is not None:
             true = model(input_ids=ids, use_cache=False).logits
-            error = _far(logits_of(normed, layout), true)
+            error = far(logits_of(normed, layout), true)
             found[LOGITS] = "head" if error <= TOLERANCE else Broken("head of ln_final = logits", error)
     return found
 
@@ -79,15 +79,8 @@ def _normalized(leaving: Tensor, normed: Tensor, norm: nn.Module) -> str | Broke
         plain = without_gain(leaving, norm, how)
         for gain in (1.0,) if weight is None else (weight, 1.0 + weight):
             made = plain * gain
-            error = _far(made if bias is None else made + bias, normed)
+            error = far(made if bias is None else made + bias, normed)
             if error <= TOLERANCE:
                 return how
             errors.append(error)
     return Broken("normalized, with the norm's gain and bias, = ln_final", min(errors))
-
-
-def _far(one: Tensor, other: Tensor) -> float:
-    if one.shape != other.shape:
-        return math.inf
-    error = float((one - other).abs().max() / other.abs().max().clamp(min=1e-30))
-    return error if math.isfinite(error) else math.inf

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.products import Products
+from ullage.capture.rotation import turned_error
 from ullage.facts.families.places import Place
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def _stream(blocks: Sequence[Recorded]) -> Found:
     return found
 
 
+def far(one: Tensor, other: Tensor) -> float:
+    """The largest difference, as a share of the largest number of `other`."""
+    return _error(one, other, float(other.abs().max()))
+
+
 def _error(own: Tensor, true: Tensor | None, largest: float) -> float:
     if true is None or own.shape != true.shape:
         return math.inf
@@ -177,7 +183,6 @@ def _best(tried: Sequence[tuple[float, Place]], identity: str) -> Place | Broken
 
 def _heads(blocks: Sequence[Recorded]) -> Found:
     """Heads of blocks that attend."""
-    from ullage.capture.rotation import turned_error
 
     def tried(hook: str, error: object) -> list[tuple[float, Place]]:
         assert callable(error)

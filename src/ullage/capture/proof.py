@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from ullage.capture.final import model_sites
 from ullage.capture.identities import Broken, Found, Recorded, held_places
-from ullage.capture.recording import FindTap, record
+from ullage.capture.recording import record
 from ullage.capture.repetition import compare_readings
 from ullage.capture.sites import COPIED, Places, find_points, held_in
-from ullage.capture.taps import kind_of, tap_at
+from ullage.capture.taps import FindTap, kind_of, tap_at
 from ullage.errors import UllageError, UnsupportedError
 from ullage.facts.families.places import Place
 from ullage.memory.captures.sites import MODEL_SITES

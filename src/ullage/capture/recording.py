@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ullage.capture.hooks import listening_at
 from ullage.capture.identities import PRE, K, Q, Recorded, V
 from ullage.capture.products import multiplying
-from ullage.capture.taps import Seen, Tap, part_of, tap_at
+from ullage.capture.taps import FindTap, Seen, Tap, part_of, tap_at
 from ullage.errors import UllageError, UnsupportedError
 from ullage.facts.families.places import KEY_NORMS, QUERY_NORMS, VALUE_NORMS, Place, gates, places
 from ullage.memory.captures.sites import LAYER_SITES
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Both = tuple["Tensor", "Tensor"]
 """What was seen, and the same tensor as the pass left it."""
 GATE = "gate"
-FindTap = Callable[[Place, str, "nn.Module", "PreTrainedConfig"], Tap | None]
 
 
 def record(layout: Layout, ids: Tensor, find: FindTap = tap_at) -> tuple[list[Recorded], Sequence[Tensor]]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.coverage import Coverage, Part, left_padded
-from ullage.capture.identities import TOLERANCE, Broken
+from ullage.capture.identities import TOLERANCE, Broken, far
 from ullage.capture.listener import Listener, ReadSequence, States
 from ullage.capture.reader import Reader
 from ullage.capture.sites import Point
@@ -79,16 +79,8 @@ def _differences(
     for one, two in zip(alone, other, strict=True):
         for point in points:
             hook = point.site.hook
-            worst[hook] = max(worst.get(hook, 0.0), _far(two[point.name], one[point.name]))
+            worst[hook] = max(worst.get(hook, 0.0), far(two[point.name], one[point.name]))
     return {hook: Broken(identity, error) for hook, error in worst.items() if error > TOLERANCE}
-
-
-def _far(one: Tensor, other: Tensor) -> float:
-    """The largest difference, as a share of the largest number."""
-    if one.shape != other.shape:
-        return math.inf
-    error = float((one - other).abs().max() / other.abs().max().clamp(min=1e-30))
-    return error if math.isfinite(error) else math.inf
 
 
 def _generated(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.final import NORMALIZED, Normed, without_gain
 from ullage.capture.identities import Broken
-from ullage.capture.taps import Seen, Tap, given, given_back, kind_of, tap_at
+from ullage.capture.taps import FindTap, Seen, Tap, given, given_back, kind_of, tap_at
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.families.places import Place
 from ullage.memory.captures.sites import LAYER_SITES, LOGITS, MODEL_SITES, Site, Sited, matched
@@ -18,8 +18,6 @@ from ullage.spec.capture import Capture
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from ullage.capture.recording import FindTap
 
 Blocks = Mapping[str, Mapping[str, Place | Broken]]
 COPIED: Final = "copied"

@@ -54,6 +54,10 @@ class Tap:
     take: Take
 
 
+FindTap = Callable[[Place, str, "nn.Module", "PreTrainedConfig"], Tap | None]
+"""`tap_at`, or what stands for it."""
+
+
 def kind_of(block: nn.Module) -> str:
     """What a block is made of: names of its modules, two levels deep."""
     names = {re.sub(r"\d+", "#", name) for name, _ in block.named_modules() if name and name.count(".") < 2}

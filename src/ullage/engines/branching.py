@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ullage.capture.reader import padded
 from ullage.engines.prefix import SharedPrefix
 
 if TYPE_CHECKING:
@@ -204,8 +205,6 @@ def read_trees(
     trees: Sequence[Tree], cache: object, cached: int, layout: Layout, device: torch.device | str
 ) -> Tensor:
     """(rows, width, hidden) after the last norm; `cached` tokens precede every row in the cache."""
-    from ullage.capture.reader import padded
-
     out = layout.base(
         input_ids=padded([tree.tokens for tree in trees], device),
         position_ids=padded_positions(trees, cached, device),
