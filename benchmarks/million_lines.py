@@ -9,8 +9,8 @@ by the clock and of computing (of all its threads), which are the same on a mach
 and those of computing that a process takes to import torch and transformers alone; the resident size when a
 tenth of the lines was done (for an evaluation: answered); and the largest one from there on, the system's own
 peak, begun anew at that tenth: while the work went on (for an evaluation: until the last answer was judged),
-and until the process had ended, report and all. A report needs libraries that the work does not, so the whole
-process is also compared with one over a hundredth of the lines.
+and until the process had ended, report or index and all. Those need libraries that the work does not, so the
+whole process is also compared with one over a hundredth of the lines.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ class Lines:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What makes the workload; the file and the mark in it by which finished lines are counted; how many
-    times the journal says `"unit": "end"` when the work is done, 0 where it never does."""
+    times the journal says `"unit": "end"` when the work is done, 0 where it never does: then it is done with
+    the last line."""
 
     make: Callable[[Path, int], Body]
     file: str
@@ -176,7 +177,7 @@ class Watch:
         if "resident_at_a_tenth" in found:
             found["largest_after"] = max(found.get("largest_after", 0), peak)
             found["largest"] = max(found["largest"], peak)
-            if self._kind.ends and self._ends.look() < self._kind.ends:
+            if self._working():
                 self._at_work = found["largest_after"]
             return
         found["largest"] = max(found.get("largest", 0), peak)
@@ -189,13 +190,18 @@ class Watch:
             Path(f"/proc/{self._process}/clear_refs").write_text("5")  # the peak, from here on
             self._at_work = found["resident_at_a_tenth"]
 
+    def _working(self) -> bool:
+        """Whether lines are still to be done: what follows is a report, or the index of what was stored."""
+        if self._kind.ends:
+            return self._ends.look() < self._kind.ends
+        return self._finished.look() < self._lines
+
     def ended(self) -> Body:
         """All figures."""
         found, tenth = self.found, self.found["resident_at_a_tenth"]
         found["seconds"] = round(time.monotonic() - self._begun, 1)
         found["growth"] = max(found["largest_after"] - tenth, 0)
-        at_work = self._at_work if self._kind.ends else found["largest_after"]
-        found["growth_at_work"] = max(at_work - tenth, 0)
+        found["growth_at_work"] = max(self._at_work - tenth, 0)
         return found
 
 
