@@ -24,6 +24,7 @@ from ullage.cli.main import program
 program()
 """
 """Waits once something is kept."""
+NUMBERS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 
 
 @pytest.fixture
@@ -43,7 +44,18 @@ def work(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.fixture(autouse=True)
+def none_is_ignored():
+    """What is ignored where tests begin (by nohup, in the background of a shell) a command would keep so."""
+    ignored = [each for each in NUMBERS if signal.getsignal(each) is signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, signal.SIG_DFL)
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(work, number):
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING, "run", "work.json", "--out", "out", "--quiet"],
@@ -55,7 +67,7 @@ def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(work, number):
     )
     assert process.stdout.readline() == "kept\n"
     process.send_signal(number)
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "ullage run --resume out" in said
     assert "Traceback" not in said
