@@ -159,9 +159,9 @@ def says(seen: Seen, *words: str) -> str:
     return f"does not say {missing[0]!r}: {seen.err.strip()[:300]}" if missing else ""
 
 
-def one_line(seen: Seen, *words: str) -> str:
-    """Whether an error is one line, and says what it should."""
+def one_line(seen: Seen, *words: str, mistakes: int = 1) -> str:
+    """Whether each of so many mistakes is one line, and says what it should."""
     lines = [line for line in seen.err.splitlines() if line.startswith("ullage: error")]
-    if len(lines) != 1:
+    if len(lines) != mistakes:
         return f"{len(lines)} lines of errors: {seen.err.strip()[:300]}"
     return says(seen, *words)
