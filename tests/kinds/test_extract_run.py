@@ -285,19 +285,18 @@ def test_a_run_killed_again_and_again_ends_byte_for_byte_the_same(workload, stor
     slow = "import time; from ullage.capture import reader; read = reader.Reader.read\n"
     slow += "def late(self, *a): time.sleep(0.05); return read(self, *a)\n"
     slow += "reader.Reader.read = late\nfrom ullage.cli.main import program; program()"
-    kills = 0
-    while not (killed / "record.json").exists():
+    journal = killed / "journal.jsonl"
+    for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", slow, *map(str, arguments)])
-        if kills < 3:
-            time.sleep(chance.uniform(2.0, 4.0))
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-        if (killed / "manifest.json").exists():
-            arguments = ["run", "--resume", killed, "--quiet"]
-        elif killed.exists():
-            for path in killed.iterdir():
-                path.unlink()
+        wanted = (journal.read_bytes().count(b"\n") if journal.exists() else 0) + 1
+        while not (journal.exists() and journal.read_bytes().count(b"\n") >= wanted):
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0.0, 0.1))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        arguments = ["run", "--resume", killed, "--quiet"]
+    subprocess.run([sys.executable, "-c", slow, *map(str, arguments)], check=True)
     assert contents(killed) == contents(whole)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).with_name("recite")
+LINES = 60
 WORDS = ["name", "the", "city", "person", "city", "river", "stone", "bread", "letter", "garden"]
 
 
@@ -34,11 +35,11 @@ def site(tmp_path_factory):
 @pytest.fixture
 def python(site, tmp_path):
     """Runs Python in a folder with a workload file, where the kind is installed."""
-    text = "".join(f"{WORDS[n % 10]} {n} {WORDS[n % 7]} {WORDS[n % 3]}\n" for n in range(200))
+    text = "".join(f"{WORDS[n % 10]} {n} {WORDS[n % 7]} {WORDS[n % 3]}\n" for n in range(LINES))
     (tmp_path / "lines.txt").write_text(text)
     (tmp_path / "work.yaml").write_text(
         "kind: recite\nroles: {reciter: {model: 'ullage:tiny'}}\nbatch: 4\nprompt_tokens: 64\n"
-        "new_tokens: 16\nbudget: {gpus: cpu}\nrecite: {input: lines.txt}\n"
+        "new_tokens: 6\nbudget: {gpus: cpu}\nrecite: {input: lines.txt}\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "160"}
 
@@ -87,7 +88,7 @@ def test_it_is_planned_with_what_its_section_notes(ullage):
 
 
 def test_it_runs_resumes_after_a_kill_to_the_same_bytes_reports_and_verifies(ullage, python, tmp_path):
-    assert "200 records" in ullage("run", "work.yaml", "--out", "whole", "--quiet")
+    assert f"{LINES} records" in ullage("run", "work.yaml", "--out", "whole", "--quiet")
     process = python("-m", "ullage", "run", "work.yaml", "--out", "killed", "--quiet")
     journal = tmp_path / "killed" / "journal.jsonl"
     while process.poll() is None:
@@ -97,16 +98,16 @@ def test_it_runs_resumes_after_a_kill_to_the_same_bytes_reports_and_verifies(ull
         time.sleep(0.002)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert journal.read_bytes().count(b"\n") < 50
+    assert journal.read_bytes().count(b"\n") < LINES // 4
     ullage("run", "--resume", "killed", "--quiet")
     whole = (tmp_path / "whole" / "said.jsonl").read_bytes()
-    assert whole.count(b"\n") == 200
+    assert whole.count(b"\n") == LINES
     assert (tmp_path / "killed" / "said.jsonl").read_bytes() == whole
     for name in ("whole", "killed"):
         (tmp_path / name / "summary.json").unlink()
         assert ullage("report", name).split() == [f"{name}/summary.json"]
-        assert json.loads((tmp_path / name / "summary.json").read_text()) == {"lines": 200}
-    assert sorted(json.loads(line)["line"] for line in whole.splitlines()) == list(range(200))
+        assert json.loads((tmp_path / name / "summary.json").read_text()) == {"lines": LINES}
+    assert sorted(json.loads(line)["line"] for line in whole.splitlines()) == list(range(LINES))
     verified = json.loads(ullage("verify", "whole", "--json"))
     assert verified["holds"]
     assert any(each["phase"].startswith("reciter") for each in verified["comparisons"])
@@ -131,11 +132,11 @@ def test_its_function_is_ullages_and_its_command_calls_it(ullage, python, tmp_pa
         "ullage.recite('ullage:tiny', 'lines.txt', 'called'); print(record.examples)"
     )
     out, err = python("-c", program).communicate(timeout=300)
-    assert out == "200\n", err
+    assert out == f"{LINES}\n", err
     document = json.loads(
         ullage("recite", "lines.txt", "--model", "ullage:tiny", "--out", "commanded", "--quiet", "--json")
     )
-    assert (document["document"], document["examples"]) == ("record", 200)
+    assert (document["document"], document["examples"]) == ("record", LINES)
     called, commanded = (tmp_path / name / "said.jsonl" for name in ("called", "commanded"))
     assert called.read_bytes() == commanded.read_bytes()
 
