@@ -24,7 +24,7 @@ INVISIBLE: Final = re.compile(
 DOTTED: Final = "ij"
 DOT: Final = "\u0307"
 DOTLESS: Final = "\u0131"
-"""Turkish writes \u0130 and I for i and \u0131: folded they are one letter, whatever language a text is in."""
+"""Turkish writes \u0130 and I for i and \u0131: folded they are one letter, in a text of any language."""
 
 
 def places_of(text: str, part: str, cuts: Collection[int] = ()) -> list[Place]:
@@ -87,7 +87,8 @@ class Folded:
     """A text without what case, normal form, invisible characters and the length of blanks make of it.
 
     Compatibility caseless matching (The Unicode Standard, section 3.13, D146), in which white space is one
-    blank, what is invisible is nothing, and an i has no dot of its own. `origins` has for each folded character the place of the one it comes from; None where that is its own.
+    blank, what is invisible is nothing, and an i has no dot of its own. `origins` has for each folded
+    character the place of the one it comes from; None where that is its own.
     """
 
     text: str
