@@ -116,7 +116,7 @@ class RecordReader:
         given = pieced(given_in(rest, fields, self.types, text))
         if not given:
             read = (*fields.ignored, *empty_in(rest, fields))
-            return Record(line, name, text, (), tuple(each for each in rest if each not in read))
+            return Record(line, name, text, (), tuple(shown([each]) for each in rest if each not in read))
         place = Places(text, self.offsets)
         found: list[tuple[Candidate, str]] = []
         for one in given:
