@@ -28,7 +28,8 @@ LONG = "a_field_that_nobody_reads_and_whose_name_has_no_end_at_all"
 MEASURED = """<script>addEventListener("load", () => {
   const seen = [...document.querySelectorAll("iframe")].map(one => {
     const root = one.contentDocument.documentElement
-    const over = [...root.querySelectorAll("table, svg, p, h1")].map(each => each.getBoundingClientRect().right)
+    const all = [...root.querySelectorAll("table, svg, p, h1")]
+    const over = all.map(each => each.getBoundingClientRect().right)
     return [one.clientWidth, root.scrollWidth, Math.ceil(Math.max(...over))]
   })
   document.title = JSON.stringify(seen)
