@@ -87,8 +87,9 @@ class Folded:
     """A text without what case, normal form, invisible characters and the length of blanks make of it.
 
     Compatibility caseless matching (The Unicode Standard, section 3.13, D146), in which white space is one
-    blank, what is invisible is nothing, and an i has no dot of its own. `origins` has for each folded
-    character the place of the one it comes from; None where that is its own.
+    blank, what is invisible is nothing, digits of all scripts are those of ASCII, and an i has no dot of its
+    own. `origins` has for each folded character the place of the one it comes from; None where that is its
+    own.
     """
 
     text: str
@@ -157,7 +158,8 @@ def _plain(one: str) -> str:
     """One decomposed character in the form in which all its cases and compatible forms are one."""
     for _ in range(2):
         one = unicodedata.normalize("NFKD", one.casefold())
-    return one.replace(DOTLESS, DOTTED[0])
+    one = one.replace(DOTLESS, DOTTED[0])
+    return "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in one)
 
 
 def _ordered(units: list[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -144,6 +144,11 @@ class RecordReader:
         letter = tagged["place"] if tagged else ""
         gold, rest = given.gold, tuple(others)
         if given.start is not None or given.end is not None:
+            if given.start is None or given.end is None:
+                there, lacks = ("an end", "start") if given.start is None else ("a start", "end")
+                raise NotARecord(
+                    f"a candidate has {there} and no {lacks}, which is not taken for 0 or the rest"
+                )
             begin, stop = place.span(given.start, given.end, given.unit)
             held, stated = place.text[begin:stop], given.value or ""
             if stated and not stands(stated, held):
