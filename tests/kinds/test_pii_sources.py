@@ -160,6 +160,19 @@ def test_half_a_surrogate_pair_in_a_fields_name_can_be_written_in_a_message():
     assert "\\ud83d may hold some" in str(caught.value).encode().decode()
 
 
+@pytest.mark.parametrize("data", [b"\x1b[31m\xff,\xfe,a\n", b"a,\0b\n"])
+def test_of_bytes_that_are_no_text_nothing_is_said(tmp_path, data):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="it looks like bytes that are no text"):
+        opened(path)
+
+
+def test_what_a_terminal_would_obey_is_written_out():
+    with pytest.raises(NotARecord, match=r"it has \\x1b\[2Jbody, hits;"):
+        RecordReader(TYPES, RecordFields()).read(1, {"\x1b[2Jbody": "a", "hits": []})
+
+
 @pytest.mark.parametrize("data", [b"", b" \n\n", b"\xef\xbb\xbf", gzip.compress(b""), b"[]", b"id,text\n"])
 def test_an_input_without_any_record_is_told_with_what_it_looks_like(tmp_path, data):
     path = tmp_path / "a.jsonl"
