@@ -34,7 +34,8 @@ UNITS = {
 WORDS = (
     "Bruno Wolf", "Wolf", "Jos\u00e9", "stra\u00dfe", "real-9", "\ufb01ona", "\u00c5NGSTR\u00d6M", "\u2167",
     "\uac00\ub098", "\uff15\uff15\uff15", "555", "15553", "Ann", "\U0001f600li", "\u0130z", "call", "the",
-    "a", "\u03b1\u0345\u0301", "\u212b", "\u96fb\u8a71", "e\u0323\u0301",
+    "a", "\u03b1\u0345\u0301", "\u212b", "\u96fb\u8a71", "e\u0323\u0301", "I\u015f\u0131k", "i\u015fik", "iz",
+    "\u0665\u0665\u0665", "\u845b\U000e0100\u57ce", "\u845b\u57ce", "A\u3164nn",
 )  # fmt: skip
 FORMS = (
     str, str.upper, str.lower, str.casefold, str.title,
@@ -42,6 +43,8 @@ FORMS = (
 )  # fmt: skip
 GAPS = (" ", " ", " ", ", ", "", "-", "\n", "\u00a0", "  ", "\u200d", "\u0301")
 TAG = re.compile(r"<[A-Z_]+(?::[0-9a-f]+)?>")
+HIDDEN = re.compile("[\u034f\u115f\u1160\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+MARKS = "".join(chr(one) for one in range(0x110000) if unicodedata.combining(chr(one)))
 LETTERS = st.characters(exclude_characters="<>", codec="utf-8")
 KINDS = ("person", "first_name", "phone", "email")
 
@@ -121,11 +124,21 @@ def still_held(text: str, values: list[str]) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    shown = "".join(one for one in text if unicodedata.category(one) != "Cf")
+    shown = "".join(one for one in text if unicodedata.category(one) != "Cf" and not HIDDEN.match(one))
     shown = unicodedata.normalize("NFD", shown)  # the standard's order: a case is that of a normal form
     for _ in range(3):
         shown = unicodedata.normalize("NFKC", shown.casefold())
-    return " ".join(shown.split())
+    shown = "".join(str(unicodedata.decimal(one, one)) for one in shown).replace("\u0131", "i")
+    return " ".join(unicodedata.normalize("NFC", _undotted(unicodedata.normalize("NFD", shown))).split())
+
+
+def _undotted(text: str) -> str:
+    """Without dots above an i or a j, whichever marks stand between."""
+    kept = ""
+    for one in text:
+        if one != "\u0307" or not re.search(r"[ij]\Z", kept.rstrip(MARKS)):
+            kept += one
+    return kept
 
 
 def _stands(piece: str, value: str) -> bool:

@@ -52,6 +52,12 @@ def test_a_verification_is_shown_by_type_with_scores_and_speed(run):
     assert shown["60"][0] == "records,"
 
 
+def test_standard_output_is_not_a_place_for_rows(run):
+    named = ("--input", "v.jsonl", "--model-path", "ullage:tiny")
+    assert "name one" in run(*named, "--output", "-", code=2)
+    assert [one.name for one in Path().iterdir()] == ["v.jsonl"]
+
+
 def test_without_labels_no_scores_are_shown_and_bad_lines_are_counted(run):
     rows = [json.loads(line) for line in Path("v.jsonl").read_text().splitlines()]
     for row in rows:

@@ -62,6 +62,11 @@ def test_redaction_leaves_nothing_of_a_span_and_everything_else(text, data):
         ("Bru\u00adno", "Bruno", "<PERSON>", 1),
         ("gar\u00e7on, garc\u0327on: on", "on", "gar\u00e7on, garc\u0327on: <PERSON>", 0),
         ("Jose\u0301", "Jose", None, 0),
+        ("\u0130brahim, IBRAHIM", "ibrahim", "<PERSON>, <PERSON>", 2),
+        ("I\u015eIK \u0131\u015f\u0131k", "I\u015f\u0131k", "<PERSON> <PERSON>", 2),
+        ("\u845b\U000e0100\u57ce \u845b\u57ce", "\u845b\u57ce", "<PERSON> <PERSON>", 1),
+        ("k\u3164im", "kim", "<PERSON>", 1),
+        ("\u0662\u0660\u0661\u0665 2015 \uff12\uff10\uff11\uff15", "2015", "<PERSON> <PERSON> <PERSON>", 2),
     ],
 )
 def test_a_value_is_taken_out_in_every_case_and_form(text, value, wanted, folded):

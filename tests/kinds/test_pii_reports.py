@@ -156,3 +156,37 @@ def test_labelboxs_export_is_not_read_as_nothing():
 def test_a_column_called_data_is_the_text():
     """doccano/doccano #1904."""
     assert spans({"data": "take gemcitabine now", "label": [[5, 16, "MEDICATION"]]}) == ["gemcitabine"]
+
+
+def test_a_start_of_0_that_is_left_out_is_asked_for():
+    """vllm-project/semantic-router #3146: offsets in bytes, and none where they are 0."""
+    text = "\u3053\u3093\u306b\u3061\u306f John"
+    one = {"type": "PERSON", "start_position": 16, "end_position": 20, "value": "John"}
+    assert spans({"text": text, "entities": [one]}, "utf8") == ["John"]
+    with pytest.raises(NotARecord, match="has an end and no start"):
+        spans({"text": "John", "entities": [{"type": "PERSON", "end_position": 4, "value": "John"}]})
+    with pytest.raises(NotARecord, match="has a start and no end"):
+        spans({"text": "John", "entities": [{"type": "PERSON", "start": 0}]})
+
+
+def test_places_in_the_masked_text_are_not_taken_for_those_in_the_text():
+    """BerriAI/litellm #24160: the anonymizer's items count in what it wrote."""
+    text = "My name is John Smith, my email is john@example.com"
+    items = [{"entity_type": "PERSON", "start": 11, "end": 19, "text": "<PERSON>", "operator": "replace"}]
+    (said,) = spans({"text": text, "results": items})
+    assert said.startswith("its value is not what its span holds")
+
+
+def test_places_in_a_normalized_text_are_not_taken_for_those_in_the_text():
+    """maziyarpanahi/openmed #514: NFC and single blanks before detection move everything behind them."""
+    text = "Jose\u0301  Mu\u0308ller called"
+    (said,) = spans(
+        {
+            "text": text,
+            "entities": [{"type": "PERSON", "start": 0, "end": 11, "text": "Jos\u00e9 M\u00fcller"}],
+        }
+    )
+    assert said.startswith("its value is not what its span holds")
+    assert spans({"text": text, "entities": [{"type": "PERSON", "value": "Jos\u00e9 M\u00fcller"}]}) == [
+        text[:-7]
+    ]

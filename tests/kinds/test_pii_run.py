@@ -178,13 +178,13 @@ def test_what_cannot_be_read_leaves_nothing_behind(scripted):
     assert not (scripted / "run").exists()
 
 
-def test_a_file_without_records_is_verified_to_nothing(scripted):
-    for number, data in enumerate((b"", b"\n\r\n \n")):
+def test_a_file_without_records_is_refused_and_another_is_taken_in_its_place(scripted):
+    for data in (b"", b"\n\r\n \n"):
         (scripted / "records.jsonl").write_bytes(data)
-        folder = run(scripted, f"run{number}")
-        assert all(
-            (folder / f"{name}.jsonl").read_bytes() == b"" for name in ("verified", "failed", "rejects")
-        )
+        with pytest.raises(InputError, match="holds no records; it looks like an empty file"):
+            run(scripted)
+    write_lines(scripted / "records.jsonl", [record(1, "real-1")])
+    assert verdicts(read_lines(run(scripted) / "verified.jsonl")) == [["verified"]]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_record(scripted):

@@ -10,6 +10,7 @@ import threading
 import tracemalloc
 import types
 
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 import ullage
 from ullage.errors import InputError
 from ullage.kinds.pii.offsets import UNITS, NotARecord
-from ullage.kinds.pii.section import Section
+from ullage.kinds.pii.records import RecordReader
+from ullage.kinds.pii.section import RecordFields, Section
 from ullage.kinds.pii.sources import Source
 from ullage.kinds.pii.survey import surveyed
 from ullage.kinds.pii.types import read_types
@@ -117,6 +119,73 @@ def test_the_same_records_come_from_every_form(tmp_path, name):
     assert source.count() >= len(ROWS)
     for after in (0, numbers[0], numbers[3], numbers[-1]):
         assert [line.number for line in source.lines(after)] == [n for n in numbers if n > after]
+
+
+FIRST = {"text": "Ask Bruno Wolf.", "entities": [[4, 14, "PERSON"]]}
+AGAIN = json.dumps(FIRST)[:-1] + ', "entities": []}'
+TWICE = "has the field entities twice"
+
+
+def parquet(names, *columns):
+    held = io.BytesIO()
+    arrow = pyarrow.Table.from_arrays([pyarrow.array(one) for one in columns], names=names)
+    pyarrow.parquet.write_table(arrow, held)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name, data, wrong",
+    [
+        ("a.jsonl", f"{AGAIN}\n{json.dumps(FIRST)}".encode(), {1: TWICE}),
+        ("a.json", f"[{AGAIN},\n{json.dumps(FIRST)}]".encode(), {1: TWICE}),
+        ("a.csv", b"text,hits,hits\nA,,\n", {2: "its table has the column hits twice"}),
+        ("a.parquet", parquet(["text", "ents", "ents"], ["A"], ["B"], [None]), {1: "column ents twice"}),
+        ("b.csv", b"text,ents\nA,\nB\n", {3: "has 1 cells, and the table 2 columns"}),
+        ("c.csv", b'text,ents\nA,\n"B,\nC,\n', {3: "a quote that opens in it is never closed"}),
+    ],
+)
+def test_what_is_given_twice_or_in_part_is_no_record_and_never_one_without_candidates(
+    tmp_path, name, data, wrong
+):
+    path = tmp_path / name
+    path.write_bytes(data)
+    lines = [*Source(name, path, 2**20).lines()]
+    assert [line.number for line in lines if line.record is None] == [*wrong]
+    assert all(reason in line.reason for line in lines for reason in wrong.values() if not line.record)
+
+
+def test_half_a_surrogate_pair_in_a_fields_name_can_be_written_in_a_message():
+    with pytest.raises(NotARecord) as caught:
+        RecordReader(TYPES, RecordFields()).read(1, {"text": "a", "\ud83d": [1]})
+    assert "\\ud83d may hold some" in str(caught.value).encode().decode()
+
+
+@pytest.mark.parametrize("data", [b"\x1b[31m\xff,\xfe,a\n", b"a,\0b\n"])
+def test_of_bytes_that_are_no_text_nothing_is_said(tmp_path, data):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="it looks like bytes that are no text"):
+        opened(path)
+
+
+def test_what_a_terminal_would_obey_is_written_out():
+    with pytest.raises(NotARecord, match=r"it has \\x1b\[2Jbody, hits;"):
+        RecordReader(TYPES, RecordFields()).read(1, {"\x1b[2Jbody": "a", "hits": []})
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\n", b"\xef\xbb\xbf", gzip.compress(b""), b"[]", b"id,text\n"])
+def test_an_input_without_any_record_is_told_with_what_it_looks_like(tmp_path, data):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="holds no records; it looks like a"):
+        opened(path)
+
+
+def test_what_stands_behind_a_bzip2_stream_is_damage(tmp_path):
+    path = tmp_path / "a.bz2"
+    path.write_bytes(bz2.compress(LINES) + b"BZh9 and damaged")
+    with pytest.raises(InputError, match="is damaged"):
+        opened(path)[0].count()
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -38,6 +38,33 @@ class _Ahead(io.RawIOBase):
         return len(some)
 
 
+class _Bzip2(io.RawIOBase):
+    """What bzip2 streams one after another hold; anything else behind them is damage, and not passed over."""
+
+    def __init__(self, file: ByteStream) -> None:
+        self._file, self._packed = file, bz2.BZ2Decompressor()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: object) -> int:
+        view = memoryview(into)  # type: ignore[arg-type]
+        while True:
+            if self._packed.eof:
+                rest = self._packed.unused_data or read_some(self._file, LOOK)
+                if not rest:
+                    return 0
+                self._packed = bz2.BZ2Decompressor()
+            else:
+                rest = read_some(self._file, LOOK) if self._packed.needs_input else b""
+                if not rest and self._packed.needs_input:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            some = self._packed.decompress(rest, len(view))
+            if some:
+                view[: len(some)] = some
+                return len(some)
+
+
 def read_some(file: ByteStream, most: int) -> bytes:
     """What a pipe has now, not all that could be asked of it; nothing at its end alone."""
     return file.read1(most)
@@ -55,7 +82,7 @@ def unpacked(head: bytes, file: ByteStream) -> ByteStream:
     if packing == "gzip":
         return gzip.GzipFile(fileobj=file)
     if packing == "bzip2":
-        return bz2.BZ2File(file)
+        return io.BufferedReader(_Bzip2(file))
     return file
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import InputError, MissingExtraError
 from ullage.kinds.pii.byte_streams import ByteStream
+from ullage.kinds.pii.field_names import shown
 from ullage.kinds.pii.input_forms import delimiter_of
 from ullage.kinds.pii.input_lines import Line, skip_line, too_long
 
@@ -27,9 +29,10 @@ def csv_rows(file: ByteStream, longest: int, after: int = 0) -> Iterator[Line]:
     A row that is broken, is not UTF-8 or has a field longer than `longest` is told apart.
     """
     cut: list[int] = []
+    ended: list[bool] = []
     lines = _text_lines(file, longest, cut)
     first = next(lines, "")
-    rows = csv.reader((line for each in ((first,), lines) for line in each), delimiter=delimiter_of(first))
+    rows = csv.reader(_and_end(chain((first,), lines), ended), delimiter=delimiter_of(first))
     names: list[str] | None = None
     while True:
         number = rows.line_num + 1
@@ -43,6 +46,8 @@ def csv_rows(file: ByteStream, longest: int, after: int = 0) -> Iterator[Line]:
             return
         if any(number <= one <= rows.line_num for one in cut):
             reason = too_long(longest)
+        if ended:
+            reason = reason or "a quote that opens in it is never closed; no row after it is read"
         if names is None:
             names = row
         elif number > after and (row or reason):
@@ -50,8 +55,10 @@ def csv_rows(file: ByteStream, longest: int, after: int = 0) -> Iterator[Line]:
 
 
 def _row(number: int, names: list[str], row: list[str]) -> Line:
-    if len(row) > len(names):
+    if len(row) != len(names):
         return Line(number, None, f"has {len(row)} cells, and the table {len(names)} columns")
+    if twice := _twice(names):
+        return Line(number, None, twice)
     for cell in row:
         try:
             cell.encode()
@@ -59,7 +66,21 @@ def _row(number: int, names: list[str], row: list[str]) -> Line:
             return Line(number, None, "not UTF-8")
         if "\0" in cell:
             return Line(number, None, "holds a NUL byte")
-    return Line(number, {name: cell or None for name, cell in zip(names, row, strict=False)})
+    return Line(number, {name: cell or None for name, cell in zip(names, row, strict=True)})
+
+
+def _twice(names: Sequence[str]) -> str:
+    """What is wrong with a table that has a column twice: of one of them nothing would be read."""
+    if len(set(names)) == len(names):
+        return ""
+    twice = next(name for at, name in enumerate(names) if name in names[:at])
+    return f"its table has the column {shown([twice])} twice"
+
+
+def _and_end(lines: Iterator[str], ended: list[bool]) -> Iterator[str]:
+    """The lines; `ended` holds something once another was asked for than there are: within a quote."""
+    yield from lines
+    ended.append(True)
 
 
 def _text_lines(file: ByteStream, longest: int, cut: list[int]) -> Iterator[str]:
@@ -90,12 +111,14 @@ def parquet_rows(path: Path, longest: int, after: int = 0) -> Iterator[Line]:
     """Rows after the first `after`. Raises InputError for a file that is damaged."""
     number = 0
     with _parquet(path) as file:
+        twice = _twice(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=ROWS):
             if number + batch.num_rows > after:
                 for at, row in enumerate(batch.to_pylist(), number + 1):
                     if at > after:
                         big = any(isinstance(one, str) and len(one) > longest for one in row.values())
-                        yield Line(at, None, too_long(longest)) if big else Line(at, row)
+                        reason = twice or (too_long(longest) if big else "")
+                        yield Line(at, None, reason) if reason else Line(at, row)
             number += batch.num_rows
 
 

@@ -130,7 +130,10 @@ def pick(record: Mapping[str, object], own: str | None, known: tuple[str, ...]) 
 
 def shown(names: Iterable[object]) -> str:
     """Names of fields, as a message may quote them."""
-    every = [str(name) for name in names]
+    every = [
+        "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(name))
+        for name in names
+    ]
     cut = [
         name if len(name) <= LONGEST_SHOWN else name[:LONGEST_SHOWN] + "..." for name in every[:MOST_SHOWN]
     ]

@@ -70,6 +70,13 @@ def delimiter_of(text: str) -> str:
     return max(DELIMITERS, key=text.count)
 
 
+def _is_text(start: bytes) -> bool:
+    try:
+        return "\0" not in start.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"  # a line that is looked at in part
+
+
 def looks_like(line: bytes, form: Form) -> str:
     """What text that holds no record looks like, from its first line and the form in which it was read."""
     start = line.removeprefix(BOM).strip()
@@ -87,6 +94,8 @@ def looks_like(line: bytes, form: Form) -> str:
         if isinstance(first, dict):
             return f"JSON with the fields {shown(first)}"
         return "JSON without records"
+    if not _is_text(start):
+        return "bytes that are no text"
     columns = columns_of(line)
     if len(columns) > 1 and all(cell and not cell[0].isspace() for cell in columns):
         return f"a table with the columns {shown(columns)}"

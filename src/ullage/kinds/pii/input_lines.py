@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ullage.kinds.pii.byte_streams import ByteStream
+from ullage.kinds.pii.field_names import shown
 
 BLOCK: Final = 2**20
 
@@ -21,6 +22,22 @@ class Line:
     number: int
     record: dict[str, object] | None
     reason: str = ""
+
+
+class Twice(ValueError):
+    """An object that has a field twice: of one of them nothing would be read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"has the field {shown([name])} twice")
+
+
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, for `object_pairs_hook`. Raises Twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise Twice(next(name for name in found if names.count(name) > 1))
+    return found
 
 
 def json_lines(file: ByteStream, longest: int, after: int = 0) -> Iterator[Line]:
@@ -61,6 +78,8 @@ def line_of(number: int, value: object) -> Line:
             return Line(number, value)
         case [str() as text, dict() as rest]:
             return Line(number, {"text": text, **rest})
+        case Twice():
+            return Line(number, None, str(value))
     return Line(number, None, "not a JSON object")
 
 
@@ -72,7 +91,9 @@ def _line(number: int, raw: bytes) -> Line:
     except UnicodeDecodeError as error:
         return Line(number, None, f"not UTF-8 at byte {error.start}")
     try:
-        return line_of(number, json.loads(text))
+        return line_of(number, json.loads(text, object_pairs_hook=once))
+    except Twice as error:
+        return Line(number, None, str(error))
     except RecursionError:
         return Line(number, None, "nested too deeply")
     except ValueError as error:

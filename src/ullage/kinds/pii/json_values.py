@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ullage.kinds.pii.byte_streams import ByteStream, read_some
-from ullage.kinds.pii.input_lines import Line, line_of
+from ullage.kinds.pii.input_lines import Line, Twice, line_of, once
 
 BLOCK: Final = 2**18
 """Bytes read at once; more at a time of a value that does not end within them."""
@@ -57,7 +57,8 @@ class _Text:
     def __init__(self, file: ByteStream, longest: int) -> None:
         self._file, self._longest = file, longest
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._scan = json.JSONDecoder().raw_decode
+        self._scan = json.JSONDecoder(object_pairs_hook=once).raw_decode
+        self._pass = json.JSONDecoder().raw_decode
         self._held, self.at, self._ended = "", 0, False
         self._read(BLOCK)
         self._held = self._held.removeprefix(BOM_UTF8.decode())
@@ -73,11 +74,11 @@ class _Text:
                 return ""
 
     def value(self, number: int) -> object:
-        """The value that begins here."""
+        """The value that begins here; Twice for one that has a field twice."""
         block = BLOCK
         while True:
             try:
-                value, end = self._scan(self._held, self.at)
+                value, end = self._scanned()
             except RecursionError as error:
                 raise Broken(number, "is nested too deeply") from error
             except json.JSONDecodeError as error:
@@ -92,6 +93,12 @@ class _Text:
                     self.at += length
                     return value
             block *= 2
+
+    def _scanned(self) -> tuple[object, int]:
+        try:
+            return self._scan(self._held, self.at)
+        except Twice as error:
+            return error, self._pass(self._held, self.at)[1]
 
     def _read(self, size: int) -> bool:
         """Whether there was more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Literal
 
 Unit = Literal["characters", "utf16", "utf8"]
@@ -24,7 +23,7 @@ class Places:
     def __init__(self, text: str, unit: Unit) -> None:
         self.text = text
         self.unit: Unit = "characters" if text.isascii() else unit
-        self._tables: dict[Unit, Mapping[int, int]] = {}
+        self._tables: dict[Unit, dict[int, int]] = {}
 
     def span(self, start: object, end: object, unit: Unit | None = None) -> tuple[int, int]:
         """[start, end) in characters; `unit` where the offsets say themselves what they count.
@@ -36,7 +35,7 @@ class Places:
             raise NotARecord("a candidate's start and end are not whole numbers")
         counted = self.unit if unit is None or self.text.isascii() else unit
         table = self._table(counted) if counted != "characters" else None
-        length = len(self.text) if table is None else max(table)
+        length = len(self.text) if table is None else next(reversed(table))
         if not 0 <= first < last <= length:
             raise NotAPlace(f"a candidate's span [{first}, {last}) is not within the text's [0, {length})")
         if table is None:
@@ -47,7 +46,8 @@ class Places:
             raise NotAPlace(f"a candidate's span [{first}, {last}) cuts {what} in two")
         return begin, stop
 
-    def _table(self, unit: Unit) -> Mapping[int, int]:
+    def _table(self, unit: Unit) -> dict[int, int]:
+        """By an offset in `unit` that in characters, in order."""
         if unit not in self._tables:
             at, table = 0, {0: 0}
             for index, character in enumerate(self.text, 1):

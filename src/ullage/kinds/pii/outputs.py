@@ -7,10 +7,13 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Final
 
 from ullage.errors import InputError
 from ullage.records.atomic import write_with
 from ullage.records.folder import RunFolder
+
+STANDARD: Final = "-"
 
 
 def targets_of(output: Path) -> dict[str, Path]:
@@ -25,6 +28,8 @@ def targets_of(output: Path) -> dict[str, Path]:
 
 def check_free(output: Path, source: Path, held: RunFolder, *, resumed: bool) -> bool:
     """Whether a run was begun in `held`. Raises InputError where going on would overwrite something."""
+    if output.name == STANDARD:
+        raise InputError("--output -: rows are copied into a file when all are written; name one")
     try:
         there = next((path for path in targets_of(output).values() if path.exists()), None)
         begun = held.started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
@@ -16,9 +17,14 @@ JAMO: Final = ("\u1100", "\u11ff")
 """What Hangul is decomposed into; it writes without blanks too where folding has taken it apart."""
 JAMO_INSIDE: Final = "\u1160"
 """From here to the last, vowels and finals: they go on a syllable."""
-SELECTORS: Final = ("\ufe00", "\ufe0f")
-JOINER: Final = "\u034f"
-"""Combining grapheme joiner, which is as invisible as the characters of category Cf."""
+INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""The grapheme joiner, Hangul fillers and variation selectors: as invisible as characters of category Cf."""
+DOTTED: Final = "ij"
+DOT: Final = "\u0307"
+DOTLESS: Final = "\u0131"
+"""Turkish writes \u0130 and I for i and \u0131: folded they are one letter, in a text of any language."""
 
 
 def places_of(text: str, part: str, cuts: Collection[int] = ()) -> list[Place]:
@@ -81,8 +87,9 @@ class Folded:
     """A text without what case, normal form, invisible characters and the length of blanks make of it.
 
     Compatibility caseless matching (The Unicode Standard, section 3.13, D146), in which white space is one
-    blank and characters of category Cf, variation selectors and the grapheme joiner are nothing. `origins`
-    has for each folded character the place of the one it comes from; None where that is its own.
+    blank, what is invisible is nothing, digits of all scripts are those of ASCII, and an i has no dot of its
+    own. `origins` has for each folded character the place of the one it comes from; None where that is its
+    own.
     """
 
     text: str
@@ -132,7 +139,7 @@ def fold(text: str) -> Folded:
     else:
         units = [(one, at) for at, one in enumerate(text) if not _invisible(one)]
         units = _ordered([(part, at) for one, at in units for part in unicodedata.normalize("NFD", one)])
-        units = _ordered([(part, at) for one, at in units for part in _plain(one)])
+        units = _undotted(_ordered([(part, at) for one, at in units for part in _plain(one)]))
     kept: list[tuple[str, int]] = []
     for one, at in units:
         if not one.isspace():
@@ -143,7 +150,7 @@ def fold(text: str) -> Folded:
 
 
 def _invisible(one: str) -> bool:
-    return unicodedata.category(one) == "Cf" or SELECTORS[0] <= one <= SELECTORS[1] or one == JOINER
+    return unicodedata.category(one) == "Cf" or INVISIBLE.match(one) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -151,7 +158,8 @@ def _plain(one: str) -> str:
     """One decomposed character in the form in which all its cases and compatible forms are one."""
     for _ in range(2):
         one = unicodedata.normalize("NFKD", one.casefold())
-    return one
+    one = one.replace(DOTLESS, DOTTED[0])
+    return "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in one)
 
 
 def _ordered(units: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -167,6 +175,19 @@ def _ordered(units: list[tuple[str, int]]) -> list[tuple[str, int]]:
             run = []
         found.append(unit)
     return found + sorted(run, key=lambda each: unicodedata.combining(each[0]))
+
+
+def _undotted(units: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Without the dots that stand on letters which have one anyway."""
+    found: list[tuple[str, int]] = []
+    letter = ""
+    for unit in units:
+        if not unicodedata.combining(unit[0]):
+            letter = unit[0]
+        elif unit[0] == DOT and letter and letter in DOTTED:
+            continue
+        found.append(unit)
+    return found
 
 
 def standing(text: str, value: str, cuts: Collection[int] = ()) -> list[Place]:

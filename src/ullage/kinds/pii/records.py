@@ -116,7 +116,7 @@ class RecordReader:
         given = pieced(given_in(rest, fields, self.types, text))
         if not given:
             read = (*fields.ignored, *empty_in(rest, fields))
-            return Record(line, name, text, (), tuple(each for each in rest if each not in read))
+            return Record(line, name, text, (), tuple(shown([each]) for each in rest if each not in read))
         place = Places(text, self.offsets)
         found: list[tuple[Candidate, str]] = []
         for one in given:
@@ -144,6 +144,11 @@ class RecordReader:
         letter = tagged["place"] if tagged else ""
         gold, rest = given.gold, tuple(others)
         if given.start is not None or given.end is not None:
+            if given.start is None or given.end is None:
+                there, lacks = ("an end", "start") if given.start is None else ("a start", "end")
+                raise NotARecord(
+                    f"a candidate has {there} and no {lacks}, which is not taken for 0 or the rest"
+                )
             begin, stop = place.span(given.start, given.end, given.unit)
             held, stated = place.text[begin:stop], given.value or ""
             if stated and not stands(stated, held):

@@ -22,6 +22,7 @@ from ullage.kinds.pii.field_names import (
     pick,
     shown,
 )
+from ullage.kinds.pii.input_lines import Twice, once
 from ullage.kinds.pii.offsets import NotARecord, Unit
 from ullage.kinds.pii.section import RecordFields
 from ullage.kinds.pii.types import DataTypes
@@ -88,7 +89,9 @@ def parsed(held: object) -> object:
     if not isinstance(held, str) or len(held) > LONGEST_LITERAL or held.lstrip()[:1] not in ("[", "{", "("):
         return held
     try:
-        return json.loads(held)
+        return json.loads(held, object_pairs_hook=once)
+    except Twice as error:
+        raise NotARecord(f"an object written as text {error}") from error
     except (ValueError, RecursionError):
         pass
     try:

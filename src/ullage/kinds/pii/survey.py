@@ -55,8 +55,7 @@ def surveyed(
 def _begun(source: Source, reader: RecordReader) -> Iterator[Line]:
     """The lines of a pipe, from the first on; of a file none: it is only looked at.
 
-    Raises InputError where no line is a record, with what the lines lack and what the input looks like. One
-    without lines holds no records, which is no mistake.
+    Raises InputError where no line is a record, with what the lines lack and what the input looks like.
     """
     lines = source.lines()
     before: list[Line] = []
@@ -72,7 +71,7 @@ def _begun(source: Source, reader: RecordReader) -> Iterator[Line]:
             break
     numbers = [number for some in reasons.values() for number in some]
     if not numbers:
-        return iter(())
+        raise InputError(f"{source.name}: holds no records; it looks like {source.looks_like()}")
     most = sorted(reasons.items(), key=lambda item: -len(item[1]))[:REASONS]
     raise InputError(
         f"{source.name}: none of its {len(numbers):,} lines or records is understood; "
