@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ullage
+from ullage.capture.choosing import Choosing
 from ullage.capture.listener import Listener
 from ullage.capture.proofs import proven_points
 from ullage.engines.engine import Sampling
@@ -24,7 +25,7 @@ SHARED = "the a cat dog ran over under blue red house tree sings river"
 def listener_of(model, sequences, positions="all", sites=SITES):
     layout = find_layout(model)
     points = proven_points([Capture(sites=sites, positions=positions)], layout, name="small")
-    return Listener(points, layout, sequences)
+    return Listener(points, layout, Choosing(sequences))
 
 
 def plain(model, tokens, sites=SITES):

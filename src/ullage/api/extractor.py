@@ -19,7 +19,10 @@ from ullage.engines.writing import Writer, end_tokens
 from ullage.engines.written import written_states
 from ullage.errors import InputError
 from ullage.runtime.layout import find_layout
-from ullage.spec.capture import Capture, Keep, Positions
+from ullage.runtime.tokenizer import special_ids
+from ullage.spec.capture import Capture, Keep
+from ullage.spec.parse import parse_part
+from ullage.spec.positions import Entry, Range, lacking, written
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,7 +35,7 @@ TokenIds = Sequence[int]
 class Kept(TypedDict, total=False):
     """What is kept of each sequence: fields of a workload file's `captures`, with their defaults."""
 
-    positions: Positions
+    positions: str | Sequence[Entry]
     span_tokens: int | None
     precision: Literal["compute", "fp32", "fp16", "bf16"]
     keep: Keep
@@ -78,7 +81,13 @@ class Extractor:
         layout = find_layout(model)
         if with_gradients:
             kept["keep"] = "device"
-        capture = Capture.model_validate({"sites": tuple(sites), **kept})
+        capture = parse_part(Capture, {"sites": list(sites), **kept})
+        self._positions = capture.positions
+        if capture.positions == "not-special" and tokenizer is None:
+            raise InputError(
+                "positions: not-special asks the tokenizer which tokens those are; give Extractor(..., "
+                "tokenizer=)"
+            )
         self._checkpointing = gradient_checkpointing
         self._reader = Reader(
             model,
@@ -90,6 +99,7 @@ class Extractor:
             with_gradients=with_gradients,
             stop=not gradient_checkpointing,
             device=next(model.parameters()).device,
+            special=special_ids(tokenizer) if capture.positions == "not-special" and tokenizer else frozenset(),
         )
         if self._reader.eager and layout.config._attn_implementation != "eager":
             raise InputError("attention patterns exist in the eager kernel alone; load with attention: eager")
@@ -104,31 +114,38 @@ class Extractor:
         """The full names of the sites that are read, in model order."""
         return tuple(point.name for point in self._reader.points)
 
-    def read(
-        self, inputs: Sequence[TokenIds | str], spans: Sequence[tuple[int, int]] = ()
-    ) -> list[ReadSequence]:
-        """All inputs in one batch: tokens and states of each. Texts need the tokenizer."""
+    def read(self, inputs: Sequence[TokenIds | str], spans: Sequence[Range] = ()) -> list[ReadSequence]:
+        """All inputs in one batch: tokens and states of each. Texts need the tokenizer; `spans` are [begin,
+        end) tokens of each input, which positions: span keeps."""
         ids = self._ids(inputs)
+        self._check(ids, spans)
         if not self._checkpointing:
             return self._reader.read(ids, spans)
         with _checkpointing(self._model):
             return self._reader.read(ids, spans)
 
     def stream(self, inputs: Sequence[TokenIds | str]) -> Iterator[Chunk]:
-        """Chunk by chunk; what the caller does not keep is freed before the next one is computed."""
+        """Chunk by chunk, every position; what the caller does not keep is freed before the next one is
+        computed. Raises InputError for an extractor of some positions: `read` keeps those in chunks too."""
+        if self._positions != "all":
+            raise InputError(
+                f"positions: {written(self._positions)}: stream gives every position, chunk by chunk; use "
+                "read, which keeps these and reads in chunks too, or positions: all"
+            )
         return self._reader.stream(self._ids(inputs))
 
     def generate(
         self,
         prompts: Sequence[TokenIds | str],
         new_tokens: int,
+        spans: Sequence[Range] = (),
         *,
         temperature: float = 0.0,
         top_p: float = 1.0,
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[ReadSequence]:
-        """States of prompts and of what follows them, up to `new_tokens` each.
+        """States of prompts and of what follows them, up to `new_tokens` each; `spans` are the prompts'.
 
         Temperature 0 takes the likeliest token; else tokens are drawn, of the likeliest that make up `top_p`
         of the probability, by the chance of `seed` and the prompt's place alone. A sequence ends where the
@@ -139,18 +156,42 @@ class Extractor:
         if stop and self._tokenizer is None:
             raise InputError("stop: is looked for in text; give Extractor(..., tokenizer=)")
         ids = self._ids(prompts)
+        self._check(ids, spans)
         self.proof.check([point.site.hook for point in self._reader.points], writing=True)
         writer = Writer(
             self._model, self._reader.device, end_tokens(self._model), self._decode, self._reader.chunk_tokens
         )
         rows = [new_row(one, seed_of(seed, place)) for place, one in enumerate(ids)]
         return written_states(
-            self._reader, writer, rows, Sampling(new_tokens, temperature, top_p, tuple(stop))
+            self._reader, writer, rows, Sampling(new_tokens, temperature, top_p, tuple(stop)), spans
         )
 
     def _decode(self, tokens: Sequence[int]) -> str:
         assert self._tokenizer is not None
         return decode(self._tokenizer, tokens)
+
+    def _check(self, ids: Sequence[TokenIds], spans: Sequence[Range]) -> None:
+        """Raises InputError for positions that an input does not have, and for spans that are none."""
+        if (self._positions == "span") != bool(spans):
+            raise InputError(
+                "spans: are kept with positions: span alone"
+                if spans
+                else "positions: span needs spans=, [begin, end) tokens of each input"
+            )
+        if spans and len(spans) != len(ids):
+            raise InputError(f"spans: {len(spans)} of them for {len(ids)} inputs")
+        for index, one in enumerate(ids):
+            missing = lacking(self._positions, len(one))
+            if missing is not None:
+                raise InputError(
+                    f"inputs[{index}] has {len(one):,} tokens and no position {missing}; ranges as "
+                    "[[begin, end]] take what there is"
+                )
+            if spans and not 0 <= spans[index][0] < spans[index][1] <= len(one):
+                raise InputError(
+                    f"spans[{index}]: {list(spans[index])} is not [begin, end) of the {len(one):,} tokens "
+                    f"of inputs[{index}]"
+                )
 
     def _ids(self, inputs: Sequence[TokenIds | str]) -> list[TokenIds]:
         if isinstance(inputs, str) or not inputs:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ullage.capture.choosing import Choosing
 from ullage.capture.coverage import Coverage
 from ullage.capture.hooks import listening
 from ullage.capture.logits import logits_of
@@ -16,6 +17,7 @@ from ullage.capture.taps import Tap
 from ullage.capture.transfer import Transfer, stay
 from ullage.memory.captures.sites import HEAD_SITES, LOGITS
 from ullage.runtime.layout import Layout
+from ullage.spec.positions import Positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,28 +48,33 @@ class Listener:
         self,
         points: Sequence[Point],
         layout: Layout,
-        sequences: int,
-        spans: Sequence[tuple[int, int]] = (),
+        choosing: Choosing,
         *,
         stop: bool = False,
         with_gradients: bool = False,
     ) -> None:
-        """`spans` are [begin, end) positions of each sequence; `stop` ends a pass after its last point, and
-        after `stop_at` where that is set."""
-        self._points, self._layout = points, layout
+        """`choosing` says what is kept of each sequence; `stop` ends a pass after its last point, and after
+        `stop_at` where that is set."""
+        self._points, self._layout, self._choosing = points, layout, choosing
         self._stop, self._with_gradients = stop, with_gradients
         self.stop_at: Tap | None = None
         self._transfer = Transfer()
-        self._tokens: tuple[tuple[int, ...], ...] = ((),) * sequences
-        self._prompt_tokens: tuple[int, ...] = (0,) * sequences
+        self._tokens: tuple[tuple[int, ...], ...] = ((),) * choosing.sequences
+        self._prompt_tokens: tuple[int, ...] = (0,) * choosing.sequences
+        self._read = [0] * choosing.sequences
         here = {point.name for point in points if point.capture.keep == "device"}
         here |= {point.name for point in points if point.site.hook == LOGITS}
+        wanted = {each: choosing.awaited(each) for each in self._positions}
         self._reducers: dict[str, Reducer] = {
             point.name: reducer_of(
-                point, sequences, spans, stay if point.name in here else self._transfer.send
+                point, wanted[point.capture.positions], stay if point.name in here else self._transfer.send
             )
             for point in points
         }
+
+    @property
+    def _positions(self) -> set[Positions]:
+        return {point.capture.positions for point in self._points}
 
     @property
     def needs_all(self) -> bool:
@@ -76,6 +83,9 @@ class Listener:
 
     def during(self, coverage: Coverage) -> AbstractContextManager[None]:
         """Listens to the one pass that runs inside."""
+
+        for part in coverage.parts:
+            self._read[part.sequence] = max(self._read[part.sequence], part.end)
 
         def sink(point: Point, tensor: Tensor) -> None:
             self._reducers[point.name].feed(batched(tensor, coverage.rows, point), coverage)
@@ -89,8 +99,10 @@ class Listener:
     def finish(self) -> list[ReadSequence]:
         """What was read of every sequence; the listener is empty then."""
         self._transfer.wait()
-        finished = {name: reducer.finish() for name, reducer in self._reducers.items()}
+        chosen = {each: self._choosing.chosen(each, self._tokens, self._read) for each in self._positions}
+        finished: dict[str, list[Tensor]] = {}
         for point in self._points:
+            finished[point.name] = self._reducers[point.name].finish(chosen[point.capture.positions])
             if point.site.hook == LOGITS:
                 finished[point.name] = [self._logits(point, hidden) for hidden in finished[point.name]]
         return [

@@ -7,16 +7,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ullage.capture.choosing import Choosing
 from ullage.capture.coverage import right_padded
 from ullage.capture.hooks import listening, run_pass
 from ullage.capture.listener import Listener, ReadSequence, batched, mode
 from ullage.capture.logits import logits_of
+from ullage.capture.reduction import dtype_of
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
 from ullage.capture.taps import PATTERN, Tap, given_back
 from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
 from ullage.runtime.rope import frequencies_of, groups
+from ullage.spec.positions import Range
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +41,7 @@ class Reader:
     """A model with the points to read. `chunk_tokens` streams longer sequences in chunks of that many.
 
     `layout` is the decoder of `model`. `with_gradients` leaves the states in the autograd graph. `stop` ends
-    a pass after its last point.
+    a pass after its last point. `special` are the ids of special tokens.
     """
 
     model: nn.Module
@@ -49,14 +52,13 @@ class Reader:
     stop: bool = True
     device: torch.device | str = "cpu"
     padding: int = 0
+    special: frozenset[int] = frozenset()
     eager: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.eager = any(point.site.hook == "attn.hook_pattern" for point in self.points)
 
-    def read(
-        self, sequences: Sequence[Sequence[int]], spans: Sequence[tuple[int, int]] = ()
-    ) -> list[ReadSequence]:
+    def read(self, sequences: Sequence[Sequence[int]], spans: Sequence[Range] = ()) -> list[ReadSequence]:
         """The states of each sequence, all in one padded batch.
 
         Padding stands on the right, where causal attention keeps it from every real token, so no mask is
@@ -70,15 +72,14 @@ class Reader:
         return [found[place] for place in range(len(sequences))]
 
     def _read_together(
-        self, sequences: Sequence[Sequence[int]], spans: Sequence[tuple[int, int]]
+        self, sequences: Sequence[Sequence[int]], spans: Sequence[Range]
     ) -> list[ReadSequence]:
         lengths = [len(each) for each in sequences]
         longest = max(lengths)
         listener = Listener(
             self.points,
             self.layout,
-            len(sequences),
-            spans,
+            Choosing(len(sequences), spans, self.special, sequences),
             stop=self.stop,
             with_gradients=self.with_gradients,
         )
@@ -110,7 +111,7 @@ class Reader:
                 tensor = logits_of(tensor, self.layout)
             if point.site.hook == PATTERN:  # a window's keys are the last of those before
                 tensor = pad(tensor, (ends[0] - tensor.shape[-1], 0))
-            held[point.name] = tensor
+            held[point.name] = tensor.to(dtype_of(point) or tensor.dtype)
 
         def listen(_begin: int, end: int) -> AbstractContextManager[None]:
             ends[0] = end
@@ -120,9 +121,9 @@ class Reader:
             yield Chunk(begin, end, held)
             held = {}
 
-    def listener(self, sequences: int, spans: Sequence[tuple[int, int]] = ()) -> Listener:
+    def listener(self, sequences: int, spans: Sequence[Range] = ()) -> Listener:
         """What hears a batch of `sequences` at this reader's points, whoever runs it."""
-        return Listener(self.points, self.layout, sequences, spans)
+        return Listener(self.points, self.layout, Choosing(sequences, spans, self.special))
 
     def _chunks(
         self, ids: Tensor, listen: Callable[[int, int], AbstractContextManager[None]]

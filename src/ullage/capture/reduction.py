@@ -1,9 +1,9 @@
-"""What is kept of a captured tensor: all positions of a sequence, the last, their mean or a span.
+"""What is kept of a captured tensor: the chosen positions of a sequence, or their mean.
 
 A reducer is fed the columns of a padded batch as they come (whole, chunk by chunk, token by token) and
 gives one tensor per sequence at the end, padding gone:
 
-    all, span   (positions, *width)    last, mean   (1, *width)
+    chosen positions (all, last, a list, ...): (positions, *width)    mean: (1, *width)
     attention patterns: (heads, queries, keys), `last` (heads, 1, keys)
 
 where width is (hidden,) or (heads, head_dim). The mean is taken in fp32.
@@ -11,12 +11,13 @@ where width is (hidden,) or (heads, head_dim). The mean is taken in fp32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ullage.capture.coverage import Coverage
+from ullage.capture.coverage import Coverage, Part
 from ullage.capture.sites import Point
 from ullage.errors import UnsupportedError
+from ullage.spec.positions import Awaited, Range, joined, merged, written
 
 if TYPE_CHECKING:
     import torch
@@ -31,32 +32,31 @@ class Reducer(Protocol):
     def feed(self, tensor: Tensor, coverage: Coverage) -> None:
         """Takes what one pass gave, (rows, columns, *width), as `coverage` says whose it is."""
 
-    def finish(self) -> list[Tensor]:
-        """One tensor per sequence."""
+    def finish(self, chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
+        """One tensor per sequence, of the positions that are `chosen` of it, in that order."""
 
 
 Send = Callable[["Tensor"], "Tensor"]
 """Where what is kept goes: the host, or nowhere."""
 
 
-def reducer_of(point: Point, sequences: int, spans: Sequence[tuple[int, int]], send: Send) -> Reducer:
+def reducer_of(point: Point, wanted: Sequence[Awaited], send: Send) -> Reducer:
     """The reducer `point.capture` asks for; what it keeps goes through `send`.
 
-    `spans` are [begin, end) positions of each sequence.
+    `wanted` are the positions of each sequence that may be chosen at the end.
     """
     positions = point.capture.positions
     dtype = dtype_of(point)
     if point.site.hook == PATTERN:
-        if positions in ("mean", "span"):
+        if positions not in ("all", "last"):
             raise UnsupportedError(
-                f"{point.name}: positions: {positions} of attention patterns is not defined; use all or last"
+                f"{point.name}: positions: {written(positions)} of attention patterns is not defined; use "
+                "all or last"
             )
-        return _Patterns(sequences, positions == "last", dtype, send)
-    if positions == "all":
-        return _Spans(sequences, dtype, None, send)
-    if positions == "span":
-        return _Spans(sequences, dtype, spans, send)
-    return _Mean(sequences, dtype, send) if positions == "mean" else _Last(sequences, dtype, send)
+        return _Patterns(len(wanted), positions == "last", dtype, send)
+    if positions == "mean":
+        return _Mean(len(wanted), dtype, send)
+    return _Last(len(wanted), dtype, send) if positions == "last" else _Chosen(wanted, dtype, send)
 
 
 def dtype_of(point: Point) -> torch.dtype | None:
@@ -67,50 +67,95 @@ def dtype_of(point: Point) -> torch.dtype | None:
     return names.get(point.capture.precision)
 
 
-class _Spans:
-    """Positions [begin, end) of each sequence, or all of them."""
+class _Chosen:
+    """Some positions of each sequence, or all of them.
 
-    def __init__(
-        self, sequences: int, dtype: torch.dtype | None, spans: Sequence[tuple[int, int]] | None, send: Send
-    ) -> None:
-        self._dtype, self._spans, self._send = dtype, spans, send
-        self._pieces: list[list[Tensor]] = [[] for _ in range(sequences)]
+    Invariant: the pieces of a sequence are states from some position on, ascending and apart, and hold every
+    position read so far that is awaited.
+    """
+
+    def __init__(self, wanted: Sequence[Awaited], dtype: torch.dtype | None, send: Send) -> None:
+        self._wanted, self._dtype, self._send = wanted, dtype, send
+        self._pieces: list[list[tuple[int, Tensor]]] = [[] for _ in wanted]
+        self._nothing: Tensor | None = None
+        self._lets_go = any(each.tail for each in wanted)
 
     def feed(self, tensor: Tensor, coverage: Coverage) -> None:
         import torch
 
+        if self._nothing is None:
+            self._nothing = tensor.new_empty((0, *tensor.shape[2:]), dtype=self._dtype or tensor.dtype)
         count = tensor.shape[1]
-        wanted = []
+        taken = []
         for part in coverage.parts:
-            low, high = (part.begin, part.end) if self._spans is None else self._spans[part.sequence]
-            low, high = max(low, part.begin), min(high, part.end)
-            if low < high:
-                first = part.row * count + part.column - part.begin
-                wanted.append((part.sequence, first + low, first + high))
-        if not wanted:
+            first = part.row * count + part.column - part.begin
+            for low, high in self._within(part):
+                taken.append((part.sequence, low, first + low, first + high))
+        if not taken:
             return
         whole = [(row * count, (row + 1) * count) for row in range(tensor.shape[0])]
-        if [place[1:] for place in wanted] == whole:
-            kept = self._send(tensor.to(self._dtype or tensor.dtype))
-            for (sequence, *_), row in zip(wanted, kept, strict=True):
-                self._pieces[sequence].append(row)
-            return
-        real = [at for _, low, high in wanted for at in range(low, high)]
-        rows = tensor.flatten(0, 1)[torch.tensor(real, device=tensor.device)]
-        kept = self._send(rows.to(self._dtype or rows.dtype))
-        begin = 0
-        for sequence, low, high in wanted:
-            self._pieces[sequence].append(kept[begin : begin + high - low])
-            begin += high - low
+        if [place[2:] for place in taken] == whole:
+            kept = self._send(tensor.to(self._dtype or tensor.dtype)).unbind()
+        else:
+            real = [at for *_, low, high in taken for at in range(low, high)]
+            rows = tensor.flatten(0, 1)[torch.tensor(real, device=tensor.device)]
+            kept = self._send(rows.to(self._dtype or rows.dtype)).split([end - at for *_, at, end in taken])
+        for (sequence, position, *_), states in zip(taken, kept, strict=True):
+            self._pieces[sequence].append((position, states))
+        if self._lets_go:
+            for part in coverage.parts:
+                self._let_go(part)
 
-    def finish(self) -> list[Tensor]:
+    def _within(self, part: Part) -> Iterator[Range]:
+        """What of a part's positions is awaited."""
+        ranges, tail = self._wanted[part.sequence]
+        newest = (max(part.end - tail, 0), part.end)
+        for low, high in merged((*ranges, newest)) if tail else ranges:
+            if max(low, part.begin) < min(high, part.end):
+                yield max(low, part.begin), min(high, part.end)
+
+    def _let_go(self, part: Part) -> None:
+        """Pieces that were among the last positions, and no longer are."""
+        ranges, tail = self._wanted[part.sequence]
+        self._pieces[part.sequence] = [
+            (at, rows)
+            for at, rows in self._pieces[part.sequence]
+            if at + len(rows) > part.end - tail
+            or any(low < at + len(rows) and at < high for low, high in ranges)
+        ]
+
+    def finish(self, chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
         import torch
 
         found = []
         for index, pieces in enumerate(self._pieces):
-            found.append(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
+            held = [rows for _, rows in pieces]
+            there = joined((at, at + len(rows)) for at, rows in pieces)
+            if not chosen[index]:
+                assert self._nothing is not None
+                found.append(self._send(self._nothing))
+            else:
+                rows = held[0] if len(held) == 1 else torch.cat(held)
+                if joined(chosen[index]) != there:
+                    rows = rows[torch.tensor(_places(chosen[index], there), device=rows.device)]
+                found.append(rows)
             self._pieces[index] = []
         return found
+
+
+def _places(chosen: Iterable[Range], there: Sequence[Range]) -> list[int]:
+    """Rows of the chosen positions among those that are there."""
+    found: list[int] = []
+    for low, high in chosen:
+        before = 0
+        for begin, end in there:
+            if begin <= low and high <= end:
+                found += range(before + low - begin, before + high - begin)
+                break
+            before += end - begin
+        else:
+            raise AssertionError(f"positions {low} to {high} were not kept")
+    return found
 
 
 class _Last:
@@ -131,7 +176,7 @@ class _Last:
         for place, part in enumerate(parts):
             self._kept[part.sequence] = kept[place : place + 1]
 
-    def finish(self) -> list[Tensor]:
+    def finish(self, _chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
         kept = [tensor for tensor in self._kept if tensor is not None]
         assert len(kept) == len(self._kept)
         return kept
@@ -158,7 +203,7 @@ class _Mean:
             self._sums[part.sequence] = total if before is None else before + total
             self._counts[part.sequence] += count
 
-    def finish(self) -> list[Tensor]:
+    def finish(self, _chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
         import torch
 
         means = [
@@ -189,7 +234,7 @@ class _Patterns:
             own = self._send(kept.to(self._dtype or kept.dtype, copy=kept is seen))
             self._pieces[part.sequence] = [own] if self._last else [*self._pieces[part.sequence], own]
 
-    def finish(self) -> list[Tensor]:
+    def finish(self, _chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
         import torch
 
         found = []

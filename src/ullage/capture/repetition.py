@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ullage.capture.choosing import Choosing
 from ullage.capture.coverage import Coverage, Part, left_padded
 from ullage.capture.identities import TOLERANCE, Broken, far
 from ullage.capture.listener import Listener, ReadSequence, States
@@ -100,7 +101,7 @@ def _written(
     """A batch padded on the left, then its last tokens one by one."""
     import torch
 
-    listener = Listener(points, layout, len(texts))
+    listener = Listener(points, layout, Choosing(len(texts)))
     eager = {"output_attentions": True} if any(p.site.hook == PATTERN for p in points) else {}
     lengths = [len(text) - NEW for text in texts]
     longest = max(lengths)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from ullage.capture.choosing import Choosing
 from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
@@ -104,7 +105,7 @@ class KeptStates:
         )
         proofs = dict(cast("dict[str, object]", self._session.outcome.get("proofs", {})))
         self._session.outcome["proofs"] = proofs | {phase.running: to_json(proof_of(layout))}
-        return Listener(points, layout, sequences)
+        return Listener(points, layout, Choosing(sequences))
 
     def _store(self) -> ShardStore:
         if self._shards is None:

@@ -12,6 +12,7 @@ from ullage.spec.capture import Capture
 from ullage.spec.engine import EngineDescription
 from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake
+from ullage.spec.positions import written
 from ullage.spec.role import Role
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
@@ -156,11 +157,18 @@ def wrong_captures(workload: Workload, unheard: Mapping[str, str]) -> Iterator[M
         name = capture.role or only
         if name is not None and name in unheard:
             yield Mistake(("captures", index), f"role {name} {unheard[name]}", at_key=True)
+        at = ("captures", index, "positions")
         if capture.positions == "span":
             problem = (
                 f"a span is a record's own, which kind {workload.kind} has none of; use all, last or mean"
             )
-            yield Mistake(("captures", index, "positions"), problem)
+            yield Mistake(at, problem)
+        elif not isinstance(capture.positions, str) or capture.positions == "not-special":
+            problem = (
+                f"{written(capture.positions)} is of a text's own tokens, and prompts of kind {workload.kind} "
+                "are its own; use all, last, last:4 or mean"
+            )
+            yield Mistake(at, problem)
 
 
 def load(name: str, resident: Iterable[Resident], per_example: float | None = None) -> tuple[Phase, ...]:

@@ -41,6 +41,14 @@ class Encoded(Protocol):
     def __getitem__(self, name: Literal["offset_mapping"], /) -> Sequence[tuple[int, int]]: ...
 
 
+class AddedToken(Protocol):
+    """A token beside those a vocabulary was made with."""
+
+    @property
+    def special(self) -> bool:
+        """Whether it is no text."""
+
+
 class Tokenizer(Protocol):
     """What is used of a transformers tokenizer."""
 
@@ -57,6 +65,14 @@ class Tokenizer(Protocol):
     @property
     def all_special_tokens(self) -> list[str]:
         """The texts of its special tokens."""
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of those it has a name for."""
+
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, AddedToken]:
+        """Every added token by its id."""
 
     def get_vocab(self) -> dict[str, int]:
         """Every token as the vocabulary writes it, with its id."""
@@ -159,6 +175,12 @@ def _not_json(path: Path) -> str:
     except (OSError, ValueError, RecursionError) as error:
         return f"not JSON: {error}"
     return ""
+
+
+def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    """Ids of special tokens: those that `decode` leaves out with `skip_special_tokens`."""
+    added = {at for at, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(added.union(tokenizer.all_special_ids))
 
 
 def check_ids(ids: Sequence[int], rows: int, tokenizer: Tokenizer, where: str) -> None:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ullage.spec.value import Count, Value
+from ullage.spec.positions import Positions
+from ullage.spec.value import Count, Switch, Value
 
-Positions = Literal["all", "last", "mean", "span"]
 Keep = Literal["device", "host", "disk"]
 
 
@@ -22,7 +22,10 @@ class Capture(Value):
     role: str | None = Field(default=None, description="the only role when the workload has one")
     sites: tuple[str, ...] = Field(description="hook names, as blocks.{l}.hook_resid_post")
     layers: tuple[Annotated[int, Field(strict=True)], ...] | Literal["all"] = "all"
-    positions: Positions = "all"
+    positions: Positions = Field(
+        default="all", description="of each text: a word, last:k, or a list of positions and [begin, end)"
+    )
     span_tokens: Count | None = None
     keep: Keep = "host"
     precision: Literal["compute", "fp32", "fp16", "bf16"] = "compute"
+    allow_nan: Switch = Field(default=False, description="NaN and infinite states are kept, and counted")

@@ -9,6 +9,7 @@ from typing import Final
 from ullage.errors import InputError, nearest
 from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
+from ullage.spec.positions import written
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 from ullage.text import holds_secret
@@ -96,10 +97,10 @@ def _captures(workload: Workload) -> Iterator[Mistake]:
         if capture.positions == "span" and capture.span_tokens is None:
             yield Mistake((*path, "span_tokens"), "is missing; positions: span needs it")
         if capture.positions != "span" and capture.span_tokens is not None:
-            problem = f"has no effect with positions: {capture.positions}; give positions: span"
+            problem = f"has no effect with positions: {written(capture.positions)}; give positions: span"
             yield Mistake((*path, "span_tokens"), problem)
-        if capture.positions in ("mean", "span") and any("hook_pattern" in site for site in capture.sites):
-            problem = f"{capture.positions} of attention patterns is not defined; use all or last"
+        if capture.positions not in ("all", "last") and any("hook_pattern" in s for s in capture.sites):
+            problem = f"{written(capture.positions)} of attention patterns is not defined; use all or last"
             yield Mistake((*path, "positions"), problem)
         if not workload.roles:
             continue

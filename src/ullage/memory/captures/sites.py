@@ -17,6 +17,7 @@ from ullage.errors import SpecError, nearest
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
 from ullage.facts.dtypes import DTYPES
 from ullage.spec.capture import Capture
+from ullage.spec.positions import most_rows
 
 RESIDUAL_SITES = (
     "hook_resid_pre",
@@ -67,7 +68,9 @@ def matched_sites(capture: Capture, architecture: Architecture) -> tuple[Site, .
 def matched(capture: Capture, sited: Sited) -> tuple[Site, ...]:
     """`matched_sites` of a model known by its sites alone."""
     found: dict[Site, None] = {}
-    mistakes = []
+    mistakes = [*_no_layers(capture, sited)]
+    if mistakes:  # the sites are looked for in every layer, so that what is wrong is told once
+        capture = capture.model_copy(update={"layers": "all"})
     for pattern in capture.sites:
         hits = list(_match(pattern, capture, sited))
         if not hits:
@@ -108,6 +111,18 @@ def _layers(number: str, capture: Capture, count: int) -> list[int]:
     return [index for index in chosen if fnmatch.fnmatchcase(str(index), number)]
 
 
+def _no_layers(capture: Capture, sited: Sited) -> Iterator[str]:
+    """What is wrong with `layers`, where the model has fewer."""
+    count = len(sited.hooks)
+    wrong = [layer for layer in capture.layers if isinstance(layer, int) and not -count <= layer < count]
+    if wrong:
+        shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
+        yield (
+            f"captures: layers: {shown}: no such {'layer' if len(wrong) == 1 else 'layers'} in {sited.name}; "
+            f"it has 0 to {count - 1}, or -{count} to -1 from the end"
+        )
+
+
 def _has(layer: Layer, hook: str) -> bool:
     if hook in HEAD_SITES:
         return isinstance(layer.mixer, Attention | LatentAttention)
@@ -141,16 +156,19 @@ def site_bytes(
     keys: int,
     compute: str,
 ) -> int:
-    """Bytes kept at one site for one batch.
+    """Bytes kept at one site for one batch, at most.
 
-    `positions` are those the pass runs over; `capture.positions` reduces them on the device:
-    last and mean keep one per sequence, span `span_tokens`.
+    `positions` are those of each sequence that the pass runs over; `capture.positions` reduces them on the
+    device: last and mean keep one per sequence, span `span_tokens`.
     """
+    rows = most_rows(capture.positions, batch, batch * positions, capture.span_tokens or 1)
+    return rows * row_bytes(site, capture, architecture, keys, compute)
+
+
+def row_bytes(site: Site, capture: Capture, architecture: Architecture, keys: int, compute: str) -> int:
+    """Bytes of one position of one sequence at a site."""
     width = DTYPES[compute if capture.precision == "compute" else capture.precision]
-    kept = {"all": positions, "last": 1, "mean": 1}.get(capture.positions)
-    if kept is None:
-        kept = min(capture.span_tokens or 1, positions)
-    return batch * kept * _site_width(site, architecture, keys) * width
+    return _site_width(site, architecture, keys) * width
 
 
 def _site_width(site: Site, architecture: Architecture, keys: int) -> int:

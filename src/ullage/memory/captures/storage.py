@@ -12,11 +12,13 @@ from ullage.memory.captures.sites import (
     SEQUENCES_PER_PLANNED,
     Site,
     matched_sites,
+    row_bytes,
     site_bytes,
 )
 from ullage.memory.needs import Home, Need
 from ullage.phases.phase import Work
 from ullage.spec.capture import Capture
+from ullage.spec.positions import awaited, most_rows
 from ullage.units import ZERO, Interval
 
 STAGING_BUFFERS: Final = 2
@@ -38,11 +40,12 @@ def capture_needs(
     staging = unit = largest = 0
     for capture in work.captures:
         kept = positions
-        if decode and capture.positions == "all":
+        if decode and capture.positions not in ("last", "mean"):
             kept += work.prompt_tokens  # what the prefill captured is still there
         for site in matched_sites(capture, whole):
             size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
-            each = _states(site, capture, size, architecture, work, on_host)
+            most = _most(capture, work, kept) * row_bytes(site, capture, whole, seen, compute)
+            each = _states(site, capture, (size, most), architecture, work, on_host)
             if capture.keep == "device" or on_host:
                 needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
@@ -87,16 +90,30 @@ def _units(work: Work) -> int:
     return max(math.ceil(round(work.examples * work.passes, 6)), 1)
 
 
+def _most(capture: Capture, work: Work, positions: int) -> int:
+    """Rows of a batch of as many short sequences as it takes. While tokens are written, those that were the
+    last ones stay until all that were read with them have gone."""
+    texts = work.batch * (1 if capture.positions == "span" else SEQUENCES_PER_PLANNED)
+    most = most_rows(capture.positions, texts, work.batch * positions, capture.span_tokens or 1)
+    tail = awaited(capture.positions).tail
+    return most * 2 if work.activity == "decode" and tail > 1 else most
+
+
 def _states(
-    site: Site, capture: Capture, size: int, architecture: Architecture, work: Work, on_host: bool
+    site: Site,
+    capture: Capture,
+    sizes: tuple[int, int],
+    architecture: Architecture,
+    work: Work,
+    on_host: bool,
 ) -> Interval:
     """Bytes of one batch's states at one site while the last layer runs, which is the fullest moment.
 
     The last layer's own output has not been taken by then, and the output of the layer before it is that
-    layer's input. At most: all of it, and for reduced positions as many short sequences as a batch takes.
+    layer's input. `sizes` are those of a planned batch and of one of many short sequences.
     """
     last = len(architecture.layers)
-    most = size * (SEQUENCES_PER_PLANNED if capture.positions in ("last", "mean") else 1)
+    size, most = sizes
     if capture.positions != "all" or not (on_host or capture.keep == "device"):
         return Interval(0, size, most)
     taken = site.block < last or site.hook not in AFTER_ATTENTION
