@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from ullage.runtime.reading import check_threshold as check_threshold
     from ullage.runtime.reading import reset_peak as reset_peak
     from ullage.runtime.tokenizer import Tokenizer as Tokenizer
-    from ullage.spec.capture import Positions as Positions
+    from ullage.spec.positions import Positions as Positions
     from ullage.spec.role_fields import RoleFields as RoleFields
     from ullage.spec.workload import Memory as Memory
     from ullage.spec.workload import Training as Training
@@ -114,7 +114,7 @@ PLACES: Final = {
     "PastThreshold": "ullage.runtime.reading",
     "Pipeline": "ullage.facts.architecture",
     "Plan": "ullage.planning.plan",
-    "Positions": "ullage.spec.capture",
+    "Positions": "ullage.spec.positions",
     "Price": "ullage.facts.price",
     "ReadSequence": "ullage.capture.listener",
     "Record": "ullage.records.record",

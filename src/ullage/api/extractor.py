@@ -99,7 +99,9 @@ class Extractor:
             with_gradients=with_gradients,
             stop=not gradient_checkpointing,
             device=next(model.parameters()).device,
-            special=special_ids(tokenizer) if capture.positions == "not-special" and tokenizer else frozenset(),
+            special=special_ids(tokenizer)
+            if capture.positions == "not-special" and tokenizer
+            else frozenset(),
         )
         if self._reader.eager and layout.config._attn_implementation != "eager":
             raise InputError("attention patterns exist in the eager kernel alone; load with attention: eager")

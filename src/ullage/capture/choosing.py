@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ullage.spec.positions import Awaited, Positions, Range, awaited, chosen, merged
+from ullage.capture.entries import StoredBatches
+from ullage.capture.sites import Point
+from ullage.spec.positions import (
+    Awaited,
+    Positions,
+    Range,
+    awaited,
+    chosen,
+    full_rows,
+    merged,
+    rows_of,
+    written,
+)
 
 NOWHERE = (0, 0)
 
@@ -44,5 +56,32 @@ class Choosing:
             found.append(chosen(positions, length, self._span(index), special))
         return found
 
+    def rows(self, positions: Positions) -> list[int]:
+        """How many rows are kept of each sequence; their `tokens` are known."""
+        assert self.tokens is not None
+        lengths = [len(each) for each in self.tokens]
+        return [rows_of(positions, each) for each in self.chosen(positions, self.tokens, lengths)]
+
     def _span(self, index: int) -> Range:
         return self.spans[index] if self.spans else NOWHERE
+
+
+def short_of(points: Iterable[Point], stored: Iterable[StoredBatches]) -> dict[str, object]:
+    """What a record's outcome says of sequences that have fewer positions than were asked for, or none: for
+    each way of choosing them how many, where there are any."""
+    asked = {point.capture.positions: point.name for point in points}
+    asked = {each: name for each, name in asked.items() if each not in ("all", "last", "mean", "span")}
+    if not asked:
+        return {}
+    counts = {each: [0, 0] for each in asked}
+    for example in (example for each in stored for example in each.examples):
+        for positions, name in asked.items():
+            begin, end = example.states[name][:2]
+            counts[positions][0] += end - begin < (full_rows(positions) or 1)
+            counts[positions][1] += end == begin
+    short = [
+        {"positions": written(positions), "fewer": fewer, "none": none}
+        for positions, (fewer, none) in counts.items()
+        if fewer
+    ]
+    return {"short": short} if short else {}

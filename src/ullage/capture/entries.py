@@ -28,7 +28,8 @@ class StoredSequence:
 
     `role`, `stage`, `index`, `part`, `id` and `text` as in `store.Example`; `tokens` counts all of it.
     `states` are [first row, row after the last, *shape] of each site. `token_begin` is its first row in
-    `tokens.npy`, None in a shard, whose sequences follow one another.
+    `tokens.npy`, None in a shard, whose sequences follow one another. `not_finite` are how many values of a
+    site are NaN or infinite, None where all are numbers.
     """
 
     role: str
@@ -41,6 +42,7 @@ class StoredSequence:
     tokens: int
     states: dict[str, list[int]]
     token_begin: int | None = None
+    not_finite: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ class StoredBatches:
             if entry[name] is None:
                 del entry[name]
         for example in entry["examples"]:
-            if example["token_begin"] is None:
-                del example["token_begin"]
+            for name in ("token_begin", "not_finite"):
+                if example[name] is None:
+                    del example[name]
         return entry
 
 

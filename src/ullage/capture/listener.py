@@ -55,7 +55,7 @@ class Listener:
     ) -> None:
         """`choosing` says what is kept of each sequence; `stop` ends a pass after its last point, and after
         `stop_at` where that is set."""
-        self._points, self._layout, self._choosing = points, layout, choosing
+        self.points, self._layout, self._choosing = points, layout, choosing
         self._stop, self._with_gradients = stop, with_gradients
         self.stop_at: Tap | None = None
         self._transfer = Transfer()
@@ -74,12 +74,12 @@ class Listener:
 
     @property
     def _positions(self) -> set[Positions]:
-        return {point.capture.positions for point in self._points}
+        return {point.capture.positions for point in self.points}
 
     @property
     def needs_all(self) -> bool:
         """Whether it must see every position of a sequence, and not its end alone."""
-        return any(point.capture.positions != "last" for point in self._points)
+        return any(point.capture.positions != "last" for point in self.points)
 
     def during(self, coverage: Coverage) -> AbstractContextManager[None]:
         """Listens to the one pass that runs inside."""
@@ -90,7 +90,7 @@ class Listener:
         def sink(point: Point, tensor: Tensor) -> None:
             self._reducers[point.name].feed(batched(tensor, coverage.rows, point), coverage)
 
-        return listening(self._points, sink, stop=self._stop, at_least=self.stop_at)
+        return listening(self.points, sink, stop=self._stop, at_least=self.stop_at)
 
     def ended(self, sequences: Sequence[Sequence[int]], prompt_tokens: Sequence[int]) -> None:
         """Takes the ids of the sequences that have been read, and how many of them were the prompt."""
@@ -101,7 +101,7 @@ class Listener:
         self._transfer.wait()
         chosen = {each: self._choosing.chosen(each, self._tokens, self._read) for each in self._positions}
         finished: dict[str, list[Tensor]] = {}
-        for point in self._points:
+        for point in self.points:
             finished[point.name] = self._reducers[point.name].finish(chosen[point.capture.positions])
             if point.site.hook == LOGITS:
                 finished[point.name] = [self._logits(point, hidden) for hidden in finished[point.name]]

@@ -79,7 +79,7 @@ class Reader:
         listener = Listener(
             self.points,
             self.layout,
-            Choosing(len(sequences), spans, self.special, sequences),
+            self.choosing(sequences, spans),
             stop=self.stop,
             with_gradients=self.with_gradients,
         )
@@ -120,6 +120,10 @@ class Reader:
         for begin, end in self._chunks(padded(sequences, self.device, self.padding), listen):
             yield Chunk(begin, end, held)
             held = {}
+
+    def choosing(self, sequences: Sequence[Sequence[int]], spans: Sequence[Range] = ()) -> Choosing:
+        """What is kept of sequences that nothing will follow."""
+        return Choosing(len(sequences), spans, self.special, sequences)
 
     def listener(self, sequences: int, spans: Sequence[Range] = ()) -> Listener:
         """What hears a batch of `sequences` at this reader's points, whoever runs it."""

@@ -13,7 +13,7 @@ one memory map per site, rows in input order, and `tokens.npy`, `offsets.npy`. W
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -31,7 +31,8 @@ class Example:
 
     `index` is its place in the input, `id` its own name; `role` read it in `stage`, where `part` tells apart
     several sequences of one record. `offsets` are character positions [begin, end) of each token in `text`;
-    tokens from `prompt_tokens` on were generated. `states` as in `capture.reduction`.
+    tokens from `prompt_tokens` on were generated. `states` as in `capture.reduction`; `not_finite` are how
+    many values of a site are NaN or infinite, where any are.
     """
 
     index: int
@@ -44,6 +45,7 @@ class Example:
     role: str
     stage: str
     part: int = 0
+    not_finite: Mapping[str, int] = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -155,6 +157,7 @@ def stored_sequence(
         tokens=len(example.tokens),
         states=places,
         token_begin=token_begin,
+        not_finite=dict(example.not_finite) or None,
     )
 
 

@@ -38,6 +38,9 @@ def run(
         typer.Option("--strict", help="Read large weights whole, so that a resume compares all of them."),
     ] = False,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Record torch's allocator (GPUs).")] = False,
+    allow_nan: Annotated[
+        bool, typer.Option("--allow-nan", help="Keep NaN and infinite states, and count them.")
+    ] = False,
     download: Download = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -52,7 +55,7 @@ def run(
         if strict:
             raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
         folder = Path(resume)
-        said = {"quiet": quiet, "verbose": verbose}
+        said = {"quiet": quiet, "verbose": verbose, "allow_nan": allow_nan}
         record = api.resume(resume, base=base, anyway=anyway, download=download, **said)
     else:
         assert file is not None
@@ -60,6 +63,7 @@ def run(
             raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
         made = _made(file, gpus, set_ or ())
         options = {"anyway": anyway, "snapshot": snapshot, "strict": strict, "verbose": verbose}
+        options["allow_nan"] = allow_nan
         folder, record = api.run_plan(made, out, download=download, quiet=quiet, **options)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
 

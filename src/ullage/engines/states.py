@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.choosing import Choosing
 from ullage.capture.entries import STATES, StoredBatches, states_of
+from ullage.capture.finite import not_finite, outcome_of, refused
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
 from ullage.engines.observer import Observable
-from ullage.errors import UnsupportedError
+from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.phases.phase import Phase
 from ullage.runtime.layout import find_layout
@@ -72,6 +73,7 @@ class KeptStates:
         read = listener.finish()
         self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
         examples = [_example(one, each, phase.running, stage) for one, each in zip(asked, read, strict=True)]
+        self._check_finite(listener, examples)
         del read
         self._new += [each.to_json() for each in self._store().add(0, examples)]
         self._hold(phase.running, [])
@@ -88,6 +90,17 @@ class KeptStates:
         models = {name: role.model for name, role in self._session.workload.roles.items()}
         index = write_index(self._folder, self._entries, models)
         self._session.outcome[STATES] = {name: index[name] for name in ("examples", "tokens", "roles")}
+        self._session.outcome |= outcome_of(self._entries())
+
+    def _check_finite(self, listener: Listener, examples: Sequence[Example]) -> None:
+        """Stops a run whose states are no numbers, unless they may be: nothing of their batch is kept."""
+        for one in examples if not self._session.allow_nan else ():
+            problem = refused(one.not_finite, listener.points)
+            if problem is not None:
+                raise InputError(
+                    f"{one.role} {one.stage}: record {one.id!r}: {problem}; another precision may not "
+                    "overflow; allow_nan: true of the capture, or --allow-nan, keeps and counts them"
+                )
 
     def _listener(self, phase: Phase, sequences: int) -> Listener:
         """Made for each batch: points hold modules, which must be gone when their role is."""
@@ -134,4 +147,5 @@ def _example(asked: Asked, read: ReadSequence, role: str, stage: str) -> Example
         role,
         stage,
         asked.part,
+        not_finite(read.states),
     )

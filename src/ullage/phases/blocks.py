@@ -165,8 +165,8 @@ def wrong_captures(workload: Workload, unheard: Mapping[str, str]) -> Iterator[M
             yield Mistake(at, problem)
         elif not isinstance(capture.positions, str) or capture.positions == "not-special":
             problem = (
-                f"{written(capture.positions)} is of a text's own tokens, and prompts of kind {workload.kind} "
-                "are its own; use all, last, last:4 or mean"
+                f"{written(capture.positions)} is of a text's own tokens, and kind {workload.kind} writes "
+                "its prompts itself; use all, last, last:4 or mean"
             )
             yield Mistake(at, problem)
 

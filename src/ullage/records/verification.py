@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from ullage.errors import FormatError
 from ullage.fields import Fields
+from ullage.records.not_finite import NotFinite, not_finite_in
 from ullage.records.record import Measured, Record
 from ullage.shown import Shown
 from ullage.units import Interval
@@ -44,9 +45,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verification(Shown):
-    """Every comparison of a run. It holds when no measured level exceeds its high value."""
+    """Every comparison of a run. It holds when no measured level exceeds its high value.
+
+    `not_finite` is what the record says of stored states that are NaN or infinite, if there are any.
+    """
 
     comparisons: tuple[Comparison, ...]
+    not_finite: NotFinite | None = None
 
     @property
     def holds(self) -> bool:
@@ -68,7 +73,7 @@ def verify(plan: Mapping[str, object], record: Record) -> Verification:
     for measured in record.measured:
         found += _levels(document, measured)
         found += _components(document, measured)
-    return Verification(tuple(found))
+    return Verification(tuple(found), not_finite_in(record.outcome))
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ullage.fields import Fields
 from ullage.planning.document import header
+from ullage.records.not_finite import not_finite_in
 from ullage.records.record import Measured, Record
 from ullage.units import gib
 
@@ -24,8 +26,24 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     )
     if record.splits:
         console.print(f"memory ran out {record.splits} times; those batches were split and nothing is lost")
+    for line in _remarks(record):
+        console.print(Text(line, style="yellow"))
     console.print(_peaks(record.measured))
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
+
+
+def _remarks(record: Record) -> Iterator[str]:
+    """What of the stored states is not as one would expect."""
+    outcome = Fields(record.outcome, "the record's outcome")
+    for each in outcome.each("short") if "short" in outcome else ():
+        none = each.whole("none")
+        yield (
+            f"positions: {each.text('positions')}: {each.whole('fewer'):,} of {record.examples:,} texts have "
+            f"fewer{f', {none:,} of them none' if none else ''}"
+        )
+    found = not_finite_in(record.outcome)
+    if found is not None:
+        yield str(found)
 
 
 def run_document(folder: Path, record: Record) -> dict[str, object]:

@@ -275,7 +275,9 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
         },
     ),
     "verification": of_document(
-        "verification", {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)}
+        "verification",
+        {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)},
+        {"not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)})},
     ),
 }
 """What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""

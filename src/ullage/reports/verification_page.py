@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ullage.records.not_finite import KEY
 from ullage.records.verification import Comparison, Verification
 from ullage.units import MIB
 
@@ -30,6 +33,8 @@ def show_verification(found: Verification, console: Console) -> None:
         console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
     else:
         console.print("every measured peak is within what was planned at most")
+    if found.not_finite is not None:
+        console.print(Text(str(found.not_finite), style="yellow"))
 
 
 def _cells(one: Comparison) -> list[str]:
@@ -66,4 +71,5 @@ def verification_document(found: Verification) -> dict[str, object]:
             }
             for one in found.comparisons
         ],
+        **({} if found.not_finite is None else {KEY: asdict(found.not_finite)}),
     }

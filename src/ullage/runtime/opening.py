@@ -40,6 +40,7 @@ class Options:
     `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
     smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
     pytorch.org/memory_viz draws, in the folder. `verbose` lets the libraries' own notices through.
+    `allow_nan` keeps states that are NaN or infinite.
     """
 
     download: bool = False
@@ -47,6 +48,7 @@ class Options:
     smallest: bool = False
     snapshot: bool = False
     verbose: bool = False
+    allow_nan: bool = False
 
 
 @contextmanager
@@ -95,6 +97,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             live,
             options.download,
             options.smallest,
+            options.allow_nan,
             begun_with=begun_with,
         )
         stack.callback(_close_all, session)

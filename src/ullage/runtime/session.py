@@ -53,7 +53,8 @@ class Session:
     """What a kind's `run` is given: plan, folder and journal, and the ways to load, say and measure.
 
     Who is in memory follows the plan: `bring` loads and frees what a phase says. `smallest` asks for one
-    smallest batch (`ullage check`), whose folder is not kept. `begun_with` is what the process held before
+    smallest batch (`ullage check`), whose folder is not kept; `allow_nan` says that states which are NaN or
+    infinite are kept, whatever the workload says. `begun_with` is what the process held before
     any model, in bytes: all of it on a processor, on a card what torch held of somebody else's.
     """
 
@@ -66,6 +67,7 @@ class Session:
     live: LiveTensors | None
     download: bool = False
     smallest: bool = False
+    allow_nan: bool = False
     loaded: dict[str, Loaded] = field(default_factory=dict)
     serving: dict[str, Serving] = field(default_factory=dict)
     freed_maps: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -26,6 +26,7 @@ class Settings(TypedDict, total=False):
     snapshot: bool
     strict: bool
     verbose: bool
+    allow_nan: bool
 
 
 def run(
@@ -42,8 +43,8 @@ def run(
     the budget's, else this machine's). `download` (default False) lets models be fetched from the hub,
     `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
     folder, `strict` (False) reads large weights whole to know them again when the run is resumed,
-    `verbose` (False) lets the libraries' own notices through. Raises DoesNotFitError unless the plan fits or
-    `anyway` (False).
+    `verbose` (False) lets the libraries' own notices through, `allow_nan` (False) keeps states that are NaN
+    or infinite and counts them. Raises DoesNotFitError unless the plan fits or `anyway` (False).
     """
     return run_plan(plan_here(workload, gpus, base), out, **settings)
 
@@ -71,13 +72,14 @@ def run_plan(
     snapshot: bool = False,
     strict: bool = False,
     verbose: bool = False,
+    allow_nan: bool = False,
 ) -> tuple[Path, Record]:
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
 
     folder = Path(out) if out is not None else next_folder(made.workload)
-    options = Options(download=download, quiet=quiet, snapshot=snapshot, verbose=verbose)
+    options = Options(download, quiet, snapshot=snapshot, verbose=verbose, allow_nan=allow_nan)
     return folder, execute(made, folder, options, Begun(anyway=anyway, strict=strict))
 
 
@@ -89,12 +91,14 @@ def resume(
     download: bool = False,
     quiet: bool = True,
     verbose: bool = False,
+    allow_nan: bool = False,
 ) -> Record:
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is.
 
     `base` is where its inputs are now (default: where they were, seen from the run's folder). Raises
     FormatError where anything in the folder is not what was written, InputError where models, versions or
     number of threads are not those it was begun with, unless `anyway`; the record says what was not.
+    `allow_nan` goes on where NaN or infinite states have stopped a run, and counts them.
     """
     held = RunFolder(Path(folder))
     held.manifest()
@@ -112,7 +116,10 @@ def resume(
     document = _planned(held)
     made = plan_of(document, f"{held.path}/manifest.json", found)
     return execute(
-        made, held.path, Options(download, quiet, verbose=verbose), Begun(resumed=True, anyway=anyway)
+        made,
+        held.path,
+        Options(download, quiet, verbose=verbose, allow_nan=allow_nan),
+        Begun(resumed=True, anyway=anyway),
     )
 
 

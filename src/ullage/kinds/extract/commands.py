@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,10 @@ def extract(
     input: Annotated[str, typer.Option(help="JSON lines with text or tokens, or a .txt.")],
     sites: Annotated[list[str], typer.Option(help="As blocks.*.hook_resid_post; may be repeated.")],
     out: Annotated[str | None, typer.Option(help="A new folder; default runs/extract-N.")] = None,
-    positions: Annotated[str, typer.Option(help="all, last, mean or span.")] = "all",
+    positions: Annotated[
+        str, typer.Option(help="all, last, last:4, mean, span, not-special, or 0,5,-1 or '[[0, 8], -1]'.")
+    ] = "all",
+    layers: Annotated[str, typer.Option(help="Which of blocks.{l}, as 0,15,-1.")] = "all",
     gpus: Where = None,
     batch: int = 8,
     precision: str = "auto",
@@ -26,6 +30,12 @@ def extract(
     store: Annotated[str, typer.Option(help="safetensors or npy.")] = "safetensors",
     keep_precision: Annotated[str, typer.Option(help="compute, fp32, fp16 or bf16.")] = "compute",
     text_field: str = "text",
+    too_long: Annotated[
+        str, typer.Option(help="error or truncate: texts beyond the model's window.")
+    ] = "error",
+    special_tokens: Annotated[bool, typer.Option(help="Add those the tokenizer adds.")] = True,
+    logits: Annotated[str, typer.Option(help="Store logits too: none, last or all.")] = "none",
+    allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Keep NaN and infinite states.")] = False,
     download: Download = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -40,7 +50,8 @@ def extract(
         out,
         download=download,
         quiet=quiet,
-        positions=positions,  # type: ignore[arg-type]
+        positions=_listed(positions),  # type: ignore[arg-type]
+        layers=_listed(layers),  # type: ignore[arg-type]
         gpus=gpus or "local",
         batch=batch,
         precision=precision,
@@ -50,8 +61,19 @@ def extract(
         store=store,  # type: ignore[arg-type]
         keep_precision=keep_precision,  # type: ignore[arg-type]
         text_field=text_field,
+        too_long=too_long,  # type: ignore[arg-type]
+        special_tokens=special_tokens,
+        logits=logits,  # type: ignore[arg-type]
+        allow_nan=allow_nan,
     )
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
+
+
+def _listed(text: str) -> object:
+    """A word, or the list that is written: 0,5,-1 or [0, 5, -1]."""
+    from ullage.spec.document import read_value
+
+    return read_value(f"[{text}]" if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", text) else text)
 
 
 def analyse(

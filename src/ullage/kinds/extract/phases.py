@@ -43,5 +43,8 @@ def all_captures(name: str, workload: Workload, section: Section) -> tuple[Captu
     """The captures of role `name`, and one of logits where they are asked for."""
     found = stored_captures(name, workload)
     if section.logits != "none":
-        found += (Capture(role=name, sites=(LOGITS,), positions=section.logits, keep="disk"),)
+        allowed = bool(found) and all(capture.allow_nan for capture in found)
+        found += (
+            Capture(role=name, sites=(LOGITS,), positions=section.logits, keep="disk", allow_nan=allowed),
+        )
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ullage.capture.array_store import ArrayStore
+from ullage.capture.choosing import NOWHERE, short_of
 from ullage.capture.entries import StoredBatches, read_entries
+from ullage.capture.finite import not_finite, outcome_of, refused
 from ullage.capture.index import check_writable, write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.proofs import proof_of, proven_points, to_json
@@ -30,6 +32,7 @@ from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded
 from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.session import Session
+from ullage.spec.positions import Range
 from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
 
@@ -75,6 +78,7 @@ def run(session: Session) -> None:
         chunk_tokens=workload.memory.streaming_chunk_size,
         stop=not loaded.offloaded,
         device=loaded.device,
+        special=texts.special,
     )
     session.progress.start(f"{name} extract", 1 if session.smallest else texts.count, done.count)
     _Extraction(session, section, name, reader, loaded).run(windows(measured, limits, done), limits)
@@ -127,6 +131,8 @@ class _Extraction:
             session.folder.path / "states", lambda: read_entries(session.journal.work), models
         )
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
+        session.outcome |= outcome_of(read_entries(session.journal.work))
+        session.outcome |= short_of(self._reader.points, read_entries(session.journal.work))
 
     def _do(
         self,
@@ -140,8 +146,28 @@ class _Extraction:
         read = splitter.run(batch, window.lengths, lambda places: self._read(window, places))
         self._hold([t for each in read for t in each.states.values()], store.held_bytes)
         examples = [self._example(window, place, one) for place, one in zip(batch, read, strict=True)]
+        for place, example in zip(batch, examples, strict=True):
+            if example.not_finite and not self._session.allow_nan:
+                self._check_finite(window.items[place], example.not_finite, store)
         self._keep(store.add(unit, examples))
         self._session.progress.advance(len(batch), sum(window.lengths[place] for place in batch))
+
+    def _check_finite(self, record: Tokenized, found: Mapping[str, int], store: Store) -> None:
+        """Stops a run whose states are no numbers, unless they may be; what was done before is stored."""
+        problem = refused(found, self._reader.points)
+        if problem is None:
+            return
+        self._keep(store.finish())
+        run = self._session.folder
+        go_on = (
+            f"what is done is kept, and `ullage run --resume {run.path} --allow-nan` goes on and counts them"
+            if run.done
+            else "allow_nan: true of the capture, or --allow-nan, keeps and counts them"
+        )
+        raise InputError(
+            f"{self._section.input}:{record.line}: record {record.id!r}: {problem}; another precision may "
+            f"not overflow; {go_on}"
+        )
 
     def _hold(self, states: Sequence[Tensor], stored: int) -> None:
         """Says where the states of a batch lie; `stored` bytes of earlier ones wait in host memory."""
@@ -158,22 +184,13 @@ class _Extraction:
 
     def _rows(self, window: Window[Tokenized]) -> dict[str, list[int]]:
         """How many rows each site keeps of each record."""
-        found = {}
-        for point in self._reader.points:
-            positions = point.capture.positions
-            if positions == "all":
-                found[point.name] = list(window.lengths)
-            elif positions == "span":
-                spans = [record.span or (0, 0) for record in window.items]
-                found[point.name] = [end - begin for begin, end in spans]
-            else:
-                found[point.name] = [1] * len(window.lengths)
-        return found
+        choosing = self._reader.choosing([one.tokens for one in window.items], _spans(window.items))
+        return {point.name: choosing.rows(point.capture.positions) for point in self._reader.points}
 
     def _read(self, window: Window[Tokenized], batch: Sequence[int]) -> list[ReadSequence]:
         tokens = [window.items[place].tokens for place in batch]
+        spans = _spans([window.items[place] for place in batch])
         if not self._section.generate:
-            spans = [window.items[place].span or (0, 0) for place in batch]
             return self._reader.read(tokens, spans)
         session = self._session
         session.monitor.enter(session.phase(self._name))
@@ -181,7 +198,7 @@ class _Extraction:
         seeds = [seed_of(self._section.seed, window.begin + place) for place in batch]
         rows = [new_row(prompt, seed) for prompt, seed in zip(tokens, seeds, strict=True)]
         sampling = Sampling(self._new_tokens, self._section.temperature)
-        return written_states(self._reader, writer, rows, sampling)
+        return written_states(self._reader, writer, rows, sampling, spans)
 
     def _example(self, window: Window[Tokenized], place: int, read: ReadSequence) -> Example:
         record = window.items[place]
@@ -201,11 +218,16 @@ class _Extraction:
             {name: states.cpu() for name, states in read.states.items()},
             self._name,
             EXTRACT,
+            not_finite=not_finite(read.states),
         )
 
     def _keep(self, stored: Sequence[StoredBatches]) -> None:
         for each in stored:
             self._session.journal.append(each.to_json())
+
+
+def _spans(records: Iterable[Tokenized]) -> list[Range]:
+    return [record.span or NOWHERE for record in records]
 
 
 def _writer(loaded: Loaded, chunk_tokens: int | None, on_prefilled: Callable[[], None]) -> Writer:

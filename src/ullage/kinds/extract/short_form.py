@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypedDict
 
-from pydantic import ValidationError
-
-from ullage.capture.tokens import read_records, tokenize
-from ullage.errors import InputError
+from ullage.capture.tokens import Tokenized, read_records, tokenize
+from ullage.errors import InputError, SpecError
 from ullage.facts.architecture import Architecture
 from ullage.facts.model import open_model
 from ullage.kinds.extract.section import Section
 from ullage.runtime.loader import load_tokenizer
-from ullage.spec.capture import Positions
-from ullage.spec.role import Role
+from ullage.spec.parse import parse_mapping
+from ullage.spec.positions import Entry
 from ullage.spec.workload import Workload
+
+ROLE: Final = "model"
 
 
 class Settings(TypedDict, total=False):
     """What an extraction may be told beside its model, its texts and its sites; `gpus` is what it is planned
     for, `chunk` streams in chunks of so many tokens, `new_tokens` are generated and captured too."""
 
-    positions: Positions
+    positions: str | Sequence[Entry]
+    layers: Literal["all"] | Sequence[int]
     gpus: str
     batch: int
     precision: str
@@ -34,10 +35,15 @@ class Settings(TypedDict, total=False):
     store: Literal["safetensors", "npy"]
     keep_precision: Literal["compute", "fp32", "fp16", "bf16"]
     text_field: str
+    too_long: Literal["error", "truncate"]
+    special_tokens: bool
+    logits: Literal["none", "last", "all"]
+    allow_nan: bool
 
 
 DEFAULTS: Final[Settings] = {
     "positions": "all",
+    "layers": "all",
     "gpus": "local",
     "batch": 8,
     "precision": "auto",
@@ -47,7 +53,19 @@ DEFAULTS: Final[Settings] = {
     "store": "safetensors",
     "keep_precision": "compute",
     "text_field": "text",
+    "too_long": "error",
+    "special_tokens": True,
+    "logits": "none",
+    "allow_nan": False,
 }
+SAID_AS: Final = {
+    f"roles.{ROLE}.": "",
+    "captures.0.precision": "keep_precision",
+    "captures.0.": "",
+    "extract.": "",
+    "memory.streaming_chunk_size": "chunk",
+}
+"""Places in the workload by what the short form calls them."""
 
 
 def short_form(
@@ -62,52 +80,44 @@ def short_form(
         raise InputError(f"{unknown[0]}: no such setting; one of {', '.join(DEFAULTS)}")
     given: Settings = {**DEFAULTS, **settings}
     try:
-        role = Role.model_validate({"model": model, "precision": given["precision"]})
-        found = _read(role, model, input, given["text_field"], download)
-        section = _section(input, given)
-        body = _body(role, input, sites, given, found)
-        workload = Workload.model_validate(body).model_copy(update={"section": section})
-    except ValidationError as error:
-        raise InputError(*_said(error)) from error
-    wrong = [
-        f"{'.'.join(map(str, mistake.path))}: {mistake.problem}" for mistake in section.mistakes(workload)
-    ]
-    if wrong:
-        raise InputError(*wrong)
-    return workload
+        workload = parse_mapping(_body(model, input, sites, given), {"extract": lambda: Section})
+    except SpecError as error:
+        raise SpecError(_said(line) for line in error.mistakes) from error
+    found = _read(workload, input, given, download)
+    changes: dict[str, object] = {"prompt_tokens": found.planned, "examples": found.records}
+    if given["positions"] == "span":
+        (capture,) = workload.captures
+        changes["captures"] = (capture.model_copy(update={"span_tokens": found.widest_span}),)
+    return workload.model_copy(update=changes)
 
 
-def _section(input: str, given: Settings) -> Section:
-    return Section.model_validate(
-        {
-            "input": input,
-            "text_field": given["text_field"],
-            "generate": given["new_tokens"] > 0,
-            "temperature": given["temperature"],
-            "store": given["store"],
-        }
-    )
-
-
-def _body(role: Role, input: str, sites: Sequence[str], given: Settings, found: _Extent) -> dict[str, object]:
+def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict[str, object]:
+    """As a file would say it, before any text has been read."""
     capture: dict[str, object] = {
-        "sites": tuple(sites),
+        "sites": list(sites),
         "positions": given["positions"],
+        "layers": given["layers"],
         "keep": "disk",
         "precision": given["keep_precision"],
+        "allow_nan": given["allow_nan"],
     }
     if given["positions"] == "span":
-        capture["span_tokens"] = found.widest_span
+        capture["span_tokens"] = 1
+    kept = ("text_field", "temperature", "store", "too_long", "special_tokens", "logits")
     return {
         "kind": "extract",
         "name": f"states of {Path(input).name}",
-        "roles": {"model": role},
+        "roles": {ROLE: {"model": model, "precision": given["precision"]}},
         "batch": given["batch"],
-        "prompt_tokens": found.longest,
+        "prompt_tokens": 1,
         "new_tokens": given["new_tokens"],
-        "examples": found.records,
         "captures": [capture],
         "memory": {"streaming_chunk_size": given["chunk"]},
+        "extract": {
+            "input": input,
+            "generate": given["new_tokens"] > 0,
+            **{name: value for name, value in given.items() if name in kept},
+        },
     }
 
 
@@ -116,25 +126,49 @@ class _Extent:
     """What a plan is made for: how many records there are, tokens of the longest, and of the widest span."""
 
     records: int = 0
-    longest: int = 0
+    planned: int = 0
     widest_span: int = 1
 
 
-def _read(role: Role, model: str, input: str, text_field: str, download: bool) -> _Extent:
-    """Reads every record once; none is held."""
-    described = open_model(model)
+def _read(workload: Workload, input: str, given: Settings, download: bool) -> _Extent:
+    """Reads every record once; none is held. Raises InputError for one beyond the model's window."""
+    role = workload.roles[ROLE]
+    described = open_model(role.model)
     if not isinstance(described, Architecture):
-        raise InputError(f"{model}: a diffusion pipeline has no layers to read")
+        raise InputError(f"{role.model}: a diffusion pipeline has no layers to read")
     tokenizer = load_tokenizer(role, None, download)
-    records = read_records(Path(input), text_field)
-    found = _Extent()
-    for record in tokenize(records, input, tokenizer, described.vocab_size, text_field, True):
+    records = read_records(Path(input), given["text_field"])
+    vocabulary, special = described.vocab_size, given["special_tokens"]
+    # The last token that is written is not read.
+    window = described.max_positions
+    most = None if window is None else max(window - max(given["new_tokens"] - 1, 0), 1)
+    found, longest, beyond = _Extent(), None, 0
+    for record in tokenize(records, input, tokenizer, vocabulary, given["text_field"], special):
         begin, end = record.span or (0, 1)
         found.records += 1
-        found.longest = max(found.longest, len(record.tokens))
+        found.planned = max(found.planned, len(record.tokens))
         found.widest_span = max(found.widest_span, end - begin)
+        if most is not None and len(record.tokens) > most:
+            beyond += 1
+            longest = record if longest is None or len(record.tokens) > len(longest.tokens) else longest
+    if longest is not None and most is not None:
+        if given["too_long"] == "error":
+            raise InputError(_too_long(input, longest, beyond, role.model, most))
+        found.planned = most
     return found
 
 
-def _said(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+def _too_long(input: str, longest: Tokenized, count: int, model: str, most: int) -> str:
+    others = f", and {count - 1:,} other texts are too long" if count > 1 else ""
+    return (
+        f"{input}:{longest.line}: record {longest.id!r} has {len(longest.tokens):,} tokens{others}; {model} "
+        f"has room for {most:,}; shorten it, or cut what is too long: --too-long truncate"
+    )
+
+
+def _said(line: str) -> str:
+    """A mistake with its place by the name of the setting."""
+    for place, name in SAID_AS.items():
+        if line.startswith(place):
+            return name + line.removeprefix(place)
+    return line

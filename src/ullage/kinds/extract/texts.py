@@ -13,7 +13,9 @@ from ullage.kinds.extract.section import Section
 from ullage.phases.blocks import base_work
 from ullage.runtime.loader import load_tokenizer
 from ullage.runtime.session import Session
-from ullage.runtime.tokenizer import Tokenizer
+from ullage.runtime.tokenizer import Tokenizer, special_ids
+from ullage.spec.capture import Capture
+from ullage.spec.positions import lacking
 
 AHEAD: Final = 1000
 AHEAD_TOKENS: Final = 2**18
@@ -43,6 +45,17 @@ class Texts:
         plan, workload = self.session.plan, self.session.workload
         self.planned = base_work(self.name, workload).prompt_tokens
         self._tokenizer = load_tokenizer(workload.roles[self.name], plan.base, self.session.download)
+        for index, capture in enumerate(workload.captures):
+            if capture.positions == "not-special" and self._tokenizer is None:
+                raise InputError(
+                    f"captures.{index}.positions: not-special asks the tokenizer which tokens those are, and "
+                    f"{workload.roles[self.name].model} has none"
+                )
+
+    @property
+    def special(self) -> frozenset[int]:
+        """Ids of special tokens, where a tokenizer says which those are."""
+        return frozenset() if self._tokenizer is None else special_ids(self._tokenizer)
 
     @property
     def count(self) -> int:
@@ -61,7 +74,9 @@ class Texts:
     def __iter__(self) -> Iterator[tuple[Tokenized, int]]:
         """Each with its number of tokens. Raises InputError for one that cannot be read, naming its line."""
         section = self.section
-        spans = [c.span_tokens or 1 for c in self.session.workload.captures if c.positions == "span"]
+        captures = self.session.workload.captures
+        spans = [c.span_tokens or 1 for c in captures if c.positions == "span"]
+        listed = [(index, c) for index, c in enumerate(captures) if not isinstance(c.positions, str)]
         records = read_records(self.session.path(self._input), section.text_field)
         given = (self._input, self._tokenizer, self.whole.vocab_size)
         for record in tokenize(records, *given, section.text_field, section.special_tokens):
@@ -69,6 +84,8 @@ class Texts:
             kept = self._within_plan(record)
             for most in spans:
                 self._check_span(kept, most)
+            for index, capture in listed:
+                self._check_positions(kept, index, capture)
             yield kept, len(kept.tokens)
 
     def _within_plan(self, record: Tokenized) -> Tokenized:
@@ -81,6 +98,15 @@ class Texts:
                 f"plan is for prompt_tokens: {most:,}; raise it, or set extract.too_long: truncate"
             )
         return replace(record, tokens=record.tokens[:most], offsets=record.offsets[:most])
+
+    def _check_positions(self, record: Tokenized, index: int, capture: Capture) -> None:
+        missing = lacking(capture.positions, len(record.tokens))
+        if missing is not None:
+            raise InputError(
+                f"{self._input}:{record.line}: record {record.id!r} has {len(record.tokens):,} tokens and no "
+                f"position {missing}, which captures.{index}.positions names; leave one of them out (ranges "
+                "as [[begin, end]] take what there is)"
+            )
 
     def _check_span(self, record: Tokenized, most: int) -> None:
         where = f"{self._input}:{record.line}: record {record.id!r}"
