@@ -40,7 +40,7 @@ def capture_needs(
     staging = unit = largest = 0
     for capture in work.captures:
         kept = positions
-        if decode and capture.positions not in ("last", "mean"):
+        if decode and capture.positions not in ("last", "mean", "span"):
             kept += work.prompt_tokens  # what the prefill captured is still there
         for site in matched_sites(capture, whole):
             size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
@@ -93,7 +93,9 @@ def _units(work: Work) -> int:
 def _most(capture: Capture, work: Work, positions: int) -> int:
     """Rows of a batch of as many short sequences as it takes. While tokens are written, those that were the
     last ones stay until all that were read with them have gone."""
-    texts = work.batch * (1 if capture.positions == "span" else SEQUENCES_PER_PLANNED)
+    texts = work.batch
+    if capture.positions in ("last", "mean") or (capture.positions != "span" and not work.new_tokens):
+        texts *= SEQUENCES_PER_PLANNED
     most = most_rows(capture.positions, texts, work.batch * positions, capture.span_tokens or 1)
     tail = awaited(capture.positions).tail
     return most * 2 if work.activity == "decode" and tail > 1 else most
