@@ -36,15 +36,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     if not section.generate:
         work = work.but(new_tokens=0, caches=False)
         return load(name, held) + generate(name, held, work, EXTRACT, captures, "none")
-    captures = tuple(map(_as_read, captures))
     return load(name, held) + generate(name, held, work, "", captures, "last")
-
-
-def _as_read(capture: Capture) -> Capture:
-    """A record's span lies in its prompt: as many positions are kept from the prefill on."""
-    if capture.positions != "span":
-        return capture
-    return capture.model_copy(update={"positions": ((0, capture.span_tokens or 1),), "span_tokens": None})
 
 
 def all_captures(name: str, workload: Workload, section: Section) -> tuple[Capture, ...]:

@@ -40,7 +40,9 @@ def capture_needs(
     staging = unit = largest = 0
     for capture in work.captures:
         kept = positions
-        if decode and capture.positions not in ("last", "mean", "span"):
+        # The span of a record that is stored lies in its prompt; where none is, it is of what is written.
+        spoken = capture.positions == "span" and not stores
+        if decode and capture.positions not in ("last", "mean") and not spoken:
             kept += work.prompt_tokens  # what the prefill captured is still there
         for site in matched_sites(capture, whole):
             size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
