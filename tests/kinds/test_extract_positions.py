@@ -82,6 +82,13 @@ def test_chosen_positions_are_stored_and_those_that_are_missing_counted(work, ge
         kept = [at for at in range(len(first)) if row["tokens"][at] > 2]
         assert found["ln_final"].shape == (len(kept), 64)
         assert (found["ln_final"] - whole["ln_final"][kept]).abs().sum() == 0
+        of = {place["site"]: place["positions"] for place in some.rows[index]["states"]}
+        assert of == {
+            SITE: [*range(len(whole[SITE]))][-3:],
+            "blocks.1.hook_resid_post": wanted,
+            "ln_final": kept,
+        }
+        assert [place["positions"] for place in row["states"]] == [None] * 3
     if not generate:
         assert record.outcome["short"] == [
             {"positions": "[[0, 2], -1]", "fewer": 2, "none": 0},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ullage.capture.entries import StoredBatches
@@ -64,6 +64,17 @@ class Choosing:
 
     def _span(self, index: int) -> Range:
         return self.spans[index] if self.spans else NOWHERE
+
+
+def some_of(
+    points: Iterable[Point], positions: Mapping[str, Sequence[Range]]
+) -> Mapping[str, Sequence[Range]]:
+    """Of which positions a sequence's rows are, for sites that do not keep all, the last or their mean."""
+    return {
+        point.name: positions[point.name]
+        for point in points
+        if point.capture.positions not in ("all", "last", "mean")
+    }
 
 
 def short_of(points: Iterable[Point], stored: Iterable[StoredBatches]) -> dict[str, object]:

@@ -28,8 +28,9 @@ class StoredSequence:
 
     `role`, `stage`, `index`, `part`, `id` and `text` as in `store.Example`; `tokens` counts all of it.
     `states` are [first row, row after the last, *shape] of each site. `token_begin` is its first row in
-    `tokens.npy`, None in a shard, whose sequences follow one another. `not_finite` are how many values of a
-    site are NaN or infinite, None where all are numbers.
+    `tokens.npy`, None in a shard, whose sequences follow one another. `positions` are ranges [begin, end) of
+    tokens that a site's rows are of, None where all, the last or their mean are kept; `not_finite` how many
+    values of a site are NaN or infinite, None where all are numbers.
     """
 
     role: str
@@ -42,7 +43,13 @@ class StoredSequence:
     tokens: int
     states: dict[str, list[int]]
     token_begin: int | None = None
+    positions: dict[str, list[tuple[int, int]]] | None = None
     not_finite: dict[str, int] | None = None
+
+    def positions_of(self, site: str) -> list[int] | None:
+        """The token that each of a site's rows is of, where `positions` say it."""
+        ranges = (self.positions or {}).get(site)
+        return None if ranges is None else [at for begin, end in ranges for at in range(begin, end)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class StoredBatches:
             if entry[name] is None:
                 del entry[name]
         for example in entry["examples"]:
-            for name in ("token_begin", "not_finite"):
+            for name in ("token_begin", "positions", "not_finite"):
                 if example[name] is None:
                     del example[name]
         return entry

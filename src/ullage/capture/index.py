@@ -57,13 +57,15 @@ class FileIndex(TypedDict):
 
 
 class Place(TypedDict):
-    """Where one site's rows of a sequence are: rows [begin, end) in `file`, to be seen in `shape`."""
+    """Where one site's rows of a sequence are: rows [begin, end) in `file`, to be seen in `shape`; of which
+    `positions`, None where all, the last or their mean are kept."""
 
     site: str
     file: str
     begin: int
     end: int
     shape: list[int]
+    positions: list[int] | None
 
 
 class SequenceRow(TypedDict):
@@ -219,6 +221,7 @@ def _schema() -> pa.Schema:
         ("begin", pa.int64()),
         ("end", pa.int64()),
         ("shape", pa.list_(pa.int64())),
+        ("positions", pa.list_(pa.int32())),
     ]
     return pa.schema(
         [
@@ -267,6 +270,7 @@ class _Waiting:
                     "begin": at[0],
                     "end": at[1],
                     "shape": at[2:],
+                    "positions": example.positions_of(site),
                 }
                 for site, at in example.states.items()
             ],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ullage.capture.choosing import Choosing
@@ -17,7 +17,7 @@ from ullage.capture.taps import Tap
 from ullage.capture.transfer import Transfer, stay
 from ullage.memory.captures.sites import HEAD_SITES, LOGITS
 from ullage.runtime.layout import Layout
-from ullage.spec.positions import Positions
+from ullage.spec.positions import Positions, Range
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +30,14 @@ States = dict[str, "Tensor"]
 class ReadSequence:
     """What was read of one sequence: every token id, how many of them were the prompt, its states.
 
-    A generated sequence has no state for its last token: it was chosen, but never read.
+    A generated sequence has no state for its last token: it was chosen, but never read. `positions` are the
+    ranges [begin, end) of tokens that a site's rows are of, one after the other, or what their mean is of.
     """
 
     tokens: tuple[int, ...]
     prompt_tokens: int
     states: States
+    positions: Mapping[str, Sequence[Range]] = field(default_factory=dict)
 
 
 class Listener:
@@ -106,7 +108,12 @@ class Listener:
             if point.site.hook == LOGITS:
                 finished[point.name] = [self._logits(point, hidden) for hidden in finished[point.name]]
         return [
-            ReadSequence(tokens, count, {name: states[index] for name, states in finished.items()})
+            ReadSequence(
+                tokens,
+                count,
+                {name: states[index] for name, states in finished.items()},
+                {point.name: chosen[point.capture.positions][index] for point in self.points},
+            )
             for index, (tokens, count) in enumerate(zip(self._tokens, self._prompt_tokens, strict=True))
         ]
 

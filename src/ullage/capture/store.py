@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ullage.capture.entries import Format, StoredBatches, StoredSequence
 from ullage.capture.keeping import OFFSETS, TOKENS
 from ullage.records.atomic import sha256_of, write_with
+from ullage.spec.positions import Range
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +32,9 @@ class Example:
 
     `index` is its place in the input, `id` its own name; `role` read it in `stage`, where `part` tells apart
     several sequences of one record. `offsets` are character positions [begin, end) of each token in `text`;
-    tokens from `prompt_tokens` on were generated. `states` as in `capture.reduction`; `not_finite` are how
-    many values of a site are NaN or infinite, where any are.
+    tokens from `prompt_tokens` on were generated. `states` as in `capture.reduction`; `positions` are the
+    ranges that a site's rows are of, where some of a text's are kept; `not_finite` how many values of a site
+    are NaN or infinite, where any are.
     """
 
     index: int
@@ -45,6 +47,7 @@ class Example:
     role: str
     stage: str
     part: int = 0
+    positions: Mapping[str, Sequence[Range]] = field(default_factory=dict)
     not_finite: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -157,6 +160,7 @@ def stored_sequence(
         tokens=len(example.tokens),
         states=places,
         token_begin=token_begin,
+        positions={site: list(ranges) for site, ranges in example.positions.items()} or None,
         not_finite=dict(example.not_finite) or None,
     )
 

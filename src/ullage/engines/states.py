@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from ullage.capture.choosing import Choosing
+from ullage.capture.choosing import Choosing, some_of
 from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.finite import not_finite, outcome_of, refused
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.proofs import proof_of, proven_points, to_json
+from ullage.capture.sites import Point
 from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
 from ullage.engines.observer import Observable
@@ -72,7 +73,10 @@ class KeptStates:
             yield
         read = listener.finish()
         self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
-        examples = [_example(one, each, phase.running, stage) for one, each in zip(asked, read, strict=True)]
+        examples = [
+            _example(one, each, phase.running, stage, listener.points)
+            for one, each in zip(asked, read, strict=True)
+        ]
         self._check_finite(listener, examples)
         del read
         self._new += [each.to_json() for each in self._store().add(0, examples)]
@@ -134,7 +138,7 @@ class KeptStates:
             self._session.hold(role, device, "captures", size)
 
 
-def _example(asked: Asked, read: ReadSequence, role: str, stage: str) -> Example:
+def _example(asked: Asked, read: ReadSequence, role: str, stage: str, points: Sequence[Point]) -> Example:
     nowhere = ((-1, -1),) * len(read.tokens)
     return Example(
         asked.index,
@@ -147,5 +151,6 @@ def _example(asked: Asked, read: ReadSequence, role: str, stage: str) -> Example
         role,
         stage,
         asked.part,
+        some_of(points, read.positions),
         not_finite(read.states),
     )

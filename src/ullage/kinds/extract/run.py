@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ullage.capture.array_store import ArrayStore
-from ullage.capture.choosing import NOWHERE, short_of
+from ullage.capture.choosing import NOWHERE, short_of, some_of
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.finite import not_finite, outcome_of, refused
 from ullage.capture.index import check_writable, write_index
@@ -218,6 +218,7 @@ class _Extraction:
             {name: states.cpu() for name, states in read.states.items()},
             self._name,
             EXTRACT,
+            positions=some_of(self._reader.points, read.positions),
             not_finite=not_finite(read.states),
         )
 
