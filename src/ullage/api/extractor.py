@@ -116,7 +116,9 @@ class Extractor:
         """The full names of the sites that are read, in model order."""
         return tuple(point.name for point in self._reader.points)
 
-    def read(self, inputs: Sequence[TokenIds | str], spans: Sequence[Range] = ()) -> list[ReadSequence]:
+    def read(
+        self, inputs: Sequence[TokenIds | str], spans: Sequence[tuple[int, int]] = ()
+    ) -> list[ReadSequence]:
         """All inputs in one batch: tokens and states of each. Texts need the tokenizer; `spans` are [begin,
         end) tokens of each input, which positions: span keeps."""
         ids = self._ids(inputs)
@@ -140,7 +142,7 @@ class Extractor:
         self,
         prompts: Sequence[TokenIds | str],
         new_tokens: int,
-        spans: Sequence[Range] = (),
+        spans: Sequence[tuple[int, int]] = (),
         *,
         temperature: float = 0.0,
         top_p: float = 1.0,

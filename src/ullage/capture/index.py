@@ -57,8 +57,7 @@ class FileIndex(TypedDict):
 
 
 class Place(TypedDict):
-    """Where one site's rows of a sequence are: rows [begin, end) in `file`, to be seen in `shape`; of which
-    `positions`, None where all, the last or their mean are kept."""
+    """A site's rows [begin, end) in `file`, seen in `shape`; of which `positions` (None: all, last, mean)."""
 
     site: str
     file: str
@@ -296,7 +295,5 @@ def _numbers(folder: Path, stored: StoredBatches) -> tuple[NDArray[np.int32], ND
             return shard.get_tensor(TOKENS), shard.get_tensor(OFFSETS)
     import numpy as np
 
-    return (
-        np.load(folder / f"{TOKENS}.npy", mmap_mode="r"),
-        np.load(folder / f"{OFFSETS}.npy", mmap_mode="r"),
-    )
+    tokens, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in (TOKENS, OFFSETS))
+    return tokens, offsets
