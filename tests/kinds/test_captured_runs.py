@@ -115,7 +115,7 @@ def test_answers_and_judgements_leave_the_states_they_were_made_of(work, chat_mo
     assert len(judged) == 8
 
 
-@pytest.mark.parametrize("positions", ["last", "mean", "all"])
+@pytest.mark.parametrize("positions", ["last", "last:3", "mean", "all"])
 def test_verdicts_leave_the_states_they_were_read_from(work, chat_model, positions):
     store = ullage.open_states(run(work, "pii", "run", f"captures.0.positions={positions}"))
     named = [(row["id"], row["part"]) for row in store.rows]
@@ -123,7 +123,8 @@ def test_verdicts_leave_the_states_they_were_read_from(work, chat_model, positio
     for place in range(0, len(store), 5):
         wanted = plain(chat_model, store.rows[place]["tokens"], ["ln_final", "blocks.0.hook_resid_post"])
         for site, whole in wanted.items():
-            kept = {"last": whole[-1:], "mean": whole.mean(0, keepdim=True), "all": whole}[positions]
+            mean = whole.mean(0, keepdim=True)
+            kept = {"last": whole[-1:], "last:3": whole[-3:], "mean": mean, "all": whole}[positions]
             assert (store[place][site] - kept).abs().max() < 2e-5
 
 

@@ -148,7 +148,7 @@ def overflowing(work):
 
 @pytest.mark.parametrize("store", ["safetensors", "npy"])
 def test_states_that_are_no_numbers_stop_a_run_which_can_go_on(work, overflowing, store, capsys):
-    captures = [{"sites": ["blocks.0.hook_resid_pre", SITE]}]
+    captures = [{"sites": ["blocks.0.hook_resid_pre"], "positions": [-1]}, {"sites": [SITE]}]
     more = {"roles": {"model": {"model": str(overflowing)}}, "batch": 1, "prompt_tokens": 16}
     folder = work / f"stopped-{store}"
     with pytest.raises(InputError) as error:
