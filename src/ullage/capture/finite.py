@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.entries import StoredBatches
 from ullage.capture.sites import Point
@@ -14,15 +14,30 @@ from ullage.records.not_finite import KEY, NotFinite
 if TYPE_CHECKING:
     from torch import Tensor
 
+TOGETHER: Final = 2**18
+"""Values that are joined to look at them at once: where calls are watched, each has its price."""
 
-def not_finite(states: Mapping[str, Tensor]) -> dict[str, int]:
-    """How many values of each site of a sequence are NaN or infinite; sites without any are left out."""
-    found = {}
-    for site, tensor in states.items():
-        # Both ends are NaN where anything is; nothing is held beside the states.
-        if tensor.numel() and not all(math.isfinite(end.item()) for end in tensor.aminmax()):
-            found[site] = tensor.numel() - int(tensor.isfinite().sum())
+
+def not_finite(batch: Sequence[Mapping[str, Tensor]]) -> list[dict[str, int]]:
+    """How many values of each site of each sequence are NaN or infinite; sites without any are left out."""
+    import torch
+
+    found: list[dict[str, int]] = [{} for _ in batch]
+    for site in batch[0] if batch else ():
+        tensors = [states[site] for states in batch]
+        together = sum(tensor.numel() for tensor in tensors) <= TOGETHER
+        same = len({tensor.shape[1:] for tensor in tensors}) == 1
+        if together and same and _finite(torch.cat(tensors)):
+            continue
+        for place, tensor in enumerate(tensors):
+            if not _finite(tensor):
+                found[place][site] = tensor.numel() - int(tensor.isfinite().sum())
     return found
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether all are numbers: both ends are NaN where anything is. Nothing is held beside the tensor."""
+    return not tensor.numel() or all(math.isfinite(end.item()) for end in tensor.aminmax())
 
 
 def refused(found: Mapping[str, int], points: Iterable[Point]) -> str | None:

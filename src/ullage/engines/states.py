@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -74,8 +74,8 @@ class KeptStates:
         read = listener.finish()
         self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
         examples = [
-            _example(one, each, phase.running, stage, listener.points)
-            for one, each in zip(asked, read, strict=True)
+            _example(*each, phase.running, stage, listener.points)
+            for each in zip(asked, read, not_finite([one.states for one in read]), strict=True)
         ]
         self._check_finite(listener, examples)
         del read
@@ -138,7 +138,14 @@ class KeptStates:
             self._session.hold(role, device, "captures", size)
 
 
-def _example(asked: Asked, read: ReadSequence, role: str, stage: str, points: Sequence[Point]) -> Example:
+def _example(
+    asked: Asked,
+    read: ReadSequence,
+    wrong: Mapping[str, int],
+    role: str,
+    stage: str,
+    points: Sequence[Point],
+) -> Example:
     nowhere = ((-1, -1),) * len(read.tokens)
     return Example(
         asked.index,
@@ -152,5 +159,5 @@ def _example(asked: Asked, read: ReadSequence, role: str, stage: str, points: Se
         stage,
         asked.part,
         some_of(points, read.positions),
-        not_finite(read.states),
+        wrong,
     )

@@ -145,10 +145,11 @@ class _Extraction:
         """Reads a batch of a window and stores it."""
         read = splitter.run(batch, window.lengths, lambda places: self._read(window, places))
         self._hold([t for each in read for t in each.states.values()], store.held_bytes)
-        examples = [self._example(window, place, one) for place, one in zip(batch, read, strict=True)]
-        for place, example in zip(batch, examples, strict=True):
-            if example.not_finite and not self._session.allow_nan:
-                self._check_finite(window.items[place], example.not_finite, store)
+        wrong = not_finite([one.states for one in read])
+        for place, found in zip(batch, wrong, strict=True):
+            if found and not self._session.allow_nan:
+                self._check_finite(window.items[place], found, store)
+        examples = [self._example(window, *each) for each in zip(batch, read, wrong, strict=True)]
         self._keep(store.add(unit, examples))
         self._session.progress.advance(len(batch), sum(window.lengths[place] for place in batch))
 
@@ -200,7 +201,9 @@ class _Extraction:
         sampling = Sampling(self._new_tokens, self._section.temperature)
         return written_states(self._reader, writer, rows, sampling, spans)
 
-    def _example(self, window: Window[Tokenized], place: int, read: ReadSequence) -> Example:
+    def _example(
+        self, window: Window[Tokenized], place: int, read: ReadSequence, wrong: Mapping[str, int]
+    ) -> Example:
         record = window.items[place]
         text, offsets = record.text, list(record.offsets)
         new = read.tokens[read.prompt_tokens :]
@@ -219,7 +222,7 @@ class _Extraction:
             self._name,
             EXTRACT,
             positions=some_of(self._reader.points, read.positions),
-            not_finite=not_finite(read.states),
+            not_finite=wrong,
         )
 
     def _keep(self, stored: Sequence[StoredBatches]) -> None:
