@@ -62,25 +62,23 @@ def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = N
     return plan(workload, chosen, base=base, advice=False, here=here)
 
 
-def run_plan(
-    made: Plan,
-    out: str | Path | None = None,
-    *,
-    download: bool = False,
-    quiet: bool = True,
-    anyway: bool = False,
-    snapshot: bool = False,
-    strict: bool = False,
-    verbose: bool = False,
-    allow_nan: bool = False,
-) -> tuple[Path, Record]:
+def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Settings]) -> tuple[Path, Record]:
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
 
+    for name in settings.keys() - Settings.__optional_keys__:
+        raise TypeError(f"run_plan() got an unexpected keyword argument {name!r}")
     folder = Path(out) if out is not None else next_folder(made.workload)
-    options = Options(download, quiet, snapshot=snapshot, verbose=verbose, allow_nan=allow_nan)
-    return folder, execute(made, folder, options, Begun(anyway=anyway, strict=strict))
+    begun = Begun(anyway=settings.get("anyway", False), strict=settings.get("strict", False))
+    options = Options(
+        settings.get("download", False),
+        settings.get("quiet", True),
+        snapshot=settings.get("snapshot", False),
+        verbose=settings.get("verbose", False),
+        allow_nan=settings.get("allow_nan", False),
+    )
+    return folder, execute(made, folder, options, begun)
 
 
 def resume(
