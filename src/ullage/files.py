@@ -8,6 +8,21 @@ from pathlib import Path
 from ullage.errors import FormatError
 
 
+def data_home() -> Path:
+    """Where Ullage keeps what outlives a run: $ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else
+    ~/.local/share/ullage; `~` stays if no home is known."""
+    home = os.environ.get("ULLAGE_HOME")
+    if home:
+        return Path(home)
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(os.path.expanduser(data)) / "ullage"
+
+
+def is_nowhere(path: Path) -> bool:
+    """Whether a place was to be in a home, and none is known: a user id without a name, and no HOME."""
+    return path.parts[:1] == ("~",)
+
+
 def placed(name: str, base: Path) -> Path:
     """Where a file called `name` lies, relative to `base`; `~` is a home, where one is known."""
     return base / os.path.expanduser(name)

@@ -23,9 +23,9 @@ from ullage.capture.sites import Places, Point, find_points
 from ullage.errors import UllageError
 from ullage.facts.families.places import Place
 from ullage.fields import Fields
-from ullage.files import check_ordinary
+from ullage.files import check_ordinary, is_nowhere
 from ullage.records.atomic import write_json
-from ullage.records.evidence_place import evidence_file, is_nowhere
+from ullage.records.evidence_place import evidence_file
 from ullage.runtime.layout import Layout
 from ullage.runtime.libraries import in_turn
 from ullage.runtime.shrunk import shrink

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from ullage.reports.terminal import Json, Sets, exit_unless, tell
+from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
 
 def gpus(
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
     json: Json = False,
     set_: Sets = None,
+    offline: Offline = False,
 ) -> None:
     from ullage import api
     from ullage.reports.model_page import gpu_sets_document, gpus_document, show_gpu_sets, show_gpus
@@ -38,6 +39,7 @@ def gpus(
 def models(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Or a config.json.")] = None,
     json: Json = False,
+    offline: Offline = False,
 ) -> None:
     from ullage import api
     from ullage.reports.document import model_document

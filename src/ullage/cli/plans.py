@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ullage.reports.terminal import Json, Sets, exit_unless, tell
+from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,7 @@ def plan(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    offline: Offline = False,
 ) -> None:
     from ullage import api
 
@@ -59,6 +60,7 @@ def estimate(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    offline: Offline = False,
 ) -> None:
     from ullage import api
 

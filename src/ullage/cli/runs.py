@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ullage.errors import InputError
-from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Verbose, Where, exit_unless, tell
+from ullage.reports.terminal import (
+    Base,
+    Download,
+    Json,
+    Offline,
+    Quiet,
+    Sets,
+    Verbose,
+    Where,
+    exit_unless,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -42,6 +53,7 @@ def run(
         bool, typer.Option("--allow-nan", help="Keep NaN and infinite states, and count them.")
     ] = False,
     download: Download = False,
+    offline: Offline = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -89,6 +101,7 @@ def check(
         bool, typer.Option("--repair", help="Of a RUN: keep what is whole; a resume does the rest again.")
     ] = False,
     download: Download = False,
+    offline: Offline = False,
     json: Json = False,
 ) -> None:
     from ullage import api

@@ -13,8 +13,8 @@ from ullage.facts.config import read_config
 from ullage.facts.data_file import read_data
 
 UNKNOWN_MODEL: Final = (
-    "Give a folder with config.json, a config.json, a .gguf file, or a name that `ullage models` "
-    "lists; nothing is fetched from a hub"
+    "Give a folder with config.json, a config.json, a .gguf file, a name that `ullage models` lists, or a "
+    "hub's OWNER/NAME"
 )
 _NESTED: Final = ("moe", "mla", "ssm_hybrid", "extra", "sparse_index")
 

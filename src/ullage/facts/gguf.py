@@ -10,12 +10,13 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.facts.checkpoint import Checkpoint, StoredTensor
+from ullage.facts.headers_only import size_of
 
 LARGEST_COUNT: Final = 1_000_000
 MOST_VALUES: Final = 4_000_000
@@ -123,28 +124,39 @@ def has_tokenizer(path: Path) -> bool:
     return any(key.startswith("tokenizer.") for key in _read(path)[0])
 
 
-def _other_parts(path: Path) -> list[Path]:
-    match = re.fullmatch(r"(.*)-(\d{5})-of-(\d{5})\.gguf", path.name)
+def other_parts(name: str) -> list[str]:
+    """The names of the other parts of a split file, in whose names each says which of how many it is."""
+    match = re.fullmatch(r"(.*)-(\d{5})-of-(\d{5})\.gguf", PurePosixPath(name).name)
     if match is None:
         return []
-    count = int(match[3])
     parts = [
-        path.with_name(f"{match[1]}-{number:05}-of-{match[3]}.gguf")
-        for number in range(1, min(count, 1000) + 1)
+        f"{match[1]}-{number:05}-of-{match[3]}.gguf" for number in range(1, min(int(match[3]), 1000) + 1)
     ]
+    return [part for part in parts if part != PurePosixPath(name).name]
+
+
+def _other_parts(path: Path) -> list[Path]:
+    parts = [path.with_name(name) for name in other_parts(path.name)]
     for part in parts:
         if not part.is_file():
             raise FormatError(f"{path}: its part {part.name} is missing")
-    return [part for part in parts if part.name != path.name]
+    return parts
 
 
 def _read(path: Path) -> tuple[dict[str, object], list[StoredTensor]]:
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            return _header(_Reader(file, path, size), path)
+            return read_header(file, path, size_of(path))
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
+
+
+def read_header(file: BinaryIO, path: Path, size: int) -> tuple[dict[str, object], list[StoredTensor]]:
+    """Metadata and tensors at the beginning of a GGUF file of `size` bytes, read as far as the header goes.
+
+    Raises FormatError, and OSError as `file` does.
+    """
+    return _header(_Reader(file, path, size), path)
 
 
 def _header(reader: _Reader, path: Path) -> tuple[dict[str, object], list[StoredTensor]]:

@@ -11,34 +11,67 @@ from ullage.facts.architecture import Model
 from ullage.facts.bundled import TINY, local_path
 from ullage.facts.catalog import UNKNOWN_MODEL, find_model, model_names
 from ullage.facts.config import parse_config, read_config
+from ullage.facts.hub_name import HubName, hub_name
+from ullage.files import read_text
 
 
 def open_model(text: str, base: Path | None = None) -> Model:
     """The model `text` means: the bundled `ullage:tiny`, a folder, config.json or .gguf file (relative to
-    `base`), a catalog name, or a hub id whose files are already in the local cache. No connection is made.
+    `base`), a catalog name, a hub id whose files are already in the local cache, or one whose configs and
+    headers the hub is asked for (`facts.hub`). With a commit in its name no catalog is asked.
 
-    Raises UnknownNameError with the nearest catalog names, or FormatError for a broken file.
+    Raises UnknownNameError with the nearest catalog names, InputError for what the hub does not give, or
+    FormatError for a broken file.
     """
     path = local_path(text, base)
     if path.exists():
         return replace(_open_path(path), name=text) if text == TINY else _open_path(path)
-    if text.endswith((".json", ".gguf", ".safetensors")) or text.startswith((".", "/", "~")):
+    files = (".json", ".safetensors", *((".gguf",) if text.count("/") < 2 else ()))
+    if text.endswith(files) or text.startswith((".", "/", "~")):
         raise FormatError(f"{text}: no such file or folder")
     try:
         return find_model(text)
     except UnknownNameError:
-        snapshot = _cached_snapshot(text)
-        if snapshot is None:
+        found = _of_hub(text)
+        if found is None:
             raise UnknownNameError("model", text, (TINY, *model_names()), UNKNOWN_MODEL) from None
+        return found
+
+
+def _of_hub(text: str) -> Model | None:
+    """A model of a hub, in the local cache or as the hub tells of it; None for what is no name of one."""
+    name = hub_name(text)
+    if name is None:
+        return None
+    snapshot = _cached_snapshot(name)
+    if snapshot is not None:
         return replace(_open_path(snapshot), name=text)
+    from ullage.facts.hub import NotThereError, read_hub
+
+    try:
+        read = read_hub(name)
+    except NotThereError as error:
+        raise UnknownNameError("model", text, (TINY, *model_names()), str(error)) from error
+    return replace(_open_path(read.path), name=read.name, source=f"hub: {read.name}")
 
 
 def folder_of(name: str, base: Path | None = None) -> Path | None:
-    """The folder that holds a model's files here, None where it is known by its numbers alone."""
+    """The folder that holds a model's files here, or those of it that a plan needs; None where it is known
+    by its numbers alone."""
     path = local_path(name, base)
     if path.is_dir():
         return path
-    return None if path.exists() else _cached_snapshot(name)
+    named = None if path.exists() else hub_name(name)
+    if named is None:
+        return None
+    found = _cached_snapshot(named)
+    if found is not None:
+        return found.parent if named.file else found
+    if not named.pinned:
+        return None
+    from ullage.facts.hub import kept_folder
+
+    return kept_folder(named)
 
 
 def _open_path(path: Path) -> Model:
@@ -67,16 +100,21 @@ def _open_path(path: Path) -> Model:
     return architecture
 
 
-def _cached_snapshot(name: str) -> Path | None:
-    """The newest snapshot of a hub id in the Hugging Face cache that has a config."""
+def _cached_snapshot(name: HubName) -> Path | None:
+    """The newest snapshot of a repository in the Hugging Face cache that has a config; the one of its
+    revision where it names one; for a GGUF file that file in it."""
     home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
     cache = Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))
-    if not name.replace("/", "").replace("-", "").replace(".", "").replace("_", "").isalnum():
-        return None
-    snapshots = (cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*")
-    usable = [
-        folder
-        for folder in snapshots
-        if (folder / "config.json").is_file() or (folder / "model_index.json").is_file()
-    ]
-    return max(usable, key=lambda folder: folder.stat().st_mtime, default=None)
+    kept = cache / f"models--{name.repository.replace('/', '--')}"
+    wanted = _commit_of(kept, name.revision) if name.revision is not None else "*"
+    folders = kept.glob(f"snapshots/{wanted}") if wanted else ()
+    names = (name.file,) if name.file else ("config.json", "model_index.json")
+    usable = [folder for folder in folders if any((folder / each).is_file() for each in names)]
+    newest = max(usable, key=lambda folder: folder.stat().st_mtime, default=None)
+    return newest / name.file if newest is not None and name.file else newest
+
+
+def _commit_of(kept: Path, revision: str) -> str | None:
+    """The commit that a branch or tag was when it was fetched last, or the commit itself."""
+    reference = kept / "refs" / revision
+    return read_text(reference, 64).strip() if reference.is_file() else revision

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
 from ullage.facts.checkpoint import Checkpoint, StoredTensor
+from ullage.facts.headers_only import safetensors_header, size_of
 from ullage.files import read_text
 
-LARGEST_HEADER: Final = 100_000_000
-"""Bytes; the cap of the safetensors crate."""
 LARGEST_INDEX: Final = 64 * 2**20
 _BITS: Final = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
@@ -82,28 +80,25 @@ def _read_sharded(folder: Path, index: Path) -> tuple[StoredTensor, ...]:
 
 def _read_file(path: Path) -> list[StoredTensor]:
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         with path.open("rb") as file:
-            length = file.read(8)
-            if len(length) < 8:
-                raise FormatError(f"{path}: {size} bytes long, too short for a safetensors header")
-            (claimed,) = struct.unpack("<Q", length)
-            if claimed > LARGEST_HEADER:
-                raise FormatError(
-                    f"{path}: header claims {claimed} bytes; the format allows {LARGEST_HEADER}"
-                )
-            if 8 + claimed > size:
-                raise FormatError(
-                    f"{path}: header claims {claimed} bytes, but the file ends after {size}; "
-                    "the download may be incomplete"
-                )
-            text = file.read(claimed)
+
+            def read(begin: int, length: int) -> bytes:
+                file.seek(begin)
+                return file.read(length)
+
+            begun = safetensors_header(str(path), size, read, 8)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
-    return _tensors(path, _parse(path, text), size - 8 - claimed)
+    return tensors_of(str(path), begun, size)
 
 
-def _parse(path: Path, text: bytes) -> dict[str, object]:
+def tensors_of(where: str, begun: bytes, size: int) -> list[StoredTensor]:
+    """The tensors of a file of `size` bytes that begins with `begun`, its header. Raises FormatError."""
+    return _tensors(where, _parse(where, begun[8:]), size - len(begun))
+
+
+def _parse(path: str, text: bytes) -> dict[str, object]:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -120,7 +115,7 @@ def _parse(path: Path, text: bytes) -> dict[str, object]:
     return header
 
 
-def _tensors(path: Path, header: dict[str, object], room: int) -> list[StoredTensor]:
+def _tensors(path: str, header: dict[str, object], room: int) -> list[StoredTensor]:
     found: list[tuple[int, int, StoredTensor]] = []
     for name, entry in header.items():
         where = f"{path}: tensor {name[:80]!r}"

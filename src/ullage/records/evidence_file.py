@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from ullage.files import is_nowhere
 from ullage.records.evidence import NOTHING, Evidence
-from ullage.records.evidence_place import evidence_file, is_nowhere, usual_path
+from ullage.records.evidence_place import evidence_file, usual_path
 from ullage.records.observation import Observation, line_of, read_line
 
 LARGEST_FILE: Final = 16_000_000

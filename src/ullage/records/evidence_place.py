@@ -8,21 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from ullage.files import data_home
+
 NAME: Final = "evidence.jsonl"
 
 
 def evidence_file() -> Path:
-    """$ULLAGE_HOME, else $XDG_DATA_HOME/ullage, else ~/.local/share/ullage; `~` stays if no home is known."""
-    home = os.environ.get("ULLAGE_HOME")
-    if home:
-        return Path(home) / NAME
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(os.path.expanduser(data)) / "ullage" / NAME
-
-
-def is_nowhere(path: Path) -> bool:
-    """Whether a place was to be in a home, and none is known: a user id without a name, and no HOME."""
-    return path.parts[:1] == ("~",)
+    """In the data home; `~` stays if no home is known."""
+    return data_home() / NAME
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,6 +17,14 @@ INTERNAL: Final = 1
 BAD_INPUT: Final = 2
 DOES_NOT_FIT: Final = 3
 
+
+def _offline(wanted: bool) -> bool:
+    """huggingface_hub reads it when it is imported, and what Ullage starts inherits it."""
+    if wanted:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    return wanted
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="path=value, changes the file's.")]
 Where = Annotated[str | None, typer.Option(help="As 2xA100-80GB; local (this machine's), cpu.")]
@@ -25,6 +34,7 @@ Base = Annotated[
     str | None, typer.Option(metavar="FOLDER", help="Where the run's inputs are now, if it was moved.")
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch models from the hub where needed.")]
+Offline = Annotated[bool, typer.Option("--offline", callback=_offline, help="Ask no hub for anything.")]
 
 
 def tell(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import TORCH_NAMES
+from ullage.facts.hub_name import HubName, hub_name
 from ullage.files import check_ordinary
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
@@ -170,14 +171,23 @@ def source_of(name: str, base: Path | None, download: bool) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     offline = bool(os.environ.get("HF_HUB_OFFLINE"))
+    named = hub_name(name) or HubName(name, None, None)
+    patterns = [named.file] if named.file else ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:
-        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-        folder = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not download))
+        found = snapshot_download(
+            named.repository,
+            revision=named.revision,
+            allow_patterns=patterns,
+            local_files_only=not download,
+        )
     except LocalEntryNotFoundError as error:
         hint = "HF_HUB_OFFLINE is set" if offline and download else "add --download to fetch it from the hub"
         raise InputError(f"{name}: no such folder, and not in the local hub cache; {hint}") from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise InputError(f"{name}: cannot be fetched from the hub: {error}") from error
+    folder = Path(found)
+    if named.file:
+        return folder / named.file
     _refuse_pickles(folder, name)
     return folder
 

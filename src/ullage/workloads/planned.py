@@ -47,7 +47,7 @@ def plan(
     elif not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
-    models = models_of(workload, base)
+    workload, models = at_commits(workload, models_of(workload, base))
     workload, warnings = settle(workload, chosen, models, here)
     found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
     given = _advice(workload, models, chosen) if advice and models else ()
@@ -56,7 +56,8 @@ def plan(
     known = _known_evidence()
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
-    return replace(found, asked=asked, warnings=warnings, advice=given)
+    notes = (*found.notes, *_of_hubs(models))
+    return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes)
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -66,6 +67,31 @@ def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
 
     names = dict.fromkeys(role.model for role in workload.roles.values() if is_local(role))
     return {name: open_model(name, base) for name in names}
+
+
+def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workload, dict[str, Model]]:
+    """The workload with each hub's model named at the commit that was read, and the models by those names:
+    what is planned is then what is fetched and run."""
+    from ullage.facts.hub_name import is_at_commit
+
+    named = {name: model.name if is_at_commit(model.name) else name for name, model in models.items()}
+    roles = {
+        name: role.model_copy(update={"model": named.get(role.model, role.model)})
+        for name, role in workload.roles.items()
+    }
+    if all(name == now for name, now in named.items()):
+        return workload, dict(models)
+    return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
+
+
+def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:
+    """Where each hub's model was read."""
+    from ullage.facts.hub_name import is_at_commit
+
+    for model in models.values():
+        if is_at_commit(model.name):
+            repository, _, commit = model.name.partition("@")
+            yield f"{repository}: as its hub has it at commit {commit}; headers and configs were read alone"
 
 
 def _not_done(workload: Workload, base: Path | None) -> Iterator[str]:
