@@ -48,8 +48,8 @@ def read_hub(name: HubName) -> Snapshot:
     """The configs and headers of a repository, from here where they were read before, else from the hub.
 
     Without a commit in its name the hub is asked which one it is, unless HF_HUB_OFFLINE is set: then the
-    last one known here is taken. Raises InputError for what cannot be had, with what would help
-    (NotThereError where the name may be wrong), FormatError for what makes no sense; nothing is kept of either.
+    last one known here is taken. Raises InputError for what cannot be had, with what would help,
+    NotThereError where the name may be wrong, FormatError for what makes no sense; nothing of it is kept.
     """
     home = _home(name)
     commit = name.revision if name.pinned else None
