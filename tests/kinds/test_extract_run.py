@@ -172,24 +172,6 @@ def test_a_snapshot_needs_a_gpu(workload):
     assert (done.returncode, "only GPUs" in done.stderr) == (2, True)
 
 
-def test_a_full_disk_is_told_with_how_to_go_on(workload, monkeypatch):
-    from ullage.capture.store import ShardStore
-
-    write = ShardStore._write
-
-    def full(self):
-        if self._count == 1:
-            raise OSError(28, "No space left on device", "states/00001.safetensors")
-        return write(self)
-
-    monkeypatch.setattr(ShardStore, "_write", full)
-    with pytest.raises(InputError, match="No space left on device; what is done is kept"):
-        run(workload, "run")
-    monkeypatch.undo()
-    ullage.resume(workload.parent / "run")
-    assert contents(workload.parent / "run") == contents(run(workload, "whole"))
-
-
 def test_an_interrupted_run_says_how_to_go_on(workload):
     code = "import ullage.capture.reader as r\nread = r.Reader.read\nleft = [4]\n"
     code += (
@@ -442,7 +424,7 @@ def test_the_short_form(workload, model_folder):
         (["extract.store=npy", "extract.generate=true"], "lengths known in advance"),
         (["extract.shard=1KiB"], "between 1MiB"),
         (["extract.temperature=0.5"], "no effect"),
-        (["captures.0.precision=bf16", "extract.store=npy"], "cannot hold"),
+        (["captures.0.sites=['*']", "extract.store=npy"], "cannot hold"),
     ],
 )
 def test_settings_that_contradict_are_told_with_their_place(workload, overrides, wrong):

@@ -1,10 +1,13 @@
-"""Captured states in .npy files: one a site, rows in input order."""
+"""Captured states in .npy files: one a site, rows in input order.
+
+numpy has no bf16: such states are stored as fp32, which holds the same numbers.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +21,9 @@ from ullage.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
+PIECE_BYTES: Final = 4 * 2**20
 NOWHERE: Final = 0
 """In place of the mark of an example that is not done."""
 
@@ -76,14 +81,18 @@ class ArrayStore:
         for example in examples:
             place = {}
             for site in tuple(example.states):
-                state = example.states.pop(site).numpy()
-                place[site] = [*self._put(site, example.index, state), *state.shape]
-                sites[site] = Format(str(state.dtype), list(state.shape[1:]))
-                digest.update(np.ascontiguousarray(state).data)
+                state = example.states.pop(site)
+                begin, end = self._place(site, example.index)
+                place[site] = [begin, end, *state.shape]
+                for rows in _pieces(state):
+                    self._array(site, rows).put(begin, rows)
+                    sites[site] = Format(str(rows.dtype), list(rows.shape[1:]))
+                    digest.update(rows.data)
+                    begin += len(rows)
             tokens = np.array(example.tokens, dtype=np.int32)
             offsets = np.array(example.offsets, dtype=np.int32).reshape(-1, 2)
             for name, numbers in ((TOKENS, tokens), (OFFSETS, offsets)):
-                self._put(name, example.index, numbers)
+                self._array(name, numbers).put(self._place(TOKENS, example.index)[0], numbers)
                 digest.update(numbers.data)
             stored.append(stored_sequence(example, place, self._place(TOKENS, example.index)[0]))
         for held in self._arrays.values():
@@ -114,14 +123,26 @@ class ArrayStore:
         begins = self._begins[site]
         return begins[index - self._first], begins[index - self._first + 1]
 
-    def _put(self, site: str, index: int, rows: NDArray[np.generic]) -> tuple[int, int]:
-        placed = TOKENS if site == OFFSETS else site
+    def _array(self, site: str, rows: NDArray[np.generic]) -> GrowingArray:
+        """The array that holds such rows of a site."""
         if site not in self._arrays:
             self._arrays[site] = GrowingArray(self._folder / f"{site}.npy", rows.dtype, rows.shape[1:])
-            self._arrays[site].reserve(self._begins[placed][-1])
-        begin, end = self._place(placed, index)
-        self._arrays[site].put(begin, rows)
-        return begin, end
+            self._arrays[site].reserve(self._begins[TOKENS if site == OFFSETS else site][-1])
+        return self._arrays[site]
+
+
+def _pieces(state: Tensor) -> Iterator[NDArray[np.generic]]:
+    """Rows of a state as numpy holds them, PIECE_BYTES at a time, and at least once."""
+    import numpy as np
+    import torch
+
+    count = max(PIECE_BYTES // max(state[:1].nbytes, 1), 1)
+    for rows in state.split(count) if len(state) else (state,):
+        if rows.dtype == torch.bfloat16:  # the upper half of the fp32 of the same number
+            halves = rows.contiguous().view(torch.int16).numpy().view(np.uint16)
+            yield (halves.astype(np.uint32) << 16).view(np.float32)
+        else:
+            yield np.ascontiguousarray(rows.numpy())
 
 
 def _mark_of(example: StoredSequence) -> int:

@@ -49,7 +49,7 @@ class GrowingArray:
         """Writes rows from row `begin` on."""
         import numpy as np
 
-        data = memoryview(np.ascontiguousarray(rows, self._dtype).tobytes())
+        data = np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8).data
         place = self._begin + begin * (len(data) // max(len(rows), 1))
         while data:
             written = os.pwrite(self._file.fileno(), data, place)

@@ -12,6 +12,8 @@ one memory map per site, rows in input order, and `tokens.npy`, `offsets.npy`. W
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,4 +180,8 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         save_file(dict(tensors), path)
     except SafetensorError as error:
-        raise OSError(str(error)) from error
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        if told is None:
+            raise OSError(str(error)) from error
+        number = int(told[1])
+        raise OSError(number, os.strerror(number), str(path.with_suffix(""))) from error

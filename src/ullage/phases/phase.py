@@ -37,7 +37,7 @@ class Work:
     prefix). `chunk_tokens` bounds one forward pass of a chunked prefill. `images` is per sequence.
     `examples` is how many the workload has, for what is written to disk. Without `caches` keys and
     values are gone after each layer, unless a chunked prefill must carry them. `shard_bytes` of captures
-    are gathered in host memory before they are written.
+    are gathered in host memory before they are written. `numpy_files` says that they are written as .npy.
     """
 
     activity: Activity
@@ -58,6 +58,7 @@ class Work:
     expandable_segments: bool = False
     caches: bool = True
     shard_bytes: int = 0
+    numpy_files: bool = False
 
     def __hash__(self) -> int:
         """Of the fields that candidates differ in: plans are asked for by the thousand."""

@@ -112,7 +112,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
-        own = (path for end in ("jsonl", "sqlite") for path in self.path.glob(f"*.{end}"))
+        names = ("*.jsonl", "*.sqlite", *(f"states/*.{end}" for end in ("npy", "safetensors", "tmp")))
+        own = (path for name in names for path in self.path.glob(name))
         for path in (*own, *(self.path / name for name in OURS)):
             path.unlink(missing_ok=True)
         for folder in (self.path / "states", self.path):

@@ -26,12 +26,14 @@ from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.section import Section
 from ullage.kinds.extract.texts import Texts
 from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
+from ullage.memory.captures.storage import kept_dtype
 from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.batching import Done, Limits, Splitter, Window, release, windows
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded
 from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.session import Session
+from ullage.spec.capture import Capture
 from ullage.spec.positions import Range
 from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
@@ -70,6 +72,8 @@ def run(session: Session) -> None:
     points = proven_points(
         captures, layout, name=whole.name, depth=len(whole.layers), ways=ways, say=session.say
     )
+    if section.store == "npy":
+        _say_widened(session, captures, loaded)
     session.outcome["proofs"] = {name: to_json(proof_of(layout))}
     reader = Reader(
         loaded.model,
@@ -83,6 +87,11 @@ def run(session: Session) -> None:
     session.progress.start(f"{name} extract", 1 if session.smallest else texts.count, done.count)
     _Extraction(session, section, name, reader, loaded).run(windows(measured, limits, done), limits)
     session.told_longest(name, texts.longest, texts.planned)
+
+
+def _say_widened(session: Session, captures: Iterable[Capture], loaded: Loaded) -> None:
+    if any(kept_dtype(capture, loaded.precision.compute) == "bf16" for capture in captures):
+        session.say("states are bf16, which numpy has not: .npy files hold them as fp32, the same numbers")
 
 
 def _verb(section: Section) -> str:

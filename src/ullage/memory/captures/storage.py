@@ -64,8 +64,10 @@ def capture_needs(
                 needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
             if capture.keep == "disk" or stores:
                 unit, largest = unit + size, max(largest, size)
-                stored = Interval.exactly(size // work.batch * _sequences(work))
-                needs.append(Need("captures", (site.block,), stored, "derived", home="disk", note=site.hook))
+                widened = work.numpy_files and kept_dtype(capture, compute) == "bf16"
+                stored = Interval.exactly(size // work.batch * _sequences(work) * (2 if widened else 1))
+                note = f"{site.hook}, in fp32: numpy has no bf16" if widened else site.hook
+                needs.append(Need("captures", (site.block,), stored, "derived", home="disk", note=note))
     if staging:
         every = tuple(range(len(architecture.layers) + 2))
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
@@ -79,6 +81,11 @@ def capture_needs(
     if unit and work.shard_bytes:
         needs += _buffered(work, unit, largest, "gpu" if on_host else "host")
     return needs
+
+
+def kept_dtype(capture: Capture, compute: str) -> str:
+    """What a capture's states are kept in, of a model that computes in `compute`."""
+    return compute if capture.precision == "compute" else capture.precision
 
 
 def _sequences(work: Work) -> int:
