@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from ullage.api import sample as sample
     from ullage.api import schema as schema
     from ullage.api import verify as verify
+    from ullage.api.caches import Freed as Freed
+    from ullage.api.caches import clear_cache as clear_cache
     from ullage.api.extractor import Extractor as Extractor
     from ullage.api.extractor import collect as collect
     from ullage.api.extractor import sites_of as sites_of
+    from ullage.capture.inputs import Inputs as Inputs
     from ullage.capture.listener import ReadSequence as ReadSequence
     from ullage.capture.reader import Chunk as Chunk
     from ullage.capture.stored import StoredStates as StoredStates
@@ -77,6 +80,8 @@ if TYPE_CHECKING:
     from ullage.records.observation import Here as Here
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
+    from ullage.runtime.devices import DeviceInfo as DeviceInfo
+    from ullage.runtime.devices import device_info as device_info
     from ullage.runtime.reading import PastThreshold as PastThreshold
     from ullage.runtime.reading import can_allocate as can_allocate
     from ullage.runtime.reading import check_threshold as check_threshold
@@ -96,15 +101,18 @@ PLACES: Final = {
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
+    "DeviceInfo": "ullage.runtime.devices",
     "DoesNotFitError": "ullage.errors",
     "EngineError": "ullage.errors",
     "Evidence": "ullage.records.evidence",
     "Extractor": "ullage.api.extractor",
     "FormatError": "ullage.errors",
+    "Freed": "ullage.api.caches",
     "Gpu": "ullage.facts.gpu",
     "GpuSet": "ullage.facts.gpu",
     "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
+    "Inputs": "ullage.capture.inputs",
     "Memory": "ullage.spec.workload",
     "MissingExtraError": "ullage.errors",
     "MissingPackageError": "ullage.errors",
@@ -135,8 +143,10 @@ PLACES: Final = {
     "check": "ullage.api",
     "check_run": "ullage.api",
     "check_threshold": "ullage.runtime.reading",
+    "clear_cache": "ullage.api.caches",
     "clear_evidence": "ullage.api",
     "collect": "ullage.api.extractor",
+    "device_info": "ullage.runtime.devices",
     "document_schema": "ullage.api",
     "estimate_model": "ullage.api",
     "evidence": "ullage.api",

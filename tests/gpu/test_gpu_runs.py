@@ -98,6 +98,16 @@ def test_the_monitor_reads_the_gpu():
     assert not ullage.can_allocate(reading.total + 1, "gpu:0")
     ullage.reset_peak(["gpu:0"])
     assert ullage.check_threshold(1.0, ["gpu:0"]) == ()
+    assert ullage.can_allocate("1MiB", 0)
+    info = next(each for each in ullage.device_info() if each.device == "gpu:0")
+    assert info.name
+    assert info.peak is not None
+    assert 0 <= info.peak <= info.total
+    assert 0 < info.used <= info.total
+    held = torch.zeros(256 << 20, dtype=torch.uint8, device="cuda:0")
+    del held
+    freed = next(each for each in ullage.clear_cache() if each.device == "gpu:0")
+    assert freed.bytes >= 256 << 20
 
 
 def test_a_snapshot_is_left(workload):

@@ -163,6 +163,9 @@ KINDS = {
     + "memory: {activation_cache_filter: [a]}": "w.yaml:5:10: memory.activation_cache_filter: needs a work",
     GOOD + "captures: [{sites: [a]}]\nmemory: {activation_cache_filter: [a]}": "w.yaml:6:10: memory."
     "activation_cache_filter: captures are given too",
+    GOOD + "captures: [{sites: [a]}]\nmemory: {activation_cache_filter: []}": "w.yaml:6:10: memory."
+    "activation_cache_filter: captures are given too; remove it",
+    GOOD + "captures: [{sites: ['*'], positions: mean}]": "w.yaml:5:38: captures.0.positions: mean of ",
     GOOD
     + PART
     + "engine: vllm\ncaptures: [{sites: [a]}]": "w.yaml:6:12: captures.0: role player has engine: vllm",
@@ -254,8 +257,10 @@ def test_precision_mode_decides_for_roles_that_leave_theirs_open() -> None:
     assert (roles["generator"].precision, roles["judge"].precision) == ("fp16", "int8")
 
 
-def test_an_activation_cache_filter_is_a_capture_and_an_empty_one_is_none() -> None:
+def test_an_activation_cache_filter_is_a_capture_and_an_empty_one_is_every_site() -> None:
     text = "kind: extract\nroles: {model: a}\nmemory: {activation_cache_filter: [%s]}"
-    assert parsed(text % "").captures == ()
+    (every,) = parsed(text % "").captures
+    assert every.sites == ("*",)
+    assert parsed("kind: extract\nroles: {model: a}").captures == ()
     (capture,) = parsed(text % "blocks.0.hook_resid_post").captures
     assert capture.sites == ("blocks.0.hook_resid_post",)

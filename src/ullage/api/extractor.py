@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from ullage.capture.backward import BackwardReader
+from ullage.capture.inputs import Inputs, TokenIds, token_ids
 from ullage.capture.listener import ReadSequence
 from ullage.capture.proof import Proof
 from ullage.capture.proofs import proof_of, proven_points
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ullage.runtime.tokenizer import Tokenizer
-
-TokenIds = Sequence[int]
 
 
 class Kept(TypedDict, total=False):
@@ -116,9 +116,7 @@ class Extractor:
         """The full names of the sites that are read, in model order."""
         return tuple(point.name for point in self._reader.points)
 
-    def read(
-        self, inputs: Sequence[TokenIds | str], spans: Sequence[tuple[int, int]] = ()
-    ) -> list[ReadSequence]:
+    def read(self, inputs: Inputs, spans: Sequence[tuple[int, int]] = ()) -> list[ReadSequence]:
         """All inputs in one batch: tokens and states of each. Texts need the tokenizer; `spans` are [begin,
         end) tokens of each input, which positions: span keeps."""
         ids = self._ids(inputs)
@@ -128,7 +126,32 @@ class Extractor:
         with _checkpointing(self._model):
             return self._reader.read(ids, spans)
 
-    def stream(self, inputs: Sequence[TokenIds | str]) -> Iterator[Chunk]:
+    def backward(
+        self,
+        inputs: Inputs,
+        spans: Sequence[tuple[int, int]] = (),
+        *,
+        use_reentrant: bool = True,
+    ) -> list[ReadSequence]:
+        """States, and beside each the gradient of its text's loss there, under the site's name and `_grad`;
+        and the `loss`, (1,).
+
+        The loss of a text is the mean cross entropy of its next tokens, whatever it is read with. No weight
+        takes a gradient. Every layer is checkpointed: its input is kept, and it runs again in the backward
+        pass, in torch's older way (`use_reentrant`), which every model bears, or its newer one. Positions are
+        chosen of gradients as of states.
+        """
+        if self._reader.with_gradients or self._reader.chunk_tokens is not None:
+            raise InputError(
+                "backward: makes a graph of its own of whole texts; leave out with_gradients and chunk_tokens"
+            )
+        if self._reader.layout.head is None:
+            raise InputError(f"{type(self._model).__name__} has no language-model head, and so no loss")
+        ids = self._ids(inputs)
+        self._check(ids, spans)
+        return BackwardReader(self._reader, use_reentrant).read(ids, spans)
+
+    def stream(self, inputs: Inputs) -> Iterator[Chunk]:
         """Chunk by chunk, every position; what the caller does not keep is freed before the next one is
         computed. Raises InputError for an extractor of some positions: `read` keeps those in chunks too."""
         if self._positions != "all":
@@ -140,7 +163,7 @@ class Extractor:
 
     def generate(
         self,
-        prompts: Sequence[TokenIds | str],
+        prompts: Inputs,
         new_tokens: int,
         spans: Sequence[tuple[int, int]] = (),
         *,
@@ -157,6 +180,11 @@ class Extractor:
         """
         if new_tokens < 1:
             raise InputError(f"new_tokens: {new_tokens} writes nothing; give at least 1, or use read")
+        if getattr(self._model, "generation_config", None) is None:
+            raise InputError(
+                f"{type(self._model).__name__} has no language-model head, and writes nothing; load it with "
+                "AutoModelForCausalLM, or use read"
+            )
         if stop and self._tokenizer is None:
             raise InputError("stop: is looked for in text; give Extractor(..., tokenizer=)")
         ids = self._ids(prompts)
@@ -197,19 +225,8 @@ class Extractor:
                     f"of inputs[{index}]"
                 )
 
-    def _ids(self, inputs: Sequence[TokenIds | str]) -> list[TokenIds]:
-        if isinstance(inputs, str) or not inputs:
-            raise InputError("inputs: give a list of texts or of lists of token ids, at least one")
-        found: list[TokenIds] = []
-        for index, one in enumerate(inputs):
-            if isinstance(one, str):
-                if self._tokenizer is None:
-                    raise InputError(f"inputs[{index}] is text; give Extractor(..., tokenizer=) to read it")
-                one = self._tokenizer(one)["input_ids"]
-            if len(one) == 0:
-                raise InputError(f"inputs[{index}] has no tokens")
-            found.append(one)
-        return found
+    def _ids(self, inputs: Inputs) -> list[TokenIds]:
+        return token_ids(inputs, self._tokenizer, self._reader.layout.rows)
 
 
 def collect(chunks: Iterable[Chunk]) -> Mapping[str, Tensor]:

@@ -85,14 +85,21 @@ class Listener:
 
     def during(self, coverage: Coverage) -> AbstractContextManager[None]:
         """Listens to the one pass that runs inside."""
-
-        for part in coverage.parts:
-            self._read[part.sequence] = max(self._read[part.sequence], part.end)
+        self._covers(coverage)
 
         def sink(point: Point, tensor: Tensor) -> None:
             self._reducers[point.name].feed(batched(tensor, coverage.rows, point), coverage)
 
         return listening(self.points, sink, stop=self._stop, at_least=self.stop_at)
+
+    def take(self, point: Point, tensor: Tensor, coverage: Coverage) -> None:
+        """Takes what one pass gave at a point, which nothing else listens to."""
+        self._covers(coverage)
+        self._reducers[point.name].feed(batched(tensor, coverage.rows, point), coverage)
+
+    def _covers(self, coverage: Coverage) -> None:
+        for part in coverage.parts:
+            self._read[part.sequence] = max(self._read[part.sequence], part.end)
 
     def ended(self, sequences: Sequence[Sequence[int]], prompt_tokens: Sequence[int]) -> None:
         """Takes the ids of the sequences that have been read, and how many of them were the prompt."""

@@ -30,6 +30,7 @@ from ullage.runtime.layout import Layout
 from ullage.runtime.libraries import in_turn
 from ullage.runtime.shrunk import shrink
 from ullage.spec.capture import Capture
+from ullage.spec.site_patterns import EVERY
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,9 +68,16 @@ def proven_points(
     say: Say = lambda _: None,
 ) -> tuple[Point, ...]:
     """`find_points` of a loaded model, each held by its family's proof; `ways` are whether it is read in
-    chunks, and while it writes. Raises as `find_points` and `Proof.check` do."""
+    chunks, and while it writes. What the pattern `*` leaves out is told to `say`. Raises as `find_points` and
+    `Proof.check` do."""
     proof = proof_of(layout, say)
-    points = find_points(captures, layout, proof.places, name=name, depth=depth)
+    found = find_points(captures, layout, proof.places, name=name, depth=depth)
+    lost = {**(proof.streamed if ways[0] else {}), **(proof.generated if ways[1] else {})}
+    points = tuple(p for p in found if EVERY not in p.capture.sites or p.site.hook not in lost)
+    left_out = {**proof.broken(), **lost}
+    if left_out and any(EVERY in point.capture.sites for point in points):
+        why = "; ".join(f"{hook}: {broken}" for hook, broken in left_out.items())
+        say(f"{name}: every site that holds is read, which leaves out {why}")
     proof.check([point.site.hook for point in points], chunked=ways[0], writing=ways[1])
     return points
 
@@ -95,6 +103,12 @@ def known_proof(
         _keep(path, found)
     _known[key] = found
     return found
+
+
+def forget_proofs() -> None:
+    """Those that are held in memory; what is kept on disk is read again when it is asked for."""
+    _known.clear()
+    _of_models.clear()
 
 
 @contextmanager

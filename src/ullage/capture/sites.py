@@ -15,6 +15,7 @@ from ullage.facts.families.places import Place
 from ullage.memory.captures.sites import LAYER_SITES, LOGITS, MODEL_SITES, Site, Sited, matched
 from ullage.runtime.layout import Layout
 from ullage.spec.capture import Capture
+from ullage.spec.site_patterns import EVERY
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,15 +65,17 @@ def find_points(
 ) -> tuple[Point, ...]:
     """Every point the captures name, in model order; of captures that name one site twice the first.
 
-    `depth` is the whole model's, though `layout` may be of its first layers alone; `name` is what errors call
-    it. Raises SpecError for a site the model lacks, listing those it has, UnsupportedError for one whose
-    proof failed, with the identity that broke and the sites that hold.
+    The pattern `*` takes those that hold. `depth` is the whole model's, though `layout` may be of its first
+    layers alone; `name` is what errors call it. Raises SpecError for a site the model lacks, listing those it
+    has, UnsupportedError for one whose proof failed, with the identity that broke and the sites that hold.
     """
     sited = sites_in(layout, places, name, depth)
     found: dict[str, Point] = {}
     for capture in captures:
         for site in matched(capture, sited):
             tap = _tap(site, layout, places, find)
+            if EVERY in capture.sites and not isinstance(tap, Tap):
+                continue
             if tap is None:
                 has = ", ".join(
                     hook for hook in MODEL_SITES if _end_tap(hook, layout, places.ends) is not None

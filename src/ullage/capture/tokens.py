@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +44,8 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, o
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     with file:
         for number, raw in enumerate(iter(partial(file.readline, LARGEST_LINE + 1), b""), 1):
+            if number == 1:
+                raw = raw.removeprefix(BOM_UTF8)  # says how the file is written, and is no text of it
             if len(raw) > LARGEST_LINE:
                 raise InputError(f"{path}:{number}: longer than 64 MiB; is this one record a line?")
             try:
@@ -71,7 +74,8 @@ def count_records(path: Path) -> int:
     try:
         with path.open("rb") as file:
             pieces = iter(partial(file.readline, LARGEST_LINE), b"")
-            return sum(1 for piece in pieces if not piece.isspace())
+            first = next(pieces, b"").removeprefix(BOM_UTF8).strip()
+            return bool(first) + sum(1 for piece in pieces if not piece.isspace())
     except OSError:
         return 0
 

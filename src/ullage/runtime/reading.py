@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import InputError
-from ullage.units import gib
+from ullage.units import gib, parse_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +48,8 @@ class PastThreshold:
         return f"{self.device}: {gib(self.used)} of {gib(self.total)} in use ({share:.0f} %)"
 
 
-def read_device(device: str, live: LiveTensors | None = None, files: int = 0) -> Reading:
-    """What is in use on `cpu` or `gpu:N` now. Raises InputError for what is no device of this machine.
+def read_device(device: str | int, live: LiveTensors | None = None, files: int = 0) -> Reading:
+    """What is in use on `cpu` or `gpu:N` (or N) now. Raises InputError for what is no device of this machine.
 
     On a processor `process` is the resident size and `on_device` what the machine uses in all; `live`
     counts tensors there. Pages of files beyond the `files` bytes of them a process began with, and beyond
@@ -67,23 +67,24 @@ def read_device(device: str, live: LiveTensors | None = None, files: int = 0) ->
         return Reading(CPU, tensors, tensors, resident, memory.total - memory.available, memory.total)
     import torch
 
-    index = _number(device)
+    index = device_number(device)
     free, total = torch.cuda.mem_get_info(index)
     used = total - free
     allocated, reserved = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
-    return Reading(device, allocated, reserved, _process_on(index), used, total)
+    return Reading(f"gpu:{index}", allocated, reserved, _process_on(index), used, total)
 
 
-def _number(device: str) -> int:
+def device_number(device: str | int) -> int:
     """torch's number of a GPU. Raises InputError for what is no device of this machine."""
     import torch
 
-    number = device.removeprefix("gpu:")
+    name = f"gpu:{device}" if type(device) is int else str(device)
+    number = name.removeprefix("gpu:")
     count = torch.cuda.device_count()
-    if device.startswith("gpu:") and number.isdecimal() and int(number) < count:
+    if name.startswith("gpu:") and number.isdecimal() and int(number) < count:
         return int(number)
     have = ", ".join([CPU, *(f"gpu:{index}" for index in range(count))])
-    raise InputError(f"device {device!r}: is not here; there is {have}")
+    raise InputError(f"device {name!r}: is not here; there is {have}")
 
 
 def device_name(tensor: Tensor) -> str:
@@ -135,14 +136,20 @@ def _process_on(index: int) -> int | None:
     return sum(mine) or None
 
 
-def can_allocate(bytes_: int, device: str = CPU) -> bool:
-    """Whether `bytes_` more fit on a device now: free memory and what the allocator holds unused."""
+def can_allocate(bytes_: int | str, device: str | int = CPU) -> bool:
+    """Whether `bytes_` more (a number, or a size as 10GiB) fit on a device now: free memory and what the
+    allocator holds unused. Raises InputError for what is no size, or no device of this machine."""
+    asked = parse_bytes(bytes_) if isinstance(bytes_, str) else bytes_
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not asked >= 0:
+        raise InputError(f"bytes: {asked!r} is no size; write a number of bytes, or for example 10GiB")
     reading = read_device(device)
     spare = (reading.reserved or 0) - (reading.live or 0) if device != CPU else 0
-    return bytes_ <= reading.free + spare
+    return asked <= reading.free + spare
 
 
-def check_threshold(threshold: float = 0.85, devices: Sequence[str] = (CPU,)) -> tuple[PastThreshold, ...]:
+def check_threshold(
+    threshold: float = 0.85, devices: Sequence[str | int] = (CPU,)
+) -> tuple[PastThreshold, ...]:
     """A warning for each device of which more than `threshold` (a share) is in use."""
     readings = [read_device(device) for device in devices]
     return tuple(
@@ -150,10 +157,10 @@ def check_threshold(threshold: float = 0.85, devices: Sequence[str] = (CPU,)) ->
     )
 
 
-def reset_peak(devices: Sequence[str]) -> None:
+def reset_peak(devices: Sequence[str | int]) -> None:
     """Starts torch's peak counters of the GPUs among `devices` anew."""
     import torch
 
     for device in devices:
         if device != CPU:
-            torch.cuda.reset_peak_memory_stats(_number(device))
+            torch.cuda.reset_peak_memory_stats(device_number(device))

@@ -9,6 +9,7 @@ from ullage.facts.dtypes import DTYPES
 from ullage.facts.quantization.known import on_the_fly
 from ullage.spec.capture import Capture
 from ullage.spec.mistake import Mistake, Path, shorten
+from ullage.spec.site_patterns import EVERY
 from ullage.spec.workload import Workload
 
 ROLE_KEYS: Final = ("use_quantized", "quantization_bits", "quantization")
@@ -88,9 +89,9 @@ def spread_memory(workload: Workload) -> Workload:
             name: role.model_copy(update=mode) if role.precision == "auto" else role
             for name, role in workload.roles.items()
         }
-    if memory.activation_cache_filter and not workload.captures:
-        changes["captures"] = (Capture(sites=memory.activation_cache_filter),)
+    if memory.activation_cache_filter is not None and not workload.captures:
+        changes["captures"] = (Capture(sites=memory.activation_cache_filter or (EVERY,)),)
     if changes:
-        spread = {"precision_mode": None, "activation_cache_filter": ()}
+        spread = {"precision_mode": None, "activation_cache_filter": None}
         changes["memory"] = memory.model_copy(update=spread)
     return workload.model_copy(update=changes) if changes else workload

@@ -11,6 +11,7 @@ from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.positions import written
 from ullage.spec.role import Role
+from ullage.spec.site_patterns import names_patterns
 from ullage.spec.workload import Workload
 from ullage.text import holds_secret
 from ullage.units import parse_bytes
@@ -99,7 +100,7 @@ def _captures(workload: Workload) -> Iterator[Mistake]:
         if capture.positions != "span" and capture.span_tokens is not None:
             problem = f"has no effect with positions: {written(capture.positions)}; give positions: span"
             yield Mistake((*path, "span_tokens"), problem)
-        if capture.positions not in ("all", "last") and any("hook_pattern" in s for s in capture.sites):
+        if capture.positions not in ("all", "last") and names_patterns(capture.sites):
             problem = f"{written(capture.positions)} of attention patterns is not defined; use all or last"
             yield Mistake((*path, "positions"), problem)
         if not workload.roles:
@@ -127,9 +128,14 @@ def _captured(role: Role, name: str, path: Path) -> Iterator[Mistake]:
 def _memory(workload: Workload) -> Iterator[Mistake]:
     memory = workload.memory
     path = ("memory", "activation_cache_filter")
-    if memory.activation_cache_filter:
+    if memory.activation_cache_filter is not None:
         if workload.captures:
-            yield Mistake(path, "captures are given too; move these sites there", at_key=True)
+            problem = "captures are given too; " + (
+                "move these sites there"
+                if memory.activation_cache_filter
+                else "remove it: empty, it is every site"
+            )
+            yield Mistake(path, problem, at_key=True)
         elif len(workload.roles) > 1:
             problem = "needs a workload of one role; write captures with role and sites"
             yield Mistake(path, problem, at_key=True)

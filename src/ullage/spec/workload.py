@@ -22,8 +22,9 @@ class Memory(Value):
 
     precision_mode: Literal["auto", "fp32", "fp16", "bf16"] | None = None
     streaming_chunk_size: Count | None = Field(None, description="prefill in chunks of this many tokens")
-    activation_cache_filter: tuple[str, ...] = Field(
-        default=(), description="short form of one capture: these site patterns, all positions"
+    activation_cache_filter: tuple[str, ...] | None = Field(
+        default=None,
+        description="short form of one capture: these site patterns, all positions; empty is every site",
     )
     memory_warning_threshold: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.85
     enable_gradient_checkpointing: Switch = False

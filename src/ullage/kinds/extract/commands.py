@@ -26,6 +26,10 @@ def extract(
     precision: str = "auto",
     chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
     new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
+    backward: Annotated[
+        bool,
+        typer.Option("--backward", help="Also gradients of each text's next-token loss: from Python alone."),
+    ] = False,
     temperature: float = 0.0,
     store: Annotated[str, typer.Option(help="safetensors or npy.")] = "safetensors",
     keep_precision: Annotated[str, typer.Option(help="compute, fp32, fp16 or bf16.")] = "compute",
@@ -57,6 +61,7 @@ def extract(
         precision=precision,
         chunk=chunk,
         new_tokens=new_tokens,
+        backward=backward,
         temperature=temperature,
         store=store,  # type: ignore[arg-type]
         keep_precision=keep_precision,  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ullage.errors import UnsupportedError
 from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import LOGITS
 from ullage.phases.blocks import (
@@ -25,11 +26,20 @@ EXTRACT: Final = "extract"
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """Raises SpecError unless there is exactly one role, run in this process."""
+    """Raises SpecError unless there is exactly one role, run in this process, and UnsupportedError for
+    `backward`, whose bytes are not known."""
     section = own_section(workload, Section)
+    if section.backward:
+        raise UnsupportedError(
+            "extract: backward: how many bytes a backward pass through frozen weights takes is not known yet "
+            "for any model; peaks measured on the card, by family and kernel, would make it known. Without a "
+            "plan: ullage.Extractor(model, sites).backward(texts)"
+        )
     name = next(iter(workload.roles))
     held = (hold(name, workload),)
-    work = base_work(name, workload).but(shard_bytes=parse_bytes(section.shard))
+    work = base_work(name, workload).but(
+        shard_bytes=parse_bytes(section.shard), numpy_files=section.store == "npy"
+    )
     if workload.training is not None:
         return load(name, held) + train(name, held, work, workload)
     captures = all_captures(name, workload, section)

@@ -11,6 +11,7 @@ from ullage.errors import InputError
 from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, shorten
 from ullage.spec.section import Section as BaseSection
+from ullage.spec.site_patterns import names_patterns
 from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
@@ -34,6 +35,9 @@ class Section(BaseSection):
     )
     logits: Literal["none", "last", "all"] = Field(
         default="none", description="logits that are stored, of the last or of every position read"
+    )
+    backward: Switch = Field(
+        default=False, description="also gradients of each text's next-token loss; from Python alone"
     )
     generate: Switch = Field(default=False, description="also capture while new_tokens are generated")
     temperature: Temperature = Field(default=0.0, description="of generation; 0 takes the likeliest token")
@@ -79,9 +83,6 @@ class Section(BaseSection):
             problem = "needs lengths known in advance, which generating has not; use store: safetensors"
             yield Mistake(("extract", "store"), problem)
         for index, capture in enumerate(workload.captures):
-            if capture.precision == "bf16":
-                problem = "is bf16, which .npy files cannot hold; use fp16, fp32 or store: safetensors"
-                yield Mistake(("captures", index, "precision"), problem)
-            if any("pattern" in site for site in capture.sites):
+            if names_patterns(capture.sites):
                 problem = "attention patterns differ in shape, which .npy cannot hold; use store: safetensors"
                 yield Mistake(("captures", index, "sites"), problem)

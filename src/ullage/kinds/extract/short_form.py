@@ -22,7 +22,8 @@ ROLE: Final = "model"
 
 class Settings(TypedDict, total=False):
     """What an extraction may be told beside its model, its texts and its sites; `gpus` is what it is planned
-    for, `chunk` streams in chunks of so many tokens, `new_tokens` are generated and captured too."""
+    for, `chunk` streams in chunks of so many tokens, `new_tokens` are generated and captured too, `backward`
+    asks for gradients as well."""
 
     positions: str | Sequence[Entry]
     layers: Literal["all"] | Sequence[int]
@@ -31,6 +32,7 @@ class Settings(TypedDict, total=False):
     precision: str
     chunk: int | None
     new_tokens: int
+    backward: bool
     temperature: float
     store: Literal["safetensors", "npy"]
     keep_precision: Literal["compute", "fp32", "fp16", "bf16"]
@@ -49,6 +51,7 @@ DEFAULTS: Final[Settings] = {
     "precision": "auto",
     "chunk": None,
     "new_tokens": 0,
+    "backward": False,
     "temperature": 0.0,
     "store": "safetensors",
     "keep_precision": "compute",
@@ -103,7 +106,7 @@ def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict
     }
     if given["positions"] == "span":
         capture["span_tokens"] = 1
-    kept = ("text_field", "temperature", "store", "too_long", "special_tokens", "logits")
+    kept = ("text_field", "backward", "temperature", "store", "too_long", "special_tokens", "logits")
     return {
         "kind": "extract",
         "name": f"states of {Path(input).name}",

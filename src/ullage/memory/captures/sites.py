@@ -18,6 +18,7 @@ from ullage.facts.architecture import Architecture, Attention, LatentAttention, 
 from ullage.facts.dtypes import DTYPES
 from ullage.spec.capture import Capture
 from ullage.spec.positions import most_rows
+from ullage.spec.site_patterns import hook_of
 
 RESIDUAL_SITES = (
     "hook_resid_pre",
@@ -89,10 +90,10 @@ def _match(pattern: str, capture: Capture, sited: Sited) -> Iterator[Site]:
                 yield Site(hook, 0 if hook == "hook_embed" else count + 1)
         if not pattern.startswith("*"):
             return
-        number, hook_pattern = "*", pattern.removeprefix("*").lstrip(".")
-        hook_pattern = hook_pattern if hook_pattern.startswith("*") else "*" + hook_pattern
+        number = "*"
     else:
-        _, number, hook_pattern = [*pattern.split(".", 2), "", ""][:3]
+        number = pattern.split(".", 2)[1]
+    hook_pattern = hook_of(pattern)
     for index in _layers(number, capture, count):
         for hook in LAYER_SITES:
             if fnmatch.fnmatchcase(hook, hook_pattern) and hook in sited.hooks[index]:
