@@ -65,9 +65,7 @@ def capture_needs(
             if capture.keep == "disk" or stores:
                 unit, largest = unit + size, max(largest, size)
                 widened = work.numpy_files and kept_dtype(capture, compute) == "bf16"
-                stored = Interval.exactly(size // work.batch * _sequences(work) * (2 if widened else 1))
-                note = f"{site.hook}, in fp32: numpy has no bf16" if widened else site.hook
-                needs.append(Need("captures", (site.block,), stored, "derived", home="disk", note=note))
+                needs.append(_on_disk(site, size // work.batch * _sequences(work), widened))
     if staging:
         every = tuple(range(len(architecture.layers) + 2))
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
@@ -81,6 +79,13 @@ def capture_needs(
     if unit and work.shard_bytes:
         needs += _buffered(work, unit, largest, "gpu" if on_host else "host")
     return needs
+
+
+def _on_disk(site: Site, size: int, widened: bool) -> Need:
+    """States of all sequences, `widened` to fp32 where numpy is to read them."""
+    note = f"{site.hook}, in fp32: numpy has no bf16" if widened else site.hook
+    stored = Interval.exactly(size * (2 if widened else 1))
+    return Need("captures", (site.block,), stored, "derived", home="disk", note=note)
 
 
 def kept_dtype(capture: Capture, compute: str) -> str:
