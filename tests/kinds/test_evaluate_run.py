@@ -230,13 +230,12 @@ def test_a_run_killed_in_any_turn_is_resumed_to_the_same_bytes(local):
     for number in (0, 2):
         folder = local.parent / f"killed{number}"
         command = [sys.executable, "-m", "ullage", "run", str(local), "--out", str(folder), "--quiet"]
-        begun = time.monotonic()
         process = subprocess.Popen(
             command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL
         )
         journal = folder / "journal.jsonl"
         wanted = 1 + 4 * number
-        while process.poll() is None and time.monotonic() - begun < 120:
+        while process.poll() is None:
             if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
                 process.send_signal(signal.SIGKILL)
                 process.wait()

@@ -778,8 +778,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):
     command = [sys.executable, "-m", "ullage", "run", str(file), "--out", str(folder), "--quiet"]
     process = subprocess.Popen(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL)
     journal = folder / "journal.jsonl"
-    begun = time.monotonic()
-    while process.poll() is None and time.monotonic() - begun < 120:
+    while process.poll() is None:
         if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
             process.send_signal(signal.SIGKILL)
             process.wait()

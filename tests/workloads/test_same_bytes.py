@@ -8,7 +8,7 @@ import pytest
 import ullage
 
 CASES = {case.name: case for case in flipped_bits.cases(4)}
-DIFFERENT = {"record.json", "manifest.json", "timeline.jsonl", "report.html"}
+DIFFERENT = {"record.json", "manifest.json", "log.jsonl", "timeline.jsonl", "report.html"}
 OF_PII = {"summary.json", "journal.jsonl"}
 PAGE = Path(__file__).parents[2] / "docs" / "running.md"
 
