@@ -61,8 +61,8 @@ def run(session: Session) -> None:
     check_writable()
     texts = Texts(session, section, name, whole)
     limits, done = _limits(name, workload, section), _done(session)
-    measured = [min(texts, key=itemgetter(1))] if session.smallest else texts
     texts.look_ahead()
+    measured = [min(texts, key=itemgetter(1))] if session.smallest else texts
     session.bring(session.phase(name, _verb(section)), session.load)
     loaded = session.loaded[name]
     layout = find_layout(loaded.model)
