@@ -214,9 +214,7 @@ def encode(
     encoded = tokenizer(
         texts, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
     )
-    each = zip(
-        encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True
-    )
+    each = zip(encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
     for ids, pairs, added in each:
         offsets = tuple((-1, -1) if own else pair for pair, own in zip(pairs, added, strict=True))
         yield tuple(ids), offsets

@@ -22,7 +22,7 @@ def extract(
     ] = "all",
     layers: Annotated[str, typer.Option(help="Which of blocks.{l}, as 0,15,-1.")] = "all",
     gpus: Where = None,
-    batch: int = 8,
+    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     precision: str = "auto",
     chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
     new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
