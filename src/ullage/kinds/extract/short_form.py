@@ -23,7 +23,8 @@ ROLE: Final = "model"
 
 class Settings(TypedDict, total=False):
     """What an extraction may be told beside its model, its texts and its sites; `gpus` is what it is planned
-    for, `batch` None takes as many texts as fill a pass, `chunk` streams in chunks of so many tokens, `new_tokens` are generated and captured too."""
+    for, `batch` None takes as many texts as fill a pass, `chunk` streams in chunks of so many tokens,
+    `new_tokens` are generated and captured too."""
 
     positions: str | Sequence[Entry]
     layers: Literal["all"] | Sequence[int]
