@@ -1,4 +1,4 @@
-"""`ullage extract` and `ullage analyse`."""
+"""`ullage extract`, `ullage analyse` and `ullage export`."""
 
 from __future__ import annotations
 
@@ -92,3 +92,14 @@ def analyse(
     if out is not None:
         drawn = draw_survey(found, verbs.open_states(folder), Path(out))
         print(f"{len(drawn)} pictures in {out}", file=sys.stderr)
+
+
+def export(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run with states.")],
+    out: Annotated[str, typer.Option(help="A new folder for the files.")],
+    site: Annotated[list[str] | None, typer.Option(help="May be repeated; default every one.")] = None,
+) -> None:
+    from ullage.kinds.extract import verbs
+
+    files = verbs.export_states(folder, out, site or ())
+    print(f"{len(files)} files in {out}: datasets.load_dataset({out!r})", file=sys.stderr)
