@@ -172,9 +172,9 @@ def many(folder: Path, lines: int) -> million_lines.Body:
     return {
         "kind": "extract",
         "roles": {"model": {"model": str(ullage.tiny_path()), "batch": 64}},
-        "prompt_tokens": 48,
+        "prompt_tokens": 64,
         "captures": [{"sites": [SITE], "positions": "last", "keep": "disk"}],
-        "extract": {"input": "lines.jsonl"},
+        "extract": {"input": "lines.jsonl", "too_long": "truncate"},
     }
 
 
@@ -193,8 +193,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["ULLAGE_HOME"] = home
         figures: dict[str, Any] = {"watched": watched(chosen.pairs)}
+        print(json.dumps(figures), flush=True)
         figures["short"] = short(chosen.before, chosen.short, chosen.runs)
+        print(json.dumps(figures["short"]), flush=True)
         figures["stopped"] = stopped(chosen.pairs, chosen.nnsight)
+        print(json.dumps(figures["stopped"]), flush=True)
         kind = million_lines.Kind(many, "journal.jsonl", b'"index": ', 0)
         figures["many"] = million_lines.watch(kind, chosen.many, Path(home) / "many")
     print(json.dumps(figures, indent=1))

@@ -110,7 +110,9 @@ class LiveTensors(TorchDispatchMode):
         self.peak = before
         try:
             yield
-            self._count(Counted(*shape, self.peak - before))
+            storages = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in kept}
+            stays = max(self.bytes - before - sum(storages.values()), 0)  # made once, as tables of angles are
+            self._count(Counted(*shape, self.peak - before - stays))
         finally:
             self.peak = max(most, self.peak)
 
