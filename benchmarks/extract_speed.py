@@ -13,8 +13,8 @@ in turns, each in a process of its own. A ratio is Ullage's seconds to theirs; `
 all such pairs at 95 % (order statistics). `short`: `ullage.extract` with its defaults over short texts and
 the bundled model, one process a run, this version and 0.1 in turn; then all rows of the site as one matrix.
 `watched`: passes of one text of 20 tokens through the bundled model, which is the worst there is, with and
-without the count of live tensors, in turns of 64. `many`: what memory grows by after the first tenth of many
-short texts.
+without the count of live tensors, in turns of 64, in seconds of computing. `many`: what memory grows by after
+the first tenth of many short texts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SITE: Final = "blocks.3.hook_resid_post"
 LONGEST: Final = 12
 """Words of a short text."""
 TURN: Final = 64
-"""Passes of a turn: two of them are counted in any case."""
+"""Passes of a turn: one of them is counted in any case."""
 SLOWER, FASTER, COST, MATRIX_SECONDS, GROWTH = 1.02, 2.0, 1.10, 0.1, 50 << 20
 EXTRACT: Final = """
 import json, sys, time
@@ -155,12 +155,12 @@ def watched(turns: int) -> dict[str, Any]:
     live = LiveTensors()
     plain()
     for _ in range(turns):
-        begun = time.perf_counter()
+        begun = time.process_time()
         plain()
-        between = time.perf_counter()
+        between = time.process_time()
         with live:
             counted()
-        ratios.append((time.perf_counter() - between) / (between - begun))
+        ratios.append((time.process_time() - between) / (between - begun))
     return interval(ratios)
 
 

@@ -13,7 +13,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-EVERY: Final = 32
+EVERY: Final = 64
 """Of passes that need not be counted, one in so many is all the same."""
 
 ALIKE: Final = 0.8
