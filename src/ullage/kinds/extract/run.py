@@ -212,9 +212,7 @@ class _Extraction:
         sampling = Sampling(self._new_tokens, self._section.temperature)
         return written_states(self._reader, writer, rows, sampling, spans)
 
-    def _read_counted(
-        self, tokens: Sequence[Sequence[int]], spans: Sequence[Range]
-    ) -> list[ReadSequence]:
+    def _read_counted(self, tokens: Sequence[Sequence[int]], spans: Sequence[Range]) -> list[ReadSequence]:
         """One pass, whose live tensors are counted where it can be the fullest."""
         live = self._session.live
         if live is None:
