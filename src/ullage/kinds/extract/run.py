@@ -161,6 +161,7 @@ class _Extraction:
             if found and not self._session.allow_nan:
                 self._check_finite(window.items[place], found, store)
         examples = [self._example(window, *each) for each in zip(batch, read, wrong, strict=True)]
+        del read  # a shard frees the states of each site as it writes them
         self._keep(store.add(unit, examples))
         self._session.progress.advance(len(batch), sum(window.lengths[place] for place in batch))
 
