@@ -54,6 +54,7 @@ def prepare(folder: Path) -> None:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    from ullage.kinds.extract.run import AMPLE_TOKENS
     from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
     from ullage.runtime.batching import Limits, make_batches
 
@@ -64,7 +65,7 @@ def prepare(folder: Path) -> None:
     tokens = [[chance.randrange(50257) for _ in range(length)] for length in lengths]
     (folder / "corpus.jsonl").write_text("\n".join(json.dumps({"tokens": each}) for each in tokens))
     arrival = [list(range(k, min(k + BATCH, TEXTS))) for k in range(0, TEXTS, BATCH)]
-    limits = Limits(BATCH * LONGEST, BATCH * SEQUENCES_PER_PLANNED)
+    limits = Limits(BATCH * LONGEST, BATCH * SEQUENCES_PER_PLANNED, AMPLE_TOKENS)
     shortest = sorted(range(TEXTS), key=lambda index: lengths[index])
     batches = {"warm-up": [shortest[:2]], "arrival": arrival, "sorted": make_batches(lengths, limits)}
     (folder / "batches.json").write_text(json.dumps(batches))
@@ -272,9 +273,9 @@ def peak(work: Callable[[], Any]) -> int:
 class Contestant:
     """A process of its own; None once it has failed."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, python: str = sys.executable) -> None:
         self.name = name
-        command = [sys.executable, __file__, "--contestant", name, "--folder", str(folder)]
+        command = [python, __file__, "--contestant", name, "--folder", str(folder)]
         environment = {**os.environ, "OMP_NUM_THREADS": "2", "ULLAGE_HOME": str(folder)}
         self._process = subprocess.Popen(
             command,
@@ -302,6 +303,12 @@ class Contestant:
             return None
         answer = self._answer()
         return None if answer is None else float(answer)
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def main() -> None:

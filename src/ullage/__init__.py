@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ullage.capture.reader import Chunk as Chunk
     from ullage.capture.stored import StoredStates as StoredStates
     from ullage.capture.survey import Survey as Survey
+    from ullage.capture.view import StateView as StateView
     from ullage.errors import BusyError as BusyError
     from ullage.errors import DoesNotFitError as DoesNotFitError
     from ullage.errors import EngineError as EngineError
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.price import Price as Price
     from ullage.kinds.evaluate.verbs import judge as judge
+    from ullage.kinds.extract.verbs import export_states as export_states
     from ullage.kinds.extract.verbs import extract as extract
     from ullage.kinds.extract.verbs import open_states as open_states
     from ullage.kinds.extract.verbs import survey as survey
@@ -129,6 +131,7 @@ PLACES: Final = {
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
     "SpecError": "ullage.errors",
+    "StateView": "ullage.capture.view",
     "StoredStates": "ullage.capture.stored",
     "Survey": "ullage.capture.survey",
     "Tokenizer": "ullage.runtime.tokenizer",

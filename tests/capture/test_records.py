@@ -4,7 +4,10 @@ import json
 
 import pytest
 import small_models
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ullage.capture import tokens
 from ullage.capture.tokens import read_records, tokenize
 from ullage.errors import InputError
 
@@ -92,3 +95,40 @@ def test_a_line_without_an_end_is_not_read_whole(tmp_path):
 def test_a_file_without_records_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no records"):
         tokenized(tmp_path / "in.jsonl")
+
+
+@given(
+    st.lists(
+        st.builds(lambda text: {"text": text}, st.text("the cat sings東京é ", min_size=1, max_size=30))
+        | st.builds(lambda ids: {"tokens": ids}, st.lists(st.integers(3, 90), min_size=1, max_size=5)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(1, 5),
+    st.booleans(),
+)
+@settings(max_examples=30)
+def test_texts_tokenized_together_or_alone_have_the_same_tokens(records, together, special):
+    numbered = list(enumerate(records, 1))
+    given_ = (WORDS, len(WORDS), "text", special)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "TOGETHER", together)
+        found = list(tokenize(numbered, "in.jsonl", *given_))
+    assert len(found) == len(records)
+    for one, (number, record) in zip(found, numbered, strict=True):
+        (alone,) = tokenize([(number, record)], "in.jsonl", *given_)
+        assert (one.tokens, one.offsets, one.text) == (alone.tokens, alone.offsets, alone.text)
+
+
+def test_what_is_wrong_with_a_record_is_told_after_those_before_it():
+    coming = tokenize(
+        enumerate([{"text": "the cat"}, {"tokens": [5]}, {"text": 5}], 1),
+        "in.jsonl",
+        WORDS,
+        len(WORDS),
+        "text",
+        True,
+    )
+    assert [next(coming).line, next(coming).line] == [1, 2]
+    with pytest.raises(InputError, match=r"in\.jsonl:3: no text"):
+        next(coming)

@@ -13,7 +13,10 @@ import small_models
 
 import ullage
 from ullage.errors import InputError, SpecError
+from ullage.kinds.extract.short_form import short_form
 
+SITE = "blocks.1.hook_resid_post"
+ONE = {"positions": "all", "keep": "disk"}
 FILE = """
 kind: extract
 roles: {model: {model: MODEL}}
@@ -416,6 +419,36 @@ def test_the_short_form(workload, model_folder):
     assert (store[7][site] - whole[7][site].mean(0, keepdim=True)).abs().max() < 1e-5
     wrong = command("extract", "--model", model_folder, "--input", "nowhere.jsonl", "--sites", "x")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+
+
+def test_the_short_form_takes_as_many_texts_as_fill_a_pass(tmp_path, model_folder):
+    def batch(lengths, **settings):
+        file = small_models.write_tokens(tmp_path / "tokens.jsonl", lengths, 90)
+        chosen = {"gpus": "cpu", **settings}
+        return short_form(str(model_folder), str(file), [SITE], chosen, download=False).batch
+
+    assert batch([20] * 300) == 64
+    assert batch([20] * 5) == 8
+    assert batch([1000] * 30) == 8
+    assert batch([20] * 300, gpus="L4") == 512
+    assert batch([20] * 300, batch=3) == 3
+
+
+def test_short_texts_share_a_pass_as_far_as_its_tokens_go(workload, monkeypatch):
+    from ullage.capture.reader import Reader
+
+    read, passes = Reader.read, []
+
+    def counted(self, sequences, *rest):
+        passes.append([len(each) for each in sequences])
+        return read(self, sequences, *rest)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    small_models.write_tokens(workload.parent / "texts.jsonl", [4] * 500, 90)
+    alone = {**ONE, "sites": [SITE]}
+    out = run(workload, "many", f"captures={json.dumps([alone])}")
+    assert [len(each) for each in passes[-2:]] == [256, 244]  # after those of the proof
+    assert tensors_hold(out)
 
 
 @pytest.mark.parametrize(

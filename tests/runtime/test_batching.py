@@ -18,7 +18,7 @@ from ullage.runtime.batching import (
 )
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=300)
-LIMITS = st.builds(Limits, st.integers(1, 4000), st.integers(1, 40))
+LIMITS = st.builds(Limits, st.integers(1, 4000), st.integers(1, 40), st.none() | st.integers(1, 2000))
 
 
 @given(LENGTHS, LIMITS)
@@ -32,6 +32,14 @@ def test_every_record_is_in_one_batch_that_holds_it(lengths, limits):
 @given(LENGTHS, LIMITS)
 def test_the_same_lengths_give_the_same_batches(lengths, limits):
     assert make_batches(lengths, limits) == make_batches(list(lengths), limits)
+
+
+@given(LENGTHS, st.integers(1, 500))
+def test_a_batch_that_is_ample_takes_no_text_much_shorter_than_its_longest(lengths, ample):
+    for batch in make_batches(lengths, Limits(4000, 400, ample)):
+        longest = lengths[batch[0]]
+        for count, place in enumerate(batch):
+            assert count * longest < ample or lengths[place] >= 0.75 * longest
 
 
 def test_sorting_by_length_halves_the_padding_of_a_mixed_corpus():

@@ -6,7 +6,7 @@ import pytest
 import small_models
 
 import ullage
-from ullage.runtime.live import LiveTensors
+from ullage.runtime.live import EVERY, LiveTensors
 
 
 def profiled_peak(work):
@@ -75,3 +75,78 @@ def test_views_share_their_storage_and_freed_tensors_are_gone():
         assert live.peak == 4000
         live.reset_peak()
         assert live.peak == 0
+
+
+def passes(extractor, shapes, live=None):
+    """The states of every pass, all of them kept; told of by `passing` where `live` is given."""
+    kept = []
+    for count, length in shapes:
+        ids = [[(7 * k) % 90 + 3 for k in range(length)]] * count
+        if live is None:
+            kept += [tensor for each in extractor.read(ids) for tensor in each.states.values()]
+            continue
+        own = []
+        with live.passing(count, length, own):
+            own += [tensor for each in extractor.read(ids) for tensor in each.states.values()]
+        kept += own
+    return kept
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_passes_that_are_not_looked_into_add_what_those_like_them_did(family):
+    model = small_models.build(family)
+    extractor = ullage.Extractor(model, ["blocks.*.hook_resid_post"])
+    shapes = [(4, 64), (4, 60), (2, 64), (4, 64), (4, 64), (4, 52), (1, 64), (4, 64)]
+    with LiveTensors() as whole:
+        whole.track_model(model)
+        before = whole.bytes
+        kept = passes(extractor, shapes)
+        expected, held = whole.peak - before, whole.bytes - before
+        del kept
+    with LiveTensors() as live:
+        live.track_model(model)
+        before = live.bytes
+        kept = passes(extractor, shapes, live)
+        assert live.bytes - before == held
+        assert live.peak - before == pytest.approx(expected, rel=0.01)
+        del kept
+        gc.collect()
+        assert live.bytes == pytest.approx(before, rel=0.05)
+
+
+def fail(live):
+    import torch
+
+    with live.passing(1, 90, []):
+        torch.zeros(7000)
+        torch.zeros(-1)
+
+
+def test_a_longer_pass_is_counted_and_one_that_fails_leaves_the_count_whole():
+    import torch
+
+    with LiveTensors() as live:
+        with live.passing(1, 10, []):
+            torch.zeros(1000)
+        with live.passing(1, 10, []):
+            torch.zeros(9000)  # not looked into: as much as the one before
+        assert live.peak == 4000
+        with live.passing(1, 20, []):
+            torch.zeros(5000)
+        assert live.peak == 20_000
+        with pytest.raises(RuntimeError, match="negative"):
+            fail(live)
+        assert live.peak == 28_000
+        assert live.bytes == 0
+        torch.zeros(8000)
+        assert live.peak == 32_000
+
+
+def test_one_in_so_many_passes_is_counted_whatever_its_shape():
+    import torch
+
+    with LiveTensors() as live:
+        for size in range(1, EVERY + 1):
+            with live.passing(1, 10, []):
+                torch.zeros(1000 * size)
+        assert live.peak == 4000 * EVERY

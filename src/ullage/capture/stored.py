@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ullage.capture.index import FOLDER, INDEX, ROWS, FileIndex, Place, RoleIndex, SequenceRow, SiteIndex
+from ullage.capture.gathering import gathered
+from ullage.capture.index import FOLDER, INDEX, ROWS, FileIndex, Place, RoleIndex, SiteIndex
+from ullage.capture.rows import Rows
+from ullage.capture.view import BUFFER_ROWS, StateView
 from ullage.errors import FormatError, InputError, UnknownNameError
 from ullage.fields import Fields
 from ullage.records.atomic import sha256_of
@@ -28,7 +31,7 @@ class StoredStates:
 
     folder: Path
     roles: Mapping[str, RoleIndex]
-    rows: Sequence[SequenceRow]
+    rows: Rows
     files: Mapping[str, FileIndex] = field(default_factory=dict, repr=False)
     whole: set[str] = field(default_factory=set, repr=False, compare=False)
 
@@ -45,8 +48,7 @@ class StoredStates:
         stages = self.roles[role]["stages"]
         if stage is not None and stage not in stages:
             raise UnknownNameError("stage", stage, stages, f"role {role} has {', '.join(stages)}")
-        rows = [row for row in self.rows if row["role"] == role and stage in (None, row["stage"])]
-        return replace(self, roles={role: self.roles[role]}, rows=rows)
+        return replace(self, roles={role: self.roles[role]}, rows=self.rows.of(role, stage))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,6 +62,45 @@ class StoredStates:
         have this site."""
         import torch
 
+        self.check_one_role(site)
+        if not site.endswith("hook_pattern"):
+            places = self.rows.places(site)
+            return gathered(self.checked, places, site, places.begin, places.end)
+        parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]
+        return torch.cat(parts)
+
+    def view(
+        self,
+        site: str,
+        *,
+        batch: int = 4096,
+        context: int = 1,
+        seed: int | None = None,
+        skip_special: bool = True,
+        skip: Collection[int] = (),
+        buffer_rows: int = BUFFER_ROWS,
+    ) -> StateView:
+        """The rows of one site for training, batch after batch; in memory are no more than `buffer_rows`, and
+        what lies between them in one file.
+
+        `context` rows that follow one another stay together: texts are laid end to end and cut into as many.
+        With a `seed` they come in an order of its own (see `StateView`). Where a text has states at every
+        position, `skip_special` leaves out tokens that stand for none of its characters, and `skip` those of
+        these ids. Raises InputError where `skip` is given and which positions have states is not known, or
+        where several roles have this site.
+        """
+        self.check_one_role(site)
+        return StateView(self, site, batch, context, seed, skip_special, frozenset(skip), buffer_rows)
+
+    def checked(self, name: str) -> Path:
+        """The path of a file of states that is what was written. Raises FormatError for one that is not."""
+        if name not in self.whole:
+            _check_file(self.folder / name, self.files)
+            self.whole.add(name)
+        return self.folder / name
+
+    def check_one_role(self, site: str) -> None:
+        """Raises UnknownNameError for a site that is not here, InputError for one that several roles have."""
         if site not in self.sites:
             raise UnknownNameError("site", site, self.sites, f"this store has {', '.join(self.sites)}")
         having = [role for role, held in self.roles.items() if site in held["sites"]]
@@ -67,16 +108,11 @@ class StoredStates:
             raise InputError(
                 f"{site}: is kept of {' and '.join(having)}; choose one, as store.of({having[0]!r})"
             )
-        parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]
-        return torch.cat([part.reshape(-1) if part.dim() == 1 else part for part in parts])
 
     def _tensor(self, place: Place) -> Tensor:
         import torch
 
-        path = self.folder / place["file"]
-        if path.name not in self.whole:
-            _check_file(path, self.files)
-            self.whole.add(path.name)
+        path = self.checked(place["file"])
         if path.suffix == ".npy":
             import numpy as np
 
@@ -108,7 +144,7 @@ def open_states(folder: Path | str) -> StoredStates:
     _check_file(path / ROWS, files)
     roles = cast("Mapping[str, RoleIndex]", index.inner("roles").values)
     with (path / ROWS).open("rb") as file:  # pyarrow takes a path for an address
-        return StoredStates(path, roles, pq.read_table(file).to_pylist(), files)
+        return StoredStates(path, roles, Rows(pq.read_table(file)), files)
 
 
 def damaged_index(folder: Path) -> list[Damage]:

@@ -15,6 +15,10 @@ from ullage.errors import InputError
 from ullage.runtime.tokenizer import Tokenizer, check_ids
 
 LARGEST_LINE: Final = 64 * 2**20
+TOGETHER: Final = 256
+TOGETHER_CHARACTERS: Final = 2**20
+"""So many texts, or texts of so many characters, are tokenized in one call."""
+Offsets = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +101,89 @@ def tokenize(
     text_field: str,
     special_tokens: bool,
 ) -> Iterator[Tokenized]:
-    """Record after record as token ids, none of which is held. Raises InputError naming record and field for
-    what cannot be one, and where there are none at all."""
+    """Record after record as token ids; no more are held than are read together. Raises InputError naming
+    record and field for what cannot be one, after those before it, and where there are none at all."""
     count = 0
-    for number, record in records:
+    for some in _together(_texts(records, where, tokenizer, vocabulary, text_field)):
+        for each, (tokens, offsets) in zip(some, _encoded(some, tokenizer, special_tokens), strict=True):
+            place = f"{where}:{each.line}"
+            if each.text is not None and tokenizer is not None:
+                check_ids(tokens, vocabulary, tokenizer, place)
+            if not tokens:
+                raise InputError(f"{place}: record {each.id!r} has no tokens; remove it")
+            one = Tokenized(each.id, each.text, tokens, offsets, each.line)
+            count += 1
+            yield _with_span(one, each.record["span"], place) if "span" in each.record else one
+    if not count:
+        raise InputError(f"{where}: holds no records")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A record before its text is token ids; `tokens` are those of one that names them, and has no text.
+    `chat` says that a template has written its special tokens."""
+
+    id: str
+    record: Mapping[str, object]
+    line: int
+    text: str | None = None
+    tokens: tuple[int, ...] = ()
+    chat: bool = False
+
+
+def _texts(
+    records: Iterable[tuple[int, dict[str, object]]],
+    where: str,
+    tokenizer: Tokenizer | None,
+    vocabulary: int,
+    text_field: str,
+) -> Iterator[_Read]:
+    for count, (number, record) in enumerate(records):
         place = f"{where}:{number}"
         name = str(record.get("id", count))
         if "tokens" in record:
             tokens = _given_tokens(record["tokens"], vocabulary, place)
-            one = Tokenized(name, None, tokens, ((-1, -1),) * len(tokens), number)
+            yield _Read(name, record, number, tokens=tokens)
         else:
             text = _text_of(record, place, tokenizer, text_field)
-            assert tokenizer is not None
-            chat = text_field not in record  # the template writes its own special tokens
-            one = Tokenized(name, text, *encode(tokenizer, text, special_tokens and not chat), number)
-            check_ids(one.tokens, vocabulary, tokenizer, place)
-        if not one.tokens:
-            raise InputError(f"{place}: record {name!r} has no tokens; remove it")
-        count += 1
-        yield _with_span(one, record["span"], place) if "span" in record else one
-    if not count:
-        raise InputError(f"{where}: holds no records")
+            yield _Read(name, record, number, text, chat=text_field not in record)
+
+
+def _together(coming: Iterator[_Read]) -> Iterator[list[_Read]]:
+    """Records that are tokenized together; what is wrong with one is raised after those before it."""
+    held: list[_Read] = []
+    characters = 0
+    try:
+        for each in coming:
+            held.append(each)
+            characters += len(each.text or "")
+            if len(held) == TOGETHER or characters >= TOGETHER_CHARACTERS:
+                yield held
+                held, characters = [], 0
+    except InputError:
+        if held:
+            yield held
+        raise
+    if held:
+        yield held
+
+
+def _encoded(
+    some: Sequence[_Read], tokenizer: Tokenizer | None, special_tokens: bool
+) -> Iterator[tuple[tuple[int, ...], Offsets]]:
+    """Token ids and offsets of each, in order."""
+    found: dict[int, tuple[tuple[int, ...], Offsets]] = {}
+    for special in (True, False):
+        places = [
+            at
+            for at, each in enumerate(some)
+            if each.text is not None and (special_tokens and not each.chat) == special
+        ]
+        texts = [some[at].text or "" for at in places]
+        if texts and tokenizer is not None:
+            found |= zip(places, encode(tokenizer, texts, special), strict=True)
+    for at, each in enumerate(some):
+        yield found[at] if at in found else (each.tokens, ((-1, -1),) * len(each.tokens))
 
 
 def _given_tokens(value: object, vocabulary: int, place: str) -> tuple[int, ...]:
@@ -141,19 +207,21 @@ def _text_of(record: Mapping[str, object], place: str, tokenizer: Tokenizer | No
 
 
 def encode(
-    tokenizer: Tokenizer, text: str, special: bool
-) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """Token ids, and each one's characters [begin, end); (-1, -1) of special ones, and of all where the
-    tokenizer cannot tell."""
+    tokenizer: Tokenizer, texts: list[str], special: bool
+) -> Iterator[tuple[tuple[int, ...], Offsets]]:
+    """Token ids of each text, and each one's characters [begin, end); (-1, -1) of special ones, and of all
+    where the tokenizer cannot tell."""
     if not tokenizer.is_fast:
-        ids = tokenizer(text, add_special_tokens=special)["input_ids"]
-        return tuple(ids), ((-1, -1),) * len(ids)
+        for ids in tokenizer(texts, add_special_tokens=special)["input_ids"]:
+            yield tuple(ids), ((-1, -1),) * len(ids)
+        return
     encoded = tokenizer(
-        text, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
+        texts, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
     )
-    pairs = zip(encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
-    offsets = tuple((-1, -1) if added else (int(pair[0]), int(pair[1])) for pair, added in pairs)
-    return tuple(encoded["input_ids"]), offsets
+    each = zip(encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
+    for ids, pairs, added in each:
+        offsets = tuple((-1, -1) if own else pair for pair, own in zip(pairs, added, strict=True))
+        yield tuple(ids), offsets
 
 
 def _chat(messages: object, place: str, tokenizer: Tokenizer) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from ullage.errors import OutOfMemoryError
@@ -17,6 +17,8 @@ Result = TypeVar("Result")
 WINDOW_BATCHES: Final = 64
 """Records are sorted by length within windows of about this many full batches, so a record is never held up
 for longer than that, and no more are ever read ahead."""
+ALIKE: Final = 0.75
+"""Of the longest text's length: what a text of an ample batch has at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,19 @@ class Limits:
 
     A batch of fewer, longer or of more, shorter sequences within `tokens` never needs more activation
     memory than the planned shape: every temporary is linear in its padded tokens, or quadratic in its
-    length alone.
+    length alone. From `ample` padded tokens on a batch takes no text much shorter than its longest: the
+    padding would cost more than another pass.
     """
 
     tokens: int
     sequences: int
+    ample: int | None = None
+
+    def takes(self, count: int, longest: int, length: int) -> bool:
+        """Whether a batch of `count` sequences takes one more, of `length` tokens and no longer than it."""
+        if self.ample is not None and count * longest >= self.ample and length < ALIKE * longest:
+            return False
+        return self.hold(count + 1, longest)
 
     def hold(self, count: int, longest: int) -> bool:
         return count == 1 or (count <= self.sequences and count * longest <= self.tokens)
@@ -125,7 +135,7 @@ def _packed(places: Iterable[int], lengths: Sequence[int], limits: Limits) -> It
     """Places of one window in batches of similar length, longest first."""
     current: list[int] = []
     for place in sorted(places, key=lambda i: (-lengths[i], i)):
-        if current and not limits.hold(len(current) + 1, lengths[current[0]]):
+        if current and not limits.takes(len(current), lengths[current[0]], lengths[place]):
             yield tuple(current)
             current = []
         current.append(place)
@@ -174,7 +184,7 @@ class Splitter:
             )
         self.splits += 1
         kept = len(items) * longest // 2
-        self.limits = Limits(max(min(self.limits.tokens, kept), 1), self.limits.sequences)
+        self.limits = replace(self.limits, tokens=max(min(self.limits.tokens, kept), 1))
         self.told(
             f"out of memory with {len(items)} sequences of up to {longest:,} tokens; going on with batches "
             f"of at most {self.limits.tokens:,} tokens"

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
 
 from torch import Tensor, UntypedStorage, nn
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
+
+EVERY: Final = 64
+"""Of passes that need not be counted, one in so many is all the same."""
+
+ALIKE: Final = 0.8
+"""Of a pass's length: one at least as long takes about as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A pass that was counted: its padded tokens, those of its longest sequence, and the bytes that came on
+    top of what there was before, at most."""
+
+    tokens: int
+    longest: int
+    bytes: int
+
+    def holds(self, tokens: int, longest: int) -> bool:
+        """Whether a pass of that shape takes no more, nor much less: every temporary is linear in its padded
+        tokens, or quadratic in its length alone."""
+        return tokens <= self.tokens and ALIKE * self.longest <= longest <= self.longest
 
 
 class LiveTensors(TorchDispatchMode):
@@ -17,6 +41,9 @@ class LiveTensors(TorchDispatchMode):
     Invariant: `bytes` is the sum over tracked storages that are still referenced; `peak` is the largest
     value it had since the last `reset_peak`. Workspaces that a kernel allocates and frees inside one call
     are not seen. Tensors made earlier count once they are given to `track`.
+
+    Counting an operation takes longer than a small model's operation: of the passes that are told of
+    (`passing`) those are counted that can be the fullest, and one in EVERY of the others.
     """
 
     def __init__(self) -> None:
@@ -25,6 +52,14 @@ class LiveTensors(TorchDispatchMode):
         self.peak = 0
         self._held: dict[int, weakref.ref[UntypedStorage]] = {}
         self._in_files: dict[int, int] = {}
+        self._made_of: dict[OpOverload, bool] = {}
+        self._counted: list[Counted] = []
+        self._passes = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch would import its compiler to keep it from what is done here; nobody compiles it."""
+        return False
 
     @property
     def mapped(self) -> int:
@@ -54,6 +89,41 @@ class LiveTensors(TorchDispatchMode):
         """From here on, `peak` is that of what follows."""
         self.peak = self.bytes
 
+    @contextmanager
+    def passing(self, sequences: int, longest: int, kept: list[Tensor]) -> Iterator[None]:
+        """One pass over so many sequences, padded to `longest` tokens, that leaves `kept` (filled inside).
+
+        A pass that takes no more than one counted before is not looked into: it has added as much as that
+        one, and what it leaves is tracked.
+        """
+        before, most = self.bytes, self.peak
+        shape = sequences * longest, longest
+        known = [each for each in self._counted if each.holds(*shape)]
+        self._passes += 1
+        if known and self._passes % EVERY:
+            with _disable_current_modes():
+                yield
+            self.track(kept)
+            added = max(min(each.bytes for each in known), self.bytes - before)
+            self.peak = max(most, before + added)
+            return
+        self.peak = before
+        try:
+            yield
+            storages = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in kept}
+            stays = max(self.bytes - before - sum(storages.values()), 0)  # made once, as tables of angles are
+            self._count(Counted(*shape, self.peak - before - stays))
+        finally:
+            self.peak = max(most, self.peak)
+
+    def _count(self, new: Counted) -> None:
+        """Of passes that are alike, the largest in tokens and length stands for all."""
+        alike = [each for each in self._counted if each.holds(new.tokens, new.longest)]
+        fewer = [each for each in self._counted if new.holds(each.tokens, each.longest)]
+        most = max(each.bytes for each in (new, *alike, *fewer))
+        rest = [each for each in self._counted if each not in alike and each not in fewer]
+        self._counted = [*rest, *(replace(each, bytes=most) for each in alike or [new])]
+
     def __torch_dispatch__(
         self,
         func: OpOverload,
@@ -62,13 +132,19 @@ class LiveTensors(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         kwargs = kwargs or {}
-        if func._can_decompose():
+        made = self._made_of.get(func)
+        if made is None:
+            made = self._made_of[func] = func._can_decompose()
+        if made:
             # An operation made of others: their results are tensors too.
             with self:
                 found = func.decompose(*args, **kwargs)
             if found is not NotImplemented:
                 return found
         out = func(*args, **kwargs)
+        if isinstance(out, Tensor):
+            self._see(out)
+            return out
         for leaf in out if isinstance(out, tuple | list) else (out,):
             if isinstance(leaf, Tensor):
                 self._see(leaf)

@@ -34,11 +34,19 @@ FILES: Final = (
 class Encoded(Protocol):
     """A text as a tokenizer gives it: one entry a token."""
 
-    @overload
-    def __getitem__(self, name: Literal["input_ids", "special_tokens_mask"], /) -> Sequence[int]: ...
+    def __getitem__(self, name: Literal["input_ids"], /) -> Sequence[int]: ...
+
+
+class EncodedTexts(Protocol):
+    """Several texts as a tokenizer gives them: one entry a text."""
 
     @overload
-    def __getitem__(self, name: Literal["offset_mapping"], /) -> Sequence[tuple[int, int]]: ...
+    def __getitem__(
+        self, name: Literal["input_ids", "special_tokens_mask"], /
+    ) -> Sequence[Sequence[int]]: ...
+
+    @overload
+    def __getitem__(self, name: Literal["offset_mapping"], /) -> Sequence[Sequence[tuple[int, int]]]: ...
 
 
 class AddedToken(Protocol):
@@ -77,15 +85,20 @@ class Tokenizer(Protocol):
     def get_vocab(self) -> dict[str, int]:
         """Every token as the vocabulary writes it, with its id."""
 
+    @overload
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> Encoded:
+        """The text's tokens."""
+
+    @overload
     def __call__(
         self,
-        text: str,
+        text: list[str],
         *,
         add_special_tokens: bool = True,
         return_offsets_mapping: bool = False,
         return_special_tokens_mask: bool = False,
-    ) -> Encoded:
-        """The text's tokens."""
+    ) -> EncodedTexts:
+        """The tokens of several texts."""
 
     def apply_chat_template(
         self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool

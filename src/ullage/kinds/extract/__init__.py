@@ -17,6 +17,11 @@ KIND = Kind(
             "Dimension, norms, sparsity of every stored site; with --out a picture of each analysis.",
             "ullage.kinds.extract.commands:analyse",
         ),
+        Command(
+            "export",
+            "Stored states as Parquet files, which datasets.load_dataset reads.",
+            "ullage.kinds.extract.commands:export",
+        ),
     ),
-    verbs=dict.fromkeys(("extract", "open_states", "survey"), "ullage.kinds.extract.verbs"),
+    verbs=dict.fromkeys(("extract", "open_states", "export_states", "survey"), "ullage.kinds.extract.verbs"),
 )

@@ -1,4 +1,4 @@
-"""`ullage extract` and `ullage analyse`."""
+"""`ullage extract`, `ullage analyse` and `ullage export`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def extract(
     ] = "all",
     layers: Annotated[str, typer.Option(help="Which of blocks.{l}, as 0,15,-1.")] = "all",
     gpus: Where = None,
-    batch: int = 8,
+    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     precision: str = "auto",
     chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
     new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
@@ -97,3 +97,14 @@ def analyse(
     if out is not None:
         drawn = draw_survey(found, verbs.open_states(folder), Path(out))
         print(f"{len(drawn)} pictures in {out}", file=sys.stderr)
+
+
+def export(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run with states.")],
+    out: Annotated[str, typer.Option(help="A new folder for the files.")],
+    site: Annotated[list[str] | None, typer.Option(help="May be repeated; default every one.")] = None,
+) -> None:
+    from ullage.kinds.extract import verbs
+
+    files = verbs.export_states(folder, out, site or ())
+    print(f"{len(files)} files in {out}: datasets.load_dataset({out!r})", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.array_store import ArrayStore
 from ullage.capture.choosing import NOWHERE, short_of, some_of
@@ -21,7 +21,7 @@ from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens
 from ullage.engines.written import written_states
 from ullage.errors import InputError, UnsupportedError
-from ullage.facts.architecture import Architecture
+from ullage.facts.architecture import Architecture, Attention, LatentAttention
 from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.section import Section
 from ullage.kinds.extract.texts import Texts
@@ -35,11 +35,14 @@ from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.session import Session
 from ullage.spec.capture import Capture
 from ullage.spec.positions import Range
-from ullage.spec.workload import Workload
 from ullage.units import parse_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+AMPLE_TOKENS: Final = 512
+AMPLE_TOKENS_ON_CARDS: Final = 4096
+"""Padded tokens of a pass from which it is about as fast, token for token, as one of twice as many."""
 
 
 def run(session: Session) -> None:
@@ -62,9 +65,9 @@ def run(session: Session) -> None:
         raise InputError("captures: names no site to read; add captures with sites")
     check_writable()
     texts = Texts(session, section, name, whole)
-    limits, done = _limits(name, workload, section), _done(session)
-    measured = [min(texts, key=itemgetter(1))] if session.smallest else texts
+    limits, done = _limits(name, session, captures, whole), _done(session)
     texts.look_ahead()
+    measured = [min(texts, key=itemgetter(1))] if session.smallest else texts
     session.bring(session.phase(name, _verb(section)), session.load)
     loaded = session.loaded[name]
     layout = find_layout(loaded.model)
@@ -99,11 +102,18 @@ def _verb(section: Section) -> str:
     return "" if section.generate else EXTRACT
 
 
-def _limits(name: str, workload: Workload, section: Section) -> Limits:
-    """What a batch may hold."""
-    work = base_work(name, workload)
-    most = work.batch if section.generate else work.batch * SEQUENCES_PER_PLANNED
-    return Limits(work.batch * max(work.prompt_tokens, 1), most)
+def _limits(name: str, session: Session, captures: Sequence[Capture], whole: Architecture) -> Limits:
+    """What a batch may hold: of texts that are only read, as many as the planned tokens allow, where nothing
+    that is planned takes more for many short ones (a row of each kept at the end, blocks that pad)."""
+    work = base_work(name, session.workload)
+    tokens = work.batch * max(work.prompt_tokens, 1)
+    if own_section(session.workload, Section).generate:
+        return Limits(tokens, work.batch)
+    linear = all(capture.positions == "all" for capture in captures) and all(
+        isinstance(layer.mixer, Attention | LatentAttention | None) for layer in whole.layers
+    )
+    ample = AMPLE_TOKENS if session.monitor.devices == (CPU,) else AMPLE_TOKENS_ON_CARDS
+    return Limits(tokens, tokens if linear else work.batch * SEQUENCES_PER_PLANNED, ample)
 
 
 def _done(session: Session) -> Done:
@@ -159,6 +169,7 @@ class _Extraction:
             if found and not self._session.allow_nan:
                 self._check_finite(window.items[place], found, store)
         examples = [self._example(window, *each) for each in zip(batch, read, wrong, strict=True)]
+        del read  # a shard frees the states of each site as it writes them
         self._keep(store.add(unit, examples))
         self._session.progress.advance(len(batch), sum(window.lengths[place] for place in batch))
 
@@ -201,7 +212,7 @@ class _Extraction:
         tokens = [window.items[place].tokens for place in batch]
         spans = _spans([window.items[place] for place in batch])
         if not self._section.generate:
-            return self._reader.read(tokens, spans)
+            return self._read_counted(tokens, spans)
         session = self._session
         session.monitor.enter(session.phase(self._name))
         writer = _writer(self._loaded, self._reader.chunk_tokens, session.reading_done)
@@ -209,6 +220,17 @@ class _Extraction:
         rows = [new_row(prompt, seed) for prompt, seed in zip(tokens, seeds, strict=True)]
         sampling = Sampling(self._new_tokens, self._section.temperature)
         return written_states(self._reader, writer, rows, sampling, spans)
+
+    def _read_counted(self, tokens: Sequence[Sequence[int]], spans: Sequence[Range]) -> list[ReadSequence]:
+        """One pass, whose live tensors are counted where it can be the fullest."""
+        live = self._session.live
+        if live is None:
+            return self._reader.read(tokens, spans)
+        kept: list[Tensor] = []
+        with live.passing(len(tokens), max(map(len, tokens)), kept):
+            found = self._reader.read(tokens, spans)
+            kept += [tensor for each in found for tensor in each.states.values()]
+        return found
 
     def _example(
         self, window: Window[Tokenized], place: int, read: ReadSequence, wrong: Mapping[str, int]

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypedDict
 from ullage.capture.tokens import Tokenized, read_records, tokenize
 from ullage.errors import InputError, SpecError
 from ullage.facts.architecture import Architecture
+from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.model import open_model
 from ullage.kinds.extract.section import Section
 from ullage.runtime.loader import load_tokenizer
@@ -22,13 +23,13 @@ ROLE: Final = "model"
 
 class Settings(TypedDict, total=False):
     """What an extraction may be told beside its model, its texts and its sites; `gpus` is what it is planned
-    for, `chunk` streams in chunks of so many tokens, `new_tokens` are generated and captured too, `backward`
-    asks for gradients as well."""
+    for, `batch` None takes as many texts as fill a pass, `chunk` streams in chunks of so many tokens,
+    `new_tokens` are generated and captured too, `backward` asks for gradients as well."""
 
     positions: str | Sequence[Entry]
     layers: Literal["all"] | Sequence[int]
     gpus: str
-    batch: int
+    batch: int | None
     precision: str
     chunk: int | None
     new_tokens: int
@@ -43,11 +44,16 @@ class Settings(TypedDict, total=False):
     allow_nan: bool
 
 
+FULL_PASS_TOKENS: Final = 2048
+FULL_PASS_TOKENS_ON_CARDS: Final = 16384
+"""Tokens of a pass from which more of them make it no faster, token for token."""
+FEWEST: Final = 8
+"""Texts of a batch, however long they are, where they fit."""
 DEFAULTS: Final[Settings] = {
     "positions": "all",
     "layers": "all",
     "gpus": "local",
-    "batch": 8,
+    "batch": None,
     "precision": "auto",
     "chunk": None,
     "new_tokens": 0,
@@ -88,6 +94,8 @@ def short_form(
         raise SpecError(_said(line) for line in error.mistakes) from error
     found = _read(workload, input, given, download)
     changes: dict[str, object] = {"prompt_tokens": found.planned, "examples": found.records}
+    if given["batch"] is None:
+        changes["batch"] = found.filling(given["gpus"])
     if given["positions"] == "span":
         (capture,) = workload.captures
         changes["captures"] = (capture.model_copy(update={"span_tokens": found.widest_span}),)
@@ -111,7 +119,7 @@ def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict
         "kind": "extract",
         "name": f"states of {Path(input).name}",
         "roles": {ROLE: {"model": model, "precision": given["precision"]}},
-        "batch": given["batch"],
+        "batch": given["batch"] or 1,
         "prompt_tokens": 1,
         "new_tokens": given["new_tokens"],
         "captures": [capture],
@@ -131,6 +139,13 @@ class _Extent:
     records: int = 0
     planned: int = 0
     widest_span: int = 1
+
+    def filling(self, gpus: str) -> int:
+        """A batch of the longest texts that fills a pass on `gpus`; no more than there are texts."""
+        processor = parse_gpu_set(gpus).abilities.processor
+        full = FULL_PASS_TOKENS if processor else FULL_PASS_TOKENS_ON_CARDS
+        whole = max(FEWEST, full // max(self.planned, 1))
+        return min(1 << (whole.bit_length() - 1), 1 << max(self.records - 1, 0).bit_length())
 
 
 def _read(workload: Workload, input: str, given: Settings, download: bool) -> _Extent:

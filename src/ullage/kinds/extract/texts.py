@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -19,11 +20,14 @@ from ullage.spec.positions import lacking
 
 AHEAD: Final = 1000
 AHEAD_TOKENS: Final = 2**18
+Read = tuple[Tokenized, int]
+"""A record with its number of tokens."""
 
 
 @dataclass(slots=True)
 class Texts:
-    """Every record of the input that a run reads, as the plan allows it; none is held.
+    """Every record of the input that a run reads, as the plan allows it; none is held but those that
+    `look_ahead` read, until they are asked for.
 
     `longest` is that of those read so far, in tokens, before any was cut.
     """
@@ -36,6 +40,8 @@ class Texts:
     longest: int = 0
     _input: str = field(init=False)
     _tokenizer: Tokenizer | None = field(init=False)
+    _ahead: deque[Read] = field(init=False, default_factory=deque)
+    _coming: Iterator[Read] = field(init=False, default=iter(()))
 
     def __post_init__(self) -> None:
         """Raises InputError where no input is named."""
@@ -65,14 +71,21 @@ class Texts:
     def look_ahead(self) -> None:
         """Reads the first AHEAD records or AHEAD_TOKENS, so that what is wrong there is said before anything
         is done. Raises InputError."""
-        tokens = 0
-        for count, (_, length) in enumerate(self, 1):
-            tokens += length
-            if count == AHEAD or tokens >= AHEAD_TOKENS:
+        self._coming, tokens = self._read(), 0
+        for each in self._coming:
+            self._ahead.append(each)
+            tokens += each[1]
+            if len(self._ahead) == AHEAD or tokens >= AHEAD_TOKENS:
                 return
 
-    def __iter__(self) -> Iterator[tuple[Tokenized, int]]:
-        """Each with its number of tokens. Raises InputError for one that cannot be read, naming its line."""
+    def __iter__(self) -> Iterator[Read]:
+        """Each with its number of tokens, once. Raises InputError for one that cannot be read, naming its
+        line."""
+        while self._ahead:
+            yield self._ahead.popleft()
+        yield from self._coming
+
+    def _read(self) -> Iterator[Read]:
         section = self.section
         captures = self.session.workload.captures
         spans = [c.span_tokens or 1 for c in captures if c.positions == "span"]

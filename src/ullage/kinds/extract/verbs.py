@@ -1,4 +1,4 @@
-"""`ullage.extract`, `ullage.open_states` and `ullage.survey`: states captured, opened, surveyed."""
+"""States captured, opened, exported, surveyed: what `ullage` has of them in one call."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ def open_states(folder: str | Path) -> StoredStates:
     first of its states is asked for.
     """
     return _opened(folder, states=False)
+
+
+def export_states(folder: str | Path, out: str | Path, sites: Sequence[str] = ()) -> list[Path]:
+    """Writes the states of a finished run as Parquet files, one row a position, into the new folder `out`:
+    `datasets.load_dataset(out)` reads them. All `sites` where none is named; the files.
+
+    Raises InputError where sites keep other positions than one another, FormatError where anything in the
+    folder was changed.
+    """
+    with _extra_run("exporting states"):
+        from ullage.capture.export import export
+
+        return export(_opened(folder, states=False), Path(out), sites)
 
 
 def survey(folder: str | Path) -> Survey:
