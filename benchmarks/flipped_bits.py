@@ -81,7 +81,7 @@ def states_of(folder: Path) -> dict[str, bytes]:
     """Everything that is stored, as whoever opens it sees it."""
     store = ullage.open_states(folder)
     kept = {site: store.matrix(site).numpy().tobytes() for site in store.sites}
-    return {**kept, "rows": json.dumps(store.rows).encode()}
+    return {**kept, "rows": json.dumps(list(store.rows)).encode()}
 
 
 def judged(folder: Path) -> None:

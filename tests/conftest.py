@@ -1,6 +1,7 @@
 """What every test stands on: an empty home for Ullage and the hub, one thread, laws without chance."""
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -35,6 +36,14 @@ settings.register_profile(
     "attack", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen():
+    """A run gives memory back by full collections, which need not look through all tests and libraries: what
+    is there before a file's tests is left out of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

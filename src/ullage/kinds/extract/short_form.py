@@ -119,7 +119,7 @@ def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict
         "kind": "extract",
         "name": f"states of {Path(input).name}",
         "roles": {ROLE: {"model": model, "precision": given["precision"]}},
-        "batch": given["batch"] or 1,
+        "batch": 1 if given["batch"] is None else given["batch"],
         "prompt_tokens": 1,
         "new_tokens": given["new_tokens"],
         "captures": [capture],
