@@ -6,6 +6,7 @@
     +-- InputError            what the user gave is wrong; exit code 2
         +-- SpecError         the workload file: one or many mistakes, each with its place
         +-- UnknownNameError  a model, GPU, or site nobody has described; offers the nearest names
+        +-- AmbiguousNameError  a GPU's name that several answer to; offers all of them
         +-- FormatError       a file (config.json, safetensors, GGUF) that is broken or hostile
         +-- UnsupportedError  understood, but refused rather than guessed
         +-- MissingPackageError       a package that has to be installed
@@ -72,6 +73,16 @@ class UnknownNameError(InputError):
         if hint:
             message += f". {hint}"
         super().__init__(message)
+
+
+class AmbiguousNameError(InputError):
+    """A name that several entries of a table answer to: one of `candidates` is meant."""
+
+    def __init__(self, what: str, name: str, candidates: Iterable[str]) -> None:
+        self.candidates = tuple(candidates)
+        shown = ", ".join(self.candidates[:12])
+        more = f" and {len(self.candidates) - 12} more" if len(self.candidates) > 12 else ""
+        super().__init__(f"{what} {name!r} may be any of: {shown}{more}; name one")
 
 
 class FormatError(InputError):

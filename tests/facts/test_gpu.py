@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ullage.errors import InputError, UnknownNameError
-from ullage.facts.gpu import find_gpu, gpu_names
+from ullage.facts.gpu_catalog import find_gpu, gpu_names
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.price import EXCLUDED, all_prices, price_of, prices_of
 from ullage.units import GIB

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def cards() -> list[tuple[Gpu, Price | None]]:
     """Every card in the catalog, and the cheapest offer known for it."""
-    from ullage.facts.gpu import find_gpu, gpu_names
+    from ullage.facts.gpu_catalog import find_gpu, gpu_names
     from ullage.facts.price import prices_of
 
     known = [find_gpu(name) for name in gpu_names()]

@@ -10,6 +10,7 @@ from ullage.errors import InputError
 from ullage.units import MIB, ZERO, Interval
 
 Capability = tuple[int, int]
+Platform = Literal["cuda", "rocm", "apple", "processor", "simulated", "unknown"]
 BF16_CAPABILITY: Final = (8, 0)
 """First compute capability with bf16 tensor cores (Ampere)."""
 FP16_CAPABILITY: Final = (5, 3)
@@ -22,12 +23,13 @@ FLASH_CAPABILITY: Final = (8, 0)
 class Abilities:
     """What one card can do, or the least of a set, or a processor.
 
-    `platform` is what torch computes with there; `what` names the hardware in a reason. `flash` says that
+    `platform` is what torch computes with there: `simulated` is the processor with memory of a size of its
+    own, `unknown` a card whose maker nobody told. `what` names the hardware in a reason. `flash` says that
     FlashAttention-2 runs; `large` that vLLM takes its defaults for large cards. `blas` is what the matrix
     library allocates for its workspace, in bytes. `capability` is CUDA's number of it, None elsewhere.
     """
 
-    platform: Literal["cuda", "rocm", "processor"]
+    platform: Platform
     what: str
     bf16: bool
     fp16: bool
@@ -41,8 +43,23 @@ class Abilities:
 
     @property
     def processor(self) -> bool:
-        """Whether there is no GPU at all: everything runs in host memory."""
-        return self.platform == "processor"
+        """Whether there is no GPU at all: a processor computes."""
+        return self.platform in ("processor", "simulated")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the device is none: a size of memory, to try placements with."""
+        return self.platform == "simulated"
+
+    @property
+    def unified(self) -> bool:
+        """Whether the device's memory is the host's."""
+        return self.platform in ("processor", "apple")
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what the card can do; else it has nothing here that it may well have."""
+        return self not in UNKNOWN.values()
 
     def reaches(self, least: Capability | None) -> bool:
         """Whether it is of a CUDA compute capability, as far as that is known; None is any."""
@@ -93,28 +110,54 @@ def nvidia(capability: Capability) -> Abilities:
     )
 
 
-def _amd(architecture: str, workspace: int, large: bool = False) -> Abilities:
-    """CDNA 2 and 3 and RDNA 3 have bf16 (their instruction set guides: MFMA, WMMA), and FlashAttention-2 has
-    a back end for each (README of github.com/Dao-AILab/flash-attention). hipBLAS allocates 32 MiB, 128 MiB on
-    gfx94x (ATen/cuda/CUDABlas.cpp); nobody measured it here.
+def _amd(
+    architecture: str, workspace: int, *, large: bool = False, bf16: bool = True, flash: bool = True
+) -> Abilities:
+    """CDNA 1 to 4, RDNA 3 and RDNA 4 have bf16 (their instruction set guides: MFMA, WMMA), RDNA 2 has none.
+    FlashAttention-2 has a back end for CDNA 2 to 4 and RDNA 3 (README of
+    github.com/Dao-AILab/flash-attention); of the others it says nothing. hipBLAS allocates 32 MiB, 128 MiB
+    on gfx94x and gfx95x (ATen/cuda/CUDABlas.cpp); nobody measured it here.
     """
     return Abilities(
         "rocm",
         f"AMD's {architecture}",
-        bf16=True,
+        bf16=bf16,
         fp16=True,
-        flash=True,
+        flash=flash,
         large=large,
         blas=Interval(0, workspace, 2 * workspace + HIPBLASLT_WORKSPACE),
     )
 
 
 AMD: Final = {
+    "CDNA 1.0": _amd("CDNA 1.0", 32 * MIB, flash=False),
     "CDNA 2.0": _amd("CDNA 2.0", 32 * MIB),
     "CDNA 3.0": _amd("CDNA 3.0", 128 * MIB, large=True),
+    "CDNA 4.0": _amd("CDNA 4.0", 128 * MIB, large=True),
+    "RDNA 2.0": _amd("RDNA 2.0", 32 * MIB, bf16=False, flash=False),
     "RDNA 3.0": _amd("RDNA 3.0", 32 * MIB),
+    "RDNA 4.0": _amd("RDNA 4.0", 32 * MIB, flash=False),
 }
 """AMD's cards by architecture. vLLM takes its large defaults on MI300X (same source as above)."""
+_ANY_WORKSPACE: Final = Interval(0, CUBLAS_WORKSPACE, 2 * 128 * MIB + HIPBLASLT_WORKSPACE)
+"""The smallest to the largest of the above."""
+APPLE: Final = Abilities("apple", "Apple's GPU", bf16=True, fp16=True, blas=_ANY_WORKSPACE)
+"""Metal has bfloat on every GPU that llama.cpp's logs of `has bfloat = true` name, from M1 Pro on."""
+SIMULATED: Final = Abilities("simulated", "a simulated device", bf16=True, fp16=True)
+"""The processor computes what is placed there."""
+UNKNOWN: Final = {
+    "nvidia": Abilities("cuda", "an NVIDIA card of unknown capability", False, False, blas=_ANY_WORKSPACE),
+    "amd": Abilities("rocm", "an AMD card of unknown architecture", False, False, blas=_ANY_WORKSPACE),
+    None: Abilities("unknown", "a card of unknown capability", False, False, blas=_ANY_WORKSPACE),
+}
+"""Cards by their maker where no more is known: nothing is planned that they might lack."""
+_MAKERS: Final = {
+    "cuda": "NVIDIA's",
+    "rocm": "AMD's",
+    "apple": "Apple's",
+    "processor": "no",
+    "simulated": "simulated",
+}
 
 
 def least(abilities: Iterable[Abilities]) -> Abilities:
@@ -125,8 +168,10 @@ def least(abilities: Iterable[Abilities]) -> Abilities:
     found = tuple(abilities)
     if all(each is found[0] for each in found):
         return found[0]
-    if len({each.platform for each in found}) > 1:
-        raise InputError(
-            "a set has NVIDIA's and AMD's cards, and no build of torch drives both; plan them apart"
-        )
-    return min(found, key=lambda each: (each.bf16, each.fp16, each.flash, each.capability or (0, 0)))
+    platforms = dict.fromkeys(each.platform for each in found if each.platform != "unknown")
+    if len(platforms) > 1:
+        makers = " and ".join(sorted((_MAKERS[each] for each in platforms), reverse=True))
+        raise InputError(f"a set has {makers} cards, and no build of torch drives both; plan them apart")
+    return min(
+        found, key=lambda each: (each.known, each.bf16, each.fp16, each.flash, each.capability or (0, 0))
+    )

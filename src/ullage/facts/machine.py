@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, Final
 
-from ullage.errors import UnknownNameError
 from ullage.facts.abilities import PROCESSOR, nvidia
-from ullage.facts.gpu import Gpu, GpuSet, Rate, find_gpu
+from ullage.facts.gpu import Gpu, GpuSet, Rate
+from ullage.facts.gpu_catalog import candidates
 from ullage.units import Interval
 
+ALIKE: Final = 1.1
+"""A driver's total against the most that torch reports of such a card."""
 PROCESSOR_ID: Final = "CPU"
 """What stands for a card's name where everything runs in host memory."""
 CPU_BANDWIDTH: Final = 2e10
@@ -30,6 +33,7 @@ def processor() -> GpuSet:
         operations=operations,
         abilities=PROCESSOR,
         pcie=CPU_BANDWIDTH,
+        usable_source="this machine's RAM",
     )
     return GpuSet((only,))
 
@@ -79,19 +83,10 @@ def _local(nvml: Any, index: int) -> Gpu:
     usable = Interval.exactly(int(memory.total - memory.reserved - _others(nvml, handle, memory.used)))
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     abilities = nvidia((major, minor))
-    try:
-        known = find_gpu(name)
-    except UnknownNameError:
-        known = None
-    if known is None or known.abilities != abilities:
-        return Gpu(name, usable, "measured", None, None, abilities, None)
-    return Gpu(
-        known.id,
-        usable,
-        "measured",
-        known.bandwidth,
-        known.operations,
-        abilities,
-        known.pcie,
-        known.nvlink,
-    )
+    source = "this card's driver, less what others hold now"
+    meant = [card for card in candidates(name) if card.abilities == abilities]
+    if len(meant) > 1:  # a name of several sizes
+        meant = [card for card in meant if card.usable.low <= memory.total <= card.usable.high * ALIKE]
+    if len(meant) != 1:
+        return Gpu(name, usable, "measured", None, None, abilities, None, usable_source=source)
+    return replace(meant[0], usable=usable, usable_basis="measured", usable_source=source)

@@ -7,10 +7,13 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from ullage.facts.data_file import read_data
-from ullage.facts.gpu import GpuSet, find_gpu, gpu_names
+from ullage.facts.gpu import Gpu, GpuSet
+from ullage.facts.gpu_catalog import find_gpu, gpu_names
 
 EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
 """Kinds of offer that are kept as data but never used for a cost."""
+GIVEN = "as given"
+"""Kind and date of a price that the user says."""
 SET_SIZES = (1, 2, 4, 8)
 """Cards of one kind that are usually offered together."""
 
@@ -59,6 +62,16 @@ def prices_of(gpu: str) -> tuple[Price, ...]:
     return tuple(_usable_offers().get(gpu, ()))
 
 
+def _offers(gpu: Gpu) -> tuple[Price, ...]:
+    """As `prices_of`; of a card by the user's own figures the price among them alone."""
+    if not gpu.described:
+        return prices_of(gpu.id)
+    price = gpu.usd_per_hour
+    if price is None:
+        return ()
+    return (Price("your own", gpu.id, price, price, GIVEN, GIVEN, "the card's description"),)
+
+
 class SetPrice(NamedTuple):
     """Dollars per hour for a whole set at the cheapest dated offer of each card."""
 
@@ -74,7 +87,7 @@ def price_of(gpus: GpuSet) -> SetPrice | None:
     other, and None when a card has no offer at all."""
     total, offers = 0.0, []
     for gpu in gpus.gpus:
-        known = [offer for offer in prices_of(gpu.id) if offer.as_of]
+        known = [offer for offer in _offers(gpu) if offer.as_of]
         if not known:
             return None
         dated = [offer for offer in known if re.match(r"\d{4}-\d{2}-\d{2}", offer.as_of)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ullage.facts.abilities import Abilities
 from ullage.memory.needs import Basis, Need
-from ullage.units import GIB, MIB, Interval
+from ullage.units import GIB, MIB, ZERO, Interval
 
 MEASURED: Basis = "measured"
 CUDA_CONTEXT = Interval(300 * MIB, 522 * MIB, 768 * MIB)
@@ -66,6 +66,8 @@ def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:
     """What the process takes on each device beside tensors, and on a processor beside them in RAM."""
     if overhead is not None:
         each, basis, note = overhead.bytes, MEASURED, overhead.source
+    elif abilities.simulated:
+        each, basis, note = ZERO, MEASURED, "a simulated device holds tensors alone"
     elif abilities.processor:
         each, basis, note = LIBRARIES, MEASURED, ""
     else:
@@ -75,7 +77,7 @@ def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:
 
 def context_basis(abilities: Abilities) -> tuple[Basis, str]:
     """How a GPU's context is known, with what a reader must know of it."""
-    if abilities.platform == "rocm":
+    if abilities.platform != "cuda":
         return "assumed", f"as CUDA's; not measured on {abilities.what}"
     return MEASURED, ""
 
@@ -85,4 +87,6 @@ def blas_need(abilities: Abilities) -> Need:
     known: tuple[Basis, str] = ("derived", "cuBLAS")
     if abilities.platform == "rocm":
         known = "assumed", f"hipBLAS and hipBLASLt; not measured on {abilities.what}"
+    elif abilities.platform == "apple" or not abilities.known:
+        known = "assumed", f"a matrix library's; not measured on {abilities.what}"
     return Need("workspace", (), abilities.blas, known[0], "once", note=known[1])

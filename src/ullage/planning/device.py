@@ -32,7 +32,7 @@ def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
     found = []
     for name, gpu in zip(gpus.device_names, gpus.gpus, strict=True):
         usable = gpu.usable.low
-        if gpu.abilities.processor and budget.host_memory is not None:
+        if gpu.abilities.unified and budget.host_memory is not None:
             usable = min(usable, parse_bytes(budget.host_memory))
         kept = int(usable * float(share[1]) / 100) if share else parse_bytes(budget.reserve)
         found.append(Device(name, gpu, usable, max(usable - kept, 0)))
@@ -40,8 +40,8 @@ def devices_of(gpus: GpuSet, budget: Budget) -> tuple[Device, ...]:
 
 
 def host_of(devices: tuple[Device, ...]) -> str:
-    """The device that host memory is: its own, or the `cpu` that everything runs on."""
-    return CPU_NAME if devices and devices[0].name == CPU_NAME else HOST
+    """The device that host memory is: its own, or the one that everything runs on and shares it."""
+    return devices[0].name if devices and devices[0].gpu.abilities.unified else HOST
 
 
 Limits = tuple[int | None, int | None]
@@ -53,7 +53,6 @@ def limits_of(devices: tuple[Device, ...], budget: Budget) -> dict[str, Limits]:
     limits: dict[str, Limits] = {device.name: (device.usable, device.budget) for device in devices}
     for name, text in ((host_of(devices), budget.host_memory), (DISK, budget.disk)):
         size = None if text is None else parse_bytes(text)
-        if name == CPU_NAME:
-            continue
-        limits[name] = (size, size)
+        if name not in limits:
+            limits[name] = (size, size)
     return limits

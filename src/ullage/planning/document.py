@@ -124,6 +124,7 @@ def _device(device: DevicePlan, plan: Plan) -> Document:
         "gpu": device.gpu,
         "usable": device.usable,
         "budget": device.budget,
+        **_of_card(plan.card_of(device)),
         "ullage": device.ullage,
         "verdict": device.verdict,
         "peak_phase": device.peak_phase,
@@ -133,6 +134,15 @@ def _device(device: DevicePlan, plan: Plan) -> Document:
             for phase in plan.phases
             if phase.name in plan.bill.totals.get(device.name, {})
         ],
+    }
+
+
+def _of_card(gpu: Gpu | None) -> Document:
+    """How the memory of a card is known, of which the low end is what is usable."""
+    return {
+        "usable_range": None if gpu is None else interval(gpu.usable),
+        "usable_basis": None if gpu is None else gpu.usable_basis,
+        "usable_source": None if gpu is None else gpu.usable_source,
     }
 
 

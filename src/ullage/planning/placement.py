@@ -9,7 +9,7 @@ from ullage.errors import InputError, UnsupportedError
 from ullage.facts.abilities import of_capability
 from ullage.memory.demand import PROCESS, Demand, RoleShape, Spells
 from ullage.memory.needs import RECENT
-from ullage.planning.device import CPU_NAME, Device
+from ullage.planning.device import CPU_NAME, HOST, Device, host_of
 from ullage.planning.loads import (
     Beside,
     beside,
@@ -78,7 +78,7 @@ def _place_role(
     found = _chosen(shape, spells, used, devices)
     _check_loaded(shape, found, devices)
     offered = OFFLOAD & {device for device, _ in shape.max_memory}
-    if devices[0].name == CPU_NAME:
+    if host_of(devices) != HOST:
         offered -= {Off.HOST.value}  # it is the device itself
     if found.devices and offered and _stays(shape):
         assert shape.quantized is not None
@@ -131,9 +131,9 @@ def _chosen(shape: RoleShape, spells: Spells, used: tuple[int, ...], devices: tu
 
 
 def _limits(shape: RoleShape, devices: tuple[Device, ...]) -> dict[str, int]:
-    """`max_memory` by device; without a GPU the cpu's limit is that of the device everything runs on."""
+    """`max_memory` by device; where host memory is the device's own, the cpu's limit is the device's."""
     limits = dict(shape.max_memory)
-    if devices[0].name == CPU_NAME and "cpu" in limits:
+    if host_of(devices) != HOST and "cpu" in limits:
         limits["gpu:0"] = limits.pop("cpu")
     if _stays(shape):
         limits = {device: size for device, size in limits.items() if device not in OFFLOAD}

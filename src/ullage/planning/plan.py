@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Model
-from ullage.facts.gpu import GpuSet
+from ullage.facts.gpu import Gpu, GpuSet
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
@@ -175,6 +175,10 @@ class Plan(Shown):
     asked: str = ""
     models: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
     base: Path = field(default=Path(), compare=False)
+
+    def card_of(self, device: DevicePlan) -> Gpu | None:
+        """The card that a device is; None of host memory and disk."""
+        return dict(zip(self.gpus.device_names, self.gpus.gpus, strict=True)).get(device.name)
 
     def __repr__(self) -> str:
         """One line: what, where, whether it fits, and how much is left where it is tightest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ullage.facts.architecture import Architecture, Model
@@ -145,7 +145,16 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
     of_kind = () if workload.section is None else workload.section.notes(workload)
-    return (f"{free} of each device is kept free as reserve", *of_kind)
+    return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
+
+
+def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:
+    """What is not known of cards by the user's own figures, and what devices are none."""
+    for gpu in dict.fromkeys(device.gpu for device in devices if device.gpu.described):
+        if gpu.abilities.simulated:
+            yield f"{gpu.id} is simulated: memory of that size for tensors alone, which no run has"
+        elif gpu.unknown:
+            yield f"{gpu.id}: not told, and so not known: {', '.join(gpu.unknown)}"
 
 
 def _unknown_speed(times: tuple[PhaseTime, ...], devices: tuple[Device, ...]) -> tuple[str, ...]:

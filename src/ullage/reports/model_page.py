@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
-from ullage.reports.plan_page import UNKNOWN, _number, _table, duration
+from ullage.reports.plan_page import UNKNOWN, _number, _range, _table, duration
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import Gpu, GpuSet
     from ullage.facts.price import Price
     from ullage.planning.advice import Outcome
+
+
+BASES: Final = (
+    "usable: what torch reports, of which a verdict counts the low end. measured: on such cards; derived: "
+    "from the driver's figure (Apple: from Metal's); assumed: from the size the maker states alone. "
+    "--json has every source"
+)
+"""How the memory of cards is known."""
 
 
 def show_model(model: Model, console: Console) -> None:
@@ -101,6 +109,7 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
             "name": gpu.id,
             "usable": interval(gpu.usable),
             "basis": gpu.usable_basis,
+            "source": gpu.usable_source,
             "bandwidth_bytes_per_second": gpu.bandwidth,
             "flops_per_second": None if gpu.operations is None else gpu.operations.per_second,
             "flops_basis": None if gpu.operations is None else gpu.operations.basis,
@@ -120,7 +129,7 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
     for gpu, price in gpus:
         table.add_row(
             gpu.id,
-            _number(gpu.usable.low),
+            _number(gpu.usable.low) if gpu.usable.low == gpu.usable.high else _range(gpu.usable),
             gpu.usable_basis,
             UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
             UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
@@ -128,4 +137,6 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
             "" if price is None else f"{price.low:.2f}",
             "" if price is None else price.as_of,
         )
+    table.caption = BASES
+    table.caption_justify = "left"
     console.print(table)

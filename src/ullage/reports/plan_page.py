@@ -12,6 +12,7 @@ from rich.text import Text
 from ullage.units import GIB, Interval
 
 if TYPE_CHECKING:
+    from ullage.facts.gpu import Gpu
     from ullage.planning.bill import LineItem
     from ullage.planning.plan import Advice, DevicePlan, Plan
 
@@ -32,7 +33,7 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
     console.print(Text.assemble(("verdict: ", "bold"), (plan.verdict, STYLES[plan.verdict])))
     console.print()
     for device in plan.devices:
-        _show_device(device, console)
+        _show_device(device, console, plan.card_of(device))
     console.print()
     if plan.bill.items:
         _print_table(_phase_table(plan, console.width < NARROW, everything=items), console)
@@ -57,7 +58,7 @@ def _range(value: Interval) -> str:
     return f"{_number(value.low)}-{_number(value.high)}"
 
 
-def _show_device(device: DevicePlan, console: Console) -> None:
+def _show_device(device: DevicePlan, console: Console, card: Gpu | None) -> None:
     peak = device.peak.device
     if device.usable is None:
         console.print(f"{device.name:6} {_number(peak.expected)} GiB, at most {_number(peak.high)} GiB")
@@ -80,6 +81,16 @@ def _show_device(device: DevicePlan, console: Console) -> None:
     console.print(line, soft_wrap=True)
     peaks = f"peak in {device.peak_phase}" if device.peak_phase else "nothing is held there"
     console.print(Text(f"       {device.gpu}, {peaks}", style="dim"))
+    if card is not None:
+        found = f"usable: {usable_range(card.usable)} GiB, {card.usable_basis} ({card.usable_source})"
+        console.print(Text(f"       {found}", style="dim"), soft_wrap=True)
+
+
+def usable_range(usable: Interval) -> str:
+    """GiB, with what counts where it is an interval."""
+    if usable.low == usable.high:
+        return _number(usable.low)
+    return f"{_range(usable)}, of which the low end counts,"
 
 
 def _table(title: str) -> Table:

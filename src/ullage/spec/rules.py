@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ullage.errors import InputError, nearest
+from ullage.facts.described_gpu import read_description, split_set
+from ullage.spec.card import mistakes_in_cards
 from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.positions import written
@@ -41,6 +43,7 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
     yield from _captures(workload)
     yield from _memory(workload)
     yield from _budget(workload)
+    yield from mistakes_in_cards(workload.cards)
 
 
 def _role(role: Role, path: Path) -> Iterator[Mistake]:
@@ -153,8 +156,11 @@ def _memory(workload: Workload) -> Iterator[Mistake]:
 def _budget(workload: Workload) -> Iterator[Mistake]:
     budget = workload.budget
     if budget.gpus is not None:
-        for part in re.split(r"[+,]", budget.gpus):
-            if not _GPUS.fullmatch(part):
+        for part in split_set(budget.gpus):
+            described = re.search(r"\(.*", part, re.DOTALL)
+            if described is not None:
+                yield from _described(described[0].rstrip())
+            elif not _GPUS.fullmatch(part):
                 problem = f"{shorten(repr(budget.gpus), 60)} names no GPUs; write 2xA100-80GB, or cpu"
                 yield Mistake(("budget", "gpus"), problem)
                 break
@@ -167,6 +173,13 @@ def _budget(workload: Workload) -> Iterator[Mistake]:
         yield from _size(budget.host_memory, ("budget", "host_memory"))
     if budget.disk is not None:
         yield from _size(budget.disk, ("budget", "disk"))
+
+
+def _described(text: str) -> Iterator[Mistake]:
+    try:
+        read_description(text)
+    except InputError as error:
+        yield Mistake(("budget", "gpus"), str(error))
 
 
 def _size(value: str | int, path: Path, alternative: str = "") -> Iterator[Mistake]:

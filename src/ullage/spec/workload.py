@@ -9,6 +9,7 @@ from pydantic import Field
 from ullage.shown import named
 from ullage.spec.budget import Budget
 from ullage.spec.capture import Capture
+from ullage.spec.card import Card
 from ullage.spec.role import Role
 from ullage.spec.section import Section
 from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
@@ -56,6 +57,7 @@ class Workload(Value):
     memory: Memory = Memory()
     training: Training | None = None
     budget: Budget = Budget()
+    cards: dict[str, Card] = Field(default={}, description="cards of your own, by name, for budget.gpus")
     section: Annotated[Section | None, Field(exclude=True)] = None
 
     def __repr__(self) -> str:

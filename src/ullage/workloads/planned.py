@@ -156,6 +156,8 @@ def _overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: He
 
     Without the process itself, observations under the newest key of this card count.
     """
+    if gpus.abilities.simulated:
+        return None
     held = here.held if here is not None else 0
     nothing = known is None or not known.observations
     if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
@@ -196,7 +198,9 @@ def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
         raise InputError("no GPUs: give --gpus 2xA100-80GB, or budget.gpus in the file")
     if not isinstance(text, str):
         raise InputError(f"gpus: {text!r} is no text; name cards as '2xA100-80GB' or 'A100-40GB, L4'")
-    return parse_gpu_set(text)
+    from ullage.spec.card import own_cards
+
+    return parse_gpu_set(text, own_cards(workload.cards))
 
 
 def outcome(

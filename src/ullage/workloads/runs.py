@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from ullage.errors import FormatError, InputError
+from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.records.folder import RunFolder
 from ullage.records.places import found_base
 from ullage.workloads.planned import gpu_set, plan
 
 if TYPE_CHECKING:
+    from ullage.facts.gpu import GpuSet
     from ullage.planning.plan import Plan
     from ullage.records.record import Record
     from ullage.spec.workload import Workload
@@ -57,6 +58,7 @@ def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = N
     from ullage.runtime.machine import this_process
 
     chosen = gpus or workload.budget.gpus or "local"
+    _check_can_run(gpu_set(workload, chosen))
     local = any(role.runs_with.local for role in workload.roles.values())
     here = this_process(gpu_set(workload, chosen)) if local else None
     return plan(workload, chosen, base=base, advice=False, here=here)
@@ -69,6 +71,7 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
 
     for name in settings.keys() - Settings.__optional_keys__:
         raise TypeError(f"run_plan() got an unexpected keyword argument {name!r}")
+    _check_can_run(made.gpus)
     folder = Path(out) if out is not None else next_folder(made.workload)
     begun = Begun(anyway=settings.get("anyway", False), strict=settings.get("strict", False))
     options = Options(
@@ -79,6 +82,16 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
         allow_nan=settings.get("allow_nan", False),
     )
     return folder, execute(made, folder, options, begun)
+
+
+def _check_can_run(gpus: GpuSet) -> None:
+    """Raises UnsupportedError for devices that are planned and not run."""
+    what = {"simulated": "which is simulated", "apple": "and Ullage runs on no Mac's GPU"}
+    why = what.get(gpus.abilities.platform)
+    if why is not None:
+        raise UnsupportedError(
+            f"the plan is for {gpus.name}, {why}: it is planned alone; run with --gpus cpu"
+        )
 
 
 def resume(

@@ -62,6 +62,8 @@ def resolve_precision(role: Role, model: Model, abilities: Abilities) -> Resolve
         return ResolvedPrecision(half, half, why)
     if abilities.processor and asked in ("fp16", "bf16"):
         return ResolvedPrecision(asked, asked, "as the file says; processors compute it slowly")
+    if not abilities.known and asked in ("fp16", "bf16"):
+        return ResolvedPrecision(asked, asked, f"as the file says; this is {abilities.what}")
     if asked == "bf16" and half != "bf16":
         return ResolvedPrecision(half, half, f"bf16 was asked for, but {why}")
     if asked == "fp16" and half == "fp32":
@@ -109,8 +111,11 @@ def _of_checkpoint(asked: str, half: str, name: str, stored: StoredQuantization)
 def _half(abilities: Abilities) -> tuple[str, str]:
     if abilities.processor:
         return "fp32", "there is no GPU, and a processor computes fp32 best"
+    if not abilities.known:
+        return "fp32", f"it is not known whether {abilities.what} has less; say it, as sm86 or CDNA 3.0"
     if abilities.bf16:
         return "bf16", f"{abilities.what} has bf16"
     if abilities.fp16:
-        return "fp16", f"{abilities.what} lacks bf16 (it needs 8.0)"
+        need = " (it needs 8.0)" if abilities.capability is not None else ""
+        return "fp16", f"{abilities.what} lacks bf16{need}"
     return "fp32", f"{abilities.what} lacks fp16 arithmetic (it needs 5.3)"
