@@ -66,7 +66,8 @@ def index_of(aliases: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
 
 def _key(name: str) -> str:
     """Words that tell cards apart: no makers, no `GB`, one separator."""
-    text = re.sub(r"\blaptop gpu\b|\bmobile\b", "laptop", name.casefold().replace("generation", " "))
+    text = re.sub(r"\s+", " ", name.casefold().replace("generation", " "))
+    text = re.sub(r"\blaptop gpu\b|\bmobile\b", "laptop", text)
     for word in _MAKERS:
         text = text.replace(word, " ")
     text = re.sub(r"(\d+)\s*g(i)?b?\b", r"-\1", text)

@@ -77,7 +77,7 @@ def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:
 
 def context_basis(abilities: Abilities) -> tuple[Basis, str]:
     """How a GPU's context is known, with what a reader must know of it."""
-    if abilities.platform != "cuda":
+    if abilities.platform not in ("cuda", "processor"):
         return "assumed", f"as CUDA's; not measured on {abilities.what}"
     return MEASURED, ""
 

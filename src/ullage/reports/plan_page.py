@@ -82,15 +82,15 @@ def _show_device(device: DevicePlan, console: Console, card: Gpu | None) -> None
     peaks = f"peak in {device.peak_phase}" if device.peak_phase else "nothing is held there"
     console.print(Text(f"       {device.gpu}, {peaks}", style="dim"))
     if card is not None:
-        found = f"usable: {usable_range(card.usable)} GiB, {card.usable_basis} ({card.usable_source})"
-        console.print(Text(f"       {found}", style="dim"), soft_wrap=True)
+        console.print(Text(f"       {_known(card)}", style="dim"), soft_wrap=True)
 
 
-def usable_range(usable: Interval) -> str:
-    """GiB, with what counts where it is an interval."""
+def _known(card: Gpu) -> str:
+    """How a card's usable memory is known, and which end of it counts."""
+    usable, said = card.usable, f"{card.usable_basis}: {card.usable_source}"
     if usable.low == usable.high:
-        return _number(usable.low)
-    return f"{_range(usable)}, of which the low end counts,"
+        return f"usable memory {said}"
+    return f"usable {_range(usable)} GiB, the low end counts; {said}"
 
 
 def _table(title: str) -> Table:
