@@ -81,7 +81,7 @@ def test_the_figures_are_those_of_the_text():
 
 def test_a_price_of_ones_own_is_counted():
     one = price_of(parse_gpu_set("2x(24GiB, $0.40/h)"))
-    assert (one.usd_per_hour, one.provider, one.as_of) == (0.8, "your own", "as given")
+    assert (one.usd_per_hour, one.provider, one.as_of) == (0.8, "your own", "your description")
     assert price_of(parse_gpu_set("A100 + (24GiB)")) is None
 
 

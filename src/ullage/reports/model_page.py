@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
-from ullage.reports.plan_page import UNKNOWN, _number, _range, _table, duration
+from ullage.reports.plan_page import NARROW, UNKNOWN, _number, _print_table, _range, _table, duration
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -124,19 +124,24 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
     table = _table("GPUs")
-    for name in ("name", "usable GiB", "basis", "GB/s", "TFLOPS", "can", "cheapest $/h", "as of"):
-        table.add_column(name, justify="left" if name in ("name", "basis", "can", "as of") else "right")
+    columns = ["name", "usable GiB", "basis", "GB/s", "TFLOPS", "cheapest $/h"]
+    columns += [] if console.width < NARROW else ["as of", "can"]
+    for name in columns:
+        left = name in ("name", "basis", "can", "as of")
+        whole = name in ("name", "usable GiB")
+        table.add_column(name, justify="left" if left else "right", no_wrap=whole)
     for gpu, price in gpus:
-        table.add_row(
+        cells = [
             gpu.id,
             _number(gpu.usable.low) if gpu.usable.low == gpu.usable.high else _range(gpu.usable),
             gpu.usable_basis,
             UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
             UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
-            " ".join(gpu.abilities.names),
             "" if price is None else f"{price.low:.2f}",
             "" if price is None else price.as_of,
-        )
+            " ".join(gpu.abilities.names),
+        ]
+        table.add_row(*cells[: len(columns)])
     table.caption = BASES
     table.caption_justify = "left"
-    console.print(table)
+    _print_table(table, console)

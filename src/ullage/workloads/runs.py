@@ -55,12 +55,13 @@ def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = N
 
     `gpus` is what to plan for (default: the budget's, else this machine's).
     """
+    chosen = gpus or workload.budget.gpus or "local"
+    cards = gpu_set(workload, chosen)
+    _check_can_run(cards)
     from ullage.runtime.machine import this_process
 
-    chosen = gpus or workload.budget.gpus or "local"
-    _check_can_run(gpu_set(workload, chosen))
     local = any(role.runs_with.local for role in workload.roles.values())
-    here = this_process(gpu_set(workload, chosen)) if local else None
+    here = this_process(cards) if local else None
     return plan(workload, chosen, base=base, advice=False, here=here)
 
 
