@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ullage.planning.plan import Plan
     from ullage.reports.sweep_page import Row
 
-Gpus = Annotated[str | None, typer.Option("--gpus", help="For example 2xA100-80GB.")]
+Gpus = Annotated[str | None, typer.Option("--gpus", help="As 2xA100-80GB, or '2x(24GiB, 936GB/s, sm86)'.")]
 Sweeps = Annotated[
     list[str] | None, typer.Option("--sweep", help="path=1..64 (doubling), path=0..10:2, path=a,b.")
 ]
@@ -55,7 +55,7 @@ def estimate(
     tensor_parallel: int = 1,
     train: Annotated[str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit.")] = None,
     gradient_checkpointing: bool = False,
-    gpus: Annotated[str, typer.Option(help="For example 1xA100-80GB.")] = "1xA100-80GB",
+    gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
     json: Json = False,
     sweep: Sweeps = None,
     items: Items = False,

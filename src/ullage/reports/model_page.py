@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BASES: Final = (
     "usable: what torch reports, of which a verdict counts the low end. measured: on such cards; derived: "
     "from the driver's figure (Apple: from Metal's); assumed: from the size the maker states alone. "
-    "--json has every source"
+    "$/h: the cheapest offer known. --json has every source"
 )
 """How the memory of cards is known."""
 
@@ -124,7 +124,7 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
     table = _table("GPUs")
-    columns = ["name", "usable GiB", "basis", "GB/s", "TFLOPS", "cheapest $/h"]
+    columns = ["name", "usable GiB", "basis", "GB/s", "TFLOPS", "$/h"]
     columns += [] if console.width < NARROW else ["as of", "can"]
     for name in columns:
         left = name in ("name", "basis", "can", "as of")
