@@ -24,7 +24,10 @@ _DEFAULTS: Final = {
     "gb10": "DGX Spark GB10",
 }
 """What a short name means where several cards share it, and names that drivers report."""
-_MAKERS: Final = ("nvidia", "geforce", "rtx", "gtx", "tesla", "amd", "instinct", "radeon", "apple")
+_NO_WORDS: Final = re.compile(r"nvidia|geforce|rtx|gtx|tesla|amd|instinct|radeon|apple|generation|[\s_/-]+")
+"""What tells no card from another, and stands between what does."""
+_LAPTOP: Final = re.compile(r"laptop +gpu\b|mobile\b")
+_SIZE: Final = re.compile(r"(\d+) *gi?b?\b")
 _KINDS: Final = frozenset({"laptop", "gcd", "gpu"})
 """Words that make another card of one: who leaves them out does not mean it."""
 
@@ -66,9 +69,5 @@ def index_of(aliases: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
 
 def _key(name: str) -> str:
     """Words that tell cards apart: no makers, no `GB`, one separator."""
-    text = re.sub(r"\s+", " ", name.casefold().replace("generation", " "))
-    text = re.sub(r"\blaptop gpu\b|\bmobile\b", "laptop", text)
-    for word in _MAKERS:
-        text = text.replace(word, " ")
-    text = re.sub(r"(\d+)\s*g(i)?b?\b", r"-\1", text)
-    return re.sub(r"[\s_/-]+", "-", text).strip("-")
+    text = _LAPTOP.sub("laptop", _NO_WORDS.sub(" ", name.casefold()))
+    return "-".join(_SIZE.sub(r" \1", text).split())
