@@ -31,6 +31,7 @@ from ullage.units import GIB, MIB
         ("A100-80GB-MIG-3g.40gb", "A100-SXM4-80GB MIG 3g.40gb"),
         ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "A100-SXM4-40GB MIG 1g.5gb"),
         ("NVIDIA H100 80GB HBM3 MIG 2g.20gb", "H100-SXM5-80GB MIG 2g.20gb"),
+        ("A30 MIG 1g.6gb+me", "A30 MIG 1g.6gb"),
     ],
 )
 def test_cards_are_found_by_what_people_and_drivers_call_them(name, id_):
@@ -73,6 +74,18 @@ def test_a_part_of_a_card_has_its_share():
         find_gpu("A100-80GB MIG 5g.9gb")
     with pytest.raises(InputError, match="no MIG profiles of T4"):
         find_gpu("T4 MIG 1g.5gb")
+
+
+def test_no_part_of_a_card_has_more_than_the_card():
+    for family in read_data("mig.json")["families"]:
+        for name in family["cards"]:
+            whole = find_gpu(name)
+            for profile in family["profiles"]:
+                part = find_gpu(f"{name} MIG {profile}")
+                assert find_gpu(part.id) == part
+                assert part.usable.low <= whole.usable.low
+                assert part.usable.high <= whole.usable.high
+                assert part.usable_basis == "derived"
 
 
 def test_a_board_of_two_gpus_is_two_devices():

@@ -134,6 +134,12 @@ def test_any_text_in_brackets_is_a_card_or_one_error(text):
         assert str(error)
 
 
+@given(SIZES)
+def test_something_of_every_card_is_usable(size):
+    usable = parse_gpu_set(f"({size})").gpus[0].usable
+    assert 0 < usable.low <= usable.expected <= usable.high
+
+
 def test_the_forms_that_a_mistake_names_are_read():
     parts = ("24GiB", "936GB/s", "71TFLOPS", "sm86", "23.5GiB usable", "PCIe 4.0 x16", "$0.40/h", "nvidia")
     assert all(part in FORMS for part in parts)

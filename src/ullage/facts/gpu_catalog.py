@@ -136,13 +136,15 @@ def _mig(card: Gpu, profile: str) -> Gpu:
         raise InputError(f"no MIG profiles of {card.id} are known; those of {', '.join(_profiles())} are")
     if profile not in family["profiles"]:
         raise InputError(f"{card.id} has no MIG profile {profile}; it has {', '.join(family['profiles'])}")
-    sm, slices, low, high = family["profiles"][profile]
+    sm, slices, *listed = family["profiles"][profile]
+    # No part has more than its card.
+    low, high = (min(int(size * GIB), most) for size, most in zip(listed, card.usable[::2], strict=True))
     rate, bandwidth = card.operations, card.bandwidth
     return replace(
         card,
         id=f"{card.id} MIG {profile}",
-        usable=Interval(int(low * GIB), int((low + high) / 2 * GIB), int(high * GIB)),
-        usable_basis="measured",
+        usable=Interval(low, (low + high) // 2, high),
+        usable_basis="derived",
         usable_source="the driver's list of MIG profiles, which torch's total equals",
         bandwidth=None if bandwidth is None else bandwidth * slices / family["slices"],
         operations=None if rate is None else Rate(rate.per_second * sm / family["sm"], rate.basis),

@@ -34,7 +34,9 @@ _KINDS: Final = frozenset({"laptop", "gcd", "gpu"})
 
 def mig_parts(name: str) -> tuple[str, str] | None:
     """Card and profile of `A100-80GB-MIG-3g.40gb` or `NVIDIA A100-SXM4-80GB MIG 3g.40gb`; None for others."""
-    match = re.fullmatch(r"(?i)\s*(\S.*?)[\s_/-]*\bmig[\s_-]*(\d)g\.(\d{1,3})gb\s*", name.replace("_", " "))
+    match = re.fullmatch(
+        r"(?i)\s*(\S.*?)[\s_/-]*\bmig[\s_-]*(\d)g\.(\d{1,3})gb(?:\+me)?\s*", name.replace("_", " ")
+    )
     return None if match is None else (match[1], f"{match[2]}g.{match[3]}gb")
 
 

@@ -15,6 +15,8 @@ KEPT: Final = (0.32, 0.0028)
 0.3 to 0.4 at 8 to 24 GiB, 0.6 at 140 (data/usable.json)."""
 KEPT_AT_MOST: Final = (0.38, 0.0086)
 """The same at most, above every card of which both are known: 0.37 of 4 GiB, 0.43 of 8, 0.86 of 80."""
+SMALL: Final = 0.104
+"""The most of it that is kept of a card below 4 GiB, which is the smallest of which both are known."""
 SEEN_AT_LEAST: Final = 0.93
 """The share of a card's stated GiB that its driver shows at least: 0.93 (B300) to 1; memory that corrects
 errors takes a sixteenth of GDDR's."""
@@ -49,8 +51,8 @@ def measured(id_: str) -> Usable | None:
 def of_driver(total: int, what: str = "the driver's") -> Usable:
     """Of the `total` bytes that a driver shows, less what it keeps on cards of which both are known."""
     size = total / GIB
-    typical, most = (int((kept + rate * size) * GIB) for kept, rate in (KEPT, KEPT_AT_MOST))
-    found = Interval(max(total - most, 0), max(total - typical, 0), total)
+    typical, most = (min(kept + rate * size, SMALL * size) for kept, rate in (KEPT, KEPT_AT_MOST))
+    found = Interval(total - int(most * GIB), total - int(typical * GIB), total)
     return Usable(found, "derived", f"{what} {total / MIB:,.0f} MiB less what drivers keep")
 
 
