@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ullage.capture.stored import StoredStates as StoredStates
     from ullage.capture.survey import Survey as Survey
     from ullage.capture.view import StateView as StateView
+    from ullage.errors import AmbiguousNameError as AmbiguousNameError
     from ullage.errors import BusyError as BusyError
     from ullage.errors import DoesNotFitError as DoesNotFitError
     from ullage.errors import EngineError as EngineError
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 PLACES: Final = {
     "Architecture": "ullage.facts.architecture",
+    "AmbiguousNameError": "ullage.errors",
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
