@@ -100,8 +100,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 PLACES: Final = {
-    "Architecture": "ullage.facts.architecture",
     "AmbiguousNameError": "ullage.errors",
+    "Architecture": "ullage.facts.architecture",
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
