@@ -76,6 +76,10 @@ def test_a_part_of_a_card_has_its_share():
         find_gpu("T4 MIG 1g.5gb")
 
 
+def test_a_set_may_have_parts_with_media_engines():
+    assert parse_gpu_set("2xA30 MIG 1g.6gb+me + L4").name == "2x A30 MIG 1g.6gb + 1x L4"
+
+
 def test_no_part_of_a_card_has_more_than_the_card():
     for family in read_data("mig.json")["families"]:
         for name in family["cards"]:

@@ -193,5 +193,5 @@ def _trimmed(number: str) -> str:
 
 
 def split_set(text: str) -> Iterable[str]:
-    """The members of a set, which `+` or a comma outside brackets separates."""
-    return re.split(r"[+,](?![^()]*\))", text)
+    """The members of a set, which `+` or a comma outside brackets separates; `+me` ends a MIG profile."""
+    return re.split(r"(?:,|\+(?!me\b))(?![^()]*\))", text)
