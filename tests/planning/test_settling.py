@@ -3,6 +3,8 @@
 import pytest
 
 import ullage
+from ullage import api
+from ullage.errors import InputError
 
 FILE = """
 kind: evaluate
@@ -51,3 +53,15 @@ def test_what_fits_in_no_way_is_planned_as_it_was_asked_for(tmp_path):
 
 def test_nothing_is_quantized_unless_the_file_allows_it(tmp_path):
     assert planned(tmp_path, "1xA6000", "[]").verdict == "does not fit"
+
+
+def test_a_precision_that_the_files_own_share_of_a_card_cannot_hold_is_passed_over():
+    settings = {"engine": "vllm", "vllm": {"gpu_memory_utilization": 0.5, "max_model_len": 2048}}
+    alone = api.bare_workload("Qwen/Qwen2.5-7B-Instruct", **settings)
+    with pytest.raises(InputError, match=r"0\.5 is too little"):
+        ullage.plan(alone, "RTX 4090")
+    plan = ullage.plan(
+        api.bare_workload("Qwen/Qwen2.5-7B-Instruct", **settings, fallback_precisions=["nf4"]), "RTX 4090"
+    )
+    assert plan.verdict == "fits"
+    assert plan.roles["model"].precision.storage == "nf4"
