@@ -121,7 +121,9 @@ class Measurement:
         """
         claims = claims or {}
         result = {
-            "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+            "command": shlex.join(
+                ["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_said, sys.argv[1:])]
+            ),
             "date": self.date,
             "versions": versions(),
             "commit": self.commit,
@@ -160,6 +162,11 @@ def hashes(attack: attacks.Attack, root: Path = ROOT) -> dict[str, str]:
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
         for path in attack.vouched(root)
     }
+
+
+def _said(argument: str) -> str:
+    """As it was given; a place on this machine as seen from the repository."""
+    return os.path.relpath(argument, ROOT) if os.path.isabs(argument) else argument
 
 
 def versions() -> dict[str, str]:
