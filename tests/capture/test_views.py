@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -122,6 +123,21 @@ def test_ids_are_skipped_wherever_they_stand(tmp_path):
     with pytest.raises(InputError, match="not every position of a text has its states"):
         store.view(LAST, skip={12})
     assert sorted(numbers(store.view(LAST))) == [4, 6, 15]
+
+
+def test_rows_of_a_list_of_positions_are_not_taken_for_those_of_every_position(tmp_path):
+    import torch
+
+    states = tmp_path / "states"
+    store = ShardStore(states, 1, ())
+    store.expect(0, [2], {SITE: [2], LAST: [1]})
+    turned = replace(example(0, 2, 0), positions={SITE: ((1, 2), (0, 1))})
+    entries = [*store.add(0, [turned]), *store.finish()]
+    write_index(states, lambda: entries, {"model": "m"})
+    found = ullage.open_states(tmp_path)
+    assert torch.equal(next(iter(found.view(SITE)))[:, 0], torch.tensor([0.0, 1.0]))
+    with pytest.raises(InputError, match="not every position"):
+        found.view(SITE, skip={11})
 
 
 def test_what_is_held_does_not_grow_with_the_store(tmp_path):

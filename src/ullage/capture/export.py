@@ -89,7 +89,7 @@ def _table(store: StoredStates, sites: Sequence[str], held: Sequence[Places]) ->
     whose = np.repeat(places.row, counts)
     columns = {name: store.rows.table[name].take(pa.array(whose)) for name in NAMED}
     columns["row"] = pa.array(numbered(np.zeros_like(counts), counts))
-    tokens = Tokens(store.rows.table)
+    tokens = Tokens(store.rows.table, sites[0])
     known = tokens.known(places)
     at = numbered(np.where(known, tokens.begin[places.row], 0), counts)
     unknown = np.repeat(~known, counts)

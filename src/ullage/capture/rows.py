@@ -84,24 +84,30 @@ class Rows(Sequence["SequenceRow"]):
     def places(self, site: str) -> Places:
         """Where a site's rows are, in the order of the table."""
         import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = self.table["states"]
-        parents, before = [], 0
-        for chunk in column.chunks:
-            parents.append(pc.list_parent_indices(chunk).to_numpy() + before)
-            before += len(chunk)
-        flat = pa.chunked_array([chunk.flatten() for chunk in column.chunks], type=column.type.value_type)
-        row = np.concatenate(parents) if parents else np.zeros(0, np.int64)
-        named = pc.equal(pc.struct_field(flat, "site"), site)
-        kept = flat.filter(named)
-        files = pc.struct_field(kept, "file").combine_chunks()
-        coded = files.dictionary_encode()
+        kept, row = of_site(self.table, site)
+        coded = pc.struct_field(kept, "file").combine_chunks().dictionary_encode()
         begin, end = (
             pc.struct_field(kept, name).to_numpy().astype(np.int64, copy=False) for name in ("begin", "end")
         )
-        numbers = coded.indices.to_numpy().astype(np.int64)
         return Places(
-            tuple(coded.dictionary.to_pylist()), numbers, begin, end, row[named.to_numpy().astype(bool)]
+            tuple(coded.dictionary.to_pylist()), coded.indices.to_numpy().astype(np.int64), begin, end, row
         )
+
+
+def of_site(table: pa.Table, site: str) -> tuple[pa.ChunkedArray, NDArray[np.int64]]:
+    """What a table says of a site's rows, one entry a sequence, and which of its rows each entry is of."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = table["states"]
+    parents, before = [], 0
+    for chunk in column.chunks:
+        parents.append(pc.list_parent_indices(chunk).to_numpy() + before)
+        before += len(chunk)
+    flat = pa.chunked_array([chunk.flatten() for chunk in column.chunks], type=column.type.value_type)
+    row = np.concatenate(parents) if parents else np.zeros(0, np.int64)
+    named = pc.equal(pc.struct_field(flat, "site"), site)
+    return flat.filter(named), row[named.to_numpy().astype(bool)]

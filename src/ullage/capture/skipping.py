@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.gathering import numbered
-from ullage.capture.rows import Places
+from ullage.capture.rows import Places, of_site
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,16 +21,17 @@ TOGETHER: Final = 512
 class Tokens:
     """The token ids of a table's sequences: `ids`, one after another, and where each one's `begin`."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, site: str) -> None:
         self.ids, self._lengths, self.begin = _flat(table, "tokens")
         self._prompts = table["prompt_tokens"].to_numpy()
+        self._mixed = _mixed(table, site)
 
     def known(self, places: Places) -> NDArray[np.bool_]:
         """Of which sequences every position that was read has a row: what was generated last never was."""
         counts, length = places.end - places.begin, self._lengths[places.row]
         written = self._prompts[places.row] < length
         found: NDArray[np.bool_] = (counts == length) | ((counts == length - 1) & written)
-        return found
+        return found & ~self._mixed[places.row]
 
 
 def without(table: pa.Table, places: Places, site: str, special: bool, ids: Collection[int]) -> Places:
@@ -41,7 +42,7 @@ def without(table: pa.Table, places: Places, site: str, special: bool, ids: Coll
     """
     import numpy as np
 
-    tokens, chars = Tokens(table), _flat(table, "offset_begin")[0]
+    tokens, chars = Tokens(table, site), _flat(table, "offset_begin")[0]
     texts = table["text"].is_valid().to_numpy().astype(bool)
     parts = [places.some(slice(0, 0))]
     for first in range(0, len(places.row), TOGETHER):
@@ -64,6 +65,21 @@ def without(table: pa.Table, places: Places, site: str, special: bool, ids: Coll
         places.files,
         *(np.concatenate([getattr(p, name) for p in parts]) for name in ("file", "begin", "end", "row")),
     )
+
+
+def _mixed(table: pa.Table, site: str) -> NDArray[np.bool_]:
+    """Of which sequences a site's rows are of other positions than the first ones in order, as is stored."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    kept, row = of_site(table, site)
+    found = np.zeros(table.num_rows, bool)
+    if kept.type.get_field_index("positions") >= 0:  # older stores have none but whole ones
+        listed = pc.struct_field(kept, "positions")
+        for at in np.flatnonzero(listed.is_valid().to_numpy()):
+            positions = listed[int(at)].as_py()
+            found[row[at]] = positions != list(range(len(positions)))
+    return found
 
 
 def _runs(some: Places, own: NDArray[np.int64], kept: NDArray[np.bool_]) -> Places:
