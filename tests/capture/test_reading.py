@@ -5,6 +5,7 @@ import small_models
 
 import ullage
 from ullage.errors import InputError
+from ullage.runtime.live import LiveTensors
 
 SITE = "blocks.2.hook_resid_post"
 LENGTHS = (3, 11, 7)
@@ -59,6 +60,21 @@ def test_logits_are_the_models_own(family, chunk):
             own = own if positions == "all" else own[-1:]
             assert each.states["logits"].shape == own.shape
             assert (each.states["logits"] - own).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_logits_are_held_once(family):
+    """They can be the largest tensor of all: none is made beside them, scaled or capped as they may be."""
+    model = small_models.build(family, vocabulary=20_000)
+    extractor = ullage.Extractor(model, ["logits"])
+    ids = [(7 * k) % 90 + 3 for k in range(64)]
+    extractor.read([ids])
+    with LiveTensors() as live:
+        live.track_model(model)
+        live.reset_peak()
+        before = live.peak
+        extractor.read([ids])
+    assert 1 <= (live.peak - before) / (len(ids) * 20_000 * 4) < 1.25
 
 
 def test_a_precision_of_its_own():

@@ -13,18 +13,23 @@ if TYPE_CHECKING:
 
 def logits_of(hidden: Tensor, layout: Layout) -> Tensor:
     """(positions, vocabulary) logits of final-norm outputs (positions, hidden), as the model's own forward
-    computes them: scaled (Cohere, Granite) and soft-capped (Gemma 2) where its config says so."""
+    computes them: scaled (Cohere, Granite) and soft-capped (Gemma 2) where its config says so, in place: they
+    are the largest tensor of many a pass."""
     import torch
 
     head = layout.head
     assert head is not None
     assert isinstance(head.weight, torch.Tensor)
     found: Tensor = head(hidden.to(head.weight.device))
-    config = layout.config
-    for name in LOGIT_FACTORS:
-        found = found * (getattr(config, name, None) or 1.0)
-    for name in LOGIT_DIVISORS:
-        found = found / (getattr(config, name, None) or 1.0)
-    caps = (getattr(config, name, None) for name in LOGIT_CAPS)
-    cap = next((each for each in caps if each), None)
-    return found if cap is None else torch.tanh(found / cap) * cap
+    for factor in _set(layout, LOGIT_FACTORS):
+        found.mul_(factor)
+    for divisor in _set(layout, LOGIT_DIVISORS):
+        found.div_(divisor)
+    for cap in _set(layout, LOGIT_CAPS)[:1]:
+        found.div_(cap).tanh_().mul_(cap)
+    return found
+
+
+def _set(layout: Layout, names: tuple[str, ...]) -> list[float]:
+    """What the model's config gives these fields, where it gives them any."""
+    return [value for name in names if (value := getattr(layout.config, name, None))]
