@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import extract_memory
+import gpu_moving
 import planned_is_done
 import small_models
 from result_file import ROOT
@@ -288,6 +289,8 @@ def decode(folder: Path) -> Todo:
         for length in (1, 8192)
     ]
     found += [Case(WIDE, 8, (2048,) * 16, new_tokens=64), Case(WIDE, 8, (2048, 500, 1000, 1), new_tokens=64)]
+    every = {"sites": ["blocks.*.hook_resid_post"], "positions": "all", "keep": "disk"}
+    found += [Case(WIDE, 8, (2048,), new_tokens=64, captures=each) for each in ((LAST,), (every,))]
     for name, shape, layers in (("wide", WIDE, 8), ("narrow", NARROW, 8), ("narrow", NARROW, 32)):
         for cudnn in (False, True):
             how = "with" if cudnn else "without"
@@ -526,8 +529,15 @@ def matrix_row(configuration: dict[str, Any], precision: str, folder: Path) -> R
     return {"phases": phases_of(*out)}
 
 
+def pool(folder: Path) -> Todo:
+    """Weights that come and go, and what that takes (gpu_moving)."""
+    return gpu_moving.pool(folder, partial(save_model, WIDE, 8))
+
+
 SECTIONS = {
     "smoke": Section(smoke, 150),
+    "reading": Section(gpu_moving.reading, 60),
+    "pool": Section(pool, 75),
     "prefill": Section(prefill, 100),
     "decode": Section(decode, 120),
     "load": Section(load, 60),
