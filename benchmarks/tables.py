@@ -361,7 +361,9 @@ measured, over every phase that was measured:
 {levels}
 
 Below the low value are runs of the bundled model and other small ones, whose temporaries are rounded up more in the plan
-than on the card, and int8 runs that need no cuBLAS.
+than on the card, int8 runs that need no cuBLAS, and texts of several lengths ("padded"), which a run reads in passes of
+their own where a plan for the longest bills one. Logits of every position were held twice when this was measured; since
+then they are held once.
 
 | run | phase | live MiB | error | reserved | error | process | error | seconds | planned |
 |---|---|---|---|---|---|---|---|---|---|
