@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any
@@ -81,24 +82,26 @@ def proven(family: str) -> dict[str, Any]:
     }
 
 
-def _serve(pipe: Any) -> None:
+def _serve(pipe: Any, work: Callable[[str], dict[str, Any]]) -> None:
     import torch
 
     torch.set_num_threads(1)
     with suppress(EOFError):
         while True:
-            pipe.send(proven(pipe.recv()))
+            pipe.send(work(pipe.recv()))
 
 
-def rows(families: list[str], seconds: float) -> list[dict[str, Any]]:
-    """Rows of all, each within `seconds`."""
+def rows(
+    families: list[str], seconds: float, work: Callable[[str], dict[str, Any]] = proven
+) -> list[dict[str, Any]]:
+    """What `work` finds of each, in a process of its own, within `seconds`."""
     found: list[dict[str, Any]] = []
     context = get_context("spawn")
     here, worker = None, None
     for family in families:
         if worker is None:
             here, there = context.Pipe()
-            worker = context.Process(target=_serve, args=(there,), daemon=True)
+            worker = context.Process(target=_serve, args=(there, work), daemon=True)
             worker.start()
         here.send(family)
         try:
@@ -110,7 +113,7 @@ def rows(families: list[str], seconds: float) -> list[dict[str, Any]]:
             worker = None
             said = str(error) or "its process ended"
             found.append({"family": family, "built": False, "holds": "nothing", "said": said, "sites": []})
-        print(found[-1]["family"], found[-1]["holds"], found[-1].get("seconds", ""), flush=True)
+        print(found[-1]["family"], found[-1].get("holds", ""), found[-1].get("seconds", ""), flush=True)
     return found
 
 
