@@ -59,13 +59,16 @@ def known(family: str) -> dict[str, Any]:
 def counted(config: Any) -> dict[str, Any]:
     """Parameters as they are counted from the file, and as the built model has them."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     from ullage.errors import UllageError
     from ullage.facts.config import read_config
 
+    kind = AutoModelForCausalLM
+    if type(config) in AutoModelForImageTextToText._model_mapping and hasattr(config, "vision_config"):
+        kind = AutoModelForImageTextToText  # the causal class of some leaves the tower out
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = kind.from_config(config)
     real = sum(each.numel() for each in model.parameters())
     held = json.loads(config.to_json_string(use_diff=True)) | {"model_type": config.model_type}
     try:
