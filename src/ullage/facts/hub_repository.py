@@ -15,6 +15,7 @@ from ullage.errors import FormatError, InputError
 from ullage.facts.gguf import other_parts, read_header
 from ullage.facts.headers_only import SIZES, safetensors_header
 from ullage.facts.hub_name import COMMIT
+from ullage.facts.picture_files import PICTURE_FILES
 from ullage.facts.safetensors_header import tensors_of
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ def contents(file: str | None, repository: Repository) -> Iterator[tuple[str, by
         yield from _gguf(file, repository)
     elif "config.json" in files:
         yield from _model("", repository)
-        if "generation_config.json" in files:
-            yield "generation_config.json", repository.whole("generation_config.json")
+        for beside in ("generation_config.json", *PICTURE_FILES):
+            if beside in files:
+                yield beside, repository.whole(beside)
     elif "model_index.json" in files:
         yield "model_index.json", repository.whole("model_index.json")
         for folder in sorted({file.partition("/")[0] for file in files if file.count("/") == 1}):

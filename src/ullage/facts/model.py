@@ -10,8 +10,9 @@ from ullage.errors import FormatError, UnknownNameError
 from ullage.facts.architecture import Model
 from ullage.facts.bundled import TINY, local_path
 from ullage.facts.catalog import UNKNOWN_MODEL, find_model, model_names
-from ullage.facts.config import parse_config, read_config
+from ullage.facts.config import read_config
 from ullage.facts.hub_name import HubName, hub_name
+from ullage.facts.picture_files import with_processor
 from ullage.files import read_text
 
 
@@ -83,7 +84,7 @@ def _open_path(path: Path) -> Model:
         if path.suffix == ".json":
             if path.name == "model_index.json":
                 return _open_path(path.parent)
-            return read_config(parse_config(path), path.parent.name or path.stem, str(path))
+            return read_config(with_processor(path), path.parent.name or path.stem, str(path))
         raise FormatError(f"{path}: neither a config.json nor a .gguf file")
     if (path / "model_index.json").is_file():
         from ullage.facts.diffusers_index import read_pipeline
@@ -92,7 +93,7 @@ def _open_path(path: Path) -> Model:
     config = path / "config.json"
     if not config.is_file():
         raise FormatError(f"{path}: a folder without config.json or model_index.json")
-    architecture = read_config(parse_config(config), path.resolve().name, str(config))
+    architecture = read_config(with_processor(config), path.resolve().name, str(config))
     if any(path.glob("*.safetensors")) or (path / "model.safetensors.index.json").is_file():
         from ullage.facts.safetensors_header import read_checkpoint
 

@@ -31,6 +31,8 @@ from ullage.spec.role import Cache, Role
 from ullage.spec.workload import Training
 from ullage.units import Interval
 
+NO_SIZE: Final = (0, 0)
+"""The size of images where there are none: what is remembered then does not depend on it."""
 DYNAMIC: Final = Cache()
 """The cache that grows with every token."""
 
@@ -146,10 +148,16 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     streams = not work.caches and new < prompt
     if streams and not patterns:
         kernel = "blockwise"
-    masked = work.caches and work.batch > 1 and kernel != "flash"
+    padded = work.caches and work.batch > 1
+    masked = (padded or (not decode and _sees_ahead(architecture, work))) and kernel != "flash"
     caches = work.caches or streams
     one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches)
     return _Run(loaded, architecture, work, one_pass, seen)
+
+
+def _sees_ahead(architecture: Architecture, work: Work) -> bool:
+    """Whether image tokens see those after them, which takes a mask of each sequence's own."""
+    return work.images > 0 and architecture.vision is not None and architecture.vision.flow.sees_ahead
 
 
 @lru_cache(maxsize=256)
@@ -185,7 +193,8 @@ def _cache_growth(
 def _forward_of(run: _Run) -> Forward:
     images = run.work.images if run.work.activity == "prefill" else 0
     ends = _ends_in_attention(run)
-    return Forward(run.architecture, run.precision, run.one_pass, ends, run.work.logits, images)
+    size = run.work.image_size if images else NO_SIZE
+    return Forward(run.architecture, run.precision, run.one_pass, ends, run.work.logits, images, size)
 
 
 def _ends_in_attention(run: _Run) -> bool:

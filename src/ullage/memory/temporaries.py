@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
 from ullage.memory.forward.activations import layer_peak, model_bytes
@@ -15,6 +15,9 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.phases.phase import LogitsKept
 from ullage.units import MIB, Interval
+
+if TYPE_CHECKING:
+    from ullage.facts.vision import Vision
 
 SPREAD = {
     "flash": (97, 108),
@@ -44,12 +47,13 @@ class Forward(NamedTuple):
     ends: bool
     logits: LogitsKept
     images: int
+    image_size: tuple[int, int]
 
 
 @lru_cache(maxsize=PASSES)
 def forward(run: Forward, on_processor: bool, around: Around) -> Group:
     """Temporaries of one forward pass, the image tower's and the logits'."""
-    architecture, precision, one_pass, ends, logits, images = run
+    architecture, precision, one_pass, ends, logits, images, _ = run
     hidden, width = architecture.hidden_size, precision.element_bytes
     needs = []
     held, embedded = model_bytes(architecture, one_pass, width)
@@ -71,13 +75,32 @@ def forward(run: Forward, on_processor: bool, around: Around) -> Group:
     embeddings = Interval(0, held + (0 if alone else embedded), held + embedded)
     needs.append(Need("activations", (0,), embeddings, "derived", note="embeddings and masks"))
     if images and architecture.vision is not None:
-        from ullage.memory.forward.vision import tower_bytes
-
-        tower = tower_bytes(architecture.vision, images * one_pass.batch, one_pass.kernel, precision.compute)
-        needs.append(temporary("vision", (0,), tower, "tower"))
+        needs += _vision(run, architecture.vision, on_processor)
     if logits != "none":
         needs.append(_logits(architecture, one_pass, logits, width))
     return group_of(needs, on_processor, around)
+
+
+def _vision(run: Forward, vision: Vision, on_processor: bool) -> list[Need]:
+    """What is there of the images until the pass is over, their tower, and their way into the prompt."""
+    from ullage.memory.forward.vision import scattered_bytes, tower_bytes
+
+    one_pass, hidden = run.one_pass, run.architecture.hidden_size
+    picture = vision.lay(run.image_size)
+    images = run.images * one_pass.batch
+    tower = tower_bytes(vision, picture, images, one_pass.kernel, run.precision.compute)
+    each = "1 image" if images == 1 else f"{images} images"
+    laid = f"{each} of {picture.patches:,} patches"
+    # The tower's peak is what it gives and more, so that no byte of it is counted twice.
+    least, most, high = (max(end - tower.kept, 0) for end in tower.running)
+    scattered = scattered_bytes(one_pass.rows, hidden, run.precision.element_bytes, on_processor)
+    return [
+        Need(
+            "vision", (0,), Interval.exactly(tower.pixels + tower.kept), "derived", note="pixels and features"
+        ),
+        temporary("vision", (0,), Interval(least, most, high + TEMPORARY_ROUNDING), f"tower: {laid}"),
+        temporary("vision", (0,), Interval(0, scattered, scattered), "features into the prompt"),
+    ]
 
 
 @lru_cache(maxsize=256)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ullage.facts.architecture import Weight
+from ullage.facts.families import picture_rules as rules
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, gated_weights, linear, norm, single
-from ullage.facts.vision import Vision
+from ullage.facts.pictures import PictureRule
+from ullage.facts.vision import TowerFlow, Vision
 
-DEFAULT_SIDE = 1024
-"""Pixels per side of the image that towers of free resolution are planned for."""
+LLAVA: Final = TowerFlow("layer", keeps_states=True, opening="joined tiles", ending="packed")
+"""LLaVA-NeXT: all states are asked for, and features of tiles laid out as one picture."""
+QWEN: Final = TowerFlow("rms", fused_qkv=True, rotary="full", calls="each", opening="patches")
+"""Qwen2.5-VL: rotary angles in fp32, attention picture by picture, patches merged by four."""
 
 
 def read_vision(fields: Fields, tower: Fields, text_hidden: int, outer: str) -> Vision:
@@ -33,21 +38,24 @@ def _repeat(count: int, weights: Weights) -> Weights:
 def _vision(
     tower: Fields,
     weights: Weights,
-    patches: int,
-    tokens: int,
-    attended: int | None = None,
-    gated: bool = False,
+    rule: PictureRule,
+    flow: TowerFlow,
+    out: int,
+    width: int | None = None,
 ) -> Vision:
+    """`out` is the width of what the language model is given, `width` the feed-forward part's where it is
+    not intermediate_size."""
     hidden = tower.size("hidden_size")
+    heads = tower.size("num_attention_heads", "num_heads")
     return Vision(
         hidden,
-        tower.size("intermediate_size"),
-        tower.size("num_attention_heads", "num_heads"),
+        width or tower.size("intermediate_size"),
+        heads,
+        max(hidden // heads, 1),
         tower.size("num_hidden_layers", "depth"),
-        gated,
-        patches,
-        attended or patches,
-        tokens,
+        out,
+        rule,
+        flow,
         weights,
     )
 
@@ -61,7 +69,7 @@ def _clip_layer(hidden: int, width: int, bias: bool = True) -> Weights:
 
 
 def _clip(fields: Fields, tower: Fields, text: int) -> Vision:
-    """CLIP in LLaVA-NeXT: one base image and up to four tiles, each seen alone."""
+    """CLIP in LLaVA-NeXT: one base image and its tiles, each seen alone."""
     hidden, width = tower.size("hidden_size"), tower.size("intermediate_size")
     patch, side = tower.size("patch_size"), tower.size("image_size")
     positions = (side // patch) ** 2 + 1
@@ -71,7 +79,10 @@ def _clip(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += norm("pre_layrnorm", hidden, True) + norm("post_layernorm", hidden, True)
     weights += _repeat(tower.size("num_hidden_layers"), _clip_layer(hidden, width))
     weights += _two_linears(text, hidden) + single("image_newline", (text,))
-    return _vision(tower, weights, 5 * positions, 5 * (positions - 1), positions)
+    flow = TowerFlow(
+        "layer", activation="sigmoid", keeps_states=True, opening="joined tiles", ending="packed"
+    )
+    return _vision(tower, weights, rules.tiles(fields, tower, 1), flow, text)
 
 
 def _two_linears(text: int, hidden: int) -> Weights:
@@ -101,10 +112,11 @@ def _siglip(fields: Fields, tower: Fields, text: int) -> Vision:
         layers = fields.raw("vision_feature_layer")
         weights += _two_linears(text, hidden * (len(layers) if isinstance(layers, list) else 1))
         weights += single("image_newline", (text,))
-        return _vision(tower, weights, 5 * positions, 5 * positions, positions)
+        return _vision(tower, weights, rules.tiles(fields, tower, 0), LLAVA, text)
     weights += single("mm_input_projection_weight", (hidden, text))
     weights += norm("mm_soft_emb_norm", hidden)
-    return _vision(tower, weights, positions, fields.size("mm_tokens_per_image"))
+    flow = TowerFlow("layer", keeps_input=True, ending="pooled", sees_ahead=True)
+    return _vision(tower, weights, rules.fixed(fields, tower), flow, text)
 
 
 def _pixtral(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -124,9 +136,8 @@ def _pixtral(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += linear(f"{where}.patch_merger.merging_layer", hidden, hidden * merge**2)
     weights += linear(f"{where}.linear_1", text, hidden, bias)
     weights += linear(f"{where}.linear_2", text, text, bias)
-    side = min(DEFAULT_SIDE, tower.optional("image_size") or DEFAULT_SIDE)
-    positions = (-(-side // patch)) ** 2
-    return _vision(tower, weights, positions, positions // merge**2, gated=True)
+    flow = TowerFlow("rms", rotary="plain", calls="joint", gated=True, keeps_states=True, ending="unfolded")
+    return _vision(tower, weights, rules.longest_edge(fields, tower, merge), flow, text)
 
 
 def _qwen25(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -141,8 +152,8 @@ def _qwen25(fields: Fields, tower: Fields, text: int) -> Vision:
     merged = hidden * merge**2
     weights += norm("merger.ln_q", hidden)
     weights += linear("merger.mlp.0", merged, merged, True) + linear("merger.mlp.2", out, merged, True)
-    positions = (-(-DEFAULT_SIDE // (patch * merge)) * merge) ** 2
-    return _vision(tower, weights, positions, positions // merge**2, gated=True)
+    rule = rules.smart_resize(fields, tower, *rules.QWEN2_PIXELS)
+    return _vision(tower, weights, rule, QWEN._replace(gated=True), out)
 
 
 def _qwen3(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -166,10 +177,12 @@ def _qwen3(fields: Fields, tower: Fields, text: int) -> Vision:
         return norm(f"{name}.norm", normed, True) + first + linear(f"{name}.linear_fc2", out, merged, True)
 
     weights += merger("merger", hidden)
-    for number in range(len(tower.numbers("deepstack_visual_indexes") or ())):
+    deep = len(tower.numbers("deepstack_visual_indexes") or ())
+    for number in range(deep):
         weights += merger(f"deepstack_merger_list.{number}", merged)
-    seen = (-(-DEFAULT_SIDE // (patch * merge)) * merge) ** 2
-    return _vision(tower, weights, seen, seen // merge**2)
+    rule = rules.smart_resize(fields, tower, *rules.QWEN3_PIXELS)
+    flow = QWEN._replace(norm="layer", opening="interpolated", deep_features=deep)
+    return _vision(tower, weights, rule, flow, out)
 
 
 def _glm(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -189,8 +202,9 @@ def _glm(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += norm("post_conv_layernorm", hidden) + norm("post_layernorm", hidden)
     weights += single("downsample.weight", (out, hidden, merge, merge), "conv")
     weights += single("downsample.bias", (out,), "bias")
-    positions = (-(-DEFAULT_SIDE // (patch * merge)) * merge) ** 2
-    return _vision(tower, weights, positions, positions // merge**2, gated=True)
+    rule = rules.smart_resize(fields, tower, *rules.GLM_PIXELS, frames_count=True)
+    flow = QWEN._replace(gated=True, ending="convolved")
+    return _vision(tower, weights, rule, flow, out, width=out)
 
 
 def _gemma4(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -216,8 +230,12 @@ def _gemma4(fields: Fields, tower: Fields, text: int) -> Vision:
     if tower.flag("standardize"):
         weights += single("std_bias", (hidden,)) + single("std_scale", (hidden,))
     weights += linear("embed_vision.embedding_projection", text, hidden)
-    tokens = tower.optional("default_output_length") or 280
-    return _vision(tower, weights, tokens * pool**2, tokens, gated=True)
+    nested = fields.raw("text_config")
+    text_fields = Fields(nested, {}, fields.model) if isinstance(nested, dict) else fields
+    ahead = text_fields.raw("use_bidirectional_attention") == "vision"
+    flow = TowerFlow("rms-fp32", 4, False, "each-axis", "padded", gated=True, keeps_input=True)
+    flow = flow._replace(ending="stripped", sees_ahead=ahead)
+    return _vision(tower, weights, rules.token_budget(fields, tower, patch, pool), flow, text)
 
 
 def _llama4(fields: Fields, tower: Fields, text: int) -> Vision:
@@ -242,8 +260,9 @@ def _llama4(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += linear("vision_adapter.mlp.fc2", out, inside)
     given = tower.optional("vision_output_dim") or out
     weights += linear("multi_modal_projector.linear_1", text, given)
-    tiles = 5
-    return _vision(tower, weights, tiles * positions, tiles * (positions - 1) // shuffle**2, positions)
+    flow = TowerFlow("layer", rotary="complex", keeps_input=True, plain_softmax=True, pixel_bytes=2)
+    flow = flow._replace(ending="convolved")
+    return _vision(tower, weights, rules.canvas(fields, tower, shuffle), flow, text)
 
 
 _TOWERS: dict[str, Callable[[Fields, Fields, int], Vision]] = {

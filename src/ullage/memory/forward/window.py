@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ullage.errors import SpecError
+from ullage.errors import SpecError, UnsupportedError
+from ullage.facts.architecture import Architecture
 from ullage.memory.loaded import Loaded
 from ullage.phases.phase import Work
 
@@ -20,11 +21,25 @@ class BeyondWindowError(Exception):
 
 
 def prompt_of(loaded: Loaded, work: Work) -> int:
-    """New tokens of one sequence, images included. Raises SpecError where a model takes none."""
-    vision = loaded.architecture.vision
-    if work.images and vision is None:
-        raise SpecError([f"role {loaded.name}: {loaded.model.name} takes no images"])
-    return work.prompt_tokens + (work.images * vision.tokens_per_image if vision is not None else 0)
+    """New tokens of one sequence, images included. Raises SpecError where a model takes none, or none of
+    that size."""
+    try:
+        return work.prompt_tokens + image_tokens(loaded.architecture, work)
+    except UnsupportedError as error:
+        raise SpecError([f"role {loaded.name}: {loaded.model.name} {error}"]) from error
+
+
+def image_tokens(architecture: Architecture, work: Work) -> int:
+    """Tokens that the images of one sequence take of its prompt. Raises UnsupportedError."""
+    if not work.images:
+        return 0
+    if architecture.vision is None:
+        raise UnsupportedError("takes no images")
+    width, height = work.image_size
+    try:
+        return work.images * architecture.vision.lay(work.image_size).tokens
+    except UnsupportedError as error:
+        raise UnsupportedError(f"takes no image of {width}x{height}: {error}") from error
 
 
 def seen_tokens(loaded: Loaded, work: Work, new: int) -> int:
