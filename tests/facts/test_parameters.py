@@ -198,8 +198,8 @@ WITH_VISION = {
     "llama4": (
         SMALL | EXPERTS | {"head_dim": 16, "intermediate_size_mlp": 96},
         VISION
-        | {"projector_input_dim": 40, "projector_output_dim": 40, "vision_output_dim": 40}
-        | {"model_type": "llama4_vision_model", "intermediate_size": 128},
+        | {"projector_input_dim": 24, "projector_output_dim": 40, "vision_output_dim": 56}
+        | {"model_type": "llama4_vision_model", "intermediate_size": 96},
     ),
 }
 

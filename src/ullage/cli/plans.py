@@ -52,6 +52,7 @@ def estimate(
     engine: str = "transformers",
     cache: Annotated[str, typer.Option(help="dynamic, static or quantized.")] = "dynamic",
     images: Annotated[int, typer.Option(help="Images per sequence.")] = 0,
+    image_size: Annotated[str, typer.Option(help="Of each, before the model resizes it.")] = "1024x1024",
     tensor_parallel: int = 1,
     train: Annotated[str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit.")] = None,
     gradient_checkpointing: bool = False,
@@ -73,6 +74,7 @@ def estimate(
         "engine": engine,
         "cache": {"kind": cache},
         "images": images,
+        "image_size": image_size,
         "tensor_parallel": tensor_parallel,
     }
     workload = api.bare_workload(model, train=train, gradient_checkpointing=gradient_checkpointing, **fields)

@@ -19,7 +19,7 @@ class TowerFlow(NamedTuple):
     output lives on; `keeps_input`: the first one's input. `plain_softmax`: eager scores stay in the stream's
     type. `opening` and `ending` are what happens before the first layer and after the last. `deep_features`
     of inner layers go into the language model too, whose image tokens see those after them where it
-    `sees_ahead`. `pixel_bytes` is of one element that the processor hands over.
+    `sees_ahead`. Pixels are given in fp32 (`full_pixels`), or as the model computes.
     """
 
     norm: Literal["rms", "rms-fp32", "layer"]
@@ -36,7 +36,7 @@ class TowerFlow(NamedTuple):
     ending: Literal["merged", "convolved", "packed", "pooled", "stripped", "unfolded"] = "merged"
     deep_features: int = 0
     sees_ahead: bool = False
-    pixel_bytes: int = 4
+    full_pixels: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

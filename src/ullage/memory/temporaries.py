@@ -88,7 +88,8 @@ def _vision(run: Forward, vision: Vision, on_processor: bool) -> list[Need]:
     one_pass, hidden = run.one_pass, run.architecture.hidden_size
     picture = vision.lay(run.image_size)
     images = run.images * one_pass.batch
-    tower = tower_bytes(vision, picture, images, one_pass.kernel, run.precision.compute)
+    compute = run.precision.compute
+    tower = tower_bytes(vision, picture, images, one_pass.kernel, compute, on_processor)
     each = "1 image" if images == 1 else f"{images} images"
     laid = f"{each} of {picture.patches:,} patches"
     # The tower's peak is what it gives and more, so that no byte of it is counted twice.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
 from ullage.memory.demand import Demand
+from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT, Needs
 from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
@@ -155,12 +156,14 @@ def _phase(
         return need * pixels * work.steps * work.batch / flops, "compute", 0
     layers = len(model.layers)
     overhead = layers * layer_seconds
-    prompt = work.batch * work.prompt_tokens
-    forward = 2 * model.active_parameters * prompt + _attention_flops(model, work.prompt_tokens) * work.batch
+    new = work.prompt_tokens + image_tokens(model, work)
+    prompt = work.batch * new
+    forward = 2 * model.active_parameters * prompt + _attention_flops(model, new) * work.batch
+    forward += _tower_flops(model, work) * work.batch
     if work.activity == "train":
         factor = TRAIN_FACTOR + (1 if work.gradient_checkpointing else 0)
         return forward * factor / flops, "compute", prompt
-    chunks = -(-work.prompt_tokens // work.chunk_tokens) if work.chunk_tokens else 1
+    chunks = -(-new // work.chunk_tokens) if work.chunk_tokens else 1
     prefill = max(forward / flops, max(chunks, 1) * max(weights / bandwidth, overhead))
     step = max((weights + cache) / bandwidth, overhead, 2 * model.active_parameters * work.batch / flops)
     if work.activity == "prefill":
@@ -169,6 +172,14 @@ def _phase(
         return step * work.new_tokens, "memory", work.batch * work.new_tokens
     generated = work.batch * work.new_tokens
     return prefill + step * work.new_tokens, "memory", generated or prompt
+
+
+def _tower_flops(model: Architecture, work: Work) -> int:
+    """Matrix products of the image tower over one sequence's images; its attention scores are not counted."""
+    if not work.images or model.vision is None:
+        return 0
+    weights = sum(weight.elements for weight in model.vision.weights if weight.role == "linear")
+    return 2 * weights * work.images * model.vision.lay(work.image_size).patches
 
 
 @lru_cache(maxsize=4096)

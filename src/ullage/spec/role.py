@@ -35,6 +35,20 @@ def _installed(name: object) -> object:
     return name
 
 
+def _sides(given: object) -> object:
+    """1000x2530 as [1000, 2530]."""
+    if isinstance(given, str):
+        width, _, height = given.partition("x")
+        if width.isdecimal() and height.isdecimal():
+            return int(width), int(height)
+    return given
+
+
+PictureSize = Annotated[
+    tuple[Count, Count], BeforeValidator(_sides, json_schema_input_type=tuple[Count, Count] | str)
+]
+
+
 class Cache(Value):
     """The key-value cache of a role."""
 
@@ -69,7 +83,7 @@ class Role(Value):
     prompt_tokens: Tokens | None = None
     new_tokens: Tokens | None = None
     images: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(default=0, description="per sequence")
-    image_size: tuple[Count, Count] = Field(default=(1024, 1024), description="width, height in pixels")
+    image_size: PictureSize = Field(default=(1024, 1024), description="width, height in pixels: 1000x2530")
     steps: Count = Field(default=4, description="denoising steps of a diffusion role")
 
     _settings: Settings | None = PrivateAttr(default=None)

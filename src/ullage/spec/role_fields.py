@@ -31,7 +31,7 @@ class RoleFields(TypedDict, total=False):
     prompt_tokens: int | None
     new_tokens: int | None
     images: int
-    image_size: tuple[int, int]
+    image_size: tuple[int, int] | str
     steps: int
     use_quantized: bool
     quantization_bits: int

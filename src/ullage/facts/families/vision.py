@@ -243,7 +243,7 @@ def _llama4(fields: Fields, tower: Fields, text: int) -> Vision:
     hidden, width = tower.size("hidden_size"), tower.size("intermediate_size")
     patch, side = tower.size("patch_size"), tower.size("image_size")
     positions = (side // patch) ** 2 + 1
-    shuffle = 2
+    shuffle = _shuffle(tower)
     inside = tower.optional("projector_input_dim") or 4096
     out = tower.optional("projector_output_dim") or 4096
     layer: Weights = ()
@@ -256,13 +256,23 @@ def _llama4(fields: Fields, tower: Fields, text: int) -> Vision:
     weights += linear("patch_embedding.linear", hidden, 3 * patch * patch)
     weights += norm("layernorm_pre", hidden, True) + norm("layernorm_post", hidden, True)
     weights += _repeat(tower.size("num_hidden_layers"), layer)
-    weights += linear("vision_adapter.mlp.fc1", inside, hidden * shuffle**2)
-    weights += linear("vision_adapter.mlp.fc2", out, inside)
+    weights += linear("vision_adapter.mlp.fc1", inside, width)
+    weights += linear("vision_adapter.mlp.fc2", out, out)
     given = tower.optional("vision_output_dim") or out
     weights += linear("multi_modal_projector.linear_1", text, given)
-    flow = TowerFlow("layer", rotary="complex", keeps_input=True, plain_softmax=True, pixel_bytes=2)
+    flow = TowerFlow("layer", rotary="complex", keeps_input=True, plain_softmax=True, full_pixels=False)
     flow = flow._replace(ending="convolved")
     return _vision(tower, weights, rules.canvas(fields, tower, shuffle), flow, text)
+
+
+def _shuffle(tower: Fields) -> int:
+    """Patches along a side that become one token."""
+    ratio = tower.raw("pixel_shuffle_ratio")
+    if ratio is None:
+        return 2
+    if isinstance(ratio, float) and 0 < ratio <= 1 and (1 / ratio).is_integer():
+        return int(1 / ratio)
+    raise tower.wrong("pixel_shuffle_ratio", ratio, "one divided by a whole number")
 
 
 _TOWERS: dict[str, Callable[[Fields, Fields, int], Vision]] = {

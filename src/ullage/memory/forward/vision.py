@@ -25,9 +25,12 @@ FEATURES: Final = NEW
 """Of a tower's amounts: positions of the language model that it gives."""
 PIXELS: Final = CACHED
 """Of a tower's amounts: elements that the image processor hands over."""
-SPREAD: Final = {True: (75, 115), False: (90, 115)}
-"""Low and high share of a tower's expected temporaries, in percent, by whether its kernel holds scores: of
-those 8 bytes each are alive where fp16 is softmaxed as it is or torch is older, 10 in bf16."""
+SPREAD: Final = {True: (75, 115), False: (70, 115)}
+"""Low and high share of a tower's expected temporaries, in percent, by whether its kernel holds scores.
+
+Of a score 8 bytes are alive where fp16 is softmaxed as it is, or torch is older, and 10 in bf16. Without
+scores fp32 copies that are rotated count most, where flash-attn's own kernel needs none: 73 % were reported.
+"""
 POSITION_BYTES: Final = 16
 """Row and column of a patch, as int64."""
 INTERPOLATION_BYTES: Final = 48
@@ -43,16 +46,18 @@ class Tower(NamedTuple):
     kept: int
 
 
-def tower_bytes(vision: Vision, picture: Picture, images: int, kernel: str, compute: str) -> Tower:
+def tower_bytes(
+    vision: Vision, picture: Picture, images: int, kernel: str, compute: str, on_processor: bool = False
+) -> Tower:
     """What a tower needs for `images` pictures laid out alike, by one kernel."""
     low, high = SPREAD[kernel in QUADRATIC]
     if kernel == "blockwise":
         kernel = "sdpa"
     amounts = _amounts(vision, picture, images)
-    moments, kept = _replay(vision, kernel, compute)
+    moments, kept = _replay(vision, kernel, compute, on_processor)
     most = max(moment.live.of(amounts) for moment in moments)
     running = Interval(most * low // 100, most, most * high // 100)
-    pixels = amounts.cached * vision.flow.pixel_bytes
+    pixels = amounts.cached * (FULL if vision.flow.full_pixels else DTYPES[compute])
     return Tower(running, pixels, kept.of(amounts))
 
 
@@ -77,13 +82,13 @@ def _amounts(vision: Vision, picture: Picture, images: int) -> Amounts:
 
 
 @lru_cache(maxsize=64)
-def _replay(vision: Vision, kernel: str, compute: str) -> tuple[tuple[Moment, ...], Size]:
+def _replay(vision: Vision, kernel: str, compute: str, on_processor: bool) -> tuple[tuple[Moment, ...], Size]:
     """The largest moments of a tower, and what outlives it."""
     width = DTYPES[compute]
     hidden, flow = vision.hidden_size, vision.flow
     s = Widths(ROWS * (hidden * width), width, hidden)
     tape = Tape()
-    beside = _open(tape, vision, s)
+    beside = _open(tape, vision, s, on_processor)
     if kernel != "flash" and flow.calls in ("joint", "padded"):
         # The mask of patches is a float one already where all pictures are one sequence.
         bool_mask = flow.calls == "padded" and kernel != "eager"
@@ -96,7 +101,7 @@ def _replay(vision: Vision, kernel: str, compute: str) -> tuple[tuple[Moment, ..
     return tape.largest(), _end(tape, vision, s) + states
 
 
-def _open(tape: Tape, vision: Vision, s: Widths) -> Size:
+def _open(tape: Tape, vision: Vision, s: Widths, on_processor: bool) -> Size:
     """From pixels to the first layer's input, which is held; what lives beside it as long as layers run."""
     flow = vision.flow
     cast = PIXELS * s.width if s.width < FULL else NOTHING
@@ -109,7 +114,9 @@ def _open(tape: Tape, vision: Vision, s: Widths) -> Size:
     tape.hold(s.stream)
     tape.touch(s.stream)
     if flow.opening == "interpolated":
-        tape.touch(ROWS * (4 * vision.hidden_size * (s.width + FULL)))
+        # Four neighbours of each patch, weighed in fp32; a processor turns them into that first.
+        copies = 2 if on_processor and s.width < FULL else 1
+        tape.touch(ROWS * (4 * vision.hidden_size * (s.width + copies * FULL)))
         beside += tape.hold(ROWS * (vision.hidden_size * FULL + INTERPOLATION_BYTES))
         tape.touch(s.stream * 2)
     if flow.rotary in ("full", "plain"):
