@@ -60,7 +60,8 @@ ITEMS: Final = "document.items"
 NAME_OF_ITEM: Final = ("phase", "device", "role", "component", "layers", "note")
 LEFT_OUT: Final = ("base", "sha256")
 """Of a document: the folder it was made in, and what follows from all the rest."""
-KEYS: Final = ("workload", "gpus", "captures", "path", "item", "why")
+KEYS: Final = ("workload", "gpus", "captures", "images", "path", "item", "why")
+PICTURED: Final = re.compile(r'"images": [1-9]')
 Result = dict[str, object]
 Difference = tuple[str, object, object]
 """Path, before and after."""
@@ -218,13 +219,14 @@ def _named(items: list[Result]) -> dict[str, Result]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is meant to differ: patterns, and whether only where a file or its plan names captures."""
+    """What is meant to differ: patterns, and whether only where a file or its plan has captures or images."""
 
     workload: str
     gpus: str
     path: str
     item: str
     captures: bool
+    images: bool
 
     def concerns(self, result: Result) -> bool:
         """Whether it can happen to this workload."""
@@ -232,6 +234,7 @@ class Change:
             fnmatch.fnmatch(str(result["name"]), self.workload)
             and fnmatch.fnmatch(gpus_of(result), self.gpus)
             and (not self.captures or "captures" in json.dumps(result))
+            and (not self.images or PICTURED.search(json.dumps(result)) is not None)
         )
 
     def covers(self, path: str) -> bool:
@@ -251,6 +254,7 @@ def changes(file: Path) -> list[Change]:
             row["path"],
             row.get("item", "*"),
             row.get("captures", False),
+            row.get("images", False),
         )
         for row in rows
     ]

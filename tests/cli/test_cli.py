@@ -110,8 +110,34 @@ BAD = {
         "optimizer: 'magic' is",
     ),
     "images for a text model": (("estimate", "gpt2", "--images", "2"), "takes no images"),
+    "an image of no size": (
+        ("estimate", "Qwen2.5-VL-7B-Instruct", "--images", "1", "--image-size", "large"),
+        "image_size: 'large' is not a list: width, height in pixels: 1000x2530",
+    ),
+    "an image that its processor refuses": (
+        ("estimate", "Qwen2.5-VL-7B-Instruct", "--images", "1", "--image-size", "10x9000"),
+        "takes no image of 10x9000: it is more than 200 times longer than short",
+    ),
     "a model file that is none": (("models", EXAMPLES / "pii.yaml"), "neither a config.json"),
 }
+
+
+def test_an_estimate_follows_the_size_of_images(run):
+    def cache(*arguments):
+        code, out, err = run("estimate", "Qwen2.5-VL-7B-Instruct", "--json", "--no-advice", *arguments)
+        assert (code, err) == (0, "")
+        items = json.loads(out)["items"]
+        return sum(item["bytes"]["expected"] for item in items if item["component"] == "kv_cache"), items
+
+    (bare, _), (small, _), (large, items) = (
+        cache(),
+        cache("--images", "2", "--image-size", "224x224"),
+        cache("--images", "2", "--image-size", "1000x2530"),
+    )
+    assert (large - bare) * 64 == (small - bare) * 3240
+    assert any(
+        "2 images of 12,960 patches" in item["note"] for item in items if item["component"] == "vision"
+    )
 
 
 @pytest.mark.parametrize("name", BAD)

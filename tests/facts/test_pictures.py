@@ -1,6 +1,7 @@
 """What becomes of a picture, held against transformers' own image processors."""
 
 import importlib
+import json
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.catalog import find_model
 from ullage.facts.config import read_config
+from ullage.facts.model import open_model
 from ullage.facts.pictures import AnyResolution, BestCanvas, LongestEdge, SmartResize, TokenBudget
 
 SIDES = st.integers(1, 6000)
@@ -204,6 +206,15 @@ def test_a_processors_own_limits_outweigh_the_familys():
     for given_limits in ({"max_pixels": 50_176}, {"size": {"shortest_edge": 3136, "longest_edge": 50_176}}):
         vision = read_config(VL | {"preprocessor_config": given_limits}, "m", "test").vision
         assert vision.lay((1000, 1000)).tokens <= 64
+
+
+def test_a_processors_file_beside_the_config_is_read(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(VL))
+    assert open_model(str(tmp_path)).vision.lay((1000, 1000)).tokens == 1296
+    (tmp_path / "processor_config.json").write_text('{"image_processor": {"max_pixels": 50176}}')
+    assert open_model(str(tmp_path / "config.json")).vision.lay((1000, 1000)).tokens == 64
+    (tmp_path / "preprocessor_config.json").write_text('{"max_pixels": 200704}')
+    assert open_model(str(tmp_path)).vision.lay((1000, 1000)).tokens == 256
 
 
 def test_what_a_processor_does_otherwise_is_refused_by_name():

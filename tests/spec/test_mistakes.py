@@ -56,6 +56,7 @@ FIELDS = {
     PART + "placement: [gpu:0, gpu:0]": "w.yaml:5:24: roles.player.placement.1: gpu:0 stands twice",
     PART + "max_memory: {0: 47GX}": "w.yaml:5:21: roles.player.max_memory.0: '47GX' is no size; write",
     PART + "max_memory: {gpu: 4GB}": "w.yaml:5:18: roles.player.max_memory.gpu: a device is the number of",
+    PART + "image_size: 10by20": "w.yaml:5:17: roles.player.image_size: '10by20' is not a list: width, heig",
     PART + "image_size: [1024]": "w.yaml:5:5: roles.player.image_size.1: is missing",
     PART + "cache: {knd: static}": "w.yaml:5:13: roles.player.cache.knd: unknown key; nearest: kind",
     PART + "cache: static": "w.yaml:5:12: roles.player.cache: 'static' is not a mapping of keys to values",
