@@ -42,6 +42,8 @@ def _attention(tape: Tape, vision: Vision, s: Widths, call: Call) -> Size:
     tape.at("attention")
     flow = vision.flow
     inner = ROWS * (vision.heads * vision.head_dim * s.width)
+    if flow.rotary == "each-axis":
+        return _rest(tape, vision, s, call, _normed_and_rotated(tape, inner, s))
     held = tape.hold(inner * 3)
     if flow.rotary == "full":
         held += _rotated_in_full(tape, inner, s.width)
@@ -49,10 +51,17 @@ def _attention(tape: Tape, vision: Vision, s: Widths, call: Call) -> Size:
         held += _rotated_as_complex(tape, inner, s.width)
         tape.drop(inner * 2)
         held -= inner * 2
-    elif flow.rotary in ("plain", "each-axis"):
-        held += _rotated(tape, inner)
+    elif flow.rotary == "plain":
+        for _ in range(2):
+            _turned(tape, inner)
         tape.drop(inner * 2)
-        held -= inner * 2
+    return _rest(tape, vision, s, call, held)
+
+
+def _rest(tape: Tape, vision: Vision, s: Widths, call: Call, held: Size) -> Size:
+    """From queries, keys and values on, of which `held` bytes are; scores that live on in the layer."""
+    flow = vision.flow
+    inner = ROWS * (vision.heads * vision.head_dim * s.width)
     # Results of the pictures before the last.
     earlier = tape.hold(EARLIER * (vision.heads * vision.head_dim * s.width))
     if flow.plain_softmax and call.kernel == "eager":
@@ -105,10 +114,20 @@ def _turned(tape: Tape, size: Size) -> None:
     tape.drop(size + first)
 
 
-def _rotated(tape: Tape, inner: Size) -> Size:
-    for _ in range(2):
-        _turned(tape, inner)
-    return inner * 2
+def _normed_and_rotated(tape: Tape, inner: Size, s: Widths) -> Size:
+    """Each projection normed as it comes; of queries and keys the halves for each axis are turned apart."""
+    flow = Flow(norm="rms-fp32")
+    for rotated in (True, True, False):
+        tape.hold(inner)
+        norm(tape, flow, s, inner // s.width)
+        tape.drop(inner)
+        tape.at("attention")
+        if rotated:
+            for _ in range(2):
+                _turned(tape, inner // 2)
+            tape.hold(inner)
+            tape.drop(inner * 2)
+    return inner * 3
 
 
 def _rotated_as_complex(tape: Tape, inner: Size, width: int) -> Size:
