@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.catalog import find_model
 from ullage.facts.config import read_config
+from ullage.facts.hub_repository import contents
 from ullage.facts.model import open_model
 from ullage.facts.pictures import AnyResolution, BestCanvas, LongestEdge, SmartResize, TokenBudget
 
@@ -215,6 +216,20 @@ def test_a_processors_file_beside_the_config_is_read(tmp_path):
     assert open_model(str(tmp_path / "config.json")).vision.lay((1000, 1000)).tokens == 64
     (tmp_path / "preprocessor_config.json").write_text('{"max_pixels": 200704}')
     assert open_model(str(tmp_path)).vision.lay((1000, 1000)).tokens == 256
+
+
+def test_a_hubs_processor_files_are_read():
+    class Told:
+        name = "owner/model"
+        files = dict.fromkeys(
+            ("README.md", "processor_config.json", "config.json", "preprocessor_config.json"), 2
+        )
+
+        def whole(self, file):
+            return b"{}"
+
+    found = [file for file, _ in contents(None, Told())]
+    assert found == ["config.json", "preprocessor_config.json", "processor_config.json"]
 
 
 def test_what_a_processor_does_otherwise_is_refused_by_name():

@@ -38,6 +38,8 @@ class PictureRule(Protocol):
 
     def lay(self, width: int, height: int) -> Picture: ...
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class SmartResize:

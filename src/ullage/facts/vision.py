@@ -3,6 +3,7 @@
 # Annotations are not postponed here: NamedTuple would compile every one of them at each start.
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Weight
@@ -58,4 +59,10 @@ class Vision:
 
     def lay(self, size: tuple[int, int]) -> Picture:
         """A picture of `size` (width, height). Raises UnsupportedError for one that the model refuses."""
-        return self.rule.lay(*size)
+        return _laid(self.rule, size)
+
+
+@lru_cache(maxsize=64)
+def _laid(rule: PictureRule, size: tuple[int, int]) -> Picture:
+    """Asked for thousands of times while a plan is searched for."""
+    return rule.lay(*size)
