@@ -52,10 +52,10 @@ def rotary(model: Architecture, fraction: float) -> int:
 
 
 def further_layer(model: Architecture) -> int:
-    """A routed layer with the bias of its router, three norms, and the projection of two states to one
-    (DeepSeek-V3 report, section 2.2)."""
+    """A layer that predicts a further token: one like the last, the projection of two states to one, and
+    three norms (DeepSeek-V3 report, section 2.2)."""
     wide = model.hidden_size
-    return sum(w.elements for w in routed(model)[-1]) + 2 * wide * wide + 3 * wide + experts(model)
+    return sum(w.elements for w in model.layers[-1].weights) + 2 * wide * wide + 3 * wide
 
 
 BEYOND: dict[str, Callable[[Architecture], int]] = {
@@ -67,18 +67,24 @@ BEYOND: dict[str, Callable[[Architecture], int]] = {
     "scales of FP8 blocks": lambda model: sum(scales(layer.weights) for layer in model.layers),
     "scales of MXFP4 blocks": mxfp4_scales,
     "a further layer": further_layer,
-    "its scales": lambda model: scales(routed(model)[-1]),
+    "its router biases": experts,
+    "its scales": lambda model: scales(model.layers[-1].weights),
     "its embedding and head": lambda model: 2 * model.vocab_size * model.hidden_size,
 }
 """What files hold beyond parameters, by what a row calls it in `published_also_holds`."""
 QUARTER = ["rotary frequencies of a quarter", "causal masks"]
-PREDICTS = ["router biases", "a further layer", "its embedding and head"]
+PREDICTS = ["router biases", "a further layer", "its router biases", "its embedding and head"]
 FP8 = [*PREDICTS, "scales of FP8 blocks", "its scales"]
 ELSEWHERE = {
     "EleutherAI/pythia-410m": QUARTER,
     "EleutherAI/pythia-1b": QUARTER,
     "EleutherAI/pythia-6.9b": QUARTER,
     "EleutherAI/pythia-12b": QUARTER,
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": ["a further layer"],
+    "Qwen/Qwen3.5-27B": ["a further layer"],
+    "Qwen/Qwen3.5-122B-A10B": ["a further layer"],
+    "Qwen/Qwen3.5-397B-A17B": ["a further layer"],
+    "google/gemma-4-26B-A4B": ["the embedding again"],
     "Qwen/Qwen3-0.6B": ["the embedding again"],
     "Qwen/Qwen3-1.7B": ["the embedding again"],
     "deepseek-ai/DeepSeek-R1": FP8,

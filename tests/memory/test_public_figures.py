@@ -69,7 +69,7 @@ def test_a_static_cache_of_gemma_3_1b_for_32768_tokens(window, mib):
 
 
 def test_deepseek_v3_takes_84_gb_of_each_of_8_cards():
-    """Weights in decimal gigabytes, "FP8: ~671GB ... ~ 83-84 * 8": github.com/InternLM/lmdeploy/issues/2960."""
+    """Weights in decimal gigabytes, "~671GB ... ~ 83-84 * 8": github.com/InternLM/lmdeploy/issues/2960."""
     plan = ullage.estimate_model("deepseek-ai/DeepSeek-V3", "8xH200", engine="vllm", tensor_parallel=8)
     weights = {item.device: item.bytes.expected for item in plan.bill.items if item.component == "weights"}
     assert [round(size / 1e9) for size in weights.values()] == [84] * 8
