@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import ullage
 from ullage import document_schema
 from ullage.cli.main import main
 
@@ -233,8 +234,6 @@ def test_the_process_says_everything_before_it_leaves(arguments, code):
 
 
 def test_the_public_functions_do_what_the_command_line_does():
-    import ullage
-
     found = ullage.plan(ullage.load(EXAMPLES / "werewolf.yaml"))
     assert found.verdict == "fits"
     assert ullage.model("gpt2").parameters == 124_439_808
@@ -249,6 +248,20 @@ def test_a_model_of_experts_is_shown_with_what_a_token_uses(run):
     assert counts["all"] == "46,702,792,704"
     assert "layers: 32x full attention + experts" in out
     assert "active per token" not in run("models", "gpt2")[1]
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "40"])
+def test_no_terminal_cuts_the_name_of_a_model(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, _ = run("models")
+    lines = out.splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= int(columns)
+    assert "…" not in out
+    names = [model.name for model in ullage.models()]
+    if columns == "80":
+        assert [line.split()[0] for line in lines[2:]] == names
+    assert all(any(name.startswith(line.split()[0]) for name in names) for line in lines[2:] if "/" in line)
 
 
 def test_a_pipeline_is_shown_by_its_models(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -16,21 +17,47 @@ UNKNOWN_MODEL: Final = (
     "Give a folder with config.json, a config.json, a .gguf file, a name that `ullage models` lists, or a "
     "hub's OWNER/NAME"
 )
+FILES: Final = ("models.json", "more_models.json")
+"""Under facts/data, in the order they are asked: a model of the first does not wait for the second."""
 _NESTED: Final = ("moe", "mla", "ssm_hybrid", "extra", "sparse_index")
+_ITS_OWN: Final = (
+    "parameters",
+    "published_parameters",
+    "published_source",
+    "published_also_holds",
+    "verified_by",
+    "same_shape_as",
+    "notes",
+)
+"""What a row says of its own model and not of others that have its shape."""
 
 
 @cache
-def _rows() -> Mapping[str, dict[str, Any]]:
-    """Rows of data/models.json and data/more_models.json by lower-case id."""
-    rows: dict[str, dict[str, Any]] = {}
-    for name in ("models.json", "more_models.json"):
-        rows |= {row["id"].casefold(): row for row in read_data(name)["models"]}
-    return rows
+def _rows(file: str) -> Mapping[str, dict[str, Any]]:
+    """Rows of a file by lower-case id."""
+    return {row["id"].casefold(): row for row in read_data(file)["models"]}
+
+
+def _row(key: str) -> dict[str, Any] | None:
+    """The row of a lower-case id, with what it takes from the row whose shape it has."""
+    row = next((_rows(file)[key] for file in FILES if key in _rows(file)), None)
+    if row is None or "same_shape_as" not in row:
+        return row
+    shared = _row(row["same_shape_as"].casefold())
+    assert shared is not None, row["id"]
+    return {name: value for name, value in shared.items() if name not in _ITS_OWN} | row
 
 
 def model_names() -> tuple[str, ...]:
-    """Ids of every model in the catalog."""
-    return tuple(row["id"] for row in _rows().values())
+    """Ids of every model in the catalog, in the order of their letters and numbers."""
+    names = [row["id"] for file in FILES for row in _rows(file).values()]
+    return tuple(sorted(names, key=_letters_and_numbers))
+
+
+def _letters_and_numbers(name: str) -> list[tuple[bool, int, str]]:
+    """So that 7b comes before 13b."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def find_model(name: str) -> Model:
@@ -38,14 +65,28 @@ def find_model(name: str) -> Model:
 
     Raises UnknownNameError with the nearest names.
     """
-    rows = _rows()
     key = name.casefold()
-    if key not in rows:
-        matches = [known for known in rows if known.rsplit("/", 1)[-1] == key]
+    if _row(key) is None:
+        matches = [known for file in FILES for known in _rows(file) if known.rsplit("/", 1)[-1] == key]
         if len(matches) != 1:
-            raise UnknownNameError("model", name, model_names(), UNKNOWN_MODEL)
+            raise unknown_model(name, UNKNOWN_MODEL)
         key = matches[0]
     return _read(key)
+
+
+def unknown_model(name: str, hint: str, *others: str) -> UnknownNameError:
+    """The error for a name that nothing answers to: the nearest of the catalog and of `others`, the models
+    that have its shape by its name, and `hint`."""
+    said = " ".join(filter(None, (shape_by_name(name), hint)))
+    return UnknownNameError("model", name, (*others, *model_names()), said)
+
+
+def shape_by_name(name: str) -> str:
+    """A sentence on the model of the catalog that has its shape by its name; empty where there is none."""
+    from ullage.facts.model_name import alike
+
+    same = next(iter(alike(name, model_names())), None)
+    return f"By its name it has the shape of {same}: plan with that, in its precision." if same else ""
 
 
 def row_config(row: Mapping[str, Any]) -> dict[str, object]:
@@ -56,7 +97,7 @@ def row_config(row: Mapping[str, Any]) -> dict[str, object]:
     config: dict[str, object] = {
         key: value
         for key, value in row.items()
-        if key not in (*_NESTED, "vision", "per_layer", "quantization") and value is not None
+        if key not in (*_NESTED, *_ITS_OWN, "vision", "per_layer", "quantization") and value is not None
     }
     for block in _NESTED:
         config |= row.get(block) or {}
@@ -84,8 +125,11 @@ def row_config(row: Mapping[str, Any]) -> dict[str, object]:
 
 @cache
 def _read(key: str) -> Model:
-    row = _rows()[key]
+    row = _row(key)
+    assert row is not None, key
     source = f"catalog: {row['source']}" if "source" in row else "catalog"
+    if "same_shape_as" in row:
+        source = f"{source}; the shape of {row['same_shape_as']}"
     if "components" in row:
         from ullage.facts.pipeline import component_from_config
 

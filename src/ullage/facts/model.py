@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ullage.errors import FormatError, UnknownNameError
+from ullage.errors import FormatError, InputError, UnknownNameError
 from ullage.facts.architecture import Model
 from ullage.facts.bundled import TINY, local_path
-from ullage.facts.catalog import UNKNOWN_MODEL, find_model, model_names
+from ullage.facts.catalog import UNKNOWN_MODEL, find_model, shape_by_name, unknown_model
 from ullage.facts.config import read_config
 from ullage.facts.hub_name import HubName, hub_name
 from ullage.facts.picture_files import with_processor
@@ -35,7 +35,7 @@ def open_model(text: str, base: Path | None = None) -> Model:
     except UnknownNameError:
         found = _of_hub(text)
         if found is None:
-            raise UnknownNameError("model", text, (TINY, *model_names()), UNKNOWN_MODEL) from None
+            raise unknown_model(text, UNKNOWN_MODEL, TINY) from None
         return found
 
 
@@ -52,7 +52,12 @@ def _of_hub(text: str) -> Model | None:
     try:
         read = read_hub(name)
     except NotThereError as error:
-        raise UnknownNameError("model", text, (TINY, *model_names()), str(error)) from error
+        raise unknown_model(text, str(error), TINY) from error
+    except InputError as error:
+        shape = shape_by_name(text)
+        if not shape or isinstance(error, FormatError):
+            raise
+        raise InputError(f"{error}. {shape}") from error
     return replace(_open_path(read.path), name=read.name, source=f"hub: {read.name}")
 
 

@@ -51,12 +51,16 @@ def show_model(model: Model, console: Console) -> None:
 
 
 def show_models(models: Iterable[Model], console: Console) -> None:
+    """The catalog; a name is never cut, so what does not fit beside it is left out."""
     table = _table("models in the catalog")
-    for name in ("name", "type", "parameters", "dtype"):
-        table.add_column(name, justify="right" if name == "parameters" else "left")
+    columns = ("name", "parameters", "type", "dtype")[: 2 if console.width < NARROW else None]
+    for name in columns:
+        table.add_column(name, justify="right" if name == "parameters" else "left", no_wrap=name != "name")
+    table.columns[0].overflow = "fold"
     for model in models:
-        table.add_row(model.name, model.model_type, f"{model.parameters:,}", model.dtype)
-    console.print(table)
+        cells = (model.name, f"{model.parameters:,}", model.model_type, model.dtype)
+        table.add_row(*cells[: len(columns)])
+    _print_table(table, console)
 
 
 def models_document(models: Iterable[Model]) -> dict[str, object]:
