@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from ullage.facts.architecture import Architecture
-from ullage.facts.config import known_types, read_config
+from ullage.facts.config import read_config
+from ullage.facts.families.rows import known_types
 
 OPEN: dict[str, dict[str, object]] = {
     "deepseek_v2": {"num_experts_per_tok": 6},

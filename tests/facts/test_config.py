@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ullage.errors import FormatError, InputError, UnknownNameError, UnsupportedError
-from ullage.facts.config import known_types, parse_config, read_config
+from ullage.facts.config import parse_config, read_config
+from ullage.facts.families.rows import known_types
 from ullage.facts.model import open_model
 
 LLAMA = {

@@ -7,7 +7,8 @@ from importlib.resources import files
 import pytest
 
 from ullage.facts.catalog import find_model, model_names
-from ullage.facts.config import known_types, read_config
+from ullage.facts.config import read_config
+from ullage.facts.families.rows import known_types
 
 ROWS = json.loads((files("ullage.facts") / "data" / "models.json").read_text())["models"]
 

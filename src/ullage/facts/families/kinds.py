@@ -1,12 +1,11 @@
-"""Which attention each layer of a decoder has: full, sliding, chunked or linear."""
+"""Which mixer each layer has, and which layers route to experts, by each family's rule."""
 
 from __future__ import annotations
 
-from typing import Final, Literal, cast
+from typing import Final
 
+from ullage.facts.families.family import Family, KindsRule, LayerKind, Part, Shape, SparseRule
 from ullage.facts.families.fields import Fields
-
-LayerKind = Literal["full", "sliding", "chunked", "linear", "none"]
 
 _KINDS: Final[dict[str, LayerKind]] = {
     "full_attention": "full",
@@ -16,41 +15,128 @@ _KINDS: Final[dict[str, LayerKind]] = {
     "chunked_attention": "chunked",
     "linear_attention": "linear",
     "mamba": "linear",
-    "no_attention": "none",
 }
-_PERIOD: Final = {"gemma2": 2, "gemma3_text": 6, "cohere2": 4, "gpt_oss": 2, "gemma4_text": 6}
-"""Every n-th layer attends fully, the others over a sliding window; sources: each model's
-configuration file in transformers 5.19."""
 
 
-def layer_kinds(fields: Fields, model_type: str, depth: int) -> tuple[LayerKind, ...]:
-    """One kind per layer: `layer_types` where the config lists them, else the family's rule."""
+def shapes_of(fields: Fields, family: Family) -> tuple[Shape, ...]:
+    """What each layer is."""
+    if family.shapes is not None:
+        return family.shapes(fields)
+    depth = fields.depth()
+    kinds = _listed(fields, depth) or (family.kinds or every_layer)(fields, depth)
+    routes = (False,) * depth if family.sparse is None else family.sparse(fields, depth)
+    bare: Part = "none" if family.dense is None else "dense"
+    parts: list[Part] = ["sparse" if routed else bare for routed in routes]
+    return tuple(map(Shape, kinds, parts))
+
+
+def _listed(fields: Fields, depth: int) -> tuple[LayerKind, ...] | None:
     listed = fields.names("layer_types")
-    if listed is not None:
-        unknown = sorted(set(listed) - set(_KINDS))
-        if unknown:
-            raise fields.wrong("layer_types", unknown[0], f"one of {', '.join(_KINDS)}")
-        if len(listed) != depth:
-            raise fields.wrong("layer_types", list(listed), f"{depth} names, one per layer")
-        return tuple(_KINDS[name] for name in listed)
-    if model_type in _PERIOD:
-        period = fields.optional("sliding_window_pattern", "_sliding_window_pattern") or _PERIOD[model_type]
-        kinds: list[LayerKind] = ["sliding" if (i + 1) % period else "full" for i in range(depth)]
-        if model_type == "gemma4_text":
-            kinds[-1] = "full"
-        return tuple(kinds)
-    if model_type.startswith("llama4"):
-        period = fields.optional("no_rope_layer_interval") or 4
-        rope = fields.numbers("no_rope_layers") or tuple(int((i + 1) % period != 0) for i in range(depth))
-        if len(rope) != depth:
-            raise fields.wrong("no_rope_layers", list(rope), f"{depth} numbers, one per layer")
-        return tuple("chunked" if uses else "full" for uses in rope)
-    if model_type.startswith(("qwen3_next", "qwen3_5")):
-        period = fields.optional("full_attention_interval") or 4
-        return tuple("linear" if (i + 1) % period else "full" for i in range(depth))
+    if listed is None:
+        return None
+    unknown = sorted(set(listed) - set(_KINDS))
+    if unknown:
+        raise fields.wrong("layer_types", unknown[0], f"one of {', '.join(_KINDS)}")
+    if len(listed) != depth:
+        raise fields.wrong("layer_types", list(listed), f"{depth} names, one per layer")
+    return tuple(_KINDS[name] for name in listed)
+
+
+def _all(kind: LayerKind, depth: int) -> tuple[LayerKind, ...]:
+    return (kind,) * depth
+
+
+def every_layer(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """Full attention throughout."""
+    return _all("full", depth)
+
+
+def recurrent(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """No attention at all."""
+    return _all("linear", depth)
+
+
+def windowed(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """All slide where a window is set; with `use_sliding_window` only those from `max_window_layers` on."""
     window = fields.optional("sliding_window")
     used = fields.raw("use_sliding_window")
     if window is None or used is False:
-        return cast("tuple[LayerKind, ...]", ("full",) * depth)
+        return _all("full", depth)
     first = fields.count("max_window_layers") if used is True else 0
     return tuple("sliding" if i >= first else "full" for i in range(depth))
+
+
+def every(period: int, *names: str, other: LayerKind = "sliding", last: bool = False) -> KindsRule:
+    """Each `period`-th layer attends fully, the fields `names` before the family's own number; `last`: the
+    last one too."""
+
+    def rule(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+        step = (fields.optional(*names) if names else None) or period
+        return tuple(
+            other if (i + 1) % step and not (last and i == depth - 1) else "full" for i in range(depth)
+        )
+
+    return rule
+
+
+def without_rope(period: int) -> KindsRule:
+    """Llama 4: layers without rotary positions attend fully, the others over chunks."""
+
+    def rule(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+        step = fields.optional("no_rope_layer_interval") or period
+        rope = fields.numbers("no_rope_layers") or tuple(int((i + 1) % step != 0) for i in range(depth))
+        if len(rope) != depth:
+            raise fields.wrong("no_rope_layers", list(rope), f"{depth} numbers, one per layer")
+        return tuple("chunked" if uses else "full" for uses in rope)
+
+    return rule
+
+
+def attending(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """Jamba: one layer of each `attn_layer_period` attends, the others recur."""
+    period, offset = fields.size("attn_layer_period"), fields.count("attn_layer_offset")
+    return tuple("full" if i % period == offset else "linear" for i in range(depth))
+
+
+def always(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """Every layer routes."""
+    return (True,) * depth
+
+
+def where_counted(*names: str) -> SparseRule:
+    """Every layer, if there are experts at all."""
+
+    def rule(fields: Fields, depth: int) -> tuple[bool, ...]:
+        return (fields.count(*names) > 0,) * depth
+
+    return rule
+
+
+def stepped(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """Each `decoder_sparse_step`-th layer, `mlp_only_layers` apart, if there are experts at all."""
+    step = fields.optional("decoder_sparse_step") or 1
+    dense = fields.numbers("mlp_only_layers") or ()
+    routed = fields.count("num_experts", "num_local_experts") > 0
+    return tuple(routed and i not in dense and (i + 1) % step == 0 for i in range(depth))
+
+
+def after_dense(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """All but the first `first_k_dense_replace`."""
+    first = fields.count("first_k_dense_replace")
+    return tuple(i >= first for i in range(depth))
+
+
+def interleaved(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """Llama 4: the layers that `moe_layers` lists, or each `interleave_moe_layer_step`-th."""
+    listed = fields.numbers("moe_layers")
+    if listed is not None:
+        return tuple(i in listed for i in range(depth))
+    step = fields.optional("interleave_moe_layer_step") or 1
+    return tuple((i + 1) % step == 0 for i in range(depth))
+
+
+def periodic(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """Jamba: one layer of each `expert_layer_period`, if there is more than one expert."""
+    several = fields.size("num_experts", "num_local_experts") > 1
+    period, offset = fields.size("expert_layer_period"), fields.count("expert_layer_offset")
+    return tuple(several and i % period == offset for i in range(depth))

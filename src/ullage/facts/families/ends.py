@@ -1,0 +1,95 @@
+"""What comes before and after the layers: embeddings, the final norm, the output layer."""
+
+from __future__ import annotations
+
+from ullage.facts.architecture import Flow
+from ullage.facts.families.family import Family, Norms, holds
+from ullage.facts.families.fields import Fields
+from ullage.facts.families.parts import Weights, linear, norm, single
+
+
+def norms_of(fields: Fields, family: Family) -> Norms:
+    """The family's norms under one config."""
+    return family.norms if isinstance(family.norms, Norms) else family.norms(fields)
+
+
+def stream_norm(fields: Fields, norms: Norms, name: str, width: int) -> Weights:
+    """One norm of the stream; nothing where they are without parameters."""
+    return norm(name, width, holds(norms.bias, fields)) if norms.weighed else ()
+
+
+def embeddings(fields: Fields, family: Family, hidden: int, vocabulary: int) -> tuple[Weights, Weights]:
+    """Token (and learned position) embeddings, and the final norm with what else follows layers."""
+    ends, norms = family.ends, norms_of(fields, family)
+    width = _narrow(fields, family) or hidden
+    tokens: Weights = single(f"{ends.tokens}.weight", (vocabulary, width), "embedding")
+    if ends.tokens_norm:
+        tokens += stream_norm(fields, norms, ends.tokens_norm, hidden)
+    if ends.positions:
+        rows = fields.size(*ends.position_rows) + ends.more_rows
+        tokens += single(f"{ends.positions}.weight", (rows, hidden), "embedding")
+    final: Weights = stream_norm(fields, norms, ends.norm, hidden) if holds(ends.norm_when, fields) else ()
+    if width != hidden:
+        tokens += linear("project_in", hidden, width)
+        final += linear("project_out", width, hidden)
+    if ends.extras is not None:
+        tokens += ends.extras(fields, hidden)
+    return tokens, final
+
+
+def head(fields: Fields, family: Family, hidden: int, vocabulary: int) -> Weights:
+    """An output layer of its own."""
+    width = _narrow(fields, family) or hidden
+    weights: Weights = single("lm_head.weight", (vocabulary, width), "head")
+    if holds(family.ends.head_bias, fields):
+        weights += single("lm_head.bias", (vocabulary,), "bias")
+    return weights
+
+
+def _narrow(fields: Fields, family: Family) -> int | None:
+    return fields.optional(family.ends.narrow) if family.ends.narrow else None
+
+
+def rotary_positions(fields: Fields, family: Family) -> int:
+    """Rows of the rotary tables: linear scaling stretches the one of full attention, and families with
+    another base frequency in sliding layers have a second (vLLM, layers/rotary_embedding)."""
+    positions = fields.count("max_position_embeddings", "n_positions")
+    scaling = fields.raw("rope_scaling", "rope_parameters")
+    if isinstance(scaling, dict) and isinstance(scaling.get("full_attention"), dict):
+        scaling = scaling["full_attention"]
+    factor = 1.0
+    if isinstance(scaling, dict) and scaling.get("rope_type", scaling.get("type")) == "linear":
+        given = scaling.get("factor")
+        factor = given if isinstance(given, int | float) and 1 <= given <= 1024 else 1.0
+    return int(positions * factor) + (positions if family.local_rotary else 0)
+
+
+_CHAINED = frozenset({"gelu_new", "gelu_fast", "gelu_python"})
+"""Activations written as a chain of elementwise operations, each with its own result."""
+
+
+def flow_of(fields: Fields, family: Family) -> Flow:
+    """The flow of a family's layers under one config."""
+    changes: dict[str, object] = {}
+    activation = fields.raw("hidden_act", "activation_function", "hidden_activation")
+    if activation in _CHAINED:
+        changes["chained_activation"] = True
+    if family.pre_unless and fields.raw(family.pre_unless) is False:
+        changes["order"] = "pre"
+    share = _rotary_share(fields)
+    if family.flow.rotary and share is not None:
+        changes["rotary"] = share
+    if fields.raw("attn_logit_softcapping"):
+        changes["soft_capped"] = True
+    return family.flow.with_(changes)
+
+
+def _rotary_share(fields: Fields) -> float | None:
+    """Share of a head that is rotated, where the config says."""
+    share = fields.raw("partial_rotary_factor", "rotary_pct")
+    parameters = fields.raw("rope_parameters")
+    if share is None and isinstance(parameters, dict):
+        share = parameters.get("partial_rotary_factor")
+    if isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1:
+        return float(share)
+    return None

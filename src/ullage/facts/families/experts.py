@@ -1,0 +1,71 @@
+"""Dense feed-forward parts and experts, as a family's row describes them."""
+
+from __future__ import annotations
+
+from ullage.facts.architecture import Dense, Experts
+from ullage.facts.families.family import Family, FeedForward, Routed, Shape, Shared, holds
+from ullage.facts.families.fields import Fields
+from ullage.facts.families.parts import Weights, expert_weights, linear, single
+
+
+def feed_forward(
+    fields: Fields, family: Family, hidden: int, shape: Shape
+) -> tuple[Dense | Experts | None, Weights]:
+    """The feed-forward part of a layer of this shape."""
+    if shape.part == "sparse" and family.experts is not None:
+        return _experts(fields, family.experts, family.dense, hidden)
+    if shape.part == "dense" and family.dense is not None:
+        return _dense(fields, family.dense, hidden, shape.width)
+    return None, ()
+
+
+def _dense(fields: Fields, row: FeedForward, hidden: int, width: int | None) -> tuple[Dense, Weights]:
+    width = width or _width(fields, row, hidden)
+    return Dense(width, row.gated, row.gated and len(row.first) == 1), _dense_weights(
+        fields, row, hidden, width
+    )
+
+
+def _width(fields: Fields, row: FeedForward, hidden: int) -> int:
+    if row.times:
+        return fields.optional(*row.width) or row.times * hidden
+    return fields.size(*row.width)
+
+
+def _dense_weights(fields: Fields, row: FeedForward, hidden: int, width: int) -> Weights:
+    """First and last projection (gated ones: SwiGLU, GeGLU, arXiv 2002.05202)."""
+    bias = holds(row.bias, fields)
+    wide = 2 * width if row.gated and len(row.first) == 1 else width
+    weights = tuple(w for name in row.first for w in linear(name, wide, hidden, bias))
+    return weights + linear(row.last, hidden, width, bias)
+
+
+def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int) -> tuple[Experts, Weights]:
+    count, active = fields.size(*row.total), fields.size(*row.active)
+    width = fields.size(*row.width)
+    weights = expert_weights(hidden, count, width, row.where, row.gated, row.bias, row.transposed)
+    weights += single(f"{row.router}.weight", (count, hidden), row.router_role)
+    if row.router_bias:
+        weights += single(f"{row.router}.bias", (count,), "bias")
+    if row.scales is not None:
+        weights += single(row.scales[0], (hidden,), "router") + single(row.scales[1], (count,), "router")
+    shared = 0
+    if row.shared is not None:
+        shared, more = _shared(fields, row.shared, hidden, width)
+        weights += more
+    elif row.beside and dense is not None:
+        shared = _width(fields, dense, hidden)
+        weights += _dense_weights(fields, dense, hidden, shared)
+    return Experts(count, active, width, row.gated, shared), weights
+
+
+def _shared(fields: Fields, row: Shared, hidden: int, routed: int) -> tuple[int, Weights]:
+    """Width and weights of what every token uses."""
+    width = fields.optional(*row.part.width) if row.part.width else routed
+    width = width or 0
+    if row.times:
+        width *= fields.count(*row.times)
+    if not width:
+        return 0, ()
+    weights = _dense_weights(fields, row.part, hidden, width)
+    return width, weights + (linear(row.gate, 1, hidden) if row.gate else ())

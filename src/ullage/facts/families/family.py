@@ -1,0 +1,255 @@
+"""All that a family of decoders is, as one value; `ullage.facts.families.rows` holds one for each.
+
+A field says what transformers' modeling file (5.19) fixes, or names the fields of a config.json that say it.
+Where a family has a rule that no other has, its row holds a function. Names of weights are relative to their
+block.
+"""
+
+# Annotations are not postponed: NamedTuple would compile every one of them at each start.
+
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+from ullage.facts.architecture import Flow, WeightRole
+from ullage.facts.families.fields import Fields
+from ullage.facts.families.parts import Weights
+
+LayerKind = Literal["full", "sliding", "chunked", "linear", "none"]
+"""What mixes the positions of a layer: an attention, a recurrence, or nothing."""
+Names = tuple[str, ...]
+"""Fields of a config that are synonyms."""
+
+
+class Unless(NamedTuple):
+    """True unless the config says false in `field`."""
+
+    field: str
+
+
+Switch = bool | str | Names | Unless
+"""Fixed, or the config's own flag, which is false where it is missing."""
+
+
+def holds(switch: Switch, fields: Fields) -> bool:
+    """What a switch says of one config."""
+    if isinstance(switch, bool):
+        return switch
+    if isinstance(switch, Unless):
+        return fields.raw(switch.field) is not False
+    return fields.flag(*((switch,) if isinstance(switch, str) else switch))
+
+
+Part = Literal["dense", "sparse", "none"]
+"""What is done to each position of a layer by itself."""
+
+
+class Shape(NamedTuple):
+    """What one layer is; equal shapes make equal layers. None: as the config says for all."""
+
+    kind: LayerKind = "full"
+    part: Part = "dense"
+    kv_heads: int | None = None
+    width: int | None = None
+
+
+class Counts(NamedTuple):
+    """Query heads, key-value heads and the width of each, in elements."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+
+KindsRule = Callable[[Fields, int], tuple[LayerKind, ...]]
+"""The kind of each of so many layers, where `layer_types` does not list them."""
+SparseRule = Callable[[Fields, int], tuple[bool, ...]]
+"""Which of so many layers route to experts."""
+ShapesRule = Callable[[Fields], tuple[Shape, ...]]
+HeadsRule = Callable[[Fields, int, Shape], Counts]
+"""The heads of a layer of this shape in a model so many elements wide."""
+Extras = Callable[[Fields, int], Weights]
+"""Weights that only one family has, in a model so many elements wide."""
+
+
+class HeadNorms(NamedTuple):
+    """Norms of queries and keys: over one head's width, all heads together (`full`), or each head its own."""
+
+    over: Literal["head", "full", "each"] = "head"
+    names: tuple[str, str] = ("q_norm", "k_norm")
+    bias: bool = False
+    when: Switch = True
+
+
+class Projections(NamedTuple):
+    """Softmax attention. `fused` names the joint projection of queries, keys and values where there is one.
+
+    `out_bias` None: as `bias`. `gated_query`: queries come with a gate as wide. `sinks` names a parameter
+    with one number a head. `value_is_key`: full layers project no values, their keys serve as such.
+    """
+
+    heads: HeadsRule
+    where: str = "self_attn"
+    names: tuple[str, str, str] = ("q_proj", "k_proj", "v_proj")
+    fused: str = ""
+    out: str = "o_proj"
+    bias: Switch = False
+    out_bias: Switch | None = None
+    norms: HeadNorms | None = None
+    gated_query: bool = False
+    sinks: str = ""
+    value_is_key: Switch = False
+
+
+class Latent(NamedTuple):
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434), with V3.2's indexer (arXiv 2512.02556)."""
+
+    where: str = "self_attn"
+    bias: Switch = "attention_bias"
+    indexer: bool = False
+
+
+class Mamba(NamedTuple):
+    """Mamba (arXiv 2312.00752). Its stream is as wide as `width` says, or `expand` times the model's;
+    `inner_norms`: the scan's step and both of its projections are normed."""
+
+    where: str = "mixer"
+    width: Names = ()
+    expand: Names = ("expand", "mamba_expand")
+    conv_bias: Switch = Unless("use_conv_bias")
+    bias: Switch = "use_bias"
+    inner_norms: bool = False
+
+
+class Mamba2(NamedTuple):
+    """Mamba-2 (arXiv 2405.21060), as wide as its heads together; where `expand` is named, that many times
+    the model's width, which must be the same."""
+
+    where: str = "mixer"
+    heads: Names = ("mamba_num_heads", "mamba_n_heads")
+    head_dim: Names = ("mamba_head_dim", "mamba_d_head")
+    expand: Names = ()
+    conv_bias: Switch = Unless("use_conv_bias")
+    bias: Switch = ("mamba_proj_bias", "use_bias")
+
+
+class Delta(NamedTuple):
+    """A gated delta net (arXiv 2412.06464); `parts` are its input projections and what each yields:
+    queries, keys and values (qkv), gates (z), and two numbers a value head (a, b)."""
+
+    where: str = "linear_attn"
+    parts: Names = ("qkvz", "ba")
+
+
+class FeedForward(NamedTuple):
+    """A dense part: `first` holds gate and up projection (two names, or one that is both), or, not `gated`,
+    the one projection before the activation. `width` names its fields; where they are missing and `times`
+    is not 0, it is so many times the model's."""
+
+    first: Names = ("mlp.gate_proj", "mlp.up_proj")
+    last: str = "mlp.down_proj"
+    gated: bool = True
+    bias: Switch = False
+    width: Names = ("intermediate_size",)
+    times: int = 0
+
+
+class Shared(NamedTuple):
+    """Experts that every token uses, as one dense part: as wide as its own fields say, or as a routed one
+    times the number in the field `times`. `gate` names the projection to one number that weighs it."""
+
+    part: FeedForward
+    times: Names = ()
+    gate: str = ""
+
+
+class Routed(NamedTuple):
+    """Experts as transformers 5 holds them: one parameter for all first projections, one for all last.
+
+    `transposed`: (experts, inputs, outputs). `router_role`: "linear" where the router is an nn.Linear, of
+    which quantizers know. `scales` are further parameters of the router: one number an element of the
+    stream, and one an expert. `beside`: the dense part runs in the same layers.
+    """
+
+    where: str = "mlp.experts"
+    router: str = "mlp.gate"
+    router_role: WeightRole = "router"
+    bias: bool = False
+    router_bias: bool = False
+    gated: bool = True
+    transposed: bool = False
+    shared: Shared | None = None
+    beside: bool = False
+    scales: tuple[str, str] | None = None
+    total: Names = ("num_local_experts", "num_experts", "n_routed_experts")
+    active: Names = ("num_experts_per_tok", "experts_per_token")
+    width: Names = ("moe_intermediate_size", "intermediate_size")
+
+
+class Norms(NamedTuple):
+    """Norms of the stream that go with the mixer, with the feed-forward part, and with experts beside it.
+
+    `weighed` False: they are without parameters (OLMo).
+    """
+
+    mixer: Names = ("input_layernorm",)
+    part: Names = ("post_attention_layernorm",)
+    experts: Names = ()
+    bias: Switch = False
+    weighed: bool = True
+
+
+class Ends(NamedTuple):
+    """What comes before the layers and after them.
+
+    `positions` names learned position embeddings, `position_rows` the fields with their number and
+    `more_rows` how many there are besides; `tokens_norm` a norm of the embeddings. `narrow` names the field
+    with the embeddings' own width: where it is another than the stream's, a projection leads in and one out.
+    """
+
+    tokens: str = "embed_tokens"
+    tokens_norm: str = ""
+    positions: str = ""
+    position_rows: Names = ("max_position_embeddings",)
+    more_rows: int = 0
+    narrow: str = ""
+    extras: Extras | None = None
+    norm: str = "norm"
+    norm_when: Switch = True
+    head_bias: Switch = False
+
+
+class Family(NamedTuple):
+    """One row. `_replace` makes a related family of it.
+
+    `mixers` has an attention and, where some layers recur, a recurrence. `kinds` says which layers slide,
+    are chunked or recur (a list in `layer_types` comes first), `sparse` which route to `experts`, `shapes`
+    both at once where they cannot be told apart. `flow` is the order of statements; `pre_unless` a field
+    that makes it plain Llama's order where it is false. `flow_open` says what of the flow is not held
+    against the real code yet. `refused` are flags whose structure nobody reads, `needed`
+    flags that the modeling file takes for granted.
+    """
+
+    attention: Projections | Latent | None
+    recurrence: Mamba | Mamba2 | Delta | None = None
+    dense: FeedForward | None = None
+    experts: Routed | None = None
+    norms: Norms | Callable[[Fields], Norms] = Norms()
+    ends: Ends = Ends()
+    extras: Extras | None = None
+    kinds: KindsRule | None = None
+    sparse: SparseRule | None = None
+    shapes: ShapesRule | None = None
+    transposed: bool = False
+    flow: Flow = Flow()
+    pre_unless: str = ""
+    flow_open: str = ""
+    local_rotary: bool = False
+    refused: Names = ()
+    needed: Names = ()
+
+
+NORMED_TWICE: Final = Norms(
+    ("input_layernorm", "post_attention_layernorm"),
+    ("pre_feedforward_layernorm", "post_feedforward_layernorm"),
+)
+"""Inputs and outputs of both parts."""

@@ -1,0 +1,59 @@
+"""How many heads a layer has, by each family's rule."""
+
+from __future__ import annotations
+
+from ullage.facts.families.family import Counts, Shape
+from ullage.facts.families.fields import Fields
+
+GEMMA4_HEAD_DIM = 512
+"""Default of Gemma4TextConfig.global_head_dim."""
+
+
+def grouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """The usual fields with the usual derivations."""
+    heads = fields.size("num_attention_heads", "n_head")
+    kv_heads = shape.kv_heads or fields.optional("num_key_value_heads") or heads
+    given = fields.optional("head_dim")
+    if given is None and hidden % heads:
+        raise fields.wrong("num_attention_heads", heads, f"a divisor of hidden_size {hidden}")
+    if heads % kv_heads:
+        raise fields.wrong("num_key_value_heads", kv_heads, f"a divisor of {heads} heads")
+    return Counts(heads, kv_heads, given or hidden // heads)
+
+
+def ungrouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """Modeling files that know no grouped keys and values, whatever a config says."""
+    found = grouped(fields, hidden, shape)
+    return found._replace(kv_heads=found.heads)
+
+
+def falcon(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """One key-value head for multi-query models, `num_kv_heads` for the newer decoder (Falcon-40B)."""
+    heads = grouped(fields, hidden, shape).heads
+    if fields.flag("new_decoder_architecture"):
+        kv_heads = fields.size("num_kv_heads", "num_key_value_heads")
+    else:
+        kv_heads = 1 if fields.flag("multi_query") else heads
+    return Counts(heads, kv_heads, hidden // heads)
+
+
+def gemma4(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """Full layers have a head width of their own, and key-value heads where their values are the keys."""
+    found = grouped(fields, hidden, shape)
+    kv_heads, head_dim = _gemma4_full(fields)
+    shared = fields.flag("attention_k_eq_v")
+    if shape.kind != "full":
+        return found
+    return Counts(found.heads, (kv_heads if shared else None) or found.kv_heads, head_dim)
+
+
+def _gemma4_full(fields: Fields) -> tuple[int | None, int]:
+    """Hub configs name them for all full layers; configs written by transformers 5.19 list them per layer."""
+    listed = fields.raw("per_layer_config")
+    if isinstance(listed, dict) and listed:
+        own = Fields(next(iter(listed.values())), {}, fields.model)
+        return own.optional("num_key_value_heads"), own.size("head_dim")
+    return (
+        fields.optional("num_global_key_value_heads"),
+        fields.optional("global_head_dim") or GEMMA4_HEAD_DIM,
+    )

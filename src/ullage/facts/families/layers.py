@@ -1,0 +1,113 @@
+"""The layers of any family, as its row describes them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ullage.errors import FormatError
+from ullage.facts.architecture import Attention, Flow, LatentAttention, Layer, Recurrent, Weight
+from ullage.facts.families.ends import flow_of, norms_of, stream_norm
+from ullage.facts.families.experts import feed_forward
+from ullage.facts.families.family import Family, HeadNorms, Latent, Norms, Projections, Shape, holds
+from ullage.facts.families.fields import Fields
+from ullage.facts.families.kinds import shapes_of
+from ullage.facts.families.parts import Once, Weights, linear, single
+
+Mixer = tuple[Attention | LatentAttention | Recurrent | None, Weights]
+
+
+def layers_of(fields: Fields, family: Family) -> tuple[Layer, ...]:
+    """Every layer; equal ones are one object."""
+    for name in family.refused:
+        if fields.raw(name):
+            raise FormatError(
+                f"{fields.model}: {name} is not interpreted; only models without it are planned"
+            )
+    for name in family.needed:
+        if fields.raw(name) is False:
+            raise fields.wrong(name, False, "true: transformers always has it")
+    hidden = fields.size("hidden_size", "n_embd", "d_model")
+    shapes = shapes_of(fields, family)
+    flow, norms, once = flow_of(fields, family), norms_of(fields, family), Once()
+    return tuple(
+        once.layer(shape, partial(_layer, fields, family, hidden, shape, flow, norms)) for shape in shapes
+    )
+
+
+def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow, norms: Norms) -> Layer:
+    mixer, weights = _mixer(fields, family, hidden, shape)
+    part, more = feed_forward(fields, family, hidden, shape)
+    weights += more
+    if family.transposed:
+        weights = _transposed(weights)
+    names = (norms.mixer if mixer else ()) + (norms.part if part else ())
+    names += norms.experts if shape.part == "sparse" else ()
+    weights += tuple(w for name in names for w in stream_norm(fields, norms, name, hidden))
+    if family.extras is not None:
+        weights += family.extras(fields, hidden)
+    return Layer(mixer, part, weights, flow)
+
+
+def _transposed(weights: Weights) -> Weights:
+    """GPT-2's Conv1D holds (inputs, outputs)."""
+    return tuple(Weight(w.name, w.shape[::-1], w.role) if w.role == "linear" else w for w in weights)
+
+
+def _mixer(fields: Fields, family: Family, hidden: int, shape: Shape) -> Mixer:
+    kind = shape.kind
+    if kind == "none":
+        return None, ()
+    if kind == "linear":
+        if family.recurrence is None:
+            raise fields.wrong("layer_types", "linear_attention", "attention, in a family without recurrence")
+        from ullage.facts.families.recurrent import recurrence
+
+        return recurrence(fields, family.recurrence, hidden)
+    if isinstance(family.attention, Projections):
+        return _attention(fields, family.attention, hidden, shape)
+    if not isinstance(family.attention, Latent) or kind != "full":
+        raise fields.wrong("layer_types", f"{kind}_attention", "a kind of layer that this family has")
+    from ullage.facts.families.latent import latent_attention
+
+    return latent_attention(fields, family.attention, hidden)
+
+
+def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> tuple[Attention, Weights]:
+    """Softmax attention and its projections, query-key norms included."""
+    kind = shape.kind
+    assert kind in ("full", "sliding", "chunked")
+    heads, kv_heads, head_dim = row.heads(fields, hidden, shape)
+    window = None
+    if kind != "full":
+        named = "attention_chunk_size" if kind == "chunked" else "sliding_window"
+        window = fields.optional(named)
+        if window is None:
+            raise fields.wrong(named, None, "set where layers slide")
+    query, key, where = heads * head_dim, kv_heads * head_dim, row.where
+    bias = holds(row.bias, fields)
+    if row.fused:
+        weights = linear(f"{where}.{row.fused}", query + 2 * key, hidden, bias)
+    else:
+        first, second, third = row.names
+        weights = linear(f"{where}.{first}", query * (2 if row.gated_query else 1), hidden, bias)
+        weights += linear(f"{where}.{second}", key, hidden, bias)
+        if not (kind == "full" and holds(row.value_is_key, fields)):
+            weights += linear(f"{where}.{third}", key, hidden, bias)
+    out_bias = bias if row.out_bias is None else holds(row.out_bias, fields)
+    weights += linear(f"{where}.{row.out}", hidden, query, out_bias)
+    normed = row.norms is not None and holds(row.norms.when, fields)
+    if row.norms is not None and normed:
+        weights += _head_norms(row.norms, where, heads, kv_heads, head_dim)
+    if row.sinks:
+        weights += single(f"{where}.{row.sinks}", (heads,))
+    return Attention(kind, heads, kv_heads, head_dim, head_dim, window, normed, bool(row.fused)), weights
+
+
+def _head_norms(row: HeadNorms, where: str, heads: int, kv_heads: int, head_dim: int) -> Weights:
+    weights: Weights = ()
+    for name, count in zip(row.names, (heads, kv_heads), strict=True):
+        shape = {"head": (head_dim,), "full": (count * head_dim,), "each": (count, head_dim)}[row.over]
+        weights += single(f"{where}.{name}.weight", shape, "norm")
+        if row.bias:
+            weights += single(f"{where}.{name}.bias", shape, "bias")
+    return weights

@@ -1,0 +1,52 @@
+"""The rows: one a family, by `model_type`.
+
+`dense` has those whose layers are attention and one dense part, `routed` those with experts or latent
+attention, `hybrid` those that recur or whose layers differ in more than their kind. `family_of` is the one
+way in. A row is held to transformers by every law in tests/facts/test_families.py and
+tests/memory/test_families.py: shapes, cache and live peak.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ullage.facts.families.family import Family
+from ullage.facts.families.rows.dense import DENSE
+from ullage.facts.families.rows.hybrid import HYBRID
+from ullage.facts.families.rows.routed import ROUTED
+
+_ROWS: Final = DENSE | ROUTED | HYBRID
+WRAPPED: Final = {
+    "gemma3": "gemma3_text",
+    "gemma4": "gemma4_text",
+    "glm4v_moe": "glm4v_moe_text",
+    "llama4": "llama4_text",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
+}
+"""Models around a decoder of one family, by its type."""
+WRAPPING_ANY: Final = frozenset({"llava_next", "mistral3"})
+"""Models around a decoder whose config names its own type."""
+
+
+def family_of(model_type: str) -> Family | None:
+    """The row of a decoder, or of the decoder that a model of this type wraps; None where there is none."""
+    return _ROWS.get(WRAPPED.get(model_type, model_type))
+
+
+def text_type(model_type: str) -> str:
+    """The type of the decoder in a model of this type, itself where it is one."""
+    return WRAPPED.get(model_type, model_type)
+
+
+def decoder_types() -> tuple[str, ...]:
+    """Every `model_type` that has a row of its own."""
+    return tuple(sorted(_ROWS))
+
+
+def known_types() -> tuple[str, ...]:
+    """Every `model_type` that can be read: the decoders, and what wraps them."""
+    return tuple(sorted({*_ROWS, *WRAPPED, *WRAPPING_ANY}))

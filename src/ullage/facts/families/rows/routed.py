@@ -1,0 +1,82 @@
+"""Decoders with experts, and those with multi-head latent attention."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ullage.facts.families.family import (
+    Family,
+    FeedForward,
+    HeadNorms,
+    Latent,
+    Projections,
+    Routed,
+    Shared,
+    Unless,
+)
+from ullage.facts.families.heads import grouped
+from ullage.facts.families.kinds import after_dense, always, every, interleaved, stepped, without_rope
+from ullage.facts.families.rows.dense import LLAMA, MISTRAL, QWEN2, QWEN3
+
+
+def gated(where: str, *width: str) -> FeedForward:
+    """A gated part with the usual names."""
+    return FeedForward((f"{where}.gate_proj", f"{where}.up_proj"), f"{where}.down_proj", width=width)
+
+
+SHARED_GATED: Final = Shared(
+    gated("mlp.shared_expert", "shared_expert_intermediate_size"), gate="mlp.shared_expert_gate"
+)
+SHARED_COUNTED: Final = Shared(gated("mlp.shared_experts"), ("n_shared_experts",))
+
+_MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always)
+_QWEN3_MOE: Final = QWEN3._replace(experts=Routed(), sparse=stepped)
+_GLM4_MOE: Final = MISTRAL._replace(
+    attention=Projections(grouped, bias="attention_bias", out_bias=False),
+    experts=Routed(shared=SHARED_COUNTED),
+    sparse=after_dense,
+)
+_LLAMA4: Final = LLAMA._replace(
+    dense=gated("feed_forward", "intermediate_size_mlp"),
+    experts=Routed(
+        "feed_forward.experts",
+        "feed_forward.router",
+        "linear",
+        transposed=True,
+        shared=Shared(gated("feed_forward.shared_expert")),
+    ),
+    kinds=without_rope(4),
+    sparse=interleaved,
+)
+_GPT_OSS: Final = Family(
+    Projections(grouped, bias="attention_bias", sinks="sinks"),
+    experts=Routed(router="mlp.router", bias=True, router_bias=True, transposed=True),
+    kinds=every(2, "sliding_window_pattern", "_sliding_window_pattern"),
+    sparse=always,
+)
+_DEEPSEEK: Final = Family(
+    Latent(), dense=FeedForward(), experts=Routed(shared=SHARED_COUNTED), sparse=after_dense
+)
+
+ROUTED: Final[dict[str, Family]] = {
+    "deepseek_v2": _DEEPSEEK,
+    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True)),
+    "glm4_moe": _GLM4_MOE._replace(
+        attention=Projections(
+            grouped, bias="attention_bias", out_bias=False, norms=HeadNorms(when="use_qk_norm")
+        )
+    ),
+    "glm4v_moe_text": _GLM4_MOE,
+    "gpt_oss": _GPT_OSS,
+    "llama4_text": _LLAMA4,
+    "minicpm3": Family(Latent(), dense=FeedForward()),
+    "mixtral": _MIXTRAL,
+    "qwen2_moe": QWEN2._replace(
+        attention=Projections(grouped, bias=Unless("qkv_bias"), out_bias=False),
+        experts=Routed(shared=SHARED_GATED),
+        sparse=stepped,
+    ),
+    "qwen3_moe": _QWEN3_MOE,
+    "qwen3_vl_moe_text": _QWEN3_MOE,
+}
