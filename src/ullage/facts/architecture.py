@@ -118,25 +118,42 @@ class Experts:
 class Flow(NamedTuple):
     """How tensors pass through a layer's code: what decides which of them are alive together.
 
-    `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too) or torch's layer
-    norm. `order` says what is normed: inputs (`pre`), inputs and outputs (`sandwich`), outputs (`post`),
-    or the inputs of attention and feed-forward at once (`parallel`). `rotary` is the share of a head that
-    is rotated; with `joins_rotary` rotated and plain parts are joined anew. `positions` are learned
-    position embeddings, one for all sequences or `each` its own. `keeps_attention`: attention's output
-    lives on beside the feed-forward part; `drops_normed`: what enters that part is gone once its first
-    projection has read it. `scales_query`: queries are scaled in a step of their own.
+    `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too), torch's layer norm or
+    one written out in fp32 (`layer-fp32`). `order` says what is normed: inputs (`pre`), inputs and outputs
+    (`sandwich`), outputs (`post`), or the inputs of attention and feed-forward at once (`parallel`).
+
+    `rotary` is the share of a head that is rotated; with `joins_rotary`, or where that is not all, rotated
+    and plain parts are joined anew, with `keeps_parts` all of them live on until attention is done. `rotates`
+    says in what: in the `compute` dtype, in fp32 `copies`, or with fp32 cosines (`promoted`); with
+    `rotates_each` by positions of each sequence's own. `positions` are learned position embeddings, one for
+    all sequences or `each` its own.
+
+    `keeps_attention`: attention's output lives on beside the feed-forward part; `drops_normed`: what enters
+    that part is gone once its first projection has read it. `scales_query`: queries are scaled in a step of
+    their own; `one_by_one`: they are rotated before keys are projected. `broadcasts`: fewer keys than
+    queries reach torch's attention as they are, which only its plain implementation takes.
+
+    `experts` run on the tokens that chose them, the gate activated (`grouped`) or clamped first and scaled
+    (`clamped`), or all on `every` token. `shared_first`: what every token uses comes before the chosen ones.
     """
 
-    norm: Literal["rms", "rms-fp32", "layer"] = "rms"
+    norm: Literal["rms", "rms-fp32", "layer", "layer-fp32"] = "rms"
     order: Literal["pre", "sandwich", "post", "parallel"] = "pre"
     chained_activation: bool = False
     rotary: float = 1.0
     joins_rotary: bool = False
+    keeps_parts: bool = False
+    rotates: Literal["compute", "copies", "promoted"] = "compute"
+    rotates_each: bool = False
     positions: Literal["none", "shared", "each"] = "none"
     keeps_attention: bool = False
     drops_normed: bool = False
     scales_query: bool = False
+    one_by_one: bool = False
     soft_capped: bool = False
+    broadcasts: bool = False
+    experts: Literal["grouped", "clamped", "every"] = "grouped"
+    shared_first: bool = False
 
     def with_(self, changes: Mapping[str, object]) -> Self:
         """With these fields set, as a family's row gives them."""
@@ -181,7 +198,8 @@ class Architecture:
 
     `embeddings`, `final` and `head` are the weights outside the layers; `head` is empty where the
     output layer is tied to the token embedding. `dtype` is the stored one (`bfloat16`, ...).
-    `rotary_positions` are the rows of all rotary tables an engine would precompute.
+    `rotary_positions` are the rows of all rotary tables an engine would precompute; `beside` are elements a
+    position that the forward pass holds beside the stream, for layers to come.
     """
 
     name: str
@@ -200,6 +218,7 @@ class Architecture:
     checkpoint: "Checkpoint | None" = None
     published_parameters: int | None = None
     rotary_positions: int = 0
+    beside: int = 0
 
     @property
     def tied(self) -> bool:

@@ -99,6 +99,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         source=source,
         vision=_vision(config, base, outer, hidden, name),
         quantization=read_quantization(config.get("quantization_config"), name),
+        beside=family.ends.beside(fields) if family.ends.beside else 0,
         rotary_positions=rotary_positions(fields, family),
     )
 
@@ -149,6 +150,6 @@ def _unsupported(config: Mapping[str, object], model_type: object, name: str) ->
     return UnsupportedError(
         f"{name}: no reader for model_type {model_type!r}; fields not interpreted: "
         f"{listed or 'none found'}.{hint}{said_of(str(model_type))} A reader for "
-        "this family in ullage/facts/families/rows, or a model of a family that `ullage models` lists, would make "
-        "it known"
+        "this family in ullage/facts/families/rows, or a model of a family that `ullage models` lists, would "
+        "make it known"
     )

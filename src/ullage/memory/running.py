@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Model
+from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.forward.attention import QUADRATIC, resolve_kernel
+from ullage.memory.forward.attention import QUADRATIC, falls_back, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.logits import loss_logits
 from ullage.memory.forward.one_pass import Pass
@@ -145,6 +145,8 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     new = 1 if decode else max(min(prompt, work.chunk_tokens or prompt), 1)
     # Sequences that only are read stand left-aligned, so causality hides their padding; those that are
     # continued stand right-aligned, and need masks.
+    if kernel == "sdpa" and _falls_back(architecture, loaded.abilities.processor):
+        kernel = "sdpa-math"
     streams = not work.caches and new < prompt
     if streams and not patterns:
         kernel = "blockwise"
@@ -158,6 +160,15 @@ def _run(loaded: Loaded, work: Work) -> _Run:
 def _sees_ahead(architecture: Architecture, work: Work) -> bool:
     """Whether image tokens see those after them, which takes a mask of each sequence's own."""
     return work.images > 0 and architecture.vision is not None and architecture.vision.flow.sees_ahead
+
+
+@lru_cache(maxsize=256)
+def _falls_back(architecture: Architecture, processor: bool) -> bool:
+    found = ((layer.mixer, layer.flow) for layer, _ in distinct_layers(architecture))
+    return any(
+        isinstance(mixer, Attention | LatentAttention) and falls_back(mixer, flow, processor)
+        for mixer, flow in found
+    )
 
 
 @lru_cache(maxsize=256)

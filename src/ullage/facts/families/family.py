@@ -50,6 +50,7 @@ class Shape(NamedTuple):
     part: Part = "dense"
     kv_heads: int | None = None
     width: int | None = None
+    rotates: bool = True
 
 
 class Counts(NamedTuple):
@@ -64,6 +65,8 @@ KindsRule = Callable[[Fields, int], tuple[LayerKind, ...]]
 """The kind of each of so many layers, where `layer_types` does not list them."""
 SparseRule = Callable[[Fields, int], tuple[bool, ...]]
 """Which of so many layers route to experts."""
+RotaryRule = Callable[[Fields, tuple[LayerKind, ...]], tuple[bool, ...]]
+"""Which layers of these kinds rotate their queries and keys."""
 ShapesRule = Callable[[Fields], tuple[Shape, ...]]
 HeadsRule = Callable[[Fields, int, Shape], Counts]
 """The heads of a layer of this shape in a model so many elements wide."""
@@ -204,6 +207,7 @@ class Ends(NamedTuple):
     `positions` names learned position embeddings, `position_rows` the fields with their number and
     `more_rows` how many there are besides; `tokens_norm` a norm of the embeddings. `narrow` names the field
     with the embeddings' own width: where it is another than the stream's, a projection leads in and one out.
+    `beside`: elements a position that are held for later layers.
     """
 
     tokens: str = "embed_tokens"
@@ -215,18 +219,23 @@ class Ends(NamedTuple):
     extras: Extras | None = None
     norm: str = "norm"
     norm_when: Switch = True
+    beside: Callable[[Fields], int] | None = None
     head_bias: Switch = False
 
 
 class Family(NamedTuple):
     """One row. `_replace` makes a related family of it.
 
-    `mixers` has an attention and, where some layers recur, a recurrence. `kinds` says which layers slide,
-    are chunked or recur (a list in `layer_types` comes first), `sparse` which route to `experts`, `shapes`
-    both at once where they cannot be told apart. `flow` is the order of statements; `pre_unless` a field
-    that makes it plain Llama's order where it is false. `flow_open` says what of the flow is not held
-    against the real code yet. `refused` are flags whose structure nobody reads, `needed`
-    flags that the modeling file takes for granted.
+    `attention` and `recurrence` mix positions, `dense` and `experts` follow. `kinds` says which layers slide,
+    are chunked or recur (a list in `layer_types` comes first), `sparse` which route to `experts` (a list in
+    `mlp_layer_types` first), `rotates` which have rotary positions where not all do, `shapes` all that at
+    once where it cannot be told apart. `extras` are weights that only one family has; `transposed`:
+    linear weights are (inputs, outputs).
+
+    `flow` is the order of statements; `pre_unless` a field that makes it plain Llama's order where it is
+    false. `flow_open` says what of the flow is not held against the real code yet. `local_rotary`: sliding
+    layers have a rotary table of their own. `refused` are flags whose structure nobody reads, `needed` flags
+    that the modeling file takes for granted.
     """
 
     attention: Projections | Latent | None
@@ -238,6 +247,7 @@ class Family(NamedTuple):
     extras: Extras | None = None
     kinds: KindsRule | None = None
     sparse: SparseRule | None = None
+    rotates: RotaryRule | None = None
     shapes: ShapesRule | None = None
     transposed: bool = False
     flow: Flow = Flow()

@@ -50,7 +50,9 @@ def gemma4(fields: Fields, hidden: int, shape: Shape) -> Counts:
 def _gemma4_full(fields: Fields) -> tuple[int | None, int]:
     """Hub configs name them for all full layers; configs written by transformers 5.19 list them per layer."""
     listed = fields.raw("per_layer_config")
-    if isinstance(listed, dict) and listed:
+    if isinstance(listed, dict):
+        if not listed:
+            return None, fields.size("head_dim")
         own = Fields(next(iter(listed.values())), {}, fields.model)
         return own.optional("num_key_value_heads"), own.size("head_dim")
     return (

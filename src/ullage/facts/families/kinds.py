@@ -24,10 +24,13 @@ def shapes_of(fields: Fields, family: Family) -> tuple[Shape, ...]:
         return family.shapes(fields)
     depth = fields.depth()
     kinds = _listed(fields, depth) or (family.kinds or every_layer)(fields, depth)
-    routes = (False,) * depth if family.sparse is None else family.sparse(fields, depth)
+    routes = (False,) * depth if family.sparse is None else _routing(fields, family.sparse, depth)
     bare: Part = "none" if family.dense is None else "dense"
     parts: list[Part] = ["sparse" if routed else bare for routed in routes]
-    return tuple(map(Shape, kinds, parts))
+    turns = (True,) * depth if family.rotates is None else family.rotates(fields, kinds)
+    return tuple(
+        Shape(kind, part, rotates=turn) for kind, part, turn in zip(kinds, parts, turns, strict=True)
+    )
 
 
 def _listed(fields: Fields, depth: int) -> tuple[LayerKind, ...] | None:
@@ -42,8 +45,23 @@ def _listed(fields: Fields, depth: int) -> tuple[LayerKind, ...] | None:
     return tuple(_KINDS[name] for name in listed)
 
 
+def _routing(fields: Fields, rule: SparseRule, depth: int) -> tuple[bool, ...]:
+    """Which layers route to experts: those that `mlp_layer_types` lists, else the family's rule."""
+    listed = fields.names("mlp_layer_types")
+    if listed is None:
+        return rule(fields, depth)
+    if len(listed) != depth or not set(listed) <= {"dense", "sparse"}:
+        raise fields.wrong("mlp_layer_types", list(listed), f"{depth} names, dense or sparse")
+    return tuple(name == "sparse" for name in listed)
+
+
 def _all(kind: LayerKind, depth: int) -> tuple[LayerKind, ...]:
     return (kind,) * depth
+
+
+def windows_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
+    """Full layers know no positions."""
+    return tuple(kind != "full" for kind in kinds)
 
 
 def every_layer(fields: Fields, depth: int) -> tuple[LayerKind, ...]:

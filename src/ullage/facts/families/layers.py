@@ -45,7 +45,7 @@ def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow
     weights += tuple(w for name in names for w in stream_norm(fields, norms, name, hidden))
     if family.extras is not None:
         weights += family.extras(fields, hidden)
-    return Layer(mixer, part, weights, flow)
+    return Layer(mixer, part, weights, flow if shape.rotates else flow._replace(rotary=0.0))
 
 
 def _transposed(weights: Weights) -> Weights:

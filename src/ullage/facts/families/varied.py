@@ -22,6 +22,11 @@ def gemma4_embeddings(fields: Fields, hidden: int) -> Weights:
     return weights + norm("per_layer_projection_norm", per_layer)
 
 
+def gemma4_inputs(fields: Fields) -> int:
+    """What all layers will read of them."""
+    return fields.count("hidden_size_per_layer_input") * fields.depth()
+
+
 def gemma4_layer(fields: Fields, hidden: int) -> Weights:
     """How a layer reads them."""
     per_layer = fields.count("hidden_size_per_layer_input")

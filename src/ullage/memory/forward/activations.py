@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, Layer
+from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, LatentAttention, Layer
 from ullage.memory.forward.attention import mask_bytes
 from ullage.memory.forward.matmul import matmul_bytes, unpacks
 from ullage.memory.forward.mixing import mix, norm
@@ -31,6 +31,9 @@ from ullage.memory.forward.tape import ROWS, Moment, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 
+CHOICE: Final = 8
+"""Bytes of the number of a chosen expert, and of its place among all that were chosen."""
+
 
 class Peak(NamedTuple):
     """The largest moment of a layer, in bytes, and its name."""
@@ -44,7 +47,7 @@ def layer_peak(
 ) -> Peak:
     """The largest moment of one layer in `work`; of its attention alone where the pass ends there."""
     mixer = layer.mixer
-    masked = isinstance(mixer, Attention) and is_masked(mixer, work)
+    masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
     manner = Manner(work.kernel, masked, work.masked, work.caches, work.new > 1, unpacks(work, precision))
     amounts = amounts_of(layer, work)
     found = Peak(0, "")
@@ -159,20 +162,18 @@ def _feed_forward(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision
     part = layer.feed_forward
     if isinstance(part, Experts):
         tape.at("experts")
-        _experts(tape, part, s)
-        return
-    tape.at("feed-forward")
-    if isinstance(part, Dense):
+        _experts(tape, layer, part, s, manner, precision)
+    elif isinstance(part, Dense):
+        tape.at("feed-forward")
         _dense(tape, layer, part, s, manner, precision)
-    tape.hold(s.stream)
-    if isinstance(part, Dense):
-        tape.drop(ROWS * (part.intermediate * s.width * (3 if part.fused else 1)))
+    else:
+        tape.hold(s.stream)
 
 
 def _dense(
     tape: Tape, layer: Layer, part: Dense, s: Widths, manner: Manner, precision: ResolvedPrecision
 ) -> None:
-    """Up to the input of the last projection, which stays held.
+    """Holds a dense part's output.
 
     Gated: gate, activated gate, up projection and product. Fused: gate and up come as one, and stay.
     """
@@ -188,12 +189,16 @@ def _dense(
             tape.touch(wide * 3)
         tape.hold(wide)
         tape.drop(wide)
+        tape.hold(s.stream)
+        tape.drop(wide)
         return
     if part.fused:
         tape.hold(wide * 2)
         activated = tape.hold(wide)
         tape.hold(wide)
         tape.drop(activated)
+        tape.hold(s.stream)
+        tape.drop(wide * 3)
         return
     gate = tape.hold(wide)
     activated = tape.hold(wide)
@@ -201,23 +206,36 @@ def _dense(
     up = tape.hold(wide)
     tape.hold(wide)
     tape.drop(activated + up)
+    tape.hold(s.stream)
+    tape.drop(wide)
 
 
-def _experts(tape: Tape, moe: Experts, s: Widths) -> None:
+def _experts(
+    tape: Tape, layer: Layer, moe: Experts, s: Widths, manner: Manner, precision: ResolvedPrecision
+) -> None:
     """Tokens gathered once per chosen expert, then the larger of gating and weighting.
 
     transformers 5's grouped matmul runs all experts of a layer at once (integrations/moe.py): gating
-    holds the gathered tokens, gate with up, activation and product; weighting holds the gathered tokens,
-    the projection, and its fp32 weighted copy twice (once in the old order). The router's logits,
-    probabilities and choices are fp32.
+    holds the gathered tokens, gate with up, activation and product (and, clamped, a bias, both halves and
+    what they become); weighting holds the gathered tokens, the projection, and its fp32 weighted copy twice
+    (once in the old order). The router's logits stay, its fp32 probabilities and 64-bit choices too.
     """
-    gathered = ROWS * moe.active
-    router = tape.hold(ROWS * (3 * moe.count * FULL))
-    tape.touch(gathered * ((s.hidden + (4 if moe.gated else 2) * moe.intermediate) * s.width))
+    shared = Dense(moe.shared_intermediate, moe.gated) if moe.shared_intermediate else None
+    first = layer.flow.shared_first
+    if shared is not None and first:
+        _dense(tape, layer, shared, s, manner, precision)
+    gathered = ROWS * (moe.count if layer.flow.experts == "every" else moe.active)
+    router = tape.hold(ROWS * (moe.count * (FULL + s.width) + moe.active * (2 * FULL + 2 * CHOICE + s.width)))
+    kept = 9 if layer.flow.experts == "clamped" else 4 if moe.gated else 2
+    tape.touch(gathered * ((s.hidden + kept * moe.intermediate) * s.width))
     tape.touch(gathered * (s.hidden * (2 * s.width + 2 * FULL)))
-    tape.touch(ROWS * (3 * moe.shared_intermediate * s.width))
     tape.drop(router)
     tape.hold(s.stream)
+    if shared is not None and not first:
+        _dense(tape, layer, shared, s, manner, precision)
+    if shared is not None:
+        tape.touch(s.stream)
+        tape.drop(s.stream)
 
 
 def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int, int]:
@@ -225,6 +243,7 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
     embeddings, where they are what enters the first layer)."""
     stream = work.rows * architecture.hidden_size * width
     held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work, width))
+    held += work.rows * architecture.beside * width
     flow = architecture.layers[0].flow if architecture.layers else Flow()
     if flow.positions == "none":
         return held, stream
@@ -238,8 +257,8 @@ def _masks(architecture: Architecture, work: Pass, width: int) -> Iterable[int]:
     found = {}
     for layer, _ in distinct_layers(architecture):
         mixer = layer.mixer
-        if isinstance(mixer, Attention) and is_masked(mixer, work):
+        if isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work):
             keys = attended(mixer, work)
             size = mask_bytes(work.kernel, work.batch, work.new, keys, work.masked, width)
-            found[mixer.window] = size
+            found[mixer.window if isinstance(mixer, Attention) else None] = size
     return found.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Attention, Flow
+from ullage.facts.architecture import Attention, Flow, LatentAttention
 from ullage.facts.dtypes import DTYPES
 from ullage.memory.forward.tape import (
     BLOCK,
@@ -18,9 +18,9 @@ from ullage.memory.forward.tape import (
 )
 
 FULL: Final = 4
-MATH_BYTES: Final = 10
+MATH_BYTES: Final = 9
 """Bytes of a score at the fullest moment of `sdpa-math`: fp32 scores and their softmax, and the bool of rows
-that are masked whole, twice (_safe_softmax, ATen/native/transformers/attention.cpp of torch 2.11)."""
+that are masked whole (_safe_softmax, ATen/native/transformers/attention.cpp of torch 2.11)."""
 LOG_SUM_EXP_BYTES: Final = 4
 QUADRATIC: Final = ("eager", "sdpa-math")
 """Kernels that hold scores of every query with every key."""
@@ -41,6 +41,14 @@ def mask_bytes(kernel: str, batch: int, new: int, keys: int, padded: bool, width
     if kernel == "eager":
         return batch * new * keys * width
     return (batch if padded else 1) * new * keys
+
+
+def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) -> bool:
+    """Whether torch's `sdpa` takes its plain implementation: where keys have to be broadcast to more queries,
+    and on a processor where keys and values differ in width."""
+    if isinstance(mixer, LatentAttention):
+        return processor and mixer.nope_dim + mixer.rope_dim != mixer.value_dim
+    return flow.broadcasts and mixer.heads > mixer.kv_heads
 
 
 class Call(NamedTuple):
@@ -68,8 +76,13 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     if kernel == "blockwise":
         return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel in QUADRATIC:
+        expanded = NOTHING if flow.broadcasts else expanded
         tape.hold(expanded)
-        kept = _quadratic(tape, kernel, SCORES * mixer.heads, width, masked or several, flow.soft_capped)
+        if kernel == "sdpa-math":
+            _math(tape, mixer, flow, width)
+            kept = NOTHING
+        else:
+            kept = _quadratic(tape, SCORES * mixer.heads, width, masked or several, flow.soft_capped)
         tape.hold(result)
         tape.touch(result)
         tape.drop(expanded)
@@ -82,15 +95,22 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     return result, NOTHING
 
 
-def _quadratic(tape: Tape, kernel: str, scores: Size, width: int, masked: bool, soft_capped: bool) -> Size:
+def _math(tape: Tape, mixer: Attention, flow: Flow, width: int) -> None:
+    """Queries, keys and values in fp32, scaled queries, scores; where they are broadcast a mask beside."""
+    query = ROWS * (mixer.heads * mixer.head_dim * FULL)
+    stored = CACHED * (mixer.heads * (mixer.head_dim + mixer.value_dim) * FULL)
+    if flow.broadcasts:
+        stored = CACHED * (mixer.kv_heads * (mixer.head_dim + mixer.value_dim) * FULL) + SCORES * width
+    casts = query + stored if width < FULL else (SCORES * width if flow.broadcasts else NOTHING)
+    tape.touch(casts + query + SCORES * (mixer.heads * MATH_BYTES) + ROWS * mixer.heads)
+
+
+def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, soft_capped: bool) -> Size:
     """Scores, scaled scores, masked scores, their fp32 softmax and its copy: two of them at a time.
 
     Returns what an eager layer keeps: the probabilities, bound to a variable that is never read.
     """
     size = scores * width
-    if kernel == "sdpa-math":
-        tape.touch(scores * MATH_BYTES)
-        return NOTHING
     steps = 1 + (3 if soft_capped else 0) + (1 if masked else 0)
     tape.hold(size)
     for _ in range(steps):

@@ -51,14 +51,13 @@ def cache_bits(cache: Cache, width: int) -> int:
 
 
 def key_value_widths(mixer: Attention | LatentAttention) -> tuple[int, int]:
-    """Elements of key and of value that transformers caches per token.
+    """Elements of key and of value that are cached per token.
 
-    Multi-head latent attention caches the expanded heads there (DeepSeek-V3's modeling file), not
-    the compressed latent; see `latent_width` for engines that keep that.
+    Multi-head latent attention caches the compressed latent and its rotary part, and the indexer's key
+    (transformers 5.19, DeepSeek-V3's modeling file).
     """
     if isinstance(mixer, LatentAttention):
-        key = mixer.heads * (mixer.nope_dim + mixer.rope_dim) + mixer.indexer_dim
-        return key, mixer.heads * mixer.value_dim
+        return mixer.kv_rank, mixer.rope_dim + mixer.indexer_dim
     return mixer.kv_heads * mixer.head_dim, mixer.kv_heads * mixer.value_dim
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ullage.facts.architecture import Attention, Flow, LatentAttention, Layer, Recurrent
 from ullage.memory.forward.attention import Call, attend
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
-from ullage.memory.forward.tape import NOTHING, ROWS, Size, Tape
+from ullage.memory.forward.tape import CACHED, NOTHING, ROWS, Size, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 
 
-def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None) -> Size:
+def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None, heads: int = 1) -> Size:
     """A norm of `elements` (the stream's unless given); the bytes of its result, which stays held.
+
+    Each position has as many means as `heads`.
 
     RMS norms compute in fp32: a copy of 16-bit inputs, the square, the scaled value and the product.
     """
@@ -19,8 +21,10 @@ def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None) -> Siz
     out, full = count * s.width, count * FULL
     if flow.norm == "layer":
         return tape.hold(out)
+    if flow.norm == "layer-fp32":
+        return _full_layer_norm(tape, out, full, s.width)
     upcast = tape.hold(full if s.width < FULL else NOTHING)
-    tape.touch(full)
+    tape.touch(full + ROWS * (heads * FULL))
     scaled = tape.hold(full)
     tape.drop(upcast)
     if flow.norm == "rms-fp32":
@@ -37,6 +41,20 @@ def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None) -> Siz
     return out
 
 
+def _full_layer_norm(tape: Tape, out: Size, full: Size, width: int) -> Size:
+    """Cohere's: a copy in fp32, what deviates from the mean, its square; scaled and weighed."""
+    upcast = tape.hold(full if width < FULL else NOTHING)
+    tape.touch(full * 2)
+    tape.drop(upcast)
+    product = tape.hold(full)
+    tape.touch(full)
+    if width == FULL:
+        return product
+    tape.hold(out)
+    tape.drop(product)
+    return out
+
+
 def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision) -> Size:
     """Holds attention's output (as wide as the stream) and what lives on beside it; the latter's bytes."""
     tape.at("attention")
@@ -44,8 +62,8 @@ def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: Resolved
     if isinstance(mixer, Attention):
         return _attention(tape, mixer, layer.flow, s, manner, precision)
     if isinstance(mixer, LatentAttention):
-        _latent(tape, mixer, s, manner, precision)
-    elif isinstance(mixer, Recurrent):
+        return _latent(tape, mixer, layer.flow, s, manner, precision)
+    if isinstance(mixer, Recurrent):
         tape.at("recurrence")
         # Input projection, convolution and scan with the fused kernels (mamba-ssm, fla) installed.
         tape.touch(ROWS * ((mixer.projected + 3 * mixer.inner) * s.width))
@@ -62,19 +80,11 @@ def _attention(
     # What the cache keeps at the end of the pass is its own line item, from the projections on.
     own = NOTHING if manner.caches else key + value
     fused = mixer.fused_qkv
-    projected = tape.hold(query + own) if fused else _project(tape, mixer, flow, s, query, own, key)
-    if flow.rotary:
-        rotated = _rotate(tape, flow, query, key)
-        if mixer.fused_qkv:
-            # Values are a view of the joint projection, which therefore stays.
-            kept = key if manner.caches else NOTHING
-            held = projected + rotated - kept
-            tape.drop(kept)
-        else:
-            tape.drop(query + key)
-            held = projected
+    if flow.one_by_one:
+        held = _one_by_one(tape, mixer, flow, s, query, own, key + value)
     else:
-        held = projected
+        projected = tape.hold(query + own) if fused else _project(tape, mixer, flow, s, query, own, key)
+        held = projected + _turned(tape, mixer, flow, s, query, key, manner)
     if manner.caches:
         fresh = tape.hold(key + value)
         if not mixer.fused_qkv:
@@ -88,6 +98,43 @@ def _attention(
     return probabilities
 
 
+def _turned(
+    tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, key: Size, manner: Manner
+) -> Size:
+    """Rotates queries and keys; the bytes that this adds to what is held."""
+    if not flow.rotary:
+        return NOTHING
+    rotated = _rotate(tape, flow, s, (query, key))
+    if mixer.fused_qkv:
+        # Values are a view of the joint projection, which therefore stays.
+        kept = key if manner.caches else NOTHING
+        tape.drop(kept)
+        return rotated - kept
+    if flow.keeps_parts:
+        return rotated
+    tape.drop(query + key)
+    return NOTHING
+
+
+def _one_by_one(
+    tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, own: Size, stored: Size
+) -> Size:
+    """Queries projected, normed and rotated before keys and values are; the bytes held."""
+    cached = stored if own == NOTHING else NOTHING
+    tape.drop(cached)
+    key = stored.share(mixer.head_dim / (mixer.head_dim + mixer.value_dim))
+    for projected, size, heads in ((query, query, mixer.heads), (own + cached, key, mixer.kv_heads)):
+        tape.hold(projected)
+        if mixer.qk_norm:
+            norm(tape, flow, s, size // s.width, heads)
+            tape.drop(size)
+            tape.at("attention")
+        if flow.rotary:
+            _rotate(tape, flow, s, (size,))
+            tape.drop(size)
+    return query + own
+
+
 def _project(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, own: Size, key: Size) -> Size:
     """Separate projections, head norms included; the bytes held."""
     tape.hold(query)
@@ -95,52 +142,77 @@ def _project(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, o
         tape.hold(query)
         tape.drop(query)
     if mixer.qk_norm:
-        norm(tape, flow, s, query // s.width)
+        norm(tape, flow, s, query // s.width, mixer.heads)
         tape.drop(query)
         tape.at("attention")
     tape.hold(own)
     if mixer.qk_norm:
-        norm(tape, flow, s, key // s.width)
+        norm(tape, flow, s, key // s.width, mixer.kv_heads)
         tape.drop(key)
         tape.at("attention")
     return query + own
 
 
-def _rotate(tape: Tape, flow: Flow, query: Size, key: Size) -> Size:
-    """apply_rotary_pos_emb: x cos + rotate_half(x) sin of queries, then of keys; their bytes.
+def _rotate(tape: Tape, flow: Flow, s: Widths, sizes: tuple[Size, ...]) -> Size:
+    """apply_rotary_pos_emb: x cos + rotate_half(x) sin of queries, then of keys; the bytes that it adds.
 
     Where only part of a head turns, or the family joins anew, the parts are concatenated.
     """
-    found = []
-    for size in (query, key):
+    wide = 1 if flow.rotates == "compute" else FULL // s.width
+    whole = sum(sizes[1:], sizes[0])
+    copies = tape.hold(whole * wide if wide > 1 and flow.rotates == "copies" else NOTHING)
+    found = NOTHING
+    for size in sizes:
         part = size.share(flow.rotary)
-        first = tape.hold(part)
-        half = tape.hold(part // 2)
-        turned = tape.hold(part)
+        full = part * wide
+        # Where cosines are wider, the processor casts what they multiply first; elsewhere that is no tensor.
+        cast = full if wide > 1 and flow.rotates == "promoted" else NOTHING
+        tape.touch(cast + full)
+        first = tape.hold(full)
+        turned = part if flow.rotates == "promoted" else full
+        half = tape.hold(turned // 2)
+        tape.hold(turned)
         tape.drop(half)
-        tape.hold(part)
+        tape.touch(cast + full)
+        tape.hold(full)
         tape.drop(turned)
-        tape.hold(part)
-        tape.drop(first + part)
-        found.append(part)
-    if flow.joins_rotary:
-        for part, size in zip(found, (query, key), strict=True):
-            tape.hold(size)
-            tape.drop(part)
-    return query + key
+        tape.hold(full)
+        tape.drop(first + full)
+        found += full
+    if not (flow.joins_rotary or flow.rotary < 1) and wide == 1:
+        return found
+    tape.hold(whole)
+    if flow.keeps_parts:
+        return whole + found
+    tape.drop(found + copies)
+    return whole
 
 
 def _latent(
-    tape: Tape, mixer: LatentAttention, s: Widths, manner: Manner, precision: ResolvedPrecision
-) -> None:
-    """Queries twice (rotary parts joined), the up-projected keys and values, then the kernel."""
+    tape: Tape,
+    mixer: LatentAttention,
+    flow: Flow,
+    s: Widths,
+    manner: Manner,
+    precision: ResolvedPrecision,
+) -> Size:
+    """Queries, the compressed latent, their rotary parts, queries joined anew; then all positions' latents
+    lifted to keys and values, keys joined anew, and the kernel."""
+    heads, width = mixer.heads, s.width
     head = mixer.nope_dim + mixer.rope_dim
-    query = ROWS * (mixer.heads * head * s.width)
-    lifted = tape.hold(ROWS * (mixer.heads * (mixer.nope_dim + mixer.value_dim) * s.width))
-    tape.hold(query)
-    tape.touch(query)
-    shape = Attention("full", mixer.heads, mixer.heads, head, mixer.value_dim)
-    call = Call(manner.kernel, precision.compute, manner.several, manner.padded)
-    result, _ = attend(tape, call, shape, Flow())
-    tape.touch(s.stream)
-    tape.drop(lifted + query + result)
+    query = tape.hold(ROWS * (heads * head * width))
+    latent = ROWS * ((mixer.kv_rank + mixer.rope_dim) * width)
+    held = query + tape.hold(latent * (1 if manner.caches else 2))
+    if width < FULL:
+        tape.touch(latent * (2 * FULL // width))
+    turned = tape.hold(ROWS * (heads * mixer.rope_dim * width))
+    tape.touch(turned * 2)
+    held += turned + tape.hold(query)
+    held += tape.hold(CACHED * (heads * (mixer.nope_dim + mixer.value_dim) * width))
+    held += tape.hold(CACHED * (heads * head * width))
+    shape = Attention("full", heads, heads, head, mixer.value_dim)
+    call = Call(manner.kernel, precision.compute, manner.several, manner.masked)
+    result, probabilities = attend(tape, call, shape, flow)
+    tape.hold(s.stream)
+    tape.drop(held + result)
+    return probabilities

@@ -55,9 +55,10 @@ class Widths(NamedTuple):
     hidden: int
 
 
-def is_masked(mixer: Attention, work: Pass) -> bool:
+def is_masked(mixer: Attention | LatentAttention, work: Pass) -> bool:
     """Whether a mask is handed to the kernel: for padding, for a chunk after others, past a window."""
-    slides = mixer.window is not None and work.cached + work.new >= mixer.window
+    window = mixer.window if isinstance(mixer, Attention) else None
+    slides = window is not None and work.cached + work.new >= window
     if work.kernel == "blockwise":
         return slides
     if work.kernel == "eager" and work.new > 1:
@@ -67,7 +68,7 @@ def is_masked(mixer: Attention, work: Pass) -> bool:
 
 def rotary_bytes(mixer: Attention, flow: Flow, padded: bool, width: int) -> Size:
     """Cosines and sines of the pass's positions, which the model's forward holds."""
-    return (ROWS if padded else NEW) * (2 * int(mixer.head_dim * flow.rotary) * width)
+    return (ROWS if padded or flow.rotates_each else NEW) * (2 * int(mixer.head_dim * flow.rotary) * width)
 
 
 def attended(mixer: Attention | LatentAttention, work: Pass) -> int:

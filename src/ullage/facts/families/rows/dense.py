@@ -16,7 +16,7 @@ from ullage.facts.families.family import (
     Unless,
 )
 from ullage.facts.families.heads import falcon, grouped, ungrouped
-from ullage.facts.families.kinds import every, windowed
+from ullage.facts.families.kinds import every, windowed, windows_rotate
 from ullage.facts.families.varied import falcon_norms
 
 _BIASED: Final = Projections(grouped, bias="attention_bias")
@@ -24,6 +24,7 @@ _PLAIN: Final = Projections(grouped)
 _FUSED: Final = FeedForward(("mlp.gate_up_proj",))
 _LAYER: Final = Flow(norm="layer")
 _FP32: Final = Flow(norm="rms-fp32")
+_EACH: Final = Flow(rotates_each=True)
 _GELU: Final = FeedForward(("mlp.dense_h_to_4h",), "mlp.dense_4h_to_h", gated=False, bias=True)
 
 LLAMA: Final = Family(_BIASED, dense=FeedForward(bias="mlp_bias"), kinds=windowed)
@@ -51,7 +52,7 @@ _PHI: Final = Family(
     norms=Norms(part=(), bias=True),
     ends=Ends(head_bias=True),
     kinds=windowed,
-    flow=Flow(norm="layer", order="parallel", joins_rotary=True),
+    flow=Flow(norm="layer", order="parallel", joins_rotary=True, keeps_parts=True),
 )
 _PHI3: Final = MISTRAL._replace(
     attention=_PLAIN._replace(fused="qkv_proj"), dense=_FUSED, flow=Flow(joins_rotary=True)
@@ -96,7 +97,9 @@ _FALCON: Final = Family(
     Projections(falcon, "self_attention", fused="query_key_value", out="dense", bias="bias"),
     dense=_GELU._replace(bias="bias", width=("ffn_hidden_size", "intermediate_size"), times=4),
     norms=falcon_norms,
-    flow=Flow(norm="layer", order="parallel"),
+    flow=Flow(norm="layer", order="parallel", broadcasts=True),
+    pre_unless="parallel_attn",
+    flow_open="its own eager attention; keys of Falcon-40B's decoder, which are repeated before the cache",
 )
 _STARCODER2: Final = Family(
     _PLAIN._replace(bias="use_bias"),
@@ -108,12 +111,12 @@ _STARCODER2: Final = Family(
 _OLMO2: Final = MISTRAL._replace(
     attention=_BIASED._replace(norms=HeadNorms("full")),
     norms=Norms(("post_attention_layernorm",), ("post_feedforward_layernorm",)),
-    flow=Flow(order="post"),
+    flow=Flow(norm="rms-fp32", order="post", rotates="promoted"),
 )
 _COHERE: Final = MISTRAL._replace(
     attention=_BIASED._replace(norms=HeadNorms("each", when="use_qk_norm")),
     norms=Norms(part=()),
-    flow=Flow(norm="layer", order="parallel"),
+    flow=Flow(norm="layer-fp32", order="parallel", rotates="copies"),
 )
 _GLM: Final = MISTRAL._replace(
     attention=_BIASED._replace(out_bias=False), dense=_FUSED, flow=Flow(joins_rotary=True)
@@ -121,7 +124,10 @@ _GLM: Final = MISTRAL._replace(
 
 DENSE: Final[dict[str, Family]] = {
     "cohere": _COHERE,
-    "cohere2": _COHERE._replace(kinds=every(4, "sliding_window_pattern", "_sliding_window_pattern")),
+    "cohere2": _COHERE._replace(
+        kinds=every(4, "sliding_window_pattern", "_sliding_window_pattern"),
+        rotates=windows_rotate,
+    ),
     "falcon": _FALCON,
     "gemma": GEMMA,
     "gemma2": GEMMA2,
@@ -137,8 +143,8 @@ DENSE: Final[dict[str, Family]] = {
     "phi": _PHI,
     "phi3": _PHI3,
     "qwen2": QWEN2,
-    "qwen2_5_vl_text": QWEN2,
+    "qwen2_5_vl_text": QWEN2._replace(flow=_EACH),
     "qwen3": QWEN3,
-    "qwen3_vl_text": QWEN3,
+    "qwen3_vl_text": QWEN3._replace(flow=_EACH),
     "starcoder2": _STARCODER2,
 }

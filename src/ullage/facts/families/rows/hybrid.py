@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ullage.facts.architecture import Flow
 from ullage.facts.families.family import (
     NORMED_TWICE,
     Delta,
@@ -22,7 +23,7 @@ from ullage.facts.families.heads import gemma4, grouped
 from ullage.facts.families.kinds import attending, every, periodic, recurrent, stepped, where_counted
 from ullage.facts.families.rows.dense import MISTRAL
 from ullage.facts.families.rows.routed import SHARED_GATED, gated
-from ullage.facts.families.varied import blocks, gemma4_embeddings, gemma4_layer, one_part_each
+from ullage.facts.families.varied import blocks, gemma4_embeddings, gemma4_inputs, gemma4_layer, one_part_each
 
 _MAMBA: Final = Family(None, Mamba(width=("intermediate_size",)), norms=Norms(("norm",), ()), kinds=recurrent)
 _JAMBA: Final = Family(
@@ -80,7 +81,9 @@ _QWEN3_5: Final = Family(
     kinds=every(4, "full_attention_interval", other="linear"),
 )
 _QWEN3_5_MOE: Final = _QWEN3_5._replace(
-    experts=Routed(width=("moe_intermediate_size",), shared=SHARED_GATED), sparse=stepped
+    experts=Routed(width=("moe_intermediate_size",), shared=SHARED_GATED),
+    sparse=stepped,
+    flow=Flow(shared_first=True),
 )
 _GEMMA4: Final = Family(
     Projections(gemma4, norms=HeadNorms(), value_is_key="attention_k_eq_v"),
@@ -102,10 +105,11 @@ _GEMMA4: Final = Family(
             "pre_feedforward_layernorm_2",
         )
     ),
-    ends=Ends(extras=gemma4_embeddings),
+    ends=Ends(extras=gemma4_embeddings, beside=gemma4_inputs),
     extras=gemma4_layer,
     kinds=every(6, "sliding_window_pattern", "_sliding_window_pattern", last=True),
     sparse=where_counted("num_experts"),
+    flow=Flow(norm="rms-fp32", order="sandwich", one_by_one=True),
     local_rotary=True,
     refused=("num_kv_shared_layers", "use_double_wide_mlp"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ullage.facts.architecture import Flow
 from ullage.facts.families.family import (
     Family,
     FeedForward,
@@ -15,7 +16,15 @@ from ullage.facts.families.family import (
     Unless,
 )
 from ullage.facts.families.heads import grouped
-from ullage.facts.families.kinds import after_dense, always, every, interleaved, stepped, without_rope
+from ullage.facts.families.kinds import (
+    after_dense,
+    always,
+    every,
+    interleaved,
+    stepped,
+    windows_rotate,
+    without_rope,
+)
 from ullage.facts.families.rows.dense import LLAMA, MISTRAL, QWEN2, QWEN3
 
 
@@ -47,12 +56,15 @@ _LLAMA4: Final = LLAMA._replace(
     ),
     kinds=without_rope(4),
     sparse=interleaved,
+    rotates=windows_rotate,
+    flow=Flow(experts="every", keeps_attention=True),
 )
 _GPT_OSS: Final = Family(
     Projections(grouped, bias="attention_bias", sinks="sinks"),
     experts=Routed(router="mlp.router", bias=True, router_bias=True, transposed=True),
     kinds=every(2, "sliding_window_pattern", "_sliding_window_pattern"),
     sparse=always,
+    flow=Flow(experts="clamped"),
 )
 _DEEPSEEK: Final = Family(
     Latent(), dense=FeedForward(), experts=Routed(shared=SHARED_COUNTED), sparse=after_dense
@@ -61,13 +73,13 @@ _DEEPSEEK: Final = Family(
 ROUTED: Final[dict[str, Family]] = {
     "deepseek_v2": _DEEPSEEK,
     "deepseek_v3": _DEEPSEEK,
-    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True)),
+    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True), flow_open="the scores of its indexer"),
     "glm4_moe": _GLM4_MOE._replace(
         attention=Projections(
             grouped, bias="attention_bias", out_bias=False, norms=HeadNorms(when="use_qk_norm")
         )
     ),
-    "glm4v_moe_text": _GLM4_MOE,
+    "glm4v_moe_text": _GLM4_MOE._replace(flow=Flow(rotates_each=True)),
     "gpt_oss": _GPT_OSS,
     "llama4_text": _LLAMA4,
     "minicpm3": Family(Latent(), dense=FeedForward()),
@@ -76,7 +88,8 @@ ROUTED: Final[dict[str, Family]] = {
         attention=Projections(grouped, bias=Unless("qkv_bias"), out_bias=False),
         experts=Routed(shared=SHARED_GATED),
         sparse=stepped,
+        flow=Flow(shared_first=True),
     ),
     "qwen3_moe": _QWEN3_MOE,
-    "qwen3_vl_moe_text": _QWEN3_MOE,
+    "qwen3_vl_moe_text": _QWEN3_MOE._replace(flow=Flow(rotates_each=True)),
 }
