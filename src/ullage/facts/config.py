@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from ullage.errors import FormatError, UnsupportedError, nearest
 from ullage.facts.architecture import Architecture
 from ullage.facts.data_file import read_data
-from ullage.facts.families.ends import embeddings, head, rotary_positions
+from ullage.facts.families.ends import embeddings, head, head_bias, rotary_positions
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.layers import layers_of
 from ullage.facts.families.proven import said_of
@@ -83,6 +83,8 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
     if tied is None:
         tied = fields.raw("tie_word_embeddings")
     before, final = embeddings(fields, family, hidden, vocabulary)
+    if tied is not False:
+        final += head_bias(fields, family, vocabulary)
     stored = config.get("dtype") or config.get("torch_dtype") or given.get("dtype")
     stored = stored or given.get("torch_dtype") or "float32"
     return Architecture(

@@ -15,7 +15,7 @@ def norms_of(fields: Fields, family: Family) -> Norms:
 
 def stream_norm(fields: Fields, norms: Norms, name: str, width: int) -> Weights:
     """One norm of the stream; nothing where they are without parameters."""
-    return norm(name, width, holds(norms.bias, fields)) if norms.weighed else ()
+    return norm(name, width, holds(norms.bias, fields)) if holds(norms.weighed, fields) else ()
 
 
 def embeddings(fields: Fields, family: Family, hidden: int, vocabulary: int) -> tuple[Weights, Weights]:
@@ -28,7 +28,8 @@ def embeddings(fields: Fields, family: Family, hidden: int, vocabulary: int) -> 
     if ends.positions:
         rows = fields.size(*ends.position_rows) + ends.more_rows
         tokens += single(f"{ends.positions}.weight", (rows, hidden), "embedding")
-    final: Weights = stream_norm(fields, norms, ends.norm, hidden) if holds(ends.norm_when, fields) else ()
+    normed = ends.norm_when(fields) if callable(ends.norm_when) else holds(ends.norm_when, fields)
+    final: Weights = stream_norm(fields, norms, ends.norm, hidden) if normed else ()
     if width != hidden:
         tokens += linear("project_in", hidden, width)
         final += linear("project_out", width, hidden)
@@ -40,10 +41,13 @@ def embeddings(fields: Fields, family: Family, hidden: int, vocabulary: int) -> 
 def head(fields: Fields, family: Family, hidden: int, vocabulary: int) -> Weights:
     """An output layer of its own."""
     width = _narrow(fields, family) or hidden
-    weights: Weights = single("lm_head.weight", (vocabulary, width), "head")
-    if holds(family.ends.head_bias, fields):
-        weights += single("lm_head.bias", (vocabulary,), "bias")
-    return weights
+    weight: Weights = single("lm_head.weight", (vocabulary, width), "head")
+    return weight + head_bias(fields, family, vocabulary)
+
+
+def head_bias(fields: Fields, family: Family, vocabulary: int) -> Weights:
+    """What an output layer adds, tied or not."""
+    return single("lm_head.bias", (vocabulary,), "bias") if holds(family.ends.head_bias, fields) else ()
 
 
 def _narrow(fields: Fields, family: Family) -> int | None:

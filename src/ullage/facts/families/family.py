@@ -132,7 +132,7 @@ class Mamba2(NamedTuple):
     head_dim: Names = ("mamba_head_dim", "mamba_d_head")
     expand: Names = ()
     conv_bias: Switch = Unless("use_conv_bias")
-    bias: Switch = ("mamba_proj_bias", "use_bias")
+    bias: Switch = "use_bias"
 
 
 class Delta(NamedTuple):
@@ -198,7 +198,7 @@ class Norms(NamedTuple):
     part: Names = ("post_attention_layernorm",)
     experts: Names = ()
     bias: Switch = False
-    weighed: bool = True
+    weighed: Switch = True
 
 
 class Ends(NamedTuple):
@@ -218,7 +218,7 @@ class Ends(NamedTuple):
     narrow: str = ""
     extras: Extras | None = None
     norm: str = "norm"
-    norm_when: Switch = True
+    norm_when: Switch | Callable[[Fields], bool] = True
     beside: Callable[[Fields], int] | None = None
     head_bias: Switch = False
 

@@ -47,6 +47,11 @@ def falcon_norms(fields: Fields) -> Norms:
     return one if fields.flag("parallel_attn") else Norms(bias=True)
 
 
+def opt_norm(fields: Fields) -> bool:
+    """Whether OPT norms what leaves its layers: not OPT-350m, nor older models that were tuned."""
+    return fields.raw("do_layer_norm_before") is not False and not fields.flag("_remove_final_layer_norm")
+
+
 _LETTERS: Final[dict[str, Shape]] = {
     "M": Shape("linear", "none"),
     "*": Shape("full", "none"),

@@ -17,7 +17,7 @@ from ullage.facts.families.family import (
 )
 from ullage.facts.families.heads import falcon, grouped, ungrouped
 from ullage.facts.families.kinds import every, windowed, windows_rotate
-from ullage.facts.families.varied import falcon_norms
+from ullage.facts.families.varied import falcon_norms, opt_norm
 
 _BIASED: Final = Projections(grouped, bias="attention_bias")
 _PLAIN: Final = Projections(grouped)
@@ -77,12 +77,17 @@ _OPT: Final = Family(
     dense=FeedForward(
         ("fc1",), "fc2", gated=False, bias="enable_bias", width=("ffn_dim", "intermediate_size")
     ),
-    norms=Norms(("self_attn_layer_norm",), ("final_layer_norm",), bias=True),
+    norms=Norms(
+        ("self_attn_layer_norm",),
+        ("final_layer_norm",),
+        bias=True,
+        weighed=Unless("layer_norm_elementwise_affine"),
+    ),
     ends=Ends(
         positions="embed_positions",
         more_rows=2,
         narrow="word_embed_proj_dim",
-        norm_when=Unless("do_layer_norm_before"),
+        norm_when=opt_norm,
     ),
     flow=Flow(norm="layer", rotary=0.0, positions="each", scales_query=True, drops_normed=True),
 )

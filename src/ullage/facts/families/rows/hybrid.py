@@ -25,7 +25,11 @@ from ullage.facts.families.rows.dense import MISTRAL
 from ullage.facts.families.rows.routed import SHARED_GATED, gated
 from ullage.facts.families.varied import blocks, gemma4_embeddings, gemma4_inputs, gemma4_layer, one_part_each
 
-_MAMBA: Final = Family(None, Mamba(width=("intermediate_size",)), norms=Norms(("norm",), ()), kinds=recurrent)
+_SCAN: Final = "the scan where its kernels are not installed"
+
+_MAMBA: Final = Family(
+    None, Mamba(width=("intermediate_size",)), norms=Norms(("norm",), ()), kinds=recurrent, flow_open=_SCAN
+)
 _JAMBA: Final = Family(
     Projections(grouped),
     Mamba("mamba", conv_bias="mamba_conv_bias", bias="mamba_proj_bias", inner_norms=True),
@@ -34,10 +38,11 @@ _JAMBA: Final = Family(
     Norms(part=("pre_ff_layernorm",)),
     kinds=attending,
     sparse=periodic,
+    flow_open=_SCAN,
     needed=("mamba_inner_layernorms",),
 )
 _NEMOTRON_H: Final = Family(
-    Projections(grouped, "mixer", bias="attention_bias"),
+    Projections(grouped, "mixer"),
     Mamba2(),
     FeedForward(("mixer.up_proj",), "mixer.down_proj", gated=False, bias="mlp_bias"),
     Routed(
@@ -56,6 +61,7 @@ _NEMOTRON_H: Final = Family(
     ),
     Norms(("norm",), ("norm",)),
     shapes=one_part_each,
+    flow_open=_SCAN,
 )
 _GRANITE_HYBRID: Final = Family(
     Projections(grouped, bias="attention_bias"),
@@ -73,12 +79,14 @@ _GRANITE_HYBRID: Final = Family(
         width=("intermediate_size",),
     ),
     sparse=where_counted("num_local_experts", "num_experts"),
+    flow_open=_SCAN,
 )
 _QWEN3_5: Final = Family(
     Projections(grouped, bias="attention_bias", norms=HeadNorms(), gated_query=True),
     Delta(parts=("qkv", "z", "b", "a")),
     FeedForward(),
     kinds=every(4, "full_attention_interval", other="linear"),
+    flow_open=_SCAN,
 )
 _QWEN3_5_MOE: Final = _QWEN3_5._replace(
     experts=Routed(width=("moe_intermediate_size",), shared=SHARED_GATED),
@@ -86,7 +94,7 @@ _QWEN3_5_MOE: Final = _QWEN3_5._replace(
     flow=Flow(shared_first=True),
 )
 _GEMMA4: Final = Family(
-    Projections(gemma4, norms=HeadNorms(), value_is_key="attention_k_eq_v"),
+    Projections(gemma4, bias="attention_bias", norms=HeadNorms(), value_is_key="attention_k_eq_v"),
     dense=FeedForward(),
     experts=Routed(
         "experts",

@@ -36,6 +36,7 @@ def gated(where: str, *width: str) -> FeedForward:
 SHARED_GATED: Final = Shared(
     gated("mlp.shared_expert", "shared_expert_intermediate_size"), gate="mlp.shared_expert_gate"
 )
+_BIASED_DENSE: Final = FeedForward(bias="mlp_bias")
 SHARED_COUNTED: Final = Shared(gated("mlp.shared_experts"), ("n_shared_experts",))
 
 _MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always)
@@ -71,7 +72,12 @@ _DEEPSEEK: Final = Family(
 )
 
 ROUTED: Final[dict[str, Family]] = {
-    "deepseek_v2": _DEEPSEEK,
+    "deepseek_v2": _DEEPSEEK._replace(
+        dense=_BIASED_DENSE,
+        experts=Routed(
+            shared=Shared(gated("mlp.shared_experts")._replace(bias="mlp_bias"), ("n_shared_experts",))
+        ),
+    ),
     "deepseek_v3": _DEEPSEEK,
     "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True), flow_open="the scores of its indexer"),
     "glm4_moe": _GLM4_MOE._replace(
@@ -82,7 +88,7 @@ ROUTED: Final[dict[str, Family]] = {
     "glm4v_moe_text": _GLM4_MOE._replace(flow=Flow(rotates_each=True)),
     "gpt_oss": _GPT_OSS,
     "llama4_text": _LLAMA4,
-    "minicpm3": Family(Latent(), dense=FeedForward()),
+    "minicpm3": Family(Latent(), dense=_BIASED_DENSE),
     "mixtral": _MIXTRAL,
     "qwen2_moe": QWEN2._replace(
         attention=Projections(grouped, bias=Unless("qkv_bias"), out_bias=False),

@@ -1,0 +1,162 @@
+"""A small real model of every family that has a row, what a pass of it holds, and what the planner says.
+
+Its config is transformers' default one with small sizes (`ullage.runtime.shrunk`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import Counter
+from typing import Any, NamedTuple
+
+import every_family
+
+from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.facts.config import read_config
+from ullage.facts.families.rows import decoder_types
+from ullage.memory.forward.activations import layer_peak, model_bytes
+from ullage.memory.forward.attention import falls_back
+from ullage.memory.forward.cache import CacheShape, layer_cache
+from ullage.memory.forward.one_pass import Pass
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.runtime.shrunk import TOKENS, shrink
+from ullage.spec.role import Cache
+
+OWN_CODE = ("nemotron-nas",)
+"""Families whose modeling file comes with the weights; held against published counts alone."""
+FAMILIES = tuple(family for family in decoder_types() if family not in OWN_CODE)
+SHORT: dict[str, dict[str, Any]] = {
+    "granitemoehybrid": {"num_hidden_layers": 4, "layer_types": ["mamba", "attention"] * 2},
+    "glm4v_moe_text": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 2, 2]}},
+    "qwen2_5_vl_text": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}},
+}
+"""What the defaults of a class leave out, or what does not fit small sizes."""
+BATCH = 128
+WIDTHS = {"fp32": 4, "bf16": 2}
+
+
+class Small(NamedTuple):
+    """A model, what was read of its config, and the attention kernel that runs."""
+
+    model: Any
+    architecture: Architecture
+    kernel: str
+    whole: bool
+
+
+def config_of(family: str, **fields: Any) -> Any:
+    """A small config of a family; `fields` before its defaults."""
+    from transformers import AutoConfig
+
+    open_fields = {} if family == "glm4v_moe" else every_family.OPEN.get(family, {})
+    small = shrink(AutoConfig.for_model(family, **{**open_fields, **SHORT.get(family, {}), **fields}))
+    rope = SHORT.get(family, {}).get("rope_parameters")
+    if rope is not None:
+        small.rope_parameters = {**small.rope_parameters, **rope}
+    return small
+
+
+def read(config: Any) -> Architecture:
+    """The architecture of a config as its JSON says it."""
+    return read_config(json.loads(json.dumps(config.to_dict(), default=str)), "small", "test")
+
+
+def build(config: Any, dtype: str = "fp32", kernel: str = "sdpa", device: str = "cpu") -> Small:
+    """The model of a config; eager where the family has no other attention. On `meta` without its weights."""
+    import torch
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    whole = type(config) in AutoModelForCausalLM._model_mapping
+    make = AutoModelForCausalLM if whole else AutoModel
+    torch.manual_seed(0)
+    config._attn_implementation = kernel
+    with torch.device(device):
+        try:
+            model = make.from_config(config)
+        except ValueError as error:
+            if "scaled_dot_product" not in str(error):
+                raise
+            config._attn_implementation = kernel = "eager"
+            model = make.from_config(config)
+    if device != "meta":
+        model = model.to(getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[dtype])).eval()
+    return Small(model, read(config), kernel, whole)
+
+
+def shapes(small: Small) -> tuple[Counter[tuple[int, ...]], Counter[tuple[int, ...]]]:
+    """(shapes that the planner counts, shapes of the model's parameters)."""
+    architecture = small.architecture
+    outside = architecture.embeddings + architecture.final + (architecture.head if small.whole else ())
+    found = Counter(weight.shape for layer in architecture.layers for weight in layer.weights)
+    found.update(weight.shape for weight in outside)
+    return found, Counter(tuple(each.shape) for each in small.model.parameters())
+
+
+def run(small: Small) -> tuple[int, int]:
+    """(bytes that a pass holds at its peak, bytes that its cache keeps)."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    ids = torch.randint(3, 90, (BATCH, TOKENS))
+    options = {"use_cache": True, **({"logits_to_keep": 1} if small.whole else {})}
+    with torch.inference_mode(), quiet():
+        small.model(ids, **options)
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+            kept = small.model(ids, **options)
+    live = peak = 0
+    for event in seen.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    cache = getattr(kept, "past_key_values", None) or kept.cache_params
+    return peak, sum({each.data_ptr(): each.nbytes() for each in _storages(cache.layers)}.values())
+
+
+def _storages(layers: Any) -> Any:
+    for layer in layers:
+        for value in vars(layer).values():
+            held = (
+                value.values()
+                if isinstance(value, dict)
+                else value
+                if isinstance(value, list | tuple)
+                else [value]
+            )
+            for each in held:
+                if hasattr(each, "untyped_storage") and each.numel() > BATCH:
+                    yield each.untyped_storage()
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """Without the profiler's own lines on standard error."""
+    held, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(held, 2)
+        os.close(held)
+        os.close(sink)
+
+
+def planned(small: Small, dtype: str) -> tuple[int, int]:
+    """(peak, cache) of the same pass as the planner's formulas have them, layer after layer."""
+    architecture, width = small.architecture, WIDTHS[dtype]
+    mixers = [(layer.mixer, layer.flow) for layer in architecture.layers]
+    kernel = small.kernel
+    if kernel == "sdpa" and any(
+        isinstance(mixer, Attention | LatentAttention) and falls_back(mixer, flow, True)
+        for mixer, flow in mixers
+    ):
+        kernel = "sdpa-math"
+    one_pass = Pass(BATCH, TOKENS, 0, kernel, False)
+    precision = ResolvedPrecision(dtype, dtype, "")
+    cache = peak = 0
+    for layer in architecture.layers:
+        cache += layer_cache(layer, CacheShape(BATCH, TOKENS, TOKENS, TOKENS), Cache(), width).total
+        peak = max(peak, cache + layer_peak(layer, architecture.hidden_size, one_pass, precision).bytes)
+    ids = BATCH * TOKENS * 8
+    return peak + sum(model_bytes(architecture, one_pass, width)) - ids, cache
