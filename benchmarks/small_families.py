@@ -117,14 +117,8 @@ def run(small: Small) -> tuple[int, int]:
 def _storages(layers: Any) -> Any:
     for layer in layers:
         for value in vars(layer).values():
-            held = (
-                value.values()
-                if isinstance(value, dict)
-                else value
-                if isinstance(value, list | tuple)
-                else [value]
-            )
-            for each in held:
+            held = list(value.values()) if isinstance(value, dict) else value
+            for each in held if isinstance(held, list | tuple) else [held]:
                 if hasattr(each, "untyped_storage") and each.numel() > BATCH:
                     yield each.untyped_storage()
 

@@ -82,8 +82,9 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
     tied = config.get("tie_word_embeddings")
     if tied is None:
         tied = fields.raw("tie_word_embeddings")
+    tied = tied is not False and family.ends.ties
     before, final = embeddings(fields, family, hidden, vocabulary)
-    if tied is not False:
+    if tied:
         final += head_bias(fields, family, vocabulary)
     stored = config.get("dtype") or config.get("torch_dtype") or given.get("dtype")
     stored = stored or given.get("torch_dtype") or "float32"
@@ -96,7 +97,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         layers=layers,
         embeddings=before,
         final=final,
-        head=() if tied is not False else head(fields, family, hidden, vocabulary),
+        head=() if tied else head(fields, family, hidden, vocabulary),
         dtype=str(stored).removeprefix("torch."),
         source=source,
         vision=_vision(config, base, outer, hidden, name),

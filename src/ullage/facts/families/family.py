@@ -207,7 +207,8 @@ class Ends(NamedTuple):
     `positions` names learned position embeddings, `position_rows` the fields with their number and
     `more_rows` how many there are besides; `tokens_norm` a norm of the embeddings. `narrow` names the field
     with the embeddings' own width: where it is another than the stream's, a projection leads in and one out.
-    `beside`: elements a position that are held for later layers.
+    `beside`: elements a position that are held for later layers. `ties` False: the output layer is another
+    than the embeddings, whatever a config says.
     """
 
     tokens: str = "embed_tokens"
@@ -221,6 +222,7 @@ class Ends(NamedTuple):
     norm_when: Switch | Callable[[Fields], bool] = True
     beside: Callable[[Fields], int] | None = None
     head_bias: Switch = False
+    ties: bool = True
 
 
 class Family(NamedTuple):

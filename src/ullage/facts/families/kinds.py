@@ -59,6 +59,37 @@ def _all(kind: LayerKind, depth: int) -> tuple[LayerKind, ...]:
     return (kind,) * depth
 
 
+def where_windowed(rule: KindsRule) -> KindsRule:
+    """A rule that holds where a window is set; all attend fully where none is."""
+
+    def found(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+        return rule(fields, depth) if fields.optional("sliding_window") else _all("full", depth)
+
+    return found
+
+
+def windows_rotate_if_any(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
+    """EXAONE 4: full layers know no positions where others slide."""
+    return windows_rotate(fields, kinds) if fields.optional("sliding_window") else (True,) * len(kinds)
+
+
+def listed_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
+    """SmolLM3: those that `no_rope_layers` gives a 1, or all but each `no_rope_layer_interval`-th."""
+    step = fields.optional("no_rope_layer_interval") or 4
+    rope = fields.numbers("no_rope_layers") or tuple(int((i + 1) % step != 0) for i in range(len(kinds)))
+    if len(rope) != len(kinds):
+        raise fields.wrong("no_rope_layers", list(rope), f"{len(kinds)} numbers, one per layer")
+    return tuple(map(bool, rope))
+
+
+def unrotated_slide(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """SmolLM3: with `use_sliding_window` the layers without rotary positions slide."""
+    if not fields.flag("use_sliding_window") or fields.optional("sliding_window") is None:
+        return _all("full", depth)
+    turns = listed_rotate(fields, _all("full", depth))
+    return tuple("full" if turn else "sliding" for turn in turns)
+
+
 def windows_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
     """Full layers know no positions."""
     return tuple(kind != "full" for kind in kinds)
@@ -84,14 +115,17 @@ def windowed(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     return tuple("sliding" if i >= first else "full" for i in range(depth))
 
 
-def every(period: int, *names: str, other: LayerKind = "sliding", last: bool = False) -> KindsRule:
-    """Each `period`-th layer attends fully, the fields `names` before the family's own number; `last`: the
-    last one too."""
+def every(
+    period: int, *names: str, other: LayerKind = "sliding", first: bool = False, last: bool = False
+) -> KindsRule:
+    """Each `period`-th layer attends fully, the fields `names` before the family's own number; `first`:
+    counted from the first one on; `last`: the last one too."""
 
     def rule(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
         step = (fields.optional(*names) if names else None) or period
+        after = 0 if first else 1
         return tuple(
-            other if (i + 1) % step and not (last and i == depth - 1) else "full" for i in range(depth)
+            other if (i + after) % step and not (last and i == depth - 1) else "full" for i in range(depth)
         )
 
     return rule

@@ -54,12 +54,14 @@ _NEMOTRON_H: Final = Family(
                 ("mixer.shared_experts.up_proj",),
                 "mixer.shared_experts.down_proj",
                 gated=False,
+                bias="mlp_bias",
                 width=("moe_shared_expert_intermediate_size", "shared_expert_intermediate_size"),
             )
         ),
         width=("moe_intermediate_size",),
     ),
     Norms(("norm",), ("norm",)),
+    ends=Ends(ties=False),
     shapes=one_part_each,
     flow_open=_SCAN,
 )
