@@ -20,6 +20,7 @@ MODEL_TYPES = [
     "phi", "phi3", "deepseek_v2", "deepseek_v3", "deepseek_v32", "gpt2", "opt", "gpt_neox", "falcon",
     "starcoder2", "olmo2", "gpt_oss", "cohere", "cohere2", "granite", "granitemoehybrid", "glm",
     "glm4_moe", "glm4v_moe", "minicpm3", "jamba", "mamba", "falcon_mamba", "nemotron_h", "llava_next",
+    "smollm3", "helium", "cwm", "seed_oss", "ernie4_5", "olmo", "olmo3", "arcee", "granitemoe", "exaone4",
     "clip_vision_model", "siglip_vision_model", "pixtral",
 ]
 # fmt: on

@@ -119,8 +119,9 @@ class Flow(NamedTuple):
     """How tensors pass through a layer's code: what decides which of them are alive together.
 
     `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too), torch's layer norm or
-    one written out in fp32 (`layer-fp32`). `order` says what is normed: inputs (`pre`), inputs and outputs
-    (`sandwich`), outputs (`post`), or the inputs of attention and feed-forward at once (`parallel`).
+    one in fp32, written out (`layer-fp32`) or not (`layer-cast`). `order` says what is normed: inputs (`pre`),
+    inputs and outputs (`sandwich`), outputs (`post`), or the inputs of attention and feed-forward at once
+    (`parallel`).
 
     `rotary` is the share of a head that is rotated; with `joins_rotary`, or where that is not all, rotated
     and plain parts are joined anew, with `keeps_parts` all of them live on until attention is done. `rotates`
@@ -137,7 +138,7 @@ class Flow(NamedTuple):
     (`clamped`), or all on `every` token. `shared_first`: what every token uses comes before the chosen ones.
     """
 
-    norm: Literal["rms", "rms-fp32", "layer", "layer-fp32"] = "rms"
+    norm: Literal["rms", "rms-fp32", "layer", "layer-fp32", "layer-cast"] = "rms"
     order: Literal["pre", "sandwich", "post", "parallel"] = "pre"
     chained_activation: bool = False
     rotary: float = 1.0

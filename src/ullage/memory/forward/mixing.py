@@ -23,6 +23,12 @@ def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None, heads:
         return tape.hold(out)
     if flow.norm == "layer-fp32":
         return _full_layer_norm(tape, out, full, s.width)
+    if flow.norm == "layer-cast":
+        if s.width == FULL:
+            return tape.hold(out)
+        tape.touch(full * 2)
+        tape.touch(full + out)
+        return tape.hold(out)
     upcast = tape.hold(full if s.width < FULL else NOTHING)
     tape.touch(full + ROWS * (heads * FULL))
     scaled = tape.hold(full)

@@ -16,7 +16,15 @@ from ullage.facts.families.family import (
     Unless,
 )
 from ullage.facts.families.heads import falcon, grouped, ungrouped
-from ullage.facts.families.kinds import every, windowed, windows_rotate
+from ullage.facts.families.kinds import (
+    every,
+    listed_rotate,
+    unrotated_slide,
+    where_windowed,
+    windowed,
+    windows_rotate,
+    windows_rotate_if_any,
+)
 from ullage.facts.families.varied import falcon_norms, opt_norm
 
 _BIASED: Final = Projections(grouped, bias="attention_bias")
@@ -127,12 +135,37 @@ _GLM: Final = MISTRAL._replace(
     attention=_BIASED._replace(out_bias=False), dense=_FUSED, flow=Flow(joins_rotary=True)
 )
 
+_OLMO: Final = LLAMA._replace(
+    dense=FeedForward(),
+    norms=Norms(weighed=False),
+    kinds=None,
+    flow=Flow(norm="layer-cast", rotates="promoted"),
+)
+_EXAONE4: Final = MISTRAL._replace(
+    attention=_PLAIN._replace(norms=HeadNorms()),
+    norms=_OLMO2.norms,
+    kinds=where_windowed(every(4, "sliding_window_pattern")),
+    rotates=windows_rotate_if_any,
+    flow=Flow(order="post"),
+)
+
 DENSE: Final[dict[str, Family]] = {
+    "arcee": LLAMA._replace(
+        dense=FeedForward(("mlp.up_proj",), "mlp.down_proj", gated=False, bias="mlp_bias"), kinds=None
+    ),
     "cohere": _COHERE,
     "cohere2": _COHERE._replace(
         kinds=every(4, "sliding_window_pattern", "_sliding_window_pattern"),
         rotates=windows_rotate,
     ),
+    "cwm": LLAMA._replace(attention=_PLAIN, kinds=every(4, first=True)),
+    "ernie4_5": LLAMA._replace(
+        attention=_PLAIN._replace(bias="use_bias"),
+        dense=FeedForward(bias="use_bias"),
+        kinds=None,
+        flow=Flow(rotates="promoted"),
+    ),
+    "exaone4": _EXAONE4,
     "falcon": _FALCON,
     "gemma": GEMMA,
     "gemma2": GEMMA2,
@@ -141,9 +174,12 @@ DENSE: Final[dict[str, Family]] = {
     "gpt2": _GPT2,
     "gpt_neox": _GPT_NEOX,
     "granite": LLAMA,
+    "helium": LLAMA._replace(attention=_BIASED._replace(out_bias=False), kinds=None, flow=_FP32),
     "llama": LLAMA,
     "mistral": MISTRAL,
+    "olmo": _OLMO,
     "olmo2": _OLMO2,
+    "olmo3": _OLMO2._replace(kinds=every(4)),
     "opt": _OPT,
     "phi": _PHI,
     "phi3": _PHI3,
@@ -151,5 +187,7 @@ DENSE: Final[dict[str, Family]] = {
     "qwen2_5_vl_text": QWEN2._replace(flow=_EACH),
     "qwen3": QWEN3,
     "qwen3_vl_text": QWEN3._replace(flow=_EACH),
+    "seed_oss": LLAMA._replace(attention=_BIASED._replace(out_bias="attention_out_bias"), kinds=None),
+    "smollm3": LLAMA._replace(kinds=unrotated_slide, rotates=listed_rotate),
     "starcoder2": _STARCODER2,
 }

@@ -87,6 +87,11 @@ ROUTED: Final[dict[str, Family]] = {
     ),
     "glm4v_moe_text": _GLM4_MOE._replace(flow=Flow(rotates_each=True)),
     "gpt_oss": _GPT_OSS,
+    "granitemoe": Family(
+        Projections(grouped, bias="attention_bias"),
+        experts=Routed("block_sparse_moe.experts", "block_sparse_moe.router", width=("intermediate_size",)),
+        sparse=always,
+    ),
     "llama4_text": _LLAMA4,
     "minicpm3": Family(Latent(), dense=_BIASED_DENSE),
     "mixtral": _MIXTRAL,
