@@ -119,15 +119,16 @@ class Flow(NamedTuple):
     """How tensors pass through a layer's code: what decides which of them are alive together.
 
     `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too), torch's layer norm or
-    one in fp32, written out (`layer-fp32`) or not (`layer-cast`). `order` says what is normed: inputs (`pre`),
-    inputs and outputs (`sandwich`), outputs (`post`), or the inputs of attention and feed-forward at once
-    (`parallel`).
+    one in fp32, written out (`layer-fp32`) or not (`layer-cast`). `order` says what is normed: inputs
+    (`pre`), inputs and outputs (`sandwich`), outputs (`post`), or the inputs of attention and feed-forward at
+    once (`parallel`). `chained_activation`: it is written out step by step; `squares`: what is activated is
+    squared in a step of its own.
 
     `rotary` is the share of a head that is rotated; with `joins_rotary`, or where that is not all, rotated
     and plain parts are joined anew, with `keeps_parts` all of them live on until attention is done. `rotates`
-    says in what: in the `compute` dtype, in fp32 `copies`, or with fp32 cosines (`promoted`); with
-    `rotates_each` by positions of each sequence's own. `positions` are learned position embeddings, one for
-    all sequences or `each` its own.
+    says in what: in the `compute` dtype, in fp32 `copies`, with fp32 cosines (`promoted`), or `cast` factor by
+    factor; with `rotates_each` by positions of each sequence's own. `positions` are learned position
+    embeddings, one for all sequences or `each` its own.
 
     `keeps_attention`: attention's output lives on beside the feed-forward part; `drops_normed`: what enters
     that part is gone once its first projection has read it. `scales_query`: queries are scaled in a step of
@@ -141,10 +142,11 @@ class Flow(NamedTuple):
     norm: Literal["rms", "rms-fp32", "layer", "layer-fp32", "layer-cast"] = "rms"
     order: Literal["pre", "sandwich", "post", "parallel"] = "pre"
     chained_activation: bool = False
+    squares: bool = False
     rotary: float = 1.0
     joins_rotary: bool = False
     keeps_parts: bool = False
-    rotates: Literal["compute", "copies", "promoted"] = "compute"
+    rotates: Literal["compute", "copies", "promoted", "cast"] = "compute"
     rotates_each: bool = False
     positions: Literal["none", "shared", "each"] = "none"
     keeps_attention: bool = False

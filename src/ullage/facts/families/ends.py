@@ -78,6 +78,8 @@ def flow_of(fields: Fields, family: Family) -> Flow:
     activation = fields.raw("hidden_act", "activation_function", "hidden_activation")
     if activation in _CHAINED:
         changes["chained_activation"] = True
+    if activation == "relu2":
+        changes["squares"] = True
     if family.pre_unless and fields.raw(family.pre_unless) is False:
         changes["order"] = "pre"
     share = _rotary_share(fields)

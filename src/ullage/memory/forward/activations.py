@@ -187,6 +187,8 @@ def _dense(
         if layer.flow.chained_activation:
             # gelu_new: half the input, then one result after the other of the tanh's argument.
             tape.touch(wide * 3)
+        if layer.flow.squares:
+            tape.touch(wide * 2)
         tape.hold(wide)
         tape.drop(wide)
         tape.hold(s.stream)
@@ -201,6 +203,8 @@ def _dense(
         tape.drop(wide * 3)
         return
     gate = tape.hold(wide)
+    if layer.flow.squares:
+        tape.touch(wide * 2)
     activated = tape.hold(wide)
     tape.drop(gate)
     up = tape.hold(wide)

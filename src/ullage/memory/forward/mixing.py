@@ -172,13 +172,17 @@ def _rotate(tape: Tape, flow: Flow, s: Widths, sizes: tuple[Size, ...]) -> Size:
         part = size.share(flow.rotary)
         full = part * wide
         # Where cosines are wider, the processor casts what they multiply first; elsewhere that is no tensor.
-        cast = full if wide > 1 and flow.rotates == "promoted" else NOTHING
+        cast = full if wide > 1 and flow.rotates in ("promoted", "cast") else NOTHING
         tape.touch(cast + full)
         first = tape.hold(full)
-        turned = part if flow.rotates == "promoted" else full
+        turned = full if flow.rotates == "copies" else part
         half = tape.hold(turned // 2)
         tape.hold(turned)
         tape.drop(half)
+        tape.touch(cast)
+        if wide > 1 and flow.rotates == "cast":
+            tape.drop(turned)
+            turned = NOTHING
         tape.touch(cast + full)
         tape.hold(full)
         tape.drop(turned)

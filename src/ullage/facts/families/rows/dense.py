@@ -163,7 +163,7 @@ DENSE: Final[dict[str, Family]] = {
         attention=_PLAIN._replace(bias="use_bias"),
         dense=FeedForward(bias="use_bias"),
         kinds=None,
-        flow=Flow(rotates="promoted"),
+        flow=Flow(rotates="cast"),
     ),
     "exaone4": _EXAONE4,
     "falcon": _FALCON,
