@@ -5,6 +5,7 @@ from collections import Counter
 from importlib.resources import files
 
 import pytest
+import small_families
 
 from ullage.facts.catalog import find_model, model_names
 from ullage.facts.config import read_config
@@ -214,13 +215,9 @@ def test_tensors_of_every_vision_model_are_those_of_transformers(kind):
     compare(config, AutoModelForImageTextToText)
 
 
-OWN_CODE = {"nemotron-nas"}
-"""Families whose modeling file comes with the weights; held against published counts alone."""
-
-
 def test_every_family_with_a_reader_is_held_against_transformers():
-    inner = {f"{kind}_text" for kind in WITH_VISION}
-    assert set(known_types()) - set(TEXT) - set(WITH_VISION) - inner == OWN_CODE
+    held = {*small_families.FAMILIES, *small_families.OWN_CODE, *WITH_VISION}
+    assert set(known_types()) == held
 
 
 def test_flux_and_its_encoders_have_the_parameters_of_diffusers():

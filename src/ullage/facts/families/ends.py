@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ullage.facts.architecture import Flow
 from ullage.facts.families.family import Family, Norms, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
+from ullage.facts.flow import Flow
 
 
 def norms_of(fields: Fields, family: Family) -> Norms:

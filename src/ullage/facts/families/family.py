@@ -10,9 +10,10 @@ block.
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from ullage.facts.architecture import Flow, WeightRole
+from ullage.facts.architecture import WeightRole
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights
+from ullage.facts.flow import Flow
 
 LayerKind = Literal["full", "sliding", "chunked", "linear", "none"]
 """What mixes the positions of a layer: an attention, a recurrence, or nothing."""

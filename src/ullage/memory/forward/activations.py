@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Attention, Dense, Experts, Flow, LatentAttention, Layer
+from ullage.facts.architecture import Architecture, Attention, Dense, Experts, LatentAttention, Layer
+from ullage.facts.flow import Flow
 from ullage.memory.forward.attention import mask_bytes
 from ullage.memory.forward.matmul import matmul_bytes, unpacks
 from ullage.memory.forward.mixing import mix, norm

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Attention, Flow, LatentAttention
+from ullage.facts.architecture import Attention, LatentAttention
 from ullage.facts.dtypes import DTYPES
+from ullage.facts.flow import Flow
 from ullage.memory.forward.tape import (
     BLOCK,
     BLOCKS,

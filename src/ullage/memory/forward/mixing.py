@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ullage.facts.architecture import Attention, Flow, LatentAttention, Layer, Recurrent
+from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
+from ullage.facts.flow import Flow
 from ullage.memory.forward.attention import Call, attend
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
 from ullage.memory.forward.tape import CACHED, NOTHING, ROWS, Size, Tape

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Attention, Flow, LatentAttention, Layer
+from ullage.facts.architecture import Attention, LatentAttention, Layer
+from ullage.facts.flow import Flow
 from ullage.memory.forward.streaming import block_keys
 from ullage.memory.forward.tape import NEW, ROWS, Amounts, Size
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Flow
 from ullage.facts.dtypes import DTYPES
+from ullage.facts.flow import Flow
 from ullage.facts.pictures import Picture
 from ullage.facts.vision import Vision
 from ullage.memory.forward.attention import QUADRATIC, Call

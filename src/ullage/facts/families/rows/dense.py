@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.architecture import Flow
 from ullage.facts.families.family import (
     NORMED_TWICE,
     Ends,
@@ -26,6 +25,7 @@ from ullage.facts.families.kinds import (
     windows_rotate_if_any,
 )
 from ullage.facts.families.varied import falcon_norms, opt_norm
+from ullage.facts.flow import Flow
 
 _BIASED: Final = Projections(grouped, bias="attention_bias")
 _PLAIN: Final = Projections(grouped)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.architecture import Flow
 from ullage.facts.families.family import (
     NORMED_TWICE,
     Delta,
@@ -24,6 +23,7 @@ from ullage.facts.families.kinds import attending, every, periodic, recurrent, s
 from ullage.facts.families.rows.dense import MISTRAL
 from ullage.facts.families.rows.routed import SHARED_GATED, gated
 from ullage.facts.families.varied import blocks, gemma4_embeddings, gemma4_inputs, gemma4_layer, one_part_each
+from ullage.facts.flow import Flow
 
 _SCAN: Final = "the scan where its kernels are not installed"
 

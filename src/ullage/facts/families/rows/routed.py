@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.architecture import Flow
 from ullage.facts.families.family import (
     Family,
     FeedForward,
@@ -26,6 +25,7 @@ from ullage.facts.families.kinds import (
     without_rope,
 )
 from ullage.facts.families.rows.dense import LLAMA, MISTRAL, QWEN2, QWEN3
+from ullage.facts.flow import Flow
 
 
 def gated(where: str, *width: str) -> FeedForward:
