@@ -33,7 +33,10 @@ SHORT: dict[str, dict[str, Any]] = {
     "qwen2_5_vl_text": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}},
 }
 """What the defaults of a class leave out, or what does not fit small sizes."""
-BATCH = 128
+BATCHES = {"fp32": 8, "bf16": 128}
+"""In bf16 so many rows that what a processor's matrix products pack of the weights is less than 1 %."""
+MARKS = 16
+"""Elements of a tensor of a cache that is no state: whether it was initialised, and such."""
 WIDTHS = {"fp32": 4, "bf16": 2}
 
 
@@ -94,12 +97,12 @@ def shapes(small: Small) -> tuple[Counter[tuple[int, ...]], Counter[tuple[int, .
     return found, Counter(tuple(each.shape) for each in small.model.parameters())
 
 
-def run(small: Small) -> tuple[int, int]:
+def run(small: Small, batch: int) -> tuple[int, int]:
     """(bytes that a pass holds at its peak, bytes that its cache keeps)."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    ids = torch.randint(3, 90, (BATCH, TOKENS))
+    ids = torch.randint(3, 90, (batch, TOKENS))
     options = {"use_cache": True, **({"logits_to_keep": 1} if small.whole else {})}
     with torch.inference_mode(), quiet():
         small.model(ids, **options)
@@ -119,7 +122,7 @@ def _storages(layers: Any) -> Any:
         for value in vars(layer).values():
             held = list(value.values()) if isinstance(value, dict) else value
             for each in held if isinstance(held, list | tuple) else [held]:
-                if hasattr(each, "untyped_storage") and each.numel() > BATCH:
+                if hasattr(each, "untyped_storage") and each.numel() > MARKS:
                     yield each.untyped_storage()
 
 
@@ -136,7 +139,7 @@ def quiet() -> Any:
         os.close(sink)
 
 
-def planned(small: Small, dtype: str) -> tuple[int, int]:
+def planned(small: Small, dtype: str, batch: int) -> tuple[int, int]:
     """(peak, cache) of the same pass as the planner's formulas have them, layer after layer."""
     architecture, width = small.architecture, WIDTHS[dtype]
     mixers = [(layer.mixer, layer.flow) for layer in architecture.layers]
@@ -146,11 +149,11 @@ def planned(small: Small, dtype: str) -> tuple[int, int]:
         for mixer, flow in mixers
     ):
         kernel = "sdpa-math"
-    one_pass = Pass(BATCH, TOKENS, 0, kernel, False)
+    one_pass = Pass(batch, TOKENS, 0, kernel, False)
     precision = ResolvedPrecision(dtype, dtype, "")
     cache = peak = 0
     for layer in architecture.layers:
-        cache += layer_cache(layer, CacheShape(BATCH, TOKENS, TOKENS, TOKENS), Cache(), width).total
+        cache += layer_cache(layer, CacheShape(batch, TOKENS, TOKENS, TOKENS), Cache(), width).total
         peak = max(peak, cache + layer_peak(layer, architecture.hidden_size, one_pass, precision).bytes)
-    ids = BATCH * TOKENS * 8
+    ids = batch * TOKENS * 8
     return peak + sum(model_bytes(architecture, one_pass, width)) - ids, cache
