@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.architecture import Attention, Flow
+from ullage.facts.architecture import Attention
+from ullage.facts.flow import Flow
 from ullage.facts.vision import Vision
 from ullage.memory.forward.attention import Call, attend
 from ullage.memory.forward.mixing import norm
