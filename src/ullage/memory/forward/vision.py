@@ -17,13 +17,13 @@ from ullage.facts.vision import Vision
 from ullage.memory.forward.attention import QUADRATIC, Call
 from ullage.memory.forward.mixing import norm
 from ullage.memory.forward.one_pass import FULL, Widths
-from ullage.memory.forward.tape import CACHED, NEW, NOTHING, ROWS, SCORES, Amounts, Moment, Size, Tape
+from ullage.memory.forward.tape import BLOCKS, NEW, NOTHING, ROWS, SCORES, Amounts, Moment, Size, Tape
 from ullage.memory.forward.tower_layer import replay_layer
 from ullage.units import Interval
 
 FEATURES: Final = NEW
 """Of a tower's amounts: positions of the language model that it gives."""
-PIXELS: Final = CACHED
+PIXELS: Final = BLOCKS
 """Of a tower's amounts: elements that the image processor hands over."""
 SPREAD: Final = {True: (75, 115), False: (70, 115)}
 """Low and high share of a tower's expected temporaries, in percent, by whether its kernel holds scores.
@@ -57,7 +57,7 @@ def tower_bytes(
     moments, kept = _replay(vision, kernel, compute, on_processor)
     most = max(moment.live.of(amounts) for moment in moments)
     running = Interval(most * low // 100, most, most * high // 100)
-    pixels = amounts.cached * (FULL if vision.flow.full_pixels else DTYPES[compute])
+    pixels = amounts.blocks * (FULL if vision.flow.full_pixels else DTYPES[compute])
     return Tower(running, pixels, kept.of(amounts))
 
 
@@ -78,7 +78,7 @@ def _amounts(vision: Vision, picture: Picture, images: int) -> Amounts:
         "joint": rows**2,
     }[vision.flow.calls]
     earlier = rows - picture.patches if vision.flow.calls == "each" else 0
-    return Amounts(1, images * picture.features, rows, images * picture.pixels, scores, earlier)
+    return Amounts(1, images * picture.features, rows, rows, scores, earlier, images * picture.pixels)
 
 
 @lru_cache(maxsize=64)
