@@ -4,9 +4,10 @@
     OTHER_PYTHON benchmarks/plans_before.py --write FILE
 
 The first writes results/plans_before.json too. The reference is of the commit from which flows follow each
-family's own code (experts, compressed latents, plain attention, rotation). To the one before it about 55 of 307
-differ, pictures apart. That was of the commit from which pii reads a text once for all its candidates. To the one before it 66 of 307 differ: 45 of pii, and 21 in the one sentence
-about the share of a card that vLLM takes where its work does not fit. That was of the commit from which the
+family's own code (experts, compressed latents, plain attention, rotation). To the one before it about 55 of
+307 differ, pictures apart. That was of the commit from which pii reads a text once for all its candidates. To
+the one before it 66 of 307 differ: 45 of pii, and 21 in the one sentence about the share of a card that vLLM
+takes where its work does not fit. That was of the commit from which the
 last token that is written is not planned for (its keys and states are never stored). To the one before it, of
 the commit at which plans refuse what transformers and vLLM refuse (0113c08), 174 of 307 differ, by at most
 0.8 % of a peak. To the one before that, of the commit at which plans were first held against a card
