@@ -28,6 +28,7 @@ OWN_CODE = ("nemotron-nas",)
 """Families whose modeling file comes with the weights; held against published counts alone."""
 FAMILIES = tuple(family for family in decoder_types() if family not in OWN_CODE)
 SHORT: dict[str, dict[str, Any]] = {
+    "nemotron_h": {"layers_block_type": ["mamba", "moe", "attention", "mlp", "mamba"]},
     "granitemoehybrid": {"num_hidden_layers": 4, "layer_types": ["mamba", "attention"] * 2},
     "glm4v_moe_text": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 2, 2]}},
     "qwen2_5_vl_text": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}},

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ullage.facts.architecture import Recurrent
 from ullage.facts.families.family import Delta, Mamba, Mamba2, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
 
 Mixer = tuple[Recurrent, Weights]
+USUAL_CHUNK: Final = 256
+"""Positions that Mamba-2 scans at once where a config does not say, as its configuration classes have it."""
+DELTA_CHUNK: Final = 64
+"""Those of a gated delta net, which no config says (modeling_qwen3_next.py)."""
 
 
 def recurrence(fields: Fields, row: Mamba | Mamba2 | Delta, hidden: int) -> Mixer:
@@ -38,7 +44,8 @@ def _mamba(fields: Fields, row: Mamba, hidden: int) -> Mixer:
     if row.inner_norms:
         for name, size in (("dt", rank), ("b", state), ("c", state)):
             weights += norm(f"{where}.{name}_layernorm", size)
-    return Recurrent("mamba1", inner, 2 * inner, inner * kernel, inner * state), weights
+    mixer = Recurrent("mamba1", inner, 2 * inner, inner * kernel, inner * state)
+    return mixer._replace(kept=2 * inner, channels=inner, state=state, rank=rank), weights
 
 
 def _conv(prefix: str, channels: int, kernel: int, bias: bool) -> Weights:
@@ -64,7 +71,10 @@ def _mamba2(fields: Fields, row: Mamba2, hidden: int) -> Mixer:
     weights += linear(f"{where}.in_proj", projected, hidden, bias)
     weights += norm(f"{where}.norm", inner)
     weights += linear(f"{where}.out_proj", hidden, inner, bias)
-    return Recurrent("mamba2", inner, projected, channels * kernel, inner * state), weights
+    chunk = fields.optional("chunk_size", "mamba_chunk_size") or USUAL_CHUNK
+    mixer = Recurrent("mamba2", inner, projected, channels * kernel, inner * state)
+    mixer = mixer._replace(kept=projected, channels=channels, state=state, heads=heads, chunk=chunk)
+    return mixer, weights
 
 
 def _delta(fields: Fields, row: Delta, hidden: int) -> Mixer:
@@ -81,4 +91,14 @@ def _delta(fields: Fields, row: Delta, hidden: int) -> Mixer:
     weights += norm(f"{where}.norm", value_dim) + linear(f"{where}.out_proj", hidden, value)
     projected = 2 * key + 2 * value + 2 * value_heads
     state = value_heads * key_dim * value_dim
-    return Recurrent("gated_delta", value, projected, (2 * key + value) * kernel, state), weights
+    mixer = Recurrent("gated_delta", value, projected, (2 * key + value) * kernel, state)
+    together = any(len(part) > 2 and "z" in part for part in row.parts)
+    mixer = mixer._replace(
+        kept=projected + value if together else value + 2 * value_heads,
+        channels=2 * key + value,
+        state=key_dim,
+        heads=value_heads,
+        chunk=DELTA_CHUNK,
+        repeats=key // key_dim < value_heads,
+    )
+    return mixer, weights

@@ -6,6 +6,7 @@ from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurre
 from ullage.facts.flow import Flow
 from ullage.memory.forward.attention import Call, attend
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
+from ullage.memory.forward.recurrence import recur
 from ullage.memory.forward.tape import CACHED, NOTHING, ROWS, Size, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 
@@ -71,9 +72,8 @@ def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: Resolved
     if isinstance(mixer, LatentAttention):
         return _latent(tape, mixer, layer.flow, s, manner, precision)
     if isinstance(mixer, Recurrent):
-        tape.at("recurrence")
-        # Input projection, convolution and scan with the fused kernels (mamba-ssm, fla) installed.
-        tape.touch(ROWS * ((mixer.projected + 3 * mixer.inner) * s.width))
+        recur(tape, mixer, s, manner)
+        return NOTHING
     tape.hold(s.stream)
     return NOTHING
 

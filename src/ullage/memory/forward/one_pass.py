@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Attention, LatentAttention, Layer
+from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
 from ullage.facts.flow import Flow
 from ullage.memory.forward.streaming import block_keys
 from ullage.memory.forward.tape import NEW, ROWS, Amounts, Size
@@ -81,6 +81,10 @@ def attended(mixer: Attention | LatentAttention, work: Pass) -> int:
 def amounts_of(layer: Layer, work: Pass) -> Amounts:
     """What the tensors of one layer are multiples of in a pass."""
     mixer, (batch, new, _, kernel, *_) = layer.mixer, work
+    if isinstance(mixer, Recurrent):
+        chunks = -(-new // mixer.chunk) if mixer.chunk else 0
+        padded = batch * (chunks * mixer.chunk or new)
+        return Amounts(1, new, batch * new, padded, padded * mixer.chunk, batch * chunks, batch)
     if not isinstance(mixer, Attention | LatentAttention):
         return Amounts(1, new, batch * new, 0, 0)
     keys = attended(mixer, work)

@@ -25,11 +25,7 @@ from ullage.facts.families.rows.routed import SHARED_GATED, gated
 from ullage.facts.families.varied import blocks, gemma4_embeddings, gemma4_inputs, gemma4_layer, one_part_each
 from ullage.facts.flow import Flow
 
-_SCAN: Final = "the scan where its kernels are not installed"
-
-_MAMBA: Final = Family(
-    None, Mamba(width=("intermediate_size",)), norms=Norms(("norm",), ()), kinds=recurrent, flow_open=_SCAN
-)
+_MAMBA: Final = Family(None, Mamba(width=("intermediate_size",)), norms=Norms(("norm",), ()), kinds=recurrent)
 _JAMBA: Final = Family(
     Projections(grouped),
     Mamba("mamba", conv_bias="mamba_conv_bias", bias="mamba_proj_bias", inner_norms=True),
@@ -38,7 +34,6 @@ _JAMBA: Final = Family(
     Norms(part=("pre_ff_layernorm",)),
     kinds=attending,
     sparse=periodic,
-    flow_open=_SCAN,
     needed=("mamba_inner_layernorms",),
 )
 _NEMOTRON_H: Final = Family(
@@ -63,7 +58,6 @@ _NEMOTRON_H: Final = Family(
     Norms(("norm",), ("norm",)),
     ends=Ends(ties=False),
     shapes=one_part_each,
-    flow_open=_SCAN,
 )
 _GRANITE_HYBRID: Final = Family(
     Projections(grouped, bias="attention_bias"),
@@ -81,14 +75,12 @@ _GRANITE_HYBRID: Final = Family(
         width=("intermediate_size",),
     ),
     sparse=where_counted("num_local_experts", "num_experts"),
-    flow_open=_SCAN,
 )
 _QWEN3_5: Final = Family(
     Projections(grouped, bias="attention_bias", norms=HeadNorms(), gated_query=True),
     Delta(parts=("qkv", "z", "b", "a")),
     FeedForward(),
     kinds=every(4, "full_attention_interval", other="linear"),
-    flow_open=_SCAN,
 )
 _QWEN3_5_MOE: Final = _QWEN3_5._replace(
     experts=Routed(width=("moe_intermediate_size",), shared=SHARED_GATED),

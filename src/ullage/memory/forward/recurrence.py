@@ -1,0 +1,122 @@
+"""Replays a layer's recurrence where no kernel of mamba-ssm, causal-conv1d or fla is installed: transformers'
+own code (5.19), in torch.
+
+Of a prompt all positions are scanned at once: Mamba's states one after the other, those of Mamba-2 and of
+gated delta nets chunk by chunk, padded to whole chunks. `CACHED` are then the padded positions of all
+sequences, `SCORES` those times the positions of a chunk, `BLOCKS` the sequences and `BLOCK` their chunks
+(`one_pass.amounts_of`). A token alone updates its state.
+"""
+
+from __future__ import annotations
+
+from ullage.facts.architecture import Recurrent
+from ullage.memory.forward.one_pass import FULL, Manner, Widths
+from ullage.memory.forward.tape import BLOCK, BLOCKS, CACHED, NOTHING, ROWS, SCORES, Size, Tape
+
+
+def recur(tape: Tape, mixer: Recurrent, s: Widths, manner: Manner) -> None:
+    """Holds the mixer's output, as wide as the stream. What the cache keeps is its own line item."""
+    tape.at("recurrence")
+    projected, width = ROWS * (mixer.projected * s.width), s.width
+    tape.hold(projected)
+    convolved = ROWS * (mixer.channels * width)
+    full = tape.hold(convolved + BLOCKS * (mixer.conv_elements * width))
+    tape.hold(convolved)
+    tape.drop(full + projected)
+    held = convolved + tape.hold(ROWS * (mixer.kept * width))
+    if not manner.several:
+        tape.touch(BLOCKS * (mixer.state_elements * FULL * 3))
+        mixed = tape.hold(ROWS * (mixer.inner * width))
+    elif mixer.kind == "mamba1":
+        mixed = _selective_scan(tape, mixer, width)
+    elif mixer.kind == "mamba2":
+        mixed = _chunk_scan(tape, mixer, width)
+    else:
+        mixed = _delta_rule(tape, mixer, width)
+    tape.hold(s.stream)
+    tape.drop(mixed + held)
+
+
+def _selective_scan(tape: Tape, mixer: Recurrent, width: int) -> Size:
+    """Mamba's, over all positions in fp32: A, B and inputs made discrete; outputs one by one, stacked."""
+    inner, full = ROWS * (mixer.inner * width), ROWS * (mixer.inner * FULL)
+    wide, upcast = full * mixer.state, full if width < FULL else NOTHING
+    held = tape.hold(ROWS * ((mixer.rank + 2 * mixer.state) * width))
+    held += tape.hold(inner)  # a time step for every channel
+    tape.touch(inner * 2)
+    held += tape.hold(inner)
+    tape.touch(wide * 2)
+    held += tape.hold(wide * 2)
+    tape.touch(upcast + wide)
+    held += tape.hold(wide)
+    tape.touch(BLOCKS * (mixer.state_elements * FULL * 2))
+    held += tape.hold(inner)
+    stacked = tape.hold(inner)
+    tape.touch(upcast + full)
+    skipped = tape.hold(full)
+    tape.touch(upcast + full)
+    scanned = tape.hold(full)
+    tape.drop(skipped + stacked)
+    tape.touch(inner + full + upcast)
+    tape.drop(held)
+    return scanned
+
+
+def _chunk_scan(tape: Tape, mixer: Recurrent, width: int) -> Size:
+    """Mamba-2's, in fp32: within each chunk, what each chunk leaves, from chunk to chunk, and their sum."""
+    wide, keys = CACHED * (mixer.inner * FULL), CACHED * (mixer.heads * mixer.state * FULL)
+    steps, scores = CACHED * (mixer.heads * FULL), SCORES * (mixer.heads * FULL)
+    states, first = BLOCK * (mixer.state_elements * FULL), BLOCKS * (mixer.state_elements * FULL)
+    held = tape.hold(ROWS * (mixer.heads * width))
+    unpadded = tape.hold(ROWS * ((mixer.inner + 2 * mixer.heads * mixer.state + mixer.heads) * FULL))
+    tape.touch(wide * 2)
+    held += tape.hold(wide)  # what D adds
+    held += tape.hold(wide + keys * 2 + steps)
+    tape.drop(unpadded)
+    held += tape.hold(steps)
+    tape.touch(scores * 3)  # sums of segments
+    held += tape.hold(scores)
+    tape.touch(keys * 2 + scores)
+    held += tape.hold(scores) + tape.hold(scores)
+    tape.touch(scores + wide * 2)
+    held += tape.hold(wide)
+    held += tape.hold(steps + keys)
+    tape.touch(keys + wide + states)
+    tape.hold(states)
+    joined = tape.hold(states + first)
+    tape.drop(states)
+    tape.touch(joined * 2)
+    held += tape.hold(joined)
+    tape.drop(joined)
+    held += tape.hold(steps)
+    tape.touch(keys + states + wide)
+    held += tape.hold(wide * 2)
+    tape.touch(wide * 2)
+    mixed = tape.hold(wide)
+    tape.touch(wide)
+    tape.drop(held)
+    return mixed
+
+
+def _delta_rule(tape: Tape, mixer: Recurrent, width: int) -> Size:
+    """A gated delta net's, in fp32: a triangular system within each chunk, then chunk after chunk."""
+    repeated = ROWS * (2 * mixer.heads * mixer.state * width)
+    held = tape.hold(repeated if mixer.repeats else NOTHING)
+    keys, values = CACHED * (mixer.heads * mixer.state * FULL), CACHED * (mixer.inner * FULL)
+    scores, steps = SCORES * (mixer.heads * FULL), CACHED * (mixer.heads * FULL)
+    held += tape.hold(keys * 3 + values * 2)  # queries, keys and values; keys and values weighed
+    held += tape.hold(steps * 3)
+    tape.touch(scores * 2)
+    held += tape.hold(scores)
+    tape.touch(scores * 2)
+    held += tape.hold(scores)
+    tape.touch(scores * 2)
+    held += tape.hold(scores)
+    held += tape.hold(keys)
+    held += tape.hold(values + keys)  # of the system solved
+    held += tape.hold(values)
+    tape.touch(keys)
+    chunk = BLOCKS * (mixer.inner * mixer.chunk * FULL)
+    tape.touch(chunk * 4)
+    tape.drop(held)
+    return tape.hold(ROWS * (mixer.inner * width))
