@@ -88,8 +88,8 @@ class Recurrent(NamedTuple):
     `conv_elements` and `state_elements` are per sequence; `state_bytes` is the state's element size.
     `projected` is the width of the input projection per token, `kept` of what lives on of it, `channels` of
     what is convolved, `inner` of the mixed stream. A state has `state` elements for each channel of `inner`;
-    `heads` share keys (B and C), which `repeats` says are copied for each. `chunk` positions are scanned at
-    once, 0 one after the other; `rank` is the width of Mamba's time steps before they are projected.
+    `value_heads` share keys (B and C), which `repeats` says are copied for each. `chunk` positions are
+    scanned at once, 0 one after the other; `rank` is the width of Mamba's time steps before projection.
     """
 
     kind: RecurrentKind
@@ -101,7 +101,7 @@ class Recurrent(NamedTuple):
     kept: int = 0
     channels: int = 0
     state: int = 0
-    heads: int = 0
+    value_heads: int = 0
     chunk: int = 0
     rank: int = 0
     repeats: bool = False

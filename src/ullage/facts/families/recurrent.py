@@ -73,7 +73,7 @@ def _mamba2(fields: Fields, row: Mamba2, hidden: int) -> Mixer:
     weights += linear(f"{where}.out_proj", hidden, inner, bias)
     chunk = fields.optional("chunk_size", "mamba_chunk_size") or USUAL_CHUNK
     mixer = Recurrent("mamba2", inner, projected, channels * kernel, inner * state)
-    mixer = mixer._replace(kept=projected, channels=channels, state=state, heads=heads, chunk=chunk)
+    mixer = mixer._replace(kept=projected, channels=channels, state=state, value_heads=heads, chunk=chunk)
     return mixer, weights
 
 
@@ -97,7 +97,7 @@ def _delta(fields: Fields, row: Delta, hidden: int) -> Mixer:
         kept=projected + value if together else value + 2 * value_heads,
         channels=2 * key + value,
         state=key_dim,
-        heads=value_heads,
+        value_heads=value_heads,
         chunk=DELTA_CHUNK,
         repeats=key // key_dim < value_heads,
     )

@@ -64,11 +64,13 @@ def _selective_scan(tape: Tape, mixer: Recurrent, width: int) -> Size:
 
 def _chunk_scan(tape: Tape, mixer: Recurrent, width: int) -> Size:
     """Mamba-2's, in fp32: within each chunk, what each chunk leaves, from chunk to chunk, and their sum."""
-    wide, keys = CACHED * (mixer.inner * FULL), CACHED * (mixer.heads * mixer.state * FULL)
-    steps, scores = CACHED * (mixer.heads * FULL), SCORES * (mixer.heads * FULL)
+    wide, keys = CACHED * (mixer.inner * FULL), CACHED * (mixer.value_heads * mixer.state * FULL)
+    steps, scores = CACHED * (mixer.value_heads * FULL), SCORES * (mixer.value_heads * FULL)
     states, first = BLOCK * (mixer.state_elements * FULL), BLOCKS * (mixer.state_elements * FULL)
-    held = tape.hold(ROWS * (mixer.heads * width))
-    unpadded = tape.hold(ROWS * ((mixer.inner + 2 * mixer.heads * mixer.state + mixer.heads) * FULL))
+    held = tape.hold(ROWS * (mixer.value_heads * width))
+    unpadded = tape.hold(
+        ROWS * ((mixer.inner + 2 * mixer.value_heads * mixer.state + mixer.value_heads) * FULL)
+    )
     tape.touch(wide * 2)
     held += tape.hold(wide)  # what D adds
     held += tape.hold(wide + keys * 2 + steps)
@@ -100,10 +102,10 @@ def _chunk_scan(tape: Tape, mixer: Recurrent, width: int) -> Size:
 
 def _delta_rule(tape: Tape, mixer: Recurrent, width: int) -> Size:
     """A gated delta net's, in fp32: a triangular system within each chunk, then chunk after chunk."""
-    repeated = ROWS * (2 * mixer.heads * mixer.state * width)
+    repeated = ROWS * (2 * mixer.value_heads * mixer.state * width)
     held = tape.hold(repeated if mixer.repeats else NOTHING)
-    keys, values = CACHED * (mixer.heads * mixer.state * FULL), CACHED * (mixer.inner * FULL)
-    scores, steps = SCORES * (mixer.heads * FULL), CACHED * (mixer.heads * FULL)
+    keys, values = CACHED * (mixer.value_heads * mixer.state * FULL), CACHED * (mixer.inner * FULL)
+    scores, steps = SCORES * (mixer.value_heads * FULL), CACHED * (mixer.value_heads * FULL)
     held += tape.hold(keys * 3 + values * 2)  # queries, keys and values; keys and values weighed
     held += tape.hold(steps * 3)
     tape.touch(scores * 2)
