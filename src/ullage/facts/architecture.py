@@ -161,7 +161,8 @@ class Architecture:
     `embeddings`, `final` and `head` are the weights outside the layers; `head` is empty where the
     output layer is tied to the token embedding. `dtype` is the stored one (`bfloat16`, ...).
     `rotary_positions` are the rows of all rotary tables an engine would precompute; `beside` are elements a
-    position that the forward pass holds beside the stream, for layers to come.
+    position that the forward pass holds beside the stream, for layers to come; `rope` is the kind of scaling
+    that stretches its positions, empty where none does.
     """
 
     name: str
@@ -181,6 +182,7 @@ class Architecture:
     published_parameters: int | None = None
     rotary_positions: int = 0
     beside: int = 0
+    rope: str = ""
 
     @property
     def tied(self) -> bool:

@@ -20,6 +20,7 @@ from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
+from ullage.spec.rope import model_of
 from ullage.units import parse_bytes
 
 
@@ -41,7 +42,7 @@ def estimate(
     works = _works(phases)
     held = {}
     for name, role in roles.items():
-        model = models[role.model]
+        model = model_of(role, models)
         part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
         held[name] = _held(name, role, part, model, abilities)
     asked = _asked(phases, held, roles, works, abilities, overhead)
@@ -130,7 +131,7 @@ def _needs_of(
         raise SpecError(
             [
                 f"role {resident.name}: phase {name!r} reaches {error.seen} tokens, but {error.name} has a "
-                f"window of {error.limit}; shorten prompt_tokens or new_tokens"
+                f"window of {error.limit}; shorten prompt_tokens or new_tokens{error.way}"
             ]
         ) from error
 

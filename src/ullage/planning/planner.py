@@ -27,6 +27,7 @@ from ullage.planning.plan import (
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import Role
+from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
 from ullage.units import gib, peak
 
@@ -78,7 +79,7 @@ def _roles(
     found = {}
     for name, precision in demand.precisions.items():
         role = workload.roles[name]
-        model, part = models[role.model], demand.parts[name]
+        model, part = model_of(role, models), demand.parts[name]
         found[name] = RolePlan(
             precision,
             Kernel(*kernel_of(name, role, demand.phases, model)),

@@ -13,12 +13,14 @@ from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import TORCH_NAMES
 from ullage.facts.hub_name import HubName, hub_name
+from ullage.facts.rope import parse_rope
 from ullage.files import check_ordinary
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
+from ullage.runtime.rope_scaling import check_applied, stretch
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
 from ullage.spec.role import Role
 
@@ -88,6 +90,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     else:
         options["device_map"] = {"": where[0]}
     model = _from_pretrained(kind, role, source, options)
+    check_applied(model, role)
     return Loaded(
         model,
         open_tokenizer(source, role, download),
@@ -225,6 +228,8 @@ def _config(
         config: PreTrainedConfig = transformers.AutoConfig.from_pretrained(str(folder), **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _cannot_load(role, error) from error
+    if role.rope is not None:
+        stretch(config, parse_rope(role.rope), role.model)
     config = config.get_text_config() if layers is not None else config
     if layers is not None:
         whole = config.num_hidden_layers
