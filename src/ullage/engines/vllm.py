@@ -88,8 +88,8 @@ def open_engine(session: Session, name: str) -> Engine:
     """
     from ullage.engines.vllm_engine import VllmEngine, start_vllm
     from ullage.phases.blocks import base_work
-    from ullage.runtime.loader import source_of
     from ullage.runtime.rope_scaling import overrides
+    from ullage.runtime.source import source_of
 
     running = session.serving.get(name)
     if isinstance(running, VllmEngine):

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import FormatError, InputError
+from ullage.facts.adapter import CONFIG, WEIGHTS, is_adapter, no_weights
 from ullage.facts.gguf import other_parts, read_header
 from ullage.facts.headers_only import SIZES, safetensors_header
 from ullage.facts.hub_name import COMMIT
@@ -146,6 +147,11 @@ def contents(file: str | None, repository: Repository) -> Iterator[tuple[str, by
     files = repository.files
     if file is not None:
         yield from _gguf(file, repository)
+    elif is_adapter(file for file in files if "/" not in file):
+        if WEIGHTS not in files:
+            raise FormatError(f"{repository.name}: {no_weights(files)}")
+        yield CONFIG, repository.described(CONFIG)
+        yield from _headers([WEIGHTS], repository)
     elif "config.json" in files:
         yield from _model("", repository)
         for beside in ("generation_config.json", *PICTURE_FILES):
@@ -244,11 +250,6 @@ class _Begun(io.RawIOBase):
 
 
 def _not_a_model(repository: Repository) -> FormatError:
-    if "adapter_config.json" in repository.files:
-        return FormatError(
-            f"{repository.name}: is an adapter; name the model it belongs to, which its adapter_config.json "
-            "calls base_model_name_or_path"
-        )
     return FormatError(
         f"{repository.name}: has no config.json and no model_index.json{_its_gguf(repository)}"
     )

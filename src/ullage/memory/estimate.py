@@ -213,6 +213,8 @@ def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, ab
             f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
             f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
         )
+    if isinstance(model, Architecture) and model.adapter is not None:
+        _check_adapter(name, role, model, precision)
     if isinstance(model, Pipeline) and precision.scheme is not None:
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
@@ -223,6 +225,21 @@ def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, ab
         )
     if role.attention == "flash" and engine.memory == "process":
         _check_flash(name, precision, abilities)
+
+
+def _check_adapter(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
+    merged = "or merge it into its base (peft's merge_and_unload) and name the result"
+    if role.runs_with.memory != "process":
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter, which engine {role.engine} is not given; use engine: "
+            f"transformers, {merged}"
+        )
+    file = model.checkpoint is not None and model.checkpoint.format == "gguf"
+    if file or precision.quantization is not None:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter of a model that is stored quantized; it is run beside "
+            f"weights in fp32, fp16, bf16, int8 and nf4 alone: name an unquantized base, {merged}"
+        )
 
 
 def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
+from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
 from ullage.memory.running import kernel_of
 from ullage.planning.bill import Bill, Totals
@@ -86,8 +88,23 @@ def _roles(
             _placed(name, demand, placement, devices),
             _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
             _share(name, role, model, bill, devices, gpus),
+            _base(name, model, demand, placement, devices),
         )
     return found
+
+
+def _base(name: str, model: Model, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> str:
+    """The commit of the model that an adapter is loaded on. Raises UnsupportedError where that is not held on
+    devices of one nature: peft makes its matrices where a weight lies, and none lies there while it waits."""
+    if not isinstance(model, Architecture) or model.adapter is None:
+        return ""
+    places = set(device_map(name, demand, placement, devices).values())
+    if places & {"cpu", "disk"} and len(places) > 1:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter, and weights that wait in host memory or on disk take "
+            "none; give it cards that hold all of its base, or a precision that fits"
+        )
+    return model.adapter.base if is_at_commit(model.adapter.base) else ""
 
 
 def _share(
