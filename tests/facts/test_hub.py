@@ -228,8 +228,6 @@ def test_what_makes_no_sense_is_one_line_and_not_kept(ullage, hub, asks):
         assert told.count("\n") == 1
     hub.files["owner/folders"] = {**good, "../../../escaped.json": b"{}"}
     ullage("models", "owner/folders")
-    hub.files["owner/adapter"] = {"adapter_config.json": b"{}"}
-    assert "is an adapter" in ullage("models", "owner/adapter", code=2)
     hub.files["owner/quants"] = {"model-Q4.gguf": b"GGUF"}
     assert "owner/quants/model-Q4.gguf" in ullage("models", "owner/quants", code=2)
     assert "GGUF" in ullage("models", "owner/quants/model-Q4.gguf", code=2)
@@ -253,3 +251,51 @@ def test_a_token_is_not_sent_to_where_a_hub_points(ullage, hub):
         assert "Bearer hf_secret" in hub.tokens
         assert other.tokens
         assert not any(other.tokens)
+
+
+def adapter(fields=None):
+    """The files of a LoRA of that Llama's attention."""
+    shapes = {}
+    for layer in range(2):
+        at = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        shapes |= {f"{at}.lora_A.weight": (4, 64), f"{at}.lora_B.weight": (64, 4)}
+    config = {"peft_type": "LORA", "base_model_name_or_path": "owner/model", **(fields or {})}
+    return {
+        "adapter_config.json": json.dumps(config).encode(),
+        "adapter_model.safetensors": safetensors(shapes, "F32", 4),
+        "tokenizer.json": b"{}",
+    }
+
+
+def test_an_adapter_comes_with_its_base_each_at_a_commit(ullage, hub):
+    hub.files["owner/adapter"] = adapter()
+    plan = json.loads(ullage("estimate", "owner/adapter", "--gpus", "T4", "--prompt-tokens", "16", "--json"))
+    settled = plan["settled"]["roles"]["model"]
+    assert settled["model"] == f"owner/adapter@{COMMIT}"
+    assert plan["roles"]["model"]["base"] == f"owner/model@{COMMIT}"
+    assert {note.partition(":")[0] for note in plan["notes"] if COMMIT in note} == {
+        "owner/adapter",
+        "owner/model",
+    }
+    assert any("repetition_penalty" in warning for warning in plan["warnings"])
+    beside = [item for item in plan["items"] if (item["note"], item["phase"]) == ("adapter", "model load")]
+    assert sum(item["bytes"]["expected"] for item in beside) == 2 * 2 * 4 * (64 + 64)
+    assert not any("tokenizer" in path for path, _ in hub.asked)
+
+
+def test_an_adapter_that_cannot_be_had_with_its_base_is_one_line(ullage, hub):
+    hub.files["owner/pickled"] = adapter()
+    hub.files["owner/pickled"]["adapter_model.bin"] = hub.files["owner/pickled"].pop(
+        "adapter_model.safetensors"
+    )
+    assert "pickles" in ullage("models", "owner/pickled", code=2)
+    hub.files["owner/alone"] = adapter({"base_model_name_or_path": "owner/gone"})
+    assert "the model it belongs to cannot be read" in ullage("models", "owner/alone", code=2)
+    hub.files["owner/older"] = adapter({"revision": "v9"})
+    assert "no revision v9" in ullage("models", "owner/older", code=2)
+    hub.files["owner/adapter"] = adapter()
+    hub.fault, hub.only = "gated", "/api/models/owner/model"
+    told = ullage("models", "owner/adapter", code=2)
+    assert "owner/model: at" in told
+    assert "its terms have to be accepted there" in told
+    assert told.count("\n") == 1
