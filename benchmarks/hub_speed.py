@@ -155,6 +155,7 @@ def measured(hub: Hub, name: str) -> dict[str, dict[str, float]]:
 def main() -> None:
     made = result_file.start("hub_speed")
     document: dict[str, object] = {"rounds": ROUNDS, "most_beside_seconds": MOST_BESIDE}
+    document["load_before"] = round(os.getloadavg()[0], 1)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     with Serving() as hub, tempfile.TemporaryDirectory() as bytecode:
         os.environ |= {"HF_ENDPOINT": hub.url, "PYTHONPYCACHEPREFIX": bytecode}
