@@ -9,6 +9,7 @@ import torch
 import ullage
 from ullage.errors import FormatError, MissingExtraError
 from ullage.runtime.adapter import add_adapter, check_peft
+from ullage.runtime.loader import load_model
 from ullage.spec.role import Role
 
 SITES = ["blocks.*.hook_resid_post", "blocks.1.attn.hook_q", "logits"]
@@ -73,6 +74,14 @@ def test_what_finds_no_place_is_refused(folders, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "other")
     with pytest.raises(FormatError, match="do not fit its base"):
         add_adapter(model, folders / "adapter", Role(model="adapter"))
+
+
+def test_a_model_and_an_adapter_in_one_folder_are_not_mixed(folders, tmp_path):
+    shutil.copytree(folders / "base", tmp_path / "both")
+    shutil.copytree(folders / "adapter", tmp_path / "both", dirs_exist_ok=True)
+    plan = ullage.estimate_model(str(tmp_path / "both"), "local", precision="fp32")
+    with pytest.raises(FormatError, match="a model and an adapter"):
+        load_model(plan.workload.roles["model"], plan.roles["model"])
 
 
 def test_without_peft_one_line_says_what_to_install(monkeypatch):

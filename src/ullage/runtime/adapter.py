@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import FormatError, MissingExtraError
+from ullage.facts.adapter import CONFIG
 from ullage.text import one_line
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ def check_peft(role: Role) -> None:
     """Raises MissingExtraError where an adapter cannot be loaded."""
     if find_spec("peft") is None:
         raise MissingExtraError("peft", "peft", f"running {role.model}, an adapter")
+
+
+def check_alone(folder: Path, role: Role) -> None:
+    """Raises FormatError for a model with an adapter in its own folder, which transformers would add to it
+    where peft is installed."""
+    if find_spec("peft") is not None and (folder / CONFIG).is_file():
+        raise FormatError(
+            f"{role.model}: holds a model and an adapter ({CONFIG}); keep each in a folder of its own, and "
+            "name the one that is meant"
+        )
 
 
 def add_adapter(model: PreTrainedModel, folder: Path, role: Role) -> None:

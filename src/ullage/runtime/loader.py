@@ -13,7 +13,7 @@ from ullage.facts.dtypes import TORCH_NAMES
 from ullage.facts.rope import parse_rope
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
-from ullage.runtime.adapter import add_adapter, check_peft
+from ullage.runtime.adapter import add_adapter, check_alone, check_peft
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
@@ -76,6 +76,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     if adapter is not None:
         check_peft(role)
         source = source_of(planned.base or base_named(adapter), base, download)
+    check_alone(source, role)
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
     kind: AutoModels = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
