@@ -7,7 +7,8 @@ delay, as a distant one would; its clock says when at least one request was unde
 the whole process's time less that, `processor` what it took of a processor, which other work on the machine
 changes less. Each home holds nothing at first (`first`), then what was read (`again`: the hub is asked for
 the commit alone; `pinned`: it is in the name, and nobody is asked). Medians over
-`ROUNDS`; `least_beside` is the least of them, which what else runs on the machine (`load_before`) adds least to.
+`ROUNDS`, and the least `beside`. Held to a second is `processor`, which is what `beside` comes to where a core is
+free: on a machine with more to do than cores (`load_before`), `beside` is of the others too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from hub_server import COMMIT, Hub, Serving
 
 ROUNDS: Final = 7
 DELAYS: Final = (0.0, 0.08)
-MOST_BESIDE: Final = 1.0
+MOST: Final = 1.0
 """Seconds."""
 CONFIG: Final = {
     "model_type": "llama",
@@ -156,7 +157,7 @@ def measured(hub: Hub, name: str) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     made = result_file.start("hub_speed")
-    document: dict[str, object] = {"rounds": ROUNDS, "most_beside_seconds": MOST_BESIDE}
+    document: dict[str, object] = {"rounds": ROUNDS, "most_seconds": MOST}
     document["load_before"] = round(os.getloadavg()[0], 1)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     with Serving() as hub, tempfile.TemporaryDirectory() as bytecode:
@@ -176,12 +177,10 @@ def main() -> None:
             took = [seconds([sys.executable, "-c", text])[0] for _ in range(ROUNDS)]
             document[f"import_{name}"] = round(statistics.median(took), 3)
     document["models"] = rows
-    most = max(way["least_beside"] for row in rows.values() for way in row.values())
-    document["most_least_beside"] = most
+    most = max(way["processor"] for row in rows.values() for way in row.values())
+    document["most_processor"] = most
     print(json.dumps({key: value for key, value in document.items() if key != "models"}))
-    made.write(
-        document, {"A hub's model is answered within a second beside the network": most <= MOST_BESIDE}
-    )
+    made.write(document, {"a hub's model takes less than a second of a processor": most <= MOST})
 
 
 if __name__ == "__main__":
