@@ -80,7 +80,7 @@ docs: .venv/dev
 
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate]"
-	$(PIP) pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf mkdocs-material
+	$(PIP) pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.

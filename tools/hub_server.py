@@ -19,6 +19,14 @@ class Hub:
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     sent: int = 0
     fault: str = ""
+    late: float = 30.0
+    """Seconds that a slow fault lasts."""
+    only: str = ""
+    """Paths that the fault is played on contain it."""
+    delay: float = 0.0
+    """Seconds to and from a distant hub, for each request."""
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    """When each request was being answered."""
     ranges: bool = True
     elsewhere: str = ""
     tokens: list[str | None] = field(default_factory=list)
@@ -28,6 +36,7 @@ class Hub:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    wbufsize = 2**16  # else an answer goes out in two pieces, and the second waits for the first's receipt
 
     def log_message(self, *_):
         pass
@@ -36,7 +45,15 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.hub
         hub.asked.append((self.path, self.headers.get("Range")))
         hub.tokens.append(self.headers.get("Authorization"))
-        if hub.fault:
+        time.sleep(hub.delay)
+        begun = time.perf_counter()
+        self._respond()
+        self.wfile.flush()
+        hub.spans.append((begun - hub.delay, time.perf_counter()))
+
+    def _respond(self):
+        hub = self.hub
+        if hub.fault and hub.only in self.path:
             return self._refuse()
         found = re.fullmatch(r"/api/models/([^/]+/[^/?]+)(?:/revision/([^?]+))?(?:\?.*)?", self.path)
         if found:
@@ -69,9 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self):
         fault = self.hub.fault
-        if fault == "slow":
-            time.sleep(3)
-            return None
+        if fault == "late":
+            time.sleep(self.hub.late)
+            return self._answer(200, b"{}")
+        if fault in ("trickle", "trickled headers", "stall"):
+            return self._trickle(fault)
         if fault == "cut":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
@@ -81,6 +100,25 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         more = {"gated": {"X-Error-Code": "GatedRepo"}, "429": {"Retry-After": "7"}}.get(fault, {})
         return self._answer(403 if fault == "gated" else int(fault), b"{}", more)
+
+    def _trickle(self, fault):
+        """A byte now and then, of the head or what follows it; or a beginning and nothing more."""
+        if fault != "trickled headers":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+        self.close_connection = True
+        ends = time.monotonic() + self.hub.late
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: " if fault == "trickled headers" else b"{")
+            self.wfile.flush()
+            while time.monotonic() < ends:
+                time.sleep(0.02)
+                if fault != "stall":
+                    self.wfile.write(b"x")
+                    self.wfile.flush()
+        except OSError:
+            pass
 
     def _answer(self, status, body, headers=None):
         self.send_response(status)
@@ -95,14 +133,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        """Nobody has to hear of those who go away."""
+
+
 class Serving:
     """`with Serving() as hub`."""
 
     def __enter__(self):
         self.hub = Hub()
         handler = type("Handler", (_Handler,), {"hub": self.hub})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.hub.url = f"http://127.0.0.1:{self._server.server_port}"
         return self.hub

@@ -3,7 +3,8 @@
 import every_family
 import pytest
 
-from ullage.memory.captures.sites import HEAD_SITES, Site, matched_sites, site_bytes
+from ullage.errors import SpecError
+from ullage.memory.captures.sites import HEAD_SITES, Site, check_apart, matched_sites, site_bytes
 from ullage.spec.capture import Capture
 
 PROJECTIONS = {
@@ -65,3 +66,13 @@ def test_what_is_kept_of_a_sequence_is_what_was_asked_for(family):
         assert matched_sites(capture, architecture) == (site,)
         found = site_bytes(site, capture, architecture, 2, 7, 7, "bf16")
         assert found == 2 * kept * architecture.hidden_size * 4
+
+
+def test_one_site_is_kept_in_one_way():
+    architecture = every_family.architecture(every_family.NAMES[0])
+    last = Capture(sites=("blocks.*.hook_resid_post",), positions="last")
+    whole = Capture(sites=("blocks.1.hook_resid_post", "hook_embed"))
+    with pytest.raises(SpecError, match=r"two name blocks\.1\.hook_resid_post .* positions last and all"):
+        check_apart((last, whole), architecture)
+    check_apart((last, last.model_copy(update={"layers": (0,)})), architecture)
+    check_apart((last, Capture(sites=("hook_embed",))), architecture)

@@ -63,7 +63,7 @@ def find_points(
     depth: int | None = None,
     find: FindTap = tap_at,
 ) -> tuple[Point, ...]:
-    """Every point the captures name, in model order; of captures that name one site twice the first.
+    """Every point the captures name, in model order; captures that name one site keep the same of it.
 
     The pattern `*` takes those that hold. `depth` is the whole model's, though `layout` may be of its first
     layers alone; `name` is what errors call it. Raises SpecError for a site the model lacks, listing those it

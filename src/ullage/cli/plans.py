@@ -54,6 +54,7 @@ def estimate(
     images: Annotated[int, typer.Option(help="Images per sequence.")] = 0,
     image_size: Annotated[str, typer.Option(help="Of each, before the model resizes it.")] = "1024x1024",
     tensor_parallel: int = 1,
+    rope: Annotated[str | None, typer.Option(help="Stretch positions: yarn:4, linear:2, dynamic:2.")] = None,
     train: Annotated[str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit.")] = None,
     gradient_checkpointing: bool = False,
     gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
@@ -76,6 +77,7 @@ def estimate(
         "images": images,
         "image_size": image_size,
         "tensor_parallel": tensor_parallel,
+        "rope": rope,
     }
     workload = api.bare_workload(model, train=train, gradient_checkpointing=gradient_checkpointing, **fields)
     if sweep:

@@ -23,6 +23,7 @@ from ullage.phases.phase import Phase
 from ullage.runtime.layout import find_layout
 from ullage.runtime.reading import device_name
 from ullage.runtime.session import Session
+from ullage.spec.rope import model_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +110,7 @@ class KeptStates:
     def _listener(self, phase: Phase, sequences: int) -> Listener:
         """Made for each batch: points hold modules, which must be gone when their role is."""
         role = self._session.workload.roles[phase.running]
-        whole = self._session.plan.models[role.model]
+        whole = model_of(role, self._session.plan.models)
         assert isinstance(whole, Architecture)
         layout = find_layout(self._session.loaded[phase.running].model)
         points = proven_points(

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     trust_remote_code: bool
     kv_cache_memory_bytes: int
     quantization: str
+    hf_overrides: dict[str, object]
 
 
 class Settings(EngineSettings):
@@ -87,7 +88,8 @@ def open_engine(session: Session, name: str) -> Engine:
     """
     from ullage.engines.vllm_engine import VllmEngine, start_vllm
     from ullage.phases.blocks import base_work
-    from ullage.runtime.loader import source_of
+    from ullage.runtime.rope_scaling import overrides
+    from ullage.runtime.source import source_of
 
     running = session.serving.get(name)
     if isinstance(running, VllmEngine):
@@ -97,6 +99,8 @@ def open_engine(session: Session, name: str) -> Engine:
     device = next(item.device for item in session.plan.bill.items if item.role == name)
     with session.loading(name):
         folder = source_of(role.model, session.plan.base, session.download)
+        if role.rope is not None:
+            options["hf_overrides"] = overrides(folder, role)
         engine = VllmEngine(start_vllm(str(folder), options), role.model)
         session.serving[name] = engine
         for component, size in engine.held().items():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ullage.facts.flow import PLAIN, Flow
 
 if TYPE_CHECKING:
+    from ullage.facts.adapter import Adapter
     from ullage.facts.checkpoint import Checkpoint
     from ullage.facts.vision import Vision
 
@@ -161,7 +162,8 @@ class Architecture:
     `embeddings`, `final` and `head` are the weights outside the layers; `head` is empty where the
     output layer is tied to the token embedding. `dtype` is the stored one (`bfloat16`, ...).
     `rotary_positions` are the rows of all rotary tables an engine would precompute; `beside` are elements a
-    position that the forward pass holds beside the stream, for layers to come.
+    position that the forward pass holds beside the stream, for layers to come; `rope` is the kind of scaling
+    that stretches its positions, empty where none does; `adapter` is what stands beside its weights.
     """
 
     name: str
@@ -181,6 +183,8 @@ class Architecture:
     published_parameters: int | None = None
     rotary_positions: int = 0
     beside: int = 0
+    rope: str = ""
+    adapter: "Adapter | None" = None
 
     @property
     def tied(self) -> bool:
@@ -194,7 +198,7 @@ class Architecture:
 
     @cached_property
     def parameters_by_component(self) -> dict[str, int]:
-        """Parameters of embedding, attention, feed_forward, experts, norms, head, vision, ..."""
+        """Parameters of embedding, layers, routed experts, norm, head, vision, adapter."""
         groups: dict[str, int] = {}
 
         def add(group: str, weights: tuple[Weight, ...]) -> None:
@@ -210,6 +214,8 @@ class Architecture:
             add("routed_experts", tuple(w for w in layer.weights if w.routed))
         add("norm", self.final)
         add("lm_head", self.head)
+        if self.adapter is not None:
+            groups["adapter"] = self.adapter.elements
         return groups
 
     @cached_property

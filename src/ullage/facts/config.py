@@ -18,6 +18,7 @@ from ullage.facts.families.layers import layers_of
 from ullage.facts.families.proven import said_of
 from ullage.facts.families.rows import family_of, known_types, text_type
 from ullage.facts.quantization.checkpoint import read_quantization
+from ullage.facts.rope import own_scaling
 from ullage.files import read_text
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         quantization=read_quantization(config.get("quantization_config"), name),
         beside=family.ends.beside(fields) if family.ends.beside else 0,
         rotary_positions=rotary_positions(fields, family),
+        rope=own_scaling(fields, outer),
     )
 
 

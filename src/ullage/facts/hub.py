@@ -21,15 +21,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ullage.errors import FormatError, InputError, MissingExtraError
 from ullage.facts.headers_only import SIZES
 from ullage.facts.hub_name import COMMIT, HubName
+from ullage.facts.hub_patience import Patience, TooSlowError
 from ullage.facts.hub_repository import Repository, contents, open_repository
 from ullage.files import data_home, is_nowhere, read_text
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
 
 NOT_THERE: Final = "no such model, or a private one; a token is taken from HF_TOKEN or `hf auth login`"
+MORE_TIME: Final = (
+    "HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT (seconds) allow for more; a folder or a config.json "
+    "works without it"
+)
 
 
 class NotThereError(InputError):
@@ -61,8 +65,8 @@ def read_hub(name: HubName) -> Snapshot:
         if found is None:
             raise NotThereError("No hub was asked: HF_HUB_OFFLINE is set, or --offline given")
         return found
-    with _said(name) as api:
-        repository = open_repository(api, name.repository, name.revision)
+    with _said(name):
+        repository = open_repository(name.repository, name.revision, Patience())
         found = _kept(home, name, repository.commit) or _fetch(home, name, repository)
     if not name.pinned:
         _remember(home, name, repository.commit)
@@ -101,13 +105,16 @@ def _fetch(home: Path, name: HubName, repository: Repository) -> Snapshot:
     target = _place(home, name, repository.commit)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    sizes: dict[Path, dict[str, int]] = {}
     try:
         for file, data in contents(name.file, repository):
             path = folder / (PurePosixPath(file).name if name.file else file)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             if len(data) < repository.files[file]:
-                _add_size(path, repository.files[file])
+                sizes.setdefault(path.parent, {})[path.name] = repository.files[file]
+        for place, held in sizes.items():
+            (place / SIZES).write_text(json.dumps(held, indent=1))
         try:
             os.replace(folder, target)
         except OSError:
@@ -118,12 +125,6 @@ def _fetch(home: Path, name: HubName, repository: Repository) -> Snapshot:
     found = _kept(home, name, repository.commit)
     assert found is not None
     return found
-
-
-def _add_size(path: Path, size: int) -> None:
-    beside = path.with_name(SIZES)
-    sizes = json.loads(beside.read_text()) if beside.exists() else {}
-    beside.write_text(json.dumps(sizes | {path.name: size}, indent=1))
 
 
 def _place(home: Path, name: HubName, commit: str) -> Path:
@@ -156,17 +157,16 @@ def _reference(name: HubName) -> str:
 
 
 @contextmanager
-def _said(name: HubName) -> Iterator[HfApi]:
-    """The hub; what it or the way to it refuses becomes one line that says what would help."""
+def _said(name: HubName) -> Iterator[None]:
+    """What a hub or the way to it refuses becomes one line that says what would help."""
     try:
-        from huggingface_hub import HfApi
+        from huggingface_hub import constants
         from huggingface_hub import errors as hub
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "hub", f"asking a hub about {name.repository}") from error
-    api = HfApi()
-    where = f"{name.repository}: at {api.endpoint}"
+    where = f"{name.repository}: at {constants.ENDPOINT}"
     try:
-        yield api
+        yield
     except hub.GatedRepoError as error:
         raise InputError(
             f"{where}: its terms have to be accepted there, and a token given (HF_TOKEN, or `hf auth login`)"
@@ -174,12 +174,16 @@ def _said(name: HubName) -> Iterator[HfApi]:
     except hub.RevisionNotFoundError as error:
         raise InputError(f"{where}: there is no revision {name.revision or 'main'}") from error
     except hub.RepositoryNotFoundError as error:
-        raise NotThereError(f"At {api.endpoint} there is {NOT_THERE}") from error
+        raise NotThereError(f"At {constants.ENDPOINT} there is {NOT_THERE}") from error
     except hub.HfHubHTTPError as error:
         if error.response.status_code in (401, 404):
-            raise NotThereError(f"At {api.endpoint} there is {NOT_THERE}") from error
+            raise NotThereError(f"At {constants.ENDPOINT} there is {NOT_THERE}") from error
         raise InputError(f"{where}: {_status(error)}") from error
+    except TooSlowError as error:
+        raise InputError(f"{where}: {error}; {MORE_TIME}") from error
     except (hub.HTTPError, OSError) as error:
+        if type(error).__name__.endswith("Timeout"):
+            raise InputError(f"{where}: no answer in time ({type(error).__name__}); {MORE_TIME}") from error
         raise InputError(
             f"{where}: cannot be reached: {type(error).__name__} {error}; a folder or a config.json works "
             "without it"

@@ -5,29 +5,29 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import FormatError, InputError
+from ullage.facts.adapter import CONFIG, WEIGHTS, is_adapter, no_weights
 from ullage.facts.gguf import other_parts, read_header
 from ullage.facts.headers_only import SIZES, safetensors_header
 from ullage.facts.hub_name import COMMIT
+from ullage.facts.hub_patience import Patience
 from ullage.facts.picture_files import PICTURE_FILES
 from ullage.facts.safetensors_header import tensors_of
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
     from typing_extensions import Buffer
 
-SECONDS: Final = 10.0
-"""Without an answer, of each request."""
 AT_ONCE: Final = 8
 """Requests for headers; a model of 163 files takes some 20 rounds."""
 SMALL: Final = 16 * 2**20
 """Bytes of the largest file that is read whole; an index of 405B has 0.2 MB."""
+LARGEST_LIST: Final = 64 * 2**20
+"""Bytes of what a hub says of a repository; one of ten thousand files has 2 MB."""
 FIRST: Final = 2**17
 """Bytes asked for at first: most headers are smaller (huggingface_hub asks for as much)."""
 
@@ -39,30 +39,22 @@ class Repository:
     name: str
     commit: str
     files: Mapping[str, int]
+    patience: Patience
 
     def read(self, file: str, begin: int, length: int) -> bytes:
         """Bytes [begin, begin + length) of a file, fewer where it ends. Raises FormatError for more or less,
-        and what huggingface_hub raises."""
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+        TooSlowError, and what huggingface_hub raises."""
+        from urllib.parse import quote
+
+        from huggingface_hub import constants
 
         end = min(begin + length, self.files[file])
-        url = hf_hub_url(self.name, file, revision=self.commit)
-        headers = {**build_hf_headers(), "Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
-        found = bytearray()
-        with get_session().stream(
-            "GET", url, headers=headers, timeout=SECONDS, follow_redirects=True
-        ) as response:
-            if response.status_code >= 400:
-                response.read()
-                hf_raise_for_status(response)
-            # A server that knows no ranges sends the file from its beginning.
-            skipped = 0 if response.status_code == 206 else begin
-            for piece in response.iter_bytes():
-                found += piece
-                if len(found) >= skipped + end - begin:
-                    break
-        wanted = bytes(found[skipped : skipped + end - begin])
+        url = constants.HUGGINGFACE_CO_URL_TEMPLATE.format(
+            repo_id=self.name, revision=self.commit, filename=quote(file)
+        )
+        # A server that knows no ranges sends the file from its beginning.
+        found, skipped = _get(url, self.patience.piece, self.patience, (begin, end))
+        wanted = found[skipped : skipped + end - begin]
         if len(wanted) < end - begin:
             raise FormatError(
                 f"{self.name}: the hub says that {file} has {self.files[file]:,} bytes, and ends after "
@@ -76,20 +68,70 @@ class Repository:
             raise FormatError(
                 f"{self.name}: {file} has {self.files[file]:,} bytes; at most {SMALL:,} are read"
             )
-        return self.read(file, 0, SMALL)
+        return self.patience.await_(partial(self.read, file, 0, SMALL))
+
+    def described(self, file: str) -> bytes:
+        """A small file of JSON. Raises FormatError as `whole`, and for one that is no object."""
+        data = self.whole(file)
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{self.name}: {file} is not valid JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise FormatError(f"{self.name}: {file} holds {type(found).__name__}, not an object")
+        return data
 
 
-def open_repository(api: HfApi, name: str, revision: str | None) -> Repository:
-    """What the hub says of it now."""
-    info = api.model_info(name, revision=revision, files_metadata=True, timeout=SECONDS)
+def open_repository(name: str, revision: str | None, patience: Patience) -> Repository:
+    """What the hub says of it now. Raises FormatError, TooSlowError, and what huggingface_hub raises."""
+    from urllib.parse import quote
+
+    from huggingface_hub import constants
+
+    at = f"/revision/{quote(revision, safe='')}" if revision else ""
+    url = f"{constants.ENDPOINT}/api/models/{name}{at}?blobs=true"
+    text, _ = patience.await_(partial(_get, url, patience.answer, patience))
+    try:
+        told = json.loads(text)
+        listed = [(each["rfilename"], each.get("size")) for each in told.get("siblings") or ()]
+        found, commit = told["id"], told["sha"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(f"{name}: what the hub says of it makes no sense: {error}") from error
     files = {
-        each.rfilename: each.size
-        for each in info.siblings or ()
-        if each.size is not None and _is_inside(each.rfilename)
+        file: size
+        for file, size in listed
+        if type(size) is int and size >= 0 and isinstance(file, str) and _is_inside(file)
     }
-    if not isinstance(info.sha, str) or not COMMIT.fullmatch(info.sha):
+    if not isinstance(found, str) or not isinstance(commit, str) or not COMMIT.fullmatch(commit):
         raise FormatError(f"{name}: the hub names no commit")
-    return Repository(info.id, info.sha, files)
+    return Repository(found, commit, files, patience)
+
+
+def _get(
+    url: str, silence: float, patience: Patience, part: tuple[int, int] | None = None
+) -> tuple[bytes, int]:
+    """What a hub answers, no more of it than bytes [begin, end) need; and where in it those begin. At most
+    `silence` seconds pass without a byte."""
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    begin, end = part or (0, LARGEST_LIST)
+    if part is not None:
+        headers["Range"] = f"bytes={begin}-{end - 1}"
+    found = bytearray()
+    with get_session().stream(
+        "GET", url, headers=headers, timeout=silence, follow_redirects=True
+    ) as response:
+        if response.status_code >= 400:
+            response.read()
+            hf_raise_for_status(response)
+        skipped = begin if response.status_code != 206 else 0
+        for piece in response.iter_bytes():
+            found += piece
+            patience.check()
+            if len(found) >= skipped + end - begin:
+                break
+    return bytes(found), skipped
 
 
 def _is_inside(file: str) -> bool:
@@ -105,13 +147,18 @@ def contents(file: str | None, repository: Repository) -> Iterator[tuple[str, by
     files = repository.files
     if file is not None:
         yield from _gguf(file, repository)
+    elif is_adapter(file for file in files if "/" not in file):
+        if WEIGHTS not in files:
+            raise FormatError(f"{repository.name}: {no_weights(files)}")
+        yield CONFIG, repository.described(CONFIG)
+        yield from _headers([WEIGHTS], repository)
     elif "config.json" in files:
         yield from _model("", repository)
         for beside in ("generation_config.json", *PICTURE_FILES):
             if beside in files:
-                yield beside, repository.whole(beside)
+                yield beside, repository.described(beside)
     elif "model_index.json" in files:
-        yield "model_index.json", repository.whole("model_index.json")
+        yield "model_index.json", repository.described("model_index.json")
         for folder in sorted({file.partition("/")[0] for file in files if file.count("/") == 1}):
             if f"{folder}/config.json" in files:
                 yield from _model(f"{folder}/", repository)
@@ -121,7 +168,7 @@ def contents(file: str | None, repository: Repository) -> Iterator[tuple[str, by
 
 def _model(folder: str, repository: Repository) -> Iterator[tuple[str, bytes]]:
     """A network's config, and the headers of the weight files that transformers or diffusers would read."""
-    yield f"{folder}config.json", repository.whole(f"{folder}config.json")
+    yield f"{folder}config.json", repository.described(f"{folder}config.json")
     own = [file for file in repository.files if file.startswith(folder) and "/" not in file[len(folder) :]]
     for stem in ("model", "diffusion_pytorch_model"):
         index = f"{folder}{stem}.safetensors.index.json"
@@ -155,8 +202,7 @@ def _headers(files: list[str], repository: Repository) -> Iterator[tuple[str, by
         tensors_of(where, begun, size)
         return begun
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from zip(files, pool.map(header, files), strict=True)
+    yield from zip(files, repository.patience.await_each(header, files, AT_ONCE), strict=True)
 
 
 def _gguf(file: str, repository: Repository) -> Iterator[tuple[str, bytes]]:
@@ -195,7 +241,8 @@ class _Begun(io.RawIOBase):
         into = memoryview(buffer)
         while len(self.held) < self._at + len(into) and len(self.held) < self._repository.files[self._file]:
             more = max(FIRST, len(self.held), self._at + len(into) - len(self.held))
-            self.held += self._repository.read(self._file, len(self.held), min(more, SMALL))
+            read = partial(self._repository.read, self._file, len(self.held), min(more, SMALL))
+            self.held += self._repository.patience.await_(read)
         found = self.held[self._at : self._at + len(into)]
         into[: len(found)] = found
         self._at += len(found)
@@ -203,11 +250,6 @@ class _Begun(io.RawIOBase):
 
 
 def _not_a_model(repository: Repository) -> FormatError:
-    if "adapter_config.json" in repository.files:
-        return FormatError(
-            f"{repository.name}: is an adapter; name the model it belongs to, which its adapter_config.json "
-            "calls base_model_name_or_path"
-        )
     return FormatError(
         f"{repository.name}: has no config.json and no model_index.json{_its_gguf(repository)}"
     )

@@ -20,6 +20,7 @@ from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
+from ullage.spec.rope import model_of
 from ullage.units import parse_bytes
 
 
@@ -41,7 +42,7 @@ def estimate(
     works = _works(phases)
     held = {}
     for name, role in roles.items():
-        model = models[role.model]
+        model = model_of(role, models)
         part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
         held[name] = _held(name, role, part, model, abilities)
     asked = _asked(phases, held, roles, works, abilities, overhead)
@@ -130,7 +131,7 @@ def _needs_of(
         raise SpecError(
             [
                 f"role {resident.name}: phase {name!r} reaches {error.seen} tokens, but {error.name} has a "
-                f"window of {error.limit}; shorten prompt_tokens or new_tokens"
+                f"window of {error.limit}; shorten prompt_tokens or new_tokens{error.way}"
             ]
         ) from error
 
@@ -212,6 +213,8 @@ def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, ab
             f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
             f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
         )
+    if isinstance(model, Architecture) and model.adapter is not None:
+        _check_adapter(name, role, model, precision)
     if isinstance(model, Pipeline) and precision.scheme is not None:
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
@@ -222,6 +225,21 @@ def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, ab
         )
     if role.attention == "flash" and engine.memory == "process":
         _check_flash(name, precision, abilities)
+
+
+def _check_adapter(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
+    merged = "or merge it into its base (peft's merge_and_unload) and name the result"
+    if role.runs_with.memory != "process":
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter, which engine {role.engine} is not given; use engine: "
+            f"transformers, {merged}"
+        )
+    file = model.checkpoint is not None and model.checkpoint.format == "gguf"
+    if file or precision.quantization is not None:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter of a model that is stored quantized; it is run beside "
+            f"weights in fp32, fp16, bf16, int8 and nf4 alone: name an unquantized base, {merged}"
+        )
 
 
 def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:

@@ -223,7 +223,8 @@ class Needs:
         found: dict[int, int] = {}
         for need in self.items:
             if need.component == "weights" and need.home == "gpu":
-                found |= dict.fromkeys(need.blocks, need.each.high)
+                for block in need.blocks:
+                    found[block] = found.get(block, 0) + need.each.high
         return found
 
 

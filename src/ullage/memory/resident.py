@@ -10,6 +10,7 @@ from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
 from ullage.memory.loaded import Loaded
 from ullage.memory.needs import Basis, Group, Home, Need, group_of
+from ullage.memory.weights.beside import adapter_weights
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import (
     block_bytes,
@@ -60,6 +61,8 @@ def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, wher
         linear = max(linear, sizes.largest_linear)
         each = Interval.exactly(sizes.bytes)
         needs.append(Need("weights", blocks, each, basis, home=home))
+    if architecture.adapter is not None:
+        needs += adapter_weights(architecture.adapter, precision, home)
     if home != "gpu":
         return tuple(needs)
     allocation = weights_allocation(architecture, precision)

@@ -11,6 +11,7 @@ from ullage.memory.forward.logits import all_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.fragmentation import Around
 from ullage.memory.needs import PASSES, Group, ItemKind, Need, group_of
+from ullage.memory.weights.beside import adapter_temporaries
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.phases.phase import LogitsKept
@@ -72,6 +73,8 @@ def forward(run: Forward, on_processor: bool, around: Around) -> Group:
             least = min(size, layer_peak(layer, hidden, plain, precision, partly).bytes + beside)
         each = Interval(least * low // 100, size, size * high // 100 + TEMPORARY_ROUNDING)
         needs.append(temporary("activations", blocks, each, peak.moment))
+    if architecture.adapter is not None:
+        needs.append(adapter_temporaries(architecture.adapter, architecture, one_pass, precision))
     embeddings = Interval(0, held + (0 if alone else embedded), held + embedded)
     needs.append(Need("activations", (0,), embeddings, "derived", note="embeddings and masks"))
     if images and architecture.vision is not None:

@@ -11,6 +11,7 @@ from ullage.planning.device import devices_of, limits_of
 from ullage.planning.plan import LoadedPart, Plan, RolePlan
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import AttentionKernel
+from ullage.spec.rope import model_of
 from ullage.units import Interval
 
 COMPUTED_IN: Final = ("fp32", "fp16", "bf16")
@@ -23,7 +24,7 @@ def check_coherent(plan: Plan) -> None:
     _check_devices(plan)
     _check_phases(plan)
     for name, role in plan.roles.items():
-        _check_role(plan, name, role, plan.models[plan.workload.roles[name].model])
+        _check_role(plan, name, role, model_of(plan.workload.roles[name], plan.models))
 
 
 def _check_devices(plan: Plan) -> None:

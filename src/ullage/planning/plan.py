@@ -76,13 +76,15 @@ class EngineShare:
 
 @dataclass(frozen=True, slots=True)
 class RolePlan:
-    """What was decided for one role; each decision carries its reason."""
+    """What was decided for one role; each decision carries its reason. `base` is the hub's model at a commit
+    that an adapter is loaded on, empty where its own config names what is."""
 
     precision: ResolvedPrecision
     kernel: Kernel
     placement: Placed
     part: LoadedPart
     share: EngineShare | None = None
+    base: str = ""
 
 
 class DevicePlan(NamedTuple):

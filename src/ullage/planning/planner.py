@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
+from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
 from ullage.memory.running import kernel_of
 from ullage.planning.bill import Bill, Totals
@@ -27,6 +29,7 @@ from ullage.planning.plan import (
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import Role
+from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
 from ullage.units import gib, peak
 
@@ -78,15 +81,30 @@ def _roles(
     found = {}
     for name, precision in demand.precisions.items():
         role = workload.roles[name]
-        model, part = models[role.model], demand.parts[name]
+        model, part = model_of(role, models), demand.parts[name]
         found[name] = RolePlan(
             precision,
             Kernel(*kernel_of(name, role, demand.phases, model)),
             _placed(name, demand, placement, devices),
             _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
             _share(name, role, model, bill, devices, gpus),
+            _base(name, model, demand, placement, devices),
         )
     return found
+
+
+def _base(name: str, model: Model, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> str:
+    """The commit of the model that an adapter is loaded on. Raises UnsupportedError where that is not held on
+    devices of one nature: peft makes its matrices where a weight lies, and none lies there while it waits."""
+    if not isinstance(model, Architecture) or model.adapter is None:
+        return ""
+    places = set(device_map(name, demand, placement, devices).values())
+    if places & {"cpu", "disk"} and len(places) > 1:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter, and weights that wait in host memory or on disk take "
+            "none; give it cards that hold all of its base, or a precision that fits"
+        )
+    return model.adapter.base if is_at_commit(model.adapter.base) else ""
 
 
 def _share(

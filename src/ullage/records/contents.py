@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from ullage.facts.headers_only import LARGEST_HEADER
 from ullage.records.atomic import sha256_of
 
 WHOLE: Final = 64 * 2**20
@@ -15,8 +16,6 @@ WHOLE: Final = 64 * 2**20
 BLOCKS: Final = 1024
 BLOCK: Final = 64 * 2**10
 """Bytes; a sample is so many blocks of so many bytes, 64 MiB of each file, whatever it has."""
-LARGEST_HEADER: Final = 100_000_000
-"""Bytes; the most a safetensors header may have by its format."""
 
 
 def digest(path: Path, *, strict: bool = False) -> tuple[str, str]:

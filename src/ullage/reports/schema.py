@@ -124,6 +124,7 @@ _PLAN = {
                         {"type": "null"},
                     ]
                 },
+                "base": TEXT,
             }
         ),
     },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.errors import FormatError, InputError, UnsupportedError
-from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import TORCH_NAMES
-from ullage.facts.hub_name import HubName, hub_name
-from ullage.files import check_ordinary
+from ullage.facts.rope import parse_rope
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
+from ullage.runtime.adapter import add_adapter, check_alone, check_peft
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
+from ullage.runtime.rope_scaling import check_applied, stretch
+from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
 from ullage.spec.role import Role
 
@@ -34,9 +34,6 @@ KERNELS: Final = {
     "flash": "flash_attention_2",
 }
 """transformers' names of the attention implementations."""
-READ: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".gguf", ".tiktoken")
-"""Endings of what is read of a model."""
-PICKLED: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 
 
 class AutoModels(Protocol):
@@ -75,6 +72,11 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     UnsupportedError for what transformers cannot load.
     """
     source = source_of(role.model, base, download)
+    adapter = source if is_adapter(source) else None
+    if adapter is not None:
+        check_peft(role)
+        source = source_of(planned.base or base_named(adapter), base, download)
+    check_alone(source, role)
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
     kind: AutoModels = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
@@ -88,9 +90,12 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     else:
         options["device_map"] = {"": where[0]}
     model = _from_pretrained(kind, role, source, options)
+    check_applied(model, role)
+    if adapter is not None:
+        add_adapter(model, adapter, role)
     return Loaded(
         model,
-        open_tokenizer(source, role, download),
+        _tokenizer(adapter, source, role, download),
         {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
         _computing(where),
         planned.precision,
@@ -158,58 +163,6 @@ def is_memory_error(error: BaseException) -> bool:
     return is_out_of_memory(error)
 
 
-def source_of(name: str, base: Path | None, download: bool) -> Path:
-    """A folder or GGUF file, bundled, from a path, or from the hub's local cache."""
-    path = local_path(name, base)
-    if path.is_dir() or path.suffix == ".gguf":
-        _refuse_pickles(path, name)
-        _refuse_endless(path)
-        return path
-    if path.exists():
-        raise InputError(f"{name}: is a single file; to run it, name the folder with its weights")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    offline = bool(os.environ.get("HF_HUB_OFFLINE"))
-    named = hub_name(name) or HubName(name, None, None)
-    patterns = [named.file] if named.file else ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    try:
-        found = snapshot_download(
-            named.repository,
-            revision=named.revision,
-            allow_patterns=patterns,
-            local_files_only=not download,
-        )
-    except LocalEntryNotFoundError as error:
-        hint = "HF_HUB_OFFLINE is set" if offline and download else "add --download to fetch it from the hub"
-        raise InputError(f"{name}: no such folder, and not in the local hub cache; {hint}") from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise InputError(f"{name}: cannot be fetched from the hub: {error}") from error
-    folder = Path(found)
-    if named.file:
-        return folder / named.file
-    _refuse_pickles(folder, name)
-    return folder
-
-
-def _refuse_pickles(path: Path, name: str) -> None:
-    if path.is_file():
-        return
-    if any(path.glob("*.safetensors")) or not any((path / pickled).exists() for pickled in PICKLED):
-        return
-    raise FormatError(
-        f"{name}: its weights are pickles, which can run code; convert them to safetensors "
-        "(model.save_pretrained writes those)"
-    )
-
-
-def _refuse_endless(path: Path) -> None:
-    """transformers reads what bears a known name to its end: a device or a pipe has none."""
-    for each in [path] if path.is_file() else path.iterdir():
-        if each.suffix in READ:
-            check_ordinary(each)
-
-
 def _config(
     transformers: ModuleType, source: Path, role: Role, download: bool, layers: int | None
 ) -> PreTrainedConfig:
@@ -225,6 +178,8 @@ def _config(
         config: PreTrainedConfig = transformers.AutoConfig.from_pretrained(str(folder), **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _cannot_load(role, error) from error
+    if role.rope is not None:
+        stretch(config, parse_rope(role.rope), role.model)
     config = config.get_text_config() if layers is not None else config
     if layers is not None:
         whole = config.num_hidden_layers
@@ -286,7 +241,16 @@ def load_tokenizer(role: Role, base: Path | None = None, download: bool = False)
 
     Raises FormatError for one that is broken.
     """
-    return open_tokenizer(source_of(role.model, base, download), role, download)
+    source = source_of(role.model, base, download)
+    if is_adapter(source):
+        return _tokenizer(source, source_of(base_named(source), base, download), role, download)
+    return open_tokenizer(source, role, download)
+
+
+def _tokenizer(adapter: Path | None, source: Path, role: Role, download: bool) -> Tokenizer | None:
+    """An adapter's own tokenizer where it has one, else its base's."""
+    own = None if adapter is None else open_tokenizer(adapter, role, download)
+    return open_tokenizer(source, role, download) if own is None else own
 
 
 def _cannot_load(role: Role, error: BaseException) -> InputError:

@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 from ullage.spec.engine import EngineDescription, Settings
 from ullage.spec.installed import engine_names, find_engine, is_engine, usual_settings
 from ullage.spec.precision import Precision
+from ullage.spec.rope import RopeScaling
 from ullage.spec.value import Count, Switch, Tokens, Value
 
 AttentionKernel = Literal["auto", "flash", "sdpa", "sdpa-math", "eager"]
@@ -78,6 +79,9 @@ class Role(Value):
     cache: Cache = Cache()
     tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
     trust_remote_code: Switch = False
+    rope: RopeScaling | None = Field(
+        default=None, description="stretches rotary positions: KIND:FACTOR, as yarn:4, linear:2, dynamic:2"
+    )
 
     batch: Count | None = None
     prompt_tokens: Tokens | None = None

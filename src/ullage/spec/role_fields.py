@@ -27,6 +27,7 @@ class RoleFields(TypedDict, total=False):
     vllm: Settings | Mapping[str, object]
     openai: Settings | Mapping[str, object]
     trust_remote_code: bool
+    rope: str | None
     batch: int | None
     prompt_tokens: int | None
     new_tokens: int | None

@@ -65,6 +65,9 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
         able = engines_that(lambda engine: engine.tensor_parallel)
         problem = f"only engine: {able} splits tensors; give it, or a list of GPUs as placement"
         yield Mistake((*path, "tensor_parallel"), problem)
+    if role.rope is not None and role.runs_with.memory not in ("process", "own cache"):
+        able = engines_that(lambda engine: engine.memory in ("process", "own cache"))
+        yield Mistake((*path, "rope"), f"positions are stretched where weights are held: by engine {able}")
 
 
 def _texts_of(role: Role) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from ullage.facts.bundled import local_path
 from ullage.files import placed
 from ullage.records.atomic import sha256_of
 from ullage.records.contents import digest
-from ullage.runtime.loader import source_of
+from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 
@@ -69,7 +69,18 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
 
 
 def _parts(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
-    """Each part's path, and its name within the model."""
+    """Each part's path, and its name within the model; of an adapter those of its base too."""
+    path = local_path(role.model, base)
+    if not path.exists():
+        path = _snapshot(role, base, download)
+    yield from _parts_of_model(role, base, download)
+    if path != Path() and is_adapter(path):
+        under = role.model_copy(update={"model": base_named(path)})
+        for part, name in _parts_of_model(under, base, download):
+            yield part, f"base/{name}"
+
+
+def _parts_of_model(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
     path = local_path(role.model, base)
     if path.is_file():
         yield path, path.name

@@ -51,7 +51,7 @@ def plan(
     workload, warnings = settle(workload, chosen, models, here)
     found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
     given = _advice(workload, models, chosen) if advice and models else ()
-    warnings = (*warnings, *_not_done(workload, base))
+    warnings = (*warnings, *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
     if known is not None and known.warning:
@@ -88,20 +88,23 @@ def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:
     """Where each hub's model was read."""
     from ullage.facts.hub_name import is_at_commit
 
-    for model in models.values():
-        if is_at_commit(model.name):
-            repository, _, commit = model.name.partition("@")
+    adapters = (getattr(model, "adapter", None) for model in models.values())
+    for name in (*(model.name for model in models.values()), *(each.base for each in adapters if each)):
+        if is_at_commit(name):
+            repository, _, commit = name.partition("@")
             yield f"{repository}: as its hub has it at commit {commit}; headers and configs were read alone"
 
 
-def _not_done(workload: Workload, base: Path | None) -> Iterator[str]:
+def _not_done(workload: Workload, models: Mapping[str, Model], base: Path | None) -> Iterator[str]:
     """What generation configs ask for and no kind of workload does, a line for each model that writes."""
     from ullage.facts.generation import asked_for
     from ullage.facts.model import folder_of
 
     said: dict[str, tuple[str, ...]] = {}
     for role in workload.roles.values():
-        folder = folder_of(role.model, base) if role.runs_with.local else None
+        adapter = getattr(models.get(role.model), "adapter", None)
+        name = role.model if adapter is None else adapter.base
+        folder = folder_of(name, base) if role.runs_with.local else None
         found = asked_for(folder) if folder is not None else ()
         if workload.new_tokens if role.new_tokens is None else role.new_tokens:
             said[role.model] = found

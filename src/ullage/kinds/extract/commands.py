@@ -24,6 +24,7 @@ def extract(
     gpus: Where = None,
     batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     precision: str = "auto",
+    rope: Annotated[str | None, typer.Option(help="Stretch positions: yarn:4, linear:2, dynamic:2.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
     new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
     backward: Annotated[
@@ -59,6 +60,7 @@ def extract(
         gpus=gpus or "local",
         batch=batch,
         precision=precision,
+        rope=rope,
         chunk=chunk,
         new_tokens=new_tokens,
         backward=backward,

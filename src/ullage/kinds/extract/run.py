@@ -35,6 +35,7 @@ from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.session import Session
 from ullage.spec.capture import Capture
 from ullage.spec.positions import Range
+from ullage.spec.rope import model_of
 from ullage.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(session: Session) -> None:
     workload = session.workload
     section = own_section(workload, Section)
     name = next(iter(workload.roles))
-    whole = session.plan.models[workload.roles[name].model]
+    whole = model_of(workload.roles[name], session.plan.models)
     captures = all_captures(name, workload, section)
     if workload.training is not None:
         raise UnsupportedError(

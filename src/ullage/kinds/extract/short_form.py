@@ -12,10 +12,12 @@ from ullage.errors import InputError, SpecError
 from ullage.facts.architecture import Architecture
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.model import open_model
+from ullage.facts.rope import way_to
 from ullage.kinds.extract.section import Section
 from ullage.runtime.loader import load_tokenizer
 from ullage.spec.parse import parse_mapping
 from ullage.spec.positions import Entry
+from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
 
 ROLE: Final = "model"
@@ -31,6 +33,7 @@ class Settings(TypedDict, total=False):
     gpus: str
     batch: int | None
     precision: str
+    rope: str | None
     chunk: int | None
     new_tokens: int
     backward: bool
@@ -55,6 +58,7 @@ DEFAULTS: Final[Settings] = {
     "gpus": "local",
     "batch": None,
     "precision": "auto",
+    "rope": None,
     "chunk": None,
     "new_tokens": 0,
     "backward": False,
@@ -118,7 +122,7 @@ def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict
     return {
         "kind": "extract",
         "name": f"states of {Path(input).name}",
-        "roles": {ROLE: {"model": model, "precision": given["precision"]}},
+        "roles": {ROLE: {"model": model, "precision": given["precision"], "rope": given["rope"]}},
         "batch": 1 if given["batch"] is None else given["batch"],
         "prompt_tokens": 1,
         "new_tokens": given["new_tokens"],
@@ -151,7 +155,7 @@ class _Extent:
 def _read(workload: Workload, input: str, given: Settings, download: bool) -> _Extent:
     """Reads every record once; none is held. Raises InputError for one beyond the model's window."""
     role = workload.roles[ROLE]
-    described = open_model(role.model)
+    described = model_of(role, {role.model: open_model(role.model)})
     if not isinstance(described, Architecture):
         raise InputError(f"{role.model}: a diffusion pipeline has no layers to read")
     tokenizer = load_tokenizer(role, None, download)
@@ -171,7 +175,8 @@ def _read(workload: Workload, input: str, given: Settings, download: bool) -> _E
             longest = record if longest is None or len(record.tokens) > len(longest.tokens) else longest
     if longest is not None and most is not None:
         if given["too_long"] == "error":
-            raise InputError(_too_long(input, longest, beyond, role.model, most))
+            way = way_to(described, len(longest.tokens) + (window or 0) - most)
+            raise InputError(_too_long(input, longest, beyond, role.model, most) + way)
         found.planned = most
     return found
 

@@ -235,10 +235,8 @@ def _with_text(record: Mapping[str, object], own: str | None) -> tuple[str, Mapp
             found = field_of(inner, None, TEXTS)
             if found is not None:
                 return holder, inner, found
-    names = ", ".join((own,) if own is not None else TEXTS)
-    raise NotARecord(
-        f"it has none of the fields {names}; it has {shown(record)}; name its text: --fields text=FIELD"
-    )
+    lacking = f"none of the fields {', '.join(TEXTS)}" if own is None else f"no field {own} to hold its text"
+    raise NotARecord(f"it has {lacking}; it has {shown(record)}; name its text: --fields text=FIELD")
 
 
 def _text(value: object, what: str) -> str:

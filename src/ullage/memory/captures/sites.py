@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ullage.errors import SpecError, nearest
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
@@ -34,6 +34,8 @@ LAYER_SITES = RESIDUAL_SITES + HEAD_SITES
 LOGITS = "logits"
 """The output distribution, (positions, vocabulary), as the language-model head gives it."""
 MODEL_SITES = ("hook_embed", "ln_final.hook_normalized", "ln_final", LOGITS)
+KEPT: Final = ("positions", "span_tokens", "keep", "precision", "allow_nan")
+"""What a capture says of its sites' states."""
 
 SEQUENCES_PER_PLANNED = 4
 """Short texts share a batch's tokens: a batch holds at most this many times the planned sequences."""
@@ -64,6 +66,25 @@ def matched_sites(capture: Capture, architecture: Architecture) -> tuple[Site, .
         if id(layer) not in hooks:
             hooks[id(layer)] = frozenset(hook for hook in LAYER_SITES if _has(layer, hook))
     return matched(capture, Sited(architecture.name, tuple(hooks[id(each)] for each in architecture.layers)))
+
+
+def check_apart(captures: Sequence[Capture], architecture: Architecture) -> None:
+    """Raises SpecError for a site of which two captures keep different things: a run stores one."""
+    if len(captures) < 2:
+        return
+    named: dict[Site, Capture] = {}
+    for capture in captures:
+        for site in matched_sites(capture, architecture):
+            other = named.setdefault(site, capture)
+            apart = [each for each in KEPT if getattr(other, each) != getattr(capture, each)]
+            if apart:
+                place = site.hook if site.hook in MODEL_SITES else f"blocks.{site.block - 1}.{site.hook}"
+                raise SpecError(
+                    [
+                        f"captures: two name {place} and keep different things of it: {apart[0]} "
+                        f"{getattr(other, apart[0])} and {getattr(capture, apart[0])}; name it in one of them"
+                    ]
+                )
 
 
 def matched(capture: Capture, sited: Sited) -> tuple[Site, ...]:

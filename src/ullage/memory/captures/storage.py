@@ -11,6 +11,7 @@ from ullage.memory.captures.sites import (
     LOGITS,
     SEQUENCES_PER_PLANNED,
     Site,
+    check_apart,
     matched_sites,
     row_bytes,
     site_bytes,
@@ -33,6 +34,7 @@ def capture_needs(
     `architecture` is what is loaded of the `whole` one, which sites are numbered by; `seen` is the positions
     reached. `on_host`, where there is no GPU, states stay where they were computed.
     """
+    check_apart(work.captures, whole)
     decode = work.activity == "decode"
     positions = work.read_back if decode else seen - work.cached_tokens
     stores = work.shard_bytes > 0 and work.activity != "train"

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.architecture import Architecture
+from ullage.facts.rope import way_to
 from ullage.memory.loaded import Loaded
 from ullage.phases.phase import Work
 
 
 @dataclass(eq=False)
 class BeyondWindowError(Exception):
-    """`work` reaches `seen` tokens, where `name` has room for `limit`."""
+    """`work` reaches `seen` tokens, where `name` has room for `limit`; `way` says how it could have more."""
 
     work: Work
     seen: int
     name: str
     limit: int
+    way: str = ""
 
 
 def prompt_of(loaded: Loaded, work: Work) -> int:
@@ -47,7 +49,7 @@ def seen_tokens(loaded: Loaded, work: Work, new: int) -> int:
     seen = work.cached_tokens + new
     limit, served = loaded.architecture.max_positions, loaded.served
     if limit is not None and seen > limit:
-        raise BeyondWindowError(work, seen, loaded.model.name, limit)
+        raise BeyondWindowError(work, seen, loaded.model.name, limit, way_to(loaded.architecture, seen))
     if served is not None and served.window is not None and seen > served.window:
         raise BeyondWindowError(work, seen, f"{served.engine}.max_model_len", served.window)
     return seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ullage.facts.architecture import Architecture
 from ullage.facts.dtypes import SHORT_NAMES
+from ullage.memory.weights.beside import adapter_load
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes
 from ullage.memory.weights.tensors import distinct_layers
@@ -39,7 +40,8 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
                 merged = max(merged, weight.elements * width)
     tied = architecture.vocab_size * architecture.hidden_size * width if architecture.tied else 0
     expected = max(converted, merged)
-    return Interval(0, expected, max(2 * converted, merged, tied) + BUFFERS)
+    read = 0 if architecture.adapter is None else adapter_load(architecture.adapter)
+    return Interval(0, expected, max(2 * converted, merged, tied, read) + BUFFERS)
 
 
 def tied_head_bytes(architecture: Architecture, precision: ResolvedPrecision) -> int:

@@ -16,6 +16,8 @@ def needed_part(works: Iterable[Work], architecture: Architecture) -> Architectu
 
     A pass that keeps no logits and continues nothing is over at its last site.
     """
+    if architecture.adapter is not None:
+        return architecture  # its matrices find their places by the names of the whole model
     last = 0
     for work in works:
         if work.activity != "prefill" or work.logits != "none" or work.new_tokens or not work.captures:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer, Weight
 from ullage.memory.allocator import Allocation, allocate
+from ullage.memory.weights.beside import adapter_sizes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes, stored_tensors
 
@@ -67,6 +68,8 @@ def weights_allocation(
     for layer in architecture.layers:
         sizes += per_layer[id(layer)]
     sizes += _sizes(head_weights(architecture), precision)
+    if architecture.adapter is not None:
+        sizes += adapter_sizes(architecture.adapter, precision)
     return allocate(sizes, sum(sizes) if warmed else 0)
 
 
