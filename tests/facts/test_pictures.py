@@ -225,7 +225,10 @@ def test_a_hubs_processor_files_are_read():
             ("README.md", "processor_config.json", "config.json", "preprocessor_config.json"), 2
         )
 
-        def whole(self, file):
+        class patience:
+            await_each = staticmethod(lambda work, files, at_once: map(work, files))
+
+        def described(self, file):
             return b"{}"
 
     found = [file for file, _ in contents(None, Told())]
