@@ -7,8 +7,8 @@ delay, as a distant one would; its clock says when at least one request was unde
 the whole process's time less that, `processor` what it took of a processor, which other work on the machine
 changes less. Each home holds nothing at first (`first`), then what was read (`again`: the hub is asked for
 the commit alone; `pinned`: it is in the name, and nobody is asked). Medians over `ROUNDS`, and the least
-`beside`. Held to a second is `processor`, which is what `beside` comes to where a core is free: on a machine with
-more to do than cores (`load_before`), `beside` is of the others too.
+`beside`. Held to a second is `processor`, which is what `beside` comes to where a core is free: on a machine
+with more to do than cores (`load_before`), `beside` is of the others too.
 """
 
 from __future__ import annotations
