@@ -20,6 +20,7 @@ from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.reader import Reader, padded
 from ullage.capture.sites import Point
 from ullage.capture.taps import PATTERN, Seen, given, given_back, pattern_seen
+from ullage.capture.transfer import Transfer
 from ullage.errors import InputError, UnsupportedError
 from ullage.memory.captures.sites import HEAD_SITES
 from ullage.runtime.rope import frequencies_of, groups
@@ -38,10 +39,12 @@ UNREACHED: Final = ("logits", "ln_final.hook_normalized")
 class BackwardReader:
     """Reads states and gradients at a reader's points. `reentrant` is torch's way of checkpointing: a layer
     runs without a graph first, and with one when it runs again. No weight takes a gradient while it reads.
+    `transfer` is how what is read goes to the host.
     """
 
     reader: Reader
     reentrant: bool = True
+    transfer: Transfer | None = None
 
     def __post_init__(self) -> None:
         """Raises UnsupportedError for a site that no gradient flows through."""
@@ -74,7 +77,9 @@ class BackwardReader:
         reader = self.reader
         ids = padded(sequences, reader.device, reader.padding)
         choosing = reader.choosing(sequences, spans)
-        states, gradients = (Listener(reader.points, reader.layout, choosing) for _ in range(2))
+        states, gradients = (
+            Listener(reader.points, reader.layout, choosing, transfer=self.transfer) for _ in range(2)
+        )
         heard = _Heard(states, gradients, right_padded(lengths, 0, max(lengths)))
         frequencies = frequencies_of(reader.model, reader.layout.config, max(lengths))
         with ExitStack() as stack:
@@ -156,13 +161,9 @@ def _source(point: Point, seen: Seen) -> Tensor:
 def _gradient(point: Point, gradient: Tensor) -> Tensor:
     """The gradient of a point's state, made of that of its source: a part of it, or, where the state is the
     source times a number, divided by that."""
-    if point.site.hook == PATTERN:
-        return gradient
-    if point.site.hook in HEAD_SITES:
+    if point.site.hook in HEAD_SITES and point.site.hook != PATTERN:
         return point.tap.take(Seen((gradient,), {}, gradient))
-    one = gradient.new_ones((1, 1, 1))
-    number = float(point.tap.take(Seen((one,), {}, one)).item())
-    return gradient if number == 1 else gradient / number
+    return gradient if point.tap.scale == 1 else gradient / point.tap.scale
 
 
 def _finished(listener: Listener, sequences: Sequence[Sequence[int]]) -> list[ReadSequence]:
@@ -222,9 +223,10 @@ def _run_again(forward: Callable[..., object], reentrant: bool, *args: object, *
 
     named = {name: each for name, each in kwargs.items() if isinstance(each, Tensor) and each.requires_grad}
     others = {name: each for name, each in kwargs.items() if name not in named}
+    names, count = tuple(named), len(args)  # of the tensors themselves nothing may outlive the layer's turn
 
     def again(*given: object) -> object:
-        by_name = dict(zip(named, given[len(args) :], strict=True))
-        return forward(*given[: len(args)], **by_name, **others)
+        by_name = dict(zip(names, given[count:], strict=True))
+        return forward(*given[:count], **by_name, **others)
 
     return checkpoint(again, *args, *named.values(), use_reentrant=reentrant, preserve_rng_state=False)

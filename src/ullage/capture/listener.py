@@ -54,13 +54,14 @@ class Listener:
         *,
         stop: bool = False,
         with_gradients: bool = False,
+        transfer: Transfer | None = None,
     ) -> None:
         """`choosing` says what is kept of each sequence; `stop` ends a pass after its last point, and after
-        `stop_at` where that is set."""
+        `stop_at` where that is set. `transfer` is how states go to the host."""
         self.points, self._layout, self._choosing = points, layout, choosing
         self._stop, self._with_gradients = stop, with_gradients
         self.stop_at: Tap | None = None
-        self._transfer = Transfer()
+        self._transfer = Transfer() if transfer is None else transfer
         self._tokens: tuple[tuple[int, ...], ...] = ((),) * choosing.sequences
         self._prompt_tokens: tuple[int, ...] = (0,) * choosing.sequences
         self._read = [0] * choosing.sequences

@@ -47,11 +47,13 @@ Take = Callable[[Seen], "Tensor"]
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A tensor at a module: `when` its forward begins or ends, `take` picks it from what is seen there."""
+    """A tensor at a module: `when` its forward begins or ends, `take` picks it from what is seen there, and
+    multiplies it by `scale`."""
 
     module: nn.Module
     when: Literal["begin", "end"]
     take: Take
+    scale: float = 1.0
 
 
 FindTap = Callable[[Place, str, "nn.Module", "PreTrainedConfig"], Tap | None]
@@ -79,21 +81,21 @@ def tap_at(place: Place, hook: str, block: nn.Module, config: PreTrainedConfig) 
     module = part_of(block, place.module)
     if module is None:
         return None
-    take = _take(place, hook, block, config)
-    if take is None or not place.copied:
-        return None if take is None else Tap(module, place.when, take)
-    return Tap(module, place.when, lambda seen: take(seen).clone())
+    scale = getattr(block, place.scale, None) if place.scale else 1.0
+    if not isinstance(scale, int | float):
+        return None
+    take = _take(place, hook, block, config, scale)
+    if place.copied:
+        return Tap(module, place.when, lambda seen: take(seen).clone(), scale)
+    return Tap(module, place.when, take, scale)
 
 
-def _take(place: Place, hook: str, block: nn.Module, config: PreTrainedConfig) -> Take | None:
+def _take(place: Place, hook: str, block: nn.Module, config: PreTrainedConfig, scale: float) -> Take:
     if place.take == "pattern":
         return pattern_seen
     seen = given if place.when == "begin" else given_back
-    if place.take == "whole" and not place.scale:
-        return seen
     if place.take == "whole":
-        number = getattr(block, place.scale, None)
-        return (lambda what: seen(what) * number) if isinstance(number, int | float) else None
+        return (lambda what: seen(what) * scale) if place.scale else seen
     attention = part_of(block, place.module.rpartition(".")[0])
     assert attention is not None
     split = split_heads(place.take, hook[-1], attention, HeadSizes.of(attention, config))

@@ -6,9 +6,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from torch import Tensor, UntypedStorage, nn
+from torch._C import _dispatch_has_kernel_for_dispatch_key
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
@@ -52,7 +54,6 @@ class LiveTensors(TorchDispatchMode):
         self.peak = 0
         self._held: dict[int, weakref.ref[UntypedStorage]] = {}
         self._in_files: dict[int, int] = {}
-        self._made_of: dict[OpOverload, bool] = {}
         self._counted: list[Counted] = []
         self._passes = 0
 
@@ -132,10 +133,7 @@ class LiveTensors(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         kwargs = kwargs or {}
-        made = self._made_of.get(func)
-        if made is None:
-            made = self._made_of[func] = func._can_decompose()
-        if made:
+        if is_made_of_others(func):
             # An operation made of others: their results are tensors too.
             with self:
                 found = func.decompose(*args, **kwargs)
@@ -171,6 +169,12 @@ class LiveTensors(TorchDispatchMode):
             self._held.pop(key, None)
 
         self._held[key] = weakref.ref(storage, gone)
+
+
+@cache
+def is_made_of_others(func: OpOverload) -> bool:
+    """Whether the processor has no kernel of its own for an operation, and runs others for it."""
+    return func._can_decompose() and not _dispatch_has_kernel_for_dispatch_key(func.name(), "CPU")
 
 
 def _mapped_files() -> list[tuple[int, int]]:

@@ -1,0 +1,64 @@
+"""What a pass was traced to take: made elsewhere, from the model's own code, and handed to the estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ullage.memory.needs import Need
+from ullage.memory.temporaries import TEMPORARY_ROUNDING
+from ullage.spec.capture import Capture
+from ullage.units import Interval
+
+ON_PROCESSOR: Final = 101
+ON_CARDS: Final = 115
+"""High value of what was traced, percent. On a processor traces are within 1 % of what runs take (tests of
+tracing); what a card's kernels take inside one call is not in a trace, nor measured."""
+
+
+class Asked(NamedTuple):
+    """A pass that is to be traced: forward and backward through `model`, by the name its role gives it, with
+    `batch` texts of `tokens` tokens, computing in `compute` with the attention `kernel`; on a processor the
+    states and gradients of `captures` stay beside it, from a card they leave."""
+
+    model: str
+    compute: str
+    kernel: str
+    batch: int
+    tokens: int
+    captures: tuple[Capture, ...]
+    reentrant: bool
+    processor: bool
+
+
+class Traced(NamedTuple):
+    """Bytes on top of the weights: `live` at the fullest moment, which is in `stage` (the loss, or the layer
+    that runs again). Of those `kept` are what the forward pass kept, inputs of layers above all; `captures`
+    are the states and gradients that are there when it is over. `parameters` is the model's own count."""
+
+    live: int
+    kept: int
+    captures: int
+    stage: str
+    parameters: int
+
+
+Tracer = Callable[[Asked], Traced]
+
+
+def traced_needs(found: Traced, layers: int, processor: bool) -> list[Need]:
+    """The needs of a traced pass, whose sum is its live peak."""
+    high, more = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)
+    needs = []
+    beside = found.live
+    if processor:
+        held = Interval.exactly(min(found.captures, found.live))
+        needs.append(Need("captures", (0,), held, "traced", note="states and gradients"))
+        beside -= held.expected
+    kept = min(found.kept, beside)
+    needs.append(Need("activations", (0,), Interval.exactly(kept), "traced", note="inputs of layers, kept"))
+    moment = beside - kept
+    each = Interval(0, moment, moment + beside * (high - 100) // 100 + more)
+    every = tuple(range(layers + 2))
+    needs.append(Need("activations", every, each, "traced", "max", note=f"fullest in {found.stage}"))
+    return needs
