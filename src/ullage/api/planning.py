@@ -27,7 +27,7 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
     if not needs_card(workload):
         return []
     models = models_of(workload, base)
-    return fitting_sets(workload, outcomes(models))
+    return fitting_sets(workload, outcomes(models, base=base))
 
 
 def model(name: str, base: Path | None = None) -> Model:

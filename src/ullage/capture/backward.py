@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.coverage import Coverage, right_padded
+from ullage.capture.gradients import GRADIENT, LOSS
 from ullage.capture.hooks import listening_at
 from ullage.capture.listener import Listener, ReadSequence
 from ullage.capture.reader import Reader, padded
@@ -28,9 +29,6 @@ from ullage.runtime.rope import frequencies_of, groups
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-GRADIENT: Final = "_grad"
-LOSS: Final = "loss"
-"""(1,) what a text's gradients are of, beside its states."""
 UNREACHED: Final = ("logits", "ln_final.hook_normalized")
 """Sites that are computed beside the model's own pass: no gradient flows through them."""
 
@@ -173,7 +171,10 @@ def _finished(listener: Listener, sequences: Sequence[Sequence[int]]) -> list[Re
 
 def _joined(states: ReadSequence, gradients: ReadSequence, loss: Tensor) -> ReadSequence:
     named = {f"{name}{GRADIENT}": each for name, each in gradients.states.items()}
-    return replace(states, states={**states.states, **named, LOSS: loss})
+    where = {f"{name}{GRADIENT}": each for name, each in gradients.positions.items()}
+    return replace(
+        states, states={**states.states, **named, LOSS: loss}, positions={**states.positions, **where}
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ullage.capture.entries import StoredBatches
+from ullage.capture.gradients import state_of
 from ullage.capture.sites import Point
 from ullage.spec.positions import (
     Awaited,
@@ -69,12 +70,10 @@ class Choosing:
 def some_of(
     points: Iterable[Point], positions: Mapping[str, Sequence[Range]]
 ) -> Mapping[str, Sequence[Range]]:
-    """Of which positions a sequence's rows are, for sites that do not keep all, the last or their mean."""
-    return {
-        point.name: positions[point.name]
-        for point in points
-        if point.capture.positions not in ("all", "last", "mean")
-    }
+    """Of which positions a sequence's rows are, of states and gradients, for sites that do not keep all, the
+    last or their mean."""
+    listed = {point.name for point in points if point.capture.positions not in ("all", "last", "mean")}
+    return {name: each for name, each in positions.items() if state_of(name) in listed}
 
 
 def short_of(points: Iterable[Point], stored: Iterable[StoredBatches]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.gathering import gathered, numbered
+from ullage.capture.gradients import LOSS, is_pattern
 from ullage.capture.rows import Places
 from ullage.capture.skipping import Tokens
 from ullage.errors import InputError
@@ -30,14 +31,14 @@ NAMED: Final = ("role", "stage", "index", "part", "id")
 
 
 def export(store: StoredStates, out: Path, sites: Sequence[str]) -> list[Path]:
-    """Writes the rows of `sites` (none: all) to a new folder; the files.
+    """Writes the rows of `sites` (none: all of them, losses apart) to a new folder; the files.
 
     Raises InputError where the sites do not keep the same positions of the same sequences, or the folder has
     something in it.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; name a new folder")
-    names = list(sites or store.sites)
+    names = list(sites or (name for name in store.sites if name != LOSS))
     held = [_places(store, site) for site in names]
     for site, places in zip(names[1:], held[1:], strict=True):
         if not held[0].alike(places):
@@ -56,7 +57,7 @@ def export(store: StoredStates, out: Path, sites: Sequence[str]) -> list[Path]:
 
 def _places(store: StoredStates, site: str) -> Places:
     store.check_one_role(site)
-    if site.endswith("hook_pattern"):
+    if is_pattern(site):
         raise InputError(
             f"{site}: patterns have no rows of one width; name the other sites, as --site ln_final"
         )

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.entries import StoredBatches
+from ullage.capture.gradients import GRADIENT, LOSS
 from ullage.capture.sites import Point
 from ullage.records.not_finite import KEY, NotFinite
 
@@ -42,10 +43,14 @@ def _finite(tensor: Tensor) -> bool:
 
 def refused(found: Mapping[str, int], points: Iterable[Point]) -> str | None:
     """The first site, in model order, that is not to hold what was `found`: what is said of it."""
+    points = tuple(points)
     for point in points:
-        if point.name in found and not point.capture.allow_nan:
-            layer = f" (layer {point.site.block - 1})" if point.name.startswith("blocks.") else ""
-            return f"{point.name}{layer} holds {found[point.name]:,} values that are NaN or infinite"
+        layer = f" (layer {point.site.block - 1})" if point.name.startswith("blocks.") else ""
+        for name in (point.name, f"{point.name}{GRADIENT}"):
+            if name in found and not point.capture.allow_nan:
+                return f"{name}{layer} holds {found[name]:,} values that are NaN or infinite"
+    if LOSS in found and not all(point.capture.allow_nan for point in points):
+        return "its loss is NaN or infinite"
     return None
 
 

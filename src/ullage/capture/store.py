@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.capture.entries import Format, StoredBatches, StoredSequence
+from ullage.capture.gradients import is_pattern
 from ullage.capture.keeping import OFFSETS, TOKENS
 from ullage.records.atomic import sha256_of, write_with
 from ullage.spec.positions import Range
@@ -125,7 +126,7 @@ class ShardStore:
             parts, begin = [], 0
             for example, place in zip(self._held, places, strict=True):
                 state = example.states.pop(site)
-                flat = state.reshape(-1) if _ragged(site) else state
+                flat = state.reshape(-1) if is_pattern(site) else state  # stored flat: shapes differ
                 place[site] = [begin, begin + len(flat), *state.shape]
                 begin += len(flat)
                 parts.append(flat)
@@ -165,11 +166,6 @@ def stored_sequence(
         positions={site: list(ranges) for site, ranges in example.positions.items()} or None,
         not_finite=dict(example.not_finite) or None,
     )
-
-
-def _ragged(site: str) -> bool:
-    """Attention patterns differ in shape from one sequence to the next and are stored flat."""
-    return site.endswith("hook_pattern")
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ullage.capture.gathering import gathered
+from ullage.capture.gradients import is_pattern
 from ullage.capture.index import FOLDER, INDEX, ROWS, FileIndex, Place, RoleIndex, SiteIndex
 from ullage.capture.rows import Rows
 from ullage.capture.view import BUFFER_ROWS, StateView
@@ -63,7 +64,7 @@ class StoredStates:
         import torch
 
         self.check_one_role(site)
-        if not site.endswith("hook_pattern"):
+        if not is_pattern(site):
             places = self.rows.places(site)
             return gathered(self.checked, places, site, places.begin, places.end)
         parts = [self._tensor(p) for row in self.rows for p in row["states"] if p["site"] == site]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ullage.capture.gradients import LOSS, is_pattern
 from ullage.capture.stored import StoredStates
 from ullage.errors import InputError
 from ullage.measures.geometry import (
@@ -58,7 +59,7 @@ def survey(store: StoredStates) -> Survey:
 
     Raises InputError for a store without such a site, or with a single row.
     """
-    names = [name for name in store.sites if not name.endswith("hook_pattern")]
+    names = [name for name in store.sites if name != LOSS and not is_pattern(name)]
     if not names:
         raise InputError(f"{store.folder}: holds attention patterns alone, whose rows are no states")
     matrices = {name: store.matrix(name).flatten(1).float().numpy() for name in names}

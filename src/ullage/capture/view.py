@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.gathering import gathered
+from ullage.capture.gradients import is_pattern
 from ullage.capture.rows import Places
 from ullage.capture.skipping import without
 from ullage.errors import InputError
@@ -51,7 +52,7 @@ class StateView:
         for name in ("batch", "context", "buffer_rows"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not 1 or more")
-        if self.site.endswith("hook_pattern"):
+        if is_pattern(self.site):
             raise InputError(f"{self.site}: patterns have no rows of one width; read store[i] instead")
         places = self.store.rows.places(self.site)
         if self.skip_special or self.skip:

@@ -65,13 +65,23 @@ def find_model(name: str) -> Model:
 
     Raises UnknownNameError with the nearest names.
     """
+    return _read(_key_of(name))
+
+
+def config_of(name: str) -> dict[str, object]:
+    """The config.json fields of the model called `name`. Raises UnknownNameError as `find_model` does."""
+    return row_config(_known_row(_key_of(name)))
+
+
+def _key_of(name: str) -> str:
+    """The lower-case id of the model called `name`."""
     key = name.casefold()
     if _row(key) is None:
         matches = [known for file in FILES for known in _rows(file) if known.rsplit("/", 1)[-1] == key]
         if len(matches) != 1:
             raise unknown_model(name, UNKNOWN_MODEL)
         key = matches[0]
-    return _read(key)
+    return key
 
 
 def unknown_model(name: str, hint: str, *others: str) -> UnknownNameError:

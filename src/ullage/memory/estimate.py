@@ -14,7 +14,8 @@ from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.needs import RECENT, Group, Need, Needs, group_of
 from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.resident import pipeline_needs, resident_groups
-from ullage.memory.running import running_groups
+from ullage.memory.running import kernel_of, running_groups
+from ullage.memory.traced import Asked, Traced, Tracer
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
@@ -29,13 +30,15 @@ def estimate(
     models: Mapping[str, Model],
     abilities: Abilities,
     overhead: Overhead | None = None,
+    tracer: Tracer | None = None,
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
     `models` maps the name a role's `model` field gives to what it is; `abilities` is what
     every GPU in question can do; `overhead` what a process was measured to take
-    on such a GPU, where there is evidence. Raises UnsupportedError where a model and
-    what is asked of it do not go together, SpecError for sites or windows a model lacks.
+    on such a GPU, where there is evidence; `tracer` traces what is known no other way. Raises
+    UnsupportedError where a model and what is asked of it do not go together, SpecError for sites or windows
+    a model lacks.
     """
     phases = tuple(phases)
     roles = _roles(phases)
@@ -45,8 +48,10 @@ def estimate(
         model = model_of(role, models)
         part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
         held[name] = _held(name, role, part, model, abilities)
-    asked = _asked(phases, held, roles, works, abilities, overhead)
-    shapes = tuple(_shape(name, role, held[name]) for name, role in sorted(roles.items()))
+    traced = _traced(phases, held, roles, tracer)
+    asked = _asked(phases, held, roles, works, abilities, overhead, traced)
+    whole = {phase.running for phase in phases if phase.activity == "backward"}
+    shapes = tuple(_shape(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
     return Demand(phases, shapes, asked, parts, {name: each.precision for name, each in held.items()})
 
@@ -80,6 +85,7 @@ def _asked(
     works: Mapping[str, Sequence[Work]],
     abilities: Abilities,
     overhead: Overhead | None,
+    traced: Mapping[Work, Traced],
 ) -> tuple[dict[str, Needs], ...]:
     """By phase what each role needs, and the process."""
     found = []
@@ -92,7 +98,7 @@ def _asked(
         key = id(resident), id(work)
         if key not in known:
             own = held[resident.name]
-            known[key] = _needs_of(resident, own, work, works.get(resident.name, ()), phases)
+            known[key] = _needs_of(resident, own, work, works.get(resident.name, ()), phases, traced)
         return known[key]
 
     for phase in phases:
@@ -118,14 +124,72 @@ def _asked(
     return tuple(found)
 
 
+def _traced(
+    phases: tuple[Phase, ...],
+    held: Mapping[str, Loaded],
+    roles: Mapping[str, Role],
+    tracer: Tracer | None,
+) -> dict[Work, Traced]:
+    """What each backward pass was traced to take. Raises UnsupportedError for what is not traced."""
+    found = {}
+    for phase in phases:
+        work, name = phase.work, phase.running
+        if work.activity != "backward" or name not in held:
+            continue
+        role, own = roles[name], held[name]
+        _check_backward(name, role, own)
+        assert tracer is not None, "a backward pass is traced"
+        kernel, _ = kernel_of(name, role, phases, own.whole)
+        asked = Asked(
+            role.model,
+            own.precision.compute,
+            kernel,
+            work.batch,
+            work.prompt_tokens,
+            work.captures,
+            work.reentrant,
+            own.abilities.processor,
+        )
+        found[work] = tracer(asked)
+        if found[work].parameters != own.architecture.parameters:
+            raise UnsupportedError(
+                f"role {name}: transformers builds {role.model} with {found[work].parameters:,} parameters, "
+                f"its description has {own.architecture.parameters:,}: what was traced is another model"
+            )
+    return found
+
+
+def _check_backward(name: str, role: Role, held: Loaded) -> None:
+    """Raises UnsupportedError for a backward pass that is neither proven nor traced."""
+    if not role.runs_with.trains:
+        able = engines_that(lambda engine: engine.trains)
+        raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
+    if held.precision.scheme is not None:
+        raise UnsupportedError(
+            f"role {name}: extract: backward: a pass back through weights in {held.precision.storage} is not "
+            "traced; use precision: bf16 or fp32"
+        )
+    if role.max_memory is not None or isinstance(role.placement, tuple) or role.placement == "balanced":
+        raise UnsupportedError(
+            f"role {name}: extract: backward: is traced on one device; leave out max_memory and a placement "
+            "over several"
+        )
+
+
 def _needs_of(
-    resident: Resident, held: Loaded, work: Work | None, works: Sequence[Work], phases: tuple[Phase, ...]
+    resident: Resident,
+    held: Loaded,
+    work: Work | None,
+    works: Sequence[Work],
+    phases: tuple[Phase, ...],
+    traced: Mapping[Work, Traced],
 ) -> Needs:
     """What a resident needs while it does `work`, or rests; `works` is all that it does."""
     try:
         if held.served is not None:
             return _served_needs(held, resident.where, tuple(dict.fromkeys(works)), work is not None)
-        return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work)
+        own = traced.get(work) if work is not None and traced else None
+        return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work, own)
     except BeyondWindowError as error:
         name = next(p.name for p in phases if p.running == resident.name and p.work == error.work)
         raise SpecError(
@@ -137,14 +201,21 @@ def _needs_of(
 
 
 @lru_cache(maxsize=RECENT)
-def _needs(held: Loaded, where: Where, cached_batch: int, cached_tokens: int, work: Work | None) -> Needs:
+def _needs(
+    held: Loaded,
+    where: Where,
+    cached_batch: int,
+    cached_tokens: int,
+    work: Work | None,
+    traced: Traced | None,
+) -> Needs:
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
         needs = pipeline_needs(held, where, work)
         return Needs((group_of(needs, held.abilities.processor, None),), len(held.model.components))
     groups = resident_groups(held, where, cached_batch, cached_tokens)
     if work is not None:
-        groups += running_groups(held, work)
+        groups += running_groups(held, work, traced)
     return Needs(groups, len(held.model.layers) + 2)
 
 
@@ -273,7 +344,8 @@ def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
 
 
 @lru_cache(maxsize=RECENT)
-def _shape(name: str, role: Role, held: Loaded) -> RoleShape:
+def _shape(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
+    """`whole` where all blocks must be on one GPU."""
     model, scheme = held.model, held.precision.scheme
     names = _block_names(model)
     if role.tensor_parallel > 1 and isinstance(model, Architecture):
@@ -284,7 +356,7 @@ def _shape(name: str, role: Role, held: Loaded) -> RoleShape:
         (device if device in ("cpu", "disk") else f"gpu:{device}", parse_bytes(size))
         for device, size in (role.max_memory or {}).items()
     )
-    splittable = role.runs_with.splits_layers
+    splittable = role.runs_with.splits_layers and not whole
     own = scheme if role.runs_with.memory == "process" else None
     bound = None if own is None else Quantized(own.name, own.least_capability, own.offloads)
     return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable, bound)

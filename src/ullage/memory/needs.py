@@ -29,7 +29,7 @@ ItemKind = Literal[
     "cuda_graphs",
     "nccl",
 ]
-Basis = Literal["exact", "derived", "measured", "assumed"]
+Basis = Literal["exact", "traced", "derived", "measured", "assumed"]
 Level = Literal["live", "reserved", "process", "device"]
 Combine = Literal["sum", "max", "once"]
 Home = Literal["gpu", "host", "disk"]

@@ -23,6 +23,7 @@ from ullage.memory.loaded import Loaded
 from ullage.memory.needs import PASSES, Group, Need, group_of
 from ullage.memory.resident import cache_needs
 from ullage.memory.temporaries import Forward, forward, temporary
+from ullage.memory.traced import Traced, traced_needs
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
@@ -55,8 +56,9 @@ class _Run(NamedTuple):
         return len(self.architecture.layers) + 1
 
 
-def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
-    """Caches, temporaries, logits, captures, gradients: whatever `work` brings.
+def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> tuple[Group, ...]:
+    """Caches, temporaries, logits, captures, gradients: whatever `work` brings; a backward pass what it was
+    `traced` to take.
 
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
@@ -72,6 +74,10 @@ def running_groups(loaded: Loaded, work: Work) -> tuple[Group, ...]:
     groups: list[Group] = []
     if work.activity == "train":
         groups.append(group_of(_training(run), on_processor, around))
+    elif work.activity == "backward":
+        assert traced is not None
+        found = traced_needs(traced, len(loaded.architecture.layers), on_processor)
+        groups.append(group_of(found, on_processor, around))
     else:
         decode = work.activity == "decode"
         width = loaded.precision.element_bytes

@@ -19,7 +19,7 @@ tracing); what a card's kernels take inside one call is not in a trace, nor meas
 class Asked(NamedTuple):
     """A pass that is to be traced: forward and backward through `model`, by the name its role gives it, with
     `batch` texts of `tokens` tokens, computing in `compute` with the attention `kernel`; on a processor the
-    states and gradients of `captures` stay beside it, from a card they leave."""
+    states and gradients of `captures` stay beside it, from a card they leave where that is asked for."""
 
     model: str
     compute: str
@@ -49,14 +49,13 @@ Tracer = Callable[[Asked], Traced]
 def traced_needs(found: Traced, layers: int, processor: bool) -> list[Need]:
     """The needs of a traced pass, whose sum is its live peak."""
     high, more = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)
-    needs = []
-    beside = found.live
-    if processor:
-        held = Interval.exactly(min(found.captures, found.live))
-        needs.append(Need("captures", (0,), held, "traced", note="states and gradients"))
-        beside -= held.expected
+    held = min(found.captures, found.live)
+    beside = found.live - held
     kept = min(found.kept, beside)
-    needs.append(Need("activations", (0,), Interval.exactly(kept), "traced", note="inputs of layers, kept"))
+    needs = [
+        Need("captures", (0,), Interval(0, held, held), "traced", note="states and gradients"),
+        Need("activations", (0,), Interval.exactly(kept), "traced", note="inputs of layers, kept"),
+    ]
     moment = beside - kept
     each = Interval(0, moment, moment + beside * (high - 100) // 100 + more)
     every = tuple(range(layers + 2))

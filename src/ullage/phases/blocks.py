@@ -198,6 +198,14 @@ def train(name: str, resident: Iterable[Resident], work: Work, workload: Workloa
     return (Phase(f"{name} train", tuple(resident), name, work, verb="train"),)
 
 
+def backward(
+    name: str, resident: Iterable[Resident], work: Work, verb: str, captures: tuple[Capture, ...]
+) -> tuple[Phase, ...]:
+    """Forward and backward through frozen weights, every layer checkpointed, for states and gradients."""
+    work = work.but(activity="backward", new_tokens=0, caches=False, captures=captures, logits="all")
+    return (Phase(f"{name} {verb}", tuple(resident), name, work, verb=verb),)
+
+
 def generate(
     name: str,
     resident: Iterable[Resident],

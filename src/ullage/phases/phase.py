@@ -10,7 +10,7 @@ from ullage.spec.capture import Capture
 from ullage.spec.role import Role
 from ullage.spec.workload import Training
 
-Activity = Literal["load", "prefill", "decode", "train", "denoise", "serve"]
+Activity = Literal["load", "prefill", "decode", "train", "backward", "denoise", "serve"]
 LogitsKept = Literal["none", "last", "all"]
 Where = Literal["device", "host", "disk"]
 
@@ -38,6 +38,7 @@ class Work:
     `examples` is how many the workload has, for what is written to disk. Without `caches` keys and
     values are gone after each layer, unless a chunked prefill must carry them. `shard_bytes` of captures
     are gathered in host memory before they are written. `numpy_files` says that they are written as .npy.
+    `reentrant` is torch's way of checkpointing layers in a backward pass.
     """
 
     activity: Activity
@@ -55,6 +56,7 @@ class Work:
     examples: int = 0
     training: Training | None = None
     gradient_checkpointing: bool = False
+    reentrant: bool = True
     expandable_segments: bool = False
     caches: bool = True
     shard_bytes: int = 0

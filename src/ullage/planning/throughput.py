@@ -32,7 +32,8 @@ PCIE_EFFICIENCY = 0.8
 OnePass = tuple[float, Bound, int]
 """(seconds, what bounds them, tokens they give)"""
 TRAIN_FACTOR = 3.0
-"""A backward pass costs twice a forward pass; checkpointing adds one more forward."""
+"""A backward pass costs twice a forward pass; checkpointing adds one more forward. With frozen weights it
+costs once a forward pass, and layers are checkpointed always."""
 
 
 class Held(NamedTuple):
@@ -160,7 +161,7 @@ def _phase(
     prompt = work.batch * new
     forward = 2 * model.active_parameters * prompt + _attention_flops(model, new) * work.batch
     forward += _tower_flops(model, work) * work.batch
-    if work.activity == "train":
+    if work.activity in ("train", "backward"):
         factor = TRAIN_FACTOR + (1 if work.gradient_checkpointing else 0)
         return forward * factor / flops, "compute", prompt
     chunks = -(-new // work.chunk_tokens) if work.chunk_tokens else 1

@@ -48,7 +48,7 @@ _ITEM = of_object(
         "phase": TEXT,
         "layers": {"type": ["array", "null"], "items": {"type": "integer"}},
         "bytes": INTERVAL,
-        "basis": {"enum": ["exact", "derived", "measured", "assumed"]},
+        "basis": {"enum": ["exact", "traced", "derived", "measured", "assumed"]},
         "level": {"enum": list(LEVELS)},
         "note": TEXT,
     }

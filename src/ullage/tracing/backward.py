@@ -58,8 +58,8 @@ def trace_backward(config: PreTrainedConfig, asked: Asked) -> Traced:
 
 def _untraceable(asked: Asked, why: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{asked.model}: what a backward pass takes cannot be traced, and is not known else: {why}. Without a "
-        "plan: ullage.Extractor(model, sites).backward(texts)"
+        f"{asked.model}: what a backward pass takes cannot be traced, and is not known else: {why}. Without "
+        "a plan: ullage.Extractor(model, sites).backward(texts)"
     )
 
 

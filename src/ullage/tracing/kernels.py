@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from ullage.errors import UnsupportedError
@@ -23,8 +23,9 @@ from ullage.memory.traced import Asked
 
 FLASH_HEAD: Final = 256
 """Widest heads of the flash kernel."""
+ALIGNED: Final = 8
+"""Elements that a row of a mask, and a head of the flash kernel, is padded to."""
 _aten = torch.ops.aten
-Given = tuple[object, ...]
 
 
 @contextmanager
@@ -36,8 +37,8 @@ def as_on(asked: Asked) -> Iterator[None]:
     """
     if asked.kernel == "flash":
         raise UnsupportedError(
-            f"{asked.model}: attention: flash: is another package's kernel, which a backward pass is not traced "
-            "through; use attention: sdpa"
+            f"{asked.model}: attention: flash: is another package's kernel, which a backward pass is not "
+            "traced through; use attention: sdpa"
         )
     with _whole_sequences(), nullcontext() if asked.processor else _CardKernels():
         yield
@@ -71,13 +72,11 @@ class _CardKernels(TorchFunctionMode):
         self,
         func: Callable[..., object],
         types: Sequence[type],
-        args: Given = (),
+        args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        kwargs = kwargs or {}
-        if func is not scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        return _attend(*args, **kwargs)  # type: ignore[arg-type]
+        attend: Callable[..., object] = _attend if func is scaled_dot_product_attention else func
+        return attend(*args, **(kwargs or {}))
 
 
 def _attend(
@@ -87,51 +86,54 @@ def _attend(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    **options: object,
 ) -> Tensor:
-    """(batch, heads, queries, value_dim)"""
+    """(batch, heads, queries, value_dim), by the kernel that torch chooses on a card: flash in half precision
+    without a mask, else the memory-efficient one, which knows no grouped heads: those take the reference."""
+    width = query.shape[-1]
+    scale = options.get("scale") or 1 / math.sqrt(width)
     half = query.dtype in (torch.float16, torch.bfloat16)
-    one_width = query.shape[-1] == value.shape[-1]
-    if attn_mask is None and half and one_width and query.shape[-1] <= FLASH_HEAD:
-        width = query.shape[-1]
-        scale = 1 / math.sqrt(width) if scale is None else scale
-        padded = [torch.nn.functional.pad(each, (0, -width % 8)) if width % 8 else each for each in (query, key, value)]
-        found: Tensor = _aten._scaled_dot_product_flash_attention(*padded, dropout_p, is_causal, scale=scale)[0]
+    if attn_mask is None and half and width == value.shape[-1] and width <= FLASH_HEAD:
+        padded = [
+            pad(each, (0, -width % ALIGNED)) if width % ALIGNED else each for each in (query, key, value)
+        ]
+        flash = _aten._scaled_dot_product_flash_attention
+        found: Tensor = flash(*padded, dropout_p, is_causal, scale=scale)[0]
         return found[..., :width]
-    if enable_gqa:
+    if options.get("enable_gqa"):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         with sdpa_kernel(SDPBackend.MATH):
             return scaled_dot_product_attention(
-                query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=True
+                query, key, value, attn_mask, dropout_p, is_causal, enable_gqa=True
             )
-    bias = attn_mask
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        no = torch.scalar_tensor(-math.inf, dtype=query.dtype)
-        bias = torch.where(attn_mask, torch.scalar_tensor(0.0, dtype=query.dtype), no)
-    if bias is not None:
-        rows = query.shape[:3]
-        bias = torch.nn.functional.pad(bias, (0, -key.shape[2] % 8))[..., : key.shape[2]] if key.shape[2] % 8 else bias
-        bias = bias.expand(*rows, key.shape[2])
+    bias = None if attn_mask is None else _bias(attn_mask, query, key.shape[2])
     efficient = _aten._scaled_dot_product_efficient_attention
-    made: Tensor = efficient(query, key, value, bias, query.requires_grad, dropout_p, is_causal, scale=scale)[0]
+    made: Tensor = efficient(query, key, value, bias, query.requires_grad, dropout_p, is_causal, scale=scale)[
+        0
+    ]
     return made
+
+
+def _bias(mask: Tensor, query: Tensor, keys: int) -> Tensor:
+    """(batch, heads, queries, keys): the mask as the memory-efficient kernel reads it."""
+    if mask.dtype == torch.bool:
+        barred = torch.scalar_tensor(-math.inf, dtype=query.dtype)
+        mask = torch.where(mask, torch.scalar_tensor(0.0, dtype=query.dtype), barred)
+    if keys % ALIGNED:
+        mask = pad(mask, (0, -keys % ALIGNED))[..., :keys]
+    return mask.expand(*query.shape[:3], keys)
 
 
 def workspace_bytes(func: OpOverload, args: Sequence[object]) -> int:
     """What a card's attention takes while its backward pass runs: sums in fp32 of what it gives, and in the
-    flash kernel those of each query head for the heads that share keys (flash_api.cpp, attention_backward.cu).
-    """
+    flash kernel those of each query head for heads that share keys (flash_api.cpp, attention_backward.cu)."""
     if func is _aten._scaled_dot_product_flash_attention_backward.default:
-        _, query, key, value = args[:4]
-        assert isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)
-        rows, width = 128 * -(-query.shape[2] // 128), 32 * -(-query.shape[3] // 32)
-        sums = query.shape[0] * query.shape[1] * rows * (width + 1) * 4
-        shared = query.shape[1] != key.shape[1]
-        each_head = query.shape[0] * query.shape[1] * key.shape[2] * (key.shape[3] + value.shape[3])
-        return sums + (each_head * query.element_size() if shared else 0)
+        query, key, value = (each for each in args[1:4] if isinstance(each, Tensor))
+        batch, heads, rows, width = query.shape
+        sums = batch * heads * 128 * -(-rows // 128) * (32 * -(-width // 32) + 1) * 4
+        each_head = batch * heads * key.shape[2] * (key.shape[3] + value.shape[3]) * query.element_size()
+        return sums + (each_head if heads != key.shape[1] else 0)
     if func is _aten._scaled_dot_product_efficient_attention_backward.default:
-        tensors = [each for each in args[1:4] if isinstance(each, Tensor)]
-        return sum(each.numel() * 4 for each in tensors)
+        return sum(each.numel() * 4 for each in args[1:4] if isinstance(each, Tensor))
     return 0

@@ -49,8 +49,8 @@ class Peak:
 class Storages(FakeTensorMode):
     """While it is entered, tensors are fake, and each of their storages is told of in `events`.
 
-    Invariant: the bytes of all events add up to those of the storages that are referenced. `stage` is what the
-    next ones are said to be of; with `uncounted` nothing is told of, as of what lies elsewhere.
+    Invariant: the bytes of all events add up to those of the storages that are referenced. `stage` is what
+    the next ones are said to be of; with `uncounted` nothing is told of, as of what lies elsewhere.
     """
 
     def __init__(self, workspaces: Workspaces = lambda _func, _args: 0) -> None:
@@ -166,7 +166,8 @@ def _own(func: OpOverload, args: Sequence[object]) -> Tensor | None:
     if func is not torch.ops.aten._grouped_mm.default:
         return None
     rows, weights = args[:2]
-    assert isinstance(rows, Tensor) and isinstance(weights, Tensor)
+    assert isinstance(rows, Tensor)
+    assert isinstance(weights, Tensor)
     if rows.dtype != torch.float32 or rows.ndim != 2 or weights.ndim != 3:
         return None
     columns, aligned = weights.shape[-1], 16 // rows.element_size()

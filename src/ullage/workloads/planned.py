@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
     from ullage.memory.process import Overhead
+    from ullage.memory.traced import Asked, Traced, Tracer
     from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Advice, Plan
@@ -48,9 +49,11 @@ def plan(
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
     workload, models = at_commits(workload, models_of(workload, base))
-    workload, warnings = settle(workload, chosen, models, here)
-    found = make_plan(workload, estimate(workload, models, chosen, here), models, chosen, base or Path())
-    given = _advice(workload, models, chosen) if advice and models else ()
+    workload, warnings = settle(workload, chosen, models, here, base)
+    found = make_plan(
+        workload, estimate(workload, models, chosen, here, base), models, chosen, base or Path()
+    )
+    given = _advice(workload, models, chosen, base) if advice and models else ()
     warnings = (*warnings, *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
@@ -134,13 +137,29 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
 
 
 def estimate(
-    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
+    workload: Workload,
+    models: Mapping[str, Model],
+    gpus: GpuSet,
+    here: Here | None = None,
+    base: Path | None = None,
 ) -> Demand:
-    """Every need of the workload, not yet placed; `here` is the process that is to run it, if known."""
+    """Every need of the workload, not yet placed; `here` is the process that is to run it, if known, and
+    paths are relative to `base`."""
     from ullage.memory.estimate import estimate as estimate_phases
 
     overhead = _overhead(_known_evidence(), workload, gpus, here)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base))
+
+
+def _tracer(base: Path | None) -> Tracer:
+    """Traces a model whose path is relative to `base`; torch is loaded once something is asked of it."""
+
+    def trace(asked: Asked) -> Traced:
+        from ullage.workloads.traced import trace_model
+
+        return trace_model(asked, base)
+
+    return trace
 
 
 def _known_evidence() -> Evidence | None:
@@ -183,19 +202,23 @@ def _overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: He
 
 
 def settle(
-    workload: Workload, gpus: GpuSet, models: Mapping[str, Model], here: Here | None = None
+    workload: Workload,
+    gpus: GpuSet,
+    models: Mapping[str, Model],
+    here: Here | None = None,
+    base: Path | None = None,
 ) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
     from ullage.planning.planner import make_plan
 
-    come_to = outcomes(models, here)
+    come_to = outcomes(models, here, base)
 
     def fits(candidate: Workload) -> bool:
         if come_to(candidate, gpus).verdict == "does not fit":
             return False
         try:  # the share of a card that the file gives an engine may be too little for it
-            make_plan(candidate, estimate(candidate, models, gpus, here), models, gpus, Path())
+            make_plan(candidate, estimate(candidate, models, gpus, here, base), models, gpus, Path())
         except InputError:
             return False
         return True
@@ -218,30 +241,38 @@ def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
 
 
 def outcome(
-    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, here: Here | None = None
+    workload: Workload,
+    models: Mapping[str, Model],
+    gpus: GpuSet,
+    here: Here | None = None,
+    base: Path | None = None,
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here)(workload, gpus)
+    return outcomes(models, here, base)(workload, gpus)
 
 
-def outcomes(models: Mapping[str, Model], here: Here | None = None) -> Callable[[Workload, GpuSet], Outcome]:
+def outcomes(
+    models: Mapping[str, Model], here: Here | None = None, base: Path | None = None
+) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once."""
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
-    known = _known_evidence()
+    known, tracer = _known_evidence(), _tracer(base)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer)
         return outcome_of(workload, demand, gpus)
 
     return come_to
 
 
-def _advice(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) -> tuple[Advice, ...]:
+def _advice(
+    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, base: Path | None
+) -> tuple[Advice, ...]:
     from ullage.planning.advice import advise
     from ullage.spec.changes import apply_changes
 
-    come_to = outcomes(models)
+    come_to = outcomes(models, base=base)
     return advise(workload, gpus, come_to(workload, gpus), come_to, apply_changes)

@@ -29,8 +29,11 @@ def extract(
     new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
     backward: Annotated[
         bool,
-        typer.Option("--backward", help="Also gradients of each text's next-token loss: from Python alone."),
+        typer.Option("--backward", help="Also gradients of each text's next-token loss, and the loss."),
     ] = False,
+    use_reentrant: Annotated[
+        bool, typer.Option(help="Of --backward: torch's older way of checkpointing, which every model bears.")
+    ] = True,
     temperature: float = 0.0,
     store: Annotated[str, typer.Option(help="safetensors or npy.")] = "safetensors",
     keep_precision: Annotated[str, typer.Option(help="compute, fp32, fp16 or bf16.")] = "compute",
@@ -64,6 +67,7 @@ def extract(
         chunk=chunk,
         new_tokens=new_tokens,
         backward=backward,
+        use_reentrant=use_reentrant,
         temperature=temperature,
         store=store,  # type: ignore[arg-type]
         keep_precision=keep_precision,  # type: ignore[arg-type]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.errors import UnsupportedError
 from ullage.kinds.extract.section import Section
 from ullage.memory.captures.sites import LOGITS
 from ullage.phases.blocks import (
+    backward,
     base_work,
     generate,
     hold,
@@ -26,15 +26,8 @@ EXTRACT: Final = "extract"
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """Raises SpecError unless there is exactly one role, run in this process, and UnsupportedError for
-    `backward`, whose bytes are not known."""
+    """Raises SpecError unless there is exactly one role, run in this process."""
     section = own_section(workload, Section)
-    if section.backward:
-        raise UnsupportedError(
-            "extract: backward: how many bytes a backward pass through frozen weights takes is not known yet "
-            "for any model; peaks measured on the card, by family and kernel, would make it known. Without a "
-            "plan: ullage.Extractor(model, sites).backward(texts)"
-        )
     name = next(iter(workload.roles))
     held = (hold(name, workload),)
     work = base_work(name, workload).but(
@@ -43,6 +36,9 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     if workload.training is not None:
         return load(name, held) + train(name, held, work, workload)
     captures = all_captures(name, workload, section)
+    if section.backward:
+        work = work.but(reentrant=section.use_reentrant)
+        return load(name, held) + backward(name, held, work, EXTRACT, captures)
     if not section.generate:
         work = work.but(new_tokens=0, caches=False)
         return load(name, held) + generate(name, held, work, EXTRACT, captures, "none")

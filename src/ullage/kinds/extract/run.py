@@ -7,9 +7,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.array_store import ArrayStore
+from ullage.capture.backward import BackwardReader
 from ullage.capture.choosing import NOWHERE, short_of, some_of
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.finite import not_finite, outcome_of, refused
+from ullage.capture.gradients import GRADIENT, LOSS
 from ullage.capture.index import check_writable, write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.proofs import proof_of, proven_points, to_json
@@ -108,7 +110,8 @@ def _limits(name: str, session: Session, captures: Sequence[Capture], whole: Arc
     that is planned takes more for many short ones (a row of each kept at the end, blocks that pad)."""
     work = base_work(name, session.workload)
     tokens = work.batch * max(work.prompt_tokens, 1)
-    if own_section(session.workload, Section).generate:
+    section = own_section(session.workload, Section)
+    if section.generate or section.backward:
         return Limits(tokens, work.batch)
     linear = all(capture.positions == "all" for capture in captures) and all(
         isinstance(layer.mixer, Attention | LatentAttention | None) for layer in whole.layers
@@ -132,6 +135,7 @@ class _Extraction:
     def __init__(self, session: Session, section: Section, name: str, reader: Reader, loaded: Loaded) -> None:
         self._session, self._section, self._name = session, section, name
         self._reader, self._loaded, self._tokenizer = reader, loaded, loaded.tokenizer
+        self._backward = BackwardReader(reader, section.use_reentrant) if section.backward else None
         self._new_tokens = base_work(name, session.workload).new_tokens
 
     def run(self, coming: Iterable[Window[Tokenized]], limits: Limits) -> None:
@@ -207,7 +211,14 @@ class _Extraction:
     def _rows(self, window: Window[Tokenized]) -> dict[str, list[int]]:
         """How many rows each site keeps of each record."""
         choosing = self._reader.choosing([one.tokens for one in window.items], _spans(window.items))
-        return {point.name: choosing.rows(point.capture.positions) for point in self._reader.points}
+        rows = {point.name: choosing.rows(point.capture.positions) for point in self._reader.points}
+        if self._backward is None:
+            return rows
+        return (
+            rows
+            | {f"{name}{GRADIENT}": each for name, each in rows.items()}
+            | {LOSS: [1] * len(window.items)}
+        )
 
     def _read(self, window: Window[Tokenized], batch: Sequence[int]) -> list[ReadSequence]:
         tokens = [window.items[place].tokens for place in batch]
@@ -224,12 +235,13 @@ class _Extraction:
 
     def _read_counted(self, tokens: Sequence[Sequence[int]], spans: Sequence[Range]) -> list[ReadSequence]:
         """One pass, whose live tensors are counted where it can be the fullest."""
+        read = self._reader.read if self._backward is None else self._backward.read
         live = self._session.live
         if live is None:
-            return self._reader.read(tokens, spans)
+            return read(tokens, spans)
         kept: list[Tensor] = []
         with live.passing(len(tokens), max(map(len, tokens)), kept):
-            found = self._reader.read(tokens, spans)
+            found = read(tokens, spans)
             kept += [tensor for each in found for tensor in each.states.values()]
         return found
 

@@ -37,7 +37,11 @@ class Section(BaseSection):
         default="none", description="logits that are stored, of the last or of every position read"
     )
     backward: Switch = Field(
-        default=False, description="also gradients of each text's next-token loss; from Python alone"
+        default=False,
+        description="also gradients of each text's next-token loss, every layer checkpointed",
+    )
+    use_reentrant: Switch = Field(
+        default=True, description="of backward: torch's older way of checkpointing, or its newer one"
     )
     generate: Switch = Field(default=False, description="also capture while new_tokens are generated")
     temperature: Temperature = Field(default=0.0, description="of generation; 0 takes the likeliest token")
@@ -68,7 +72,24 @@ class Section(BaseSection):
             yield Mistake(("extract", "generate"), "is true, but new_tokens is 0; give new_tokens")
         if self.temperature and not self.generate:
             yield Mistake(("extract", "temperature"), "has no effect without generate: true")
+        yield from self._backward_mistakes(workload)
         yield from self._store_mistakes(workload)
+
+    def _backward_mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        if not self.backward:
+            if not self.use_reentrant:
+                yield Mistake(("extract", "use_reentrant"), "has no effect without backward: true")
+            return
+        problem = "a backward pass "
+        if self.generate:
+            yield Mistake(("extract", "generate"), problem + "generates nothing; remove backward or generate")
+        if workload.training is not None:
+            yield Mistake(("training",), problem + "for gradients of states trains nothing", at_key=True)
+        if workload.memory.streaming_chunk_size is not None:
+            at = ("memory", "streaming_chunk_size")
+            yield Mistake(at, problem + "reads its whole prompt at once; remove it", at_key=True)
+        if self.logits != "none":
+            yield Mistake(("extract", "logits"), "no gradient flows through stored logits; remove it")
 
     def _store_mistakes(self, workload: Workload) -> Iterator[Mistake]:
         try:

@@ -26,7 +26,8 @@ ROLE: Final = "model"
 class Settings(TypedDict, total=False):
     """What an extraction may be told beside its model, its texts and its sites; `gpus` is what it is planned
     for, `batch` None takes as many texts as fill a pass, `chunk` streams in chunks of so many tokens,
-    `new_tokens` are generated and captured too, `backward` asks for gradients as well."""
+    `new_tokens` are generated and captured too, `backward` asks for gradients as well, `use_reentrant` for
+    torch's older way of checkpointing layers there."""
 
     positions: str | Sequence[Entry]
     layers: Literal["all"] | Sequence[int]
@@ -37,6 +38,7 @@ class Settings(TypedDict, total=False):
     chunk: int | None
     new_tokens: int
     backward: bool
+    use_reentrant: bool
     temperature: float
     store: Literal["safetensors", "npy"]
     keep_precision: Literal["compute", "fp32", "fp16", "bf16"]
@@ -62,6 +64,7 @@ DEFAULTS: Final[Settings] = {
     "chunk": None,
     "new_tokens": 0,
     "backward": False,
+    "use_reentrant": True,
     "temperature": 0.0,
     "store": "safetensors",
     "keep_precision": "compute",
@@ -71,6 +74,17 @@ DEFAULTS: Final[Settings] = {
     "logits": "none",
     "allow_nan": False,
 }
+OF_SECTION: Final = (
+    "text_field",
+    "backward",
+    "use_reentrant",
+    "temperature",
+    "store",
+    "too_long",
+    "special_tokens",
+    "logits",
+)
+"""Settings that are fields of the kind's own part of a file, by the same name."""
 SAID_AS: Final = {
     f"roles.{ROLE}.": "",
     "captures.0.precision": "keep_precision",
@@ -118,7 +132,6 @@ def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict
     }
     if given["positions"] == "span":
         capture["span_tokens"] = 1
-    kept = ("text_field", "backward", "temperature", "store", "too_long", "special_tokens", "logits")
     return {
         "kind": "extract",
         "name": f"states of {Path(input).name}",
@@ -131,7 +144,7 @@ def _body(model: str, input: str, sites: Sequence[str], given: Settings) -> dict
         "extract": {
             "input": input,
             "generate": given["new_tokens"] > 0,
-            **{name: value for name, value in given.items() if name in kept},
+            **{name: value for name, value in given.items() if name in OF_SECTION},
         },
     }
 

@@ -95,6 +95,11 @@ class Texts:
         for record in tokenize(records, *given, section.text_field, section.special_tokens):
             self.longest = max(self.longest, len(record.tokens))
             kept = self._within_plan(record)
+            if section.backward and len(kept.tokens) < 2:
+                raise InputError(
+                    f"{self._input}:{record.line}: record {record.id!r} has one token, and so no next one and "
+                    "no loss to go back from; leave it out"
+                )
             for most in spans:
                 self._check_span(kept, most)
             for index, capture in listed:

@@ -32,9 +32,11 @@ def capture_needs(
     """One need a site where its states stay, and those of their way to host and disk.
 
     `architecture` is what is loaded of the `whole` one, which sites are numbered by; `seen` is the positions
-    reached. `on_host`, where there is no GPU, states stay where they were computed.
+    reached. `on_host`, where there is no GPU, states stay where they were computed. A backward pass brings a
+    gradient with each state, and was traced with those that stay.
     """
     check_apart(work.captures, whole)
+    backward = work.activity == "backward"
     decode = work.activity == "decode"
     positions = work.read_back if decode else seen - work.cached_tokens
     stores = work.shard_bytes > 0 and work.activity != "train"
@@ -50,8 +52,11 @@ def capture_needs(
             size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
             most = _most(capture, work, kept) * row_bytes(site, capture, whole, seen, compute)
             each = _states(site, capture, (size, most), architecture, work, on_host)
+            if backward:
+                each = each + each
             if capture.keep == "device" or on_host:
-                needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
+                if not backward:
+                    needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             else:
                 moved = size
                 if kept != positions:
@@ -65,9 +70,10 @@ def capture_needs(
                     staging = max(staging, moved)
                 needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
             if capture.keep == "disk" or stores:
-                unit, largest = unit + size, max(largest, size)
+                stored = 2 * size if backward else size
+                unit, largest = unit + stored, max(largest, size)
                 widened = work.numpy_files and kept_dtype(capture, compute) == "bf16"
-                needs.append(_on_disk(site, size // work.batch * _sequences(work), widened))
+                needs.append(_on_disk(site, stored // work.batch * _sequences(work), widened))
     if staging:
         every = tuple(range(len(architecture.layers) + 2))
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
