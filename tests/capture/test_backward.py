@@ -111,6 +111,28 @@ def test_positions_are_chosen_of_gradients_as_of_states():
     assert torch.equal(last.states[f"{site}_grad"], whole.states[f"{site}_grad"][-1:])
 
 
+def test_every_site_is_every_one_that_a_gradient_reaches():
+    (read,) = ullage.Extractor(eager("llama"), ["*"]).backward(TEXTS[:1])
+    assert "ln_final_grad" in read.states
+    assert not any(name.startswith(BESIDE) for name in read.states)
+
+
+def test_layers_that_have_run_again_let_go_of_their_inputs():
+    from ullage.runtime.live import LiveTensors
+
+    def peak(layers):
+        model = small_models.build("llama", layers=layers)
+        extractor = ullage.Extractor(model, ["blocks.0.hook_resid_pre"], positions="last")
+        with LiveTensors() as live:
+            live.track_model(model)
+            before = live.bytes
+            extractor.backward(TEXTS[:1] * 8)
+            return live.peak - before
+
+    kept = 8 * len(TEXTS[0]) * 64 * 4
+    assert peak(6) - peak(4) == 2 * kept
+
+
 def test_what_no_gradient_reaches_is_told(tmp_path):
     model = eager("llama")
     for site in BESIDE:
@@ -122,17 +144,3 @@ def test_what_no_gradient_reaches_is_told(tmp_path):
         ullage.Extractor(model.model, ["ln_final"]).backward(TEXTS)
     with pytest.raises(InputError, match="leave out with_gradients and chunk_tokens"):
         ullage.Extractor(model, ["ln_final"], chunk_tokens=4).backward(TEXTS)
-
-
-def test_a_plan_of_gradients_is_refused_with_what_would_make_it_known():
-    given = {
-        "kind": "extract",
-        "roles": {"model": "ullage:tiny"},
-        "captures": [{"sites": ["ln_final"]}],
-        "extract": {"input": "texts.jsonl", "backward": True},
-        "budget": {"gpus": "cpu"},
-    }
-    with pytest.raises(UnsupportedError, match="not known yet for any model; peaks measured") as raised:
-        ullage.plan(ullage.load(given))
-    assert "Extractor(model, sites).backward(texts)" in str(raised.value)
-    assert "\n" not in str(raised.value)

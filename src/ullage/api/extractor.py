@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from ullage.capture.backward import BackwardReader
+from ullage.capture.backward import BackwardReader, reached
 from ullage.capture.inputs import Inputs, TokenIds, token_ids
 from ullage.capture.listener import ReadSequence
 from ullage.capture.proof import Proof
@@ -149,7 +150,8 @@ class Extractor:
             raise InputError(f"{type(self._model).__name__} has no language-model head, and so no loss")
         ids = self._ids(inputs)
         self._check(ids, spans)
-        return BackwardReader(self._reader, use_reentrant).read(ids, spans)
+        reader = replace(self._reader, points=reached(self._reader.points))
+        return BackwardReader(reader, use_reentrant).read(ids, spans)
 
     def stream(self, inputs: Inputs) -> Iterator[Chunk]:
         """Chunk by chunk, every position; what the caller does not keep is freed before the next one is

@@ -8,7 +8,7 @@ the gradient comes back. TransformerLens's names: the gradient of a site is call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,12 +25,18 @@ from ullage.capture.transfer import Transfer
 from ullage.errors import InputError, UnsupportedError
 from ullage.memory.captures.sites import HEAD_SITES
 from ullage.runtime.rope import frequencies_of, groups
+from ullage.spec.site_patterns import EVERY
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 UNREACHED: Final = ("logits", "ln_final.hook_normalized")
 """Sites that are computed beside the model's own pass: no gradient flows through them."""
+
+
+def reached(points: Iterable[Point]) -> tuple[Point, ...]:
+    """`points` without those that the pattern of every site named and no gradient flows through."""
+    return tuple(p for p in points if EVERY not in p.capture.sites or p.site.hook not in UNREACHED)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,11 @@ def state_of(name: str) -> str:
     return name.removesuffix(GRADIENT)
 
 
+def is_gradient(name: str) -> bool:
+    """Whether a stored tensor is a gradient."""
+    return name.endswith(GRADIENT)
+
+
 def is_pattern(name: str) -> bool:
     """Whether a stored tensor is an attention pattern, or a gradient of one: its shape is its text's own."""
     return state_of(name).endswith("hook_pattern")

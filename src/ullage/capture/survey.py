@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.capture.gradients import LOSS, is_pattern
+from ullage.capture.gradients import LOSS, is_gradient, is_pattern
 from ullage.capture.stored import StoredStates
 from ullage.errors import InputError
 from ullage.measures.geometry import (
@@ -55,11 +55,11 @@ class Survey:
 
 
 def survey(store: StoredStates) -> Survey:
-    """Analyses of every site but attention patterns, whose rows are no vectors.
+    """Analyses of every site's states but attention patterns, whose rows are no vectors.
 
     Raises InputError for a store without such a site, or with a single row.
     """
-    names = [name for name in store.sites if name != LOSS and not is_pattern(name)]
+    names = [name for name in store.sites if name != LOSS and not is_pattern(name) and not is_gradient(name)]
     if not names:
         raise InputError(f"{store.folder}: holds attention patterns alone, whose rows are no states")
     matrices = {name: store.matrix(name).flatten(1).float().numpy() for name in names}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from ullage.capture.backward import BackwardReader
+from ullage.capture.backward import BackwardReader, reached
 from ullage.capture.proofs import proven_points
 from ullage.capture.reader import Reader
 from ullage.capture.transfer import Transfer
@@ -68,9 +68,9 @@ def _traced(config: PreTrainedConfig, asked: Asked) -> Traced:
     with storages, as_on(asked):
         model = _built(config, asked)
     layout = find_layout(model)
-    points = proven_points(asked.captures, layout, name=asked.model, depth=len(layout.layers))
+    proven = proven_points(asked.captures, layout, name=asked.model, depth=len(layout.layers))
     transfer = None if asked.processor else _Away(storages)
-    reader = Reader(model, layout, points)
+    reader = Reader(model, layout, reached(proven))
     backward = BackwardReader(reader, asked.reentrant, transfer)
     ids = [[token % (layout.rows or 2) for token in range(asked.tokens)]] * asked.batch
     before = len(storages.events)

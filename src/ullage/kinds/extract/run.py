@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from ullage.capture.array_store import ArrayStore
-from ullage.capture.backward import BackwardReader
+from ullage.capture.backward import BackwardReader, reached
 from ullage.capture.choosing import NOWHERE, short_of, some_of
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.finite import not_finite, outcome_of, refused
@@ -84,7 +84,7 @@ def run(session: Session) -> None:
     reader = Reader(
         loaded.model,
         layout,
-        points,
+        reached(points) if section.backward else points,
         chunk_tokens=workload.memory.streaming_chunk_size,
         stop=not loaded.offloaded,
         device=loaded.device,

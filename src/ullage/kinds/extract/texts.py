@@ -97,8 +97,8 @@ class Texts:
             kept = self._within_plan(record)
             if section.backward and len(kept.tokens) < 2:
                 raise InputError(
-                    f"{self._input}:{record.line}: record {record.id!r} has one token, and so no next one and "
-                    "no loss to go back from; leave it out"
+                    f"{self._input}:{record.line}: record {record.id!r} has one token, and so no next one "
+                    "and no loss to go back from; leave it out"
                 )
             for most in spans:
                 self._check_span(kept, most)
