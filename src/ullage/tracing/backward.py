@@ -53,7 +53,6 @@ def trace_backward(config: PreTrainedConfig, asked: Asked) -> Traced:
     finally:
         if collects:
             gc.enable()
-        gc.collect()
 
 
 def _untraceable(asked: Asked, why: str) -> UnsupportedError:

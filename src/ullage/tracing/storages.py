@@ -65,6 +65,11 @@ class Storages(FakeTensorMode):
         self._numbers: dict[int, int] = {}
         self._made = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch would import its compiler to keep it from what is done here; nobody compiles it."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: OpOverload,
