@@ -48,16 +48,17 @@ Tracer = Callable[[Asked], Traced]
 
 def traced_needs(found: Traced, layers: int, processor: bool) -> list[Need]:
     """The needs of a traced pass, whose sum is its live peak."""
-    high, more = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)
     held = min(found.captures, found.live)
     beside = found.live - held
-    kept = min(found.kept, beside)
-    needs = [
-        Need("captures", (0,), Interval(0, held, held), "traced", note="states and gradients"),
-        Need("activations", (0,), Interval.exactly(kept), "traced", note="inputs of layers, kept"),
-    ]
+    kept = min(found.kept, beside) if processor else 0
+    needs = [Need("captures", (0,), Interval(0, held, held), "traced", note="states and gradients")]
+    if kept:
+        each = Interval(0, kept, kept)
+        needs.append(Need("activations", (0,), each, "traced", note="inputs of layers, kept"))
+    # On a card what is kept passes as the rest does, and leaves segments as that does.
     moment = beside - kept
-    each = Interval(0, moment, moment + beside * (high - 100) // 100 + more)
+    high = beside * ON_PROCESSOR // 100 if processor else beside * ON_CARDS // 100 + TEMPORARY_ROUNDING
+    note = f"fullest in {found.stage}"
     every = tuple(range(layers + 2))
-    needs.append(Need("activations", every, each, "traced", "max", note=f"fullest in {found.stage}"))
+    needs.append(Need("activations", every, Interval(0, moment, high - kept), "traced", "max", note=note))
     return needs
