@@ -70,7 +70,9 @@ def find_model(name: str) -> Model:
 
 def config_of(name: str) -> dict[str, object]:
     """The config.json fields of the model called `name`. Raises UnknownNameError as `find_model` does."""
-    return row_config(_known_row(_key_of(name)))
+    row = _row(_key_of(name))
+    assert row is not None, name
+    return row_config(row)
 
 
 def _key_of(name: str) -> str:

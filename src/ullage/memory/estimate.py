@@ -8,14 +8,15 @@ from functools import lru_cache
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.memory.backward import traced_passes
 from ullage.memory.demand import PROCESS, Demand, Quantized, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.needs import RECENT, Group, Need, Needs, group_of
 from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.resident import pipeline_needs, resident_groups
-from ullage.memory.running import kernel_of, running_groups
-from ullage.memory.traced import Asked, Traced, Tracer
+from ullage.memory.running import running_groups
+from ullage.memory.traced import Traced, Tracer
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
@@ -35,10 +36,9 @@ def estimate(
     """Every need of `phases`, unplaced.
 
     `models` maps the name a role's `model` field gives to what it is; `abilities` is what
-    every GPU in question can do; `overhead` what a process was measured to take
-    on such a GPU, where there is evidence; `tracer` traces what is known no other way. Raises
-    UnsupportedError where a model and what is asked of it do not go together, SpecError for sites or windows
-    a model lacks.
+    every GPU in question can do; `overhead` what a process was measured to take on such a GPU, where there is
+    evidence; `tracer` traces what no formula says. Raises UnsupportedError where a model and what is asked
+    of it do not go together, SpecError for sites or windows a model lacks.
     """
     phases = tuple(phases)
     roles = _roles(phases)
@@ -48,7 +48,7 @@ def estimate(
         model = model_of(role, models)
         part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
         held[name] = _held(name, role, part, model, abilities)
-    traced = _traced(phases, held, roles, tracer)
+    traced = traced_passes(phases, held, roles, tracer)
     asked = _asked(phases, held, roles, works, abilities, overhead, traced)
     whole = {phase.running for phase in phases if phase.activity == "backward"}
     shapes = tuple(_shape(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
@@ -122,58 +122,6 @@ def _asked(
         found.append(asked)
     _add_stored(phases, found)
     return tuple(found)
-
-
-def _traced(
-    phases: tuple[Phase, ...],
-    held: Mapping[str, Loaded],
-    roles: Mapping[str, Role],
-    tracer: Tracer | None,
-) -> dict[Work, Traced]:
-    """What each backward pass was traced to take. Raises UnsupportedError for what is not traced."""
-    found = {}
-    for phase in phases:
-        work, name = phase.work, phase.running
-        if work.activity != "backward" or name not in held:
-            continue
-        role, own = roles[name], held[name]
-        _check_backward(name, role, own)
-        assert tracer is not None, "a backward pass is traced"
-        kernel, _ = kernel_of(name, role, phases, own.whole)
-        asked = Asked(
-            role.model,
-            own.precision.compute,
-            kernel,
-            work.batch,
-            work.prompt_tokens,
-            work.captures,
-            work.reentrant,
-            own.abilities.processor,
-        )
-        found[work] = tracer(asked)
-        if found[work].parameters != own.architecture.parameters:
-            raise UnsupportedError(
-                f"role {name}: transformers builds {role.model} with {found[work].parameters:,} parameters, "
-                f"its description has {own.architecture.parameters:,}: what was traced is another model"
-            )
-    return found
-
-
-def _check_backward(name: str, role: Role, held: Loaded) -> None:
-    """Raises UnsupportedError for a backward pass that is neither proven nor traced."""
-    if not role.runs_with.trains:
-        able = engines_that(lambda engine: engine.trains)
-        raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
-    if held.precision.scheme is not None:
-        raise UnsupportedError(
-            f"role {name}: extract: backward: a pass back through weights in {held.precision.storage} is not "
-            "traced; use precision: bf16 or fp32"
-        )
-    if role.max_memory is not None or isinstance(role.placement, tuple) or role.placement == "balanced":
-        raise UnsupportedError(
-            f"role {name}: extract: backward: is traced on one device; leave out max_memory and a placement "
-            "over several"
-        )
 
 
 def _needs_of(

@@ -52,20 +52,15 @@ def capture_needs(
             size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
             most = _most(capture, work, kept) * row_bytes(site, capture, whole, seen, compute)
             each = _states(site, capture, (size, most), architecture, work, on_host)
-            if backward:
-                each = each + each
-            if capture.keep == "device" or on_host:
-                if not backward:
-                    needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
-            else:
+            stays = capture.keep == "device" or on_host
+            if stays and not backward:
+                needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
+            elif not stays:
                 moved = size
                 if kept != positions:
                     moved = site_bytes(site, capture, whole, work.batch, positions, seen, compute)
                 if site.hook == LOGITS:
-                    # Made after the pass, one sequence's after another's (capture.listener).
-                    one = Interval(moved // work.batch, moved // work.batch, 2 * moved // work.batch)
-                    note = "logits of one sequence, on their way to the host"
-                    needs.append(Need("captures", (site.block,), one, "derived", "max", note=note))
+                    needs.append(_logits_on_their_way(site, moved // work.batch))
                 else:
                     staging = max(staging, moved)
                 needs.append(Need("captures", (site.block,), each, "derived", home="host", note=site.hook))
@@ -87,6 +82,12 @@ def capture_needs(
     if unit and work.shard_bytes:
         needs += _buffered(work, unit, largest, "gpu" if on_host else "host")
     return needs
+
+
+def _logits_on_their_way(site: Site, size: int) -> Need:
+    """Those of one sequence, made after the pass, one sequence's after another's (capture.listener)."""
+    note = "logits of one sequence, on their way to the host"
+    return Need("captures", (site.block,), Interval(size, size, 2 * size), "derived", "max", note=note)
 
 
 def _on_disk(site: Site, size: int, widened: bool) -> Need:
@@ -138,6 +139,8 @@ def _states(
     """
     last = len(architecture.layers)
     size, most = sizes
+    if work.activity == "backward":
+        return Interval(0, 2 * size, 2 * size)
     if capture.positions != "all" or not (on_host or capture.keep == "device"):
         return Interval(0, size, most)
     taken = site.block < last or site.hook not in AFTER_ATTENTION
