@@ -29,6 +29,8 @@ def traced_passes(
         _check(name, role, own)
         assert tracer is not None, "a backward pass is traced"
         kernel, _ = kernel_of(name, role, phases, own.whole)
+        if role.attention == "auto" and kernel == "sdpa":
+            kernel = "auto"  # a family that has no sdpa runs in what transformers takes instead
         asked = Asked(
             role.model,
             own.precision.compute,

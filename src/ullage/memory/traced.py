@@ -18,8 +18,9 @@ tracing); what a card's kernels take inside one call is not in a trace, nor meas
 
 class Asked(NamedTuple):
     """A pass that is to be traced: forward and backward through `model`, by the name its role gives it, with
-    `batch` texts of `tokens` tokens, computing in `compute` with the attention `kernel`; on a processor the
-    states and gradients of `captures` stay beside it, from a card they leave where that is asked for."""
+    `batch` texts of `tokens` tokens, computing in `compute` with the attention `kernel` (auto: transformers'
+    choice); on a processor the states and gradients of `captures` stay beside it, from a card they leave
+    unless they are to stay."""
 
     model: str
     compute: str

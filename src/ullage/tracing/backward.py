@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORWARD: Final = "the forward pass"
 LOSS: Final = "the loss"
+LONGEST_SAID: Final = 200
+"""Characters of what torch or transformers say of a model that cannot be traced."""
 Args = tuple[object, ...]
 
 
@@ -40,16 +42,19 @@ def trace_backward(config: PreTrainedConfig, asked: Asked) -> Traced:
 
     Raises UnsupportedError for what cannot be traced, with the reason.
     """
+    storages = Storages() if asked.processor else Storages(workspace_bytes)
     collects = gc.isenabled()
     gc.disable()  # a run's collector frees what lies in cycles when it likes: here never
     try:
-        return _traced(config, asked)
+        return _traced(storages, config, asked)
     except UllageError:
         raise
     except EndlessError as error:
         raise _untraceable(asked, "it does not come to an end") from error
     except Exception as error:  # whatever the model's own code says of tensors without data
-        raise _untraceable(asked, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+        said = " ".join(str(error).split())[:LONGEST_SAID]
+        where = f" (in {storages.stage})" if storages.stage else ""
+        raise _untraceable(asked, f"{type(error).__name__}: {said}{where}") from error
     finally:
         if collects:
             gc.enable()
@@ -62,8 +67,7 @@ def _untraceable(asked: Asked, why: str) -> UnsupportedError:
     )
 
 
-def _traced(config: PreTrainedConfig, asked: Asked) -> Traced:
-    storages = Storages() if asked.processor else Storages(workspace_bytes)
+def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Traced:
     with storages, as_on(asked):
         model = _built(config, asked)
     layout = find_layout(model)
