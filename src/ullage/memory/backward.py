@@ -60,6 +60,17 @@ def _check(name: str, role: Role, held: Loaded) -> None:
             f"role {name}: extract: backward: a pass back through weights in {held.precision.storage} is not "
             "traced; use precision: bf16 or fp32"
         )
+    other = {
+        "a stretched rope": role.rope is not None,
+        "an adapter": held.architecture.adapter is not None,
+        "code of its repository's own": role.trust_remote_code,
+    }
+    what = next((each for each, there in other.items() if there), None)
+    if what is not None:
+        raise UnsupportedError(
+            f"role {name}: extract: backward: a pass back through a model with {what} is not traced; leave "
+            "that out"
+        )
     if role.max_memory is not None or isinstance(role.placement, tuple) or role.placement == "balanced":
         raise UnsupportedError(
             f"role {name}: extract: backward: is traced on one device; leave out max_memory and a placement "

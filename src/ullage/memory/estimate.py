@@ -9,10 +9,11 @@ from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.memory.backward import traced_passes
+from ullage.memory.captures.stored import add_stored
 from ullage.memory.demand import PROCESS, Demand, Quantized, RoleShape
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
-from ullage.memory.needs import RECENT, Group, Need, Needs, group_of
+from ullage.memory.needs import RECENT, Group, Needs, group_of
 from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.resident import pipeline_needs, resident_groups
 from ullage.memory.running import running_groups
@@ -120,7 +121,7 @@ def _asked(
         if paid:
             asked[PROCESS] = process[work.activity == "load"]
         found.append(asked)
-    _add_stored(phases, found)
+    add_stored(phases, found)
     return tuple(found)
 
 
@@ -182,29 +183,6 @@ def _process_needs(abilities: Abilities, overhead: Overhead | None, loading: boo
     context = context_need(abilities, overhead)
     needs = (context,) if abilities.processor or loading else (context, blas_need(abilities))
     return Needs((Group(needs),))
-
-
-def _add_stored(phases: tuple[Phase, ...], asked: Sequence[dict[str, Needs]]) -> None:
-    """States that a run has stored stay on the disk while later phases do other things."""
-    found: list[tuple[int, str, tuple[Need, ...]]] = []
-    for at, phase in enumerate(phases, 1):
-        if not phase.work.shard_bytes:
-            continue
-        if at < len(phases) and (phases[at].running, phases[at].verb) == (phase.running, phase.verb):
-            continue  # the phase that goes on counts what this one has stored
-        needs = asked[at - 1].get(phase.running)
-        elsewhere = () if needs is None else needs.elsewhere
-        stored = tuple(need for need in elsewhere if (need.component, need.home) == ("captures", "disk"))
-        found.append((at, phase.running, stored))
-    for at, role, stored in found:
-        for later in asked[at:]:
-            later[role] = _beside(later.get(role), stored)
-
-
-@lru_cache(maxsize=256)
-def _beside(needs: Needs | None, stored: tuple[Need, ...]) -> Needs:
-    kept = Group(stored)
-    return Needs((kept,)) if needs is None else Needs((*needs.groups, kept), needs.blocks)
 
 
 def part_of(role: str, phases: Iterable[Phase], model: Model) -> Model:
