@@ -13,8 +13,11 @@ OPEN: dict[str, dict[str, object]] = {
     "glm4_moe": {"head_dim": 128},
     "glm4v_moe": {"text_config": {"model_type": "glm4v_moe_text", "head_dim": 128}},
     "glm4v_moe_text": {"head_dim": 128},
+    "hunyuan_v1_dense": {"head_dim": 128},
     "minicpm3": {"v_head_dim": 64},
+    "ministral": {"head_dim": 128},
     "mistral3": {"text_config": {"model_type": "mistral"}},
+    "nemotron": {"num_key_value_heads": 8},
     "nemotron-nas": {
         "hidden_size": 64,
         "num_attention_heads": 4,

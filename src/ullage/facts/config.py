@@ -77,7 +77,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         default_text = defaults.get(text_type(str(inner)), default_text)
     fields = Fields(given, default_text, name)
     layers = layers_of(fields, family)
-    hidden = fields.size("hidden_size", "n_embd", "d_model")
+    hidden = fields.width()
     vocabulary = fields.size("vocab_size")
     _refuse_unread(fields, name)
     tied = config.get("tie_word_embeddings")
@@ -94,7 +94,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         model_type=outer,
         hidden_size=hidden,
         vocab_size=vocabulary,
-        max_positions=fields.optional("max_position_embeddings", "n_positions"),
+        max_positions=fields.positions(),
         layers=layers,
         embeddings=before,
         final=final,

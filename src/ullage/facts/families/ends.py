@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ullage.facts.families.family import Family, Norms, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
@@ -57,7 +59,7 @@ def _narrow(fields: Fields, family: Family) -> int | None:
 def rotary_positions(fields: Fields, family: Family) -> int:
     """Rows of the rotary tables: linear scaling stretches the one of full attention, and families with
     another base frequency in sliding layers have a second (vLLM, layers/rotary_embedding)."""
-    positions = fields.count("max_position_embeddings", "n_positions")
+    positions = fields.positions() or 0
     scaling = fields.raw("rope_scaling", "rope_parameters")
     if isinstance(scaling, dict) and isinstance(scaling.get("full_attention"), dict):
         scaling = scaling["full_attention"]
@@ -68,18 +70,23 @@ def rotary_positions(fields: Fields, family: Family) -> int:
     return int(positions * factor) + (positions if family.local_rotary else 0)
 
 
-_CHAINED = frozenset({"gelu_new", "gelu_fast", "gelu_python"})
-"""Activations written as a chain of elementwise operations, each with its own result."""
+_WRITTEN: Final = {
+    "gelu_new": (3, 0),
+    "gelu_fast": (3, 0),
+    "gelu_python": (3, 0),
+    "relu2": (2, 0),
+    "xielu": (4, 1),
+}
+"""Activations written as a chain of elementwise operations, each with its own result: how many of them are
+there at once beside the input, and bytes an element of conditions (transformers, activations.py)."""
 
 
 def flow_of(fields: Fields, family: Family) -> Flow:
     """The flow of a family's layers under one config."""
     changes: dict[str, object] = {}
     activation = fields.raw("hidden_act", "activation_function", "hidden_activation")
-    if activation in _CHAINED:
-        changes["chained_activation"] = True
-    if activation == "relu2":
-        changes["squares"] = True
+    if isinstance(activation, str) and activation in _WRITTEN:
+        changes["activation"] = _WRITTEN[activation]
     if family.pre_unless and fields.raw(family.pre_unless) is False:
         changes["order"] = "pre"
     share = _rotary_share(fields)
@@ -98,4 +105,7 @@ def _rotary_share(fields: Fields) -> float | None:
         share = parameters.get("partial_rotary_factor")
     if isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1:
         return float(share)
-    return None
+    turned = fields.optional("rotary_dim")
+    if not turned:
+        return None
+    return min(turned / (fields.optional("head_dim") or fields.width() // fields.heads()), 1.0)

@@ -28,7 +28,8 @@ def _dense(fields: Fields, row: FeedForward, hidden: int, width: int | None) -> 
 
 def _width(fields: Fields, row: FeedForward, hidden: int) -> int:
     if row.times:
-        return fields.optional(*row.width) or row.times * hidden
+        times = row.times if isinstance(row.times, int) else fields.size(row.times)
+        return fields.optional(*row.width) or times * hidden
     return fields.size(*row.width)
 
 

@@ -76,10 +76,12 @@ Extras = Callable[[Fields, int], Weights]
 
 
 class HeadNorms(NamedTuple):
-    """Norms of queries and keys: over one head's width, all heads together (`full`), or each head its own."""
+    """Norms of queries and keys: over one head's width, all heads together (`full`), or each head its own, as
+    one parameter (`each`) or a module for each (`apart`). `weighed` False: they have no parameters."""
 
-    over: Literal["head", "full", "each"] = "head"
+    over: Literal["head", "full", "each", "apart"] = "head"
     names: tuple[str, str] = ("q_norm", "k_norm")
+    weighed: bool = True
     bias: bool = False
     when: Switch = True
 
@@ -147,14 +149,14 @@ class Delta(NamedTuple):
 class FeedForward(NamedTuple):
     """A dense part: `first` holds gate and up projection (two names, or one that is both), or, not `gated`,
     the one projection before the activation. `width` names its fields; where they are missing and `times`
-    is not 0, it is so many times the model's."""
+    is not 0, it is so many times the model's, or as many as a field of that name says."""
 
     first: Names = ("mlp.gate_proj", "mlp.up_proj")
     last: str = "mlp.down_proj"
     gated: bool = True
     bias: Switch = False
     width: Names = ("intermediate_size",)
-    times: int = 0
+    times: int | str = 0
 
 
 class Shared(NamedTuple):
@@ -232,8 +234,8 @@ class Family(NamedTuple):
     `attention` and `recurrence` mix positions, `dense` and `experts` follow. `kinds` says which layers slide,
     are chunked or recur (a list in `layer_types` comes first), `sparse` which route to `experts` (a list in
     `mlp_layer_types` first), `rotates` which have rotary positions where not all do, `shapes` all that at
-    once where it cannot be told apart. `extras` are weights that only one family has; `transposed`:
-    linear weights are (inputs, outputs).
+    once where it cannot be told apart. `extras` are weights that only one family has, `last` those of
+    the last layer alone; `transposed`: linear weights are (inputs, outputs).
 
     `flow` is the order of statements; `pre_unless` a field that makes it plain Llama's order where it is
     false. `flow_open` says what of the flow is not held against the real code yet. `local_rotary`: sliding
@@ -248,6 +250,7 @@ class Family(NamedTuple):
     norms: Norms | Callable[[Fields], Norms] = Norms()
     ends: Ends = Ends()
     extras: Extras | None = None
+    last: Extras | None = None
     kinds: KindsRule | None = None
     sparse: SparseRule | None = None
     rotates: RotaryRule | None = None

@@ -59,8 +59,20 @@ class Fields:
         """A whole number, 0 where it is missing."""
         return self.optional(*names) or 0
 
+    def width(self) -> int:
+        """Elements of the stream, by any of its names; Bloom's older one outweighs the newer."""
+        return self.size("n_embed", "hidden_size", "n_embd", "d_model")
+
+    def heads(self) -> int:
+        """Query heads of a layer."""
+        return self.size("num_attention_heads", "n_head", "num_heads", "attention_heads", "n_heads")
+
+    def positions(self) -> int | None:
+        """Positions that the model has room for; None where there is no such bound."""
+        return self.optional("max_position_embeddings", "n_positions", "max_seq_len")
+
     def depth(self) -> int:
-        layers = self.size("num_hidden_layers", "n_layer", "num_layers")
+        layers = self.size("num_hidden_layers", "n_layer", "num_layers", "n_layers")
         if layers > LARGEST_DEPTH:
             raise self.wrong("num_hidden_layers", layers, f"at most {LARGEST_DEPTH}")
         return layers

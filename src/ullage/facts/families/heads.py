@@ -11,7 +11,7 @@ GEMMA4_HEAD_DIM = 512
 
 def grouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """The usual fields with the usual derivations."""
-    heads = fields.size("num_attention_heads", "n_head")
+    heads = fields.heads()
     kv_heads = shape.kv_heads or fields.optional("num_key_value_heads") or heads
     given = fields.optional("head_dim")
     if given is None and hidden % heads:
@@ -25,6 +25,12 @@ def ungrouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """Modeling files that know no grouped keys and values, whatever a config says."""
     found = grouped(fields, hidden, shape)
     return found._replace(kv_heads=found.heads)
+
+
+def multi_query(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """One key-value head for multi-query models, else as many as there are heads."""
+    heads = fields.heads()
+    return Counts(heads, 1 if fields.flag("multi_query") else heads, hidden // heads)
 
 
 def falcon(fields: Fields, hidden: int, shape: Shape) -> Counts:

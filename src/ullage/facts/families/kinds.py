@@ -150,6 +150,16 @@ def attending(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     return tuple("full" if i % period == offset else "linear" for i in range(depth))
 
 
+def thetas_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
+    """Granite with windows: those whose base frequency is not 0."""
+    thetas = fields.raw("layer_rope_theta")
+    if thetas is None:
+        return (True,) * len(kinds)
+    if not isinstance(thetas, list) or len(thetas) != len(kinds):
+        raise fields.wrong("layer_rope_theta", thetas, f"{len(kinds)} numbers, one per layer")
+    return tuple(map(bool, thetas))
+
+
 def always(fields: Fields, depth: int) -> tuple[bool, ...]:
     """Every layer routes."""
     return (True,) * depth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from ullage.errors import FormatError
@@ -11,7 +12,7 @@ from ullage.facts.families.experts import feed_forward
 from ullage.facts.families.family import Family, HeadNorms, Latent, Norms, Projections, Shape, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.kinds import shapes_of
-from ullage.facts.families.parts import Once, Weights, linear, single
+from ullage.facts.families.parts import Once, Weights, linear, norm, single
 from ullage.facts.flow import Flow
 
 Mixer = tuple[Attention | LatentAttention | Recurrent | None, Weights]
@@ -27,12 +28,15 @@ def layers_of(fields: Fields, family: Family) -> tuple[Layer, ...]:
     for name in family.needed:
         if fields.raw(name) is False:
             raise fields.wrong(name, False, "true: transformers always has it")
-    hidden = fields.size("hidden_size", "n_embd", "d_model")
+    hidden = fields.width()
     shapes = shapes_of(fields, family)
     flow, norms, once = flow_of(fields, family), norms_of(fields, family), Once()
-    return tuple(
+    layers = [
         once.layer(shape, partial(_layer, fields, family, hidden, shape, flow, norms)) for shape in shapes
-    )
+    ]
+    if family.last is not None:
+        layers[-1] = replace(layers[-1], weights=layers[-1].weights + family.last(fields, hidden))
+    return tuple(layers)
 
 
 def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow, norms: Norms) -> Layer:
@@ -106,7 +110,13 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
 
 def _head_norms(row: HeadNorms, where: str, heads: int, kv_heads: int, head_dim: int) -> Weights:
     weights: Weights = ()
+    if not row.weighed:
+        return weights
     for name, count in zip(row.names, (heads, kv_heads), strict=True):
+        if row.over == "apart":
+            for head in range(count):
+                weights += norm(f"{where}.{name}.norms.{head}", head_dim, row.bias)
+            continue
         shape = {"head": (head_dim,), "full": (count * head_dim,), "each": (count, head_dim)}[row.over]
         weights += single(f"{where}.{name}.weight", shape, "norm")
         if row.bias:

@@ -17,6 +17,7 @@ from ullage.memory.forward.tape import (
     Size,
     Tape,
 )
+from ullage.memory.forward.written import written_attention
 
 FULL: Final = 4
 MATH_BYTES: Final = 9
@@ -27,8 +28,10 @@ QUADRATIC: Final = ("eager", "sdpa-math")
 """Kernels that hold scores of every query with every key."""
 
 
-def resolve_kernel(asked: str, soft_capped: bool = False) -> tuple[str, str]:
-    """The attention kernel that runs, with the reason."""
+def resolve_kernel(asked: str, soft_capped: bool = False, written: bool = False) -> tuple[str, str]:
+    """The attention kernel that runs, with the reason; `written`: its model has one of its own alone."""
+    if written:
+        return "eager", "its modeling file has no other"
     if asked == "auto" and soft_capped:
         return "eager", "no other kernel caps attention scores"
     if asked == "auto":
@@ -76,6 +79,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     expanded = CACHED * (grouped * (mixer.head_dim + mixer.value_dim) * width)
     if kernel == "blockwise":
         return _blockwise(tape, call, mixer, flow), NOTHING
+    if kernel == "eager" and flow.scores != "library":
+        return written_attention(tape, mixer, flow, width, masked or several)
     if kernel in QUADRATIC:
         expanded = NOTHING if flow.broadcasts else expanded
         tape.hold(expanded)
