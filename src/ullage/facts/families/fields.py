@@ -60,8 +60,10 @@ class Fields:
         return self.optional(*names) or 0
 
     def width(self) -> int:
-        """Elements of the stream, by any of its names; Bloom's older one outweighs the newer."""
-        return self.size("n_embed", "hidden_size", "n_embd", "d_model")
+        """Elements of the stream, by any of its names; where a file has Bloom's older one, by that."""
+        if "n_embed" in self.given:
+            return self.size("n_embed")
+        return self.size("hidden_size", "n_embd", "d_model")
 
     def heads(self) -> int:
         """Query heads of a layer."""
