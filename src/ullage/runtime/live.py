@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+import torch
 from torch import Tensor, UntypedStorage, nn
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -132,6 +133,8 @@ class LiveTensors(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         kwargs = kwargs or {}
+        if func is torch.ops.aten.dropout.default and not args[2]:
+            return args[0]  # as torch does; its decomposition copies
         made = self._made_of.get(func)
         if made is None:
             made = self._made_of[func] = func._can_decompose()
@@ -144,6 +147,8 @@ class LiveTensors(TorchDispatchMode):
         out = func(*args, **kwargs)
         if isinstance(out, Tensor):
             self._see(out)
+            if func in _MIXING:
+                self.peak = max(self.peak, self.bytes + sum(_casts(args, out)))
             return out
         for leaf in out if isinstance(out, tuple | list) else (out,):
             if isinstance(leaf, Tensor):
@@ -171,6 +176,17 @@ class LiveTensors(TorchDispatchMode):
             self._held.pop(key, None)
 
         self._held[key] = weakref.ref(storage, gone)
+
+
+_MIXING: Final = {getattr(torch.ops.aten, name).Tensor for name in ("add", "sub", "mul", "div")}
+"""Operations that turn operands of another dtype into the result's first, each as a whole."""
+
+
+def _casts(operands: Iterable[object], out: Tensor) -> Iterator[int]:
+    """Bytes of each operand that is turned."""
+    for each in operands:
+        if isinstance(each, Tensor) and each.dim() and each.dtype != out.dtype:
+            yield each.numel() * out.element_size()
 
 
 def _mapped_files() -> list[tuple[int, int]]:

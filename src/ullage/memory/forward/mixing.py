@@ -106,7 +106,7 @@ def _attention(
             tape.drop(fresh)
         else:
             held += fresh
-    call = Call(manner.kernel, precision.compute, manner.several, manner.masked)
+    call = Call(manner.kernel, precision.compute, manner.several, manner.masked, manner.caches)
     result, probabilities = attend(tape, call, mixer, flow)
     if flow.differential:
         held += _difference(tape, call, mixer, flow, result)
@@ -270,7 +270,7 @@ def _latent(
     held += tape.hold(CACHED * (heads * (mixer.nope_dim + mixer.value_dim) * width))
     held += tape.hold(CACHED * (heads * head * width))
     shape = Attention("full", heads, heads, head, mixer.value_dim)
-    call = Call(manner.kernel, precision.compute, manner.several, manner.masked)
+    call = Call(manner.kernel, precision.compute, manner.several, manner.masked, manner.caches)
     result, probabilities = attend(tape, call, shape, flow)
     tape.hold(s.stream)
     tape.drop(held + result)

@@ -15,13 +15,25 @@ from ullage.memory.forward.tape import CACHED, NOTHING, ROWS, SCORES, Size, Tape
 FULL: Final = 4
 
 
+class Lying(NamedTuple):
+    """How operands lie in memory: bytes of one element, whether a mask is added, and whether keys and values
+    lie side by side, as a cache makes them; where they do not, a product copies them first."""
+
+    width: int
+    masked: bool
+    cached: bool
+
+
 class _Sizes(NamedTuple):
-    """Bytes of queries, of what they give, of scores and of a mask that is added; of one element."""
+    """Bytes of queries, of what they give, of scores and of a mask that is added; of the copies that products
+    make of keys and values; of one element."""
 
     query: Size
     result: Size
     scores: Size
     mask: Size
+    key: Size
+    value: Size
     width: int
 
     def wider(self, size: Size) -> Size:
@@ -33,25 +45,32 @@ class _Sizes(NamedTuple):
         return self.wider(size) if self.width < FULL else NOTHING
 
 
-def written_attention(
-    tape: Tape, mixer: Attention, flow: Flow, width: int, masked: bool
-) -> tuple[Size, Size]:
+def written_attention(tape: Tape, mixer: Attention, flow: Flow, lying: Lying) -> tuple[Size, Size]:
     """Replays it; (bytes of its result, bytes of the weights that stay with the layer), both held."""
+    width = lying.width
     query = ROWS * (mixer.heads * mixer.head_dim * width)
     result = ROWS * (mixer.heads * mixer.value_dim * width)
-    s = _Sizes(query, result, SCORES * (mixer.heads * width), SCORES * width if masked else NOTHING, width)
+    key, value = (
+        ROWS * (mixer.kv_heads * mixer.head_dim * width),
+        ROWS * (mixer.kv_heads * mixer.value_dim * width),
+    )
+    if lying.cached:
+        key = value = NOTHING
+    mask = SCORES * width if lying.masked else NOTHING
+    s = _Sizes(query, result, SCORES * (mixer.heads * width), mask, key, value, width)
     return result, _WAYS[flow.scores](tape, mixer, s)
 
 
 def _ends(tape: Tape, s: _Sizes, beside: Size) -> None:
     """What weights give, and its heads laid side by side; `beside` is gone then."""
+    tape.touch(s.value + s.result)
     tape.hold(s.result)
     tape.touch(s.result)
     tape.drop(beside)
 
 
 def _multiply(tape: Tape, query: Size, scores: Size) -> None:
-    """Holds scores; the product lays queries side by side first."""
+    """Holds scores; their product lays `query`, and what it is multiplied with, side by side first."""
     tape.touch(query + scores)
     tape.hold(scores)
 
@@ -61,11 +80,12 @@ def _full(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
     keys = CACHED * (mixer.kv_heads * mixer.head_dim * s.width)
     casts = tape.hold(s.copied(s.query + keys))
     full = s.wider(s.scores)
-    _multiply(tape, s.wider(s.query), full)
+    _multiply(tape, s.wider(s.query + s.key), full)
     tape.touch(full + s.copied(s.mask))
     if s.width < FULL:
         tape.hold(s.scores)
         tape.drop(full)
+    tape.touch(s.value + s.result)
     tape.hold(s.result)
     tape.drop(casts)
     tape.touch(s.result)
@@ -75,7 +95,7 @@ def _full(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
 def _promoted(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
     """Scores become fp32 with the fp32 biases that are added, and live on beside their softmax."""
     full, copied = s.wider(s.scores), s.copied(s.scores)
-    _multiply(tape, s.query, s.scores)
+    _multiply(tape, s.query + s.key, s.scores)
     tape.touch(s.scores)
     tape.touch(copied + full)
     tape.hold(full)
@@ -90,12 +110,12 @@ def _promoted(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
 
 
 def _kept(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
-    """Scores, masked scores and their softmax live side by side, beside a copy of queries."""
-    beside = tape.hold(s.query + s.scores * 2)
+    """Scores, masked scores and their softmax live side by side, beside copies of what is multiplied."""
+    beside = tape.hold(s.query + s.key + s.value + s.scores * 2)
     tape.touch(s.copied(s.scores) + s.wider(s.scores))
     tape.hold(s.scores)
     tape.touch(s.copied(s.scores))
-    _ends(tape, s, beside)
+    _ends(tape, s._replace(value=NOTHING), beside)
     return s.scores
 
 
@@ -104,7 +124,7 @@ def _narrow(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
     tape.touch(s.query)
     tape.hold(s.scores)
     tape.touch(s.scores)
-    _ends(tape, s, NOTHING)
+    _ends(tape, s._replace(value=NOTHING), NOTHING)
     return s.scores
 
 
@@ -112,6 +132,7 @@ def _added(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
     """Scores are added to zeros, which live on beside masked scores and their softmax."""
     beside = tape.hold(s.scores * 2)
     tape.hold(s.scores)
+    tape.touch(s.value + s.result)
     tape.hold(s.result)
     tape.drop(beside)
     tape.touch(s.result)
