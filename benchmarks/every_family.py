@@ -11,6 +11,7 @@ from ullage.facts.families.rows import known_types
 OPEN: dict[str, dict[str, object]] = {
     "bloom": {"hidden_size": 1024, "n_layer": 24, "n_head": 16},
     "deepseek_v2": {"num_experts_per_tok": 6},
+    "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
     "glm4_moe": {"head_dim": 128},
     "glm4v_moe": {"text_config": {"model_type": "glm4v_moe_text", "head_dim": 128}},
     "glm4v_moe_text": {"head_dim": 128},

@@ -103,6 +103,8 @@ def _rotary_share(fields: Fields) -> float | None:
     parameters = fields.raw("rope_parameters")
     if share is None and isinstance(parameters, dict):
         share = parameters.get("partial_rotary_factor")
+    if share is None and fields.optional("rotary_dim") and fields.optional("head_dim"):
+        share = fields.size("rotary_dim") / fields.size("head_dim")
     if isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1:
         return float(share)
     turned = fields.optional("rotary_dim")

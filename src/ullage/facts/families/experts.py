@@ -50,6 +50,9 @@ def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int
         weights += single(f"{row.router}.bias", (count,), "bias")
     if row.scales is not None:
         weights += single(row.scales[0], (hidden,), "router") + single(row.scales[1], (count,), "router")
+    if row.correction is not None:
+        name, before = row.correction
+        weights += single(name, (*before, count), "router")
     shared = 0
     if row.shared is not None:
         shared, more = _shared(fields, row.shared, hidden, width)

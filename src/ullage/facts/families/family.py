@@ -173,7 +173,8 @@ class Routed(NamedTuple):
 
     `transposed`: (experts, inputs, outputs). `router_role`: "linear" where the router is an nn.Linear, of
     which quantizers know. `scales` are further parameters of the router: one number an element of the
-    stream, and one an expert. `beside`: the dense part runs in the same layers.
+    stream, and one an expert. `correction` is a parameter that corrects which experts are chosen: its name,
+    and what precedes the experts in its shape. `beside`: the dense part runs in the same layers.
     """
 
     where: str = "mlp.experts"
@@ -186,6 +187,7 @@ class Routed(NamedTuple):
     shared: Shared | None = None
     beside: bool = False
     scales: tuple[str, str] | None = None
+    correction: tuple[str, tuple[int, ...]] | None = None
     total: Names = ("num_local_experts", "num_experts", "n_routed_experts")
     active: Names = ("num_experts_per_tok", "experts_per_token")
     width: Names = ("moe_intermediate_size", "intermediate_size")

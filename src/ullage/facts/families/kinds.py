@@ -115,6 +115,12 @@ def windowed(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     return tuple("sliding" if i >= first else "full" for i in range(depth))
 
 
+def beyond_full(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """dots.llm1: where a window is set, the layers from `max_window_layers` on slide."""
+    first = fields.count("max_window_layers") if fields.optional("sliding_window") else depth
+    return tuple("sliding" if i >= first else "full" for i in range(depth))
+
+
 def every(
     period: int, *names: str, other: LayerKind = "sliding", first: bool = False, last: bool = False
 ) -> KindsRule:
@@ -186,6 +192,20 @@ def after_dense(fields: Fields, depth: int) -> tuple[bool, ...]:
     """All but the first `first_k_dense_replace`."""
     first = fields.count("first_k_dense_replace")
     return tuple(i >= first for i in range(depth))
+
+
+def after_one(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """All but the first."""
+    return tuple(i > 0 for i in range(depth))
+
+
+def ranged(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """ERNIE 4.5: each `moe_layer_interval`-th of those from a first to a last one; a last one of -1 is the
+    model's."""
+    step, first = fields.optional("moe_layer_interval") or 1, fields.count("moe_layer_start_index")
+    named = "moe_layer_end_index"
+    last = depth - 1 if fields.raw(named) in (None, -1) else fields.count(named)
+    return tuple((i + 1) % step == 0 and first <= i <= last for i in range(depth))
 
 
 def interleaved(fields: Fields, depth: int) -> tuple[bool, ...]:

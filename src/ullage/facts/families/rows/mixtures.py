@@ -1,0 +1,112 @@
+"""More decoders with experts: those that combine attention, norms and experts of the other rows anew."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ullage.facts.families.family import (
+    Ends,
+    Family,
+    FeedForward,
+    HeadNorms,
+    Latent,
+    Norms,
+    Projections,
+    Routed,
+    Shared,
+)
+from ullage.facts.families.heads import grouped
+from ullage.facts.families.kinds import (
+    after_dense,
+    after_one,
+    always,
+    beyond_full,
+    every,
+    ranged,
+    where_windowed,
+    windowed,
+    windows_rotate_if_any,
+)
+from ullage.facts.families.rows.dense import DENSE, LLAMA, MISTRAL, QWEN3
+from ullage.facts.families.rows.routed import ROUTED, SHARED_COUNTED, gated
+from ullage.facts.flow import Flow
+
+_BIASED: Final = Projections(grouped, bias="attention_bias")
+_SHARED_NUMBERED: Final = Shared(gated("mlp.shared_experts"), ("num_shared_experts",))
+_WITHOUT_DENSE: Final = MISTRAL._replace(dense=None, kinds=None, experts=Routed(), sparse=always)
+_QWEN3_MIXED: Final = QWEN3._replace(kinds=None, experts=Routed())
+_DEEPSEEK: Final = ROUTED["deepseek_v3"]
+_ERNIE_SHARED: Final = gated("mlp.shared_experts")._replace(bias="use_bias")
+
+MIXTURES: Final[dict[str, Family]] = {
+    "axk1": _DEEPSEEK._replace(norms=Norms(experts=("mlp.post_mlp_layernorm",))),
+    "dots1": _QWEN3_MIXED._replace(
+        experts=Routed(shared=SHARED_COUNTED), kinds=beyond_full, sparse=after_dense
+    ),
+    "ernie4_5_moe": LLAMA._replace(
+        attention=Projections(grouped, bias="use_bias"),
+        dense=FeedForward(bias="use_bias"),
+        experts=Routed(
+            shared=Shared(_ERNIE_SHARED, ("moe_num_shared_experts",)),
+            correction=("mlp.gate.moe_statics.e_score_correction_bias", (1,)),
+            total=("moe_num_experts", "num_experts"),
+            active=("moe_k", "num_experts_per_tok"),
+        ),
+        ends=Ends(head_bias="use_bias"),
+        kinds=None,
+        sparse=ranged,
+        flow=Flow(rotates="cast", shared_first=True),
+    ),
+    "exaone_moe": _QWEN3_MIXED._replace(
+        attention=Projections(grouped, norms=HeadNorms()),
+        experts=Routed(shared=_SHARED_NUMBERED),
+        kinds=where_windowed(every(4, "sliding_window_pattern")),
+        sparse=after_dense,
+        rotates=windows_rotate_if_any,
+    ),
+    "flex_olmo": DENSE["olmo2"]._replace(dense=None, kinds=None, experts=Routed(), sparse=always),
+    "glm4": DENSE["glm"]._replace(
+        norms=Norms(
+            ("input_layernorm", "post_self_attn_layernorm"),
+            ("post_attention_layernorm", "post_mlp_layernorm"),
+        ),
+        flow=DENSE["glm"].flow._replace(order="sandwich"),
+    ),
+    "glm4_moe_lite": _DEEPSEEK._replace(sparse=after_one),
+    "granitemoeshared": ROUTED["granitemoe"]._replace(
+        experts=Routed(
+            "block_sparse_moe.experts",
+            "block_sparse_moe.router",
+            shared=Shared(
+                FeedForward(
+                    ("shared_mlp.input_linear",),
+                    "shared_mlp.output_linear",
+                    width=("shared_intermediate_size",),
+                )
+            ),
+            width=("intermediate_size",),
+        ),
+    ),
+    "hy_v3": _QWEN3_MIXED._replace(
+        dense=FeedForward(bias="mlp_bias"),
+        experts=Routed(
+            shared=Shared(gated("mlp.shared_experts")._replace(bias="mlp_bias"), ("num_shared_experts",))
+        ),
+        sparse=after_one,
+    ),
+    "mellum": _QWEN3_MIXED._replace(sparse=always, local_rotary=True),
+    "minimax_m2": _WITHOUT_DENSE._replace(attention=Projections(grouped, norms=HeadNorms("full"))),
+    "olmoe": _WITHOUT_DENSE._replace(attention=_BIASED._replace(norms=HeadNorms("full"))),
+    "phimoe": _WITHOUT_DENSE._replace(
+        attention=_BIASED,
+        experts=Routed(router="mlp.router", router_role="linear"),
+        norms=Norms(bias=True),
+        ends=Ends(head_bias="lm_head_bias"),
+        kinds=windowed,
+        flow=Flow(norm="layer"),
+    ),
+    "solar_open": _WITHOUT_DENSE._replace(
+        attention=_BIASED._replace(out_bias=False), experts=Routed(shared=SHARED_COUNTED)
+    ),
+    "youtu": Family(Latent(), dense=FeedForward()),
+}
