@@ -28,7 +28,7 @@ LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""
 _STRUCTURAL: Final = re.compile(r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block")
 _FEATURES: Final = re.compile(
-    r"^(?!use_|.*(_dtype|_act|_coef|_chunk_size|_kernels|_types?)$).*"
+    r"^(?!use_|.*(_dtype|_act|_fn|_strategy|_coef|_chunk_size|_kernels|_types?)$).*"
     r"(expert|_lora_rank|kv_shared|mamba|ssm_|index_head|block_configs)"
 )
 """Fields that give a model another structure. Set where a reader does not ask for them, they would

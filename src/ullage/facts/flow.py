@@ -39,8 +39,13 @@ class Flow(NamedTuple):
     `makes_mask`: it holds an fp32 mask of ones where it is given none. `differential`: attention is called
     for each half of the values, and a part of the second result taken from the first (arXiv 2410.05258).
 
+    What gates attention's output is `gated` `first`, with the queries, or `last`, once there is an output.
+
+    Eager attention's `softmax` is in fp32, or of scores less their largest, in the compute dtype.
+
     `experts` run on the tokens that chose them, the gate activated (`grouped`) or clamped first and scaled
-    (`clamped`), or all on `every` token. `shared_first`: what every token uses comes before the chosen ones.
+    (`clamped` with a bias, `scaled` without one, dense parts too), or all on `every` token. `shared_first`:
+    what every token uses comes before the chosen ones.
     """
 
     norm: Literal["rms", "rms-fp32", "rms-bare", "layer", "layer-fp32", "layer-cast"] = "rms"
@@ -67,7 +72,9 @@ class Flow(NamedTuple):
     makes_mask: bool = False
     differential: bool = False
     broadcasts: bool = False
-    experts: Literal["grouped", "clamped", "every"] = "grouped"
+    gated: Literal["first", "last"] = "first"
+    softmax: Literal["fp32", "compute"] = "fp32"
+    experts: Literal["grouped", "clamped", "scaled", "every"] = "grouped"
     shared_first: bool = False
 
     def with_(self, changes: Mapping[str, object]) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.families.family import Family, Norms, holds
+from ullage.facts.families.family import Family, LayerKind, Norms, Shape, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
 from ullage.facts.flow import Flow
@@ -89,20 +89,31 @@ def flow_of(fields: Fields, family: Family) -> Flow:
         changes["activation"] = _WRITTEN[activation]
     if family.pre_unless and fields.raw(family.pre_unless) is False:
         changes["order"] = "pre"
-    share = _rotary_share(fields)
-    if family.flow.rotary and share is not None:
-        changes["rotary"] = share
+    if family.rms_where and fields.raw(family.rms_where) is not None:
+        changes["norm"] = "rms"
     if fields.raw("attn_logit_softcapping"):
         changes["soft_capped"] = True
     return family.flow.with_(changes)
 
 
-def _rotary_share(fields: Fields) -> float | None:
-    """Share of a head that is rotated, where the config says."""
+def turned(fields: Fields, flow: Flow, shape: Shape) -> Flow:
+    """The flow of a layer of this shape: how much of its heads is rotated."""
+    if not shape.rotates:
+        return flow._replace(rotary=0.0)
+    share = _rotary_share(fields, shape.kind) if flow.rotary else None
+    return flow if share is None else flow._replace(rotary=share)
+
+
+def _rotary_share(fields: Fields, kind: LayerKind) -> float | None:
+    """Share of a head that is rotated in layers of this kind, where the config says."""
     share = fields.raw("partial_rotary_factor", "rotary_pct")
     parameters = fields.raw("rope_parameters")
+    if isinstance(parameters, dict):
+        parameters = parameters.get(f"{kind}_attention", parameters)
     if share is None and isinstance(parameters, dict):
-        share = parameters.get("partial_rotary_factor")
+        # Proportional scaling turns whole heads, some of their pairs by nothing.
+        whole = parameters.get("rope_type") == "proportional"
+        share = None if whole else parameters.get("partial_rotary_factor")
     if share is None and fields.optional("rotary_dim") and fields.optional("head_dim"):
         share = fields.size("rotary_dim") / fields.size("head_dim")
     if isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1:

@@ -53,14 +53,16 @@ def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int
     if row.correction is not None:
         name, before = row.correction
         weights += single(name, (*before, count), "router")
-    shared = 0
+    shared, fused = 0, False
     if row.shared is not None:
         shared, more = _shared(fields, row.shared, hidden, width)
         weights += more
+        fused = row.shared.part.gated and len(row.shared.part.first) == 1
     elif row.beside and dense is not None:
         shared = _width(fields, dense, hidden)
+        fused = dense.gated and len(dense.first) == 1
         weights += _dense_weights(fields, dense, hidden, shared)
-    return Experts(count, active, width, row.gated, shared), weights
+    return Experts(count, active, width, row.gated, shared, fused), weights
 
 
 def _shared(fields: Fields, row: Shared, hidden: int, routed: int) -> tuple[int, Weights]:

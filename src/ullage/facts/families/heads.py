@@ -11,7 +11,7 @@ GEMMA4_HEAD_DIM = 512
 
 def grouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """The usual fields with the usual derivations."""
-    heads = fields.heads()
+    heads = shape.heads or fields.heads()
     kv_heads = shape.kv_heads or fields.optional("num_key_value_heads") or heads
     given = fields.optional("head_dim")
     if given is None and hidden % heads:
@@ -31,6 +31,18 @@ def multi_query(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """One key-value head for multi-query models, else as many as there are heads."""
     heads = fields.heads()
     return Counts(heads, 1 if fields.flag("multi_query") else heads, hidden // heads)
+
+
+def doubled_where_sliding(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """MiMo-V2: sliding layers have twice the key-value heads; values have a width of their own."""
+    found = grouped(fields, hidden, shape)
+    kv_heads = found.kv_heads * (2 if shape.kind == "sliding" else 1)
+    return found._replace(kv_heads=kv_heads, value_dim=fields.size("v_head_dim"))
+
+
+def gated_by_head(fields: Fields) -> bool:
+    """Laguna's gates: one number a head unless `gating` says otherwise."""
+    return fields.raw("gating") in (None, True, "per-head")
 
 
 def falcon(fields: Fields, hidden: int, shape: Shape) -> Counts:

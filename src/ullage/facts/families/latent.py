@@ -8,8 +8,10 @@ from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm
 
 
-def latent_attention(fields: Fields, row: Latent, hidden: int) -> tuple[LatentAttention, Weights]:
-    """One block and its projections."""
+def latent_attention(
+    fields: Fields, row: Latent, hidden: int, indexes: bool
+) -> tuple[LatentAttention, Weights]:
+    """One block and its projections, with an indexer of its own where it `indexes`."""
     heads = fields.size("num_attention_heads")
     q_rank = fields.optional("q_lora_rank")
     kv_rank = fields.size("kv_lora_rank")
@@ -27,7 +29,7 @@ def latent_attention(fields: Fields, row: Latent, hidden: int) -> tuple[LatentAt
     weights += norm(f"{where}.kv_a_layernorm", kv_rank)
     weights += linear(f"{where}.kv_b_proj", heads * (nope + value), kv_rank)
     weights += linear(f"{where}.o_proj", hidden, heads * value, bias)
-    index_dim = fields.count("index_head_dim") if row.indexer else 0
+    index_dim = fields.count("index_head_dim") if row.indexer and indexes else 0
     if index_dim:
         weights += _indexer(fields, hidden, q_rank or hidden, index_dim)
     return LatentAttention(heads, kv_rank, rope, nope, value, index_dim), weights

@@ -198,6 +198,8 @@ def _dense(
         return
     if part.fused:
         tape.hold(wide * 2)
+        if layer.flow.experts == "scaled":
+            tape.touch(wide * 5)
         activated = tape.hold(wide)
         tape.hold(wide)
         tape.drop(activated)
@@ -224,17 +226,19 @@ def _experts(
     """Tokens gathered once per chosen expert, then the larger of gating and weighting.
 
     transformers 5's grouped matmul runs all experts of a layer at once (integrations/moe.py): gating
-    holds the gathered tokens, gate with up, activation and product (and, clamped, a bias, both halves and
-    what they become); weighting holds the gathered tokens, the projection, and its fp32 weighted copy twice
-    (once in the old order). The router's logits stay, its fp32 probabilities and 64-bit choices too.
+    holds the gathered tokens, gate with up, activation and product (and, clamped, both halves and what they
+    become, and maybe a bias); weighting holds the gathered tokens, the projection, and its fp32 weighted copy
+    twice (once in the old order). The router's logits stay, its fp32 probabilities and 64-bit choices too.
     """
-    shared = Dense(moe.shared_intermediate, moe.gated) if moe.shared_intermediate else None
+    shared = None
+    if moe.shared_intermediate:
+        shared = Dense(moe.shared_intermediate, moe.gated, moe.shared_fused)
     first = layer.flow.shared_first
     if shared is not None and first:
         _dense(tape, layer, shared, s, manner, precision)
     gathered = ROWS * (moe.count if layer.flow.experts == "every" else moe.active)
     router = tape.hold(ROWS * (moe.count * (FULL + s.width) + moe.active * (2 * FULL + 2 * CHOICE + s.width)))
-    kept = 9 if layer.flow.experts == "clamped" else 4 if moe.gated else 2
+    kept = {"clamped": 9, "scaled": 7}.get(layer.flow.experts, 4 if moe.gated else 2)
     tape.touch(gathered * ((s.hidden + kept * moe.intermediate) * s.width))
     tape.touch(gathered * (s.hidden * (2 * s.width + 2 * FULL)))
     tape.drop(router)

@@ -106,8 +106,12 @@ def _attention(
             tape.drop(fresh)
         else:
             held += fresh
+    if flow.gated == "first":
+        held += tape.hold(ROWS * (mixer.gate * s.width))
     call = Call(manner.kernel, precision.compute, manner.several, manner.masked, manner.caches)
     result, probabilities = attend(tape, call, mixer, flow)
+    if mixer.gate:
+        _gate(tape, mixer, flow, s, result)
     if flow.differential:
         held += _difference(tape, call, mixer, flow, result)
     if flow.norms_last:
@@ -132,6 +136,15 @@ def _difference(tape: Tape, call: Call, mixer: Attention, flow: Flow, first: Siz
     tape.touch(first // width * (casts * FULL) + ROWS * (mixer.heads * FULL))
     tape.touch(first * 2)
     return halves + joined + more
+
+
+def _gate(tape: Tape, mixer: Attention, flow: Flow, s: Widths, result: Size) -> None:
+    """What weighs attention's output: its projection's sigmoid, or, projected `last`, a softplus in fp32."""
+    gate = ROWS * (mixer.gate * s.width)
+    if flow.gated == "last" and s.width < FULL:
+        tape.touch(ROWS * (mixer.gate * 2 * FULL))
+    tape.touch(gate * 2)
+    tape.touch(gate + result)
 
 
 def _turned(

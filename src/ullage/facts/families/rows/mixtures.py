@@ -15,16 +15,24 @@ from ullage.facts.families.family import (
     Routed,
     Shared,
 )
-from ullage.facts.families.heads import grouped
+from ullage.facts.families.heads import doubled_where_sliding, gated_by_head, grouped
 from ullage.facts.families.kinds import (
     after_dense,
+    after_first,
     after_one,
     always,
+    bases_rotate,
     beyond_full,
     every,
+    first_and_sixth,
+    frequent,
+    own_indexer,
+    prefixed,
+    prefixed_rotate,
     ranged,
     where_windowed,
     windowed,
+    windows_rotate,
     windows_rotate_if_any,
 )
 from ullage.facts.families.rows.dense import DENSE, LLAMA, MISTRAL, QWEN3
@@ -37,9 +45,48 @@ _WITHOUT_DENSE: Final = MISTRAL._replace(dense=None, kinds=None, experts=Routed(
 _QWEN3_MIXED: Final = QWEN3._replace(kinds=None, experts=Routed())
 _DEEPSEEK: Final = ROUTED["deepseek_v3"]
 _ERNIE_SHARED: Final = gated("mlp.shared_experts")._replace(bias="use_bias")
+_GRANITE_SHARED: Final = ROUTED["granitemoe"]._replace(
+    experts=Routed(
+        "block_sparse_moe.experts",
+        "block_sparse_moe.router",
+        shared=Shared(
+            FeedForward(
+                ("shared_mlp.input_linear",),
+                "shared_mlp.output_linear",
+                width=("shared_intermediate_size",),
+            )
+        ),
+        width=("intermediate_size",),
+    ),
+)
 
 MIXTURES: Final[dict[str, Family]] = {
+    "afmoe": QWEN3._replace(
+        attention=_BIASED._replace(norms=HeadNorms(), gate="gate_proj"),
+        experts=Routed(
+            router="mlp.router.gate",
+            router_role="linear",
+            correction=("mlp.expert_bias", ()),
+            shared=_SHARED_NUMBERED,
+        ),
+        norms=Norms(
+            ("input_layernorm", "post_attention_layernorm"), ("pre_mlp_layernorm", "post_mlp_layernorm")
+        ),
+        kinds=every(4, "global_attn_every_n_layers"),
+        sparse=after_first("num_dense_layers"),
+        rotates=windows_rotate,
+        flow=Flow(norm="rms-fp32", order="sandwich", shared_first=True),
+    ),
     "axk1": _DEEPSEEK._replace(norms=Norms(experts=("mlp.post_mlp_layernorm",))),
+    "cohere2_moe": DENSE["cohere2"]._replace(
+        attention=_BIASED,
+        dense=FeedForward(width=("prefix_dense_intermediate_size", "intermediate_size")),
+        experts=Routed(shared=_SHARED_NUMBERED, width=("intermediate_size",)),
+        kinds=prefixed,
+        sparse=after_dense,
+        rotates=prefixed_rotate,
+        rms_where="rms_norm_eps",
+    ),
     "dots1": _QWEN3_MIXED._replace(
         experts=Routed(shared=SHARED_COUNTED), kinds=beyond_full, sparse=after_dense
     ),
@@ -73,20 +120,13 @@ MIXTURES: Final[dict[str, Family]] = {
         flow=DENSE["glm"].flow._replace(order="sandwich"),
     ),
     "glm4_moe_lite": _DEEPSEEK._replace(sparse=after_one),
-    "granitemoeshared": ROUTED["granitemoe"]._replace(
-        experts=Routed(
-            "block_sparse_moe.experts",
-            "block_sparse_moe.router",
-            shared=Shared(
-                FeedForward(
-                    ("shared_mlp.input_linear",),
-                    "shared_mlp.output_linear",
-                    width=("shared_intermediate_size",),
-                )
-            ),
-            width=("intermediate_size",),
-        ),
+    "glm_moe_dsa": _DEEPSEEK._replace(
+        attention=Latent(indexer=True), indexes=own_indexer, flow_open=ROUTED["deepseek_v32"].flow_open
     ),
+    "granitemoe_swa": _GRANITE_SHARED._replace(
+        attention=_BIASED._replace(sinks="sinks"), kinds=every(4, first=True), rotates=bases_rotate
+    ),
+    "granitemoeshared": _GRANITE_SHARED,
     "hy_v3": _QWEN3_MIXED._replace(
         dense=FeedForward(bias="mlp_bias"),
         experts=Routed(
@@ -94,8 +134,47 @@ MIXTURES: Final[dict[str, Family]] = {
         ),
         sparse=after_one,
     ),
+    "laguna": QWEN3._replace(
+        attention=_BIASED._replace(norms=HeadNorms(), gate="g_proj", gate_a_head=gated_by_head),
+        experts=Routed(
+            correction=("mlp.gate.e_score_correction_bias", ()),
+            shared=Shared(gated("mlp.shared_experts", "shared_expert_intermediate_size")),
+        ),
+        kinds=None,
+        sparse=after_one,
+        heads_each="num_attention_heads_per_layer",
+        flow=Flow(shared_first=True, gated="last"),
+        local_rotary=True,
+    ),
     "mellum": _QWEN3_MIXED._replace(sparse=always, local_rotary=True),
+    "mimo_v2_flash": MISTRAL._replace(
+        attention=Projections(
+            doubled_where_sliding, bias="attention_bias", out_bias=False, sinks="sinks", sinks_slide=True
+        ),
+        experts=Routed(),
+        kinds=first_and_sixth,
+        sparse=after_one,
+        flow=Flow(rotary=0.334, softmax="compute"),
+        local_rotary=True,
+    ),
     "minimax_m2": _WITHOUT_DENSE._replace(attention=Projections(grouped, norms=HeadNorms("full"))),
+    "minimax_m3_vl_text": Family(
+        Projections(grouped, norms=HeadNorms()),
+        dense=FeedForward(("mlp.gate_up_proj",), "mlp.down_proj", width=("dense_intermediate_size",)),
+        experts=Routed(
+            shared=Shared(
+                FeedForward(
+                    ("mlp.shared_experts.gate_up_proj",),
+                    "mlp.shared_experts.down_proj",
+                    width=("shared_intermediate_size",),
+                )
+            ),
+            width=("intermediate_size",),
+        ),
+        sparse=frequent,
+        flow=Flow(norm="rms-fp32", experts="scaled", shared_first=True),
+        refused=("sparse_attention_config",),
+    ),
     "olmoe": _WITHOUT_DENSE._replace(attention=_BIASED._replace(norms=HeadNorms("full"))),
     "phimoe": _WITHOUT_DENSE._replace(
         attention=_BIASED,
