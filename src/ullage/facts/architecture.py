@@ -74,7 +74,8 @@ class Attention(NamedTuple):
 class LatentAttention(NamedTuple):
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). Widths in elements.
 
-    `indexer_dim` is the per-token key width of a sparse-attention indexer, 0 without one.
+    `indexer_dim` is the per-token key width of a sparse-attention indexer, 0 without one; `indexer_heads` its
+    heads, `chosen` the positions it picks for each, `q_rank` the width of the queries' latent that it reads.
     """
 
     heads: int
@@ -83,6 +84,9 @@ class LatentAttention(NamedTuple):
     nope_dim: int
     value_dim: int
     indexer_dim: int = 0
+    indexer_heads: int = 0
+    chosen: int = 0
+    q_rank: int = 0
 
 
 class Recurrent(NamedTuple):

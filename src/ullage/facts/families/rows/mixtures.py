@@ -120,9 +120,7 @@ MIXTURES: Final[dict[str, Family]] = {
         flow=DENSE["glm"].flow._replace(order="sandwich"),
     ),
     "glm4_moe_lite": _DEEPSEEK._replace(sparse=after_one),
-    "glm_moe_dsa": _DEEPSEEK._replace(
-        attention=Latent(indexer=True), indexes=own_indexer, flow_open=ROUTED["deepseek_v32"].flow_open
-    ),
+    "glm_moe_dsa": ROUTED["deepseek_v32"]._replace(indexes=own_indexer),
     "granitemoe_swa": _GRANITE_SHARED._replace(
         attention=_BIASED._replace(sinks="sinks"), kinds=every(4, first=True), rotates=bases_rotate
     ),

@@ -79,7 +79,7 @@ ROUTED: Final[dict[str, Family]] = {
         ),
     ),
     "deepseek_v3": _DEEPSEEK,
-    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True), flow_open="the scores of its indexer"),
+    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True)),
     "glm4_moe": _GLM4_MOE._replace(
         attention=Projections(
             grouped, bias="attention_bias", out_bias=False, norms=HeadNorms(when="use_qk_norm")
