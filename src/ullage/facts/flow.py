@@ -33,15 +33,14 @@ class Flow(NamedTuple):
 
     `scores` are left to transformers' functions (`library`), or written out: in fp32 (`full`), made fp32 by
     what is added (`promoted`), each step living on (`kept`), in the compute dtype throughout (`narrow`),
-    there with zeros that they are added to (`added`), or with sinks that scale a head's result (`sunk`).
+    there with zeros that they are added to (`added`) or less their largest, sinks among them (`less`), or
+    with sinks that scale a head's result (`sunk`).
     `biases` are linear in the distance of positions (ALiBi, arXiv 2108.12409), for `each` sequence or from
     one `table`. `passes_weights`: the model holds a layer's attention weights until the next layer is done.
     `makes_mask`: it holds an fp32 mask of ones where it is given none. `differential`: attention is called
     for each half of the values, and a part of the second result taken from the first (arXiv 2410.05258).
 
     What gates attention's output is `gated` `first`, with the queries, or `last`, once there is an output.
-
-    Eager attention's `softmax` is in fp32, or of scores less their largest, in the compute dtype.
 
     `experts` run on the tokens that chose them, the gate activated (`grouped`) or clamped first and scaled
     (`clamped` with a bias, `scaled` without one, dense parts too), or all on `every` token. `shared_first`:
@@ -66,14 +65,13 @@ class Flow(NamedTuple):
     one_by_one: bool = False
     after_rotary: Literal["", "norms", "scales"] = ""
     soft_capped: bool = False
-    scores: Literal["library", "full", "promoted", "kept", "narrow", "added", "sunk"] = "library"
+    scores: Literal["library", "full", "promoted", "kept", "narrow", "added", "less", "sunk"] = "library"
     biases: Literal["none", "each", "table"] = "none"
     passes_weights: bool = False
     makes_mask: bool = False
     differential: bool = False
     broadcasts: bool = False
     gated: Literal["first", "last"] = "first"
-    softmax: Literal["fp32", "compute"] = "fp32"
     experts: Literal["grouped", "clamped", "scaled", "every"] = "grouped"
     shared_first: bool = False
 

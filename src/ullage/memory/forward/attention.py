@@ -90,7 +90,7 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
             _math(tape, mixer, flow, width)
             kept = NOTHING
         else:
-            kept = _quadratic(tape, SCORES * mixer.heads, width, masked or several, flow)
+            kept = _quadratic(tape, SCORES * mixer.heads, width, masked or several, flow.soft_capped)
         tape.hold(result)
         tape.touch(result)
         tape.drop(expanded)
@@ -113,21 +113,17 @@ def _math(tape: Tape, mixer: Attention, flow: Flow, width: int) -> None:
     tape.touch(casts + query + SCORES * (mixer.heads * MATH_BYTES) + ROWS * mixer.heads)
 
 
-def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, flow: Flow) -> Size:
+def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, soft_capped: bool) -> Size:
     """Scores, scaled scores, masked scores, their fp32 softmax and its copy: two of them at a time.
 
     Returns what an eager layer keeps: the probabilities, bound to a variable that is never read.
     """
     size = scores * width
-    steps = 1 + (3 if flow.soft_capped else 0) + (1 if masked else 0)
+    steps = 1 + (3 if soft_capped else 0) + (1 if masked else 0)
     tape.hold(size)
     for _ in range(steps):
         tape.hold(size)
         tape.drop(size)
-    if flow.softmax == "compute":
-        # Joined to sinks and less their largest, its softmax, and a copy of that without sinks.
-        tape.touch(size * 2)
-        return size
     if width == FULL:
         tape.hold(size)
         tape.drop(size)

@@ -139,6 +139,16 @@ def _added(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
     return s.scores
 
 
+def _less(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
+    """On expanded keys and values: scores with sinks, less their largest, their softmax; two at a time."""
+    grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
+    beside = tape.hold(CACHED * (grouped * (mixer.head_dim + mixer.value_dim) * s.width))
+    tape.hold(s.scores)
+    tape.touch(s.scores)
+    _ends(tape, s._replace(value=NOTHING), beside)
+    return s.scores
+
+
 def _sunk(tape: Tape, mixer: Attention, s: _Sizes) -> Size:
     """As transformers' functions, on expanded keys and values; sums of exponents, and what sinks leave of a
     head in fp32, live on beside."""
@@ -158,5 +168,6 @@ _WAYS: Final[dict[str, Callable[[Tape, Attention, _Sizes], Size]]] = {
     "kept": _kept,
     "narrow": _narrow,
     "added": _added,
+    "less": _less,
     "sunk": _sunk,
 }

@@ -122,7 +122,10 @@ MIXTURES: Final[dict[str, Family]] = {
     "glm4_moe_lite": _DEEPSEEK._replace(sparse=after_one),
     "glm_moe_dsa": ROUTED["deepseek_v32"]._replace(indexes=own_indexer),
     "granitemoe_swa": _GRANITE_SHARED._replace(
-        attention=_BIASED._replace(sinks="sinks"), kinds=every(4, first=True), rotates=bases_rotate
+        attention=_BIASED._replace(sinks="sinks"),
+        kinds=every(4, first=True),
+        rotates=bases_rotate,
+        flow=Flow(scores="sunk"),
     ),
     "granitemoeshared": _GRANITE_SHARED,
     "hy_v3": _QWEN3_MIXED._replace(
@@ -152,7 +155,7 @@ MIXTURES: Final[dict[str, Family]] = {
         experts=Routed(),
         kinds=first_and_sixth,
         sparse=after_one,
-        flow=Flow(rotary=0.334, softmax="compute"),
+        flow=Flow(rotary=0.334, scores="less"),
         local_rotary=True,
     ),
     "minimax_m2": _WITHOUT_DENSE._replace(attention=Projections(grouped, norms=HeadNorms("full"))),
