@@ -42,7 +42,7 @@ def _dense_weights(fields: Fields, row: FeedForward, hidden: int, width: int) ->
 
 
 def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int) -> tuple[Experts, Weights]:
-    count, active = fields.size(*row.total), fields.size(*row.active)
+    count, active = fields.level(*row.total), fields.level(*row.active)
     width = fields.size(*row.width)
     weights = expert_weights(hidden, count, width, row.where, row.gated, row.bias, row.transposed)
     weights += single(f"{row.router}.weight", (count, hidden), row.router_role)

@@ -55,6 +55,16 @@ class Fields:
             raise self.wrong(names[0], value, "at least 1")
         return value
 
+    def level(self, *names: str) -> int:
+        """A whole number of at least 1, or a list with that number alone."""
+        listed = self.raw(*names)
+        if isinstance(listed, list):
+            found = self.numbers(*names) or ()
+            if len(set(found)) != 1 or not found[0]:
+                raise self.wrong(names[0], listed, "one number throughout, at least 1")
+            return found[0]
+        return self.size(*names)
+
     def count(self, *names: str) -> int:
         """A whole number, 0 where it is missing."""
         return self.optional(*names) or 0

@@ -11,14 +11,19 @@ GEMMA4_HEAD_DIM = 512
 
 def grouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """The usual fields with the usual derivations."""
+    found = floored(fields, hidden, shape)
+    if fields.optional("head_dim") is None and hidden % found.heads:
+        raise fields.wrong("num_attention_heads", found.heads, f"a divisor of hidden_size {hidden}")
+    return found
+
+
+def floored(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """The same where a head's width is rounded down."""
     heads = shape.heads or fields.heads()
     kv_heads = shape.kv_heads or fields.optional("num_key_value_heads") or heads
-    given = fields.optional("head_dim")
-    if given is None and hidden % heads:
-        raise fields.wrong("num_attention_heads", heads, f"a divisor of hidden_size {hidden}")
     if heads % kv_heads:
         raise fields.wrong("num_key_value_heads", kv_heads, f"a divisor of {heads} heads")
-    return Counts(heads, kv_heads, given or hidden // heads)
+    return Counts(heads, kv_heads, fields.optional("head_dim") or hidden // heads)
 
 
 def ungrouped(fields: Fields, hidden: int, shape: Shape) -> Counts:

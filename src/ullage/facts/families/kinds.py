@@ -145,16 +145,6 @@ def prefixed_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool,
     )
 
 
-def bases_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
-    """Granite with windows: layers whose own base frequency is not 0."""
-    bases = fields.raw("layer_rope_theta")
-    if bases is None:
-        return (True,) * len(kinds)
-    if not isinstance(bases, list) or len(bases) != len(kinds):
-        raise fields.wrong("layer_rope_theta", bases, f"{len(kinds)} numbers, one per layer")
-    return tuple(map(bool, bases))
-
-
 def first_and_sixth(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     """MiMo-V2: the first and each sixth layer attend fully."""
     return tuple("sliding" if i and (i + 1) % 6 else "full" for i in range(depth))
@@ -239,6 +229,13 @@ def thetas_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, .
 
 def always(fields: Fields, depth: int) -> tuple[bool, ...]:
     """Every layer routes."""
+    return (True,) * depth
+
+
+def with_one_shared(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """HunYuan: every layer routes, and has one expert that all tokens use, whatever a config says."""
+    if fields.raw("num_shared_expert") is not None and fields.level("num_shared_expert") != 1:
+        raise fields.wrong("num_shared_expert", fields.raw("num_shared_expert"), "1: transformers has one")
     return (True,) * depth
 
 

@@ -21,7 +21,6 @@ from ullage.facts.families.kinds import (
     after_first,
     after_one,
     always,
-    bases_rotate,
     beyond_full,
     every,
     first_and_sixth,
@@ -34,8 +33,10 @@ from ullage.facts.families.kinds import (
     windowed,
     windows_rotate,
     windows_rotate_if_any,
+    with_one_shared,
 )
 from ullage.facts.families.rows.dense import DENSE, LLAMA, MISTRAL, QWEN3
+from ullage.facts.families.rows.later import LATER
 from ullage.facts.families.rows.routed import ROUTED, SHARED_COUNTED, gated
 from ullage.facts.flow import Flow
 
@@ -112,22 +113,24 @@ MIXTURES: Final[dict[str, Family]] = {
         rotates=windows_rotate_if_any,
     ),
     "flex_olmo": DENSE["olmo2"]._replace(dense=None, kinds=None, experts=Routed(), sparse=always),
-    "glm4": DENSE["glm"]._replace(
-        norms=Norms(
-            ("input_layernorm", "post_self_attn_layernorm"),
-            ("post_attention_layernorm", "post_mlp_layernorm"),
-        ),
-        flow=DENSE["glm"].flow._replace(order="sandwich"),
-    ),
     "glm4_moe_lite": _DEEPSEEK._replace(sparse=after_one),
     "glm_moe_dsa": ROUTED["deepseek_v32"]._replace(indexes=own_indexer),
-    "granitemoe_swa": _GRANITE_SHARED._replace(
-        attention=_BIASED._replace(sinks="sinks"),
-        kinds=every(4, first=True),
-        rotates=bases_rotate,
-        flow=Flow(scores="sunk"),
+    "granitemoe_swa": LATER["granite_swa"]._replace(
+        dense=None, experts=_GRANITE_SHARED.experts, sparse=always
     ),
     "granitemoeshared": _GRANITE_SHARED,
+    "hunyuan_v1_moe": LATER["hunyuan_v1_dense"]._replace(
+        dense=None,
+        experts=Routed(
+            router="mlp.gate.wg",
+            router_role="linear",
+            shared=Shared(gated("mlp.shared_mlp", "intermediate_size")),
+            active=("moe_topk", "num_experts_per_tok"),
+            width=("intermediate_size",),
+        ),
+        sparse=with_one_shared,
+        flow=LATER["hunyuan_v1_dense"].flow._replace(shared_first=True),
+    ),
     "hy_v3": _QWEN3_MIXED._replace(
         dense=FeedForward(bias="mlp_bias"),
         experts=Routed(
