@@ -9,12 +9,17 @@ from ullage.facts.config import read_config
 from ullage.facts.families.rows import known_types
 
 OPEN: dict[str, dict[str, object]] = {
+    "bloom": {"hidden_size": 1024, "n_layer": 24, "n_head": 16},
     "deepseek_v2": {"num_experts_per_tok": 6},
-    "glm4_moe": {"head_dim": 128},
+    "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
     "glm4v_moe": {"text_config": {"model_type": "glm4v_moe_text", "head_dim": 128}},
     "glm4v_moe_text": {"head_dim": 128},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 64, "moe_topk": 8},
     "minicpm3": {"v_head_dim": 64},
+    "ministral": {"head_dim": 128},
     "mistral3": {"text_config": {"model_type": "mistral"}},
+    "nemotron": {"num_key_value_heads": 8},
     "nemotron-nas": {
         "hidden_size": 64,
         "num_attention_heads": 4,

@@ -11,19 +11,10 @@ import sys
 import transformers
 from transformers import AutoConfig
 
-# fmt: off
-MODEL_TYPES = [
-    "llama", "llama4", "llama4_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text",
-    "qwen3_5_text", "qwen3_5_moe_text", "gemma4_text", "glm4v_moe_text", "mistral", "mistral3",
-    "mixtral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen2_5_vl", "qwen3_vl",
-    "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma", "gemma2", "gemma3", "gemma3_text", "gemma4",
-    "phi", "phi3", "deepseek_v2", "deepseek_v3", "deepseek_v32", "gpt2", "opt", "gpt_neox", "falcon",
-    "starcoder2", "olmo2", "gpt_oss", "cohere", "cohere2", "granite", "granitemoehybrid", "glm",
-    "glm4_moe", "glm4v_moe", "minicpm3", "jamba", "mamba", "falcon_mamba", "nemotron_h", "llava_next",
-    "smollm3", "helium", "cwm", "seed_oss", "ernie4_5", "olmo", "olmo3", "arcee", "granitemoe", "exaone4",
-    "clip_vision_model", "siglip_vision_model", "pixtral",
-]
-# fmt: on
+from ullage.facts.families.rows import known_types
+
+TOWERS = ("clip_vision_model", "siglip_vision_model", "pixtral")
+MODEL_TYPES = (*known_types(), *TOWERS)
 NESTED = ("text_config", "vision_config")
 NOISE = {
     "transformers_version",

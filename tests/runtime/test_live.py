@@ -77,6 +77,29 @@ def test_views_share_their_storage_and_freed_tensors_are_gone():
         assert live.peak == 0
 
 
+def test_dropout_that_drops_nothing_makes_nothing():
+    import torch
+
+    with torch.inference_mode(), LiveTensors() as live:
+        tensor = torch.ones(1000)
+        kept = torch.nn.functional.dropout(tensor, 0.1, training=False)
+        assert (live.bytes, live.peak) == (4000, 4000)
+        dropped = torch.nn.functional.dropout(kept, 0.5, training=True)
+        assert live.bytes >= 8000
+    assert (dropped == 0).any()
+
+
+def test_an_operand_that_is_turned_into_the_dtype_of_the_other_is_counted():
+    import torch
+
+    half, full = torch.ones(40, 1000, dtype=torch.bfloat16), torch.ones(40, 1000)
+    half + full
+    expected = profiled_peak(lambda: half + full)
+    with LiveTensors() as live:
+        half + full
+        assert live.peak == expected
+
+
 def passes(extractor, shapes, live=None):
     """The states of every pass, all of them kept; told of by `passing` where `live` is given."""
     kept = []

@@ -55,7 +55,8 @@ class Attention(NamedTuple):
 
     `head_dim` is the width of a query/key head, `value_dim` of a value head, in elements.
     `window` (tokens) bounds sliding and chunked attention; None for full.
-    `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n).
+    `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n). `gate` are the elements a
+    position of what gates its output.
     """
 
     kind: AttentionKind
@@ -67,12 +68,14 @@ class Attention(NamedTuple):
     qk_norm: bool = False
     fused_qkv: bool = False
     stores_kv: bool = True
+    gate: int = 0
 
 
 class LatentAttention(NamedTuple):
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). Widths in elements.
 
-    `indexer_dim` is the per-token key width of a sparse-attention indexer, 0 without one.
+    `indexer_dim` is the per-token key width of a sparse-attention indexer, 0 without one; `indexer_heads` its
+    heads, `chosen` the positions it picks for each, `q_rank` the width of the queries' latent that it reads.
     """
 
     heads: int
@@ -81,6 +84,9 @@ class LatentAttention(NamedTuple):
     nope_dim: int
     value_dim: int
     indexer_dim: int = 0
+    indexer_heads: int = 0
+    chosen: int = 0
+    q_rank: int = 0
 
 
 class Recurrent(NamedTuple):
@@ -118,13 +124,15 @@ class Dense(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """A mixture of `count` experts of which each token uses `active`, plus shared ones."""
+    """A mixture of `count` experts of which each token uses `active`, plus shared ones (`shared_fused`: with
+    one first projection)."""
 
     count: int
     active: int
     intermediate: int
     gated: bool
     shared_intermediate: int = 0
+    shared_fused: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

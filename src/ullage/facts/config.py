@@ -28,7 +28,7 @@ LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""
 _STRUCTURAL: Final = re.compile(r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block")
 _FEATURES: Final = re.compile(
-    r"^(?!use_|.*(_dtype|_act|_coef|_chunk_size|_kernels|_types?)$).*"
+    r"^(?!use_|.*(_dtype|_act|_fn|_strategy|_coef|_chunk_size|_kernels|_types?)$).*"
     r"(expert|_lora_rank|kv_shared|mamba|ssm_|index_head|block_configs)"
 )
 """Fields that give a model another structure. Set where a reader does not ask for them, they would
@@ -77,7 +77,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         default_text = defaults.get(text_type(str(inner)), default_text)
     fields = Fields(given, default_text, name)
     layers = layers_of(fields, family)
-    hidden = fields.size("hidden_size", "n_embd", "d_model")
+    hidden = fields.width()
     vocabulary = fields.size("vocab_size")
     _refuse_unread(fields, name)
     tied = config.get("tie_word_embeddings")
@@ -94,7 +94,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         model_type=outer,
         hidden_size=hidden,
         vocab_size=vocabulary,
-        max_positions=fields.optional("max_position_embeddings", "n_positions"),
+        max_positions=fields.positions(),
         layers=layers,
         embeddings=before,
         final=final,

@@ -144,7 +144,7 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     decode = work.activity == "decode"
     seen = seen_tokens(loaded, work, prompt + (work.read_back if decode else 0))
     architecture = loaded.architecture
-    kernel, _ = resolve_kernel(loaded.attention, _soft_capped(architecture))
+    kernel, _ = resolve_kernel(loaded.attention, *_bound(architecture))
     patterns = any(needs_eager(matched_sites(capture, loaded.numbered)) for capture in work.captures)
     if patterns:
         kernel = "eager"
@@ -178,8 +178,10 @@ def _falls_back(architecture: Architecture, processor: bool) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _soft_capped(architecture: Architecture) -> bool:
-    return any(layer.flow.soft_capped for layer, _ in distinct_layers(architecture))
+def _bound(architecture: Architecture) -> tuple[bool, bool]:
+    """Whether scores are capped, and whether attention is written out: what kernels there are."""
+    flows = [layer.flow for layer, _ in distinct_layers(architecture)]
+    return any(flow.soft_capped for flow in flows), any(flow.scores != "library" for flow in flows)
 
 
 def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> tuple[str, str]:
@@ -189,7 +191,7 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
     captures = [capture for phase in phases if phase.running == name for capture in phase.work.captures]
     if any(needs_eager(matched_sites(capture, model)) for capture in captures):
         return "eager", "attention patterns are captured, which no other kernel has"
-    return resolve_kernel(role.attention, _soft_capped(model))
+    return resolve_kernel(role.attention, *_bound(model))
 
 
 @lru_cache(maxsize=PASSES)

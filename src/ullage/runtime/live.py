@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
+import torch
 from torch import Tensor, UntypedStorage, nn
 from torch._C import _dispatch_has_kernel_for_dispatch_key
 from torch._ops import OpOverload
@@ -133,6 +134,8 @@ class LiveTensors(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         kwargs = kwargs or {}
+        if func is torch.ops.aten.dropout.default and not args[2]:
+            return args[0]  # as torch does; its decomposition copies
         if is_made_of_others(func):
             # An operation made of others: their results are tensors too.
             with self:
@@ -142,6 +145,8 @@ class LiveTensors(TorchDispatchMode):
         out = func(*args, **kwargs)
         if isinstance(out, Tensor):
             self._see(out)
+            if func in _MIXING:
+                self.peak = max(self.peak, self.bytes + sum(_casts(args, out)))
             return out
         for leaf in out if isinstance(out, tuple | list) else (out,):
             if isinstance(leaf, Tensor):
@@ -175,6 +180,17 @@ class LiveTensors(TorchDispatchMode):
 def is_made_of_others(func: OpOverload) -> bool:
     """Whether the processor has no kernel of its own for an operation, and runs others for it."""
     return func._can_decompose() and not _dispatch_has_kernel_for_dispatch_key(func.name(), "CPU")
+
+
+_MIXING: Final = {getattr(torch.ops.aten, name).Tensor for name in ("add", "sub", "mul", "div")}
+"""Operations that turn operands of another dtype into the result's first, each as a whole."""
+
+
+def _casts(operands: Iterable[object], out: Tensor) -> Iterator[int]:
+    """Bytes of each operand that is turned."""
+    for each in operands:
+        if isinstance(each, Tensor) and each.dim() and each.dtype != out.dtype:
+            yield each.numel() * out.element_size()
 
 
 def _mapped_files() -> list[tuple[int, int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ullage.facts.families.family import Family, Norms, holds
+from typing import Final
+
+from ullage.facts.families.family import Family, LayerKind, Norms, Shape, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
 from ullage.facts.flow import Flow
@@ -57,7 +59,7 @@ def _narrow(fields: Fields, family: Family) -> int | None:
 def rotary_positions(fields: Fields, family: Family) -> int:
     """Rows of the rotary tables: linear scaling stretches the one of full attention, and families with
     another base frequency in sliding layers have a second (vLLM, layers/rotary_embedding)."""
-    positions = fields.count("max_position_embeddings", "n_positions")
+    positions = fields.positions() or 0
     scaling = fields.raw("rope_scaling", "rope_parameters")
     if isinstance(scaling, dict) and isinstance(scaling.get("full_attention"), dict):
         scaling = scaling["full_attention"]
@@ -68,34 +70,55 @@ def rotary_positions(fields: Fields, family: Family) -> int:
     return int(positions * factor) + (positions if family.local_rotary else 0)
 
 
-_CHAINED = frozenset({"gelu_new", "gelu_fast", "gelu_python"})
-"""Activations written as a chain of elementwise operations, each with its own result."""
+_WRITTEN: Final = {
+    "gelu_new": (3, 0),
+    "gelu_fast": (3, 0),
+    "gelu_python": (3, 0),
+    "relu2": (2, 0),
+    "xielu": (4, 1),
+}
+"""Activations written as a chain of elementwise operations, each with its own result: how many of them are
+there at once beside the input, and bytes an element of conditions (transformers, activations.py)."""
 
 
 def flow_of(fields: Fields, family: Family) -> Flow:
     """The flow of a family's layers under one config."""
     changes: dict[str, object] = {}
     activation = fields.raw("hidden_act", "activation_function", "hidden_activation")
-    if activation in _CHAINED:
-        changes["chained_activation"] = True
-    if activation == "relu2":
-        changes["squares"] = True
+    if isinstance(activation, str) and activation in _WRITTEN:
+        changes["activation"] = _WRITTEN[activation]
     if family.pre_unless and fields.raw(family.pre_unless) is False:
         changes["order"] = "pre"
-    share = _rotary_share(fields)
-    if family.flow.rotary and share is not None:
-        changes["rotary"] = share
+    if family.rms_where and fields.raw(family.rms_where) is not None:
+        changes["norm"] = "rms"
     if fields.raw("attn_logit_softcapping"):
         changes["soft_capped"] = True
     return family.flow.with_(changes)
 
 
-def _rotary_share(fields: Fields) -> float | None:
-    """Share of a head that is rotated, where the config says."""
+def turned(fields: Fields, flow: Flow, shape: Shape) -> Flow:
+    """The flow of a layer of this shape: how much of its heads is rotated."""
+    if not shape.rotates:
+        return flow._replace(rotary=0.0)
+    share = _rotary_share(fields, shape.kind) if flow.rotary else None
+    return flow if share is None else flow._replace(rotary=share)
+
+
+def _rotary_share(fields: Fields, kind: LayerKind) -> float | None:
+    """Share of a head that is rotated in layers of this kind, where the config says."""
     share = fields.raw("partial_rotary_factor", "rotary_pct")
     parameters = fields.raw("rope_parameters")
+    if isinstance(parameters, dict):
+        parameters = parameters.get(f"{kind}_attention", parameters)
     if share is None and isinstance(parameters, dict):
-        share = parameters.get("partial_rotary_factor")
+        # Proportional scaling turns whole heads, some of their pairs by nothing.
+        whole = parameters.get("rope_type") == "proportional"
+        share = None if whole else parameters.get("partial_rotary_factor")
+    if share is None and fields.optional("rotary_dim") and fields.optional("head_dim"):
+        share = fields.size("rotary_dim") / fields.size("head_dim")
     if isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1:
         return float(share)
-    return None
+    turned = fields.optional("rotary_dim")
+    if not turned:
+        return None
+    return min(turned / (fields.optional("head_dim") or fields.width() // fields.heads()), 1.0)

@@ -28,7 +28,8 @@ def _dense(fields: Fields, row: FeedForward, hidden: int, width: int | None) -> 
 
 def _width(fields: Fields, row: FeedForward, hidden: int) -> int:
     if row.times:
-        return fields.optional(*row.width) or row.times * hidden
+        times = row.times if isinstance(row.times, int) else fields.size(row.times)
+        return fields.optional(*row.width) or times * hidden
     return fields.size(*row.width)
 
 
@@ -41,7 +42,7 @@ def _dense_weights(fields: Fields, row: FeedForward, hidden: int, width: int) ->
 
 
 def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int) -> tuple[Experts, Weights]:
-    count, active = fields.size(*row.total), fields.size(*row.active)
+    count, active = fields.level(*row.total), fields.level(*row.active)
     width = fields.size(*row.width)
     weights = expert_weights(hidden, count, width, row.where, row.gated, row.bias, row.transposed)
     weights += single(f"{row.router}.weight", (count, hidden), row.router_role)
@@ -49,14 +50,19 @@ def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int
         weights += single(f"{row.router}.bias", (count,), "bias")
     if row.scales is not None:
         weights += single(row.scales[0], (hidden,), "router") + single(row.scales[1], (count,), "router")
-    shared = 0
+    if row.correction is not None:
+        name, before = row.correction
+        weights += single(name, (*before, count), "router")
+    shared, fused = 0, False
     if row.shared is not None:
         shared, more = _shared(fields, row.shared, hidden, width)
         weights += more
+        fused = row.shared.part.gated and len(row.shared.part.first) == 1
     elif row.beside and dense is not None:
         shared = _width(fields, dense, hidden)
+        fused = dense.gated and len(dense.first) == 1
         weights += _dense_weights(fields, dense, hidden, shared)
-    return Experts(count, active, width, row.gated, shared), weights
+    return Experts(count, active, width, row.gated, shared, fused), weights
 
 
 def _shared(fields: Fields, row: Shared, hidden: int, routed: int) -> tuple[int, Weights]:

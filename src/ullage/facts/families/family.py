@@ -45,21 +45,28 @@ Part = Literal["dense", "sparse", "none"]
 
 
 class Shape(NamedTuple):
-    """What one layer is; equal shapes make equal layers. None: as the config says for all."""
+    """What one layer is; equal shapes make equal layers. None: as the config says for all.
+
+    `indexes` False: its attention looks where an earlier layer's indexer chose.
+    """
 
     kind: LayerKind = "full"
     part: Part = "dense"
     kv_heads: int | None = None
     width: int | None = None
     rotates: bool = True
+    heads: int | None = None
+    indexes: bool = True
 
 
 class Counts(NamedTuple):
-    """Query heads, key-value heads and the width of each, in elements."""
+    """Query heads, key-value heads and the width of each, in elements; `value_dim` that of values where it is
+    another."""
 
     heads: int
     kv_heads: int
     head_dim: int
+    value_dim: int | None = None
 
 
 KindsRule = Callable[[Fields, int], tuple[LayerKind, ...]]
@@ -76,10 +83,12 @@ Extras = Callable[[Fields, int], Weights]
 
 
 class HeadNorms(NamedTuple):
-    """Norms of queries and keys: over one head's width, all heads together (`full`), or each head its own."""
+    """Norms of queries and keys: over one head's width, all heads together (`full`), or each head its own, as
+    one parameter (`each`) or a module for each (`apart`). `weighed` False: they have no parameters."""
 
-    over: Literal["head", "full", "each"] = "head"
+    over: Literal["head", "full", "each", "apart"] = "head"
     names: tuple[str, str] = ("q_norm", "k_norm")
+    weighed: bool = True
     bias: bool = False
     when: Switch = True
 
@@ -87,8 +96,10 @@ class HeadNorms(NamedTuple):
 class Projections(NamedTuple):
     """Softmax attention. `fused` names the joint projection of queries, keys and values where there is one.
 
-    `out_bias` None: as `bias`. `gated_query`: queries come with a gate as wide. `sinks` names a parameter
-    with one number a head. `value_is_key`: full layers project no values, their keys serve as such.
+    `out_bias` None: as `bias`. `gated_query`: queries come with a gate as wide. `gate` names a projection to
+    what gates the output, an element or (`gate_a_head`) a head each. `sinks` names a parameter with one
+    number a head, of sliding layers alone with `sinks_slide`. `value_is_key`: full layers project no values,
+    their keys serve as such.
     """
 
     heads: HeadsRule
@@ -100,7 +111,10 @@ class Projections(NamedTuple):
     out_bias: Switch | None = None
     norms: HeadNorms | None = None
     gated_query: bool = False
+    gate: str = ""
+    gate_a_head: Callable[[Fields], bool] | bool = False
     sinks: str = ""
+    sinks_slide: bool = False
     value_is_key: Switch = False
 
 
@@ -147,14 +161,14 @@ class Delta(NamedTuple):
 class FeedForward(NamedTuple):
     """A dense part: `first` holds gate and up projection (two names, or one that is both), or, not `gated`,
     the one projection before the activation. `width` names its fields; where they are missing and `times`
-    is not 0, it is so many times the model's."""
+    is not 0, it is so many times the model's, or as many as a field of that name says."""
 
     first: Names = ("mlp.gate_proj", "mlp.up_proj")
     last: str = "mlp.down_proj"
     gated: bool = True
     bias: Switch = False
     width: Names = ("intermediate_size",)
-    times: int = 0
+    times: int | str = 0
 
 
 class Shared(NamedTuple):
@@ -171,7 +185,8 @@ class Routed(NamedTuple):
 
     `transposed`: (experts, inputs, outputs). `router_role`: "linear" where the router is an nn.Linear, of
     which quantizers know. `scales` are further parameters of the router: one number an element of the
-    stream, and one an expert. `beside`: the dense part runs in the same layers.
+    stream, and one an expert. `correction` is a parameter that corrects which experts are chosen: its name,
+    and what precedes the experts in its shape. `beside`: the dense part runs in the same layers.
     """
 
     where: str = "mlp.experts"
@@ -184,6 +199,7 @@ class Routed(NamedTuple):
     shared: Shared | None = None
     beside: bool = False
     scales: tuple[str, str] | None = None
+    correction: tuple[str, tuple[int, ...]] | None = None
     total: Names = ("num_local_experts", "num_experts", "n_routed_experts")
     active: Names = ("num_experts_per_tok", "experts_per_token")
     width: Names = ("moe_intermediate_size", "intermediate_size")
@@ -231,14 +247,15 @@ class Family(NamedTuple):
 
     `attention` and `recurrence` mix positions, `dense` and `experts` follow. `kinds` says which layers slide,
     are chunked or recur (a list in `layer_types` comes first), `sparse` which route to `experts` (a list in
-    `mlp_layer_types` first), `rotates` which have rotary positions where not all do, `shapes` all that at
-    once where it cannot be told apart. `extras` are weights that only one family has; `transposed`:
-    linear weights are (inputs, outputs).
+    `mlp_layer_types` first), `rotates` which have rotary positions where not all do, `indexes` which have an
+    indexer of their own where not all do, `shapes` all that at once where it cannot be told apart;
+    `heads_each` names a list of query heads layer by layer. `extras` are weights that only one family has,
+    `last` those of the last layer alone; `transposed`: linear weights are (inputs, outputs).
 
     `flow` is the order of statements; `pre_unless` a field that makes it plain Llama's order where it is
-    false. `flow_open` says what of the flow is not held against the real code yet. `local_rotary`: sliding
-    layers have a rotary table of their own. `refused` are flags whose structure nobody reads, `needed` flags
-    that the modeling file takes for granted.
+    false, `rms_where` one that makes its norms Llama's where it is set. `flow_open` says what of the flow is
+    not held against the real code yet. `local_rotary`: sliding layers have a rotary table of their own.
+    `refused` are flags whose structure nobody reads, `needed` flags that the modeling file takes for granted.
     """
 
     attention: Projections | Latent | None
@@ -248,13 +265,17 @@ class Family(NamedTuple):
     norms: Norms | Callable[[Fields], Norms] = Norms()
     ends: Ends = Ends()
     extras: Extras | None = None
+    last: Extras | None = None
     kinds: KindsRule | None = None
     sparse: SparseRule | None = None
     rotates: RotaryRule | None = None
+    indexes: SparseRule | None = None
+    heads_each: str = ""
     shapes: ShapesRule | None = None
     transposed: bool = False
     flow: Flow = Flow()
     pre_unless: str = ""
+    rms_where: str = ""
     flow_open: str = ""
     local_rotary: bool = False
     refused: Names = ()

@@ -55,12 +55,36 @@ class Fields:
             raise self.wrong(names[0], value, "at least 1")
         return value
 
+    def level(self, *names: str) -> int:
+        """A whole number of at least 1, or a list with that number alone."""
+        listed = self.raw(*names)
+        if isinstance(listed, list):
+            found = self.numbers(*names) or ()
+            if len(set(found)) != 1 or not found[0]:
+                raise self.wrong(names[0], listed, "one number throughout, at least 1")
+            return found[0]
+        return self.size(*names)
+
     def count(self, *names: str) -> int:
         """A whole number, 0 where it is missing."""
         return self.optional(*names) or 0
 
+    def width(self) -> int:
+        """Elements of the stream, by any of its names; where a file has Bloom's older one, by that."""
+        if "n_embed" in self.given:
+            return self.size("n_embed")
+        return self.size("hidden_size", "n_embd", "d_model")
+
+    def heads(self) -> int:
+        """Query heads of a layer."""
+        return self.size("num_attention_heads", "n_head", "num_heads", "attention_heads", "n_heads")
+
+    def positions(self) -> int | None:
+        """Positions that the model has room for; None where there is no such bound."""
+        return self.optional("max_position_embeddings", "n_positions", "max_seq_len")
+
     def depth(self) -> int:
-        layers = self.size("num_hidden_layers", "n_layer", "num_layers")
+        layers = self.size("num_hidden_layers", "n_layer", "num_layers", "n_layers")
         if layers > LARGEST_DEPTH:
             raise self.wrong("num_hidden_layers", layers, f"at most {LARGEST_DEPTH}")
         return layers

@@ -11,20 +11,43 @@ GEMMA4_HEAD_DIM = 512
 
 def grouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """The usual fields with the usual derivations."""
-    heads = fields.size("num_attention_heads", "n_head")
+    found = floored(fields, hidden, shape)
+    if fields.optional("head_dim") is None and hidden % found.heads:
+        raise fields.wrong("num_attention_heads", found.heads, f"a divisor of hidden_size {hidden}")
+    return found
+
+
+def floored(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """The same where a head's width is rounded down."""
+    heads = shape.heads or fields.heads()
     kv_heads = shape.kv_heads or fields.optional("num_key_value_heads") or heads
-    given = fields.optional("head_dim")
-    if given is None and hidden % heads:
-        raise fields.wrong("num_attention_heads", heads, f"a divisor of hidden_size {hidden}")
     if heads % kv_heads:
         raise fields.wrong("num_key_value_heads", kv_heads, f"a divisor of {heads} heads")
-    return Counts(heads, kv_heads, given or hidden // heads)
+    return Counts(heads, kv_heads, fields.optional("head_dim") or hidden // heads)
 
 
 def ungrouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """Modeling files that know no grouped keys and values, whatever a config says."""
     found = grouped(fields, hidden, shape)
     return found._replace(kv_heads=found.heads)
+
+
+def multi_query(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """One key-value head for multi-query models, else as many as there are heads."""
+    heads = fields.heads()
+    return Counts(heads, 1 if fields.flag("multi_query") else heads, hidden // heads)
+
+
+def doubled_where_sliding(fields: Fields, hidden: int, shape: Shape) -> Counts:
+    """MiMo-V2: sliding layers have twice the key-value heads; values have a width of their own."""
+    found = grouped(fields, hidden, shape)
+    kv_heads = found.kv_heads * (2 if shape.kind == "sliding" else 1)
+    return found._replace(kv_heads=kv_heads, value_dim=fields.size("v_head_dim"))
+
+
+def gated_by_head(fields: Fields) -> bool:
+    """Laguna's gates: one number a head unless `gating` says otherwise."""
+    return fields.raw("gating") in (None, True, "per-head")
 
 
 def falcon(fields: Fields, hidden: int, shape: Shape) -> Counts:

@@ -28,9 +28,20 @@ def shapes_of(fields: Fields, family: Family) -> tuple[Shape, ...]:
     bare: Part = "none" if family.dense is None else "dense"
     parts: list[Part] = ["sparse" if routed else bare for routed in routes]
     turns = (True,) * depth if family.rotates is None else family.rotates(fields, kinds)
+    indexed = (True,) * depth if family.indexes is None else family.indexes(fields, depth)
+    heads = _heads(fields, family.heads_each, depth)
     return tuple(
-        Shape(kind, part, rotates=turn) for kind, part, turn in zip(kinds, parts, turns, strict=True)
+        Shape(kind, part, rotates=turn, heads=count, indexes=own)
+        for kind, part, turn, count, own in zip(kinds, parts, turns, heads, indexed, strict=True)
     )
+
+
+def _heads(fields: Fields, name: str, depth: int) -> tuple[int | None, ...]:
+    """The query heads of each layer, where a field lists them."""
+    listed = fields.numbers(name) if name else None
+    if listed is not None and (len(listed) != depth or not all(listed)):
+        raise fields.wrong(name, list(listed), f"{depth} numbers, one per layer, none of them 0")
+    return listed or (None,) * depth
 
 
 def _listed(fields: Fields, depth: int) -> tuple[LayerKind, ...] | None:
@@ -115,6 +126,62 @@ def windowed(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     return tuple("sliding" if i >= first else "full" for i in range(depth))
 
 
+def prefixed(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """Cohere 2 with experts: each `sliding_window_pattern`-th layer attends fully, by a pattern of their own
+    among the dense ones before."""
+    before = fields.count("first_k_dense_replace")
+    own = fields.optional("prefix_dense_sliding_window_pattern") or 1
+    step = fields.optional("sliding_window_pattern") or 4
+    places = [(i, own) if i < before else (i - before, step) for i in range(depth)]
+    return tuple("sliding" if (i + 1) % period else "full" for i, period in places)
+
+
+def prefixed_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
+    """Cohere 2 with experts: full layers know no positions, but dense ones where those all are full."""
+    routes = _routing(fields, after_dense, len(kinds))
+    forced = (fields.optional("prefix_dense_sliding_window_pattern") or 1) == 1
+    return tuple(
+        kind != "full" or (forced and not routed) for kind, routed in zip(kinds, routes, strict=True)
+    )
+
+
+def first_and_sixth(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """MiMo-V2: the first and each sixth layer attend fully."""
+    return tuple("sliding" if i and (i + 1) % 6 else "full" for i in range(depth))
+
+
+def own_indexer(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """GLM with DeepSeek's indexer: the layers that `indexer_types` calls full, `index_topk_pattern` F, or
+    every `index_topk_freq`-th."""
+    listed = fields.names("indexer_types")
+    pattern = fields.raw("index_topk_pattern")
+    if listed is None and isinstance(pattern, str):
+        listed = tuple({"F": "full", "S": "shared"}.get(letter, letter) for letter in pattern)
+    elif listed is None:
+        listed = fields.names("index_topk_pattern")
+    if listed is None:
+        step, offset = max(fields.count("index_topk_freq"), 1), fields.optional("index_skip_topk_offset")
+        first = 2 if offset is None else offset
+        return tuple(max(i - first + 1, 0) % step == 0 for i in range(depth))
+    if len(listed) != depth or not set(listed) <= {"full", "shared"}:
+        raise fields.wrong("indexer_types", list(listed), f"{depth} names, full or shared")
+    return tuple(name == "full" for name in listed)
+
+
+def frequent(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """MiniMax-M3: those that `moe_layer_freq` gives a 1, all where it is missing."""
+    listed = fields.numbers("moe_layer_freq")
+    if listed is not None and len(listed) != depth:
+        raise fields.wrong("moe_layer_freq", list(listed), f"{depth} numbers, one per layer")
+    return (True,) * depth if listed is None else tuple(map(bool, listed))
+
+
+def beyond_full(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """dots.llm1: where a window is set, the layers from `max_window_layers` on slide."""
+    first = fields.count("max_window_layers") if fields.optional("sliding_window") else depth
+    return tuple("sliding" if i >= first else "full" for i in range(depth))
+
+
 def every(
     period: int, *names: str, other: LayerKind = "sliding", first: bool = False, last: bool = False
 ) -> KindsRule:
@@ -150,8 +217,25 @@ def attending(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     return tuple("full" if i % period == offset else "linear" for i in range(depth))
 
 
+def thetas_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
+    """Granite with windows: those whose base frequency is not 0."""
+    thetas = fields.raw("layer_rope_theta")
+    if thetas is None:
+        return (True,) * len(kinds)
+    if not isinstance(thetas, list) or len(thetas) != len(kinds):
+        raise fields.wrong("layer_rope_theta", thetas, f"{len(kinds)} numbers, one per layer")
+    return tuple(map(bool, thetas))
+
+
 def always(fields: Fields, depth: int) -> tuple[bool, ...]:
     """Every layer routes."""
+    return (True,) * depth
+
+
+def with_one_shared(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """HunYuan: every layer routes, and has one expert that all tokens use, whatever a config says."""
+    if fields.raw("num_shared_expert") is not None and fields.level("num_shared_expert") != 1:
+        raise fields.wrong("num_shared_expert", fields.raw("num_shared_expert"), "1: transformers has one")
     return (True,) * depth
 
 
@@ -172,10 +256,31 @@ def stepped(fields: Fields, depth: int) -> tuple[bool, ...]:
     return tuple(routed and i not in dense and (i + 1) % step == 0 for i in range(depth))
 
 
-def after_dense(fields: Fields, depth: int) -> tuple[bool, ...]:
-    """All but the first `first_k_dense_replace`."""
-    first = fields.count("first_k_dense_replace")
-    return tuple(i >= first for i in range(depth))
+def after_first(name: str) -> SparseRule:
+    """All but as many as a field says."""
+
+    def rule(fields: Fields, depth: int) -> tuple[bool, ...]:
+        first = fields.count(name)
+        return tuple(i >= first for i in range(depth))
+
+    return rule
+
+
+after_dense: Final[SparseRule] = after_first("first_k_dense_replace")
+
+
+def after_one(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """All but the first."""
+    return tuple(i > 0 for i in range(depth))
+
+
+def ranged(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """ERNIE 4.5: each `moe_layer_interval`-th of those from a first to a last one; a last one of -1 is the
+    model's."""
+    step, first = fields.optional("moe_layer_interval") or 1, fields.count("moe_layer_start_index")
+    named = "moe_layer_end_index"
+    last = depth - 1 if fields.raw(named) in (None, -1) else fields.count(named)
+    return tuple((i + 1) % step == 0 and first <= i <= last for i in range(depth))
 
 
 def interleaved(fields: Fields, depth: int) -> tuple[bool, ...]:

@@ -8,8 +8,10 @@ from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm
 
 
-def latent_attention(fields: Fields, row: Latent, hidden: int) -> tuple[LatentAttention, Weights]:
-    """One block and its projections."""
+def latent_attention(
+    fields: Fields, row: Latent, hidden: int, indexes: bool
+) -> tuple[LatentAttention, Weights]:
+    """One block and its projections, with an indexer of its own where it `indexes`."""
     heads = fields.size("num_attention_heads")
     q_rank = fields.optional("q_lora_rank")
     kv_rank = fields.size("kv_lora_rank")
@@ -27,15 +29,17 @@ def latent_attention(fields: Fields, row: Latent, hidden: int) -> tuple[LatentAt
     weights += norm(f"{where}.kv_a_layernorm", kv_rank)
     weights += linear(f"{where}.kv_b_proj", heads * (nope + value), kv_rank)
     weights += linear(f"{where}.o_proj", hidden, heads * value, bias)
-    index_dim = fields.count("index_head_dim") if row.indexer else 0
-    if index_dim:
-        weights += _indexer(fields, hidden, q_rank or hidden, index_dim)
-    return LatentAttention(heads, kv_rank, rope, nope, value, index_dim), weights
+    index_dim = fields.count("index_head_dim") if row.indexer and indexes else 0
+    mixer = LatentAttention(heads, kv_rank, rope, nope, value, index_dim)
+    if not index_dim:
+        return mixer, weights
+    index_heads, rank = fields.size("index_n_heads"), q_rank or hidden
+    mixer = mixer._replace(indexer_heads=index_heads, chosen=fields.size("index_topk"), q_rank=rank)
+    return mixer, weights + _indexer(hidden, rank, index_heads, index_dim)
 
 
-def _indexer(fields: Fields, hidden: int, q_rank: int, width: int) -> Weights:
+def _indexer(hidden: int, q_rank: int, heads: int, width: int) -> Weights:
     """The sparse-attention indexer of DeepSeek-V3.2 (arXiv 2512.02556)."""
-    heads = fields.size("index_n_heads")
     where = "self_attn.indexer"
     weights = linear(f"{where}.wq_b", heads * width, q_rank) + linear(f"{where}.wk", width, hidden)
     weights += norm(f"{where}.k_norm", width, True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from ullage.errors import FormatError
 from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent, Weight
-from ullage.facts.families.ends import flow_of, norms_of, stream_norm
+from ullage.facts.families.ends import flow_of, norms_of, stream_norm, turned
 from ullage.facts.families.experts import feed_forward
 from ullage.facts.families.family import Family, HeadNorms, Latent, Norms, Projections, Shape, holds
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.kinds import shapes_of
-from ullage.facts.families.parts import Once, Weights, linear, single
+from ullage.facts.families.parts import Once, Weights, linear, norm, single
 from ullage.facts.flow import Flow
 
 Mixer = tuple[Attention | LatentAttention | Recurrent | None, Weights]
@@ -27,12 +28,15 @@ def layers_of(fields: Fields, family: Family) -> tuple[Layer, ...]:
     for name in family.needed:
         if fields.raw(name) is False:
             raise fields.wrong(name, False, "true: transformers always has it")
-    hidden = fields.size("hidden_size", "n_embd", "d_model")
+    hidden = fields.width()
     shapes = shapes_of(fields, family)
     flow, norms, once = flow_of(fields, family), norms_of(fields, family), Once()
-    return tuple(
+    layers = [
         once.layer(shape, partial(_layer, fields, family, hidden, shape, flow, norms)) for shape in shapes
-    )
+    ]
+    if family.last is not None:
+        layers[-1] = replace(layers[-1], weights=layers[-1].weights + family.last(fields, hidden))
+    return tuple(layers)
 
 
 def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow, norms: Norms) -> Layer:
@@ -46,7 +50,7 @@ def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow
     weights += tuple(w for name in names for w in stream_norm(fields, norms, name, hidden))
     if family.extras is not None:
         weights += family.extras(fields, hidden)
-    return Layer(mixer, part, weights, flow if shape.rotates else flow._replace(rotary=0.0))
+    return Layer(mixer, part, weights, turned(fields, flow, shape))
 
 
 def _transposed(weights: Weights) -> Weights:
@@ -70,14 +74,15 @@ def _mixer(fields: Fields, family: Family, hidden: int, shape: Shape) -> Mixer:
         raise fields.wrong("layer_types", f"{kind}_attention", "a kind of layer that this family has")
     from ullage.facts.families.latent import latent_attention
 
-    return latent_attention(fields, family.attention, hidden)
+    return latent_attention(fields, family.attention, hidden, shape.indexes)
 
 
 def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> tuple[Attention, Weights]:
     """Softmax attention and its projections, query-key norms included."""
     kind = shape.kind
     assert kind in ("full", "sliding", "chunked")
-    heads, kv_heads, head_dim = row.heads(fields, hidden, shape)
+    heads, kv_heads, head_dim, value_dim = row.heads(fields, hidden, shape)
+    value_dim = value_dim or head_dim
     window = None
     if kind != "full":
         named = "attention_chunk_size" if kind == "chunked" else "sliding_window"
@@ -93,20 +98,32 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
         weights = linear(f"{where}.{first}", query * (2 if row.gated_query else 1), hidden, bias)
         weights += linear(f"{where}.{second}", key, hidden, bias)
         if not (kind == "full" and holds(row.value_is_key, fields)):
-            weights += linear(f"{where}.{third}", key, hidden, bias)
+            weights += linear(f"{where}.{third}", kv_heads * value_dim, hidden, bias)
     out_bias = bias if row.out_bias is None else holds(row.out_bias, fields)
-    weights += linear(f"{where}.{row.out}", hidden, query, out_bias)
+    weights += linear(f"{where}.{row.out}", hidden, heads * value_dim, out_bias)
     normed = row.norms is not None and holds(row.norms.when, fields)
     if row.norms is not None and normed:
         weights += _head_norms(row.norms, where, heads, kv_heads, head_dim)
-    if row.sinks:
+    if row.sinks and not (row.sinks_slide and kind != "sliding"):
         weights += single(f"{where}.{row.sinks}", (heads,))
-    return Attention(kind, heads, kv_heads, head_dim, head_dim, window, normed, bool(row.fused)), weights
+    gate = 0
+    if row.gate:
+        a_head = row.gate_a_head(fields) if callable(row.gate_a_head) else row.gate_a_head
+        gate = heads * (1 if a_head else value_dim)
+        weights += linear(f"{where}.{row.gate}", gate, hidden)
+    mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused))
+    return mixer._replace(gate=gate), weights
 
 
 def _head_norms(row: HeadNorms, where: str, heads: int, kv_heads: int, head_dim: int) -> Weights:
     weights: Weights = ()
+    if not row.weighed:
+        return weights
     for name, count in zip(row.names, (heads, kv_heads), strict=True):
+        if row.over == "apart":
+            for head in range(count):
+                weights += norm(f"{where}.{name}.norms.{head}", head_dim, row.bias)
+            continue
         shape = {"head": (head_dim,), "full": (count * head_dim,), "each": (count, head_dim)}[row.over]
         weights += single(f"{where}.{name}.weight", shape, "norm")
         if row.bias:

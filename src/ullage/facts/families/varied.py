@@ -37,6 +37,44 @@ def gemma4_layer(fields: Fields, hidden: int) -> Weights:
     return weights + norm("post_per_layer_input_norm", hidden)
 
 
+def with_xielu(fields: Fields, hidden: int) -> Weights:
+    """Apertus (arXiv 2509.14233): its activation learns two numbers a layer."""
+    if fields.raw("hidden_act") != "xielu":
+        return ()
+    return single("mlp.act_fn.alpha_p", (1,)) + single("mlp.act_fn.alpha_n", (1,))
+
+
+def with_sub_norms(fields: Fields, hidden: int) -> Weights:
+    """BitNet: what enters the last projection of either part is normed."""
+    return norm("self_attn.attn_sub_norm", hidden) + norm(
+        "mlp.ffn_sub_norm", fields.size("intermediate_size")
+    )
+
+
+def with_lambdas(fields: Fields, hidden: int) -> Weights:
+    """Differential attention (arXiv 2410.05258): what the second of two softmaxes is weighed by."""
+    width = fields.optional("head_dim") or hidden // fields.heads()
+    names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
+    return tuple(weight for name in names for weight in single(f"self_attn.{name}", (width,)))
+
+
+def dense_bias(fields: Fields, hidden: int) -> Weights:
+    """GPT-NeoX Japanese: what its last attention adds."""
+    return single("attention.dense_bias", (hidden,))
+
+
+def stablelm_norms(fields: Fields) -> Norms:
+    """One norm where both parts read the layer's input at once."""
+    return Norms(part=(), bias=True) if fields.flag("use_parallel_residual") else Norms(bias=True)
+
+
+def peri_norms(fields: Fields) -> Norms:
+    """HyperCLOVA X: outputs are normed too, unless the config says not."""
+    if not fields.flag("use_post_norm"):
+        return Norms()
+    return Norms(("input_layernorm", "post_norm1"), ("post_attention_layernorm", "post_norm2"))
+
+
 def falcon_norms(fields: Fields) -> Norms:
     """One norm for both parts, one for each, or (Falcon-40B) one for each under names of their own."""
     one = Norms(part=(), bias=True)

@@ -85,7 +85,10 @@ def _pre(
     """Llama, Qwen2, Phi-3, GPT-2, OPT, Mixtral: norm, part, sum; twice."""
     normed = norm(tape, layer.flow, s)
     kept = mix(tape, layer, s, manner, precision)
-    tape.drop(normed)
+    if layer.flow.keeps_normed:
+        kept += normed
+    else:
+        tape.drop(normed)
     tape.hold(s.stream)
     if not layer.flow.keeps_attention:
         tape.drop(s.stream)
@@ -180,16 +183,14 @@ def _dense(
     """
     wide = ROWS * (part.intermediate * s.width)
     outputs = part.intermediate * (2 if part.fused else 1)
+    tensors, conditions = layer.flow.activation
+    steps = wide * tensors + ROWS * (part.intermediate * conditions)
     unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, manner.unpacks, precision)
     tape.touch(wide + unpacking)
     tape.touch(wide * 2 + multiplying)
     if not part.gated:
         tape.hold(wide)
-        if layer.flow.chained_activation:
-            # gelu_new: half the input, then one result after the other of the tanh's argument.
-            tape.touch(wide * 3)
-        if layer.flow.squares:
-            tape.touch(wide * 2)
+        tape.touch(steps)
         tape.hold(wide)
         tape.drop(wide)
         tape.hold(s.stream)
@@ -197,6 +198,8 @@ def _dense(
         return
     if part.fused:
         tape.hold(wide * 2)
+        if layer.flow.experts == "scaled":
+            tape.touch(wide * 5)
         activated = tape.hold(wide)
         tape.hold(wide)
         tape.drop(activated)
@@ -204,13 +207,15 @@ def _dense(
         tape.drop(wide * 3)
         return
     gate = tape.hold(wide)
-    if layer.flow.squares:
-        tape.touch(wide * 2)
+    tape.touch(steps)
     activated = tape.hold(wide)
     tape.drop(gate)
     up = tape.hold(wide)
     tape.hold(wide)
     tape.drop(activated + up)
+    if layer.flow.norms_last:
+        norm(tape, layer.flow, s, wide // s.width)
+        tape.drop(wide)
     tape.hold(s.stream)
     tape.drop(wide)
 
@@ -221,17 +226,19 @@ def _experts(
     """Tokens gathered once per chosen expert, then the larger of gating and weighting.
 
     transformers 5's grouped matmul runs all experts of a layer at once (integrations/moe.py): gating
-    holds the gathered tokens, gate with up, activation and product (and, clamped, a bias, both halves and
-    what they become); weighting holds the gathered tokens, the projection, and its fp32 weighted copy twice
-    (once in the old order). The router's logits stay, its fp32 probabilities and 64-bit choices too.
+    holds the gathered tokens, gate with up, activation and product (and, clamped, both halves and what they
+    become, and maybe a bias); weighting holds the gathered tokens, the projection, and its fp32 weighted copy
+    twice (once in the old order). The router's logits stay, its fp32 probabilities and 64-bit choices too.
     """
-    shared = Dense(moe.shared_intermediate, moe.gated) if moe.shared_intermediate else None
+    shared = None
+    if moe.shared_intermediate:
+        shared = Dense(moe.shared_intermediate, moe.gated, moe.shared_fused)
     first = layer.flow.shared_first
     if shared is not None and first:
         _dense(tape, layer, shared, s, manner, precision)
     gathered = ROWS * (moe.count if layer.flow.experts == "every" else moe.active)
     router = tape.hold(ROWS * (moe.count * (FULL + s.width) + moe.active * (2 * FULL + 2 * CHOICE + s.width)))
-    kept = 9 if layer.flow.experts == "clamped" else 4 if moe.gated else 2
+    kept = {"clamped": 9, "scaled": 7}.get(layer.flow.experts, 4 if moe.gated else 2)
     tape.touch(gathered * ((s.hidden + kept * moe.intermediate) * s.width))
     tape.touch(gathered * (s.hidden * (2 * s.width + 2 * FULL)))
     tape.drop(router)
@@ -247,9 +254,9 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
     """What the model's own forward holds until it returns: (token ids, positions and masks; the
     embeddings, where they are what enters the first layer)."""
     stream = work.rows * architecture.hidden_size * width
-    held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work, width))
-    held += work.rows * architecture.beside * width
     flow = architecture.layers[0].flow if architecture.layers else Flow()
+    held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work, width))
+    held += work.rows * architecture.beside * width + _biases(architecture, flow, work, width)
     if flow.positions == "none":
         return held, stream
     if flow.positions == "shared":
@@ -264,6 +271,23 @@ def _masks(architecture: Architecture, work: Pass, width: int) -> Iterable[int]:
         mixer = layer.mixer
         if isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work):
             keys = attended(mixer, work)
-            size = mask_bytes(work.kernel, work.batch, work.new, keys, work.masked, width)
+            element = 1 if layer.flow.scores == "promoted" else width
+            size = mask_bytes(work.kernel, work.batch, work.new, keys, work.masked, element)
             found[mixer.window if isinstance(mixer, Attention) else None] = size
     return found.values()
+
+
+def _biases(architecture: Architecture, flow: Flow, work: Pass, width: int) -> int:
+    """Linear biases of positions, a mask of ones, and the weights that the layer before left."""
+    mixer = next((m for layer in architecture.layers if isinstance(m := layer.mixer, Attention)), None)
+    if mixer is None:
+        return 0
+    keys = work.cached + work.new
+    held = work.batch * mixer.heads * work.new * keys * width if flow.passes_weights else 0
+    if flow.makes_mask:
+        held += work.batch * keys * FULL
+    if flow.biases == "each":
+        held += work.batch * keys * mixer.heads * width
+    elif flow.biases == "table":
+        held += mixer.heads * (architecture.max_positions or keys) * FULL
+    return held

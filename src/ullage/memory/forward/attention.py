@@ -17,6 +17,7 @@ from ullage.memory.forward.tape import (
     Size,
     Tape,
 )
+from ullage.memory.forward.written import Lying, written_attention
 
 FULL: Final = 4
 MATH_BYTES: Final = 9
@@ -27,8 +28,10 @@ QUADRATIC: Final = ("eager", "sdpa-math")
 """Kernels that hold scores of every query with every key."""
 
 
-def resolve_kernel(asked: str, soft_capped: bool = False) -> tuple[str, str]:
-    """The attention kernel that runs, with the reason."""
+def resolve_kernel(asked: str, soft_capped: bool = False, written: bool = False) -> tuple[str, str]:
+    """The attention kernel that runs, with the reason; `written`: its model has one of its own alone."""
+    if written:
+        return "eager", "its modeling file has no other"
     if asked == "auto" and soft_capped:
         return "eager", "no other kernel caps attention scores"
     if asked == "auto":
@@ -53,12 +56,14 @@ def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) 
 
 
 class Call(NamedTuple):
-    """One attention call by one kernel, `several` queries a sequence or one."""
+    """One attention call by one kernel, `several` queries a sequence or one; `cached`: keys and values are a
+    cache's."""
 
     kernel: str
     compute: str
     several: bool
     masked: bool
+    cached: bool = True
 
 
 def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, Size]:
@@ -69,13 +74,15 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     to all heads (integrations/sdpa_attention.py), and a bool mask is converted to the compute dtype. eager,
     sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
-    kernel, compute, several, masked = call
+    kernel, compute, several, masked, cached = call
     width = DTYPES[compute]
     result = ROWS * (mixer.heads * mixer.value_dim * width)
     grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
     expanded = CACHED * (grouped * (mixer.head_dim + mixer.value_dim) * width)
     if kernel == "blockwise":
         return _blockwise(tape, call, mixer, flow), NOTHING
+    if kernel == "eager" and flow.scores != "library":
+        return written_attention(tape, mixer, flow, Lying(width, masked or several, cached))
     if kernel in QUADRATIC:
         expanded = NOTHING if flow.broadcasts else expanded
         tape.hold(expanded)

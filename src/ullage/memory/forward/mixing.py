@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent
+from ullage.facts.dtypes import DTYPES
 from ullage.facts.flow import Flow
 from ullage.memory.forward.attention import Call, attend
+from ullage.memory.forward.latent import latent
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
 from ullage.memory.forward.recurrence import recur
 from ullage.memory.forward.tape import CACHED, NOTHING, ROWS, Size, Tape
@@ -14,7 +16,7 @@ from ullage.memory.weights.precision import ResolvedPrecision
 def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None, heads: int = 1) -> Size:
     """A norm of `elements` (the stream's unless given); the bytes of its result, which stays held.
 
-    Each position has as many means as `heads`.
+    Each position has as many means as `heads`, and as many inverses of their roots.
 
     RMS norms compute in fp32: a copy of 16-bit inputs, the square, the scaled value and the product.
     """
@@ -32,12 +34,15 @@ def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None, heads:
         tape.touch(full + out)
         return tape.hold(out)
     upcast = tape.hold(full if s.width < FULL else NOTHING)
-    tape.touch(full + ROWS * (heads * FULL))
+    means = ROWS * ((1 if flow.norm == "rms-bare" else 2) * heads * FULL)
+    tape.touch(full + means)
     scaled = tape.hold(full)
     tape.drop(upcast)
-    if flow.norm == "rms-fp32":
-        product = tape.hold(full)
-        tape.drop(scaled)
+    if flow.norm in ("rms-fp32", "rms-bare"):
+        product = scaled
+        if flow.norm == "rms-fp32":
+            product = tape.hold(full)
+            tape.drop(scaled)
         if s.width == FULL:
             return product
         tape.hold(out)
@@ -70,7 +75,7 @@ def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: Resolved
     if isinstance(mixer, Attention):
         return _attention(tape, mixer, layer.flow, s, manner, precision)
     if isinstance(mixer, LatentAttention):
-        return _latent(tape, mixer, layer.flow, s, manner, precision)
+        return latent(tape, mixer, layer.flow, s, manner, precision)
     if isinstance(mixer, Recurrent):
         recur(tape, mixer, s, manner)
         return NOTHING
@@ -91,6 +96,10 @@ def _attention(
         held = _one_by_one(tape, mixer, flow, s, query, own, key + value)
     else:
         projected = tape.hold(query + own) if fused else _project(tape, mixer, flow, s, query, own, key)
+        if fused and mixer.qk_norm:
+            projected += norm(tape, flow, s, query // s.width, mixer.heads)
+            projected += norm(tape, flow, s, key // s.width, mixer.kv_heads)
+            tape.at("attention")
         held = projected + _turned(tape, mixer, flow, s, query, key, manner)
     if manner.caches:
         fresh = tape.hold(key + value)
@@ -98,11 +107,45 @@ def _attention(
             tape.drop(fresh)
         else:
             held += fresh
-    call = Call(manner.kernel, precision.compute, manner.several, manner.masked)
+    if flow.gated == "first":
+        held += tape.hold(ROWS * (mixer.gate * s.width))
+    call = Call(manner.kernel, precision.compute, manner.several, manner.masked, manner.caches)
     result, probabilities = attend(tape, call, mixer, flow)
+    if mixer.gate:
+        _gate(tape, mixer, flow, s, result)
+    if flow.differential:
+        held += _difference(tape, call, mixer, flow, result)
+    if flow.norms_last:
+        norm(tape, flow, s)
+        tape.drop(result)
     tape.hold(s.stream)
     tape.drop(held + result)
     return probabilities
+
+
+def _difference(tape: Tape, call: Call, mixer: Attention, flow: Flow, first: Size) -> Size:
+    """A second call, whose result is joined to the `first` one's; a part of one half of heads is taken from
+    the other, and the difference normed in fp32, two heads at a time. The bytes that this adds."""
+    width = DTYPES[call.compute]
+    halves = tape.hold(CACHED * (2 * mixer.kv_heads * mixer.value_dim * width))
+    second, more = attend(tape, call, mixer, flow)
+    joined = tape.hold(first + second)
+    tape.drop(first + second)
+    tape.touch(first * 2)
+    tape.hold(first)
+    casts = 2 if width < FULL else 1
+    tape.touch(first // width * (casts * FULL) + ROWS * (mixer.heads * FULL))
+    tape.touch(first * 2)
+    return halves + joined + more
+
+
+def _gate(tape: Tape, mixer: Attention, flow: Flow, s: Widths, result: Size) -> None:
+    """What weighs attention's output: its projection's sigmoid, or, projected `last`, a softplus in fp32."""
+    gate = ROWS * (mixer.gate * s.width)
+    if flow.gated == "last" and s.width < FULL:
+        tape.touch(ROWS * (mixer.gate * 2 * FULL))
+    tape.touch(gate * 2)
+    tape.touch(gate + result)
 
 
 def _turned(
@@ -120,6 +163,7 @@ def _turned(
     if flow.keeps_parts:
         return rotated
     tape.drop(query + key)
+    _after_rotary(tape, mixer, flow, s, query, key)
     return NOTHING
 
 
@@ -142,18 +186,31 @@ def _one_by_one(
     return query + own
 
 
+def _after_rotary(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, key: Size) -> None:
+    """What is done to rotated queries and keys, each of which takes the place of the one before."""
+    if flow.after_rotary == "norms" and mixer.qk_norm:
+        norm(tape, flow, s, query // s.width, mixer.heads)
+        tape.drop(query)
+        norm(tape, flow, s, key // s.width, mixer.kv_heads)
+        tape.drop(key)
+        tape.at("attention")
+    elif flow.after_rotary == "scales":
+        tape.touch(query)
+
+
 def _project(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, own: Size, key: Size) -> Size:
     """Separate projections, head norms included; the bytes held."""
+    normed = mixer.qk_norm and flow.after_rotary != "norms"
     tape.hold(query)
     if flow.scales_query:
         tape.hold(query)
         tape.drop(query)
-    if mixer.qk_norm:
+    if normed:
         norm(tape, flow, s, query // s.width, mixer.heads)
         tape.drop(query)
         tape.at("attention")
     tape.hold(own)
-    if mixer.qk_norm:
+    if normed:
         norm(tape, flow, s, key // s.width, mixer.kv_heads)
         tape.drop(key)
         tape.at("attention")
@@ -192,38 +249,13 @@ def _rotate(tape: Tape, flow: Flow, s: Widths, sizes: tuple[Size, ...]) -> Size:
         found += full
     if not (flow.joins_rotary or flow.rotary < 1) and wide == 1:
         return found
-    tape.hold(whole)
     if flow.keeps_parts:
-        return whole + found
+        return tape.hold(whole) + found
+    for size in sizes:
+        tape.hold(size)
+        if not flow.joins_both:
+            part = size.share(flow.rotary) * wide
+            tape.drop(part)
+            found -= part
     tape.drop(found + copies)
     return whole
-
-
-def _latent(
-    tape: Tape,
-    mixer: LatentAttention,
-    flow: Flow,
-    s: Widths,
-    manner: Manner,
-    precision: ResolvedPrecision,
-) -> Size:
-    """Queries, the compressed latent, their rotary parts, queries joined anew; then all positions' latents
-    lifted to keys and values, keys joined anew, and the kernel."""
-    heads, width = mixer.heads, s.width
-    head = mixer.nope_dim + mixer.rope_dim
-    query = tape.hold(ROWS * (heads * head * width))
-    latent = ROWS * ((mixer.kv_rank + mixer.rope_dim) * width)
-    held = query + tape.hold(latent * (1 if manner.caches else 2))
-    if width < FULL:
-        tape.touch(latent * (2 * FULL // width))
-    turned = tape.hold(ROWS * (heads * mixer.rope_dim * width))
-    tape.touch(turned * 2)
-    held += turned + tape.hold(query)
-    held += tape.hold(CACHED * (heads * (mixer.nope_dim + mixer.value_dim) * width))
-    held += tape.hold(CACHED * (heads * head * width))
-    shape = Attention("full", heads, heads, head, mixer.value_dim)
-    call = Call(manner.kernel, precision.compute, manner.several, manner.masked)
-    result, probabilities = attend(tape, call, shape, flow)
-    tape.hold(s.stream)
-    tape.drop(held + result)
-    return probabilities

@@ -1,8 +1,9 @@
 """The rows: one a family, by `model_type`.
 
-`dense` has those whose layers are attention and one dense part, `routed` those with experts or latent
-attention, `hybrid` those that recur or whose layers differ in more than their kind. `family_of` is the one
-way in. A row is held to transformers by every law in tests/facts/test_families.py and
+`dense`, `early` and `later` have those whose layers are attention and one dense part, `routed` and `mixtures`
+those with experts or latent attention, `hybrid` those that recur or whose layers differ in more than their
+kind. `family_of` is the one way in. A row is held to transformers by every law in
+tests/facts/test_families.py and
 tests/memory/test_families.py: shapes, cache and live peak.
 """
 
@@ -12,10 +13,13 @@ from typing import Final
 
 from ullage.facts.families.family import Family
 from ullage.facts.families.rows.dense import DENSE
+from ullage.facts.families.rows.early import EARLY
 from ullage.facts.families.rows.hybrid import HYBRID
+from ullage.facts.families.rows.later import LATER
+from ullage.facts.families.rows.mixtures import MIXTURES
 from ullage.facts.families.rows.routed import ROUTED
 
-_ROWS: Final = DENSE | ROUTED | HYBRID
+_ROWS: Final = DENSE | EARLY | LATER | ROUTED | MIXTURES | HYBRID
 WRAPPED: Final = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",

@@ -14,7 +14,7 @@ from ullage.facts.families.family import (
     Shared,
     Unless,
 )
-from ullage.facts.families.heads import grouped
+from ullage.facts.families.heads import floored, grouped
 from ullage.facts.families.kinds import (
     after_dense,
     always,
@@ -42,7 +42,7 @@ SHARED_COUNTED: Final = Shared(gated("mlp.shared_experts"), ("n_shared_experts",
 _MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always)
 _QWEN3_MOE: Final = QWEN3._replace(experts=Routed(), sparse=stepped)
 _GLM4_MOE: Final = MISTRAL._replace(
-    attention=Projections(grouped, bias="attention_bias", out_bias=False),
+    attention=Projections(floored, bias="attention_bias", out_bias=False),
     experts=Routed(shared=SHARED_COUNTED),
     sparse=after_dense,
 )
@@ -79,10 +79,10 @@ ROUTED: Final[dict[str, Family]] = {
         ),
     ),
     "deepseek_v3": _DEEPSEEK,
-    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True), flow_open="the scores of its indexer"),
+    "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True)),
     "glm4_moe": _GLM4_MOE._replace(
         attention=Projections(
-            grouped, bias="attention_bias", out_bias=False, norms=HeadNorms(when="use_qk_norm")
+            floored, bias="attention_bias", out_bias=False, norms=HeadNorms(when="use_qk_norm")
         )
     ),
     "glm4v_moe_text": _GLM4_MOE._replace(flow=Flow(rotates_each=True)),
