@@ -1,0 +1,209 @@
+"""A probe on disk: `probe.safetensors` and `probe.json`, its card, which vouches for both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast, get_args
+
+from ullage.capture.index import SiteIndex
+from ullage.errors import FormatError, InputError, UnknownNameError
+from ullage.fields import Fields
+from ullage.probes.probe import FORMS, Aggregation, Form, Probe, Reading, RowsOf, layer_of
+from ullage.records.atomic import sha256_of, write_with
+from ullage.records.seal import CHANGED, read_sealed, write_sealed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CARD: Final = "probe.json"
+WEIGHTS: Final = "probe.safetensors"
+SEEN: Final = ("seen_dialogues", "seen_groups")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The states a probe was fitted to: `model` as it was named, `revision` a SHA-256 over the parts of it
+    that were read, `precision` it computed in; "" where that is not known."""
+
+    model: str = ""
+    revision: str = ""
+    precision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is said of a probe beside its weights.
+
+    `strength` is lambda, `notes` what the fit was like, `data` the SHA-256 of its labels, `dialogues` how
+    many it was fitted to; `metrics` on those held out. Scores of `threshold` and more are flagged: a share
+    `rate` of the `control` dialogues. `seen` holds digests of the dialogues it was fitted to and of their
+    groups. `source` is the format it came from, "" where it was fitted here.
+    """
+
+    method: str
+    origin: Origin = field(default_factory=Origin)
+    strength: float | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
+    data: str = ""
+    dialogues: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    threshold: float | None = None
+    rate: float | None = None
+    control: str = ""
+    seen: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+    source: str = ""
+
+    def other_origin(self, found: Origin) -> list[str]:
+        """What states are of other than the probe's own: a line each, and none where either is not known."""
+        pairs = (
+            ("model", self.origin.model, found.model),
+            ("revision of the model", self.origin.revision[:12], found.revision[:12]),
+            ("precision", self.origin.precision, found.precision),
+        )
+        return [
+            f"the probe was fitted to another {what} ({was}; these states are of {now}): its scores drift, "
+            "and what its threshold means"
+            for what, was, now in pairs
+            if was and now and was != now
+        ]
+
+
+def save_probe(probe: Probe, card: Card, folder: Path) -> dict[str, object]:
+    """Writes both files into a folder; the card's document."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {"mean": probe.mean, "scale": probe.scale, **probe.tensors}
+    named = {name: np.ascontiguousarray(value, np.float64) for name, value in tensors.items()}
+    seen = {
+        name: np.array(sorted(each), np.int64) for name, each in zip(SEEN, card.seen, strict=True) if each
+    }
+    write_with(folder / WEIGHTS, lambda path: save_file({**named, **seen}, path))
+    reading = probe.reading
+    document: dict[str, object] = {
+        "document": "probe",
+        "version": 1,
+        "form": probe.form,
+        "method": card.method,
+        "model": card.origin.model,
+        "revision": card.origin.revision,
+        "precision": card.origin.precision,
+        "sites": list(probe.sites),
+        "layers": [layer_of(site) for site in probe.sites],
+        "hidden": probe.hidden,
+        "rows": reading.rows,
+        "aggregation": reading.aggregation,
+        "window": reading.window,
+        "skip_first": reading.skip_first,
+        "scaler": bool((probe.scale != 1).any()),
+        "intercept": probe.intercept,
+        "lambda": card.strength,
+        "fit": dict(card.notes),
+        "data": card.data,
+        "dialogues": card.dialogues,
+        "metrics": dict(card.metrics),
+        "threshold": card.threshold,
+        "false_positive_rate": card.rate,
+        "control": card.control,
+        "source": card.source,
+        "weights": {"name": WEIGHTS, "sha256": sha256_of(folder / WEIGHTS)},
+    }
+    write_sealed(folder / CARD, document)
+    return document
+
+
+def open_probe(folder: Path | str) -> tuple[Probe, Card]:
+    """A probe and its card, held against the hashes of both files.
+
+    Raises InputError where there is none, FormatError where either file was changed.
+    """
+    path = Path(folder)
+    try:
+        found = Fields(read_sealed(path / CARD), f"{path / CARD}: not the card of a probe")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no probe here; `ullage probe fit` and `import` write {CARD}") from error
+    if found.values.get("document") != "probe" or found.values.get("version") != 1:
+        raise FormatError(f"{path / CARD}: not the card of a probe, or of a later version")
+    tensors = _tensors(path / WEIGHTS, found.inner("weights").text("sha256"))
+    seen = tuple(frozenset(tensors.pop(name).tolist()) if name in tensors else frozenset() for name in SEEN)
+    probe = Probe(
+        cast("Form", _one_of(found, "form", FORMS)),
+        tuple(str(site) for site in found.array("sites")),
+        found.whole("hidden"),
+        tensors.pop("mean"),
+        tensors.pop("scale"),
+        tensors,
+        found.number("intercept"),
+        Reading(
+            cast("RowsOf", _one_of(found, "rows", get_args(RowsOf))),
+            cast("Aggregation", _one_of(found, "aggregation", get_args(Aggregation))),
+            found.whole("window"),
+            found.whole("skip_first"),
+        ),
+    )
+    return probe, _card(found, cast("tuple[frozenset[int], frozenset[int]]", seen))
+
+
+def _card(found: Fields, seen: tuple[frozenset[int], frozenset[int]]) -> Card:
+    def maybe(name: str) -> float | None:
+        return None if found.value(name) is None else found.number(name)
+
+    return Card(
+        found.text("method"),
+        Origin(found.text("model"), found.text("revision"), found.text("precision")),
+        maybe("lambda"),
+        found.inner("fit").numbers(),
+        found.text("data"),
+        found.whole("dialogues"),
+        found.inner("metrics").numbers(),
+        maybe("threshold"),
+        maybe("false_positive_rate"),
+        found.text("control"),
+        seen,
+        found.text("source"),
+    )
+
+
+def _one_of(found: Fields, name: str, known: Iterable[str]) -> str:
+    value = found.text(name)
+    if value not in known:
+        raise FormatError(f"{found.where}: {name} is {value!r}, not one of {', '.join(known)}")
+    return value
+
+
+def _tensors(path: Path, sha256: str) -> dict[str, NDArray[np.float64]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise FormatError(f"{path}: is missing")
+    if sha256_of(path) != sha256:
+        raise FormatError(f"{path}: {CHANGED}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise FormatError(f"{path}: not safetensors: {error}") from error
+
+
+def check_sites(probe: Probe, sites: Mapping[str, SiteIndex], where: str) -> None:
+    """Raises InputError unless the states `where` have every site of the probe, as wide as it reads them."""
+    for site in probe.sites:
+        if site not in sites:
+            hint = f"the probe reads it, and {where} has {', '.join(sites) or 'none'}"
+            raise UnknownNameError("site", site, sites, hint)
+        width = sites[site]["width"]
+        if width != [probe.hidden]:
+            raise InputError(
+                f"{where}: {site} has hidden size {'x'.join(map(str, width))}, and the probe reads "
+                f"{probe.hidden:,}: it is of another model"
+            )
+
+
+def digest(text: str) -> int:
+    """A number of 63 bits that stands for a text, so that it is known again."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
