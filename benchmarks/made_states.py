@@ -36,7 +36,7 @@ def save(folder, states, tokens=5, dtype=torch.float32, shard_bytes=16 * 1024):
 
 
 def separable(rows, hidden, seed=0, tokens=5, strength=1.0, layers=1):
-    """States of layers, correlated and of unlike sizes, and a label a dialogue that they tell with mistakes."""
+    """States of layers, correlated and of unlike sizes, the labels they tell, and whose each row is."""
     chance = np.random.default_rng(seed)
     dialogues = -(-rows // tokens)
     labels = chance.permutation(np.arange(dialogues) % 2 == 0)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ullage.api.planning import model as model
     from ullage.api.planning import sample as sample
     from ullage.api.planning import schema as schema
+    from ullage.api.probes import evaluate_probe as evaluate_probe
+    from ullage.api.probes import export_probe as export_probe
+    from ullage.api.probes import fit_probe as fit_probe
+    from ullage.api.probes import import_probe as import_probe
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import report as report
@@ -50,9 +54,13 @@ PLACES: Final = {
     "document_schema": "ullage.api.documents",
     "estimate": "ullage.workloads.planned",
     "estimate_model": "ullage.api.one_model",
+    "evaluate_probe": "ullage.api.probes",
     "evidence": "ullage.api.past_runs",
+    "export_probe": "ullage.api.probes",
+    "fit_probe": "ullage.api.probes",
     "gpu_set": "ullage.workloads.planned",
     "gpus": "ullage.api.planning",
+    "import_probe": "ullage.api.probes",
     "load": "ullage.workloads.loading",
     "model": "ullage.api.planning",
     "models": "ullage.api.catalog",

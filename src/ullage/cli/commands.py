@@ -57,6 +57,11 @@ OWN: Final = (
         "Labelled examples for the bundled model ullage:tiny, made here from its small world.",
         "ullage.cli.listings:sample",
     ),
+    Command(
+        "probe",
+        "Directions in a model's states: fitted to labelled dialogues, evaluated, imported, exported.",
+        "ullage.cli.probes:probe",
+    ),
     Command("schema", "JSON Schema of the workload file, for editors.", "ullage.cli.listings:schema"),
 )
 

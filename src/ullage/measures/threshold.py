@@ -41,3 +41,17 @@ def pick_threshold(
         best = max(row[column] for row in found)
         raise InputError(f"no threshold reaches a {by} of {value:.3f}; the best is {best:.3f}")
     return min(reaching) if by == "precision" else max(reaching)
+
+
+def threshold_at(rate: float, scores: Sequence[float]) -> float:
+    """The least threshold that flags at most a share `rate` of `scores`: what is as large as it, or larger.
+
+    Of equal scores all are flagged or none. Raises InputError for a rate outside 0 to 1, and for no scores.
+    """
+    if not 0 <= rate <= 1:
+        raise InputError(f"a false-positive rate is between 0 and 1, not {rate}")
+    if not scores:
+        raise InputError("a threshold is calibrated on scores, and there are none")
+    order = sorted(scores, reverse=True)
+    allowed = math.floor(rate * len(order) + 1e-9)
+    return order[-1] if allowed >= len(order) else math.nextafter(order[allowed], math.inf)

@@ -1,0 +1,216 @@
+"""States for probes: those that are there, or those of an extraction that is planned and run for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ullage.errors import FormatError, InputError, MissingExtraError, UnknownNameError
+
+if TYPE_CHECKING:
+    from ullage.capture.stored import StoredStates
+    from ullage.facts.architecture import Architecture
+    from ullage.probes.card import Origin
+    from ullage.probes.labels import Labelled
+    from ullage.probes.writing_out import WrittenOut
+    from ullage.spec.role import Role
+
+ROLE: Final = "model"
+FULL_PASS_TOKENS: Final = 2048
+FULL_PASS_TOKENS_ON_CARDS: Final = 16384
+"""Tokens of a pass from which more of them make it no faster, token for token."""
+FEWEST: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """States, where they are from, and ids of dialogues that were too long to be read."""
+
+    states: StoredStates
+    origin: Origin
+    too_long: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How states of texts are had: of `model`, planned for `gpus`."""
+
+    model: str
+    sites: tuple[str, ...]
+    layers: Sequence[int] | None = None
+    gpus: str = "local"
+    precision: str = "auto"
+    batch: int | None = None
+    skip_too_long: bool = False
+    download: bool = False
+    quiet: bool = True
+
+    def read(self, labelled: Sequence[Labelled], out: Path, where: str) -> Read:
+        """Writes the texts and a workload file into `out`, and runs that: `out`/run holds the states.
+
+        Raises InputError, with a line for each, for dialogues that cannot be read, before any model is
+        loaded.
+        """
+        from ullage.workloads.loading import load
+        from ullage.workloads.runs import run
+
+        body, texts, too_long = self._workload(labelled, where)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "texts.jsonl").write_text(texts, encoding="utf-8")
+        file = out / "workload.json"
+        while True:
+            file.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+            workload = load(file)
+            if workload.batch <= 1 or self._fits(workload, out):
+                break
+            body["batch"] = workload.batch // 2
+        folder, _ = run(workload, out / "run", self.gpus, base=out, download=self.download, quiet=self.quiet)
+        found = stored(folder)
+        return Read(found.states, found.origin, too_long)
+
+    def _fits(self, workload: object, base: Path) -> bool:
+        from ullage.spec.workload import Workload
+        from ullage.workloads.planned import plan
+
+        assert isinstance(workload, Workload)
+        return plan(workload, self.gpus, base=base, advice=False).verdict != "does not fit"
+
+    def _workload(
+        self, labelled: Sequence[Labelled], where: str
+    ) -> tuple[dict[str, object], str, frozenset[str]]:
+        """The file that is planned and run, the texts it names, and what is left out of them."""
+        from ullage.facts.gpu_set import parse_gpu_set
+
+        written = self._written(labelled, where)
+        longest = max(each.tokens for each in written.texts)
+        processor = parse_gpu_set(self.gpus).abilities.processor
+        full = FULL_PASS_TOKENS if processor else FULL_PASS_TOKENS_ON_CARDS
+        whole = max(FEWEST, full // longest)
+        body: dict[str, object] = {
+            "kind": "extract",
+            "name": f"states of {Path(where).name}",
+            "roles": {ROLE: {"model": self.model, "precision": self.precision}},
+            "batch": self.batch or 1 << (whole.bit_length() - 1),
+            "prompt_tokens": longest,
+            "new_tokens": 0,
+            "examples": len(written.texts),
+            "captures": [
+                {
+                    "sites": list(self.sites),
+                    "layers": "all" if self.layers is None else list(self.layers),
+                    "positions": "span",
+                    "span_tokens": max(each.span_tokens for each in written.texts),
+                    "keep": "disk",
+                }
+            ],
+            "extract": {"input": "texts.jsonl", "special_tokens": written.special_tokens},
+        }
+        lines = (
+            json.dumps({"id": each.id, "text": each.text, "span": list(each.span)}, ensure_ascii=False)
+            for each in written.texts
+        )
+        return body, "".join(f"{line}\n" for line in lines), frozenset(written.too_long)
+
+    def _written(self, labelled: Sequence[Labelled], where: str) -> WrittenOut:
+        from ullage.probes.writing_out import write_out
+        from ullage.runtime.loader import load_tokenizer
+        from ullage.spec.parse import parse_role
+
+        role: Role = parse_role({"model": self.model, "precision": self.precision})
+        tokenizer = load_tokenizer(role, None, self.download)
+        if tokenizer is None:
+            raise InputError(
+                f"{self.model}: has no tokenizer; extract states by token ids, and give --states"
+            )
+        window = _architecture(self.model).max_positions
+        return write_out(labelled, tokenizer, window, where, self.skip_too_long)
+
+
+def _architecture(model: str) -> Architecture:
+    from ullage.facts.architecture import Architecture
+    from ullage.facts.model import open_model
+
+    found = open_model(model)
+    if not isinstance(found, Architecture):
+        raise InputError(f"{model}: a diffusion pipeline has no layers to read")
+    return found
+
+
+def stored(folder: str | Path) -> Read:
+    """The states of a finished run, and what they are of."""
+    from ullage.probes.card import Origin
+    from ullage.records.folder import RunFolder
+
+    try:
+        from ullage.capture.stored import open_states
+
+        states = open_states(folder)
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "run", "opening states") from error
+    if len(states.roles) > 1:
+        raise InputError(f"{folder}: has states of {' and '.join(states.roles)}; give those of one role")
+    ((role, held),) = states.roles.items()
+    run = RunFolder(Path(folder))
+    if not run.started:
+        return Read(states, Origin(held["model"]))
+    manifest = run.manifest()
+    return Read(
+        states, Origin(held["model"], _revision(manifest.inputs, role), _precision(manifest.plan, role))
+    )
+
+
+def _revision(inputs: Sequence[Mapping[str, str]], role: str) -> str:
+    """A SHA-256 over the weights and the configuration of a role's model, as the run read them."""
+    import hashlib
+
+    parts = sorted(
+        (each["part"], each.get("sha256", each.get("sampled", "")))
+        for each in inputs
+        if each.get("role") == role
+        and "token" not in each.get("part", "")
+        and "chat" not in each.get("part", "")
+    )
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest() if parts else ""
+
+
+def _precision(plan: Mapping[str, object], role: str) -> str:
+    from ullage.fields import Fields
+
+    try:
+        found = Fields(plan, "plan").inner("roles").inner(role).inner("precision")
+        storage, compute = found.text("storage"), found.text("compute")
+    except FormatError:
+        return ""
+    return compute if storage == compute else f"{storage}, computed in {compute}"
+
+
+def chosen_sites(
+    states: StoredStates, patterns: Sequence[str], layers: Sequence[int] | None
+) -> tuple[str, ...]:
+    """The sites of a store that patterns name, of some layers where those are given.
+
+    Raises UnknownNameError for a pattern that names none.
+    """
+    from ullage.probes.probe import layer_of
+
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        hits = [site for site in states.sites if fnmatchcase(site, pattern.replace("{l}", "*"))]
+        if not hits:
+            hint = f"{states.folder} has {', '.join(states.sites)}"
+            raise UnknownNameError("site", pattern, states.sites, hint)
+        found |= dict.fromkeys(hits)
+    if layers is None:
+        return tuple(found)
+    having = {layer_of(site) for site in found} - {None}
+    count = 1 + max((each for each in having if each is not None), default=-1)
+    wanted = {layer if layer >= 0 else count + layer for layer in layers}
+    if missing := sorted(wanted - having):
+        raise InputError(
+            f"layers: {states.folder} has no states of layer {missing[0]} at {', '.join(patterns)}"
+        )
+    return tuple(site for site in found if layer_of(site) in wanted)

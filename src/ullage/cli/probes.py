@@ -1,0 +1,193 @@
+"""`ullage probe`: directions in a model's states, fitted, evaluated, brought from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+import typer
+
+from ullage.reports.terminal import Download, Json, Quiet, Where, tell
+
+probe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+Model = Annotated[
+    str | None, typer.Option(help="Reads the dialogues: a folder, or a hub name in the local cache.")
+]
+States = Annotated[str | None, typer.Option(help="The folder of a run that has their states, by id.")]
+Sites = Annotated[list[str] | None, typer.Option(help="Default blocks.*.hook_resid_post; may be repeated.")]
+Layers = Annotated[str | None, typer.Option(help="Which of blocks.{l}, as 0,15,-1; default all.")]
+Control = Annotated[str | None, typer.Option(help="Ordinary dialogues that set the threshold, JSON lines.")]
+Rate = Annotated[float, typer.Option(help="Share of those that may be flagged.")]
+SkipTooLong = Annotated[
+    bool, typer.Option("--skip-too-long", help="Leave out dialogues beyond the model's window.")
+]
+
+
+@probe.command()
+def fit(
+    labels: Annotated[str, typer.Argument(metavar="LABELS", help="Labelled dialogues, JSON lines.")],
+    out: Annotated[str, typer.Option(help="A new folder for the probe.")],
+    model: Model = None,
+    states: States = None,
+    sites: Sites = None,
+    layers: Layers = None,
+    joined: Annotated[
+        bool, typer.Option("--joined", help="Read all sites side by side instead of sweeping.")
+    ] = False,
+    method: Annotated[
+        str, typer.Option(help="logistic, difference, adjusted, lat, mlp or attention.")
+    ] = "logistic",
+    rows: Annotated[str, typer.Option(help="What is fitted to: tokens, mean or last.")] = "tokens",
+    aggregation: Annotated[
+        str, typer.Option(help="Tokens' scores as one: mean, max, last, rolling (max of means).")
+    ] = "mean",
+    window: Annotated[int, typer.Option(help="Tokens of a rolling mean.")] = 5,
+    skip_first: Annotated[int, typer.Option(help="Counted tokens that are left out.")] = 0,
+    lambda_: Annotated[
+        list[float] | None, typer.Option("--lambda", help="Default 10; may be repeated, and is swept.")
+    ] = None,
+    intercept: Annotated[bool, typer.Option(help="Of logistic regression.")] = True,
+    control: Control = None,
+    rate: Rate = 0.01,
+    shuffles: Annotated[int, typer.Option(help="Controls with labels that say nothing.")] = 10,
+    seed: int = 0,
+    epochs: Annotated[int, typer.Option(help="Of mlp and attention.")] = 40,
+    gpus: Where = None,
+    precision: str = "auto",
+    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
+    skip_too_long: SkipTooLong = False,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fit a probe to labelled dialogues; choose a layer, test on groups held out, beside chance and words."""
+    from ullage import api
+    from ullage.reports.probe_page import show_fit
+
+    document = api.fit_probe(
+        labels,
+        out,
+        model=model,
+        states=states,
+        sites=tuple(sites) if sites else ("blocks.*.hook_resid_post",),
+        layers=_numbers(layers),
+        joined=joined,
+        method=cast("Any", method),
+        rows=cast("Any", rows),
+        aggregation=cast("Any", aggregation),
+        window=window,
+        skip_first=skip_first,
+        strengths=tuple(lambda_) if lambda_ else (10.0,),
+        intercept=intercept,
+        control=control,
+        rate=rate,
+        shuffles=shuffles,
+        seed=seed,
+        epochs=epochs,
+        gpus=gpus or "local",
+        precision=precision,
+        batch=batch,
+        skip_too_long=skip_too_long,
+        download=download,
+        quiet=quiet,
+    )
+    tell(json, lambda: document, lambda console: show_fit(document, console))
+
+
+@probe.command()
+def evaluate(
+    probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Folders of probes.")],
+    labels: Annotated[str, typer.Option(help="Labelled dialogues they have not seen, JSON lines.")],
+    model: Model = None,
+    states: States = None,
+    out: Annotated[str | None, typer.Option(help="A new folder for what --model reads.")] = None,
+    control: Control = None,
+    rate: Rate = 0.01,
+    tokens: Annotated[str | None, typer.Option(help="A file for the scores of every token.")] = None,
+    unseen: Annotated[bool, typer.Option("--unseen", help="Leave out what a probe was fitted to.")] = False,
+    without_roles: Annotated[
+        bool, typer.Option("--without-roles", help="Also with system messages taken out.")
+    ] = False,
+    gpus: Where = None,
+    precision: str = "auto",
+    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
+    skip_too_long: SkipTooLong = False,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """How probes do on dialogues they were not fitted to, set by set."""
+    from ullage import api
+    from ullage.reports.probe_page import show_evaluation
+
+    document = api.evaluate_probe(
+        probes,
+        labels,
+        model=model,
+        states=states,
+        out=out,
+        tokens=tokens,
+        unseen=unseen,
+        without_roles=without_roles,
+        control=control,
+        rate=rate,
+        gpus=gpus or "local",
+        precision=precision,
+        batch=batch,
+        skip_too_long=skip_too_long,
+        download=download,
+        quiet=quiet,
+    )
+    tell(json, lambda: document, lambda console: show_evaluation(document, console))
+
+
+@probe.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint, or a folder of activations.")],
+    out: Annotated[str, typer.Option(help="A new folder.")],
+    site: Annotated[
+        str | None, typer.Option(help="What it reads; default blocks.{l}.hook_resid_post of its layer.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model whose states it reads, for its card.")] = "",
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read a plain pickle: tensors and arrays, nothing else.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Convert a published probe (lie-detectors, Apollo's) or activations (lmprobe's) into Ullage's form."""
+    from ullage import api
+
+    document = api.import_probe(file, out, site=site, model=model, allow_pickle=allow_pickle)
+    if json:
+        return tell(True, lambda: document)
+    return _say_imported(document, out)
+
+
+@probe.command()
+def export(
+    folder: Annotated[str, typer.Argument(metavar="PROBE", help="The folder of a probe.")],
+    out: Annotated[str, typer.Option(help="A new folder.")],
+) -> None:
+    """Write a probe's weights as plain arrays for scikit-learn and others."""
+    from ullage import api
+
+    for path in api.export_probe(folder, out):
+        print(path)
+
+
+def _say_imported(document: Mapping[str, object], out: str) -> None:
+    print(f"{document['source'] or document['document']}: converted into {out}", file=sys.stderr)
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    """Layers as 0,15,-1. Raises InputError."""
+    from ullage.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return tuple(int(each) for each in text.strip(" []").split(","))
+    except ValueError as error:
+        raise InputError(f"--layers {text!r}: write numbers as 0,15,-1") from error

@@ -1,0 +1,62 @@
+"""Dialogues parted by their groups: to fit, to choose, to test; and labels that say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ullage.errors import InputError
+from ullage.probes.labels import Labelled
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bools = NDArray[np.bool_]
+
+PARTS: Final = ("fit", "choose", "test")
+SHARES: Final = (0.5, 0.2, 0.3)
+"""Of the groups: what is fitted to, what the site and lambda are chosen on, what is never looked at
+before."""
+
+
+def parted(
+    labelled: Sequence[Labelled], shares: Sequence[float] = SHARES, seed: int = 0
+) -> tuple[Bools, ...]:
+    """Which dialogues are of each part, (dialogues,) each; a group is of one part whole.
+
+    Raises InputError where a part would have one label only.
+    """
+    import numpy as np
+
+    groups = sorted({one.own_group for one in labelled})
+    order = np.random.default_rng(seed).permutation(len(groups))
+    edges = np.round(np.cumsum(shares) / sum(shares) * len(groups)).astype(int)
+    part = {groups[at]: int(np.searchsorted(edges, place, "right")) for place, at in enumerate(order)}
+    mine = np.array([part[one.own_group] for one in labelled])
+    labels = np.array([bool(one.label) for one in labelled])
+    for at, name in enumerate(PARTS[: len(shares)]):
+        found = set(labels[mine == at].tolist())
+        if len(found) < 2:
+            have = f"label {int(found.pop())} only" if found else "nothing"
+            raise InputError(
+                f"the part to {name} has {have}: {len(labelled):,} dialogues are of {len(groups):,} groups, "
+                "which are not parted; give more groups, or another --seed"
+            )
+    return tuple(mine == at for at in range(len(shares)))
+
+
+def shuffled(labels: Bools, which: Bools, draws: int, seed: int) -> list[Bools]:
+    """Labels, (dialogues,), that say nothing of the true ones: of each class of `which` one half is called
+    1."""
+    import numpy as np
+
+    chance = np.random.default_rng(seed)
+    found = []
+    for draw in range(draws):
+        made = labels.copy()
+        for label in (False, True):
+            members = chance.permutation(np.flatnonzero(which & (labels == label)))
+            made[members] = np.arange(len(members)) < (len(members) + (draw + label) % 2) // 2
+        found.append(made)
+    return found

@@ -1,0 +1,87 @@
+"""Labelled dialogues as the texts a model reads, each with the range of characters that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ullage.capture.chats import render_chat
+from ullage.capture.tokens import encode
+from ullage.errors import InputError
+from ullage.probes.labels import Labelled, Mistakes
+from ullage.runtime.tokenizer import Tokenizer
+from ullage.spec.positions import Range
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A dialogue as it is read: `text`, of which `span` holds all that counts; `tokens` of it all, and
+    `span_tokens` of what lies within the span."""
+
+    id: str
+    text: str
+    span: Range
+    tokens: int
+    span_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenOut:
+    """What can be read, whether the tokenizer adds its special tokens to it, and ids of what is too long."""
+
+    texts: tuple[Written, ...]
+    special_tokens: bool
+    too_long: tuple[str, ...]
+
+
+def write_out(
+    labelled: Sequence[Labelled], tokenizer: Tokenizer, window: int | None, where: str, skip_too_long: bool
+) -> WrittenOut:
+    """Every dialogue, messages as the model's template writes them.
+
+    Raises InputError, with a line for each, for what counts and stands nowhere, for spans without a token,
+    and for dialogues longer than `window` tokens unless these may be skipped.
+    """
+    mistakes = Mistakes(where)
+    texts: list[tuple[Labelled, str, Range]] = []
+    for one in labelled:
+        try:
+            text = one.text if one.text is not None else _rendered(one, tokenizer)
+        except InputError as error:
+            mistakes.add(one.line, str(error))
+            continue
+        counted = one.counted(text)
+        if counted is None:
+            mistakes.add(
+                one.line, "what counts does not stand in the dialogue as the model's template writes it"
+            )
+        else:
+            texts.append((one, text, (counted[0][0], counted[-1][1])))
+    special = not any(one.messages for one in labelled)
+    written, too_long = [], []
+    encoded = encode(tokenizer, [text for _, text, _ in texts], special)
+    for (one, text, span), (ids, offsets) in zip(texts, encoded, strict=True):
+        inside = [at for at, (low, high) in enumerate(offsets) if low < span[1] and high > span[0]]
+        if not inside:
+            mistakes.add(one.line, f"no token lies in characters {span[0]} to {span[1]}")
+        elif window is not None and len(ids) > window:
+            too_long.append(one.id)
+            if not skip_too_long:
+                mistakes.add(
+                    one.line,
+                    f"dialogue {one.id!r} has {len(ids):,} tokens, and the model has room for {window:,}; "
+                    "shorten it, or leave such out: --skip-too-long",
+                )
+        else:
+            written.append(Written(one.id, text, span, len(ids), inside[-1] + 1 - inside[0]))
+    mistakes.tell()
+    if not written:
+        raise InputError(
+            f"{where}: every dialogue is longer than the {window:,} tokens the model has room for"
+        )
+    return WrittenOut(tuple(written), special, tuple(too_long))
+
+
+def _rendered(one: Labelled, tokenizer: Tokenizer) -> str:
+    invited = one.messages[-1]["role"] != "assistant"
+    return render_chat(tokenizer, one.messages, "messages", invited)

@@ -1,0 +1,122 @@
+"""Fits and evaluations of probes on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+MOST_ROWS: Final = 40
+BAR: Final = 24
+
+
+def show_fit(document: Mapping[str, Any], console: Console) -> None:
+    """The sweep, the test, its controls, and the transfer between sets."""
+    _sweep(document, console)
+    parts = document["parts"]
+    console.print()
+    console.print(
+        f"{document['method']} at {', '.join(document['sites'])}: fitted to {parts['fit']:,} dialogues, "
+        f"chosen on {parts['choose']:,}, tested on {parts['test']:,} of other groups"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("on what was held out")
+    table.add_column("AUROC", justify="right")
+    table.add_column("95 %", justify="right")
+    table.add_row("probe, by dialogue", *_auroc(document["test"]))
+    table.add_row("probe, by token", _number(document["test"]["token_auroc"]), "")
+    table.add_row("words alone", *_auroc(document["words"]))
+    chance = document["shuffled"]
+    spread = f"{chance['least']:.3f} to {chance['most']:.3f}"
+    table.add_row(f"shuffled labels, mean of {chance['draws']}", f"{chance['mean']:.3f}", spread)
+    console.print(table)
+    _flagged(document["flagged"], console)
+    if document["left_out"]:
+        console.print(
+            f"{document['left_out']:,} dialogues beyond the model's window were left out", style="yellow"
+        )
+    if document["transfer"]:
+        console.print()
+        _matrix("fitted to", document["transfer"], console)
+    console.print(f"saved in {document['out']}")
+
+
+def show_evaluation(document: Mapping[str, Any], console: Console) -> None:
+    """A row for each probe; sets beside one another."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("probe")
+    for name in ("dialogues", "AUROC", "95 %", "by token", "without roles"):
+        table.add_column(name, justify="right")
+    for row in document["probes"]:
+        test, bare = row["test"], row["without_roles"]
+        found = _number(None if bare is None else bare["auroc"])
+        table.add_row(
+            row["probe"], f"{test['dialogues']:,}", *_auroc(test), _number(test["token_auroc"]), found
+        )
+    console.print(table)
+    for row in document["probes"]:
+        if row["flagged"] is not None:
+            console.print(f"{row['probe']}: ", end="")
+            _flagged(row["flagged"], console)
+        for warning in row["warnings"]:
+            console.print(f"{row['probe']}: {warning}", style="yellow")
+    if any(row["sets"] for row in document["probes"]):
+        console.print()
+        _matrix("probe", {row["probe"]: row["sets"] for row in document["probes"]}, console)
+    if document["left_out"]:
+        console.print(f"{document['left_out']:,} of the dialogues were left out")
+
+
+def _sweep(document: Mapping[str, Any], console: Console) -> None:
+    """AUROC where the choice was made, as bars from 0.5 to 1."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("site")
+    table.add_column("lambda", justify="right")
+    table.add_column("AUROC", justify="right")
+    table.add_column("0.5 to 1", no_wrap=True)
+    rows = document["sweep"]
+    shown = rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: -row["auroc"])[:MOST_ROWS]
+    for row in shown:
+        length = round(max(row["auroc"] - 0.5, 0) * 2 * BAR)
+        one = row["sites"] == document["sites"] and row["lambda"] == (document["lambda"] or 0)
+        sites = row["sites"][0] if len(row["sites"]) == 1 else f"{len(row['sites'])} sites joined"
+        table.add_row(
+            sites, f"{row['lambda']:g}", f"{row['auroc']:.3f}", "#" * length + (" < chosen" if one else "")
+        )
+    console.print(table)
+    if len(shown) < len(rows):
+        console.print(f"and {len(rows) - len(shown):,} that did no better; fit.json has all")
+
+
+def _flagged(found: Mapping[str, Any], console: Console) -> None:
+    recall, alarms = found["recall"], found["false_positives"]
+    shown = (
+        "-" if recall is None else f"{recall:.1%} ({found['recall_low']:.1%} to {found['recall_high']:.1%})"
+    )
+    console.print(
+        f"threshold {found['threshold']:.4g} (at most {found['rate']:.1%} of {found['control']}): flags "
+        f"{shown} of label 1 and {'-' if alarms is None else f'{alarms:.1%}'} of label 0"
+    )
+
+
+def _matrix(first: str, rows: Mapping[str, Mapping[str, float | None]], console: Console) -> None:
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table = Table(title="AUROC by set", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for name in columns:
+        table.add_column(name or "(no set)", justify="right")
+    for name, row in rows.items():
+        table.add_row(name or "(no set)", *(_number(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _auroc(told: Mapping[str, Any]) -> tuple[str, str]:
+    if told["auroc"] is None:
+        return "-", told["reason"]
+    return f"{told['auroc']:.3f}", f"{told['low']:.3f} to {told['high']:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
