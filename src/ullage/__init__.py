@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from ullage.api import clear_evidence as clear_evidence
     from ullage.api import document_schema as document_schema
     from ullage.api import estimate_model as estimate_model
+    from ullage.api import evaluate_probe as evaluate_probe
     from ullage.api import evidence as evidence
+    from ullage.api import export_probe as export_probe
+    from ullage.api import fit_probe as fit_probe
     from ullage.api import gpus as gpus
+    from ullage.api import import_probe as import_probe
     from ullage.api import load as load
     from ullage.api import model as model
     from ullage.api import models as models
+    from ullage.api import open_probe as open_probe
     from ullage.api import plan as plan
     from ullage.api import read_plan as read_plan
     from ullage.api import report as report
@@ -79,6 +84,8 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.planning.advice import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
+    from ullage.probes.probe import Probe as Probe
+    from ullage.probes.probe import Reading as Reading
     from ullage.records.evidence import Evidence as Evidence
     from ullage.records.observation import Here as Here
     from ullage.records.record import Record as Record
@@ -128,7 +135,9 @@ PLACES: Final = {
     "Plan": "ullage.planning.plan",
     "Positions": "ullage.spec.positions",
     "Price": "ullage.facts.price",
+    "Probe": "ullage.probes.probe",
     "ReadSequence": "ullage.capture.listener",
+    "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
@@ -154,11 +163,16 @@ PLACES: Final = {
     "device_info": "ullage.runtime.devices",
     "document_schema": "ullage.api",
     "estimate_model": "ullage.api",
+    "evaluate_probe": "ullage.api",
     "evidence": "ullage.api",
+    "export_probe": "ullage.api",
+    "fit_probe": "ullage.api",
     "gpus": "ullage.api",
+    "import_probe": "ullage.api",
     "load": "ullage.api",
     "model": "ullage.api",
     "models": "ullage.api",
+    "open_probe": "ullage.api",
     "plan": "ullage.api",
     "read_plan": "ullage.api",
     "report": "ullage.api",

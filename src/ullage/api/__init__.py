@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ullage.api.probes import export_probe as export_probe
     from ullage.api.probes import fit_probe as fit_probe
     from ullage.api.probes import import_probe as import_probe
+    from ullage.api.probes import open_probe as open_probe
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import report as report
@@ -67,6 +68,7 @@ PLACES: Final = {
     "models_of": "ullage.workloads.planned",
     "needs_card": "ullage.workloads.planned",
     "opened": "ullage.workloads.loading",
+    "open_probe": "ullage.api.probes",
     "outcome": "ullage.workloads.planned",
     "outcomes": "ullage.workloads.planned",
     "phases": "ullage.workloads.planned",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RESIDUAL: Final = ("blocks.*.hook_resid_post",)
 
 
-class ProbeSettings(TypedDict, total=False):
+class Settings(TypedDict, total=False):
     """How a probe is fitted. `sites` and `layers` are swept, or read side by side where they are `joined`;
     `rows` and `aggregation` as in `Reading`; `strengths` are lambdas; the threshold flags a share `rate` of
     `control`, a file of ordinary dialogues (default: of label 0). `gpus`, `precision`, `batch`, `download`,
@@ -47,7 +47,7 @@ class ProbeSettings(TypedDict, total=False):
     quiet: bool
 
 
-DEFAULTS: Final[ProbeSettings] = {
+DEFAULTS: Final[Settings] = {
     "sites": RESIDUAL,
     "layers": None,
     "joined": False,
@@ -95,7 +95,7 @@ class Source:
         return match(labelled, found.states, sites, where, found.too_long), found
 
 
-def settled(settings: Mapping[str, object]) -> ProbeSettings:
+def settled(settings: Mapping[str, object]) -> Settings:
     """Settings with what was not said. Raises InputError for one that does not exist."""
     unknown = sorted(set(settings) - set(DEFAULTS))
     if unknown:
@@ -111,7 +111,7 @@ def new_folder(out: str | Path) -> Path:
     return path
 
 
-def source_of(model: str | None, states: str | Path | None, given: ProbeSettings) -> Source:
+def source_of(model: str | None, states: str | Path | None, given: Settings) -> Source:
     """Raises InputError unless one of the two is given."""
     if (model is None) == (states is None):
         raise InputError("give --model, which reads the dialogues, or --states, the folder of a run that has")
@@ -131,7 +131,7 @@ def source_of(model: str | None, states: str | Path | None, given: ProbeSettings
     return Source(None, reader, given["sites"], None)
 
 
-def sweep_of(given: ProbeSettings, sites: Sequence[str] = ()) -> Sweep:
+def sweep_of(given: Settings, sites: Sequence[str] = ()) -> Sweep:
     """The fits that settings ask for at some sites. Raises InputError, a line for each, for what cannot
     be."""
     from ullage.probes.fitting import Sweep

@@ -95,6 +95,7 @@ class Reader:
             "name": f"states of {Path(where).name}",
             "roles": {ROLE: {"model": self.model, "precision": self.precision}},
             "batch": self.batch or 1 << (whole.bit_length() - 1),
+            "budget": {"gpus": self.gpus},
             "prompt_tokens": longest,
             "new_tokens": 0,
             "examples": len(written.texts),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from ullage.api.probe_settings import ProbeSettings, new_folder, settled, source_of, sweep_of
+from ullage.api.probe_settings import Settings, new_folder, settled, source_of, sweep_of
 from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from ullage.probes.probe import Probe
 
 
 def fit_probe(
@@ -16,7 +19,7 @@ def fit_probe(
     *,
     model: str | None = None,
     states: str | Path | None = None,
-    **settings: Unpack[ProbeSettings],
+    **settings: Unpack[Settings],
 ) -> dict[str, object]:
     """Fits a probe to labelled dialogues and saves it in `out`; the document `probe-fit`.
 
@@ -75,7 +78,7 @@ def evaluate_probe(
     tokens: str | Path | None = None,
     unseen: bool = False,
     without_roles: bool = False,
-    **settings: Unpack[ProbeSettings],
+    **settings: Unpack[Settings],
 ) -> dict[str, object]:
     """How saved probes do on labelled dialogues they were not fitted to; the document `probe-evaluation`.
 
@@ -121,6 +124,17 @@ def import_probe(
     from ullage.probes.importing import import_file
 
     return import_file(Path(file), new_folder(out), site or "blocks.{l}.hook_resid_post", model, allow_pickle)
+
+
+def open_probe(folder: str | Path) -> Probe:
+    """A saved probe, held against its card's hashes: `tokens` scores states (rows, width), `dialogues` whole
+    ones.
+
+    Raises InputError where there is none, FormatError where it was changed.
+    """
+    from ullage.probes.card import open_probe as opened
+
+    return opened(folder)[0]
 
 
 def export_probe(probe: str | Path, out: str | Path) -> list[Path]:

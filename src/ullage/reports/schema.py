@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
     BYTES,
     COUNT,
@@ -245,6 +246,7 @@ _RUN = {
 _FILES = of_list(of_object({"name": TEXT, "bytes": BYTES, "sha256": TEXT}))
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
+    **PROBES,
     "plan": of_document("plan", _PLAN | {"sha256": TEXT}),
     "estimate": of_document("estimate", _PLAN),
     "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},
