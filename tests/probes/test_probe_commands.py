@@ -9,7 +9,7 @@ import ullage
 from ullage.cli.main import main
 from ullage.errors import InputError
 
-PAIRS = 40
+PAIRS = 60
 STYLES = {"honest": "Tell the truth.", "deceptive": "Tell a lie."}
 
 
@@ -39,7 +39,7 @@ def pairs(tmp_path_factory):
 def fitted(pairs, tmp_path_factory):
     """Folder and document of a fit with the bundled model."""
     out = tmp_path_factory.mktemp("fit") / "probe"
-    return out, ullage.fit_probe(pairs, out, model="ullage:tiny", gpus="cpu", layers=(4, 5), shuffles=20)
+    return out, ullage.fit_probe(pairs, out, model="ullage:tiny", gpus="cpu", layers=(4, 5), shuffles=100)
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def test_instructed_pairs_are_told_apart_on_names_held_out_and_words_do_not(fitt
     assert document["test"]["token_auroc"] >= 0.99
     assert document["flagged"]["recall"] >= 0.9
     assert document["words"]["auroc"] == 0.5
-    assert 0.4 < document["shuffled"]["mean"] < 0.6
-    assert document["shuffled"]["draws"] == 20
+    assert 0.45 <= document["shuffled"]["mean"] <= 0.55
+    assert document["shuffled"]["draws"] == 100
     assert document["fit"]["bound"] <= 5e-4
     assert sum(document["parts"].values()) == 2 * PAIRS
 

@@ -13,6 +13,13 @@ HISTORY: Final = 24
 """Steps that are remembered."""
 ENOUGH: Final = 1e-4
 """Armijo's share of the promised decrease that a step must give."""
+NOISE: Final = 1e-6
+"""Of a loss that is summed from scores in float32."""
+LEVEL: Final = 0.8
+"""How steeply a step may rise again at its end, as a share of how it fell: the approximate Wolfe condition.
+
+Hager and Zhang 2005, A New Conjugate Gradient Method with Guaranteed Descent and an Efficient Line Search,
+SIAM J. Optim. 16."""
 SMALLEST_STEP: Final = 1e-12
 
 
@@ -47,8 +54,10 @@ class Descent:
             self._accept(loss, gradient, hessian)
             return
         slope = float(self._gradient @ self._direction)
-        noise = 1e-14 * max(abs(self._loss), 1.0)
-        if loss <= self._loss + ENOUGH * self._step * slope + noise:
+        decreased = loss <= self._loss + ENOUGH * self._step * slope
+        # Near the end decreases are smaller than what rounding leaves of the loss; slopes still tell.
+        level = loss <= self._loss + NOISE * abs(self._loss)
+        if decreased or (level and float(gradient @ self._direction) <= -LEVEL * slope):
             moved, turned = self.point - self._at, gradient - self._gradient
             product = float(moved @ turned)
             if product > 1e-14 * float(np.linalg.norm(moved) * np.linalg.norm(turned)):

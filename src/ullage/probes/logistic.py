@@ -95,7 +95,10 @@ def newton_pays(rows: int, widths: Sequence[int]) -> bool:
 
 
 class _Evaluation:
-    """Losses (tasks,), gradients and, for Newton, Hessians of the tasks of one group, summed over blocks."""
+    """Losses (tasks,), gradients and, for Newton, Hessians of the tasks of one group, summed over blocks.
+
+    Rows are centred in float32, and their scale is folded into weights and gradients; sums are float64.
+    """
 
     def __init__(
         self, tasks: Sequence[Task], points: Sequence[Floats], spread: Moments, newton: bool
@@ -105,28 +108,34 @@ class _Evaluation:
         self._strength = [task.strength for task in tasks]
         self._labels = np.stack([task.labels for task in tasks])
         self._points = np.stack(points)
-        self._mean, self._scale = spread.mean, spread.scale
-        self._losses = np.zeros(len(tasks))
-        self._gradients = np.zeros(self._points.shape)
+        self._mean = spread.mean.astype(np.float32)
+        # What rounding the mean leaves of it goes into the intercept.
+        folded = self._points[:, :-1] / spread.scale
+        self._weights = folded.T.astype(np.float32)
+        self._intercepts = self._points[:, -1] - folded @ (spread.mean - self._mean)
+        self._left, self._scale = spread.mean - self._mean, spread.scale
+        self._losses, self._sums = np.zeros(len(tasks)), np.zeros(len(tasks))
+        self._products = np.zeros(folded.shape)
         self._hessians = np.zeros((len(tasks), *[self._points.shape[1]] * 2)) if newton else None
 
     def add(self, block: Block) -> None:
         """Rows of this group."""
         import numpy as np
 
-        states = np.empty((len(block.states), self._points.shape[1]))
-        np.subtract(block.states, self._mean, out=states[:, :-1])
-        states[:, :-1] /= self._scale
-        states[:, -1] = 1.0
+        states = np.subtract(block.states, self._mean, dtype=np.float32)
         signs = np.where(self._labels[:, block.dialogue].T, 1.0, -1.0)
-        margins = signs * (states @ self._points.T)
+        margins = signs * (states @ self._weights + self._intercepts)
         self._losses += np.logaddexp(0.0, -margins).sum(axis=0)
         wrong = np.exp(-np.logaddexp(0.0, margins))  # exp(-m) / (1 + exp(-m)), without overflow
-        self._gradients -= (signs * wrong).T @ states
-        if self._hessians is not None:
-            for hessian, curved in zip(self._hessians, (wrong * (1 - wrong)).T, strict=True):
-                scaled = states * np.sqrt(curved)[:, None]
-                hessian += scaled.T @ scaled
+        residuals = -signs * wrong
+        self._products += residuals.T.astype(np.float32) @ states
+        self._sums += residuals.sum(axis=0)
+        if self._hessians is None:
+            return
+        standard = np.append(states / self._scale, np.ones((len(states), 1)), axis=1)
+        for hessian, curved in zip(self._hessians, (wrong * (1 - wrong)).T, strict=True):
+            scaled = standard * np.sqrt(curved)[:, None]
+            hessian += scaled.T @ scaled
 
     def result(self, task: int, intercept: bool) -> tuple[float, Floats, Floats | None]:
         """Loss, gradient (width + 1,) and Hessian (width + 1, width + 1) of a task, with what holds weights
@@ -135,14 +144,14 @@ class _Evaluation:
 
         held = np.append(self._points[task, :-1], 0.0)
         loss = float(self._losses[task] + self._strength[task] / 2 * (held @ held))
-        gradient = self._gradients[task] + self._strength[task] * held
+        products = (self._products[task] - self._left * self._sums[task]) / self._scale
+        gradient = np.append(products, self._sums[task]) + self._strength[task] * held
         hessian = None if self._hessians is None else self._hessians[task]
         if hessian is not None:
             hessian[np.diag_indices(len(held) - 1)] += self._strength[task]
+            hessian[-1, -1] += 1e-9  # of rows that are all but certain of their labels
         if not intercept:
             gradient[-1] = 0.0
             if hessian is not None:
                 hessian[-1], hessian[:, -1], hessian[-1, -1] = 0.0, 0.0, 1.0
-        elif hessian is not None:
-            hessian[-1, -1] += 1e-9 * len(self._labels)  # of rows all but certain of their labels
         return loss, gradient, hessian

@@ -43,7 +43,7 @@ class Moments:
         import numpy as np
 
         rows = len(states)
-        mean = states.mean(axis=0)
+        mean = states.mean(axis=0, dtype=np.float64)
         centred = states - mean
         apart = mean - self.mean
         share = self.count * rows / (self.count + rows)
@@ -118,7 +118,7 @@ def _differences(block: Block, pair: NDArray[np.int64], waiting: dict[int, Float
             continue
         other = waiting.pop(int(name), None)
         if other is None:
-            waiting[int(name)] = state.copy()
+            waiting[int(name)] = state.astype(np.float64)
         else:
             parts.append(state - other)
     return np.array(parts)

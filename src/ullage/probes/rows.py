@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 Group = tuple[str, ...]
 """Sites that are read side by side."""
-BLOCK_VALUES: Final = 4 * 2**20
-"""Of a block, in float64: 32 MiB. What is computed of it is as large again, once or twice."""
+BLOCK_VALUES: Final = 2**21
+"""Of a block: 8 MiB in float32. What is computed of it is as large again, once or twice."""
 HELD_BYTES: Final = 128 * 2**20
 """Of blocks that are kept for later passes, where all or some of them are so small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows (rows, width) of one group of sites, in float64; `group` is its number.
+    """Rows (rows, width) of one group of sites, in float32 as they are stored or in float64; `group` is its
+    number.
 
     `dialogue` (rows,) says whose each row is: those of one dialogue follow one another. `first` is the number
     of the first row among all, in the order of the blocks.
@@ -177,8 +178,8 @@ class StoredRows:
         self.held.bytes_read += held.nbytes
         if not np.array_equal(at, np.arange(low, high)):
             held = held[torch.from_numpy(at - low)]
-        found: Floats = held.reshape(len(at), -1).to(torch.float64).numpy()
-        if not np.isfinite(found.sum()):
+        found: Floats = held.reshape(len(at), -1).to(torch.float32).numpy()
+        if not np.isfinite(np.add.reduce(found, axis=None)):
             wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
             if len(wrong):
                 one = self.store.rows[int(sequence[wrong[0]])]
@@ -219,7 +220,7 @@ class ArrayRows:
         import numpy as np
 
         for at, group in enumerate(groups):
-            states = np.concatenate([self.states[site] for site in group], axis=1).astype(np.float64)
+            states = np.concatenate([self.states[site] for site in group], axis=1)
             if self.reduced != "tokens":
                 states = reduce(states, _begins(self.number), self.reduced)
             yield Block(at, states, self.dialogue, 0)
@@ -232,7 +233,8 @@ def reduce(states: Floats, begins: Ints, rows: RowsOf) -> Floats:
     ends = np.append(begins[1:], len(states))
     if rows == "last":
         return np.asarray(states[ends - 1])
-    return np.asarray(np.add.reduceat(states, begins, axis=0) / (ends - begins)[:, None])
+    sums = np.add.reduceat(states.astype(np.float64), begins, axis=0)
+    return np.asarray(sums / (ends - begins)[:, None])
 
 
 def _begins(number: Ints) -> Ints:
