@@ -5,6 +5,7 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
+from probe_tables import probes
 from result_file import RESULTS, ROOT, figures, read
 
 PAGE = ROOT / "docs" / "measured.md"
@@ -410,7 +411,11 @@ def page() -> str:
         *(memory, cards, families, streaming, peers, faults, evaluation),
         *(personal_data, taken_out_and_found),
     )
-    parts = ["# Measured\n", *(section() for section in sections)]
+    parts = [
+        "# Measured\n",
+        *(section() for section in sections),
+        probes(made("probe_real"), made("probe_fits")),
+    ]
     return "\n".join(parts)
 
 

@@ -24,6 +24,7 @@ VERBS = [
     ["pii", "--help"],
     ["extract", "--help"],
     ["judge", "--help"],
+    ["probe", "fit", "--help"],
 ]
 PROBE = """
 import json, sys

@@ -92,7 +92,7 @@ def test_what_was_fitted_to_is_refused_and_can_be_left_out(fitted, pairs, call):
     out, _ = fitted
     code, _, err = call("evaluate", out, "--labels", pairs, "--states", out / "run")
     assert code == 2
-    assert "dialogues, or their groups, are among those the probe was fitted to (line 1" in err
+    assert "dialogues, or their groups, are among those the probe was fitted to (line " in err
     code, page, err = call("evaluate", out, "--labels", pairs, "--states", out / "run", "--unseen", "--json")
     assert (code, err) == (0, "")
     document = json.loads(page)
@@ -103,13 +103,28 @@ def test_what_was_fitted_to_is_refused_and_can_be_left_out(fitted, pairs, call):
     assert document["left_out"] > 0
 
 
+def test_without_instructions_the_same_answers_cannot_be_told_apart(fitted, call, tmp_path):
+    out, _ = fitted
+    labels = written(tmp_path / "new.jsonl", instructed(tmp_path, "validation", 6))
+    control = written(tmp_path / "usual.jsonl", [{"messages": [{"role": "user", "content": "Hello."}]}])
+    arguments = ("--labels", labels, "--model", "ullage:tiny", "--gpus", "cpu", "--out", tmp_path / "read")
+    code, page, _ = call("evaluate", out, *arguments, "--without-roles", "--control", control, "--json")
+    assert code == 0
+    (row,) = json.loads(page)["probes"]
+    assert row["test"]["auroc"] > 0.9
+    assert row["without_roles"]["auroc"] == 0.5
+    assert row["flagged"]["control"] == "1 control dialogues"
+
+
 def test_a_sweep_over_states_that_are_there_is_shown_with_its_controls(fitted, pairs, call, tmp_path):
     out, _ = fitted
     arguments = ("--states", out / "run", "--rows", "mean", "--method", "lat", "--quiet")
+    arguments += ("--plot", tmp_path / "sweep.png")
     code, page, err = call("fit", pairs, "--out", tmp_path / "probe", *arguments)
     assert (code, err) == (0, "")
     assert "blocks.5.hook_resid_post" in page
     assert "< chosen" in page
+    assert (tmp_path / "sweep.png").stat().st_size > 0
     for shown in ("probe, by token", "words alone", "shuffled labels, mean of 10", "threshold"):
         assert shown in page
 

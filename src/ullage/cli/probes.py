@@ -58,6 +58,7 @@ def fit(
     precision: str = "auto",
     batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     skip_too_long: SkipTooLong = False,
+    plot: Annotated[str | None, typer.Option(help="A picture of the sweep: .png, .svg or .pdf.")] = None,
     download: Download = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -94,6 +95,10 @@ def fit(
         quiet=quiet,
     )
     tell(json, lambda: document, lambda console: show_fit(document, console))
+    if plot is not None:
+        from ullage.probes.plots import plot_sweep
+
+        plot_sweep(document).savefig(plot, dpi=150)
 
 
 @probe.command()

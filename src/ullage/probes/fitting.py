@@ -18,6 +18,7 @@ from ullage.probes.evaluation import (
     dialogue_scores,
     evaluate,
     flagged,
+    token_scores,
     told_apart,
 )
 from ullage.probes.logistic import Task
@@ -125,17 +126,19 @@ def _trained(
 def _choose(
     dialogues: Dialogues, chosen: Bools, tasks: Sequence[Task], trained: Sequence[Trained]
 ) -> tuple[list[Swept], int]:
-    """Every fit's AUROC on the part to choose on, and which is best: of equal ones that whose labels lie
-    farthest apart, in standard deviations."""
+    """Every fit's AUROC on the part to choose on, and which is best: of equal ones that whose tokens are told
+    apart best, and then that whose labels lie farthest apart, in standard deviations."""
     rows = dialogues.rows(trained[0].probe.reading).of(chosen)
-    values = dialogue_scores(rows, [each.probe for each in trained], len(dialogues))
-    labels = dialogues.labels[chosen]
+    probes = [each.probe for each in trained]
+    values = dialogue_scores(rows, probes, len(dialogues))
+    whose, of_rows = token_scores(rows, probes)
+    labels, row_labels = dialogues.labels[chosen], dialogues.labels[whose]
     found, keys = [], []
-    for task, each, value in zip(tasks, trained, values, strict=True):
+    for task, each, value, row in zip(tasks, trained, values, of_rows, strict=True):
         score = auroc(labels, value[chosen])
         assert score is not None  # both labels are in every part
         found.append(Swept(task.sites, task.strength, score, each.notes))
-        keys.append((score, _apart(labels, value[chosen])))
+        keys.append((score, auroc(row_labels, row) or 0.0, _apart(labels, value[chosen])))
     return found, max(range(len(keys)), key=keys.__getitem__)
 
 
