@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,8 @@ def of_sets(folder: Path, sets: tuple[str, ...]) -> Path:
 
 
 def command(folder: Path) -> dict[str, Any]:
-    """The whole command: states of every layer, the sweep, the test, the matrix; and its seconds."""
+    """The whole command: states of every layer, the sweep, the test, the matrix; its seconds by the clock,
+    and of cores."""
     out = folder / "all"
     begun = time.perf_counter()
     asked = [sys.executable, "-m", "ullage", "probe", "fit", str(STATEMENTS), "--model", str(real.model())]
@@ -60,7 +62,10 @@ def command(folder: Path) -> dict[str, Any]:
     environment = {**os.environ, "ULLAGE_HOME": str(folder / "home")}
     done = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found: dict[str, Any] = json.loads(done.stdout)
-    return {"seconds": round(time.perf_counter() - begun, 1), **row_of(found)}
+    seconds = time.perf_counter() - begun
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    core_seconds = used.ru_utime + used.ru_stime
+    return {"seconds": round(seconds, 1), "core_seconds": round(core_seconds, 1), **row_of(found)}
 
 
 def row_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def main() -> None:
             each[name] >= 0.95 for each in figures["both_by_seed"] for name in SETS
         ),
         "shuffled labels say nothing, 0.4 to 0.6 in the mean": 0.4 <= sum(means) / len(means) <= 0.6,
-        "the command takes at most 60 s": whole["seconds"] <= 60,
+        "the command takes at most 120 s of a core, 60 of two": whole["core_seconds"] <= 120,
     }
     made.write(figures, claims)
 

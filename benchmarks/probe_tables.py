@@ -23,7 +23,7 @@ def probes(made: str, of_fits: str) -> str:
     return f"""## Probes
 
 {made}: {real["model"]} on `examples/true-false.jsonl`, the last token of each statement, parted by country. The whole command, with
-states of every layer, took {real["command"]["seconds"]:.0f} s. Capitals alone: AUROC on countries held out {min(seeds):.3f} to {max(seeds):.3f} over five ways of
+states of every layer, took {real["command"]["core_seconds"]:.0f} s of a core ({real["command"]["seconds"]:.0f} s by the clock, on two cores with much else to do). Capitals alone: AUROC on countries held out {min(seeds):.3f} to {max(seeds):.3f} over five ways of
 parting; shuffled labels {min(shuffled):.2f} to {max(shuffled):.2f} in the mean of twenty; a bag of words {real["capitals"]["words"]:.2f}. Fitted to capitals and their negations, at
 {both["chosen"]} (seed 0); AUROC on countries held out:
 
