@@ -113,7 +113,7 @@ def test_without_instructions_the_same_answers_cannot_be_told_apart(fitted, call
     (row,) = json.loads(page)["probes"]
     assert row["test"]["auroc"] > 0.9
     assert row["without_roles"]["auroc"] == 0.5
-    assert row["flagged"]["control"] == "1 control dialogues"
+    assert row["flagged"]["control"].startswith("1 control dialogues, too few for 1.0%")
 
 
 def test_a_sweep_over_states_that_are_there_is_shown_with_its_controls(fitted, pairs, call, tmp_path):

@@ -59,8 +59,9 @@ class Card:
 
     def other_origin(self, found: Origin) -> list[str]:
         """What states are of other than the probe's own: a line each, and none where either is not known."""
+        same = self.origin.revision and self.origin.revision == found.revision
         pairs = (
-            ("model", self.origin.model, found.model),
+            ("model", self.origin.model, self.origin.model if same else found.model),
             ("revision of the model", self.origin.revision[:12], found.revision[:12]),
             ("precision", self.origin.precision, found.precision),
         )

@@ -107,7 +107,8 @@ def auroc(labels: Bools, values: Floats) -> float | None:
 
 def calibrated(control: Floats, what: str, rate: float = RATE) -> tuple[float, str]:
     """The threshold that flags a share `rate` of control scores at most, and what it was calibrated on."""
-    return threshold_at(rate, control.tolist()), f"{len(control):,} {what}"
+    few = f", too few for {rate:.1%}: it is above them all" if 0 < rate * len(control) < 1 else ""
+    return threshold_at(rate, control.tolist()), f"{len(control):,} {what}{few}"
 
 
 def flagged(labels: Bools, values: Floats, threshold: float, rate: float, control: str) -> Flagged:

@@ -10,7 +10,7 @@ all of it. Records without a `label` that give two instructions are two dialogue
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -82,6 +82,7 @@ class Mistakes:
     lines: list[str] = field(default_factory=list)
 
     def add(self, place: int | str, problem: str) -> None:
+        """What is wrong in a line of the file, or with all of it where `place` is ""."""
         self.lines.append(f"{self.where}:{place}: {problem}" if place else f"{self.where}: {problem}")
 
     def tell(self) -> None:
@@ -206,8 +207,3 @@ def _said(record: Mapping[str, object], one: Labelled, mistakes: Mistakes) -> La
         return None
     kept = tuple({"role": m["role"], "content": m["content"]} for m in said)
     return replace(one, messages=kept, detect=detect or (len(kept) - 1,))
-
-
-def words_of(dialogues: Sequence[Labelled]) -> bool:
-    """Whether dialogues are messages, which a chat template writes out."""
-    return bool(dialogues and dialogues[0].messages)

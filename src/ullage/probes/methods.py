@@ -53,10 +53,17 @@ def train(rows: Rows, tasks: Sequence[Task], way: Way) -> list[Trained]:
     if way.method == "logistic":
         fits = fit_logistic(rows, tasks, intercept=way.intercept)
         return [
-            _trained(rows, task, way, "linear", (fit.moments.mean, fit.moments.scale), {"weight": fit.weight},
-                     fit.intercept, {"passes": fit.passes, "bound": fit.bound})
+            _trained(
+                task,
+                way,
+                "linear",
+                (fit.moments.mean, fit.moments.scale),
+                {"weight": fit.weight},
+                fit.intercept,
+                {"passes": fit.passes, "bound": fit.bound},
+            )
             for task, fit in zip(tasks, fits, strict=True)
-        ]  # fmt: skip
+        ]
     if way.method in ("mlp", "attention"):
         return [_network(rows, task, way) for task in tasks]
     found: dict[int, Trained] = {}
@@ -68,7 +75,6 @@ def train(rows: Rows, tasks: Sequence[Task], way: Way) -> list[Trained]:
 
 
 def _trained(
-    rows: Rows,
     task: Task,
     way: Way,
     form: Form,
@@ -77,7 +83,7 @@ def _trained(
     intercept: float,
     notes: Mapping[str, float],
 ) -> Trained:
-    hidden = rows.width(task.sites) // len(task.sites)
+    hidden = len(scaler[0]) // len(task.sites)
     return Trained(Probe(form, task.sites, hidden, *scaler, tensors, intercept, way.reading), notes)
 
 
@@ -90,7 +96,7 @@ def _network(rows: Rows, task: Task, way: Way) -> Trained:
         raise InputError(f"{way.method}: its loss is no number from the first epoch on; see to the states")
     notes = {"seed": way.seed, "epochs": fit.epochs, "validation_loss": fit.validation_loss}
     scaler = fit.moments.mean, fit.moments.scale
-    return _trained(rows, task, way, form, scaler, fit.tensors, fit.intercept, notes)
+    return _trained(task, way, form, scaler, fit.tensors, fit.intercept, notes)
 
 
 def _directions(rows: Rows, group: Group, tasks: Sequence[Task], way: Way) -> list[Trained]:
@@ -106,11 +112,12 @@ def _directions(rows: Rows, group: Group, tasks: Sequence[Task], way: Way) -> li
         weights = _adjusted(rows, group, labels, one - zero)
     else:
         weights = _first_component(rows, group, one - zero, way)
+    notes = {"passes": 1.0 if way.method == "difference" else 2.0}
+    one_each = np.ones(rows.width(group))
     return [
-        _trained(rows, task, way, "linear", ((low + high) / 2, np.ones(len(low))), {"weight": weight}, 0.0,
-                 {"passes": 1 if way.method == "difference" else 2})
+        _trained(task, way, "linear", ((low + high) / 2, one_each), {"weight": weight}, 0.0, notes)
         for task, low, high, weight in zip(tasks, zero, one, weights, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _adjusted(rows: Rows, group: Group, labels: NDArray[np.bool_], apart: Floats) -> Floats:

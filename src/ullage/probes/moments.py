@@ -105,7 +105,6 @@ def paired_products(rows: Rows, groups: Sequence[Group], pair: NDArray[np.int64]
         if len(differences):
             found[block.group] += differences.T @ differences
             counts[block.group] += len(differences)
-    assert all(isinstance(total, np.ndarray) for total in found)
     return list(zip(found, counts, strict=True))
 
 

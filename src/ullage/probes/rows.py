@@ -73,6 +73,7 @@ class Held:
     bytes_read: int = 0
 
     def keep(self, key: tuple[int, int, str], states: Floats) -> None:
+        """Keeps a block where there is room for it."""
         if states.nbytes <= self.room:
             self.room -= states.nbytes
             self.blocks[key] = states
