@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ullage.api import models as models
     from ullage.api import open_probe as open_probe
     from ullage.api import plan as plan
+    from ullage.api import probe_drift as probe_drift
     from ullage.api import read_plan as read_plan
     from ullage.api import report as report
     from ullage.api import resume as resume
@@ -174,6 +175,7 @@ PLACES: Final = {
     "models": "ullage.api",
     "open_probe": "ullage.api",
     "plan": "ullage.api",
+    "probe_drift": "ullage.api",
     "read_plan": "ullage.api",
     "report": "ullage.api",
     "reset_peak": "ullage.runtime.reading",

@@ -116,6 +116,22 @@ def test_without_instructions_the_same_answers_cannot_be_told_apart(fitted, call
     assert row["flagged"]["control"].startswith("1 control dialogues, too few for 1.0%")
 
 
+def test_drift_between_precisions_is_told(fitted, call, tmp_path):
+    out, _ = fitted
+    labels = written(tmp_path / "new.jsonl", instructed(tmp_path, "validation", 4))
+    arguments = ("--labels", labels, "--model", "ullage:tiny", "--gpus", "cpu", "--out", tmp_path / "read")
+    code, page, _ = call("drift", out, *arguments, "--precision", "fp32,bf16", "--json")
+    assert code == 0
+    document = json.loads(page)
+    jsonschema.validate(document, ullage.document_schema("probe-drift"))
+    first, second = document["rows"]
+    assert (first["correlation"], first["moved"]) == (pytest.approx(1), 0)
+    assert 0 < second["moved"] < 0.5
+    assert second["correlation"] > 0.9
+    with pytest.raises(InputError, match="between two at least"):
+        ullage.probe_drift(out, labels, "ullage:tiny", ["bf16"], tmp_path / "other")
+
+
 def test_a_sweep_over_states_that_are_there_is_shown_with_its_controls(fitted, pairs, call, tmp_path):
     out, _ = fitted
     arguments = ("--states", out / "run", "--rows", "mean", "--method", "lat", "--quiet")

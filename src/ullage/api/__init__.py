@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ullage.api.planning import model as model
     from ullage.api.planning import sample as sample
     from ullage.api.planning import schema as schema
+    from ullage.api.probe_precision import probe_drift as probe_drift
     from ullage.api.probes import evaluate_probe as evaluate_probe
     from ullage.api.probes import export_probe as export_probe
     from ullage.api.probes import fit_probe as fit_probe
@@ -75,6 +76,7 @@ PLACES: Final = {
     "plan": "ullage.workloads.planned",
     "plan_here": "ullage.workloads.runs",
     "folder_of": "ullage.workloads.loading",
+    "probe_drift": "ullage.api.probe_precision",
     "read_file": "ullage.workloads.loading",
     "read_plan": "ullage.workloads.loading",
     "report": "ullage.api.runs",

@@ -37,7 +37,7 @@ class Evaluation:
         from ullage.probes.documents import evaluation_document
         from ullage.probes.labels import read_labels
 
-        kept = self._kept(labelled, where)
+        kept = kept_unseen([card for _, _, card in self.probes], labelled, where, leave_out=self.unseen)
         dialogues, read = self.source.read(kept, self.folder, where)
         ordinary = None
         if control is not None:
@@ -58,22 +58,6 @@ class Evaluation:
         if self.tokens is not None:
             self._write_tokens(dialogues, self.tokens)
         return evaluation_document(where, read.origin, rows, len(labelled) - len(dialogues))
-
-    def _kept(self, labelled: Sequence[Labelled], where: str) -> list[Labelled]:
-        """What no probe has seen. Raises InputError where one has, and that may not be left out."""
-        from ullage.probes.evaluation import refuse_overlap, unseen
-
-        fresh = [True] * len(labelled)
-        for _, _, card in self.probes:
-            if not self.unseen:
-                refuse_overlap(card, labelled, where)
-            fresh = [a and b for a, b in zip(fresh, unseen(card, labelled), strict=True)]
-        kept = [one for one, new in zip(labelled, fresh, strict=True) if new]
-        if len({one.label for one in kept}) < 2:
-            raise InputError(
-                f"{where}: {len(kept):,} dialogues are left that no probe has seen, and not of both labels"
-            )
-        return kept
 
     def _row(
         self,
@@ -127,6 +111,26 @@ class Evaluation:
                 {"id": one.id, "label": one.label, "tokens": dialogues.token_ids[number], "scores": scores}
             )
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def kept_unseen(
+    cards: Sequence[Card], labelled: Sequence[Labelled], where: str, *, leave_out: bool
+) -> list[Labelled]:
+    """What none of the probes has seen. Raises InputError where one has, unless that is left out, and where
+    what is left has one label only."""
+    from ullage.probes.evaluation import refuse_overlap, unseen
+
+    fresh = [True] * len(labelled)
+    for card in cards:
+        if not leave_out:
+            refuse_overlap(card, labelled, where)
+        fresh = [a and b for a, b in zip(fresh, unseen(card, labelled), strict=True)]
+    kept = [one for one, new in zip(labelled, fresh, strict=True) if new]
+    if len({one.label for one in kept}) < 2:
+        raise InputError(
+            f"{where}: {len(kept):,} dialogues are left that no probe has seen, and not of both labels"
+        )
+    return kept
 
 
 def _with(rate: float, found: tuple[float, str]) -> tuple[float, float, str]:

@@ -148,6 +148,32 @@ def evaluate(
     tell(json, lambda: document, lambda console: show_evaluation(document, console))
 
 
+@probe.command()
+def drift(
+    folder: Annotated[str, typer.Argument(metavar="PROBE", help="The folder of a probe.")],
+    labels: Annotated[str, typer.Option(help="Labelled dialogues it has not seen, JSON lines.")],
+    model: Annotated[str, typer.Option(help="Reads the dialogues in each precision.")],
+    out: Annotated[str, typer.Option(help="A new folder for what it reads.")],
+    precision: Annotated[str, typer.Option(help="Each is held against the first.")] = "bf16,int8,nf4",
+    unseen: Annotated[bool, typer.Option("--unseen", help="Leave out what it was fitted to.")] = False,
+    gpus: Where = None,
+    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
+    skip_too_long: SkipTooLong = False,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """How far a probe's scores, and its threshold, move with the model's precision."""
+    from ullage import api
+    from ullage.reports.probe_page import show_drift
+
+    settings: Any = {"gpus": gpus or "local", "batch": batch, "skip_too_long": skip_too_long}
+    settings |= {"download": download, "quiet": quiet}
+    names = [each.strip() for each in precision.split(",") if each.strip()]
+    document = api.probe_drift(folder, labels, model, names, out, unseen=unseen, **settings)
+    tell(json, lambda: document, lambda console: show_drift(document, console))
+
+
 @probe.command("import")
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint, or a folder of activations.")],

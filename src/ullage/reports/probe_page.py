@@ -69,6 +69,32 @@ def show_evaluation(document: Mapping[str, Any], console: Console) -> None:
         console.print(f"{document['left_out']:,} of the dialogues were left out")
 
 
+def show_drift(document: Mapping[str, Any], console: Console) -> None:
+    """A row for each precision; how far scores moved in standard deviations of the first one's."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("precision")
+    for name in ("AUROC", "95 %", "correlation", "shift", "moved", "threshold", "recall", "false positives"):
+        table.add_column(name, justify="right")
+    for row in document["rows"]:
+        at = row["flagged"] or {"recall": None, "false_positives": None}
+        table.add_row(
+            row["precision"],
+            *_auroc(row["test"]),
+            f"{row['correlation']:.4f}",
+            f"{row['shift']:+.3f}",
+            f"{row['moved']:.3f}",
+            f"{row['threshold']:.4g}",
+            _number(at["recall"]),
+            _number(at["false_positives"]),
+        )
+    console.print(table)
+    first = document["rows"][0]["precision"]
+    console.print(
+        f"correlation, shift and mean distance of scores from those in {first}, in standard deviations; the "
+        "threshold that label 0 would set; recall and false positives at the card's own"
+    )
+
+
 def _sweep(document: Mapping[str, Any], console: Console) -> None:
     """AUROC where the choice was made, as bars from 0.5 to 1."""
     table = Table(box=None, pad_edge=False, header_style="bold")

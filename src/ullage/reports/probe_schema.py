@@ -96,6 +96,22 @@ PROBES: Final[Mapping[str, Schema]] = {
             "transfer": of_mapping(of_mapping(MAYBE_NUMBER)),
         },
     ),
+    "probe-drift": of_document(
+        "probe-drift",
+        {
+            **dict.fromkeys(("probe", "labels", "model"), TEXT),
+            "rows": of_list(
+                of_object(
+                    {
+                        "precision": TEXT,
+                        "test": _TOLD,
+                        **dict.fromkeys(("correlation", "shift", "moved", "threshold"), NUMBER),
+                        "flagged": maybe(_FLAGGED),
+                    }
+                )
+            ),
+        },
+    ),
     "probe-evaluation": of_document(
         "probe-evaluation",
         {"labels": TEXT, "model": TEXT, "probes": of_list(_ROW), "left_out": COUNT},
