@@ -169,10 +169,14 @@ def _shuffled(dialogues: Dialogues, sweep: Sweep, task: Task, parts: Sequence[Bo
 def _transfer(
     dialogues: Dialogues, sweep: Sweep, task: Task, parts: Sequence[Bools]
 ) -> dict[str, dict[str, float | None]]:
-    """Fitted to one set, or all, and tested on each: AUROC on groups held out. None where a set lacks a
-    label."""
+    """Fitted to one set, or all, tested on each: AUROC on groups held out; None where a set lacks a label.
+
+    What the choice was made on is fitted to as well, but by networks, which stop by it.
+    """
     import numpy as np
 
+    if sweep.way.method not in ("mlp", "attention"):
+        parts = (parts[0] | parts[1], *parts[1:])
     sets = np.array([one.set for one in dialogues.labelled])
     names = sorted(set(sets.tolist()))
     found: dict[str, dict[str, float | None]] = {}
