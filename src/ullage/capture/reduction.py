@@ -41,11 +41,9 @@ Send = Callable[["Tensor"], "Tensor"]
 """Where what is kept goes: the host, or nowhere."""
 
 
-def reducer_of(
-    point: Point, wanted: Sequence[Awaited], send: Send, room: Room | None = None
-) -> Reducer:
-    """The reducer `point.capture` asks for; what it keeps goes through `send`, and waits for the end of a pass
-    in the `room`, if there is one, where it is a row of each sequence.
+def reducer_of(point: Point, wanted: Sequence[Awaited], send: Send, room: Room | None = None) -> Reducer:
+    """The reducer `point.capture` asks for; what it keeps goes through `send`, and waits in the `room`, if
+    there is one, for the end of a pass, where it is a row of each sequence.
 
     `wanted` are the positions of each sequence that may be chosen at the end.
     """

@@ -27,8 +27,8 @@ class Room:
         self._at = 0
 
     def keep(self, tensor: Tensor, sequences: int) -> Tensor:
-        """A copy in this room of what one point gave of so many sequences; on a GPU, and in an autograd graph,
-        the tensor itself."""
+        """A copy in this room of what one point gave of so many sequences; the tensor itself on a GPU, and in
+        an autograd graph."""
         if tensor.device.type != "cpu" or tensor.requires_grad:
             return tensor
         size = -(-tensor.nbytes // ALIGNED) * ALIGNED

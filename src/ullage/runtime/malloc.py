@@ -22,7 +22,7 @@ M_MMAP_THRESHOLD: Final = -3
 
 
 class Held(NamedTuple):
-    """Bytes: an allocation of `mapped` and more is a mapping of its own, given back when it is freed; from
+    """Bytes, below 2 GiB: an allocation of `mapped` and more is a mapping of its own, given back when it is freed; from
     `trimmed` free ones at the heap's end they are given back. Stated, neither grows with what is freed."""
 
     mapped: int
@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 BETWEEN: Final = Held(4 * MIB, 16 * MIB)
 """Where models are loaded and freed."""
-REPEATED: Final = Held(64 * MIB, 1 << 40)
+REPEATED: Final = Held(64 * MIB, 2047 * MIB)
 """Where one pass takes what the one before it freed: each page that malloc gives back in between is zeroed by
 the system when it is taken again, a sixth to a third of a pass of 124 million parameters."""
 KEEPING: Final = Held(1 * MIB, 16 * MIB)
