@@ -22,8 +22,9 @@ M_MMAP_THRESHOLD: Final = -3
 
 
 class Held(NamedTuple):
-    """Bytes, below 2 GiB: an allocation of `mapped` and more is a mapping of its own, given back when it is freed; from
-    `trimmed` free ones at the heap's end they are given back. Stated, neither grows with what is freed."""
+    """Bytes, below 2 GiB each: an allocation of `mapped` and more is a mapping of its own, given back when it
+    is freed; from `trimmed` free ones at the heap's end they are given back. Stated, neither grows with what
+    is freed."""
 
     mapped: int
     trimmed: int
