@@ -37,6 +37,28 @@ def test_little_is_left_of_what_was_freed():
     assert left_behind("assert hold_malloc() == ''") < 16 << 20
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
+def test_what_a_phase_of_passes_held_is_given_back_after_it():
+    body = """
+import resource
+from ullage.runtime.malloc import REPEATED, hold_malloc, holding_malloc, trim_malloc
+from ullage.runtime.reading import resident_bytes
+hold_malloc()
+before = resident_bytes()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def a_pass(): return sum(len(b'x' * (12 << 20)) for _ in range(4))
+a_pass(); begun = faults(); a_pass(); taken = faults() - begun
+with holding_malloc(REPEATED):
+    a_pass(); begun = faults(); a_pass(); again = faults() - begun
+trim_malloc()
+print(taken, again, resident_bytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
+    taken, again, left = map(int, done.stdout.split())
+    assert again * 10 < taken
+    assert left < 4 << 20
+
+
 def test_another_malloc_is_named(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
     assert "libjemalloc" in hold_malloc()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.choosing import Choosing
 from ullage.capture.coverage import Coverage
 from ullage.capture.hooks import listening
 from ullage.capture.logits import logits_of
 from ullage.capture.reduction import Reducer, reducer_of
+from ullage.capture.room import Room
 from ullage.capture.sites import Point
 from ullage.capture.taps import Tap
 from ullage.capture.transfer import Transfer, stay
@@ -22,6 +23,8 @@ from ullage.spec.positions import Positions, Range
 if TYPE_CHECKING:
     from torch import Tensor
 
+MANY: Final = 16
+"""Points from which what a pass keeps has a room of its own."""
 States = dict[str, "Tensor"]
 """One sequence's tensors by site name, in the shapes `capture.reduction` states."""
 
@@ -55,13 +58,16 @@ class Listener:
         stop: bool = False,
         with_gradients: bool = False,
         transfer: Transfer | None = None,
+        one_pass: bool = False,
     ) -> None:
         """`choosing` says what is kept of each sequence; `stop` ends a pass after its last point, and after
-        `stop_at` where that is set. `transfer` is how states go to the host."""
+        `stop_at` where that is set; `one_pass` says that there is no second one. `transfer` is how states go
+        to the host."""
         self.points, self._layout, self._choosing = points, layout, choosing
         self._stop, self._with_gradients = stop, with_gradients
         self.stop_at: Tap | None = None
         self._transfer = Transfer() if transfer is None else transfer
+        self._room = Room(len(points), choosing.sequences) if one_pass and len(points) >= MANY else None
         self._tokens: tuple[tuple[int, ...], ...] = ((),) * choosing.sequences
         self._prompt_tokens: tuple[int, ...] = (0,) * choosing.sequences
         self._read = [0] * choosing.sequences
@@ -70,7 +76,10 @@ class Listener:
         wanted = {each: choosing.awaited(each) for each in self._positions}
         self._reducers: dict[str, Reducer] = {
             point.name: reducer_of(
-                point, wanted[point.capture.positions], stay if point.name in here else self._transfer.send
+                point,
+                wanted[point.capture.positions],
+                stay if point.name in here else self._transfer.send,
+                self._room,
             )
             for point in points
         }
@@ -109,6 +118,8 @@ class Listener:
     def finish(self) -> list[ReadSequence]:
         """What was read of every sequence; the listener is empty then."""
         self._transfer.wait()
+        if self._room is not None:
+            self._room.close()
         chosen = {each: self._choosing.chosen(each, self._tokens, self._read) for each in self._positions}
         finished: dict[str, list[Tensor]] = {}
         for point in self.points:

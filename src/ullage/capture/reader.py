@@ -76,15 +76,17 @@ class Reader:
     ) -> list[ReadSequence]:
         lengths = [len(each) for each in sequences]
         longest = max(lengths)
+        chunked = self.chunk_tokens is not None and self.chunk_tokens < longest
         listener = Listener(
             self.points,
             self.layout,
             self.choosing(sequences, spans),
             stop=self.stop,
             with_gradients=self.with_gradients,
+            one_pass=not chunked,
         )
         ids = padded(sequences, self.device, self.padding)
-        if self.chunk_tokens is not None and self.chunk_tokens < longest:
+        if chunked:
             listener.stop_at = self._last_of_chunk
             for _ in self._chunks(ids, lambda *columns: listener.during(right_padded(lengths, *columns))):
                 pass

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ullage.capture.coverage import Coverage, Part
+from ullage.capture.room import Room
 from ullage.capture.sites import Point
 from ullage.errors import UnsupportedError
 from ullage.spec.positions import Awaited, Range, joined, merged, written
@@ -40,8 +41,9 @@ Send = Callable[["Tensor"], "Tensor"]
 """Where what is kept goes: the host, or nowhere."""
 
 
-def reducer_of(point: Point, wanted: Sequence[Awaited], send: Send) -> Reducer:
-    """The reducer `point.capture` asks for; what it keeps goes through `send`.
+def reducer_of(point: Point, wanted: Sequence[Awaited], send: Send, room: Room | None = None) -> Reducer:
+    """The reducer `point.capture` asks for; what it keeps goes through `send`, and waits in the `room`, if
+    there is one, for the end of a pass, where it is a row of each sequence.
 
     `wanted` are the positions of each sequence that may be chosen at the end.
     """
@@ -53,10 +55,12 @@ def reducer_of(point: Point, wanted: Sequence[Awaited], send: Send) -> Reducer:
                 f"{point.name}: positions: {written(positions)} of attention patterns is not defined; use "
                 "all or last"
             )
-        return _Patterns(len(wanted), positions == "last", dtype, send)
+        return _Patterns(len(wanted), positions == "last", dtype, send, room)
     if positions == "mean":
         return _Mean(len(wanted), dtype, send)
-    return _Last(len(wanted), dtype, send) if positions == "last" else _Chosen(wanted, dtype, send)
+    if positions == "last":
+        return _Last(len(wanted), dtype, send, room)
+    return _Chosen(wanted, dtype, send)
 
 
 def dtype_of(point: Point) -> torch.dtype | None:
@@ -161,8 +165,8 @@ def _places(chosen: Iterable[Range], there: Sequence[Range]) -> list[int]:
 class _Last:
     """The last position read."""
 
-    def __init__(self, sequences: int, dtype: torch.dtype | None, send: Send) -> None:
-        self._dtype, self._send = dtype, send
+    def __init__(self, sequences: int, dtype: torch.dtype | None, send: Send, room: Room | None) -> None:
+        self._dtype, self._send, self._room = dtype, send, room
         self._kept: list[Tensor | None] = [None] * sequences
 
     def feed(self, tensor: Tensor, coverage: Coverage) -> None:
@@ -173,13 +177,18 @@ class _Last:
             [part.row for part in parts], [part.column + part.end - part.begin - 1 for part in parts]
         ]
         kept = self._send(rows.to(self._dtype or rows.dtype))
+        if self._room is not None:
+            kept = self._room.keep(kept, len(parts))
         for place, part in enumerate(parts):
             self._kept[part.sequence] = kept[place : place + 1]
 
     def finish(self, _chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
+        import torch
+
         kept = [tensor for tensor in self._kept if tensor is not None]
         assert len(kept) == len(self._kept)
-        return kept
+        self._kept = []
+        return kept if self._room is None else list(torch.cat(kept).split(1))
 
 
 class _Mean:
@@ -216,8 +225,11 @@ class _Mean:
 class _Patterns:
     """Attention probabilities: a pass brings the rows of its queries over all keys so far."""
 
-    def __init__(self, sequences: int, last: bool, dtype: torch.dtype | None, send: Send) -> None:
+    def __init__(
+        self, sequences: int, last: bool, dtype: torch.dtype | None, send: Send, room: Room | None
+    ) -> None:
         self._last, self._dtype, self._send = last, dtype, send
+        self._room = room if last else None
         self._pieces: list[list[Tensor]] = [[] for _ in range(sequences)]
 
     def feed(self, tensor: Tensor, coverage: Coverage) -> None:
@@ -232,14 +244,20 @@ class _Patterns:
             seen = tensor[part.row, :, low:high, max(first, 0) : first + part.end]
             kept = torch.nn.functional.pad(seen, (max(-first, 0), 0))
             own = self._send(kept.to(self._dtype or kept.dtype, copy=kept is seen))
+            if self._room is not None:
+                own = self._room.keep(own, 1)
             self._pieces[part.sequence] = [own] if self._last else [*self._pieces[part.sequence], own]
 
     def finish(self, _chosen: Sequence[Sequence[Range]]) -> list[Tensor]:
         import torch
 
         found = []
-        for pieces in self._pieces:
+        for index, pieces in enumerate(self._pieces):
             keys = max(piece.shape[2] for piece in pieces)
-            padded = [torch.nn.functional.pad(piece, (0, keys - piece.shape[2])) for piece in pieces]
-            found.append(padded[0] if len(padded) == 1 else torch.cat(padded, dim=1))
+            if len(pieces) == 1 and self._room is None:
+                found.append(pieces[0])
+            else:
+                padded = [torch.nn.functional.pad(piece, (0, keys - piece.shape[2])) for piece in pieces]
+                found.append(torch.cat(padded, dim=1))
+            self._pieces[index] = []
         return found

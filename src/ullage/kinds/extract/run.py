@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ from ullage.phases.blocks import base_work, own_section
 from ullage.runtime.batching import Done, Limits, Splitter, Window, release, windows
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded
+from ullage.runtime.malloc import KEEPING, REPEATED, holding_malloc
 from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.session import Session
 from ullage.spec.capture import Capture
@@ -141,7 +143,7 @@ class _Extraction:
     def run(self, coming: Iterable[Window[Tokenized]], limits: Limits) -> None:
         session, store = self._session, self._store()
         splitter = Splitter(limits, release, session.say)
-        with session.monitor.inside(session.phase(self._name, _verb(self._section))):
+        with self._malloc(), session.monitor.inside(session.phase(self._name, _verb(self._section))):
             for window in coming:
                 store.expect(window.begin, window.lengths, self._rows(window))
                 for unit, batch in window.left.items():
@@ -157,6 +159,13 @@ class _Extraction:
         session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
         session.outcome |= outcome_of(read_entries(session.journal.work))
         session.outcome |= short_of(self._reader.points, read_entries(session.journal.work))
+
+    def _malloc(self) -> AbstractContextManager[None]:
+        """On a processor: what passes free is for the next one, where hardly anything of a pass is kept."""
+        if self._session.monitor.devices != (CPU,) or self._section.generate:
+            return nullcontext()
+        rows = all(point.capture.positions == "last" for point in self._reader.points)
+        return holding_malloc(REPEATED if rows else KEEPING)
 
     def _do(
         self,
@@ -262,7 +271,7 @@ class _Extraction:
             read.tokens,
             tuple(offsets),
             read.prompt_tokens,
-            {name: states.cpu() for name, states in read.states.items()},
+            {name: _on_host(states) for name, states in read.states.items()},
             self._name,
             EXTRACT,
             positions=some_of(self._reader.points, read.positions),
@@ -276,6 +285,12 @@ class _Extraction:
 
 def _spans(records: Iterable[Tokenized]) -> list[Range]:
     return [record.span or NOWHERE for record in records]
+
+
+def _on_host(states: Tensor) -> Tensor:
+    """States where they are written from; of what is there already nothing is asked, as each call of torch is
+    watched."""
+    return states if states.device.type == "cpu" else states.cpu()
 
 
 def _writer(loaded: Loaded, chunk_tokens: int | None, on_prefilled: Callable[[], None]) -> Writer:
