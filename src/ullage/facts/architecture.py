@@ -59,8 +59,8 @@ class Attention(NamedTuple):
     `window` (tokens) bounds sliding and chunked attention; None for full.
     `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n), or there is none. `gate` are
     the elements a position of what gates its output. Not `causal`: each position attends to those after it
-    too. `distances` is how many of them, each way, have scores of their own (DeBERTa's disentangled attention,
-    arXiv 2006.03654).
+    too. `distances` is how many of them, each way, have scores of their own (DeBERTa's disentangled
+    attention, arXiv 2006.03654).
     """
 
     kind: AttentionKind
@@ -178,8 +178,8 @@ class Architecture:
     `rotary_positions` are the rows of all rotary tables an engine would precompute; `beside` are elements a
     position that the forward pass holds beside the stream, for layers to come; `rope` is the kind of scaling
     that stretches its positions, empty where none does; `adapter` is what stands beside its weights. An
-    encoder `gives` no tokens: the states of its input, or a score for each of its `labels`; what stands on its
-    layers is in `final`.
+    encoder `gives` no tokens: the states of its input, or a score for each of its `labels`; what stands on
+    its layers is in `final`.
     """
 
     name: str
