@@ -15,7 +15,7 @@ import every_family
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
 from ullage.facts.config import read_config
-from ullage.facts.families.rows import decoder_types
+from ullage.facts.families.rows import decoder_types, encoder_types
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.attention import falls_back
 from ullage.memory.forward.cache import CacheShape, layer_cache
@@ -27,7 +27,17 @@ from ullage.spec.role import Cache
 OWN_CODE = ("nemotron-nas",)
 """Families whose modeling file comes with the weights; held against published counts alone."""
 FAMILIES = tuple(family for family in decoder_types() if family not in OWN_CODE)
+ENCODERS = encoder_types()
 SHORT: dict[str, dict[str, Any]] = {
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "pos_att_type": ["p2c", "c2p"],
+        "share_att_key": True,
+        "position_biased_input": False,
+    },
+    "distilbert": {"dim": 64, "hidden_dim": 96},
     "nemotron_h": {"layers_block_type": ["mamba", "moe", "attention", "mlp", "mamba"]},
     "granitemoehybrid": {"num_hidden_layers": 4, "layer_types": ["mamba", "attention"] * 2},
     "glm4v_moe_text": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 2, 2]}},
@@ -36,6 +46,8 @@ SHORT: dict[str, dict[str, Any]] = {
 """What the defaults of a class leave out, or what does not fit small sizes."""
 BATCHES = {"fp32": 8, "bf16": 128}
 """In bf16 so many rows that what a processor's matrix products pack of the weights is less than 1 %."""
+ENCODED = {"fp32": 8, "bf16": 512}
+"""The same for encoders, whose peak is a matrix product's more often."""
 MARKS = 16
 """Elements of a tensor of a cache that is no state: whether it was initialised, and such."""
 WIDTHS = {"fp32": 4, "bf16": 2}
@@ -50,8 +62,17 @@ class Small(NamedTuple):
     whole: bool
 
 
+class _Named(NamedTuple):
+    """A class as its config's `architectures` says."""
+
+    kind: Any
+
+    def from_config(self, config: Any) -> Any:
+        return self.kind._from_config(config)
+
+
 def config_of(family: str, **fields: Any) -> Any:
-    """A small config of a family; `fields` before its defaults."""
+    """A small config of a family; `fields` before its defaults. An encoder's class is its base model's."""
     from transformers import AutoConfig
 
     open_fields = {} if family == "glm4v_moe" else every_family.OPEN.get(family, {})
@@ -70,10 +91,14 @@ def read(config: Any) -> Architecture:
 def build(config: Any, dtype: str = "fp32", kernel: str = "sdpa", device: str = "cpu") -> Small:
     """The model of a config; eager where the family has no other attention. On `meta` without its weights."""
     import torch
+    import transformers
     from transformers import AutoModel, AutoModelForCausalLM
 
-    whole = type(config) in AutoModelForCausalLM._model_mapping
-    make = AutoModelForCausalLM if whole else AutoModel
+    encodes = config.model_type in ENCODERS
+    whole = not encodes and type(config) in AutoModelForCausalLM._model_mapping
+    make: Any = AutoModelForCausalLM if whole else AutoModel
+    if encodes and config.architectures:
+        make = _Named(getattr(transformers, config.architectures[0]))
     torch.manual_seed(0)
     config._attn_implementation = kernel
     with torch.device(device):
@@ -98,13 +123,15 @@ def shapes(small: Small) -> tuple[Counter[tuple[int, ...]], Counter[tuple[int, .
     return found, Counter(tuple(each.shape) for each in small.model.parameters())
 
 
-def run(small: Small, batch: int) -> tuple[int, int]:
-    """(bytes that a pass holds at its peak, bytes that its cache keeps)."""
+def run(small: Small, batch: int, padded: bool = False) -> tuple[int, int]:
+    """(bytes that a pass holds at its peak, bytes that its cache keeps); `padded`: with a mask."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
     ids = torch.randint(3, 90, (batch, TOKENS))
-    options = {"use_cache": True, **({"logits_to_keep": 1} if small.whole else {})}
+    options: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if small.whole else {})}
+    if small.architecture.encodes:
+        options = {"attention_mask": padding(ids)} if padded else {}
     with torch.inference_mode(), quiet():
         small.model(ids, **options)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
@@ -114,8 +141,17 @@ def run(small: Small, batch: int) -> tuple[int, int]:
         if event.name() == "[memory]":
             live += event.nbytes()
             peak = max(peak, live)
+    if small.architecture.encodes:
+        return peak, 0
     cache = getattr(kept, "past_key_values", None) or kept.cache_params
     return peak, sum({each.data_ptr(): each.nbytes() for each in _storages(cache.layers)}.values())
+
+
+def padding(ids: Any) -> Any:
+    """A mask of texts of which all but the first are shorter."""
+    mask = ids.new_ones(ids.shape)
+    mask[1:, TOKENS // 2 :] = 0
+    return mask
 
 
 def _storages(layers: Any) -> Any:
@@ -140,7 +176,7 @@ def quiet() -> Any:
         os.close(sink)
 
 
-def planned(small: Small, dtype: str, batch: int) -> tuple[int, int]:
+def planned(small: Small, dtype: str, batch: int, padded: bool = False) -> tuple[int, int]:
     """(peak, cache) of the same pass as the planner's formulas have them, layer after layer."""
     architecture, width = small.architecture, WIDTHS[dtype]
     mixers = [(layer.mixer, layer.flow) for layer in architecture.layers]
@@ -150,7 +186,7 @@ def planned(small: Small, dtype: str, batch: int) -> tuple[int, int]:
         for mixer, flow in mixers
     ):
         kernel = "sdpa-math"
-    one_pass = Pass(batch, TOKENS, 0, kernel, False)
+    one_pass = Pass(batch, TOKENS, 0, kernel, padded, processor=True)
     precision = ResolvedPrecision(dtype, dtype, "")
     cache = peak = 0
     for layer in architecture.layers:

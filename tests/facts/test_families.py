@@ -6,7 +6,7 @@ import small_families
 from ullage.errors import UllageError
 from ullage.facts.config import config_defaults, read_config
 from ullage.facts.families.family import Family
-from ullage.facts.families.rows import decoder_types, family_of, known_types
+from ullage.facts.families.rows import decoder_types, encoder_types, family_of, known_types
 
 STRUCTURE = ("bias", "norm", "tie_word", "parallel", "decoder_arch", "multi_query", "use_cache_", "k_eq_v")
 BUILT = {"alibi", "enable_moe_block", "do_layer_norm_before", "mamba_inner_layernorms", "layer_norm_eps"}
@@ -21,7 +21,7 @@ def flags(family):
     }
 
 
-@pytest.mark.parametrize("family", small_families.FAMILIES)
+@pytest.mark.parametrize("family", small_families.FAMILIES + small_families.ENCODERS)
 def test_a_row_counts_every_tensor_of_the_model_whatever_flag_is_turned(family):
     for fields in ({}, flags(family)):
         config = small_families.config_of(family, **fields)
@@ -29,7 +29,7 @@ def test_a_row_counts_every_tensor_of_the_model_whatever_flag_is_turned(family):
         assert found == real, fields
 
 
-@pytest.mark.parametrize("family", decoder_types())
+@pytest.mark.parametrize("family", decoder_types() + encoder_types())
 def test_a_type_has_one_row_and_the_defaults_it_needs(family):
     assert isinstance(family_of(family), Family)
     assert family in config_defaults() or family in small_families.OWN_CODE
@@ -37,6 +37,6 @@ def test_a_type_has_one_row_and_the_defaults_it_needs(family):
 
 def test_no_type_without_a_row_is_read_as_another():
     assert family_of("warp") is None
-    for wrapper in set(known_types()) - set(decoder_types()):
+    for wrapper in set(known_types()) - {*decoder_types(), *encoder_types()}:
         with pytest.raises(UllageError):
             read_config({"model_type": wrapper, "text_config": {"model_type": "warp"}}, "model", "test")

@@ -216,7 +216,7 @@ def test_tensors_of_every_vision_model_are_those_of_transformers(kind):
 
 
 def test_every_family_with_a_reader_is_held_against_transformers():
-    held = {*small_families.FAMILIES, *small_families.OWN_CODE, *WITH_VISION}
+    held = {*small_families.FAMILIES, *small_families.ENCODERS, *small_families.OWN_CODE, *WITH_VISION}
     assert set(known_types()) == held
 
 

@@ -24,5 +24,17 @@ def test_a_pass_keeps_the_cache_and_peaks_where_the_row_says(family):
         assert expected == pytest.approx(peak, rel=WITHIN)
 
 
+@pytest.mark.parametrize("family", {id(family_of(one)): one for one in small_families.ENCODERS}.values())
+def test_an_encoder_keeps_nothing_and_peaks_where_the_row_says(family):
+    dtype = ("fp32", "bf16")[sum(map(ord, family)) % 2]
+    small = small_families.build(small_families.config_of(family), dtype)
+    batch = small_families.ENCODED[dtype]
+    for padded in (False, True):
+        peak, cache = small_families.run(small, batch, padded)
+        expected, kept = small_families.planned(small, dtype, batch, padded)
+        assert (cache, kept) == (0, 0)
+        assert expected == pytest.approx(peak, rel=WITHIN)
+
+
 def test_no_further_flow_is_open():
     assert OPEN <= SEEN

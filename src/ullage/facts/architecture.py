@@ -30,6 +30,8 @@ WeightRole = Literal[
     "other",
 ]
 AttentionKind = Literal["full", "sliding", "chunked"]
+Gives = Literal["tokens", "states", "labels"]
+"""What a pass over a text yields."""
 RecurrentKind = Literal["mamba1", "mamba2", "gated_delta"]
 
 
@@ -55,8 +57,10 @@ class Attention(NamedTuple):
 
     `head_dim` is the width of a query/key head, `value_dim` of a value head, in elements.
     `window` (tokens) bounds sliding and chunked attention; None for full.
-    `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n). `gate` are the elements a
-    position of what gates its output.
+    `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n), or there is none. `gate` are
+    the elements a position of what gates its output. Not `causal`: each position attends to those after it
+    too. `distances` is how many of them, each way, have scores of their own (DeBERTa's disentangled
+    attention, arXiv 2006.03654).
     """
 
     kind: AttentionKind
@@ -69,6 +73,8 @@ class Attention(NamedTuple):
     fused_qkv: bool = False
     stores_kv: bool = True
     gate: int = 0
+    causal: bool = True
+    distances: int = 0
 
 
 class LatentAttention(NamedTuple):
@@ -137,7 +143,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One decoder block: a mixer, a feed-forward part (either may be None) and all its weights."""
+    """One block: a mixer, a feed-forward part (either may be None) and all its weights."""
 
     mixer: Attention | LatentAttention | Recurrent | None
     feed_forward: Dense | Experts | None
@@ -171,7 +177,9 @@ class Architecture:
     output layer is tied to the token embedding. `dtype` is the stored one (`bfloat16`, ...).
     `rotary_positions` are the rows of all rotary tables an engine would precompute; `beside` are elements a
     position that the forward pass holds beside the stream, for layers to come; `rope` is the kind of scaling
-    that stretches its positions, empty where none does; `adapter` is what stands beside its weights.
+    that stretches its positions, empty where none does; `adapter` is what stands beside its weights. An
+    encoder `gives` no tokens: the states of its input, or a score for each of its `labels`; what stands on
+    its layers is in `final`.
     """
 
     name: str
@@ -193,11 +201,18 @@ class Architecture:
     beside: int = 0
     rope: str = ""
     adapter: "Adapter | None" = None
+    gives: Gives = "tokens"
+    labels: tuple[str, ...] = ()
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it reads a text as a whole and writes none."""
+        return self.gives != "tokens"
 
     @property
     def tied(self) -> bool:
         """Whether the output layer shares the token embedding."""
-        return not self.head
+        return not self.head and not self.encodes
 
     @cached_property
     def parameters(self) -> int:

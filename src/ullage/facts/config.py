@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from ullage.errors import FormatError, UnsupportedError, nearest
-from ullage.facts.architecture import Architecture
+from ullage.facts.architecture import Architecture, Gives
 from ullage.facts.data_file import read_data
-from ullage.facts.families.ends import embeddings, head, head_bias, rotary_positions
+from ullage.facts.families.ends import embeddings, head, head_bias, positions, rotary_positions
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.layers import layers_of
 from ullage.facts.families.proven import said_of
@@ -85,7 +85,15 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         tied = fields.raw("tie_word_embeddings")
     tied = tied is not False and family.ends.ties
     before, final = embeddings(fields, family, hidden, vocabulary)
-    if tied:
+    gives: Gives = "tokens"
+    labels: tuple[str, ...] = ()
+    if family.tasks is not None:
+        from ullage.facts.families.tasks import CLASSIFIES, labels_of, task_of
+
+        task, on_top = task_of(config, fields, family.tasks)
+        final += on_top(fields, hidden)
+        gives, labels = ("labels", labels_of(fields)) if task == CLASSIFIES else ("states", ())
+    elif tied:
         final += head_bias(fields, family, vocabulary)
     stored = config.get("dtype") or config.get("torch_dtype") or given.get("dtype")
     stored = stored or given.get("torch_dtype") or "float32"
@@ -94,11 +102,11 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         model_type=outer,
         hidden_size=hidden,
         vocab_size=vocabulary,
-        max_positions=fields.positions(),
+        max_positions=positions(fields, family),
         layers=layers,
         embeddings=before,
         final=final,
-        head=() if tied else head(fields, family, hidden, vocabulary),
+        head=() if tied or family.tasks is not None else head(fields, family, hidden, vocabulary),
         dtype=str(stored).removeprefix("torch."),
         source=source,
         vision=_vision(config, base, outer, hidden, name),
@@ -106,6 +114,8 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         beside=family.ends.beside(fields) if family.ends.beside else 0,
         rotary_positions=rotary_positions(fields, family),
         rope=own_scaling(fields, outer),
+        gives=gives,
+        labels=labels,
     )
 
 

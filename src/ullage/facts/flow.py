@@ -5,21 +5,26 @@
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, Self
 
+Scores = Literal[
+    "library", "full", "promoted", "kept", "narrow", "added", "less", "sunk", "biased", "disentangled"
+]
+"""Who makes scores of attention, and how."""
+
 
 class Flow(NamedTuple):
     """How tensors pass through a layer's code: what decides which of them are alive together.
 
     `norm` is an RMS norm with fp32 arithmetic (`rms-fp32`: weight product in fp32 too; `rms-bare`: without
     one), torch's layer norm or one in fp32, written out (`layer-fp32`) or not (`layer-cast`). `order` says
-    what is normed: inputs (`pre`), inputs and outputs (`sandwich`), outputs (`post`), or the inputs of
-    attention and feed-forward at once (`parallel`).
+    what is normed: inputs (`pre`), inputs and outputs (`sandwich`), outputs (`post`), what an output and the
+    stream add up to (`added`), or the inputs of attention and feed-forward at once (`parallel`).
 
     `rotary` is the share of a head that is rotated; with `joins_rotary`, or where that is not all, rotated
     and plain parts are joined anew: one after the other, with `joins_both` before the parts of either are
     gone, with `keeps_parts` all of them live on until attention is done. `rotates` says in what: in the
-    `compute` dtype, in fp32 `copies`, with fp32 cosines (`promoted`), or `cast` factor by factor; with
-    `rotates_each` by positions of each sequence's own. `positions` are learned position embeddings, one for
-    all sequences or `each` its own.
+    `compute` dtype, in fp32 `copies`, with fp32 cosines (`promoted`), `cast` factor by factor, or in fp32
+    with a copy of each factor's own (`apart`); with `rotates_each` by positions of each sequence's own.
+    `positions` are learned position embeddings, one for all sequences or `each` its own.
 
     `keeps_attention`: attention's output lives on beside the feed-forward part, `keeps_normed`: what entered
     attention too; `drops_normed`: what enters that part is gone once its first projection has read it.
@@ -34,7 +39,8 @@ class Flow(NamedTuple):
     `scores` are left to transformers' functions (`library`), or written out: in fp32 (`full`), made fp32 by
     what is added (`promoted`), each step living on (`kept`), in the compute dtype throughout (`narrow`),
     there with zeros that they are added to (`added`) or less their largest, sinks among them (`less`), or
-    with sinks that scale a head's result (`sunk`).
+    with sinks that scale a head's result (`sunk`); with those of distances from one table (`biased`) or of
+    their own content (`disentangled`), each living on.
     `biases` are linear in the distance of positions (ALiBi, arXiv 2108.12409), for `each` sequence or from
     one `table`. `passes_weights`: the model holds a layer's attention weights until the next layer is done.
     `makes_mask`: it holds an fp32 mask of ones where it is given none. `differential`: attention is called
@@ -42,19 +48,22 @@ class Flow(NamedTuple):
 
     What gates attention's output is `gated` `first`, with the queries, or `last`, once there is an output.
 
+    `softmax` of the library's eager scores is in fp32 or in the compute dtype. `outlives`: what the last
+    projection reads lives on until its output is normed, in the feed-forward `part` alone or in `both`.
+
     `experts` run on the tokens that chose them, the gate activated (`grouped`) or clamped first and scaled
     (`clamped` with a bias, `scaled` without one, dense parts too), or all on `every` token. `shared_first`:
     what every token uses comes before the chosen ones.
     """
 
     norm: Literal["rms", "rms-fp32", "rms-bare", "layer", "layer-fp32", "layer-cast"] = "rms"
-    order: Literal["pre", "sandwich", "post", "parallel"] = "pre"
+    order: Literal["pre", "sandwich", "post", "added", "parallel"] = "pre"
     activation: tuple[int, int] = (1, 0)
     rotary: float = 1.0
     joins_rotary: bool = False
     joins_both: bool = False
     keeps_parts: bool = False
-    rotates: Literal["compute", "copies", "promoted", "cast"] = "compute"
+    rotates: Literal["compute", "copies", "promoted", "cast", "apart"] = "compute"
     rotates_each: bool = False
     positions: Literal["none", "shared", "each"] = "none"
     keeps_attention: bool = False
@@ -65,12 +74,14 @@ class Flow(NamedTuple):
     one_by_one: bool = False
     after_rotary: Literal["", "norms", "scales"] = ""
     soft_capped: bool = False
-    scores: Literal["library", "full", "promoted", "kept", "narrow", "added", "less", "sunk"] = "library"
+    scores: Scores = "library"
     biases: Literal["none", "each", "table"] = "none"
     passes_weights: bool = False
     makes_mask: bool = False
     differential: bool = False
     broadcasts: bool = False
+    softmax: Literal["fp32", "compute"] = "fp32"
+    outlives: Literal["none", "part", "both"] = "none"
     gated: Literal["first", "last"] = "first"
     experts: Literal["grouped", "clamped", "scaled", "every"] = "grouped"
     shared_first: bool = False

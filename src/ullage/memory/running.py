@@ -145,13 +145,18 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     seen = seen_tokens(loaded, work, prompt + (work.read_back if decode else 0))
     architecture = loaded.architecture
     kernel, _ = resolve_kernel(loaded.attention, *_bound(architecture))
+    processor = loaded.abilities.processor
+    if architecture.encodes:
+        masked = work.batch > 1 and kernel != "flash"
+        whole = Pass(work.batch, max(prompt, 1), 0, kernel, masked, False, processor)
+        return _Run(loaded, architecture, work, whole, seen)
     patterns = any(needs_eager(matched_sites(capture, loaded.numbered)) for capture in work.captures)
     if patterns:
         kernel = "eager"
     new = 1 if decode else max(min(prompt, work.chunk_tokens or prompt), 1)
     # Sequences that only are read stand left-aligned, so causality hides their padding; those that are
     # continued stand right-aligned, and need masks.
-    if kernel == "sdpa" and _falls_back(architecture, loaded.abilities.processor):
+    if kernel == "sdpa" and _falls_back(architecture, processor):
         kernel = "sdpa-math"
     streams = not work.caches and new < prompt
     if streams and not patterns:
@@ -159,7 +164,7 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     padded = work.caches and work.batch > 1
     masked = (padded or (not decode and _sees_ahead(architecture, work))) and kernel != "flash"
     caches = work.caches or streams
-    one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches)
+    one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches, processor)
     return _Run(loaded, architecture, work, one_pass, seen)
 
 

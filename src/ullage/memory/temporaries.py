@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
+from ullage.memory.encoder import encoded_bytes
 from ullage.memory.forward.activations import layer_peak, model_bytes
 from ullage.memory.forward.logits import all_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
@@ -124,6 +125,9 @@ def _passed_layers(architecture: Architecture, ends: bool) -> tuple[tuple[Layer,
 
 def _logits(architecture: Architecture, one_pass: Pass, kept: LogitsKept, width: int) -> Need:
     vocabulary, head = architecture.vocab_size, len(architecture.layers) + 1
+    if architecture.encodes:
+        note = "scores of labels" if architecture.gives == "labels" else "states of texts"
+        return temporary("logits", (head,), encoded_bytes(architecture, one_pass, width), note)
     streams = Interval.exactly(2 * one_pass.rows * architecture.hidden_size * width)
     if kept == "all":
         held = all_logits(one_pass.rows, vocabulary, width)

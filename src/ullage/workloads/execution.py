@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ullage.errors import DoesNotFitError, InputError, MissingPackageError, OutOfMemoryError, UnsupportedError
+from ullage.facts.architecture import Architecture
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.evidence_file import keep_evidence
@@ -66,7 +67,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     that another process runs in, InputError where a resumed run's models, versions or threads have changed,
     FormatError where what it holds has.
     """
-    runner = _runner(plan.workload)
+    runner = _runner(plan)
     if plan.verdict == "does not fit" and not (begun.anyway or begun.resumed):
         raise DoesNotFitError(_too_large(plan))
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -228,7 +229,7 @@ def _discard_nothing(run: RunFolder, prepared: int) -> None:
 
 def check(plan: Plan, options: Options) -> Checked:
     """Loads everything where the plan puts it and runs one smallest batch; nothing of it is kept."""
-    runner = _runner(plan.workload)
+    runner = _runner(plan)
     with TemporaryDirectory() as folder:
         smallest = replace(options, smallest=True)
         with open_session(plan, RunFolder(Path(folder)), smallest) as session:
@@ -238,17 +239,23 @@ def check(plan: Plan, options: Options) -> Checked:
             return Checked({**session.freed_maps, **maps}, session.monitor.measured)
 
 
-def _runner(workload: Workload) -> Any:
-    runner = find_kind(workload.kind).runner
+def _runner(plan: Plan) -> Any:
+    kind = plan.workload.kind
+    runner = find_kind(kind).runner
     if not runner:
-        raise UnsupportedError(f"kind {workload.kind} can be planned, but not run yet")
-    _check_able(workload)
+        raise UnsupportedError(f"kind {kind} can be planned, but not run yet")
+    _check_able(plan)
     return import_module(runner)
 
 
-def _check_able(workload: Workload) -> None:
+def _check_able(plan: Plan) -> None:
     """Raises UnsupportedError for what can be planned and no runner does."""
-    for name, role in workload.roles.items():
+    for name, role in plan.workload.roles.items():
+        model = plan.models.get(role.model)
+        if isinstance(model, Architecture) and model.encodes:
+            raise UnsupportedError(
+                f"roles.{name}: {model.name} is an encoder, which is planned, not run; name a decoder to run"
+            )
         if role.runs_with.memory == "process" and role.cache != Cache():
             raise UnsupportedError(
                 f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"

@@ -27,7 +27,7 @@ def embeddings(fields: Fields, family: Family, hidden: int, vocabulary: int) -> 
     tokens: Weights = single(f"{ends.tokens}.weight", (vocabulary, width), "embedding")
     if ends.tokens_norm:
         tokens += stream_norm(fields, norms, ends.tokens_norm, hidden)
-    if ends.positions:
+    if ends.positions and (ends.positions_when is None or ends.positions_when(fields)):
         rows = fields.size(*ends.position_rows) + ends.more_rows
         tokens += single(f"{ends.positions}.weight", (rows, hidden), "embedding")
     normed = ends.norm_when(fields) if callable(ends.norm_when) else holds(ends.norm_when, fields)
@@ -54,6 +54,15 @@ def head_bias(fields: Fields, family: Family, vocabulary: int) -> Weights:
 
 def _narrow(fields: Fields, family: Family) -> int | None:
     return fields.optional(family.ends.narrow) if family.ends.narrow else None
+
+
+def positions(fields: Fields, family: Family) -> int | None:
+    """How many tokens a text may have; None where nothing says."""
+    rows = fields.positions()
+    if rows is None or not family.ends.after_padding:
+        return rows
+    padding = fields.optional("pad_token_id")
+    return max(rows - 1 - (1 if padding is None else padding), 0)
 
 
 def rotary_positions(fields: Fields, family: Family) -> int:
@@ -84,7 +93,7 @@ there at once beside the input, and bytes an element of conditions (transformers
 def flow_of(fields: Fields, family: Family) -> Flow:
     """The flow of a family's layers under one config."""
     changes: dict[str, object] = {}
-    activation = fields.raw("hidden_act", "activation_function", "hidden_activation")
+    activation = fields.raw("hidden_act", "activation_function", "hidden_activation", "activation")
     if isinstance(activation, str) and activation in _WRITTEN:
         changes["activation"] = _WRITTEN[activation]
     if family.pre_unless and fields.raw(family.pre_unless) is False:

@@ -1,4 +1,4 @@
-"""All that a family of decoders is, as one value; `ullage.facts.families.rows` holds one for each.
+"""All that a family of models is, as one value; `ullage.facts.families.rows` holds one for each.
 
 A field says what transformers' modeling file (5.19) fixes, or names the fields of a config.json that say it.
 Where a family has a rule that no other has, its row holds a function. Names of weights are relative to their
@@ -7,7 +7,7 @@ block.
 
 # Annotations are not postponed: NamedTuple would compile every one of them at each start.
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import WeightRole
@@ -47,7 +47,8 @@ Part = Literal["dense", "sparse", "none"]
 class Shape(NamedTuple):
     """What one layer is; equal shapes make equal layers. None: as the config says for all.
 
-    `indexes` False: its attention looks where an earlier layer's indexer chose.
+    `indexes` False: its attention looks where an earlier layer's indexer chose. `normed` False: its mixer has
+    no norm of its own.
     """
 
     kind: LayerKind = "full"
@@ -57,6 +58,7 @@ class Shape(NamedTuple):
     rotates: bool = True
     heads: int | None = None
     indexes: bool = True
+    normed: bool = True
 
 
 class Counts(NamedTuple):
@@ -80,6 +82,8 @@ HeadsRule = Callable[[Fields, int, Shape], Counts]
 """The heads of a layer of this shape in a model so many elements wide."""
 Extras = Callable[[Fields, int], Weights]
 """Weights that only one family has, in a model so many elements wide."""
+WindowRule = Callable[[Fields], int | None]
+"""How many positions a layer that slides attends to, at most."""
 
 
 class HeadNorms(NamedTuple):
@@ -99,7 +103,9 @@ class Projections(NamedTuple):
     `out_bias` None: as `bias`. `gated_query`: queries come with a gate as wide. `gate` names a projection to
     what gates the output, an element or (`gate_a_head`) a head each. `sinks` names a parameter with one
     number a head, of sliding layers alone with `sinks_slide`. `value_is_key`: full layers project no values,
-    their keys serve as such.
+    their keys serve as such. Not `causal`: each position attends to those after it too, and nothing is
+    cached. `window` is the family's rule where no field says how wide it is, `distances` that of how many
+    positions have scores of their own.
     """
 
     heads: HeadsRule
@@ -116,6 +122,9 @@ class Projections(NamedTuple):
     sinks: str = ""
     sinks_slide: bool = False
     value_is_key: Switch = False
+    causal: bool = True
+    window: WindowRule | None = None
+    distances: Callable[[Fields], int] | None = None
 
 
 class Latent(NamedTuple):
@@ -225,7 +234,8 @@ class Ends(NamedTuple):
     `more_rows` how many there are besides; `tokens_norm` a norm of the embeddings. `narrow` names the field
     with the embeddings' own width: where it is another than the stream's, a projection leads in and one out.
     `beside`: elements a position that are held for later layers. `ties` False: the output layer is another
-    than the embeddings, whatever a config says.
+    than the embeddings, whatever a config says. `after_padding`: the first position is the one after the
+    padding token's number, so that so many fewer are left.
     """
 
     tokens: str = "embed_tokens"
@@ -233,6 +243,7 @@ class Ends(NamedTuple):
     positions: str = ""
     position_rows: Names = ("max_position_embeddings",)
     more_rows: int = 0
+    positions_when: Callable[[Fields], bool] | None = None
     narrow: str = ""
     extras: Extras | None = None
     norm: str = "norm"
@@ -240,6 +251,7 @@ class Ends(NamedTuple):
     beside: Callable[[Fields], int] | None = None
     head_bias: Switch = False
     ties: bool = True
+    after_padding: bool = False
 
 
 class Family(NamedTuple):
@@ -256,6 +268,9 @@ class Family(NamedTuple):
     false, `rms_where` one that makes its norms Llama's where it is set. `flow_open` says what of the flow is
     not held against the real code yet. `local_rotary`: sliding layers have a rotary table of their own.
     `refused` are flags whose structure nobody reads, `needed` flags that the modeling file takes for granted.
+
+    `tasks` makes it a family of encoders: what stands on the layers by what `architectures` says after the
+    family's name. `opens_normed`: the first layer's mixer has no norm of its own.
     """
 
     attention: Projections | Latent | None
@@ -280,6 +295,8 @@ class Family(NamedTuple):
     local_rotary: bool = False
     refused: Names = ()
     needed: Names = ()
+    tasks: Mapping[str, Extras] | None = None
+    opens_normed: bool = False
 
 
 NORMED_TWICE: Final = Norms(

@@ -73,7 +73,7 @@ class Fields:
         """Elements of the stream, by any of its names; where a file has Bloom's older one, by that."""
         if "n_embed" in self.given:
             return self.size("n_embed")
-        return self.size("hidden_size", "n_embd", "d_model")
+        return self.size("hidden_size", "n_embd", "d_model", "dim")
 
     def heads(self) -> int:
         """Query heads of a layer."""

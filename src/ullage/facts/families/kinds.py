@@ -30,9 +30,12 @@ def shapes_of(fields: Fields, family: Family) -> tuple[Shape, ...]:
     turns = (True,) * depth if family.rotates is None else family.rotates(fields, kinds)
     indexed = (True,) * depth if family.indexes is None else family.indexes(fields, depth)
     heads = _heads(fields, family.heads_each, depth)
+    normed = (not family.opens_normed,) + (True,) * (depth - 1)
     return tuple(
-        Shape(kind, part, rotates=turn, heads=count, indexes=own)
-        for kind, part, turn, count, own in zip(kinds, parts, turns, heads, indexed, strict=True)
+        Shape(kind, part, rotates=turn, heads=count, indexes=own, normed=norms)
+        for kind, part, turn, count, own, norms in zip(
+            kinds, parts, turns, heads, indexed, normed, strict=True
+        )
     )
 
 

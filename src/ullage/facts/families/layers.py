@@ -45,7 +45,7 @@ def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow
     weights += more
     if family.transposed:
         weights = _transposed(weights)
-    names = (norms.mixer if mixer else ()) + (norms.part if part else ())
+    names = (norms.mixer if mixer and shape.normed else ()) + (norms.part if part else ())
     names += norms.experts if shape.part == "sparse" else ()
     weights += tuple(w for name in names for w in stream_norm(fields, norms, name, hidden))
     if family.extras is not None:
@@ -86,7 +86,7 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
     window = None
     if kind != "full":
         named = "attention_chunk_size" if kind == "chunked" else "sliding_window"
-        window = fields.optional(named)
+        window = fields.optional(named) if row.window is None else row.window(fields)
         if window is None:
             raise fields.wrong(named, None, "set where layers slide")
     query, key, where = heads * head_dim, kv_heads * head_dim, row.where
@@ -111,8 +111,9 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
         a_head = row.gate_a_head(fields) if callable(row.gate_a_head) else row.gate_a_head
         gate = heads * (1 if a_head else value_dim)
         weights += linear(f"{where}.{row.gate}", gate, hidden)
-    mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused))
-    return mixer._replace(gate=gate), weights
+    mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused), row.causal)
+    distances = 0 if row.distances is None else row.distances(fields)
+    return mixer._replace(gate=gate, causal=row.causal, distances=distances), weights
 
 
 def _head_norms(row: HeadNorms, where: str, heads: int, kv_heads: int, head_dim: int) -> Weights:

@@ -17,7 +17,7 @@ from ullage.facts.architecture import Architecture, Attention, Dense, Experts, L
 from ullage.facts.flow import Flow
 from ullage.memory.forward.attention import mask_bytes
 from ullage.memory.forward.matmul import matmul_bytes, unpacks
-from ullage.memory.forward.mixing import mix, norm
+from ullage.memory.forward.mixing import mix, norm, outlived
 from ullage.memory.forward.one_pass import (
     FULL,
     Manner,
@@ -28,7 +28,7 @@ from ullage.memory.forward.one_pass import (
     is_masked,
     rotary_bytes,
 )
-from ullage.memory.forward.tape import ROWS, Moment, Tape
+from ullage.memory.forward.tape import NOTHING, ROWS, Moment, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 
@@ -49,7 +49,9 @@ def layer_peak(
     """The largest moment of one layer in `work`; of its attention alone where the pass ends there."""
     mixer = layer.mixer
     masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
-    manner = Manner(work.kernel, masked, work.masked, work.caches, work.new > 1, unpacks(work, precision))
+    caches = work.caches and (not isinstance(mixer, Attention) or mixer.stores_kv)
+    several, unpacking = work.new > 1, unpacks(work, precision)
+    manner = Manner(work.kernel, masked, work.masked, caches, several, unpacking, work.processor)
     amounts = amounts_of(layer, work)
     found = Peak(0, "")
     for live, moment in _moments(layer, hidden, manner, precision, attention_only):
@@ -69,11 +71,13 @@ def _moments(
     tape = Tape()
     tape.hold(sizes.stream)
     if isinstance(layer.mixer, Attention):
-        tape.hold(rotary_bytes(layer.mixer, layer.flow, manner.padded, width))
+        own = manner.padded and layer.mixer.causal
+        tape.hold(rotary_bytes(layer.mixer, layer.flow, own, width))
     {
         "pre": _pre,
         "sandwich": _sandwich,
         "post": _post,
+        "added": _added,
         "parallel": _parallel,
     }[layer.flow.order](tape, layer, sizes, manner, precision, attention_only)
     return tape.largest()
@@ -142,6 +146,26 @@ def _post(
     tape.drop(s.stream)
     tape.hold(s.stream)
     tape.drop(normed + kept)
+
+
+def _added(
+    tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """BERT: what an output and the stream add up to is normed; twice."""
+    kept = mix(tape, layer, s, manner, precision)
+    tape.hold(s.stream)
+    norm(tape, layer.flow, s)
+    tape.drop(s.stream * 2 + outlived(layer, s))
+    if attention_only:
+        return
+    wide = NOTHING
+    if layer.flow.outlives != "none" and isinstance(layer.feed_forward, Dense):
+        wide = ROWS * (layer.feed_forward.intermediate * s.width)
+    _feed_forward(tape, layer, s, manner, precision)
+    tape.hold(wide)
+    tape.hold(s.stream)
+    norm(tape, layer.flow, s)
+    tape.drop(s.stream * 4 + wide + kept)
 
 
 def _parallel(
@@ -257,6 +281,9 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
     flow = architecture.layers[0].flow if architecture.layers else Flow()
     held = work.rows * 8 + work.new * 8 + sum(_masks(architecture, work, width))
     held += work.rows * architecture.beside * width + _biases(architecture, flow, work, width)
+    mixer = architecture.layers[0].mixer if architecture.layers else None
+    if flow.scores in ("biased", "disentangled") and isinstance(mixer, Attention):
+        held += _distance_bytes(architecture, mixer, work, width)
     if flow.positions == "none":
         return held, stream
     if flow.positions == "shared":
@@ -264,11 +291,24 @@ def model_bytes(architecture: Architecture, work: Pass, width: int) -> tuple[int
     return held + 2 * stream + work.rows * (FULL + 8), 0
 
 
+def _distance_bytes(architecture: Architecture, mixer: Attention, work: Pass, width: int) -> int:
+    """What is there of distances, and beside them, until all layers are through: MPNet's table of scores, one
+    for each sequence; DeBERTa's distances (int64), its mask (as it was given, or fp32) and what embeds them,
+    and the output of every layer but the one that is read and the one being made."""
+    if mixer.distances == 0:
+        return work.rows * work.new * mixer.heads * width
+    outputs = max(len(architecture.layers) - 2, 0) * work.rows + 2 * mixer.distances
+    square = work.new * work.new * 8 + work.rows * work.new * (8 if work.masked else FULL)
+    return outputs * architecture.hidden_size * width + square + work.rows * (8 + FULL)
+
+
 def _masks(architecture: Architecture, work: Pass, width: int) -> Iterable[int]:
     """One mask for each kind of layer that is given one."""
     found = {}
     for layer, _ in distinct_layers(architecture):
         mixer = layer.mixer
+        if isinstance(mixer, Attention) and mixer.distances:
+            continue
         if isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work):
             keys = attended(mixer, work)
             element = 1 if layer.flow.scores == "promoted" else width

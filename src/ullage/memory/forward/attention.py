@@ -64,6 +64,7 @@ class Call(NamedTuple):
     several: bool
     masked: bool
     cached: bool = True
+    processor: bool = False
 
 
 def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, Size]:
@@ -74,11 +75,15 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     to all heads (integrations/sdpa_attention.py), and a bool mask is converted to the compute dtype. eager,
     sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
-    kernel, compute, several, masked, cached = call
+    kernel, compute, several, masked, cached, _ = call
     width = DTYPES[compute]
     result = ROWS * (mixer.heads * mixer.value_dim * width)
     grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
     expanded = CACHED * (grouped * (mixer.head_dim + mixer.value_dim) * width)
+    if flow.scores in ("biased", "disentangled"):
+        from ullage.memory.forward.own_scores import own_scores
+
+        return own_scores(tape, call, mixer), NOTHING
     if kernel == "blockwise":
         return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel == "eager" and flow.scores != "library":
@@ -90,7 +95,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
             _math(tape, mixer, flow, width)
             kept = NOTHING
         else:
-            kept = _quadratic(tape, SCORES * mixer.heads, width, masked or several, flow.soft_capped)
+            biased = masked or (several and mixer.causal)
+            kept = _quadratic(tape, SCORES * mixer.heads, width, biased, flow)
         tape.hold(result)
         tape.touch(result)
         tape.drop(expanded)
@@ -113,18 +119,18 @@ def _math(tape: Tape, mixer: Attention, flow: Flow, width: int) -> None:
     tape.touch(casts + query + SCORES * (mixer.heads * MATH_BYTES) + ROWS * mixer.heads)
 
 
-def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, soft_capped: bool) -> Size:
+def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, flow: Flow) -> Size:
     """Scores, scaled scores, masked scores, their fp32 softmax and its copy: two of them at a time.
 
     Returns what an eager layer keeps: the probabilities, bound to a variable that is never read.
     """
     size = scores * width
-    steps = 1 + (3 if soft_capped else 0) + (1 if masked else 0)
+    steps = 1 + (3 if flow.soft_capped else 0) + (1 if masked else 0)
     tape.hold(size)
     for _ in range(steps):
         tape.hold(size)
         tape.drop(size)
-    if width == FULL:
+    if width == FULL or flow.softmax == "compute":
         tape.hold(size)
         tape.drop(size)
         return size

@@ -109,7 +109,8 @@ def _attention(
             held += fresh
     if flow.gated == "first":
         held += tape.hold(ROWS * (mixer.gate * s.width))
-    call = Call(manner.kernel, precision.compute, manner.several, manner.masked, manner.caches)
+    several, masked = manner.several, manner.masked
+    call = Call(manner.kernel, precision.compute, several, masked, manner.caches, manner.processor)
     result, probabilities = attend(tape, call, mixer, flow)
     if mixer.gate:
         _gate(tape, mixer, flow, s, result)
@@ -118,6 +119,10 @@ def _attention(
     if flow.norms_last:
         norm(tape, flow, s)
         tape.drop(result)
+    if flow.outlives == "both":
+        tape.drop(held + result - ROWS * (mixer.heads * mixer.value_dim * s.width))
+        tape.hold(s.stream)
+        return probabilities
     tape.hold(s.stream)
     tape.drop(held + result)
     return probabilities
@@ -146,6 +151,14 @@ def _gate(tape: Tape, mixer: Attention, flow: Flow, s: Widths, result: Size) -> 
         tape.touch(ROWS * (mixer.gate * 2 * FULL))
     tape.touch(gate * 2)
     tape.touch(gate + result)
+
+
+def outlived(layer: Layer, s: Widths) -> Size:
+    """What attention's last projection reads, where it is held until the output is normed."""
+    mixer = layer.mixer
+    if layer.flow.outlives == "both" and isinstance(mixer, Attention):
+        return ROWS * (mixer.heads * mixer.value_dim * s.width)
+    return NOTHING
 
 
 def _turned(
@@ -230,18 +243,19 @@ def _rotate(tape: Tape, flow: Flow, s: Widths, sizes: tuple[Size, ...]) -> Size:
         part = size.share(flow.rotary)
         full = part * wide
         # Where cosines are wider, the processor casts what they multiply first; elsewhere that is no tensor.
-        cast = full if wide > 1 and flow.rotates in ("promoted", "cast") else NOTHING
+        cast = full if wide > 1 and flow.rotates in ("promoted", "cast", "apart") else NOTHING
         tape.touch(cast + full)
         first = tape.hold(full)
-        turned = full if flow.rotates == "copies" else part
+        turned = full if flow.rotates in ("copies", "apart") else part
+        copy = tape.hold(cast if flow.rotates == "apart" else NOTHING)
         half = tape.hold(turned // 2)
         tape.hold(turned)
-        tape.drop(half)
-        tape.touch(cast)
+        tape.drop(half + copy)
+        tape.touch(cast if flow.rotates != "apart" else NOTHING)
         if wide > 1 and flow.rotates == "cast":
             tape.drop(turned)
             turned = NOTHING
-        tape.touch(cast + full)
+        tape.touch((cast if flow.rotates != "apart" else NOTHING) + full)
         tape.hold(full)
         tape.drop(turned)
         tape.hold(full)

@@ -17,7 +17,8 @@ class Pass(NamedTuple):
     """One forward pass: `new` positions of each of `batch` sequences after `cached` earlier ones.
 
     `masked`: each sequence has its own mask and positions (it is padded on the left). With `caches` keys
-    and values are kept: their bytes are the cache's own line item.
+    and values are kept: their bytes are the cache's own line item. On a `processor` some operators need
+    more than on a GPU.
     """
 
     batch: int
@@ -26,6 +27,7 @@ class Pass(NamedTuple):
     kernel: str
     masked: bool
     caches: bool = True
+    processor: bool = False
 
     @property
     def rows(self) -> int:
@@ -46,6 +48,7 @@ class Manner(NamedTuple):
     caches: bool
     several: bool
     unpacks: bool
+    processor: bool
 
 
 class Widths(NamedTuple):
@@ -62,6 +65,8 @@ def is_masked(mixer: Attention | LatentAttention, work: Pass) -> bool:
     slides = window is not None and work.cached + work.new >= window
     if work.kernel == "blockwise":
         return slides
+    if isinstance(mixer, Attention) and not mixer.causal:
+        return work.masked or slides
     if work.kernel == "eager" and work.new > 1:
         return True
     return work.masked or slides or (work.cached > 0 and work.new > 1)
@@ -88,6 +93,8 @@ def amounts_of(layer: Layer, work: Pass) -> Amounts:
     if not isinstance(mixer, Attention | LatentAttention):
         return Amounts(1, new, batch * new, 0, 0)
     keys = attended(mixer, work)
+    if isinstance(mixer, Attention) and mixer.distances:
+        return Amounts(1, new, batch * new, batch * keys, batch * new * keys, new * keys, batch)
     if kernel != "blockwise":
         return Amounts(1, new, batch * new, batch * keys, batch * new * keys)
     block = new * min(block_keys(batch, mixer.heads, new), keys)

@@ -16,7 +16,7 @@ class Amounts(NamedTuple):
 
     `rows` is batch x new positions, `cached` batch x positions attended to, X
     to. Where scores are made a block of keys at a time, `block` is new x keys of a block, and `blocks` that
-    for all sequences.
+    for all sequences; where distances have scores of their own, `block` is new x keys and `blocks` the batch.
     """
 
     one: int

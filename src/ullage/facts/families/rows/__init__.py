@@ -2,9 +2,9 @@
 
 `dense`, `early` and `later` have those whose layers are attention and one dense part, `routed` and `mixtures`
 those with experts or latent attention, `hybrid` those that recur or whose layers differ in more than their
-kind. `family_of` is the one way in. A row is held to transformers by every law in
-tests/facts/test_families.py and
-tests/memory/test_families.py: shapes, cache and live peak.
+kind, `encoder` those that read a text as a whole. `family_of` is the one way in. A row is held to
+transformers by every law in tests/facts/test_families.py and tests/memory/test_families.py: shapes, cache and
+live peak.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Final
 from ullage.facts.families.family import Family
 from ullage.facts.families.rows.dense import DENSE
 from ullage.facts.families.rows.early import EARLY
+from ullage.facts.families.rows.encoder import ENCODER
 from ullage.facts.families.rows.hybrid import HYBRID
 from ullage.facts.families.rows.later import LATER
 from ullage.facts.families.rows.mixtures import MIXTURES
 from ullage.facts.families.rows.routed import ROUTED
 
-_ROWS: Final = DENSE | EARLY | LATER | ROUTED | MIXTURES | HYBRID
+_ROWS: Final = DENSE | EARLY | LATER | ROUTED | MIXTURES | HYBRID | ENCODER
 WRAPPED: Final = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
@@ -47,10 +48,15 @@ def text_type(model_type: str) -> str:
 
 
 def decoder_types() -> tuple[str, ...]:
-    """Every `model_type` that has a row of its own."""
-    return tuple(sorted(_ROWS))
+    """Every `model_type` of decoders that has a row of its own."""
+    return tuple(sorted(_ROWS.keys() - ENCODER.keys()))
+
+
+def encoder_types() -> tuple[str, ...]:
+    """Every `model_type` of encoders."""
+    return tuple(sorted(ENCODER))
 
 
 def known_types() -> tuple[str, ...]:
-    """Every `model_type` that can be read: the decoders, and what wraps them."""
+    """Every `model_type` that can be read: the decoders, what wraps them, and the encoders."""
     return tuple(sorted({*_ROWS, *WRAPPED, *WRAPPING_ANY}))
