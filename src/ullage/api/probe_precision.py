@@ -14,6 +14,9 @@ from ullage.errors import InputError
 if TYPE_CHECKING:
     from ullage.probes.probe import Floats
 
+USUAL = "dialogues of label 0"
+"""What thresholds are calibrated on here."""
+
 
 def probe_drift(
     probe: str | Path,
@@ -31,8 +34,6 @@ def probe_drift(
     `threshold` what label 0 of this precision would set for the same rate. Of the settings those of the
     extraction count. Raises InputError as `evaluate_probe`, and for fewer than two precisions.
     """
-    import numpy as np
-
     from ullage.probes.card import check_sites, open_probe
     from ullage.probes.evaluation import calibrated, evaluate, flagged
     from ullage.probes.labels import read_labels
@@ -50,26 +51,18 @@ def probe_drift(
         source = source_of(model, None, {**given, "precision": precision})
         dialogues, _ = source.read(kept, folder / precision, str(labels))
         check_sites(opened, dialogues.store.sites, str(dialogues.store.folder))
-        told, values = evaluate(opened, dialogues)
+        tested, values = evaluate(opened, dialogues)
         first = values if first is None else first
-        spread = float(first.std()) or 1.0
+        moved = _moved(values, first)
         usual = values[~dialogues.labels]
-        at = (
-            None
-            if card.threshold is None
-            else flagged(dialogues.labels, values, card.threshold, rate, card.control)
-        )
-        rows.append(
-            {
-                "precision": precision,
-                "test": asdict(told),
-                "correlation": float(np.corrcoef(first, values)[0, 1]),
-                "shift": float((values - first).mean()) / spread,
-                "moved": float(np.abs(values - first).mean()) / spread,
-                "threshold": calibrated(usual, "dialogues of label 0", rate)[0],
-                "flagged": None if at is None else asdict(at),
-            }
-        )
+        told: dict[str, object] = {
+            "test": asdict(tested),
+            **moved,
+            "threshold": calibrated(usual, USUAL, rate)[0],
+        }
+        if card.threshold is not None:
+            told["flagged"] = asdict(flagged(dialogues.labels, values, card.threshold, rate, card.control))
+        rows.append({"precision": precision, "flagged": None, **told})
     return {
         "document": "probe-drift",
         "version": 1,
@@ -77,4 +70,16 @@ def probe_drift(
         "labels": str(labels),
         "model": model,
         "rows": rows,
+    }
+
+
+def _moved(values: Floats, first: Floats) -> dict[str, object]:
+    """How far scores lie from those of the first precision, in standard deviations of those."""
+    import numpy as np
+
+    spread = float(first.std()) or 1.0
+    return {
+        "correlation": float(np.corrcoef(first, values)[0, 1]),
+        "shift": float((values - first).mean()) / spread,
+        "moved": float(np.abs(values - first).mean()) / spread,
     }
