@@ -32,7 +32,9 @@ WeightRole = Literal[
 AttentionKind = Literal["full", "sliding", "chunked"]
 Gives = Literal["tokens", "states", "labels"]
 """What a pass over a text yields."""
-RecurrentKind = Literal["mamba1", "mamba2", "gated_delta"]
+RecurrentKind = Literal[
+    "mamba1", "mamba2", "gated_delta", "short_conv", "lightning", "gated_unit", "channel_delta"
+]
 
 
 class Weight(NamedTuple):
@@ -131,7 +133,8 @@ class Dense(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Experts:
     """A mixture of `count` experts of which each token uses `active`, plus shared ones (`shared_fused`: with
-    one first projection)."""
+    one first projection). Routed ones read and give `latent` elements a position where that is not 0, else as
+    many as the stream has."""
 
     count: int
     active: int
@@ -139,16 +142,24 @@ class Experts:
     gated: bool
     shared_intermediate: int = 0
     shared_fused: bool = False
+    latent: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One block: a mixer, a feed-forward part (either may be None) and all its weights."""
+    """One block: a mixer, a feed-forward part (either may be None) and all its weights. `beside` is a recurrence
+    that reads what the mixer reads; both results are added."""
 
     mixer: Attention | LatentAttention | Recurrent | None
     feed_forward: Dense | Experts | None
     weights: tuple[Weight, ...]
     flow: Flow = PLAIN
+    beside: Recurrent | None = None
+
+    @property
+    def recurrent(self) -> Recurrent | None:
+        """What keeps a state here, if anything does."""
+        return self.mixer if isinstance(self.mixer, Recurrent) else self.beside
 
     @property
     def elements(self) -> int:
@@ -180,6 +191,7 @@ class Architecture:
     that stretches its positions, empty where none does; `adapter` is what stands beside its weights. An
     encoder `gives` no tokens: the states of its input, or a score for each of its `labels`; what stands on
     its layers is in `final`.
+    `flow_open` says what of the layers' code their temporaries were not held against; "" where they were.
     """
 
     name: str
@@ -201,6 +213,7 @@ class Architecture:
     beside: int = 0
     rope: str = ""
     adapter: "Adapter | None" = None
+    flow_open: str = ""
     gives: Gives = "tokens"
     labels: tuple[str, ...] = ()
 

@@ -28,7 +28,7 @@ LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""
 _STRUCTURAL: Final = re.compile(r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block")
 _FEATURES: Final = re.compile(
-    r"^(?!use_|.*(_dtype|_act|_fn|_strategy|_coef|_chunk_size|_kernels|_types?)$).*"
+    r"^(?!use_|.*(_dtype|_act|_fn|_strategy|_coef|_chunk_size|_kernels|_types?|_multipliers?)$).*"
     r"(expert|_lora_rank|kv_shared|mamba|ssm_|index_head|block_configs)"
 )
 """Fields that give a model another structure. Set where a reader does not ask for them, they would
@@ -116,6 +116,7 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         rope=own_scaling(fields, outer),
         gives=gives,
         labels=labels,
+        flow_open=family.flow_open,
     )
 
 

@@ -26,6 +26,9 @@ class Flow(NamedTuple):
     with a copy of each factor's own (`apart`); with `rotates_each` by positions of each sequence's own.
     `positions` are learned position embeddings, one for all sequences or `each` its own.
 
+    `full_stream`: the stream is in fp32, whatever layers compute in. `adds_normed`: what a part gives is
+    added to what it read, not to what was there before the norm.
+
     `keeps_attention`: attention's output lives on beside the feed-forward part, `keeps_normed`: what entered
     attention too; `drops_normed`: what enters that part is gone once its first projection has read it.
     `norms_last`: what enters the last projection of either part is normed. `activation` is written with so
@@ -66,6 +69,8 @@ class Flow(NamedTuple):
     rotates: Literal["compute", "copies", "promoted", "cast", "apart"] = "compute"
     rotates_each: bool = False
     positions: Literal["none", "shared", "each"] = "none"
+    full_stream: bool = False
+    adds_normed: bool = False
     keeps_attention: bool = False
     keeps_normed: bool = False
     drops_normed: bool = False

@@ -58,7 +58,7 @@ def make_plan(
         verdict=worst(device.verdict for device in planned),
         times=times,
         cost=cost_of(gpus, _per_1000(times, workload.examples)),
-        notes=_notes(workload, devices) + _unknown_speed(times, devices),
+        notes=_notes(workload, devices) + _open_flows(demand.parts) + _unknown_speed(times, devices),
         models=models,
         base=base,
     )
@@ -164,6 +164,16 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
     of_kind = () if workload.section is None else workload.section.notes(workload)
     return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
+
+
+def _open_flows(parts: Mapping[str, Model]) -> tuple[str, ...]:
+    """What of a role's temporaries rests on an order of statements that nobody checked."""
+    return tuple(
+        f"{role}: its layers' order is not held against the real code: {part.flow_open}; their temporaries "
+        "are assumed, within a wide interval"
+        for role, part in sorted(parts.items())
+        if isinstance(part, Architecture) and part.flow_open
+    )
 
 
 def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:

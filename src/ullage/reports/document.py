@@ -69,6 +69,8 @@ def layer_label(layer: Layer) -> str:
         names.append("latent attention")
     elif mixer is not None:
         names.append(mixer.kind)
+    if layer.beside is not None:
+        names.append(layer.beside.kind)
     if part is not None:
         names.append("dense" if isinstance(part, Dense) else "experts")
     return " + ".join(names) or "nothing"

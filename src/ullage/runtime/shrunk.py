@@ -274,7 +274,7 @@ def _number(name: str, value: int, own: _Own) -> int:
         return len(own.kept)
     if value <= 0:
         return value
-    if re.search(r"token_?(id|index)$|_index$|_token$", name):
+    if re.search(r"token_?(id|index)$|_index$|(?<!per)_token$", name):
         return _token(name, value)
     if name in _HEADS or name == "num_attention_heads_per_layer":
         return HEADS if value >= own.heads else HEADS // 2

@@ -100,6 +100,8 @@ def flow_of(fields: Fields, family: Family) -> Flow:
         changes["order"] = "pre"
     if family.rms_where and fields.raw(family.rms_where) is not None:
         changes["norm"] = "rms"
+    if holds(family.full_stream, fields):
+        changes["full_stream"] = True
     if fields.raw("attn_logit_softcapping"):
         changes["soft_capped"] = True
     return family.flow.with_(changes)

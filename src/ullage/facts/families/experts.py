@@ -30,7 +30,8 @@ def _width(fields: Fields, row: FeedForward, hidden: int) -> int:
     if row.times:
         times = row.times if isinstance(row.times, int) else fields.size(row.times)
         return fields.optional(*row.width) or times * hidden
-    return fields.size(*row.width)
+    width = fields.size(*row.width)
+    return width if row.fitted is None else row.fitted(fields, width)
 
 
 def _dense_weights(fields: Fields, row: FeedForward, hidden: int, width: int) -> Weights:
@@ -44,7 +45,12 @@ def _dense_weights(fields: Fields, row: FeedForward, hidden: int, width: int) ->
 def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int) -> tuple[Experts, Weights]:
     count, active = fields.level(*row.total), fields.level(*row.active)
     width = fields.size(*row.width)
-    weights = expert_weights(hidden, count, width, row.where, row.gated, row.bias, row.transposed)
+    latent = (fields.optional(row.latent[0]) if row.latent else None) or 0
+    read = latent or hidden
+    weights = expert_weights(read, count, width, row.where, row.gated, row.bias, row.transposed)
+    if row.latent and latent:
+        bias = dense is not None and holds(dense.bias, fields)
+        weights += linear(row.latent[1], latent, hidden, bias) + linear(row.latent[2], hidden, latent, bias)
     weights += single(f"{row.router}.weight", (count, hidden), row.router_role)
     if row.router_bias:
         weights += single(f"{row.router}.bias", (count,), "bias")
@@ -62,7 +68,7 @@ def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int
         shared = _width(fields, dense, hidden)
         fused = dense.gated and len(dense.first) == 1
         weights += _dense_weights(fields, dense, hidden, shared)
-    return Experts(count, active, width, row.gated, shared, fused), weights
+    return Experts(count, active, width, row.gated, shared, fused, latent), weights
 
 
 def _shared(fields: Fields, row: Shared, hidden: int, routed: int) -> tuple[int, Weights]:

@@ -15,8 +15,8 @@ from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights
 from ullage.facts.flow import Flow
 
-LayerKind = Literal["full", "sliding", "chunked", "linear", "none"]
-"""What mixes the positions of a layer: an attention, a recurrence, or nothing."""
+LayerKind = Literal["full", "sliding", "chunked", "linear", "both", "none"]
+"""What mixes the positions of a layer: an attention, a recurrence, full attention beside one, or nothing."""
 Names = tuple[str, ...]
 """Fields of a config that are synonyms."""
 
@@ -48,7 +48,7 @@ class Shape(NamedTuple):
     """What one layer is; equal shapes make equal layers. None: as the config says for all.
 
     `indexes` False: its attention looks where an earlier layer's indexer chose. `normed` False: its mixer has
-    no norm of its own.
+    no norm of its own. `reads`: it attends over an earlier layer's keys and values, and has none of its own.
     """
 
     kind: LayerKind = "full"
@@ -59,6 +59,7 @@ class Shape(NamedTuple):
     heads: int | None = None
     indexes: bool = True
     normed: bool = True
+    reads: bool = False
 
 
 class Counts(NamedTuple):
@@ -78,6 +79,8 @@ SparseRule = Callable[[Fields, int], tuple[bool, ...]]
 RotaryRule = Callable[[Fields, tuple[LayerKind, ...]], tuple[bool, ...]]
 """Which layers of these kinds rotate their queries and keys."""
 ShapesRule = Callable[[Fields], tuple[Shape, ...]]
+ReshapesRule = Callable[[Fields, tuple[Shape, ...]], tuple[Shape, ...]]
+"""What else tells layers of these shapes apart."""
 HeadsRule = Callable[[Fields, int, Shape], Counts]
 """The heads of a layer of this shape in a model so many elements wide."""
 Extras = Callable[[Fields, int], Weights]
@@ -148,29 +151,68 @@ class Mamba(NamedTuple):
 
 
 class Mamba2(NamedTuple):
-    """Mamba-2 (arXiv 2405.21060), as wide as its heads together; where `expand` is named, that many times
-    the model's width, which must be the same."""
+    """Mamba-2 (arXiv 2405.21060), as wide as its heads together; where `width` or `expand` is named, as wide
+    as that says, or that many times the model's width, which must be the same. `out_bias` None: as `bias`;
+    `normed`: what it gives is normed before its last projection."""
 
     where: str = "mixer"
     heads: Names = ("mamba_num_heads", "mamba_n_heads")
     head_dim: Names = ("mamba_head_dim", "mamba_d_head")
+    width: Names = ()
     expand: Names = ()
     conv_bias: Switch = Unless("use_conv_bias")
     bias: Switch = "use_bias"
+    out_bias: Switch | None = None
+    normed: Switch = True
 
 
 class Delta(NamedTuple):
     """A gated delta net (arXiv 2412.06464); `parts` are its input projections and what each yields:
-    queries, keys and values (qkv), gates (z), and two numbers a value head (a, b)."""
+    queries, keys and values (qkv), gates (z), and two numbers a value head (a, b); gates that
+    come last are made after the rule. `names` are theirs where
+    they are others than in_proj_ with the part's."""
 
     where: str = "linear_attn"
     parts: Names = ("qkvz", "ba")
+    names: Names = ()
+    out: str = "out_proj"
+    norm: str = "norm"
+
+
+class ShortConv(NamedTuple):
+    """A convolution over a few positions between two gates (LFM2), as wide as the model."""
+
+    where: str = "conv"
+    kernel: str = "conv_L_cache"
+    bias: Switch = "conv_bias"
+
+
+class Lightning(NamedTuple):
+    """Lightning attention (MiniMax-01, arXiv 2501.08313): a decaying sum of keys times values."""
+
+    where: str = "self_attn"
+
+
+class ChannelDelta(NamedTuple):
+    """A gated delta net that forgets channel by channel (Kimi Linear, arXiv 2510.26692)."""
+
+    where: str = "self_attn"
+
+
+class GatedUnit(NamedTuple):
+    """A real-gated linear recurrent unit beside a gate (Griffin, arXiv 2402.19427)."""
+
+    where: str = "temporal_block"
+
+
+Recurrence = Mamba | Mamba2 | Delta | ShortConv | Lightning | ChannelDelta | GatedUnit
 
 
 class FeedForward(NamedTuple):
     """A dense part: `first` holds gate and up projection (two names, or one that is both), or, not `gated`,
     the one projection before the activation. `width` names its fields; where they are missing and `times`
-    is not 0, it is so many times the model's, or as many as a field of that name says."""
+    is not 0, it is so many times the model's, or as many as a field of that name says. `fitted` makes of it
+    what the modeling file builds."""
 
     first: Names = ("mlp.gate_proj", "mlp.up_proj")
     last: str = "mlp.down_proj"
@@ -178,6 +220,7 @@ class FeedForward(NamedTuple):
     bias: Switch = False
     width: Names = ("intermediate_size",)
     times: int | str = 0
+    fitted: Callable[[Fields, int], int] | None = None
 
 
 class Shared(NamedTuple):
@@ -195,7 +238,8 @@ class Routed(NamedTuple):
     `transposed`: (experts, inputs, outputs). `router_role`: "linear" where the router is an nn.Linear, of
     which quantizers know. `scales` are further parameters of the router: one number an element of the
     stream, and one an expert. `correction` is a parameter that corrects which experts are chosen: its name,
-    and what precedes the experts in its shape. `beside`: the dense part runs in the same layers.
+    and what precedes the experts in its shape. `beside`: the dense part runs in the same layers. `latent`
+    names the field with the width that routed experts read and give, and the projections to it and back.
     """
 
     where: str = "mlp.experts"
@@ -209,6 +253,7 @@ class Routed(NamedTuple):
     beside: bool = False
     scales: tuple[str, str] | None = None
     correction: tuple[str, tuple[int, ...]] | None = None
+    latent: tuple[str, str, str] | None = None
     total: Names = ("num_local_experts", "num_experts", "n_routed_experts")
     active: Names = ("num_experts_per_tok", "experts_per_token")
     width: Names = ("moe_intermediate_size", "intermediate_size")
@@ -261,11 +306,13 @@ class Family(NamedTuple):
     are chunked or recur (a list in `layer_types` comes first), `sparse` which route to `experts` (a list in
     `mlp_layer_types` first), `rotates` which have rotary positions where not all do, `indexes` which have an
     indexer of their own where not all do, `shapes` all that at once where it cannot be told apart;
+    `reshapes` is what is beyond that; `recurring` are norms and flow of layers that recur, if others.
     `heads_each` names a list of query heads layer by layer. `extras` are weights that only one family has,
     `last` those of the last layer alone; `transposed`: linear weights are (inputs, outputs).
 
     `flow` is the order of statements; `pre_unless` a field that makes it plain Llama's order where it is
-    false, `rms_where` one that makes its norms Llama's where it is set. `flow_open` says what of the flow is
+    false, `rms_where` one that makes its norms Llama's where it is set, `full_stream` one that leaves the
+    stream in fp32. `flow_open` says what of the flow is
     not held against the real code yet. `local_rotary`: sliding layers have a rotary table of their own.
     `refused` are flags whose structure nobody reads, `needed` flags that the modeling file takes for granted.
 
@@ -274,7 +321,7 @@ class Family(NamedTuple):
     """
 
     attention: Projections | Latent | None
-    recurrence: Mamba | Mamba2 | Delta | None = None
+    recurrence: Recurrence | None = None
     dense: FeedForward | None = None
     experts: Routed | None = None
     norms: Norms | Callable[[Fields], Norms] = Norms()
@@ -287,10 +334,13 @@ class Family(NamedTuple):
     indexes: SparseRule | None = None
     heads_each: str = ""
     shapes: ShapesRule | None = None
+    reshapes: ReshapesRule | None = None
+    recurring: tuple[Norms, Flow] | None = None
     transposed: bool = False
     flow: Flow = Flow()
     pre_unless: str = ""
     rms_where: str = ""
+    full_stream: Switch = False
     flow_open: str = ""
     local_rotary: bool = False
     refused: Names = ()

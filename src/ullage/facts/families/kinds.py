@@ -15,6 +15,8 @@ _KINDS: Final[dict[str, LayerKind]] = {
     "chunked_attention": "chunked",
     "linear_attention": "linear",
     "mamba": "linear",
+    "conv": "linear",
+    "recurrent": "linear",
 }
 
 
@@ -31,12 +33,13 @@ def shapes_of(fields: Fields, family: Family) -> tuple[Shape, ...]:
     indexed = (True,) * depth if family.indexes is None else family.indexes(fields, depth)
     heads = _heads(fields, family.heads_each, depth)
     normed = (not family.opens_normed,) + (True,) * (depth - 1)
-    return tuple(
+    shapes = tuple(
         Shape(kind, part, rotates=turn, heads=count, indexes=own, normed=norms)
         for kind, part, turn, count, own, norms in zip(
             kinds, parts, turns, heads, indexed, normed, strict=True
         )
     )
+    return shapes if family.reshapes is None else family.reshapes(fields, shapes)
 
 
 def _heads(fields: Fields, name: str, depth: int) -> tuple[int | None, ...]:
@@ -230,6 +233,51 @@ def thetas_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, .
     return tuple(map(bool, thetas))
 
 
+def both(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """Every layer attends and recurs."""
+    return _all("both", depth)
+
+
+def indexed(field: str, missing: LayerKind) -> KindsRule:
+    """The layers that `field` lists attend, the others recur; `missing`: what all do without a list."""
+
+    def rule(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+        listed = fields.numbers(field)
+        if listed is None:
+            return _all(missing, depth)
+        return tuple("full" if i in listed else "linear" for i in range(depth))
+
+    return rule
+
+
+def alternating(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """MiniMax: each second layer recurs."""
+    return tuple("linear" if i % 2 else "full" for i in range(depth))
+
+
+def blocked(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """RecurrentGemma: the kinds in `block_types`, over and over; those that attend slide."""
+    kinds: dict[str, LayerKind] = {"recurrent": "linear", "attention": "sliding"}
+    names = fields.names("block_types") or ()
+    if not names or not set(names) <= set(kinds):
+        raise fields.wrong("block_types", list(names), f"names among {', '.join(kinds)}")
+    return tuple(kinds[names[i % len(names)]] for i in range(depth))
+
+
+def kimi(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """Kimi Linear: the layers that `linear_attn_config` numbers from 1, or each fourth after the first."""
+    own = fields.raw("linear_attn_config")
+    if isinstance(own, dict) and "full_attn_layers" in own:
+        listed = Fields(own, {}, fields.model).numbers("full_attn_layers") or ()
+        return tuple("full" if i + 1 in listed else "linear" for i in range(depth))
+    return tuple("linear" if i % 4 or not i else "full" for i in range(depth))
+
+
+def listed_alone(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
+    """No rule says: a config lists them."""
+    raise fields.wrong("layer_types", None, f"{depth} names, one per layer")
+
+
 def always(fields: Fields, depth: int) -> tuple[bool, ...]:
     """Every layer routes."""
     return (True,) * depth
@@ -284,6 +332,12 @@ def ranged(fields: Fields, depth: int) -> tuple[bool, ...]:
     named = "moe_layer_end_index"
     last = depth - 1 if fields.raw(named) in (None, -1) else fields.count(named)
     return tuple((i + 1) % step == 0 and first <= i <= last for i in range(depth))
+
+
+def after_counted(fields: Fields, depth: int) -> tuple[bool, ...]:
+    """All but the first `num_dense_layers`."""
+    first = fields.count("num_dense_layers")
+    return tuple(i >= first for i in range(depth))
 
 
 def interleaved(fields: Fields, depth: int) -> tuple[bool, ...]:

@@ -45,12 +45,25 @@ def _layer(fields: Fields, family: Family, hidden: int, shape: Shape, flow: Flow
     weights += more
     if family.transposed:
         weights = _transposed(weights)
+    if shape.kind == "linear" and family.recurring is not None:
+        norms, flow = family.recurring
+    beside, more = _beside(fields, family, hidden, shape)
+    weights += more
     names = (norms.mixer if mixer and shape.normed else ()) + (norms.part if part else ())
     names += norms.experts if shape.part == "sparse" else ()
     weights += tuple(w for name in names for w in stream_norm(fields, norms, name, hidden))
     if family.extras is not None:
         weights += family.extras(fields, hidden)
-    return Layer(mixer, part, weights, turned(fields, flow, shape))
+    return Layer(mixer, part, weights, turned(fields, flow, shape), beside)
+
+
+def _beside(fields: Fields, family: Family, hidden: int, shape: Shape) -> tuple[Recurrent | None, Weights]:
+    """The recurrence of a layer that attends too."""
+    if shape.kind != "both" or family.recurrence is None:
+        return None, ()
+    from ullage.facts.families.recurrent import recurrence
+
+    return recurrence(fields, family.recurrence, hidden)
 
 
 def _transposed(weights: Weights) -> Weights:
@@ -69,6 +82,8 @@ def _mixer(fields: Fields, family: Family, hidden: int, shape: Shape) -> Mixer:
 
         return recurrence(fields, family.recurrence, hidden)
     if isinstance(family.attention, Projections):
+        if kind == "both":
+            shape = shape._replace(kind="full")
         return _attention(fields, family.attention, hidden, shape)
     if not isinstance(family.attention, Latent) or kind != "full":
         raise fields.wrong("layer_types", f"{kind}_attention", "a kind of layer that this family has")
@@ -85,10 +100,11 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
     value_dim = value_dim or head_dim
     window = None
     if kind != "full":
-        named = "attention_chunk_size" if kind == "chunked" else "sliding_window"
-        window = fields.optional(named) if row.window is None else row.window(fields)
+        chunked = kind == "chunked"
+        named = ("attention_chunk_size",) if chunked else ("sliding_window", "attention_window_size")
+        window = fields.optional(*named) if row.window is None else row.window(fields)
         if window is None:
-            raise fields.wrong(named, None, "set where layers slide")
+            raise fields.wrong(named[0], None, "set where layers slide")
     query, key, where = heads * head_dim, kv_heads * head_dim, row.where
     bias = holds(row.bias, fields)
     if row.fused:
@@ -96,14 +112,15 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
     else:
         first, second, third = row.names
         weights = linear(f"{where}.{first}", query * (2 if row.gated_query else 1), hidden, bias)
-        weights += linear(f"{where}.{second}", key, hidden, bias)
-        if not (kind == "full" and holds(row.value_is_key, fields)):
+        if not shape.reads:
+            weights += linear(f"{where}.{second}", key, hidden, bias)
+        if not shape.reads and not (kind == "full" and holds(row.value_is_key, fields)):
             weights += linear(f"{where}.{third}", kv_heads * value_dim, hidden, bias)
     out_bias = bias if row.out_bias is None else holds(row.out_bias, fields)
     weights += linear(f"{where}.{row.out}", hidden, heads * value_dim, out_bias)
     normed = row.norms is not None and holds(row.norms.when, fields)
     if row.norms is not None and normed:
-        weights += _head_norms(row.norms, where, heads, kv_heads, head_dim)
+        weights += _head_norms(row.norms, where, heads, 0 if shape.reads else kv_heads, head_dim)
     if row.sinks and not (row.sinks_slide and kind != "sliding"):
         weights += single(f"{where}.{row.sinks}", (heads,))
     gate = 0
@@ -113,7 +130,9 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
         weights += linear(f"{where}.{row.gate}", gate, hidden)
     mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused), row.causal)
     distances = 0 if row.distances is None else row.distances(fields)
-    return mixer._replace(gate=gate, causal=row.causal, distances=distances), weights
+    return mixer._replace(
+        gate=gate, stores_kv=not shape.reads, causal=row.causal, distances=distances
+    ), weights
 
 
 def _head_norms(row: HeadNorms, where: str, heads: int, kv_heads: int, head_dim: int) -> Weights:
@@ -121,6 +140,8 @@ def _head_norms(row: HeadNorms, where: str, heads: int, kv_heads: int, head_dim:
     if not row.weighed:
         return weights
     for name, count in zip(row.names, (heads, kv_heads), strict=True):
+        if not count:
+            continue
         if row.over == "apart":
             for head in range(count):
                 weights += norm(f"{where}.{name}.norms.{head}", head_dim, row.bias)

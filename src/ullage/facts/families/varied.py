@@ -75,6 +75,40 @@ def peri_norms(fields: Fields) -> Norms:
     return Norms(("input_layernorm", "post_norm1"), ("post_attention_layernorm", "post_norm2"))
 
 
+def gemma4_sharing(fields: Fields, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """The last `num_kv_shared_layers` read keys and values of the last earlier layer of their kind, and may
+    have a dense part twice as wide."""
+    shared = fields.count("num_kv_shared_layers")
+    if not shared:
+        return shapes
+    first = len(shapes) - shared
+    if first <= 0 or {shape.kind for shape in shapes[first:]} - {shape.kind for shape in shapes[:first]}:
+        raise fields.wrong("num_kv_shared_layers", shared, "so few that a layer of each kind comes before")
+    wide = fields.flag("use_double_wide_mlp")
+    width = 2 * fields.size("intermediate_size") if wide else None
+    return shapes[:first] + tuple(shape._replace(reads=True, width=width) for shape in shapes[first:])
+
+
+def halved(fields: Fields, width: int) -> int:
+    """RecurrentGemma's config counts gate and up projection."""
+    return width // 2
+
+
+def lfm2_width(fields: Fields, width: int) -> int:
+    """LFM2: two thirds, times a factor, rounded up."""
+    width = fields.optional("block_ff_dim") or width
+    if fields.raw("block_auto_adjust_ff_dim") is False:
+        return width
+    width = int(2 * width / 3)
+    factor = fields.raw("block_ffn_dim_multiplier")
+    if factor is None:
+        return width
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1024:
+        raise fields.wrong("block_ffn_dim_multiplier", factor, "a number between 0 and 1024")
+    step = fields.size("block_multiple_of")
+    return -(-int(factor * width) // step) * step
+
+
 def falcon_norms(fields: Fields) -> Norms:
     """One norm for both parts, one for each, or (Falcon-40B) one for each under names of their own."""
     one = Norms(part=(), bias=True)

@@ -47,6 +47,21 @@ def layer_peak(
     layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool = False
 ) -> Peak:
     """The largest moment of one layer in `work`; of its attention alone where the pass ends there."""
+    if layer.beside is not None:
+        first = _recurring(layer)
+        found = [layer_peak(first, hidden, work, precision, True)]
+        found += [_peak(layer, hidden, work, precision, attention_only)]
+        return max(found)
+    return _peak(layer, hidden, work, precision, attention_only)
+
+
+@lru_cache(maxsize=256)
+def _recurring(layer: Layer) -> Layer:
+    """A layer up to the end of the recurrence that runs before its attention."""
+    return Layer(layer.beside, layer.feed_forward, layer.weights, layer.flow)
+
+
+def _peak(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool) -> Peak:
     mixer = layer.mixer
     masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
     caches = work.caches and (not isinstance(mixer, Attention) or mixer.stores_kv)
@@ -70,6 +85,8 @@ def _moments(
     sizes = Widths(ROWS * (hidden * width), width, hidden)
     tape = Tape()
     tape.hold(sizes.stream)
+    if layer.flow.full_stream:
+        tape.hold(ROWS * (hidden * (FULL - width)))
     if isinstance(layer.mixer, Attention):
         own = manner.padded and layer.mixer.causal
         tape.hold(rotary_bytes(layer.mixer, layer.flow, own, width))
@@ -87,18 +104,22 @@ def _pre(
     tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> None:
     """Llama, Qwen2, Phi-3, GPT-2, OPT, Mixtral: norm, part, sum; twice."""
-    normed = norm(tape, layer.flow, s)
-    kept = mix(tape, layer, s, manner, precision)
-    if layer.flow.keeps_normed:
-        kept += normed
-    else:
-        tape.drop(normed)
-    tape.hold(s.stream)
-    if not layer.flow.keeps_attention:
-        tape.drop(s.stream)
+    kept = NOTHING
+    if layer.mixer is not None:
+        normed = norm(tape, layer.flow, s)
+        kept = mix(tape, layer, s, manner, precision)
+        if layer.flow.keeps_normed:
+            kept += normed
+        else:
+            tape.drop(normed)
+        tape.hold(s.stream)
+        if not layer.flow.keeps_attention:
+            tape.drop(s.stream)
     if attention_only:
         return
     normed = norm(tape, layer.flow, s)
+    if layer.flow.adds_normed:
+        tape.drop(s.stream)
     if layer.flow.drops_normed:
         tape.drop(normed)
     _feed_forward(tape, layer, s, manner, precision)
@@ -261,10 +282,16 @@ def _experts(
     if shared is not None and first:
         _dense(tape, layer, shared, s, manner, precision)
     gathered = ROWS * (moe.count if layer.flow.experts == "every" else moe.active)
+    read = moe.latent or s.hidden
     router = tape.hold(ROWS * (moe.count * (FULL + s.width) + moe.active * (2 * FULL + 2 * CHOICE + s.width)))
-    kept = {"clamped": 9, "scaled": 7}.get(layer.flow.experts, 4 if moe.gated else 2)
-    tape.touch(gathered * ((s.hidden + kept * moe.intermediate) * s.width))
-    tape.touch(gathered * (s.hidden * (2 * s.width + 2 * FULL)))
+    kept = {"clamped": 9, "scaled": 7}.get(
+        layer.flow.experts, 4 if moe.gated else 1 + layer.flow.activation[0]
+    )
+    latent = tape.hold(ROWS * (moe.latent * s.width))
+    tape.touch(gathered * ((read + kept * moe.intermediate) * s.width))
+    tape.touch(gathered * (read * (2 * s.width + 2 * FULL)))
+    tape.drop(latent)
+    tape.touch(latent)
     tape.drop(router)
     tape.hold(s.stream)
     if shared is not None and not first:

@@ -82,24 +82,27 @@ def held_tokens(mixer: Attention | LatentAttention, seen: int, last_pass: int) -
 def layer_cache(layer: Layer, shape: CacheShape, cache: Cache, width: int) -> CacheTensors:
     """What one layer keeps where an element computed in is `width` bytes."""
     mixer, (batch, seen, last_pass, capacity) = layer.mixer, shape
-    if isinstance(mixer, Recurrent):
-        return CacheTensors(0, 0, recurrent_bytes(mixer, width) * batch)
-    if mixer is None or (isinstance(mixer, Attention) and not mixer.stores_kv):
-        return CacheTensors(0, 0)
+    state = 0 if layer.recurrent is None else recurrent_bytes(layer.recurrent, width) * batch
+    if (
+        mixer is None
+        or isinstance(mixer, Recurrent)
+        or (isinstance(mixer, Attention) and not mixer.stores_kv)
+    ):
+        return CacheTensors(0, 0, state)
     key, value = key_value_widths(mixer)
     elements = (key + value) // 2
     if cache.kind == "static":
         window = mixer.window if isinstance(mixer, Attention) else None
         tokens = capacity if window is None else min(window, capacity)
-        return CacheTensors(2, batch * tokens * elements * cache_bits(cache, width) // 8)
+        return CacheTensors(2, batch * tokens * elements * cache_bits(cache, width) // 8, state)
     tokens = held_tokens(mixer, seen, last_pass)
     if cache.kind == "quantized":
         recent = min(tokens, QUANTIZED_CACHE_RESIDUAL)
         full = batch * recent * elements * width
         old = batch * (tokens - recent) * elements
         scales = -(-old // QUANTIZED_CACHE_GROUP) * 2 * width
-        return CacheTensors(2, full + old * cache_bits(cache, width) // 8 + scales)
-    return CacheTensors(2, batch * tokens * elements * width)
+        return CacheTensors(2, full + old * cache_bits(cache, width) // 8 + scales, state)
+    return CacheTensors(2, batch * tokens * elements * width, state)
 
 
 def recurrent_bytes(mixer: Recurrent, element_bytes: int) -> int:

@@ -73,7 +73,11 @@ def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: Resolved
     tape.at("attention")
     mixer = layer.mixer
     if isinstance(mixer, Attention):
-        return _attention(tape, mixer, layer.flow, s, manner, precision)
+        # What the recurrence gave stays, and what attention reads is scaled.
+        beside = NOTHING if layer.beside is None else tape.hold(s.stream * 2)
+        kept = _attention(tape, mixer, layer.flow, s, manner, precision)
+        tape.drop(beside)
+        return kept
     if isinstance(mixer, LatentAttention):
         return latent(tape, mixer, layer.flow, s, manner, precision)
     if isinstance(mixer, Recurrent):
@@ -89,6 +93,8 @@ def _attention(
     query = ROWS * (mixer.heads * mixer.head_dim * s.width)
     key = ROWS * (mixer.kv_heads * mixer.head_dim * s.width)
     value = ROWS * (mixer.kv_heads * mixer.value_dim * s.width)
+    if not mixer.stores_kv:
+        key = value = NOTHING
     # What the cache keeps at the end of the pass is its own line item, from the projections on.
     own = NOTHING if manner.caches else key + value
     fused = mixer.fused_qkv

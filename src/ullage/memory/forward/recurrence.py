@@ -9,6 +9,8 @@ sequences, `SCORES` those times the positions of a chunk, `BLOCKS` the sequences
 
 from __future__ import annotations
 
+from typing import Final
+
 from ullage.facts.architecture import Recurrent
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
 from ullage.memory.forward.tape import BLOCK, BLOCKS, CACHED, NOTHING, ROWS, SCORES, Size, Tape
@@ -17,6 +19,9 @@ from ullage.memory.forward.tape import BLOCK, BLOCKS, CACHED, NOTHING, ROWS, SCO
 def recur(tape: Tape, mixer: Recurrent, s: Widths, manner: Manner) -> None:
     """Holds the mixer's output, as wide as the stream. What the cache keeps is its own line item."""
     tape.at("recurrence")
+    if mixer.kind in _WITHOUT_SCAN:
+        _WITHOUT_SCAN[mixer.kind](tape, mixer, s)
+        return
     projected, width = ROWS * (mixer.projected * s.width), s.width
     tape.hold(projected)
     convolved = ROWS * (mixer.channels * width)
@@ -31,10 +36,63 @@ def recur(tape: Tape, mixer: Recurrent, s: Widths, manner: Manner) -> None:
         mixed = _selective_scan(tape, mixer, width)
     elif mixer.kind == "mamba2":
         mixed = _chunk_scan(tape, mixer, width)
+    elif mixer.kind == "channel_delta":
+        mixed = _channel_rule(tape, mixer, width)
     else:
         mixed = _delta_rule(tape, mixer, width)
     tape.hold(s.stream)
     tape.drop(mixed + held)
+
+
+def _channel_rule(tape: Tape, mixer: Recurrent, width: int) -> Size:
+    """A delta rule that forgets channel by channel, in fp32: within a chunk one decay for each pair of
+    positions and each channel of keys."""
+    keys, values = CACHED * (mixer.value_heads * mixer.state * FULL), CACHED * (mixer.inner * FULL)
+    scores, pairs = SCORES * (mixer.value_heads * FULL), SCORES * (mixer.value_heads * mixer.state * FULL)
+    held = tape.hold(keys * 4 + values)  # queries, keys, keys weighed, decays; values weighed
+    unsolved = tape.hold(values)
+    tape.touch(pairs * 2)
+    held += tape.hold(pairs)
+    tape.touch(pairs * 2)
+    held += tape.hold(scores * 2)
+    tape.drop(unsolved)
+    held += tape.hold(keys + values * 2)  # of the system solved, and outputs
+    tape.touch(BLOCKS * (mixer.inner * mixer.chunk * FULL * (1 + 2 * mixer.chunk)))
+    tape.drop(held)
+    return tape.hold(ROWS * (mixer.inner * width))
+
+
+def _convolve(tape: Tape, mixer: Recurrent, s: Widths) -> None:
+    """A gate, what it gates, its convolution and the other gate; laid out anew, and projected."""
+    projected, inner = ROWS * (mixer.projected * s.width), ROWS * (mixer.inner * s.width)
+    tape.hold(projected)
+    gated = tape.hold(inner)
+    joined = tape.hold(inner + BLOCKS * (mixer.conv_elements * s.width))
+    tape.hold(joined)
+    tape.drop(gated)
+    tape.hold(inner * 2)
+    tape.drop(joined * 2)
+    tape.hold(s.stream)
+    tape.drop(projected + inner * 2)
+
+
+def _lightning(tape: Tape, mixer: Recurrent, s: Widths) -> None:
+    """Queries, keys and values activated; block after block, then all joined, normed and gated."""
+    inner = ROWS * (mixer.inner * s.width)
+    raw = tape.hold(ROWS * (mixer.projected * s.width))
+    held = tape.hold(raw)
+    tape.drop(raw)
+    block = BLOCKS * (mixer.inner * mixer.chunk * s.width)
+    scores = BLOCKS * (mixer.value_heads * mixer.chunk * mixer.chunk * s.width)
+    outputs = tape.hold(inner)
+    tape.touch(block * 2 + scores * 2)
+    tape.hold(inner)
+    tape.drop(outputs)
+    full = ROWS * (mixer.inner * FULL)
+    tape.touch(full * 2 if s.width == FULL else full * 3)
+    held += tape.hold(inner)
+    tape.hold(s.stream)
+    tape.drop(held + inner)
 
 
 def _selective_scan(tape: Tape, mixer: Recurrent, width: int) -> Size:
@@ -122,3 +180,26 @@ def _delta_rule(tape: Tape, mixer: Recurrent, width: int) -> Size:
     tape.touch(chunk * 4)
     tape.drop(held)
     return tape.hold(ROWS * (mixer.inner * width))
+
+
+def _gated_unit(tape: Tape, mixer: Recurrent, s: Widths) -> None:
+    """The gate; what is convolved, and from it both gates of the recurrence, before it runs."""
+    inner = ROWS * (mixer.inner * s.width)
+    raw = tape.hold(inner)
+    gate = tape.hold(inner)
+    tape.drop(raw)
+    tape.hold(inner)
+    convolved = tape.hold(inner + BLOCKS * (mixer.conv_elements * s.width))
+    tape.drop(inner)
+    # By heads, gates before and after their sigmoid, decays, their squares, inputs gated and scaled, outputs.
+    held = tape.hold(inner * 11)
+    tape.touch(BLOCKS * (mixer.inner * FULL * 3))
+    tape.drop(held)
+    mixed = tape.hold(inner)
+    tape.drop(convolved)
+    tape.touch(inner)
+    tape.hold(s.stream)
+    tape.drop(mixed + gate)
+
+
+_WITHOUT_SCAN: Final = {"gated_unit": _gated_unit, "short_conv": _convolve, "lightning": _lightning}

@@ -17,7 +17,6 @@ from ullage.facts.architecture import (
     Dense,
     Experts,
     LatentAttention,
-    Recurrent,
     Weight,
 )
 from ullage.memory.forward.cache import cache_bits, latent_width, recurrent_bytes
@@ -169,9 +168,9 @@ def _serving(
         nothing if own.enforce_eager or abilities.processor else CUDA_GRAPHS,
         token_bytes(architecture, ranks, cache, precision),
         sum(
-            recurrent_bytes(layer.mixer, precision.element_bytes) * len(blocks)
+            recurrent_bytes(layer.recurrent, precision.element_bytes) * len(blocks)
             for layer, blocks in distinct_layers(architecture)
-            if isinstance(layer.mixer, Recurrent)
+            if layer.recurrent is not None
         )
         // ranks,
     )
@@ -220,7 +219,9 @@ def _profile_pass(architecture: Architecture, tokens: int, ranks: int, precision
         if isinstance(part, Dense):
             widest = max(widest, (3 if part.gated else 2) * part.intermediate // ranks)
         elif isinstance(part, Experts):
-            routed = part.active * (3 * part.intermediate // ranks + architecture.hidden_size)
+            routed = part.active * (
+                3 * part.intermediate // ranks + (part.latent or architecture.hidden_size)
+            )
             widest = max(widest, routed, 3 * part.shared_intermediate // ranks)
     return tokens * (4 * architecture.hidden_size + widest) * precision.element_bytes
 

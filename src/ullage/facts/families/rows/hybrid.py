@@ -6,26 +6,63 @@ from typing import Final
 
 from ullage.facts.families.family import (
     NORMED_TWICE,
+    ChannelDelta,
     Delta,
     Ends,
     Family,
     FeedForward,
+    GatedUnit,
     HeadNorms,
+    Latent,
+    Lightning,
     Mamba,
     Mamba2,
     Norms,
     Projections,
     Routed,
     Shared,
+    ShortConv,
+    Unless,
 )
 from ullage.facts.families.heads import gemma4, grouped
-from ullage.facts.families.kinds import attending, every, periodic, recurrent, stepped, where_counted
+from ullage.facts.families.kinds import (
+    after_counted,
+    after_dense,
+    alternating,
+    always,
+    attending,
+    blocked,
+    both,
+    every,
+    indexed,
+    kimi,
+    listed_alone,
+    periodic,
+    recurrent,
+    stepped,
+    where_counted,
+)
 from ullage.facts.families.rows.dense import MISTRAL
 from ullage.facts.families.rows.routed import SHARED_GATED, gated
-from ullage.facts.families.varied import blocks, gemma4_embeddings, gemma4_inputs, gemma4_layer, one_part_each
+from ullage.facts.families.varied import (
+    blocks,
+    gemma4_embeddings,
+    gemma4_inputs,
+    gemma4_layer,
+    gemma4_sharing,
+    halved,
+    lfm2_width,
+    one_part_each,
+)
 from ullage.facts.flow import Flow
 
-_MAMBA: Final = Family(None, Mamba(width=("intermediate_size",)), norms=Norms(("norm",), ()), kinds=recurrent)
+_MAMBA: Final = Family(
+    None,
+    Mamba(width=("intermediate_size",)),
+    norms=Norms(("norm",), ()),
+    kinds=recurrent,
+    full_stream="residual_in_fp32",
+)
 _JAMBA: Final = Family(
     Projections(grouped),
     Mamba("mamba", conv_bias="mamba_conv_bias", bias="mamba_proj_bias", inner_norms=True),
@@ -53,11 +90,13 @@ _NEMOTRON_H: Final = Family(
                 width=("moe_shared_expert_intermediate_size", "shared_expert_intermediate_size"),
             )
         ),
+        latent=("moe_latent_size", "mixer.fc1_latent_proj", "mixer.fc2_latent_proj"),
         width=("moe_intermediate_size",),
     ),
     Norms(("norm",), ("norm",)),
     ends=Ends(ties=False),
     shapes=one_part_each,
+    flow=Flow(activation=(2, 0)),
 )
 _GRANITE_HYBRID: Final = Family(
     Projections(grouped, bias="attention_bias"),
@@ -113,18 +152,110 @@ _GEMMA4: Final = Family(
     sparse=where_counted("num_experts"),
     flow=Flow(norm="rms-fp32", order="sandwich", one_by_one=True),
     local_rotary=True,
-    refused=("num_kv_shared_layers", "use_double_wide_mlp"),
+    reshapes=gemma4_sharing,
+)
+_MAMBA2: Final = _MAMBA._replace(
+    recurrence=Mamba2(heads=("num_heads",), head_dim=("head_dim",), expand=("expand",))
+)
+_IN_MAMBA: Final = Mamba2(
+    "mamba", expand=("mamba_expand",), conv_bias=Unless("mamba_conv_bias"), bias="mamba_proj_bias"
+)
+_BAMBA: Final = Family(
+    Projections(grouped, bias="attention_bias"),
+    _IN_MAMBA,
+    gated("feed_forward", "intermediate_size")._replace(bias="mlp_bias"),
+    norms=Norms(part=("pre_ff_layernorm",)),
+    ends=Ends(norm="final_layernorm"),
+    kinds=indexed("attn_layer_indices", "linear"),
+    flow=Flow(rotary=0.5),
+)
+_FALCON_H1: Final = _BAMBA._replace(
+    recurrence=_IN_MAMBA._replace(
+        width=("mamba_d_ssm",), out_bias="projectors_bias", normed="mamba_rms_norm"
+    ),
+    kinds=both,
+    flow=Flow(),
+)
+_LFM2: Final = Family(
+    Projections(grouped, out="out_proj", norms=HeadNorms(names=("q_layernorm", "k_layernorm"))),
+    ShortConv(),
+    FeedForward(("feed_forward.w1", "feed_forward.w3"), "feed_forward.w2", fitted=lfm2_width),
+    norms=Norms(("operator_norm",), ("ffn_norm",)),
+    ends=Ends(norm="embedding_norm"),
+    kinds=indexed("full_attn_idxs", "full"),
+)
+_LFM2_MOE: Final = _LFM2._replace(
+    dense=FeedForward(("feed_forward.w1", "feed_forward.w3"), "feed_forward.w2"),
+    experts=Routed("feed_forward.experts", "feed_forward.gate", width=("moe_intermediate_size",)),
+    kinds=listed_alone,
+    sparse=after_counted,
+)
+_MINIMAX: Final = MISTRAL._replace(
+    recurrence=Lightning(),
+    dense=None,
+    experts=Routed(width=("intermediate_size",)),
+    kinds=alternating,
+    sparse=always,
+    flow=Flow(adds_normed=True),
+)
+_KIMI_LINEAR: Final = Family(
+    Latent(),
+    ChannelDelta(),
+    FeedForward(),
+    Routed(
+        shared=Shared(gated("mlp.shared_experts", "moe_intermediate_size"), ("num_shared_experts",)),
+        total=("num_experts",),
+        active=("num_experts_per_token",),
+        width=("moe_intermediate_size",),
+    ),
+    kinds=kimi,
+    sparse=after_dense,
+    flow=Flow(rotary=0.0),
+)
+_RECURRENT_GEMMA: Final = Family(
+    Projections(grouped, "temporal_block", bias="attention_bias", out_bias=True),
+    GatedUnit(),
+    FeedForward(
+        ("mlp_block.gate_proj", "mlp_block.up_proj"), "mlp_block.down_proj", bias=True, fitted=halved
+    ),
+    norms=Norms(("temporal_pre_norm",), ("channel_pre_norm",)),
+    ends=Ends(norm="final_norm"),
+    kinds=blocked,
+    flow=Flow(norm="rms-fp32", rotary=0.5),
+)
+_OLMO_HYBRID: Final = Family(
+    Projections(grouped, bias="attention_bias", norms=HeadNorms("full")),
+    Delta(
+        parts=("q", "k", "v", "a", "b", "z"),
+        names=("q_proj", "k_proj", "v_proj", "a_proj", "b_proj", "g_proj"),
+        out="o_proj",
+        norm="o_norm",
+    ),
+    FeedForward(),
+    norms=Norms(("post_attention_layernorm",), ("post_feedforward_layernorm",)),
+    kinds=every(4, other="linear"),
+    flow=Flow(norm="rms-fp32", order="post", rotates="promoted"),
+    recurring=(Norms(), Flow(norm="rms-fp32")),
 )
 
 HYBRID: Final[dict[str, Family]] = {
+    "bamba": _BAMBA,
+    "falcon_h1": _FALCON_H1,
     "falcon_mamba": _MAMBA,
     "gemma4_text": _GEMMA4,
     "granitemoehybrid": _GRANITE_HYBRID,
     "jamba": _JAMBA,
+    "kimi_linear": _KIMI_LINEAR,
+    "lfm2": _LFM2,
+    "lfm2_moe": _LFM2_MOE,
     "mamba": _MAMBA,
+    "mamba2": _MAMBA2,
+    "minimax": _MINIMAX,
     "nemotron-nas": MISTRAL._replace(kinds=None, shapes=blocks),
     "nemotron_h": _NEMOTRON_H,
+    "olmo_hybrid": _OLMO_HYBRID,
     "qwen3_5_moe_text": _QWEN3_5_MOE,
     "qwen3_5_text": _QWEN3_5,
     "qwen3_next": _QWEN3_5_MOE._replace(recurrence=Delta()),
+    "recurrent_gemma": _RECURRENT_GEMMA,
 }
