@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import every_family
@@ -93,6 +94,13 @@ def config_of(family: str, **fields: Any) -> Any:
     if rope is not None:
         small.rope_parameters = {**small.rope_parameters, **rope}
     return small
+
+
+def variants_of(family: str) -> Iterator[Any]:
+    """Small configs of its other structures."""
+    for fields in VARIANTS[family]:
+        small = config_of(family)
+        yield type(small).from_dict({**small.to_dict(), **fields})
 
 
 def read(config: Any) -> Architecture:

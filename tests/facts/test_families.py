@@ -29,6 +29,13 @@ def test_a_row_counts_every_tensor_of_the_model_whatever_flag_is_turned(family):
         assert found == real, fields
 
 
+@pytest.mark.parametrize("family", small_families.VARIANTS)
+def test_a_row_counts_every_tensor_of_other_structures_that_its_configs_ask_for(family):
+    for config in small_families.variants_of(family):
+        found, real = small_families.shapes(small_families.build(config, device="meta"))
+        assert found == real, config
+
+
 @pytest.mark.parametrize("family", decoder_types() + encoder_types())
 def test_a_type_has_one_row_and_the_defaults_it_needs(family):
     assert isinstance(family_of(family), Family)

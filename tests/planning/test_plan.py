@@ -1,5 +1,6 @@
 """Laws of a plan: what is placed, what is summed, and what is promised."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from ullage import api
 from ullage.errors import InputError, SpecError
 from ullage.facts.catalog import find_model, model_names
+from ullage.facts.families import rows
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.planning.billing import device_peaks
 from ullage.planning.device import devices_of
@@ -20,6 +22,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 GPUS = ["A100-80GB", "2xA100-40GB", "4x RTX A6000", "8xH100", "1xA100-80GB+2xL4", "RTX 4060", "2x RTX 3090"]
 laws = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+MASKS = "embeddings and masks"
 
 
 def load(name, *overrides):
@@ -237,6 +241,25 @@ def test_a_card_whose_operations_nobody_states_has_no_time_and_says_so(card):
         assert times[name].bound == "unknown"
     assert found.cost is None or found.cost.usd_per_1000_examples is None
     assert any("not known" in note and found.gpus.gpus[0].id in note for note in found.notes)
+
+
+def test_a_flow_that_is_not_held_against_the_code_is_said_assumed_and_wide(tmp_path, monkeypatch):
+    config = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    closed = api.estimate_model(str(tmp_path), "L4", advice=False)
+    monkeypatch.setitem(rows._ROWS, "llama", rows._ROWS["llama"]._replace(flow_open="its copies"))
+    opened = api.estimate_model(str(tmp_path), "L4", advice=False)
+
+    def layers(found):
+        return [each for each in found.bill.items if each.component == "activations" and each.note != MASKS]
+
+    assert {each.basis for each in layers(closed)} == {"derived"}
+    assert {each.basis for each in layers(opened)} == {"assumed"}
+    for one, other in zip(layers(closed), layers(opened), strict=True):
+        assert other.bytes.low < one.bytes.low <= one.bytes.high < other.bytes.high
+        assert other.bytes.expected == one.bytes.expected
+    assert [note for note in opened.notes if "its copies" in note and "not held against" in note]
+    assert not [note for note in closed.notes if "not held against" in note]
 
 
 def test_sets_of_unknown_speed_come_after_those_with_a_price():

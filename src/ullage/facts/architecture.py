@@ -147,8 +147,8 @@ class Experts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One block: a mixer, a feed-forward part (either may be None) and all its weights. `beside` is a recurrence
-    that reads what the mixer reads; both results are added."""
+    """One block: a mixer, a feed-forward part (either may be None) and all its weights. `beside` is a
+    recurrence that reads what the mixer reads; both results are added."""
 
     mixer: Attention | LatentAttention | Recurrent | None
     feed_forward: Dense | Experts | None

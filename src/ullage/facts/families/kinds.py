@@ -117,11 +117,6 @@ def every_layer(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     return _all("full", depth)
 
 
-def recurrent(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """No attention at all."""
-    return _all("linear", depth)
-
-
 def windowed(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     """All slide where a window is set; with `use_sliding_window` only those from `max_window_layers` on."""
     window = fields.optional("sliding_window")
@@ -217,12 +212,6 @@ def without_rope(period: int) -> KindsRule:
     return rule
 
 
-def attending(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """Jamba: one layer of each `attn_layer_period` attends, the others recur."""
-    period, offset = fields.size("attn_layer_period"), fields.count("attn_layer_offset")
-    return tuple("full" if i % period == offset else "linear" for i in range(depth))
-
-
 def thetas_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, ...]:
     """Granite with windows: those whose base frequency is not 0."""
     thetas = fields.raw("layer_rope_theta")
@@ -231,51 +220,6 @@ def thetas_rotate(fields: Fields, kinds: tuple[LayerKind, ...]) -> tuple[bool, .
     if not isinstance(thetas, list) or len(thetas) != len(kinds):
         raise fields.wrong("layer_rope_theta", thetas, f"{len(kinds)} numbers, one per layer")
     return tuple(map(bool, thetas))
-
-
-def both(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """Every layer attends and recurs."""
-    return _all("both", depth)
-
-
-def indexed(field: str, missing: LayerKind) -> KindsRule:
-    """The layers that `field` lists attend, the others recur; `missing`: what all do without a list."""
-
-    def rule(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-        listed = fields.numbers(field)
-        if listed is None:
-            return _all(missing, depth)
-        return tuple("full" if i in listed else "linear" for i in range(depth))
-
-    return rule
-
-
-def alternating(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """MiniMax: each second layer recurs."""
-    return tuple("linear" if i % 2 else "full" for i in range(depth))
-
-
-def blocked(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """RecurrentGemma: the kinds in `block_types`, over and over; those that attend slide."""
-    kinds: dict[str, LayerKind] = {"recurrent": "linear", "attention": "sliding"}
-    names = fields.names("block_types") or ()
-    if not names or not set(names) <= set(kinds):
-        raise fields.wrong("block_types", list(names), f"names among {', '.join(kinds)}")
-    return tuple(kinds[names[i % len(names)]] for i in range(depth))
-
-
-def kimi(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """Kimi Linear: the layers that `linear_attn_config` numbers from 1, or each fourth after the first."""
-    own = fields.raw("linear_attn_config")
-    if isinstance(own, dict) and "full_attn_layers" in own:
-        listed = Fields(own, {}, fields.model).numbers("full_attn_layers") or ()
-        return tuple("full" if i + 1 in listed else "linear" for i in range(depth))
-    return tuple("linear" if i % 4 or not i else "full" for i in range(depth))
-
-
-def listed_alone(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
-    """No rule says: a config lists them."""
-    raise fields.wrong("layer_types", None, f"{depth} names, one per layer")
 
 
 def always(fields: Fields, depth: int) -> tuple[bool, ...]:
@@ -332,12 +276,6 @@ def ranged(fields: Fields, depth: int) -> tuple[bool, ...]:
     named = "moe_layer_end_index"
     last = depth - 1 if fields.raw(named) in (None, -1) else fields.count(named)
     return tuple((i + 1) % step == 0 and first <= i <= last for i in range(depth))
-
-
-def after_counted(fields: Fields, depth: int) -> tuple[bool, ...]:
-    """All but the first `num_dense_layers`."""
-    first = fields.count("num_dense_layers")
-    return tuple(i >= first for i in range(depth))
 
 
 def interleaved(fields: Fields, depth: int) -> tuple[bool, ...]:

@@ -26,21 +26,23 @@ from ullage.facts.families.family import (
 )
 from ullage.facts.families.heads import gemma4, grouped
 from ullage.facts.families.kinds import (
-    after_counted,
     after_dense,
-    alternating,
+    after_first,
     always,
+    every,
+    periodic,
+    stepped,
+    where_counted,
+)
+from ullage.facts.families.recurring import (
+    alternating,
     attending,
     blocked,
     both,
-    every,
     indexed,
     kimi,
     listed_alone,
-    periodic,
     recurrent,
-    stepped,
-    where_counted,
 )
 from ullage.facts.families.rows.dense import MISTRAL
 from ullage.facts.families.rows.routed import SHARED_GATED, gated
@@ -188,7 +190,7 @@ _LFM2_MOE: Final = _LFM2._replace(
     dense=FeedForward(("feed_forward.w1", "feed_forward.w3"), "feed_forward.w2"),
     experts=Routed("feed_forward.experts", "feed_forward.gate", width=("moe_intermediate_size",)),
     kinds=listed_alone,
-    sparse=after_counted,
+    sparse=after_first("num_dense_layers"),
 )
 _MINIMAX: Final = MISTRAL._replace(
     recurrence=Lightning(),
