@@ -6,9 +6,13 @@ from ullage.facts.families.family import KindsRule, LayerKind
 from ullage.facts.families.fields import Fields
 
 
+def _all(kind: LayerKind, depth: int) -> tuple[LayerKind, ...]:
+    return (kind,) * depth
+
+
 def recurrent(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     """No attention at all."""
-    return ("linear",) * depth
+    return _all("linear", depth)
 
 
 def attending(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
@@ -19,7 +23,7 @@ def attending(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
 
 def both(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
     """Every layer attends and recurs."""
-    return ("both",) * depth
+    return _all("both", depth)
 
 
 def indexed(field: str, missing: LayerKind) -> KindsRule:
@@ -28,7 +32,7 @@ def indexed(field: str, missing: LayerKind) -> KindsRule:
     def rule(fields: Fields, depth: int) -> tuple[LayerKind, ...]:
         listed = fields.numbers(field)
         if listed is None:
-            return (missing,) * depth
+            return _all(missing, depth)
         return tuple("full" if i in listed else "linear" for i in range(depth))
 
     return rule

@@ -210,6 +210,7 @@ _KIMI_LINEAR: Final = Family(
         active=("num_experts_per_token",),
         width=("moe_intermediate_size",),
     ),
+    ends=Ends(ties=False),
     kinds=kimi,
     sparse=after_dense,
     flow=Flow(rotary=0.0),
