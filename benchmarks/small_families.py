@@ -17,10 +17,11 @@ import every_family
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
 from ullage.facts.config import read_config
 from ullage.facts.families.rows import decoder_types, encoder_types
-from ullage.memory.forward.activations import layer_peak, model_bytes
+from ullage.memory.forward.activations import layer_peak
 from ullage.memory.forward.attention import falls_back
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.one_pass import Pass
+from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.runtime.shrunk import TOKENS, shrink
 from ullage.spec.role import Cache

@@ -235,24 +235,18 @@ class Architecture:
     @cached_property
     def parameters_by_component(self) -> dict[str, int]:
         """Parameters of embedding, layers, routed experts, norm, head, vision, adapter."""
-        groups: dict[str, int] = {}
-
-        def add(group: str, weights: tuple[Weight, ...]) -> None:
-            count = sum(weight.elements for weight in weights)
-            if count:
-                groups[group] = groups.get(group, 0) + count
-
-        if self.vision is not None:
-            add("vision", self.vision.weights)
-        add("embedding", self.embeddings)
-        for layer in self.layers:
-            add("layers", tuple(w for w in layer.weights if not w.routed))
-            add("routed_experts", tuple(w for w in layer.weights if w.routed))
-        add("norm", self.final)
-        add("lm_head", self.head)
+        weights = {
+            "vision": self.vision.weights if self.vision is not None else (),
+            "embedding": self.embeddings,
+            "layers": [w for layer in self.layers for w in layer.weights if not w.routed],
+            "routed_experts": [w for layer in self.layers for w in layer.weights if w.routed],
+            "norm": self.final,
+            "lm_head": self.head,
+        }
+        groups = {group: sum(weight.elements for weight in held) for group, held in weights.items()}
         if self.adapter is not None:
             groups["adapter"] = self.adapter.elements
-        return groups
+        return {group: count for group, count in groups.items() if count}
 
     @cached_property
     def active_parameters(self) -> int:

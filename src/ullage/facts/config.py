@@ -22,6 +22,8 @@ from ullage.facts.rope import own_scaling
 from ullage.files import read_text
 
 if TYPE_CHECKING:
+    from ullage.facts.families.family import Family
+    from ullage.facts.families.parts import Weights
     from ullage.facts.vision import Vision
 
 LARGEST_FILE: Final = 8 * 2**20
@@ -61,21 +63,8 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
     transformers class. Raises UnsupportedError for a model type without a reader, FormatError for
     fields that are missing or make no sense.
     """
-    outer = config.get("model_type")
-    defaults = config_defaults()
-    if not isinstance(outer, str) or outer not in known_types():
-        raise _unsupported(config, outer, name)
-    base = defaults.get(outer, {})
-    nested = _object(config, "text_config", name)
-    given = nested if nested is not None else config
-    default_text = cast("Mapping[str, object]", base.get("text_config") or base)
-    inner = (nested or {}).get("model_type") or default_text.get("model_type") or outer
-    family = family_of(inner) if isinstance(inner, str) else None
-    if family is None:
-        raise _unsupported(given, inner, name)
-    if nested is not None:
-        default_text = defaults.get(text_type(str(inner)), default_text)
-    fields = Fields(given, default_text, name)
+    fields, family, outer, base = _text(config, name)
+    given = fields.given
     layers = layers_of(fields, family)
     hidden = fields.width()
     vocabulary = fields.size("vocab_size")
@@ -85,18 +74,10 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         tied = fields.raw("tie_word_embeddings")
     tied = tied is not False and family.ends.ties
     before, final = embeddings(fields, family, hidden, vocabulary)
-    gives: Gives = "tokens"
-    labels: tuple[str, ...] = ()
-    if family.tasks is not None:
-        from ullage.facts.families.tasks import CLASSIFIES, labels_of, task_of
-
-        task, on_top = task_of(config, fields, family.tasks)
-        final += on_top(fields, hidden)
-        gives, labels = ("labels", labels_of(fields)) if task == CLASSIFIES else ("states", ())
-    elif tied:
-        final += head_bias(fields, family, vocabulary)
-    stored = config.get("dtype") or config.get("torch_dtype") or given.get("dtype")
-    stored = stored or given.get("torch_dtype") or "float32"
+    gives, labels, on_top = _given(config, fields, family, hidden)
+    final += on_top if family.tasks is not None or not tied else head_bias(fields, family, vocabulary)
+    dtypes = (each.get(key) for each in (config, given) for key in ("dtype", "torch_dtype"))
+    stored = next(filter(None, dtypes), "float32")
     return Architecture(
         name=name,
         model_type=outer,
@@ -118,6 +99,39 @@ def read_config(config: Mapping[str, object], name: str, source: str) -> Archite
         labels=labels,
         flow_open=family.flow_open,
     )
+
+
+def _text(config: Mapping[str, object], name: str) -> tuple[Fields, Family, str, Mapping[str, object]]:
+    """The fields of the language model, its family, and the whole model's type and defaults."""
+    outer = config.get("model_type")
+    defaults = config_defaults()
+    if not isinstance(outer, str) or outer not in known_types():
+        raise _unsupported(config, outer, name)
+    base = defaults.get(outer, {})
+    nested = _object(config, "text_config", name)
+    given = nested if nested is not None else config
+    default_text = cast("Mapping[str, object]", base.get("text_config") or base)
+    inner = (nested or {}).get("model_type") or default_text.get("model_type") or outer
+    family = family_of(inner) if isinstance(inner, str) else None
+    if family is None:
+        raise _unsupported(given, inner, name)
+    if nested is not None:
+        default_text = defaults.get(text_type(str(inner)), default_text)
+    return Fields(given, default_text, name), family, outer, base
+
+
+def _given(
+    config: Mapping[str, object], fields: Fields, family: Family, hidden: int
+) -> tuple[Gives, tuple[str, ...], Weights]:
+    """What a model of this family gives, the labels it knows, and the weights of the task on its layers."""
+    if family.tasks is None:
+        return "tokens", (), ()
+    from ullage.facts.families.tasks import CLASSIFIES, labels_of, task_of
+
+    task, on_top = task_of(config, fields, family.tasks)
+    if task == CLASSIFIES:
+        return "labels", labels_of(fields), on_top(fields, hidden)
+    return "states", (), on_top(fields, hidden)
 
 
 def _vision(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
 from ullage.memory.encoder import encoded_bytes
-from ullage.memory.forward.activations import layer_peak, model_bytes
+from ullage.memory.forward.activations import layer_peak
 from ullage.memory.forward.logits import all_logits, sampled_logits
 from ullage.memory.forward.one_pass import Pass
+from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.fragmentation import Around
 from ullage.memory.needs import PASSES, Basis, Group, ItemKind, Need, group_of
 from ullage.memory.weights.beside import adapter_temporaries

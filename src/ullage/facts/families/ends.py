@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.families.family import Family, LayerKind, Norms, Shape, holds
+from ullage.facts.families.family import Family, LayerKind, Norms, Shape
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
+from ullage.facts.families.switch import holds
 from ullage.facts.flow import Flow
 
 

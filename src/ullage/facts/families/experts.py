@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import Dense, Experts
-from ullage.facts.families.family import Family, FeedForward, Routed, Shape, Shared, holds
+from ullage.facts.families.family import Family, FeedForward, Routed, Shape, Shared
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, expert_weights, linear, single
+from ullage.facts.families.switch import holds
 
 
 def feed_forward(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ullage.facts.architecture import LatentAttention
-from ullage.facts.families.family import Latent, holds
+from ullage.facts.families.family import Latent
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm
+from ullage.facts.families.switch import holds
 
 
 def latent_attention(

@@ -9,10 +9,11 @@ from ullage.errors import FormatError
 from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent, Weight
 from ullage.facts.families.ends import flow_of, norms_of, stream_norm, turned
 from ullage.facts.families.experts import feed_forward
-from ullage.facts.families.family import Family, HeadNorms, Latent, Norms, Projections, Shape, holds
+from ullage.facts.families.family import Family, HeadNorms, Latent, Norms, Projections, Shape
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.kinds import shapes_of
 from ullage.facts.families.parts import Once, Weights, linear, norm, single
+from ullage.facts.families.switch import holds
 from ullage.facts.flow import Flow
 
 Mixer = tuple[Attention | LatentAttention | Recurrent | None, Weights]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.facts.architecture import Recurrent
-from ullage.facts.families.family import (
+from ullage.facts.families.fields import Fields
+from ullage.facts.families.parts import Weights, linear, norm, single
+from ullage.facts.families.recurrences import (
     ChannelDelta,
     Delta,
     GatedUnit,
@@ -14,10 +16,8 @@ from ullage.facts.families.family import (
     Mamba2,
     Recurrence,
     ShortConv,
-    holds,
 )
-from ullage.facts.families.fields import Fields
-from ullage.facts.families.parts import Weights, linear, norm, single
+from ullage.facts.families.switch import holds
 
 Mixer = tuple[Recurrent, Weights]
 USUAL_CHUNK: Final = 256

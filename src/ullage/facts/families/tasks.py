@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.errors import FormatError
-from ullage.facts.families.family import Extras, holds
+from ullage.facts.families.family import Extras
 from ullage.facts.families.fields import Fields
 from ullage.facts.families.parts import Weights, linear, norm, single
+from ullage.facts.families.switch import holds
 
 MODEL: Final = "Model"
 CLASSIFIES: Final = "ForSequenceClassification"

@@ -12,7 +12,6 @@ from ullage.facts.families.family import (
     HeadNorms,
     Norms,
     Projections,
-    Unless,
 )
 from ullage.facts.families.heads import falcon, grouped, ungrouped
 from ullage.facts.families.kinds import (
@@ -24,6 +23,7 @@ from ullage.facts.families.kinds import (
     windows_rotate,
     windows_rotate_if_any,
 )
+from ullage.facts.families.switch import Unless
 from ullage.facts.families.varied import falcon_norms, opt_norm
 from ullage.facts.flow import Flow
 

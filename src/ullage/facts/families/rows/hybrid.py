@@ -6,23 +6,15 @@ from typing import Final
 
 from ullage.facts.families.family import (
     NORMED_TWICE,
-    ChannelDelta,
-    Delta,
     Ends,
     Family,
     FeedForward,
-    GatedUnit,
     HeadNorms,
     Latent,
-    Lightning,
-    Mamba,
-    Mamba2,
     Norms,
     Projections,
     Routed,
     Shared,
-    ShortConv,
-    Unless,
 )
 from ullage.facts.families.heads import gemma4, grouped
 from ullage.facts.families.kinds import (
@@ -33,6 +25,15 @@ from ullage.facts.families.kinds import (
     periodic,
     stepped,
     where_counted,
+)
+from ullage.facts.families.recurrences import (
+    ChannelDelta,
+    Delta,
+    GatedUnit,
+    Lightning,
+    Mamba,
+    Mamba2,
+    ShortConv,
 )
 from ullage.facts.families.recurring import (
     alternating,
@@ -46,6 +47,7 @@ from ullage.facts.families.recurring import (
 )
 from ullage.facts.families.rows.dense import MISTRAL
 from ullage.facts.families.rows.routed import SHARED_GATED, gated
+from ullage.facts.families.switch import Unless
 from ullage.facts.families.varied import (
     blocks,
     gemma4_embeddings,

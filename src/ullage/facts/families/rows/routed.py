@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.families.family import (
-    Family,
-    FeedForward,
-    HeadNorms,
-    Latent,
-    Projections,
-    Routed,
-    Shared,
-    Unless,
-)
+from ullage.facts.families.family import Family, FeedForward, HeadNorms, Latent, Projections, Routed, Shared
 from ullage.facts.families.heads import floored, grouped
 from ullage.facts.families.kinds import (
     after_dense,
@@ -25,6 +16,7 @@ from ullage.facts.families.kinds import (
     without_rope,
 )
 from ullage.facts.families.rows.dense import LLAMA, MISTRAL, QWEN2, QWEN3
+from ullage.facts.families.switch import Unless
 from ullage.facts.flow import Flow
 
 
