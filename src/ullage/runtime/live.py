@@ -145,8 +145,7 @@ class LiveTensors(TorchDispatchMode):
         out = func(*args, **kwargs)
         if isinstance(out, Tensor):
             self._see(out)
-            if func in _MIXING:
-                self.peak = max(self.peak, self.bytes + sum(_casts(args, out)))
+            self.peak = max(self.peak, self.bytes + turned_bytes(func, args, out))
             return out
         for leaf in out if isinstance(out, tuple | list) else (out,):
             if isinstance(leaf, Tensor):
@@ -186,11 +185,14 @@ _MIXING: Final = {getattr(torch.ops.aten, name).Tensor for name in ("add", "sub"
 """Operations that turn operands of another dtype into the result's first, each as a whole."""
 
 
-def _casts(operands: Iterable[object], out: Tensor) -> Iterator[int]:
-    """Bytes of each operand that is turned."""
-    for each in operands:
-        if isinstance(each, Tensor) and each.dim() and each.dtype != out.dtype:
-            yield each.numel() * out.element_size()
+def turned_bytes(func: OpOverload, operands: Iterable[object], out: Tensor) -> int:
+    """What the processor holds of operands that it turns into another dtype, while `func` runs."""
+    if func not in _MIXING:
+        return 0
+    turned = (
+        each for each in operands if isinstance(each, Tensor) and each.dim() and each.dtype != out.dtype
+    )
+    return sum(each.numel() for each in turned) * out.element_size()
 
 
 def _mapped_files() -> list[tuple[int, int]]:

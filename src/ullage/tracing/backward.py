@@ -22,7 +22,7 @@ from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.layout import Layout, find_layout
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.loader import KERNELS
-from ullage.tracing.kernels import as_on, workspace_bytes
+from ullage.tracing.kernels import as_on, processor_bytes, workspace_bytes
 from ullage.tracing.storages import EndlessError, Storages, peak_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def trace_backward(config: PreTrainedConfig, asked: Asked) -> Traced:
 
     Raises UnsupportedError for what cannot be traced, with the reason.
     """
-    storages = Storages() if asked.processor else Storages(workspace_bytes)
+    storages = Storages(processor_bytes if asked.processor else workspace_bytes)
     collects = gc.isenabled()
     gc.disable()  # a run's collector frees what lies in cycles when it likes: here never
     try:

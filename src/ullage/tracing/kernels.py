@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ullage.errors import UnsupportedError
 from ullage.memory.traced import Asked
+from ullage.runtime.live import turned_bytes
 
 FLASH_HEAD: Final = 256
 """Widest heads of the flash kernel."""
@@ -125,7 +126,12 @@ def _bias(mask: Tensor, query: Tensor, keys: int) -> Tensor:
     return mask.expand(*query.shape[:3], keys)
 
 
-def workspace_bytes(func: OpOverload, args: Sequence[object]) -> int:
+def processor_bytes(func: OpOverload, args: Sequence[object], found: object) -> int:
+    """What the processor holds of operands that it turns into another dtype first."""
+    return turned_bytes(func, args, found) if isinstance(found, Tensor) else 0
+
+
+def workspace_bytes(func: OpOverload, args: Sequence[object], _found: object) -> int:
     """What a card's attention takes while its backward pass runs: sums in fp32 of what it gives, and in the
     flash kernel those of each query head for heads that share keys (flash_api.cpp, attention_backward.cu)."""
     if func is _aten._scaled_dot_product_flash_attention_backward.default:

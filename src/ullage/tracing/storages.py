@@ -21,7 +21,7 @@ MOST_EVENTS: Final = 4_000_000
 """A pass through 100 layers has about 100,000: what goes on for so long has no end."""
 
 
-Workspaces = Callable[[OpOverload, Sequence[object]], int]
+Workspaces = Callable[[OpOverload, Sequence[object], object], int]
 
 
 class EndlessError(Exception):
@@ -53,8 +53,8 @@ class Storages(FakeTensorMode):
     the next ones are said to be of; with `uncounted` nothing is told of, as of what lies elsewhere.
     """
 
-    def __init__(self, workspaces: Workspaces = lambda _func, _args: 0) -> None:
-        """`workspaces` says what an operation takes while it runs, beside what it gives."""
+    def __init__(self, workspaces: Workspaces) -> None:
+        """`workspaces` says what an operation takes of its operands while it runs, beside what it gives."""
         super().__init__(allow_non_fake_inputs=True)
         self.workspaces = workspaces
         self.events: list[Event] = []
@@ -95,7 +95,7 @@ class Storages(FakeTensorMode):
         for leaf in tree_leaves(found):
             if isinstance(leaf, Tensor):
                 self._see(leaf)
-        size = self.workspaces(func, args)
+        size = self.workspaces(func, args, found)
         if size:
             self.takes(size)
         return found
