@@ -156,7 +156,7 @@ def run(small: Small, batch: int, padded: bool = False) -> tuple[int, int]:
         options = {"attention_mask": padding(ids)} if padded else {}
     with torch.inference_mode(), quiet():
         shown = small.model(ids, **options)
-        if not {"past_key_values", "cache_params"} & {*shown}:
+        if not small.architecture.encodes and not {"past_key_values", "cache_params"} & {*shown}:
             # A model that fills a cache and does not return it.
             options["past_key_values"] = DynamicCache(config=small.model.config)
             small.model(ids, **options)

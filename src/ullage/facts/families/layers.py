@@ -129,7 +129,7 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
         a_head = row.gate_a_head(fields) if callable(row.gate_a_head) else row.gate_a_head
         gate = heads * (1 if a_head else value_dim)
         weights += linear(f"{where}.{row.gate}", gate, hidden)
-    mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused), row.causal)
+    mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused))
     distances = 0 if row.distances is None else row.distances(fields)
     return mixer._replace(
         gate=gate, stores_kv=not shape.reads, causal=row.causal, distances=distances

@@ -57,7 +57,7 @@ def _recurring(layer: Layer) -> Layer:
 def _peak(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool) -> Peak:
     mixer = layer.mixer
     masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
-    caches = work.caches and (not isinstance(mixer, Attention) or mixer.stores_kv)
+    caches = work.caches and (not isinstance(mixer, Attention) or mixer.causal)
     several, unpacking = work.new > 1, unpacks(work, precision)
     manner = Manner(work.kernel, masked, work.masked, caches, several, unpacking, work.processor)
     amounts = amounts_of(layer, work)

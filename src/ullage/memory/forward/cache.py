@@ -86,7 +86,7 @@ def layer_cache(layer: Layer, shape: CacheShape, cache: Cache, width: int) -> Ca
     if (
         mixer is None
         or isinstance(mixer, Recurrent)
-        or (isinstance(mixer, Attention) and not mixer.stores_kv)
+        or (isinstance(mixer, Attention) and not (mixer.stores_kv and mixer.causal))
     ):
         return CacheTensors(0, 0, state)
     key, value = key_value_widths(mixer)
