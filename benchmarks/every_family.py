@@ -16,6 +16,7 @@ OPEN: dict[str, dict[str, object]] = {
     "glm4v_moe_text": {"head_dim": 128},
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 64, "moe_topk": 8},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
     "minicpm3": {"v_head_dim": 64},
     "ministral": {"head_dim": 128},
     "mistral3": {"text_config": {"model_type": "mistral"}},
@@ -30,6 +31,12 @@ OPEN: dict[str, dict[str, object]] = {
             {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 2.5}},
             {"attention": {"no_op": True}, "ffn": {"no_op": True}},
         ],
+    },
+    "olmo_hybrid": {
+        "linear_num_key_heads": 30,
+        "linear_num_value_heads": 30,
+        "linear_key_head_dim": 96,
+        "linear_value_head_dim": 192,
     },
 }
 """Fields by family that transformers' class has no default for, or none that can be."""

@@ -20,7 +20,6 @@ REFUSED = [
     ("nemotron_h", {"hybrid_override_pattern": "M" * 10_001}, "at most 10000 layers"),
     ("granitemoehybrid", {"num_hidden_layers": 1, "layer_types": ["no_attention"]}, "layer_types"),
     ("granitemoehybrid", MAMBA, "mamba_d_head"),
-    ("gemma4_text", {"num_kv_shared_layers": 3}, "num_kv_shared_layers"),
     ("nemotron-nas", NAS | {"block_configs": [LINEAR]}, r"block_configs\[0\]"),
     ("nemotron-nas", NAS | {"block_configs": [{"attention": {}}]}, r"block_configs\[0\]"),
     ("gemma3", {"vision_config": {"model_type": "warp_tower"}}, "vision_config.model_type"),
