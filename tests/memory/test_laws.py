@@ -54,7 +54,8 @@ laws = settings(
     max_examples=max(4, settings().max_examples // 25), suppress_health_check=[HealthCheck.too_slow]
 )
 """A few examples of each family in `make test`, many in the attack."""
-every = pytest.mark.parametrize("family", every_family.NAMES)
+ENCODERS = [family for family in every_family.NAMES if every_family.architecture(family).encodes]
+every = pytest.mark.parametrize("family", [each for each in every_family.NAMES if each not in ENCODERS])
 
 
 @every
@@ -72,6 +73,17 @@ def test_more_context_never_needs_fewer_bytes(family, work, kernel, cache, more)
 def test_more_batch_never_needs_fewer_bytes(family, work, kernel, more):
     larger = replace(work, batch=work.batch + more)
     assert high(family, larger, attention=kernel) >= high(family, work, attention=kernel)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+@laws
+@given(st.integers(1, 400), st.integers(1, 16), st.integers(1, 100))
+def test_more_context_or_batch_never_needs_fewer_bytes_of_an_encoder(family, tokens, batch, more):
+    def held(tokens, batch):
+        work = Work("prefill", batch=batch, prompt_tokens=tokens, new_tokens=0)
+        return high(family, work, attention="eager")
+
+    assert held(tokens, batch) <= min(held(tokens + more, batch), held(tokens, batch + more))
 
 
 @every
