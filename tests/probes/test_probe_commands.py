@@ -305,3 +305,38 @@ def test_a_short_answer_is_not_found_in_the_words_of_a_template(question, answer
     one = Labelled("1", 1, True, messages=said, detect=(1,))
     begin = text.index("{}")
     assert one.counted(text.format(answer)) == [(begin, begin + len(answer))]
+
+
+def test_states_of_one_row_a_text_have_the_words_of_all_that_counts(tmp_path):
+    import random
+
+    chance = random.Random(0)
+    said = [f"{chance.choice(('red', 'blue', 'green'))} {chance.choice(('sky', 'sea'))}" for _ in range(60)]
+    lines = [{"id": str(at), "text": f"{one} {at}."} for at, one in enumerate(said)]
+    texts = written(tmp_path / "texts.jsonl", lines)
+    labels = [{**one, "label": int("red" in one["text"])} for one in lines]
+    for positions in ("last", "mean"):
+        states = tmp_path / positions
+        where = ("--sites", "blocks.0.hook_resid_post", "--positions", positions, "--out", str(states))
+        with pytest.raises(SystemExit, match="0"):
+            main(["extract", "--model", "ullage:tiny", "--input", str(texts), *where, "--quiet"])
+        document = ullage.fit_probe(
+            written(tmp_path / "labels.jsonl", labels),
+            tmp_path / f"{positions}-probe",
+            states=states,
+            shuffles=1,
+        )
+        assert document["words"]["auroc"] > 0.9
+        short = written(tmp_path / "short.jsonl", [{**one, "span": [0, 3]} for one in labels])
+        with pytest.raises(InputError, match="what counts ends before the text does"):
+            ullage.fit_probe(short, tmp_path / "no", states=states)
+
+
+def test_words_of_states_without_tokens_are_told_as_unknown():
+    import numpy as np
+
+    from ullage.probes.baseline import words_scores
+
+    both = np.array([True, False] * 4)
+    assert words_scores([[0]] * 8, both, both | True) is None
+    assert words_scores([[]] * 8, both, both | True) is None

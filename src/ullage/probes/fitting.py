@@ -110,9 +110,16 @@ def fit_probe(dialogues: Dialogues, sweep: Sweep, control: Dialogues | None = No
         told,
         flagged(dialogues.labels[tested], values[tested], threshold, sweep.rate, what),
         tuple(float(each) for each in chance if each is not None and np.isfinite(each)),
-        told_apart(dialogues.labels[tested], words[tested]),
+        _words_told(dialogues.labels[tested], None if words is None else words[tested]),
         _transfer(dialogues, sweep, tasks[best], parts),
     )
+
+
+def _words_told(labels: Bools, scores: Floats | None) -> Told:
+    if scores is not None:
+        return told_apart(labels, scores)
+    why = "the states do not say of which tokens they are"
+    return Told(len(labels), int(labels.sum()), None, None, None, reason=why)
 
 
 def _trained(
