@@ -332,3 +332,34 @@ def test_keys_of_tuples_within_tuples_are_refused_before_they_are_hashed():
     for each in (*(b"\x80\x04" + one for one in made), b"\x80\x04(" + deep + b"\x91.", ordered):
         with pytest.raises(FormatError):
             loads(each, "it")
+
+
+@pytest.mark.parametrize(
+    ("column", "hidden"),
+    [
+        ({"row_offset": [None, 1]}, {}),
+        ({"row_offset": ["a", "b"]}, {}),
+        ({"row_offset": [0, 9]}, {}),
+        ({"label": [0.5, 1.0]}, {}),
+        ({}, {"layers": []}),
+        ({}, {"key_pattern": "{layer.x}"}),
+        ({}, {"key_pattern": "{"}),
+        ({}, {"file_pattern": "{layer:>3000000000}"}),
+        ({}, {"file_pattern": "../{layer}"}),
+    ],
+    ids=str,
+)
+def test_activations_that_are_not_as_they_say_are_refused_and_leave_nothing(column, hidden, tmp_path):
+    import json
+
+    folder = tmp_path / "lmprobe"
+    (folder / "index").mkdir(parents=True)
+    save_file({"0": torch.ones(2, 4)}, folder / "0")
+    held = {"layers": [0], "storage": "pooled", "file_pattern": "{layer}", "key_pattern": "{layer}", **hidden}
+    columns = {"text": ["a", "b"], "label": [0, 1], "num_tokens": [1, 1], "shard_index": [0, 0]}
+    table = pa.table(columns | {"row_offset": [0, 1]} | column)
+    said = {b"lmprobe:tensors": json.dumps({"hidden_layers": held}).encode()}
+    pq.write_table(table.replace_schema_metadata(said), folder / "index/a.parquet")
+    with pytest.raises(FormatError):
+        import_file(folder, tmp_path / "out", SITE, "", False)
+    assert not (tmp_path / "out/states").exists()
