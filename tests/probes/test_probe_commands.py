@@ -340,3 +340,10 @@ def test_words_of_states_without_tokens_are_told_as_unknown():
     both = np.array([True, False] * 4)
     assert words_scores([[0]] * 8, both, both | True) is None
     assert words_scores([[]] * 8, both, both | True) is None
+
+
+def test_how_far_a_fit_is_from_its_optimum_is_printed(fitted, pairs, tmp_path, call):
+    out, _ = fitted
+    code, page, _ = call("fit", pairs, "--states", out / "run", "--out", tmp_path / "a", "--quiet")
+    assert code == 0
+    assert "of their length from the optimum (bound)" in page
