@@ -193,3 +193,21 @@ def test_checkpointing_without_gradients_is_refused():
 def test_an_option_it_does_not_have_is_refused_as_python_does():
     with pytest.raises(TypeError, match="unexpected keyword argument 'position'"):
         ullage.Extractor(small_models.build("llama"), [SITE], position="last")
+
+
+def test_capped_logits_stay_in_the_graph():
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    model = transformers.Gemma2ForCausalLM(
+        transformers.Gemma2Config(
+            vocab_size=97, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, head_dim=16,
+            num_key_value_heads=2, intermediate_size=96, final_logit_softcapping=3.0,
+        )
+    ).eval()  # fmt: skip
+    weight = model.model.layers[0].mlp.down_proj.weight
+    (wanted,) = torch.autograd.grad(model(torch.tensor([[3, 5, 8]])).logits[0, -1].max(), [weight])
+    (read,) = ullage.Extractor(model, ["logits"], positions="last", with_gradients=True).read([[3, 5, 8]])
+    (found,) = torch.autograd.grad(read.states["logits"][-1].max(), [weight])
+    assert torch.allclose(found, wanted, atol=1e-6)

@@ -281,3 +281,85 @@ def test_an_exported_probe_is_scikit_learns_pipeline(tmp_path, monkeypatch):
 
     held = load_file(files[0])
     assert states @ held["weight"] + held["bias"] == pytest.approx(probe.tokens(states))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layers": ["a"]},
+        {"layers": None},
+        {"layers": [2.5]},
+        {"layers": [], "directions": torch.ones(0, 4)},
+        {"directions": torch.ones(1, 4, dtype=torch.complex64)},
+        {"intercept": float("nan")},
+        {"intercept": []},
+        {"scaler_mean": torch.ones(3), "scaler_scale": torch.ones(4)},
+        {"scaler_mean": torch.ones(4), "scaler_scale": torch.zeros(4)},
+    ],
+    ids=str,
+)
+def test_a_detector_that_would_score_nothing_is_refused(wrong, tmp_path):
+    file = tmp_path / "detector.pkl"
+    file.write_bytes(pickle.dumps({"layers": [1], "directions": torch.ones(1, 4), **wrong}))
+    with pytest.raises(UllageError):
+        brought(file, tmp_path / "out", allow_pickle=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"linear.weight": torch.ones(1, 4)},
+        {"linear.weight": torch.ones(1, 4), "linear.bias": torch.tensor([float("nan")])},
+        {"net.0.weight": torch.ones(4)},
+        {"direction": None},
+        {"direction": torch.ones(4), "threshold": torch.ones(2)},
+        {"direction": torch.ones(4), "threshold": torch.tensor(float("nan"))},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_would_score_nothing_is_refused(state, tmp_path):
+    torch.save({"state_dict": state, "hyperparams": {"layer": 1}}, tmp_path / "probe.pt")
+    with pytest.raises(UllageError):
+        brought(tmp_path / "probe.pt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_keys_of_tuples_within_tuples_are_refused_before_they_are_hashed():
+    deep = b")" + b"\x85" * 300_000
+    ordered = b"\x80\x04ccollections\nOrderedDict\n]" + deep + b"N\x86a\x85R."
+    made = (b"}" + deep + b"Ns.", b"}(" + deep + b"Nu.", b"(" + deep + b"Nd.", b"\x8f(" + deep + b"\x90.")
+    for each in (*(b"\x80\x04" + one for one in made), b"\x80\x04(" + deep + b"\x91.", ordered):
+        with pytest.raises(FormatError):
+            loads(each, "it")
+
+
+@pytest.mark.parametrize(
+    ("column", "hidden"),
+    [
+        ({"row_offset": [None, 1]}, {}),
+        ({"row_offset": ["a", "b"]}, {}),
+        ({"row_offset": [0, 9]}, {}),
+        ({"label": [0.5, 1.0]}, {}),
+        ({}, {"layers": []}),
+        ({}, {"key_pattern": "{layer.x}"}),
+        ({}, {"key_pattern": "{"}),
+        ({}, {"file_pattern": "{layer:>3000000000}"}),
+        ({}, {"file_pattern": "../{layer}"}),
+    ],
+    ids=str,
+)
+def test_activations_that_are_not_as_they_say_are_refused_and_leave_nothing(column, hidden, tmp_path):
+    import json
+
+    folder = tmp_path / "lmprobe"
+    (folder / "index").mkdir(parents=True)
+    save_file({"0": torch.ones(2, 4)}, folder / "0")
+    held = {"layers": [0], "storage": "pooled", "file_pattern": "{layer}", "key_pattern": "{layer}", **hidden}
+    columns = {"text": ["a", "b"], "label": [0, 1], "num_tokens": [1, 1], "shard_index": [0, 0]}
+    table = pa.table(columns | {"row_offset": [0, 1]} | column)
+    said = {b"lmprobe:tensors": json.dumps({"hidden_layers": held}).encode()}
+    pq.write_table(table.replace_schema_metadata(said), folder / "index/a.parquet")
+    with pytest.raises(FormatError):
+        import_file(folder, tmp_path / "out", SITE, "", False)
+    assert not (tmp_path / "out/states").exists()

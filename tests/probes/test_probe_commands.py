@@ -238,7 +238,7 @@ def test_settings_that_cannot_be_are_told_together(pairs, tmp_path):
         ullage.fit_probe(
             pairs, tmp_path / "o", states="x", method="lat", strengths=(0.0,), rate=2.0, window=0
         )
-    assert len(str(raised.value).splitlines()) == 4
+    assert len(str(raised.value).splitlines()) == 5
     with pytest.raises(InputError, match=r"give --model, .* or --states"):
         ullage.fit_probe(pairs, tmp_path / "o")
     with pytest.raises(InputError, match="no such setting"):
@@ -261,3 +261,89 @@ def test_a_probe_of_another_site_or_model_is_refused_where_it_is_used(fitted, pa
         save_probe(probe, Card("logistic", Origin("other")), tmp_path / name)
         with pytest.raises(InputError, match=problem):
             ullage.evaluate_probe([tmp_path / name], pairs, states=out / "run")
+
+
+def test_what_would_be_ignored_or_lost_is_told_before_anything_is_read(fitted, pairs, tmp_path, call):
+    out, _ = fitted
+    there = ("--states", out / "run")
+    for arguments, said in (
+        (("fit", pairs, "--out", tmp_path / "a", *there, "--precision", "nf4"), "precision: of a model"),
+        (("fit", pairs, "--out", tmp_path / "a", *there, "--batch", "3"), "batch: of a model"),
+        (("fit", pairs, "--out", tmp_path / "a", *there, "--plot", "a.bmp"), ".png, .svg or .pdf"),
+        (("fit", pairs, "--out", tmp_path / "a", *there, "--plot", "no/a.png"), "there is no folder no"),
+        (
+            ("fit", pairs, "--out", tmp_path / "a", *there, "--method", "difference", "--lambda", "3"),
+            "difference has no lambda",
+        ),
+        (
+            ("fit", pairs, "--out", tmp_path / "a", *there, "--method", "attention", "--aggregation", "max"),
+            "leave out --aggregation",
+        ),
+        (("evaluate", out, "--labels", pairs, *there, "--rate", "0.5"), "rate: is of --control"),
+        (("evaluate", out, "--labels", pairs, *there, "--out", tmp_path / "b"), "out: is for what a --model"),
+        (("evaluate", out, "--labels", pairs, *there, "--tokens", "no/a.jsonl"), "there is no folder no"),
+    ):
+        code, _, err = call(*arguments)
+        assert code != 0
+        assert said in err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "text"),
+    [
+        ("A or B?", "A", "<|User|>A or B?<|Assistant|>{}<end>"),
+        ("A or B?", "A", "USER: A or B? ASSISTANT: {}</s>"),
+        ("True or false?", "T", "<s>[INST] True or false? [/INST] {}</s>"),
+        ("是吗", "是", "<s>user\n是吗\nassistant\n{}</s>"),
+    ],
+)
+def test_a_short_answer_is_not_found_in_the_words_of_a_template(question, answer, text):
+    from ullage.probes.labels import Labelled
+
+    said = ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
+    one = Labelled("1", 1, True, messages=said, detect=(1,))
+    begin = text.index("{}")
+    assert one.counted(text.format(answer)) == [(begin, begin + len(answer))]
+
+
+def test_states_of_one_row_a_text_have_the_words_of_all_that_counts(tmp_path):
+    import random
+
+    chance = random.Random(0)
+    said = [f"{chance.choice(('red', 'blue', 'green'))} {chance.choice(('sky', 'sea'))}" for _ in range(60)]
+    lines = [{"id": str(at), "text": f"{one} {at}."} for at, one in enumerate(said)]
+    texts = written(tmp_path / "texts.jsonl", lines)
+    labels = [{**one, "label": int("red" in one["text"])} for one in lines]
+    for positions in ("last", "mean"):
+        states = tmp_path / positions
+        where = ("--sites", "blocks.0.hook_resid_post", "--positions", positions, "--out", str(states))
+        with pytest.raises(SystemExit, match="0"):
+            main(["extract", "--model", "ullage:tiny", "--input", str(texts), *where, "--quiet"])
+        document = ullage.fit_probe(
+            written(tmp_path / "labels.jsonl", labels),
+            tmp_path / f"{positions}-probe",
+            states=states,
+            shuffles=1,
+        )
+        assert document["words"]["auroc"] > 0.9
+        short = written(tmp_path / "short.jsonl", [{**one, "span": [0, 3]} for one in labels])
+        with pytest.raises(InputError, match="what counts ends before the text does"):
+            ullage.fit_probe(short, tmp_path / "no", states=states)
+
+
+def test_words_of_states_without_tokens_are_told_as_unknown():
+    import numpy as np
+
+    from ullage.probes.baseline import words_scores
+
+    both = np.array([True, False] * 4)
+    assert words_scores([[0]] * 8, both, both | True) is None
+    assert words_scores([[]] * 8, both, both | True) is None
+
+
+def test_how_far_a_fit_is_from_its_optimum_is_printed(fitted, pairs, tmp_path, call):
+    out, _ = fitted
+    code, page, _ = call("fit", pairs, "--states", out / "run", "--out", tmp_path / "a", "--quiet")
+    assert code == 0
+    assert "of their length from the optimum (bound)" in page

@@ -107,9 +107,10 @@ class Evaluation:
                 name: [round(float(each), 6) for each in value[mine]]
                 for (name, _, _), value in zip(self.probes, values, strict=True)
             }
-            lines.append(
-                {"id": one.id, "label": one.label, "tokens": dialogues.token_ids[number], "scores": scores}
-            )
+            tokens = dialogues.token_ids[number]
+            if len(tokens) != int(mine.sum()):
+                tokens = ()  # one row stands for them all
+            lines.append({"id": one.id, "label": one.label, "tokens": tokens, "scores": scores})
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 

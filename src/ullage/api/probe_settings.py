@@ -72,6 +72,10 @@ DEFAULTS: Final[Settings] = {
 }
 
 
+OF_A_MODEL: Final = ("gpus", "precision", "batch", "skip_too_long", "download")
+"""Settings that say nothing where states are there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where states come from: a folder that has them, or a model that reads texts."""
@@ -116,6 +120,9 @@ def source_of(model: str | None, states: str | Path | None, given: Settings) -> 
     if (model is None) == (states is None):
         raise InputError("give --model, which reads the dialogues, or --states, the folder of a run that has")
     if model is None:
+        ignored = [name for name in OF_A_MODEL if given.get(name) != DEFAULTS.get(name)]
+        if ignored:
+            raise InputError(f"{', '.join(ignored)}: of a model that reads; --states are read already")
         return Source(states, None, given["sites"], given["layers"])
     reader = Reader(
         model,
@@ -135,7 +142,7 @@ def sweep_of(given: Settings, sites: Sequence[str] = ()) -> Sweep:
     """The fits that settings ask for at some sites. Raises InputError, a line for each, for what cannot
     be."""
     from ullage.probes.fitting import Sweep
-    from ullage.probes.methods import METHODS, Way
+    from ullage.probes.methods import METHODS, STRENGTHENED, Way
     from ullage.probes.probe import Reading
 
     method, rows = given["method"], given["rows"]
@@ -146,6 +153,12 @@ def sweep_of(given: Settings, sites: Sequence[str] = ()) -> Sweep:
         wrong.append("method: lat compares one row of each dialogue; give --rows mean or last")
     if method == "attention" and rows != "tokens":
         wrong.append("method: attention weighs tokens; leave out --rows")
+    if method == "attention" and given["aggregation"] != DEFAULTS["aggregation"]:
+        wrong.append("method: attention weighs tokens itself; leave out --aggregation")
+    if method not in STRENGTHENED and tuple(given["strengths"]) != tuple(DEFAULTS["strengths"]):
+        wrong.append(f"method: {method} has no lambda; leave out --lambda")
+    if method != "logistic" and not given["intercept"]:
+        wrong.append(f"method: {method}: --no-intercept is of logistic")
     wrong += [f"lambda: {each} is not above 0" for each in given["strengths"] if not each > 0]
     if not 0 <= given["rate"] <= 1:
         wrong.append(f"rate: {given['rate']} is no share between 0 and 1")

@@ -65,7 +65,7 @@ class Reader:
         while True:
             file.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
             workload = load(file)
-            if workload.batch <= 1 or self._fits(workload, out):
+            if self.batch is not None or workload.batch <= 1 or self._fits(workload, out):
                 break
             body["batch"] = workload.batch // 2
         folder, _ = run(workload, out / "run", self.gpus, base=out, download=self.download, quiet=self.quiet)
@@ -94,7 +94,7 @@ class Reader:
             "kind": "extract",
             "name": f"states of {Path(where).name}",
             "roles": {ROLE: {"model": self.model, "precision": self.precision}},
-            "batch": self.batch or 1 << (whole.bit_length() - 1),
+            "batch": 1 << (whole.bit_length() - 1) if self.batch is None else self.batch,
             "budget": {"gpus": self.gpus},
             "prompt_tokens": longest,
             "new_tokens": 0,

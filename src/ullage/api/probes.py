@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ullage.api.probe_settings import Settings, new_folder, settled, source_of, sweep_of
+from ullage.api.probe_settings import DEFAULTS, Settings, new_folder, settled, source_of, sweep_of
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def fit_probe(
     from ullage.probes.documents import fit_document
     from ullage.probes.fitting import fit_probe as fit
     from ullage.probes.labels import read_labels
+    from ullage.probes.methods import STRENGTHENED
     from ullage.records.atomic import sha256_of, write_json
 
     given = settled(settings)
@@ -48,7 +49,7 @@ def fit_probe(
     card = Card(
         given["method"],
         read.origin,
-        found.strength if given["method"] in ("logistic", "mlp", "attention") else None,
+        found.strength if given["method"] in STRENGTHENED else None,
         found.notes,
         sha256_of(Path(labels)),
         int(found.parts[0].sum()),
@@ -102,7 +103,13 @@ def evaluate_probe(
         raise InputError(
             "--without-roles: takes a --model, and labels of messages, to read them again without"
         )
+    if out is not None and model is None:
+        raise InputError("out: is for what a --model reads; --states are read already")
+    if given["control"] is None and given["rate"] != DEFAULTS["rate"]:
+        raise InputError("rate: is of --control; the threshold of a probe's card has a rate of its own")
     scored = None if tokens is None else Path(tokens)
+    if scored is not None and not scored.parent.is_dir():
+        raise InputError(f"{scored}: there is no folder {scored.parent}")
     made = Evaluation(tuple(opened), source_of(model, states, given), folder, unseen, given["rate"], scored)
     return made.document(labelled, str(labels), given["control"], without_roles)
 

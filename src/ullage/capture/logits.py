@@ -26,7 +26,8 @@ def logits_of(hidden: Tensor, layout: Layout) -> Tensor:
     for divisor in _set(layout, LOGIT_DIVISORS):
         found.div_(divisor)
     for cap in _set(layout, LOGIT_CAPS)[:1]:
-        found.div_(cap).tanh_().mul_(cap)
+        found.div_(cap).tanh_()
+        found = found * cap if found.requires_grad else found.mul_(cap)  # a graph needs tanh's own result
     return found
 
 

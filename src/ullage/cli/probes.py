@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -67,6 +68,7 @@ def fit(
     from ullage import api
     from ullage.reports.probe_page import show_fit
 
+    _check_picture(plot)
     document = api.fit_probe(
         labels,
         out,
@@ -210,6 +212,16 @@ def export(
 
 def _say_imported(document: Mapping[str, object], out: str) -> None:
     print(f"{document['source'] or document['document']}: converted into {out}", file=sys.stderr)
+
+
+def _check_picture(plot: str | None) -> None:
+    """Before a fit is run for it. Raises InputError."""
+    from ullage.errors import InputError
+
+    if plot is not None and Path(plot).suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--plot {plot!r}: a picture is .png, .svg or .pdf")
+    if plot is not None and not Path(plot).parent.is_dir():
+        raise InputError(f"--plot {plot!r}: there is no folder {Path(plot).parent}")
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:

@@ -8,6 +8,8 @@ some prompts each.
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,10 @@ META: Final = b"lmprobe:"
 COLUMNS: Final = ("text", "label", "num_tokens", "shard_index", "row_offset")
 
 
+PLACE: Final = re.compile(r"\{(layer|shard)(?::0?(\d{1,2})d)?\}")
+"""Of a pattern: a number, and how many digits it has at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where rows lie: `pattern` of a file by layer and shard, `key` of a tensor in it; whether every token
@@ -41,14 +47,17 @@ class _Layout:
 
     def file(self, layer: int, shard: int) -> Path:
         """Raises FormatError for a name that leads out of the folder."""
-        try:
-            name = self.pattern.format(layer=layer, shard=shard)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise FormatError(f"{self.folder}: no pattern of file names: {self.pattern!r}") from error
+        name = self.named(self.pattern, layer=layer, shard=shard)
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise FormatError(f"{self.folder}: {name!r} leads out of it")
         return path
+
+    def named(self, pattern: str, **numbers: int) -> str:
+        """A pattern with its numbers; nothing else that Python's formats can do. Raises FormatError."""
+        if not set("{}").isdisjoint(PLACE.sub("", pattern)):
+            raise FormatError(f"{self.folder}: no pattern of names by layer and shard: {pattern[:100]!r}")
+        return PLACE.sub(lambda found: f"{numbers.get(found[1], 0):0{found[2] or 1}d}", pattern)
 
 
 def import_activations(folder: Path, out: Path, site: str) -> dict[str, object]:
@@ -57,14 +66,22 @@ def import_activations(folder: Path, out: Path, site: str) -> dict[str, object]:
     Layer n becomes `site` with its number; n counts blocks, as their outputs. Raises FormatError for a folder
     of another layout.
     """
-    from ullage.capture.index import write_index
-    from ullage.capture.store import ShardStore
-
     layout, table = _opened(folder)
     if "{l}" not in site and len(layout.layers) > 1:
         raise InputError(
             f"{folder}: has {len(layout.layers)} layers; name their site with {{l}}: --site ...{{l}}..."
         )
+    try:
+        return _written(layout, table, out, site)
+    except BaseException:
+        shutil.rmtree(out / "states", ignore_errors=True)  # a part of it looks like the whole
+        raise
+
+
+def _written(layout: _Layout, table: Mapping[str, Sequence[Any]], out: Path, site: str) -> dict[str, object]:
+    from ullage.capture.index import write_index
+    from ullage.capture.store import ShardStore
+
     out.mkdir(parents=True, exist_ok=True)
     store = ShardStore(out / "states", SHARD_BYTES, ())
     written, lines = [], []
@@ -107,6 +124,8 @@ def _opened(folder: Path) -> tuple[_Layout, Mapping[str, Sequence[Any]]]:
     if missing:
         raise FormatError(f"{where}: it has no column {', '.join(missing)}")
     layers = tuple(each for each in hidden.array("layers") if isinstance(each, int))
+    if not layers:
+        raise FormatError(f"{where}: it names no layers")
     model = said.get("model", said.get("model_name", ""))
     layout = _Layout(
         folder,
@@ -127,8 +146,8 @@ def _examples(layout: _Layout, table: Mapping[str, Sequence[Any]], site: str) ->
     if place not in table:
         raise FormatError(f"{layout.folder}: has no column {place}")
     for at, text in enumerate(table["text"]):
-        count = int(table["num_tokens"][at] or 1) if layout.tokens else 1
-        begin, shard = int(table[place][at]), int(table["shard_index"][at])
+        count = _whole(table, "num_tokens", at, layout.folder) if layout.tokens else 1
+        begin, shard = (_whole(table, name, at, layout.folder) for name in (place, "shard_index"))
         states = {
             site.replace("{l}", str(layer)): _rows(layout, layer, shard, begin, count)
             for layer in layout.layers
@@ -142,13 +161,20 @@ def _examples(layout: _Layout, table: Mapping[str, Sequence[Any]], site: str) ->
         )
 
 
+def _whole(table: Mapping[str, Sequence[Any]], column: str, at: int, folder: Path) -> int:
+    value = table[column][at]
+    if not isinstance(value, int) or value < 0:
+        raise FormatError(f"{folder}: {column} of prompt {at} is {value!r}, no whole number")
+    return value
+
+
 def _rows(layout: _Layout, layer: int, shard: int, begin: int, count: int) -> Tensor:
     from safetensors import SafetensorError, safe_open
 
     path = layout.file(layer, shard)
     try:
         with safe_open(path, "pt") as opened:
-            found: Tensor = opened.get_slice(layout.key.format(layer=layer))[begin : begin + count]
+            found: Tensor = opened.get_slice(layout.named(layout.key, layer=layer))[begin : begin + count]
     except (OSError, SafetensorError, KeyError, IndexError) as error:
         raise FormatError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
     if len(found) != count or found.ndim != 2:
@@ -157,5 +183,9 @@ def _rows(layout: _Layout, layer: int, shard: int, begin: int, count: int) -> Te
 
 
 def _label(value: object) -> object:
-    """0 and 1 may have been written as texts."""
-    return int(value) if isinstance(value, str) and value in ("0", "1") else value
+    """0 and 1 may have been written as texts or with a fraction. Raises FormatError for what is no label."""
+    if value in (0, 1, "0", "1"):
+        return int(value)
+    if not isinstance(value, str | int):
+        raise FormatError(f"label: {value!r} is not 0 or 1")
+    return value

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Dialogues:
     """Dialogues in the order of the labels; a dialogue's number is its place here.
 
-    `token_ids` are those of each dialogue's counted tokens. Rows (rows,): `number` says whose each is,
+    `token_ids` are those of each dialogue's counted tokens that have rows, or, where one row stands for them
+    all, of all that count. Rows (rows,): `number` says whose each is,
     `sequence` which row of the store's table, `relative` which of the rows kept of it.
     """
 
@@ -128,9 +129,15 @@ def match(
         counted, problem = _counted(labelled[number], row)
         kept = _kept(row, place["positions"], place["end"] - place["begin"])
         relative = [r for r, position in enumerate(kept) if position in counted]
+        if kept == [-1] and not problem and not _ends_with_it(labelled[number], row):
+            problem = (
+                "what counts ends before the text does, and its states are one row of the whole: the last "
+                "token's, or the mean; extract with --positions span or all"
+            )
         if problem or not relative:
             mistakes.add(labelled[number].line, problem or "what counts of it has no stored states")
-        found[number] = at, relative, [row["tokens"][kept[r]] for r in relative if kept[r] >= 0]
+        places = sorted(counted - {-1}) if kept == [-1] else [kept[r] for r in relative]
+        found[number] = at, relative, [row["tokens"][place] for place in places]
     for number, one in enumerate(labelled):
         if number not in found and one.id not in absent:
             mistakes.add(one.line, f"dialogue {one.id!r} has no states in {store.folder}")
@@ -158,6 +165,14 @@ def _kept(row: SequenceRow, positions: Sequence[int] | None, rows: int) -> list[
     if positions is not None:
         return list(positions)
     return list(range(rows)) if rows == len(row["tokens"]) else [-1]
+
+
+def _ends_with_it(one: Labelled, row: SequenceRow) -> bool:
+    """Whether what counts of a dialogue reaches to its end."""
+    if one.messages:
+        return len(one.messages) - 1 in one.detect
+    whole = len(row["tokens"]) if row["text"] is None else len(row["text"].rstrip())
+    return one.span is None or one.span[1] >= whole
 
 
 def _counted(one: Labelled, row: SequenceRow) -> tuple[set[int], str]:

@@ -22,7 +22,7 @@ from ullage.probes.evaluation import (
     told_apart,
 )
 from ullage.probes.logistic import Task
-from ullage.probes.methods import Trained, Way, train
+from ullage.probes.methods import STRENGTHENED, Trained, Way, train
 from ullage.probes.parts import SHARES, parted, shuffled
 from ullage.probes.probe import Probe
 from ullage.probes.rows import Group
@@ -92,7 +92,7 @@ def fit_probe(dialogues: Dialogues, sweep: Sweep, control: Dialogues | None = No
 
     parts = parted(dialogues.labelled, sweep.shares, sweep.seed)
     fitted, chosen, tested = parts
-    strengths = sweep.strengths if sweep.way.method in ("logistic", "mlp", "attention") else (0.0,)
+    strengths = sweep.strengths if sweep.way.method in STRENGTHENED else (0.0,)
     tasks = [Task(group, each, dialogues.labels) for group in sweep.groups for each in strengths]
     trained = _trained(dialogues, sweep, tasks, parts)
     swept, best = _choose(dialogues, chosen, tasks, trained)
@@ -110,9 +110,16 @@ def fit_probe(dialogues: Dialogues, sweep: Sweep, control: Dialogues | None = No
         told,
         flagged(dialogues.labels[tested], values[tested], threshold, sweep.rate, what),
         tuple(float(each) for each in chance if each is not None and np.isfinite(each)),
-        told_apart(dialogues.labels[tested], words[tested]),
+        _words_told(dialogues.labels[tested], None if words is None else words[tested]),
         _transfer(dialogues, sweep, tasks[best], parts),
     )
+
+
+def _words_told(labels: Bools, scores: Floats | None) -> Told:
+    if scores is not None:
+        return told_apart(labels, scores)
+    why = "the states do not say of which tokens they are"
+    return Told(len(labels), int(labels.sum()), None, None, None, reason=why)
 
 
 def _trained(

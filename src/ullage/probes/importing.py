@@ -34,22 +34,31 @@ def import_file(file: Path, out: Path, site: str, model: str, allow_pickle: bool
 
         return import_activations(file, out, site)
     try:
+        probe, card = _read(file, site, model, allow_pickle)
+    except KeyError as error:
+        raise FormatError(f"{file}: no probe of a known form: it lacks {error.args[0]}") from error
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise FormatError(f"{file}: no probe of a known form: {said}") from error
+    return save_probe(probe, card, out)
+
+
+def _read(file: Path, site: str, model: str, allow_pickle: bool) -> tuple[Probe, Card]:
+    try:
         with file.open("rb") as opened:
             begun = opened.read(2)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
     if begun[:2] == ZIP:
-        probe, card = _checkpoint(file, site, model)
-    elif begun[:1] == PICKLE:
+        return _checkpoint(file, site, model)
+    if begun[:1] == PICKLE:
         if not allow_pickle:
             raise InputError(
                 f"{file}: is a plain pickle, which is a program; --allow-pickle reads tensors and arrays "
                 "from it and runs nothing"
             )
-        probe, card = _detector(_mapping(read_pickle(file), file), file, site, model)
-    else:
-        raise FormatError(f"{file}: neither a checkpoint (.pt), nor a pickle, nor a folder of activations")
-    return save_probe(probe, card, out)
+        return _detector(_mapping(read_pickle(file), file), file, site, model)
+    raise FormatError(f"{file}: neither a checkpoint (.pt), nor a pickle, nor a folder of activations")
 
 
 def _checkpoint(file: Path, site: str, model: str) -> tuple[Probe, Card]:
@@ -85,6 +94,8 @@ def _lie_detector(
 
     held = {name: _numbers(value, name) for name, value in tensors.items() if name != "threshold"}
     threshold = float(_numbers(tensors["threshold"], "threshold")) if "threshold" in tensors else None
+    if threshold is not None and not np.isfinite(threshold):
+        raise FormatError("threshold: is NaN or infinity")
     intercept = 0.0
     if "direction" in held:
         method, form, inside = "difference", "linear", {"weight": held["direction"]}
@@ -94,7 +105,7 @@ def _lie_detector(
     elif "net.0.weight" in held:
         method, form = "mlp", "mlp"
         names = (("inner", "net.0.weight"), ("inner_bias", "net.0.bias"), ("weight", "net.2.weight"))
-        inside = {mine: held[name] for mine, name in names if name in held}
+        inside = {mine: held[name] for mine, name in names}
         inside["weight"] = inside["weight"].reshape(-1)
         intercept = float(held["net.2.bias"].reshape(-1)[0])
     else:
@@ -121,7 +132,10 @@ def _detector(found: Mapping[str, Any], file: Path, site: str, model: str) -> tu
     missing = [name for name in ("layers", "directions") if name not in found]
     if missing:
         raise FormatError(f"{file}: no detector: it lacks {' and '.join(missing)}")
-    layers = [int(each) for each in np.asarray(found["layers"]).reshape(-1)]
+    numbers = _numbers(found["layers"], "layers").reshape(-1).tolist()
+    if not all(each.is_integer() for each in numbers):
+        raise FormatError(f"{file}: layers are no whole numbers")
+    layers = [int(each) for each in numbers]
     directions = _numbers(found["directions"], "directions")
     if directions.ndim != 2 or len(directions) != len(layers):
         raise FormatError(f"{file}: directions are {directions.shape}, not one a layer of {len(layers)}")
@@ -173,7 +187,12 @@ def _numbers(value: object, name: str) -> Floats:
     import torch
 
     try:
-        plain = value.detach().to(torch.float64).numpy() if isinstance(value, torch.Tensor) else value
-        return np.asarray(plain, np.float64)
+        plain = value
+        if isinstance(value, torch.Tensor):
+            plain = value.detach().to(torch.complex128 if value.is_complex() else torch.float64).numpy()
+        found = np.asarray(plain)
+        if value is None or found.dtype.kind == "c":
+            raise TypeError("it is empty" if value is None else "they are complex")
+        return np.asarray(found, np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{name}: no numbers: {' '.join(str(error).split())[:100]}") from error

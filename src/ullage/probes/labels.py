@@ -65,13 +65,26 @@ class Labelled:
         after = 0
         for at, message in enumerate(self.messages):
             said = message["content"].strip()
-            begin = text.find(said, after)
+            begin = _stands(said, text, after)
             if begin < 0:
                 return None
             after = begin + len(said)
             if at in self.detect and said:
                 found.append((begin, after))
         return found or None
+
+
+def _stands(said: str, text: str, after: int) -> int:
+    """Where a message begins in a dialogue: of its places that where it is no part of a longer word, as an
+    answer `A` is of a template's `Assistant`; -1 for none."""
+    first = begin = text.find(said, after)
+    while begin >= 0 and said:
+        end = begin + len(said)
+        joined = said[0].isalnum() and text[begin - 1 : begin].isalnum()
+        if not joined and not (said[-1].isalnum() and text[end : end + 1].isalnum()):
+            return begin
+        begin = text.find(said, begin + 1)
+    return first
 
 
 @dataclass(slots=True)

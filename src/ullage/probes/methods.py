@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Method = Literal["logistic", "difference", "adjusted", "lat", "mlp", "attention"]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
+STRENGTHENED: Final = ("logistic", "mlp", "attention")
+"""Those with a lambda."""
 RIDGE: Final = 1e-3
 """Of the mean variance, added to every variance of an adjusted difference: classes may have fewer rows than a
 row has values."""

@@ -10,7 +10,7 @@ import io
 import pickle
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -111,8 +111,16 @@ def _empty(*_: object) -> _Array:
     return _Array()
 
 
-def _ordered(*parts: object) -> dict[object, object]:
-    return OrderedDict(*parts)
+def _ordered(pairs: Sequence[tuple[object, object]] = ()) -> dict[object, object]:
+    return _filled(OrderedDict(), [key for key, _ in pairs], [value for _, value in pairs])
+
+
+def _filled(held: object, keys: Sequence[object], values: Sequence[object]) -> dict[object, object]:
+    """A dictionary with more in it. A key of tuples within tuples would end the process when it is hashed."""
+    if not isinstance(held, dict) or not all(isinstance(each, str | bytes | int | float) for each in keys):
+        raise FormatError("sets what is no dictionary, or keys that are no names or numbers")
+    held.update(zip(keys, values, strict=True))
+    return held
 
 
 NAMES: Final[Mapping[str, object]] = {
@@ -135,8 +143,11 @@ NAMES: Final[Mapping[str, object]] = {
 }
 """What may be asked for, and what is given instead."""
 FUNCTIONS: Final[frozenset[int]] = frozenset(id(each) for each in NAMES.values() if each is not _Name)
-REFUSED: Final = ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
-"""Opcodes that make objects in other ways than by the names above."""
+REFUSED: Final = (
+    *("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID"),
+    *("EMPTY_SET", "ADDITEMS", "FROZENSET"),
+)
+"""Opcodes that make objects in other ways than by the names above, and sets, which hash what they hold."""
 
 
 def _reduce(reader: _Reader) -> None:
@@ -167,6 +178,21 @@ def _build(reader: _Reader) -> None:
         raise FormatError(f"sets what is inside a {type(one).__name__}")
 
 
+def _set_one(reader: _Reader) -> None:
+    value, key = reader.stack.pop(), reader.stack.pop()
+    _filled(reader.stack[-1], [key], [value])
+
+
+def _set_many(reader: _Reader) -> None:
+    items = reader.pop_mark()
+    _filled(reader.stack[-1], items[::2], items[1::2])
+
+
+def _dictionary(reader: _Reader) -> None:
+    items = reader.pop_mark()
+    reader.append(_filled({}, items[::2], items[1::2]))
+
+
 def _refuse(reader: _Reader) -> None:
     raise FormatError("makes objects of other kinds than tensors and arrays")
 
@@ -175,6 +201,8 @@ class _Reader(pickle._Unpickler):
     """The pickle machine of the standard library, written in Python, with fewer words."""
 
     stack: list[Any]
+    append: Callable[[object], None]
+    pop_mark: Callable[[], list[Any]]
     memo: dict[int, object]
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
@@ -201,5 +229,8 @@ class _Reader(pickle._Unpickler):
 
 _Reader.dispatch[pickle.REDUCE[0]] = _reduce
 _Reader.dispatch[pickle.BUILD[0]] = _build
+_Reader.dispatch[pickle.SETITEM[0]] = _set_one
+_Reader.dispatch[pickle.SETITEMS[0]] = _set_many
+_Reader.dispatch[pickle.DICT[0]] = _dictionary
 for _name in REFUSED:
     _Reader.dispatch[getattr(pickle, _name)[0]] = _refuse

@@ -78,6 +78,12 @@ class Probe:
                 raise InputError(f"{name} of a probe of {width:,} values is {have}, not {shape}")
             if not np.isfinite(found[name]).all():
                 raise InputError(f"{name} of the probe holds NaN or infinity")
+        if not np.isfinite(self.intercept):
+            raise InputError("intercept of the probe is NaN or infinity")
+        if not self.sites or not (self.scale > 0).all():
+            raise InputError(
+                "scale of the probe is not above 0 everywhere" if self.sites else "the probe reads no site"
+            )
 
     def tokens(self, states: Floats) -> Floats:
         """The score of each row, (rows,), of states (rows, width)."""

@@ -10,6 +10,8 @@ from rich.table import Table
 
 MOST_ROWS: Final = 40
 BAR: Final = 24
+FAR: Final = 1e-3
+"""From which the distance to the optimum is shown as a warning."""
 
 
 def show_fit(document: Mapping[str, Any], console: Console) -> None:
@@ -21,6 +23,10 @@ def show_fit(document: Mapping[str, Any], console: Console) -> None:
         f"{document['method']} at {', '.join(document['sites'])}: fitted to {parts['fit']:,} dialogues, "
         f"chosen on {parts['choose']:,}, tested on {parts['test']:,} of other groups"
     )
+    if "bound" in document["fit"]:
+        far = document["fit"]["bound"]
+        style = "yellow" if far > FAR else None
+        console.print(f"weights at most {far:.1%} of their length from the optimum (bound)", style=style)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("on what was held out")
     table.add_column("AUROC", justify="right")
