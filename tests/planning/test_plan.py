@@ -262,6 +262,22 @@ def test_a_flow_that_is_not_held_against_the_code_is_said_assumed_and_wide(tmp_p
     assert not [note for note in closed.notes if "not held against" in note]
 
 
+@pytest.mark.parametrize(
+    ("model", "engine", "said"),
+    [
+        ("state-spaces/mamba-2.8b-hf", "transformers", "mamba-ssm"),
+        ("state-spaces/mamba-2.8b-hf", "vllm", ""),
+        ("tiiuae/falcon-7b", "transformers", "not held against"),
+        ("tiiuae/falcon-7b", "vllm", ""),
+    ],
+)
+def test_what_layers_take_in_transformers_is_said_where_transformers_runs_them(model, engine, said):
+    found = api.estimate_model(model, "A100-80GB", advice=False, engine=engine)
+    notes = [note for note in found.notes if "mamba-ssm" in note or "not held against" in note]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)
+
+
 def test_sets_of_unknown_speed_come_after_those_with_a_price():
     found = api.gpus(load("pii"))
     known = [outcome.usd_per_1000 is not None for _, outcome in found]

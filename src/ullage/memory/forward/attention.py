@@ -52,7 +52,7 @@ def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) 
     and on a processor where keys and values differ in width."""
     if isinstance(mixer, LatentAttention):
         return processor and mixer.nope_dim + mixer.rope_dim != mixer.value_dim
-    return flow.broadcasts and mixer.heads > mixer.kv_heads
+    return flow.broadcasts and mixer.heads > mixer.cached_heads
 
 
 class Call(NamedTuple):

@@ -58,7 +58,7 @@ def key_value_widths(mixer: Attention | LatentAttention) -> tuple[int, int]:
     """
     if isinstance(mixer, LatentAttention):
         return mixer.kv_rank, mixer.rope_dim + mixer.indexer_dim
-    return mixer.kv_heads * mixer.head_dim, mixer.kv_heads * mixer.value_dim
+    return mixer.cached_heads * mixer.head_dim, mixer.cached_heads * mixer.value_dim
 
 
 def latent_width(mixer: LatentAttention) -> int:

@@ -75,6 +75,7 @@ def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: Resolved
     if isinstance(mixer, Attention):
         # What the recurrence gave stays, and what attention reads is scaled.
         beside = NOTHING if layer.beside is None else tape.hold(s.stream * 2)
+        mixer = mixer._replace(kv_heads=mixer.cached_heads)
         kept = _attention(tape, mixer, layer.flow, s, manner, precision)
         tape.drop(beside)
         return kept
