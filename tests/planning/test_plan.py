@@ -278,6 +278,28 @@ def test_what_layers_take_in_transformers_is_said_where_transformers_runs_them(m
     assert all(said in note for note in notes)
 
 
+def test_experts_that_a_precision_passes_over_are_said():
+    said = {
+        (model, precision): [
+            note
+            for note in api.estimate_model(model, "A100-80GB", advice=False, precision=precision).notes
+            if "experts stay" in note
+        ]
+        for model in ("Qwen/Qwen3-30B-A3B", "Qwen/Qwen3-8B", "openai/gpt-oss-20b")
+        for precision in ("auto", "nf4")
+        if (model, precision) != ("openai/gpt-oss-20b", "nf4")
+    }
+    assert [key for key, notes in said.items() if notes] == [("Qwen/Qwen3-30B-A3B", "nf4")]
+
+
+@pytest.mark.parametrize(("task", "said"), [("Model", 0), ("ForMaskedLM", 1), ("ForTokenClassification", 0)])
+def test_scores_of_masked_words_are_said_not_to_be_planned(tmp_path, task, said):
+    config = {"model_type": "bert", "architectures": [f"Bert{task}"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    notes = api.estimate_model(str(tmp_path), "L4", advice=False, prompt_tokens=256).notes
+    assert sum("masked words take" in note for note in notes) == said
+
+
 def test_sets_of_unknown_speed_come_after_those_with_a_price():
     found = api.gpus(load("pii"))
     known = [outcome.usd_per_1000 is not None for _, outcome in found]

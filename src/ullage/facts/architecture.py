@@ -80,11 +80,6 @@ class Attention(NamedTuple):
     distances: int = 0
     spread: bool = False
 
-    @property
-    def cached_heads(self) -> int:
-        """Heads of keys and of values as a cache of transformers takes them."""
-        return self.heads if self.spread else self.kv_heads
-
 
 class LatentAttention(NamedTuple):
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). Widths in elements.

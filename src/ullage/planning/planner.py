@@ -12,6 +12,7 @@ from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of, seconds_per_1000
@@ -59,7 +60,7 @@ def make_plan(
         verdict=worst(device.verdict for device in planned),
         times=times,
         cost=cost_of(gpus, _per_1000(times, workload.examples)),
-        notes=_notes(workload, devices) + _of_layers(workload, demand.parts) + _unknown_speed(times, devices),
+        notes=_notes(workload, devices) + _of_layers(workload, demand) + _unknown_speed(times, devices),
         models=models,
         base=base,
     )
@@ -167,18 +168,31 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
 
 
-def _of_layers(workload: Workload, parts: Mapping[str, Model]) -> tuple[str, ...]:
-    """What a role's temporaries rest on, where transformers runs its layers: an order of statements that
-    nobody checked, and recurrences without kernels."""
+def _of_layers(workload: Workload, demand: Demand) -> tuple[str, ...]:
+    """What a role's memory rests on that its tables do not show, where transformers runs its layers."""
     return tuple(
         f"{name}: {what}"
-        for name, part in sorted(parts.items())
+        for name, part in sorted(demand.parts.items())
         if isinstance(part, Architecture) and workload.roles[name].runs_with.memory == "process"
-        for what in _assumed(part)
+        for what in _unshown(part, demand.precisions[name])
     )
 
 
-def _assumed(architecture: Architecture) -> Iterator[str]:
+def _unshown(architecture: Architecture, precision: ResolvedPrecision) -> Iterator[str]:
+    """An order of statements that nobody checked, recurrences without kernels, experts that a precision
+    passes over, and an encoder's head that is held and not run."""
+    scheme, vocabulary = precision.scheme, architecture.vocab_size
+    passed_over = scheme is not None and precision.quantization is None and "experts" not in scheme.replaces
+    if passed_over and any(each.role == "experts" for layer in architecture.layers for each in layer.weights):
+        yield (
+            f"its experts stay in {precision.compute}: transformers stacks their matrices, which "
+            f"{precision.storage} passes over"
+        )
+    if architecture.gives == "states" and any(each.shape[0] == vocabulary for each in architecture.final):
+        yield (
+            f"planned for its states; scores of masked words take positions x {vocabulary:,} x "
+            f"{precision.element_bytes} bytes more"
+        )
     if architecture.flow_open:
         yield (
             f"its layers' order is not held against the real code: {architecture.flow_open}; their "
