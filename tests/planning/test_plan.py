@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ullage import api
-from ullage.errors import InputError, SpecError
+from ullage.api.one_model import bare_workload
+from ullage.errors import InputError, SpecError, UnsupportedError
 from ullage.facts.catalog import find_model, model_names
 from ullage.facts.families import rows
 from ullage.facts.gpu_set import parse_gpu_set
@@ -298,6 +299,17 @@ def test_scores_of_masked_words_are_said_not_to_be_planned(tmp_path, task, said)
     (tmp_path / "config.json").write_text(json.dumps(config))
     notes = api.estimate_model(str(tmp_path), "L4", advice=False, prompt_tokens=256).notes
     assert sum("masked words take" in note for note in notes) == said
+
+
+@pytest.mark.parametrize("model", ["state-spaces/mamba-2.8b-hf", "ai21labs/Jamba-v0.1"])
+def test_a_mamba_is_not_read_in_chunks(model):
+    whole = bare_workload(model, prompt_tokens=4096)
+    chunked = apply_changes(whole, [("memory.streaming_chunk_size", "512")])
+    with pytest.raises(UnsupportedError, match="from chunk to chunk"):
+        api.plan(chunked, "8xA100-80GB", advice=False)
+    assert api.plan(
+        apply_changes(whole, [("memory.streaming_chunk_size", "4096")]), "8xA100-80GB", advice=False
+    )
 
 
 def test_sets_of_unknown_speed_come_after_those_with_a_price():
