@@ -86,29 +86,36 @@ def test_a_prefill_peaks_where_the_formula_says(model_type, fields, kernel, tole
     assert predicted == pytest.approx(measured_peak(model, tokens), rel=tolerance)
 
 
+def autograd_keeps(config, tokens):
+    """Bytes that a forward pass keeps for the pass back, in bf16."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).train()
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.base_model(torch.randint(0, config.vocab_size, (1, tokens)), use_cache=False)
+    return sum(size for size, _ in kept.values())
+
+
 @pytest.mark.parametrize(("kernel", "tolerance"), [("sdpa", 0.01), ("eager", 0.05)])
 def test_autograd_keeps_what_the_formula_says(kernel, tolerance):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig
 
     tokens = 512
 
     def saved(layers):
         config = LlamaConfig(**DENSE | {"num_hidden_layers": layers})
         config._attn_implementation = kernel
-        model = LlamaForCausalLM(config).to(torch.bfloat16).train()
-        parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-        kept = {}
-
-        def keep(tensor):
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in parameters:
-                kept[storage.data_ptr()] = (storage.nbytes(), tensor)
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            model.model(torch.randint(0, 256, (1, tokens)), use_cache=False)
-        return sum(size for size, _ in kept.values()), config
+        return autograd_keeps(config, tokens), config
 
     one, _ = saved(1)
     three, config = saved(3)
@@ -116,3 +123,38 @@ def test_autograd_keeps_what_the_formula_says(kernel, tolerance):
     one_pass = Pass(1, tokens, 0, kernel, False)
     predicted = saved_bytes(architecture.layers[0], 512, one_pass, BF16)
     assert predicted == pytest.approx((three - one) / 2, rel=tolerance)
+
+
+LINEAR = {"num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 64}
+RECURRENT = {
+    "mamba": {"state_size": 16, "time_step_rank": 8},
+    "mamba2": {"state_size": 32, "num_heads": 8, "head_dim": 16, "n_groups": 2, "chunk_size": 16},
+    "qwen3_5_text": LINEAR
+    | {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    | {"linear_key_head_dim": 16, "linear_value_head_dim": 16},
+    "kimi_linear": LINEAR
+    | {"linear_num_heads": 2, "linear_head_dim": 16, "first_k_dense_replace": 9, "pad_token_id": 0},
+    "minimax": LINEAR | {"head_dim": 16, "num_local_experts": 2, "num_experts_per_tok": 1},
+    "lfm2": LINEAR | {"block_auto_adjust_ff_dim": False},
+    "recurrent_gemma": LINEAR | {"lru_width": 64, "block_types": ["recurrent"], "intermediate_size": 128},
+}
+
+
+@pytest.mark.parametrize("family", RECURRENT)
+def test_autograd_keeps_of_a_recurrence_what_its_interval_says(family):
+    from transformers import AutoConfig
+
+    kind = "conv" if family == "lfm2" else "linear_attention"
+
+    def saved(layers):
+        sizes = {"hidden_size": 64, "vocab_size": 16, "num_hidden_layers": layers} | RECURRENT[family]
+        if LINEAR.items() & sizes.items() and family != "recurrent_gemma":
+            sizes["layer_types"] = [kind] * layers
+        config = AutoConfig.for_model(family, **sizes)
+        return autograd_keeps(config, 256), config
+
+    one, _ = saved(1)
+    two, config = saved(2)
+    layer = read_config(config.to_dict(), family, "test").layers[0]
+    predicted = saved_bytes(layer, 64, Pass(1, 256, 0, "sdpa", False), BF16)
+    assert 0.9 <= predicted / (two - one) <= 1.25

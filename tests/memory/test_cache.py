@@ -69,3 +69,18 @@ def test_the_last_token_written_is_never_read_and_has_no_keys(new_tokens, tmp_pa
     written = model.generate(torch.randint(3, 97, (2, 40)), **options)
     assert written.sequences.shape == (2, 40 + new_tokens)
     assert planned == sum(storage_bytes(written.past_key_values))
+
+
+def test_falcon_40b_keeps_keys_and_values_of_every_query_head():
+    import torch
+    from transformers import DynamicCache, FalconConfig, FalconForCausalLM
+
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8, "vocab_size": 97}
+    config = FalconConfig(**sizes, new_decoder_architecture=True, num_kv_heads=2)
+    cache = DynamicCache(config=config)
+    with torch.inference_mode():
+        FalconForCausalLM(config).to(torch.bfloat16)(torch.randint(3, 97, (2, 10)), past_key_values=cache)
+    layers = read_config(config.to_dict(), "falcon", "test").layers
+    assert [layer.mixer.kv_heads for layer in layers] == [2, 2]
+    kept = [layer_cache(layer, CacheShape(2, 10, 10, 10), Cache(), 2).total for layer in layers]
+    assert kept == storage_bytes(cache)

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ullage import api
-from ullage.errors import InputError, SpecError
+from ullage.api.one_model import bare_workload
+from ullage.errors import InputError, SpecError, UnsupportedError
 from ullage.facts.catalog import find_model, model_names
 from ullage.facts.families import rows
 from ullage.facts.gpu_set import parse_gpu_set
@@ -260,6 +261,55 @@ def test_a_flow_that_is_not_held_against_the_code_is_said_assumed_and_wide(tmp_p
         assert other.bytes.expected == one.bytes.expected
     assert [note for note in opened.notes if "its copies" in note and "not held against" in note]
     assert not [note for note in closed.notes if "not held against" in note]
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "said"),
+    [
+        ("state-spaces/mamba-2.8b-hf", "transformers", "mamba-ssm"),
+        ("state-spaces/mamba-2.8b-hf", "vllm", ""),
+        ("tiiuae/falcon-7b", "transformers", "not held against"),
+        ("tiiuae/falcon-7b", "vllm", ""),
+    ],
+)
+def test_what_layers_take_in_transformers_is_said_where_transformers_runs_them(model, engine, said):
+    found = api.estimate_model(model, "A100-80GB", advice=False, engine=engine)
+    notes = [note for note in found.notes if "mamba-ssm" in note or "not held against" in note]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)
+
+
+def test_experts_that_a_precision_passes_over_are_said():
+    said = {
+        (model, precision): [
+            note
+            for note in api.estimate_model(model, "A100-80GB", advice=False, precision=precision).notes
+            if "experts stay" in note
+        ]
+        for model in ("Qwen/Qwen3-30B-A3B", "Qwen/Qwen3-8B", "openai/gpt-oss-20b")
+        for precision in ("auto", "nf4")
+        if (model, precision) != ("openai/gpt-oss-20b", "nf4")
+    }
+    assert [key for key, notes in said.items() if notes] == [("Qwen/Qwen3-30B-A3B", "nf4")]
+
+
+@pytest.mark.parametrize(("task", "said"), [("Model", 0), ("ForMaskedLM", 1), ("ForTokenClassification", 0)])
+def test_scores_of_masked_words_are_said_not_to_be_planned(tmp_path, task, said):
+    config = {"model_type": "bert", "architectures": [f"Bert{task}"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    notes = api.estimate_model(str(tmp_path), "L4", advice=False, prompt_tokens=256).notes
+    assert sum("masked words take" in note for note in notes) == said
+
+
+@pytest.mark.parametrize("model", ["state-spaces/mamba-2.8b-hf", "ai21labs/Jamba-v0.1"])
+def test_a_mamba_is_not_read_in_chunks(model):
+    whole = bare_workload(model, prompt_tokens=4096)
+    chunked = apply_changes(whole, [("memory.streaming_chunk_size", "512")])
+    with pytest.raises(UnsupportedError, match="from chunk to chunk"):
+        api.plan(chunked, "8xA100-80GB", advice=False)
+    assert api.plan(
+        apply_changes(whole, [("memory.streaming_chunk_size", "4096")]), "8xA100-80GB", advice=False
+    )
 
 
 def test_sets_of_unknown_speed_come_after_those_with_a_price():

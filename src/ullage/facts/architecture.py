@@ -62,7 +62,8 @@ class Attention(NamedTuple):
     `stores_kv` is False where the layer reuses another layer's cache (Gemma 3n), or there is none. `gate` are
     the elements a position of what gates its output. Not `causal`: each position attends to those after it
     too. `distances` is how many of them, each way, have scores of their own (DeBERTa's disentangled
-    attention, arXiv 2006.03654).
+    attention, arXiv 2006.03654). `spread`: keys and values are copied for every query's head before a cache
+    of transformers takes them (Falcon-40B's decoder).
     """
 
     kind: AttentionKind
@@ -77,6 +78,7 @@ class Attention(NamedTuple):
     gate: int = 0
     causal: bool = True
     distances: int = 0
+    spread: bool = False
 
 
 class LatentAttention(NamedTuple):

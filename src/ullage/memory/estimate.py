@@ -10,6 +10,7 @@ from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.memory.backward import traced_passes
 from ullage.memory.captures.stored import add_stored
+from ullage.memory.chunked import check_chunks
 from ullage.memory.demand import PROCESS, Demand, Quantized, RoleShape
 from ullage.memory.encoder import check_encoder
 from ullage.memory.forward.window import BeyondWindowError
@@ -51,6 +52,8 @@ def estimate(
         part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
         if isinstance(model, Architecture) and model.encodes:
             check_encoder(name, role, model, works.get(name, ()))
+        if isinstance(model, Architecture):
+            check_chunks(name, role, model, works.get(name, ()))
         held[name] = _held(name, role, part, model, abilities)
     traced = traced_passes(phases, held, roles, tracer)
     asked = _asked(phases, held, roles, works, abilities, overhead, traced)

@@ -230,6 +230,9 @@ def _share(name: str, share: EngineShare) -> Decision:
         if share.graphs > 0 and share.least - share.graphs <= 1:
             reason += f", {share.graphs:.2f} of that CUDA graphs, which enforce_eager: true does without"
         return Decision(f"{name} gpu_memory_utilization", "more than one card", reason)
+    if share.tokens.high == 0 and share.given >= share.least:
+        reason = "its cache is as large for any number of tokens"
+        return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)
     low, expected, high = (f"{end:,}" for end in (share.tokens.low, share.tokens.expected, share.tokens.high))
     reason = f"at {share.given:.2f} the cache holds {expected} tokens ({low} to {high})"
     return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)

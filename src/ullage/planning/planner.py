@@ -10,7 +10,9 @@ from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
 from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
+from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of, seconds_per_1000
@@ -58,7 +60,7 @@ def make_plan(
         verdict=worst(device.verdict for device in planned),
         times=times,
         cost=cost_of(gpus, _per_1000(times, workload.examples)),
-        notes=_notes(workload, devices) + _open_flows(demand.parts) + _unknown_speed(times, devices),
+        notes=_notes(workload, devices) + _of_layers(workload, demand) + _unknown_speed(times, devices),
         models=models,
         base=base,
     )
@@ -166,14 +168,41 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
 
 
-def _open_flows(parts: Mapping[str, Model]) -> tuple[str, ...]:
-    """What of a role's temporaries rests on an order of statements that nobody checked."""
+def _of_layers(workload: Workload, demand: Demand) -> tuple[str, ...]:
+    """What a role's memory rests on that its tables do not show, where transformers runs its layers."""
     return tuple(
-        f"{role}: its layers' order is not held against the real code: {part.flow_open}; their temporaries "
-        "are assumed, within a wide interval"
-        for role, part in sorted(parts.items())
-        if isinstance(part, Architecture) and part.flow_open
+        f"{name}: {what}"
+        for name, part in sorted(demand.parts.items())
+        if isinstance(part, Architecture) and workload.roles[name].runs_with.memory == "process"
+        for what in _unshown(part, demand.precisions[name])
     )
+
+
+def _unshown(architecture: Architecture, precision: ResolvedPrecision) -> Iterator[str]:
+    """An order of statements that nobody checked, recurrences without kernels, experts that a precision
+    passes over, and an encoder's head that is held and not run."""
+    scheme, vocabulary = precision.scheme, architecture.vocab_size
+    passed_over = scheme is not None and precision.quantization is None and "experts" not in scheme.replaces
+    if passed_over and any(each.role == "experts" for layer in architecture.layers for each in layer.weights):
+        yield (
+            f"its experts stay in {precision.compute}: transformers stacks their matrices, which "
+            f"{precision.storage} passes over"
+        )
+    if architecture.gives == "states" and any(each.shape[0] == vocabulary for each in architecture.final):
+        yield (
+            f"planned for its states; scores of masked words take positions x {vocabulary:,} x "
+            f"{precision.element_bytes} bytes more"
+        )
+    if architecture.flow_open:
+        yield (
+            f"its layers' order is not held against the real code: {architecture.flow_open}; their "
+            "temporaries are assumed, within a wide interval"
+        )
+    if any(layer.recurrent is not None and layer.recurrent.kind in SCANNED for layer in architecture.layers):
+        yield (
+            "planned as its recurrent layers run in torch alone; with the kernels of mamba-ssm, "
+            "causal-conv1d or flash-linear-attention a prompt takes several times less"
+        )
 
 
 def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:

@@ -43,12 +43,13 @@ class Shape(NamedTuple):
 
 class Counts(NamedTuple):
     """Query heads, key-value heads and the width of each, in elements; `value_dim` that of values where it is
-    another."""
+    another. `spread`: as `Attention` has it."""
 
     heads: int
     kv_heads: int
     head_dim: int
     value_dim: int | None = None
+    spread: bool = False
 
 
 KindsRule = Callable[[Fields, int], tuple[LayerKind, ...]]

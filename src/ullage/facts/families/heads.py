@@ -57,7 +57,7 @@ def falcon(fields: Fields, hidden: int, shape: Shape) -> Counts:
         kv_heads = fields.size("num_kv_heads", "num_key_value_heads")
     else:
         kv_heads = 1 if fields.flag("multi_query") else heads
-    return Counts(heads, kv_heads, hidden // heads)
+    return Counts(heads, kv_heads, hidden // heads, spread=fields.flag("new_decoder_architecture"))
 
 
 def gemma4(fields: Fields, hidden: int, shape: Shape) -> Counts:

@@ -97,7 +97,7 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
     """Softmax attention and its projections, query-key norms included."""
     kind = shape.kind
     assert kind in ("full", "sliding", "chunked")
-    heads, kv_heads, head_dim, value_dim = row.heads(fields, hidden, shape)
+    heads, kv_heads, head_dim, value_dim, spread = row.heads(fields, hidden, shape)
     value_dim = value_dim or head_dim
     window = None
     if kind != "full":
@@ -132,7 +132,7 @@ def _attention(fields: Fields, row: Projections, hidden: int, shape: Shape) -> t
     mixer = Attention(kind, heads, kv_heads, head_dim, value_dim, window, normed, bool(row.fused))
     distances = 0 if row.distances is None else row.distances(fields)
     return mixer._replace(
-        gate=gate, stores_kv=not shape.reads, causal=row.causal, distances=distances
+        gate=gate, stores_kv=not shape.reads, causal=row.causal, distances=distances, spread=spread
     ), weights
 
 

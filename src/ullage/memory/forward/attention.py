@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Attention, LatentAttention
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.flow import Flow
+from ullage.memory.forward.cache import cached_heads
 from ullage.memory.forward.tape import (
     BLOCK,
     BLOCKS,
@@ -52,7 +53,7 @@ def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) 
     and on a processor where keys and values differ in width."""
     if isinstance(mixer, LatentAttention):
         return processor and mixer.nope_dim + mixer.rope_dim != mixer.value_dim
-    return flow.broadcasts and mixer.heads > mixer.kv_heads
+    return flow.broadcasts and mixer.heads > cached_heads(mixer)
 
 
 class Call(NamedTuple):

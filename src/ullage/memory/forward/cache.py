@@ -50,6 +50,11 @@ def cache_bits(cache: Cache, width: int) -> int:
     return _CACHE_BITS[cache.precision]
 
 
+def cached_heads(mixer: Attention) -> int:
+    """Heads of keys and of values as a cache of transformers takes them."""
+    return mixer.heads if mixer.spread else mixer.kv_heads
+
+
 def key_value_widths(mixer: Attention | LatentAttention) -> tuple[int, int]:
     """Elements of key and of value that are cached per token.
 
@@ -58,7 +63,8 @@ def key_value_widths(mixer: Attention | LatentAttention) -> tuple[int, int]:
     """
     if isinstance(mixer, LatentAttention):
         return mixer.kv_rank, mixer.rope_dim + mixer.indexer_dim
-    return mixer.kv_heads * mixer.head_dim, mixer.kv_heads * mixer.value_dim
+    heads = cached_heads(mixer)
+    return heads * mixer.head_dim, heads * mixer.value_dim
 
 
 def latent_width(mixer: LatentAttention) -> int:

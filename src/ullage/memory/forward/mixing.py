@@ -6,6 +6,7 @@ from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurre
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.flow import Flow
 from ullage.memory.forward.attention import Call, attend
+from ullage.memory.forward.cache import cached_heads
 from ullage.memory.forward.latent import latent
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
 from ullage.memory.forward.recurrence import recur
@@ -75,6 +76,7 @@ def mix(tape: Tape, layer: Layer, s: Widths, manner: Manner, precision: Resolved
     if isinstance(mixer, Attention):
         # What the recurrence gave stays, and what attention reads is scaled.
         beside = NOTHING if layer.beside is None else tape.hold(s.stream * 2)
+        mixer = mixer._replace(kv_heads=cached_heads(mixer))
         kept = _attention(tape, mixer, layer.flow, s, manner, precision)
         tape.drop(beside)
         return kept

@@ -15,6 +15,9 @@ from ullage.facts.architecture import Recurrent
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
 from ullage.memory.forward.tape import BLOCK, BLOCKS, CACHED, NOTHING, ROWS, SCORES, Size, Tape
 
+SCANNED: Final = frozenset({"mamba1", "mamba2", "gated_delta", "channel_delta"})
+"""Kinds of which kernels exist that hold far less than what is replayed here."""
+
 
 def recur(tape: Tape, mixer: Recurrent, s: Widths, manner: Manner) -> None:
     """Holds the mixer's output, as wide as the stream. What the cache keeps is its own line item."""

@@ -7,7 +7,9 @@ from typing import Final
 from ullage.facts.architecture import Attention, Dense, Experts, LatentAttention, Layer, Recurrent
 from ullage.facts.dtypes import DTYPES
 from ullage.memory.forward.attention import LOG_SUM_EXP_BYTES, QUADRATIC
+from ullage.memory.forward.cache import cached_heads
 from ullage.memory.forward.one_pass import Pass
+from ullage.memory.forward.saved_recurrence import saved_by_recurrence
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.workload import Training
 
@@ -31,7 +33,7 @@ def saved_bytes(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecis
 def _saved_mixer(layer: Layer, work: Pass, precision: ResolvedPrecision) -> int:
     mixer, width, rows = layer.mixer, precision.element_bytes, work.rows
     if isinstance(mixer, Recurrent):
-        return rows * (mixer.projected + 3 * mixer.inner) * width
+        return saved_by_recurrence(layer, mixer, work, width)
     if mixer is None:
         return 0
     if isinstance(mixer, LatentAttention):
@@ -41,7 +43,7 @@ def _saved_mixer(layer: Layer, work: Pass, precision: ResolvedPrecision) -> int:
     else:
         assert isinstance(mixer, Attention)
         elements = mixer.heads * (mixer.head_dim + mixer.value_dim)
-        elements += mixer.kv_heads * (mixer.head_dim + mixer.value_dim)
+        elements += cached_heads(mixer) * (mixer.head_dim + mixer.value_dim)
         heads = mixer.heads
     scores = work.batch * heads * work.new * (work.cached + work.new)
     if work.kernel in QUADRATIC:

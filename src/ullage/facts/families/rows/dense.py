@@ -112,7 +112,7 @@ _FALCON: Final = Family(
     norms=falcon_norms,
     flow=Flow(norm="layer", order="parallel", broadcasts=True),
     pre_unless="parallel_attn",
-    flow_open="its own eager attention; keys of Falcon-40B's decoder, which are repeated before the cache",
+    flow_open="its own eager attention, and the copies of Falcon-40B's decoder",
 )
 _STARCODER2: Final = Family(
     _PLAIN._replace(bias="use_bias"),
