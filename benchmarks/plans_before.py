@@ -6,17 +6,18 @@
 The first writes results/plans_before.json too. The reference is of the commit from which recurrences are
 replayed as transformers runs them without their kernels and open flows are said to be open. To the one
 before it, of the commit from which flows follow each family's own code (experts, compressed latents, plain
-attention, rotation), 22 of 307 differ: models with recurrences, a sparse indexer, Falcon's, and two
-captures of one site that are refused. To the one before that about 55 of 307 differ, pictures apart. That
-was of the commit from which pii reads a text once for all its candidates. To the one before it 66 of 307
-differ: 45 of pii, and 21 in the one sentence about the share of a card that vLLM takes where its work does
-not fit. That was of the commit from which the last token that is written is not planned for (its keys and
-states are never stored). To the one before it, of the commit at which plans refuse what transformers and
-vLLM refuse (0113c08), 174 of 307 differ, by at most 0.8 % of a peak. To the one before that, of the commit
-at which plans were first held against a card (1564d05), 31 of 307 differ: 12 are refused, 5 offload no
-quantized weights, 10 advise otherwise for that, and 4 list stored states before segments. Until then plans
-were held against version 0.1's, field by field, and differed where that was meant alone (plans_changed.toml
-and results/plans_before.json of commit adaf1d2: 307 workloads, 0 differ).
+attention, rotation), some 60 of 307 differ: models with recurrences (what is said of kernels that are not
+installed too), a sparse indexer, Falcon's, nf4 beside stacked experts, and two captures of one site that
+are refused. To the one before that about 55 of 307 differ, pictures apart. That was of the commit from
+which pii reads a text once for all its candidates. To the one before it 66 of 307 differ: 45 of pii, and 21
+in the one sentence about the share of a card that vLLM takes where its work does not fit. That was of the
+commit from which the last token that is written is not planned for (its keys and states are never stored).
+To the one before it, of the commit at which plans refuse what transformers and vLLM refuse (0113c08), 174
+of 307 differ, by at most 0.8 % of a peak. To the one before that, of the commit at which plans were first
+held against a card (1564d05), 31 of 307 differ: 12 are refused, 5 offload no quantized weights, 10 advise
+otherwise for that, and 4 list stored states before segments. Until then plans were held against version
+0.1's, field by field, and differed where that was meant alone (plans_changed.toml and
+results/plans_before.json of commit adaf1d2: 307 workloads, 0 differ).
 
 Each is planned as `ullage plan FILE --json` does it, with advice, from an empty data home and without a
 network. Every field of the reference must be there and equal; new fields are allowed. Of a workload that is
