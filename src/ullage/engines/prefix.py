@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.coverage import Coverage, Part
 from ullage.engines.observer import Observer, observed
@@ -33,15 +33,18 @@ class SharedPrefix:
         self._base, self._device, self._chunk_tokens, self._during = base, device, chunk_tokens, during
         self._tokens: tuple[int, ...] = ()
         self._cache: Cache | None = None
+        self._forgets = forgets(base)
 
-    @staticmethod
-    def of(ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    def of(self, ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """What all prompts of a batch begin with, whatever was read before: where a prefix ends changes the
-        rounding of scores, and a run that is taken up in the middle is to give the same bytes."""
-        return _shared(ids)
+        rounding of scores, and a run that is taken up in the middle is to give the same bytes. Nothing of a
+        model that forgets it."""
+        return () if self._forgets else _shared(ids)
 
     def cache(self, shared: tuple[int, ...], batch: int, observer: Observer | None = None) -> Cache | None:
         """A cache of `batch` rows that hold the shared prefix; None where nothing is shared."""
+        import torch
+
         if not shared:
             return None
         if self._tokens != shared:
@@ -51,7 +54,8 @@ class SharedPrefix:
             self._tokens = shared
         cache = copy.deepcopy(self._cache)
         assert cache is not None
-        cache.batch_repeat_interleave(batch)
+        rows = torch.zeros(batch, dtype=torch.long, device=self._device)
+        cache.reorder_cache(cast("torch.LongTensor", rows))  # of recurrences too, which repeat no batch
         return cache
 
     def _read(self, shared: tuple[int, ...], sequences: int, observer: Observer | None) -> None:
@@ -66,6 +70,13 @@ class SharedPrefix:
                 out = self._base(input_ids=ids[:, begin:end], past_key_values=self._cache, use_cache=True)
             self._cache = out.past_key_values
             del out
+
+
+def forgets(base: nn.Module) -> bool:
+    """Whether several tokens after others are read as if there were no others: Mamba's scan begins at zero in
+    every such pass (`mamba_selective_scan` of transformers 5.19), and its decays are a row a channel."""
+    named = base.named_parameters()
+    return any(name.rpartition(".")[2] == "A_log" and each.ndim == 2 for name, each in named)
 
 
 def _shared(ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
