@@ -31,6 +31,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
+import profiled
 import result_file
 
 LAYER, LAYERS, BATCH, LONGEST = 5, 12, 8, 1024
@@ -256,18 +257,8 @@ def contest_ullage(folder: Path) -> None:
 
 def peak(work: Callable[[], Any]) -> int:
     """Largest sum of live bytes beyond what was there before."""
-    from torch.profiler import ProfilerActivity, profile
-
     work()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
-        kept = work()
-    del kept
-    live = most = 0
-    for event in run.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            most = max(most, live)
-    return most
+    return profiled.peak(work)
 
 
 class Contestant:

@@ -2,6 +2,7 @@
 
 import math
 
+import profiled
 import pytest
 
 from ullage.facts.catalog import find_model
@@ -142,19 +143,10 @@ def given(kind, rule, size, images):
 
 def measured_peak(run):
     import torch
-    from torch.profiler import ProfilerActivity, profile
 
     with torch.inference_mode():
         run()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-            kept = run()
-    del kept
-    live = peak = 0
-    for event in profiled.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            peak = max(peak, live)
-    return peak
+        return profiled.peak(run)
 
 
 PICTURES = ("pixel_values", "image_grid_thw", "image_sizes", "image_position_ids")

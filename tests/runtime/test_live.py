@@ -2,26 +2,12 @@
 
 import gc
 
+import profiled
 import pytest
 import small_models
 
 import ullage
 from ullage.runtime.live import EVERY, LiveTensors
-
-
-def profiled_peak(work):
-    """Largest sum of bytes that torch's CPU allocator had handed out while `work` ran."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
-        kept = work()
-    del kept
-    live = peak = 0
-    for event in run.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            peak = max(peak, live)
-    return peak
 
 
 @pytest.mark.parametrize("family", small_models.FAMILIES)
@@ -31,7 +17,7 @@ def test_it_counts_what_the_profiler_counts(family, chunk):
     extractor = ullage.Extractor(model, ["blocks.2.hook_resid_post"], positions="mean", chunk_tokens=chunk)
     ids = [[(7 * k) % 90 + 3 for k in range(256)]] * 2
     extractor.read(ids)
-    expected = profiled_peak(lambda: extractor.read(ids))
+    expected = profiled.peak(lambda: extractor.read(ids))
     with LiveTensors() as live:
         live.track_model(model)
         before = live.bytes
@@ -94,7 +80,7 @@ def test_an_operand_that_is_turned_into_the_dtype_of_the_other_is_counted():
 
     half, full = torch.ones(40, 1000, dtype=torch.bfloat16), torch.ones(40, 1000)
     half + full
-    expected = profiled_peak(lambda: half + full)
+    expected = profiled.peak(lambda: half + full)
     with LiveTensors() as live:
         half + full
         assert live.peak == expected
