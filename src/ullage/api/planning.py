@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ullage.errors import InputError
 from ullage.workloads.loading import sections
 from ullage.workloads.planned import models_of, needs_card, outcomes
+from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -26,6 +27,7 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
 
     if not needs_card(workload):
         return []
+    workload = with_probe_shapes(workload, base)
     models = models_of(workload, base)
     return fitting_sets(workload, outcomes(models, base=base))
 

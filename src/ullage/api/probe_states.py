@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import FormatError, InputError, MissingExtraError, UnknownNameError
+from ullage.errors import InputError, MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
     from ullage.capture.stored import StoredStates
@@ -144,6 +144,7 @@ def _architecture(model: str) -> Architecture:
 def stored(folder: str | Path) -> Read:
     """The states of a finished run, and what they are of."""
     from ullage.probes.card import Origin
+    from ullage.probes.origin import origin_of
     from ullage.records.folder import RunFolder
 
     try:
@@ -158,35 +159,7 @@ def stored(folder: str | Path) -> Read:
     run = RunFolder(Path(folder))
     if not run.started:
         return Read(states, Origin(held["model"]))
-    manifest = run.manifest()
-    return Read(
-        states, Origin(held["model"], _revision(manifest.inputs, role), _precision(manifest.plan, role))
-    )
-
-
-def _revision(inputs: Sequence[Mapping[str, str]], role: str) -> str:
-    """A SHA-256 over the weights and the configuration of a role's model, as the run read them."""
-    import hashlib
-
-    parts = sorted(
-        (each["part"], each.get("sha256", each.get("sampled", "")))
-        for each in inputs
-        if each.get("role") == role
-        and "token" not in each.get("part", "")
-        and "chat" not in each.get("part", "")
-    )
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest() if parts else ""
-
-
-def _precision(plan: Mapping[str, object], role: str) -> str:
-    from ullage.fields import Fields
-
-    try:
-        found = Fields(plan, "plan").inner("roles").inner(role).inner("precision")
-        storage, compute = found.text("storage"), found.text("compute")
-    except FormatError:
-        return ""
-    return compute if storage == compute else f"{storage}, computed in {compute}"
+    return Read(states, origin_of(run.manifest(), role, held["model"]))
 
 
 def chosen_sites(

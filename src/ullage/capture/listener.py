@@ -33,7 +33,8 @@ States = dict[str, "Tensor"]
 class ReadSequence:
     """What was read of one sequence: every token id, how many of them were the prompt, its states.
 
-    A generated sequence has no state for its last token: it was chosen, but never read. `positions` are the
+    A generated sequence has no state for its last token, which was chosen and never read, unless somebody
+    listens to the end. `positions` are the
     ranges [begin, end) of tokens that a site's rows are of, one after the other, or what their mean is of.
     """
 
@@ -59,13 +60,15 @@ class Listener:
         with_gradients: bool = False,
         transfer: Transfer | None = None,
         one_pass: bool = False,
+        to_the_end: bool = False,
     ) -> None:
         """`choosing` says what is kept of each sequence; `stop` ends a pass after its last point, and after
         `stop_at` where that is set; `one_pass` says that there is no second one. `transfer` is how states go
-        to the host."""
+        to the host; `to_the_end` asks for the state of the last token that is written too."""
         self.points, self._layout, self._choosing = points, layout, choosing
         self._stop, self._with_gradients = stop, with_gradients
         self.stop_at: Tap | None = None
+        self.to_the_end = to_the_end
         self._transfer = Transfer() if transfer is None else transfer
         self._room = Room(len(points), choosing.sequences) if one_pass and len(points) >= MANY else None
         self._tokens: tuple[tuple[int, ...], ...] = ((),) * choosing.sequences

@@ -20,13 +20,18 @@ class Observer(Protocol):
     def needs_all(self) -> bool:
         """Whether every position must be seen: nothing is then taken from what an earlier batch has read."""
 
+    @property
+    def to_the_end(self) -> bool:
+        """Whether the last token that is written must be read too, which nothing else asks for."""
+
     def during(self, coverage: Coverage) -> AbstractContextManager[None]:
         """Entered before the pass that reads `coverage`, and left after it."""
 
     def ended(self, sequences: Sequence[tuple[int, ...]], prompt_tokens: Sequence[int]) -> None:
         """Told once a batch is done: every id of each sequence, and how many of them were its prompt.
 
-        The last id of a sequence that was written was chosen, and never read.
+        The last id of a sequence that was written was chosen, and is read for those alone who listen to the
+        end; what ends a reply never is.
         """
 
 

@@ -21,7 +21,8 @@ SEEDS_APART: Final = 1_000_003
 
 @dataclass(slots=True)
 class Row:
-    """A prompt, and what has been written after it by the chance of its own seed.
+    """A prompt, and what has been written after it by the chance of its own seed; `unread` says that the last
+    token has not gone through the model.
 
     Invariant: `tokens` grow until `stop` is set, and never after; `logprobs` and `entropies` have one entry
     for each of them, and one for the `ending` where the model ended the sequence itself.
@@ -34,10 +35,11 @@ class Row:
     entropies: list[float] = field(default_factory=list)
     stop: StopReason | None = None
     ending: int | None = None
+    unread: bool = False
 
     @property
     def whole(self) -> tuple[int, ...]:
-        """Every id: of the prompt, of what was written, and the ending. The last was never read."""
+        """Every id: of the prompt, of what was written, and the ending."""
         ending = () if self.ending is None else (self.ending,)
         return (*self.prompt, *self.tokens, *ending)
 
@@ -55,6 +57,7 @@ class Row:
             self.stop, self.ending = "end", token
             return
         self.tokens.append(token)
+        self.unread = True
         if stops and first_stop(decode(self.tokens), stops) is not None:
             self.stop = "stop"
 

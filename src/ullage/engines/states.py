@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.choosing import Choosing, some_of
@@ -12,6 +12,7 @@ from ullage.capture.entries import STATES, StoredBatches, states_of
 from ullage.capture.finite import not_finite, outcome_of, refused
 from ullage.capture.index import write_index
 from ullage.capture.listener import Listener, ReadSequence
+from ullage.capture.projection import Products, products_in, projected, projected_capture, stored_in
 from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.sites import Point
 from ullage.capture.store import Example, ShardStore
@@ -23,9 +24,12 @@ from ullage.phases.phase import Phase
 from ullage.runtime.layout import find_layout
 from ullage.runtime.reading import device_name
 from ullage.runtime.session import Session
+from ullage.spec.capture import Capture
 from ullage.spec.rope import model_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 FOLDER: Final = "states"
@@ -56,23 +60,47 @@ class KeptStates:
         self._folder = session.folder.path / FOLDER
         self._new: list[dict[str, object]] = []
         self._shards: ShardStore | None = None
+        self._weights: dict[str, Mapping[str, Tensor]] = {}
+
+    def multiply(self, role: str, weights: Mapping[str, NDArray[np.float64]]) -> None:
+        """From now on states of `role`, whose model is loaded, are multiplied at these sites with weights,
+        (hidden, columns), in fp32."""
+        import torch
+
+        device = self._session.loaded[role].device
+        held = {
+            site: torch.from_numpy(each).to(device, torch.float32).contiguous()
+            for site, each in weights.items()
+        }
+        self._weights[role] = held
+        self._hold(role, [*held.values()], "probes")
 
     @contextmanager
-    def listening(self, engine: Engine, phase: Phase, stage: str, asked: Sequence[Asked]) -> Iterator[None]:
+    def listening(
+        self, engine: Engine, phase: Phase, stage: str, asked: Sequence[Asked]
+    ) -> Iterator[list[Products]]:
         """Inside, `engine` does one batch of `phase`, a sequence for each of `asked`; its states are kept.
 
-        Nothing is kept of a batch that fails, and nothing where the plan has no captures.
+        What is given holds, afterwards, each sequence's products with the weights of `multiply`; nothing of a
+        batch that fails, and nothing where the plan has neither captures nor probes.
         """
-        if not phase.work.captures or not asked:
-            yield
+        products: list[Products] = []
+        if not (phase.work.captures or phase.work.probed) or not asked:
+            yield products
             return
         if not isinstance(engine, Observable):
             name = self._session.workload.roles[phase.running].engine
             raise UnsupportedError(f"roles.{phase.running}: engine {name} lets nobody watch its model")
         listener = self._listener(phase, len(asked))
         with engine.observed(listener):
-            yield
+            yield products
         read = listener.finish()
+        products += [products_in(each.states) for each in read]
+        weights = [*self._weights.get(phase.running, {}).values()]
+        self._hold(phase.running, weights + [one for each in products for one in each.values()], "probes")
+        if not phase.work.captures:
+            return
+        read = [replace(each, states=stored_in(each.states)) for each in read]
         self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
         examples = [
             _example(*each, phase.running, stage, listener.points)
@@ -113,17 +141,24 @@ class KeptStates:
         whole = model_of(role, self._session.plan.models)
         assert isinstance(whole, Architecture)
         layout = find_layout(self._session.loaded[phase.running].model)
-        points = proven_points(
-            phase.work.captures,
-            layout,
-            name=whole.name,
-            depth=len(whole.layers),
-            ways=(False, True),
-            say=self._session.say,
-        )
+        weights = self._weights[phase.running] if phase.work.probed else {}
+
+        def proven(captures: Sequence[Capture]) -> tuple[Point, ...]:
+            return proven_points(
+                captures,
+                layout,
+                name=whole.name,
+                depth=len(whole.layers),
+                ways=(False, True),
+                say=self._session.say,
+            )
+
+        points = proven(phase.work.captures) if phase.work.captures else ()
+        probed = proven([projected_capture(site) for site in weights]) if weights else ()
+        points += tuple(projected(each, weights[each.name]) for each in probed)
         proofs = dict(cast("dict[str, object]", self._session.outcome.get("proofs", {})))
         self._session.outcome["proofs"] = proofs | {phase.running: to_json(proof_of(layout))}
-        return Listener(points, layout, Choosing(sequences))
+        return Listener(points, layout, Choosing(sequences), to_the_end=bool(weights))
 
     def _store(self) -> ShardStore:
         if self._shards is None:
@@ -133,10 +168,10 @@ class KeptStates:
     def _entries(self) -> Iterator[StoredBatches]:
         return states_of(self._session.journal.entries)
 
-    def _hold(self, role: str, tensors: Sequence[Tensor]) -> None:
+    def _hold(self, role: str, tensors: Sequence[Tensor], component: str = "captures") -> None:
         for device in self._session.monitor.devices:
             size = sum(tensor.nbytes for tensor in tensors if device_name(tensor) == device)
-            self._session.hold(role, device, "captures", size)
+            self._session.hold(role, device, component, size)
 
 
 def _example(

@@ -41,11 +41,19 @@ class Writer:
 
     def write(self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None) -> None:
         """Writes until every row has stopped or has `new_tokens`; rows leave the batch as they stop."""
+        for _ in self.steps(rows, sampling, observer):
+            pass
+
+    def steps(
+        self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None
+    ) -> Iterator[None]:
+        """The same, pausing whenever rows have grown by a token, and once all of it has been read."""
         import torch
 
         with torch.inference_mode():
-            batch = _Batch(rows, self.device)
-            for step in range(sampling.new_tokens):
+            batch = _Batch(rows, self.device, observer is not None and observer.to_the_end)
+        for step in range(sampling.new_tokens):
+            with torch.inference_mode():
                 logits = self._next(batch, observer)
                 tokens = choose(logits, batch.active, sampling)
                 del logits
@@ -53,9 +61,23 @@ class Writer:
                     self.on_prefilled()
                 for row, token in zip(batch.active, tokens, strict=True):
                     row.extend(token, self.ends, sampling.stop, self.decode)
-                if all(row.stop for row in batch.active):
-                    break
-                batch.go_on(tokens, compact=step + 1 < sampling.new_tokens)
+                last = step + 1 == sampling.new_tokens or all(row.stop for row in batch.active)
+                if not last or batch.unread:
+                    batch.go_on(tokens)
+                if last and batch.unread:
+                    self._next(batch, observer)
+            yield
+            if last:
+                break
+        if observer is not None:
+            observer.ended([row.whole for row in rows], [len(row.prompt) for row in rows])
+
+    def read(self, rows: Sequence[Row], observer: Observer | None = None) -> None:
+        """Reads every row's prompt, and writes nothing."""
+        import torch
+
+        with torch.inference_mode():
+            self._next(_Batch(rows, self.device), observer)
         if observer is not None:
             observer.ended([row.whole for row in rows], [len(row.prompt) for row in rows])
 
@@ -93,11 +115,14 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
+    With `to_the_end` a row that has stopped waits until its last token has been read.
     Invariant: `active[i]` is row i of every tensor here and of the cache.
     """
 
-    def __init__(self, rows: Sequence[Row], device: torch.device | str) -> None:
+    def __init__(self, rows: Sequence[Row], device: torch.device | str, to_the_end: bool = False) -> None:
         import torch
+
+        self._to_the_end = to_the_end
 
         self.active = list(rows)
         self._numbers = list(range(len(rows)))
@@ -124,23 +149,33 @@ class _Batch:
             yield begin, end, left_padded(lengths, begin, end)
 
     def _newest(self) -> Coverage:
-        """The last token of every row that is still being written."""
+        """The last token of every row that is still being written, or waits for it."""
         parts = []
         for index, (number, row) in enumerate(zip(self._numbers, self.active, strict=True)):
-            if not row.stop:
+            if self._stays(row):
                 at = len(row.prompt) + len(row.tokens) - 1
                 parts.append(Part(index, 0, number, at, at + 1))
+                row.unread = False
         return Coverage(len(self.active), tuple(parts))
 
-    def go_on(self, tokens: Sequence[int], compact: bool) -> None:
+    def _stays(self, row: Row) -> bool:
+        """Whether a row's newest token is still to be read."""
+        return not row.stop or (self._to_the_end and row.unread)
+
+    @property
+    def unread(self) -> bool:
+        """Whether a last token waits to be read, for those who listen to the end."""
+        return self._to_the_end and any(row.unread for row in self.active)
+
+    def go_on(self, tokens: Sequence[int]) -> None:
         """Makes `tokens` what is read next; rows that have stopped leave where enough have."""
         import torch
 
         self.ids = torch.tensor(tokens, device=self.mask.device)[:, None]
         self.positions = self.positions[:, -1:] + 1
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.active), 1)], dim=1)
-        going = [index for index, row in enumerate(self.active) if not row.stop]
-        if compact and len(going) <= COMPACT_SHARE * len(self.active):
+        going = [index for index, row in enumerate(self.active) if self._stays(row)]
+        if len(going) <= COMPACT_SHARE * len(self.active):
             kept = torch.tensor(going, device=self.mask.device)
             assert self.cache is not None
             self.cache.batch_select_indices(kept)

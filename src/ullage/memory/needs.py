@@ -18,6 +18,7 @@ ItemKind = Literal[
     "activations",
     "logits",
     "captures",
+    "probes",
     "vision",
     "gradients",
     "optimizer",

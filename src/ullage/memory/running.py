@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model
+from ullage.memory.captures.probed import probe_needs
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
 from ullage.memory.forward.attention import QUADRATIC, falls_back, resolve_kernel
@@ -94,6 +95,10 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
         groups.append(
             _captures(run.architecture, loaded.numbered, compute, on_processor, work, run.seen, around)
         )
+    if work.probed:
+        new = run.one_pass.new
+        found = probe_needs(loaded.numbered, loaded.precision.compute, on_processor, work, new, run.seen)
+        groups.append(group_of(found, on_processor, around))
     return tuple(groups)
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, Literal, TypeVar
 
 from ullage.errors import SpecError, nearest
-from ullage.phases.phase import LogitsKept, Phase, Resident, Work
+from ullage.phases.phase import LogitsKept, Phase, Probed, Resident, Work
 from ullage.spec.capture import Capture
 from ullage.spec.engine import EngineDescription
 from ullage.spec.installed import engines_that
@@ -134,6 +134,16 @@ def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
     """The captures taken from role `name`."""
     only = len(workload.roles) == 1
     return tuple(c for c in workload.captures if c.role == name or (c.role is None and only))
+
+
+def probed(name: str, workload: Workload) -> tuple[Probed, ...]:
+    """What reads role `name` while it works. What a probe reads must have been taken from its card."""
+    only = len(workload.roles) == 1
+    return tuple(
+        Probed(own, probe.sites, probe.hidden, probe.columns)
+        for own, probe in workload.probes.items()
+        if probe.role == name or (probe.role is None and only)
+    )
 
 
 def stored_captures(name: str, workload: Workload) -> tuple[Capture, ...]:

@@ -29,6 +29,15 @@ class Resident(NamedTuple):
     cached_tokens: int = 0
 
 
+class Probed(NamedTuple):
+    """A probe that reads the running role: its `sites`, each `hidden` wide, make `columns` values a token."""
+
+    name: str
+    sites: tuple[str, ...]
+    hidden: int
+    columns: int
+
+
 @dataclass(frozen=True)
 class Work:
     """What the running role does once: `passes` of these make one example of the workload.
@@ -38,7 +47,8 @@ class Work:
     `examples` is how many the workload has, for what is written to disk. Without `caches` keys and
     values are gone after each layer, unless a chunked prefill must carry them. `shard_bytes` of captures
     are gathered in host memory before they are written. `numpy_files` says that they are written as .npy.
-    `reentrant` is torch's way of checkpointing layers in a backward pass.
+    `reentrant` is torch's way of checkpointing layers in a backward pass. What is `probed` has its every
+    token read, the last one too.
     """
 
     activity: Activity
@@ -61,6 +71,7 @@ class Work:
     caches: bool = True
     shard_bytes: int = 0
     numpy_files: bool = False
+    probed: tuple[Probed, ...] = ()
 
     def __hash__(self) -> int:
         """Of the fields that candidates differ in: plans are asked for by the thousand."""
@@ -68,8 +79,8 @@ class Work:
 
     @property
     def read_back(self) -> int:
-        """New tokens that are read, and so cached and captured: the last one written is not."""
-        return max(self.new_tokens - 1, 0)
+        """New tokens that are read, and so cached and captured: the last one written only by probes."""
+        return max(self.new_tokens - (not self.probed), 0)
 
     def but(self, **fields: Any) -> Work:
         """This work with other values of some fields: `dataclasses.replace`, at a tenth of its price, for

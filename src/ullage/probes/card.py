@@ -13,14 +13,13 @@ from ullage.errors import FormatError, InputError, UnknownNameError
 from ullage.fields import Fields
 from ullage.probes.probe import FORMS, Aggregation, Form, Probe, Reading, RowsOf, layer_of
 from ullage.records.atomic import sha256_of, write_with
-from ullage.records.seal import CHANGED, read_sealed, write_sealed
+from ullage.records.probe_card import CARD, WEIGHTS, read_card
+from ullage.records.seal import CHANGED, write_sealed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CARD: Final = "probe.json"
-WEIGHTS: Final = "probe.safetensors"
 SEEN: Final = ("seen_dialogues", "seen_groups")
 
 
@@ -124,12 +123,7 @@ def open_probe(folder: Path | str) -> tuple[Probe, Card]:
     Raises InputError where there is none, FormatError where either file was changed.
     """
     path = Path(folder)
-    try:
-        found = Fields(read_sealed(path / CARD), f"{path / CARD}: not the card of a probe")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no probe here; `ullage probe fit` and `import` write {CARD}") from error
-    if found.values.get("document") != "probe" or found.values.get("version") != 1:
-        raise FormatError(f"{path / CARD}: not the card of a probe, or of a later version")
+    found = read_card(path)
     tensors = _tensors(path / WEIGHTS, found.inner("weights").text("sha256"))
     seen = tuple(frozenset(tensors.pop(name).tolist()) if name in tensors else frozenset() for name in SEEN)
     probe = Probe(

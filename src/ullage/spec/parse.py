@@ -14,7 +14,7 @@ from ullage.spec.mapping import read_mapping
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.override import apply_overrides
 from ullage.spec.role import Role
-from ullage.spec.rules import mistakes_in
+from ullage.spec.rules import mistakes_in, unheard_probes
 from ullage.spec.section import Section
 from ullage.spec.value import Value
 from ullage.spec.workload import Workload
@@ -116,6 +116,7 @@ def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -
     mistakes += mistakes_in(workload)
     if section is not None:
         workload = workload.model_copy(update={"section": section})
+        mistakes += unheard_probes(workload, section.heard())
         mistakes += section.mistakes(workload)
     return spread_memory(workload)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from ullage.errors import InputError, nearest
@@ -41,6 +41,7 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
             problem = "a role's name is a word of letters, digits, _ and -"
             yield Mistake(("roles", name), problem, at_key=True)
     yield from _captures(workload)
+    yield from _probes(workload)
     yield from _memory(workload)
     yield from _budget(workload)
     yield from mistakes_in_cards(workload.cards)
@@ -122,6 +123,45 @@ def _captures(workload: Workload) -> Iterator[Mistake]:
         else:
             name = capture.role or next(iter(workload.roles))
             yield from _captured(workload.roles[name], name, path)
+
+
+def _probes(workload: Workload) -> Iterator[Mistake]:
+    for name, probe in workload.probes.items():
+        path = ("probes", name)
+        if not re.fullmatch(ROLE_NAME, name):
+            yield Mistake(path, "a probe's name is a word of letters, digits, _ and -", at_key=True)
+        if not probe.path.strip():
+            yield Mistake((*path, "path"), "names no folder")
+        if not workload.roles:
+            continue
+        if probe.role is None and len(workload.roles) > 1:
+            names = ", ".join(list(workload.roles)[:10])
+            yield Mistake((*path, "role"), f"is missing; one of: {names}")
+        elif probe.role is not None and probe.role not in workload.roles:
+            yield Mistake((*path, "role"), f"no role is called {shorten(repr(probe.role), 60)}")
+        else:
+            role = probe.role or next(iter(workload.roles))
+            engine = workload.roles[role].runs_with
+            if not engine.captures:
+                able = engines_that(lambda engine: engine.captures)
+                problem = (
+                    f"role {role} has engine: {engine.name}, which gives no states; use {able}, or score "
+                )
+                yield Mistake(path, problem + "the finished texts with `ullage probe apply`", at_key=True)
+
+
+def unheard_probes(workload: Workload, heard: Collection[str]) -> Iterator[Mistake]:
+    """Probes of roles that the kind does not listen to; `heard` are those it does."""
+    only = next(iter(workload.roles), None) if len(workload.roles) == 1 else None
+    for name, probe in workload.probes.items():
+        role = probe.role or only
+        if role is not None and role not in heard:
+            problem = (
+                f"kind {workload.kind} reads {'probes of ' + ', '.join(heard) if heard else 'no probes'}; "
+            )
+            yield Mistake(
+                ("probes", name), problem + "`ullage probe apply` scores finished texts", at_key=True
+            )
 
 
 def _captured(role: Role, name: str, path: Path) -> Iterator[Mistake]:

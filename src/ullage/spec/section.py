@@ -24,6 +24,10 @@ class Section(Value):
         """Roles the kind lacks or does not know, settings it has no use for."""
         return ()
 
+    def heard(self) -> tuple[str, ...]:
+        """Roles that probes read while they work."""
+        return ()
+
     def notes(self, workload: Workload) -> Iterable[str]:
         """What a plan of the workload is to say beside its bill."""
         return ()

@@ -10,6 +10,7 @@ from ullage.shown import named
 from ullage.spec.budget import Budget
 from ullage.spec.capture import Capture
 from ullage.spec.card import Card
+from ullage.spec.probe import Probe
 from ullage.spec.role import Role
 from ullage.spec.section import Section
 from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
@@ -54,6 +55,7 @@ class Workload(Value):
     examples: Count = Field(default=1000, description="how many examples the workload has")
     schedule: Schedule = Field(default="auto", description="where idle roles are whose own residency is auto")
     captures: tuple[Capture, ...] = ()
+    probes: dict[str, Probe] = Field(default={}, description="directions read while a role speaks, by name")
     memory: Memory = Memory()
     training: Training | None = None
     budget: Budget = Budget()

@@ -40,7 +40,8 @@ PARTS: Final = (
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
     found = []
-    for name in workload.section.files() if workload.section is not None else ():
+    files = workload.section.files() if workload.section is not None else ()
+    for name in (*files, *dict.fromkeys(probe.path for probe in workload.probes.values())):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ullage.errors import InputError
 from ullage.units import MIB
 from ullage.workloads.loading import folder_of, load
+from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -48,6 +49,7 @@ def plan(
     elif not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
+    workload = with_probe_shapes(workload, base)
     workload, models = at_commits(workload, models_of(workload, base))
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)

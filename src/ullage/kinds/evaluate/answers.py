@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ullage.engines.engine import Failure, Reply
@@ -14,7 +14,8 @@ DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to question `index`; `sample` 0 is the greedy one. `failed` says why there is none.
+    """The answer to question `index`; `sample` 0 is the greedy one. `failed` says why there is none;
+    `probes` are the scores of the whole answer by probe.
 
     `logprobs` and `entropies` have one entry more than `tokens` where the model ended the answer itself.
     """
@@ -30,6 +31,7 @@ class Answer:
     logprobs: tuple[float, ...] = ()
     entropies: tuple[float, ...] = ()
     failed: str = ""
+    probes: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -69,6 +71,7 @@ def read_answer(row: Mapping[str, Any]) -> Answer:
         tuple(row.get("logprobs", ())),
         tuple(row.get("entropies", ())),
         row.get("failed", ""),
+        {name: each["score"] for name, each in row.get("probes", {}).items()},
     )
 
 

@@ -194,6 +194,7 @@ def _uncertainty(
         found["SentSAR"] = uncertainty.sentence_sar([uncertainty.nll(one.logprobs) for one in drawn], near)
         tokens = [_relevance_nll(one, relevance[one.sample]) for one in drawn]
         found["SAR"] = uncertainty.sentence_sar(tokens, near)
+    found |= {f"probe {name}": score for name, score in answer.probes.items()}
     if truth is not None and "scores" in truth:
         found["1 - P(True)"] = uncertainty.p_true(*truth["scores"])
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.phases.blocks import base_work, generate, load, own_section, stored_captures
+from ullage.phases.blocks import base_work, generate, load, own_section, probed, stored_captures
 from ullage.phases.phase import Phase, Resident
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
@@ -37,7 +37,7 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
     work = work.but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
     answer = base_work(GENERATOR, workload).new_tokens
     if name == GENERATOR:
-        written = work.but(passes=(1 + section.samples) / work.batch)
+        written = work.but(passes=(1 + section.samples) / work.batch, probed=probed(name, workload))
         found = generate(name, held, written, captures=captures)
         if not section.p_true:
             return found

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, repeat
 
-from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Sampling
+from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Reply, Sampling
 from ullage.engines.row import seed_of
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
-from ullage.errors import InputError, UnsupportedError
+from ullage.errors import UnsupportedError
 from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, read_answer
 from ullage.kinds.evaluate.asking import Asking, stops
 from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.judging import Judging
+from ullage.kinds.evaluate.longest import Longest
 from ullage.kinds.evaluate.meaning import (
     ENTAILS,
     TRUTH,
@@ -27,6 +28,9 @@ from ullage.kinds.evaluate.meaning import (
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.phases.blocks import base_work, own_section
+from ullage.probes.listening import open_projections
+from ullage.probes.projections import Projections
+from ullage.probes.replies import reply_scores
 from ullage.runtime.session import Session
 
 GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
@@ -61,6 +65,7 @@ class _Evaluation:
     section: Section
     questions: Questions
     turns: Turns
+    _probes: Projections | None = field(init=False, default=None)
 
     def run(self) -> None:
         """One role after another."""
@@ -103,7 +108,10 @@ class _Evaluation:
 
     def _generate(self, name: str) -> None:
         section, work = self.section, base_work(name, self.session.workload)
+        self._probes = open_projections(self.session, name)
         engine = self.turns.engine(name)
+        if self._probes is not None:
+            self.turns.states.multiply(name, self._probes.weights)
         stop = stops(section.style, section.chat) if section.stop is None else section.stop
         self._answer(engine, GREEDY, Sampling(work.new_tokens, stop=stop), 1)
         if section.samples:
@@ -119,17 +127,21 @@ class _Evaluation:
         asking = Asking(
             section.style, section.chat, section.instruction, section.template, self.questions.shots
         )
-        longest = _Longest(self.turns.longest(GENERATOR))
+        longest = Longest(self.turns.longest(GENERATOR))
 
         def unit(batch: Sequence[tuple[int, tuple[Question, Prompt]]]) -> list[Row]:
             seeds = [seed_of(section.seed, item) for item, _ in batch]
             asked = [Asked(item // count, one.id, first + item % count) for item, (one, _) in batch]
-            with self.turns.states.listening(engine, phase, stage, asked):
+            with self.turns.states.listening(engine, phase, stage, asked) as products:
                 replies = engine.generate([prompt for _, (_, prompt) in batch], sampling, seeds)
-            return [
+            rows = [
                 answer_row(item // count, first + item % count, reply)
                 for (item, _), reply in zip(batch, replies, strict=True)
             ]
+            for row, reply, each in zip(rows, replies, products, strict=False):
+                if self._probes is not None and isinstance(reply, Reply):
+                    row["probes"] = reply_scores(self._probes, each, reply)
+            return rows
 
         prompted = ((question, asking.prompt(question)) for question in self._asked)
         measured = longest.checked(self.turns.measured(engine, prompted, lambda one: one[1]))
@@ -277,24 +289,3 @@ class _Evaluation:
         )
         for index, (question, (answer,), several) in enumerate(zip(self._asked, greedy, drawn, strict=False)):
             yield index, question, answer, [one for one in several if not one.failed]
-
-
-@dataclass(slots=True)
-class _Longest:
-    """The longest prompt `found`, and how long one may be that is `planned`, in tokens."""
-
-    planned: int
-    found: int = 0
-
-    def checked(
-        self, measured: Iterator[tuple[tuple[Question, Prompt], int]]
-    ) -> Iterator[tuple[tuple[Question, Prompt], int]]:
-        """Each with its length. Raises InputError for one that is longer than planned."""
-        for (question, prompt), length in measured:
-            if length > self.planned:
-                raise InputError(
-                    f"evaluate.input: question {question.id!r}: its prompt has {length:,} tokens, the "
-                    f"plan is for prompt_tokens: {self.planned:,}; raise it"
-                )
-            self.found = max(self.found, length)
-            yield (question, prompt), length

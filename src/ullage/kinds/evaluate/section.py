@@ -101,6 +101,10 @@ class Section(BaseSection):
             return ()
         return (self.input,) if isinstance(self.input, str) else self.input
 
+    def heard(self) -> tuple[str, ...]:
+        """Whoever answers."""
+        return (GENERATOR,)
+
     def notes(self, workload: Workload) -> Iterator[str]:
         """What schedule `auto` comes to."""
         if workload.schedule == "auto":

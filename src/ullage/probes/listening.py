@@ -1,0 +1,51 @@
+"""The probes of a workload, opened for the role that they read in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ullage.errors import InputError, UllageError
+from ullage.files import placed
+from ullage.phases.blocks import probed
+from ullage.probes.card import Card, open_probe
+from ullage.probes.origin import origin_of
+from ullage.probes.probe import Probe
+from ullage.probes.projections import Projections
+from ullage.runtime.session import Session
+
+Say = Callable[[str], None]
+
+
+def open_projections(session: Session, role: str) -> Projections | None:
+    """The probes that read `role`; None where there are none. What they were fitted to that this model is not
+    is said, and kept in the outcome. Raises InputError, a line for each that cannot be opened."""
+    names = [each.name for each in probed(role, session.workload)]
+    if not names:
+        return None
+    found: dict[str, Probe] = {}
+    cards: dict[str, Card] = {}
+    wrong = []
+    for name in names:
+        try:
+            path = placed(session.workload.probes[name].path, session.plan.base)
+            found[name], cards[name] = open_probe(path)
+        except UllageError as error:
+            wrong.append(f"probes.{name}: {error}")
+    if wrong:
+        raise InputError(*wrong)
+    model = session.workload.roles[role].model
+    here = origin_of(session.folder.manifest(), role, model) if session.folder.started else None
+    told = {}
+    for name, card in cards.items():
+        others = card.other_origin(here) if here is not None else []
+        for line in others:
+            session.say(f"probes.{name}: {line}")
+        told[name] = {
+            "sites": list(found[name].sites),
+            "threshold": card.threshold,
+            "false_positive_rate": card.rate,
+            "control": card.control,
+            "other": others,
+        }
+    session.outcome["probes"] = told
+    return Projections(found)
