@@ -274,7 +274,7 @@ class _Draw:
         if self.maybe(0.6) and "engine" not in data["roles"]["player"]:  # type: ignore[index]
             data["captures"] = self.captures(["player"])
         if self.maybe(0.6):
-            data["werewolf"] = {"players": self.number(3, 16), "rounds": self.number(1, 10)}
+            data["werewolf"] = {"players": self.number(4, 16), "rounds": self.number(1, 10)}
         return data
 
     def assistant(self) -> Data:
@@ -324,6 +324,8 @@ class _Draw:
             data["prompt_tokens"] = self.number(1, 30_000 if self.maybe(0.3) else 4096)
         if self.maybe(0.7):
             data["new_tokens"] = self.number(1, 2048)
+        if data["kind"] == "werewolf":
+            self._room(data)
         if self.maybe(0.5):
             data["examples"] = self.number(1, 1_000_000)
         if self.maybe(0.4):
@@ -339,6 +341,17 @@ class _Draw:
         data["budget"] = budget
         if self.maybe(0.06):
             self._mistake(data)
+
+    @staticmethod
+    def _room(data: Data) -> None:
+        """A prompt holds what the players say in a round, or there is no game."""
+        game, said = data.get("werewolf", {}), data.get("new_tokens", 128)
+        players = game.get("players", 6) if isinstance(game, dict) else 6
+        given = data.get("prompt_tokens", 1024)
+        assert isinstance(players, int)
+        assert isinstance(said, int)
+        assert isinstance(given, int)
+        data["prompt_tokens"] = max(given, 600 + players * (said + 12))
 
     def _memory(self, data: Data) -> None:
         memory: Data = {}

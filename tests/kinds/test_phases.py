@@ -191,11 +191,11 @@ def test_one_swapped_specialist_is_loaded_once() -> None:
 
 def test_one_copy_of_the_model_plays_and_is_probed() -> None:
     found = phases("werewolf")
-    assert names(found) == ["player load", "player prefill", "player decode"]
+    assert names(found) == ["player load", "player prefill", "player decode", "player choose"]
     assert all(len(phase.resident) == 1 for phase in found)
-    assert all(phase.work.captures for phase in found[1:])
-    turns = phases("werewolf", "werewolf.players=14")[1].work.passes
-    assert turns == pytest.approx(2 * found[1].work.passes)
+    assert all(phase.work.captures for phase in found[1:3])
+    twice = phases("werewolf", "werewolf.conditions=[control, treatment]")
+    assert [phase.work.passes for phase in twice[1:]] == [2 * phase.work.passes for phase in found[1:]]
 
 
 def test_pii_computes_the_shared_prefix_once_and_then_only_the_rest() -> None:

@@ -441,7 +441,8 @@ def test_tensor_parallelism_is_never_faster_than_its_ranks():
 
 @pytest.mark.parametrize("gpus", ["1xH100", "2x RTX A6000", "1xL4"])
 def test_an_offloaded_layout_fits_its_own_budget(gpus):
-    found = plan("werewolf", gpus, "roles.player.max_memory={cpu: 1TiB}", "captures=[]", "prompt_tokens=512")
+    short = ("captures=[]", "prompt_tokens=512", "new_tokens=32")
+    found = plan("werewolf", gpus, "roles.player.max_memory={cpu: 1TiB}", *short)
     assert found.verdict == "fits"
 
 

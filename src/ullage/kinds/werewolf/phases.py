@@ -1,30 +1,79 @@
-"""One copy of the model speaks for every player; probes read captured states as it does."""
+"""Models speak and choose for all players of many games; probes read what they say as they do."""
 
 from __future__ import annotations
 
-from ullage.kinds.werewolf.section import PLAYER, Section
+from typing import Final
+
+from ullage.kinds.werewolf.growth import Asked, asks_of
+from ullage.kinds.werewolf.section import Section
 from ullage.phases.blocks import (
     base_work,
     captures_of,
     generate,
     hold,
+    is_local,
     load,
     own_section,
+    spoken,
+    ways,
 )
-from ullage.phases.phase import Phase
+from ullage.phases.phase import Phase, Resident, Work
 from ullage.spec.workload import Workload
+
+CHOOSE: Final = "choose"
+"""The verb of answering with one of the legal choices."""
+STRIPPED: Final = "score"
+"""The verb of reading a statement again, without what the speaker's identity lets it know."""
+CHOICE_TOKENS: Final = 32
+"""Of a choice that is written: a name, or a line of structured text."""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """An example is one game. The talk a player has heard grows from turn to turn; every turn is
-    planned with all of `prompt_tokens`, the talk at its longest.
+    """An example is one game in each condition. Every role stays in memory, for players speak in turns.
 
-    Raises SpecError unless the one role is `player`.
+    A prompt is billed as `prompt_tokens` long, which is as long as it may grow; passes are so many as the
+    prompts, which grow with the talk, hold as many tokens. Raises SpecError where the section objects.
     """
     section = own_section(workload, Section)
-    held = (hold(PLAYER, workload),)
-    turns = section.players * section.rounds * section.turns_per_round
-    work = base_work(PLAYER, workload)
-    work = work.but(passes=turns / work.batch)
-    captures = captures_of(PLAYER, workload)
-    return load(PLAYER, held) + generate(PLAYER, held, work, captures=captures)
+    shares = section.played_by()
+    names = [name for name in workload.roles if name in shares and is_local(workload.roles[name])]
+    held = tuple(hold(name, workload) for name in names)
+    found: tuple[Phase, ...] = ()
+    for count, name in enumerate(names, 1):
+        found += load(name, held[:count])
+    for name in names:
+        share = shares[name] / section.rules.players * len(section.conditions)
+        found += _turns(name, workload, section, held, share)
+    return found
+
+
+def _turns(
+    name: str, workload: Workload, section: Section, held: tuple[Resident, ...], share: float
+) -> tuple[Phase, ...]:
+    """What role `name` says and chooses in its `share` of a game's asks."""
+    work, captures = base_work(name, workload), captures_of(name, workload)
+    asks = asks_of(section.rules, work.new_tokens, work.prompt_tokens)
+    texts = [each for each in asks if each.sort == "text"]
+    choices = [each for each in asks if each.sort == "choice"]
+    found = spoken(name, held, _passes(ways(workload.roles[name], work, captures), texts, share))
+    chosen = work.but(new_tokens=0 if section.choose_by == "probabilities" else CHOICE_TOKENS)
+    found += spoken(name, held, _passes(ways(workload.roles[name], chosen), choices, share), CHOOSE)
+    if section.score_without_role_context:
+        said = [each for each in asks if each.spoken]
+        longer = work.prompt_tokens + work.new_tokens
+        again = work.but(prompt_tokens=longer, new_tokens=0, passes=len(said) * share / work.batch)
+        found += generate(name, held, again, STRIPPED, captures)
+    return found
+
+
+def _passes(works: tuple[Work, ...], asks: list[Asked], share: float) -> tuple[Work, ...]:
+    """Each of `works` as often as the asks need: reading counts by its tokens, writing by its texts."""
+    read = sum(each.prompt for each in asks)
+    return tuple(
+        work.but(
+            passes=share
+            * (read / work.prompt_tokens if work.activity == "prefill" else len(asks))
+            / work.batch
+        )
+        for work in works
+    )

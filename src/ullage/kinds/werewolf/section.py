@@ -3,28 +3,179 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from dataclasses import replace
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from ullage.phases.blocks import wrong_roles, wrong_training
+from ullage.kinds.werewolf.conditions import EXPLANATION, Arm, Condition
+from ullage.kinds.werewolf.growth import room_needed
+from ullage.kinds.werewolf.identities import IDENTITIES
+from ullage.kinds.werewolf.rules import FEWEST, MOST, PRESETS, Exile, LastWords, Rules, Speech, Thoughts, Ties
+from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
+from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
 
 PLAYER: Final = "player"
+EVERYBODY: Final = "all"
+"""Of `instructions`: told to every player."""
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Rule = Switch | None
 
 
 class Section(BaseSection):
-    """The table: how many play, for how long, how often each speaks."""
+    """The game and the experiment. A rule that is left open is the preset's; an example of the workload is
+    one game in each condition, from the same seed and seats."""
 
-    players: Annotated[int, Field(strict=True, ge=3, le=64)] = 7
-    rounds: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
-    turns_per_round: Annotated[int, Field(strict=True, ge=1, le=20)] = Field(
-        default=2, description="what each player says in a round: discussion and vote"
+    preset: Literal["guide", "arena", "aiwolf5"] = "guide"
+    players: Annotated[int, Field(strict=True, ge=FEWEST, le=MOST)] | None = None
+    werewolves: Annotated[int, Field(strict=True, ge=1, le=MOST)] | None = Field(
+        default=None, description="of the players; None: the preset's, or a third of other players"
     )
+    possessed: Rule = None
+    seer: Rule = None
+    doctor: Rule = None
+    hunter: Rule = None
+    witch: Rule = None
+    rounds: Annotated[int, Field(strict=True, ge=1, le=100)] | None = Field(
+        default=None, description="of talk, a day; by bids a round is one speech"
+    )
+    speech: Speech | None = None
+    thoughts: Thoughts | None = Field(default=None, description="before each statement")
+    thinkers: Literal["all", "villagers"] | None = None
+    callouts: Rule = Field(default=None, description="a speaker may name another and ask")
+    last_words: LastWords | None = None
+    exile: Exile | None = None
+    ties: Ties | None = None
+    second_tie: Literal["nobody", "random"] | None = None
+    abstention: Rule = None
+    open_ballots: Rule = None
+    reveal: Rule = Field(default=None, description="tell all the identity of who leaves the game")
+    first_kill: Rule = Field(default=None, description="the werewolves kill in the first night too")
+    night_talk: Rule = Field(default=None, description="the werewolves talk before they kill")
+    seer_learns: Literal["werewolf", "identity"] | None = None
+    doctor_saves_self: Rule = None
+    doctor_repeats: Rule = None
+    days: Annotated[int, Field(strict=True, ge=1, le=100)] | None = Field(
+        default=None, description="after which the werewolves have won"
+    )
+    conditions: tuple[Arm, ...] = ("control",)
+    noise: Annotated[float, Field(strict=True, ge=0, le=100)] = Field(
+        default=0.0, description="of the scores behind what is shown: a standard deviation"
+    )
+    delay: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
+        default=0, description="statements after which a score is shown"
+    )
+    false_positives: Share = Field(default=0.1, description="the rate at which what is shown is calibrated")
+    sham_rate: Share = Field(default=0.1, description="of statements that a sham flags")
+    probe_explanation: str = EXPLANATION
+    score_without_role_context: Switch = False
+    choose_by: Literal["probabilities", "text"] = Field(
+        default="probabilities", description="among the legal answers, or by a text that is read strictly"
+    )
+    seats: dict[str, str] = Field(
+        default={}, description="identity, or number of a seat, and the role that plays it; others: player"
+    )
+    instructions: dict[str, str] = Field(
+        default={}, description="by identity, or `all`, told beside the rules"
+    )
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+
+    @property
+    def rules(self) -> Rules:
+        """The preset's, with those that are given."""
+        preset = PRESETS[self.preset]
+        given = {name: getattr(self, name) for name in Rules.__dataclass_fields__}
+        given = {name: value for name, value in given.items() if value is not None}
+        if self.werewolves is None and self.players not in (None, preset.players):
+            given["werewolves"] = max((self.players or 0) // 3, 1)
+        return replace(preset, **given)
+
+    @property
+    def arms(self) -> tuple[Condition, ...]:
+        """The conditions, before their thresholds are calibrated."""
+        return tuple(
+            Condition(
+                name,
+                noise=self.noise,
+                delay=self.delay,
+                sham_rate=self.sham_rate,
+                explanation=self.probe_explanation,
+            )
+            for name in self.conditions
+        )
+
+    def role_of(self, seat: int, identity: str) -> str:
+        """The role that plays a seat, counted from 0: its own, its identity's, or `player`."""
+        return self.seats.get(str(seat + 1)) or self.seats.get(identity) or PLAYER
+
+    def played_by(self) -> dict[str, float]:
+        """Each role, and how many seats it plays on average over games."""
+        rules = self.rules
+        found: dict[str, float] = {}
+        for seat in range(rules.players):
+            for identity in rules.identities:
+                role = self.role_of(seat, identity)
+                found[role] = found.get(role, 0.0) + 1 / rules.players
+        return found
+
+    def notes(self, workload: Workload) -> Iterator[str]:
+        """What chance alone wins, and what the planned games can find."""
+        from ullage.kinds.werewolf.forecast import forecast
+
+        yield from forecast(self.rules, len(self.conditions), workload.examples)
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
-        """One role, which plays every seat."""
-        yield from wrong_roles(workload, (PLAYER,), (PLAYER,))
+        """Rules that cannot be played, seats nobody has, roles that cannot do what players must."""
+        rules = self.rules
+        wrong = [Mistake(("werewolf", each.rule), each.problem) for each in rules.mistakes()]
+        yield from wrong
+        seated = set(self.seats.values())
+        if wrong:
+            yield from wrong_roles(workload, (), {PLAYER, *seated})
+        else:
+            needed = tuple(self.played_by())
+            yield from wrong_roles(workload, needed, {*needed, *seated})
+            yield from self._unplaced(rules)
+            yield from self._too_long(workload, rules)
         yield from wrong_training(workload)
+        for name in dict.fromkeys((PLAYER, *self.seats.values())):
+            yield from wrong_engine(name, workload, "writes", *self._weighs())
+        if len(set(self.conditions)) < len(self.conditions) or not self.conditions:
+            yield Mistake(("werewolf", "conditions"), "names each condition once, and one at least")
+        local = [name for name, role in workload.roles.items() if is_local(role)]
+        if len(local) > 1 and workload.schedule in ("sequential", "swapped"):
+            problem = "players speak in turns all the time; use auto, simultaneous or persistent"
+            yield Mistake(("schedule",), problem)
+
+    def _weighs(self) -> tuple[Literal["weighs"], ...]:
+        return ("weighs",) if self.choose_by == "probabilities" else ()
+
+    def _unplaced(self, rules: Rules) -> Iterator[Mistake]:
+        """Keys of `seats` and `instructions` that mean nobody of this game."""
+        identities = [each for each in IDENTITIES if each in rules.identities]
+        for key in self.seats:
+            if key not in identities and key not in map(str, range(1, rules.players + 1)):
+                problem = f"no player of this game; valid: {', '.join(identities)}, or 1 to {rules.players}"
+                yield Mistake(("werewolf", "seats", key), problem, at_key=True)
+        for key in self.instructions:
+            if key not in (*identities, EVERYBODY):
+                problem = f"nobody in this game; valid: {EVERYBODY}, {', '.join(identities)}"
+                yield Mistake(("werewolf", "instructions", key), problem, at_key=True)
+
+    def _too_long(self, workload: Workload, rules: Rules) -> Iterator[Mistake]:
+        """A window that the talk of one round already overflows."""
+        for name in self.played_by():
+            if name not in workload.roles:
+                continue
+            work = base_work(name, workload)
+            need = room_needed(rules, work.new_tokens)
+            if need > work.prompt_tokens:
+                problem = (
+                    f"{work.prompt_tokens:,} do not hold a game's shortest prompts: one round of "
+                    f"{rules.first_voters} players who say up to {work.new_tokens:,} tokens takes {need:,}"
+                )
+                yield Mistake(("prompt_tokens",), problem)
+                return

@@ -1,0 +1,10 @@
+"""Chance by name: each draw of a game has a stream of its own, so that one draw more moves no other."""
+
+from __future__ import annotations
+
+import random
+
+
+def chance(seed: int, *names: str | int) -> random.Random:
+    """The stream of `names` in the game of `seed`: the same in every process and on every machine."""
+    return random.Random("/".join(map(str, (seed, *names))))

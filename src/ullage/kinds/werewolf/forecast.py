@@ -1,0 +1,37 @@
+"""What is known of an experiment before its first game: what chance alone wins, and what it can find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from ullage.kinds.werewolf.random_play import exact, is_exact
+from ullage.kinds.werewolf.rules import Rules
+from ullage.measures.power import paired_power, smallest_found
+
+BASE: Final = 0.4
+"""The share of wins from which it is said what gain is found."""
+GAIN: Final = 0.17
+PLENTY: Final = 10
+"""Players up to whom an exact rate takes no time."""
+
+
+@lru_cache(maxsize=64)
+def forecast(rules: Rules, arms: int, games: int) -> tuple[str, ...]:
+    """Lines for a plan."""
+    found: tuple[str, ...] = ()
+    if is_exact(rules) and (rules.players <= PLENTY or rules.ties == "random"):
+        share = exact(rules)
+        found = (f"random play: the villagers win {share} of the games ({float(share):.1%})",)
+    return found + (tuple(_power(games)) if arms > 1 else ())
+
+
+def _power(games: int) -> Iterator[str]:
+    least = smallest_found(games, BASE)
+    power = paired_power(games, BASE, BASE + GAIN)
+    able = "no difference" if least is None else f"{BASE:.0%} against {BASE + least:.0%}"
+    yield (
+        f"{games:,} games a condition: the exact paired test finds {able} four times in five, "
+        f"and {GAIN * 100:.0f} points with a power of {power:.0%}"
+    )

@@ -1,0 +1,104 @@
+"""A player's view as chat messages, within a window, with or without what its identity lets it know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from ullage.errors import InputError
+from ullage.kinds.werewolf.asks import Ask
+from ullage.kinds.werewolf.conditions import Condition
+from ullage.kinds.werewolf.events import Event, Stage, View
+from ullage.kinds.werewolf.rules import Rules
+from ullage.kinds.werewolf.wording import event_text, own_text, question_text, rules_text, without_part
+
+OLDEST_FIRST: Final = "oldest round first"
+"""The rule by which prompts are shortened: all that was said and done in the earliest night, round of talk or
+ballot is left out, then in the next, the same rounds for every player. The one in progress is never."""
+
+
+class Message(NamedTuple):
+    """One of a chat."""
+
+    role: Literal["system", "user"]
+    content: str
+
+
+Prompt = tuple[Message, ...]
+Count = Callable[[Prompt], int]
+"""Tokens of a prompt, with all that a chat template puts around it."""
+Moment = tuple[int, Stage, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """How the asks of one game under one condition become prompts of at most `window` tokens."""
+
+    rules: Rules
+    condition: Condition
+    window: int
+    count: Count
+    instructions: str = ""
+
+    def prompt(self, ask: Ask, left_out: int = 0, without_roles: bool = False) -> Prompt:
+        """The prompt of an ask, without the `left_out` earliest rounds. `without_roles` leaves out the
+        identity too, and every event that not everybody saw."""
+        view = ask.view
+        gone = set(moments(view)[:left_out])
+        known = view.public if without_roles else view.events
+        lines = [f"({len(gone)} earlier rounds are left out.)"] if gone else []
+        lines += _told([event for event in known if event.moment not in gone], view)
+        living = ", ".join(sorted(view.names[seat] for seat in view.living))
+        question = question_text(ask, self.condition.name == "public_cot")
+        told = [*lines, f"Alive: {living}.", f"{view.name}: {question}"]
+        return (Message("system", self._system(view, without_roles)), Message("user", "\n".join(told)))
+
+    def left_out(self, asks: Sequence[Ask], views: Iterable[View] = (), begin: int = 0) -> int:
+        """How many rounds are left out of the prompts of asks of one moment: the fewest, from `begin`, with
+        which each of them fits, and with which every one of `views` would.
+
+        Raises InputError where the round in progress alone is too long.
+        """
+        seen = {ask.seat for ask in asks}
+        longest = max(asks, key=lambda ask: len(question_text(ask, False)))
+        others = [Ask(0, longest.purpose, longest.legal, view) for view in views if view.seat not in seen]
+        gone = begin
+        for ask in (*asks, *others):
+            most = len(moments(ask.view))
+            while (tokens := self.count(self.prompt(ask, gone))) > self.window:
+                if gone >= most:
+                    raise InputError(
+                        f"a prompt of {tokens:,} tokens in day {ask.view.day} does not fit a window of "
+                        f"{self.window:,}, with all earlier rounds left out; give more prompt_tokens, fewer "
+                        "new_tokens or fewer players"
+                    )
+                gone += 1
+        return gone
+
+    def _system(self, view: View, without_roles: bool) -> str:
+        begin = [rules_text(self.rules, view.names, self.condition)]
+        begin += [self.instructions] if self.instructions else []
+        own = without_part(view) if without_roles else f"{without_part(view)} {own_text(view)}"
+        return "\n".join([*begin, own])
+
+
+def _told(events: Sequence[Event], view: View) -> Iterator[str]:
+    """A line an event, under the night or day it was in."""
+    last = None
+    for event in events:
+        if event.what == "pack":
+            continue
+        if last != (event.day, event.stage == "night"):
+            last = (event.day, event.stage == "night")
+            yield f"{'Night' if last[1] else 'Day'} {event.day}:"
+        yield f"- {event_text(event, view)}"
+
+
+def moments(view: View) -> list[Moment]:
+    """The rounds that can be left out, the earliest first: all but the one in progress. They are the same for
+    every player, of whom one may have seen nothing of a night."""
+    now = (view.day, view.stage, view.round)
+    order = {"night": 0, "talk": 1, "vote": 2}
+    found = {event.moment for event in view.events if event.seen_by is None} - {now}
+    return sorted(found, key=lambda moment: (moment[0], order[moment[1]], moment[2]))

@@ -1,0 +1,138 @@
+"""The words in which a player hears of the rules, of itself, of what happened, and of what is asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ullage.kinds.werewolf.asks import Ask
+from ullage.kinds.werewolf.conditions import Condition
+from ullage.kinds.werewolf.events import Event, View
+from ullage.kinds.werewolf.identities import ARTICLES, VILLAGER, WEREWOLF, side_of
+from ullage.kinds.werewolf.rules import HIGHEST_BID, Rules
+
+_PARTS: Final = {
+    "possessed": "The possessed is human, knows nobody's identity, and wins with the werewolves.",
+    "seer": "Each night the seer looks at one player{learns}.",
+    "doctor": "Each night the doctor protects one player from the werewolves.",
+    "hunter": "The hunter, on leaving the game, may take one player along.",
+    "witch": "Once in the game the witch may heal the werewolves' victim, and once poison somebody.",
+}
+_TIES: Final = {
+    "nobody": "nobody is exiled",
+    "random": "one of those with the most votes is drawn",
+    "second_ballot": "there is a second ballot between them",
+}
+_QUESTIONS: Final = {
+    "night_talk": "It is night. What do you say to the other werewolves?",
+    "kill": "It is night. Whom do the werewolves kill?",
+    "see": "It is night. At whom do you look?",
+    "save": "It is night. Whom do you protect?",
+    "heal": "The werewolves have attacked {about}. Do you heal {about}?",
+    "poison": "Whom do you poison?",
+    "bid": f"How much do you want to speak next, from 0 (not at all) to {HIGHEST_BID} (you must)?",
+    "thought": "Before you speak, think: who may be a werewolf, and what will you say? Nobody hears this.",
+    "statement": "It is your turn. What do you say to all?",
+    "callout": "Do you ask somebody a question?",
+    "question": "What do you ask {about}?",
+    "answer": "{about} has asked you. What do you answer?",
+    "vote": "Whom do you vote to exile?",
+    "last_words": "You leave the game. What are your last words?",
+    "shoot": "You leave the game. Whom do you take along?",
+}
+ALOUD: Final = "Before you speak, think aloud: who may be a werewolf, and what will you say? All hear this."
+_HAPPENED: Final = {
+    "night_talk": "{actor} (to the werewolves): {word}",
+    "kill": "{actor} wants to kill {target}.",
+    "victim": "The werewolves attack {target}.",
+    "saved": "You protect {target}.",
+    "attacked": "The werewolves have attacked {target}.",
+    "healed": "You heal {target}.",
+    "poisoned": "You poison {target}.",
+    "dawn": "Nobody died in the night.",
+    "dies": "{target} is dead.{word}",
+    "thought": "{actor} (thinking): {word}",
+    "bid": "You bid {word} to speak.",
+    "said": "{actor}: {word}",
+    "question": "{actor} (to {target}): {word}",
+    "answer": "{actor} (to {target}): {word}",
+    "last_words": "{actor} (last words): {word}",
+    "score": "The detector on {target}'s statement: {word}.",
+    "tally": "Votes for {target}: {word}.",
+    "exiled": "{target} is exiled.{word}",
+    "spared": "Nobody is exiled.",
+    "second_ballot": "There is a second ballot between {word}.",
+    "shot": "{actor} takes {target} along.",
+}
+_SPOKEN: Final = ("night_talk", "thought", "said", "question", "answer", "last_words")
+
+
+def rules_text(rules: Rules, names: tuple[str, ...], condition: Condition) -> str:
+    """What every player is told alike, so that all prompts of a game begin with it."""
+    learns = (
+        " and learns who that is"
+        if rules.seer_learns == "identity"
+        else " and learns whether it is a werewolf"
+    )
+    wolves = "1 werewolf" if rules.werewolves == 1 else f"{rules.werewolves} werewolves"
+    rest = ", ".join(ARTICLES[each] for each in sorted(set(rules.identities) - {WEREWOLF, VILLAGER}))
+    lines = [
+        f"You play Werewolf. The players are {', '.join(sorted(names))}: {wolves}"
+        f"{', ' + rest if rest else ''} and {rules.identities.count(VILLAGER)} villagers.",
+        "Each night the werewolves kill a player"
+        + ("." if rules.first_kill else ", but not in the first night."),
+        *(text.format(learns=learns) for name, text in _PARTS.items() if getattr(rules, name)),
+        "Each day all talk, then vote. "
+        + ("Whoever has the most votes" if rules.exile == "plurality" else "Whoever more than half vote for")
+        + f" is exiled; else {_TIES[rules.ties]}.",
+        "The identity of who leaves the game is " + ("told to all." if rules.reveal else "not told."),
+        "The villagers win when no werewolf is left, the werewolves once they are half of the players.",
+    ]
+    return "\n".join([*lines, condition.explanation] if condition.shows else lines)
+
+
+def own_text(view: View) -> str:
+    """What the player is told of itself."""
+    text = f"You are {ARTICLES[view.identity]}."
+    pack = (event.target for event in view.events if event.what == "pack")
+    others = [view.names[seat] for seat in pack if seat is not None and seat != view.seat]
+    if others:
+        text += f" So {'is' if len(others) == 1 else 'are'} {' and '.join(others)}."
+    if side_of(view.identity) == "werewolves":
+        text += " You win with the werewolves."
+    return text
+
+
+def event_text(event: Event, view: View) -> str:
+    """One line, whatever a player wrote: nobody can write a line of another's or of the moderator's."""
+
+    def name(seat: int | None) -> str:
+        return "" if seat is None else view.names[seat]
+
+    word = " ".join(event.word.split())
+    if event.what in _SPOKEN:
+        word = word or "(says nothing)"
+    elif event.what in ("dies", "exiled") and word:
+        word = f" {name(event.target)} was {ARTICLES[word]}."
+    if event.what == "seen":
+        found = ARTICLES[event.word] if event.word else "not a werewolf"
+        return f"You looked at {name(event.target)}: {found}."
+    if event.what == "ballot":
+        return f"{name(event.actor)} votes for {name(event.target) or 'nobody'}."
+    return _HAPPENED[event.what].format(actor=name(event.actor), target=name(event.target), word=word)
+
+
+def question_text(ask: Ask, public: bool) -> str:
+    """What is asked, and the answers to choose from. `public`: thoughts are heard by all."""
+    about = "" if ask.about is None else ask.view.names[ask.about]
+    asked = ALOUD if public and ask.purpose == "thought" else _QUESTIONS[ask.purpose].format(about=about)
+    if ask.legal is None:
+        return asked if ask.refused is None else f"{asked}\nYou said nothing. Say it in a sentence."
+    choices = f"Answer with exactly one of: {', '.join(ask.legal)}."
+    if ask.refused is None:
+        return f"{asked} {choices}"
+    return f"{asked}\nYour answer could not be read. {choices} Write nothing else."
+
+
+def without_part(view: View) -> str:
+    """What stands where the identity would, when a prompt is told without it."""
+    return f"You are {view.name}."

@@ -1,0 +1,130 @@
+"""What holds in every game, whoever plays and however badly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from scripted_games import SETUPS, at_random, broken, play
+
+from ullage.kinds.werewolf.conditions import ARMS, Condition
+from ullage.kinds.werewolf.identities import VILLAGER, WEREWOLF
+from ullage.kinds.werewolf.playing import Playing, Reply
+from ullage.kinds.werewolf.prompts import Prompts
+from ullage.kinds.werewolf.rules import PRESETS
+from ullage.kinds.werewolf.table import Table
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_random_games_hold_every_rule_and_are_the_same_again(name):
+    rules = SETUPS[name]
+    for seed in range(10):
+        condition = Condition(ARMS[seed % 4], noise=0.2, delay=seed % 3, threshold=0.5)
+        first = play(Table(rules, seed, condition), at_random(seed))
+        assert not broken(first)
+        again = play(Table(rules, seed, condition), at_random(seed))
+        assert again.game.table.events == first.game.table.events
+        assert again.game.outcome == first.game.outcome
+        assert again.turns == first.turns
+
+
+def test_a_game_does_not_depend_on_the_order_in_which_open_asks_are_answered():
+    def named(ask):
+        return Reply(ask.legal[-1] if ask.legal else f"I am {ask.view.name}.")
+
+    table = play(Table(PRESETS["arena"], 3), named).game.table
+    other = Table(PRESETS["arena"], 3)
+    game = Playing(other)
+    while game.open:
+        game.reply(game.open[0].number, named(game.open[0]))
+    assert other.events == table.events
+
+
+def test_seats_and_identities_are_the_seeds_alone():
+    for seed in range(5):
+        tables = [Table(PRESETS["guide"], seed, Condition(arm)) for arm in ARMS]
+        assert len({(table.names, table.identities) for table in tables}) == 1
+    assert len({Table(PRESETS["guide"], seed).identities for seed in range(20)}) > 5
+
+
+def prompts_of(found, seat):
+    """All that the player there ever read."""
+    prompts = Prompts(found.game.table.rules, found.game.table.condition, 10**6, lambda prompt: 0)
+    asks = sorted((ask for ask, _ in found.turns if ask.seat == seat), key=lambda ask: ask.number)
+    return [[message.content for message in prompts.prompt(ask)] for ask in asks]
+
+
+def test_what_a_villager_reads_is_the_same_whoever_the_others_are():
+    """The werewolves are renamed: what they do stays, and no prompt of a villager's changes by a letter."""
+    rules = replace(PRESETS["guide"], players=6, seer=True, doctor=True, night_talk=True)
+    names = Table(rules, 1).names
+    order = [WEREWOLF, WEREWOLF, "seer", "doctor", VILLAGER, VILLAGER]
+
+    def fixed(ask):
+        """By name alone, whatever the identity: all kill and vote for the first in the alphabet but themselves."""
+        if ask.legal is None:
+            secret = ask.purpose in ("night_talk", "thought")
+            return Reply(f"Secretly: {ask.view.identity}." if secret else f"{ask.view.name} speaks.")
+        if ask.purpose == "kill":
+            return Reply(next(name for name in (names[5], names[4], *sorted(ask.legal)) if name in ask.legal))
+        return Reply(min(ask.legal))
+
+    seen = set()
+    for dealt in sorted(set(permutations(order[:4]))):
+        found = play(Table(rules, 1, identities=[*dealt, *order[4:]]), fixed)
+        first_day = [text for text in prompts_of(found, 4) if "Night 2" not in "".join(text)]
+        seen.add(str(first_day))
+        assert "Secretly" not in "".join(map(str, first_day)).replace(f"Secretly: {VILLAGER}", "")
+    assert len(seen) == 1
+
+
+def test_without_roles_a_werewolf_and_a_villager_read_the_same():
+    rules = replace(PRESETS["guide"], night_talk=True, thoughts="private")
+
+    def fixed(ask):
+        if ask.legal is None:
+            secret = ask.purpose in ("night_talk", "thought")
+            return Reply(f"I, the {ask.view.identity}." if secret else "I am a villager.")
+        return Reply(ask.view.names[5] if ask.purpose == "kill" else max(ask.legal))
+
+    texts = []
+    for dealt in ((0, 1), (1, 2)):  # seat 0 is a werewolf, then it is none
+        identities = [WEREWOLF if seat in dealt else VILLAGER for seat in range(6)]
+        found = play(Table(rules, 2, identities=identities), fixed)
+        ask = next(ask for ask, _ in found.asked("statement") if ask.seat == 0)
+        prompts = Prompts(rules, Condition(), 10**6, lambda prompt: 0)
+        texts.append([message.content for message in prompts.prompt(ask, without_roles=True)])
+        with_roles = str(prompts.prompt(ask))
+        assert ("You are a werewolf" in with_roles) == (0 in dealt)
+        assert ("I, the" in with_roles) and "I, the" not in str(texts[-1])
+    assert texts[0] == texts[1]
+
+
+def test_a_condition_shows_what_it_says():
+    def scored(ask):
+        return Reply("I am a villager." if ask.legal is None else min(ask.legal or ("",)), score=0.9)
+
+    def shown(condition):
+        events = play(Table(PRESETS["guide"], 5, condition), scored).game.table.events
+        said = [event for event in events if event.what in ("said", "last_words")]
+        return said, [event for event in events if event.what == "score"], events
+
+    assert not shown(Condition("control"))[1]
+    assert not shown(Condition("public_cot"))[1]
+    said, scores, _ = shown(Condition("treatment", threshold=0.5))
+    assert [each.target for each in scores] == [each.actor for each in said]
+    assert {each.word for each in scores} == {"deceptive"}
+    said, scores, events = shown(Condition("treatment", threshold=0.5, delay=3))
+    assert [each.target for each in scores] == [each.actor for each in said][: len(said) - 3]
+    assert events.index(scores[0]) > events.index(said[3])
+    thoughts = [event for event in shown(Condition("public_cot"))[2] if event.what == "thought"]
+    assert thoughts
+    assert all(event.seen_by is None for event in thoughts)
+    words = {each.word for seed in range(30) for each in shown(Condition("sham", sham_rate=0.5))[1]}
+    assert words == {"deceptive", "not deceptive"}
+
+
+def test_a_score_that_is_missing_is_shown_as_missing():
+    events = play(Table(PRESETS["guide"], 5, Condition("treatment")), lambda ask: Reply("Well.")).game.table.events
+    assert {event.word for event in events if event.what == "score"} == {"no score"}
