@@ -62,7 +62,7 @@ def test_what_a_villager_reads_is_the_same_whoever_the_others_are():
     order = [WEREWOLF, WEREWOLF, "seer", "doctor", VILLAGER, VILLAGER]
 
     def fixed(ask):
-        """By name alone, whatever the identity: all kill and vote for the first in the alphabet but themselves."""
+        """By name alone, whatever the identity: all vote for the first in the alphabet but themselves."""
         if ask.legal is None:
             secret = ask.purpose in ("night_talk", "thought")
             return Reply(f"Secretly: {ask.view.identity}." if secret else f"{ask.view.name} speaks.")
@@ -97,7 +97,8 @@ def test_without_roles_a_werewolf_and_a_villager_read_the_same():
         texts.append([message.content for message in prompts.prompt(ask, without_roles=True)])
         with_roles = str(prompts.prompt(ask))
         assert ("You are a werewolf" in with_roles) == (0 in dealt)
-        assert ("I, the" in with_roles) and "I, the" not in str(texts[-1])
+        assert "I, the" in with_roles
+        assert "I, the" not in str(texts[-1])
     assert texts[0] == texts[1]
 
 
@@ -126,5 +127,7 @@ def test_a_condition_shows_what_it_says():
 
 
 def test_a_score_that_is_missing_is_shown_as_missing():
-    events = play(Table(PRESETS["guide"], 5, Condition("treatment")), lambda ask: Reply("Well.")).game.table.events
+    events = play(
+        Table(PRESETS["guide"], 5, Condition("treatment")), lambda ask: Reply("Well.")
+    ).game.table.events
     assert {event.word for event in events if event.what == "score"} == {"no score"}

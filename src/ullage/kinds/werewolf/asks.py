@@ -8,6 +8,7 @@ from typing import Final, Literal
 from ullage.kinds.werewolf.events import View
 
 Purpose = Literal[
+    "identity",
     "night_talk",
     "kill",
     "see",
@@ -27,7 +28,7 @@ Purpose = Literal[
 How = Literal["exact", "repaired", "fallback", "probability"]
 SPOKEN: Final = ("statement", "question", "answer", "last_words")
 """What everybody hears, and what the detector is shown of."""
-WRITTEN: Final = ("night_talk", "thought", *SPOKEN)
+WRITTEN: Final = ("identity", "night_talk", "thought", *SPOKEN)
 """What is answered in free text."""
 NOBODY: Final = "nobody"
 YES, NO = "yes", "no"

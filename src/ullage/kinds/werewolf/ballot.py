@@ -42,9 +42,9 @@ def _ballot(table: Table, candidates: Sequence[int]) -> Steps[tuple[int | None, 
         target = None if answer.value == NOBODY else table.seat_of(answer.value)
         if target is not None:
             votes[target] += 1
-        seen = None if table.rules.open_ballots else (ask.seat,)
+        seen = None if table.rules.ballots == "open" else (ask.seat,)
         table.add("ballot", ask.seat, target, seen_by=seen)
-    if not table.rules.open_ballots:
+    if table.rules.ballots == "counted":
         for seat, count in votes.items():
             table.add("tally", target=seat, word=str(count))
     if not votes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ullage.kinds.werewolf.chance import chance
+from ullage.kinds.werewolf.rules import Rules
 
 Arm = Literal["control", "treatment", "sham", "public_cot"]
 ARMS: Final = ("control", "treatment", "sham", "public_cot")
@@ -40,6 +41,10 @@ class Condition:
     def shows(self) -> bool:
         """Whether players see anything of the detector."""
         return self.name in ("treatment", "sham")
+
+    def changed(self, rules: Rules) -> Rules:
+        """The rules as they are played in this condition."""
+        return replace(rules, thoughts="public") if self.name == "public_cot" else rules
 
     def shown(self, score: float | None, seed: int, statement: int) -> str:
         """The word for the `statement`th statement of the game of `seed`."""

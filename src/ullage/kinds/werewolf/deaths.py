@@ -12,10 +12,11 @@ from ullage.kinds.werewolf.table import Steps, Table
 
 def leave(table: Table, seats: Sequence[int], what: What, may_speak: bool) -> Steps[None]:
     """The players of `seats` die or are exiled together; whom a hunter shoots goes with them."""
+    told = table.rules.reveal == "all" or (table.rules.reveal == what == "exiled")
     for seat in seats:
         table.living.remove(seat)
         table.dying.append(seat)
-        table.add(what, target=seat, word=table.identities[seat] if table.rules.reveal else "")
+        table.add(what, target=seat, word=table.identities[seat] if told else "")
     for seat in seats:
         if may_speak:
             (answer,) = yield (table.ask(seat, "last_words"),)

@@ -30,6 +30,8 @@ def play(table: Table) -> Steps[Outcome]:
     if len(table.pack) > 1:
         for seat in table.pack:
             table.add("pack", target=seat, seen_by=table.pack)
+    if table.rules.asked_who:
+        yield tuple(table.ask(seat, "identity") for seat in table.living)
     while True:
         yield from night(table)
         if found := _over(table, True):

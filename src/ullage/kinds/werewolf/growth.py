@@ -37,68 +37,99 @@ def asks_of(rules: Rules, new_tokens: int, window: int) -> tuple[Asked, ...]:
     longest where the rules exile somebody every day. Every text has all its `new_tokens`, and no prompt is
     longer than `window`.
     """
-    return tuple(Asked(each.sort, min(each.prompt, window), each.spoken) for each in _walk(rules, new_tokens))
+    found = _Walk(rules, new_tokens + LINE).asks()
+    return tuple(Asked(each.sort, min(each.prompt, window), each.spoken) for each in found)
 
 
 def room_needed(rules: Rules, new_tokens: int) -> int:
     """Tokens of window without which not even the round in progress is heard: what all say in one round."""
     speakers = 1 if rules.speech == "bids" else rules.first_voters
-    spoken = speakers * (1 + 2 * rules.callouts)
-    return _fixed(rules) + spoken * (new_tokens + LINE)
+    heard = 1 + 2 * rules.callouts + (rules.thoughts == "public")
+    return _fixed(rules) + (speakers * heard + (rules.thoughts == "private")) * (new_tokens + LINE)
 
 
 def _fixed(rules: Rules) -> int:
     return len(rules_text(rules, tuple(NAMES[: rules.players]), Condition())) // CHARACTERS + FRAME
 
 
-def _walk(rules: Rules, new_tokens: int) -> Iterator[Asked]:
-    heard = _fixed(rules)
-    wolves, others = rules.werewolves, rules.players - rules.werewolves
-    helpers = rules.seer + rules.doctor + 2 * rules.witch
-    kills = rules.first_kill
-    for _ in range(rules.days):
-        if kills and rules.night_talk and wolves > 1:
-            yield from (Asked("text", heard + each * (new_tokens + LINE)) for each in range(wolves))
-        yield from [Asked("choice", heard)] * (wolves * kills + helpers)
-        others -= kills
-        heard += LINE
+class _Walk:
+    """Through such a game. `heard` are tokens of what all heard so far, `own` of what the asked player alone
+    knows: its thoughts, and what the werewolves said at night, as if it was always one of them."""
+
+    def __init__(self, rules: Rules, said: int) -> None:
+        self.rules, self.said = rules, said
+        self.heard, self.own = _fixed(rules), 0
+        self.wolves, self.others = rules.werewolves, rules.players - rules.werewolves
+
+    def asks(self) -> Iterator[Asked]:
+        """All of them, in order."""
+        kills = self.rules.first_kill
+        yield from [Asked("text", self.heard)] * self.rules.players * self.rules.asked_who
+        for _ in range(self.rules.days):
+            yield from self._night(kills)
+            if self.wolves >= self.others:
+                return
+            yield from self._day()
+            yield from self._choices(self.wolves + self.others)
+            self.heard += LINE * (1 + (self.wolves + self.others) * (self.rules.ballots != "secret"))
+            if self.rules.last_words != "nobody":
+                yield self._speech()
+            if self.wolves > 1:
+                self.wolves -= 1
+            else:
+                self.others -= 1
+            if self.wolves >= self.others:
+                return
+            kills = True
+
+    def _choices(self, count: int) -> Iterator[Asked]:
+        yield from [Asked("choice", self.heard + self.own)] * count
+
+    def _speech(self) -> Asked:
+        """Something that everybody hears."""
+        found = Asked("text", self.heard + self.own, True)
+        self.heard += self.said
+        return found
+
+    def _night(self, kills: bool) -> Iterator[Asked]:
+        rules = self.rules
+        if kills and rules.night_talk and self.wolves > 1:
+            for _ in range(self.wolves):
+                yield Asked("text", self.heard + self.own)
+                self.own += self.said
+        yield from self._choices((self.wolves + rules.doctor) * kills + rules.seer)
+        if rules.witch:
+            yield from self._choices(1 + kills)
+        self.own += (self.wolves + 1) * kills * LINE
+        self.others -= kills
+        self.heard += LINE
         if rules.last_words == "all" and kills:
-            yield Asked("text", heard, True)
-            heard += new_tokens + LINE
-        if wolves >= others:
-            return
-        for asked in _day(rules, new_tokens, heard, wolves + others):
-            yield asked
-            if asked.spoken:
-                heard += new_tokens + LINE
-        yield from [Asked("choice", heard)] * (wolves + others)
-        heard += LINE * (1 + rules.open_ballots * (wolves + others))
-        if rules.last_words != "nobody":
-            yield Asked("text", heard, True)
-            heard += new_tokens + LINE
-        wolves, others = (wolves - 1, others) if wolves > 1 else (wolves, others - 1)
-        if wolves >= others:
-            return
-        kills = True
+            yield self._speech()
 
+    def _day(self) -> Iterator[Asked]:
+        """The talk of a day, every statement longer to read than the one before, but at once."""
+        rules, living = self.rules, self.wolves + self.others
+        for number in range(rules.rounds):
+            speakers = [1] * living
+            if rules.speech == "bids":
+                yield from self._choices(living - (number > 0))
+                self.own += LINE
+                speakers = [1]
+            elif rules.speech == "at_once":
+                speakers = [living]
+            for together in speakers:
+                yield from self._said(together)
+            self.own += self.said * (rules.thoughts == "private")
 
-def _day(rules: Rules, new_tokens: int, heard: int, living: int) -> Iterator[Asked]:
-    """The talk of a day, every statement longer to read than the one before, but at once."""
-    thoughts = rules.thoughts != "none"
-    said = new_tokens + LINE
-    for _ in range(rules.rounds):
-        speakers = living
-        if rules.speech == "bids":
-            yield from [Asked("choice", heard)] * (living - 1)
-            speakers = 1
-        for _ in range(speakers):
-            if thoughts:
-                yield Asked("text", heard)
-            yield Asked("text", heard + thoughts * said, True)
-            heard += said * (rules.speech != "at_once")
-            if rules.callouts:
-                yield Asked("choice", heard)
-                yield Asked("text", heard, True)
-                yield Asked("text", heard + said, True)
-                heard += 2 * said
-        heard += speakers * said * (rules.speech == "at_once")
+    def _said(self, together: int) -> Iterator[Asked]:
+        """One says something, or so many without hearing the others."""
+        rules, thought = self.rules, 0
+        if rules.thoughts != "none":
+            yield from [Asked("text", self.heard + self.own)] * together
+            thought = self.said if rules.thoughts == "private" else self.said * together
+        yield from [Asked("text", self.heard + self.own + thought, True)] * together
+        self.heard += self.said * together + thought * (rules.thoughts == "public")
+        if rules.callouts:
+            yield from self._choices(1)
+            yield self._speech()
+            yield self._speech()

@@ -42,17 +42,20 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     for count, name in enumerate(names, 1):
         found += load(name, held[:count])
     for name in names:
-        share = shares[name] / section.rules.players * len(section.conditions)
-        found += _turns(name, workload, section, held, share)
+        found += _turns(name, workload, section, held, shares[name] / section.rules.players)
     return found
 
 
 def _turns(
     name: str, workload: Workload, section: Section, held: tuple[Resident, ...], share: float
 ) -> tuple[Phase, ...]:
-    """What role `name` says and chooses in its `share` of a game's asks."""
+    """What role `name` says and chooses in its `share` of the asks of a game in every condition."""
     work, captures = base_work(name, workload), captures_of(name, workload)
-    asks = asks_of(section.rules, work.new_tokens, work.prompt_tokens)
+    asks = [
+        asked
+        for arm in section.arms
+        for asked in asks_of(arm.changed(section.rules), work.new_tokens, work.prompt_tokens)
+    ]
     texts = [each for each in asks if each.sort == "text"]
     choices = [each for each in asks if each.sort == "choice"]
     found = spoken(name, held, _passes(ways(workload.roles[name], work, captures), texts, share))

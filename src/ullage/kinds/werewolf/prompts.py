@@ -41,6 +41,11 @@ class Prompts:
     count: Count
     instructions: str = ""
 
+    @property
+    def public(self) -> bool:
+        """Whether thoughts are heard by all."""
+        return self.condition.changed(self.rules).thoughts == "public"
+
     def prompt(self, ask: Ask, left_out: int = 0, without_roles: bool = False) -> Prompt:
         """The prompt of an ask, without the `left_out` earliest rounds. `without_roles` leaves out the
         identity too, and every event that not everybody saw."""
@@ -50,7 +55,7 @@ class Prompts:
         lines = [f"({len(gone)} earlier rounds are left out.)"] if gone else []
         lines += _told([event for event in known if event.moment not in gone], view)
         living = ", ".join(sorted(view.names[seat] for seat in view.living))
-        question = question_text(ask, self.condition.name == "public_cot")
+        question = question_text(ask, self.public)
         told = [*lines, f"Alive: {living}.", f"{view.name}: {question}"]
         return (Message("system", self._system(view, without_roles)), Message("user", "\n".join(told)))
 

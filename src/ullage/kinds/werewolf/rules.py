@@ -9,10 +9,12 @@ from typing import Final, Literal, NamedTuple
 from ullage.kinds.werewolf.identities import POSSESSED, SPECIAL, VILLAGER, WEREWOLF
 
 Speech = Literal["turns", "at_once", "bids"]
-LastWords = Literal["nobody", "exiled", "all"]
+Whose = Literal["nobody", "exiled", "all"]
+"""Of those who leave the game: nobody's, that of who is exiled, everybody's."""
 Exile = Literal["plurality", "majority"]
 Ties = Literal["nobody", "random", "second_ballot"]
 Thoughts = Literal["none", "private", "public"]
+Ballots = Literal["open", "counted", "secret"]
 
 FEWEST: Final = 3
 MOST: Final = 16
@@ -34,7 +36,9 @@ class Rules:
     `rounds`: in turns and at once everybody speaks once a round; by bids a round is one speech, of whoever
     bids most for it. Where a ballot names nobody, or not by a majority of the living where that is asked,
     `ties` says what happens to those with the most votes: nobody is exiled, one of them is drawn, or there is
-    a ballot between them, of which `second_tie` says the same.
+    a ballot between them, of which `second_tie` says the same. `ballots` are told to all by name, as numbers
+    of votes, or not at all. `reveal` is whose identity is told when they leave. `asked_who`: once they know
+    their identity, players say it, and nobody hears it.
     """
 
     players: int = 6
@@ -49,13 +53,14 @@ class Rules:
     thoughts: Thoughts = "private"
     thinkers: Literal["all", "villagers"] = "all"
     callouts: bool = False
-    last_words: LastWords = "nobody"
+    last_words: Whose = "nobody"
     exile: Exile = "plurality"
     ties: Ties = "random"
     second_tie: Literal["nobody", "random"] = "nobody"
     abstention: bool = False
-    open_ballots: bool = True
-    reveal: bool = False
+    ballots: Ballots = "open"
+    reveal: Whose = "nobody"
+    asked_who: bool = False
     first_kill: bool = True
     night_talk: bool = False
     seer_learns: Literal["werewolf", "identity"] = "werewolf"
@@ -112,7 +117,7 @@ def _against(werewolves: int, living: int) -> str:
 
 
 PRESETS: Final[Mapping[str, Rules]] = {
-    "guide": Rules(),
+    "guide": Rules(reveal="exiled", ballots="secret", asked_who=True),
     "arena": Rules(
         players=8,
         seer=True,

@@ -11,7 +11,18 @@ from pydantic import Field
 from ullage.kinds.werewolf.conditions import EXPLANATION, Arm, Condition
 from ullage.kinds.werewolf.growth import room_needed
 from ullage.kinds.werewolf.identities import IDENTITIES
-from ullage.kinds.werewolf.rules import FEWEST, MOST, PRESETS, Exile, LastWords, Rules, Speech, Thoughts, Ties
+from ullage.kinds.werewolf.rules import (
+    FEWEST,
+    MOST,
+    PRESETS,
+    Ballots,
+    Exile,
+    Rules,
+    Speech,
+    Thoughts,
+    Ties,
+    Whose,
+)
 from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
@@ -46,13 +57,14 @@ class Section(BaseSection):
     thoughts: Thoughts | None = Field(default=None, description="before each statement")
     thinkers: Literal["all", "villagers"] | None = None
     callouts: Rule = Field(default=None, description="a speaker may name another and ask")
-    last_words: LastWords | None = None
+    last_words: Whose | None = None
     exile: Exile | None = None
     ties: Ties | None = None
     second_tie: Literal["nobody", "random"] | None = None
     abstention: Rule = None
-    open_ballots: Rule = None
-    reveal: Rule = Field(default=None, description="tell all the identity of who leaves the game")
+    ballots: Ballots | None = Field(default=None, description="told by name, as numbers, or not at all")
+    reveal: Whose | None = Field(default=None, description="whose identity is told when they leave the game")
+    asked_who: Rule = Field(default=None, description="players first say who they are, and nobody hears it")
     first_kill: Rule = Field(default=None, description="the werewolves kill in the first night too")
     night_talk: Rule = Field(default=None, description="the werewolves talk before they kill")
     seer_learns: Literal["werewolf", "identity"] | None = None

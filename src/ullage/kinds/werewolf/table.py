@@ -34,8 +34,8 @@ class Table:
         identities: Sequence[str] | None = None,
     ) -> None:
         """`identities` by seat; dealt by the seed where they are not given."""
-        self.rules, self.seed = rules, seed
         self.condition = condition or Condition()
+        self.rules, self.seed = self.condition.changed(rules), seed
         self.names = tuple(chance(seed, "names").sample(NAMES[: rules.players], rules.players))
         dealt = chance(seed, "identities").sample(rules.identities, rules.players)
         self.identities = tuple(identities or dealt)

@@ -45,7 +45,7 @@ def _bid(table: Table, last: int | None) -> Steps[int]:
 
 def _speak(table: Table, seats: Sequence[int]) -> Steps[None]:
     """Each of `seats` says something; none hears the others before all have."""
-    thoughts = "public" if table.condition.name == "public_cot" else table.rules.thoughts
+    thoughts = table.rules.thoughts
     if thoughts != "none":
         wolves = () if table.rules.thinkers == "all" else table.pack
         thinkers = [seat for seat in seats if seat not in wolves]

@@ -22,7 +22,13 @@ _TIES: Final = {
     "random": "one of those with the most votes is drawn",
     "second_ballot": "there is a second ballot between them",
 }
+_REVEALED: Final = {
+    "nobody": "The identity of who leaves the game is not told.",
+    "exiled": "The identity of who is exiled is told to all.",
+    "all": "The identity of who leaves the game is told to all.",
+}
 _QUESTIONS: Final = {
+    "identity": "You have just learned who you are. Say it in a sentence; nobody hears this.",
     "night_talk": "It is night. What do you say to the other werewolves?",
     "kill": "It is night. Whom do the werewolves kill?",
     "see": "It is night. At whom do you look?",
@@ -84,7 +90,7 @@ def rules_text(rules: Rules, names: tuple[str, ...], condition: Condition) -> st
         "Each day all talk, then vote. "
         + ("Whoever has the most votes" if rules.exile == "plurality" else "Whoever more than half vote for")
         + f" is exiled; else {_TIES[rules.ties]}.",
-        "The identity of who leaves the game is " + ("told to all." if rules.reveal else "not told."),
+        _REVEALED[rules.reveal],
         "The villagers win when no werewolf is left, the werewolves once they are half of the players.",
     ]
     return "\n".join([*lines, condition.explanation] if condition.shows else lines)
