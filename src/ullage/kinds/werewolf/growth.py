@@ -16,7 +16,7 @@ CHARACTERS: Final = 4
 """Of English to a token, about: what is known before there is a tokenizer."""
 LINE: Final = 12
 """Tokens of a line beside what a player said in it: who spoke, a vote, a death."""
-FRAME: Final = 90
+FRAME: Final = 80
 """Tokens of what is asked, who is alive, and the chat template."""
 
 Sort = Literal["text", "choice"]
