@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,6 +29,20 @@ def resamples(counts: Floats, draws: int = RESAMPLES, seed: int = 0) -> Iterator
     for done in range(0, draws, most):
         size = min(most, draws - done)
         yield chance.multinomial(answers, counts / answers, size).astype(float)
+
+
+def resamples_of_groups(
+    groups: Sequence[int] | Floats, draws: int = RESAMPLES, seed: int = 0
+) -> Iterator[Floats]:
+    """How often each row is in each resample of whole groups, in blocks (draws, rows): rows of one group, as
+    of one game, hang together and are drawn together. `groups` is each row's, (rows,)."""
+    import numpy as np
+
+    kinds, place = np.unique(np.asarray(groups), return_inverse=True)
+    most = max(1, BLOCK_WEIGHTS // len(place))
+    for drawn in resamples(np.ones(len(kinds)), draws, seed):
+        for begin in range(0, len(drawn), most):
+            yield drawn[begin : begin + most, place]
 
 
 def interval(values: Floats) -> tuple[float, float]:

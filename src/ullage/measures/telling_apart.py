@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import InputError
-from ullage.measures.bootstrap import RESAMPLES, interval, resamples
+from ullage.measures.bootstrap import RESAMPLES, interval, resamples, resamples_of_groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,8 +184,10 @@ def scores(
     statistics: Mapping[str, Statistic] = SCORES,
     draws: int = RESAMPLES,
     seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> list[Score]:
-    """Each statistic with the 2.5th and 97.5th percentile over bootstrap resamples of the answers.
+    """Each statistic with the 2.5th and 97.5th percentile over bootstrap resamples of the answers, or of
+    whole `groups` of them where each answer's is given.
 
     Resamples without mistakes or without right answers are left out. Where the answers themselves have
     fewer than two of each there is nothing to tell apart, and the scores say so.
@@ -197,9 +199,13 @@ def scores(
     if min(mistakes, answers - mistakes) < FEWEST:
         reason = _too_few(answers, mistakes)
         return [Score(name, None, None, None, answers, mistakes, reason) for name in statistics]
-    labels, values, counts = alike(labels, values)
+    if groups is None:
+        labels, values, counts = alike(labels, values)
+        blocks = resamples(counts, draws, seed)
+    else:
+        counts, blocks = np.ones(answers), resamples_of_groups(groups, draws, seed)
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
-    for weights in resamples(counts, draws, seed):
+    for weights in blocks:
         tied = _tied(labels, values, weights)
         both = (tied.bad.sum(1) > 0) & (tied.good.sum(1) > 0)
         tied = Tied(tied.bad[both], tied.good[both])
