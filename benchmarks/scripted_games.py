@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
-from ullage.kinds.werewolf.asks import NOBODY, Answer, Ask
+from ullage.kinds.werewolf.asks import NOBODY, Answer, Ask, Purpose
 from ullage.kinds.werewolf.identities import WEREWOLF
 from ullage.kinds.werewolf.playing import Playing, Reply
+from ullage.kinds.werewolf.prompts import Prompts
 from ullage.kinds.werewolf.rules import PRESETS, Rules
 from ullage.kinds.werewolf.table import Table
 
@@ -78,6 +79,25 @@ def at_random(seed: int) -> Callable[[Ask], Reply]:
         return Reply(drawn.choice(ask.legal) if drawn.random() < 0.9 else "Dina or Carl, I am not sure")
 
     return reply
+
+
+def blind(ask: Ask) -> Reply:
+    """A player that chooses by names alone, whatever it is, and tells what it is where nobody else hears it.
+    The last seat is killed."""
+    if ask.legal is None:
+        secret = ask.purpose in ("night_talk", "thought", "identity")
+        return Reply(f"Secretly: I am the {ask.view.identity}." if secret else f"{ask.view.name} speaks.")
+    if ask.purpose == "kill" and ask.view.names[-1] in ask.legal:
+        return Reply(ask.view.names[-1])
+    return Reply(max(ask.legal) if ask.purpose == "save" else min(ask.legal))
+
+
+def read_by(found: Played, seat: int) -> str:
+    """All that the player there reads until the first ballot's end, after which identities may be told."""
+    table = found.game.table
+    prompts = Prompts(table.rules, table.condition, 10**9, lambda prompt: 0)
+    asks = [ask for ask, _ in found.asked(*get_args(Purpose)) if ask.seat == seat and ask.view.day == 1]
+    return "\n".join(message.content for ask in asks for message in prompts.prompt(ask))
 
 
 def broken(found: Played) -> list[str]:
