@@ -25,9 +25,9 @@ from scripted_games import SETUPS, at_random, blind, broken, play, read_by
 
 from ullage.kinds.werewolf.asks import Ask
 from ullage.kinds.werewolf.conditions import ARMS, Condition
+from ullage.kinds.werewolf.exact_rates import Voters, exact
 from ullage.kinds.werewolf.identities import VILLAGER, WEREWOLF
 from ullage.kinds.werewolf.playing import Reply
-from ullage.kinds.werewolf.random_play import Voters, exact
 from ullage.kinds.werewolf.rules import PRESETS, Rules
 from ullage.kinds.werewolf.table import Table
 from ullage.measures.proportions import wilson

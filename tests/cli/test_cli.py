@@ -228,7 +228,7 @@ def test_the_process_says_everything_before_it_leaves(arguments, code):
     if "--json" in arguments:
         assert json.loads(done.stdout)["verdict"] == "does not fit"
     elif code == 0:
-        assert "reserve" in done.stdout.splitlines()[-1]
+        assert "random play" in done.stdout.splitlines()[-1]
     else:
         assert done.stderr.startswith("ullage: error:")
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ullage.kinds.werewolf.exact_rates import exact, exiled, is_exact
 from ullage.kinds.werewolf.forecast import forecast
-from ullage.kinds.werewolf.random_play import exact, exiled, is_exact, rate
+from ullage.kinds.werewolf.random_play import rate
 from ullage.kinds.werewolf.rules import PRESETS, Rules
 from ullage.measures.power import paired_power, smallest_found, unpaired_power
 from ullage.measures.proportions import mcnemar

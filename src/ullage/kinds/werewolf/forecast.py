@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from ullage.kinds.werewolf.random_play import exact, is_exact
+from ullage.kinds.werewolf.exact_rates import exact, is_exact
 from ullage.kinds.werewolf.rules import Rules
 from ullage.measures.power import paired_power, smallest_found
 

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from ullage.kinds.werewolf.conditions import Condition
+from ullage.kinds.werewolf.names import NAMES
 from ullage.kinds.werewolf.rules import Rules
-from ullage.kinds.werewolf.table import NAMES
-from ullage.kinds.werewolf.wording import rules_text
+from ullage.kinds.werewolf.rules_text import rules_text
 
 CHARACTERS: Final = 4
 """Of English to a token, about: what is known before there is a tokenizer."""

@@ -11,7 +11,8 @@ from ullage.kinds.werewolf.asks import Ask
 from ullage.kinds.werewolf.conditions import Condition
 from ullage.kinds.werewolf.events import Event, Stage, View
 from ullage.kinds.werewolf.rules import Rules
-from ullage.kinds.werewolf.wording import event_text, own_text, question_text, rules_text, without_part
+from ullage.kinds.werewolf.rules_text import rules_text
+from ullage.kinds.werewolf.wording import event_text, own_text, question_text, without_part
 
 OLDEST_FIRST: Final = "oldest round first"
 """The rule by which prompts are shortened: all that was said and done in the earliest night, round of talk or

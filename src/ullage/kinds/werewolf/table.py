@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ullage.kinds.werewolf.asks import Answer, Ask, Purpose
 from ullage.kinds.werewolf.chance import chance
 from ullage.kinds.werewolf.conditions import Condition
 from ullage.kinds.werewolf.events import Event, Stage, View, What
 from ullage.kinds.werewolf.identities import WEREWOLF
-from ullage.kinds.werewolf.rules import MOST, Rules
-from ullage.tinyworld.tables import FIRST_NAMES
+from ullage.kinds.werewolf.names import NAMES
+from ullage.kinds.werewolf.rules import Rules
 
 Of = TypeVar("Of")
 Steps = Generator[tuple[Ask, ...], tuple[Answer, ...], Of]
 """A part of a game: it yields asks that may be answered side by side, and takes their answers in order."""
-
-NAMES: Final = FIRST_NAMES[2 : 2 + MOST]
-"""None is a part of another, or another word of English."""
 
 
 class Table:
