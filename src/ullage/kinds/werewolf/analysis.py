@@ -103,9 +103,8 @@ def _arm(condition: str, games: Sequence[GameRow], turns: Sequence[TurnRow]) -> 
 def first_exile(game: GameRow) -> str | None:
     """The identity of whom the first day's ballot exiled; None where it exiled nobody, or there was none."""
     for event in game.events:
-        target = event.get("target")
-        if event.get("what") == "exiled" and event.get("day") == 1 and isinstance(target, int):
-            return game.identities[target]
+        if event.what == "exiled" and event.day == 1 and event.target is not None:
+            return game.identities[event.target]
     return None
 
 

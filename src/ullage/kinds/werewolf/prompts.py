@@ -98,7 +98,7 @@ def _told(events: Sequence[Event], view: View) -> Iterator[str]:
         if last != (event.day, event.stage == "night"):
             last = (event.day, event.stage == "night")
             yield f"{'Night' if last[1] else 'Day'} {event.day}:"
-        yield f"- {event_text(event, view)}"
+        yield f"- {event_text(event, view.names)}"
 
 
 def moments(view: View) -> list[Moment]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, TypeVar, get_args
 
+from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.kinds.werewolf.asks import SPOKEN, Answer, Ask
-from ullage.kinds.werewolf.events import Event
+from ullage.kinds.werewolf.events import Event, Stage, What
 from ullage.kinds.werewolf.playing import Playing
 from ullage.kinds.werewolf.prompts import Prompt
 from ullage.kinds.werewolf.scores import Scores, read_scores
 from ullage.kinds.werewolf.table import Table
 from ullage.kinds.werewolf.truth import Decided, decide
 
+Known = TypeVar("Known")
 TURNS: Final = "turns"
 GAMES: Final = "games"
 """The files of a run, as JSON lines."""
@@ -85,11 +87,12 @@ class GameRow:
     why: str
     days: int
     by_night: bool
-    events: tuple[Mapping[str, object], ...]
+    events: tuple[Event, ...]
 
     def written(self) -> dict[str, object]:
         """As a line of JSON."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        row = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**row, "events": [dict(_event(event)) for event in self.events]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def game_row(game: int, playing: Playing) -> GameRow:
         outcome.why,
         outcome.day,
         outcome.by_night,
-        tuple(dict(_event(event)) for event in table.events),
+        tuple(table.events),
     )
 
 
@@ -224,5 +227,31 @@ def read_game(row: Mapping[str, object], where: str) -> GameRow:
         found.text("why"),
         found.whole("days"),
         found.flag("by_night"),
-        tuple(each.values for each in found.each("events")),
+        tuple(_read_event(each) for each in found.each("events")),
     )
+
+
+def _read_event(row: Fields) -> Event:
+    seen = row.value("seen_by")
+    return Event(
+        what=_one_of(row, "what", get_args(What)),
+        day=row.whole("day"),
+        stage=_one_of(row, "stage", get_args(Stage)),
+        round=row.whole("round"),
+        actor=row.whole_or_none("actor"),
+        target=row.whole_or_none("target"),
+        word=row.text("word"),
+        seen_by=None if seen is None else frozenset(_wholes(row, "seen_by")),
+    )
+
+
+def _wholes(row: Fields, name: str) -> Iterator[int]:
+    return (Fields({name: each}, row.where).whole(name) for each in row.array(name))
+
+
+def _one_of(row: Fields, name: str, known: tuple[Known, ...]) -> Known:
+    word = row.text(name)
+    for each in known:
+        if each == word:
+            return each
+    raise FormatError(f"{row.where}: {name} is {word!r}; the run was changed")

@@ -61,11 +61,12 @@ def write_games(path: Path, games: Iterable[GameRow]) -> None:
         ("rules", pa.string()),
         ("events", pa.string()),
     ]
-    rows = (
-        {**row.written(), "rules": json.dumps(dict(row.rules)), "events": json.dumps(row.events)}
-        for row in games
-    )
-    _write(path, rows, pa.schema(columns))
+    _write(path, map(_game, games), pa.schema(columns))
+
+
+def _game(row: GameRow) -> dict[str, object]:
+    whole = row.written()
+    return whole | {name: json.dumps(whole[name], ensure_ascii=False) for name in ("rules", "events")}
 
 
 def _write(path: Path, rows: Iterable[dict[str, object]], schema: pyarrow.Schema) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ullage.kinds.werewolf.asks import Ask
@@ -66,11 +67,11 @@ def own_text(view: View) -> str:
     return text
 
 
-def event_text(event: Event, view: View) -> str:
+def event_text(event: Event, names: Sequence[str]) -> str:
     """One line, whatever a player wrote: nobody can write a line of another's or of the moderator's."""
 
     def name(seat: int | None) -> str:
-        return "" if seat is None else view.names[seat]
+        return "" if seat is None else names[seat]
 
     word = " ".join(event.word.split())
     if event.what in _SPOKEN:
