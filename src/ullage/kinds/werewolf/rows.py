@@ -37,7 +37,7 @@ class ClaimRow:
 class TurnRow:
     """One ask. `prompt` is the messages, each a role and its text, without the `left_out` earliest rounds.
     `scores` are by probe, of the last attempt; `stripped` of the same text after a prompt without roles.
-    `truth` is of what all hear, None of anything else.
+    `score` is what a detector that is shown was told. `truth` is of what all hear, None of anything else.
     """
 
     game: int
@@ -59,6 +59,7 @@ class TurnRow:
     how: str
     begin: int
     cut: bool
+    score: float | None
     truth: str | None
     claims: tuple[ClaimRow, ...] = ()
     scores: Mapping[str, Scores] = field(default_factory=dict)
@@ -133,6 +134,7 @@ def turn_row(game: int, table: Table, ask: Ask, answer: Answer, heard: Heard) ->
         how=answer.how,
         begin=answer.begin,
         cut=answer.cut,
+        score=answer.score,
         truth=truth,
         claims=tuple(
             ClaimRow(one.claim.begin, one.claim.end, view.names[one.claim.seat], one.truth, one.fact)
@@ -192,6 +194,7 @@ def read_turn(row: Mapping[str, object], where: str) -> TurnRow:
         how=found.text("how"),
         begin=found.whole("begin"),
         cut=found.flag("cut"),
+        score=None if found.value("score") is None else found.number("score"),
         truth=None if found.value("truth") is None else found.text("truth"),
         claims=tuple(_claim(each) for each in found.each("claims")),
         scores=_scores(found, "scores"),

@@ -26,7 +26,7 @@ def write_turns(path: Path, turns: Iterable[TurnRow], probes: Sequence[str]) -> 
     numbers, pairs = pa.list_(pa.float64()), pa.list_(pa.list_(pa.int64()))
     columns = [*((name, pa.int64()) for name in _WHOLES), *((name, pa.string()) for name in _TEXTS)]
     columns += [("legal", pa.list_(pa.string())), ("attempts", pa.list_(pa.string()))]
-    columns += [("prompt", pa.string()), ("claims", pa.string())]
+    columns += [("prompt", pa.string()), ("claims", pa.string()), ("score", pa.float64())]
     for probe in probes:
         for name in (probe, f"{probe} without roles"):
             columns += [(f"{name} scores", numbers), (f"{name} offsets", pairs)]
@@ -36,7 +36,7 @@ def write_turns(path: Path, turns: Iterable[TurnRow], probes: Sequence[str]) -> 
 
 def _turn(row: TurnRow, probes: Sequence[str]) -> dict[str, object]:
     whole = row.written()
-    found = {name: whole[name] for name in (*_WHOLES, *_TEXTS, "legal", "attempts")}
+    found = {name: whole[name] for name in (*_WHOLES, *_TEXTS, "legal", "attempts", "score")}
     found |= {name: json.dumps(whole[name], ensure_ascii=False) for name in ("prompt", "claims")}
     for probe in probes:
         for name, scores in ((probe, row.scores), (f"{probe} without roles", row.stripped)):
