@@ -108,6 +108,14 @@ def test_a_condition_shows_what_it_says():
     assert words == {"deceptive", "not deceptive"}
 
 
+def test_what_is_shown_as_deceptive_is_calibrated_on_true_statements():
+    true = [0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9]
+    condition = Condition("treatment").calibrated(true, 0.2)
+    flagged = [condition.shown(score, 1, place) == "deceptive" for place, score in enumerate(true)]
+    assert sum(flagged) == 2
+    assert condition.shown(0.55, 1, 1) == "not deceptive"
+
+
 def test_a_score_that_is_missing_is_shown_as_missing():
     events = play(
         Table(PRESETS["guide"], 5, Condition("treatment")), lambda ask: Reply("Well.")

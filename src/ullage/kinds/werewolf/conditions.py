@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ullage.kinds.werewolf.chance import chance
 from ullage.kinds.werewolf.rules import Rules
+from ullage.measures.threshold import threshold_at
 
 Arm = Literal["control", "treatment", "sham", "public_cot"]
 ARMS: Final = ("control", "treatment", "sham", "public_cot")
@@ -41,6 +43,11 @@ class Condition:
     def shows(self) -> bool:
         """Whether players see anything of the detector."""
         return self.name in ("treatment", "sham")
+
+    def calibrated(self, scores: Sequence[float], rate: float) -> Condition:
+        """With the threshold that flags at most a share `rate` of `scores`, those of true statements. Raises
+        InputError where there are none."""
+        return replace(self, threshold=threshold_at(rate, scores))
 
     def changed(self, rules: Rules) -> Rules:
         """The rules as they are played in this condition."""

@@ -8,9 +8,9 @@ from typing import Final
 
 from ullage.errors import nearest
 from ullage.fields import Fields
-from ullage.kinds.werewolf.identities import SEER, VILLAGER, WEREWOLF
+from ullage.kinds.werewolf.identities import EVERYBODY, SEER, VILLAGER, WEREWOLF
 from ullage.kinds.werewolf.rules import FEWEST, MOST, PRESETS, Rules, Thoughts
-from ullage.kinds.werewolf.section import EVERYBODY, PLAYER
+from ullage.kinds.werewolf.section import PLAYER
 from ullage.spec.document import read_document
 from ullage.spec.mistake import Mistake, Path, shorten
 

@@ -13,6 +13,8 @@ DOCTOR: Final = "doctor"
 HUNTER: Final = "hunter"
 WITCH: Final = "witch"
 VILLAGER: Final = "villager"
+EVERYBODY: Final = "all"
+"""Where something is said by identity: of every player, whatever it is."""
 IDENTITIES: Final = (WEREWOLF, POSSESSED, SEER, DOCTOR, HUNTER, WITCH, VILLAGER)
 SPECIAL: Final = (SEER, DOCTOR, HUNTER, WITCH)
 """At most one of each in a game."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from ullage.errors import InputError
 from ullage.kinds.werewolf.asks import Ask
 from ullage.kinds.werewolf.conditions import Condition
 from ullage.kinds.werewolf.events import Event, Stage, View
+from ullage.kinds.werewolf.identities import EVERYBODY
 from ullage.kinds.werewolf.rules import Rules
 from ullage.kinds.werewolf.rules_text import rules_text
 from ullage.kinds.werewolf.wording import event_text, own_text, question_text, without_part
@@ -34,13 +35,14 @@ Moment = tuple[int, Stage, int]
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """How the asks of one game under one condition become prompts of at most `window` tokens."""
+    """How the asks of games under one condition become prompts of at most `window` tokens. `instructions` are
+    told beside the rules: to all under `all`, else by identity."""
 
     rules: Rules
     condition: Condition
     window: int
     count: Count
-    instructions: str = ""
+    instructions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def public(self) -> bool:
@@ -83,10 +85,11 @@ class Prompts:
         return gone
 
     def _system(self, view: View, without_roles: bool) -> str:
-        begin = [rules_text(self.rules, view.names, self.condition)]
-        begin += [self.instructions] if self.instructions else []
-        own = without_part(view) if without_roles else f"{without_part(view)} {own_text(view)}"
-        return "\n".join([*begin, own])
+        begin = [rules_text(self.rules, view.names, self.condition), self.instructions.get(EVERYBODY, "")]
+        own = [without_part(view)]
+        if not without_roles:
+            own = [f"{own[0]} {own_text(view)}", self.instructions.get(view.identity, "")]
+        return "\n".join(filter(None, [*begin, *own]))
 
 
 def _told(events: Sequence[Event], view: View) -> Iterator[str]:

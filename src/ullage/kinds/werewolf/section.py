@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ullage.kinds.werewolf.conditions import EXPLANATION, Arm, Condition
 from ullage.kinds.werewolf.growth import room_needed
-from ullage.kinds.werewolf.identities import IDENTITIES
+from ullage.kinds.werewolf.identities import EVERYBODY, IDENTITIES
 from ullage.kinds.werewolf.rules import (
     FEWEST,
     MOST,
@@ -30,8 +30,6 @@ from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
 
 PLAYER: Final = "player"
-EVERYBODY: Final = "all"
-"""Of `instructions`: told to every player."""
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Rule = Switch | None
 
