@@ -111,6 +111,17 @@ def test_a_longer_talk_is_billed_as_it_grows():
     assert wider["player prefill"] == pytest.approx(passes()["player prefill"] / 10, rel=0.01)
 
 
+def test_probes_listen_to_what_is_said_and_not_to_choices():
+    probe = "probes.lie={path: lie, sites: [blocks.22.hook_resid_post], hidden: 8192}"
+    phases = {
+        phase.name: phase for phase in api.phases(load(probe, "werewolf.score_without_role_context=true"))
+    }
+    listening = {name for name, phase in phases.items() if phase.work.probed}
+    assert listening == {"player prefill", "player decode", "player score"}
+    with pytest.raises(SpecError, match="is missing; one of: player, wolf"):
+        load("captures=[]", "roles.wolf=gpt2", "werewolf.seats={werewolf: wolf}", probe)
+
+
 def test_choices_by_text_are_written():
     phases = api.phases(load("werewolf.choose_by=text"))
     assert [phase.name for phase in phases][3:] == ["player choose prefill", "player choose decode"]

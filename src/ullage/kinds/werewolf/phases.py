@@ -14,6 +14,7 @@ from ullage.phases.blocks import (
     is_local,
     load,
     own_section,
+    probed,
     spoken,
     ways,
 )
@@ -58,13 +59,14 @@ def _turns(
     ]
     texts = [each for each in asks if each.sort == "text"]
     choices = [each for each in asks if each.sort == "choice"]
-    found = spoken(name, held, _passes(ways(workload.roles[name], work, captures), texts, share))
+    heard = work.but(probed=probed(name, workload))
+    found = spoken(name, held, _passes(ways(workload.roles[name], heard, captures), texts, share))
     chosen = work.but(new_tokens=0 if section.choose_by == "probabilities" else CHOICE_TOKENS)
     found += spoken(name, held, _passes(ways(workload.roles[name], chosen), choices, share), CHOOSE)
     if section.score_without_role_context:
         said = [each for each in asks if each.spoken]
         longer = work.prompt_tokens + work.new_tokens
-        again = work.but(prompt_tokens=longer, new_tokens=0, passes=len(said) * share / work.batch)
+        again = heard.but(prompt_tokens=longer, new_tokens=0, passes=len(said) * share / work.batch)
         found += generate(name, held, again, STRIPPED, captures)
     return found
 

@@ -131,6 +131,10 @@ class Section(BaseSection):
                 found[role] = found.get(role, 0.0) + 1 / rules.players
         return found
 
+    def heard(self) -> tuple[str, ...]:
+        """Whoever plays."""
+        return tuple(dict.fromkeys((PLAYER, *self.seats.values())))
+
     def notes(self, workload: Workload) -> Iterator[str]:
         """What chance alone wins, and what the planned games can find."""
         from ullage.kinds.werewolf.forecast import forecast
