@@ -1,4 +1,4 @@
-"""Commands of Ullage in forks of one process that has torch: importing it for each would be most of a test."""
+"""Commands of Ullage in forks of one process that has torch, which to import for each takes far longer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+LONGEST_SECONDS = 300.0
+"""A command that takes longer is killed."""
 WORKER = """
 import json, os, signal, sys
 import torch, transformers, pyarrow.parquet, ullage.api
@@ -98,6 +100,8 @@ class Forks:
                 if when(out.read_text() if out.exists() else ""):
                     os.kill(child, number)
                     break
+            if not self._told(LONGEST_SECONDS):
+                os.kill(child, signal.SIGKILL)
             return Done(self._number(), out.read_text(), err.read_text())
 
     def close(self) -> None:
