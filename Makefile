@@ -28,9 +28,10 @@ demo: .venv/run
 	done
 
 # What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
-# since, and fails for one that is missing or damaged.
+# since, and fails for one that is missing or damaged. Each process takes one half, and files are not torn apart:
+# what a file's tests share is made once.
 test: .venv/dev lint
-	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/mkdocs build --strict -q
 
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
@@ -51,7 +52,7 @@ bench: .venv/dev
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
 coverage: .venv/dev
 	$(BIN)/coverage erase
-	HF_HUB_OFFLINE=1 $(BIN)/coverage run -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under 95
 	@for room in cli reports api; do $(BIN)/coverage report --include "src/ullage/$$room/*" --fail-under 90 || exit 1; done
