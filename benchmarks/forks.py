@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -96,12 +97,18 @@ class Forks:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             child = self._number()
-            while when is not None and not self._told(0.002):
-                if when(out.read_text() if out.exists() else ""):
-                    os.kill(child, number)
-                    break
-            if not self._told(LONGEST_SECONDS):
-                os.kill(child, signal.SIGKILL)
+            try:
+                while when is not None and not self._told(0.002):
+                    if when(out.read_text() if out.exists() else ""):
+                        _send(child, number)
+                        break
+                ended = self._told(LONGEST_SECONDS)
+            except BaseException:
+                _send(child, signal.SIGKILL)
+                self._number()
+                raise
+            if not ended:
+                _send(child, signal.SIGKILL)
             return Done(self._number(), out.read_text(), err.read_text())
 
     def close(self) -> None:
@@ -117,3 +124,9 @@ class Forks:
     def _number(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
+
+
+def _send(child: int, number: int) -> None:
+    """A signal to a process that may have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
