@@ -10,6 +10,7 @@ PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constra
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
 # processor and with the bundled model, asks it something, extracts its states, evaluates it, and lets it verify.
+# SAMPLES=1 draws fewer answers to each question than the file says, which takes less than half as long.
 demo: .venv/run
 	@for file in examples/*.yaml; do \
 	  echo; echo "== ullage plan $$file"; \
@@ -21,15 +22,16 @@ demo: .venv/run
 	@for verb in "sample answer --count 200 --out .demo/answer.jsonl" "plan examples/small/extract.yaml" \
 	  "run examples/small/extract.yaml --out .demo/states" "verify .demo/states" "analyse .demo/states" \
 	  "sample answer --count 334 --out .demo/questions.jsonl" "sample answer-hard --count 166 --out .demo/hard.jsonl" \
-	  "run examples/evaluate-tiny.yaml --out .demo/evaluate" "verify .demo/evaluate" \
+	  "run examples/evaluate-tiny.yaml --out .demo/evaluate $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))" "verify .demo/evaluate" \
 	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done
 
 # What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
-# since, and fails for one that is missing or damaged.
+# since, and fails for one that is missing or damaged. Each process takes one half, and files are not torn apart:
+# what a file's tests share is made once.
 test: .venv/dev lint
-	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/mkdocs build --strict -q
 
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
@@ -50,7 +52,7 @@ bench: .venv/dev
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
 coverage: .venv/dev
 	$(BIN)/coverage erase
-	HF_HUB_OFFLINE=1 $(BIN)/coverage run -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under 95
 	@for room in cli reports api; do $(BIN)/coverage report --include "src/ullage/$$room/*" --fail-under 90 || exit 1; done

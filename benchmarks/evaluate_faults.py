@@ -25,7 +25,6 @@ from killing import kill_runs, kills_hold
 import ullage
 
 QUESTIONS = 60
-MODULES = "sklearn.metrics, matplotlib.figure, jinja2, ullage.kinds.evaluate.run"
 KEPT = ("greedy.jsonl", "samples.jsonl", "judge.jsonl", "p_true.jsonl", "scores.json", "results.parquet")
 
 
@@ -64,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         folder = Path(name)
-        figures = kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents)
+        figures = kill_runs(write_workload(folder), folder, chosen.kills, contents)
     made.write(figures, kills_hold(figures))
 
 

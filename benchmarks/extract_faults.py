@@ -28,7 +28,6 @@ import small_models
 from killing import kill_runs, kills_hold
 
 TEXTS = 120
-MODULES = "safetensors.torch, ullage.kinds.extract.run"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -107,7 +106,7 @@ def main() -> None:
         os.environ["ULLAGE_HOME"] = name
         folder = Path(name)
         figures = {
-            "killed": kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
+            "killed": kill_runs(write_workload(folder), folder, chosen.kills, contents),
             "out_of_memory": out_of_memory(folder, chosen.seeds),
         }
     failing = figures["out_of_memory"]

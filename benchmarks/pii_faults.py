@@ -28,7 +28,6 @@ from killing import kill_runs, kills_hold
 
 import ullage
 
-MODULES = "ullage.kinds.pii.run, ullage.kinds.pii.results"
 GROWTH = 50 << 20
 SYSTEM = "Verify personal data. Type: {type}. Reply {verdicts}."
 
@@ -87,7 +86,7 @@ def main() -> None:
         folder = Path(name)
         figures = {
             "memory": memory(folder, chosen.records),
-            "killed": kill_runs(write_workload(folder), folder, chosen.kills, MODULES, contents),
+            "killed": kill_runs(write_workload(folder), folder, chosen.kills, contents),
         }
     grown = figures["memory"]["growth"]
     claims = {

@@ -93,3 +93,13 @@ def model_folder(tmp_path_factory):
     import small_models
 
     return small_models.save(tmp_path_factory.mktemp("models") / "llama", "llama", hidden=64, layers=4)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Runs commands of Ullage that may be killed, each in a process of its own that need not import torch."""
+    from forks import Forks
+
+    forks = Forks()
+    yield forks
+    forks.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from forks import Forks
 
 from ullage import api
 from ullage.errors import InputError, MissingPackageError, SpecError
@@ -151,6 +152,19 @@ def toys(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def loading(toys):
+    """Runs a command that loads torch, as `ullage` does, in forks of one process."""
+    forks = Forks({"PYTHONPATH": str(toys)})
+
+    def call(*words):
+        done = forks.run(*words, folder=toys)
+        return done.returncode, done.stdout, done.stderr
+
+    yield call
+    forks.close()
+
+
 def ullage(folder, *words):
     """The command line where the package of `folder` is installed: (exit code, stdout, stderr)."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
@@ -176,8 +190,8 @@ def test_another_packages_engines_are_planned(toys):
     }
 
 
-def test_another_packages_engines_are_run_with_their_settings(toys):
-    code, _, err = ullage(toys, "run", "w.yaml", "--out", "done", "--quiet")
+def test_another_packages_engines_are_run_with_their_settings(toys, loading):
+    code, _, err = loading("run", "w.yaml", "--out", "done", "--quiet")
     assert (code, err) == (0, "")
     said = [json.loads(line)["text"] for line in (toys / "done" / "greedy.jsonl").read_text().splitlines()]
     assert said == ["echo echo!"] * 2
@@ -186,7 +200,7 @@ def test_another_packages_engines_are_run_with_their_settings(toys):
     code, out, _ = ullage(toys, "verify", "done", "--json")
     assert code == 0
     assert any(each["what"] == "weights" for each in json.loads(out)["comparisons"])
-    assert ullage(toys, "report", "done")[0] == 0
+    assert loading("report", "done")[0] == 0
 
 
 def test_the_schema_lists_another_packages_engines(toys):
@@ -232,12 +246,12 @@ def test_a_mistake_in_another_packages_settings_is_told_as_any_other(toys, old, 
     assert err.count("\n") == 1
 
 
-def test_an_engine_whose_package_is_missing_is_planned_and_not_run(toys):
+def test_an_engine_whose_package_is_missing_is_planned_and_not_run(toys, loading):
     (toys / "lacking.yaml").write_text(
         FILE.replace('engine: echo, echo: {suffix: "!", times: 2}', "engine: lacking")
     )
     assert ullage(toys, "plan", "lacking.yaml")[0] == 0
-    code, _, err = ullage(toys, "run", "lacking.yaml", "--out", "never")
+    code, _, err = loading("run", "lacking.yaml", "--out", "never")
     assert code == 2
     wanted = 'needs no_such_module; install it with: pip install "toy-engines[all]"'
     assert err == f"ullage: error: roles.generator: engine: lacking {wanted}\n"

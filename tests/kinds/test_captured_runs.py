@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -129,24 +127,23 @@ def test_verdicts_leave_the_states_they_were_read_from(work, chat_model, positio
 
 
 @pytest.mark.parametrize("kind", ["evaluate", "pii"])
-def test_a_run_killed_at_random_ends_with_the_same_states(work, kind):
+def test_a_run_killed_at_random_ends_with_the_same_states(work, kind, forks):
     whole = run(work, kind, "whole")
     chance, killed = random.Random(kind), work / "killed"
     slow = "import time; from ullage.capture.store import ShardStore; write = ShardStore._write\n"
     slow += "def late(self): found = write(self); time.sleep(0.15); return found\n"
-    slow += "ShardStore._write = late\nfrom ullage.cli.main import program; program()"
+    slow += "ShardStore._write = late\n"
     arguments = ["run", work / f"{kind}.yaml", "--out", killed, "--quiet"]
     kills = 0
+
+    def at_random(_):
+        time.sleep(0.05)
+        return kills < 3 and (killed / "states").exists() and chance.random() < 0.3
+
     while not (killed / "record.json").exists():
-        process = subprocess.Popen([sys.executable, "-c", slow, *map(str, arguments)])
-        while kills < 3 and process.poll() is None:
-            if (killed / "states").exists() and chance.random() < 0.3:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.05)
-        process.wait()
-        assert kills or process.returncode == 0
+        done = forks.run(*arguments, first=slow, when=at_random)
+        kills += done.returncode == -signal.SIGKILL
+        assert kills or done.returncode == 0
         if (killed / "manifest.json").exists():
             arguments = ["run", "--resume", killed, "--quiet"]
     assert kills

@@ -2,10 +2,6 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from html.parser import HTMLParser
 
@@ -225,21 +221,16 @@ def test_simultaneous_models_stay(local):
     assert "freed" not in record.outcome
 
 
-def test_a_run_killed_in_any_turn_is_resumed_to_the_same_bytes(local):
+def test_a_run_killed_in_any_turn_is_resumed_to_the_same_bytes(local, forks):
     whole, _ = run(local, "whole")
     for number in (0, 2):
         folder = local.parent / f"killed{number}"
-        command = [sys.executable, "-m", "ullage", "run", str(local), "--out", str(folder), "--quiet"]
-        process = subprocess.Popen(
-            command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL
-        )
-        journal = folder / "journal.jsonl"
-        wanted = 1 + 4 * number
-        while process.poll() is None:
-            if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            time.sleep(0.002)
+        journal, wanted = folder / "journal.jsonl", 1 + 4 * number
+
+        def kept(_, journal=journal, wanted=wanted):
+            return journal.exists() and journal.read_bytes().count(b"\n") >= wanted
+
+        forks.run("run", local, "--out", folder, "--quiet", when=kept)
         ullage.resume(folder)
         for name in ("greedy", "samples", "p_true", "judge", "similarity", "entailment"):
             assert (folder / f"{name}.jsonl").read_bytes() == (whole / f"{name}.jsonl").read_bytes()

@@ -1,17 +1,17 @@
 """Extractions from a file to stored states: whole runs through the public functions and the command line."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 
 import pytest
 import small_models
+from forks import Done
 
 import ullage
+from ullage.cli.main import main
 from ullage.errors import InputError, SpecError
 from ullage.kinds.extract.short_form import short_form
 
@@ -157,7 +157,7 @@ def test_logits_are_stored_where_asked(workload, model_folder, generate):
     assert tensors_hold(folder)
 
 
-def test_layers_that_wait_on_disk_give_the_same_states(workload):
+def test_layers_that_wait_on_disk_give_the_same_states(workload, command):
     folder = run(workload, "disk", "roles.model.max_memory={cpu: 1MiB, disk: 1GiB}")
     plan = json.loads((folder / "manifest.json").read_text())["plan"]
     assert set(plan["placement"]["model"].values()) == {"cpu", "disk"}
@@ -170,25 +170,23 @@ def test_layers_that_wait_on_disk_give_the_same_states(workload):
     assert "model on disk" in checked.stdout
 
 
-def test_a_snapshot_needs_a_gpu(workload):
+def test_a_snapshot_needs_a_gpu(workload, command):
     done = command("run", workload, "--out", workload.parent / "r", "--snapshot")
     assert (done.returncode, "only GPUs" in done.stderr) == (2, True)
 
 
-def test_an_interrupted_run_says_how_to_go_on(workload):
+def test_an_interrupted_run_says_how_to_go_on(workload, forks):
     code = "import ullage.capture.reader as r\nread = r.Reader.read\nleft = [4]\n"
     code += (
         "def late(*a):\n    left[0] -= a[0].layout.rows > 97\n"  # the proof reads a small model
         "    if not left[0]: raise KeyboardInterrupt\n    return read(*a)\n"
     )
     code += "r.Reader.read = late\n"
-    code += "from ullage.cli.main import program; program()"
     folder = workload.parent / "run"
-    arguments = [sys.executable, "-c", code, "run", str(workload), "--out", str(folder)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    done = forks.run("run", workload, "--out", folder, first=code)
     assert done.returncode == 130
     assert f"--resume {folder}" in done.stderr
-    assert command("run", "--resume", folder).returncode == 0
+    assert forks.run("run", "--resume", folder).returncode == 0
     assert contents(folder) == contents(run(workload, "whole"))
 
 
@@ -249,39 +247,43 @@ def test_running_out_of_memory_at_random_batches_changes_nothing(workload, monke
     assert json.loads((folder / "record.json").read_text())["splits"] == len(failures)
 
 
-def command(*arguments, **options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "ullage", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        **options,
-    )
+@pytest.fixture
+def command(capsys):
+    """The command line, in this process."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments)])
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.mark.parametrize("store", ["safetensors", "npy"])
-def test_a_run_killed_again_and_again_ends_byte_for_byte_the_same(workload, store):
+def test_a_run_killed_again_and_again_ends_byte_for_byte_the_same(workload, store, forks):
     whole = run(workload, "whole", f"extract.store={store}")
     chance = random.Random(store)
     killed = workload.parent / "killed"
     arguments = ["run", workload, "--out", killed, "--quiet", "--set", f"extract.store={store}"]
     slow = "import time; from ullage.capture import reader; read = reader.Reader.read\n"
     slow += "def late(self, *a): time.sleep(0.05); return read(self, *a)\n"
-    slow += "reader.Reader.read = late\nfrom ullage.cli.main import program; program()"
+    slow += "reader.Reader.read = late\n"
     journal = killed / "journal.jsonl"
-    for _ in range(2):
-        process = subprocess.Popen([sys.executable, "-c", slow, *map(str, arguments)])
-        wanted = (journal.read_bytes().count(b"\n") if journal.exists() else 0) + 1
-        while not (journal.exists() and journal.read_bytes().count(b"\n") >= wanted):
-            assert process.poll() is None
-            time.sleep(0.002)
+
+    def lines():
+        return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+    def one_more(_, before):
+        if lines() <= before:
+            return False
         time.sleep(chance.uniform(0.0, 0.1))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        return True
+
+    for _ in range(2):
+        done = forks.run(*arguments, first=slow, when=partial(one_more, before=lines()))
+        assert done.returncode == -signal.SIGKILL
         arguments = ["run", "--resume", killed, "--quiet"]
-    subprocess.run([sys.executable, "-c", slow, *map(str, arguments)], check=True)
+    assert forks.run(*arguments).returncode == 0
     assert contents(killed) == contents(whole)
 
 
@@ -367,14 +369,14 @@ def test_spans_of_characters(workload):
         run(workload, "none", *span)
 
 
-def test_a_plan_that_does_not_fit_is_not_run(workload):
+def test_a_plan_that_does_not_fit_is_not_run(workload, command):
     done = command("run", workload, "--out", workload.parent / "r", "--set", "budget.host_memory=64MiB")
     assert done.returncode == 3
     assert "does not fit" in done.stderr
     assert not (workload.parent / "r").exists()
 
 
-def test_a_plan_for_gpus_this_machine_lacks_says_so(workload):
+def test_a_plan_for_gpus_this_machine_lacks_says_so(workload, command):
     import torch
 
     if torch.cuda.is_available():
@@ -386,7 +388,7 @@ def test_a_plan_for_gpus_this_machine_lacks_says_so(workload):
     assert not (workload.parent / "r").exists()
 
 
-def test_the_command_line_from_run_to_verify(workload):
+def test_the_command_line_from_run_to_verify(workload, command):
     folder = workload.parent / "run"
     done = command("run", workload, "--out", folder, "--json")
     assert done.returncode == 0, done.stderr
@@ -404,7 +406,7 @@ def test_the_command_line_from_run_to_verify(workload):
     assert maps == {"model": {"(whole model)": "cpu"}}
 
 
-def test_the_short_form(workload, model_folder):
+def test_the_short_form(workload, model_folder, command):
     out = workload.parent / "short"
     done = command(
         *("extract", "--model", model_folder, "--input", workload.parent / "texts.jsonl", "--out", out),
@@ -465,7 +467,7 @@ def test_settings_that_contradict_are_told_with_their_place(workload, overrides,
         ullage.load(workload, overrides)
 
 
-def test_analyses_of_a_finished_run(workload):
+def test_analyses_of_a_finished_run(workload, command):
     pytest.importorskip("matplotlib")
     folder = run(workload, "run", "captures.1.positions=all")
     pictures = workload.parent / "pictures"

@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from forks import Forks
 
 SOURCE = Path(__file__).with_name("recite")
 LINES = 60
@@ -30,6 +30,14 @@ def site(tmp_path_factory):
     shutil.copytree(SOURCE, site / "ullage_recite", ignore=shutil.ignore_patterns("__pycache__"))
     install(site, "ullage_recite", "recite = ullage_recite:KIND")
     return site
+
+
+@pytest.fixture(scope="module")
+def forked(site):
+    """Where the kind is installed, a process that has torch, for what loads models."""
+    forks = Forks({"PYTHONPATH": str(site), "COLUMNS": "160"})
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
@@ -54,6 +62,18 @@ def python(site, tmp_path):
         )
 
     return start
+
+
+@pytest.fixture
+def loading(forked, python, tmp_path):
+    """Runs a command that loads models, in a fork."""
+
+    def call(*arguments):
+        done = forked.run(*arguments, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call
 
 
 @pytest.fixture
@@ -87,19 +107,19 @@ def test_it_is_planned_with_what_its_section_notes(ullage):
     assert {item["role"] for item in plan["items"]} >= {"reciter"}
 
 
-def test_it_runs_resumes_after_a_kill_to_the_same_bytes_reports_and_verifies(ullage, python, tmp_path):
-    assert f"{LINES} records" in ullage("run", "work.yaml", "--out", "whole", "--quiet")
-    process = python("-m", "ullage", "run", "work.yaml", "--out", "killed", "--quiet")
+def test_it_runs_resumes_after_a_kill_to_the_same_bytes_reports_and_verifies(
+    ullage, loading, forked, tmp_path
+):
+    assert f"{LINES} records" in loading("run", "work.yaml", "--out", "whole", "--quiet")
     journal = tmp_path / "killed" / "journal.jsonl"
-    while process.poll() is None:
-        if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        time.sleep(0.002)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+
+    def kept(_):
+        return journal.exists() and journal.read_bytes().count(b"\n") >= 2
+
+    arguments = ("run", "work.yaml", "--out", "killed", "--quiet")
+    assert forked.run(*arguments, folder=tmp_path, when=kept).returncode == -signal.SIGKILL
     assert journal.read_bytes().count(b"\n") < LINES // 4
-    ullage("run", "--resume", "killed", "--quiet")
+    loading("run", "--resume", "killed", "--quiet")
     whole = (tmp_path / "whole" / "said.jsonl").read_bytes()
     assert whole.count(b"\n") == LINES
     assert (tmp_path / "killed" / "said.jsonl").read_bytes() == whole
@@ -113,20 +133,20 @@ def test_it_runs_resumes_after_a_kill_to_the_same_bytes_reports_and_verifies(ull
     assert any(each["phase"].startswith("reciter") for each in verified["comparisons"])
 
 
-def test_its_plan_read_back_gives_the_same_run_and_a_check_leaves_nothing(ullage, tmp_path):
+def test_its_plan_read_back_gives_the_same_run_and_a_check_leaves_nothing(ullage, loading, tmp_path):
     (tmp_path / "plan.json").write_text(ullage("plan", "work.yaml", "--json"))
     before = set(tmp_path.iterdir())
-    assert json.loads(ullage("check", "work.yaml", "--json"))["device_maps"] == {
+    assert json.loads(loading("check", "work.yaml", "--json"))["device_maps"] == {
         "reciter": {"(whole model)": "cpu"}
     }
     assert set(tmp_path.iterdir()) == before
-    ullage("run", "plan.json", "--out", "planned", "--quiet")
-    ullage("run", "work.yaml", "--out", "whole", "--quiet")
+    loading("run", "plan.json", "--out", "planned", "--quiet")
+    loading("run", "work.yaml", "--out", "whole", "--quiet")
     planned, whole = (tmp_path / name / "said.jsonl" for name in ("planned", "whole"))
     assert planned.read_bytes() == whole.read_bytes()
 
 
-def test_its_function_is_ullages_and_its_command_calls_it(ullage, python, tmp_path):
+def test_its_function_is_ullages_and_its_command_calls_it(loading, python, tmp_path):
     program = (
         "import ullage; assert 'recite' in dir(ullage); folder, record = "
         "ullage.recite('ullage:tiny', 'lines.txt', 'called'); print(record.examples)"
@@ -134,7 +154,7 @@ def test_its_function_is_ullages_and_its_command_calls_it(ullage, python, tmp_pa
     out, err = python("-c", program).communicate(timeout=300)
     assert out == f"{LINES}\n", err
     document = json.loads(
-        ullage("recite", "lines.txt", "--model", "ullage:tiny", "--out", "commanded", "--quiet", "--json")
+        loading("recite", "lines.txt", "--model", "ullage:tiny", "--out", "commanded", "--quiet", "--json")
     )
     assert (document["document"], document["examples"]) == ("record", LINES)
     called, commanded = (tmp_path / name / "said.jsonl" for name in ("called", "commanded"))

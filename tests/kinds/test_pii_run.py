@@ -2,13 +2,11 @@
 
 import gzip
 import json
-import os
 import random
 import signal
 import stat
 import subprocess
 import sys
-import time
 
 import pytest
 import small_models
@@ -761,7 +759,7 @@ def test_lines_are_counted_as_they_are_read(tmp_path_factory, lines, ended, zipp
     assert Source(path.name, path, 2**20).count() == len(data.splitlines())
 
 
-def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path, forks):
     model = small_models.save(tmp_path / "model", "llama", chat=True, hidden=64, layers=2)
     rows = [record(n, f"real-{n}", f"fake-{n}") for n in range(120)]
     rows[50:50] = [{"id": "r3", "text": "again"}]
@@ -775,15 +773,13 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path):
     )
     whole = run(tmp_path, "whole")
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "ullage", "run", str(file), "--out", str(folder), "--quiet"]
-    process = subprocess.Popen(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL)
     journal = folder / "journal.jsonl"
-    while process.poll() is None:
-        if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        time.sleep(0.002)
-    assert process.returncode == -signal.SIGKILL
+
+    def kept(_):
+        return journal.exists() and journal.read_bytes().count(b"\n") >= 2
+
+    done = forks.run("run", file, "--out", folder, "--quiet", when=kept)
+    assert done.returncode == -signal.SIGKILL
     ullage.resume(folder)
     for name in ("verified", "failed", "rejects"):
         assert (folder / f"{name}.jsonl").read_bytes() == (whole / f"{name}.jsonl").read_bytes()

@@ -39,16 +39,14 @@ def test_a_plan_writes_the_document_that_is_read_back(project, tmp_path):
     assert ullage.read_plan(tmp_path / "plan.json") == plan
 
 
-def test_a_plan_in_another_folder_finds_its_files(project, tmp_path, monkeypatch):
+def test_a_plan_in_another_folder_finds_its_files(project, tmp_path, monkeypatch, forks):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     command = [sys.executable, "-m", "ullage", "plan", "../project/made/file.yaml", "--json"]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
     (elsewhere / "plan.json").write_text(made.stdout)
-    done = subprocess.run(
-        [sys.executable, "-m", "ullage", "run", "plan.json", "--out", "run"], capture_output=True, text=True
-    )
+    done = forks.run("run", "plan.json", "--out", "run")
     assert done.returncode == 0, done.stderr
     verified = ullage.verify("run")
     assert verified.to_json()["holds"] == verified.holds

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -121,9 +123,30 @@ assert len(said) == 8 and len(set(said)) == 1 and isinstance(said[0], int), said
 """
 
 
-@pytest.mark.parametrize("again", range(3))
-def test_first_calls_in_threads_lose_no_tokenizer(model_folder, again):
+def test_first_calls_in_threads_lose_no_tokenizer(model_folder):
     subprocess.run([sys.executable, "-c", FIRST_CALLS, str(model_folder)], check=True)
+
+
+def test_calls_in_threads_ask_the_library_one_after_another(folder, monkeypatch):
+    from transformers import AutoTokenizer
+
+    inside, most = [], []
+    load = AutoTokenizer.from_pretrained
+
+    def counted(*args, **kwargs):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        found = load(*args, **kwargs)
+        inside.pop()
+        return found
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: opened(folder), range(8)))
+    assert len({len(each("a b")["input_ids"]) for each in found}) == 1
+    assert set(most) == {1}
+    assert len(most) >= 8
 
 
 def replaces(content, **pattern):

@@ -5,11 +5,10 @@ import os
 import shutil
 import socket
 import stat
-import subprocess
-import sys
 
 import pytest
 import small_models
+from forks import Forks
 
 import ullage
 from ullage.errors import InputError
@@ -119,9 +118,18 @@ def test_nothing_in_a_folder_names_the_user_the_host_or_a_place(home, kind, abso
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
 
 
+@pytest.fixture(scope="module")
+def users():
+    """Processes of two users."""
+    both = [Forks(who=["setpriv", "--reuid", str(uid), "--regid", str(uid), *AS_ANOTHER]) for uid in UIDS]
+    yield both
+    for each in both:
+        each.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="takes root, to be two users")
-def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(tmp_path, kind):
+def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(tmp_path, kind, users):
     os.chmod(tmp_path, 0o755)
     for folder in (tmp_path, *tmp_path.parents):
         if not folder.stat().st_mode & 0o001:
@@ -130,7 +138,7 @@ def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(t
     data(first / "work")
     (first / "work" / "work.json").write_text(json.dumps(workload(kind, "in/", "models/chat")))
     _own(first, UIDS[0])
-    _as(UIDS[0], first, "run", "work/work.json", "--out", "runs/whole", "--quiet")
+    _as(users[0], first, "run", "work/work.json", "--out", "runs/whole", "--quiet")
     shutil.copytree(first / "runs" / "whole", first / "runs" / "half")
     cut(first / "runs" / "half")
     whole = results(first / "runs" / "whole")
@@ -140,9 +148,9 @@ def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(t
     shutil.move(first / "work" / "models", second / "elsewhere" / "models")
     shutil.rmtree(first / "work")
     _own(second, UIDS[1])
-    refused = _as(UIDS[1], second, "run", "--resume", "taken", "--quiet", code=2)
+    refused = _as(users[1], second, "run", "--resume", "taken", "--quiet", code=2)
     assert "--base" in refused
-    _as(UIDS[1], second, "run", "--resume", "taken", "--base", "elsewhere", "--quiet")
+    _as(users[1], second, "run", "--resume", "taken", "--base", "elsewhere", "--quiet")
     assert results(second / "taken") == whole
     assert stat.S_IMODE((second / "taken").stat().st_mode) == 0o700
     assert {path.stat().st_uid for path in (second / "taken").rglob("*")} == {UIDS[1]}
@@ -153,16 +161,11 @@ def _own(folder, uid):
         os.chown(path, uid, uid, follow_symlinks=False)
 
 
-def _as(uid, folder, *arguments, code=0):
-    """Runs Ullage as user `uid` in a folder; what it said."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("USER", "LOGNAME")},
-        "HOME": str(folder),
-        "ULLAGE_HOME": str(folder / "evidence"),
-    }
-    who = ["setpriv", "--reuid", str(uid), "--regid", str(uid), *AS_ANOTHER]
-    command = [*who, sys.executable, "-m", "ullage", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def _as(user, folder, *arguments, code=0):
+    """Runs Ullage as a user in a folder; what it said."""
+    first = f"os.environ.update(HOME={str(folder)!r}, ULLAGE_HOME={str(folder / 'evidence')!r})\n"
+    first += "for name in ('USER', 'LOGNAME'): os.environ.pop(name, None)"
+    done = user.run(*arguments, folder=folder, first=first)
     assert done.returncode == code, done.stderr
     return done.stderr
 

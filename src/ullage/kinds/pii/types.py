@@ -116,6 +116,15 @@ def read_types(path: Path = OWN) -> DataTypes:
 
     Raises InputError for one that cannot be read, naming category and type.
     """
+    return _own_types() if path == OWN else _read_types(path)
+
+
+@cache
+def _own_types() -> DataTypes:
+    return _read_types(OWN)
+
+
+def _read_types(path: Path) -> DataTypes:
     try:
         body = yaml.safe_load(read_text(path, LARGEST_FILE))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
