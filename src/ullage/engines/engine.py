@@ -108,6 +108,14 @@ class Deciding(Protocol):
 
 
 @runtime_checkable
+class Reading(Protocol):
+    """An engine that reads what was written already."""
+
+    def read(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Reply]:
+        """One pass over each prompt and the text after it, as if that were the reply; without logprobs."""
+
+
+@runtime_checkable
 class Embedding(Protocol):
     """An engine that gives the final states of texts."""
 

@@ -75,6 +75,19 @@ class TransformersEngine:
         self._writer.write(rows, sampling, self._observer)
         return [self._reply(row, sampling) for row in rows]
 
+    def read(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Reply]:
+        """One pass over each prompt and the text after it, as if the text were the reply."""
+        begun = [self._encoder.ids(prompt) for prompt in prompts]
+        added = [self._encoder.continuation(*both) for both in zip(prompts, texts, strict=True)]
+        rows = [new_row((*ids, *more), 0) for ids, more in zip(begun, added, strict=True)]
+        self._writer.read(rows, self._observer)
+        found = []
+        for ids, more in zip(begun, added, strict=True):
+            text, offsets = generated_offsets("", more, self._encoder.tokenizer)
+            pieces = tuple(self._encoder.tokenizer.convert_ids_to_tokens(list(more)))
+            found.append(Reply(text, "end", len(ids), tuple(more), pieces, tuple(offsets)))
+        return found
+
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt: one pass when choices are one token."""
         import torch

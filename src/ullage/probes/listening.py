@@ -47,5 +47,6 @@ def open_projections(session: Session, role: str) -> Projections | None:
             "control": card.control,
             "other": others,
         }
-    session.outcome["probes"] = told
-    return Projections(found)
+    held = session.outcome.get("probes")
+    session.outcome["probes"] = (held if isinstance(held, dict) else {}) | told
+    return Projections(found, {name: card.threshold for name, card in cards.items()})

@@ -2,4 +2,9 @@
 
 from ullage.workloads.kind import Kind
 
-KIND = Kind("werewolf", __name__)
+KIND = Kind(
+    "werewolf",
+    __name__,
+    runner="ullage.kinds.werewolf.run",
+    reporter="ullage.kinds.werewolf.results",
+)

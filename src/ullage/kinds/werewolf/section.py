@@ -85,6 +85,10 @@ class Section(BaseSection):
     choose_by: Literal["probabilities", "text"] = Field(
         default="probabilities", description="among the legal answers, or by a text that is read strictly"
     )
+    temperature: Annotated[float, Field(strict=True, ge=0, le=10)] = Field(
+        default=1.0, description="of what players say"
+    )
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = Field(default=1.0, description="the same")
     seats: dict[str, str] = Field(
         default={}, description="identity, or number of a seat, and the role that plays it; others: player"
     )
@@ -159,6 +163,9 @@ class Section(BaseSection):
             yield from wrong_engine(name, workload, "writes", *self._weighs())
         if len(set(self.conditions)) < len(self.conditions) or not self.conditions:
             yield Mistake(("werewolf", "conditions"), "names each condition once, and one at least")
+        if "treatment" in self.conditions and not workload.probes:
+            problem = "treatment shows players what a probe makes of them; give probes, or leave it out"
+            yield Mistake(("werewolf", "conditions"), problem)
         local = [name for name, role in workload.roles.items() if is_local(role)]
         if len(local) > 1 and workload.schedule in ("sequential", "swapped"):
             problem = "players speak in turns all the time; use auto, simultaneous or persistent"
