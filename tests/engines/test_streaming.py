@@ -1,4 +1,4 @@
-"""A reply that is streamed is the reply that is written: its pieces join to its text, whatever its tokens are."""
+"""A streamed reply is the one that is written: its pieces join to its text, whatever its tokens are."""
 
 from types import SimpleNamespace
 

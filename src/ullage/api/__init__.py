@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import report as report
     from ullage.api.runs import verify as verify
+    from ullage.api.talking import chat as chat
     from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
     from ullage.workloads.loading import opened as opened
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 PLACES: Final = {
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
+    "chat": "ullage.api.talking",
     "check": "ullage.api.runs",
     "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",

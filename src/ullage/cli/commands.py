@@ -58,6 +58,11 @@ OWN: Final = (
         "ullage.cli.listings:sample",
     ),
     Command(
+        "chat",
+        "Talk with a model, planned first; with probes each token is coloured by its score.",
+        "ullage.cli.chat:chat",
+    ),
+    Command(
         "probe",
         "Directions in a model's states: fitted to labelled dialogues, evaluated, imported, exported.",
         "ullage.cli.probes:probe",
