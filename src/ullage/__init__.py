@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ullage.api import apply_probes as apply_probes
     from ullage.api import cards as cards
     from ullage.api import chat as chat
     from ullage.api import check as check
@@ -156,6 +157,7 @@ PLACES: Final = {
     "UnsupportedError": "ullage.errors",
     "Verification": "ullage.records.verification",
     "Workload": "ullage.spec.workload",
+    "apply_probes": "ullage.api",
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
     "chat": "ullage.api",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ullage.api.planning import sample as sample
     from ullage.api.planning import schema as schema
     from ullage.api.probe_precision import probe_drift as probe_drift
+    from ullage.api.probe_scores import apply_probes as apply_probes
     from ullage.api.probes import evaluate_probe as evaluate_probe
     from ullage.api.probes import export_probe as export_probe
     from ullage.api.probes import fit_probe as fit_probe
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ullage.workloads.runs import run_plan as run_plan
 
 PLACES: Final = {
+    "apply_probes": "ullage.api.probe_scores",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
     "chat": "ullage.api.talking",

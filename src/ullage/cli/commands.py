@@ -64,7 +64,7 @@ OWN: Final = (
     ),
     Command(
         "probe",
-        "Directions in a model's states: fitted to labelled dialogues, evaluated, imported, exported.",
+        "Directions in a model's states: fitted to labelled dialogues, evaluated, applied, exchanged.",
         "ullage.cli.probes:probe",
     ),
     Command("schema", "JSON Schema of the workload file, for editors.", "ullage.cli.listings:schema"),

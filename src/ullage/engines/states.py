@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+Ways = tuple[bool, bool]
+"""How states are read: in chunks, and while tokens are written."""
+WRITING: Final = False, True
 FOLDER: Final = "states"
 """In the folder of the run."""
 
@@ -93,9 +96,7 @@ class KeptStates:
         with self._watched(engine, phase).observed(listener):
             yield products
         read = listener.finish()
-        products += [products_in(each.states) for each in read]
-        weights = [*self._weights.get(phase.running, {}).values()]
-        self._hold(phase.running, weights + [one for each in products for one in each.values()], "probes")
+        products += self.products(phase.running, read)
         if not phase.work.captures:
             return
         read = [replace(each, states=stored_in(each.states)) for each in read]
@@ -109,11 +110,19 @@ class KeptStates:
         self._new += [each.to_json() for each in self._store().add(0, examples)]
         self._hold(phase.running, [])
 
+    def products(self, role: str, read: Sequence[ReadSequence]) -> list[Products]:
+        """What was read of `role`'s states as products with the weights of `multiply`; tells where they
+        lie."""
+        found = [products_in(each.states) for each in read]
+        weights = [*self._weights.get(role, {}).values()]
+        self._hold(role, weights + [one for each in found for one in each.values()], "probes")
+        return found
+
     @contextmanager
     def hearing(self, engine: Engine, phase: Phase, begin: int) -> Iterator[Heard]:
         """Inside, `engine` writes one sequence of `phase`, and what is given has products with the weights
         of `multiply` of its positions from `begin` on, pass by pass; nothing else is kept."""
-        heard = Heard(self._projected(phase), begin)
+        heard = Heard(self.projected(phase), begin)
         with self._watched(engine, phase).observed(heard):
             yield heard
         self._hold(phase.running, [*self._weights[phase.running].values(), *heard.held()], "probes")
@@ -144,17 +153,17 @@ class KeptStates:
 
     def _listener(self, phase: Phase, sequences: int) -> Listener:
         """Made for each batch: points hold modules, which must be gone when their role is."""
-        points = self._proven(phase, phase.work.captures) + self._projected(phase)
+        points = self._proven(phase, phase.work.captures) + self.projected(phase)
         layout = find_layout(self._session.loaded[phase.running].model)
         return Listener(points, layout, Choosing(sequences), to_the_end=bool(phase.work.probed))
 
-    def _projected(self, phase: Phase) -> tuple[Point, ...]:
+    def projected(self, phase: Phase, ways: Ways = WRITING) -> tuple[Point, ...]:
         """Where states of the running role are multiplied with its probes' weights."""
         weights = self._weights[phase.running] if phase.work.probed else {}
-        points = self._proven(phase, [projected_capture(site) for site in weights])
+        points = self._proven(phase, [projected_capture(site) for site in weights], ways)
         return tuple(projected(each, weights[each.name]) for each in points)
 
-    def _proven(self, phase: Phase, captures: Sequence[Capture]) -> tuple[Point, ...]:
+    def _proven(self, phase: Phase, captures: Sequence[Capture], ways: Ways = WRITING) -> tuple[Point, ...]:
         if not captures:
             return ()
         whole = model_of(self._session.workload.roles[phase.running], self._session.plan.models)
@@ -162,7 +171,7 @@ class KeptStates:
         layout = find_layout(self._session.loaded[phase.running].model)
         depth = len(whole.layers)
         say = self._session.say
-        found = proven_points(captures, layout, name=whole.name, depth=depth, ways=(False, True), say=say)
+        found = proven_points(captures, layout, name=whole.name, depth=depth, ways=ways, say=say)
         proofs = dict(cast("dict[str, object]", self._session.outcome.get("proofs", {})))
         self._session.outcome["proofs"] = proofs | {phase.running: to_json(proof_of(layout))}
         return found

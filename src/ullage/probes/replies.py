@@ -31,8 +31,8 @@ def reply_scores(probes: Projections, products: Mapping[str, Tensor], reply: Rep
     found: dict[str, ReplyScores] = {}
     for name in probes.probes:
         read = probes.read(name, plain)
-        tokens = [_told(float(each)) for each in read.scores()[begin:end]]
-        found[name] = {"tokens": tokens, "score": _told(read.score(begin, end))}
+        tokens = [told(float(each)) for each in read.scores()[begin:end]]
+        found[name] = {"tokens": tokens, "score": told(read.score(begin, end))}
     return found
 
 
@@ -57,7 +57,7 @@ class Spoken:
         self._products.append(products)
         plain = {site: each.numpy() for site, each in products.items()}
         for name, mine in self.scores.items():
-            mine += [_told(float(each)) for each in self._probes.read(name, plain).scores()]
+            mine += [told(float(each)) for each in self._probes.read(name, plain).scores()]
 
     def whole(self, tokens: int) -> dict[str, ReplyScores]:
         """By probe, of the first `tokens` tokens: as `reply_scores` of a reply that has ended."""
@@ -72,10 +72,10 @@ class Spoken:
                 joined = {
                     site: np.concatenate([each[site].numpy() for each in self._products]) for site in sites
                 }
-                score = _told(self._probes.read(name, joined).score(0, kept))
+                score = told(self._probes.read(name, joined).score(0, kept))
             found[name] = {"tokens": mine[:kept], "score": score}
         return found
 
 
-def _told(score: float | None) -> float | None:
+def told(score: float | None) -> float | None:
     return None if score is None or not math.isfinite(score) else round(score, DIGITS)

@@ -60,7 +60,7 @@ _HEARD = of_object(
 )
 _APPLIED = of_object(
     {
-        "probe": TEXT,
+        **dict.fromkeys(("probe", "name"), TEXT),
         **dict.fromkeys(("threshold", "false_positive_rate"), MAYBE_NUMBER),
         "control": TEXT,
         "flagged": {"type": ["integer", "null"]},

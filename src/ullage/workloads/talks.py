@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
 from ullage.errors import InputError, SpecError, UnsupportedError
 from ullage.spec.parse import parse_role
-from ullage.spec.probe import Probe
 from ullage.spec.role import Role
 from ullage.spec.rules import mistakes_in
 from ullage.spec.workload import ONE_MODEL, Workload
+from ullage.workloads.probed import probes_in
 
 ROLE: Final = "model"
 SPEAKERS: Final = ("generator",)
@@ -65,7 +64,7 @@ def talk_workload(
     else:
         base, found = Path(), _of_model(str(model_or_file), given)
     ((name, role),) = found.roles.items()
-    read_by = found.probes | _named(probes, found.probes)
+    read_by = found.probes | probes_in(probes, found.probes)
     new = given.get("new_tokens") or found.new_tokens
     if new < 1:
         raise InputError(f"{model_or_file}: new_tokens is {new}, so that nothing is said; give --new-tokens")
@@ -151,17 +150,3 @@ def _room(role: Role, base: Path, wanted: int, usual: int, new: int) -> int:
             "--prompt-tokens, --new-tokens"
         )
     return wanted or min(usual, window - new)
-
-
-def _named(folders: Sequence[str | Path], taken: Mapping[str, Probe]) -> dict[str, Probe]:
-    """Probes by the names of their folders, as far as these are names."""
-    found: dict[str, Probe] = {}
-    for folder in folders:
-        path = Path(folder).expanduser().resolve()
-        plain = re.sub("[^A-Za-z0-9_-]", "_", path.name)[:48] or "probe"
-        plain = plain if re.match("[A-Za-z_]", plain) else f"p{plain}"
-        name, number = plain, 2
-        while name in found or name in taken:
-            name, number = f"{plain}-{number}", number + 1
-        found[name] = Probe(path=str(path))
-    return found
