@@ -44,18 +44,9 @@ def apply_probes(
     if not named:
         raise InputError("give the folder of a probe, or several")
     labelled = read_labels(texts, unlabelled=True)
-    reader = Reader(
-        model,
-        (),
-        None,
-        given["gpus"],
-        given["precision"],
-        given["batch"],
-        given["skip_too_long"],
-        given["download"],
-        given["quiet"],
+    run, too_long = _reader(model, given).score(
+        labelled, named, path.with_name(f"{path.stem}.run"), str(texts)
     )
-    run, too_long = reader.score(labelled, named, path.with_name(f"{path.stem}.run"), str(texts))
     tally = Tally(named)
     kept = [one for one in labelled if one.id not in too_long]
     lines = tally.counted(in_order(read_lines(run / "scores.jsonl")), kept)
@@ -77,6 +68,19 @@ def apply_probes(
         "left_out": len(too_long),
         "probes": tally.rows(RunFolder(run).record().outcome),
     }
+
+
+def _reader(model: str, given: Settings) -> Reader:
+    return Reader(
+        model,
+        (),
+        gpus=given["gpus"],
+        precision=given["precision"],
+        batch=given["batch"],
+        skip_too_long=given["skip_too_long"],
+        download=given["download"],
+        quiet=given["quiet"],
+    )
 
 
 class Tally:

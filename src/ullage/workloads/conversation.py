@@ -103,6 +103,7 @@ class Conversation:
         self._engine: Engine = self._turns.engine(role)
         if self._probes is not None:
             self._turns.states.multiply(role, self._probes.projections.weights)
+            self._turns.states.projected(session.phase(role))  # proven before anybody waits for a reply
         self._templated = _templated(session, role)
         if not self._templated:
             session.say(
