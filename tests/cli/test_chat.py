@@ -122,7 +122,7 @@ def test_a_terminal_shows_colours_and_those_who_want_none_signs_and_numbers(talk
         in err
     )
     assert "from 0.5, its card's threshold on" in err
-    first, _, second = out.partition("the threshold 0.5, which 1.0% of 9 dialogues may reach\n")
+    first, _, second = out.partition("the threshold 0.5 (at most 1.0% of 9 dialogues)\n")
     assert "\x1b[" in first
     assert second.count("the threshold 0.5") == 1
     assert any(sign in first for sign in "⁺⁻")

@@ -172,5 +172,5 @@ def _whole(name: str, card: Card, score: float | None) -> str:
     reached = above(card, score)
     if reached is None:
         return f"{name}: {score:+.3f}; its card has no threshold"
-    rate = "" if card.rate is None else f", which {card.rate:.1%} of {card.control} may reach"
+    rate = "" if card.rate is None else f" (at most {card.rate:.1%} of {card.control})"
     return f"{name}: {score:+.3f}, {'above' if reached else 'below'} the threshold {card.threshold:.4g}{rate}"
