@@ -16,7 +16,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ullage.api import apply_probes as apply_probes
     from ullage.api import cards as cards
+    from ullage.api import chat as chat
     from ullage.api import check as check
     from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Memory as Memory
     from ullage.spec.workload import Training as Training
     from ullage.spec.workload import Workload as Workload
+    from ullage.workloads.conversation import Conversation as Conversation
     from ullage.workloads.execution import Checked as Checked
     from ullage.workloads.wholeness import RunCheck as RunCheck
 
@@ -113,6 +116,7 @@ PLACES: Final = {
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
+    "Conversation": "ullage.workloads.conversation",
     "DeviceInfo": "ullage.runtime.devices",
     "DoesNotFitError": "ullage.errors",
     "EngineError": "ullage.errors",
@@ -153,8 +157,10 @@ PLACES: Final = {
     "UnsupportedError": "ullage.errors",
     "Verification": "ullage.records.verification",
     "Workload": "ullage.spec.workload",
+    "apply_probes": "ullage.api",
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
+    "chat": "ullage.api",
     "check": "ullage.api",
     "check_run": "ullage.api",
     "check_threshold": "ullage.runtime.reading",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ullage.api.planning import sample as sample
     from ullage.api.planning import schema as schema
     from ullage.api.probe_precision import probe_drift as probe_drift
+    from ullage.api.probe_scores import apply_probes as apply_probes
     from ullage.api.probes import evaluate_probe as evaluate_probe
     from ullage.api.probes import export_probe as export_probe
     from ullage.api.probes import fit_probe as fit_probe
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import report as report
     from ullage.api.runs import verify as verify
+    from ullage.api.talking import chat as chat
     from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
     from ullage.workloads.loading import opened as opened
@@ -48,8 +50,10 @@ if TYPE_CHECKING:
     from ullage.workloads.runs import run_plan as run_plan
 
 PLACES: Final = {
+    "apply_probes": "ullage.api.probe_scores",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
+    "chat": "ullage.api.talking",
     "check": "ullage.api.runs",
     "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -55,10 +55,39 @@ class Reader:
         Raises InputError, with a line for each, for dialogues that cannot be read, before any model is
         loaded.
         """
+        body, texts, too_long = self._workload(labelled, where)
+        folder = self._run(body, texts, out)
+        found = stored(folder)
+        return Read(found.states, found.origin, too_long)
+
+    def score(
+        self, labelled: Sequence[Labelled], probes: Mapping[str, str], out: Path, where: str
+    ) -> tuple[Path, frozenset[str]]:
+        """Scores the texts by `probes`, folders by name, in one pass: the run's folder, `out`/run, whose
+        `scores.jsonl` has a line for each; and ids of what is too long.
+
+        What an earlier call with the same left unfinished in `out` is gone on with. Raises InputError as
+        `read`, and for what something else has left there.
+        """
+        from ullage.workloads.runs import resume
+
+        body, texts, too_long = self._workload(labelled, where)
+        del body["captures"]
+        body |= {"name": f"scores of {Path(where).name}", "probes": dict(probes)}
+        run = out / "run"
+        if out.exists() and any(out.iterdir()):
+            if not _is_of(out, body, texts):
+                raise InputError(f"{out}: holds something else; remove it, or give another --out")
+            if (run / "manifest.json").exists():
+                resume(run, download=self.download, quiet=self.quiet)
+                return run, too_long
+        return self._run(body, texts, out), too_long
+
+    def _run(self, body: dict[str, object], texts: str, out: Path) -> Path:
+        """Writes file and texts, and runs them in a batch that fits."""
         from ullage.workloads.loading import load
         from ullage.workloads.runs import run
 
-        body, texts, too_long = self._workload(labelled, where)
         out.mkdir(parents=True, exist_ok=True)
         (out / "texts.jsonl").write_text(texts, encoding="utf-8")
         file = out / "workload.json"
@@ -69,8 +98,7 @@ class Reader:
                 break
             body["batch"] = workload.batch // 2
         folder, _ = run(workload, out / "run", self.gpus, base=out, download=self.download, quiet=self.quiet)
-        found = stored(folder)
-        return Read(found.states, found.origin, too_long)
+        return folder
 
     def _fits(self, workload: object, base: Path) -> bool:
         from ullage.spec.workload import Workload
@@ -111,7 +139,10 @@ class Reader:
             "extract": {"input": "texts.jsonl", "special_tokens": written.special_tokens},
         }
         lines = (
-            json.dumps({"id": each.id, "text": each.text, "span": list(each.span)}, ensure_ascii=False)
+            json.dumps(
+                {"id": each.id, "text": each.text, "span": each.span, "counted": each.counted},
+                ensure_ascii=False,
+            )
             for each in written.texts
         )
         return body, "".join(f"{line}\n" for line in lines), frozenset(written.too_long)
@@ -129,6 +160,17 @@ class Reader:
             )
         window = _architecture(self.model).max_positions
         return write_out(labelled, tokenizer, window, where, self.skip_too_long)
+
+
+def _is_of(out: Path, body: Mapping[str, object], texts: str) -> bool:
+    """Whether a folder holds this very work, in whatever batch it fits."""
+    try:
+        file = json.loads((out / "workload.json").read_text(encoding="utf-8"))
+        there = (out / "texts.jsonl").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    wanted = json.loads(json.dumps(body))
+    return isinstance(file, dict) and there == texts and {**file, "batch": 0} == {**wanted, "batch": 0}
 
 
 def _architecture(model: str) -> Architecture:

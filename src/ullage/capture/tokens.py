@@ -26,7 +26,8 @@ class Tokenized:
     """One record: its id, its text where it has one, token ids, and each token's characters [begin, end).
 
     Special tokens and ids given as such have offsets (-1, -1). `line` is the record's in its file. `span` is
-    a range of positions the record itself names.
+    a range of positions the record itself names, `counted` the positions that probes score of it, where it
+    names these.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Tokenized:
     offsets: tuple[tuple[int, int], ...]
     line: int
     span: tuple[int, int] | None = None
+    counted: tuple[int, ...] = ()
 
 
 def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, object]]]:
@@ -113,6 +115,7 @@ def tokenize(
                 raise InputError(f"{place}: record {each.id!r} has no tokens; remove it")
             one = Tokenized(each.id, each.text, tokens, offsets, each.line)
             count += 1
+            one = _with_counted(one, each.record["counted"], place) if "counted" in each.record else one
             yield _with_span(one, each.record["span"], place) if "span" in each.record else one
     if not count:
         raise InputError(f"{where}: holds no records")
@@ -252,10 +255,27 @@ def _with_span(one: Tokenized, span: object, place: str) -> Tokenized:
     begin, end = given
     if one.text is None:
         return replace(one, span=(begin, end))
-    inside = [at for at, (low, high) in enumerate(one.offsets) if low < end and high > begin]
+    inside = _touching(one, begin, end)
     if not inside:
         raise InputError(f"{place}: span: no token lies in characters {begin} to {end}")
     return replace(one, span=(inside[0], inside[-1] + 1))
+
+
+def _with_counted(one: Tokenized, ranges: object, place: str) -> Tokenized:
+    """Tokens that touch any of several ranges of characters."""
+    given = ranges if isinstance(ranges, list) else []
+    pairs = [each for each in given if isinstance(each, list) and len(each) == 2]
+    if len(pairs) != len(given) or not all(type(end) is int for each in pairs for end in each):
+        raise InputError(f"{place}: counted: not a list of [begin, end) of characters")
+    found = {at for begin, end in pairs for at in _touching(one, begin, end)}
+    if not found:
+        raise InputError(f"{place}: counted: no token lies in {ranges!r}")
+    return replace(one, counted=tuple(sorted(found)))
+
+
+def _touching(one: Tokenized, begin: int, end: int) -> list[int]:
+    """Positions of tokens with a character of the text's [begin, end)."""
+    return [at for at, (low, high) in enumerate(one.offsets) if low < end and high > begin]
 
 
 def generated_offsets(

@@ -58,8 +58,13 @@ OWN: Final = (
         "ullage.cli.listings:sample",
     ),
     Command(
+        "chat",
+        "Talk with a model, planned first; with probes each token is coloured by its score.",
+        "ullage.cli.chat:chat",
+    ),
+    Command(
         "probe",
-        "Directions in a model's states: fitted to labelled dialogues, evaluated, imported, exported.",
+        "Directions in a model's states: fitted to labelled dialogues, evaluated, applied, exchanged.",
         "ullage.cli.probes:probe",
     ),
     Command("schema", "JSON Schema of the workload file, for editors.", "ullage.cli.listings:schema"),

@@ -151,6 +151,39 @@ def evaluate(
 
 
 @probe.command()
+def apply(
+    probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Folders of probes.")],
+    texts: Annotated[str, typer.Option(help="Finished texts or dialogues, JSON lines; labels may lack.")],
+    model: Annotated[str, typer.Option(help="Reads them once: a folder, hub name or .gguf.")],
+    out: Annotated[str, typer.Option(help="A new file: a line of scores for each.")],
+    gpus: Where = None,
+    precision: str = "auto",
+    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
+    skip_too_long: SkipTooLong = False,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Score finished texts token by token, and each whole, in one pass; no state is kept."""
+    from ullage import api
+    from ullage.reports.probe_page import show_scores
+
+    document = api.apply_probes(
+        probes,
+        texts,
+        model,
+        out,
+        gpus=gpus or "local",
+        precision=precision,
+        batch=batch,
+        skip_too_long=skip_too_long,
+        download=download,
+        quiet=quiet,
+    )
+    tell(json, lambda: document, lambda console: show_scores(document, console))
+
+
+@probe.command()
 def drift(
     folder: Annotated[str, typer.Argument(metavar="PROBE", help="The folder of a probe.")],
     labels: Annotated[str, typer.Option(help="Labelled dialogues it has not seen, JSON lines.")],

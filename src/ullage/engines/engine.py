@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -48,6 +48,17 @@ class Reply:
     offsets: tuple[tuple[int, int], ...] = ()
     logprobs: tuple[float, ...] = ()
     entropies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One more token of a reply, and the text that is certain with it.
+
+    Of a character that takes several tokens the last one has it, and the others have no text.
+    """
+
+    token: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,17 @@ class Reading(Protocol):
 
     def read(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Reply]:
         """One pass over each prompt and the text after it, as if that were the reply; without logprobs."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """An engine that gives a reply piece by piece."""
+
+    def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
+        """A piece for each token as soon as its text is certain, then the reply, whose text they make up.
+
+        Nothing is given that a stop sequence may still take back. Left before its end, it writes no more.
+        """
 
 
 @runtime_checkable

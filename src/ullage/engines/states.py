@@ -17,6 +17,7 @@ from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.sites import Point
 from ullage.capture.store import Example, ShardStore
 from ullage.engines.engine import Engine
+from ullage.engines.heard import Heard
 from ullage.engines.observer import Observable
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+Ways = tuple[bool, bool]
+"""How states are read: in chunks, and while tokens are written."""
+WRITING: Final = False, True
 FOLDER: Final = "states"
 """In the folder of the run."""
 
@@ -88,16 +92,11 @@ class KeptStates:
         if not (phase.work.captures or phase.work.probed) or not asked:
             yield products
             return
-        if not isinstance(engine, Observable):
-            name = self._session.workload.roles[phase.running].engine
-            raise UnsupportedError(f"roles.{phase.running}: engine {name} lets nobody watch its model")
         listener = self._listener(phase, len(asked))
-        with engine.observed(listener):
+        with self._watched(engine, phase).observed(listener):
             yield products
         read = listener.finish()
-        products += [products_in(each.states) for each in read]
-        weights = [*self._weights.get(phase.running, {}).values()]
-        self._hold(phase.running, weights + [one for each in products for one in each.values()], "probes")
+        products += self.products(phase.running, read)
         if not phase.work.captures:
             return
         read = [replace(each, states=stored_in(each.states)) for each in read]
@@ -110,6 +109,23 @@ class KeptStates:
         del read
         self._new += [each.to_json() for each in self._store().add(0, examples)]
         self._hold(phase.running, [])
+
+    def products(self, role: str, read: Sequence[ReadSequence]) -> list[Products]:
+        """What was read of `role`'s states as products with the weights of `multiply`; tells where they
+        lie."""
+        found = [products_in(each.states) for each in read]
+        weights = [*self._weights.get(role, {}).values()]
+        self._hold(role, weights + [one for each in found for one in each.values()], "probes")
+        return found
+
+    @contextmanager
+    def hearing(self, engine: Engine, phase: Phase, begin: int) -> Iterator[Heard]:
+        """Inside, `engine` writes one sequence of `phase`, and what is given has products with the weights
+        of `multiply` of its positions from `begin` on, pass by pass; nothing else is kept."""
+        heard = Heard(self.projected(phase), begin)
+        with self._watched(engine, phase).observed(heard):
+            yield heard
+        self._hold(phase.running, [*self._weights[phase.running].values(), *heard.held()], "probes")
 
     def taken(self) -> dict[str, list[dict[str, object]]]:
         """What has been written since the last call, for the journal entry of the rows it belongs to."""
@@ -137,28 +153,35 @@ class KeptStates:
 
     def _listener(self, phase: Phase, sequences: int) -> Listener:
         """Made for each batch: points hold modules, which must be gone when their role is."""
-        role = self._session.workload.roles[phase.running]
-        whole = model_of(role, self._session.plan.models)
+        points = self._proven(phase, phase.work.captures) + self.projected(phase)
+        layout = find_layout(self._session.loaded[phase.running].model)
+        return Listener(points, layout, Choosing(sequences), to_the_end=bool(phase.work.probed))
+
+    def projected(self, phase: Phase, ways: Ways = WRITING) -> tuple[Point, ...]:
+        """Where states of the running role are multiplied with its probes' weights."""
+        weights = self._weights[phase.running] if phase.work.probed else {}
+        points = self._proven(phase, [projected_capture(site) for site in weights], ways)
+        return tuple(projected(each, weights[each.name]) for each in points)
+
+    def _proven(self, phase: Phase, captures: Sequence[Capture], ways: Ways = WRITING) -> tuple[Point, ...]:
+        if not captures:
+            return ()
+        whole = model_of(self._session.workload.roles[phase.running], self._session.plan.models)
         assert isinstance(whole, Architecture)
         layout = find_layout(self._session.loaded[phase.running].model)
-        weights = self._weights[phase.running] if phase.work.probed else {}
-
-        def proven(captures: Sequence[Capture]) -> tuple[Point, ...]:
-            return proven_points(
-                captures,
-                layout,
-                name=whole.name,
-                depth=len(whole.layers),
-                ways=(False, True),
-                say=self._session.say,
-            )
-
-        points = proven(phase.work.captures) if phase.work.captures else ()
-        probed = proven([projected_capture(site) for site in weights]) if weights else ()
-        points += tuple(projected(each, weights[each.name]) for each in probed)
+        depth = len(whole.layers)
+        say = self._session.say
+        found = proven_points(captures, layout, name=whole.name, depth=depth, ways=ways, say=say)
         proofs = dict(cast("dict[str, object]", self._session.outcome.get("proofs", {})))
         self._session.outcome["proofs"] = proofs | {phase.running: to_json(proof_of(layout))}
-        return Listener(points, layout, Choosing(sequences), to_the_end=bool(weights))
+        return found
+
+    def _watched(self, engine: Engine, phase: Phase) -> Observable:
+        """The engine as one that lets its model be watched. Raises UnsupportedError for one that does not."""
+        if isinstance(engine, Observable):
+            return engine
+        name = self._session.workload.roles[phase.running].engine
+        raise UnsupportedError(f"roles.{phase.running}: engine {name} lets nobody watch its model")
 
     def _store(self) -> ShardStore:
         if self._shards is None:

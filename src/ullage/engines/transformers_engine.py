@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from ullage.capture.tokens import decode, generated_offsets
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
-from ullage.engines.engine import Failure, Prompt, Reply, Sampling
+from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
 from ullage.engines.observer import Observer
+from ullage.engines.pieces import Pieces
 from ullage.engines.prompts import PromptEncoder
 from ullage.engines.row import Row, first_stop, new_row
 from ullage.engines.scoring import Scorer
@@ -87,6 +88,21 @@ class TransformersEngine:
             pieces = tuple(self._encoder.tokenizer.convert_ids_to_tokens(list(more)))
             found.append(Reply(text, "end", len(ids), tuple(more), pieces, tuple(offsets)))
         return found
+
+    def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
+        """The same reply as `generate` writes, piece by piece."""
+        tokenizer = self._encoder.tokenizer
+        row = new_row(self._encoder.ids(prompt), seed)
+        cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+        pieces = Pieces(
+            self._decode, lambda token: str(tokenizer.convert_ids_to_tokens(token)), sampling.stop, cleans
+        )
+        for _ in self._writer.steps([row], sampling, self._observer):
+            if row.stop is None:
+                yield from pieces.grown(row.tokens)
+        reply = self._reply(row, sampling)
+        yield from pieces.rest(reply)
+        yield reply
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt: one pass when choices are one token."""

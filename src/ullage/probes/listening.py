@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ullage.errors import InputError, UllageError
 from ullage.files import placed
@@ -13,10 +14,16 @@ from ullage.probes.probe import Probe
 from ullage.probes.projections import Projections
 from ullage.runtime.session import Session
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class OpenProbes:
+    """Probes by name: what they ask of each site, and their cards."""
+
+    projections: Projections
+    cards: Mapping[str, Card]
 
 
-def open_projections(session: Session, role: str) -> Projections | None:
+def open_probes(session: Session, role: str) -> OpenProbes | None:
     """The probes that read `role`; None where there are none. What they were fitted to that this model is not
     is said, and kept in the outcome. Raises InputError, a line for each that cannot be opened."""
     names = [each.name for each in probed(role, session.workload)]
@@ -49,4 +56,4 @@ def open_projections(session: Session, role: str) -> Projections | None:
         }
     held = session.outcome.get("probes")
     session.outcome["probes"] = (held if isinstance(held, dict) else {}) | told
-    return Projections(found, {name: card.threshold for name, card in cards.items()})
+    return OpenProbes(Projections(found), cards)

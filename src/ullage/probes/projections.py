@@ -19,11 +19,10 @@ class Projections:
     """Probes by name. `weights` are those of each site, (hidden, columns) float64, of all probes that read
     it: a token's state there times these is all that is ever kept of it."""
 
-    def __init__(self, probes: Mapping[str, Probe], thresholds: Mapping[str, float | None]) -> None:
-        """`thresholds` are those of their cards."""
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
         import numpy as np
 
-        self.probes, self.thresholds = dict(probes), dict(thresholds)
+        self.probes = dict(probes)
         found: dict[str, list[Floats]] = {}
         self._places: dict[str, list[tuple[str, int, int]]] = {}
         for name, probe in self.probes.items():

@@ -31,10 +31,51 @@ def reply_scores(probes: Projections, products: Mapping[str, Tensor], reply: Rep
     found: dict[str, ReplyScores] = {}
     for name in probes.probes:
         read = probes.read(name, plain)
-        tokens = [_told(float(each)) for each in read.scores()[begin:end]]
-        found[name] = {"tokens": tokens, "score": _told(read.score(begin, end))}
+        tokens = [told(float(each)) for each in read.scores()[begin:end]]
+        found[name] = {"tokens": tokens, "score": told(read.score(begin, end))}
     return found
 
 
-def _told(score: float | None) -> float | None:
+class Spoken:
+    """What probes make of a reply while it is written. `scores` are each probe's, a number for each token
+    that has been read."""
+
+    def __init__(self, probes: Projections) -> None:
+        self._probes = probes
+        self._products: list[Mapping[str, Tensor]] = []
+        self.scores: dict[str, list[float | None]] = {name: [] for name in probes.probes}
+
+    @property
+    def count(self) -> int:
+        """Tokens that have been read."""
+        return min(map(len, self.scores.values()))
+
+    def add(self, products: Mapping[str, Tensor]) -> None:
+        """Products of the tokens that come next, (tokens, columns) by site."""
+        if not products:
+            return
+        self._products.append(products)
+        plain = {site: each.numpy() for site, each in products.items()}
+        for name, mine in self.scores.items():
+            mine += [told(float(each)) for each in self._probes.read(name, plain).scores()]
+
+    def whole(self, tokens: int) -> dict[str, ReplyScores]:
+        """By probe, of the first `tokens` tokens: as `reply_scores` of a reply that has ended."""
+        import numpy as np
+
+        kept = min(tokens, self.count)
+        found: dict[str, ReplyScores] = {}
+        for name, mine in self.scores.items():
+            score = None
+            if kept:
+                sites = self._products[0]
+                joined = {
+                    site: np.concatenate([each[site].numpy() for each in self._products]) for site in sites
+                }
+                score = told(self._probes.read(name, joined).score(0, kept))
+            found[name] = {"tokens": mine[:kept], "score": score}
+        return found
+
+
+def told(score: float | None) -> float | None:
     return None if score is None or not math.isfinite(score) else round(score, DIGITS)

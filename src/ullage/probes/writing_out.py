@@ -15,14 +15,15 @@ from ullage.spec.positions import Range
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A dialogue as it is read: `text`, of which `span` holds all that counts; `tokens` of it all, and
-    `span_tokens` of what lies within the span."""
+    """A dialogue as it is read: `text`, of which `span` holds all that counts, and `counted` are its ranges;
+    `tokens` of it all, and `span_tokens` of what lies within the span."""
 
     id: str
     text: str
     span: Range
     tokens: int
     span_tokens: int
+    counted: tuple[Range, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def write_out(
     and for dialogues longer than `window` tokens unless these may be skipped.
     """
     mistakes = Mistakes(where)
-    texts: list[tuple[Labelled, str, Range]] = []
+    texts: list[tuple[Labelled, str, list[Range]]] = []
     for one in labelled:
         try:
             text = one.text if one.text is not None else _rendered(one, tokenizer)
@@ -56,11 +57,12 @@ def write_out(
                 one.line, "what counts does not stand in the dialogue as the model's template writes it"
             )
         else:
-            texts.append((one, text, (counted[0][0], counted[-1][1])))
+            texts.append((one, text, counted))
     special = not any(one.messages for one in labelled)
     written, too_long = [], []
     encoded = encode(tokenizer, [text for _, text, _ in texts], special)
-    for (one, text, span), (ids, offsets) in zip(texts, encoded, strict=True):
+    for (one, text, ranges), (ids, offsets) in zip(texts, encoded, strict=True):
+        span = ranges[0][0], ranges[-1][1]
         inside = [at for at, (low, high) in enumerate(offsets) if low < span[1] and high > span[0]]
         if not inside:
             mistakes.add(one.line, f"no token lies in characters {span[0]} to {span[1]}")
@@ -73,7 +75,7 @@ def write_out(
                     "shorten it, or leave such out: --skip-too-long",
                 )
         else:
-            written.append(Written(one.id, text, span, len(ids), inside[-1] + 1 - inside[0]))
+            written.append(Written(one.id, text, span, len(ids), inside[-1] + 1 - inside[0], tuple(ranges)))
     mistakes.tell()
     if not written:
         raise InputError(

@@ -75,6 +75,38 @@ def show_evaluation(document: Mapping[str, Any], console: Console) -> None:
         console.print(f"{document['left_out']:,} of the dialogues were left out")
 
 
+def show_scores(document: Mapping[str, Any], console: Console) -> None:
+    """What each probe flags of finished texts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("probe")
+    for name in ("threshold", "flagged", "share"):
+        table.add_column(name, justify="right")
+    table.add_column("calibrated on")
+    count = document["dialogues"]
+    for row in document["probes"]:
+        if row["threshold"] is None:
+            table.add_row(row["name"], "-", "-", "-", "its card has no threshold")
+        else:
+            share = f"{row['flagged'] / count:.1%}" if count else "-"
+            flagged = f"{row['flagged']:,} of {count:,}"
+            table.add_row(row["name"], f"{row['threshold']:.4g}", flagged, share, row["control"])
+    console.print(table)
+    for row in document["probes"]:
+        if row["unscored"]:
+            said = f"{row['name']}: {row['unscored']:,} have no score, as their states are no numbers"
+            console.print(said, style="yellow")
+        for warning in row["warnings"]:
+            console.print(f"{row['name']}: {warning}", style="yellow")
+    if document["left_out"]:
+        console.print(
+            f"{document['left_out']:,} dialogues beyond the model's window were left out", style="yellow"
+        )
+    console.print(
+        f"scores of {document['tokens']:,} tokens in {document['out']}; what was planned and run is in "
+        f"{document['run']}"
+    )
+
+
 def show_drift(document: Mapping[str, Any], console: Console) -> None:
     """A row for each precision; how far scores moved in standard deviations of the first one's."""
     table = Table(box=None, pad_edge=False, header_style="bold")

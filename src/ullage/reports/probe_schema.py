@@ -51,6 +51,24 @@ _ROW = of_object(
     }
 )
 
+_HEARD = of_object(
+    {
+        "tokens": of_list(MAYBE_NUMBER),
+        **dict.fromkeys(("score", "threshold"), MAYBE_NUMBER),
+        "above": {"type": ["boolean", "null"]},
+    }
+)
+_APPLIED = of_object(
+    {
+        **dict.fromkeys(("probe", "name"), TEXT),
+        **dict.fromkeys(("threshold", "false_positive_rate"), MAYBE_NUMBER),
+        "control": TEXT,
+        "flagged": {"type": ["integer", "null"]},
+        "unscored": COUNT,
+        "warnings": of_list(TEXT),
+    }
+)
+
 PROBES: Final[Mapping[str, Schema]] = {
     "probe": of_document(
         "probe",
@@ -115,5 +133,25 @@ PROBES: Final[Mapping[str, Schema]] = {
     "probe-evaluation": of_document(
         "probe-evaluation",
         {"labels": TEXT, "model": TEXT, "probes": of_list(_ROW), "left_out": COUNT},
+    ),
+    "probe-scores": of_document(
+        "probe-scores",
+        {
+            **dict.fromkeys(("texts", "model", "out", "run"), TEXT),
+            **dict.fromkeys(("dialogues", "tokens", "left_out"), COUNT),
+            "probes": of_list(_APPLIED),
+        },
+    ),
+    "chat-reply": of_document(
+        "chat-reply",
+        {
+            "text": TEXT,
+            "stop": {"enum": ["end", "stop", "length", "stopped"]},
+            "prompt_tokens": COUNT,
+            "tokens": of_list({"type": "integer"}),
+            "pieces": of_list(TEXT),
+            "probes": of_mapping(_HEARD),
+            "left_out": COUNT,
+        },
     ),
 }

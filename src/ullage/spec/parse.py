@@ -116,7 +116,7 @@ def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -
     mistakes += mistakes_in(workload)
     if section is not None:
         workload = workload.model_copy(update={"section": section})
-        mistakes += unheard_probes(workload, section.heard())
+        mistakes += unheard_probes(workload, section.heard(workload))
         mistakes += section.mistakes(workload)
     return spread_memory(workload)
 

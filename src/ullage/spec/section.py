@@ -24,7 +24,7 @@ class Section(Value):
         """Roles the kind lacks or does not know, settings it has no use for."""
         return ()
 
-    def heard(self) -> tuple[str, ...]:
+    def heard(self, workload: Workload) -> tuple[str, ...]:
         """Roles that probes read while they work."""
         return ()
 

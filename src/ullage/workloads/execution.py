@@ -68,8 +68,8 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
-    if plan.verdict == "does not fit" and not (begun.anyway or begun.resumed):
-        raise DoesNotFitError(_too_large(plan))
+    if not (begun.anyway or begun.resumed):
+        refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
     files = [] if begun.resumed else files_of(plan.workload, plan.base)
     run = RunFolder(folder) if begun.resumed else new_folder(folder)
@@ -115,23 +115,29 @@ def _report_anyway(session: Session, record: Record) -> None:
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
     """Writes down what a new run is of, or checks that a resumed one is still of the same."""
     plan, where = session.plan, environment(session.plan.gpus)
-    workload, download = plan.workload, session.download
     if begun.resumed:
         manifest = session.folder.manifest()
-        parts = parts_of(workload, plan.base, strict=was_strict(manifest), download=download)
+        strict = was_strict(manifest)
+        parts = parts_of(plan.workload, plan.base, strict=strict, download=session.download)
         _go_on(session, differences(manifest, parts, where), begun.anyway)
     else:
-        parts = parts_of(workload, plan.base, strict=begun.strict, download=download)
-        session.folder.write_manifest(
-            Manifest(
-                base_of_a_run(plan.base, session.folder.path),
-                (*files, *parts),
-                where,
-                {name: value for name, value in plan_document(plan).items() if name != "base"},
-            )
-        )
+        write_down(session, files, begun.strict)
     for warning in plan.warnings:
         session.say(warning)
+
+
+def write_down(session: Session, files: Sequence[Input], strict: bool = False) -> None:
+    """The manifest of what begins here: its plan, `files` that it reads, the parts of its models."""
+    plan = session.plan
+    parts = parts_of(plan.workload, plan.base, strict=strict, download=session.download)
+    session.folder.write_manifest(
+        Manifest(
+            base_of_a_run(plan.base, session.folder.path),
+            (*files, *parts),
+            environment(plan.gpus),
+            {name: value for name, value in plan_document(plan).items() if name != "base"},
+        )
+    )
 
 
 def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
@@ -244,11 +250,11 @@ def _runner(plan: Plan) -> Any:
     runner = find_kind(kind).runner
     if not runner:
         raise UnsupportedError(f"kind {kind} can be planned, but not run yet")
-    _check_able(plan)
+    check_able(plan)
     return import_module(runner)
 
 
-def _check_able(plan: Plan) -> None:
+def check_able(plan: Plan) -> None:
     """Raises UnsupportedError for what can be planned and no runner does."""
     for name, role in plan.workload.roles.items():
         model = plan.models.get(role.model)
@@ -264,10 +270,13 @@ def _check_able(plan: Plan) -> None:
             raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
 
 
-def _too_large(plan: Plan) -> str:
+def refuse_unfit(plan: Plan) -> None:
+    """Raises DoesNotFitError for a plan that exceeds a device."""
+    if plan.verdict != "does not fit":
+        return
     worst = min((d for d in plan.devices if d.ullage is not None), key=lambda device: device.ullage or 0)
     assert worst.usable is not None
-    return (
+    raise DoesNotFitError(
         f"the plan does not fit: {worst.name} would need up to {gib(worst.peak.device.high)} of "
         f"{gib(worst.usable)} in {worst.peak_phase}; `ullage plan` shows what would fit"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ullage.errors import SpecError, UllageError
@@ -25,6 +27,20 @@ def with_probe_shapes(workload: Workload, base: Path | None) -> Workload:
     if wrong:
         raise SpecError(wrong)
     return workload.model_copy(update={"probes": found})
+
+
+def probes_in(folders: Sequence[str | Path], taken: Collection[str] = ()) -> dict[str, Probe]:
+    """Probes by the names of their folders, as far as these are names that are not taken."""
+    found: dict[str, Probe] = {}
+    for folder in folders:
+        path = Path(folder).expanduser().resolve()
+        plain = re.sub("[^A-Za-z0-9_-]", "_", path.name)[:48] or "probe"
+        plain = plain if re.match("[A-Za-z_]", plain) else f"p{plain}"
+        name, number = plain, 2
+        while name in found or name in taken:
+            name, number = f"{plain}-{number}", number + 1
+        found[name] = Probe(path=str(path))
+    return found
 
 
 def _shaped(probe: Probe, base: Path) -> Probe:

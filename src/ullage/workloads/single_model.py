@@ -3,7 +3,7 @@ file can name; `ullage estimate` asks it."""
 
 from __future__ import annotations
 
-from ullage.phases.blocks import base_work, captures_of, generate, hold, load, train
+from ullage.phases.blocks import base_work, captures_of, generate, hold, load, probed, train
 from ullage.phases.phase import Phase
 from ullage.spec.workload import ONE_MODEL, Workload
 
@@ -17,4 +17,5 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     work = base_work(only, workload)
     if workload.training is not None:
         return load(only, held) + train(only, held, work, workload)
+    work = work.but(probed=probed(only, workload))
     return load(only, held) + generate(only, held, work, captures=captures_of(only, workload))

@@ -28,7 +28,7 @@ from ullage.kinds.evaluate.meaning import (
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.phases.blocks import base_work, own_section
-from ullage.probes.listening import open_projections
+from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
 from ullage.runtime.session import Session
@@ -108,7 +108,8 @@ class _Evaluation:
 
     def _generate(self, name: str) -> None:
         section, work = self.section, base_work(name, self.session.workload)
-        self._probes = open_projections(self.session, name)
+        probes = open_probes(self.session, name)
+        self._probes = None if probes is None else probes.projections
         engine = self.turns.engine(name)
         if self._probes is not None:
             self.turns.states.multiply(name, self._probes.weights)

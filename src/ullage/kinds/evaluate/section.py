@@ -101,7 +101,7 @@ class Section(BaseSection):
             return ()
         return (self.input,) if isinstance(self.input, str) else self.input
 
-    def heard(self) -> tuple[str, ...]:
+    def heard(self, workload: Workload) -> tuple[str, ...]:
         """Whoever answers."""
         return (GENERATOR,)
 

@@ -13,6 +13,7 @@ from ullage.phases.blocks import (
     hold,
     load,
     own_section,
+    probed,
     stored_captures,
     train,
 )
@@ -40,7 +41,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
         work = work.but(reentrant=section.use_reentrant)
         return load(name, held) + backward(name, held, work, EXTRACT, captures)
     if not section.generate:
-        work = work.but(new_tokens=0, caches=False)
+        work = work.but(new_tokens=0, caches=False, probed=probed(name, workload))
         return load(name, held) + generate(name, held, work, EXTRACT, captures, "none")
     return load(name, held) + generate(name, held, work, "", captures, "last")
 

@@ -25,7 +25,9 @@ from ullage.engines.writing import Writer, end_tokens
 from ullage.engines.written import written_states
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.kinds.extract.counted import read_counted
 from ullage.kinds.extract.phases import EXTRACT, all_captures
+from ullage.kinds.extract.scores import score_texts
 from ullage.kinds.extract.section import Section
 from ullage.kinds.extract.texts import Texts
 from ullage.memory.captures.sites import SEQUENCES_PER_PLANNED
@@ -60,6 +62,9 @@ def run(session: Session) -> None:
     section = own_section(workload, Section)
     name = next(iter(workload.roles))
     whole = model_of(workload.roles[name], session.plan.models)
+    if workload.probes:
+        score_texts(session, section)
+        return
     captures = all_captures(name, workload, section)
     if workload.training is not None:
         raise UnsupportedError(
@@ -233,7 +238,8 @@ class _Extraction:
         tokens = [window.items[place].tokens for place in batch]
         spans = _spans([window.items[place] for place in batch])
         if not self._section.generate:
-            return self._read_counted(tokens, spans)
+            read = self._reader.read if self._backward is None else self._backward.read
+            return read_counted(self._session.live, tokens, lambda: read(tokens, spans))
         session = self._session
         session.monitor.enter(session.phase(self._name))
         writer = _writer(self._loaded, self._reader.chunk_tokens, session.reading_done)
@@ -241,18 +247,6 @@ class _Extraction:
         rows = [new_row(prompt, seed) for prompt, seed in zip(tokens, seeds, strict=True)]
         sampling = Sampling(self._new_tokens, self._section.temperature)
         return written_states(self._reader, writer, rows, sampling, spans)
-
-    def _read_counted(self, tokens: Sequence[Sequence[int]], spans: Sequence[Range]) -> list[ReadSequence]:
-        """One pass, whose live tensors are counted where it can be the fullest."""
-        read = self._reader.read if self._backward is None else self._backward.read
-        live = self._session.live
-        if live is None:
-            return read(tokens, spans)
-        kept: list[Tensor] = []
-        with live.passing(len(tokens), max(map(len, tokens)), kept):
-            found = read(tokens, spans)
-            kept += [tensor for each in found for tensor in each.states.values()]
-        return found
 
     def _example(
         self, window: Window[Tokenized], place: int, read: ReadSequence, wrong: Mapping[str, int]

@@ -55,6 +55,10 @@ class Section(BaseSection):
         """The input."""
         return () if self.input is None else (self.input,)
 
+    def heard(self, workload: Workload) -> tuple[str, ...]:
+        """The one role there is."""
+        return tuple(workload.roles)
+
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """One role, held here; stores that can hold what is asked."""
         if len(workload.roles) > 1:
@@ -72,8 +76,24 @@ class Section(BaseSection):
             yield Mistake(("extract", "generate"), "is true, but new_tokens is 0; give new_tokens")
         if self.temperature and not self.generate:
             yield Mistake(("extract", "temperature"), "has no effect without generate: true")
+        yield from self._probe_mistakes(workload)
         yield from self._backward_mistakes(workload)
         yield from self._store_mistakes(workload)
+
+    def _probe_mistakes(self, workload: Workload) -> Iterator[Mistake]:
+        """Texts that probes score are read once, and nothing else is kept of them."""
+        if not workload.probes:
+            return
+        problem = "probes score texts and keep no states; remove it, or probes"
+        if workload.captures:
+            yield Mistake(("captures",), problem, at_key=True)
+        for name, given in (("generate", self.generate), ("backward", self.backward)):
+            if given:
+                yield Mistake(("extract", name), problem)
+        if self.logits != "none":
+            yield Mistake(("extract", "logits"), problem)
+        if workload.training is not None:
+            yield Mistake(("training",), problem, at_key=True)
 
     def _backward_mistakes(self, workload: Workload) -> Iterator[Mistake]:
         if not self.backward:

@@ -135,7 +135,7 @@ class Section(BaseSection):
                 found[role] = found.get(role, 0.0) + 1 / rules.players
         return found
 
-    def heard(self) -> tuple[str, ...]:
+    def heard(self, workload: Workload) -> tuple[str, ...]:
         """Whoever plays."""
         return tuple(dict.fromkeys((PLAYER, *self.seats.values())))
 

@@ -21,7 +21,7 @@ from ullage.kinds.werewolf.replies import read_statement
 from ullage.kinds.werewolf.scores import Scores, unavailable
 from ullage.kinds.werewolf.section import Section
 from ullage.phases.blocks import base_work
-from ullage.probes.listening import open_projections
+from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
 from ullage.runtime.batching import Limits
@@ -69,14 +69,14 @@ class Speaking:
     def open(self) -> None:
         """Loads every role; the first probe's card gives a threshold, where it has one."""
         for name in self.roles:
-            found = open_projections(self._session, name)
+            found = open_probes(self._session, name)
             self._engines[name] = self._turns.engine(name)
             if found is None:
                 continue
-            self._probes[name] = found
-            self._turns.states.multiply(name, found.weights)
+            self._probes[name] = found.projections
+            self._turns.states.multiply(name, found.projections.weights)
             if self.threshold is None:
-                self.threshold = next(iter(found.thresholds.values()))
+                self.threshold = next(iter(found.cards.values())).threshold
 
     def close(self) -> None:
         """Writes down what servers were asked for."""

@@ -1,0 +1,146 @@
+"""Probes over finished texts: one pass, of which the scores alone are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from ullage.api.probe_settings import Settings, settled
+from ullage.api.probe_states import Reader
+from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from ullage.fields import Fields
+    from ullage.probes.labels import Labelled
+
+
+def apply_probes(
+    probes: Iterable[str | Path],
+    texts: str | Path,
+    model: str,
+    out: str | Path,
+    **settings: Unpack[Settings],
+) -> dict[str, object]:
+    """Has `model` read finished texts or dialogues once, and writes a line of scores for each into the new
+    file `out`; the document `probe-scores`.
+
+    Texts are JSON lines as for `fit_probe`, whose labels may be missing. What is planned and run lies beside
+    `out` in a folder of its name with `.run`: the same call goes on there where it was cut short, and `out`
+    is there whole or not at all. Of the settings those of the extraction count.
+    """
+    from ullage.probes.labels import read_labels
+    from ullage.records.atomic import write_with
+    from ullage.records.folder import RunFolder
+    from ullage.records.lines import read_lines
+    from ullage.workloads.probed import probes_in
+
+    given, path = settled(settings), Path(out)
+    if path.exists() or not path.parent.is_dir():
+        why = "is there already; name a new file" if path.exists() else f"there is no folder {path.parent}"
+        raise InputError(f"{path}: {why}")
+    named = {name: probe.path for name, probe in probes_in(list(probes)).items()}
+    if not named:
+        raise InputError("give the folder of a probe, or several")
+    labelled = read_labels(texts, unlabelled=True)
+    run, too_long = _reader(model, given).score(
+        labelled, named, path.with_name(f"{path.stem}.run"), str(texts)
+    )
+    tally = Tally(named)
+    kept = [one for one in labelled if one.id not in too_long]
+    lines = tally.counted(in_order(read_lines(run / "scores.jsonl")), kept)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    write_with(path, write, unique=True)
+    return {
+        "document": "probe-scores",
+        "version": 1,
+        "texts": str(texts),
+        "model": model,
+        "out": str(path),
+        "run": str(run),
+        "dialogues": tally.dialogues,
+        "tokens": tally.tokens,
+        "left_out": len(too_long),
+        "probes": tally.rows(RunFolder(run).record().outcome),
+    }
+
+
+def _reader(model: str, given: Settings) -> Reader:
+    return Reader(
+        model,
+        (),
+        gpus=given["gpus"],
+        precision=given["precision"],
+        batch=given["batch"],
+        skip_too_long=given["skip_too_long"],
+        download=given["download"],
+        quiet=given["quiet"],
+    )
+
+
+class Tally:
+    """Counts of what is written: dialogues, their tokens, and of each probe those flagged and unscored."""
+
+    def __init__(self, probes: Mapping[str, str]) -> None:
+        self.dialogues = self.tokens = 0
+        self._probes = probes
+        self._flagged = dict.fromkeys(probes, 0)
+        self._unscored = dict.fromkeys(probes, 0)
+
+    def counted(self, rows: Iterator[Fields], kept: list[Labelled]) -> Iterator[dict[str, object]]:
+        """The lines of a run as they are written, each with its label."""
+        for row in rows:
+            one = kept[row.whole("index")]
+            tokens = row.array("tokens")
+            scores, whole, flagged = (row.inner(name).values for name in ("scores", "score", "flagged"))
+            self.dialogues += 1
+            self.tokens += len(tokens)
+            for name in self._probes:
+                self._flagged[name] += flagged[name] is True
+                self._unscored[name] += whole[name] is None
+            label = None if one.label is None else int(one.label)
+            line: dict[str, object] = {"id": one.id, "label": label, "tokens": list(tokens)}
+            yield line | {"scores": scores, "score": whole, "flagged": flagged}
+
+    def rows(self, outcome: Mapping[str, object]) -> list[dict[str, object]]:
+        """What is told of each probe, beside what the run says of its card."""
+        from ullage.fields import Fields
+
+        cards = Fields(outcome, "the run's record").inner("probes")
+        found: list[dict[str, object]] = []
+        for name, path in self._probes.items():
+            card = cards.inner(name)
+            known = card.value("threshold") is not None
+            found.append(
+                {
+                    "probe": path,
+                    "name": name,
+                    "threshold": card.value("threshold"),
+                    "false_positive_rate": card.value("false_positive_rate"),
+                    "control": card.text("control"),
+                    "flagged": self._flagged[name] if known else None,
+                    "unscored": self._unscored[name],
+                    "warnings": list(card.array("other")),
+                }
+            )
+        return found
+
+
+def in_order(rows: Iterable[Mapping[str, object]]) -> Iterator[Fields]:
+    """Rows by their index, of which those that come before their turn wait: a window of a run at most."""
+    from ullage.fields import Fields
+
+    waiting: dict[int, Fields] = {}
+    turn = 0
+    for row in rows:
+        fields = Fields(row, "scores.jsonl")
+        waiting[fields.whole("index")] = fields
+        while turn in waiting:
+            yield waiting.pop(turn)
+            turn += 1
+    yield from (waiting[index] for index in sorted(waiting))

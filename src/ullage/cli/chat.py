@@ -1,0 +1,150 @@
+"""`ullage chat`: talk with a model, token by token, as probes read it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ullage.errors import InputError
+from ullage.reports.terminal import Download, Offline, Quiet, Where
+
+if TYPE_CHECKING:
+    from ullage.cli.replies import Screen
+    from ullage.workloads.conversation import Talking
+
+ASKING: Final = "> "
+RESET, EXIT = "/reset", "/exit"
+HELP: Final = f"{RESET} forgets what was said, {EXIT} or Ctrl-D ends, Ctrl-C stops a reply"
+
+Probes = Annotated[
+    list[str] | None, typer.Option("--probe", metavar="FOLDER", help="Reads every token; may be repeated.")
+]
+
+
+def chat(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_FILE", help="A folder, hub name, ullage:tiny, .gguf; or a workload file."
+        ),
+    ],
+    probe: Probes = None,
+    system: Annotated[str | None, typer.Option(help="What stands before the talk.")] = None,
+    prompt_tokens: Annotated[
+        int | None, typer.Option(help="Of conversation that are planned for; default 2048, or the file's.")
+    ] = None,
+    new_tokens: Annotated[
+        int | None, typer.Option(help="Of a reply, at most; default 256, or the file's.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    numbers: Annotated[bool, typer.Option("--numbers", help="Write each token's scores after it.")] = False,
+    gpus: Where = None,
+    precision: Annotated[str | None, typer.Option(help="Default auto, or the file's.")] = None,
+    download: Download = False,
+    offline: Offline = False,
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each reply.")] = False,
+) -> None:
+    """Talk with a model; with probes each token is coloured by its score. Lines of a pipe are turns too."""
+    from ullage import api
+    from ullage.cli.replies import screen_for
+
+    with (
+        api.chat(
+            model,
+            probe or (),
+            system=system,
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            gpus=gpus,
+            precision=precision,
+            download=download,
+            quiet=quiet,
+        ) as talk,
+        _interrupts_are_stops(),
+    ):
+        converse(talk, screen_for(talk.cards, json, numbers), sys.stdin.isatty() and not json)
+
+
+def converse(talk: Talking, screen: Screen, at_terminal: bool) -> None:
+    """Reads turns and shows replies until there are no more. At a terminal a turn that cannot be answered is
+    said and the talk goes on; elsewhere it raises InputError."""
+    if at_terminal:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - gives `input` a line that can be edited
+        screen.begin(HELP)
+    for text in _typed() if at_terminal else _piped():
+        if text.strip() == EXIT:
+            return
+        if text.strip() == RESET:
+            talk.reset()
+        elif text.strip():
+            try:
+                _answer(talk, screen, text)
+            except InputError as error:
+                if not at_terminal:
+                    raise
+                screen.refused(str(error))
+
+
+def _answer(talk: Talking, screen: Screen, text: str) -> None:
+    try:
+        with contextlib.closing(talk.say(text)) as coming:
+            for each in coming:
+                screen.show(each)
+    except StoppedError:
+        pass
+    if talk.last is not None:
+        screen.end(talk.last)
+
+
+class StoppedError(KeyboardInterrupt):
+    """Ctrl-C while somebody talks: it ends a reply and not the talk."""
+
+
+@contextlib.contextmanager
+def _interrupts_are_stops() -> Iterator[None]:
+    """Inside, Ctrl-C raises StoppedError; other signals end the program as everywhere."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise StoppedError
+
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not in the main thread, where there is none to be handled
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _typed() -> Iterator[str]:
+    while True:
+        try:
+            yield input(ASKING)
+        except StoppedError:
+            print(f"\n({HELP})", file=sys.stderr)
+        except EOFError:
+            print(file=sys.stderr)
+            return
+
+
+def _piped() -> Iterator[str]:
+    try:
+        for line in sys.stdin:
+            yield line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise InputError("standard input: not UTF-8 text") from error
