@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ullage
-from ullage.errors import SpecError
+from ullage.errors import InputError
 from ullage.facts.architecture import Architecture
 from ullage.probes.card import Card, save_probe
 from ullage.probes.probe import Probe, Reading
@@ -104,5 +104,6 @@ def test_a_run_that_was_cut_short_goes_on_as_the_same_games(
 def test_what_cannot_be_shown_is_refused(folder: Path) -> None:
     body = workload()
     del body["probes"]
-    with pytest.raises(SpecError, match="treatment shows players"):
-        ullage.load(body)
+    with pytest.raises(InputError, match="treatment shows players"):
+        ullage.run(ullage.load(body), folder / "none", gpus="cpu", base=folder, quiet=True)
+    assert not (folder / "none").exists()

@@ -39,8 +39,14 @@ def run(session: Session) -> None:
     """
     section = own_section(session.workload, Section)
     wrong = [each.problem for each in wrong_captures(session.workload, {})]
+    wrong = [f"captures: {problem}" for problem in wrong]
+    if "treatment" in section.conditions and not session.workload.probes:
+        wrong.append(
+            "werewolf.conditions: treatment shows players what a probe makes of them; give probes, or "
+            "leave it out"
+        )
     if wrong:
-        raise InputError(*(f"captures: {problem}" for problem in wrong))
+        raise InputError(*wrong)
     turns = Turns(session)
     store = turns.store(GAMES, (GAMES, TURNS))
     _Experiment(session, section, turns, Speaking(session, section, turns), store).run()

@@ -163,9 +163,6 @@ class Section(BaseSection):
             yield from wrong_engine(name, workload, "writes", *self._weighs())
         if len(set(self.conditions)) < len(self.conditions) or not self.conditions:
             yield Mistake(("werewolf", "conditions"), "names each condition once, and one at least")
-        if "treatment" in self.conditions and not workload.probes:
-            problem = "treatment shows players what a probe makes of them; give probes, or leave it out"
-            yield Mistake(("werewolf", "conditions"), problem)
         local = [name for name, role in workload.roles.items() if is_local(role)]
         if len(local) > 1 and workload.schedule in ("sequential", "swapped"):
             problem = "players speak in turns all the time; use auto, simultaneous or persistent"
