@@ -19,6 +19,10 @@ _ALIGNED: Final = 512
 """Bytes at whose multiples torch's allocator begins a block; kernels count on far less."""
 _GRAIN: Final = 16
 """Bytes of the widest element: offsets within a storage stay what they are modulo it."""
+_LINE: Final = 64
+"""Bytes of a processor's cache line."""
+_WORD: Final = 8
+"""Bytes at whose multiples a file of tensors begins those of any dtype."""
 
 
 class Extent(NamedTuple):
@@ -57,8 +61,12 @@ class Packing:
         ]
 
 
-def pack(tensors: Sequence[Tensor]) -> tuple[Packing, list[Extent]]:
-    """How tensors that are on one device are packed, and which bytes that takes of their storages."""
+def pack(tensors: Sequence[Tensor], *, alike: bool = False) -> tuple[Packing, list[Extent]]:
+    """How tensors that are on one device are packed, and which bytes that takes of their storages.
+
+    `alike`: each begins at an address that is what it was modulo a cache line. A processor's matrix products
+    add up in another order where it is not, and their last bits are others.
+    """
     ranges: dict[int, list[tuple[int, int]]] = {}
     storages: dict[int, UntypedStorage] = {}
     for tensor in tensors:
@@ -68,21 +76,23 @@ def pack(tensors: Sequence[Tensor]) -> tuple[Packing, list[Extent]]:
     homes: dict[int, list[Extent]] = {}
     at = 0
     for key, held in ranges.items():
+        address = storages[key].data_ptr()
         for begin, end in _merged(held):
-            homes.setdefault(key, []).append(Extent(storages[key], begin, end, at))
-            at += -(-(end - begin) // _ALIGNED) * _ALIGNED
+            shift = (address + begin) % _LINE if alike and address % _WORD == 0 else 0
+            homes.setdefault(key, []).append(Extent(storages[key], begin, end, at + shift))
+            at += -(-(shift + end - begin) // _ALIGNED) * _ALIGNED
     positions = []
     for tensor in tensors:
         extents = homes[tensor.untyped_storage()._cdata]
         home = extents[bisect_right(extents, _range(tensor)[0], key=lambda each: each.begin) - 1]
-        first = tensor.storage_offset() * tensor.element_size()
+        first = int(tensor.storage_offset()) * tensor.element_size()
         shape = tuple(tensor.shape)
         positions.append(Position(home.offset + first - home.begin, tensor.dtype, shape, tensor.stride()))
     return Packing(tuple(positions), at), [extent for each in homes.values() for extent in each]
 
 
 def gather(extents: Sequence[Extent], arena: Tensor, cancelled: Callable[[], bool]) -> None:
-    """Copies the extents' bytes to where they belong in `arena`, on whatever device it is. Raises Cancelled."""
+    """Copies the extents' bytes to their places in `arena`, on whatever device it is. Raises Cancelled."""
     pieces = []
     for storage, begin, end, offset in extents:
         whole = torch.empty(0, dtype=torch.uint8, device=storage.device)
@@ -94,7 +104,7 @@ def gather(extents: Sequence[Extent], arena: Tensor, cancelled: Callable[[], boo
 def _range(tensor: Tensor) -> tuple[int, int]:
     """First and last byte of its storage that a tensor reaches, the first at a multiple of the grain."""
     width = tensor.element_size()
-    first = tensor.storage_offset() * width
+    first = int(tensor.storage_offset()) * width
     last = first
     if tensor.numel():
         last += width * (1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ullage.runtime.arena import Packing, copy, gather, host_arena, pack
+from ullage.runtime.arena import copy, gather, host_arena, pack
 
 
 class HostCopy:
@@ -21,9 +21,8 @@ class HostCopy:
         """Copies tensors that are on one device; they stay there until `rest`."""
         self.tensors = tuple(tensors)
         self.device = tensors[0].device
-        packing, extents = pack(tensors)
-        self._packing: Packing = packing
-        self._arena = host_arena(packing.bytes, self.device.type == "cuda")
+        self._packing, extents = pack(tensors, alike=True)
+        self._arena = host_arena(self._packing.bytes, self.device.type == "cuda")
         gather(extents, self._arena, lambda: False)
 
     @property

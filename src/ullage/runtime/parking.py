@@ -45,8 +45,8 @@ class ModelWeights:
         folder: Path | None = None,
         one_memory: bool | None = None,
     ) -> None:
-        """`folder` is the checkpoint's; None: it always comes through `load`. `one_memory`: whether its device
-        is host memory; None: as it is found."""
+        """`folder` is the checkpoint's; None: it always comes through `load`. `one_memory`: whether its
+        device is host memory; None: as it is found."""
         self._load, self._parking, self._folder, self._one_memory = load, parking, folder, one_memory
         self._files: WeightFiles | None = None
         self._loaded: Loaded | None = None
@@ -68,6 +68,11 @@ class ModelWeights:
     def parked_bytes(self) -> int:
         """Bytes of host memory while it is parked; 0 where it goes to disk."""
         return self._parking.parked
+
+    @property
+    def copied_bytes(self) -> int:
+        """Bytes of host memory that copies of its tensors take now."""
+        return sum(each.bytes for each in self._copies)
 
     def bring(self, cancelled: Callable[[], bool]) -> Loaded:
         """The model, ready. Raises Cancelled, and what loading raises."""
@@ -142,8 +147,10 @@ class ModelWeights:
         return loaded.device == "cpu" if self._one_memory is None else self._one_memory
 
 
-def model_weights(role: Role, planned: RolePlan, *, base: Path | None = None) -> ModelWeights:
-    """The weights of `role.model` as planned, to be brought, parked and dropped.
+def model_weights(
+    role: Role, planned: RolePlan, *, base: Path | None = None, one_memory: bool | None = None
+) -> ModelWeights:
+    """The weights of `role.model` as planned, to be brought, parked and dropped; `one_memory` as above.
 
     Raises what opening and loading a model raise; UnsupportedError for what is no transformers model.
     """
@@ -160,4 +167,5 @@ def model_weights(role: Role, planned: RolePlan, *, base: Path | None = None) ->
         lambda: load_model(role, planned, base=base),
         parking(shape, planned.precision, blocks),
         source if plain else None,
+        one_memory,
     )

@@ -29,7 +29,7 @@ class Slot:
     def put(self, tensor: Tensor) -> None:
         """Has `tensor` in every place."""
         for holder, key in self.places:
-            holder[key] = tensor  # type: ignore[call-overload, index]
+            holder[key] = tensor  # type: ignore[index]
 
 
 class Slots:

@@ -94,7 +94,8 @@ def read(source: Source, opened: Opened) -> Tensor:
     try:
         if source.file not in opened:
             opened[source.file] = safe_open(source.file, framework="pt")
-        return opened[source.file].get_tensor(source.key)
+        found: Tensor = opened[source.file].get_tensor(source.key)  # type: ignore[no-untyped-call]
+        return found
     except (OSError, SafetensorError) as error:
         raise FormatError(
             f"{source.file}: changed since it was first loaded: {error}; load the model again"
@@ -102,7 +103,7 @@ def read(source: Source, opened: Opened) -> Tensor:
 
 
 def touch(tensors: Iterable[Tensor], cancelled: Callable[[], bool]) -> None:
-    """Has every page of host tensors in memory, those that lie one after the other at once. Raises Cancelled."""
+    """Has every page of host tensors in memory, neighbours at once. Raises Cancelled."""
     spans = sorted((each.data_ptr(), each.data_ptr() + each.nbytes) for each in tensors if each.nbytes)
     joined: list[tuple[int, int]] = []
     page = 4096
