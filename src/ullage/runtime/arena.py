@@ -14,7 +14,7 @@ from torch import Tensor, UntypedStorage
 from ullage.runtime.role_weights import Cancelled
 
 CHUNK: Final = 64 * 2**20
-"""Bytes of one copy: long enough for a bus to reach its speed, short enough to be asked for a stop between."""
+"""Bytes of one copy: enough for a bus to reach its speed, few enough to be asked for a stop between."""
 _ALIGNED: Final = 512
 """Bytes at whose multiples torch's allocator begins a block; kernels count on far less."""
 _GRAIN: Final = 16

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ullage.runtime.arena import gather, pack
+from ullage.runtime.role_weights import Cancelled
 from ullage.runtime.slots import Slots
 from ullage.runtime.weight_files import Opened, Source, WeightFiles, read, touch
 
@@ -34,14 +35,19 @@ class Dropped:
     stored: tuple[_Stored, ...]
     kept: tuple[tuple[Tensor, torch.device], ...]
 
-    def restore(self, cancelled: Callable[[], bool]) -> None:
-        """Gives every tensor its data again. Raises Cancelled, FormatError; then none has any."""
+    def restore(self, cancelled: Callable[[], bool], one_memory: bool) -> None:
+        """Gives every tensor its data again, copied in one run a device unless host and device are one
+        memory. Raises Cancelled, FormatError; then none has any."""
         opened: Opened = {}
-        found = [read(each.source, opened).to(each.dtype) for each in self.stored]
+        found = []
+        for each in self.stored:
+            if cancelled():
+                raise Cancelled
+            found.append(read(each.source, opened).to(each.dtype))
         touch(found, cancelled)
-        for device in {each.device for each in self.stored if each.device.type != "cpu"}:
+        for device in set() if one_memory else {each.device for each in self.stored}:
             places = [index for index, each in enumerate(self.stored) if each.device == device]
-            packing, extents = pack([found[index] for index in places])
+            packing, extents = pack([found[index] for index in places], alike=device.type == "cpu")
             arena = torch.empty(packing.bytes, dtype=torch.uint8, device=device)
             gather(extents, arena, cancelled)
             for index, view in zip(places, packing.views(arena), strict=True):

@@ -84,7 +84,7 @@ class ModelWeights:
             self._loaded = self._first(cancelled)
         elif self._slots is not None:
             if self._dropped is not None:
-                self._dropped.restore(cancelled)
+                self._dropped.restore(cancelled, self._shares(self._loaded))
                 self._dropped = None
             elif self._copies:
                 sent = [each.sent(cancelled) for each in self._copies]

@@ -33,9 +33,9 @@ def parking(architecture: Architecture, precision: ResolvedPrecision, blocks: Se
     """Of a model whose block i (embedding, layers, head) is on device `blocks[i]`.
 
     A tensor takes its bytes rounded up to ALIGNED, tables beside them BUFFERS a device. While it loads there
-    is what `load_bytes` says on top, on a card's host too, where tensors are cast on their way. On a processor
-    device and host are one memory: what is parked there is what was ready, and nothing is copied; both are
-    counted, each in its own budget. A model of which a part waits in host memory or on disk is not parked.
+    is what `load_bytes` says on top, on a card's host too, where tensors are cast on their way. On a
+    processor device and host are one memory: what is parked is what was ready, and nothing is copied; each
+    counts it in a budget of its own. A model of which a part waits in host memory or on disk is not parked.
     """
     parts = (embedding_weights(architecture), *(layer.weights for layer in architecture.layers))
     sizes: dict[str, int] = {}
