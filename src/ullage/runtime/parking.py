@@ -148,7 +148,12 @@ class ModelWeights:
 
 
 def model_weights(
-    role: Role, planned: RolePlan, *, base: Path | None = None, one_memory: bool | None = None
+    role: Role,
+    planned: RolePlan,
+    *,
+    base: Path | None = None,
+    download: bool = False,
+    one_memory: bool | None = None,
 ) -> ModelWeights:
     """The weights of `role.model` as planned, to be brought, parked and dropped; `one_memory` as above.
 
@@ -161,10 +166,10 @@ def model_weights(
     layers = architecture.layers[: part.layers]
     shape = replace(architecture, layers=layers, head=architecture.head if part.head else ())
     blocks = list(planned.placement.device_map.values())
-    source = source_of(role.model, base, download=False)
+    source = source_of(role.model, base, download)
     plain = source.is_dir() and not is_adapter(source)
     return ModelWeights(
-        lambda: load_model(role, planned, base=base),
+        lambda: load_model(role, planned, base=base, download=download),
         parking(shape, planned.precision, blocks),
         source if plain else None,
         one_memory,
