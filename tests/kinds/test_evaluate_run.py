@@ -222,11 +222,13 @@ def test_swapped_models_wait_in_host_memory_are_loaded_once_and_say_the_same(loc
 
     loads = []
     monkeypatch.setattr(
-        parking, "load_model", lambda role, *rest, **named: loads.append(role) or load_model(role, *rest, **named)
+        parking,
+        "load_model",
+        lambda role, *rest, **named: loads.append(role) or load_model(role, *rest, **named),
     )
     freeing, _ = run(local, "freeing")
     assert not loads
-    swapping, record = run(local, "swapping", "schedule=swapped")
+    swapping, _ = run(local, "swapping", "schedule=swapped")
     assert len(loads) == 4
     for name in ("results.parquet", "scores.json"):
         assert (swapping / name).read_bytes() == (freeing / name).read_bytes(), name

@@ -17,15 +17,15 @@ from ullage.runtime.batching import release
 from ullage.runtime.dropped import Dropped, drop_tensors
 from ullage.runtime.host_copy import HostCopy, copied
 from ullage.runtime.loader import Loaded, load_model
-from ullage.runtime.role_weights import Cancelled
+from ullage.runtime.role_weights import Cancelled, RoleWeights
 from ullage.runtime.slots import Slots
 from ullage.runtime.source import is_adapter, source_of
 from ullage.runtime.weight_files import WeightFiles, touch, weight_files
 from ullage.spec.role import Role
 
 
-class ModelWeights:
-    """A model whose modules are built once; its weights come and go (`RoleWeights`).
+class ModelWeights(RoleWeights):
+    """A model whose modules are built once; its weights come and go.
 
     `load` is the one loader. What it made lies in the modules' own places; parked or dropped, tensors on
     `meta` stand there. Where device and host are one memory, a parked model's tensors stay where they are and
