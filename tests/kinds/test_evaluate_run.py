@@ -226,9 +226,10 @@ def test_swapped_models_wait_in_host_memory_are_loaded_once_and_say_the_same(loc
         "load_model",
         lambda role, *rest, **named: loads.append(role) or load_model(role, *rest, **named),
     )
-    freeing, _ = run(local, "freeing")
+    write_questions(local.parent, 2)
+    freeing, _ = run(local, "freeing", "examples=2")
     assert not loads
-    swapping, _ = run(local, "swapping", "schedule=swapped")
+    swapping, _ = run(local, "swapping", "examples=2", "schedule=swapped")
     assert len(loads) == 4
     for name in ("results.parquet", "scores.json"):
         assert (swapping / name).read_bytes() == (freeing / name).read_bytes(), name
