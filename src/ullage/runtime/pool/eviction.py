@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ullage.runtime.pool.accounts import Sizes, exceeding, of_places, together, without
+
+SWITCH: Final = 0.001
+"""Seconds that any switch takes beside its load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Candidate:
         The rule of GreedyDual-Size (Cao and Irani, 1997), with age for its clock; one that frees much is
         worth less a byte than one that frees little, where both take as long to come back.
         """
-        return self.reload / (max(1, sum(self.frees.values())) * (1.0 + self.idle))
+        return (SWITCH + self.reload) / (max(1, sum(self.frees.values())) * (1.0 + self.idle))
 
 
 def victims(short: Sizes, candidates: Sequence[Candidate]) -> tuple[Candidate, ...] | None:
