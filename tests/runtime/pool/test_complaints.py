@@ -230,7 +230,7 @@ def test_host_memory_is_accounted_after_waking_and_returned_when_another_needs_i
 
 
 def test_a_discarded_role_wakes_with_its_buffers(bench):
-    """vLLM, 16564 and 29341: "sleep level 2 causes gibberish outputs", since what is no parameter was lost."""
+    """vLLM, 16564 and 29341: "sleep level 2 causes gibberish outputs": what is no parameter was lost."""
     bench.add("role", 80)
     bench.add("other", 80)
     bench.open()
@@ -275,7 +275,7 @@ def test_a_role_is_not_evicted_while_nothing_needs_the_room(bench):
 
 
 def test_a_stray_request_does_not_throw_out_a_role_that_is_pinned(bench):
-    """Ollama, 7789: "How to prevent Ollama requests to change the running model"; llama-swap's clients swapped
+    """Ollama, 7789: "How to prevent Ollama requests to change the running model"; a client of llama-swap swapped
     through all models at their start."""
     bench.add("used", 80)
     bench.add("stray", 80)

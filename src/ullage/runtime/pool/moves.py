@@ -190,7 +190,7 @@ def _leave(short: Sizes, kept: int, draft: _Draft) -> bool:
 
 def _candidate(holding: Holding, resident: Resident, frees: Sizes, now: float) -> Candidate:
     back: Place = "host" if holding.where.place == "device" and holding.parked else "disk"
-    return Candidate(holding.key, frees, max(0.0, now - resident.used), holding.reload(back))
+    return Candidate(holding.key, frees, max(0.0, now - resident.fresh), holding.reload(back))
 
 
 def _saved(resident: Resident) -> dict[str, int]:

@@ -61,6 +61,11 @@ class Resident:
         return next((form for form in self.forms if form.where.place == "device"), None)
 
     @property
+    def fresh(self) -> float:
+        """When it was last used, or came: one that was loaded for what is expected has not idled yet."""
+        return max(self.used, self.since)
+
+    @property
     def ready(self) -> bool:
         """Whether it can be lent now."""
         return not self.moving and not self.stuck and self.here is not None

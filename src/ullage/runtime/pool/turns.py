@@ -39,7 +39,7 @@ def next_time(state: State, now: float) -> float | None:
     if len(state.queue) or state.expected:
         times += [each.since + each.minimum_seconds for each in here]
     times += [
-        each.used + each.idle_seconds for each in here if each.idle_seconds is not None and not each.stays
+        each.fresh + each.idle_seconds for each in here if each.idle_seconds is not None and not each.stays
     ]
     return min((each for each in times if each > now), default=None)
 
@@ -169,7 +169,9 @@ def _idle(state: State, now: float) -> Iterator[Job]:
         timer = each.idle_seconds
         if timer is None or each.stays or each.lent or not each.ready or state.queue.wants(each):
             continue
-        if now >= each.used + timer:
+        if now >= each.fresh + timer:
+            for name in each.names:
+                state.expected.pop(name, None)
             yield state.begin(Job(each, moves_to_rest(each, state.room(each, now)), now))
 
 
