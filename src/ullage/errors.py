@@ -3,6 +3,8 @@
     UllageError
     +-- DoesNotFitError       the plan exceeds a device, or a run would; exit code 3
     |   +-- OutOfMemoryError  memory ran out although batches were split
+    |   +-- WaitError       a role was not lent: no room in time; says who holds it
+    |       +-- PinnedError   nor would there be: those who hold it are pinned
     +-- InputError            what the user gave is wrong; exit code 2
         +-- SpecError         the workload file: one or many mistakes, each with its place
         +-- UnknownNameError  a model, GPU, or site nobody has described; offers the nearest names
@@ -43,6 +45,20 @@ class DoesNotFitError(UllageError):
 
 class OutOfMemoryError(DoesNotFitError):
     """Memory ran out where nothing smaller could be tried."""
+
+
+class WaitError(DoesNotFitError):
+    """A role was not lent: its room did not come free in time, or the pool ended. `holders` have the room."""
+
+    def __init__(self, message: str, holders: Iterable[str] = ()) -> None:
+        self.holders = tuple(holders)
+        super().__init__(message)
+
+
+class PinnedError(WaitError):
+    """A role was refused at once: its room is held by roles that are pinned. `status` is for a server."""
+
+    status = 409
 
 
 class InputError(UllageError):

@@ -117,6 +117,7 @@ def _close_all(session: Session) -> None:
     """Ends engines and lets go of models, so that the devices are as they were before."""
     with ExitStack() as stack:
         stack.callback(release)
+        stack.callback(session.weights.clear)
         stack.callback(session.loaded.clear)
         for served in session.serving.values():
             stack.callback(served.close)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 from ullage.files import placed
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
-from ullage.planning.plan import Plan
+from ullage.planning.plan import Plan, RolePlan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.record import Record
@@ -21,13 +21,15 @@ from ullage.runtime.machine import environment
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
 from ullage.runtime.quantization import weights_of
-from ullage.runtime.reading import device_name, read_device
+from ullage.runtime.reading import CPU, device_name, read_device
+from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ullage.runtime.live import LiveTensors
+    from ullage.runtime.parking import ModelWeights
 
 
 AMPLE: Final = 1.5
@@ -69,6 +71,7 @@ class Session:
     smallest: bool = False
     allow_nan: bool = False
     loaded: dict[str, Loaded] = field(default_factory=dict)
+    weights: dict[str, ModelWeights] = field(default_factory=dict)
     serving: dict[str, Serving] = field(default_factory=dict)
     freed_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -120,16 +123,25 @@ class Session:
                 return
 
     def bring(self, phase: Phase, open_role: Callable[[str], object]) -> None:
-        """Has in memory whom `phase` has on the device, and nobody else; `open_role` loads one by name.
+        """Has on the device whom `phase` has there, in host memory whom it has there, and nobody else;
+        `open_role` loads one by name.
 
-        A phase that nothing is planned for leaves those there that stay throughout.
+        A phase that nothing is planned for leaves those there that stay throughout, and who may be parked is.
         """
         here = phase.on_device() if phase.resident else self._staying()
-        for name in [name for name in (*self.loaded, *self.serving) if name not in here]:
-            self.unload(name)
+        resting = {each.name for each in phase.resident if each.where == "host"}
+        for name in [name for name in self._here() if name not in here]:
+            if name in self.weights and (name in resting or not phase.resident):
+                self.park(name)
+            else:
+                self.unload(name)
         for name in here:
             if name not in self.loaded and name not in self.serving:
                 open_role(name)
+
+    def _here(self) -> tuple[str, ...]:
+        """Roles whose weights are on a device or in host memory."""
+        return tuple(dict.fromkeys((*self.loaded, *self.serving, *self.weights)))
 
     def _staying(self) -> tuple[str, ...]:
         """Roles that are on the device in every phase but those that load."""
@@ -143,13 +155,39 @@ class Session:
         if role.precision in ("auto", "fp16", "bf16") and precision.compute != "bf16":
             self.progress.note(f"{name} runs in {precision.compute}: {precision.reason}")
         with self.loading(name):
-            loaded = load_model(role, planned, base=self.plan.base, download=self.download)
+            loaded = self._brought(name, role, planned)
             if self.live is not None:
                 self.live.track_model(loaded.model)
             self.loaded[name] = loaded
             for device, size in _weights_by_device(loaded.model).items():
                 self.hold(name, device, "weights", size)
         return loaded
+
+    def _brought(self, name: str, role: Role, planned: RolePlan) -> Loaded:
+        """Out of host memory or from disk where the plan ever has it parked, else from disk for good."""
+        if not any(
+            each.name == name and each.where == "host"
+            for phase in self.plan.phases
+            for each in phase.resident
+        ):
+            return load_model(role, planned, base=self.plan.base, download=self.download)
+        if name not in self.weights:
+            from ullage.runtime.parking import model_weights
+
+            self.weights[name] = model_weights(role, planned, base=self.plan.base, download=self.download)
+        return self.weights[name].bring(lambda: False)
+
+    def park(self, name: str) -> None:
+        """Has role `name`'s model wait in host memory; on a processor that is the device, and still holds
+        it."""
+        gone = self.loaded.pop(name, None)
+        if gone is None:
+            return
+        self.freed_maps[name] = gone.device_map
+        self.weights[name].park()
+        for key in [key for key in self.held if key[0] == name and key[1] != CPU]:
+            self.held[key] = 0
+            self._tell(*key[1:])
 
     def loading(self, name: str) -> AbstractContextManager[Phase | None]:
         """Inside, role `name` is being loaded."""
@@ -167,7 +205,7 @@ class Session:
 
     def free_guests(self) -> None:
         """Frees the models of roles that do not stay throughout: the last one's turn is over."""
-        for name in [name for name in (*self.loaded, *self.serving) if name not in self._staying()]:
+        for name in [name for name in self._here() if name not in self._staying()]:
             self.unload(name)
         self.monitor.enter(None)
 
@@ -177,13 +215,14 @@ class Session:
         What was alive on each device before and after is kept in `freed`, so that it can be seen that the
         memory is back.
         """
-        if name not in self.loaded and name not in self.serving:
+        if name not in self.loaded and name not in self.serving and name not in self.weights:
             return
         before = {device: read_device(device, self.live).live for device in self.monitor.devices}
         gone = self.loaded.pop(name, None)
         if gone is not None:
             self.freed_maps[name] = gone.device_map
         del gone
+        self.weights.pop(name, None)
         served = self.serving.pop(name, None)
         if served is not None:
             served.close()
