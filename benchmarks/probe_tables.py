@@ -47,3 +47,23 @@ one thread on a machine that was not idle. A sweep over {fits["sweep"]["layers"]
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def scoring(made: str) -> str:
+    """What it costs to read probes while a model writes; `made` says how it was measured."""
+    found = figures("probe_scoring")
+    rows = "\n".join(
+        f"| {name} | {way} | {one['peaks'][way]['live']:.4f} | {one['peaks'][way]['process']:.3f} | {one['speeds'][way]:.3f} |"
+        for name, one in found.items()
+        for way in ("with probes", "two copies")
+    )
+    return f"""## Probes while a model writes
+
+{made}: eight probes on four layers, beside writing alone, and beside two copies of the model, of which the second reads what
+the first wrote and keeps the states of the same layers. Peaks are of `ullage run` of the same questions with and without
+`probes:`; tokens a second are of a core, the median over {next(iter(found.values()))["speeds"]["pairs"]} rounds in turn in one process. All are shares of writing alone.
+
+| model | way | live peak | process peak | tokens a second |
+|---|---|---|---|---|
+{rows}
+"""

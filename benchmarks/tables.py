@@ -6,7 +6,7 @@ python benchmarks/tables.py
 from __future__ import annotations
 
 from parking_tables import parked
-from probe_tables import probes
+from probe_tables import probes, scoring
 from result_file import RESULTS, ROOT, figures, read
 
 PAGE = ROOT / "docs" / "measured.md"
@@ -459,6 +459,7 @@ def page() -> str:
         "# Measured\n",
         *(section() for section in sections),
         probes(made("probe_real"), made("probe_fits")),
+        scoring(made("probe_scoring")),
         parked(made("pool_switch"), made("parked_families")),
     ]
     return "\n".join(parts)
