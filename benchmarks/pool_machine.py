@@ -71,9 +71,7 @@ class PoolMachine(RuleBasedStateMachine):
             less = {place: held // 2 for place, held in size.items()}
             forms.append(self._weights(f"{name}-small", less, data.draw(st.sampled_from([0, 20])), 0))
         idle = data.draw(st.sampled_from([None, None, 15.0]))
-        return Role(
-            name, tuple(forms), data.draw(st.integers(0, 4)) == 0, False, MINIMUM * (index % 2), idle
-        )
+        return Role(name, tuple(forms), data.draw(st.integers(0, 4)) == 0, False, MINIMUM * (index % 2), idle)
 
     @rule(role=which, long=st.booleans(), within=st.booleans())
     def ask(self, role: int, long: bool, within: bool) -> None:

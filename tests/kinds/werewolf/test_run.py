@@ -107,3 +107,24 @@ def test_what_cannot_be_shown_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="treatment shows players"):
         ullage.run(ullage.load(body), folder / "none", gpus="cpu", base=folder, quiet=True)
     assert not (folder / "none").exists()
+
+
+def test_a_person_takes_a_seat(folder: Path) -> None:
+    """The same view as a prompt's; answers that cannot be read are asked for again, once."""
+    from ullage.kinds.werewolf.verbs import play
+
+    (folder / "game.json").write_text(json.dumps(workload(conditions=["control"])))
+    shown: list[str] = []
+    asked = 0
+
+    def read(_mark: str) -> str:
+        nonlocal asked
+        asked += 1
+        return "I am a villager."
+
+    outcome = play(folder / "game.json", shown.append, read, seat=2, gpus="cpu")
+    assert outcome.winner in ("villagers", "werewolves")
+    assert asked
+    assert any("was a werewolf" in text for text in shown)
+    with pytest.raises(InputError, match="seats 1 to 4"):
+        play(folder / "game.json", shown.append, read, seat=5, gpus="cpu")

@@ -275,8 +275,8 @@ def test_a_role_is_not_evicted_while_nothing_needs_the_room(bench):
 
 
 def test_a_stray_request_does_not_throw_out_a_role_that_is_pinned(bench):
-    """Ollama, 7789: "How to prevent Ollama requests to change the running model"; a client of llama-swap swapped
-    through all models at their start."""
+    """Ollama, 7789: "How to prevent Ollama requests to change the running model"; a client of llama-swap
+    swapped through all models at their start."""
     bench.add("used", 80)
     bench.add("stray", 80)
     pool = bench.open()

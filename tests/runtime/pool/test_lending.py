@@ -127,11 +127,14 @@ def test_one_piece_of_work_runs_on_a_device_at_a_time(memory):
             running -= 1
 
     both = Role("both", (SimulatedWeights("both", memory, {"a": 10, "b": 10}),))
-    with Pool([*roles(memory, one=10), both], {"a": 100, "b": 100}, 0) as pool:
-        with pool.lease("one") as one, pool.lease("both") as two:
-            for future in [lease.submit(work) for lease in (one, two) * 10]:
-                future.result(10)
-            assert one.run(lambda model: one.run(lambda same: same is model))
+    with (
+        Pool([*roles(memory, one=10), both], {"a": 100, "b": 100}, 0) as pool,
+        pool.lease("one") as one,
+        pool.lease("both") as two,
+    ):
+        for future in [lease.submit(work) for lease in (one, two) * 10]:
+            future.result(10)
+        assert one.run(lambda model: one.run(lambda same: same is model))
     assert most == 1
 
 

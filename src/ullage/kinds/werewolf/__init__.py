@@ -1,10 +1,17 @@
 """Werewolf: one copy of a model plays the game and is probed for deception."""
 
-from ullage.workloads.kind import Kind
+from ullage.workloads.kind import Command, Kind
 
 KIND = Kind(
     "werewolf",
     __name__,
     runner="ullage.kinds.werewolf.run",
     reporter="ullage.kinds.werewolf.results",
+    commands=(
+        Command(
+            "play",
+            "Take a seat in a game of werewolf, beside models, with the view that a model would have.",
+            "ullage.kinds.werewolf.commands:play",
+        ),
+    ),
 )

@@ -12,7 +12,7 @@ from ullage.engines.engine import Reply as Written
 from ullage.engines.states import Asked as About
 from ullage.engines.turns import Turns
 from ullage.errors import UnsupportedError
-from ullage.kinds.werewolf.asks import SPOKEN, Ask
+from ullage.kinds.werewolf.asks import Ask
 from ullage.kinds.werewolf.chance import chance
 from ullage.kinds.werewolf.phases import CHOICE_TOKENS, CHOOSE, STRIPPED
 from ullage.kinds.werewolf.playing import Reply
@@ -181,11 +181,7 @@ class Speaking:
 
     def _again(self, role: str, asked: Sequence[tuple[int, Asked]], said: Sequence[Said]) -> list[Said]:
         """What was spoken is read once more, after prompts that say nothing of identities."""
-        places = [
-            place
-            for place, (_, one) in enumerate(asked)
-            if one.ask.purpose in SPOKEN and said[place].reply.text
-        ]
+        places = [place for place, (_, one) in enumerate(asked) if one.bare and said[place].reply.text]
         found = list(said)
         if not places:
             return found
