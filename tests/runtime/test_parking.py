@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import pytest
 import small_models
@@ -12,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from ullage.errors import FormatError
 from ullage.facts.abilities import PROCESSOR
 from ullage.facts.model import open_model
+from ullage.memory.weights.parking import Parking
 from ullage.memory.weights.precision import resolve_precision
 from ullage.planning.plan import Kernel, LoadedPart, Placed, RolePlan
 from ullage.runtime.live import LiveTensors
-from ullage.runtime.parking import model_weights
+from ullage.runtime.parking import ModelWeights, model_weights
 from ullage.runtime.role_weights import HOST, Cancelled
 from ullage.spec.role import Role
 
@@ -288,3 +290,59 @@ def test_an_adapter_is_parked_with_its_base(tmp_path, one_memory):
     for move in (weights.park, weights.drop):
         move()
         assert same(said(weights.bring(never).model), first)
+
+
+@pytest.mark.parametrize("how", ["overwritten", "replaced", "deleted"])
+def test_a_parked_model_whose_file_was_written_into_is_loaded_anew(how, tmp_path):
+    folder = small_models.save(tmp_path / "one", layers=2)
+    other = small_models.save(tmp_path / "other", layers=2, seed=1)
+    file, new = folder / "model.safetensors", other / "model.safetensors"
+    weights = weights_of(folder)
+    expected = said(weights.bring(never).model)
+    weights.park()
+    if how == "overwritten":
+        expected = said(weights_of(other).bring(never).model)
+        file.write_bytes(new.read_bytes())
+    elif how == "replaced":
+        new.rename(file)
+    else:
+        file.unlink()
+    assert same(said(weights.bring(never).model), expected)
+
+
+def test_a_file_that_is_no_longer_one_is_told(tmp_path):
+    folder = small_models.save(tmp_path / "one", layers=2)
+    weights = weights_of(folder)
+    weights.bring(never)
+    weights.drop()
+    (folder / "model.safetensors").write_bytes(bytes(64))
+    with pytest.raises(FormatError, match="cannot be loaded"):
+        weights.bring(never)
+
+
+def test_memory_that_ran_out_is_told_as_such_and_the_error_keeps_nothing_alive():
+    class Half:
+        pass
+
+    seen = []
+
+    def load():
+        half = Half()
+        seen.append(weakref.ref(half))
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    with pytest.raises(MemoryError) as kept:
+        ModelWeights(load, Parking({"cpu": 1}, {"cpu": 1}, 1)).bring(never)
+    assert kept.value.__cause__ is not None
+    assert seen[0]() is None
+
+
+def test_weights_that_a_pass_packed_anew_are_copied_anew(tmp_path):
+    folder = small_models.save(tmp_path / "one", layers=2, hidden=128)
+    expected = said(weights_of(folder, "nf4").bring(never).model)
+    weights = weights_of(folder, "nf4", one_memory=False)
+    weights.bring(never)
+    weights.park()  # before any pass
+    for _ in range(2):
+        assert same(said(weights.bring(never).model), expected)
+        weights.park()

@@ -24,11 +24,18 @@ class HostCopy:
         self._packing, extents = pack(tensors, alike=True)
         self._arena = host_arena(self._packing.bytes, self.device.type == "cuda")
         gather(extents, self._arena, lambda: False)
+        self._left = [each.data_ptr() for each in self.tensors]
 
     @property
     def bytes(self) -> int:
         """Of host memory."""
         return self._packing.bytes
+
+    @property
+    def stale(self) -> bool:
+        """Whether a pass has given a tensor other data since: bitsandbytes packs 4-bit weights anew in the
+        first one on a processor."""
+        return [each.data_ptr() for each in self.tensors] != self._left
 
     def rest(self) -> None:
         """The tensors' data is here; the device's is free once nobody else holds it."""
@@ -47,6 +54,7 @@ class HostCopy:
     def _point(self, arena: Tensor) -> None:
         for tensor, view in zip(self.tensors, self._packing.views(arena), strict=True):
             tensor.data = view
+        self._left = [each.data_ptr() for each in self.tensors]
 
 
 def copied(tensors: Sequence[Tensor]) -> list[HostCopy]:

@@ -134,10 +134,12 @@ def _from_pretrained(
     kind: AutoModels, role: Role, source: Path, options: Mapping[str, object]
 ) -> PreTrainedModel:
     """The model in eval mode. Raises FormatError unless every tensor came from the checkpoint."""
+    from safetensors import SafetensorError
+
     try:
         folder = source.parent if source.suffix == ".gguf" else source
         model, report = kind.from_pretrained(str(folder), **options)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         if is_memory_error(error):
             raise
         raise _cannot_load(role, error) from error

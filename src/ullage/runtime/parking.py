@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from traceback import clear_frames
 
 import torch
 
@@ -13,7 +14,7 @@ from ullage.facts.architecture import Architecture
 from ullage.facts.model import open_model
 from ullage.memory.weights.parking import Parking, parking
 from ullage.planning.plan import RolePlan
-from ullage.runtime.batching import release
+from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.dropped import Dropped, drop_tensors
 from ullage.runtime.host_copy import HostCopy, copied
 from ullage.runtime.loader import Loaded, load_model
@@ -35,7 +36,7 @@ class ModelWeights(RoleWeights):
     `load` again.
 
     Invariant: the tensors are in the modules' places exactly while the model is ready; a call that raises
-    leaves everything as it was.
+    leaves everything as it was, but for a parked model whose file was written into, which is gone.
     """
 
     def __init__(
@@ -75,10 +76,22 @@ class ModelWeights(RoleWeights):
         return sum(each.bytes for each in self._copies)
 
     def bring(self, cancelled: Callable[[], bool]) -> Loaded:
-        """The model, ready. Raises Cancelled, and what loading raises."""
+        """The model, ready. Raises Cancelled, MemoryError, and what else loading raises."""
+        try:
+            return self._brought(cancelled)
+        except BaseException as error:
+            # What failed would keep half a model alive for as long as anybody keeps the error.
+            for each in (error, error.__cause__, error.__context__):
+                if each is not None:
+                    clear_frames(each.__traceback__)
+            if is_out_of_memory(error) and not isinstance(error, MemoryError):
+                raise MemoryError(str(error)) from error
+            raise
+
+    def _brought(self, cancelled: Callable[[], bool]) -> Loaded:
         if cancelled():
             raise Cancelled
-        if self._dropped is not None and self._files is not None and self._files.changed():
+        if self._slots is not None and self._lost():
             self._forget()
         if self._loaded is None:
             self._loaded = self._first(cancelled)
@@ -103,6 +116,8 @@ class ModelWeights(RoleWeights):
             return
         slots = Slots(self._loaded.model)
         if not self._shares(self._loaded):
+            if any(each.stale for each in self._copies):
+                self._copies = []
             held = {id(tensor) for each in self._copies for tensor in each.tensors}
             self._copies += copied([each for each in slots.tensors if id(each) not in held])
             for each in self._copies:
@@ -137,6 +152,12 @@ class ModelWeights(RoleWeights):
             release()
             raise
         return loaded
+
+    def _lost(self) -> bool:
+        """Whether files no longer hold what is to come from them, or what is mapped from them and parked."""
+        if self._files is None or self._copies:
+            return False
+        return self._files.changed() if self._dropped is not None else self._files.overwritten()
 
     def _forget(self) -> None:
         self._loaded, self._slots, self._dropped, self._copies = None, None, None, []

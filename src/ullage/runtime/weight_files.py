@@ -41,16 +41,22 @@ class WeightFiles:
     """The safetensors files of one checkpoint, as they were when the model was first loaded.
 
     `keys` says which file holds a tensor, `shorter` the key without its first part, `stamps` each file's
-    size and time of change.
+    number, size and time of change.
     """
 
     keys: Mapping[str, Path]
     shorter: Mapping[str, str]
-    stamps: Mapping[Path, tuple[int, int]]
+    stamps: Mapping[Path, tuple[int, int, int]]
 
     def changed(self) -> bool:
         """Whether one of the files is no longer what it was."""
         return any(_stamp(file) != stamp for file, stamp in self.stamps.items())
+
+    def overwritten(self) -> bool:
+        """Whether one of the files was written into: what is mapped of it is not what it was. One that is
+        gone, or another in its place, leaves what is mapped alone."""
+        found = ((_stamp(file), stamp) for file, stamp in self.stamps.items())
+        return any(now[0] == then[0] and now != then for now, then in found)
 
     def find(self, names: Iterable[str], tensor: Tensor, opened: Opened) -> Source | None:
         """Which tensor of the files is `tensor`, in its dtype; None where none is, bit for bit."""
@@ -143,8 +149,8 @@ def _same(stored: Tensor, tensor: Tensor) -> bool:
     return torch.equal(*flat)
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def _stamp(file: Path) -> tuple[int, int, int]:
     with suppress(OSError):
         found = file.stat()
-        return found.st_size, found.st_mtime_ns
-    return 0, 0
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return 0, 0, 0
