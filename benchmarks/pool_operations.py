@@ -65,8 +65,8 @@ def opened(names: str, memory: Memory, seconds: float, chance: random.Random | N
 
 
 def at_once(each: int) -> dict[str, Any]:
-    """16 threads and 16 tasks, `each` of which asks so often; what was served, failed, and how long one waited
-    at most."""
+    """16 threads and 16 tasks, `each` of which asks so often; what was served, failed, and how long one
+    waited at most."""
     memory = Memory({DEVICE: 2 * SIZE, HOST: SIZE})
     pool = opened("ABCDEF", memory, 0.0005, random.Random(0))
     lock, served, failed, longest = threading.Lock(), 0, 0, 0.0
