@@ -120,7 +120,7 @@ def at_once(each: int) -> dict[str, Any]:
 
 
 def foreseen(rounds: int) -> dict[str, float]:
-    """The mean wait for a role whose load takes 500 ms, foreseen or not, after another was used for 700 ms."""
+    """The mean wait for a role whose load takes 500 ms, foreseen or not, while another is used for 700."""
 
     def waited(expects: bool) -> float:
         total = 0.0
@@ -137,7 +137,8 @@ def foreseen(rounds: int) -> dict[str, float]:
         return total / rounds
 
     alone, hidden = waited(False), waited(True)
-    return {"wait_s": round(alone, 4), "foreseen_s": round(hidden, 4), "hidden": round(1 - hidden / alone, 4)}
+    share = 1 - hidden / alone
+    return {"wait_s": round(alone, 4), "foreseen_s": round(hidden, 4), "hidden": round(share, 4)}
 
 
 def main() -> int:
