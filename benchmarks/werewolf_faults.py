@@ -2,9 +2,9 @@
 
     python benchmarks/werewolf_faults.py [--kills 30]      # writes results/werewolf_faults.json
 
-Each run gets SIGKILL at a random moment, is resumed by `ullage run --resume`, possibly killed again; every ask,
-every game and all that is found of them must equal, byte for byte, those of a run left alone. All choices are
-written and read strictly, so that refused replies lie between the batches too.
+Each run gets SIGKILL at a random moment, is resumed by `ullage run --resume`, possibly killed again; every
+ask, every game and all that is found of them must equal, byte for byte, those of a run left alone. All
+choices are written and read strictly, so that refused replies lie between the batches too.
 """
 
 from __future__ import annotations
