@@ -96,7 +96,7 @@ class Source:
         else:
             found = self.reader.read(labelled, out, where)
             sites = tuple(found.states.sites)
-        return match(labelled, found.states, sites, where, found.too_long), found
+        return match(labelled, found.states, sites, where, found.too_long, found.frames(), found.means), found
 
 
 def settled(settings: Mapping[str, object]) -> Settings:

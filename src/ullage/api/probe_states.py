@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import InputError, MissingExtraError, UnknownNameError
+from ullage.errors import InputError, MissingExtraError, UllageError, UnknownNameError
+from ullage.probes.standing import Frames
 
 if TYPE_CHECKING:
     from ullage.capture.stored import StoredStates
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ullage.probes.card import Origin
     from ullage.probes.labels import Labelled
     from ullage.probes.writing_out import WrittenOut
+    from ullage.runtime.tokenizer import Tokenizer
     from ullage.spec.role import Role
 
 ROLE: Final = "model"
@@ -28,11 +30,17 @@ FEWEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """States, where they are from, and ids of dialogues that were too long to be read."""
+    """States, where they are from, and ids of dialogues that were too long to be read; where one row stands
+    for a text, `means` says that it may be the mean of its tokens."""
 
     states: StoredStates
     origin: Origin
     too_long: frozenset[str] = frozenset()
+    means: bool = True
+
+    def frames(self) -> Frames:
+        """What the template of the model they are of writes around messages, as far as it can be had."""
+        return Frames(lambda: _tokenizer_of(self.origin.model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Reader:
         body, texts, too_long = self._workload(labelled, where)
         folder = self._run(body, texts, out)
         found = stored(folder)
-        return Read(found.states, found.origin, too_long)
+        return replace(found, too_long=too_long)
 
     def score(
         self, labelled: Sequence[Labelled], probes: Mapping[str, str], out: Path, where: str
@@ -185,6 +193,7 @@ def _architecture(model: str) -> Architecture:
 
 def stored(folder: str | Path) -> Read:
     """The states of a finished run, and what they are of."""
+    from ullage.fields import Fields
     from ullage.probes.card import Origin
     from ullage.probes.origin import origin_of
     from ullage.records.folder import RunFolder
@@ -201,7 +210,21 @@ def stored(folder: str | Path) -> Read:
     run = RunFolder(Path(folder))
     if not run.started:
         return Read(states, Origin(held["model"]))
-    return Read(states, origin_of(run.manifest(), role, held["model"]))
+    manifest = run.manifest()
+    settled = Fields(manifest.plan, f"{folder}: not the plan of a run").inner("settled")
+    means = any(each.value("positions") == "mean" for each in settled.each("captures"))
+    return Read(states, origin_of(manifest, role, held["model"]), means=means)
+
+
+def _tokenizer_of(model: str) -> Tokenizer | None:
+    """None where the model is not here any more."""
+    from ullage.runtime.loader import load_tokenizer
+    from ullage.spec.parse import parse_role
+
+    try:
+        return load_tokenizer(parse_role({"model": model}))
+    except UllageError:
+        return None
 
 
 def chosen_sites(
