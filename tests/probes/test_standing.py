@@ -5,7 +5,7 @@ import json
 import jinja2
 import pytest
 
-from ullage.api.probe_states import Reader, stored
+from ullage.api.probe_states import Extraction, Reader, stored
 from ullage.probes.dialogues import match
 from ullage.probes.labels import Labelled, read_labels
 from ullage.probes.standing import Frames, written
@@ -53,7 +53,7 @@ def test_a_dialogue_whose_answer_says_assistant_is_read_at_its_answer(tmp_path):
     lines = [{"messages": chat, "label": at % 2, "id": str(at)} for at in range(4)]
     file.write_text("".join(json.dumps(each) + "\n" for each in lines))
     labelled = read_labels(file)
-    reader = Reader("ullage:tiny", ("blocks.0.hook_resid_post",), gpus="cpu")
+    reader = Reader("ullage:tiny", ("blocks.0.hook_resid_post",), how=Extraction(gpus="cpu"))
     read = reader.read(labelled, tmp_path / "out", "it")
     for found in (read, stored(tmp_path / "out" / "run")):
         row = found.states.rows[0]
