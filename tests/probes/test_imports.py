@@ -175,8 +175,8 @@ def test_fifty_hostile_files_run_nothing(tmp_path):
         file.write_bytes(data)
         with pytest.raises(UllageError):
             brought(file, tmp_path / f"out{at}", allow_pickle=True)
-    assert RAN == []
-    assert not (tmp_path / "ran").exists()
+        assert RAN == []
+        assert not (tmp_path / "ran").exists()
 
 
 def test_a_refused_pickle_names_what_it_asked_for(tmp_path):
@@ -216,9 +216,26 @@ def test_a_tensor_outside_its_storage_is_refused():
 
     storage = torch.arange(4.0).untyped_storage()
     typed = torch.storage.TypedStorage(wrap_storage=storage, dtype=torch.float32)
-    made = Asks(torch._utils._rebuild_tensor_v2, typed, 0, (400,), (1,), False, OrderedDict())
+    made = Asks(torch._utils._rebuild_tensor_v2, typed, 2, (3,), (1,), False, OrderedDict())
     with pytest.raises(FormatError, match="outside its storage"):
         loads(pickle.dumps(made), "it")
+
+
+@pytest.mark.parametrize("size", [(10**6, 10**6), (10**12,), (1, 2**40)], ids=str)
+def test_a_small_file_that_claims_a_large_tensor_is_refused(size, tmp_path):
+    wide = torch.ones(1).expand(size)
+    plain, saved, old = tmp_path / "plain.pkl", tmp_path / "saved.pt", tmp_path / "old.pt"
+    plain.write_bytes(pickle.dumps({"layers": [1], "directions": wide}))
+    torch.save({"state_dict": {"direction": wide}, "hyperparams": {"layer": 1}}, saved)
+    torch.save({"layers": [1], "directions": wide}, old, _use_new_zipfile_serialization=False)
+    for file in (plain, saved, old):
+        assert file.stat().st_size < 4096
+        with pytest.raises(FormatError) as raised:
+            brought(file, tmp_path / "out", allow_pickle=True)
+        assert "\n" not in str(raised.value)
+        if file is not old:
+            assert "values, and" in str(raised.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("pooled", [True, False])

@@ -233,6 +233,28 @@ def test_dialogues_without_states_and_groups_that_cannot_be_parted_are_told(fitt
         ullage.fit_probe(written(tmp_path / "two.jsonl", [one]), tmp_path / "b", states=out / "run")
 
 
+def test_an_imported_probes_threshold_flags_what_is_evaluated(fitted, pairs, call, tmp_path):
+    import torch
+
+    out, _ = fitted
+    probe = ullage.open_probe(out)
+    (site,) = probe.sites
+    weight = torch.from_numpy(probe.tensors["weight"] / probe.scale)
+    held = {"direction": weight, "threshold": torch.tensor(float(probe.mean @ weight.numpy()))}
+    torch.save({"state_dict": held, "hyperparams": {"layer": int(site.split(".")[1])}}, tmp_path / "probe.pt")
+    ullage.import_probe(tmp_path / "probe.pt", tmp_path / "theirs")
+    arguments = (tmp_path / "theirs", "--labels", pairs, "--states", out / "run")
+    code, page, _ = call("evaluate", *arguments, "--json")
+    assert code == 0
+    (row,) = json.loads(page)["probes"]
+    jsonschema.validate(json.loads(page), ullage.document_schema("probe-evaluation"))
+    assert (row["flagged"]["rate"], row["flagged"]["control"]) == (None, "its own training")
+    assert row["flagged"]["recall"] > 0.5 > row["flagged"]["false_positives"]
+    code, page, _ = call("evaluate", *arguments)
+    assert code == 0
+    assert "(its own training): flags" in page
+
+
 def test_settings_that_cannot_be_are_told_together(pairs, tmp_path):
     with pytest.raises(InputError) as raised:
         ullage.fit_probe(
@@ -330,6 +352,12 @@ def test_states_of_one_row_a_text_have_the_words_of_all_that_counts(tmp_path):
         short = written(tmp_path / "short.jsonl", [{**one, "span": [0, 3]} for one in labels])
         with pytest.raises(InputError, match="what counts ends before the text does"):
             ullage.fit_probe(short, tmp_path / "no", states=states)
+        late = written(tmp_path / "late.jsonl", [{**one, "span": [4, len(one["text"])]} for one in labels])
+        if positions == "mean":
+            with pytest.raises(InputError, match="may be the mean of the whole; extract with --positions"):
+                ullage.fit_probe(late, tmp_path / "no", states=states)
+        else:
+            assert ullage.fit_probe(late, tmp_path / "late", states=states, shuffles=1)["sites"]
 
 
 def test_words_of_states_without_tokens_are_told_as_unknown():

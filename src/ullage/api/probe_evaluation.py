@@ -82,7 +82,7 @@ class Evaluation:
             found = flagged(
                 dialogues.labels, values, *_with(self.rate, calibrated(usual, "control dialogues", self.rate))
             )
-        elif card.threshold is not None and card.rate is not None:
+        elif card.threshold is not None:
             found = flagged(dialogues.labels, values, card.threshold, card.rate, card.control)
         sets = np.array([one.set for one in dialogues.labelled])
         by_set = {

@@ -61,7 +61,9 @@ def probe_drift(
             "threshold": calibrated(usual, USUAL, rate)[0],
         }
         if card.threshold is not None:
-            told["flagged"] = asdict(flagged(dialogues.labels, values, card.threshold, rate, card.control))
+            told["flagged"] = asdict(
+                flagged(dialogues.labels, values, card.threshold, card.rate, card.control)
+            )
         rows.append({"precision": precision, "flagged": None, **told})
     return {
         "document": "probe-drift",

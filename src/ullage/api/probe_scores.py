@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ullage.api.probe_settings import Settings, settled
+from ullage.api.probe_settings import Settings, extraction_of, settled
 from ullage.api.probe_states import Reader
 from ullage.errors import InputError
 
@@ -71,16 +71,7 @@ def apply_probes(
 
 
 def _reader(model: str, given: Settings) -> Reader:
-    return Reader(
-        model,
-        (),
-        gpus=given["gpus"],
-        precision=given["precision"],
-        batch=given["batch"],
-        skip_too_long=given["skip_too_long"],
-        download=given["download"],
-        quiet=given["quiet"],
-    )
+    return Reader(model, (), how=extraction_of(given))
 
 
 class Tally:

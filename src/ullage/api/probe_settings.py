@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
-from ullage.api.probe_states import Read, Reader, chosen_sites, stored
+from ullage.api.probe_states import Extraction, Read, Reader, chosen_sites, stored
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Source:
         else:
             found = self.reader.read(labelled, out, where)
             sites = tuple(found.states.sites)
-        return match(labelled, found.states, sites, where, found.too_long), found
+        return match(labelled, found.states, sites, where, found.too_long, found.frames(), found.means), found
 
 
 def settled(settings: Mapping[str, object]) -> Settings:
@@ -115,6 +115,18 @@ def new_folder(out: str | Path) -> Path:
     return path
 
 
+def extraction_of(given: Settings) -> Extraction:
+    """What settings say of the extraction."""
+    return Extraction(
+        given["gpus"],
+        given["precision"],
+        given["batch"],
+        given["skip_too_long"],
+        given["download"],
+        given["quiet"],
+    )
+
+
 def source_of(model: str | None, states: str | Path | None, given: Settings) -> Source:
     """Raises InputError unless one of the two is given."""
     if (model is None) == (states is None):
@@ -124,17 +136,7 @@ def source_of(model: str | None, states: str | Path | None, given: Settings) -> 
         if ignored:
             raise InputError(f"{', '.join(ignored)}: of a model that reads; --states are read already")
         return Source(states, None, given["sites"], given["layers"])
-    reader = Reader(
-        model,
-        tuple(given["sites"]),
-        given["layers"],
-        given["gpus"],
-        given["precision"],
-        given["batch"],
-        given["skip_too_long"],
-        given["download"],
-        given["quiet"],
-    )
+    reader = Reader(model, tuple(given["sites"]), given["layers"], extraction_of(given))
     return Source(None, reader, given["sites"], None)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import InputError, MissingExtraError, UnknownNameError
+from ullage.errors import InputError, MissingExtraError, UllageError, UnknownNameError
+from ullage.probes.standing import Frames
 
 if TYPE_CHECKING:
     from ullage.capture.stored import StoredStates
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ullage.probes.card import Origin
     from ullage.probes.labels import Labelled
     from ullage.probes.writing_out import WrittenOut
+    from ullage.runtime.tokenizer import Tokenizer
     from ullage.spec.role import Role
 
 ROLE: Final = "model"
@@ -28,26 +30,40 @@ FEWEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """States, where they are from, and ids of dialogues that were too long to be read."""
+    """States, where they are from, and ids of dialogues that were too long to be read; where one row stands
+    for a text, `means` says that it may be the mean of its tokens."""
 
     states: StoredStates
     origin: Origin
     too_long: frozenset[str] = frozenset()
+    means: bool = True
+
+    def frames(self) -> Frames:
+        """What the template of the model they are of writes around messages, as far as it can be had."""
+        return Frames(lambda: _tokenizer_of(self.origin.model))
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """How states of texts are had: of `model`, planned for `gpus`."""
+class Extraction:
+    """How a model reads texts: planned for `gpus`, `batch` texts a pass (default: as many as fill it);
+    `skip_too_long` leaves out texts beyond its window."""
 
-    model: str
-    sites: tuple[str, ...]
-    layers: Sequence[int] | None = None
     gpus: str = "local"
     precision: str = "auto"
     batch: int | None = None
     skip_too_long: bool = False
     download: bool = False
     quiet: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """States of texts are had of `model`, at `sites`."""
+
+    model: str
+    sites: tuple[str, ...]
+    layers: Sequence[int] | None = None
+    how: Extraction = field(default_factory=Extraction)
 
     def read(self, labelled: Sequence[Labelled], out: Path, where: str) -> Read:
         """Writes the texts and a workload file into `out`, and runs that: `out`/run holds the states.
@@ -58,7 +74,7 @@ class Reader:
         body, texts, too_long = self._workload(labelled, where)
         folder = self._run(body, texts, out)
         found = stored(folder)
-        return Read(found.states, found.origin, too_long)
+        return replace(found, too_long=too_long)
 
     def score(
         self, labelled: Sequence[Labelled], probes: Mapping[str, str], out: Path, where: str
@@ -79,7 +95,7 @@ class Reader:
             if not _is_of(out, body, texts):
                 raise InputError(f"{out}: holds something else; remove it, or give another --out")
             if (run / "manifest.json").exists():
-                resume(run, download=self.download, quiet=self.quiet)
+                resume(run, download=self.how.download, quiet=self.how.quiet)
                 return run, too_long
         return self._run(body, texts, out), too_long
 
@@ -94,10 +110,12 @@ class Reader:
         while True:
             file.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
             workload = load(file)
-            if self.batch is not None or workload.batch <= 1 or self._fits(workload, out):
+            if self.how.batch is not None or workload.batch <= 1 or self._fits(workload, out):
                 break
             body["batch"] = workload.batch // 2
-        folder, _ = run(workload, out / "run", self.gpus, base=out, download=self.download, quiet=self.quiet)
+        folder, _ = run(
+            workload, out / "run", self.how.gpus, base=out, download=self.how.download, quiet=self.how.quiet
+        )
         return folder
 
     def _fits(self, workload: object, base: Path) -> bool:
@@ -105,7 +123,7 @@ class Reader:
         from ullage.workloads.planned import plan
 
         assert isinstance(workload, Workload)
-        return plan(workload, self.gpus, base=base, advice=False).verdict != "does not fit"
+        return plan(workload, self.how.gpus, base=base, advice=False).verdict != "does not fit"
 
     def _workload(
         self, labelled: Sequence[Labelled], where: str
@@ -115,15 +133,15 @@ class Reader:
 
         written = self._written(labelled, where)
         longest = max(each.tokens for each in written.texts)
-        processor = parse_gpu_set(self.gpus).abilities.processor
+        processor = parse_gpu_set(self.how.gpus).abilities.processor
         full = FULL_PASS_TOKENS if processor else FULL_PASS_TOKENS_ON_CARDS
         whole = max(FEWEST, full // longest)
         body: dict[str, object] = {
             "kind": "extract",
             "name": f"states of {Path(where).name}",
-            "roles": {ROLE: {"model": self.model, "precision": self.precision}},
-            "batch": 1 << (whole.bit_length() - 1) if self.batch is None else self.batch,
-            "budget": {"gpus": self.gpus},
+            "roles": {ROLE: {"model": self.model, "precision": self.how.precision}},
+            "batch": 1 << (whole.bit_length() - 1) if self.how.batch is None else self.how.batch,
+            "budget": {"gpus": self.how.gpus},
             "prompt_tokens": longest,
             "new_tokens": 0,
             "examples": len(written.texts),
@@ -152,14 +170,14 @@ class Reader:
         from ullage.runtime.loader import load_tokenizer
         from ullage.spec.parse import parse_role
 
-        role: Role = parse_role({"model": self.model, "precision": self.precision})
-        tokenizer = load_tokenizer(role, None, self.download)
+        role: Role = parse_role({"model": self.model, "precision": self.how.precision})
+        tokenizer = load_tokenizer(role, None, self.how.download)
         if tokenizer is None:
             raise InputError(
                 f"{self.model}: has no tokenizer; extract states by token ids, and give --states"
             )
         window = _architecture(self.model).max_positions
-        return write_out(labelled, tokenizer, window, where, self.skip_too_long)
+        return write_out(labelled, tokenizer, window, where, self.how.skip_too_long)
 
 
 def _is_of(out: Path, body: Mapping[str, object], texts: str) -> bool:
@@ -185,6 +203,7 @@ def _architecture(model: str) -> Architecture:
 
 def stored(folder: str | Path) -> Read:
     """The states of a finished run, and what they are of."""
+    from ullage.fields import Fields
     from ullage.probes.card import Origin
     from ullage.probes.origin import origin_of
     from ullage.records.folder import RunFolder
@@ -201,7 +220,21 @@ def stored(folder: str | Path) -> Read:
     run = RunFolder(Path(folder))
     if not run.started:
         return Read(states, Origin(held["model"]))
-    return Read(states, origin_of(run.manifest(), role, held["model"]))
+    manifest = run.manifest()
+    settled = Fields(manifest.plan, f"{folder}: not the plan of a run").inner("settled")
+    means = any(each.value("positions") == "mean" for each in settled.each("captures"))
+    return Read(states, origin_of(manifest, role, held["model"]), means=means)
+
+
+def _tokenizer_of(model: str) -> Tokenizer | None:
+    """None where the model is not here any more."""
+    from ullage.runtime.loader import load_tokenizer
+    from ullage.spec.parse import parse_role
+
+    try:
+        return load_tokenizer(parse_role({"model": model}))
+    except UllageError:
+        return None
 
 
 def chosen_sites(

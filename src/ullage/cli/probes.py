@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -13,6 +14,7 @@ from ullage.reports.terminal import Download, Json, Quiet, Where, tell
 
 probe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
+DEFAULT_PRECISION: Final = "auto"
 Model = Annotated[
     str | None, typer.Option(help="Reads the dialogues: a folder, or a hub name in the local cache.")
 ]
@@ -56,7 +58,7 @@ def fit(
     seed: int = 0,
     epochs: Annotated[int, typer.Option(help="Of mlp and attention.")] = 40,
     gpus: Where = None,
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     skip_too_long: SkipTooLong = False,
     plot: Annotated[str | None, typer.Option(help="A picture of the sweep: .png, .svg or .pdf.")] = None,
@@ -89,12 +91,7 @@ def fit(
         shuffles=shuffles,
         seed=seed,
         epochs=epochs,
-        gpus=gpus or "local",
-        precision=precision,
-        batch=batch,
-        skip_too_long=skip_too_long,
-        download=download,
-        quiet=quiet,
+        **_how(gpus, precision, batch, skip_too_long, download, quiet),
     )
     tell(json, lambda: document, lambda console: show_fit(document, console))
     if plot is not None:
@@ -118,7 +115,7 @@ def evaluate(
         bool, typer.Option("--without-roles", help="Also with system messages taken out.")
     ] = False,
     gpus: Where = None,
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     skip_too_long: SkipTooLong = False,
     download: Download = False,
@@ -140,12 +137,7 @@ def evaluate(
         without_roles=without_roles,
         control=control,
         rate=rate,
-        gpus=gpus or "local",
-        precision=precision,
-        batch=batch,
-        skip_too_long=skip_too_long,
-        download=download,
-        quiet=quiet,
+        **_how(gpus, precision, batch, skip_too_long, download, quiet),
     )
     tell(json, lambda: document, lambda console: show_evaluation(document, console))
 
@@ -157,7 +149,7 @@ def apply(
     model: Annotated[str, typer.Option(help="Reads them once: a folder, hub name or .gguf.")],
     out: Annotated[str, typer.Option(help="A new file: a line of scores for each.")],
     gpus: Where = None,
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
     skip_too_long: SkipTooLong = False,
     download: Download = False,
@@ -173,12 +165,7 @@ def apply(
         texts,
         model,
         out,
-        gpus=gpus or "local",
-        precision=precision,
-        batch=batch,
-        skip_too_long=skip_too_long,
-        download=download,
-        quiet=quiet,
+        **_how(gpus, precision, batch, skip_too_long, download, quiet),
     )
     tell(json, lambda: document, lambda console: show_scores(document, console))
 
@@ -202,8 +189,7 @@ def drift(
     from ullage import api
     from ullage.reports.probe_page import show_drift
 
-    settings: Any = {"gpus": gpus or "local", "batch": batch, "skip_too_long": skip_too_long}
-    settings |= {"download": download, "quiet": quiet}
+    settings = _how(gpus, DEFAULT_PRECISION, batch, skip_too_long, download, quiet)
     names = [each.strip() for each in precision.split(",") if each.strip()]
     document = api.probe_drift(folder, labels, model, names, out, unseen=unseen, **settings)
     tell(json, lambda: document, lambda console: show_drift(document, console))
@@ -241,6 +227,15 @@ def export(
 
     for path in api.export_probe(folder, out):
         print(path)
+
+
+def _how(
+    gpus: str | None, precision: str, batch: int | None, skip_too_long: bool, download: bool, quiet: bool
+) -> dict[str, Any]:
+    """The settings of the extraction, as the library takes them."""
+    from ullage.api.probe_states import Extraction
+
+    return asdict(Extraction(gpus or "local", precision, batch, skip_too_long, download, quiet))
 
 
 def _say_imported(document: Mapping[str, object], out: str) -> None:

@@ -11,6 +11,7 @@ from ullage.probes.card import digest
 from ullage.probes.labels import Labelled, Mistakes
 from ullage.probes.probe import Reading
 from ullage.probes.rows import StoredRows
+from ullage.probes.standing import Frames
 from ullage.text import one_line
 
 if TYPE_CHECKING:
@@ -110,8 +111,11 @@ def match(
     sites: Sequence[str],
     where: str,
     absent: frozenset[str] = frozenset(),
+    frames: Frames | None = None,
+    means: bool = True,
 ) -> Dialogues:
-    """Dialogues with their rows of a store, found by id; `absent` are known not to be there.
+    """Dialogues with their rows of a store, found by id; `absent` are known not to be there, `frames` those
+    of the model's template. Where one row stands for a text, `means` says that it may be the mean.
 
     Raises InputError, with a line for each, for dialogues that the store has not, and for those of which
     nothing that counts has states.
@@ -126,14 +130,11 @@ def match(
         place = next((p for p in row["states"] if p["site"] == sites[0]), None)
         if number is None or place is None:
             continue
-        counted, problem = _counted(labelled[number], row)
+        counted, problem = _counted(labelled[number], row, frames)
         kept = _kept(row, place["positions"], place["end"] - place["begin"])
         relative = [r for r, position in enumerate(kept) if position in counted]
-        if kept == [-1] and not problem and not _ends_with_it(labelled[number], row):
-            problem = (
-                "what counts ends before the text does, and its states are one row of the whole: the last "
-                "token's, or the mean; extract with --positions span or all"
-            )
+        if kept == [-1] and not problem:
+            problem = _not_of_it(labelled[number], row, means)
         if problem or not relative:
             mistakes.add(labelled[number].line, problem or "what counts of it has no stored states")
         places = sorted(counted - {-1}) if kept == [-1] else [kept[r] for r in relative]
@@ -167,6 +168,26 @@ def _kept(row: SequenceRow, positions: Sequence[int] | None, rows: int) -> list[
     return list(range(rows)) if rows == len(row["tokens"]) else [-1]
 
 
+def _not_of_it(one: Labelled, row: SequenceRow, means: bool) -> str:
+    """Why the one row of a text is not of what counts in it; "" where it is."""
+    again = "extract with --positions span or all"
+    if not _ends_with_it(one, row):
+        return (
+            "what counts ends before the text does, and its states are one row of the whole: the last "
+            f"token's, or the mean; {again}"
+        )
+    if means and not _begins_with_it(one, row):
+        return f"what counts begins after the text does, and its states may be the mean of the whole; {again}"
+    return ""
+
+
+def _begins_with_it(one: Labelled, row: SequenceRow) -> bool:
+    """Whether what counts of a dialogue is all of it from the beginning: never of messages, before which the
+    template writes whose they are."""
+    text = row["text"] or ""
+    return not one.messages and (one.span is None or one.span[0] <= len(text) - len(text.lstrip()))
+
+
 def _ends_with_it(one: Labelled, row: SequenceRow) -> bool:
     """Whether what counts of a dialogue reaches to its end."""
     if one.messages:
@@ -175,19 +196,24 @@ def _ends_with_it(one: Labelled, row: SequenceRow) -> bool:
     return one.span is None or one.span[1] >= whole
 
 
-def _counted(one: Labelled, row: SequenceRow) -> tuple[set[int], str]:
+def _counted(one: Labelled, row: SequenceRow, frames: Frames | None) -> tuple[set[int], str]:
     """Positions of the tokens that count (-1 with them: a row of the mean, or of the last token), or what is
     wrong."""
     text = row["text"]
     if text is None:
         return {-1, *range(*(one.span or (0, len(row["tokens"]))))}, ""
     ranges = one.counted(text)
+    if ranges is None and frames is not None and one.messages:
+        ranges = one.counted(text, frames.of(one.messages))
     if ranges is None:
         return (
             set(),
-            f"what counts does not stand in the dialogue as it was written out: {one_line(text[:60])!r}",
+            "what counts does not stand in the dialogue as it was written out, or in more than one place: "
+            f"{one_line(text[:60])!r}",
         )
-    offsets = zip(row["offset_begin"], row["offset_end"], strict=True)
+    offsets = list(zip(row["offset_begin"], row["offset_end"], strict=True))
+    if len(offsets) > 1 and set(offsets) == {(0, len(text))} and ranges != [(0, len(text))]:
+        return set(), "a part of it counts, and which of its tokens are of that is not known of these states"
     found = {
         at
         for at, (low, high) in enumerate(offsets)

@@ -45,10 +45,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """What a threshold flags: the share of label 1 with its interval, and of label 0."""
+    """What a threshold flags: the share of label 1 with its interval, and of label 0. It was set to flag a
+    share `rate` of `control`; None where that is not known."""
 
     threshold: float
-    rate: float
+    rate: float | None
     control: str
     recall: float | None
     recall_low: float | None
@@ -111,7 +112,7 @@ def calibrated(control: Floats, what: str, rate: float = RATE) -> tuple[float, s
     return threshold_at(rate, control.tolist()), f"{len(control):,} {what}{few}"
 
 
-def flagged(labels: Bools, values: Floats, threshold: float, rate: float, control: str) -> Flagged:
+def flagged(labels: Bools, values: Floats, threshold: float, rate: float | None, control: str) -> Flagged:
     """What a threshold does to dialogues."""
     over = values >= threshold
     positives, negatives = int(labels.sum()), int((~labels).sum())

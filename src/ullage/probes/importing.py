@@ -15,6 +15,7 @@ from ullage.probes.probe import Probe, Reading
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Floats = NDArray[np.float64]
 
@@ -181,6 +182,11 @@ def _mapping(value: object, file: Path) -> Mapping[str, Any]:
     return value
 
 
+def _stored(tensor: Tensor) -> int:
+    """Values in a tensor's storage: an expanded one claims more, and a copy would have them all."""
+    return tensor.untyped_storage().nbytes() // tensor.element_size()
+
+
 def _numbers(value: object, name: str) -> Floats:
     """Whatever holds numbers, as an array. Raises FormatError."""
     import numpy as np
@@ -189,6 +195,8 @@ def _numbers(value: object, name: str) -> Floats:
     try:
         plain = value
         if isinstance(value, torch.Tensor):
+            if value.layout == torch.strided and value.numel() > _stored(value):
+                raise TypeError(f"{value.numel():,} values, and fewer are stored")
             plain = value.detach().to(torch.complex128 if value.is_complex() else torch.float64).numpy()
         found = np.asarray(plain)
         if value is None or found.dtype.kind == "c":

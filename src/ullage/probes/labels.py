@@ -17,13 +17,13 @@ from typing import Final
 
 from ullage.capture.tokens import read_records
 from ullage.errors import InputError
+from ullage.probes.standing import Frame, Message, sure
 from ullage.spec.positions import Range
 
 MOST_TOLD: Final = 20
 """Mistakes that are told one by one."""
 LABELS: Final[Mapping[object, bool]] = {0: False, 1: True, "honest": False, "deceptive": True}
 INSTRUCTIONS: Final = ("honest", "deceptive")
-Message = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +56,17 @@ class Labelled:
         detect = tuple(kept.index(at) for at in self.detect if at in kept)
         return replace(self, messages=tuple(self.messages[at] for at in kept), detect=detect)
 
-    def counted(self, text: str) -> list[Range] | None:
-        """Characters [begin, end) of what counts in the dialogue as it was written out; None where that does
-        not hold it."""
+    def counted(self, text: str, frame: Frame | None = None) -> list[Range] | None:
+        """Characters [begin, end) of what counts in the dialogue as it was written out; None where it has no
+        place there that is sure. `frame` is what the template writes around the messages."""
         if not self.messages:
             return [self.span or (0, len(text))]
-        found: list[Range] = []
-        after = 0
-        for at, message in enumerate(self.messages):
-            said = message["content"].strip()
-            begin = _stands(said, text, after)
-            if begin < 0:
-                return None
-            after = begin + len(said)
-            if at in self.detect and said:
-                found.append((begin, after))
-        return found or None
-
-
-def _stands(said: str, text: str, after: int) -> int:
-    """Where a message begins in a dialogue: of its places that where it is no part of a longer word, as an
-    answer `A` is of a template's `Assistant`; -1 for none."""
-    first = begin = text.find(said, after)
-    while begin >= 0 and said:
-        end = begin + len(said)
-        joined = said[0].isalnum() and text[begin - 1 : begin].isalnum()
-        if not joined and not (said[-1].isalnum() and text[end : end + 1].isalnum()):
-            return begin
-        begin = text.find(said, begin + 1)
-    return first
+        said = [message["content"] for message in self.messages]
+        places = None if frame is None else frame.standing(said, text)
+        if places is None:
+            places = sure([each.strip() for each in said], text)
+        found = [place for at in self.detect if said[at].strip() for place in [places[at]]]
+        return [place for place in found if place is not None] if found and None not in found else None
 
 
 @dataclass(slots=True)

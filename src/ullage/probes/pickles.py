@@ -11,6 +11,7 @@ import pickle
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -65,6 +66,8 @@ def _tensor(
     numbers = (offset, *size, *stride)
     if not all(type(each) is int and each >= 0 for each in numbers):
         raise FormatError("a tensor's places are no whole numbers")
+    if prod(size) > storage.untyped().nbytes() // storage.dtype.itemsize:
+        raise FormatError(f"a tensor has {prod(size):,} values, and its storage fewer")
     last = offset + sum((each - 1) * step for each, step in zip(size, stride, strict=True))
     if 0 not in size and last >= storage.untyped().nbytes() // storage.dtype.itemsize:
         raise FormatError("a tensor lies outside its storage")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ullage.capture.chats import render_chat
 from ullage.capture.tokens import encode
 from ullage.errors import InputError
 from ullage.probes.labels import Labelled, Mistakes
+from ullage.probes.standing import Frames, written
 from ullage.runtime.tokenizer import Tokenizer
 from ullage.spec.positions import Range
 
@@ -45,13 +45,15 @@ def write_out(
     """
     mistakes = Mistakes(where)
     texts: list[tuple[Labelled, str, list[Range]]] = []
+    frames = Frames(lambda: tokenizer)
     for one in labelled:
         try:
-            text = one.text if one.text is not None else _rendered(one, tokenizer)
+            text = one.text if one.text is not None else written(one.messages, tokenizer)
+            frame = frames.of(one.messages) if one.messages else None
         except InputError as error:
             mistakes.add(one.line, str(error))
             continue
-        counted = one.counted(text)
+        counted = one.counted(text, frame)
         if counted is None:
             mistakes.add(
                 one.line, "what counts does not stand in the dialogue as the model's template writes it"
@@ -59,7 +61,7 @@ def write_out(
         else:
             texts.append((one, text, counted))
     special = not any(one.messages for one in labelled)
-    written, too_long = [], []
+    kept, too_long = [], []
     encoded = encode(tokenizer, [text for _, text, _ in texts], special)
     for (one, text, ranges), (ids, offsets) in zip(texts, encoded, strict=True):
         span = ranges[0][0], ranges[-1][1]
@@ -75,15 +77,10 @@ def write_out(
                     "shorten it, or leave such out: --skip-too-long",
                 )
         else:
-            written.append(Written(one.id, text, span, len(ids), inside[-1] + 1 - inside[0], tuple(ranges)))
+            kept.append(Written(one.id, text, span, len(ids), inside[-1] + 1 - inside[0], tuple(ranges)))
     mistakes.tell()
-    if not written:
+    if not kept:
         raise InputError(
             f"{where}: every dialogue is longer than the {window:,} tokens the model has room for"
         )
-    return WrittenOut(tuple(written), special, tuple(too_long))
-
-
-def _rendered(one: Labelled, tokenizer: Tokenizer) -> str:
-    invited = one.messages[-1]["role"] != "assistant"
-    return render_chat(tokenizer, one.messages, "messages", invited)
+    return WrittenOut(tuple(kept), special, tuple(too_long))

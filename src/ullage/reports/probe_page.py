@@ -159,8 +159,11 @@ def _flagged(found: Mapping[str, Any], console: Console) -> None:
     shown = (
         "-" if recall is None else f"{recall:.1%} ({found['recall_low']:.1%} to {found['recall_high']:.1%})"
     )
+    set_on = found["control"] or "unknown"
+    if found["rate"] is not None:
+        set_on = f"at most {found['rate']:.1%} of {set_on}"
     console.print(
-        f"threshold {found['threshold']:.4g} (at most {found['rate']:.1%} of {found['control']}): flags "
+        f"threshold {found['threshold']:.4g} ({set_on}): flags "
         f"{shown} of label 1 and {'-' if alarms is None else f'{alarms:.1%}'} of label 0"
     )
 

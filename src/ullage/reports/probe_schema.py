@@ -33,7 +33,7 @@ _TOLD = of_object(
 _FLAGGED = of_object(
     {
         "threshold": NUMBER,
-        "rate": NUMBER,
+        "rate": MAYBE_NUMBER,
         "control": TEXT,
         **dict.fromkeys(("recall", "recall_low", "recall_high", "false_positives"), MAYBE_NUMBER),
     }
