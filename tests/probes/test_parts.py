@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ullage.errors import InputError
@@ -30,6 +30,7 @@ def test_a_dialogue_that_stands_in_a_file_twice_is_on_one_side():
             assert sum(part) == 3 * len(mine)
 
 
+@settings(max_examples=40)
 @given(some.lists(some.tuples(some.integers(0, 30), some.integers(0, 30)), min_size=60, max_size=60))
 def test_neither_a_group_nor_a_text_is_on_two_sides(drawn):
     labelled = said([str(text) for text, _ in drawn], [group for _, group in drawn])
