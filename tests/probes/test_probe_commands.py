@@ -229,7 +229,7 @@ def test_dialogues_without_states_and_groups_that_cannot_be_parted_are_told(fitt
     file = written(tmp_path / "labels.jsonl", [one, {**other, "id": "another"}])
     with pytest.raises(InputError, match=r"labels\.jsonl:2: dialogue 'another:honest' has no states in"):
         ullage.fit_probe(file, tmp_path / "a", states=out / "run")
-    with pytest.raises(InputError, match="which are not parted; give more groups"):
+    with pytest.raises(InputError, match="which are not parted, nor is what says the same; give more groups"):
         ullage.fit_probe(written(tmp_path / "two.jsonl", [one]), tmp_path / "b", states=out / "run")
 
 

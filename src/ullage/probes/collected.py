@@ -2,7 +2,8 @@
 
 A folder holds index/*.parquet, one row a prompt (text, label, num_tokens, shard_index, row_offset or
 token_offset), whose schema says where tensors lie: tensors/hidden_layer000_shard000.safetensors, one layer of
-some prompts each.
+some prompts each. Where last tokens lie apart from the others, token_shard_ids and token_shard_offsets say of
+each token where it is.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 SHARD_BYTES: Final = 64 * 2**20
 META: Final = b"lmprobe:"
 COLUMNS: Final = ("text", "label", "num_tokens", "shard_index", "row_offset")
-
-
+OF_TOKENS: Final = ("token_shard_ids", "token_shard_offsets")
+"""Columns of a layout that keeps last tokens apart."""
 PLACE: Final = re.compile(r"\{(layer|shard)(?::0?(\d{1,2})d)?\}")
 """Of a pattern: a number, and how many digits it has at least."""
 
@@ -36,7 +37,7 @@ PLACE: Final = re.compile(r"\{(layer|shard)(?::0?(\d{1,2})d)?\}")
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where rows lie: `pattern` of a file by layer and shard, `key` of a tensor in it; whether every token
-    has one."""
+    has one, and those `apart` from the others that are last."""
 
     folder: Path
     model: str
@@ -44,6 +45,7 @@ class _Layout:
     pattern: str
     key: str
     tokens: bool
+    apart: bool = False
 
     def file(self, layer: int, shard: int) -> Path:
         """Raises FormatError for a name that leads out of the folder."""
@@ -118,9 +120,9 @@ def _opened(folder: Path) -> tuple[_Layout, Mapping[str, Sequence[Any]]]:
                 said[name.removeprefix(META).decode()] = value.decode(errors="replace")
     where = f"{files[0]}: not lmprobe's"
     hidden = Fields(said, where).inner("tensors").inner("hidden_layers")
-    if hidden.values.get("last_token_shards"):
-        raise FormatError(f"{folder}: keeps last tokens apart from the others, which is not known here")
-    missing = [name for name in COLUMNS if name not in read.column_names]
+    tokens, apart = hidden.text("storage") != "pooled", bool(hidden.values.get("last_token_shards"))
+    needed = (*COLUMNS, *(OF_TOKENS if tokens and apart else ("token_offset",) if tokens else ()))
+    missing = [name for name in needed if name not in read.column_names]
     if missing:
         raise FormatError(f"{where}: it has no column {', '.join(missing)}")
     layers = tuple(each for each in hidden.array("layers") if isinstance(each, int))
@@ -133,7 +135,8 @@ def _opened(folder: Path) -> tuple[_Layout, Mapping[str, Sequence[Any]]]:
         layers,
         hidden.text("file_pattern"),
         hidden.text("key_pattern"),
-        hidden.text("storage") != "pooled",
+        tokens,
+        apart and tokens,
     )
     return layout, read.to_pydict()
 
@@ -142,16 +145,10 @@ def _examples(layout: _Layout, table: Mapping[str, Sequence[Any]], site: str) ->
     """One prompt after another; rows of a layer are read from its file where they lie."""
     from ullage.capture.store import Example
 
-    place = "token_offset" if layout.tokens else "row_offset"
-    if place not in table:
-        raise FormatError(f"{layout.folder}: has no column {place}")
     for at, text in enumerate(table["text"]):
-        count = _whole(table, "num_tokens", at, layout.folder) if layout.tokens else 1
-        begin, shard = (_whole(table, name, at, layout.folder) for name in (place, "shard_index"))
-        states = {
-            site.replace("{l}", str(layer)): _rows(layout, layer, shard, begin, count)
-            for layer in layout.layers
-        }
+        runs = _runs(layout, table, at)
+        count = sum(each for _, _, each in runs)
+        states = {site.replace("{l}", str(layer)): _rows(layout, layer, runs) for layer in layout.layers}
         yield (
             Example(at, str(at), None, (0,) * count, ((-1, -1),) * count, count, states, "model", "extract")
             if not isinstance(text, str)
@@ -161,14 +158,42 @@ def _examples(layout: _Layout, table: Mapping[str, Sequence[Any]], site: str) ->
         )
 
 
-def _whole(table: Mapping[str, Sequence[Any]], column: str, at: int, folder: Path) -> int:
-    value = table[column][at]
+def _runs(layout: _Layout, table: Mapping[str, Sequence[Any]], at: int) -> list[tuple[int, int, int]]:
+    """Where the rows of a prompt lie, in their order: shard, first row and how many, time and again."""
+    where = f"{layout.folder}: prompt {at}"
+    count = _whole(table["num_tokens"][at], f"{where}: num_tokens") if layout.tokens else 1
+    if not layout.apart:
+        names = "shard_index", "token_offset" if layout.tokens else "row_offset"
+        shard, begin = (_whole(table[name][at], f"{where}: {name}") for name in names)
+        return [(shard, begin, count)]
+    shards, rows = (
+        [_whole(each, f"{where}: {name}") for each in table[name][at] or ()] for name in OF_TOKENS
+    )
+    if not count == len(shards) == len(rows) > 0:
+        raise FormatError(f"{where}: says where {len(shards)} of {count} tokens lie")
+    runs: list[tuple[int, int, int]] = []
+    for shard, row in zip(shards, rows, strict=True):
+        if runs and (runs[-1][0], runs[-1][1] + runs[-1][2]) == (shard, row):
+            runs[-1] = shard, runs[-1][1], runs[-1][2] + 1
+        else:
+            runs.append((shard, row, 1))
+    return runs
+
+
+def _whole(value: object, what: str) -> int:
     if not isinstance(value, int) or value < 0:
-        raise FormatError(f"{folder}: {column} of prompt {at} is {value!r}, no whole number")
+        raise FormatError(f"{what} is {value!r}, no whole number")
     return value
 
 
-def _rows(layout: _Layout, layer: int, shard: int, begin: int, count: int) -> Tensor:
+def _rows(layout: _Layout, layer: int, runs: Sequence[tuple[int, int, int]]) -> Tensor:
+    import torch
+
+    parts = [_run(layout, layer, *each) for each in runs]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _run(layout: _Layout, layer: int, shard: int, begin: int, count: int) -> Tensor:
     from safetensors import SafetensorError, safe_open
 
     path = layout.file(layer, shard)
