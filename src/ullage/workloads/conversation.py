@@ -122,8 +122,8 @@ class Conversation:
         read and scored, which is a step later.
 
         Where the talk is longer than planned, the oldest turns are left out for good, and that is said.
-        Raises InputError for a question that is too long by itself, or no text. Left before its end, the reply
-        is kept as far as it came.
+        Raises InputError for a question that is too long by itself, or no text. Left before its end, the
+        reply is kept as far as it came.
         """
         check_text("what was said last", text)
         prompt, length, left = self._within_plan(text)
