@@ -166,6 +166,16 @@ def test_a_talk_longer_than_planned_says_what_it_leaves_out(talk):
     assert "by itself" in err
 
 
+def test_bytes_that_are_no_text_are_refused_and_a_terminal_asks_on(talk):
+    """As a pipe gives them where Python reads it leniently."""
+    code, out, err = talk("ullage:tiny", "--new-tokens", "2", typed="Wh\udcffo\n")
+    assert (code, out) == (2, "")
+    assert "what was said last: not UTF-8 text" in err
+    code, out, err = talk("ullage:tiny", "--new-tokens", "2", typed="Wh\udcffo\nWho?\n", terminal=True)
+    assert code == 0
+    assert "not UTF-8 text" in err
+
+
 def test_a_model_without_a_template_goes_on_from_plain_text(talk, tmp_path):
     model = small_models.save(tmp_path / "plain")
     code, out, err = talk(model, "--new-tokens", "4", "--json", typed="the cat\n")
@@ -205,6 +215,8 @@ def test_a_workload_file_is_talked_to_as_it_says(talk, folder):
         (["ullage:tiny", "--probe", "nowhere"], "probes.nowhere: "),
         (["ullage:tiny", "--new-tokens", "2000"], "has room for 1,024 tokens, and not for a reply of 2,000"),
         (["ullage:tiny", "--temperature", "-1"], "temperature: is from 0 to 10"),
+        (["ullage:tiny", "--seed", "99999999999999"], "seed: 99999999999999 is not from 0 to 2,147,483,648"),
+        (["ullage:tiny", "--system", "Wh\udcffo"], "system: not UTF-8 text"),
         (["ullage:tiny", "--json", "--numbers"], "--numbers: is of what is shown"),
         (["nobody/nothing"], "nobody/nothing"),
     ],

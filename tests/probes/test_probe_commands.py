@@ -200,6 +200,7 @@ def test_all_mistakes_of_labels_are_told_at_once_before_any_model_is_loaded(call
         ),
         ([{"text": "a", "label": 1}, {"messages": [], "label": 0}], "messages: not a list"),
         ([{"label": 1}], "neither messages nor a text (it has: label)"),
+        ([{"text": "", "label": 1}], "its text is empty, and has no token to read; leave it out"),
     ],
 )
 def test_labels_that_cannot_be_fitted_to_are_told_in_a_line(records, problem, call, tmp_path):

@@ -117,6 +117,10 @@ def test_what_cannot_be_read_is_refused_in_a_line(folder: Path) -> None:
     save_probe(narrow, Card("none"), folder / "narrow")
     with pytest.raises(SpecError, match="reads states of 8 values"):
         ullage.plan(workload(probes={"line": "narrow"}), gpus="cpu", base=folder)
+    (folder / "far").mkdir(exist_ok=True)
+    save_probe(probe_of("linear", ("blocks.77.hook_resid_post",)), Card("none"), folder / "far")
+    with pytest.raises(SpecError, match=r"probes\.deep: .*matches nothing"):
+        ullage.plan(workload(probes={"deep": "far"}), gpus="cpu", base=folder)
     served = {"generator": {"model": "ullage:tiny", "engine": "vllm"}}
     with pytest.raises(SpecError, match="gives no states"):
         ullage.plan(workload(roles=served, captures=[]), gpus="1xA100-80GB", base=folder)

@@ -177,7 +177,10 @@ def _said(record: Mapping[str, object], one: Labelled, mistakes: Mistakes) -> La
     """What was said; None, and a mistake, where that is not there."""
     if "messages" not in record:
         text, span = record.get("text", record.get("statement")), record.get("span")
-        if not isinstance(text, str) or not text.strip():
+        if isinstance(text, str) and not text.strip():
+            mistakes.add(one.line, "its text is empty, and has no token to read; leave it out")
+            return None
+        if not isinstance(text, str):
             have = ", ".join(list(record)[:8]) or "nothing"
             mistakes.add(one.line, f"neither messages nor a text (it has: {have})")
             return None

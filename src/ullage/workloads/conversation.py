@@ -32,6 +32,7 @@ from ullage.runtime.session import Session
 from ullage.units import gib
 from ullage.workloads.execution import check_able, refuse_unfit, write_down
 from ullage.workloads.inputs import files_of
+from ullage.workloads.talks import check_text
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -121,9 +122,10 @@ class Conversation:
         read and scored, which is a step later.
 
         Where the talk is longer than planned, the oldest turns are left out for good, and that is said.
-        Raises InputError for a question that is too long by itself. Left before its end, the reply is kept
-        as far as it came.
+        Raises InputError for a question that is too long by itself, or no text. Left before its end, the
+        reply is kept as far as it came.
         """
+        check_text("what was said last", text)
         prompt, length, left = self._within_plan(text)
         self._forget(left)
         spoken = None if self._probes is None else Spoken(self._probes.projections)

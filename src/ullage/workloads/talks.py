@@ -18,6 +18,8 @@ SPEAKERS: Final = ("generator",)
 """Whom a file with several roles is talked to."""
 PROMPT_TOKENS: Final = 2048
 NEW_TOKENS: Final = 256
+LAST_SEED: Final = 2**31
+"""As of every section that has one."""
 
 
 class Settings(TypedDict, total=False):
@@ -41,10 +43,21 @@ def checked(settings: Mapping[str, object]) -> None:
     given = cast("Settings", settings)
     if not 0 <= given.get("temperature", 0.0) <= 10 or not 0 < given.get("top_p", 1.0) <= 1:
         raise InputError("temperature: is from 0 to 10, and top_p above 0 and up to 1")
+    if not 0 <= given.get("seed", 0) <= LAST_SEED:
+        raise InputError(f"seed: {given.get('seed')} is not from 0 to {LAST_SEED:,}")
+    check_text("system", given.get("system") or "")
     for name in ("prompt_tokens", "new_tokens"):
         tokens = settings.get(name)
         if isinstance(tokens, int) and tokens < 1:
             raise InputError(f"{name}: {tokens} is not 1 or more")
+
+
+def check_text(what: str, text: str) -> None:
+    """Raises InputError for what was read from bytes that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what}: not UTF-8 text") from error
 
 
 def talk_workload(

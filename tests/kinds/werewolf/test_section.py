@@ -69,6 +69,16 @@ def test_mistakes_are_told_in_a_sentence(given):
         load(*re.split(r" (?=[a-z]+[.=])", given))
 
 
+def test_a_treatment_has_one_scale_of_scores():
+    """Truths that two probes scored calibrate neither."""
+    given = ("captures=[]", "roles.wolf=gpt2", "werewolf.seats={werewolf: wolf}")
+    mine, wolfs = "probes.mine={path: lie, role: player}", "probes.its={path: other, role: wolf}"
+    with pytest.raises(SpecError, match="player and wolf are read by different probes"):
+        load(*given, "werewolf.conditions=[control, treatment]", mine, wolfs)
+    assert load(*given, "werewolf.conditions=[control]", mine, wolfs).probes
+    assert load(*given, "werewolf.conditions=[control, treatment]", mine).probes
+
+
 def test_all_are_told_at_once():
     with pytest.raises(SpecError) as found:
         load("werewolf.seats={9: player}", "werewolf.conditions=[]", "prompt_tokens=100", "training={}")

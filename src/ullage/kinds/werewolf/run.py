@@ -119,9 +119,11 @@ class _Experiment:
                 threshold, told = threshold_at(rate, scores), f"{len(scores):,} {what} of the control games"
                 break
         if threshold is None:
+            played = "control" in self.section.conditions
+            why = "no statement of control could be used, so" if played else "play control too, or"
             raise InputError(
                 "werewolf.conditions: treatment shows whether a score is above a threshold, and there is "
-                "none: play control too, or give a probe whose card has one"
+                f"none: {why} give a probe whose card has one"
             )
         self.session.outcome["shown"] = {"threshold": threshold, "rate": rate, "calibrated_on": told}
         self.session.say(

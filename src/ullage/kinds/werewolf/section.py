@@ -163,10 +163,27 @@ class Section(BaseSection):
             yield from wrong_engine(name, workload, "writes", *self._weighs())
         if len(set(self.conditions)) < len(self.conditions) or not self.conditions:
             yield Mistake(("werewolf", "conditions"), "names each condition once, and one at least")
+        yield from self._scales(workload)
         local = [name for name, role in workload.roles.items() if is_local(role)]
         if len(local) > 1 and workload.schedule in ("sequential", "swapped"):
             problem = "players speak in turns all the time; use auto, simultaneous or persistent"
             yield Mistake(("schedule",), problem)
+
+    def _scales(self, workload: Workload) -> Iterator[Mistake]:
+        """Scores of two probes, or of one in two models, have no threshold in common."""
+        if "treatment" not in self.conditions:
+            return
+        first: dict[str, tuple[str, str]] = {}
+        for probe in workload.probes.values():
+            name = probe.role or PLAYER
+            if name in workload.roles:
+                first.setdefault(name, (probe.path, workload.roles[name].model))
+        if len(set(first.values())) > 1:
+            problem = (
+                f"treatment shows scores by one threshold, and {' and '.join(first)} are read by different "
+                "probes or are different models; give them the same, or leave treatment out"
+            )
+            yield Mistake(("werewolf", "conditions"), problem)
 
     def _weighs(self) -> tuple[Literal["weighs"], ...]:
         return ("weighs",) if self.choose_by == "probabilities" else ()

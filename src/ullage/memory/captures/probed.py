@@ -50,7 +50,10 @@ def probe_needs(
 
 
 def _sites(probed: Probed, whole: Architecture) -> tuple[Site, ...]:
-    found = matched_sites(Capture(sites=probed.sites), whole)
+    try:
+        found = matched_sites(Capture(sites=probed.sites), whole)
+    except SpecError as error:
+        raise SpecError([f"probes.{probed.name}: {each}" for each in error.mistakes]) from error
     wrong = [site.hook for site in found if site.hook in HEAD_SITES or site.hook == LOGITS]
     if wrong:
         raise SpecError(
