@@ -63,7 +63,7 @@ def _turns(
     found = spoken(name, held, _passes(ways(workload.roles[name], heard, captures), texts, share))
     chosen = work.but(new_tokens=0 if section.choose_by == "probabilities" else CHOICE_TOKENS)
     found += spoken(name, held, _passes(ways(workload.roles[name], chosen), choices, share), CHOOSE)
-    if section.score_without_role_context:
+    if section.score_without_role_context and probed(name, workload):
         said = [each for each in asks if each.spoken]
         longer = work.prompt_tokens + work.new_tokens
         again = heard.but(prompt_tokens=longer, new_tokens=0, passes=len(said) * share / work.batch)

@@ -144,6 +144,8 @@ class Section(BaseSection):
         from ullage.kinds.werewolf.forecast import forecast
 
         yield from forecast(self.rules, len(self.conditions), workload.examples)
+        if self.score_without_role_context and not workload.probes:
+            yield "score_without_role_context: there are no probes, so nothing is scored"
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """Rules that cannot be played, seats nobody has, roles that cannot do what players must."""

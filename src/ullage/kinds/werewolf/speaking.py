@@ -191,7 +191,7 @@ class Speaking:
         phase = self._session.phase(role, STRIPPED)
         prompts = [_chat(asked[place][1].bare) for place in places]
         texts = [said[place].reply.text for place in places]
-        lengths = [sum(both) for both in zip(engine.lengths(prompts), map(len, texts), strict=True)]
+        lengths = [sum(both) for both in zip(engine.lengths(prompts), engine.lengths(texts), strict=True)]
 
         def unit(batch: Sequence[int]) -> list[Said]:
             about = [About(asked[places[b]][0], "stripped", asked[places[b]][1].ask.number) for b in batch]
