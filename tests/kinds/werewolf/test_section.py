@@ -115,7 +115,9 @@ def test_a_longer_talk_is_billed_as_it_grows():
     assert long["player prefill"] > 4.5 * short["player prefill"]
     assert long["player decode"] < 4 * short["player decode"]
     assert long["player choose"] > short["player choose"]
-    again = passes("werewolf.score_without_role_context=true")
+    assert "player score" not in passes("werewolf.score_without_role_context=true")  # nothing reads it
+    probe = "probes.lie={path: lie, sites: [blocks.22.hook_resid_post], hidden: 8192}"
+    again = passes("werewolf.score_without_role_context=true", probe)
     assert again["player score"] < again["player decode"]
     wider = passes("prompt_tokens=61440")
     assert wider["player prefill"] == pytest.approx(passes()["player prefill"] / 10, rel=0.01)
