@@ -64,10 +64,12 @@ if TYPE_CHECKING:
     from ullage.errors import MissingExtraError as MissingExtraError
     from ullage.errors import MissingPackageError as MissingPackageError
     from ullage.errors import OutOfMemoryError as OutOfMemoryError
+    from ullage.errors import PinnedError as PinnedError
     from ullage.errors import SpecError as SpecError
     from ullage.errors import UllageError as UllageError
     from ullage.errors import UnknownNameError as UnknownNameError
     from ullage.errors import UnsupportedError as UnsupportedError
+    from ullage.errors import WaitError as WaitError
     from ullage.facts.architecture import Architecture as Architecture
     from ullage.facts.architecture import Model as Model
     from ullage.facts.architecture import Pipeline as Pipeline
@@ -136,6 +138,7 @@ PLACES: Final = {
     "OutOfMemoryError": "ullage.errors",
     "Outcome": "ullage.planning.advice",
     "PastThreshold": "ullage.runtime.reading",
+    "PinnedError": "ullage.errors",
     "Pipeline": "ullage.facts.architecture",
     "Plan": "ullage.planning.plan",
     "Positions": "ullage.spec.positions",
@@ -156,6 +159,7 @@ PLACES: Final = {
     "UnknownNameError": "ullage.errors",
     "UnsupportedError": "ullage.errors",
     "Verification": "ullage.records.verification",
+    "WaitError": "ullage.errors",
     "Workload": "ullage.spec.workload",
     "apply_probes": "ullage.api",
     "can_allocate": "ullage.runtime.reading",

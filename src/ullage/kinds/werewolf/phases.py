@@ -8,7 +8,6 @@ from ullage.kinds.werewolf.growth import Asked, asks_of
 from ullage.kinds.werewolf.section import Section
 from ullage.phases.blocks import (
     base_work,
-    captures_of,
     generate,
     hold,
     is_local,
@@ -16,6 +15,7 @@ from ullage.phases.blocks import (
     own_section,
     probed,
     spoken,
+    stored_captures,
     ways,
 )
 from ullage.phases.phase import Phase, Resident, Work
@@ -51,7 +51,8 @@ def _turns(
     name: str, workload: Workload, section: Section, held: tuple[Resident, ...], share: float
 ) -> tuple[Phase, ...]:
     """What role `name` says and chooses in its `share` of the asks of a game in every condition."""
-    work, captures = base_work(name, workload), captures_of(name, workload)
+    captures = stored_captures(name, workload)
+    work = base_work(name, workload).but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
     asks = [
         asked
         for arm in section.arms
