@@ -91,9 +91,10 @@ class PoolMachine(RuleBasedStateMachine):
         """One role after the other is asked for, and given back if it was lent."""
         for role in roles:
             self.ask(role, False, False)
+            request = self.requests[-1]
             self.clock.settle()
             self.clock.advance(seconds)
-            self._end(self.requests[-1])
+            self._end(request)
 
     @rule(index=which, within=st.booleans())
     def give_back(self, index: int, within: bool) -> None:
