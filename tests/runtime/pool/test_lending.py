@@ -404,3 +404,22 @@ def test_predictions_are_shares_of_what_was():
 
 def test_terms_have_a_longest_wait_for_those_who_name_none():
     assert Terms().longest_wait > Terms().patience
+
+
+def test_a_lent_role_keeps_its_model_when_its_other_form_is_dropped_from_host(bench):
+    bench.add("large", 70, parked=70, compressed=30)
+    bench.add("other", 60)
+    bench.add("passing", {"b": 20}, passing={"host": 50})
+    bench.open()
+    bench.give_back(bench.ask("large"))
+    bench.ask("other")
+    large = bench.ask("large")
+    assert large.resident.here.form == "compressed"
+    model = large.resident.model
+    passing = bench.pool.ask("passing")
+    again = bench.pool.ask("large")
+    assert again.lent  # nothing that it uses moves
+    bench.clock.settle()
+    assert passing.lent
+    assert bench.weights["large"].place == "disk"
+    assert large.resident.model is model

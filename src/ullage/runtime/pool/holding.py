@@ -40,6 +40,7 @@ class Holding:
     form: str
     weights: RoleWeights
     where: Where = Where()
+    moving: bool = False
     loads: int = 0
     seconds: dict[Place, list[float]] = field(default_factory=lambda: {"disk": [], "host": []})
     sizes: Sizes = field(init=False)

@@ -249,7 +249,8 @@ class Pool:
     def leaving(self, move: Move) -> None:
         """Of the ledger of moves: its model is nobody's any more."""
         with self._lock:
-            move.resident.model = None
+            if move.holding is move.resident.here:
+                move.resident.model = None
 
     def stuck(self, move: Move, error: Exception) -> None:
         """Of the ledger: it could not leave, and nobody knows what is left of it."""
@@ -261,8 +262,9 @@ class Pool:
     def left(self, move: Move) -> None:
         """Of the ledger: it is on no device any more."""
         with self._lock:
+            if move.holding is move.resident.here:
+                move.resident.since = self._clock.now()
             move.holding.where = move.holding.where.after(move.action)
-            move.resident.since = self._clock.now()
 
     def came(self, move: Move, model: object, source: Place, seconds: float) -> None:
         """Of the ledger: it is ready."""

@@ -24,6 +24,7 @@ class Job:
     again: bool = False
     cancelled: bool = False
     bound: dict[str, int] = field(init=False)
+    moved: tuple[Resident, ...] = ()
 
     def __post_init__(self) -> None:
         self.bound = envelope(self.moves)
@@ -33,11 +34,11 @@ class Job:
         """Whether its target will be ready when it is done."""
         return bool(self.moves) and self.moves[-1].action == "bring"
 
-    def movers(self) -> list[Resident]:
-        """Everyone who moves."""
-        return list(
-            {id(each): each for each in (self.target, *(move.resident for move in self.moves))}.values()
-        )
+    def movers(self) -> tuple[Resident, ...]:
+        """Everyone who comes or leaves; one of whom a form is dropped from host alone stays as it is."""
+        stirs = [each for each in self.moves if each.action == "bring" or each.holding is each.resident.here]
+        everyone = (self.target, *(move.resident for move in stirs))
+        return tuple({id(each): each for each in everyone}.values())
 
 
 @dataclass(slots=True)
@@ -62,8 +63,8 @@ class State:
     def begin(self, job: Job) -> Job:
         """The job's moves are under way."""
         self.accounts.exchange({move.holding.key for move in job.moves}, [(job, job.bound)])
-        for each in job.movers():
-            each.moving = True
+        job.moved = job.movers()
+        self._mark(job, moving=True)
         self.jobs.append(job)
         return job
 
@@ -71,9 +72,14 @@ class State:
         """The job is over, however it went: what it moved is where it is."""
         held = {move.holding.key: move.holding.taken(move.holding.where) for move in job.moves}
         self.accounts.exchange({job}, held.items())
-        for each in job.movers():
-            each.moving = False
+        self._mark(job, moving=False)
         self.jobs.remove(job)
+
+    def _mark(self, job: Job, moving: bool) -> None:
+        for resident in job.moved:
+            resident.moving = moving
+        for move in job.moves:
+            move.holding.moving = moving
 
     def overdue(self, request: Request, now: float) -> bool:
         """Whether it has waited longer than others may be served before it."""
@@ -91,15 +97,16 @@ class State:
             self.accounts.free(),
             [each for each in there if not each.stays and (overdue or self.may_leave(each, now))],
             self.parked(),
-            [each for each in there if each.persistent and each.here is not each.forms[-1]],
+            [each for each in there if each.persistent and each.here is not each.forms[-1] and _still(each)],
             self.keeps,
             now,
         )
 
     def parked(self) -> list[tuple[Resident, Holding]]:
-        """Forms in host memory alone, whose role does not move."""
+        """Forms in host memory alone that nothing moves; another form of the role may be lent."""
         still = (each for each in self.residents if not each.moving and not each.stuck)
-        return [(each, form) for each in still for form in each.forms if form.where.place == "host"]
+        forms = ((each, form) for each in still for form in each.forms if not form.moving)
+        return [(each, form) for each, form in forms if form.where.place == "host"]
 
     def may_leave(self, resident: Resident, now: float) -> bool:
         """Whether it has been there for its minimum, and nobody waits for it."""
@@ -108,3 +115,8 @@ class State:
     def unwanted(self) -> Sequence[Job]:
         """Loads that nobody waits for."""
         return [job for job in self.jobs if job.brings and not self.queue.wants(job.target)]
+
+
+def _still(resident: Resident) -> bool:
+    """Whether nothing moves any of its forms."""
+    return not any(form.moving for form in resident.forms)

@@ -88,7 +88,7 @@ def _come(state: State, own: Resident, now: float, overdue: bool) -> Job | None:
     """The job that brings it, in the first of its forms that room can be made for; None while none can."""
     room = state.room(own, now, overdue)
     for form in own.forms:
-        moves = moves_for(own, form, room)
+        moves = None if form.moving else moves_for(own, form, room)
         if moves is not None:
             return state.begin(Job(own, moves, now))
     return None
@@ -97,7 +97,12 @@ def _come(state: State, own: Resident, now: float, overdue: bool) -> Job | None:
 def _better_form(state: State, own: Resident, now: float) -> Job | None:
     """The job that brings the full form of one that is there compressed, where there is room by itself."""
     full = own.forms[0]
-    if own.lent or own.here is full or any(request.resident is not own for request in state.queue):
+    if (
+        own.lent
+        or own.here is full
+        or full.moving
+        or any(request.resident is not own for request in state.queue)
+    ):
         return None
     alone = replace(state.room(own, now), leaving=(), shrinking=())
     moves = moves_for(own, full, alone)
@@ -149,7 +154,7 @@ def _foreseen(state: State, now: float) -> Iterator[Job]:
     order = sorted(state.expected.items(), key=lambda each: -each[1])
     for name, likely in order:
         own = by_name.get(name)
-        if own is None or own.ready or own.moving or likely <= 0:
+        if own is None or own.ready or own.moving or own.forms[0].moving or likely <= 0:
             continue
         room = state.room(own, now)
         less = [each for each in room.leaving if _expected(state, each.names) < likely]
@@ -180,6 +185,7 @@ def _closing(state: State, now: float) -> Iterator[Job]:
     for job in state.jobs:
         job.cancelled = job.brings
     for each in state.residents:
-        moves = tuple(Move(each, form, "drop") for form in each.forms if form.where.place != "disk")
+        forms = [form for form in each.forms if form.where.place != "disk" and not form.moving]
+        moves = tuple(Move(each, form, "drop") for form in forms)
         if moves and not each.moving and not each.lent:
             yield state.begin(Job(each, moves, now))
