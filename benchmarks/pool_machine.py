@@ -26,7 +26,12 @@ which = st.integers(0, 30)
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Asks, gives back, withdraws, fails, pins, expects, and lets time pass, in between loads and within."""
+    """Asks, gives back, withdraws, fails, pins, expects, and lets time pass, in between loads and within.
+
+    `operations` counts those that all machines have done.
+    """
+
+    operations = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,6 +153,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def laws(self) -> None:
+        PoolMachine.operations += 1
         assert not self.broken, self.broken
         assert not self.memory.beyond, self.memory.beyond
         if self.pool is None:

@@ -1,4 +1,4 @@
-"""Laws of the pool under random operations, by hand and with real threads."""
+"""Laws of the pool under random operations."""
 
 from __future__ import annotations
 
