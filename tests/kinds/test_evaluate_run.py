@@ -233,9 +233,6 @@ def test_swapped_models_wait_in_host_memory_are_loaded_once_and_say_the_same(loc
     assert len(loads) == 4
     for name in ("results.parquet", "scores.json"):
         assert (swapping / name).read_bytes() == (freeing / name).read_bytes(), name
-    levels = [c for c in ullage.verify(swapping).comparisons if c.kind == "level"]
-    assert levels
-    assert all(c.verdict != "above" for c in levels)
 
 
 def test_simultaneous_models_stay(local):

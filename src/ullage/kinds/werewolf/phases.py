@@ -52,7 +52,8 @@ def _turns(
 ) -> tuple[Phase, ...]:
     """What role `name` says and chooses in its `share` of the asks of a game in every condition."""
     captures = stored_captures(name, workload)
-    work = base_work(name, workload).but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
+    stores = any(capture.keep == "disk" for capture in captures)
+    work = base_work(name, workload).but(shard_bytes=1 if stores else 0)  # each batch is a shard of its own
     asks = [
         asked
         for arm in section.arms
