@@ -217,22 +217,31 @@ def test_one_model_in_memory_at_a_time(local):
 
 
 def test_swapped_models_wait_in_host_memory_are_loaded_once_and_say_the_same(local, monkeypatch):
-    from ullage.runtime import parking
+    from ullage.runtime import parking, residents
     from ullage.runtime.loader import load_model
 
-    loads = []
-    monkeypatch.setattr(
-        parking,
-        "load_model",
-        lambda role, *rest, **named: loads.append(role) or load_model(role, *rest, **named),
-    )
+    loads = {parking: 0, residents: 0}
+
+    def count(room):
+        def counted(*args, **named):
+            loads[room] += 1
+            return load_model(*args, **named)
+
+        monkeypatch.setattr(room, "load_model", counted)
+
+    count(parking)
+    count(residents)
     write_questions(local.parent, 2)
     freeing, _ = run(local, "freeing", "examples=2")
-    assert not loads
+    assert loads == {parking: 0, residents: 4}
     swapping, _ = run(local, "swapping", "examples=2", "schedule=swapped")
-    assert len(loads) == 4
+    # The last one's turn is the end: it never waits.
+    assert loads == {parking: 3, residents: 5}
     for name in ("results.parquet", "scores.json"):
         assert (swapping / name).read_bytes() == (freeing / name).read_bytes(), name
+    levels = [c for c in ullage.verify(swapping).comparisons if c.kind == "level"]
+    assert levels
+    assert all(c.verdict != "above" for c in levels)
 
 
 def test_simultaneous_models_stay(local):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.notes import Notes
 from ullage.records.places import impersonal
+from ullage.records.pool import PoolSeen, write_pool
 from ullage.runtime.batching import release
 from ullage.runtime.libraries import silent_loggers
 from ullage.runtime.machine import held_on_cards
@@ -22,6 +23,7 @@ from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
 from ullage.runtime.reading import CPU, read_device, resident_bytes
+from ullage.runtime.residents import Residents
 from ullage.runtime.session import Session
 from ullage.spec.installed import check_installed
 from ullage.text import one_line
@@ -95,6 +97,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             progress,
             log.say,
             live,
+            Residents(plan, options.download, _kept(folder)),
             options.download,
             options.smallest,
             options.allow_nan,
@@ -113,14 +116,22 @@ def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
     return LiveTensors()
 
 
+def _kept(folder: RunFolder) -> Callable[[PoolSeen], None]:
+    """Keeps what is seen of a pool in the run's folder until that is complete."""
+
+    def keep(seen: PoolSeen) -> None:
+        if not folder.complete and folder.path.is_dir():
+            write_pool(folder.path, seen)
+
+    return keep
+
+
 def _close_all(session: Session) -> None:
     """Ends engines and lets go of models, so that the devices are as they were before."""
-    with ExitStack() as stack:
-        stack.callback(release)
-        stack.callback(session.weights.clear)
-        stack.callback(session.loaded.clear)
-        for served in session.serving.values():
-            stack.callback(served.close)
+    try:
+        session.residents.close()
+    finally:
+        release()
 
 
 @contextmanager
