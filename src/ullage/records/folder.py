@@ -4,7 +4,7 @@ manifest.json    what was to be done: workload, plan, inputs, versions; written 
 journal.jsonl    what has been done: one line for each piece of output that is safely on disk
 log.jsonl        what was said while running, with times
 timeline.jsonl   memory over time
-pool.json        where each role's weights are, now or when the run ended
+pool.json        where each role's weights are, while a process runs here
 record.json      what was measured, and a list of all files; written last, so a folder that has it is complete
 """
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase
 from ullage.planning.plan import Plan
 from ullage.runtime.role_weights import HOST
@@ -44,9 +43,7 @@ def billed(plan: Plan) -> Billed:
     sizes, parked = _weights(plan)
     own = _by_role(plan)
     loads = {phase.running: phase for phase in reversed(plan.phases) if phase.activity == "load"}
-    roles = {
-        name: Taken(sizes[name], own.get((name, loads[name].name), {}), parked[name]) for name in loads
-    }
+    roles = {name: Taken(sizes[name], own.get((name, loads[name].name), {}), parked[name]) for name in loads}
     totals = {
         place: {phase: levels.device.high for phase, levels in found.items()}
         for place, found in plan.bill.totals.items()
@@ -56,7 +53,9 @@ def billed(plan: Plan) -> Billed:
     beside: dict[str, dict[str, int]] = {}
     for phase in plan.phases:
         taken = {place: found.get(phase.name, 0) for place, found in totals.items()}
-        here = [sizes[name] for name in phase.on_device() if phase.activity != "load" or name != phase.running]
+        here = [
+            sizes[name] for name in phase.on_device() if phase.activity != "load" or name != phase.running
+        ]
         if phase.activity == "load":
             here.append(own.get((phase.running, phase.name), {}))
         for each in here:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,7 @@ from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.notes import Notes
 from ullage.records.places import impersonal
-from ullage.records.pool import PoolSeen, write_pool
+from ullage.records.pool import POOL, PoolSeen, write_pool
 from ullage.runtime.batching import release
 from ullage.runtime.libraries import silent_loggers
 from ullage.runtime.machine import held_on_cards
@@ -89,6 +89,8 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         stack.enter_context(monitor)
         if live is not None:
             stack.enter_context(live)
+        seen = _Seen(folder.path, log.say)
+        stack.callback(seen.remove)
         session = Session(
             plan,
             folder,
@@ -97,7 +99,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             progress,
             log.say,
             live,
-            Residents(plan, options.download, _kept(folder)),
+            Residents(plan, options.download, seen.keep),
             options.download,
             options.smallest,
             options.allow_nan,
@@ -116,14 +118,25 @@ def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
     return LiveTensors()
 
 
-def _kept(folder: RunFolder) -> Callable[[PoolSeen], None]:
-    """Keeps what is seen of a pool in the run's folder until that is complete."""
+class _Seen:
+    """Keeps what is seen of a pool in the run's folder while the run lasts. It costs the run nothing: once it
+    cannot be written, that is said."""
 
-    def keep(seen: PoolSeen) -> None:
-        if not folder.complete and folder.path.is_dir():
-            write_pool(folder.path, seen)
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._folder, self._say, self._writes = folder, say, True
 
-    return keep
+    def keep(self, seen: PoolSeen) -> None:
+        if self._writes:
+            try:
+                write_pool(self._folder, seen)
+            except OSError as error:
+                self._writes = False
+                self._say(f"{self._folder / POOL}: is not written any more: {error.strerror or error}")
+
+    def remove(self) -> None:
+        self._writes = False
+        with suppress(OSError):
+            (self._folder / POOL).unlink(missing_ok=True)
 
 
 def _close_all(session: Session) -> None:

@@ -99,7 +99,8 @@ class Residents:
         self._leases: dict[str, Lease] = {}
         self._openers: dict[str, Callable[[], Serving]] = {}
         self._weights = {
-            name: BilledWeights(self._moved(name, taken), taken) for name, taken in self._bill.roles.items()
+            name: BilledWeights(self._moved(name, self._bill.roles[name]), self._bill.roles[name])
+            for name in plan.roles
         }
         terms = Terms(ran_out=is_out_of_memory, told=told, simulated=plan.gpus.abilities.simulated)
         self.pool = Pool(

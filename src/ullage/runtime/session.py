@@ -189,6 +189,7 @@ class Session:
         """Frees the models of roles that do not stay throughout: the last one's turn is over."""
         for name in [name for name in self._somewhere() if name not in self._staying()]:
             self._leave(name, "disk")
+        self.outcome["pool"] = self.residents.pool.snapshot().to_json()
         self.monitor.enter(None)
 
     def _leave(self, name: str, to: Place) -> None:
