@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from ullage.probes.probe import Reading as Reading
     from ullage.records.evidence import Evidence as Evidence
     from ullage.records.observation import Here as Here
+    from ullage.records.pool_of_run import PoolOfRun as PoolOfRun
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
     from ullage.runtime.devices import DeviceInfo as DeviceInfo

@@ -45,7 +45,8 @@ BAR = 20
 def _place(place: PlaceUse) -> str:
     share = place.used / place.budget if place.budget else 0.0
     bar = ("█" * round(BAR * share)).ljust(BAR, "·")
-    return f"{place.place:6} {bar} {_size(place.used)} of {_size(place.budget)} taken, at most {_size(place.most)}"
+    used, budget, most = map(_size, (place.used, place.budget, place.most))
+    return f"{place.place:6} {bar} {used} of {budget} taken, at most {most}"
 
 
 def _size(size: int) -> str:

@@ -126,7 +126,8 @@ class Pool:
         """
         with self._lock:
             own, now = self._resident(role), self._clock.now()
-            assert not own.lent and not own.moving, role
+            assert not own.lent, role
+            assert not own.moving, role
             if to == "host":
                 moves = moves_to_rest(own, self._state.room(own, now))
             else:
