@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import DoesNotFitError, InputError, MissingExtraError
+from ullage.errors import DoesNotFitError, InputError, MissingExtraError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
@@ -17,12 +17,13 @@ from ullage.records.notes import Notes
 from ullage.records.places import impersonal
 from ullage.records.pool import POOL, PoolSeen, write_pool
 from ullage.runtime.batching import release
+from ullage.runtime.gauges import CardGauge, Gauge, ProcessorGauge, SimulatedDevices, SimulatedGauge
 from ullage.runtime.libraries import silent_loggers
 from ullage.runtime.machine import held_on_cards
 from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
-from ullage.runtime.reading import CPU, read_device, resident_bytes
+from ullage.runtime.reading import CPU, resident_bytes
 from ullage.runtime.residents import Residents
 from ullage.runtime.session import Session
 from ullage.spec.installed import check_installed
@@ -65,8 +66,15 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         if not options.verbose:
             stack.enter_context(silent_loggers())
         log = _Log(folder.path, plan.base, progress)
-        live = _live_tensors(plan, devices)
-        if devices == (CPU,):
+        live = _live_tensors(plan)
+        begun_with, simulated = 0, None
+        if plan.gpus.abilities.simulated:
+            assert live is not None
+            simulated = SimulatedDevices(plan, live)
+            progress.note(
+                "its devices are simulated: all of it lies in this machine's memory, and is counted"
+            )
+        elif devices == (CPU,):
             _hold_malloc(log)
             begun_with = resident_bytes()
         else:
@@ -76,16 +84,15 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
-            devices,
+            [_gauge(device, live, simulated) for device in devices],
             {device.name: device.usable for device in plan.devices if device.usable is not None},
             plan.workload.memory.memory_warning_threshold,
             log.say,
             folder.path / "timeline.jsonl",
-            live,
         )
         if options.snapshot:
             stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
-        progress.free = lambda: read_device(devices[0]).free
+        progress.free = monitor.free
         stack.enter_context(monitor)
         if live is not None:
             stack.enter_context(live)
@@ -100,6 +107,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             log.say,
             live,
             Residents(plan, options.download, seen.keep),
+            simulated,
             options.download,
             options.smallest,
             options.allow_nan,
@@ -109,9 +117,18 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         yield session
 
 
-def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
-    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch."""
-    if devices != (CPU,) or any(role.runs_with.compiles for role in plan.workload.roles.values()):
+def _live_tensors(plan: Plan) -> LiveTensors | None:
+    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch.
+
+    Raises UnsupportedError for such an engine on simulated devices, of which nothing else tells.
+    """
+    compiling = [name for name, role in plan.workload.roles.items() if role.runs_with.compiles]
+    if plan.gpus.abilities.simulated and compiling:
+        raise UnsupportedError(
+            f"roles.{compiling[0]}: what its engine holds cannot be counted on a simulated device; use "
+            "--gpus cpu, or engine: transformers"
+        )
+    if not plan.gpus.abilities.processor or compiling:
         return None
     from ullage.runtime.live import LiveTensors
 
@@ -152,7 +169,7 @@ def _recorded(devices: tuple[str, ...], path: Path) -> Iterator[None]:
     """torch's allocator keeps its history while this lasts, and writes it at the end, however that comes."""
     import torch
 
-    if devices == (CPU,):
+    if not torch.cuda.is_available():
         raise InputError("snapshot: only GPUs have an allocator whose history can be recorded")
     torch.cuda.memory._record_memory_history(max_entries=ALLOCATOR_EVENTS)
     try:
@@ -178,13 +195,19 @@ class _Log:
         self._notes.add({"time": now, "said": one_line(impersonal(text, self._places))})
 
 
+def _gauge(device: str, live: LiveTensors | None, simulated: SimulatedDevices | None) -> Gauge:
+    if simulated is not None:
+        return SimulatedGauge(device, simulated)
+    return ProcessorGauge(live) if device == CPU else CardGauge(device)
+
+
 def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
     """Raises InputError where this machine lacks what the plan is for."""
     try:
         import torch
     except ImportError as error:
         raise MissingExtraError("torch", "run", "running a workload") from error
-    if devices == (CPU,):
+    if plan.gpus.abilities.processor:
         return
     count = torch.cuda.device_count()
     if count < len(devices):

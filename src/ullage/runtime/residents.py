@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ullage.errors import OutOfMemoryError, UllageError
 from ullage.phases.phase import Phase
-from ullage.planning.plan import Plan
+from ullage.planning.plan import Placed, Plan
 from ullage.records.pool import PoolSeen
 from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.billed import Taken, billed
@@ -18,6 +18,7 @@ from ullage.runtime.pool.holding import Place
 from ullage.runtime.pool.lease import Lease
 from ullage.runtime.pool.pool import Pool, Terms
 from ullage.runtime.pool.role import Role
+from ullage.runtime.reading import CPU
 from ullage.runtime.role_weights import RoleWeights
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class BilledWeights(RoleWeights):
         self.weights.drop()
 
 
+def _on_the_processor(placed: Placed) -> Placed:
+    return replace(placed, device_map=dict.fromkeys(placed.device_map, CPU))
+
+
 class Residents:
     """The roles that a plan holds here. Invariant: whoever is on a device is lent to this run, so that nobody
     leaves whom the plan does not have leave; what the pool counts is what the plan bills."""
@@ -119,6 +124,12 @@ class Residents:
     def waiting(self) -> tuple[str, ...]:
         """Those in host memory."""
         return tuple(each.name for each in self.pool.snapshot().roles if each.where == "host")
+
+    def spread(self, name: str, size: int) -> dict[str, int]:
+        """So many bytes of a role's weights on simulated devices, as the plan divides them."""
+        sizes = self._bill.roles[name].sizes
+        every = max(sum(sizes.values()), 1)
+        return {place: size * held // every for place, held in sizes.items()}
 
     def parks(self, name: str) -> bool:
         """Whether the plan ever has it wait in host memory."""
@@ -165,6 +176,8 @@ class Residents:
 
     def _moved(self, name: str, taken: Taken) -> FromDisk | ModelWeights:
         role, planned, base = self._plan.workload.roles[name], self._plan.roles[name], self._plan.base
+        if self._plan.gpus.abilities.simulated:
+            planned = replace(planned, placement=_on_the_processor(planned.placement))
         if role.runs_with.memory != "process":
             return FromDisk(lambda: self._openers[name]())
         if not taken.parked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +15,19 @@ from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.record import Record
+from ullage.runtime.gauges import SimulatedDevices
 from ullage.runtime.loader import Loaded
 from ullage.runtime.machine import environment
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.pool.holding import Place
 from ullage.runtime.progress import Progress
 from ullage.runtime.quantization import weights_of
-from ullage.runtime.reading import CPU, device_name, read_device
+from ullage.runtime.reading import CPU, device_name
 from ullage.runtime.residents import Residents, Serving
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ullage.runtime.live import LiveTensors
 
@@ -61,6 +62,7 @@ class Session:
     say: Callable[[str], None]
     live: LiveTensors | None
     residents: Residents
+    simulated: SimulatedDevices | None = None
     download: bool = False
     smallest: bool = False
     allow_nan: bool = False
@@ -159,7 +161,11 @@ class Session:
             assert isinstance(loaded, Loaded)
             if self.live is not None:
                 self.live.track_model(loaded.model)
-            for device, size in _weights_by_device(loaded.model).items():
+            weights = _weights_by_device(loaded.model)
+            if self.simulated is not None:
+                weights = self.residents.spread(name, sum(weights.values()))
+                self.simulated.came(name, weights)
+            for device, size in weights.items():
                 self.hold(name, device, "weights", size)
         return loaded
 
@@ -181,6 +187,12 @@ class Session:
         self.held[name, device, component] = size
         self._tell(device, component)
 
+    def bytes_on(self, device: str, tensors: Iterable[Tensor]) -> int:
+        """Bytes of those that lie on `device`; on the one that works, where devices are simulated."""
+        if self.simulated is not None:
+            return sum(each.nbytes for each in tensors) if device == self.simulated.working else 0
+        return sum(each.nbytes for each in tensors if device_name(each) == device)
+
     def _tell(self, device: str, component: str) -> None:
         sizes = (size for key, size in self.held.items() if key[1:] == (device, component))
         self.monitor.hold(device, component, sum(sizes))
@@ -198,20 +210,19 @@ class Session:
         Of one that is freed, what was alive on each device before and after is kept in `freed`, so that it
         can be seen that the memory is back. One that waits in host memory is, on a processor, where it was.
         """
-        here = self.residents.here().get(name)
-        if isinstance(here, Loaded):
+        here = self.loaded.get(name)
+        if here is not None:
             self.freed_maps[name] = here.device_map
         del here
-        before = self._alive()
+        before = self.monitor.alive()
         self.residents.send(name, to)
+        if self.simulated is not None:
+            self.simulated.left(name, waits=to == "host")
         if to == "disk":
-            self.freed.append({"role": name, "before": before, "after": self._alive()})
+            self.freed.append({"role": name, "before": before, "after": self.monitor.alive()})
         for key in [key for key in self.held if key[0] == name and (to == "disk" or key[1] != CPU)]:
             self.held[key] = 0
             self._tell(*key[1:])
-
-    def _alive(self) -> dict[str, int | None]:
-        return {device: read_device(device, self.live).live for device in self.monitor.devices}
 
 
 def _weights_by_device(model: nn.Module) -> dict[str, int]:
