@@ -11,12 +11,15 @@ from ullage.memory.loaded import Loaded
 from ullage.memory.needs import Need
 from ullage.memory.resident import home_of
 from ullage.memory.weights.loading import BUFFERS
+from ullage.memory.weights.parking import ALIGNED, HOST, PROCESSOR, Parking
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Where, Work
 from ullage.units import Interval
 
 TEXT_TOKENS: Final = 512
 """Text length a diffusion transformer attends to when its encoders do not say."""
+TENSORS: Final = 60
+"""Tensors of a block at most: a level of a VAE's encoder and decoder has fewer than so many."""
 
 
 def pipeline_needs(loaded: Loaded, where: Where, work: Work | None) -> tuple[Need, ...]:
@@ -56,6 +59,20 @@ def load_bytes(pipeline: Pipeline, precision: ResolvedPrecision, on_processor: b
     if on_processor:
         return recast + BUFFERS, 0
     return BUFFERS, cast + recast + BUFFERS
+
+
+def pipeline_parking(pipeline: Pipeline, precision: ResolvedPrecision, device: str) -> Parking:
+    """Of one that is on one device as a whole, as `parking` says of a language model.
+
+    Each tensor takes its bytes rounded up to ALIGNED: at most so many of them as its files name, or where they
+    are not here as blocks have.
+    """
+    stored = pipeline.checkpoint
+    blocks = sum(each.layers + len(each.channels) + 1 for each in pipeline.components)
+    tensors = TENSORS * blocks if stored is None else len(stored.tensors)
+    size = sum(network_bytes(each, precision) for each in pipeline.components) + tensors * ALIGNED + BUFFERS
+    extra, host = load_bytes(pipeline, precision, device == PROCESSOR)
+    return Parking({device: size}, {device: size + extra, HOST: host}, size)
 
 
 def _load(pipeline: Pipeline, precision: ResolvedPrecision, on_processor: bool) -> list[Need]:
