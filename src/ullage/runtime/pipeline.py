@@ -95,7 +95,7 @@ def _network(role: Role, folder: Path, named: object, compute: str) -> nn.Module
     try:
         network, report = kind.from_pretrained(
             folder,
-            torch_dtype=getattr(torch, TORCH_NAMES[compute]),
+            dtype=getattr(torch, TORCH_NAMES[compute]),
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,

@@ -78,7 +78,7 @@ def _t5(component: Component, batch: int, compute: str) -> int:
     biases = component.heads * tokens**2 * width
     beside = row * (3 * component.inner + 2 * component.hidden_size)
     sorting = max(BUCKETS * tokens**2, biases + PAIRS * tokens**2) + beside
-    attention = biases + row * (7 * component.inner + 2 * component.hidden_size)
+    attention = biases + row * (5 * component.inner + 2 * component.hidden_size)
     wide = (5 if compute == "fp16" else 4) * component.intermediate_size + 4 * component.hidden_size
     return max(sorting, attention, biases + row * wide)
 
