@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from ullage.kinds.assistant.memory_section import MemorySection
+from ullage.kinds.assistant.tools_section import ToolLimits, mistakes_in_tools
 from ullage.phases.blocks import wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
@@ -24,6 +26,14 @@ class Section(BaseSection):
     specialists: tuple[str, ...] | None = Field(
         default=None, description="every role but router and voice, unless they are listed here"
     )
+    memory: MemorySection | None = Field(default=None, description="notes of users, kept beyond a talk")
+    tools: tuple[str, ...] = Field(
+        default=(), description="calculator, retrieval, and functions of yours as package.module:function"
+    )
+    callers: tuple[str, ...] | None = Field(
+        default=None, description="specialists that may call tools; None: every one that writes text"
+    )
+    tool_limits: ToolLimits = ToolLimits()
 
     def chosen(self, workload: Workload) -> tuple[str, ...]:
         """The specialists by name."""
@@ -43,3 +53,8 @@ class Section(BaseSection):
         if len(set(parts)) < len(parts):
             problem = "router, voice and every specialist are roles of their own"
             yield Mistake(("assistant",), problem, at_key=True)
+        if self.memory is not None:
+            yield from self.memory.mistakes(workload, self.router)
+        remembers = self.memory is not None
+        yield from mistakes_in_tools(self.tools, self.callers, remembers, specialists, workload)
+        yield from self.tool_limits.mistakes()
