@@ -108,7 +108,6 @@ class ChromaMemory:
                 notes.check_same(id, note)
                 return Added(id, True, 0)
             notes.add(id, note, self._embedder.embed([note.text]))
-            self._without_index()
             staying = notes.fitting(self._limits.notes)
             dropped = len(notes.marks) - len(staying)
             self._rewrite(user, notes, staying)
@@ -125,7 +124,6 @@ class ChromaMemory:
             found = notes.nearest(vector, query.count)
             if query.tags:
                 found |= notes.nearest(vector, query.count, query.tags)
-            self._without_index()
         return ranked([*found.values()], query.tags, self._weights)[: query.count]
 
     def delete(self, user: str, ids: Sequence[str] | None = None) -> Erased:
@@ -154,9 +152,10 @@ class ChromaMemory:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Raises FormatError for whatever Chroma cannot do, on one line."""
+        """Raises FormatError for whatever Chroma cannot do, on one line; of its index nothing stays."""
         try:
             yield
+            self._without_index()
         except UllageError:
             raise
         except Exception as error:
@@ -202,7 +201,6 @@ class ChromaMemory:
             following.modify(name=OWN + name)
             self._names.add(OWN + name)
         del self._held[name]
-        self._without_index()
 
     def _recover(self) -> None:
         """Ends or drops what a kill left half done."""
@@ -213,7 +211,6 @@ class ChromaMemory:
             else:
                 self._collection(name).modify(name=own)
                 self._names.add(own)
-        self._without_index()
 
     def _without_index(self) -> None:
         """Removes what Chroma wrote of its index: memory that was never filled, and so may hold any text."""

@@ -35,7 +35,7 @@ SHORTEST: Final = 6
 MOST_PLACES: Final = 20
 UNPACKED: Final = 2**26
 """Bytes that one packed stretch is unpacked to, about, at most."""
-FED: Final = 2**14
+FED: Final = 256
 """Packed bytes that are unpacked at a time."""
 STRETCH: Final = 64
 """Bytes of a vector that are looked for."""
@@ -153,13 +153,15 @@ class _Sought:
                 yield at, name
         told = -1
         for at in self._words(data):
-            for which, inside in self._where[data[at : at + WORD]]:
-                name, form = self._long[which]
-                begin, end = _grown(data, at, form, inside)
-                run = data[begin:end]
-                if begin > told and len(run) >= RUN and _telling(run) and not self._of_kept(name, run):
-                    told = end
-                    yield begin, name
+            runs = [
+                (*_grown(data, at, self._long[which][1], inside), self._long[which][0])
+                for which, inside in self._where[data[at : at + WORD]]
+            ]
+            begin, end, name = max(runs, key=lambda run: run[1] - run[0])
+            run = data[begin:end]
+            if begin > told and len(run) >= RUN and _telling(run) and not self._of_kept(name, run):
+                told = end
+                yield begin, name
 
     def _words(self, data: bytes) -> Iterator[int]:
         """Multiples of WORD where WORD bytes of something stand: every run of 2 * WORD - 1 bytes has one."""

@@ -76,7 +76,7 @@ def found(folder: str, module: str, name: str) -> Function:
                 f"there is no module {module} in the file's folder, and none is installed"
             ) from error
         raise
-    function = getattr(imported, name, None)
+    function: Function | None = getattr(imported, name, None)
     if function is None:
         raise Refused(f"module {module} has no {name}")
     if not callable(function) or inspect.isclass(function) or inspect.iscoroutinefunction(function):
@@ -115,7 +115,7 @@ def check(name: str, annotated: object) -> None:
     from pydantic import TypeAdapter
 
     try:
-        schema = TypeAdapter(annotated).json_schema()
+        schema = TypeAdapter(annotated).json_schema()  # type: ignore[arg-type]
     except Exception as error:
         words = str(error).splitlines()[0][:LONGEST_TOLD]
         raise Refused(f"parameter {name} cannot be described: {words}") from error
