@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from ullage.kinds.assistant.memory_section import MemorySection
 from ullage.kinds.assistant.routing_section import Routing
+from ullage.kinds.assistant.tools_section import ToolLimits, mistakes_in_tools
 from ullage.phases.blocks import wrong_engine, wrong_roles, wrong_training
 from ullage.phases.residency import Rest, rest
 from ullage.spec.mistake import Mistake
@@ -27,6 +29,14 @@ class Section(BaseSection):
         default=None, description="every role but router and voice, unless they are listed here"
     )
     routing: Routing = Routing()
+    memory: MemorySection | None = Field(default=None, description="notes of users, kept beyond a talk")
+    tools: tuple[str, ...] = Field(
+        default=(), description="calculator, retrieval, and functions of yours as package.module:function"
+    )
+    callers: tuple[str, ...] | None = Field(
+        default=None, description="specialists that may call tools; None: every one that writes text"
+    )
+    tool_limits: ToolLimits = ToolLimits()
 
     def chosen(self, workload: Workload) -> tuple[str, ...]:
         """The specialists by name."""
@@ -53,6 +63,11 @@ class Section(BaseSection):
             yield from _wrong_specialist(name, workload)
         for name in parts:
             yield from _wrong_turns(name, workload, "host" if name in specialists else "device")
+        if self.memory is not None:
+            yield from self.memory.mistakes(workload, self.router)
+        remembers = self.memory is not None
+        yield from mistakes_in_tools(self.tools, self.callers, remembers, specialists, workload)
+        yield from self.tool_limits.mistakes()
 
 
 def _wrong_specialist(name: str, workload: Workload) -> Iterator[Mistake]:

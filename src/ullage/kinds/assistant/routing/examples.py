@@ -11,7 +11,7 @@ from ullage.kinds.assistant.routing.route import Chosen
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCALES: Final = tuple(2.0**power for power in range(0, 13))
+SCALES: Final = tuple(2.0**power for power in range(13))
 """What similarities are multiplied by before they become probabilities: the one that makes the examples, each
 left out in its turn, most probable."""
 
