@@ -79,7 +79,9 @@ def test_weights_are_billed_to_the_byte(artist_folder, precision):
         for item in plan.bill.items
         if item.component == "weights" and item.phase == plan.phases[-1].name
     )
-    assert billed == sum(each.nbytes for each in loaded(artist_folder, precision=precision).model.parameters())
+    assert billed == sum(
+        each.nbytes for each in loaded(artist_folder, precision=precision).model.parameters()
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,9 @@ def test_small_models_are_small_and_the_same_for_a_seed(name, most, tmp_path):
     one, same, other = (make_small(name, tmp_path / str(at), seed) for at, seed in enumerate((0, 0, 1)))
 
     def contents(folder):
-        return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.*") if file.is_file()}
+        return {
+            str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.*") if file.is_file()
+        }
 
     assert contents(one) == contents(same) != contents(other)
     assert sum(map(len, contents(one).values())) < most

@@ -108,7 +108,9 @@ def model_image(folder):
     return json.loads((folder / "config.json").read_text())["image_token_index"]
 
 
-@pytest.mark.parametrize(("precision", "size"), [("fp32", (60, 40)), ("bf16", (300, 300)), ("fp32", (30, 200))])
+@pytest.mark.parametrize(
+    ("precision", "size"), [("fp32", (60, 40)), ("bf16", (300, 300)), ("fp32", (30, 200))]
+)
 def test_seeing_stays_inside_its_bill(perception_folder, precision, size):
     loaded, viewer = opened(perception_folder, precision=precision)
     question = Question(ASKED, png(*size))

@@ -126,7 +126,9 @@ def test_decoders(channels, batch, compute):
         latent_channels=4,
         norm_num_groups=4,
     )
-    component = component_from_config("vae", "AutoencoderKL", dict(network.config) | {"block_out_channels": list(channels)})
+    component = component_from_config(
+        "vae", "AutoencoderKL", dict(network.config) | {"block_out_channels": list(channels)}
+    )
     network = network.to(DTYPES[compute]).eval()
     pixels = position_pixels([component])
     assert pixels == 2 ** len(channels)

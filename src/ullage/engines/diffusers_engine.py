@@ -38,9 +38,7 @@ class DiffusersEngine:
         """Pixels of which both sides of a picture are multiples."""
         return 2 * int(self._pipeline.vae_scale_factor)
 
-    def paint(
-        self, prompts: Sequence[str], canvas: Canvas, seeds: Sequence[int]
-    ) -> list[Painting | Failure]:
+    def paint(self, prompts: Sequence[str], canvas: Canvas, seeds: Sequence[int]) -> list[Painting | Failure]:
         """A picture for each prompt, all in one batch. Pixels that are no numbers make no picture.
 
         Raises UnsupportedError for a size the pipeline would round, InputError for an empty prompt.
@@ -60,9 +58,7 @@ class DiffusersEngine:
                 output_type="np",
             ).images
         cuts = [self._cut(prompt) for prompt in prompts]
-        return [
-            self._painting(*each, canvas) for each in zip(found, seeds, cuts, strict=True)
-        ]
+        return [self._painting(*each, canvas) for each in zip(found, seeds, cuts, strict=True)]
 
     def _check(self, prompts: Sequence[str], canvas: Canvas) -> None:
         wrong = [side for side in canvas.size if side % self.grain]
@@ -74,12 +70,16 @@ class DiffusersEngine:
         if not all(prompt.strip() for prompt in prompts):
             raise InputError("a prompt is empty; there is nothing to paint")
 
-    def _painting(self, pixels: NDArray[np.float32], seed: int, cut: int, canvas: Canvas) -> Painting | Failure:
+    def _painting(
+        self, pixels: NDArray[np.float32], seed: int, cut: int, canvas: Canvas
+    ) -> Painting | Failure:
         """Of pixels (height, width, 3) from 0 to 1."""
         import numpy as np
 
         if not np.isfinite(pixels).all():
-            return Failure(f"pixels are not finite in {self._compute}; use another precision, as bf16 or fp32")
+            return Failure(
+                f"pixels are not finite in {self._compute}; use another precision, as bf16 or fp32"
+            )
         image: Image = self._pipeline.image_processor.numpy_to_pil(pixels[None])[0]
         file = io.BytesIO()
         image.save(file, "PNG")

@@ -30,8 +30,6 @@ class Painting:
 class Painter(Protocol):
     """`paint` takes one batch, and gives one result for each prompt, in order."""
 
-    def paint(
-        self, prompts: Sequence[str], canvas: Canvas, seeds: Sequence[int]
-    ) -> list[Painting | Failure]:
+    def paint(self, prompts: Sequence[str], canvas: Canvas, seeds: Sequence[int]) -> list[Painting | Failure]:
         """A picture for each prompt, by the chance of its own seed. Raises UnsupportedError for a size that
         the engine cannot paint."""

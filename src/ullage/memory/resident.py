@@ -23,6 +23,7 @@ from ullage.phases.phase import Where
 from ullage.spec.role import Cache
 from ullage.units import Interval
 
+
 def resident_groups(
     loaded: Loaded, where: Where, cached_batch: int = 0, cached_tokens: int = 0
 ) -> tuple[Group, ...]:

@@ -20,7 +20,7 @@ MOST_REPEATS: Final = 2
 _NEEDS: Final[dict[By, Ability]] = {"labels": "weighs", "written": "writes", "examples": "states"}
 _OWN: Final[dict[str, tuple[By, ...]]] = {
     "labels": ("labels", "written"),
-    "instructions": ("labels", "written"),
+    "instructions": ("labels", "written", "examples"),
     "examples": ("examples",),
     "rules": ("rules",),
     "least_confidence": ("labels", "examples"),
