@@ -68,9 +68,8 @@ def sample(
     from ullage.engines.small import SMALL
 
     if task in SMALL:
-        print(
-            f"a small model for the role {task}, its weights of chance, in {api.sample_model(task, out, seed)}"
-        )
+        made = api.sample_model(task, out, seed)
+        print(f"a small model for the role {task}, its weights of chance, in {made}")
         return
     print(f"{count} examples of {task} in {api.sample(task, out, split, count, seed)}")
 

@@ -1,4 +1,4 @@
-"""Who answers a request: right on the small world, sure where it says so, and never somebody who is not there."""
+"""Who answers a request: right on the small world, and never somebody who is not there."""
 
 import re
 import textwrap

@@ -21,7 +21,7 @@ out in its turn, most probable."""
 
 class ExampleRouter:
     """Chooses the specialist whose likest examples a request is most like, by the cosine of states as the
-    router reads them under its instructions, less the mean of all examples: what states share tells nothing."""
+    router reads them under its instructions, less the mean of all examples: what they share tells nothing."""
 
     def __init__(
         self, engine: Embedding, asking: Asking, examples: Mapping[str, Sequence[str]], batch: int
