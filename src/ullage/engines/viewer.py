@@ -105,8 +105,8 @@ class Viewer:
             return ""
         return (
             f"the question and its picture take {tokens:,} tokens and {pixels:,} elements of pixels, and the "
-            f"plan has room for {self._room.tokens:,} and {self._room.pixels:,}; give the role its image_size, "
-            "or more prompt_tokens"
+            f"plan has room for {self._room.tokens:,} and {self._room.pixels:,}; give the role its "
+            "image_size, or more prompt_tokens"
         )
 
     def _reply(self, inputs: Mapping[str, Tensor], sampling: Sampling, seed: int) -> Reply:

@@ -64,8 +64,8 @@ def load_bytes(pipeline: Pipeline, precision: ResolvedPrecision, on_processor: b
 def pipeline_parking(pipeline: Pipeline, precision: ResolvedPrecision, device: str) -> Parking:
     """Of one that is on one device as a whole, as `parking` says of a language model.
 
-    Each tensor takes its bytes rounded up to ALIGNED: at most so many of them as its files name, or where they
-    are not here as blocks have.
+    Each tensor takes its bytes rounded up to ALIGNED: at most so many of them as its files name, or as its
+    blocks may have where there are no files.
     """
     stored = pipeline.checkpoint
     blocks = sum(each.layers + len(each.channels) + 1 for each in pipeline.components)

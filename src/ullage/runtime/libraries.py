@@ -45,8 +45,8 @@ def find_diffusers() -> ModuleType:
         if "torchvision" not in _whole_text(error):
             raise
         raise UnsupportedError(
-            "diffusers cannot be imported: the torchvision installed here is not built for this torch; nothing "
-            "here needs it: pip uninstall torchvision"
+            "diffusers cannot be imported: the torchvision installed here is not built for this torch; "
+            "nothing here needs it: pip uninstall torchvision"
         ) from error
     found: ModuleType = diffusers
     return found

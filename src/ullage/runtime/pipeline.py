@@ -51,7 +51,7 @@ class Networks(nn.Module):
 
 
 def load_networks(role: Role, source: Path, compute: str, device: str) -> Networks:
-    """The pipeline in `source`, its networks in eval mode on `device`, each put there before the next is read.
+    """The pipeline in `source`, its networks in eval mode on `device`, each there before the next is read.
 
     Only safetensors are read. Raises UnsupportedError for a pipeline that is not known, FormatError for one
     whose weights are missing or broken.
@@ -59,10 +59,8 @@ def load_networks(role: Role, source: Path, compute: str, device: str) -> Networ
     index = parse_config(source / INDEX)
     kind = index.get("_class_name")
     if kind not in KNOWN:
-        raise UnsupportedError(
-            f"{role.model}: is a {kind if isinstance(kind, str) else 'pipeline of code of its own'}; those that "
-            f"can be run are: {', '.join(KNOWN)}"
-        )
+        named = kind if isinstance(kind, str) else "pipeline of code of its own"
+        raise UnsupportedError(f"{role.model}: is a {named}; those that can be run are: {', '.join(KNOWN)}")
     diffusers = find_diffusers()
     networks = {
         component.name: _network(role, source / component.name, index[component.name], compute).to(device)

@@ -43,8 +43,8 @@ class Source:
 class WeightFiles:
     """The safetensors files of one checkpoint, as they were when the model was first loaded.
 
-    `keys` says where the tensor of a name is, `shorter` that name without its first part, `stamps` each file's
-    number, size and time of change.
+    `keys` says where the tensor of a name is, `shorter` that name without its first part, `stamps` each
+    file's number, size and time of change.
     """
 
     keys: Mapping[str, Source]
@@ -76,8 +76,8 @@ class WeightFiles:
 
 
 def weight_files(folder: Path) -> WeightFiles | None:
-    """Those of a checkpoint in `folder`, of a pipeline those of each network, named by it first; None where it
-    has no safetensors file, or one that is not read."""
+    """Those of a checkpoint in `folder`, of a pipeline those of each network, named by it first; None where
+    it has no safetensors file, or one that is not read."""
     try:
         if is_pipeline(folder):
             names = [each.name for each in read_pipeline(folder).components]
@@ -90,7 +90,8 @@ def weight_files(folder: Path) -> WeightFiles | None:
                 return None
             for file in sorted(files):
                 with safe_open(file, framework="pt") as reader:
-                    keys.update({prefix + key: Source(file, key) for key in reader.keys()})
+                    names = list(reader.keys())
+                keys.update({prefix + key: Source(file, key) for key in names})
         shorter = {key.partition(".")[2]: key for key in keys}
         return WeightFiles(keys, shorter, {each.file: _stamp(each.file) for each in keys.values()})
     except (OSError, ValueError, KeyError, InputError, SafetensorError):

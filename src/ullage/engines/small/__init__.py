@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from ullage.errors import InputError
+from ullage.errors import InputError, UnknownNameError
 
 
 def _artist(folder: Path, seed: int) -> None:
     from ullage.engines.small.artist import make_artist
+    from ullage.runtime.libraries import find_diffusers
 
+    find_diffusers()
     make_artist(folder, seed)
 
 
@@ -35,11 +37,11 @@ def make_small(name: str, folder: Path, seed: int = 0) -> Path:
 
     Raises InputError for a folder that holds something, UnknownNameError for a name that is none.
     """
-    from ullage.errors import UnknownNameError
-
     if name not in SMALL:
         raise UnknownNameError("small model", name, SMALL, f"There are: {', '.join(SMALL)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already; name a folder that is new or empty")
-    SMALL[name](folder, seed)
+    from ullage.runtime.libraries import in_turn
+
+    in_turn(SMALL[name])(folder, seed)
     return folder

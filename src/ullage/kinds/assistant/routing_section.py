@@ -20,7 +20,7 @@ MOST_REPEATS: Final = 2
 _NEEDS: Final[dict[By, Ability]] = {"labels": "weighs", "written": "writes", "examples": "states"}
 _OWN: Final[dict[str, tuple[By, ...]]] = {
     "labels": ("labels", "written"),
-    "instructions": ("labels", "written"),
+    "instructions": ("labels", "written", "examples"),
     "examples": ("examples",),
     "rules": ("rules",),
     "least_confidence": ("labels", "examples"),
@@ -49,8 +49,8 @@ class Rule(Value):
 
 
 class Routing(Value):
-    """How requests are routed: `by` the probabilities of `labels` in one pass of the router; by the label that
-    it has `written`; by how like `examples` its states are; or by `rules`, in their order and without it."""
+    """How requests are routed: `by` the probabilities of `labels` in one pass of the router; by the label
+    that it has `written`; by how like `examples` its states are; or by `rules`, in order and without it."""
 
     by: By = "labels"
     labels: dict[str, str | None] | None = Field(
@@ -77,9 +77,10 @@ class Routing(Value):
     def mistakes(self, workload: Workload, router: str, specialists: tuple[str, ...]) -> Iterator[Mistake]:
         """Names that no specialist has, options of another way to route, and what a way lacks."""
         path = ("assistant", "routing")
-        given = self.model_fields_set
+        usual = Routing()
         for option, ways in _OWN.items():
-            if option in given and self.by not in ways:
+            # A plan that was written down has every option, most of them as they are anyway.
+            if self.by not in ways and getattr(self, option) != getattr(usual, option):
                 problem = f"has no effect with by: {self.by}; it is for by: {' or '.join(ways)}"
                 yield Mistake((*path, option), problem, at_key=True)
         for place, name in self._named():

@@ -32,7 +32,7 @@ def position_pixels(components: Iterable[Component]) -> int:
 
 
 def text_bytes(encoders: Iterable[Component], batch: int, text_tokens: int, width: int) -> int:
-    """What the encoders gave, alive until the picture is done: every state of the longest, one of the others."""
+    """What the encoders gave, alive until the picture is done: all states of the longest, one of another."""
     states = max((each.hidden_size for each in encoders), default=0)
     return batch * (text_tokens + 1) * states * width
 

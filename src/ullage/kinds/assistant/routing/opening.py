@@ -36,12 +36,12 @@ def open_router(section: Section, workload: Workload, engine: Engine | None) -> 
         return RuleRouter(routing.rules)
     assert engine is not None
     work = base_work(section.router, workload)
+    readers = readers_of(workload, section.chosen(workload))
+    asking = Asking(tuple(routing.words(readers)), routing.instructions or INSTRUCTIONS)
     if routing.by == "examples":
         if not isinstance(engine, Embedding):
             raise UnsupportedError(f"roles.{section.router}: its engine gives no states to compare by")
-        return ExampleRouter(engine, routing.examples, work.batch)
-    readers = readers_of(workload, section.chosen(workload))
-    asking = Asking(tuple(routing.words(readers)), routing.instructions or INSTRUCTIONS)
+        return ExampleRouter(engine, asking, routing.examples, work.batch)
     if routing.by == "written":
         return WrittenRouter(engine, asking, max(work.new_tokens, 1))
     return LabelRouter(engine, asking)

@@ -61,7 +61,7 @@ class Router(Protocol):
 class Served:
     """Who serves which word, who is asked where that is nobody, and from what confidence on a choice counts.
 
-    `viewers` look at pictures. Invariant: whatever a router chooses, a route names a specialist that is there.
+    `viewers` look at pictures. Invariant: whatever is chosen, a route names a specialist that is there.
     """
 
     by: How

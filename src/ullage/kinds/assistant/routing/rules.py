@@ -14,7 +14,7 @@ LOOKED_AT: Final = 1000
 
 
 class RuleRouter:
-    """Chooses the specialist of the first rule that a text meets; of one that meets none there is no choice."""
+    """Chooses the specialist of the first rule that a text meets; where it meets none, nobody."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = [(rule.to, _compiled(rule)) for rule in rules]
