@@ -81,7 +81,7 @@ docs: .venv/dev
 	@touch $@
 
 .venv/dev: .venv/run
-	$(PIP) -e ".[run,plot,image,openai,evaluate]"
+	$(PIP) -e ".[run,plot,image,openai,evaluate,memory]"
 	$(PIP) pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
 	@touch $@
 

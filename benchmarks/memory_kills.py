@@ -1,6 +1,6 @@
 """An assistant's memory whose process gets SIGKILL at random moments, while notes are added and forgotten.
 
-    python benchmarks/memory_kills.py [--kills 200]      # writes results/memory_kills.json
+    python benchmarks/memory_kills.py [--kills 100]      # writes results/memory_kills.json
 
 A process adds notes of three users and now and then forgets some, telling of each once it is done. After
 each kill the memory is opened again: every note whose adding was told of is there, found by its own text and
@@ -100,10 +100,35 @@ def standing_in(memory: Memory, names: Iterable[Name]) -> set[Name]:
     return found
 
 
+def starting() -> Any:
+    """Processes that begin with all imports done."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["chromadb", "memory_kills"])
+    return processes
+
+
+def kill_beginnings(processes: Any, folder: Path, kills: int, chance: random.Random) -> int:
+    """Kills as many processes that make a new memory; how many of these can be opened and used afterwards."""
+    good = 0
+    for kill in range(kills):
+        listen, tell = processes.Pipe(duplex=False)
+        begun = folder / f"begun-{kill}"
+        worker = processes.Process(target=work, args=(begun, kill, 0, [], tell), daemon=True)
+        worker.start()
+        tell.close()
+        time.sleep(chance.uniform(0, 0.3))
+        worker.kill()
+        worker.join()
+        listen.close()
+        with open_chroma(begun, by_words(WIDTH)) as memory:
+            memory.add("ada", Note("last", "what was added afterwards"))
+            good += memory.search("ada", Query("what was added afterwards", count=1))[0].similarity > 0.99
+    return good
+
+
 def kill_memory(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     """Kills as many processes that write the memory in `folder`; what was found after each."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["chromadb", "ullage.kinds.assistant.memory.chroma_memory"])
+    processes = starting()
     chance = random.Random(seed)
     told = Told()
     number = lost = back = traces = untold = 0
@@ -149,15 +174,19 @@ def kill_memory(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=100)
     chosen = parser.parse_args()
     made = result_file.start("memory_kills")
     with tempfile.TemporaryDirectory() as name:
         figures = kill_memory(Path(name) / "memory", chosen.kills)
+        beginnings = chosen.kills // 5
+        figures["beginnings"] = beginnings
+        figures["beginnings_used"] = kill_beginnings(starting(), Path(name), beginnings, random.Random(1))
     made.write(
         figures,
         {
             "every note that was told of is there": figures["lost"] == 0,
+            "a memory killed while it is made can be used": figures["beginnings_used"] == beginnings,
             "no forgotten note comes back": figures["back"] == 0,
             "no byte of a forgotten text is in a file": figures["traces"] == figures["untold"] == 0,
         },

@@ -79,6 +79,13 @@ def test_what_is_still_remembered_is_not_counted_as_left(tmp_path):
     assert found.proven
 
 
+def test_what_is_remembered_is_told_apart_in_the_form_that_a_queue_has_it_in(tmp_path):
+    kept = "Her favourite colour is a deep blue of the sea"
+    (tmp_path / "queue").write_bytes(json.dumps({"text": kept}).encode())
+    assert look_for(tmp_path, ['Her favourite colour is a "red"'], kept=[kept]).proven
+    assert look_for(tmp_path, ['Her favourite colour is a "red"'], kept=["nothing of that"]).left
+
+
 @pytest.mark.parametrize("text", ["tea", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "colour is a deep"])
 def test_what_cannot_be_told_from_others_or_chance_is_counted(tmp_path, text):
     found = look_for(tmp_path, [text], kept=["Her favourite colour is a deep blue"])
@@ -123,7 +130,7 @@ def test_a_deleted_note_leaves_no_byte_and_the_check_would_have_found_it(tmp_pat
         data = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         for text in texts:
             raw = text.encode()
-            assert not any(raw[at : at + 24] in data for at in range(len(raw) - 24))
+            assert not any(raw[at : at + 24] in data for at in range(0, len(raw) - 24, 8))
         memory.add("ada", Note("later", "A note that is written afterwards"))
         memory.search("ada", Query("note"))
         assert look_for(tmp_path, texts, vectors).proven

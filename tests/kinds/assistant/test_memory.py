@@ -245,13 +245,22 @@ def test_notes_of_another_embedder_are_refused_in_one_line(folder, other, messag
         assert memory.count("ada") == 1
 
 
-def test_another_programs_database_is_left_alone(folder):
-    folder.mkdir()
-    sqlite3.connect(folder / DATABASE).close()
-    (folder / DATABASE).write_bytes(b"theirs")
-    with pytest.raises(InputError, match="that Ullage did not make"), open_chroma(folder, WORDS):
-        pass
-    assert (folder / DATABASE).read_bytes() == b"theirs"
+@pytest.mark.parametrize("name", [DATABASE, "9a695177-a057-4c9d-9b6a-32eb5018e7f0/letters.txt"])
+def test_what_others_put_in_the_folder_is_left_alone(folder, name):
+    path = folder / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"theirs")
+    with pytest.raises(InputError, match="no memory that Ullage made; name an empty folder"):
+        open_chroma(folder, WORDS).__enter__()
+    assert path.read_bytes() == b"theirs"
+
+
+def test_folders_that_are_no_index_of_chromas_stay(folder, memory):
+    theirs = folder / "9a695177-a057-4c9d-9b6a-32eb5018e7f0" / "letters.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
+    memory.delete("ada", keep(memory, "ada", "a note"))
+    assert theirs.read_text() == "theirs"
 
 
 @pytest.mark.parametrize("name", [DATABASE, "memory.json"])

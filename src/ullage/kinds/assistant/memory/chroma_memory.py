@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 DATABASE: Final = "chroma.sqlite3"
 UNSETTLED: Final = ".unsettled"
 """A file that is there from before notes go until no bytes of them are left in the database."""
+INDEX: Final = frozenset(
+    {"header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle"}
+)
+"""The files of an index."""
 OWN, NEXT = "user-", "next-"
 """How the names of a user's collection begin: the one that holds, and the one being written to follow it."""
 
@@ -56,6 +60,7 @@ def open_chroma(
     another embedder wrote it, FormatError where it is damaged.
     """
     check_chroma()
+    folder = folder.absolute()
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -97,7 +102,8 @@ class ChromaMemory:
             self._names = {collection.name for collection in self._client.list_collections()}
             self._recover()
             if (folder / UNSETTLED).exists():
-                self._settle()
+                with self._settled():
+                    pass
 
     def add(self, user: str, note: Note) -> Added:
         check_note(note, self._limits)
@@ -135,8 +141,8 @@ class ChromaMemory:
                 gone = {id for id in notes.marks if ids is None or id in ids}
                 texts, vectors = notes.contents([*gone])
                 self._rewrite(user, notes, [id for id in notes.marks if id not in gone])
-            kept = self._settle()
-        return look_for(self._folder, texts, vectors, kept)
+            with self._settled() as kept:
+                return look_for(self._folder, texts, vectors, kept)
 
     def count(self, user: str) -> int:
         with self._told():
@@ -147,7 +153,8 @@ class ChromaMemory:
         """Lets go of the database; nothing of notes that went is left in it then."""
         with self._told():
             if (self._folder / UNSETTLED).exists():
-                self._settle()
+                with self._settled():
+                    pass
             self._client.close()
 
     @contextmanager
@@ -215,11 +222,12 @@ class ChromaMemory:
     def _without_index(self) -> None:
         """Removes what Chroma wrote of its index: memory that was never filled, and so may hold any text."""
         for entry in self._folder.iterdir():
-            if entry.is_dir() and _is_uuid(entry.name):
+            if entry.is_dir() and _is_index(entry):
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def _settle(self) -> list[str]:
-        """Leaves nothing in the database but what is remembered; the texts of that."""
+    @contextmanager
+    def _settled(self) -> Iterator[Iterator[str]]:
+        """Leaves nothing in the database but what is remembered; inside, the texts of that, and no Chroma."""
         self._client.close()
         self._held.clear()
         self._without_index()
@@ -228,13 +236,12 @@ class ChromaMemory:
             for pragma in ("temp_store = memory", "secure_delete = on"):
                 database.execute(f"PRAGMA {pragma}")
             database.execute("VACUUM")
+            (self._folder / UNSETTLED).unlink(missing_ok=True)
             rows = database.execute("SELECT string_value FROM embedding_metadata WHERE key = 'text'")
-            texts = [str(text) for (text,) in rows]
+            yield (str(text) for (text,) in rows)
         finally:
             database.close()
-        (self._folder / UNSETTLED).unlink(missing_ok=True)
-        self._client = opened(self._folder)
-        return texts
+            self._client = opened(self._folder)
 
 
 def id_of(key: str) -> str:
@@ -247,8 +254,9 @@ def name_of(user: str) -> str:
     return hashlib.sha256(user.encode()).hexdigest()[:40]
 
 
-def _is_uuid(name: str) -> bool:
+def _is_index(folder: Path) -> bool:
+    """Whether a folder is one of Chroma's indices, and nothing else."""
     try:
-        return str(UUID(name)) == name
-    except ValueError:
+        return str(UUID(folder.name)) == folder.name and {one.name for one in folder.iterdir()} <= INDEX
+    except (ValueError, OSError):
         return False

@@ -13,17 +13,14 @@ from __future__ import annotations
 import bz2
 import json
 import lzma
+import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from typing import Final
 
 RUN: Final = 16
 """Bytes of a text that are looked for together, wherever they begin in it."""
@@ -33,13 +30,17 @@ TELLING: Final = 6
 SHORTEST: Final = 6
 """Bytes of the shortest text that can be told from chance."""
 MOST_PLACES: Final = 20
+"""Of the same bytes that are told."""
 UNPACKED: Final = 2**26
 """Bytes that one packed stretch is unpacked to, about, at most."""
 FED: Final = 256
 """Packed bytes that are unpacked at a time."""
+WINDOW: Final = 2**20
+"""Words that are compared at a time."""
 STRETCH: Final = 64
 """Bytes of a vector that are looked for."""
 FOREIGN: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"PK\x03\x04": "zip"}
+Data = bytes | mmap
 _PACKED: Final = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\x00")
 
 
@@ -74,25 +75,50 @@ class Erased:
 
 
 def look_for(
-    folder: Path, texts: Sequence[str], vectors: Sequence[bytes] = (), kept: Sequence[str] = ()
+    folder: Path, texts: Sequence[str], vectors: Sequence[bytes] = (), kept: Iterable[str] = ()
 ) -> Erased:
     """Looks through all files of `folder` for what is left of `texts` and of `vectors`, their fp32 bytes.
 
     A run that a text shares with one of `kept`, which are still remembered, is not counted as left.
     """
-    sought = _Sought(texts, vectors, kept)
-    left: list[Left] = []
+    sought = _Sought(texts, vectors)
+    places: dict[tuple[str, bytes], list[tuple[str, int]]] = {}
     unread: list[str] = []
     size = files = 0
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-        data = path.read_bytes()
-        name = str(path.relative_to(folder))
+        data, name = _mapped(path), str(path.relative_to(folder))
         files, size = files + 1, size + len(data)
         for offset, stretch in ((0, data), *_unpacked(data)):
-            left += [Left(name, offset + at, form) for at, form in sought.within(stretch)]
+            for at, form, run in sought.within(stretch):
+                held = places.setdefault((form, run), [])
+                if len(held) < MOST_PLACES:
+                    held.append((name, offset + at))
         if data[:4] in FOREIGN:
             unread.append(f"{name} ({FOREIGN[data[:4]]})")
-    return Erased(len(texts), files, size, tuple(left), sought.untold, tuple(unread))
+    whole = set(sought.telling)
+    for text in kept:
+        whole -= {one for one in whole if one in text}
+        if places:
+            forms = forms_of(text)
+            plain = {"JSON": forms["UTF-8"], "JSON in ASCII": forms["UTF-8"]}
+            for form, run in [*places]:
+                if run in (plain | forms).get(form, b""):
+                    del places[form, run]
+    left = [Left(name, at, form) for (form, _), held in places.items() for name, at in held]
+    untold = sum(text not in whole for text in texts)
+    return Erased(len(texts), files, size, tuple(sorted(left, key=_place)), untold, tuple(unread))
+
+
+def _place(left: Left) -> tuple[str, int]:
+    return left.file, left.offset
+
+
+def _mapped(path: Path) -> Data:
+    """A file's bytes, not read before they are looked at."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return b""
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
 def forms_of(text: str) -> dict[str, bytes]:
@@ -107,50 +133,34 @@ def forms_of(text: str) -> dict[str, bytes]:
     return found
 
 
-@dataclass(slots=True)
 class _Sought:
-    """The forms of texts and vectors, and an index of every `WORD` bytes of them."""
+    """The forms of texts and vectors, and an index of every `WORD` bytes of them.
 
-    texts: Sequence[str]
-    vectors: Sequence[bytes]
-    kept: Sequence[str]
-    untold: int = 0
-    _long: list[tuple[str, bytes]] = field(default_factory=list)
-    _short: list[tuple[str, bytes]] = field(default_factory=list)
-    _keys: NDArray[np.uint64] | None = None
-    _where: dict[bytes, list[tuple[int, int]]] = field(default_factory=dict)
-    _kept: dict[str, bytes] = field(default_factory=dict)
+    `telling` are the texts that can be told from chance.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, texts: Sequence[str], vectors: Sequence[bytes]) -> None:
         import numpy as np
 
-        every = "\0".join(self.kept)
-        self._kept = forms_of(every)
-        for text in self.texts:
-            plain = text.encode()
-            if len(plain) < SHORTEST or not _telling(plain[:4096]) or text in every:
-                self.untold += 1
-                continue
+        self.telling = [text for text in texts if _telling_text(text.encode())]
+        self._long: list[tuple[str, bytes]] = []
+        self._short: list[tuple[str, bytes]] = []
+        self._where: dict[bytes, list[tuple[int, int]]] = {}
+        for text in self.telling:
             for name, form in forms_of(text).items():
                 (self._long if len(form) >= RUN else self._short).append((name, form))
-        for vector in self.vectors:
-            stretch = _densest(vector)
-            if _telling(stretch):
-                self._long.append(("vector", stretch))
+        self._long += [("vector", one) for one in map(_densest, vectors) if _telling(one)]
         for which, (_, form) in enumerate(self._long):
             for at in range(len(form) - WORD + 1):
                 self._where.setdefault(form[at : at + WORD], []).append((which, at))
         self._keys = np.sort(np.frombuffer(b"".join(self._where), "<u8"))
 
-    def within(self, data: bytes) -> Iterator[tuple[int, str]]:
-        """Where in `data` something is left, and in which form; the first places of many."""
-        return islice(self._places(data), MOST_PLACES)
-
-    def _places(self, data: bytes) -> Iterator[tuple[int, str]]:
+    def within(self, data: Data) -> Iterator[tuple[int, str, bytes]]:
+        """Where in `data` something is left, in which form, and what."""
         for name, form in self._short:
             at = data.find(form)
-            if at >= 0 and not self._of_kept(name, form):
-                yield at, name
+            if at >= 0:
+                yield at, name, form
         told = -1
         for at in self._words(data):
             runs = [
@@ -159,24 +169,22 @@ class _Sought:
             ]
             begin, end, name = max(runs, key=lambda run: run[1] - run[0])
             run = data[begin:end]
-            if begin > told and len(run) >= RUN and _telling(run) and not self._of_kept(name, run):
+            if begin > told and len(run) >= RUN and _telling(run):
                 told = end
-                yield begin, name
+                yield begin, name, run
 
-    def _words(self, data: bytes) -> Iterator[int]:
+    def _words(self, data: Data) -> Iterator[int]:
         """Multiples of WORD where WORD bytes of something stand: every run of 2 * WORD - 1 bytes has one."""
         import numpy as np
 
         words = np.frombuffer(data, "<u8", len(data) // WORD)
-        if self._keys is not None and len(self._keys):
-            nearest = np.searchsorted(self._keys, words).clip(max=len(self._keys) - 1)
-            yield from (int(at) * WORD for at in np.flatnonzero(self._keys[nearest] == words))
-
-    def _of_kept(self, name: str, run: bytes) -> bool:
-        return run in self._kept.get(name, b"")
+        for begin in range(0, len(words) if len(self._keys) else 0, WINDOW):
+            some = words[begin : begin + WINDOW]
+            nearest = np.searchsorted(self._keys, some).clip(max=len(self._keys) - 1)
+            yield from ((begin + int(at)) * WORD for at in np.flatnonzero(self._keys[nearest] == some))
 
 
-def _grown(data: bytes, at: int, form: bytes, inside: int) -> tuple[int, int]:
+def _grown(data: Data, at: int, form: bytes, inside: int) -> tuple[int, int]:
     """The longest stretch of `data` around `at` that goes on as `form` does around `inside`."""
     begin, first = at, inside
     while begin > 0 and first > 0 and data[begin - 1] == form[first - 1]:
@@ -185,6 +193,10 @@ def _grown(data: bytes, at: int, form: bytes, inside: int) -> tuple[int, int]:
     while end < len(data) and last < len(form) and data[end] == form[last]:
         end, last = end + 1, last + 1
     return begin, end
+
+
+def _telling_text(text: bytes) -> bool:
+    return len(text) >= SHORTEST and _telling(text)
 
 
 def _telling(run: bytes) -> bool:
@@ -197,7 +209,7 @@ def _densest(vector: bytes) -> bytes:
     return max((vector[at : at + STRETCH] for at in starts), key=lambda some: len(set(some)), default=b"")
 
 
-def _unpacked(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _unpacked(data: Data) -> Iterator[tuple[int, bytes]]:
     """What packed stretches of `data` hold, each with its place."""
     whole = memoryview(data)
     for match in _PACKED.finditer(data):

@@ -35,10 +35,10 @@ def settle_embedder(folder: Path, embedder: Embedder) -> None:
     if path.exists():
         _check(path, embedder, vector)
         return
-    if any(folder.glob("*.sqlite3")):
+    foreign = sorted({entry.name for entry in folder.iterdir()} - {".lock", f"{FILE}.tmp"})
+    if foreign:
         raise InputError(
-            f"{folder}: holds a Chroma database that Ullage did not make, so that nobody knows whose vectors "
-            "are in it; name another chroma_dir"
+            f"{folder}: holds {foreign[0]}, and no memory that Ullage made; name an empty folder"
         )
     made = {"document": DOCUMENT, "version": VERSION, "embedder": embedder.identity}
     probe = [round(float(one), 7) for one in vector]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,8 @@ from ullage.kinds.assistant.tools.process import CallLimits, result_of
 from ullage.kinds.assistant.tools.tool import Arguments, Definition, ToolError
 
 CHILD: Final = Path(__file__).with_name("child.py")
+LONGEST_DESCRIPTION: Final = 2**18
+"""Bytes of a function's description and schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def open_tool(place: str, folder: Path, limits: CallLimits) -> OwnTool:
 
     Raises ToolError where it cannot be imported or described.
     """
-    found = _answer(place, folder, b"", limits)
+    found = _answer(place, folder, b"", replace(limits, output_bytes=LONGEST_DESCRIPTION))
     name = place.partition(":")[2]
     told = Definition(name, found.text("description") or name, found.inner("parameters").values)
     return OwnTool(place, folder, told, limits)
