@@ -72,18 +72,9 @@ def test_parked_dropped_and_back_is_bit_for_bit_what_was_loaded(family, one_memo
 
 
 def painted(model):
-<<<<<<< HEAD
-    return [
-        model.pipeline(
-            "a red boat", height=16, width=16, num_inference_steps=1, generator=chance, output_type="pt"
-        ).images
-        for chance in [torch.Generator().manual_seed(0)]
-    ]
-=======
     chance = torch.Generator().manual_seed(0)
     sizes = {"height": 16, "width": 16, "num_inference_steps": 1}
     return [model.pipeline("a red boat", **sizes, generator=chance, output_type="pt").images]
->>>>>>> parts
 
 
 def looked_at(model):

@@ -77,13 +77,7 @@ class DiffusersEngine:
         import numpy as np
 
         if not np.isfinite(pixels).all():
-<<<<<<< HEAD
-            return Failure(
-                f"pixels are not finite in {self._compute}; use another precision, as bf16 or fp32"
-            )
-=======
             return Failure(f"pixels are not finite in {self._compute}; another precision may hold them")
->>>>>>> parts
         image: Image = self._pipeline.image_processor.numpy_to_pil(pixels[None])[0]
         file = io.BytesIO()
         image.save(file, "PNG")

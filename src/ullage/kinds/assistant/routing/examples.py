@@ -12,17 +12,11 @@ from ullage.kinds.assistant.routing.route import Chosen
 if TYPE_CHECKING:
     from torch import Tensor
 
-<<<<<<< HEAD
-SCALES: Final = tuple(2.0**power for power in range(13))
-"""What similarities are multiplied by before they become probabilities: the one that makes the examples, each
-left out in its turn, most probable."""
-=======
 LIKEST: Final = 5
 """Examples of a specialist whose likeness is averaged: it may be asked for things unlike one another."""
 SCALES: Final = tuple(2.0**power for power in range(11))
 """What likeness is multiplied by before it becomes probabilities: the one that makes the examples, each left
 out in its turn, most probable."""
->>>>>>> parts
 
 
 class ExampleRouter:
