@@ -266,7 +266,7 @@ def check_able(plan: Plan) -> None:
             raise UnsupportedError(
                 f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"
             )
-        if role.images:
+        if role.images and not find_kind(plan.workload.kind).pictures:
             raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
 
 

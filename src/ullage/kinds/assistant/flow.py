@@ -87,8 +87,8 @@ class Flow:
         else:
             with self.crew.at_work(section.router, open_engine) as engine:
                 router = self._router or open_router(section, workload, engine)
-                if self.crew.stays(section.router):
-                    self._router = router  # of a router that leaves nothing may be held
+                if section.routing.by == "examples" and self.crew.stays(section.router):
+                    self._router = router  # it has read its examples; others' engines keep what prompts share
                 batch = base_work(section.router, workload).batch
                 routes = []
                 for begin in range(0, len(asked), batch):
