@@ -36,8 +36,8 @@ class Kind(NamedTuple):
     the kind prints and writes, by the word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
     workload, base, record)` writes pages and tables of a run; "" for none. `commands` are added to the
-    command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module. `pictures` says that the
-    runner gives roles the pictures they are planned for.
+    command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module.
+    `pictures` says that the runner gives roles the pictures they are planned for.
     """
 
     name: str

@@ -148,7 +148,7 @@ class Flow:
             fitting = [at for at, length in enumerate(lengths) if length <= most]
             for at in set(range(len(turns))) - set(fitting):
                 turns[at].problems.append(
-                    f"the voice was not asked: the answer takes {lengths[at]:,} tokens, and the plan has room "
+                    f"the voice was not asked: the answer takes {lengths[at]:,} tokens, the plan has room "
                     f"for {most:,}"
                 )
             sampling = Sampling(base_work(name, workload).new_tokens)

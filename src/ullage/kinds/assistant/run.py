@@ -35,6 +35,8 @@ def run(session: Session) -> None:
             "assistant: input: is missing, so there is nothing to run: the file is for `ullage chat`; name a "
             "file of requests for a run"
         )
+    if session.workload.captures:
+        raise InputError("captures: an assistant's run takes none; remove them, or plan them alone")
     requests = read_requests(session.path(section.input), session.plan.base)
     most = base_work(section.voice, session.workload).batch
     rounds = in_rounds(requests[:1] if session.smallest else requests, most)
