@@ -36,5 +36,5 @@ def open_painter(session: Session, name: str) -> Painter:
     """Role `name`'s engine; its pipeline is loaded where the plan puts it unless it is there already."""
     from ullage.engines.diffusers_engine import DiffusersEngine
 
-    loaded = session.loaded.get(name) or session.load(name)
+    loaded = session.load(name)
     return DiffusersEngine(loaded, session.workload.roles[name].model)

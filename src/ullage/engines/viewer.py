@@ -159,7 +159,7 @@ class _Begun:
 def open_viewer(session: Session, name: str) -> Viewer:
     """Role `name` as one that sees; its model is loaded where the plan puts it unless it is there already."""
     role = session.workload.roles[name]
-    loaded = session.loaded.get(name) or session.load(name)
+    loaded = session.load(name)
     processor = open_processor(role, session.plan.base, session.download)
     phase, model = session.planned(name), session.plan.models.get(role.model)
     room = None if phase is None or not isinstance(model, Architecture) else room_of(phase.work, model)

@@ -37,7 +37,6 @@ class Kind(NamedTuple):
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
     workload, base, record)` writes pages and tables of a run; "" for none. `commands` are added to the
     command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module.
-    `pictures` says that the runner gives roles the pictures they are planned for.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Kind(NamedTuple):
     reporter: str = ""
     commands: tuple[Command, ...] = ()
     verbs: Mapping[str, str] = MappingProxyType({})
-    pictures: bool = False
 
     @property
     def section(self) -> type[Section]:

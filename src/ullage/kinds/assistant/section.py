@@ -23,6 +23,7 @@ class Section(BaseSection):
     """Which role does what."""
 
     taking_turns: ClassVar[Schedule] = "swapped"
+    shows_pictures: ClassVar[bool] = True
 
     router: str = "router"
     voice: str = "voice"
