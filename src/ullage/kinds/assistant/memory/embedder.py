@@ -62,8 +62,9 @@ def by_states(engine: Engine, identity: str, precision: str, most_tokens: int, b
     all statements, or all questions, share: the mean vector of `STATEMENTS`, or of `QUESTIONS`.
 
     What texts share is most of a decoder's states (Ethayarajh 2019, arXiv:1909.00512; Mu and Viswanath 2018,
-    arXiv:1702.01417, on taking it away), and a question shares more with others than with its answer. Of a text of more than `most_tokens` only the beginning is read, as far as it fits. Raises
-    UnsupportedError for an engine that gives no states.
+    arXiv:1702.01417, on taking it away), and a question shares more with others than with its answer. Of a
+    text of more than `most_tokens` only the beginning is read, as far as it fits. Raises UnsupportedError for
+    an engine that gives no states, EngineError where its states overflow.
     """
     if not isinstance(engine, Embedding):
         raise UnsupportedError(
