@@ -70,7 +70,7 @@ def forks(path: str):
             if os.fork() == 0:
                 open(f"{path}/{os.getpid()}", "w").close()
             time.sleep(60)
-    time.sleep(0.3)
+    while len(os.listdir(path)) < 3: time.sleep(0.01)
     return "forked"
 def forks_and_returns(x: int):
     os.fork()
@@ -191,7 +191,7 @@ def alive(number):
 def test_what_a_call_started_ends_with_it(folder, tmp_path):
     assert tool_of(folder, "forks").call({"path": str(tmp_path)}) == "forked"
     numbers = [int(path.name) for path in tmp_path.iterdir()]
-    assert numbers
+    assert len(numbers) == 3
     for _ in range(100):  # a killed process may take a moment to be gone
         if not any(alive(number) for number in numbers):
             break
