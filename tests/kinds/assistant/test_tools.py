@@ -165,13 +165,8 @@ def test_wrong_arguments_never_reach_the_function(folder, arguments, message):
     ],
 )
 def test_a_call_that_goes_wrong_fails_alone_in_one_line(folder, name, message):
-    wrong = tool_of(folder, name)
-    quick = (
-        open_tool(f"mine:{name}", folder, CallLimits(1, 10_000, 2**30))
-        if name in ("loops", "sleeps")
-        else wrong
-    )
-    exchange = Exchange([quick, Calculator()])
+    limits = replace(LIMITS, seconds=1) if name in ("loops", "sleeps") else LIMITS
+    exchange = Exchange([tool_of(folder, name, limits), Calculator()])
     first, second = exchange.answer(
         [ToolCall("1", name, {"x": 1}), ToolCall("2", "calculator", {"expression": "6 * 7"})]
     )
