@@ -18,7 +18,7 @@ from ullage.engines.transformers_engine import TransformersEngine
 from ullage.errors import BusyError, EngineError, FormatError, InputError, UnsupportedError
 from ullage.facts.bundled import TINY, tiny_path
 from ullage.kinds.assistant.memory.chroma_memory import DATABASE, id_of, open_chroma
-from ullage.kinds.assistant.memory.embedder import beginning, by_states, by_words
+from ullage.kinds.assistant.memory.embedder import QUESTIONS, STATEMENTS, beginning, by_states, by_words
 from ullage.kinds.assistant.memory.memory import Found, Limits, Note, Query
 from ullage.kinds.assistant.memory.opening import open_memory
 from ullage.kinds.assistant.memory.ranking import Weights, ranked
@@ -316,30 +316,40 @@ def test_notes_survive_kills_at_random_moments(tmp_path):
 
 
 class Lengths:
-    """An engine that counts characters, and gives the same state for everything."""
+    """An engine that counts characters; the state of a text is its length, its last character and `more`."""
 
-    def __init__(self, state):
-        self.read, self.state = [], state
+    def __init__(self, more):
+        self.read, self.more = [], more
 
     def lengths(self, prompts):
         return [len(prompt) for prompt in prompts]
 
     def embed(self, texts, batch):
         self.read += texts
-        return torch.tensor([self.state for _ in texts])
+        return torch.tensor([[len(text), ord(text[-1]), self.more] for text in texts])
 
 
 def test_of_a_long_note_the_beginning_is_embedded():
-    engine = Lengths([0.6, 0.8])
-    by_states(engine, "model", "fp32", 10).embed(["short", "a text that is far too long"])
+    engine = Lengths(0.5)
+    embedder = by_states(engine, "model", "fp32", 10)
+    engine.read.clear()
+    embedder.embed(["short", "a text that is far too long"])
     assert engine.read == ["short", "a text tha"]
     assert beginning(engine, "abc", 1) == "a"
 
 
-@pytest.mark.parametrize("state", [[float("nan"), 0.0], [0.0, 0.0], [float("inf"), 1.0]])
-def test_states_that_are_no_direction_are_refused(state):
+@pytest.mark.parametrize("more", [float("nan"), float("inf")])
+def test_states_that_are_no_direction_are_refused(more):
     with pytest.raises(EngineError, match="zero, infinite or NaN"):
-        by_states(Lengths(state), "model", "fp16", 10).embed(["text"])
+        by_states(Lengths(more), "model", "fp16", 100)
+
+
+def test_a_text_without_a_direction_of_its_own_is_refused():
+    engine = Lengths(0.0)
+    embedder = by_states(engine, "model", "fp16", 1)
+    engine.more = float("nan")
+    with pytest.raises(EngineError, match="zero, infinite or NaN"):
+        embedder.embed(["text"])
 
 
 def test_an_engine_without_states_embeds_nothing():
@@ -359,9 +369,12 @@ def test_states_of_a_model_find_the_note_that_was_meant(folder):
         for note in notes:
             (one,) = memory.search("ada", Query(note, count=1))
             assert one.text == note
-            assert one.similarity == pytest.approx(1, abs=1e-5)
-    ids = tokenizer(notes[0], return_tensors="pt")["input_ids"]
+    vectors = {}
     with torch.inference_mode():
-        last = model.model(ids).last_hidden_state[0].mean(0)
-    (vector,) = by_states(engine, TINY, "fp32", 64).embed(notes[:1])
-    assert np.allclose(vector, last / last.norm(), atol=1e-5)
+        for text in (*notes, *STATEMENTS, *QUESTIONS):
+            last = model.model(tokenizer(text, return_tensors="pt")["input_ids"]).last_hidden_state[0].mean(0)
+            vectors[text] = (last / last.norm()).numpy()
+    embedder = by_states(engine, TINY, "fp32", 64)
+    for made, shared in ((embedder.embed, STATEMENTS), (embedder.ask, QUESTIONS)):
+        wanted = vectors[notes[0]] - np.mean([vectors[text] for text in shared], axis=0)
+        assert np.allclose(made(notes[:1])[0], wanted / np.linalg.norm(wanted), atol=1e-5)

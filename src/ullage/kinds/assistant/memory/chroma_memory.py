@@ -126,7 +126,7 @@ class ChromaMemory:
             notes = self._of(user)
             if notes is None or query.count < 1:
                 return []
-            vector = self._embedder.embed([query.text])
+            vector = self._embedder.ask([query.text])
             found = notes.nearest(vector, query.count)
             if query.tags:
                 found |= notes.nearest(vector, query.count, query.tags)

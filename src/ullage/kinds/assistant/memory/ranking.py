@@ -23,9 +23,8 @@ def ranked(found: Sequence[Found], tags: Collection[str], weights: Weights) -> l
         score = similarity * (s - low) / (high - low) + tags * t + significance * g
 
     where s is the cosine, low and high its bounds among `found`, t the share of `tags` that a note bears, and
-    g its significance. Cosines are stretched because means of a decoder's states all point one way
-    (Ethayarajh 2019, arXiv:1909.00512): theirs are 0.9 and more, and would otherwise count for nothing. Where
-    all are equally similar that part is 0.
+    g its significance. Cosines are stretched because how far apart they lie differs from model to model.
+    Where all are equally similar that part is 0.
     """
     cosines = [one.similarity for one in found]
     low, high = min(cosines, default=0.0), max(cosines, default=0.0)

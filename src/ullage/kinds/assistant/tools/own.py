@@ -15,6 +15,8 @@ from ullage.kinds.assistant.tools.process import CallLimits, result_of
 from ullage.kinds.assistant.tools.tool import Arguments, Definition, ToolError
 
 CHILD: Final = Path(__file__).with_name("child.py")
+IMPORT_SECONDS: Final = 60.0
+"""For a function to be imported and described, once, however short its calls are to be."""
 LONGEST_DESCRIPTION: Final = 2**18
 """Bytes of a function's description and schema."""
 
@@ -43,7 +45,8 @@ def open_tool(place: str, folder: Path, limits: CallLimits) -> OwnTool:
 
     Raises ToolError where it cannot be imported or described.
     """
-    found = _answer(place, folder, b"", replace(limits, output_bytes=LONGEST_DESCRIPTION))
+    once = replace(limits, seconds=max(limits.seconds, IMPORT_SECONDS), output_bytes=LONGEST_DESCRIPTION)
+    found = _answer(place, folder, b"", once)
     name = place.partition(":")[2]
     told = Definition(name, found.text("description") or name, found.inner("parameters").values)
     return OwnTool(place, folder, told, limits)
