@@ -196,3 +196,48 @@ def test_the_voice_keeps_the_facts_of_the_specialists_answer(tmp_path):
     assert levels
     assert all(each.verdict != "above" for each in levels)
     assert {role.name: role.loads for role in ullage.read_pool(out).seen.roles} == {"voice": 1, "other": 0}
+
+
+REMEMBERING = """
+kind: assistant
+roles:
+  voice: {model: "ullage:tiny", precision: fp32, residency: persistent}
+  teller: {model: teller.jsonl, engine: scripted}
+  other: {model: "ullage:tiny", precision: fp32}
+budget: {gpus: cpu}
+prompt_tokens: 600
+new_tokens: 4
+assistant:
+  input: requests.jsonl
+  routing: {by: rules, rules: [{to: teller, words: [pet, garden]}], fallback: other}
+  memory: {chroma_dir: notes, embedder: EMBEDDER, found: 2}
+"""
+
+
+@pytest.mark.parametrize("embedder", ["words", "voice"])
+def test_what_a_user_said_is_remembered_in_another_talk_and_never_by_another_user(tmp_path, embedder):
+    pytest.importorskip("chromadb")
+    fact = "The pet of Lotte is a camel."
+    rows = [
+        {"id": "1", "conversation": "monday", "user": "lotte", "text": fact},
+        {"id": "2", "conversation": "monday", "user": "emil", "text": "My garden is green."},
+        {"id": "3", "conversation": "friday", "user": "lotte", "text": "What is my pet, the pet of Lotte?"},
+        {"id": "4", "conversation": "friday", "user": "emil", "text": "What is the pet of Lotte?"},
+    ]
+    write_lines(tmp_path / "requests.jsonl", rows)
+    write_lines(tmp_path / "teller.jsonl", [{"contains": fact, "text": "camel"}, {"text": "who knows"}])
+    (tmp_path / "work.yaml").write_text(REMEMBERING.replace("EMBEDDER", embedder))
+    out, _ = run(tmp_path)
+    found = answers(out)
+    assert found["3"]["answer"] == "camel"
+    assert len(found["3"]["notes"]) == 1
+    assert found["4"]["answer"] == "who knows"
+    assert all(row["problems"] == [] for row in found.values())
+    again = tmp_path / "again"
+    run(tmp_path, again.name)
+    (again / "record.json").unlink()
+    journal = (again / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (again / "journal.jsonl").write_bytes(b"".join(journal[:1]))
+    before = (again / "answers.jsonl").read_bytes()
+    ullage.resume(again, base=tmp_path)
+    assert (again / "answers.jsonl").read_bytes() == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Recalling:
 
     def __init__(self, crew: Crew, section: Section) -> None:
         self._crew = crew
+        self._made: Embedder | None = None
         self.role = None if section.memory is None else section.memory.embedding_role(section.router)
         if self.role is None:
             self.embedder = by_words()
@@ -44,17 +45,25 @@ class Recalling:
                 session.workload.roles[self.role].model,
                 session.plan.roles[self.role].precision,
             )
-            self.embedder = Embedder(model, precision.storage, self._embed)
+            self.embedder = Embedder(
+                model,
+                precision.storage,
+                lambda texts: self._with(lambda made: made.embed(texts)),
+                lambda texts: self._with(lambda made: made.ask(texts)),
+            )
 
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _with(self, use: Callable[[Embedder], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What the role's own embedder makes; of a role that leaves nothing is held."""
         assert self.role is not None
         if self._crew.busy and self.role not in self._crew.session.residents.here():
             raise InputError(f"{self.role}, which embeds notes, is not there while another role works")
         with self._crew.at_work(self.role, open_engine) as engine:
-            made = by_states(
+            made = self._made or by_states(
                 engine, self.embedder.identity, self.embedder.precision, self._crew.room(self.role)
             )
-            return made.embed(texts)
+            if self._crew.stays(self.role):
+                self._made = made
+            return use(made)
 
 
 @dataclass(slots=True)
