@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ullage.api import run as run
     from ullage.api import run_plan as run_plan
     from ullage.api import sample as sample
+    from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
     from ullage.api import verify as verify
     from ullage.api.caches import Freed as Freed
@@ -143,6 +144,7 @@ PLACES: Final = {
     "PinnedError": "ullage.errors",
     "Pipeline": "ullage.facts.architecture",
     "Plan": "ullage.planning.plan",
+    "PoolOfRun": "ullage.records.pool_of_run",
     "Positions": "ullage.spec.positions",
     "Price": "ullage.facts.price",
     "Probe": "ullage.probes.probe",
@@ -150,7 +152,6 @@ PLACES: Final = {
     "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
     "RoleFields": "ullage.spec.role_fields",
-    "PoolOfRun": "ullage.records.pool_of_run",
     "RunCheck": "ullage.workloads.wholeness",
     "SpecError": "ullage.errors",
     "StateView": "ullage.capture.view",
@@ -197,6 +198,7 @@ PLACES: Final = {
     "run": "ullage.api",
     "run_plan": "ullage.api",
     "sample": "ullage.api",
+    "sample_model": "ullage.api",
     "schema": "ullage.api",
     "sites_of": "ullage.api.extractor",
     "tiny_path": "ullage.facts.bundled",
