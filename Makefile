@@ -79,7 +79,7 @@ docs: .venv/dev
 # torch first: the pin keeps other packages from pulling a CUDA build.
 .venv/run: .venv/core
 	$(PIP) torch==2.13.0
-	$(PIP) -e ".[run,evaluate]"
+	$(PIP) -e ".[run,evaluate,image]"
 	@touch $@
 
 .venv/dev: .venv/run
