@@ -23,10 +23,11 @@ from ullage.engines.engine import (
 from ullage.engines.heard import Heard
 from ullage.engines.row import seed_of
 from ullage.engines.turns import Turns
-from ullage.errors import EngineError, InputError
+from ullage.errors import EngineError, InputError, OutOfMemoryError
 from ullage.probes.listening import OpenProbes, open_probes
 from ullage.probes.replies import ReplyScores, Spoken
 from ullage.records.folder import RunFolder
+from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.session import Session
 from ullage.units import gib
@@ -116,14 +117,20 @@ class Conversation:
         """Forgets what was said; the system's message stays."""
         self.messages = [*self._system]
         self._left_out, self.last = 0, None
+        self._forget_read()
+
+    def _forget_read(self) -> None:
+        if isinstance(self._engine, Streaming):
+            self._engine.forget()
 
     def say(self, text: str) -> Generator[Token | Said, None, None]:
         """The tokens of the reply as they come, then all of it. With probes a token comes once it has been
         read and scored, which is a step later.
 
         Where the talk is longer than planned, the oldest turns are left out for good, and that is said.
-        Raises InputError for a question that is too long by itself, or no text. Left before its end, the
-        reply is kept as far as it came.
+        Raises InputError for a question that is too long by itself, or no text; OutOfMemoryError where memory
+        runs out, after which the question is no part of the talk. Left before its end, the reply is kept as
+        far as it came.
         """
         check_text("what was said last", text)
         prompt, length, left = self._within_plan(text)
@@ -131,6 +138,7 @@ class Conversation:
         spoken = None if self._probes is None else Spoken(self._probes.projections)
         given: list[Token] = []
         whole: Reply | None = None
+        short = None
         try:
             with (
                 self._session.monitor.inside(self._session.phase(self._role)),
@@ -145,9 +153,24 @@ class Conversation:
         except (KeyboardInterrupt, GeneratorExit):
             self._keep(text, given, length, spoken, None)
             raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            short = str(error).split("\n")[0] or type(error).__name__
+        if short is not None:  # outside the handler: the traceback, which holds the pass's tensors, is gone
+            raise self._ran_out(short, length, len(given))
         self._keep(text, given, length, spoken, whole)
         assert self.last is not None
         yield self.last
+
+    def _ran_out(self, why: str, length: int, given: int) -> OutOfMemoryError:
+        """What is said where memory ran out `given` tokens into a reply; what can be is given back."""
+        self._forget_read()
+        release()
+        return OutOfMemoryError(
+            f"memory ran out {given:,} tokens into a reply to {length:,} ({why}); the talk goes on "
+            "without this question: ask for less, or plan for less: --prompt-tokens"
+        )
 
     def _within_plan(self, text: str) -> tuple[Prompt, int, int]:
         """The prompt that asks `text`, its tokens, and how many of the oldest turns it leaves out."""
