@@ -81,6 +81,8 @@ def _cut(cache: Cache, count: int, broken: bool) -> bool:
     with torch.inference_mode():
         for layer in cache.layers:
             assert isinstance(layer, DynamicLayer)
+            assert layer.keys is not None
+            assert layer.values is not None
             layer.keys = layer.keys[..., :count, :].clone()
             layer.values = layer.values[..., :count, :].clone()
             if isinstance(layer, DynamicSlidingWindowLayer):
