@@ -16,7 +16,7 @@ from ullage.reports.terminal import Download, Offline, Quiet, Where
 
 if TYPE_CHECKING:
     from ullage.cli.replies import Screen
-    from ullage.workloads.conversation import Talking
+    from ullage.workloads.said import Talking
 
 ASKING: Final = "> "
 RESET, EXIT = "/reset", "/exit"

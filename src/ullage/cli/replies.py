@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.errors import InputError
 from ullage.text import one_line, visible
-from ullage.workloads.conversation import Said, Token
+from ullage.workloads.said import Said, Token
 
 if TYPE_CHECKING:
     from ullage.probes.card import Card

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ullage.engines.engine import (
     Engine,
@@ -17,7 +16,6 @@ from ullage.engines.engine import (
     Prompt,
     Reply,
     Sampling,
-    StopReason,
     Streaming,
 )
 from ullage.engines.heard import Heard
@@ -25,7 +23,7 @@ from ullage.engines.row import seed_of
 from ullage.engines.turns import Turns
 from ullage.errors import EngineError, InputError, OutOfMemoryError
 from ullage.probes.listening import OpenProbes, open_probes
-from ullage.probes.replies import ReplyScores, Spoken
+from ullage.probes.replies import Spoken
 from ullage.records.folder import RunFolder
 from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.opening import Options, open_session
@@ -33,6 +31,7 @@ from ullage.runtime.session import Session
 from ullage.units import gib
 from ullage.workloads.execution import check_able, refuse_unfit, write_down
 from ullage.workloads.inputs import files_of
+from ullage.workloads.said import Said, Token, scored
 from ullage.workloads.talks import check_text
 
 if TYPE_CHECKING:
@@ -43,43 +42,6 @@ if TYPE_CHECKING:
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 NO_TOKEN: Final = -1
 """The id of a piece of an engine that knows none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token of a reply, its text, and of each probe its score; None where the state was no number."""
-
-    id: int
-    text: str
-    scores: Mapping[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A reply, whole or as far as it came: `stop` is "stopped" where its reader left it.
-
-    `left_out` are the earlier turns, a question and its reply each, that the model does not read any more.
-    """
-
-    text: str
-    stop: StopReason | Literal["stopped"]
-    prompt_tokens: int
-    tokens: tuple[Token, ...]
-    probes: Mapping[str, ReplyScores]
-    left_out: int
-
-
-class Talking(Protocol):
-    """Whoever can be talked to."""
-
-    cards: Mapping[str, Card]
-    last: Said | None
-
-    def say(self, text: str) -> Generator[Token | Said, None, None]:
-        """The tokens of the reply as they come, then all of it, which is `last` from then on."""
-
-    def reset(self) -> None:
-        """Forgets what was said."""
 
 
 class Conversation:
@@ -241,27 +203,6 @@ class Conversation:
         )
         if reply:
             self.messages += [{"role": USER, "content": text}, {"role": ASSISTANT, "content": reply}]
-
-
-def scored(
-    coming: Iterable[Piece | Reply], heard: Heard | None, spoken: Spoken | None
-) -> Iterator[Token | Reply]:
-    """Pieces of a reply with the scores of probes, each as soon as it has been read; then the reply."""
-    waiting: list[Piece] = []
-    given = 0
-    for each in coming:
-        if heard is not None and spoken is not None:
-            spoken.add(heard.taken())
-        if isinstance(each, Piece):
-            waiting.append(each)
-        ended = isinstance(each, Reply)
-        while waiting and (spoken is None or given < spoken.count or ended):
-            piece = waiting.pop(0)
-            found = {} if spoken is None else {name: mine[given] for name, mine in spoken.scores.items()}
-            yield Token(piece.token, piece.text, found)
-            given += 1
-        if isinstance(each, Reply):
-            yield each
 
 
 def _templated(session: Session, role: str) -> bool:
