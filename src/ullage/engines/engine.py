@@ -128,13 +128,16 @@ class Reading(Protocol):
 
 @runtime_checkable
 class Streaming(Protocol):
-    """An engine that gives a reply piece by piece."""
+    """An engine that gives a reply piece by piece, and may keep what it has read for the next one."""
 
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
         """A piece for each token as soon as its text is certain, then the reply, whose text they make up.
 
         Nothing is given that a stop sequence may still take back. Left before its end, it writes no more.
         """
+
+    def forget(self) -> None:
+        """Gives up what is kept of earlier replies."""
 
 
 @runtime_checkable
