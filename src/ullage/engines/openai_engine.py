@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, StopReason, Usage
+from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
 from ullage.errors import EngineError
 from ullage.text import keep_secret, one_line
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from ullage.engines.openai import Settings
 
 Result = TypeVar("Result")
-TOP_LOGPROBS: Final = 20
-"""The most alternatives the protocol gives for a token."""
 
 
 class _Options(TypedDict, total=False):
@@ -101,14 +100,36 @@ class OpenAIEngine:
         """
 
         def ask(prompt: Prompt) -> tuple[float, ...]:
-            answer = self._ask(prompt, max_tokens=1, temperature=0, logprobs=True, top_logprobs=TOP_LOGPROBS)
+            answer = self._ask(prompt, max_tokens=1, temperature=0, logprobs=True, top_logprobs=LIKELIEST)
             content = answer.choices[0].logprobs.content if answer.choices[0].logprobs else None
             if not content:
                 raise _Unusable("the server gives no log-probabilities")
             found = tuple(_begins(choice, content[0].top_logprobs) for choice in choices)
             if max(found) == -math.inf:
-                raise _Unusable(f"none of {', '.join(choices)} is among the {TOP_LOGPROBS} likeliest tokens")
+                raise _Unusable(f"none of {', '.join(choices)} is among the {LIKELIEST} likeliest tokens")
             return found
+
+        return self._side_by_side([partial(ask, prompt) for prompt in prompts])
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says."""
+
+        def ask(prompt: Prompt) -> tuple[float, ...]:
+            answer = self._ask(
+                prompt,
+                max_tokens=steps_for(words),
+                temperature=0,
+                logprobs=True,
+                top_logprobs=LIKELIEST,
+            )
+            content = answer.choices[0].logprobs.content if answer.choices[0].logprobs else None
+            if not content:
+                raise _Unusable("the server gives no log-probabilities")
+            steps = [
+                Step(one.token, one.logprob, [(each.token, each.logprob) for each in one.top_logprobs])
+                for one in content
+            ]
+            return begun_with(words, steps)
 
         return self._side_by_side([partial(ask, prompt) for prompt in prompts])
 

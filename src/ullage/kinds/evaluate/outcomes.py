@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,16 +11,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ullage.engines.engine import Reply
 from ullage.kinds.evaluate.accuracy import METRICS
 from ullage.kinds.evaluate.answers import Answer, answers_by_question
-from ullage.kinds.evaluate.judging import Judgement, Judging
-from ullage.kinds.evaluate.meaning import clusters, pairs
+from ullage.kinds.evaluate.meaning import ENTAILS, IMPLIES, clusters, pairs
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import Section, judges
 from ullage.measures import uncertainty
 from ullage.records.lines import read_lines
 from ullage.spec.workload import Workload
+from ullage.workloads.judgement import Judgement
 
 KeptRow = Mapping[str, Any]
 """A line of a stage; which fields it has, its stage decides."""
@@ -102,7 +102,7 @@ class _Kept:
         for both in pairs(texts):
             row = self._implied.take((index, *both))
             if row is not None and "scores" in row:
-                found[both] = row["scores"][0] > row["scores"][1]
+                found[both] = IMPLIES.weighed(scores_of(row)).verdict == ENTAILS[0]
         return found
 
 
@@ -147,15 +147,19 @@ def _metric(name: str, text: str, question: Question, section: Section) -> float
     return METRICS[name](text, question.references or section.unknown)
 
 
+def scores_of(row: KeptRow) -> tuple[float, ...]:
+    """The log-probabilities that a row holds; null is minus infinity, which is no JSON."""
+    return tuple(-math.inf if one is None else one for one in row["scores"])
+
+
 def _judgement(row: KeptRow | None, section: Section, failed: str) -> Judgement:
     if row is None:
         return Judgement(None, reason=failed or "it was not judged")
     if "failed" in row:
         return Judgement(None, reason=row["failed"])
-    judging = Judging(section.verdicts)
     if "scores" in row:
-        return judging.weighed(tuple(row["scores"]))
-    return judging.parsed(Reply(row["text"], "end", 0))
+        return section.rule.weighed(scores_of(row))
+    return section.rule.written(row["text"])
 
 
 def _uncertainty(
@@ -196,7 +200,7 @@ def _uncertainty(
         found["SAR"] = uncertainty.sentence_sar(tokens, near)
     found |= {f"probe {name}": score for name, score in answer.probes.items()}
     if truth is not None and "scores" in truth:
-        found["1 - P(True)"] = uncertainty.p_true(*truth["scores"])
+        found["1 - P(True)"] = uncertainty.p_true(*scores_of(truth))
     return found
 
 

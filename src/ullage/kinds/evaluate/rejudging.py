@@ -17,7 +17,7 @@ from ullage.workloads.comparing import check_files
 
 ANSWERS: Final = ("greedy", "samples", "p_true")
 OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
-OF_RESULTS: Final = ("metrics", "right_from", "unknown")
+OF_RESULTS: Final = ("metrics", "right_from", "unknown", "least_mass", "judge_pattern")
 
 
 def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:

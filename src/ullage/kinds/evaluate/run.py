@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
+from math import isfinite
 
 from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Reply, Sampling
+from ullage.engines.forms import weigh
 from ullage.engines.row import seed_of
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
 from ullage.errors import UnsupportedError
-from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, read_answer
+from ullage.kinds.evaluate.answers import DIGITS, Answer, answer_row, answers_by_question, read_answer
 from ullage.kinds.evaluate.asking import Asking, stops
 from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.judging import Judging
@@ -32,6 +34,7 @@ from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
 from ullage.runtime.session import Session
+from ullage.workloads.judgement import mass_of
 
 GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
 SCORE = "score"  # what a role does that reads answers: the verb of its phase
@@ -161,7 +164,12 @@ class _Evaluation:
             for index, question, answer, drawn in self._told()
             if not answer.failed
         )
-        self._score(engine, P_TRUE, name, asked, TRUTH)
+
+        def work(batch: Sequence[Chat]) -> list[Row]:
+            found = engine.score(batch, TRUTH)
+            return [{"failed": one.reason} if isinstance(one, Failure) else _scores(one) for one in found]
+
+        self._each(engine, P_TRUE, name, asked, work)
 
     def _judge(self, name: str) -> None:
         section = self.section
@@ -180,7 +188,7 @@ class _Evaluation:
             if not answer.failed
         )
         if section.judge_by == "probabilities":
-            self._score(engine, name, name, asked, section.verdicts)
+            self._weigh(engine, name, name, asked, section.verdicts)
             return
         sampling = Sampling(base_work(name, self.session.workload).new_tokens)
 
@@ -234,18 +242,22 @@ class _Evaluation:
             for index, question, _, drawn in self._told()
             for part, both in enumerate(pairs([one.text for one in drawn]))
         )
-        self._score(engine, ENTAILMENT, name, asked, ENTAILS)
+        self._weigh(engine, ENTAILMENT, name, asked, ENTAILS)
 
-    def _score(
-        self, engine: Engine, stage: str, name: str, asked: Iterator[_Put], choices: Sequence[str]
+    def _weigh(
+        self, engine: Engine, stage: str, name: str, asked: Iterator[_Put], words: Sequence[str]
     ) -> None:
-        def weigh(batch: Sequence[Chat]) -> list[Row]:
-            found = engine.score(batch, choices)
+        """How probable each word is, in all its forms, and both together."""
+
+        def work(batch: Sequence[Chat]) -> list[Row]:
             return [
-                {"scores": list(one)} if isinstance(one, tuple) else {"failed": one.reason} for one in found
+                {"failed": one.reason}
+                if isinstance(one, Failure)
+                else {**_scores(one), "mass": round(mass_of(one), DIGITS)}
+                for one in weigh(engine, batch, words)
             ]
 
-        self._each(engine, stage, name, asked, weigh)
+        self._each(engine, stage, name, asked, work)
 
     def _each(
         self,
@@ -290,3 +302,8 @@ class _Evaluation:
         )
         for index, (question, (answer,), several) in enumerate(zip(self._asked, greedy, drawn, strict=False)):
             yield index, question, answer, [one for one in several if not one.failed]
+
+
+def _scores(found: tuple[float, ...]) -> Row:
+    """Log-probabilities as JSON, which has no infinity: null is minus that."""
+    return {"scores": [one if isfinite(one) else None for one in found]}
