@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERNAL: Final = 1
+FAILED: Final = 1
+"""Of what was asked of a server more failed than the workload allows."""
 BAD_INPUT: Final = 2
 DOES_NOT_FIT: Final = 3
 
