@@ -182,8 +182,8 @@ class OpenAIEngine:
         return False
 
     def _body(self, messages: Sequence[Message], options: _Options) -> bytes:
-        """What the server sends back. Raises UnusableError for a status that tells of an error, and for a body
-        that is cut, too slow or too long."""
+        """What the server sends back. Raises UnusableError for a status that tells of an error, and for a
+        body that is cut, too slow or too long."""
         import openai
 
         given: Any = messages
