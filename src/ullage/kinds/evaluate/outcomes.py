@@ -17,7 +17,7 @@ from ullage.kinds.evaluate.meaning import ENTAILS, IMPLIES, clusters, pairs
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import Section, judges
 from ullage.measures import uncertainty
-from ullage.records.lines import read_lines
+from ullage.records.lines import standing_rows
 from ullage.spec.workload import Workload
 from ullage.workloads.judgement import Judgement
 
@@ -82,11 +82,13 @@ class _Kept:
 
     def judged(self, index: int, answer: Answer) -> dict[str, KeptRow | None]:
         """What each judge said of an answer; nothing of one that failed."""
-        return {name: None if answer.failed else rows.take(index) for name, rows in self._judged.items()}
+        taken = {name: rows.take(index) for name, rows in self._judged.items()}
+        return {name: None if answer.failed else row for name, row in taken.items()}
 
     def truth(self, index: int, answer: Answer) -> KeptRow | None:
         """What the generator said of its own answer."""
-        return None if answer.failed else self._truth.take(index)
+        taken = self._truth.take(index)
+        return None if answer.failed else taken
 
     def related(self, index: int) -> dict[int, KeptRow]:
         """How alike each answer of a question is to others, by its sample."""
@@ -137,7 +139,7 @@ def read_outcomes(
 
 
 def _rows(folder: Path, stage: str) -> Iterable[KeptRow]:
-    return read_lines(folder / f"{stage}.jsonl")
+    return standing_rows(folder, stage)
 
 
 def _metric(name: str, text: str, question: Question, section: Section) -> float:
@@ -155,8 +157,9 @@ def scores_of(row: KeptRow) -> tuple[float, ...]:
 def _judgement(row: KeptRow | None, section: Section, failed: str) -> Judgement:
     if row is None:
         return Judgement(None, reason=failed or "it was not judged")
-    if "failed" in row:
-        return Judgement(None, reason=row["failed"])
+    for problem in ("failed", "unanswered"):
+        if problem in row:
+            return Judgement(None, reason=row[problem])
     if "scores" in row:
         return section.rule.weighed(scores_of(row))
     return section.rule.written(row["text"])

@@ -38,7 +38,9 @@ class QuestionFields(Value):
     """Where a record holds what: dotted paths, as `answer.aliases`."""
 
     question: str = "question"
-    references: str = Field(default="references", description="one text or a list; none: unanswerable")
+    references: str | None = Field(
+        default="references", description="one text or a list; none: unanswerable. null: no record has any"
+    )
     context: str | None = None
     id: str = "id"
 
@@ -101,6 +103,9 @@ class Section(BaseSection):
     )
     clusters_by: Literal["words", "entailment", "judge"] = Field(
         default="words", description="what tells which samples mean the same"
+    )
+    max_failed: Share = Field(
+        default=0.1, description="the share of answers, or of verdicts, that may fail; more is exit code 1"
     )
     p_true: Switch = Field(default=False, description="ask the generator whether its own answer is true")
 
