@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 from ullage.fields import Fields
+
+REMARKS: Final = "remarks"
+"""The field of a record's outcome with lines that whoever started the run should read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ def read_outcomes(
             for name in section.metrics
         }
         judgements = {
-            name: _judgement(row, section, answer.failed) for name, row in kept.judged(index, answer).items()
+            name: _unjudged(answer) if row is None else judgement_of(row, section)
+            for name, row in kept.judged(index, answer).items()
         }
         truth = kept.truth(index, answer)
         doubts = _uncertainty(answer, drawn, meanings, relevance, alike, truth)
@@ -154,9 +155,12 @@ def scores_of(row: KeptRow) -> tuple[float, ...]:
     return tuple(-math.inf if one is None else one for one in row["scores"])
 
 
-def _judgement(row: KeptRow | None, section: Section, failed: str) -> Judgement:
-    if row is None:
-        return Judgement(None, reason=failed or "it was not judged")
+def _unjudged(answer: Answer) -> Judgement:
+    return Judgement(None, reason=answer.failed or "it was not judged")
+
+
+def judgement_of(row: KeptRow, section: Section) -> Judgement:
+    """What a judge's row counts as."""
     for problem in ("failed", "unanswered"):
         if problem in row:
             return Judgement(None, reason=row[problem])

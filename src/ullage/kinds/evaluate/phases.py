@@ -10,6 +10,10 @@ from ullage.phases.phase import Phase, Resident
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
+SCORE: Final = "score"
+"""The verb of reading answers."""
+CHECK: Final = "check"
+"""The verb of reading answers whose verdicts are known."""
 PROMPT: Final = 256
 """Tokens of instruction around question, references and answers where the file does not say."""
 
@@ -43,7 +47,7 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
             return found
         # It reads its own answer, and the samples as ideas.
         asked = work.prompt_tokens + (1 + section.samples) * answer + PROMPT
-        return found + generate(name, held, work.but(prompt_tokens=asked, new_tokens=0), "score")
+        return found + generate(name, held, work.but(prompt_tokens=asked, new_tokens=0), SCORE)
     read = work.prompt_tokens
     if workload.roles[name].prompt_tokens is None:
         pair = name in (ENTAILMENT, section.clusters_by)
@@ -54,7 +58,11 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
         new_tokens=work.new_tokens if by_text else 0,
         passes=_texts(name, section, answer) / work.batch,
     )
-    return generate(name, held, work, "score", captures)
+    found = generate(name, held, work, SCORE, captures)
+    known = known_answers(section, workload.examples)
+    if name not in judges(workload) or not known:
+        return found
+    return generate(name, held, work.but(passes=known / work.batch, shard_bytes=0), CHECK) + found
 
 
 def _texts(name: str, section: Section, answer: int) -> int:
@@ -65,3 +73,9 @@ def _texts(name: str, section: Section, answer: int) -> int:
     if name == SIMILARITY:
         return (1 + section.samples) * (1 + answer)  # each answer, whole and without each of its tokens
     return 1 + (pairs if name == section.clusters_by else 0)  # the greedy answer, and what it compares
+
+
+def known_answers(section: Section, examples: int) -> float:
+    """How many answers whose verdicts are known a judge reads per example: a right one and a wrong one of so
+    many questions."""
+    return 2 * min(section.judge_check, examples) / examples if examples else 0.0

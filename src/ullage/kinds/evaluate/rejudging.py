@@ -9,7 +9,7 @@ from typing import Final
 from ullage.capture.entries import states_of
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.phases.blocks import captures_of, own_section
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
@@ -18,7 +18,9 @@ from ullage.workloads.comparing import check_files
 
 ANSWERS: Final = (GREEDY, SAMPLES, P_TRUE)
 OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
-OF_RESULTS: Final = ("metrics", "right_from", "unknown", "max_failed", "least_mass", "judge_pattern")
+OF_RESULTS: Final = (
+    "metrics", "right_from", "unknown", "max_failed", "least_mass", "judge_pattern", "judge_check",
+)  # fmt: skip
 
 
 def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:
@@ -70,4 +72,5 @@ def _kept_stages(before: Workload, after: Workload) -> tuple[str, ...]:
         if after.roles.get(name) == role and captures_of(name, before) == captures_of(name, after)
     ]
     judged = [name for name in judges(before) if name in same and alike]
-    return (*ANSWERS, *judged, *(name for name in (SIMILARITY, ENTAILMENT) if name in same))
+    checked = map(check_stage, judged if old.judge_check == new.judge_check else ())
+    return (*ANSWERS, *checked, *judged, *(name for name in (SIMILARITY, ENTAILMENT) if name in same))

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ullage.fields import Fields
+from ullage.kinds.evaluate.checked import JudgeCheck, judge_checks
 from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.gathered import PREFIXES, RIGHT, UNSCORED, WRONG, Gathered, gather
 from ullage.kinds.evaluate.outcomes import read_outcomes
@@ -35,7 +36,7 @@ TABLE = "results.parquet"
 SUMMARY = "scores.json"
 
 
-def summary(found: Gathered) -> Summary:
+def summary(found: Gathered, checks: dict[str, JudgeCheck]) -> Summary:
     """Accuracy, agreement and scores, as JSON. Everything says on how many answers it stands."""
     return {
         "questions": found.questions,
@@ -45,6 +46,7 @@ def summary(found: Gathered) -> Summary:
         "unscored": found.unscored,
         "agreement": _agreement(found.labels),
         "calibration": {label: _calibration(found, label) for label in found.labels},
+        "judge_checks": checks,
         "scores": [
             {"label": label, "uncertainty": name, "scores": [_score_row(one) for one in rows]}
             for label in found.labels
@@ -143,7 +145,7 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
         doubts = found.uncertainty.names
         outcomes = read_outcomes(run.path, workload, section, questions)
         write_table(run.path / TABLE, outcomes, section.metrics, judges(workload), doubts)
-        told = summary(found)
+        told = summary(found, judge_checks(run.path, workload, section))
         write_json(run.path / SUMMARY, told)
         page = write_report(run.path, workload, found, told, _spent(run, record))
     return run.path / TABLE, run.path / SUMMARY, page

@@ -94,6 +94,10 @@ class Section(BaseSection):
         default=None,
         description="of a written verdict: a regular expression with groups `right` and `wrong`",
     )
+    judge_check: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(
+        default=40,
+        description="questions on which each judge is judged first, by a reference and by another question's",
+    )
     judge_system: str | None = Field(default=None, description="may hold {verdicts}; None: Ullage's own")
     judge_template: str | None = Field(
         default=None, description="holds {question}, {answer}, {references}, {context}; None: Ullage's own"

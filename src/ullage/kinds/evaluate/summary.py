@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from ullage.kinds.evaluate.checked import JudgeCheck
 
 
 class Reason(TypedDict):
@@ -67,5 +70,6 @@ class Summary(TypedDict):
     unscored: dict[str, list[Reason]]
     agreement: list[Agreement]
     calibration: dict[str, dict[str, float]]
+    judge_checks: dict[str, JudgeCheck]
     scores: list[Scored]
     prefixes: dict[str, list[PrefixRow]]
