@@ -8,6 +8,8 @@ from typing import Final
 
 from ullage.fields import Fields
 
+ENDED: Final = "ended"
+"""The field of a record's outcome with the day on which a run ended, as 2026-01-31."""
 REMARKS: Final = "remarks"
 """The field of a record's outcome with lines that whoever started the run should read."""
 

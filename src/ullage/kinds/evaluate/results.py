@@ -14,6 +14,7 @@ from ullage.fields import Fields
 from ullage.kinds.evaluate.checked import JudgeCheck, judge_checks
 from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.gathered import PREFIXES, RIGHT, UNSCORED, WRONG, Gathered, gather
+from ullage.kinds.evaluate.headline import headline
 from ullage.kinds.evaluate.outcomes import read_outcomes
 from ullage.kinds.evaluate.report import Spent, write_report
 from ullage.kinds.evaluate.section import Section, judges
@@ -25,7 +26,7 @@ from ullage.measures.telling_apart import Score, scores
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json
 from ullage.records.folder import RunFolder
-from ullage.records.record import Record
+from ullage.records.record import ENDED, Record
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ SUMMARY = "scores.json"
 def summary(found: Gathered, checks: dict[str, JudgeCheck]) -> Summary:
     """Accuracy, agreement and scores, as JSON. Everything says on how many answers it stands."""
     return {
+        "headline": headline(found, checks),
         "questions": found.questions,
         "failed": found.failed,
         "labels": {name: _counts(column) for name, column in found.labels.items()},
@@ -158,4 +160,14 @@ def _spent(run: RunFolder, record: Record) -> Spent:
     asked = outcome.inner("usage") if "usage" in outcome else Fields({}, outcome.where)
     usage = {role: asked.inner(role).numbers() for role in asked.values}
     freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
-    return Spent(record.seconds, hourly, usage, freed)
+    planned = {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
+    return Spent(record.seconds, hourly, usage, freed, planned, _made(run, record))
+
+
+def _made(run: RunFolder, record: Record) -> str:
+    """With what and when, in a line."""
+    here = record.environment
+    outcome = Fields(record.outcome, f"{run.path}: the record's outcome")
+    ended = f"; ended {outcome.text(ENDED)}" if ENDED in outcome else ""
+    told = f"ullage {here.ullage}, torch {here.torch}, transformers {here.transformers}, Python {here.python}"
+    return f"{told}; {here.gpu}, driver {here.driver}{ended}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice, repeat
 
 from ullage.engines.engine import Embedding, Engine, Prompt, Reply, Sampling
@@ -37,7 +38,7 @@ from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
 from ullage.records.failing import MOST, OUTCOME
-from ullage.records.record import REMARKS
+from ullage.records.record import ENDED, REMARKS
 from ullage.runtime.session import Session
 from ullage.workloads.judgement import RIGHT, WRONG
 
@@ -79,7 +80,7 @@ class _Evaluation:
             work(name)
             self.turns.keep_usage(name)
         self.turns.states.finish()
-        self.session.outcome["usage"] = self.turns.usage()
+        self.session.outcome |= {"usage": self.turns.usage(), ENDED: datetime.now(UTC).date().isoformat()}
         self.session.outcome[CHECKS] = self._checks()
         self.session.examples = sum(1 for _ in self.turns.store(GREEDY).rows())
         self._tell_failed()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from ullage.kinds.evaluate.checked import JudgeCheck
+    from ullage.kinds.evaluate.headline import Headline
 
 
 class Reason(TypedDict):
@@ -63,6 +64,7 @@ class PrefixRow(ScoreRow):
 class Summary(TypedDict):
     """Everything, by label where it depends on who judged."""
 
+    headline: Headline | None
     questions: int
     failed: list[Reason]
     labels: dict[str, Counts]
