@@ -186,6 +186,10 @@ REPLIES = {
     "null top": changed(GOOD, BAD, first={"top_logprobs": None}),
     "broken top": changed(GOOD, BAD, first={"top_logprobs": [{"token": "yes"}, None, {"logprob": -1}]}),
     "strange top": changed(GOOD, BAD, first={"top_logprobs": [{"token": "¿", "logprob": -0.1}]}),
-    "more fields": changed(GOOD, whole={"x": 1}, choice={"y": [2]}, message={"reasoning": "hm", "audio": None}),
-    "fewer fields": changed(GOOD, whole={"id": LEFT_OUT, "object": LEFT_OUT, "created": "now", "model": None}),
+    "more fields": changed(
+        GOOD, whole={"x": 1}, choice={"y": [2]}, message={"reasoning": "hm", "audio": None}
+    ),
+    "fewer fields": changed(
+        GOOD, whole={"id": LEFT_OUT, "object": LEFT_OUT, "created": "now", "model": None}
+    ),
 }

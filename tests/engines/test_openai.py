@@ -185,7 +185,9 @@ def test_a_model_that_wants_the_newer_limit_gets_it(serve):
     def behave(body, seen):
         if "max_tokens" in body:
             said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
-            return 400, {"error": {"message": said + "'max_completion_tokens' instead.", "param": "max_tokens"}}
+            return 400, {
+                "error": {"message": said + "'max_completion_tokens' instead.", "param": "max_tokens"}
+            }
         assert body["max_completion_tokens"] == 8
         return echo(body, seen)
 

@@ -146,7 +146,10 @@ def test_judging_again_counts_its_own_tokens_alone(served):
 def test_questions_that_cannot_be_read_are_left_out_by_name(served):
     path = served.file.parent / "questions.jsonl"
     good = path.read_text().splitlines()
-    odd = ['{"id":"a","question":"Q \\ud83d?","references":["x"]}', '{"id":1,"question":"Q?","references":NaN}']
+    odd = [
+        '{"id":"a","question":"Q \\ud83d?","references":["x"]}',
+        '{"id":1,"question":"Q?","references":NaN}',
+    ]
     path.write_text("\n".join([*good[:4], *odd, *good[4:]]) + "\n")
     _, record = ullage.run(ullage.load(served.file), served.folder, base=served.file.parent)
     (failing,) = record.outcome["failed"]

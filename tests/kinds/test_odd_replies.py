@@ -103,7 +103,9 @@ def test_every_odd_reply_of_a_verifier_leaves_its_candidate_marked(tmp_path, ser
     for number, name in enumerate(NAMES):
         text = f"<{name}> call 555-{number:04d} now"
         at = text.index("555-")
-        records.append({"id": name, "text": text, "candidates": [{"type": "phone", "start": at, "end": at + 8}]})
+        records.append(
+            {"id": name, "text": text, "candidates": [{"type": "phone", "start": at, "end": at + 8}]}
+        )
     write_lines(tmp_path / "records.jsonl", records)
     role = {**REMOTE, "openai": {**REMOTE["openai"], "base_url": server.url}}
     body = {

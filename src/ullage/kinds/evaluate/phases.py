@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
@@ -39,6 +40,12 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
     if name == GENERATOR:
         written = work.but(passes=(1 + section.samples) / work.batch, probed=probed(name, workload))
         found = generate(name, held, written, captures=captures)
+        if section.samples and not (captures or written.probed):
+            passes = _prompts_read(section.samples, work.batch) / work.batch
+            found = tuple(
+                each._replace(work=each.work.but(passes=passes)) if each.activity == "prefill" else each
+                for each in found
+            )
         if not section.p_true:
             return found
         # It reads its own answer, and the samples as ideas.
@@ -55,6 +62,13 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
         passes=_texts(name, section, answer) / work.batch,
     )
     return generate(name, held, work, "score", captures)
+
+
+def _prompts_read(samples: int, batch: int) -> float:
+    """How often a question's prompt is read, on average: once for the greedy answer, and once in each batch
+    that has samples of it. These lie one after the other, so batches of b cut a question's s samples into
+    1 + (s - gcd(s, b)) / b parts."""
+    return 2 + (samples - math.gcd(samples, batch)) / batch
 
 
 def _texts(name: str, section: Section, answer: int) -> int:
