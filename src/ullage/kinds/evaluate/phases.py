@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.phases.blocks import base_work, generate, load, own_section, probed, stored_captures
-from ullage.phases.phase import Phase, Resident
+from ullage.phases.blocks import (
+    base_work,
+    generate,
+    is_local,
+    load,
+    own_section,
+    probed,
+    stored_captures,
+)
+from ullage.phases.hosted import Requests, requests_of
+from ullage.phases.phase import Phase, Resident, Work
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
@@ -33,24 +43,37 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     return found
 
 
+def requests(workload: Workload) -> Iterator[Requests]:
+    """What the servers of remote roles are asked for an example, at most."""
+    section = own_section(workload, Section)
+    for name, role in workload.roles.items():
+        if not is_local(role):
+            yield from (requests_of(name, work) for _, work in _works(name, workload, section))
+
+
 def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:
-    work, captures = base_work(name, workload), stored_captures(name, workload)
-    work = work.but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
+    captures = stored_captures(name, workload)
+    found: tuple[Phase, ...] = ()
+    for verb, work in _works(name, workload, section):
+        of_answers = captures if verb == "" or name != GENERATOR else ()
+        found += generate(name, held, work, verb, of_answers)
+    if name == GENERATOR and section.samples and not (captures or probed(name, workload)):
+        return tuple(_read_together(each, section.samples) for each in found)
+    return found
+
+
+def _works(name: str, workload: Workload, section: Section) -> tuple[tuple[str, Work], ...]:
+    """What a role does, with the verb of each: "" for the generator's answers."""
+    work = base_work(name, workload)
+    work = work.but(shard_bytes=1 if stored_captures(name, workload) else 0)  # a batch is a shard of its own
     answer = base_work(GENERATOR, workload).new_tokens
     if name == GENERATOR:
         written = work.but(passes=(1 + section.samples) / work.batch, probed=probed(name, workload))
-        found = generate(name, held, written, captures=captures)
-        if section.samples and not (captures or written.probed):
-            passes = _prompts_read(section.samples, work.batch) / work.batch
-            found = tuple(
-                each._replace(work=each.work.but(passes=passes)) if each.activity == "prefill" else each
-                for each in found
-            )
         if not section.p_true:
-            return found
+            return (("", written),)
         # It reads its own answer, and the samples as ideas.
         asked = work.prompt_tokens + (1 + section.samples) * answer + PROMPT
-        return found + generate(name, held, work.but(prompt_tokens=asked, new_tokens=0), "score")
+        return (("", written), ("score", work.but(prompt_tokens=asked, new_tokens=0)))
     read = work.prompt_tokens
     if workload.roles[name].prompt_tokens is None:
         pair = name in (ENTAILMENT, section.clusters_by)
@@ -61,7 +84,15 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
         new_tokens=work.new_tokens if by_text else 0,
         passes=_texts(name, section, answer) / work.batch,
     )
-    return generate(name, held, work, "score", captures)
+    return (("score", work),)
+
+
+def _read_together(phase: Phase, samples: int) -> Phase:
+    """The samples of a question in a batch read its prompt once."""
+    work = phase.work
+    if phase.verb or work.activity != "prefill":
+        return phase
+    return phase._replace(work=work.but(passes=_prompts_read(samples, work.batch) / work.batch))
 
 
 def _prompts_read(samples: int, batch: int) -> float:
