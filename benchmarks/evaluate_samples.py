@@ -5,8 +5,8 @@
 
 Each round asks one question: its greedy answer and ten samples of 64 tokens after a prompt of 1,000, in fp32
 and in batches of ten. One side is the engine as evaluations use it; the other has a watcher in the loop, who
-must see each row read its own prompt, which is what was done before prompts were shared. The sides take turns and go
-first by turns; a ratio is of one round's two sides. Answers must be equal, token for token.
+must see each row read its own prompt, which is what was done before prompts were shared. The sides take turns
+and go first by turns; a ratio is of one round's two sides. Answers must be equal, token for token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
 import real

@@ -33,7 +33,16 @@ class Watching:
 
 LONG, SHORT = tuple(range(5, 25)), tuple(range(9, 16))
 PROMPTS = (LONG, SHORT, LONG, LONG, SHORT, LONG)
-FAMILIES = ("llama", "gemma2", "mistral", "qwen3_moe", "deepseek_v3", "jamba", "granitemoehybrid", "qwen3_next")
+FAMILIES = (
+    "llama",
+    "gemma2",
+    "mistral",
+    "qwen3_moe",
+    "deepseek_v3",
+    "jamba",
+    "granitemoehybrid",
+    "qwen3_next",
+)
 
 
 @pytest.mark.parametrize("chunk", [None, 6])
