@@ -47,7 +47,8 @@ def evaluate(folder, server, text, remote, **section):
     write_lines(folder / "questions.jsonl", questions)
     write_lines(folder / "script.jsonl", [{"text": "Paris", "scores": {"yes": -0.1, "no": -3.0}}])
     role = {**REMOTE, "openai": {**REMOTE["openai"], "base_url": server.url}}
-    roles = dict.fromkeys(("generator", "judge"), {"model": "script.jsonl", "engine": "scripted"})
+    script = {"model": "script.jsonl", "engine": "scripted"}
+    roles = {"generator": script, "judge": script}
     body = {
         "kind": "evaluate",
         "roles": roles | {remote: role},
@@ -107,7 +108,9 @@ def test_every_odd_reply_of_a_verifier_leaves_its_candidate_marked(tmp_path, ser
     for number, name in enumerate(NAMES):
         text = f"<{name}> call 555-{number:04d} now"
         at = text.index("555-")
-        records.append({"id": name, "text": text, "candidates": [{"type": "phone", "start": at, "end": at + 8}]})
+        records.append(
+            {"id": name, "text": text, "candidates": [{"type": "phone", "start": at, "end": at + 8}]}
+        )
     write_lines(tmp_path / "records.jsonl", records)
     role = {**REMOTE, "openai": {**REMOTE["openai"], "base_url": server.url}}
     body = {
