@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ullage.engines.engine import Chat
 from ullage.kinds.evaluate.accuracy import METRICS
@@ -24,6 +24,16 @@ from ullage.workloads.judgement import Judgement
 
 KeptRow = Mapping[str, Any]
 """A line of a stage; which fields it has, its stage decides."""
+
+MEASURES: Final = (
+    "length",
+    "G-NLL",
+    "mean NLL",
+    *(f"NLL, {name}" for name in uncertainty.WEIGHTINGS if name != "uniform"),
+    *("mean entropy", "max entropy", "predictive entropy", "mean predictive entropy"),
+    *("semantic entropy", "discrete semantic entropy", "relevance G-NLL", "SentSAR", "SAR", "1 - P(True)"),
+)
+"""Measures of uncertainty that a run may have, beside the scores of probes."""
 
 
 @dataclass(frozen=True, slots=True)
