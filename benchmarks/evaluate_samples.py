@@ -101,14 +101,17 @@ def main() -> None:
     chosen = parser.parse_args()
     made = result_file.start("evaluate_samples")
     engine, words = load()
-    asked = prompts(words, chosen.rounds + 1)
+    asked = prompts(words, chosen.rounds)
     lengths = engine.lengths(asked)
-    ask(engine, asked[-1], chosen.rounds, False)  # warm
+    ask(engine, "Hello", 0, False)  # warm
     rounds, equal, different = [], 0, 0
     for index in range(chosen.rounds):
         found: dict[bool, Any] = {}
         for watched in (False, True) if index % 2 else (True, False):
             found[watched] = ask(engine, asked[index], index, watched)
+            print(
+                f"round {index}, {'apart' if watched else 'shared'}: {found[watched][1]:,.1f} s", flush=True
+            )
         same = sum(a == b for a, b in zip(found[True][2], found[False][2], strict=True))
         equal, different = equal + same, different + 1 + SAMPLES - same
         rounds.append(
