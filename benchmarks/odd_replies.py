@@ -72,7 +72,7 @@ def _dripping(good):
         for at in range(len(raw)):
             handler.wfile.write(raw[at : at + 1])
             handler.wfile.flush()
-            time.sleep(0.25)
+            time.sleep(0.1)
             if at > 12:
                 return
 
@@ -80,7 +80,7 @@ def _dripping(good):
 
 
 def _slow(good):
-    time.sleep(3)
+    time.sleep(1.2)
     return 200, good
 
 

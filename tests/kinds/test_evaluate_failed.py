@@ -104,7 +104,7 @@ def test_a_finished_run_asks_what_failed_again_and_nothing_else(served):
     assert record.outcome["failed"] == []
     assert table(served.folder) == table(served.folder.parent / "whole")
     served.requests.clear()
-    assert ullage.resume(served.folder) == record
+    assert ullage.resume(served.folder).seconds == record.seconds
     assert not served.requests
     ullage.report(served.folder)
 
