@@ -152,7 +152,7 @@ class Streaming(Protocol):
 
 @runtime_checkable
 class Embedding(Protocol):
-    """An engine that gives the final states of texts."""
+    """An engine that gives the final states of prompts."""
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
-        """(texts, width), each of length 1, fp32 on the host; so many texts at once."""
+    def embed(self, prompts: Sequence[Prompt], batch: int) -> Tensor:
+        """(prompts, width), each of length 1, fp32 on the host; so many texts at once."""

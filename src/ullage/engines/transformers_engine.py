@@ -182,8 +182,8 @@ class TransformersEngine:
             scores = self._scorer.scores(ids, wanted, self._observer)
         return [summed(own, [some or (0,) for some in forms]) for own in scores]
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
-        """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.
+    def embed(self, prompts: Sequence[Prompt], batch: int) -> Tensor:
+        """Each prompt's mean final state over its tokens, of length 1: (prompts, width), fp32 on the host.
 
         The mean of a decoder's last states is what BehnamGhader et al. 2024 (LLM2Vec, arXiv:2404.05961)
         pool by; models trained as embedders give sharper similarities than plain ones.
@@ -192,8 +192,9 @@ class TransformersEngine:
 
         found = [torch.empty(0, self._layout.config.hidden_size)]
         with torch.inference_mode():
-            for at in range(0, len(texts), batch):
-                found.append(self._scorer.embedded([self._encoder.ids(t) for t in texts[at : at + batch]]))
+            for at in range(0, len(prompts), batch):
+                some = [self._encoder.ids(prompt) for prompt in prompts[at : at + batch]]
+                found.append(self._scorer.embedded(some))
         return torch.cat(found)
 
     def _decode(self, tokens: Sequence[int]) -> str:

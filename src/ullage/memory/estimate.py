@@ -16,8 +16,9 @@ from ullage.memory.encoder import check_encoder
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.needs import RECENT, Group, Needs, group_of
+from ullage.memory.pipeline import pipeline_needs
 from ullage.memory.process import Overhead, blas_need, context_need
-from ullage.memory.resident import pipeline_needs, resident_groups
+from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.traced import Traced, Tracer
 from ullage.memory.weights.part import needed_part
