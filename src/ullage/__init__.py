@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from ullage.errors import MissingPackageError as MissingPackageError
     from ullage.errors import OutOfMemoryError as OutOfMemoryError
     from ullage.errors import PinnedError as PinnedError
+    from ullage.errors import RefusedError as RefusedError
     from ullage.errors import SpecError as SpecError
     from ullage.errors import UllageError as UllageError
     from ullage.errors import UnknownNameError as UnknownNameError
@@ -79,7 +80,9 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu as Gpu
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.price import Price as Price
+    from ullage.kinds.evaluate.verbs import compare as compare
     from ullage.kinds.evaluate.verbs import judge as judge
+    from ullage.kinds.evaluate.verbs import resample as resample
     from ullage.kinds.extract.verbs import export_states as export_states
     from ullage.kinds.extract.verbs import extract as extract
     from ullage.kinds.extract.verbs import open_states as open_states
@@ -151,6 +154,7 @@ PLACES: Final = {
     "ReadSequence": "ullage.capture.listener",
     "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
+    "RefusedError": "ullage.errors",
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
     "SpecError": "ullage.errors",

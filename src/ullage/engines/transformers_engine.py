@@ -10,6 +10,7 @@ from ullage.capture.spelling import decode, generated_offsets, spelling_of
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
+from ullage.engines.forms import LIKELIEST
 from ullage.engines.kept_cache import KeptCache, keeps
 from ullage.engines.observer import Observer
 from ullage.engines.pieces import Pieces
@@ -122,6 +123,18 @@ class TransformersEngine:
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
             return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says; one pass where
+        words are one token."""
+        import torch
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        forms = [[self._encoder.spellings(prompt, word) for word in words] for prompt in prompts]
+        wanted = [[each for some in own for each in some] for own in forms]
+        with torch.inference_mode():
+            scores = self._scorer.scores(ids, wanted, self._observer, likeliest=LIKELIEST)
+        return [summed(weights, own) for weights, own in zip(scores, forms, strict=True)]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
         """Which of the prompts make up rows of up to `most` tokens, and how many each has."""

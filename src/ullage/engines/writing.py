@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.coverage import Coverage, Part, left_padded
 from ullage.capture.spelling import Decode
@@ -53,12 +53,17 @@ class Writer:
         observer: Observer | None = None,
         kept: KeptCache | None = None,
     ) -> Iterator[None]:
-        """The same, pausing whenever rows have grown by a token, and once all of it has been read. A single
-        row may go on from what is `kept` of an earlier one, and is kept itself."""
+        """The same, pausing whenever rows have grown by a token, and once all of it has been read.
+
+        A prompt that several rows have is read once, unless somebody watches each of them. A single row may
+        go on from what is `kept` of an earlier one, and is kept itself.
+        """
         import torch
 
         with torch.inference_mode():
-            batch = _Batch(rows, self.device, observer is not None and observer.to_the_end, kept)
+            batch = _Batch(
+                rows, self.device, observer is not None and observer.to_the_end, observer is None, kept
+            )
         for step in range(sampling.new_tokens):
             with torch.inference_mode():
                 logits = self._next(batch, observer)
@@ -110,7 +115,7 @@ class Writer:
                 batch.kept.end_pass(batch.cache, seen)
             del out
         assert logits is not None
-        return logits
+        return batch.apart(logits)
 
     def _cache_of(self, out: ModelOutput) -> Cache:
         """What is passed on to the next pass. Raises UnsupportedError for a model that gives it otherwise."""
@@ -127,9 +132,10 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
-    With `to_the_end` a row that has stopped waits until its last token has been read. With `kept` the one row
-    begins with `_begun` tokens that the cache holds already.
-    Invariant: `active[i]` is row i of every tensor here and of the cache.
+    With `to_the_end` a row that has stopped waits until its last token has been read. With `shared` rows of
+    one prompt are one row until it has been read. With `kept` the one row begins with `_begun` tokens that
+    the cache holds already.
+    Invariant: `active[i]` is row i of every tensor here and of the cache, once prompts have been read.
     """
 
     def __init__(
@@ -137,6 +143,7 @@ class _Batch:
         rows: Sequence[Row],
         device: torch.device | str,
         to_the_end: bool = False,
+        shared: bool = False,
         kept: KeptCache | None = None,
     ) -> None:
         import torch
@@ -147,12 +154,15 @@ class _Batch:
         assert kept is None or len(rows) == 1
         self.cache, self._begun = (None, 0) if kept is None else kept.begin(rows[0])
         self._going = False
-        longest = max(len(row.prompt) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        self._prompts = (
+            list(dict.fromkeys(row.prompt for row in rows)) if shared else [r.prompt for r in rows]
+        )
+        longest = max(map(len, self._prompts))
+        ids = torch.zeros(len(self._prompts), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for index, row in enumerate(rows):
-            ids[index, longest - len(row.prompt) :] = torch.tensor(row.prompt)
-            mask[index, longest - len(row.prompt) :] = 1
+        for index, prompt in enumerate(self._prompts):
+            ids[index, longest - len(prompt) :] = torch.tensor(prompt)
+            mask[index, longest - len(prompt) :] = 1
         self.ids, self.mask = ids[:, self._begun :].to(device), mask.to(device)
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, self._begun :]
 
@@ -161,12 +171,26 @@ class _Batch:
         if self._going:
             yield 0, 1, self._newest()
             return
-        lengths = [len(row.prompt) for row in self.active]
+        lengths = [len(prompt) for prompt in self._prompts]
         left = self.ids.shape[1]
         size = left if chunk is None else chunk
         for begin in range(0, left, size):
             end = min(begin + size, left)
             yield begin, end, left_padded(lengths, self._begun + begin, self._begun + end)
+
+    def apart(self, logits: Tensor) -> Tensor:
+        """(rows, vocabulary) of logits after what was read; from the first time on each row has its own
+        cache, whoever it read its prompt with."""
+        import torch
+
+        if self.mask.shape[0] == len(self.active):
+            return logits
+        place = {prompt: index for index, prompt in enumerate(self._prompts)}
+        places = torch.tensor([place[row.prompt] for row in self.active], device=self.mask.device)
+        assert self.cache is not None
+        self.cache.reorder_cache(cast("torch.LongTensor", places))  # of recurrences too
+        self.mask, self.positions = self.mask[places], self.positions[places]
+        return logits[places]
 
     def _newest(self) -> Coverage:
         """The last token of every row that is still being written, or waits for it."""
