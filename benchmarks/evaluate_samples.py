@@ -7,7 +7,8 @@ Each round asks one question: its greedy answer and ten samples of 64 tokens aft
 and in batches of ten. One side is the engine as evaluations use it; the other has a watcher in the loop, who
 must see each row read its own prompt, which is what was done before prompts were shared. The sides take turns
 and go first by turns. A ratio is of one round's two sides, in seconds of this process on one thread, so that
-what else the machine does is left out. Answers must be equal, token for token. Each round is written as it ends.
+what else the machine does is left out. Answers must be equal, token for token. Each round is written when it
+ends.
 """
 
 from __future__ import annotations
