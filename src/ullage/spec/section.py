@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
     from ullage.spec.mistake import Mistake
     from ullage.spec.workload import Workload
+
+RUNS: Final = "runs"
+"""Where runs are that are given no folder."""
 
 
 class Section(Value):
@@ -35,3 +38,7 @@ class Section(Value):
     def files(self) -> tuple[str, ...]:
         """Files the run reads, as the workload file names them."""
         return ()
+
+    def runs_in(self) -> str:
+        """The folder for runs that are given none."""
+        return RUNS

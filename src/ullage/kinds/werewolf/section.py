@@ -25,6 +25,7 @@ from ullage.kinds.werewolf.rules import (
 )
 from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.mistake import Mistake
+from ullage.spec.section import RUNS
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
@@ -96,6 +97,7 @@ class Section(BaseSection):
         default={}, description="by identity, or `all`, told beside the rules"
     )
     seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+    output_dir: str = Field(default=RUNS, min_length=1, description="where runs are that are given no folder")
 
     @property
     def rules(self) -> Rules:
@@ -138,6 +140,10 @@ class Section(BaseSection):
     def heard(self, workload: Workload) -> tuple[str, ...]:
         """Whoever plays."""
         return tuple(dict.fromkeys((PLAYER, *self.seats.values())))
+
+    def runs_in(self) -> str:
+        """As the file says."""
+        return self.output_dir
 
     def notes(self, workload: Workload) -> Iterator[str]:
         """What chance alone wins, and what the planned games can find."""
