@@ -12,6 +12,7 @@ from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
 from ullage.engines.observer import Observer
 from ullage.engines.pieces import Pieces
+from ullage.engines.prefix import Beginning
 from ullage.engines.prompts import PromptEncoder
 from ullage.engines.row import Row, first_stop, new_row
 from ullage.engines.scoring import Scorer
@@ -48,7 +49,10 @@ class TransformersEngine:
         self._encoder = PromptEncoder(loaded.tokenizer, name, self._layout.rows)
         end = self._encoder.tokenizer.eos_token_id
         ends = end_tokens(loaded.model) | (frozenset() if end is None else {end})
-        self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
+        beginning = Beginning(self._layout, loaded.device, chunk_tokens)
+        self._writer = Writer(
+            loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled, beginning
+        )
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
         self._device, self._chunk_tokens = loaded.device, chunk_tokens

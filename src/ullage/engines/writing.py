@@ -10,6 +10,7 @@ from ullage.capture.coverage import Coverage, Part, left_padded
 from ullage.engines.choosing import choose
 from ullage.engines.engine import Sampling
 from ullage.engines.observer import Observer, observed
+from ullage.engines.prefix import Beginning
 from ullage.engines.row import Decode, Row
 from ullage.errors import UnsupportedError
 
@@ -29,7 +30,8 @@ class Writer:
 
     `ends` are the ids that end a sequence, `decode` turns ids into the text in which stop sequences are
     looked for. `chunk_tokens` reads longer prompts in chunks of that many. `on_prefilled` is called whenever
-    a batch's prompts have been read and its writing begins.
+    a batch's prompts have been read and its writing begins. With a `beginning`, what all prompts of a batch
+    begin with is read once.
     """
 
     model: nn.Module
@@ -38,6 +40,7 @@ class Writer:
     decode: Decode
     chunk_tokens: int | None = None
     on_prefilled: Callable[[], None] = lambda: None
+    beginning: Beginning | None = None
 
     def write(self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None) -> None:
         """Writes until every row has stopped or has `new_tokens`; rows leave the batch as they stop."""
@@ -51,7 +54,7 @@ class Writer:
         import torch
 
         with torch.inference_mode():
-            batch = _Batch(rows, self.device, observer is not None and observer.to_the_end)
+            batch = self._batch(rows, observer, observer is not None and observer.to_the_end)
         for step in range(sampling.new_tokens):
             with torch.inference_mode():
                 logits = self._next(batch, observer)
@@ -77,9 +80,15 @@ class Writer:
         import torch
 
         with torch.inference_mode():
-            self._next(_Batch(rows, self.device), observer)
+            self._next(self._batch(rows, observer), observer)
         if observer is not None:
             observer.ended([row.whole for row in rows], [len(row.prompt) for row in rows])
+
+    def _batch(self, rows: Sequence[Row], observer: Observer | None, to_the_end: bool = False) -> _Batch:
+        """The rows, none of them read but for what they begin with."""
+        prompts = [row.prompt for row in rows]
+        shared, cache = (0, None) if self.beginning is None else self.beginning.of(prompts, observer)
+        return _Batch(rows, self.device, to_the_end, shared, cache)
 
     def _next(self, batch: _Batch, observer: Observer | None) -> Tensor:
         """(rows, vocabulary) logits after everything that is waiting in the batch has been read."""
@@ -115,38 +124,48 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
-    With `to_the_end` a row that has stopped waits until its last token has been read.
+    With `to_the_end` a row that has stopped waits until its last token has been read. `shared` first tokens of
+    every row are in `cache` from the start.
     Invariant: `active[i]` is row i of every tensor here and of the cache.
     """
 
-    def __init__(self, rows: Sequence[Row], device: torch.device | str, to_the_end: bool = False) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        device: torch.device | str,
+        to_the_end: bool = False,
+        shared: int = 0,
+        cache: Cache | None = None,
+    ) -> None:
         import torch
 
-        self._to_the_end = to_the_end
-
+        self._to_the_end, self._shared, self._begun = to_the_end, shared, False
         self.active = list(rows)
         self._numbers = list(range(len(rows)))
         longest = max(len(row.prompt) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
+        ids = torch.zeros(len(rows), longest - shared, dtype=torch.long)
+        mask = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask[:, :shared] = 1
         for index, row in enumerate(rows):
-            ids[index, longest - len(row.prompt) :] = torch.tensor(row.prompt)
-            mask[index, longest - len(row.prompt) :] = 1
+            own = len(row.prompt) - shared
+            ids[index, -own:] = torch.tensor(row.prompt[shared:])
+            mask[index, -own:] = 1
         self.ids, self.mask = ids.to(device), mask.to(device)
-        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache: Cache | None = None
+        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
+        self.cache = cache
 
     def passes(self, chunk: int | None) -> Iterator[tuple[int, int, Coverage]]:
         """The columns that each pass reads, and what they are."""
-        if self.cache is not None:
+        if self._begun:
             yield 0, 1, self._newest()
             return
-        lengths = [len(row.prompt) for row in self.active]
+        self._begun = True
+        lengths = [len(row.prompt) - self._shared for row in self.active]
         longest = self.ids.shape[1]
         size = longest if chunk is None else chunk
         for begin in range(0, longest, size):
             end = min(begin + size, longest)
-            yield begin, end, left_padded(lengths, begin, end)
+            yield begin, end, left_padded(lengths, begin, end, self._shared)
 
     def _newest(self) -> Coverage:
         """The last token of every row that is still being written, or waits for it."""
