@@ -39,8 +39,8 @@ def right_padded(lengths: Sequence[int], begin: int, end: int) -> Coverage:
 
 
 def left_padded(lengths: Sequence[int], begin: int, end: int, before: int = 0) -> Coverage:
-    """Columns [begin, end) of a batch in which sequence i is row i and ends in the last column; so many of its
-    positions were read `before`, and are in no column."""
+    """Columns [begin, end) of a batch in which sequence i is row i and ends in the last column; so many of
+    its positions were read `before`, and are in no column."""
     longest = max(lengths)
     parts = []
     for index, length in enumerate(lengths):

@@ -125,8 +125,8 @@ def _read(
 
 
 def _sees_all(cache: Cache) -> bool:
-    """Whether every layer keeps all keys and values: recurrences, and windows that count columns, take padding
-    for tokens."""
+    """Whether every layer keeps all keys and values: recurrences, and windows that count columns, take
+    padding for tokens."""
     from transformers.cache_utils import DynamicLayer
 
     return all(type(layer) is DynamicLayer for layer in getattr(cache, "layers", [None]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.coverage import right_padded
 from ullage.capture.logits import logits_of
 from ullage.capture.reader import padded
-from ullage.engines.branching import read_trees, tree_of
+from ullage.engines.branching import Tree, read_trees, tree_of
 from ullage.engines.choosing import SLICE_LOGITS
 from ullage.engines.observer import Observer, observed
 from ullage.engines.prefix import SharedPrefix
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Tokens = tuple[int, ...]
 Place = tuple[int, int]
 """A row, and a column in it."""
+LARGEST_MASK: Final = 2**24
+"""Pairs of positions, over all rows, up to which choices are read as branches: 64 MiB in fp32."""
 
 
 class Scorer:
@@ -43,12 +45,27 @@ class Scorer:
         self._prefix = SharedPrefix(layout.base, device, chunk_tokens, during_prefix)
 
     def scores(
-        self, ids: Sequence[Tokens], wanted: Sequence[Sequence[Tokens]], observer: Observer | None = None
+        self,
+        ids: Sequence[Tokens],
+        wanted: Sequence[Sequence[Tokens]],
+        observer: Observer | None = None,
+        branches: bool = False,
     ) -> list[list[float]]:
         """The log-probability of each of a prompt's wanted continuations.
 
-        The observer sees the prompts read, and not the choices.
+        The observer sees the prompts read, and not the choices. With `branches` those of several tokens are
+        read behind their prompt in its own row, while the mask that keeps them apart is small; else after a
+        prompt of their own each, as many rows at once as there are prompts.
         """
+        if branches and observer is None:
+            shared = self._prefix.of(ids)
+            trees = [
+                Tree(one[len(shared) :], tuple(choice[:-1] for choice in choices if len(choice) > 1))
+                for one, choices in zip(ids, wanted, strict=True)
+            ]
+            width = max(len(tree.tokens) for tree in trees)
+            if len(trees) * width * (len(shared) + width) <= LARGEST_MASK:
+                return self._branched(trees, wanted, shared)
         shared = () if observer is not None and observer.needs_all else self._prefix.of(ids)
         cache = self._prefix.cache(shared, len(ids), observer)
         suffixes = [one[len(shared) :] for one in ids]
@@ -64,9 +81,39 @@ class Scorer:
             if len(choice) > 1
         ]
         if longer:
-            rests = self._rests([(suffixes[row], choice) for row, _, choice in longer], shared)
+            pairs = [(suffixes[row], choice) for row, _, choice in longer]
+            rests = [
+                rest
+                for at in range(0, len(pairs), len(ids))
+                for rest in self._rests(pairs[at : at + len(ids)], shared)
+            ]
             for (row, index, _), rest in zip(longer, rests, strict=True):
                 found[row][index] += rest
+        return found
+
+    def _branched(
+        self, trees: Sequence[Tree], wanted: Sequence[Sequence[Tokens]], shared: Tokens
+    ) -> list[list[float]]:
+        """The same in one pass; the branches of a row are its longer choices without their last tokens."""
+        import torch
+
+        cache = self._prefix.cache(shared, len(trees))
+        hidden = read_trees(trees, cache, len(shared), self._layout, self._device)
+        del cache
+        asked: list[tuple[int, int, int, int]] = []  # row, column, choice, token
+        for row, (tree, choices) in enumerate(zip(trees, wanted, strict=True)):
+            spans = iter(tree.spans())
+            for index, choice in enumerate(choices):
+                columns = [len(tree.trunk) - 1, *(range(*next(spans)) if len(choice) > 1 else ())]
+                asked += [(row, *each) for each in zip(columns, [index] * len(choice), choice, strict=True)]
+        rows = torch.tensor([each[0] for each in asked], device=hidden.device)
+        columns = torch.tensor([each[1] for each in asked], device=hidden.device)
+        kept = hidden[rows, columns]
+        del hidden
+        found = [[0.0] * len(choices) for choices in wanted]
+        weights = self._logprobs(kept, [[token] for *_, token in asked], len(trees))
+        for (row, _, index, _), (weight,) in zip(asked, weights, strict=True):
+            found[row][index] += weight
         return found
 
     def branch_scores(

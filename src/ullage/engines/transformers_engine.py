@@ -61,7 +61,7 @@ class TransformersEngine:
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
-        return [len(self._encoder.ids(prompt)) for prompt in prompts]
+        return [*map(len, self._encoder.all_ids(prompts))]
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
@@ -115,7 +115,9 @@ class TransformersEngine:
         ids = [self._encoder.ids(prompt) for prompt in prompts]
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
-            return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+            longer = any(len(choice) > 1 for some in wanted for choice in some)
+            branches = longer and not self._why_no_branches(max(map(len, ids)))
+            return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer, branches)]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
         """Which of the prompts make up rows of up to `most` tokens, and how many each has."""
@@ -144,11 +146,15 @@ class TransformersEngine:
 
     def why_singly(self, most: int, choices: Sequence[str]) -> str:
         """Why a row of `most` tokens holds one prompt; "" where it may hold several that begin alike."""
-        import torch
-
         split = [choice for choice in choices if not self._encoder.forms(choice)]
         if split:
             return f"{split[0]!r} is no single token of this model"
+        return self._why_no_branches(most)
+
+    def _why_no_branches(self, most: int) -> str:
+        """Why a row of `most` tokens has no branches; "" where they are read as if each stood alone."""
+        import torch
+
         if self._window is not None and most > self._window:
             return f"some layers see no more than {self._window:,} tokens, and a row may have {most:,}"
         if self._chunk_tokens:

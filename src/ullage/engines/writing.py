@@ -124,8 +124,8 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
-    With `to_the_end` a row that has stopped waits until its last token has been read. `shared` first tokens of
-    every row are in `cache` from the start.
+    With `to_the_end` a row that has stopped waits until its last token has been read. `shared` first tokens
+    of every row are in `cache` from the start.
     Invariant: `active[i]` is row i of every tensor here and of the cache.
     """
 

@@ -165,7 +165,7 @@ def test_a_guide_file_is_told_from_a_workload():
 def test_the_guides_own_files_are_planned_as_they_are(
     ullage: Called, setup: str, gpus: str, low: float, high: float
 ) -> None:
-    """Its seventy billion weights in two bytes, one, and a half, and less than the 2.5 to 3 times it expects."""
+    """Its seventy billion weights in two bytes, one, and a half; less than the 2.5 to 3 times it expects."""
     Path("config.json").write_text(SETUPS[setup])
     told = json.loads(ullage("plan", "config.json", "--gpus", gpus, "--json"))
     assert told["verdict"] == "fits"

@@ -154,14 +154,15 @@ class Speaking:
         """A legal answer each, drawn by the probabilities that the model gives them."""
         choices = sorted({each for _, one in asked for each in one.ask.legal or ()})
         weights = self._engines[role].score([_chat(one.prompt) for _, one in asked], choices)
+        read = self.lengths(role, [one for _, one in asked])
         found = []
-        for (_, one), each in zip(asked, weights, strict=True):
+        for (_, one), each, tokens in zip(asked, weights, read, strict=True):
             legal = one.ask.legal or ()
             if isinstance(each, Failure):
                 found.append(Said(Reply("")))
                 continue
             by_name = dict(zip(choices, each, strict=True))
-            found.append(Said(Reply(chosen=_drawn(one, legal, [by_name[name] for name in legal]))))
+            found.append(Said(Reply(chosen=_drawn(one, legal, [by_name[name] for name in legal])), tokens))
         return found
 
     def _said(
