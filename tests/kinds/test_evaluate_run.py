@@ -324,7 +324,7 @@ def test_several_files_are_asked_one_after_another(scripted):
 
 
 def test_a_question_without_an_answer_is_answered_by_saying_so(scripted):
-    rows = [{"id": n, "question": f"Who is person {n} then?"} for n in range(3)]
+    rows = [{"id": n, "question": f"Who is person {n} then?", "references": []} for n in range(3)]
     write_lines(scripted.parent / "questions.jsonl", rows)
     answers = [
         {"contains": "person 0 ", "text": "Unknown."},

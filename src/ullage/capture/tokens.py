@@ -39,10 +39,13 @@ class Tokenized:
     counted: tuple[int, ...] = ()
 
 
-def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, object]]]:
+def read_records(
+    path: Path, text_field: str, halves: bool = False
+) -> Iterator[tuple[int, dict[str, object]]]:
     """(line number, record) of JSON lines, or of a .txt file with one text a line.
 
-    Blank lines are skipped. Raises InputError naming the line that is wrong.
+    Blank lines are skipped. Raises InputError naming the line that is wrong; one with half of a surrogate
+    pair is, unless `halves` leaves that to whoever asks.
     """
     try:
         file = path.open("rb")
@@ -67,7 +70,7 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, o
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}:{number}: not JSON: {error}") from error
-            if "\\ud" in line.casefold() and not is_text(record):
+            if not halves and "\\ud" in line.casefold() and not is_text(record):
                 raise InputError(f"{path}:{number}: holds half of a surrogate pair, which no text has")
             if not isinstance(record, dict):
                 raise InputError(f"{path}:{number}: not a JSON object with {text_field!r} or 'tokens'")

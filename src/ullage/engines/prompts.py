@@ -8,6 +8,7 @@ from typing import Final
 
 from ullage.capture.chats import render_chat
 from ullage.engines.engine import Prompt
+from ullage.engines.forms import said
 from ullage.errors import InputError, UnsupportedError
 from ullage.runtime.tokenizer import Tokenizer, check_ids
 
@@ -15,8 +16,6 @@ REMEMBERED: Final = 4608
 """Prompts whose token ids are kept at hand, four bytes each: more than any window of prompts that are counted
 first and read then, so that none is forgotten in between."""
 JOINER: Final = "\u2060"
-_BLANKS: Final = str.maketrans(dict.fromkeys("\u2581\u0120\u010a\u0109", " "))
-"""How vocabularies write blanks and line ends: SentencePiece's, and three of byte-level BPE's."""
 
 
 class PromptEncoder:
@@ -119,13 +118,19 @@ class PromptEncoder:
     def forms(self, word: str) -> tuple[int, ...]:
         """Every single token that is `word`, whatever its case and the white space around it."""
         if word not in self._forms:
-            wanted = word.strip().casefold()
             told = [word, f" {word}", word.capitalize(), f" {word.capitalize()}", word.upper(), word.lower()]
             ids = [self.tokenizer(each, add_special_tokens=False)["input_ids"] for each in told]
             found = {one[0] for one in ids if len(one) == 1}
             for token, number in self.tokenizer.get_vocab().items():
-                if str(token).translate(_BLANKS).strip().casefold() == wanted:
+                if said(str(token)) == said(word):
                     found.add(number)
             rows = 2**62 if self._rows is None else self._rows
             self._forms[word] = tuple(sorted(number for number in found if number < rows))
         return self._forms[word]
+
+    def spellings(self, prompt: Prompt, word: str) -> tuple[tuple[int, ...], ...]:
+        """Every way a reply may begin with `word`: the single tokens that are it, and, where a reply to
+        `prompt` would not begin with one of those, the tokens it is written with, small and capitalised."""
+        singles = tuple((token,) for token in self.forms(word))
+        written = dict.fromkeys(self.continuation(prompt, each) for each in (word, word.capitalize()))
+        return singles if any(each in singles for each in written) else singles + tuple(written)

@@ -10,6 +10,7 @@ from ullage.capture.tokens import decode, generated_offsets
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
+from ullage.engines.forms import LIKELIEST
 from ullage.engines.observer import Observer
 from ullage.engines.pieces import Pieces
 from ullage.engines.prefix import Beginning
@@ -115,9 +116,24 @@ class TransformersEngine:
         ids = [self._encoder.ids(prompt) for prompt in prompts]
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
-            longer = any(len(choice) > 1 for some in wanted for choice in some)
-            branches = longer and not self._why_no_branches(max(map(len, ids)))
-            return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer, branches)]
+            longer = self._observer is None and any(len(choice) > 1 for some in wanted for choice in some)
+            if longer and not self._why_no_branches(max(map(len, ids))):
+                found = self._scorer.choice_scores(ids, wanted)
+                if found is not None:
+                    return [tuple(row) for row in found]
+            return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says; one pass where
+        words are one token."""
+        import torch
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        forms = [[self._encoder.spellings(prompt, word) for word in words] for prompt in prompts]
+        wanted = [[each for some in own for each in some] for own in forms]
+        with torch.inference_mode():
+            scores = self._scorer.scores(ids, wanted, self._observer, likeliest=LIKELIEST)
+        return [summed(weights, own) for weights, own in zip(scores, forms, strict=True)]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
         """Which of the prompts make up rows of up to `most` tokens, and how many each has."""

@@ -12,8 +12,10 @@ from rich.text import Text
 
 from ullage.fields import Fields
 from ullage.planning.document import header
+from ullage.records.failing import failing_in
 from ullage.records.not_finite import not_finite_in
 from ullage.records.record import Measured, Record
+from ullage.text import one_line
 from ullage.units import gib
 
 
@@ -30,6 +32,11 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
         console.print(Text(line, style="yellow"))
     console.print(_peaks(record.measured))
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
+    failing = failing_in(record.outcome)
+    if failing:
+        console.print(Text(f"ullage run --resume {folder} asks again", style="dim"))
+    for each in failing:
+        console.print(Text(one_line(str(each)), style="yellow"))
 
 
 def _remarks(record: Record) -> Iterator[str]:

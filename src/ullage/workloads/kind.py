@@ -36,7 +36,9 @@ class Kind(NamedTuple):
     the kind needs are missing. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
     the kind prints and writes, by the word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
-    workload, base, record)` writes pages and tables of a run; "" for none. `commands` are added to the
+    workload, base, record)` writes pages and tables of a run; "" for none. `retrier` names the module whose
+    `retry(run, workload)` takes back what failed in a run, so that it is done again, and whose `failed(run,
+    workload)` says whether there is any; "" where nothing fails by itself. `commands` are added to the
     command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module.
 
     `form` names a module for files of another form that the kind reads as its own, "" for none: its
@@ -49,6 +51,7 @@ class Kind(NamedTuple):
     runner: str = ""
     reporter: str = ""
     form: str = ""
+    retrier: str = ""
     commands: tuple[Command, ...] = ()
     verbs: Mapping[str, str] = MappingProxyType({})
 

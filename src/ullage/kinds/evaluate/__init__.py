@@ -7,6 +7,7 @@ KIND = Kind(
     __name__,
     runner="ullage.kinds.evaluate.run",
     reporter="ullage.kinds.evaluate.results",
+    retrier="ullage.kinds.evaluate.retrying",
     commands=(
         Command(
             "judge",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Where, tell
+from ullage.reports.terminal import Base, Download, Json, Quiet, Sets, Where, exit_if_too_many_failed, tell
 
 
 def judge(
@@ -25,6 +25,7 @@ def judge(
     from ullage.kinds.evaluate import verbs
     from ullage.reports.run_page import run_document, show_run
 
-    overrides = [*(set_ or ()), *(f"roles.{each}" for each in role or ())]
+    overrides = [*(set_ or ()), *verbs.of_judges(role or ())]
     target, record = verbs.judge(folder, out, overrides, gpus, base=base, download=download, quiet=quiet)
     tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))
+    exit_if_too_many_failed(record)

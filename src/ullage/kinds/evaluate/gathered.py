@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ullage.kinds.evaluate.columns import Columns
-from ullage.kinds.evaluate.judging import vote
 from ullage.kinds.evaluate.outcomes import Outcome
 from ullage.kinds.evaluate.section import Section
 from ullage.kinds.evaluate.summary import Reason
 from ullage.measures.uncertainty import nll
+from ullage.workloads.judgement import vote
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,15 +9,16 @@ from typing import Final
 from ullage.capture.entries import states_of
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES
 from ullage.phases.blocks import captures_of, own_section
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
 from ullage.spec.workload import Workload
 from ullage.workloads.comparing import check_files
 
-ANSWERS: Final = ("greedy", "samples", "p_true")
+ANSWERS: Final = (GREEDY, SAMPLES, P_TRUE)
 OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
-OF_RESULTS: Final = ("metrics", "right_from", "unknown")
+OF_RESULTS: Final = ("metrics", "right_from", "unknown", "max_failed", "least_mass", "judge_pattern")
 
 
 def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
+from math import isfinite
 
 from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Reply, Sampling
-from ullage.engines.row import seed_of
+from ullage.engines.forms import weigh
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
 from ullage.errors import UnsupportedError
-from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, read_answer
+from ullage.kinds.evaluate.answers import DIGITS, Answer, answer_row, answers_by_question, tokens_of
 from ullage.kinds.evaluate.asking import Asking, stops
 from ullage.kinds.evaluate.dataset import Questions
+from ullage.kinds.evaluate.failing import OF_LOGPROBS, failures, without_logprobs
 from ullage.kinds.evaluate.judging import Judging
 from ullage.kinds.evaluate.longest import Longest
 from ullage.kinds.evaluate.meaning import (
@@ -27,13 +29,15 @@ from ullage.kinds.evaluate.meaning import (
 )
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, answer_seed
 from ullage.phases.blocks import base_work, own_section
 from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
+from ullage.records.failing import MOST, OUTCOME
 from ullage.runtime.session import Session
+from ullage.workloads.judgement import mass_of
 
-GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
 SCORE = "score"  # what a role does that reads answers: the verb of its phase
 Told = tuple[int, Question, Answer, list[Answer]]
 """A question's number, the question, its greedy answer, and its samples that there are."""
@@ -52,11 +56,13 @@ def run(session: Session) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """What a role is asked about an answer: `key` is its question's number, or that and two samples."""
+    """What a role is asked about an answer: `key` is its question's number, or that and two samples. Where
+    there is no answer nothing is asked, and `unanswered` says why not."""
 
     key: int | tuple[int, str, str]
     about: Asked
-    chat: Chat
+    chat: Chat = ()
+    unanswered: str = ""
 
 
 @dataclass(slots=True)
@@ -83,11 +89,20 @@ class _Evaluation:
             self.turns.keep_usage(name)
         self.turns.states.finish()
         self.session.outcome["usage"] = self.turns.usage()
-        for stage in (GREEDY, SAMPLES):
-            for row in self.turns.store(stage).rows():
-                answer = read_answer(row)
-                self.session.examples += stage == GREEDY
-                self.session.tokens += answer.prompt_tokens + len(answer.tokens)
+        self.session.examples = sum(1 for _ in self.turns.store(GREEDY).rows())
+        self._tell_failed()
+
+    def _tell_failed(self) -> None:
+        """What failed goes into the record, and what was not given is said."""
+        folder, section = self.session.folder.path, self.section
+        found = [*self.questions.unread(), *failures(folder, self.session.workload, section)]
+        self.session.outcome |= {OUTCOME: [each.to_json() for each in found], MOST: section.max_failed}
+        missing, answers = without_logprobs(folder)
+        if missing:
+            self.session.say(
+                f"{GENERATOR}: {missing:,} of {answers:,} answers came without log-probabilities, and so "
+                f"without {OF_LOGPROBS}"
+            )
 
     def _stages_of(self, judge: str) -> tuple[str, ...]:
         clusters = judge == self.section.clusters_by and self.section.samples
@@ -131,10 +146,11 @@ class _Evaluation:
         longest = Longest(self.turns.longest(GENERATOR))
 
         def unit(batch: Sequence[tuple[int, tuple[Question, Prompt]]]) -> list[Row]:
-            seeds = [seed_of(section.seed, item) for item, _ in batch]
             asked = [Asked(item // count, one.id, first + item % count) for item, (one, _) in batch]
+            seeds = [answer_seed(section.seed, each.index, each.part) for each in asked]
             with self.turns.states.listening(engine, phase, stage, asked) as products:
                 replies = engine.generate([prompt for _, (_, prompt) in batch], sampling, seeds)
+            self.session.tokens += sum(tokens_of(each) for each in replies)
             rows = [
                 answer_row(item // count, first + item % count, reply)
                 for (item, _), reply in zip(batch, replies, strict=True)
@@ -157,11 +173,16 @@ class _Evaluation:
                 index,
                 Asked(index, question.id),
                 truth_prompt(question, answer.text, [one.text for one in drawn]),
+                answer.failed,
             )
             for index, question, answer, drawn in self._told()
-            if not answer.failed
         )
-        self._score(engine, P_TRUE, name, asked, TRUTH)
+
+        def work(batch: Sequence[Chat]) -> list[Row]:
+            found = engine.score(batch, TRUTH)
+            return [{"failed": one.reason} if isinstance(one, Failure) else _scores(one) for one in found]
+
+        self._each(engine, P_TRUE, name, asked, work)
 
     def _judge(self, name: str) -> None:
         section = self.section
@@ -175,17 +196,17 @@ class _Evaluation:
         if ENTAILMENT in self._stages_of(name):
             self._compare(engine, name)
         asked = (
-            _Put(index, Asked(index, question.id), judging.prompt(question, answer.text))
+            _Put(index, Asked(index, question.id), judging.prompt(question, answer.text), answer.failed)
             for index, question, answer, _ in self._told(samples=False)
-            if not answer.failed
         )
         if section.judge_by == "probabilities":
-            self._score(engine, name, name, asked, section.verdicts)
+            self._weigh(engine, name, name, asked, section.verdicts)
             return
         sampling = Sampling(base_work(name, self.session.workload).new_tokens)
 
         def write(batch: Sequence[Chat]) -> list[Row]:
             replies = engine.generate(batch, sampling, [0] * len(batch))
+            self.session.tokens += sum(len(each.pieces) for each in replies if isinstance(each, Reply))
             return [
                 {"failed": one.reason} if isinstance(one, Failure) else {"text": one.text, "stop": one.stop}
                 for one in replies
@@ -234,18 +255,22 @@ class _Evaluation:
             for index, question, _, drawn in self._told()
             for part, both in enumerate(pairs([one.text for one in drawn]))
         )
-        self._score(engine, ENTAILMENT, name, asked, ENTAILS)
+        self._weigh(engine, ENTAILMENT, name, asked, ENTAILS)
 
-    def _score(
-        self, engine: Engine, stage: str, name: str, asked: Iterator[_Put], choices: Sequence[str]
+    def _weigh(
+        self, engine: Engine, stage: str, name: str, asked: Iterator[_Put], words: Sequence[str]
     ) -> None:
-        def weigh(batch: Sequence[Chat]) -> list[Row]:
-            found = engine.score(batch, choices)
+        """How probable each word is, in all its forms, and both together."""
+
+        def work(batch: Sequence[Chat]) -> list[Row]:
             return [
-                {"scores": list(one)} if isinstance(one, tuple) else {"failed": one.reason} for one in found
+                {"failed": one.reason}
+                if isinstance(one, Failure)
+                else {**_scores(one), "mass": round(mass_of(one), DIGITS)}
+                for one in weigh(engine, batch, words)
             ]
 
-        self._each(engine, stage, name, asked, weigh)
+        self._each(engine, stage, name, asked, work)
 
     def _each(
         self,
@@ -257,27 +282,27 @@ class _Evaluation:
     ) -> None:
         """`work` over prompts; each row gets its prompt and the prompt's key.
 
-        A prompt longer than the plan's is not read: its row says so.
+        A prompt longer than the plan's is not read, and where there is no answer nothing is asked: the row
+        says so.
         """
         phase, most = self.session.phase(name, SCORE), self.turns.longest(name, SCORE)
 
         def unit(batch: Sequence[tuple[int, tuple[_Put, int]]]) -> list[Row]:
-            fits = [(item, one) for item, (one, length) in batch if length <= most]
+            fits = [(item, one) for item, (one, length) in batch if length <= most and not one.unanswered]
             with self.turns.states.listening(engine, phase, stage, [one.about for _, one in fits]):
                 done = work([one.chat for _, one in fits]) if fits else []
             found = {item: row for (item, _), row in zip(fits, done, strict=True)}
+            self.session.tokens += sum(length for item, (_, length) in batch if item in found)
             return [
                 {
-                    **found.get(
-                        item, {"failed": f"its prompt has {length:,} tokens, the plan is for {most:,}"}
-                    ),
+                    **(found[item] if item in found else _not_asked(one, length, most)),
                     "key": one.key,
-                    "prompt": one.chat,
+                    "prompt": () if one.unanswered else one.chat,
                 }
                 for item, (one, length) in batch
             ]
 
-        measured = self.turns.measured(engine, asked, lambda one: one.chat)
+        measured = self.turns.measured(engine, asked, lambda one: None if one.unanswered else one.chat)
         items = (((one, length), length) for one, length in measured)
         self.turns.work(stage, name, SCORE, items, unit, total=self._about)
 
@@ -290,3 +315,15 @@ class _Evaluation:
         )
         for index, (question, (answer,), several) in enumerate(zip(self._asked, greedy, drawn, strict=False)):
             yield index, question, answer, [one for one in several if not one.failed]
+
+
+def _scores(found: tuple[float, ...]) -> Row:
+    """Log-probabilities as JSON, which has no infinity: null is minus that."""
+    return {"scores": [one if isfinite(one) else None for one in found]}
+
+
+def _not_asked(one: _Put, length: int, most: int) -> Row:
+    """The row of what nobody was asked."""
+    if one.unanswered:
+        return {"unanswered": one.unanswered}
+    return {"failed": f"its prompt has {length:,} tokens, the plan is for {most:,}", "asked": False}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
 from ullage.kinds.evaluate.rejudging import check_rejudging, copy_kept
+from ullage.kinds.evaluate.section import JUDGE
 from ullage.records.folder import RunFolder
 from ullage.runtime.opening import Options
 from ullage.workloads.execution import Begun, execute
@@ -16,6 +17,19 @@ from ullage.workloads.wholeness import finished
 
 if TYPE_CHECKING:
     from ullage.records.record import Record
+
+
+def of_judges(roles: Sequence[str]) -> list[str]:
+    """Settings of judges, as `judge_b.model=...`, as overrides. Raises InputError for another role's."""
+    for each in roles:
+        name = each.split(".", 1)[0]
+        if "=" not in each or "." not in each:
+            raise InputError(f"--role {each}: give a judge's setting, as judge_b.model=NAME")
+        if name != JUDGE and not name.startswith(f"{JUDGE}_"):
+            raise InputError(
+                f"--role {each}: {name} is no judge; judges are called {JUDGE}, or {JUDGE}_ and a name"
+            )
+    return [f"roles.{each}" for each in roles]
 
 
 def judge(

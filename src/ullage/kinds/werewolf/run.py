@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from ullage.engines.row import seed_of
@@ -99,8 +100,7 @@ class _Experiment:
             arms, key=lambda arm: arm.name != "control"
         ):  # whose truths calibrate what is shown
             condition = self._calibrated(arm)
-            for begin in range(0, count, at_once):
-                self._play(condition, range(begin, min(begin + at_once, count)))
+            self._play(condition, count, at_once)
         store.finish()
         self.speaking.close()
         self.turns.states.finish()
@@ -131,14 +131,19 @@ class _Experiment:
         )
         return replace(arm, threshold=threshold)
 
-    def _play(self, condition: Condition, numbers: range) -> None:
-        """So many games to their ends."""
+    def _play(self, condition: Condition, count: int, at_once: int) -> None:
+        """So many games to their ends; where one ends, the next begins."""
         rules, seed = self.section.rules, self.section.seed
-        games = [_Game(each, Playing(Table(rules, seed_of(seed, each), condition))) for each in numbers]
+        coming = (_Game(each, Playing(Table(rules, seed_of(seed, each), condition))) for each in range(count))
         prompts = Prompts(
             rules, condition, self.speaking.window, self.speaking.count, self.section.instructions
         )
-        while going := [game for game in games if game.playing.outcome is None]:
+        going: list[_Game] = []
+        while True:
+            going = [game for game in going if game.playing.outcome is None]
+            going += islice(coming, at_once - len(going))
+            if not going:
+                return
             self._round(condition, going, prompts)
 
     def _round(self, condition: Condition, games: Sequence[_Game], prompts: Prompts) -> None:
