@@ -5,8 +5,8 @@
 
 Both sides are `ullage run` of the same file, with batches of many asks, over twice as many games at a time,
 and of one; the games of one at a time are the first of those side by side. Sides take turns in one process,
-and each pair is a ratio of its own. Time is the process's own on one thread, from when models are loaded until the last game
-has ended; tokens are those of prompts and of what was written, as the record counts them.
+and each pair is a ratio of its own. Time is the process's own on one thread, from when models
+are loaded until the last game has ended; tokens are those of prompts and of what was written, as the record counts them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.kinds.werewolf.growth import Asked, asks_of
-from ullage.kinds.werewolf.section import Section
+from ullage.kinds.werewolf.section import JUDGE, Section
 from ullage.phases.blocks import (
     base_work,
     generate,
@@ -19,18 +19,24 @@ from ullage.phases.blocks import (
     ways,
 )
 from ullage.phases.phase import Phase, Resident, Work
+from ullage.phases.residency import rest
 from ullage.spec.workload import Workload
 
 CHOOSE: Final = "choose"
 """The verb of answering with one of the legal choices."""
 STRIPPED: Final = "score"
 """The verb of reading a statement again, without what the speaker's identity lets it know."""
+SCORE: Final = "score"
+"""The verb of the judge."""
+JUDGED_TOKENS: Final = 160
+"""Of a judge's prompt beside what the speaker had read and said: what is asked, and who everybody is."""
 CHOICE_TOKENS: Final = 32
 """Of a choice that is written: a name, or a line of structured text."""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """An example is one game in each condition. Every role stays in memory, for players speak in turns.
+    """An example is one game in each condition. Every player stays in memory, for players speak in turns; a
+    judge follows them, alone unless it is to stay.
 
     A prompt is billed as `prompt_tokens` long, which is as long as it may grow; passes are so many as the
     prompts, which grow with the talk, hold as many tokens. Raises SpecError where the section objects.
@@ -38,13 +44,36 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     section = own_section(workload, Section)
     shares = section.played_by()
     names = [name for name in workload.roles if name in shares and is_local(workload.roles[name])]
-    held = tuple(hold(name, workload) for name in names)
+    judges = JUDGE in workload.roles and is_local(workload.roles[JUDGE])
+    stays = judges and rest(JUDGE, workload, "freed") == "device"
+    held = tuple(hold(name, workload) for name in (*names, *([JUDGE] if stays else [])))
     found: tuple[Phase, ...] = ()
-    for count, name in enumerate(names, 1):
-        found += load(name, held[:count])
+    for count, resident in enumerate(held, 1):
+        found += load(resident.name, held[:count])
     for name in names:
         found += _turns(name, workload, section, held, shares[name] / section.rules.players)
-    return found
+    if not judges:
+        return found
+    beside = held if stays else (hold(JUDGE, workload),)
+    return found + (() if stays else load(JUDGE, beside)) + _judges(workload, section, beside)
+
+
+def _judges(workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:
+    """What the judge reads: every statement, at most, after what its speaker had read."""
+    work = base_work(JUDGE, workload)
+    players = [base_work(name, workload) for name in section.played_by() if name in workload.roles]
+    if workload.roles[JUDGE].prompt_tokens is None:
+        longest = max(each.prompt_tokens + each.new_tokens for each in players)
+        work = work.but(prompt_tokens=longest + JUDGED_TOKENS)
+    said = sum(
+        asked.spoken
+        for arm in section.arms
+        for asked in asks_of(arm.changed(section.rules), players[0].new_tokens, players[0].prompt_tokens)
+    )
+    written = work.new_tokens if section.judge_by == "text" else 0
+    work = work.but(new_tokens=written, passes=said / work.batch)
+    captures = stored_captures(JUDGE, workload)
+    return generate(JUDGE, held, work.but(shard_bytes=1 if captures else 0), SCORE, captures)
 
 
 def _turns(

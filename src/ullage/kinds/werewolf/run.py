@@ -14,6 +14,7 @@ from ullage.fields import Fields
 from ullage.kinds.werewolf.asks import SPOKEN, Ask
 from ullage.kinds.werewolf.conditions import Condition
 from ullage.kinds.werewolf.identities import side_of
+from ullage.kinds.werewolf.judging import judge
 from ullage.kinds.werewolf.playing import Playing, Reply
 from ullage.kinds.werewolf.prompts import Prompts
 from ullage.kinds.werewolf.rows import GAMES, TURNS, GameRow, Heard, TurnRow, game_row, read_turn, turn_row
@@ -51,6 +52,9 @@ def run(session: Session) -> None:
     turns = Turns(session)
     store = turns.store(GAMES, (GAMES, TURNS))
     _Experiment(session, section, turns, Speaking(session, section, turns), store).run()
+    judge(session, section, turns)
+    turns.states.finish()
+    session.outcome["usage"] = turns.usage()
 
 
 @dataclass(slots=True)
@@ -92,6 +96,7 @@ class _Experiment:
         count = 1 if self.session.smallest else self.session.workload.examples
         arms = self.section.arms[:1] if self.session.smallest else self.section.arms
         if store.finished:
+            self.session.examples = sum(1 for _ in read_lines(self.session.folder.path / f"{GAMES}.jsonl"))
             return
         self.speaking.open()
         self.session.progress.start("games", count * len(arms), 0)
@@ -103,8 +108,6 @@ class _Experiment:
             self._play(condition, count, at_once)
         store.finish()
         self.speaking.close()
-        self.turns.states.finish()
-        self.session.outcome["usage"] = self.turns.usage()
 
     def _calibrated(self, arm: Condition) -> Condition:
         """A condition that shows scores, with its threshold: of true statements in the control games, else of

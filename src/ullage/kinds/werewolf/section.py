@@ -31,6 +31,8 @@ from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
 
 PLAYER: Final = "player"
+JUDGE: Final = "judge"
+"""An optional role: it judges what no game decides, once all are played."""
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Rule = Switch | None
 
@@ -85,6 +87,9 @@ class Section(BaseSection):
     score_without_role_context: Switch = False
     choose_by: Literal["probabilities", "text"] = Field(
         default="probabilities", description="among the legal answers, or by a text that is read strictly"
+    )
+    judge_by: Literal["probabilities", "text"] = Field(
+        default="probabilities", description="how role judge tells of statements that no game decides"
     )
     temperature: Annotated[float, Field(strict=True, ge=0, le=10)] = Field(
         default=1.0, description="of what players say"
@@ -160,10 +165,10 @@ class Section(BaseSection):
         yield from wrong
         seated = set(self.seats.values())
         if wrong:
-            yield from wrong_roles(workload, (), {PLAYER, *seated})
+            yield from wrong_roles(workload, (), {PLAYER, JUDGE, *seated})
         else:
             needed = tuple(self.played_by())
-            yield from wrong_roles(workload, needed, {*needed, *seated})
+            yield from wrong_roles(workload, needed, {*needed, *seated, JUDGE})
             yield from self._unplaced(rules)
             yield from self._too_long(workload, rules)
         yield from wrong_training(workload)
@@ -172,10 +177,28 @@ class Section(BaseSection):
         if len(set(self.conditions)) < len(self.conditions) or not self.conditions:
             yield Mistake(("werewolf", "conditions"), "names each condition once, and one at least")
         yield from self._scales(workload)
-        local = [name for name, role in workload.roles.items() if is_local(role)]
+        yield from self._judge(workload, seated)
+        local = [name for name, role in workload.roles.items() if is_local(role) and name != JUDGE]
         if len(local) > 1 and workload.schedule in ("sequential", "swapped"):
             problem = "players speak in turns all the time; use auto, simultaneous or persistent"
             yield Mistake(("schedule",), problem)
+
+    def _judge(self, workload: Workload, seated: set[str]) -> Iterator[Mistake]:
+        if JUDGE in seated:
+            yield Mistake(
+                ("werewolf", "seats"), f"{JUDGE} is who judges, and plays no seat; call it otherwise"
+            )
+        elif JUDGE in workload.roles:
+            yield from wrong_engine(JUDGE, workload, "writes" if self.judge_by == "text" else "weighs")
+            residency = workload.roles[JUDGE].residency
+            if residency not in ("auto", "persistent"):
+                problem = (
+                    f"{residency} is for roles that take several turns, and the judge has one; remove it"
+                )
+                yield Mistake(("roles", JUDGE, "residency"), problem)
+        elif "judge_by" in self.model_fields_set:
+            problem = f"there is no role {JUDGE}, so nothing is judged; add it, or remove this"
+            yield Mistake(("werewolf", "judge_by"), problem, at_key=True)
 
     def _scales(self, workload: Workload) -> Iterator[Mistake]:
         """Scores of two probes, or of one in two models, have no threshold in common."""

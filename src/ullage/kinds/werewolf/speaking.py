@@ -79,9 +79,11 @@ class Speaking:
                 self.threshold = next(iter(found.cards.values())).threshold
 
     def close(self) -> None:
-        """Writes down what servers were asked for."""
+        """Writes down what servers were asked for, and lets go of the models."""
         for name in self.roles:
             self._turns.keep_usage(name)
+        self._engines.clear()
+        self._probes.clear()
 
     @property
     def window(self) -> int:
