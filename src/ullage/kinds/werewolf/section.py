@@ -196,7 +196,7 @@ class Section(BaseSection):
                     f"{residency} is for roles that take several turns, and the judge has one; remove it"
                 )
                 yield Mistake(("roles", JUDGE, "residency"), problem)
-        elif "judge_by" in self.model_fields_set:
+        elif self.judge_by == "text":
             problem = f"there is no role {JUDGE}, so nothing is judged; add it, or remove this"
             yield Mistake(("werewolf", "judge_by"), problem, at_key=True)
 
@@ -237,11 +237,16 @@ class Section(BaseSection):
             if name not in workload.roles:
                 continue
             work = base_work(name, workload)
-            need = room_needed(rules, work.new_tokens)
-            if need > work.prompt_tokens:
+            needs = {
+                arm.name: room_needed(rules, work.new_tokens, arm) for arm in self.arms or (Condition(),)
+            }
+            most = max(needs, key=lambda arm: needs[arm])
+            if needs[most] > work.prompt_tokens:
+                told = ", and whose thoughts all hear (public_cot)," if most == "public_cot" else ""
                 problem = (
                     f"{work.prompt_tokens:,} do not hold a game's shortest prompts: one round of "
-                    f"{rules.first_voters} players who say up to {work.new_tokens:,} tokens takes {need:,}"
+                    f"{rules.first_voters} players who say up to {work.new_tokens:,} tokens{told} takes "
+                    f"{needs[most]:,}"
                 )
                 yield Mistake(("prompt_tokens",), problem)
                 return
