@@ -50,14 +50,15 @@ class TransformersEngine:
         self._encoder = PromptEncoder(loaded.tokenizer, name, self._layout.rows)
         end = self._encoder.tokenizer.eos_token_id
         ends = end_tokens(loaded.model) | (frozenset() if end is None else {end})
-        beginning = Beginning(self._layout, loaded.device, chunk_tokens)
+        self._window = window_of(self._layout.config)
+        windowed = self._window is not None
+        beginning = None if windowed else Beginning(self._layout, loaded.device, chunk_tokens)
         self._writer = Writer(
             loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled, beginning
         )
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
         self._device, self._chunk_tokens = loaded.device, chunk_tokens
-        self._window = window_of(self._layout.config)
         self._apart: str | None = None
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
