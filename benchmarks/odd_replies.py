@@ -1,7 +1,7 @@
 """What servers were seen to send instead of a completion, and completions with something odd in them.
 
-Each of `REPLIES` makes, of a good completion, what `remote_server.Server` is to send: a status and a body. Beside
-it stands what can be made of it: by its text, and by its probabilities.
+Each of `REPLIES` makes, of a good completion, what `remote_server.Server` is to send: a status and a body.
+Beside it stands what can be made of it: by its text, and by its probabilities.
 """
 
 import copy
@@ -30,7 +30,7 @@ def body(value, text=BAD, weighed=BAD, says=""):
 
 
 def changed(text=BAD, weighed=None, says="", **paths):
-    """The good completion with other fields: `choice`, `message`, `usage`, `logprobs`, `top` or at its top."""
+    """The good completion with other fields, in its `whole`, `choice`, `message` or `first` token."""
 
     def make(good):
         made = copy.deepcopy(good)

@@ -34,8 +34,10 @@ def completion(text, top=()):
 
 
 class Server:
-    """Answers as `behave(request body, how often it was asked the same)` says: status and body; where the body
-    is a function, it is given the handler and writes whatever it likes."""
+    """Answers as `behave(request body, how often it was asked the same)` says: status and body.
+
+    Where the body is a function, it is given the handler and writes whatever it likes.
+    """
 
     def __init__(self, behave):
         self.behave = behave

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from remote_server import Server
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers_server import served
 
 import ullage
 from ullage.engines.engine import Failure
@@ -46,34 +47,6 @@ def prompts(tmp_path_factory):
         for n, row in enumerate(rows)
         for answer in (row["truth"], rows[n - 1]["truth"])
     ]
-
-
-def served(model, tokenizer):
-    """A server that answers as the protocol says, from plain passes of the model."""
-
-    def behave(body, seen):
-        ids = tokenizer.apply_chat_template(
-            body["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=False
-        )
-        content, cache = [], None
-        for _ in range(body["max_tokens"]):
-            with torch.inference_mode():
-                out = model(ids, past_key_values=cache, use_cache=True)
-            logprobs, cache = out.logits[0, -1].float().log_softmax(-1), out.past_key_values
-            top = logprobs.topk(body["top_logprobs"])
-            told = [
-                {"token": tokenizer.decode([token]), "logprob": weight, "bytes": None}
-                for weight, token in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-            ]
-            content.append({**told[0], "top_logprobs": told})
-            ids = top.indices[None, :1]
-        message = {"role": "assistant", "content": "".join(one["token"] for one in content)}
-        choice = {"index": 0, "finish_reason": "length", "message": message, "logprobs": {"content": content}}
-        usage = {"prompt_tokens": 1, "completion_tokens": len(content), "total_tokens": 1 + len(content)}
-        told = {"id": "1", "object": "chat.completion", "created": 0, "model": "served"}
-        return 200, {**told, "choices": [choice], "usage": usage}
-
-    return Server(behave)
 
 
 @pytest.mark.parametrize("words", WORDS, ids="-".join)

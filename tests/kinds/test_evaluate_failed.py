@@ -4,11 +4,14 @@ import json
 
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from remote_server import Server, completion
 
 import ullage
 from ullage.cli.main import main
 from ullage.errors import InputError, RefusedError
+from ullage.kinds.evaluate.stages import answer_seed
 
 COUNT = 10
 
@@ -176,7 +179,8 @@ def test_references_missing_everywhere_are_an_error_with_the_nearest_field(serve
 
 
 def test_cells_of_a_table_stay_text(served):
-    text = "id,question,references\n007,What?,1.0\n008,What now?,true\n009,Which zip?,01234\n010,When?,2020-01-05\n"
+    cells = ("007,What?,1.0", "008,What now?,true", "009,Which zip?,01234", "010,When?,2020-01-05")
+    text = "\n".join(("id,question,references", *cells)) + "\n"
     (served.file.parent / "cells.csv").write_text(text)
     changed = ullage.load(served.file, ["evaluate.input=cells.csv"])
     ullage.run(changed, served.folder, base=served.file.parent)
@@ -189,3 +193,35 @@ def test_refused_is_an_engine_error_of_its_own(served):
     with pytest.raises(RefusedError, match="no such model"):
         ullage.run(ullage.load(served.file), served.folder, base=served.file.parent)
     assert not served.folder.exists()
+
+
+def test_samples_are_added_to_a_finished_run_and_none_is_asked_again(served):
+    whole = served.folder.parent / "whole"
+    ullage.run(ullage.load(served.file, ["evaluate.samples=5"]), whole, base=served.file.parent)
+    served.failing = {3}
+    ullage.run(ullage.load(served.file), served.folder, base=served.file.parent)
+    served.failing, served.requests[:] = set(), []
+    more = served.folder.parent / "more"
+    assert command("resample", served.folder, "--samples", 5, "--out", more, "--quiet") == 0
+    # Three more of each, two that had failed, and P(True), but for q3, whose answer stays failed.
+    assert len(served.requests) == 3 * COUNT + 2 + (COUNT - 1)
+    rows, wanted = table(more), table(whole)
+    assert [row["samples"] for row in rows] == [row["samples"] for row in wanted]
+    ullage.resume(more)
+    assert table(more) == wanted
+
+
+@pytest.mark.parametrize("count, said", [(2, "the run has 2 already"), (1, "the run has 2 already")])
+def test_no_fewer_samples_are_asked_for(served, count, said):
+    ullage.run(ullage.load(served.file), served.folder, base=served.file.parent)
+    with pytest.raises(InputError, match=said):
+        ullage.resample(served.folder, count)
+
+
+@given(st.integers(0, 2**31), st.integers(0, 10**6), st.integers(0, 1000))
+def test_a_seed_is_its_questions_and_samples_alone(seed, index, sample):
+    """No two answers of a run share one, and none of two runs whose seeds are near."""
+    one = answer_seed(seed, index, sample)
+    assert 0 <= one < 2**63
+    assert answer_seed(seed, index, sample + 1) != one != answer_seed(seed, index + 1, sample)
+    assert abs(answer_seed(seed + 1, index, sample) - one) > 2**31

@@ -47,7 +47,8 @@ def evaluate(folder, server, text, remote, **section):
     write_lines(folder / "questions.jsonl", questions)
     write_lines(folder / "script.jsonl", [{"text": "Paris", "scores": {"yes": -0.1, "no": -3.0}}])
     role = {**REMOTE, "openai": {**REMOTE["openai"], "base_url": server.url}}
-    roles = dict.fromkeys(("generator", "judge"), {"model": "script.jsonl", "engine": "scripted"})
+    script = {"model": "script.jsonl", "engine": "scripted"}
+    roles = {"generator": script, "judge": script}
     body = {
         "kind": "evaluate",
         "roles": roles | {remote: role},

@@ -119,11 +119,27 @@ def test_a_judge_that_writes_its_verdict_decodes_and_reads_the_answer() -> None:
 
 def test_more_samples_mean_more_passes_and_no_other_work() -> None:
     one, many = (
-        phases("evaluate", "evaluate.samples=0")[1].work,
-        phases("evaluate", "evaluate.samples=9")[1].work,
+        phases("evaluate", "evaluate.samples=0")[2].work,
+        phases("evaluate", "evaluate.samples=9")[2].work,
     )
+    assert one.activity == many.activity == "decode"
     assert many.passes == pytest.approx(10 * one.passes)
     assert many.batch == one.batch
+
+
+@pytest.mark.parametrize("samples, batch", [(1, 1), (9, 1), (10, 10), (10, 4), (3, 8), (7, 16), (12, 8)])
+def test_samples_of_a_question_read_its_prompt_once_a_batch(samples, batch) -> None:
+    found = phases("evaluate", f"evaluate.samples={samples}", f"roles.generator.batch={batch}")[1]
+    assert found.activity == "prefill"
+    questions = 2 * batch  # which both cut evenly
+    read = {(item // samples, item // batch) for item in range(samples * questions)}
+    assert found.work.passes * batch == pytest.approx(1 + len(read) / questions)
+
+
+def test_what_is_watched_reads_every_prompt_by_itself() -> None:
+    captured = "captures=[{role: generator, sites: [ln_final]}]"
+    found = phases("evaluate", "evaluate.samples=9", captured)
+    assert found[1].work.passes == found[2].work.passes
 
 
 def test_specialists_are_never_on_the_device_together() -> None:

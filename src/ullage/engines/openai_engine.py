@@ -304,5 +304,5 @@ def _begins(choice: str, alternatives: Sequence[tuple[str, float]]) -> float:
 
 def _said(error: Exception) -> str:
     """What went wrong below the protocol, in one line."""
-    cause = error.__cause__ or error
-    return f"{type(error).__name__}: {' '.join(str(cause).split())}"
+    said = " ".join(str(error.__cause__ or error).split())
+    return f"{type(error).__name__}{said and f': {said}'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.coverage import Coverage, Part, left_padded
 from ullage.engines.choosing import choose
@@ -50,7 +50,10 @@ class Writer:
     def steps(
         self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None
     ) -> Iterator[None]:
-        """The same, pausing whenever rows have grown by a token, and once all of it has been read."""
+        """The same, pausing whenever rows have grown by a token, and once all of it has been read.
+
+        A prompt that several rows have is read once, unless somebody watches each of them.
+        """
         import torch
 
         with torch.inference_mode():
@@ -87,8 +90,10 @@ class Writer:
     def _batch(self, rows: Sequence[Row], observer: Observer | None, to_the_end: bool = False) -> _Batch:
         """The rows, none of them read but for what they begin with."""
         prompts = [row.prompt for row in rows]
+        if observer is None:
+            prompts = list(dict.fromkeys(prompts))
         shared, cache = (0, None) if self.beginning is None else self.beginning.of(prompts, observer)
-        return _Batch(rows, self.device, to_the_end, shared, cache)
+        return _Batch(rows, prompts, self.device, to_the_end, shared, cache)
 
     def _next(self, batch: _Batch, observer: Observer | None) -> Tensor:
         """(rows, vocabulary) logits after everything that is waiting in the batch has been read."""
@@ -107,7 +112,7 @@ class Writer:
             batch.cache, logits = self._cache_of(out), out.logits[:, -1]
             del out
         assert logits is not None
-        return logits
+        return batch.apart(logits)
 
     def _cache_of(self, out: ModelOutput) -> Cache:
         """What is passed on to the next pass. Raises UnsupportedError for a model that gives it otherwise."""
@@ -124,14 +129,15 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
-    With `to_the_end` a row that has stopped waits until its last token has been read. `shared` first tokens
-    of every row are in `cache` from the start.
-    Invariant: `active[i]` is row i of every tensor here and of the cache.
+    With `to_the_end` a row that has stopped waits until its last token has been read. Rows of one prompt are
+    one row of `prompts` until it has been read; their `shared` first tokens are in `cache` from the start.
+    Invariant: `active[i]` is row i of every tensor here and of the cache, once prompts have been read.
     """
 
     def __init__(
         self,
         rows: Sequence[Row],
+        prompts: Sequence[tuple[int, ...]],
         device: torch.device | str,
         to_the_end: bool = False,
         shared: int = 0,
@@ -142,13 +148,14 @@ class _Batch:
         self._to_the_end, self._shared, self._begun = to_the_end, shared, False
         self.active = list(rows)
         self._numbers = list(range(len(rows)))
-        longest = max(len(row.prompt) for row in rows)
-        ids = torch.zeros(len(rows), longest - shared, dtype=torch.long)
-        mask = torch.zeros(len(rows), longest, dtype=torch.long)
+        self._prompts = prompts
+        longest = max(map(len, prompts))
+        ids = torch.zeros(len(prompts), longest - shared, dtype=torch.long)
+        mask = torch.zeros(len(prompts), longest, dtype=torch.long)
         mask[:, :shared] = 1
-        for index, row in enumerate(rows):
-            own = len(row.prompt) - shared
-            ids[index, -own:] = torch.tensor(row.prompt[shared:])
+        for index, prompt in enumerate(prompts):
+            own = len(prompt) - shared
+            ids[index, -own:] = torch.tensor(prompt[shared:])
             mask[index, -own:] = 1
         self.ids, self.mask = ids.to(device), mask.to(device)
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
@@ -160,12 +167,26 @@ class _Batch:
             yield 0, 1, self._newest()
             return
         self._begun = True
-        lengths = [len(row.prompt) - self._shared for row in self.active]
+        lengths = [len(prompt) - self._shared for prompt in self._prompts]
         longest = self.ids.shape[1]
         size = longest if chunk is None else chunk
         for begin in range(0, longest, size):
             end = min(begin + size, longest)
             yield begin, end, left_padded(lengths, begin, end, self._shared)
+
+    def apart(self, logits: Tensor) -> Tensor:
+        """(rows, vocabulary) of logits after what was read; from the first time on each row has its own
+        cache, whoever it read its prompt with."""
+        import torch
+
+        if self.mask.shape[0] == len(self.active):
+            return logits
+        place = {prompt: index for index, prompt in enumerate(self._prompts)}
+        places = torch.tensor([place[row.prompt] for row in self.active], device=self.mask.device)
+        assert self.cache is not None
+        self.cache.reorder_cache(cast("torch.LongTensor", places))  # of recurrences too
+        self.mask, self.positions = self.mask[places], self.positions[places]
+        return logits[places]
 
     def _newest(self) -> Coverage:
         """The last token of every row that is still being written, or waits for it."""

@@ -223,6 +223,37 @@ def scores(
     ]
 
 
+def measured_auroc(wrong: Sequence[float] | Bools | Floats, uncertainty: Sequence[float] | Floats) -> Score:
+    """The AUROC alone, with its interval."""
+    (found,) = scores(wrong, uncertainty, {"AUROC": _auroc})
+    return found
+
+
+def difference(
+    wrong: Sequence[float] | Bools | Floats,
+    one: Sequence[float] | Floats,
+    other: Sequence[float] | Floats,
+    draws: int = RESAMPLES,
+    seed: int = 0,
+) -> Score:
+    """By how much the AUROC of `one` is larger than that of `other` on the same answers, with its interval:
+    each bootstrap resample is scored by both."""
+    import numpy as np
+
+    labels = np.asarray(wrong, float)
+    both = [np.asarray(values, float) for values in (one, other)]
+    answers, mistakes = len(labels), int(labels.sum())
+    if min(mistakes, answers - mistakes) < FEWEST:
+        return Score("difference", None, None, None, answers, mistakes, _too_few(answers, mistakes))
+    drawn: list[Floats] = []
+    for weights in resamples(np.ones(answers), draws, seed):
+        told = (weights * labels).sum(1)
+        kept = weights[(told > 0) & (told < answers)]
+        drawn.append(_auroc(_tied(labels, both[0], kept)) - _auroc(_tied(labels, both[1], kept)))
+    value = measure(_auroc, labels, both[0]) - measure(_auroc, labels, both[1])
+    return Score("difference", value, *interval(np.concatenate(drawn)), answers, mistakes)
+
+
 def alike(labels: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
     """Answers, and how often each is there. Of many, those of one label and uncertainty stand as one: how
     often it is drawn has the same distribution."""

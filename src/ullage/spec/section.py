@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
     from ullage.spec.mistake import Mistake
+    from ullage.spec.precision import Precision
     from ullage.spec.workload import Workload
 
 RUNS: Final = "runs"
@@ -30,6 +31,10 @@ class Section(Value):
     def heard(self, workload: Workload) -> tuple[str, ...]:
         """Roles that probes read while they work."""
         return ()
+
+    def fallbacks(self, workload: Workload) -> Mapping[str, tuple[Precision, ...]]:
+        """Precisions that roles without `fallback_precisions` take where the plan does not fit."""
+        return {}
 
     def notes(self, workload: Workload) -> Iterable[str]:
         """What a plan of the workload is to say beside its bill."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
+    from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.spec.document import Document
     from ullage.spec.section import Section
@@ -33,7 +34,8 @@ class Kind(NamedTuple):
 
     In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
     module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
-    the kind needs are missing. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
+    the kind needs are missing; its `requests(workload)`, if there is one, what is asked of the servers of
+    remote roles. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
     the kind prints and writes, by the word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
     workload, base, record)` writes pages and tables of a run; "" for none. `retrier` names the module whose
@@ -78,6 +80,11 @@ class Kind(NamedTuple):
         """Such a file, laid out as a workload's. Raises SpecError."""
         found: Mapping[str, object] = _part(self.name, self.form).workload_in(document)
         return found
+
+    def requests(self, workload: Workload) -> tuple[Requests, ...]:
+        """What is asked of servers for an example; nothing where the kind does not say."""
+        asked = getattr(_part(self.name, f"{self.package}.phases"), "requests", None)
+        return () if asked is None else tuple(asked(workload))
 
 
 @cache

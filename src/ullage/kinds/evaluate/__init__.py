@@ -14,6 +14,11 @@ KIND = Kind(
             "Judge the answers of a finished evaluation again, or by other judges, without generating.",
             "ullage.kinds.evaluate.commands:judge",
         ),
+        Command(
+            "resample",
+            "Add samples to the answers of a finished evaluation; what there is stays.",
+            "ullage.kinds.evaluate.commands:resample",
+        ),
     ),
-    verbs={"judge": "ullage.kinds.evaluate.verbs"},
+    verbs={"judge": "ullage.kinds.evaluate.verbs", "resample": "ullage.kinds.evaluate.verbs"},
 )

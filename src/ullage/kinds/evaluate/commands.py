@@ -1,4 +1,4 @@
-"""`ullage judge`."""
+"""`ullage judge` and `ullage resample`."""
 
 from __future__ import annotations
 
@@ -27,5 +27,23 @@ def judge(
 
     overrides = [*(set_ or ()), *verbs.of_judges(role or ())]
     target, record = verbs.judge(folder, out, overrides, gpus, base=base, download=download, quiet=quiet)
+    tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))
+    exit_if_too_many_failed(record)
+
+
+def resample(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished evaluation.")],
+    samples: Annotated[int, typer.Option(help="How many each question is to have.")],
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/evaluate-N.")] = None,
+    gpus: Where = None,
+    base: Base = None,
+    download: Download = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    from ullage.kinds.evaluate import verbs
+    from ullage.reports.run_page import run_document, show_run
+
+    target, record = verbs.resample(folder, samples, out, gpus, base=base, download=download, quiet=quiet)
     tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))
     exit_if_too_many_failed(record)

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from ullage.engines.engine import Chat
 from ullage.kinds.evaluate.accuracy import METRICS
 from ullage.kinds.evaluate.answers import Answer, answers_by_question
 from ullage.kinds.evaluate.meaning import ENTAILS, IMPLIES, clusters, pairs
@@ -37,6 +38,7 @@ class Outcome:
     uncertainty: Mapping[str, float | None]
     relevance: tuple[float, ...]
     meanings: tuple[int, ...]
+    prompts: Mapping[str, Chat]
 
 
 class _Sought:
@@ -129,13 +131,16 @@ def read_outcomes(
             name: None if answer.failed else _metric(name, answer.text, question, section)
             for name in section.metrics
         }
+        judged = kept.judged(index, answer)
         judgements = {
-            name: _judgement(row, section, answer.failed) for name, row in kept.judged(index, answer).items()
+            name: _unjudged(answer) if row is None else judgement_of(row, section)
+            for name, row in judged.items()
         }
+        prompts = {name: tuple(row["prompt"]) for name, row in judged.items() if row is not None}
         truth = kept.truth(index, answer)
         doubts = _uncertainty(answer, drawn, meanings, relevance, alike, truth)
         said = tuple(relevance.get(0, ()))
-        yield Outcome(question, answer, drawn, metrics, judgements, doubts, said, meanings)
+        yield Outcome(question, answer, drawn, metrics, judgements, doubts, said, meanings, prompts)
 
 
 def _rows(folder: Path, stage: str) -> Iterable[KeptRow]:
@@ -154,9 +159,12 @@ def scores_of(row: KeptRow) -> tuple[float, ...]:
     return tuple(-math.inf if one is None else one for one in row["scores"])
 
 
-def _judgement(row: KeptRow | None, section: Section, failed: str) -> Judgement:
-    if row is None:
-        return Judgement(None, reason=failed or "it was not judged")
+def _unjudged(answer: Answer) -> Judgement:
+    return Judgement(None, reason=answer.failed or "it was not judged")
+
+
+def judgement_of(row: KeptRow, section: Section) -> Judgement:
+    """What a judge's row counts as."""
     for problem in ("failed", "unanswered"):
         if problem in row:
             return Judgement(None, reason=row[problem])

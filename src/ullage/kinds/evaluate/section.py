@@ -16,6 +16,7 @@ from ullage.phases.blocks import (
     wrong_training,
 )
 from ullage.spec.mistake import Mistake
+from ullage.spec.precision import Precision
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Count, Switch, Value
 from ullage.spec.workload import Workload
@@ -30,6 +31,8 @@ ROLES: Final = (GENERATOR, JUDGE, SIMILARITY, ENTAILMENT)
 """All but the first are optional. Further judges are called `judge_` and a name; the last two are small
 models for relevance and for clusters of like meaning."""
 
+QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "nf4")
+"""What `quantize: auto` tries, the one that changes results less first."""
 Metric = Literal["exact_match", "f1", "rouge_l"]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
@@ -94,12 +97,21 @@ class Section(BaseSection):
         default=None,
         description="of a written verdict: a regular expression with groups `right` and `wrong`",
     )
+    judge_check: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(
+        default=40,
+        description="questions on which each judge is judged first, by a reference and by another question's",
+    )
     judge_system: str | None = Field(default=None, description="may hold {verdicts}; None: Ullage's own")
     judge_template: str | None = Field(
         default=None, description="holds {question}, {answer}, {references}, {context}; None: Ullage's own"
     )
     judge_unanswerable: str | None = Field(
         default=None, description="the reference of a question without one; None: Ullage's own words"
+    )
+    quantize: Literal["none", "auto"] = Field(
+        default="none",
+        description="auto: a local judge that does not fit is planned in int8, else in nf4, unless it has "
+        "fallback_precisions",
     )
     clusters_by: Literal["words", "entailment", "judge"] = Field(
         default="words", description="what tells which samples mean the same"
@@ -118,6 +130,11 @@ class Section(BaseSection):
     def heard(self, workload: Workload) -> tuple[str, ...]:
         """Whoever answers."""
         return (GENERATOR,)
+
+    def fallbacks(self, workload: Workload) -> dict[str, tuple[Precision, ...]]:
+        """Those of judges, where `quantize` is auto."""
+        named = judges(workload) if self.quantize == "auto" else ()
+        return {name: QUANTIZED for name in named if workload.roles[name].runs_with.memory == "process"}
 
     def notes(self, workload: Workload) -> Iterator[str]:
         """What schedule `auto` comes to."""
