@@ -129,3 +129,15 @@ def test_a_judge_that_cannot_judge_is_refused(
 ) -> None:
     with pytest.raises(SpecError, match=said):
         ullage.load(workload(judge, **own))
+
+
+def test_a_hosted_judge_and_hosted_players_are_asked_as_often_as_the_game_asks() -> None:
+    """A statement each for the judge; of one game in one condition the players' texts and choices."""
+    remote = {"model": "m", "engine": "openai", "openai": {"base_url": "http://localhost:1/v1"}}
+    body = workload(remote | {"new_tokens": 4}, choose_by="text", judge_by="text")
+    body["roles"]["player"] = remote
+    asked = find_kind("werewolf").requests(ullage.load(body))
+    counts = [(each.role, each.count, each.new_tokens) for each in asked]
+    # Four talk and vote, one is exiled and the werewolf kills one: with two left it has won.
+    assert counts == [("player", 4.0, 8), ("player", 5.0, 32), ("judge", 4.0, 4)]
+    assert asked[-1].prompt_tokens == 700 + 8 + 160

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Final
 
 from ullage.kinds.werewolf.growth import Asked, asks_of
@@ -18,6 +20,7 @@ from ullage.phases.blocks import (
     stored_captures,
     ways,
 )
+from ullage.phases.hosted import Requests, requests_of
 from ullage.phases.phase import Phase, Resident, Work
 from ullage.phases.residency import rest
 from ullage.spec.workload import Workload
@@ -55,25 +58,48 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     if not judges:
         return found
     beside = held if stays else (hold(JUDGE, workload),)
-    return found + (() if stays else load(JUDGE, beside)) + _judges(workload, section, beside)
+    captures = stored_captures(JUDGE, workload)
+    work = _judged(workload, section).but(shard_bytes=1 if captures else 0)
+    return found + (() if stays else load(JUDGE, beside)) + generate(JUDGE, beside, work, SCORE, captures)
 
 
-def _judges(workload: Workload, section: Section, held: tuple[Resident, ...]) -> tuple[Phase, ...]:
+def requests(workload: Workload) -> Iterator[Requests]:
+    """What the servers of remote roles are asked for an example: a player's asks as long as they are on
+    average, and of a judge every statement."""
+    section = own_section(workload, Section)
+    for name, seats in section.played_by().items():
+        if is_local(workload.roles[name]):
+            continue
+        work, share = base_work(name, workload), seats / section.rules.players
+        weighed = section.choose_by == "probabilities"
+        for sort, tokens in (("text", work.new_tokens), ("choice", 1 if weighed else CHOICE_TOKENS)):
+            prompts = [each.prompt for each in _asks(section, work) if each.sort == sort]
+            if prompts:
+                average = math.ceil(sum(prompts) / len(prompts))
+                yield Requests(name, len(prompts) * share, average, tokens)
+    if JUDGE in workload.roles and not is_local(workload.roles[JUDGE]):
+        yield requests_of(JUDGE, _judged(workload, section))
+
+
+def _asks(section: Section, work: Work) -> list[Asked]:
+    """Every ask of a game in each condition."""
+    return [
+        asked
+        for arm in section.arms
+        for asked in asks_of(arm.changed(section.rules), work.new_tokens, work.prompt_tokens)
+    ]
+
+
+def _judged(workload: Workload, section: Section) -> Work:
     """What the judge reads: every statement, at most, after what its speaker had read."""
     work = base_work(JUDGE, workload)
     players = [base_work(name, workload) for name in section.played_by() if name in workload.roles]
     if workload.roles[JUDGE].prompt_tokens is None:
         longest = max(each.prompt_tokens + each.new_tokens for each in players)
         work = work.but(prompt_tokens=longest + JUDGED_TOKENS)
-    said = sum(
-        asked.spoken
-        for arm in section.arms
-        for asked in asks_of(arm.changed(section.rules), players[0].new_tokens, players[0].prompt_tokens)
-    )
+    said = sum(asked.spoken for asked in _asks(section, players[0]))
     written = work.new_tokens if section.judge_by == "text" else 0
-    work = work.but(new_tokens=written, passes=said / work.batch)
-    captures = stored_captures(JUDGE, workload)
-    return generate(JUDGE, held, work.but(shard_bytes=1 if captures else 0), SCORE, captures)
+    return work.but(new_tokens=written, passes=said / work.batch)
 
 
 def _turns(
@@ -83,11 +109,7 @@ def _turns(
     captures = stored_captures(name, workload)
     stores = any(capture.keep == "disk" for capture in captures)
     work = base_work(name, workload).but(shard_bytes=1 if stores else 0)  # each batch is a shard of its own
-    asks = [
-        asked
-        for arm in section.arms
-        for asked in asks_of(arm.changed(section.rules), work.new_tokens, work.prompt_tokens)
-    ]
+    asks = _asks(section, work)
     texts = [each for each in asks if each.sort == "text"]
     choices = [each for each in asks if each.sort == "choice"]
     heard = work.but(probed=probed(name, workload))
