@@ -34,8 +34,8 @@ from ullage.kinds.werewolf.speaking import Speaking
 
 TINY = {
     "batch": 16,
-    "games": 48,
-    "alone": 6,
+    "games": 24,
+    "alone": 2,
     "new_tokens": 24,
     "prompt_tokens": 990,
     "werewolf": {"preset": "guide"},

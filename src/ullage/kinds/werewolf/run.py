@@ -18,6 +18,7 @@ from ullage.kinds.werewolf.judging import judge
 from ullage.kinds.werewolf.playing import Playing, Reply
 from ullage.kinds.werewolf.prompts import Prompts
 from ullage.kinds.werewolf.rows import GAMES, TURNS, GameRow, Heard, TurnRow, game_row, read_turn, turn_row
+from ullage.kinds.werewolf.scores import NOT_FINITE
 from ullage.kinds.werewolf.section import Section
 from ullage.kinds.werewolf.speaking import Asked, Speaking
 from ullage.kinds.werewolf.table import Table
@@ -81,6 +82,7 @@ class _Experiment:
     refused: dict[Key, str] = field(default_factory=dict)
     truthful: list[float] = field(default_factory=list)
     villagers: list[float] = field(default_factory=list)
+    unusable: str = ""
 
     def run(self) -> None:
         """Condition after condition, so many games at once."""
@@ -196,6 +198,18 @@ class _Experiment:
         written = {TURNS: rows, GAMES: [row.written() for row in ended]}
         store.add(unit, written, **facts, **self.turns.states.taken())
         self._count(len(ended), sum(each.tokens for each in said))
+        if ended and self.unusable and self._uncalibrated:
+            raise InputError(
+                "werewolf.conditions: treatment shows whether a score is above a threshold of control games, "
+                f"and a whole control game has no score: {self.unusable}; use another precision or probe, "
+                "or leave treatment out"
+            )
+
+    @property
+    def _uncalibrated(self) -> bool:
+        """Whether a threshold is needed, and nothing has been heard that could give one."""
+        needed = "treatment" in self.section.conditions and self.speaking.threshold is None
+        return needed and not (self.truthful or self.villagers)
 
     def _take_known(self, condition: Condition, game: _Game, ask: Ask) -> None:
         """What an earlier run was answered."""
@@ -216,7 +230,11 @@ class _Experiment:
 
     def _note(self, row: TurnRow) -> None:
         """Scores of the control games, which calibrate what is shown."""
-        if row.condition != "control" or row.purpose not in SPOKEN or row.score is None:
+        if row.condition != "control" or row.purpose not in SPOKEN:
+            return
+        if row.score is None:
+            reasons = [each.reason for each in row.scores.values() if each.reason == NOT_FINITE]
+            self.unusable = reasons[0] if reasons else self.unusable
             return
         if row.truth == "true":
             self.truthful.append(row.score)

@@ -18,7 +18,7 @@ from ullage.kinds.werewolf.phases import CHOICE_TOKENS, CHOOSE, STRIPPED
 from ullage.kinds.werewolf.playing import Reply
 from ullage.kinds.werewolf.prompts import Prompt
 from ullage.kinds.werewolf.replies import read_statement
-from ullage.kinds.werewolf.scores import Scores, unavailable
+from ullage.kinds.werewolf.scores import NOT_FINITE, Scores, unavailable
 from ullage.kinds.werewolf.section import Section
 from ullage.phases.blocks import base_work
 from ullage.probes.listening import open_probes
@@ -236,7 +236,7 @@ def _scores(probes: Projections, products: Mapping[str, Tensor], reply: Written)
         if not known:
             found[name] = unavailable("nothing was written")
         elif len(known) < len(each["tokens"]):
-            found[name] = unavailable("a state was NaN or infinite")
+            found[name] = unavailable(NOT_FINITE)
         else:
             found[name] = Scores(tuple(known), reply.offsets)
     return found
