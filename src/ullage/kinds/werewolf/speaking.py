@@ -233,7 +233,7 @@ def _scores(probes: Projections, products: Mapping[str, Tensor], reply: Written)
     found = {}
     for name, each in reply_scores(probes, products, reply).items():
         known = [value for value in each["tokens"] if value is not None]
-        if not known:
+        if not each["tokens"]:
             found[name] = unavailable("nothing was written")
         elif len(known) < len(each["tokens"]):
             found[name] = unavailable(NOT_FINITE)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ullage.kinds.werewolf.judged import Judged, Key
@@ -21,7 +22,10 @@ _TEXTS: Final = ("condition", "stage", "player", "identity", "role", "purpose", 
 
 
 def write_turns(
-    path: Path, turns: Iterable[TurnRow], probes: Sequence[str], judged: Mapping[Key, Judged]
+    path: Path,
+    turns: Iterable[TurnRow],
+    probes: Sequence[str],
+    judged: Mapping[Key, Judged] = MappingProxyType({}),
 ) -> None:
     """Every turn, and what a judge said of it; each probe has columns of its own: scores, offsets, the mean,
     and why there are none."""
