@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Final
 
 from ullage.capture.chats import render_chat
@@ -56,20 +57,36 @@ class PromptEncoder:
 
         The last prompts are remembered: they are counted, put in batches and read one after the other.
         """
-        key = prompt if isinstance(prompt, str) else tuple((m["role"], m["content"]) for m in prompt)
-        if key not in self._known:
+        return self.all_ids([prompt])[0]
+
+    def all_ids(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        """The same of many, which are tokenized together."""
+        keys = [
+            one if isinstance(one, str) else tuple((m["role"], m["content"]) for m in one) for one in prompts
+        ]
+        new = {key: one for key, one in zip(keys, prompts, strict=True) if key not in self._known}
+        found = {key: self._known[key] for key in keys if key not in new}
+        for special in (True, False):
+            some = [(key, one) for key, one in new.items() if isinstance(one, str) is special]
+            found |= zip(
+                [key for key, _ in some], self._encoded([one for _, one in some], special), strict=True
+            )
+        for key in new:
             while len(self._known) >= REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known[key] = array("I", self._encoded(prompt))
-        return tuple(self._known[key])
+            self._known[key] = found[key]
+        return [tuple(found[key]) for key in keys]
 
-    def _encoded(self, prompt: Prompt) -> tuple[int, ...]:
-        special = isinstance(prompt, str)
-        ids = tuple(self.tokenizer(self.text(prompt), add_special_tokens=special)["input_ids"])
-        if not ids:
-            raise InputError("a prompt is empty; a model needs at least one token to go on from")
-        self._check(ids)
-        return ids
+    def _encoded(self, prompts: Sequence[Prompt], special: bool) -> list[array[int]]:
+        """Ids of prompts that are all plain texts, or all chats."""
+        if not prompts:
+            return []
+        found = self.tokenizer([self.text(one) for one in prompts], add_special_tokens=special)["input_ids"]
+        for ids in found:
+            if not ids:
+                raise InputError("a prompt is empty; a model needs at least one token to go on from")
+            self._check(tuple(ids))
+        return [array("I", ids) for ids in found]
 
     def _check(self, ids: tuple[int, ...]) -> None:
         if self._rows is not None:

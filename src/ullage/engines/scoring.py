@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.capture.coverage import right_padded
 from ullage.capture.logits import logits_of
 from ullage.capture.reader import padded
-from ullage.engines.branching import read_trees, tree_of
+from ullage.engines.branching import Tree, read_trees, tree_of
 from ullage.engines.choosing import SLICE_LOGITS
 from ullage.engines.observer import Observer, observed
 from ullage.engines.prefix import SharedPrefix
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Tokens = tuple[int, ...]
 Place = tuple[int, int]
 """A row, and a column in it."""
+LARGEST_MASK: Final = 2**24
+"""Pairs of positions, over all rows, up to which choices are read as branches: 64 MiB in fp32."""
 
 
 class Scorer:
@@ -79,6 +81,40 @@ class Scorer:
             rests = self._rests([(suffixes[row], choice) for row, _, choice in some], shared, likeliest)
             for (row, index, _), rest in zip(some, rests, strict=True):
                 found[row][index] += rest
+        return found
+
+    def choice_scores(
+        self, ids: Sequence[Tokens], wanted: Sequence[Sequence[Tokens]]
+    ) -> list[list[float]] | None:
+        """The same in one pass, whatever the choices' lengths: a row's branches are its longer choices
+        without their last tokens. None where the mask that keeps them apart would be large."""
+        import torch
+
+        shared = self._prefix.of(ids)
+        trees = [
+            Tree(one[len(shared) :], tuple(choice[:-1] for choice in choices if len(choice) > 1))
+            for one, choices in zip(ids, wanted, strict=True)
+        ]
+        width = max(len(tree.tokens) for tree in trees)
+        if len(trees) * width * (len(shared) + width) > LARGEST_MASK:
+            return None
+        cache = self._prefix.cache(shared, len(trees))
+        hidden = read_trees(trees, cache, len(shared), self._layout, self._device)
+        del cache
+        asked: list[tuple[int, int, int, int]] = []  # row, column, choice, token
+        for row, (tree, choices) in enumerate(zip(trees, wanted, strict=True)):
+            spans = iter(tree.spans())
+            for index, choice in enumerate(choices):
+                places = [len(tree.trunk) - 1, *(range(*next(spans)) if len(choice) > 1 else ())]
+                asked += [(row, at, index, token) for at, token in zip(places, choice, strict=True)]
+        rows = torch.tensor([each[0] for each in asked], device=hidden.device)
+        columns = torch.tensor([each[1] for each in asked], device=hidden.device)
+        kept = hidden[rows, columns]
+        del hidden
+        found = [[0.0] * len(choices) for choices in wanted]
+        weights = self._logprobs(kept, [[token] for *_, token in asked], len(trees))
+        for (row, _, index, _), (weight,) in zip(asked, weights, strict=True):
+            found[row][index] += weight
         return found
 
     def branch_scores(
