@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ullage.api.probe_settings import DEFAULTS, Settings, new_folder, settled, source_of, sweep_of
+from ullage.api.probe_settings import DEFAULTS, Settings, fitting_of, new_folder, settled, source_of
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,44 +28,22 @@ def fit_probe(
     each mistake, for labels that are missing or of one class, spans without tokens and dialogues too long,
     before any model is loaded.
     """
-    from ullage.probes.card import Card, save_probe
-    from ullage.probes.documents import fit_document
-    from ullage.probes.fitting import fit_probe as fit
     from ullage.probes.labels import read_labels
-    from ullage.probes.methods import STRENGTHENED
-    from ullage.records.atomic import sha256_of, write_json
+    from ullage.probes.made import make_probe
 
     given = settled(settings)
     folder = new_folder(out)
-    sweep_of(given)
+    fitting = fitting_of(given, str(labels))
     labelled = read_labels(labels)
     source = source_of(model, states, given)
     dialogues, read = source.read(labelled, folder, str(labels))
     control = None
-    if given["control"] is not None:
-        ordinary = read_labels(given["control"], unlabelled=True)
-        control, _ = source.read(ordinary, folder / "control", given["control"])
-    found = fit(dialogues, sweep_of(given, dialogues.sites), control)
-    card = Card(
-        given["method"],
-        read.origin,
-        found.strength if given["method"] in STRENGTHENED else None,
-        found.notes,
-        sha256_of(Path(labels)),
-        int(found.parts[0].sum()),
-        {
-            name: value
-            for name, value in (("auroc", found.told.auroc), ("recall", found.flagged.recall))
-            if value
-        },
-        found.flagged.threshold,
-        found.flagged.rate,
-        found.flagged.control,
-        dialogues.digests(found.parts[0] | found.parts[1]),
+    if fitting.control is not None:
+        ordinary = read_labels(fitting.control, unlabelled=True)
+        control, _ = source.read(ordinary, folder / "control", fitting.control)
+    document = make_probe(dialogues, fitting, read.origin, Path(labels), control=control).save(
+        folder, str(folder), len(read.too_long)
     )
-    save_probe(found.probe, card, folder)
-    document = fit_document(found, card, str(folder), len(read.too_long))
-    write_json(folder / "fit.json", document)
     return document
 
 
