@@ -48,6 +48,7 @@ def fit_work(name: str, fit: Fitting, workload: Workload) -> Work:
         caches=False,
         passes=fit.texts / batch / workload.examples,
         captures=(capture_of(name, fit, longest),),
+        fitting=fit,
         shard_bytes=1,  # each batch is a shard of its own
     )
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from ullage.engines.turns import Turns
 from ullage.errors import FormatError
@@ -22,12 +21,9 @@ from ullage.probes.origin import origin_of
 from ullage.probes.parts import parted
 from ullage.probes.reading import read_stage
 from ullage.records.atomic import sha256_of
-from ullage.records.fits import FITTED, files_of_fit
+from ullage.records.fits import FITS, FITTED, files_of_fit
 from ullage.runtime.session import Session
 from ullage.spec.fitting import Fitting
-
-FITS: Final = "fits"
-"""Of the outcome: how each probe was fitted, the document `probe-fit` by the probe's name."""
 
 
 def fit_probes(session: Session) -> None:

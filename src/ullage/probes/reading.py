@@ -10,18 +10,19 @@ from ullage.capture.store import Example
 from ullage.capture.stored import open_states
 from ullage.capture.tokens import Tokenized
 from ullage.engines.turns import Row, Turns
-from ullage.phases.fits import FIT, verb_of
+from ullage.phases.fits import verb_of
 from ullage.probes.data import Texts
 from ullage.probes.dialogues import Dialogues, match
 from ullage.probes.standing import Frames
+from ullage.records.fits import STAGE
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import load_tokenizer
 from ullage.runtime.session import Session
 
 
 def stage_of(probe: str, part: str = "") -> str:
-    """What the reading of a part of a fit's dialogues is called in the journal; no role has such a name."""
-    return ".".join(each for each in (FIT, probe, part) if each)
+    """What the reading of a part of a fit's dialogues is called in the journal."""
+    return f"{STAGE}{probe}.{part}" if part else f"{STAGE}{probe}"
 
 
 def read_stage(session: Session, turns: Turns, probe: str, part: str, texts: Texts) -> Dialogues:

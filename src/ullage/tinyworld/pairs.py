@@ -1,4 +1,4 @@
-"""True answers, each under an instruction to be honest and one to lie: what a probe of deception is fitted to."""
+"""True answers, each under an instruction to be honest and one to lie, as a probe is fitted to them."""
 
 from __future__ import annotations
 

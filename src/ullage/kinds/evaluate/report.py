@@ -12,6 +12,7 @@ from ullage.errors import MissingExtraError
 from ullage.fields import Fields
 from ullage.kinds.evaluate.gathered import RIGHT, UNSCORED, WRONG, Gathered
 from ullage.records.atomic import write_text
+from ullage.records.fits import Fitted
 from ullage.records.notes import read_notes
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
@@ -43,12 +44,13 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a run took: time, money, what each remote role was asked (`Turns.usage`), and what was freed
-    between phases, each a row of role, bytes before and bytes after by device."""
+    between phases, each a row of role, bytes before and bytes after by device; and the probes it fitted."""
 
     seconds: float
     usd_per_hour: float | None
     usage: Mapping[str, Mapping[str, float]]
     freed: Sequence[Mapping[str, object]]
+    fits: Sequence[Fitted] = ()
 
 
 def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Summary, run: Spent) -> Path:
@@ -63,6 +65,7 @@ def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Su
         relevance=gathered.relevance,
         timeline=_safe(_timeline(folder / "timeline.jsonl")),
         freed=run.freed,
+        fits=run.fits,
         costs=_costs(run, gathered.questions),
         questions=found["questions"],
         failed=found["failed"],

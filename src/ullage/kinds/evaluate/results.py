@@ -23,6 +23,7 @@ from ullage.measures.calibration import calibration_error
 from ullage.measures.telling_apart import Score, scores
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json
+from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
 from ullage.records.record import Record
 from ullage.spec.workload import Workload
@@ -156,4 +157,4 @@ def _spent(run: RunFolder, record: Record) -> Spent:
     asked = outcome.inner("usage") if "usage" in outcome else Fields({}, outcome.where)
     usage = {role: asked.inner(role).numbers() for role in asked.values}
     freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
-    return Spent(record.seconds, hourly, usage, freed)
+    return Spent(record.seconds, hourly, usage, freed, fits_in(record.outcome))

@@ -14,6 +14,7 @@ from ullage.kinds.werewolf.section import Section
 from ullage.kinds.werewolf.tables import write_games, write_turns
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json
+from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
 from ullage.records.lines import read_lines
 from ullage.records.record import Record
@@ -33,7 +34,9 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
     write_games(run.path / f"{GAMES}.parquet", games)
     write_json(run.path / SUMMARY, found.written())
     models = {name: role.model for name, role in workload.roles.items()}
-    page = write_page(run.path, workload.name or "werewolf", models, found, games, turns)
+    page = write_page(
+        run.path, workload.name or "werewolf", models, found, games, turns, fits_in(record.outcome)
+    )
     return run.path / f"{TURNS}.parquet", run.path / f"{GAMES}.parquet", run.path / SUMMARY, page
 
 
