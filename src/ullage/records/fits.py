@@ -46,14 +46,18 @@ def lines_of_fits(entries: Iterable[Entry]) -> list[str]:
 
 
 def damaged_fits(folder: Path, entries: Iterable[Entry]) -> list[Damage]:
-    """What of the fitted probes is gone or was changed; a resume fits anew what is gone, of its states."""
+    """What of the fitted probes is gone or was changed; one that is gone as a whole is fitted again, to the
+    states that were read for it."""
     found = []
-    for name, digest in fitted_files(entries).items():
-        path = folder / name
-        if not path.is_file():
-            found.append(Damage(str(path), "is missing, though the journal names it"))
-        elif sha256_of(path) != digest:
-            found.append(Damage(str(path), CHANGED))
+    for _, files in _fits(entries):
+        if not any((folder / name).exists() for name in files):
+            continue
+        for name, digest in files.items():
+            path = folder / name
+            if not path.is_file():
+                found.append(Damage(str(path), "is missing, though the journal names it"))
+            elif sha256_of(path) != digest:
+                found.append(Damage(str(path), CHANGED))
     return found
 
 
