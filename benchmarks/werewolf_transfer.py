@@ -6,10 +6,10 @@
 
 Each model plays in a run whose file is all there is: the probe is fitted to `ullage sample pairs` before
 the games (every layer is tried), and listens in them; no prompt of a game carries the instruction that the
-pairs carried. Players are asked to say what they are, so that they claim something; games end after a day. Beside the score with roles stand that of the same words after a prompt
-without the identity, and labels shuffled within games. The bundled model was taught a game of its own
-(`ullage sample move`) in which "I am a villager." is said by villagers and werewolves: its claims there are
-scored too.
+pairs carried. Players are asked to say what they are, so that they claim something; games end after a day.
+Beside the score with roles stand that of the same words after a prompt without the identity, and labels
+shuffled within games. The bundled model was taught a game of its own (`ullage sample move`) in which "I am
+a villager." is said by villagers and werewolves: its claims there are scored too.
 """
 
 from __future__ import annotations

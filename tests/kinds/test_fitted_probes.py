@@ -338,8 +338,8 @@ def test_data_that_cannot_be_fitted_to_is_told_before_a_model_is_loaded(
 
 def test_a_talk_takes_a_probe_that_is_fitted_and_no_other(folder: Path) -> None:
     (folder / "talk.json").write_text(json.dumps(workload("evaluate")))
-    with pytest.raises(InputError, match=r"probes\.lie: is fitted in a run of this file"):
-        with ullage.chat(folder / "talk.json"):
-            pass
+    told = pytest.raises(InputError, match=r"probes\.lie: is fitted in a run of this file")
+    with told, ullage.chat(folder / "talk.json"):
+        pass
     with ullage.chat("ullage:tiny", [folder / "evaluate/probes/lie"]) as talk:
-        assert [token.scores for token in talk.say("What is a cat?")][0].keys() == {"lie"}
+        assert next(talk.say("What is a cat?")).scores.keys() == {"lie"}
