@@ -70,6 +70,7 @@ def workload(kind: str, **fit: object) -> dict[str, Any]:
         "roles": {ROLES[kind]: {"model": "ullage:tiny", "batch": 16}},
         "probes": {
             "lie": {
+                "role": ROLES[kind],
                 "fit": {"without_roles": True, "control": "usual.jsonl", "rate": 0.2, "shuffles": 2, **fit}
             }
         },
@@ -240,9 +241,9 @@ def test_kill_9_while_it_fits_and_the_run_goes_on_as_the_same(folder: Path, tmp_
     ]
     process = subprocess.Popen(command, env={**os.environ}, stdout=subprocess.DEVNULL)
     journal = run / "journal.jsonl"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < until:
-        if journal.exists() and 2 <= len(journal.read_bytes().splitlines()) <= 15:
+        if journal.exists() and len(journal.read_bytes().splitlines()) >= 2:
             break
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
@@ -342,4 +343,4 @@ def test_a_talk_takes_a_probe_that_is_fitted_and_no_other(folder: Path) -> None:
     with told, ullage.chat(folder / "talk.json"):
         pass
     with ullage.chat("ullage:tiny", [folder / "evaluate/probes/lie"]) as talk:
-        assert next(talk.say("What is a cat?")).scores.keys() == {"lie"}
+        assert [*talk.say("What is a cat?")][-1].probes.keys() == {"lie"}
