@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ullage.api import plan as plan
     from ullage.api import probe_drift as probe_drift
     from ullage.api import read_plan as read_plan
+    from ullage.api import read_pool as read_pool
     from ullage.api import report as report
     from ullage.api import resume as resume
     from ullage.api import run as run
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from ullage.probes.probe import Reading as Reading
     from ullage.records.evidence import Evidence as Evidence
     from ullage.records.observation import Here as Here
+    from ullage.records.pool_of_run import PoolOfRun as PoolOfRun
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
     from ullage.runtime.devices import DeviceInfo as DeviceInfo
@@ -148,6 +150,7 @@ PLACES: Final = {
     "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
     "RoleFields": "ullage.spec.role_fields",
+    "PoolOfRun": "ullage.records.pool_of_run",
     "RunCheck": "ullage.workloads.wholeness",
     "SpecError": "ullage.errors",
     "StateView": "ullage.capture.view",
@@ -187,6 +190,7 @@ PLACES: Final = {
     "plan": "ullage.api",
     "probe_drift": "ullage.api",
     "read_plan": "ullage.api",
+    "read_pool": "ullage.api",
     "report": "ullage.api",
     "reset_peak": "ullage.runtime.reading",
     "resume": "ullage.api",

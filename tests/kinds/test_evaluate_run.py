@@ -12,9 +12,12 @@ from remote_server import Server, completion
 from transformers import AutoModelForCausalLM
 
 import ullage
+from ullage.cli.main import main
 from ullage.errors import EngineError, FormatError, InputError, SpecError
 from ullage.records.journal import Journal
+from ullage.records.pool import write_pool
 from ullage.records.seal import read_sealed, write_sealed
+from ullage.runtime import opening
 
 NAMES = ("Drosa", "Rask", "Quarn", "Selby", "Ostra", "Lunda", "Wexel", "Norby")
 SCRIPTED = """
@@ -217,22 +220,83 @@ def test_one_model_in_memory_at_a_time(local):
 
 
 def test_swapped_models_wait_in_host_memory_are_loaded_once_and_say_the_same(local, monkeypatch):
-    from ullage.runtime import parking
+    from ullage.runtime import parking, residents
     from ullage.runtime.loader import load_model
 
-    loads = []
-    monkeypatch.setattr(
-        parking,
-        "load_model",
-        lambda role, *rest, **named: loads.append(role) or load_model(role, *rest, **named),
-    )
+    loads = {parking: 0, residents: 0}
+
+    def count(room):
+        def counted(*args, **named):
+            loads[room] += 1
+            return load_model(*args, **named)
+
+        monkeypatch.setattr(room, "load_model", counted)
+
+    count(parking)
+    count(residents)
     write_questions(local.parent, 2)
     freeing, _ = run(local, "freeing", "examples=2")
-    assert not loads
+    assert loads == {parking: 0, residents: 4}
     swapping, _ = run(local, "swapping", "examples=2", "schedule=swapped")
-    assert len(loads) == 4
+    # The last one's turn is the end: it never waits.
+    assert loads == {parking: 3, residents: 5}
     for name in ("results.parquet", "scores.json"):
         assert (swapping / name).read_bytes() == (freeing / name).read_bytes(), name
+    levels = [c for c in ullage.verify(swapping).comparisons if c.kind == "level"]
+    assert levels
+    assert all(c.verdict != "above" for c in levels)
+
+
+def test_devices_that_are_simulated_are_counted_apart_and_change_no_result(local, capsys):
+    write_questions(local.parent, 2)
+    plain, _ = run(local, "plain", "examples=2")
+    folder = local.parent / "simulated"
+    placed = ["roles.judge.placement=gpu:1", "schedule=swapped", "roles.similarity.residency=disk"]
+    workload = ullage.load(local, ["examples=2", *placed])
+    ullage.run(workload, folder, gpus="2x(cpu, 24MiB)", base=local.parent)
+    for name in ("results.parquet", "scores.json"):
+        assert (plain / name).read_bytes() == (folder / name).read_bytes(), name
+    found = ullage.verify(folder).comparisons
+    levels = [each for each in found if each.kind == "level"]
+    assert {each.device for each in levels} == {"gpu:0", "gpu:1"}
+    assert all(each.verdict != "above" for each in levels)
+    weights = {each.device: each.measured for each in found if each.what == "weights"}
+    assert weights["gpu:0"] == weights["gpu:1"] > 0
+    last = ullage.read_pool(folder)
+    assert last.state == "ended"
+    assert last.seen.simulated
+    roles = ("generator", "judge", "similarity", "entailment")
+    assert {role.name: role.loads for role in last.seen.roles} == dict.fromkeys(roles, 1)
+    for place in last.seen.places:
+        assert 0 < place.most <= place.budget
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["pool", str(folder)])
+    printed = capsys.readouterr().out
+    assert "simulated" in printed
+    assert all(f"{name} " in printed for name in ("gpu:0", "gpu:1", "host", *roles))
+
+
+def test_a_pool_is_seen_while_its_run_goes_on_and_when_it_was_killed(local, monkeypatch):
+    write_questions(local.parent, 2)
+    folder, seen = local.parent / "run", []
+
+    def written(path, found):
+        write_pool(path, found)
+        seen.append(ullage.read_pool(path))
+
+    monkeypatch.setattr(opening, "write_pool", written)
+    run(local, "run", "examples=2", "schedule=simultaneous")
+    assert {each.state for each in seen} == {"running"}
+    assert {role.where for each in seen for role in each.seen.roles} >= {"disk", "moving", "device"}
+    assert not (folder / "pool.json").exists()
+    write_pool(folder, seen[-1].seen)
+    assert ullage.read_pool(folder).state == "cut short"
+    (folder / "pool.json").write_text("{}")
+    with pytest.raises(FormatError, match=r"pool\.json"):
+        ullage.read_pool(folder)
+    with pytest.raises(FormatError, match="folder of a run"):
+        ullage.read_pool(local.parent)
 
 
 def test_simultaneous_models_stay(local):

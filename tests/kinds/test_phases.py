@@ -94,10 +94,13 @@ def test_a_simultaneous_evaluation_holds_both_while_either_runs() -> None:
     assert all(on_device(phase) == {"generator", "judge"} for phase in found[1:])
 
 
-def test_a_swapped_evaluation_keeps_the_idle_model_in_host_memory() -> None:
-    for phase in phases("evaluate", "schedule=swapped"):
+def test_a_swapped_evaluation_keeps_a_model_whose_turn_is_over_in_host_memory() -> None:
+    found = phases("evaluate", "schedule=swapped")
+    assert {phase.running for phase in found} == {"generator", "judge"}
+    for phase in found:
         assert on_device(phase) == {phase.running}
-        assert len(phase.resident) == 2
+        waiting = {each.name for each in phase.resident if each.where == "host"}
+        assert waiting == ({"generator"} if phase.running == "judge" else set())
 
 
 def test_a_judge_behind_an_api_needs_nothing_here() -> None:

@@ -74,18 +74,15 @@ def test_simulated_devices_hold_tensors_alone_and_are_placed_on_like_cards():
     assert estimate("2x(cpu, 24MiB)").verdict == "does not fit"
 
 
-@pytest.mark.parametrize(
-    ("gpus", "why"), [("2x(cpu, 64MiB)", "which is simulated"), ("M2 Max 64GB", "Mac's GPU")]
-)
-def test_what_is_planned_alone_is_not_run(tmp_path, capsys, gpus, why):
+def test_what_is_planned_alone_is_not_run(tmp_path, capsys):
     file = tmp_path / "w.yaml"
     file.write_text(FILE)
     (tmp_path / "texts.jsonl").write_text("{}\n")
     before = "torch" in sys.modules
     with pytest.raises(SystemExit) as ended:
-        main(["run", str(file), "--gpus", gpus, "--out", str(tmp_path / "run")])
+        main(["run", str(file), "--gpus", "M2 Max 64GB", "--out", str(tmp_path / "run")])
     assert ended.value.code == 2
-    assert why in capsys.readouterr().err
+    assert "Mac's GPU" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert ("torch" in sys.modules) == before
 

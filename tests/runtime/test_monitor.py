@@ -8,6 +8,7 @@ import pytest
 import ullage
 from ullage.errors import InputError
 from ullage.phases.phase import Phase, Work
+from ullage.runtime.gauges import ProcessorGauge
 from ullage.runtime.live import LiveTensors
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.reading import read_device
@@ -20,7 +21,7 @@ def phase(name):
 
 def monitor(said, live=None, budget=None, threshold=0.99, timeline=None):
     budgets = {} if budget is None else {"cpu": budget}
-    return Monitor(("cpu",), budgets, threshold, said.append, timeline, live)
+    return Monitor((ProcessorGauge(live),), budgets, threshold, said.append, timeline)
 
 
 def test_each_phase_has_its_own_peak_however_often_it_is_entered():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.api.probes import open_probe as open_probe
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
+    from ullage.api.runs import read_pool as read_pool
     from ullage.api.runs import report as report
     from ullage.api.runs import verify as verify
     from ullage.api.talking import chat as chat
@@ -83,6 +84,7 @@ PLACES: Final = {
     "probe_drift": "ullage.api.probe_precision",
     "read_file": "ullage.workloads.loading",
     "read_plan": "ullage.workloads.loading",
+    "read_pool": "ullage.api.runs",
     "report": "ullage.api.runs",
     "resume": "ullage.workloads.runs",
     "run": "ullage.workloads.runs",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ullage.workloads.runs import plan_here
 
 if TYPE_CHECKING:
+    from ullage.records.pool_of_run import PoolOfRun
     from ullage.records.verification import Verification
     from ullage.spec.workload import Workload
     from ullage.workloads.execution import Checked
@@ -38,6 +39,16 @@ def verify(folder: str | Path) -> Verification:
     held = RunFolder(Path(folder))
     record = finished(held)
     return compare(held.manifest().plan, record)
+
+
+def read_pool(folder: str | Path) -> PoolOfRun:
+    """Which role's weights are where in a run that goes on, or were when it ended or was cut short.
+
+    Raises FormatError where the folder holds no such run.
+    """
+    from ullage.records.pool_of_run import pool_of_run
+
+    return pool_of_run(Path(folder))
 
 
 def report(folder: str | Path, *, base: str | Path | None = None) -> tuple[Path, ...]:

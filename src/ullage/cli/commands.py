@@ -36,6 +36,11 @@ OWN: Final = (
         "Predicted against measured memory of a run, by phase, device and component.",
         "ullage.cli.runs:verify",
     ),
+    Command(
+        "pool",
+        "Which role's weights are where in a run, and what is taken of every budget.",
+        "ullage.cli.runs:pool",
+    ),
     Command("report", "Write a finished run's tables and its page of HTML anew.", "ullage.cli.runs:report"),
     Command(
         "evidence",

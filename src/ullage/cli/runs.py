@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,6 +140,26 @@ def verify(folder: Run, json: Json = False) -> None:
     found = api.verify(folder)
     tell(json, lambda: verification_document(found), lambda console: show_verification(found, console))
     exit_unless(found.holds)
+
+
+def pool(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    json: Json = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again every second, until the run has ended.")
+    ] = False,
+) -> None:
+    import time
+
+    from ullage import api
+    from ullage.reports.pool_page import pool_document, show_pool
+
+    while True:
+        found = api.read_pool(folder)
+        tell(json, partial(pool_document, found), partial(show_pool, found))
+        if not watch or found.state != "running":
+            return
+        time.sleep(1.0)
 
 
 def report(folder: Run, base: Base = None) -> None:

@@ -23,7 +23,6 @@ from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.phases.phase import Phase
 from ullage.runtime.layout import find_layout
-from ullage.runtime.reading import device_name
 from ullage.runtime.session import Session
 from ullage.spec.capture import Capture
 from ullage.spec.rope import model_of
@@ -209,8 +208,7 @@ class KeptStates:
 
     def _hold(self, role: str, tensors: Sequence[Tensor], component: str = "captures") -> None:
         for device in self._session.monitor.devices:
-            size = sum(tensor.nbytes for tensor in tensors if device_name(tensor) == device)
-            self._session.hold(role, device, component, size)
+            self._session.hold(role, device, component, self._session.bytes_on(device, tensors))
 
 
 def _example(asked: Asked, role: str, stage: str) -> Example:

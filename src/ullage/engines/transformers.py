@@ -43,7 +43,7 @@ def open_engine(session: Session, name: str) -> Engine:
     """Role `name`'s engine; its model is loaded where the plan puts it unless it is there already."""
     from ullage.engines.transformers_engine import TransformersEngine
 
-    loaded = session.loaded.get(name) or session.load(name)
+    loaded = session.load(name)
     prefix = session.planned(name, PREFIX)
     return TransformersEngine(
         loaded,

@@ -91,20 +91,24 @@ def open_engine(session: Session, name: str) -> Engine:
     from ullage.runtime.rope_scaling import overrides
     from ullage.runtime.source import source_of
 
-    running = session.serving.get(name)
+    running = session.residents.here().get(name)
     if isinstance(running, VllmEngine):
         return running
     role = session.workload.roles[name]
     options = _options(session, name)
     device = next(item.device for item in session.plan.bill.items if item.role == name)
-    with session.loading(name):
+
+    def start() -> VllmEngine:
         folder = source_of(role.model, session.plan.base, session.download)
         if role.rope is not None:
             options["hf_overrides"] = overrides(folder, role)
-        engine = VllmEngine(start_vllm(str(folder), options), role.model)
-        session.serving[name] = engine
-        for component, size in engine.held().items():
+        started = VllmEngine(start_vllm(str(folder), options), role.model)
+        for component, size in started.held().items():
             session.hold(name, device, component, size)
+        return started
+
+    engine = session.serve(name, start)
+    assert isinstance(engine, VllmEngine)
     sequences = min(options["max_num_seqs"], base_work(name, session.workload).batch)
     needed = sequences * options["max_model_len"]
     told = session.outcome.setdefault("vllm", {})

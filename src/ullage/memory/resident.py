@@ -11,6 +11,7 @@ from ullage.memory.forward.matmul import dequantization_buffer
 from ullage.memory.loaded import Loaded
 from ullage.memory.needs import Basis, Group, Home, Need, group_of
 from ullage.memory.weights.beside import adapter_weights
+from ullage.memory.weights.loading import BUFFERS
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import (
     block_bytes,
@@ -64,6 +65,9 @@ def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, wher
     if architecture.adapter is not None:
         needs += adapter_weights(architecture.adapter, precision, home)
     if home != "gpu":
+        if home == "host":
+            note = "tables that wait with the weights"
+            needs.append(Need("rounding", (0,), Interval(0, 0, BUFFERS), "derived", home=home, note=note))
         return tuple(needs)
     allocation = weights_allocation(architecture, precision)
     every = tuple(range(last + 1))

@@ -67,12 +67,20 @@ class Residency:
         """Who is resident where while the roles in `active` are on the device."""
         return self._residents(self.names, active)
 
+    def in_first_turn(self, name: str) -> tuple[Resident, ...]:
+        """Who is resident where while `name` has its turn, where each role has but one: those that come later
+        have not been loaded yet, so that they do not wait in host memory."""
+        later = self.rests[self.names.index(name) + 1 :]
+        unloaded = {each for each, idle in later if idle == "host"}
+        return self._residents([each for each in self.names if each not in unloaded], (name,))
+
     def first_loads(self) -> tuple[Phase, ...]:
-        """Those that stay are loaded one after the other, before anything else is done."""
+        """Those that stay are loaded one after the other, before anything else is: none waits in host
+        memory yet."""
         found: tuple[Phase, ...] = ()
         for count, name in enumerate(self.staying, 1):
             here = self.staying[:count]
-            known = [each for each, idle in self.rests if each in here or idle != "device"]
+            known = [each for each, idle in self.rests if each in here or idle not in ("device", "host")]
             found += load(name, self._residents(known, here))
         return found
 

@@ -11,7 +11,7 @@ from ullage.memory.needs import RECENT, Level, Need
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
-from ullage.planning.device import CPU_NAME, DISK, HOST, Device, host_of
+from ullage.planning.device import DISK, HOST, Device, host_of
 from ullage.planning.place import Assigned, Off, OnDevice, Place, assigned
 from ullage.planning.placement import Placement
 from ullage.units import ZERO, Interval
@@ -75,7 +75,8 @@ def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...])
         for phase, roles in phases:
             for role, found in roles:
                 items += [_item(role, phase, each, names[each.place], blocks[role]) for each in part(found)]
-    items += _kept(demand.phases, _totals(items), [device.name for device in devices])
+    caching = [device.name for device in devices if not device.gpu.abilities.processor]
+    items += _kept(demand.phases, _totals(items), caching)
     return Bill(tuple(item for item in items if item.bytes.high), _totals(items))
 
 
@@ -84,8 +85,6 @@ def _kept(
 ) -> Iterator[LineItem]:
     """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
     for device in devices:
-        if device == CPU_NAME:
-            continue
         here: set[str] = set()
         most, since = ZERO, ""
         for phase in phases:

@@ -209,7 +209,7 @@ def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:
     """What is not known of cards by the user's own figures, and what devices are none."""
     for gpu in dict.fromkeys(device.gpu for device in devices if device.gpu.described):
         if gpu.abilities.simulated:
-            yield f"{gpu.id} is simulated: memory of that size for tensors alone, which no run has"
+            yield f"{gpu.id} is simulated: memory of that size for tensors alone, which a run counts"
         elif gpu.unknown:
             yield f"{gpu.id}: not told, and so not known: {', '.join(gpu.unknown)}"
 

@@ -4,6 +4,7 @@ manifest.json    what was to be done: workload, plan, inputs, versions; written 
 journal.jsonl    what has been done: one line for each piece of output that is safely on disk
 log.jsonl        what was said while running, with times
 timeline.jsonl   memory over time
+pool.json        where each role's weights are, while a process runs here
 record.json      what was measured, and a list of all files; written last, so a folder that has it is complete
 """
 
@@ -22,6 +23,7 @@ from ullage.fields import Fields
 from ullage.records.inventory import Held, read_inventory, take_inventory
 from ullage.records.journal import read_journal
 from ullage.records.manifest import Manifest, read_manifest
+from ullage.records.pool import POOL
 from ullage.records.record import Record, read_record
 from ullage.records.seal import read_sealed, write_sealed
 
@@ -29,7 +31,7 @@ VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 JOURNAL: Final = "journal.jsonl"
 RECORD: Final = "record.json"
-OURS: Final = frozenset({MANIFEST, RECORD, JOURNAL, "log.jsonl", "timeline.jsonl", ".lock"})
+OURS: Final = frozenset({MANIFEST, RECORD, JOURNAL, "log.jsonl", "timeline.jsonl", POOL, ".lock"})
 
 
 class RunFolder:

@@ -18,8 +18,8 @@ STATES: Final = "states"
 OF_STATES: Final = f"{STATES}/index.json"
 GROWS: Final = "log.jsonl"
 """More may be said after a run has ended."""
-NOT_KEPT: Final = frozenset({"record.json", ".lock"})
-"""The record, which holds this list and vouches for itself, and the mark of who writes."""
+NOT_KEPT: Final = frozenset({"record.json", ".lock", "pool.json"})
+"""The record, which holds this list and vouches for itself, and what is there while somebody writes."""
 OF_THE_RUN: Final = frozenset({"manifest.json", "journal.jsonl", "timeline.jsonl", GROWS, OF_STATES})
 """What no report writes."""
 

@@ -1,4 +1,7 @@
-"""A residency pool at one moment: who is where, who waits, and what is taken of every budget."""
+"""A residency pool at one moment: who is where, who waits, and what is taken of every budget.
+
+While a run lasts its folder holds a snapshot; a finished run's record holds the last one.
+"""
 
 from __future__ import annotations
 
@@ -83,9 +86,13 @@ def read_pool(folder: Path) -> PoolSeen:
         values = read_sealed(path)
     except FileNotFoundError as error:
         raise FormatError(f"{folder}: no {POOL}; its run has no pool, or is of an earlier version") from error
-    found = Fields(values, f"{path}: not a pool")
+    return pool_of(Fields(values, f"{path}: not a pool"), str(path))
+
+
+def pool_of(found: Fields, where: str) -> PoolSeen:
+    """A document of a pool; `where` begins messages. Raises FormatError."""
     if found.text("document") != "pool" or found.whole("version") != VERSION:
-        raise FormatError(f"{path}: not a pool of version {VERSION}")
+        raise FormatError(f"{where}: not a pool of version {VERSION}")
     return PoolSeen(
         found.flag("simulated"),
         found.flag("closed"),

@@ -243,6 +243,25 @@ _RUN = {
     },
     "required": ["document", "version", "base", "inputs", "environment", "plan", "sha256"],
 }
+_POOL = {
+    "simulated": {"type": "boolean"},
+    "closed": {"type": "boolean"},
+    "places": of_list(of_object({"place": TEXT} | dict.fromkeys(("budget", "used", "most"), BYTES))),
+    "roles": of_list(
+        of_object(
+            {
+                **dict.fromkeys(("name", "where", "form", "stays"), TEXT),
+                **dict.fromkeys(("leases", "loads"), COUNT),
+                **dict.fromkeys(("seconds", "lent_seconds", "load_seconds"), NUMBER),
+                "aliases": of_list(TEXT),
+                "bytes": of_mapping(BYTES),
+            }
+        )
+    ),
+    "waiting": of_list(of_object({"role": TEXT, "seconds": NUMBER, "longest": NUMBER})),
+    "expected": of_mapping(NUMBER),
+    "failures": COUNT,
+}
 _FILES = of_list(of_object({"name": TEXT, "bytes": BYTES, "sha256": TEXT}))
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
@@ -280,6 +299,9 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
             "files": of_list({"type": "object", "required": ["name", "bytes", "sha256"]}),
             "sha256": TEXT,
         },
+    ),
+    "pool": of_document(
+        "pool", _POOL, {"folder": TEXT, "state": {"enum": ["running", "cut short", "ended"]}}
     ),
     "verification": of_document(
         "verification",

@@ -18,7 +18,7 @@ def environment(gpus: GpuSet) -> Environment:
     import torch
     import transformers
 
-    driver = platform.release() if gpus.device_names == (CPU,) else _driver()
+    driver = platform.release() if gpus.abilities.processor else _driver()
     return Environment(
         gpus.gpus[0].id,
         driver,

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ullage.phases.phase import Phase
 from ullage.records.notes import Notes
 from ullage.records.record import Measured
+from ullage.runtime.gauges import Gauge
 from ullage.runtime.malloc import trim_malloc
-from ullage.runtime.reading import CPU, PastThreshold, Reading, file_bytes, read_device, reset_peak
-
-if TYPE_CHECKING:
-    from ullage.runtime.live import LiveTensors
+from ullage.runtime.reading import CPU, PastThreshold, Reading
 
 SAMPLE_SECONDS: Final = 0.05
 TIMELINE_SECONDS: Final = 0.5
@@ -27,25 +25,21 @@ class Monitor:
     """Samples the devices of a run in a thread while it is entered.
 
     Invariant: the peaks of a phase cover all the time spent in it, however often it was entered: torch's
-    own counters for live and reserved, the largest sample for process and device. On a card, tensors that
-    were there before are in process and device alone, and what other processes held when the run began is
-    in neither.
+    own counters for live and reserved, the largest sample for process and device.
     """
 
     def __init__(
         self,
-        devices: Sequence[str],
+        gauges: Sequence[Gauge],
         budgets: Mapping[str, int],
         threshold: float,
         warn: Callable[[str], None],
         timeline: Path | None = None,
-        live: LiveTensors | None = None,
     ) -> None:
-        self.devices = tuple(devices)
+        self._gauges = tuple(gauges)
+        self.devices = tuple(gauge.device for gauge in self._gauges)
         self._budgets, self._threshold, self._warn = budgets, threshold, warn
-        self._timeline, self._live = timeline, live
-        self._files = file_bytes() if CPU in self.devices else 0
-        self._begun_with = {device: read_device(device) for device in self.devices if device != CPU}
+        self._timeline = timeline
         self._phase: Phase | None = None
         self._entered = self._begun = time.monotonic()
         self._samples: dict[str, dict[str, int]] = {}
@@ -81,15 +75,14 @@ class Monitor:
         now = time.monotonic()
         with self._mutex:
             if self._phase is not None:
-                for device in self.devices:
-                    self._leave(self._phase, device, now - self._entered)
+                for gauge in self._gauges:
+                    self._leave(self._phase, gauge, now - self._entered)
             before, self._phase, self._entered = self._phase, phase, now
             self._samples = {}
         if CPU in self.devices and not _goes_on(before, phase):
             trim_malloc()
-        reset_peak(self.devices)
-        if self._live is not None:
-            self._live.reset_peak()
+        for gauge in self._gauges:
+            gauge.begin(phase)
 
     @contextmanager
     def inside(self, phase: Phase) -> Iterator[Phase]:
@@ -112,27 +105,25 @@ class Monitor:
         most = max(found.components.get(component, 0), bytes_)
         self._found[place] = replace(found, components={**found.components, component: most})
 
-    def _leave(self, phase: Phase, device: str, seconds: float) -> None:
-        samples = self._samples.get(device, {})
-        if device == CPU:
-            live = reserved = None if self._live is None else self._live.peak
-            on_device = samples.get("process")
-        else:
-            import torch
+    def alive(self) -> dict[str, int | None]:
+        """Bytes of tensors on each device now, where they are known."""
+        return {gauge.device: gauge.read().live for gauge in self._gauges}
 
-            index, before = int(device.removeprefix("gpu:")), self._begun_with[device]
-            live = torch.cuda.max_memory_allocated(index) - (before.live or 0)
-            reserved = torch.cuda.max_memory_reserved(index) - (before.reserved or 0)
-            on_device = samples.get("on_device")
-            if on_device is not None and before.process is not None:
-                on_device -= before.on_device - before.process
+    def free(self) -> int:
+        """Bytes that may still be taken of the first device."""
+        return self._gauges[0].read().free
+
+    def _leave(self, phase: Phase, gauge: Gauge, seconds: float) -> None:
+        device = gauge.device
+        samples = self._samples.get(device, {})
+        peaks = gauge.peaks(samples)
         holds = {component: size for (where, component), size in self._holds.items() if where == device}
         now = replace(
             _nothing(phase, device),
-            live=live,
-            reserved=reserved,
+            live=peaks.live,
+            reserved=peaks.reserved,
             process=samples.get("process"),
-            on_device=on_device,
+            on_device=peaks.on_device,
             seconds=seconds,
             components=holds,
         )
@@ -161,7 +152,7 @@ class Monitor:
 
     def _sample(self) -> list[Reading]:
         with self._mutex:
-            readings = [read_device(device, self._live, self._files) for device in self.devices]
+            readings = [gauge.read() for gauge in self._gauges]
             for reading in readings:
                 held = self._samples.setdefault(reading.device, {})
                 for name in ("process", "on_device"):

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import DoesNotFitError, InputError, MissingExtraError
+from ullage.errors import DoesNotFitError, InputError, MissingExtraError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.notes import Notes
 from ullage.records.places import impersonal
+from ullage.records.pool import POOL, PoolSeen, write_pool
 from ullage.runtime.batching import release
+from ullage.runtime.gauges import CardGauge, Gauge, ProcessorGauge, SimulatedDevices, SimulatedGauge
 from ullage.runtime.libraries import silent_loggers
 from ullage.runtime.machine import held_on_cards
 from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
-from ullage.runtime.reading import CPU, read_device, resident_bytes
+from ullage.runtime.reading import CPU, resident_bytes
+from ullage.runtime.residents import Residents
 from ullage.runtime.session import Session
 from ullage.spec.installed import check_installed
 from ullage.text import one_line
@@ -63,8 +66,15 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         if not options.verbose:
             stack.enter_context(silent_loggers())
         log = _Log(folder.path, plan.base, progress)
-        live = _live_tensors(plan, devices)
-        if devices == (CPU,):
+        live = _live_tensors(plan)
+        begun_with, simulated = 0, None
+        if plan.gpus.abilities.simulated:
+            assert live is not None
+            simulated = SimulatedDevices(plan, live)
+            progress.note(
+                "its devices are simulated: all of it lies in this machine's memory, and is counted"
+            )
+        elif devices == (CPU,):
             _hold_malloc(log)
             begun_with = resident_bytes()
         else:
@@ -74,19 +84,20 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
-            devices,
+            [_gauge(device, live, simulated) for device in devices],
             {device.name: device.usable for device in plan.devices if device.usable is not None},
             plan.workload.memory.memory_warning_threshold,
             log.say,
             folder.path / "timeline.jsonl",
-            live,
         )
         if options.snapshot:
             stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
-        progress.free = lambda: read_device(devices[0]).free
+        progress.free = monitor.free
         stack.enter_context(monitor)
         if live is not None:
             stack.enter_context(live)
+        seen = _Seen(folder.path, log.say)
+        stack.callback(seen.remove)
         session = Session(
             plan,
             folder,
@@ -95,6 +106,8 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             progress,
             log.say,
             live,
+            Residents(plan, options.download, seen.keep),
+            simulated,
             options.download,
             options.smallest,
             options.allow_nan,
@@ -104,23 +117,51 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         yield session
 
 
-def _live_tensors(plan: Plan, devices: tuple[str, ...]) -> LiveTensors | None:
-    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch."""
-    if devices != (CPU,) or any(role.runs_with.compiles for role in plan.workload.roles.values()):
+def _live_tensors(plan: Plan) -> LiveTensors | None:
+    """Counts tensors on a processor; GPUs count their own, and what compiles models bears no watch.
+
+    Raises UnsupportedError for such an engine on simulated devices, of which nothing else tells.
+    """
+    compiling = [name for name, role in plan.workload.roles.items() if role.runs_with.compiles]
+    if plan.gpus.abilities.simulated and compiling:
+        raise UnsupportedError(
+            f"roles.{compiling[0]}: what its engine holds cannot be counted on a simulated device; use "
+            "--gpus cpu, or engine: transformers"
+        )
+    if not plan.gpus.abilities.processor or compiling:
         return None
     from ullage.runtime.live import LiveTensors
 
     return LiveTensors()
 
 
+class _Seen:
+    """Keeps what is seen of a pool in the run's folder while the run lasts. It costs the run nothing: once it
+    cannot be written, that is said."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._folder, self._say, self._writes = folder, say, True
+
+    def keep(self, seen: PoolSeen) -> None:
+        if self._writes:
+            try:
+                write_pool(self._folder, seen)
+            except OSError as error:
+                self._writes = False
+                self._say(f"{self._folder / POOL}: is not written any more: {error.strerror or error}")
+
+    def remove(self) -> None:
+        self._writes = False
+        with suppress(OSError):
+            (self._folder / POOL).unlink(missing_ok=True)
+
+
 def _close_all(session: Session) -> None:
     """Ends engines and lets go of models, so that the devices are as they were before."""
-    with ExitStack() as stack:
-        stack.callback(release)
-        stack.callback(session.weights.clear)
-        stack.callback(session.loaded.clear)
-        for served in session.serving.values():
-            stack.callback(served.close)
+    try:
+        session.residents.close()
+    finally:
+        release()
 
 
 @contextmanager
@@ -128,7 +169,7 @@ def _recorded(devices: tuple[str, ...], path: Path) -> Iterator[None]:
     """torch's allocator keeps its history while this lasts, and writes it at the end, however that comes."""
     import torch
 
-    if devices == (CPU,):
+    if not torch.cuda.is_available():
         raise InputError("snapshot: only GPUs have an allocator whose history can be recorded")
     torch.cuda.memory._record_memory_history(max_entries=ALLOCATOR_EVENTS)
     try:
@@ -154,13 +195,19 @@ class _Log:
         self._notes.add({"time": now, "said": one_line(impersonal(text, self._places))})
 
 
+def _gauge(device: str, live: LiveTensors | None, simulated: SimulatedDevices | None) -> Gauge:
+    if simulated is not None:
+        return SimulatedGauge(device, simulated)
+    return ProcessorGauge(live) if device == CPU else CardGauge(device)
+
+
 def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
     """Raises InputError where this machine lacks what the plan is for."""
     try:
         import torch
     except ImportError as error:
         raise MissingExtraError("torch", "run", "running a workload") from error
-    if devices == (CPU,):
+    if plan.gpus.abilities.processor:
         return
     count = torch.cuda.device_count()
     if count < len(devices):

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from ullage.files import placed
 from ullage.phases.blocks import LOAD
 from ullage.phases.phase import Phase, Work, find_phase
-from ullage.planning.plan import Plan, RolePlan
+from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.record import Record
-from ullage.runtime.batching import release
-from ullage.runtime.loader import Loaded, load_model
+from ullage.runtime.gauges import SimulatedDevices
+from ullage.runtime.loader import Loaded
 from ullage.runtime.machine import environment
 from ullage.runtime.monitor import Monitor
+from ullage.runtime.pool.holding import Place
 from ullage.runtime.progress import Progress
 from ullage.runtime.quantization import weights_of
-from ullage.runtime.reading import CPU, device_name, read_device
-from ullage.spec.role import Role
+from ullage.runtime.reading import CPU, device_name
+from ullage.runtime.residents import Residents, Serving
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ullage.runtime.live import LiveTensors
-    from ullage.runtime.parking import ModelWeights
 
 
 AMPLE: Final = 1.5
 """Planned prompt tokens per token of the longest prompt from which a run says that fewer would do."""
-
-
-class Serving(Protocol):
-    """An engine that holds a role's model itself."""
-
-    def close(self) -> None: ...
 
 
 class Freed(TypedDict):
@@ -67,12 +61,11 @@ class Session:
     progress: Progress
     say: Callable[[str], None]
     live: LiveTensors | None
+    residents: Residents
+    simulated: SimulatedDevices | None = None
     download: bool = False
     smallest: bool = False
     allow_nan: bool = False
-    loaded: dict[str, Loaded] = field(default_factory=dict)
-    weights: dict[str, ModelWeights] = field(default_factory=dict)
-    serving: dict[str, Serving] = field(default_factory=dict)
     freed_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str, str], int] = field(default_factory=dict)
     begun_with: int = 0
@@ -124,70 +117,65 @@ class Session:
 
     def bring(self, phase: Phase, open_role: Callable[[str], object]) -> None:
         """Has on the device whom `phase` has there, in host memory whom it has there, and nobody else;
-        `open_role` loads one by name.
+        `open_role` opens one by name.
 
         A phase that nothing is planned for leaves those there that stay throughout, and who may be parked is.
         """
         here = phase.on_device() if phase.resident else self._staying()
         resting = {each.name for each in phase.resident if each.where == "host"}
-        for name in [name for name in self._here() if name not in here]:
-            if name in self.weights and (name in resting or not phase.resident):
-                self.park(name)
+        for name in [name for name in self._somewhere() if name not in here]:
+            if name in resting or (not phase.resident and self.residents.parks(name)):
+                self._leave(name, "host")
             else:
-                self.unload(name)
+                self._leave(name, "disk")
         for name in here:
-            if name not in self.loaded and name not in self.serving:
+            if name not in self.residents.here():
                 open_role(name)
+        self.residents.occupied_in(phase)
 
-    def _here(self) -> tuple[str, ...]:
+    def _somewhere(self) -> tuple[str, ...]:
         """Roles whose weights are on a device or in host memory."""
-        return tuple(dict.fromkeys((*self.loaded, *self.serving, *self.weights)))
+        return tuple(dict.fromkeys((*self.residents.here(), *self.residents.waiting())))
 
     def _staying(self) -> tuple[str, ...]:
         """Roles that are on the device in every phase but those that load."""
         working = [phase.on_device() for phase in self.plan.phases if phase.activity != "load"]
         return tuple(name for name in self.plan.roles if working and all(name in here for here in working))
 
+    @property
+    def loaded(self) -> Mapping[str, Loaded]:
+        """By role the models that are on devices here."""
+        return {name: each for name, each in self.residents.here().items() if isinstance(each, Loaded)}
+
     def load(self, name: str) -> Loaded:
         """Role `name`'s model, as the plan says: where, in what precision and kernel, which part."""
+        here = self.residents.here().get(name)
+        if isinstance(here, Loaded):
+            return here
         role, planned = self.workload.roles[name], self.plan.roles[name]
         precision = planned.precision
         if role.precision in ("auto", "fp16", "bf16") and precision.compute != "bf16":
             self.progress.note(f"{name} runs in {precision.compute}: {precision.reason}")
-        with self.loading(name):
-            loaded = self._brought(name, role, planned)
+        with self.loading(name) as phase:
+            loaded = self.residents.bring(name, phase)
+            assert isinstance(loaded, Loaded)
             if self.live is not None:
                 self.live.track_model(loaded.model)
-            self.loaded[name] = loaded
-            for device, size in _weights_by_device(loaded.model).items():
+            weights = _weights_by_device(loaded.model)
+            if self.simulated is not None:
+                weights = self.residents.spread(name, sum(weights.values()))
+                self.simulated.came(name, weights)
+            for device, size in weights.items():
                 self.hold(name, device, "weights", size)
         return loaded
 
-    def _brought(self, name: str, role: Role, planned: RolePlan) -> Loaded:
-        """Out of host memory or from disk where the plan ever has it parked, else from disk for good."""
-        if not any(
-            each.name == name and each.where == "host"
-            for phase in self.plan.phases
-            for each in phase.resident
-        ):
-            return load_model(role, planned, base=self.plan.base, download=self.download)
-        if name not in self.weights:
-            from ullage.runtime.parking import model_weights
-
-            self.weights[name] = model_weights(role, planned, base=self.plan.base, download=self.download)
-        return self.weights[name].bring(lambda: False)
-
-    def park(self, name: str) -> None:
-        """Has role `name`'s model wait in host memory; on a processor that is the device, and still holds
-        it."""
-        gone = self.loaded.pop(name, None)
-        if gone is None:
-            return
-        self.freed_maps[name] = gone.device_map
-        self.weights[name].park()
-        for key in [key for key in self.held if key[0] == name and key[1] != CPU]:
-            self.held[key] = 0
-            self._tell(*key[1:])
+    def serve(self, name: str, opener: Callable[[], Serving]) -> Serving:
+        """Role `name`'s engine, which holds its model itself; `opener` starts it unless it runs."""
+        with self.loading(name) as phase:
+            self.residents.opened_by(name, opener)
+            served = self.residents.bring(name, phase)
+            assert isinstance(served, Serving)
+        return served
 
     def loading(self, name: str) -> AbstractContextManager[Phase | None]:
         """Inside, role `name` is being loaded."""
@@ -199,39 +187,42 @@ class Session:
         self.held[name, device, component] = size
         self._tell(device, component)
 
+    def bytes_on(self, device: str, tensors: Iterable[Tensor]) -> int:
+        """Bytes of those that lie on `device`; on the one that works, where devices are simulated."""
+        if self.simulated is not None:
+            return sum(each.nbytes for each in tensors) if device == self.simulated.working else 0
+        return sum(each.nbytes for each in tensors if device_name(each) == device)
+
     def _tell(self, device: str, component: str) -> None:
         sizes = (size for key, size in self.held.items() if key[1:] == (device, component))
         self.monitor.hold(device, component, sum(sizes))
 
     def free_guests(self) -> None:
         """Frees the models of roles that do not stay throughout: the last one's turn is over."""
-        for name in [name for name in self._here() if name not in self._staying()]:
-            self.unload(name)
+        for name in [name for name in self._somewhere() if name not in self._staying()]:
+            self._leave(name, "disk")
+        self.outcome["pool"] = self.residents.pool.snapshot().to_json()
         self.monitor.enter(None)
 
-    def unload(self, name: str) -> None:
-        """Frees role `name`'s model, if it is here; whoever else holds it must have let go of it before.
+    def _leave(self, name: str, to: Place) -> None:
+        """Takes role `name`'s model off its devices; whoever else holds it must have let go of it before.
 
-        What was alive on each device before and after is kept in `freed`, so that it can be seen that the
-        memory is back.
+        Of one that is freed, what was alive on each device before and after is kept in `freed`, so that it
+        can be seen that the memory is back. One that waits in host memory is, on a processor, where it was.
         """
-        if name not in self.loaded and name not in self.serving and name not in self.weights:
-            return
-        before = {device: read_device(device, self.live).live for device in self.monitor.devices}
-        gone = self.loaded.pop(name, None)
-        if gone is not None:
-            self.freed_maps[name] = gone.device_map
-        del gone
-        self.weights.pop(name, None)
-        served = self.serving.pop(name, None)
-        if served is not None:
-            served.close()
-        release()
-        after = {device: read_device(device, self.live).live for device in self.monitor.devices}
-        for key in [key for key in self.held if key[0] == name]:
+        here = self.loaded.get(name)
+        if here is not None:
+            self.freed_maps[name] = here.device_map
+        del here
+        before = self.monitor.alive()
+        self.residents.send(name, to)
+        if self.simulated is not None:
+            self.simulated.left(name, waits=to == "host")
+        if to == "disk":
+            self.freed.append({"role": name, "before": before, "after": self.monitor.alive()})
+        for key in [key for key in self.held if key[0] == name and (to == "disk" or key[1] != CPU)]:
             self.held[key] = 0
             self._tell(*key[1:])
-        self.freed.append({"role": name, "before": before, "after": after})
 
 
 def _weights_by_device(model: nn.Module) -> dict[str, int]:

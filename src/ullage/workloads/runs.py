@@ -87,11 +87,10 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
 
 def _check_can_run(gpus: GpuSet) -> None:
     """Raises UnsupportedError for devices that are planned and not run."""
-    what = {"simulated": "which is simulated", "apple": "and Ullage runs on no Mac's GPU"}
-    why = what.get(gpus.abilities.platform)
-    if why is not None:
+    if gpus.abilities.platform == "apple":
         raise UnsupportedError(
-            f"the plan is for {gpus.name}, {why}: it is planned alone; run with --gpus cpu"
+            f"the plan is for {gpus.name}, and Ullage runs on no Mac's GPU: it is planned alone; run with "
+            "--gpus cpu"
         )
 
 

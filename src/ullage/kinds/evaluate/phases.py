@@ -25,7 +25,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     residency = residency_of(workload, order, "freed")
     found = residency.first_loads()
     for name in residency.names:
-        held = residency.while_active((name,))
+        held = residency.in_first_turn(name)
         if name not in residency.staying:
             found += load(name, held)
         found += _turn(name, workload, section, held)

@@ -37,7 +37,7 @@ from ullage.runtime.batching import Done, Limits, Splitter, Window, release, win
 from ullage.runtime.layout import find_layout
 from ullage.runtime.loader import Loaded
 from ullage.runtime.malloc import KEEPING, REPEATED, holding_malloc
-from ullage.runtime.reading import CPU, device_name
+from ullage.runtime.reading import CPU
 from ullage.runtime.session import Session
 from ullage.spec.capture import Capture
 from ullage.spec.positions import Range
@@ -212,7 +212,7 @@ class _Extraction:
     def _hold(self, states: Sequence[Tensor], stored: int) -> None:
         """Says where the states of a batch lie; `stored` bytes of earlier ones wait in host memory."""
         for device in self._session.monitor.devices:
-            size = sum(tensor.nbytes for tensor in states if device_name(tensor) == device)
+            size = self._session.bytes_on(device, states)
             self._session.hold(self._name, device, "captures", size + (stored if device == CPU else 0))
 
     def _store(self) -> Store:

@@ -30,6 +30,10 @@ class Accounts:
         used = self.used()
         return {place: budget - used[place] for place, budget in self.budgets.items()}
 
+    def of(self, owner: Hashable) -> dict[str, int]:
+        """Bytes that one owner has, by place."""
+        return dict(self._taken.get(owner, {}))
+
     def exchange(self, gone: Collection[Hashable], come: Iterable[tuple[Hashable, Sizes]]) -> None:
         """Closes some owners' accounts and opens others, in one instant."""
         taken = {owner: held for owner, held in self._taken.items() if owner not in gone}

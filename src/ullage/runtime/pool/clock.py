@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 
@@ -26,6 +27,11 @@ class Clock(Protocol):
 
     def start(self, work: Callable[[], None]) -> None:
         """Has `work` done elsewhere, soon."""
+        ...
+
+    def wait(self, future: Future[None], seconds: float | None = None) -> None:
+        """Waits for a future that ends by what was started, and raises what it ended with; TimeoutError where
+        it has not after so many seconds."""
         ...
 
     def close(self) -> None:
@@ -60,6 +66,9 @@ class Threads:
     def start(self, work: Callable[[], None]) -> None:
         self._movers.submit(work)
 
+    def wait(self, future: Future[None], seconds: float | None = None) -> None:
+        future.result(seconds)
+
     def close(self) -> None:
         with self._changed:
             self._closed = True
@@ -77,3 +86,42 @@ class Threads:
                 call = self._alarm[1]
                 self._alarm = None
             call()
+
+
+class OneThread:
+    """The real time, for a run, which is one thread: what is to be done is done while it waits."""
+
+    def __init__(self) -> None:
+        self._work: deque[Callable[[], None]] = deque()
+        self._alarm: tuple[float, Callable[[], None]] | None = None
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wake(self, when: float, call: Callable[[], None]) -> None:
+        self._alarm = (when, call)
+
+    def start(self, work: Callable[[], None]) -> None:
+        self._work.append(work)
+
+    def wait(self, future: Future[None], seconds: float | None = None) -> None:
+        until = None if seconds is None else self.now() + seconds
+        while not future.done():
+            if self._work:
+                self._work.popleft()()
+                continue
+            times = [when for when in (until, self._alarm[0] if self._alarm else None) if when is not None]
+            if not times or (until is not None and self.now() >= until):
+                raise TimeoutError
+            self.sleep(max(0.0, min(times) - self.now()))
+            if self._alarm is not None and self.now() >= self._alarm[0]:
+                call = self._alarm[1]
+                self._alarm = None
+                call()
+        future.result()
+
+    def close(self) -> None:
+        self._alarm = None

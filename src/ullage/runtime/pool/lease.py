@@ -75,7 +75,7 @@ class Asking:
     def __enter__(self) -> Lease:
         request = self._pool.ask(self._role, self._timeout)
         try:
-            request.answer.result()
+            self._pool.wait(request.answer)
         except BaseException:
             self._pool.withdraw(request)
             raise

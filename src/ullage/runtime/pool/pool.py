@@ -9,28 +9,30 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from ullage.errors import UnknownNameError, WaitError
+from ullage.errors import DoesNotFitError, UnknownNameError, WaitError
 from ullage.records.pool import PoolSeen, write_pool
-from ullage.runtime.pool.accounts import Accounts, Sizes
+from ullage.runtime.pool.accounts import Accounts, Sizes, exceeding, together
 from ullage.runtime.pool.clock import Clock, Threads
 from ullage.runtime.pool.fitting import check_fit, never_parked
 from ullage.runtime.pool.holding import Place, Where
 from ullage.runtime.pool.lease import Asking
-from ullage.runtime.pool.moves import Move, moves_again
+from ullage.runtime.pool.moves import Move, moves_again, moves_to_rest
 from ullage.runtime.pool.moving import Free, carry_out
 from ullage.runtime.pool.prediction import Predictor
 from ullage.runtime.pool.role import Resident, Role, residents_of
 from ullage.runtime.pool.snapshot import seen
 from ullage.runtime.pool.state import Job, State
-from ullage.runtime.pool.telling import ended, not_loaded, out_of_memory
+from ullage.runtime.pool.telling import ended, not_loaded, out_of_memory, told
 from ullage.runtime.pool.turns import next_time, turn
 from ullage.runtime.pool.waiting import Request
 from ullage.runtime.pool.workers import Workers
 from ullage.runtime.role_weights import HOST, Cancelled
 
 T = TypeVar("T")
+OCCUPIED: Final = "occupied"
+"""Whose bytes those are that no role holds."""
 
 
 def ran_out(error: BaseException | None) -> bool:
@@ -41,7 +43,8 @@ def ran_out(error: BaseException | None) -> bool:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How a pool lends, in seconds: after `patience` nobody is served before one who waits; `longest_wait`
-    for who names no timeout; `free_wait` for a driver to give memory back, where `free` asks it."""
+    for who names no timeout; `free_wait` for a driver to give memory back, where `free` asks it. `told` is
+    called whenever something has begun or ended to move, or was lent, by whoever's thread that was."""
 
     patience: float = 30.0
     longest_wait: float = 600.0
@@ -49,6 +52,7 @@ class Terms:
     free: Free | None = None
     predictor: Predictor | None = None
     ran_out: Callable[[BaseException], bool] = ran_out
+    told: Callable[[PoolSeen], None] | None = None
     simulated: bool = False
 
 
@@ -102,6 +106,44 @@ class Pool:
             self._resident(role)
         self._change(lambda: setattr(self._state, "expected", dict(likely)))
 
+    def occupy(self, sizes: Sizes) -> None:
+        """From now on so many bytes by place are taken by what is no role's weights: caches, passing values.
+
+        Raises DoesNotFitError, and leaves it as it was, where they are not free.
+        """
+        with self._lock:
+            accounts = self._state.accounts
+            over = exceeding(sizes, together(accounts.free(), accounts.of(OCCUPIED)))
+            if over:
+                raise DoesNotFitError(f"{told(over)} too little is free for what the roles are to do")
+            accounts.exchange({OCCUPIED}, [(OCCUPIED, sizes)])
+            self._turn()
+
+    def send(self, role: str, to: Place) -> None:
+        """Takes a role that is not lent to host memory, or to disk, and waits until it is there.
+
+        Where host memory has no room for it, it goes to disk. Raises what dropping it raised.
+        """
+        with self._lock:
+            own, now = self._resident(role), self._clock.now()
+            assert not own.lent, role
+            assert not own.moving, role
+            if to == "host":
+                moves = moves_to_rest(own, self._state.room(own, now))
+            else:
+                gone = [form for form in own.forms if form.where.place != "disk"]
+                moves = tuple(Move(own, form, "drop") for form in gone)
+            if not moves:
+                return
+            job = self._state.begin(Job(own, moves, now))
+            self._clock.start(partial(self._carry_out, job))
+            self._tell()
+        self.wait(job.over)
+
+    def wait(self, future: Future[None]) -> None:
+        """Waits for what the pool is to do."""
+        self._clock.wait(future)
+
     def snapshot(self) -> PoolSeen:
         """Who is where, who waits, and what is taken, now."""
         with self._lock:
@@ -118,7 +160,7 @@ class Pool:
         """
         over = self.end()
         try:
-            over.result(timeout)
+            self._clock.wait(over, timeout)
         except TimeoutError:
             with self._lock:
                 left = [each.name for each in self._state.residents if each.lent or each.moving]
@@ -208,6 +250,11 @@ class Pool:
                 self._workers.close()
                 self._clock.close()
                 self._ended.set_result(None)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.terms.told is not None:
+            self.terms.told(self.snapshot())
 
     def _is_over(self) -> bool:
         forms = (form for each in self._state.residents for form in each.forms)
@@ -225,6 +272,10 @@ class Pool:
             if error is not None and not isinstance(error, Cancelled):
                 self._failed(job, error)
             self._turn()
+        if error is None:
+            job.over.set_result(None)
+        else:
+            job.over.set_exception(error)
 
     def _failed(self, job: Job, error: BaseException) -> None:
         state, own = self._state, job.target
@@ -239,12 +290,12 @@ class Pool:
                 second = state.begin(Job(own, moves, now, again=True))
                 self._clock.start(partial(self._carry_out, second))
                 return
-        told = out_of_memory(own, error) if self.terms.ran_out(error) else not_loaded(own, error)
-        told.__cause__ = error if told is not error else None
+        said = out_of_memory(own, error) if self.terms.ran_out(error) else not_loaded(own, error)
+        said.__cause__ = error if said is not error else None
         for request in state.queue:
             if request.resident is own:
                 state.queue.remove(request)
-                request.refuse(told)
+                request.refuse(said)
 
     def leaving(self, move: Move) -> None:
         """Of the ledger of moves: its model is nobody's any more."""

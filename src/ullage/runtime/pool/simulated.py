@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -154,6 +155,9 @@ class Hand:
 
     def start(self, work: Callable[[], None]) -> None:
         self.jobs.append(work)
+
+    def wait(self, future: Future[None], seconds: float | None = None) -> None:
+        future.result(seconds)
 
     def close(self) -> None:
         self.jobs.clear()

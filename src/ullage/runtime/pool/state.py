@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ullage.runtime.pool.accounts import Accounts
@@ -16,7 +17,7 @@ from ullage.runtime.pool.waiting import Queue, Request
 @dataclass(slots=True, eq=False)
 class Job:
     """Moves that are done one after the other, the last of them for `target`. Its `bound` is taken from the
-    accounts for as long as it lasts. `again`: a second try, after memory ran out."""
+    accounts for as long as it lasts. `again`: a second try, after memory ran out. `over` ends with it."""
 
     target: Resident
     moves: tuple[Move, ...]
@@ -25,6 +26,7 @@ class Job:
     cancelled: bool = False
     bound: dict[str, int] = field(init=False)
     moved: tuple[Resident, ...] = ()
+    over: Future[None] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
         self.bound = envelope(self.moves)
