@@ -22,6 +22,7 @@ from ullage.probes.parts import parted
 from ullage.probes.reading import read_stage
 from ullage.records.atomic import sha256_of
 from ullage.records.fits import FITS, FITTED, files_of_fit
+from ullage.records.probe_card import CARD, WEIGHTS
 from ullage.runtime.session import Session
 from ullage.spec.fitting import Fitting
 
@@ -87,7 +88,7 @@ def _fit(session: Session, turns: Turns, name: str, data: Data) -> None:
         )
     called = folder.relative_to(session.folder.path).as_posix()
     document = made.save(folder, called, len(data.labelled.absent))
-    _note(session, name, [folder / file.name for file in sorted(folder.iterdir())])
+    _note(session, name, [folder / file for file in sorted((CARD, WEIGHTS, DOCUMENT))])
     told = Fields(document, "the fit").inner("test").value("auroc")
     session.progress.note(f"probes.{name}: fitted; AUROC {told} on what was held out")
 
