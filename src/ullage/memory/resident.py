@@ -43,10 +43,12 @@ def resident_groups(
 def _weights(
     architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
 ) -> Group:
-    return group_of(_weight_needs(architecture, precision, where), on_processor, None)
+    return group_of(_weight_needs(architecture, precision, where, on_processor), on_processor, None)
 
 
-def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
+def _weight_needs(
+    architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
+) -> tuple[Need, ...]:
     home = home_of(where)
     basis: Basis = "exact" if precision.scheme is None else "derived"
     needs = []
@@ -64,10 +66,13 @@ def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, wher
     if home != "gpu":
         if home == "host":
             note = "tables that wait with the weights"
-            needs.append(Need("rounding", (0,), Interval(0, 0, BUFFERS), "derived", home=home, note=note))
+            needs.append(Need("workspace", (0,), Interval(0, 0, BUFFERS), "derived", home=home, note=note))
         return tuple(needs)
     allocation = weights_allocation(architecture, precision)
     every = tuple(range(last + 1))
+    if on_processor:
+        note = "tables beside the weights"
+        needs.append(Need("workspace", (0,), Interval(0, 0, BUFFERS), "derived", note=note))
     kept = allocation.allocated - allocation.requested
     share, rest = divmod(kept, last + 1)
     note = "blocks of the caching allocator are larger than the weights in them"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from ullage.errors import nearest
+from ullage.kinds.assistant.memory_section import MemorySection
 from ullage.kinds.assistant.routing_section import Routing
+from ullage.kinds.assistant.tools_section import ToolLimits, mistakes_in_tools
 from ullage.phases.blocks import wrong_engine, wrong_roles, wrong_training
 from ullage.phases.residency import Rest, rest
 from ullage.spec.mistake import Mistake
@@ -27,7 +30,18 @@ class Section(BaseSection):
     specialists: tuple[str, ...] | None = Field(
         default=None, description="every role but router and voice, unless they are listed here"
     )
+    input: str | None = Field(default=None, description="requests, JSON lines; None: it is for talks")
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+    instructions: dict[str, str] = Field(default={}, description="to the voice and each specialist, by role")
     routing: Routing = Routing()
+    memory: MemorySection | None = Field(default=None, description="notes of users, kept beyond a talk")
+    tools: tuple[str, ...] = Field(
+        default=(), description="calculator, retrieval, and functions of yours as package.module:function"
+    )
+    callers: tuple[str, ...] | None = Field(
+        default=None, description="specialists that may call tools; None: every one that writes text"
+    )
+    tool_limits: ToolLimits = ToolLimits()
 
     def chosen(self, workload: Workload) -> tuple[str, ...]:
         """The specialists by name."""
@@ -54,6 +68,19 @@ class Section(BaseSection):
             yield from _wrong_specialist(name, workload)
         for name in parts:
             yield from _wrong_turns(name, workload, "host" if name in specialists else "device")
+        for name in self.instructions:
+            if name not in (self.voice, *specialists) and name in workload.roles:
+                problem = f"role {name} is given none here; the router has assistant.routing.instructions"
+                yield Mistake(("assistant", "instructions", name), problem, at_key=True)
+            elif name not in workload.roles:
+                close = nearest(name, workload.roles)
+                hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(workload.roles)}"
+                yield Mistake(("assistant", "instructions", name), f"no role is called {name!r}; {hint}")
+        if self.memory is not None:
+            yield from self.memory.mistakes(workload, self.router)
+        remembers = self.memory is not None
+        yield from mistakes_in_tools(self.tools, self.callers, remembers, specialists, workload)
+        yield from self.tool_limits.mistakes()
 
 
 def _wrong_specialist(name: str, workload: Workload) -> Iterator[Mistake]:
