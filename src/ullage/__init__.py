@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ullage.api import run as run
     from ullage.api import run_plan as run_plan
     from ullage.api import sample as sample
+    from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
     from ullage.api import verify as verify
     from ullage.api.caches import Freed as Freed
@@ -200,6 +201,7 @@ PLACES: Final = {
     "run": "ullage.api",
     "run_plan": "ullage.api",
     "sample": "ullage.api",
+    "sample_model": "ullage.api",
     "schema": "ullage.api",
     "sites_of": "ullage.api.extractor",
     "tiny_path": "ullage.facts.bundled",

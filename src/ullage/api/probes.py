@@ -10,6 +10,9 @@ from ullage.api.probe_settings import DEFAULTS, Settings, new_folder, settled, s
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
+    from ullage.probes.card import Card, Origin
+    from ullage.probes.dialogues import Dialogues
+    from ullage.probes.fitting import Fit
     from ullage.probes.probe import Probe
 
 
@@ -28,12 +31,11 @@ def fit_probe(
     each mistake, for labels that are missing or of one class, spans without tokens and dialogues too long,
     before any model is loaded.
     """
-    from ullage.probes.card import Card, save_probe
+    from ullage.probes.card import save_probe
     from ullage.probes.documents import fit_document
     from ullage.probes.fitting import fit_probe as fit
     from ullage.probes.labels import read_labels
-    from ullage.probes.methods import STRENGTHENED
-    from ullage.records.atomic import sha256_of, write_json
+    from ullage.records.atomic import write_json
 
     given = settled(settings)
     folder = new_folder(out)
@@ -46,27 +48,33 @@ def fit_probe(
         ordinary = read_labels(given["control"], unlabelled=True)
         control, _ = source.read(ordinary, folder / "control", given["control"])
     found = fit(dialogues, sweep_of(given, dialogues.sites), control)
-    card = Card(
-        given["method"],
-        read.origin,
-        found.strength if given["method"] in STRENGTHENED else None,
+    card = _card_of(found, given["method"], read.origin, dialogues, Path(labels))
+    save_probe(found.probe, card, folder)
+    document = fit_document(found, card, str(folder), len(read.too_long))
+    write_json(folder / "fit.json", document)
+    return document
+
+
+def _card_of(found: Fit, method: str, origin: Origin, dialogues: Dialogues, labels: Path) -> Card:
+    """The card of a fit: what it is, and on what it was found."""
+    from ullage.probes.card import Card
+    from ullage.probes.methods import STRENGTHENED
+    from ullage.records.atomic import sha256_of
+
+    told = (("auroc", found.told.auroc), ("recall", found.flagged.recall))
+    return Card(
+        method,
+        origin,
+        found.strength if method in STRENGTHENED else None,
         found.notes,
-        sha256_of(Path(labels)),
+        sha256_of(labels),
         int(found.parts[0].sum()),
-        {
-            name: value
-            for name, value in (("auroc", found.told.auroc), ("recall", found.flagged.recall))
-            if value
-        },
+        {name: value for name, value in told if value},
         found.flagged.threshold,
         found.flagged.rate,
         found.flagged.control,
         dialogues.digests(found.parts[0] | found.parts[1]),
     )
-    save_probe(found.probe, card, folder)
-    document = fit_document(found, card, str(folder), len(read.too_long))
-    write_json(folder / "fit.json", document)
-    return document
 
 
 def evaluate_probe(

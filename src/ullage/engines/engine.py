@@ -128,7 +128,7 @@ class Reading(Protocol):
 
 @runtime_checkable
 class Streaming(Protocol):
-    """An engine that gives a reply piece by piece."""
+    """An engine that gives a reply piece by piece, and may keep what it has read for the next one."""
 
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
         """A piece for each token as soon as its text is certain, then the reply, whose text they make up.
@@ -136,10 +136,13 @@ class Streaming(Protocol):
         Nothing is given that a stop sequence may still take back. Left before its end, it writes no more.
         """
 
+    def forget(self) -> None:
+        """Gives up what is kept of earlier replies."""
+
 
 @runtime_checkable
 class Embedding(Protocol):
-    """An engine that gives the final states of texts."""
+    """An engine that gives the final states of prompts."""
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
-        """(texts, width), each of length 1, fp32 on the host; so many texts at once."""
+    def embed(self, prompts: Sequence[Prompt], batch: int) -> Tensor:
+        """(prompts, width), each of length 1, fp32 on the host; so many texts at once."""

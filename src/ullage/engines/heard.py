@@ -22,7 +22,7 @@ class Heard:
     Invariant: `taken` gives each position's row once, in order, after the pass that has read it.
     """
 
-    needs_all = True
+    needs_all = False
     to_the_end = True
 
     def __init__(self, points: Sequence[Point], begin: int) -> None:

@@ -41,12 +41,13 @@ class PromptEncoder:
         """The prompt as the model reads it, up to where its reply begins, or with a whole `answer`."""
         if isinstance(prompt, str):
             return prompt + (answer or "")
-        said = [{**message, "content": self._inert(message["content"])} for message in prompt]
+        said = [{**message, "content": self.inert(message["content"])} for message in prompt]
         if answer is not None:
             said.append({"role": "assistant", "content": answer})
         return render_chat(self.tokenizer, said, self._model, invite=answer is None)
 
-    def _inert(self, text: str) -> str:
+    def inert(self, text: str) -> str:
+        """A text that cannot pretend to be the template, nor a picture's place."""
         for token in self._special:
             text = text.replace(token, f"{token[0]}{JOINER}{token[1:]}")
         return text

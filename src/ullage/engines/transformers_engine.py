@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from ullage.capture.tokens import decode, generated_offsets
+from ullage.capture.spelling import decode, generated_offsets, spelling_of
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
+from ullage.engines.kept_cache import KeptCache, keeps
 from ullage.engines.observer import Observer
 from ullage.engines.pieces import Pieces
 from ullage.engines.prompts import PromptEncoder
@@ -51,6 +52,7 @@ class TransformersEngine:
         self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
+        self._kept = KeptCache() if keeps(self._layout) else None
         self._device, self._chunk_tokens = loaded.device, chunk_tokens
         self._window = window_of(self._layout.config)
         self._apart: str | None = None
@@ -90,19 +92,27 @@ class TransformersEngine:
         return found
 
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
-        """The same reply as `generate` writes, piece by piece."""
+        """The same reply as `generate` writes, piece by piece. What the prompt has in common with the last
+        one streamed, and its reply, is not read again, where the model goes on as if it were."""
         tokenizer = self._encoder.tokenizer
         row = new_row(self._encoder.ids(prompt), seed)
         cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
-        pieces = Pieces(
-            self._decode, lambda token: str(tokenizer.convert_ids_to_tokens(token)), sampling.stop, cleans
-        )
-        for _ in self._writer.steps([row], sampling, self._observer):
+        pieces = Pieces(spelling_of(tokenizer), sampling.stop, cleans)
+        kept = self._kept
+        if self._observer is not None and self._observer.needs_all:
+            kept = None
+            self.forget()
+        for _ in self._writer.steps([row], sampling, self._observer, kept):
             if row.stop is None:
-                yield from pieces.grown(row.tokens)
+                yield from pieces.grown(row.tokens[-1])
         reply = self._reply(row, sampling)
         yield from pieces.rest(reply)
         yield reply
+
+    def forget(self) -> None:
+        """Gives up what was kept of streamed replies."""
+        if self._kept is not None:
+            self._kept.forget()
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt: one pass when choices are one token."""
@@ -169,8 +179,8 @@ class TransformersEngine:
             scores = self._scorer.scores(ids, wanted, self._observer)
         return [summed(own, [some or (0,) for some in forms]) for own in scores]
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
-        """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.
+    def embed(self, prompts: Sequence[Prompt], batch: int) -> Tensor:
+        """Each prompt's mean final state over its tokens, of length 1: (prompts, width), fp32 on the host.
 
         The mean of a decoder's last states is what BehnamGhader et al. 2024 (LLM2Vec, arXiv:2404.05961)
         pool by; models trained as embedders give sharper similarities than plain ones.
@@ -179,8 +189,9 @@ class TransformersEngine:
 
         found = [torch.empty(0, self._layout.config.hidden_size)]
         with torch.inference_mode():
-            for at in range(0, len(texts), batch):
-                found.append(self._scorer.embedded([self._encoder.ids(t) for t in texts[at : at + batch]]))
+            for at in range(0, len(prompts), batch):
+                some = [self._encoder.ids(prompt) for prompt in prompts[at : at + batch]]
+                found.append(self._scorer.embedded(some))
         return torch.cat(found)
 
     def _decode(self, tokens: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ullage.capture.tokens import generated_offsets
+from ullage.capture.spelling import generated_offsets
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
 from ullage.engines.prompts import PromptEncoder

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.coverage import Coverage, Part, left_padded
+from ullage.capture.spelling import Decode
 from ullage.engines.choosing import choose
 from ullage.engines.engine import Sampling
+from ullage.engines.kept_cache import KeptCache
 from ullage.engines.observer import Observer, observed
-from ullage.engines.row import Decode, Row
+from ullage.engines.row import Row
 from ullage.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -45,16 +47,22 @@ class Writer:
             pass
 
     def steps(
-        self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None
+        self,
+        rows: Sequence[Row],
+        sampling: Sampling,
+        observer: Observer | None = None,
+        kept: KeptCache | None = None,
     ) -> Iterator[None]:
-        """The same, pausing whenever rows have grown by a token, and once all of it has been read.
+        """The same, pausing whenever rows have grown by a token, and once all of it has been read. A single
+        row may go on from what is `kept` of an earlier one, and is kept itself.
 
         A prompt that several rows have is read once, unless somebody watches each of them.
         """
         import torch
 
+        to_the_end = observer is not None and observer.to_the_end
         with torch.inference_mode():
-            batch = _Batch(rows, self.device, observer is not None and observer.to_the_end, observer is None)
+            batch = _Batch(rows, self.device, to_the_end, kept, shared=observer is None)
         for step in range(sampling.new_tokens):
             with torch.inference_mode():
                 logits = self._next(batch, observer)
@@ -89,16 +97,21 @@ class Writer:
         logits: Tensor | None = None
         for begin, end, coverage in batch.passes(self.chunk_tokens):
             logits = None  # those of the chunk before
+            seen = batch.mask.shape[1] - batch.ids.shape[1] + end
+            if batch.kept is not None:
+                batch.kept.begin_pass()
             with observed(observer, coverage):
                 out = self.model(
                     input_ids=batch.ids[:, begin:end],
-                    attention_mask=batch.mask[:, : batch.mask.shape[1] - batch.ids.shape[1] + end],
+                    attention_mask=batch.mask[:, :seen],
                     position_ids=batch.positions[:, begin:end],
                     past_key_values=batch.cache,
                     use_cache=True,
                     logits_to_keep=1,
                 )
             batch.cache, logits = self._cache_of(out), out.logits[:, -1]
+            if batch.kept is not None:
+                batch.kept.end_pass(batch.cache, seen)
             del out
         assert logits is not None
         return batch.apart(logits)
@@ -118,44 +131,50 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
-    With `to_the_end` a row that has stopped waits until its last token has been read. With `shared` rows of
-    one prompt are one row until it has been read.
+    With `to_the_end` a row that has stopped waits until its last token has been read. With `kept` the one row
+    begins with `_begun` tokens that the cache holds already. With `shared` rows of one prompt are one row
+    until it has been read.
     Invariant: `active[i]` is row i of every tensor here and of the cache, once prompts have been read.
     """
 
     def __init__(
-        self, rows: Sequence[Row], device: torch.device | str, to_the_end: bool = False, shared: bool = False
+        self,
+        rows: Sequence[Row],
+        device: torch.device | str,
+        to_the_end: bool = False,
+        kept: KeptCache | None = None,
+        shared: bool = False,
     ) -> None:
         import torch
 
-        self._to_the_end = to_the_end
-
+        self._to_the_end, self.kept = to_the_end, kept
         self.active = list(rows)
         self._numbers = list(range(len(rows)))
-        self._prompts = (
-            list(dict.fromkeys(row.prompt for row in rows)) if shared else [r.prompt for r in rows]
-        )
+        assert kept is None or len(rows) == 1
+        self.cache, self._begun = (None, 0) if kept is None else kept.begin(rows[0])
+        self._going = False
+        every = [row.prompt for row in rows]
+        self._prompts = list(dict.fromkeys(every)) if shared else every
         longest = max(map(len, self._prompts))
         ids = torch.zeros(len(self._prompts), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for index, prompt in enumerate(self._prompts):
             ids[index, longest - len(prompt) :] = torch.tensor(prompt)
             mask[index, longest - len(prompt) :] = 1
-        self.ids, self.mask = ids.to(device), mask.to(device)
-        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache: Cache | None = None
+        self.ids, self.mask = ids[:, self._begun :].to(device), mask.to(device)
+        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, self._begun :]
 
     def passes(self, chunk: int | None) -> Iterator[tuple[int, int, Coverage]]:
         """The columns that each pass reads, and what they are."""
-        if self.cache is not None:
+        if self._going:
             yield 0, 1, self._newest()
             return
         lengths = [len(prompt) for prompt in self._prompts]
-        longest = self.ids.shape[1]
-        size = longest if chunk is None else chunk
-        for begin in range(0, longest, size):
-            end = min(begin + size, longest)
-            yield begin, end, left_padded(lengths, begin, end)
+        left = self.ids.shape[1]
+        size = left if chunk is None else chunk
+        for begin in range(0, left, size):
+            end = min(begin + size, left)
+            yield begin, end, left_padded(lengths, self._begun + begin, self._begun + end)
 
     def apart(self, logits: Tensor) -> Tensor:
         """(rows, vocabulary) of logits after what was read; from the first time on each row has its own
@@ -194,6 +213,7 @@ class _Batch:
         """Makes `tokens` what is read next; rows that have stopped leave where enough have."""
         import torch
 
+        self._going = True
         self.ids = torch.tensor(tokens, device=self.mask.device)[:, None]
         self.positions = self.positions[:, -1:] + 1
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.active), 1)], dim=1)

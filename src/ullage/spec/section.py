@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Section(Value):
     """What stands under the key named like the kind, and what the kind asks of the rest.
 
-    `taking_turns` is the `schedule` under which the kind's roles are in memory one after another.
+    `taking_turns` is the `schedule` under which the kind's roles are in memory one after another;
+    `shows_pictures` says that its run gives roles pictures beside texts.
     """
 
     taking_turns: ClassVar[Schedule] = "sequential"
+    shows_pictures: ClassVar[bool] = False
 
     def mistakes(self, workload: Workload) -> Iterable[Mistake]:
         """Roles the kind lacks or does not know, settings it has no use for."""

@@ -267,7 +267,8 @@ def check_able(plan: Plan) -> None:
             raise UnsupportedError(
                 f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"
             )
-        if role.images:
+        section = plan.workload.section
+        if role.images and not (section is not None and section.shows_pictures):
             raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
 
 
