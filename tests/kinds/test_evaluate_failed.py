@@ -71,7 +71,7 @@ def test_a_few_that_failed_are_told_last_and_the_run_is_good(served, capsys):
     assert "1 of 10 answers failed: HTTP 400: content filter" in lines[-2]
     assert "2 of 20 samples failed: HTTP 400: content filter (2 times)" in lines[-1]
     (row,) = [row for row in table(served.folder) if row["failed"]]
-    assert (row["id"], row["answer"], row["judge verdict"]) == ("q3", "", None)
+    assert (row["id"], row["answer"], row["judge_verdict"]) == ("q3", "", None)
 
 
 def test_too_many_that_failed_are_exit_code_1(served):
@@ -94,7 +94,7 @@ def test_a_finished_run_asks_what_failed_again_and_nothing_else(served):
     ullage.run(ullage.load(served.file), served.folder.parent / "whole", base=served.file.parent)
     served.failing = {0, 3, 9}
     ullage.run(ullage.load(served.file), served.folder, base=served.file.parent)
-    assert sum(row["judge verdict"] is None for row in table(served.folder)) == 3
+    assert sum(row["judge_verdict"] is None for row in table(served.folder)) == 3
     served.failing, served.requests[:] = set(), []
     ullage.resume(served.folder, retry=False)
     assert not served.requests

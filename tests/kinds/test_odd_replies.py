@@ -74,12 +74,12 @@ def test_every_odd_reply_to_a_question_is_an_answer_or_a_reason(tmp_path, server
         if odd.text:
             assert (row["failed"], row["answer"]) == (None, "Paris"), name
             assert row["exact_match"] == (NAMES.index(name) % 2), name
-            assert row["judge verdict"] == "yes", name
+            assert row["judge_verdict"] == "yes", name
         else:
             assert row["failed"], name
             assert odd.says in row["failed"], (name, row["failed"])
             assert row["answer"] == "", name
-            assert (row["exact_match"], row["f1"], row["judge verdict"]) == (None, None, None), name
+            assert (row["exact_match"], row["f1"], row["judge_verdict"]) == (None, None, None), name
             assert "sk-test-92" not in row["failed"]
     (failing,) = record.outcome["failed"]
     assert (failing["failed"], failing["asked"], failing["what"]) == (len(bad), len(NAMES), "answers")
@@ -102,12 +102,16 @@ def test_every_odd_reply_of_a_judge_is_a_verdict_or_unscored(tmp_path, server, m
     good = {name: REPLIES[name].text if by == "text" else REPLIES[name].weighed for name in NAMES}
     for name, row in rows.items():
         assert row["answer"] == "Paris", name
-        assert row["judge verdict"] == ("yes" if good[name] else None), (name, row["judge unscored because"])
-        assert bool(row["judge unscored because"]) != good[name], name
+        assert row["judge_verdict"] == ("yes" if good[name] else None), (name, row["judge_unscored_because"])
+        assert bool(row["judge_unscored_because"]) != good[name], name
         if not good[name] and by == "text":
-            assert REPLIES[name].says in row["judge unscored because"], name
+            assert REPLIES[name].says in row["judge_unscored_because"], name
     (failing,) = record.outcome["failed"]
-    assert (failing["failed"], failing["what"]) == (list(good.values()).count(False), "verdicts of judge")
+    # A server that answers with other words than a verdict has not failed: that is the judge's own doing.
+    silent = sum("did not answer" in (row["judge_unscored_because"] or "") for row in rows.values())
+    assert silent == (by == "probabilities")
+    failed = list(good.values()).count(False) - silent
+    assert (failing["failed"], failing["what"]) == (failed, "verdicts of judge")
 
 
 def test_every_odd_reply_of_a_verifier_leaves_its_candidate_marked(tmp_path, server, monkeypatch):

@@ -89,6 +89,7 @@ def test_a_sequential_evaluation_never_holds_both_models(schedule: str) -> None:
         "generator prefill",
         "generator decode",
         "judge load",
+        "judge check",
         "judge score",
     ]
 

@@ -103,6 +103,19 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Weighing(Protocol):
+    """An engine that weighs words as the beginnings of its reply, by the rule that all of them share."""
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """For each prompt each word's log-probability, that of all its forms together.
+
+        Of the 20 likeliest tokens those count that are the word, whatever their case and the white space
+        around it; of a word of several tokens the last, where the likeliest reply has the others. Minus
+        infinity where that is none.
+        """
+
+
+@runtime_checkable
 class Deciding(Protocol):
     """An engine that weighs a choice in all forms it may be written in, and reads once what prompts share."""
 

@@ -24,6 +24,7 @@ class Heard:
 
     needs_all = False
     to_the_end = True
+    side_by_side = False
 
     def __init__(self, points: Sequence[Point], begin: int) -> None:
         self._points, self._begin = points, begin

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
-from ullage.engines.completion import Completion, Scope, UnusableError, read_completion
+from ullage.engines.completion import Completion, Scope, UnusableError, Weighed, read_completion
 from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, Usage
+from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
 from ullage.engines.words import told, words_of
 from ullage.errors import EngineError, RefusedError
 from ullage.text import keep_secret
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from ullage.engines.openai import Settings
 
 Result = TypeVar("Result")
-TOP_LOGPROBS: Final = 20
-"""The most alternatives the protocol gives for a token."""
 LARGEST_BODY: Final = 64 * 2**20
 """Bytes."""
 PATIENCE: Final = 100
@@ -114,23 +113,35 @@ class OpenAIEngine:
         """
 
         def ask(prompt: Prompt) -> tuple[float, ...]:
-            options: _Options = {
-                "max_tokens": 1,
-                "temperature": 0,
-                "logprobs": True,
-                "top_logprobs": TOP_LOGPROBS,
-            }
-            tokens = self._ask(prompt, options, weighing=True).tokens
-            if not tokens or not tokens[0].likeliest:
-                raise UnusableError("the server gives no log-probabilities")
-            found = tuple(_begins(choice, tokens[0].likeliest) for choice in choices)
+            likeliest = self._first_tokens(prompt, 1)[0].likeliest
+            found = tuple(_begins(choice, likeliest) for choice in choices)
             if max(found) == -math.inf:
-                raise UnusableError(
-                    f"none of {', '.join(choices)} is among the {TOP_LOGPROBS} likeliest tokens"
-                )
+                raise UnusableError(f"none of {', '.join(choices)} is among the {LIKELIEST} likeliest tokens")
             return found
 
         return self._side_by_side([partial(ask, prompt) for prompt in prompts])
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says."""
+
+        def ask(prompt: Prompt) -> tuple[float, ...]:
+            tokens = self._first_tokens(prompt, steps_for(words))
+            return begun_with(words, [Step(one.token, one.logprob, one.likeliest) for one in tokens])
+
+        return self._side_by_side([partial(ask, prompt) for prompt in prompts])
+
+    def _first_tokens(self, prompt: Prompt, most: int) -> Sequence[Weighed]:
+        """Those of the likeliest reply, each with what else it might have been. Raises UnusableError."""
+        options: _Options = {
+            "max_tokens": most,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": LIKELIEST,
+        }
+        tokens = self._ask(prompt, options, weighing=True).tokens
+        if not tokens or not tokens[0].likeliest:
+            raise UnusableError("the server gives no log-probabilities")
+        return tokens
 
     def _ask(self, prompt: Prompt, options: _Options, weighing: bool = False) -> Completion:
         """One request, asked again while that may help; `weighing` needs probabilities. Raises

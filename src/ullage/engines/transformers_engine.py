@@ -10,9 +10,11 @@ from ullage.capture.spelling import decode, generated_offsets, spelling_of
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
+from ullage.engines.forms import LIKELIEST
 from ullage.engines.kept_cache import KeptCache, keeps
 from ullage.engines.observer import Observer
 from ullage.engines.pieces import Pieces
+from ullage.engines.prefix import Beginning
 from ullage.engines.prompts import PromptEncoder
 from ullage.engines.row import Row, first_stop, new_row
 from ullage.engines.scoring import Scorer
@@ -49,17 +51,21 @@ class TransformersEngine:
         self._encoder = PromptEncoder(loaded.tokenizer, name, self._layout.rows)
         end = self._encoder.tokenizer.eos_token_id
         ends = end_tokens(loaded.model) | (frozenset() if end is None else {end})
-        self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
+        self._window = window_of(self._layout.config)
+        windowed = self._window is not None
+        beginning = None if windowed else Beginning(self._layout, loaded.device, chunk_tokens)
+        self._writer = Writer(
+            loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled, beginning
+        )
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
         self._kept = KeptCache() if keeps(self._layout) else None
         self._device, self._chunk_tokens = loaded.device, chunk_tokens
-        self._window = window_of(self._layout.config)
         self._apart: str | None = None
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
-        return [len(self._encoder.ids(prompt)) for prompt in prompts]
+        return [*map(len, self._encoder.all_ids(prompts))]
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
@@ -121,7 +127,24 @@ class TransformersEngine:
         ids = [self._encoder.ids(prompt) for prompt in prompts]
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
+            longer = self._observer is None and any(len(choice) > 1 for some in wanted for choice in some)
+            if longer and not self._why_no_branches(max(map(len, ids))):
+                found = self._scorer.choice_scores(ids, wanted)
+                if found is not None:
+                    return [tuple(row) for row in found]
             return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says; one pass where
+        words are one token."""
+        import torch
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        forms = [[self._encoder.spellings(prompt, word) for word in words] for prompt in prompts]
+        wanted = [[each for some in own for each in some] for own in forms]
+        with torch.inference_mode():
+            scores = self._scorer.scores(ids, wanted, self._observer, likeliest=LIKELIEST)
+        return [summed(weights, own) for weights, own in zip(scores, forms, strict=True)]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
         """Which of the prompts make up rows of up to `most` tokens, and how many each has."""
@@ -150,11 +173,15 @@ class TransformersEngine:
 
     def why_singly(self, most: int, choices: Sequence[str]) -> str:
         """Why a row of `most` tokens holds one prompt; "" where it may hold several that begin alike."""
-        import torch
-
         split = [choice for choice in choices if not self._encoder.forms(choice)]
         if split:
             return f"{split[0]!r} is no single token of this model"
+        return self._why_no_branches(most)
+
+    def _why_no_branches(self, most: int) -> str:
+        """Why a row of `most` tokens has no branches; "" where they are read as if each stood alone."""
+        import torch
+
         if self._window is not None and most > self._window:
             return f"some layers see no more than {self._window:,} tokens, and a row may have {most:,}"
         if self._chunk_tokens:

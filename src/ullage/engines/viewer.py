@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from ullage.capture.chats import render_chat
-from ullage.capture.tokens import decode
+from ullage.capture.spelling import decode
 from ullage.engines.engine import Failure, Reply, Sampling
 from ullage.engines.pictures import open_picture
 from ullage.engines.prompts import PromptEncoder

@@ -12,6 +12,7 @@ from ullage.engines.choosing import choose
 from ullage.engines.engine import Sampling
 from ullage.engines.kept_cache import KeptCache
 from ullage.engines.observer import Observer, observed
+from ullage.engines.prefix import Beginning
 from ullage.engines.row import Row
 from ullage.errors import UnsupportedError
 
@@ -31,7 +32,8 @@ class Writer:
 
     `ends` are the ids that end a sequence, `decode` turns ids into the text in which stop sequences are
     looked for. `chunk_tokens` reads longer prompts in chunks of that many. `on_prefilled` is called whenever
-    a batch's prompts have been read and its writing begins.
+    a batch's prompts have been read and its writing begins. With a `beginning`, what all prompts of a batch
+    begin with is read once.
     """
 
     model: nn.Module
@@ -40,6 +42,7 @@ class Writer:
     decode: Decode
     chunk_tokens: int | None = None
     on_prefilled: Callable[[], None] = lambda: None
+    beginning: Beginning | None = None
 
     def write(self, rows: Sequence[Row], sampling: Sampling, observer: Observer | None = None) -> None:
         """Writes until every row has stopped or has `new_tokens`; rows leave the batch as they stop."""
@@ -53,16 +56,15 @@ class Writer:
         observer: Observer | None = None,
         kept: KeptCache | None = None,
     ) -> Iterator[None]:
-        """The same, pausing whenever rows have grown by a token, and once all of it has been read. A single
-        row may go on from what is `kept` of an earlier one, and is kept itself.
+        """The same, pausing whenever rows have grown by a token, and once all of it has been read.
 
-        A prompt that several rows have is read once, unless somebody watches each of them.
+        A prompt that several rows have is read once, unless somebody watches each of them. A single row may
+        go on from what is `kept` of an earlier one, and is kept itself.
         """
         import torch
 
-        to_the_end = observer is not None and observer.to_the_end
         with torch.inference_mode():
-            batch = _Batch(rows, self.device, to_the_end, kept, shared=observer is None)
+            batch = self._batch(rows, observer, observer is not None and observer.to_the_end, kept)
         for step in range(sampling.new_tokens):
             with torch.inference_mode():
                 logits = self._next(batch, observer)
@@ -88,9 +90,27 @@ class Writer:
         import torch
 
         with torch.inference_mode():
-            self._next(_Batch(rows, self.device), observer)
+            self._next(self._batch(rows, observer), observer)
         if observer is not None:
             observer.ended([row.whole for row in rows], [len(row.prompt) for row in rows])
+
+    def _batch(
+        self,
+        rows: Sequence[Row],
+        observer: Observer | None,
+        to_the_end: bool = False,
+        kept: KeptCache | None = None,
+    ) -> _Batch:
+        """The rows, none of them read but for what they begin with, or what is `kept` of it."""
+        prompts = [row.prompt for row in rows]
+        if kept is not None:
+            (row,) = rows
+            cache, shared = kept.begin(row)
+            return _Batch(rows, prompts, self.device, to_the_end, shared, cache, kept)
+        if observer is None:
+            prompts = list(dict.fromkeys(prompts))
+        shared, cache = (0, None) if self.beginning is None else self.beginning.of(prompts, observer)
+        return _Batch(rows, prompts, self.device, to_the_end, shared, cache)
 
     def _next(self, batch: _Batch, observer: Observer | None) -> Tensor:
         """(rows, vocabulary) logits after everything that is waiting in the batch has been read."""
@@ -131,50 +151,53 @@ class _Batch:
     """Rows padded on the left, and their cache.
 
     `ids` (rows, columns) wait to be read, `mask` (rows, columns of the cache and of `ids`) tells padding.
-    With `to_the_end` a row that has stopped waits until its last token has been read. With `kept` the one row
-    begins with `_begun` tokens that the cache holds already. With `shared` rows of one prompt are one row
-    until it has been read.
+    With `to_the_end` a row that has stopped waits until its last token has been read. Rows of one prompt are
+    one row of `prompts` until it has been read; their `shared` first tokens are in `cache` from the start,
+    which is `kept` beyond this batch where that is given.
     Invariant: `active[i]` is row i of every tensor here and of the cache, once prompts have been read.
     """
 
     def __init__(
         self,
         rows: Sequence[Row],
+        prompts: Sequence[tuple[int, ...]],
         device: torch.device | str,
         to_the_end: bool = False,
+        shared: int = 0,
+        cache: Cache | None = None,
         kept: KeptCache | None = None,
-        shared: bool = False,
     ) -> None:
         import torch
 
-        self._to_the_end, self.kept = to_the_end, kept
+        self._to_the_end, self._shared, self._begun = to_the_end, shared, False
+        self.kept = kept
         self.active = list(rows)
         self._numbers = list(range(len(rows)))
-        assert kept is None or len(rows) == 1
-        self.cache, self._begun = (None, 0) if kept is None else kept.begin(rows[0])
-        self._going = False
-        every = [row.prompt for row in rows]
-        self._prompts = list(dict.fromkeys(every)) if shared else every
-        longest = max(map(len, self._prompts))
-        ids = torch.zeros(len(self._prompts), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for index, prompt in enumerate(self._prompts):
-            ids[index, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[index, longest - len(prompt) :] = 1
-        self.ids, self.mask = ids[:, self._begun :].to(device), mask.to(device)
-        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, self._begun :]
+        self._prompts = prompts
+        longest = max(map(len, prompts))
+        ids = torch.zeros(len(prompts), longest - shared, dtype=torch.long)
+        mask = torch.zeros(len(prompts), longest, dtype=torch.long)
+        mask[:, :shared] = 1
+        for index, prompt in enumerate(prompts):
+            own = len(prompt) - shared
+            ids[index, -own:] = torch.tensor(prompt[shared:])
+            mask[index, -own:] = 1
+        self.ids, self.mask = ids.to(device), mask.to(device)
+        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
+        self.cache = cache
 
     def passes(self, chunk: int | None) -> Iterator[tuple[int, int, Coverage]]:
         """The columns that each pass reads, and what they are."""
-        if self._going:
+        if self._begun:
             yield 0, 1, self._newest()
             return
-        lengths = [len(prompt) for prompt in self._prompts]
-        left = self.ids.shape[1]
-        size = left if chunk is None else chunk
-        for begin in range(0, left, size):
-            end = min(begin + size, left)
-            yield begin, end, left_padded(lengths, self._begun + begin, self._begun + end)
+        self._begun = True
+        lengths = [len(prompt) - self._shared for prompt in self._prompts]
+        longest = self.ids.shape[1]
+        size = longest if chunk is None else chunk
+        for begin in range(0, longest, size):
+            end = min(begin + size, longest)
+            yield begin, end, left_padded(lengths, begin, end, self._shared)
 
     def apart(self, logits: Tensor) -> Tensor:
         """(rows, vocabulary) of logits after what was read; from the first time on each row has its own
@@ -213,7 +236,6 @@ class _Batch:
         """Makes `tokens` what is read next; rows that have stopped leave where enough have."""
         import torch
 
-        self._going = True
         self.ids = torch.tensor(tokens, device=self.mask.device)[:, None]
         self.positions = self.positions[:, -1:] + 1
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.active), 1)], dim=1)

@@ -36,7 +36,7 @@ def parse_workload(text: str, filename: str, sections: Sections, overrides: Sequ
     SpecError with one line per mistake: `file:line:column: field: what is wrong; what to do`, or
     `--set path=value: ...` where the command line is at fault.
     """
-    return _parse(read_document(text, filename), sections, overrides)
+    return parse_document(read_document(text, filename), sections, overrides)
 
 
 def parse_mapping(given: Mapping[str, object], sections: Sections, overrides: Sequence[str] = ()) -> Workload:
@@ -44,7 +44,7 @@ def parse_mapping(given: Mapping[str, object], sections: Sections, overrides: Se
 
     Raises SpecError with one line per mistake: `path.of.keys: what is wrong; what to do`.
     """
-    return _parse(read_mapping(given), sections, overrides)
+    return parse_document(read_mapping(given), sections, overrides)
 
 
 def parse_role(given: Mapping[str, object]) -> Role:
@@ -77,7 +77,8 @@ def _plain(given: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _parse(document: Document, sections: Sections, overrides: Sequence[str]) -> Workload:
+def parse_document(document: Document, sections: Sections, overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a document that is open to `overrides`. Raises SpecError, as the others do."""
     wrong = apply_overrides(document, overrides)
     mistakes: list[Mistake] = []
     workload = _workload(document, sections, mistakes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ullage.spec.value import Schedule, Value
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ullage.spec.mistake import Mistake
     from ullage.spec.precision import Precision
     from ullage.spec.workload import Workload
+
+RUNS: Final = "runs"
+"""Where runs are that are given no folder."""
 
 
 class Section(Value):
@@ -42,3 +45,7 @@ class Section(Value):
     def files(self) -> tuple[str, ...]:
         """Files the run reads, as the workload file names them."""
         return ()
+
+    def runs_in(self) -> str:
+        """The folder for runs that are given none."""
+        return RUNS

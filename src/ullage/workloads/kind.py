@@ -12,6 +12,7 @@ from ullage.errors import InputError
 if TYPE_CHECKING:
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
+    from ullage.spec.document import Document
     from ullage.spec.section import Section
     from ullage.spec.workload import Workload
 
@@ -41,12 +42,17 @@ class Kind(NamedTuple):
     `retry(run, workload)` takes back what failed in a run, so that it is done again, and whose `failed(run,
     workload)` says whether there is any; "" where nothing fails by itself. `commands` are added to the
     command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module.
+
+    `form` names a module for files of another form that the kind reads as its own, "" for none: its
+    `recognises(data)` says whether a mapping without `kind` is one, `workload_in(document)` lays it out as a
+    workload's file and raises SpecError with every mistake.
     """
 
     name: str
     package: str
     runner: str = ""
     reporter: str = ""
+    form: str = ""
     retrier: str = ""
     commands: tuple[Command, ...] = ()
     verbs: Mapping[str, str] = MappingProxyType({})
@@ -64,6 +70,15 @@ class Kind(NamedTuple):
     def phases(self, workload: Workload) -> tuple[Phase, ...]:
         """How the work is laid out over time. Raises SpecError."""
         found: tuple[Phase, ...] = _part(self.name, f"{self.package}.phases").phases(workload)
+        return found
+
+    def reads(self, document: Document) -> bool:
+        """Whether a file that names no kind is of the kind's own other form."""
+        return bool(self.form) and bool(_part(self.name, self.form).recognises(document.data))
+
+    def workload_in(self, document: Document) -> Mapping[str, object]:
+        """Such a file, laid out as a workload's. Raises SpecError."""
+        found: Mapping[str, object] = _part(self.name, self.form).workload_in(document)
         return found
 
     def requests(self, workload: Workload) -> tuple[Requests, ...]:

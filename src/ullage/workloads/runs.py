@@ -186,8 +186,9 @@ def gpus_of_run(run: RunFolder) -> str:
 
 
 def next_folder(workload: Workload) -> Path:
-    """runs/KIND-1, runs/KIND-2, ..."""
+    """KIND-1, KIND-2, ... in `runs`, or where the file says that its runs are."""
+    within = Path("runs" if workload.section is None else workload.section.runs_in())
     number = 1
-    while (path := Path("runs") / f"{workload.kind}-{number}").exists():
+    while (path := within / f"{workload.kind}-{number}").exists():
         number += 1
     return path

@@ -15,10 +15,15 @@ KIND = Kind(
             "ullage.kinds.evaluate.commands:judge",
         ),
         Command(
+            "compare",
+            "Hold two evaluations of the same questions against each other, question by question.",
+            "ullage.kinds.evaluate.commands:compare",
+        ),
+        Command(
             "resample",
             "Add samples to the answers of a finished evaluation; what there is stays.",
             "ullage.kinds.evaluate.commands:resample",
         ),
     ),
-    verbs={"judge": "ullage.kinds.evaluate.verbs", "resample": "ullage.kinds.evaluate.verbs"},
+    verbs=dict.fromkeys(("judge", "resample", "compare"), "ullage.kinds.evaluate.verbs"),
 )

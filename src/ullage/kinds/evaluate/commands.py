@@ -47,3 +47,16 @@ def resample(
     target, record = verbs.resample(folder, samples, out, gpus, base=base, download=download, quiet=quiet)
     tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))
     exit_if_too_many_failed(record)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished evaluation.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another of the same questions.")],
+    base: Base = None,
+    json: Json = False,
+) -> None:
+    from ullage.kinds.evaluate import verbs
+    from ullage.kinds.evaluate.paired_page import paired_document, show_paired
+
+    found = verbs.compare(first, second, base=base)
+    tell(json, lambda: paired_document(found), lambda console: show_paired(found, console))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ullage.kinds.evaluate.section import ENTAILMENT, Section, judges
-from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.records.failing import Failing, count_failing
 from ullage.records.lines import standing_rows
 from ullage.spec.workload import Workload
@@ -23,7 +23,10 @@ def failures(folder: Path, workload: Workload, section: Section) -> tuple[Failin
     stages = {GREEDY: "answers"}
     stages |= {SAMPLES: "samples"} if section.samples else {}
     stages |= {P_TRUE: "answers weighed by the generator"} if section.p_true else {}
-    stages |= {name: f"verdicts of {name}" for name in judges(workload)}
+    named = judges(workload)
+    if section.judge_check:
+        stages |= {check_stage(name): f"known answers judged by {name}" for name in named}
+    stages |= {name: f"verdicts of {name}" for name in named}
     stages |= {ENTAILMENT: "comparisons of samples"}
     counted = (count_failing(what, _reasons(folder, stage)) for stage, what in stages.items())
     return tuple(each for each in counted if each.failed)

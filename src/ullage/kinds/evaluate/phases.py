@@ -21,6 +21,10 @@ from ullage.phases.phase import Phase, Resident, Work
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
+SCORE: Final = "score"
+"""The verb of reading answers."""
+CHECK: Final = "check"
+"""The verb of reading answers whose verdicts are known."""
 PROMPT: Final = 256
 """Tokens of instruction around question, references and answers where the file does not say."""
 
@@ -55,7 +59,7 @@ def _turn(name: str, workload: Workload, section: Section, held: tuple[Resident,
     captures = stored_captures(name, workload)
     found: tuple[Phase, ...] = ()
     for verb, work in _works(name, workload, section):
-        of_answers = captures if verb == "" or name != GENERATOR else ()
+        of_answers = captures if verb == "" or (name != GENERATOR and verb == SCORE) else ()
         found += generate(name, held, work, verb, of_answers)
     if name == GENERATOR and section.samples and not (captures or probed(name, workload)):
         return tuple(_read_together(each, section.samples) for each in found)
@@ -73,7 +77,7 @@ def _works(name: str, workload: Workload, section: Section) -> tuple[tuple[str, 
             return (("", written),)
         # It reads its own answer, and the samples as ideas.
         asked = work.prompt_tokens + (1 + section.samples) * answer + PROMPT
-        return (("", written), ("score", work.but(prompt_tokens=asked, new_tokens=0)))
+        return (("", written), (SCORE, work.but(prompt_tokens=asked, new_tokens=0)))
     read = work.prompt_tokens
     if workload.roles[name].prompt_tokens is None:
         pair = name in (ENTAILMENT, section.clusters_by)
@@ -84,7 +88,10 @@ def _works(name: str, workload: Workload, section: Section) -> tuple[tuple[str, 
         new_tokens=work.new_tokens if by_text else 0,
         passes=_texts(name, section, answer) / work.batch,
     )
-    return (("score", work),)
+    known = known_answers(section, workload.examples)
+    if name not in judges(workload) or not known:
+        return ((SCORE, work),)
+    return ((CHECK, work.but(passes=known / work.batch, shard_bytes=0)), (SCORE, work))
 
 
 def _read_together(phase: Phase, samples: int) -> Phase:
@@ -110,3 +117,9 @@ def _texts(name: str, section: Section, answer: int) -> int:
     if name == SIMILARITY:
         return (1 + section.samples) * (1 + answer)  # each answer, whole and without each of its tokens
     return 1 + (pairs if name == section.clusters_by else 0)  # the greedy answer, and what it compares
+
+
+def known_answers(section: Section, examples: int) -> float:
+    """How many answers whose verdicts are known a judge reads per example: a right one and a wrong one of so
+    many questions."""
+    return 2 * min(section.judge_check, examples) / examples if examples else 0.0

@@ -10,7 +10,7 @@ from typing import Final
 from ullage.capture.entries import states_of
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
-from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.phases.blocks import captures_of, own_section
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
@@ -19,7 +19,9 @@ from ullage.workloads.comparing import check_files
 
 ANSWERS: Final = (GREEDY, SAMPLES, P_TRUE)
 OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
-OF_RESULTS: Final = ("metrics", "right_from", "unknown", "max_failed")
+OF_RESULTS: Final = (
+    "metrics", "right_from", "unknown", "max_failed", "least_mass", "judge_pattern", "judge_check",
+)  # fmt: skip
 
 
 def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:
@@ -67,10 +69,11 @@ def copy_stages(run: RunFolder, out: RunFolder, stages: Sequence[str]) -> None:
 
 
 def unchanged_judges(before: Workload, after: Workload) -> tuple[str, ...]:
-    """Judges whose verdicts on the same answers stand."""
+    """Stages of judges whose verdicts on the same answers stand, and of their checks."""
     old, new = own_section(before, Section), own_section(after, Section)
     alike = all(getattr(old, name) == getattr(new, name) for name in OF_JUDGES)
-    return tuple(name for name in judges(before) if alike and _same(name, before, after))
+    stand = tuple(name for name in judges(before) if alike and _same(name, before, after))
+    return (*map(check_stage, stand if old.judge_check == new.judge_check else ()), *stand)
 
 
 def _kept_stages(before: Workload, after: Workload) -> tuple[str, ...]:

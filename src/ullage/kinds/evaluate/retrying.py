@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ullage.kinds.evaluate.section import ENTAILMENT, SIMILARITY, Section, judges
-from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.phases.blocks import own_section
 from ullage.records.folder import JOURNAL, RunFolder
 from ullage.records.journal import Journal
@@ -37,7 +37,8 @@ def asked_and_failed(row: Mapping[str, object]) -> bool:
 
 
 def _stages(workload: Workload) -> tuple[str, ...]:
-    return (GREEDY, SAMPLES, P_TRUE, *judges(workload), ENTAILMENT)
+    named = judges(workload)
+    return (GREEDY, SAMPLES, P_TRUE, *map(check_stage, named), *named, ENTAILMENT)
 
 
 def _taken_back(run: RunFolder, workload: Workload) -> dict[str, Items]:

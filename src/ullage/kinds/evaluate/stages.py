@@ -13,6 +13,11 @@ MOST_SAMPLES: Final = 1024
 """More than a question may have."""
 
 
+def check_stage(judge: str) -> str:
+    """Where a judge is judged itself."""
+    return f"check_{judge}"
+
+
 def answer_seed(seed: int, index: int, sample: int) -> int:
     """The seed of an answer to question `index`, the greedy one being sample 0, in a run of seed `seed`: it
     depends on nothing else, so samples can be added."""

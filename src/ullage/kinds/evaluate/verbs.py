@@ -18,6 +18,7 @@ from ullage.workloads.runs import gpus_of_run, next_folder, plan_here, workload_
 from ullage.workloads.wholeness import finished
 
 if TYPE_CHECKING:
+    from ullage.kinds.evaluate.paired import Paired
     from ullage.records.record import Record
 
 
@@ -91,3 +92,11 @@ def resample(
     target = Path(out) if out is not None else next_folder(after)
     kept = Begun(prepare=lambda new: copy_answers(held, new, before, after))
     return target, execute(made, target, Options(download, quiet), kept)
+
+
+def compare(first: str | Path, second: str | Path, *, base: str | Path | None = None) -> Paired:
+    """Two finished evaluations, paired by the ids of their questions: accuracies by McNemar's test, AUROCs by
+    their difference with its interval. `base` is where their inputs are now. Raises InputError."""
+    from ullage.kinds.evaluate.paired import paired
+
+    return paired(Path(first), Path(second), base)
