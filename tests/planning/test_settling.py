@@ -82,7 +82,7 @@ roles:
 prompt_tokens: 400
 new_tokens: 32
 examples: 5000
-evaluate: {judge_by: HOW}
+evaluate: {judge_by: HOW, judge_check: 0}
 """
 
 
@@ -129,3 +129,11 @@ def test_a_precision_that_the_files_own_share_of_a_card_cannot_hold_is_passed_ov
     )
     assert plan.verdict == "fits"
     assert plan.roles["model"].precision.storage == "nf4"
+
+
+def test_what_a_hosted_judge_is_checked_with_is_paid_for_too(tmp_path):
+    (tmp_path / "work.yaml").write_text(
+        HOSTED.replace("HOW", "text").replace("judge_check: 0", "judge_check: 40")
+    )
+    (judge,) = ullage.plan(tmp_path / "work.yaml", "A100-80GB", advice=False).hosted
+    assert judge.requests == 1000 + 2 * 40 / 5
