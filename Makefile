@@ -24,6 +24,8 @@ demo: .venv/run
 	  "run examples/small/extract.yaml --out .demo/states" "verify .demo/states" "analyse .demo/states" \
 	  "sample answer --count 334 --out .demo/questions.jsonl" "sample answer-hard --count 166 --out .demo/hard.jsonl" \
 	  "run examples/evaluate-tiny.yaml --out .demo/evaluate $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))" "verify .demo/evaluate" \
+	  "sample artist --out .demo/artist" "sample perception --out .demo/perception" \
+	  "run examples/assistant-tiny.yaml --out .demo/assistant" "verify .demo/assistant" "pool .demo/assistant" \
 	  "sample pairs --count 120 --out .demo/pairs.jsonl" "run examples/werewolf-tiny.yaml --out .demo/werewolf" \
 	  "verify .demo/werewolf" "report .demo/werewolf" \
 	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
@@ -80,11 +82,11 @@ docs: .venv/dev
 # torch first: the pin keeps other packages from pulling a CUDA build.
 .venv/run: .venv/core
 	$(PIP) torch==2.13.0
-	$(PIP) -e ".[run,evaluate]"
+	$(PIP) -e ".[run,evaluate,image]"
 	@touch $@
 
 .venv/dev: .venv/run
-	$(PIP) -e ".[run,plot,image,openai,evaluate]"
+	$(PIP) -e ".[run,plot,image,openai,evaluate,memory]"
 	$(PIP) pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
 	@touch $@
 

@@ -34,7 +34,10 @@ def completion(text, top=()):
 
 
 class Server:
-    """Answers as `behave(request body, how often it was asked the same)` says: status and body."""
+    """Answers as `behave(request body, how often it was asked the same)` says: status and body.
+
+    Where the body is a function, it is given the handler and writes whatever it likes.
+    """
 
     def __init__(self, behave):
         self.behave = behave
@@ -51,10 +54,13 @@ class Server:
                     server.most = max(server.most, server.at_once)
                     seen = sum(each["messages"] == body["messages"] for each in server.requests)
                 status, answer = server.behave(body, seen)
-                raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 with lock:
                     server.at_once -= 1
                 try:
+                    if callable(answer):
+                        answer(self)
+                        return
+                    raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                     self.send_response(status)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(raw)))

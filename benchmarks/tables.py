@@ -5,6 +5,7 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
+from memory_tables import remembered
 from parking_tables import parked
 from probe_tables import drift, probe_peers, probes, scoring, transfer
 from result_file import RESULTS, ROOT, figures, read
@@ -464,6 +465,7 @@ def page() -> str:
         scoring(made("probe_scoring")),
         probe_peers(made("probe_peers")),
         parked(made("pool_switch"), made("parked_families")),
+        remembered(made("memory_kills")),
     ]
     return "\n".join(parts)
 

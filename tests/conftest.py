@@ -96,6 +96,23 @@ def model_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def artist_folder(tmp_path_factory):
+    """A small Flux pipeline, as a hub snapshot holds one."""
+    pytest.importorskip("diffusers")
+    from ullage.engines.small import make_small
+
+    return make_small("artist", tmp_path_factory.mktemp("models") / "artist")
+
+
+@pytest.fixture(scope="session")
+def perception_folder(tmp_path_factory):
+    """A small LLaVA-NeXT, as a hub snapshot holds one."""
+    from ullage.engines.small import make_small
+
+    return make_small("perception", tmp_path_factory.mktemp("models") / "perception")
+
+
+@pytest.fixture(scope="session")
 def forks():
     """Runs commands of Ullage that may be killed, each in a process of its own that need not import torch."""
     from forks import Forks

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ullage.api import run as run
     from ullage.api import run_plan as run_plan
     from ullage.api import sample as sample
+    from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
     from ullage.api import verify as verify
     from ullage.api.caches import Freed as Freed
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from ullage.errors import MissingPackageError as MissingPackageError
     from ullage.errors import OutOfMemoryError as OutOfMemoryError
     from ullage.errors import PinnedError as PinnedError
+    from ullage.errors import RefusedError as RefusedError
     from ullage.errors import SpecError as SpecError
     from ullage.errors import UllageError as UllageError
     from ullage.errors import UnknownNameError as UnknownNameError
@@ -78,7 +80,10 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu as Gpu
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.price import Price as Price
+    from ullage.kinds.evaluate.paired import PairedEvaluations as PairedEvaluations
+    from ullage.kinds.evaluate.verbs import compare as compare
     from ullage.kinds.evaluate.verbs import judge as judge
+    from ullage.kinds.evaluate.verbs import resample as resample
     from ullage.kinds.extract.verbs import export_states as export_states
     from ullage.kinds.extract.verbs import extract as extract
     from ullage.kinds.extract.verbs import open_states as open_states
@@ -143,14 +148,15 @@ PLACES: Final = {
     "PinnedError": "ullage.errors",
     "Pipeline": "ullage.facts.architecture",
     "Plan": "ullage.planning.plan",
+    "PoolOfRun": "ullage.records.pool_of_run",
     "Positions": "ullage.spec.positions",
     "Price": "ullage.facts.price",
     "Probe": "ullage.probes.probe",
     "ReadSequence": "ullage.capture.listener",
     "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
+    "RefusedError": "ullage.errors",
     "RoleFields": "ullage.spec.role_fields",
-    "PoolOfRun": "ullage.records.pool_of_run",
     "RunCheck": "ullage.workloads.wholeness",
     "SpecError": "ullage.errors",
     "StateView": "ullage.capture.view",
@@ -197,6 +203,7 @@ PLACES: Final = {
     "run": "ullage.api",
     "run_plan": "ullage.api",
     "sample": "ullage.api",
+    "sample_model": "ullage.api",
     "schema": "ullage.api",
     "sites_of": "ullage.api.extractor",
     "tiny_path": "ullage.facts.bundled",

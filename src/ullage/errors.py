@@ -15,6 +15,7 @@
         |   +-- MissingExtraError     one that an optional extra installs
         +-- BusyError         a run folder another process is writing
         +-- EngineError       a server or script that cannot answer: a wrong key, an unknown model
+            +-- RefusedError      a server that refuses every prompt, in its words; exit code 1
 
 A message says what is wrong, where, and what to do.
 """
@@ -129,6 +130,10 @@ class BusyError(InputError):
 
 class EngineError(InputError):
     """An engine cannot go on: a wrong key, an address that does not answer, a script that has run out."""
+
+
+class RefusedError(EngineError):
+    """A server that refuses every prompt, in its own words. The command line exits with 1."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:

@@ -122,6 +122,21 @@ def test_a_model_that_transformers_loaded_from_gguf_is_read_like_any_other(tmp_p
     assert read.states["blocks.1.attn.hook_q"].shape == (4, 4, 16)
 
 
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_a_gguf_file_is_refused_in_what_transformers_does_not_make_of_it(tmp_path, precision):
+    """Before it is loaded: a plan of it is refused."""
+    file = {
+        "kind": "extract",
+        "roles": {"model": {"model": str(write_gguf(tmp_path / "tiny.gguf")), "precision": precision}},
+        "captures": [{"sites": ["ln_final"]}],
+        "prompt_tokens": 8,
+    }
+    with pytest.raises(UllageError, match=f"is a GGUF file, which .* not into {precision}; use prec"):
+        ullage.plan(file, "cpu")
+    file["roles"]["model"]["precision"] = "bf16"
+    assert ullage.plan(file, "cpu").verdict == "fits"
+
+
 def write_gguf(path):
     """A Llama of two layers with random weights in Q8_0, norms in fp32; the path."""
     gguf = pytest.importorskip("gguf")

@@ -11,10 +11,13 @@ import small_models
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import ullage
+from ullage.cli.chat import converse
 from ullage.cli.main import main
+from ullage.cli.replies import screen_for
 from ullage.engines.prompts import PromptEncoder
 from ullage.probes.card import Card, Origin, save_probe
 from ullage.probes.probe import Probe, Reading
+from ullage.runtime.bounded import bounded
 
 SITES = ("blocks.2.hook_resid_post", "blocks.4.hook_resid_post")
 LONG = ("--temperature", "9", "--seed", "3", "--new-tokens", "12")
@@ -184,6 +187,28 @@ def test_a_model_without_a_template_goes_on_from_plain_text(talk, tmp_path):
     with ullage.chat(str(model), gpus="cpu", new_tokens=4) as talking:
         *tokens, said = talking.say("the cat")
     assert "".join(token.text for token in tokens) == said.text == json.loads(out)["text"]
+
+
+def test_memory_that_runs_out_is_a_line_and_the_talk_goes_on(tmp_path, monkeypatch, capsys):
+    """Scores of all pairs of 5,000 tokens are asked for at once, in a process that may take little more."""
+    model = small_models.save(tmp_path / "eager", chat=True, positions=8192)
+    role = {"model": str(model), "attention": "eager"}
+    file = {"kind": "evaluate", "roles": {"generator": role}, "evaluate": {"input": "none.jsonl"}}
+    (tmp_path / "work.json").write_text(json.dumps(file))
+    long = "the cat " * 2500
+    monkeypatch.setattr("sys.stdin", Typing(f"Who?\n{long}\nWhy?\n"))
+    with ullage.chat(tmp_path / "work.json", gpus="cpu", prompt_tokens=8000, new_tokens=4) as talk:
+        with bounded(60, 150 * 2**20):
+            converse(talk, screen_for({}, False, False), True)
+        said = [message["content"] for message in talk.messages if message["role"] == "user"]
+        with bounded(60, 150 * 2**20), pytest.raises(ullage.OutOfMemoryError, match="plan for less"):
+            list(talk.say(long))
+        assert [message["content"] for message in talk.messages if message["role"] == "user"] == said
+    assert said == ["Who?", "Why?"]
+    out, err = capsys.readouterr()
+    assert out.count("> ") == 4
+    assert err.count("ullage: memory ran out 0 tokens into a reply to") == 1
+    assert "Traceback" not in err
 
 
 def test_a_workload_file_is_talked_to_as_it_says(talk, folder):

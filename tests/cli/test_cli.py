@@ -357,6 +357,17 @@ def test_sample_writes_labelled_examples(run, tmp_path):
     assert all(record["answer"] in record["answers"] for record in records)
 
 
+def test_sample_makes_a_model_that_can_be_planned(run, tmp_path):
+    folder = tmp_path / "perception"
+    code, out, err = run("sample", "perception", "--out", folder)
+    assert (code, err) == (0, "")
+    assert out == f"a small model for the role perception, its weights of chance, in {folder}\n"
+    assert run("estimate", folder, "--images", "1", "--gpus", "cpu")[0] == 0
+    code, _, err = run("sample", "perception", "--out", folder)
+    assert code == 2
+    assert "is there already; name a folder that is new or empty" in err
+
+
 def test_sample_says_where_nothing_can_be_written(run, tmp_path):
     (tmp_path / "file").write_text("mine")
     file = tmp_path / "file" / "route.jsonl"

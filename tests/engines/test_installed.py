@@ -55,7 +55,8 @@ def test_every_engine_declares_everything(name):
     assert (engine.layer_seconds > 0) == (engine.memory in ("process", "own cache"))
     assert not (engine.captures or engine.trains or engine.splits_layers) or engine.memory == "process"
     if engine.opener:
-        assert callable(import_module(engine.opener).open_engine)
+        opens = "open_painter" if engine.memory == "pipeline" else "open_engine"
+        assert callable(getattr(import_module(engine.opener), opens))
     else:
         assert not any((engine.writes, engine.weighs, engine.states, engine.captures))
 

@@ -11,7 +11,7 @@ from remote_server import Server, completion
 from ullage.engines.engine import Failure, Sampling
 from ullage.engines.openai import Settings
 from ullage.engines.openai_engine import OpenAIEngine
-from ullage.errors import EngineError
+from ullage.errors import EngineError, RefusedError
 
 KEY = "sk-test-5417"
 
@@ -106,7 +106,7 @@ def test_a_server_that_hangs_is_left_after_the_timeout(serve):
     assert "Timeout" in reply.reason
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_what_no_retry_mends_stops_at_once_and_tells_no_key(serve, status):
     engine, server = serve(lambda body, seen: (status, {"error": {"message": f"wrong key {KEY}"}}))
     with pytest.raises(EngineError, match=f"HTTP {status}") as error:
@@ -135,3 +135,81 @@ def test_a_hosted_model_needs_a_key(monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(EngineError, match="set the environment variable NO_SUCH_KEY"):
         OpenAIEngine("gpt", Settings(key_env="NO_SUCH_KEY"))
+
+
+def test_a_prompt_the_server_will_not_read_is_a_failure_with_its_words(serve):
+    def behave(body, seen):
+        if body["messages"][-1]["content"] == "long":
+            return 400, {"error": {"message": f"maximum context length is 9, says {KEY}"}}
+        return echo(body, seen)
+
+    engine, server = serve(behave)
+    replies = engine.generate(["fine", "long", "good"], Sampling(4), [0] * 3)
+    assert [isinstance(reply, Failure) for reply in replies] == [False, True, False]
+    assert replies[1].reason == "HTTP 400: maximum context length is 9, says ***"
+    assert len(server.requests) == 3
+
+
+def test_a_reason_repeats_nothing_of_the_prompt(serve):
+    secret = "My phone is 555-0199, and I live in Drosa."
+
+    def behave(body, seen):
+        return 400, {"detail": [{"msg": f"Input should be short, not '{body['messages'][0]['content']}'"}]}
+
+    engine, _ = serve(behave)
+    (reply,) = engine.generate([secret], Sampling(4), [0])
+    assert reply.reason == "HTTP 400: Input should be short, not '…'"
+
+
+def test_one_prompt_is_refused_as_others_are_answered(serve):
+    def behave(body, seen):
+        if body["messages"][-1]["content"] == "rude":
+            return 403, {"error": {"message": "flagged"}}
+        return echo(body, seen)
+
+    engine, _ = serve(behave)
+    replies = engine.generate(["fine", "rude"], Sampling(4), [0] * 2)
+    assert replies[1] == Failure("HTTP 403: flagged")
+    assert engine.generate(["rude"], Sampling(4), [0]) == [Failure("HTTP 403: flagged")]
+
+
+def test_a_server_that_never_answers_is_not_asked_for_ever(serve):
+    engine, server = serve(lambda body, seen: (400, {"error": {"message": "no such option: seed"}}))
+    batches = [[f"{at}-{n}" for n in range(8)] for at in range(13)]
+    for batch in batches[:12]:
+        engine.generate(batch, Sampling(4), [0] * 8)
+    with pytest.raises(RefusedError, match="the server refuses: HTTP 400: no such option: seed"):
+        engine.generate(batches[12], Sampling(4), [0] * 8)
+    assert len(server.requests) == 104
+
+
+def test_a_model_that_wants_the_newer_limit_gets_it(serve):
+    def behave(body, seen):
+        if "max_tokens" in body:
+            said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+            return 400, {
+                "error": {"message": said + "'max_completion_tokens' instead.", "param": "max_tokens"}
+            }
+        assert body["max_completion_tokens"] == 8
+        return echo(body, seen)
+
+    engine, server = serve(behave, concurrency=1)
+    replies = engine.generate(["one", "two"], Sampling(8), [0, 0])
+    assert [reply.text for reply in replies] == ["ONE", "TWO"]
+    assert len(server.requests) == 3
+
+
+def test_a_model_without_probabilities_still_answers(serve):
+    def behave(body, seen):
+        if "logprobs" in body:
+            return 400, {"error": {"message": "'logprobs' is not supported with this model."}}
+        answer = echo(body, seen)[1]
+        answer["choices"][0]["logprobs"] = None
+        return 200, answer
+
+    engine, server = serve(behave, concurrency=1)
+    replies = engine.generate(["one", "two"], Sampling(8), [0, 0])
+    assert [(reply.text, reply.logprobs) for reply in replies] == [("ONE", ()), ("TWO", ())]
+    assert len(server.requests) == 3
+    (found,) = engine.score(["is it?"], ["yes", "no"])
+    assert found == Failure("HTTP 400: 'logprobs' is not supported with this model.")

@@ -2,6 +2,8 @@
 
 import every_family
 import pytest
+import small_families
+from transformers import AutoModelForCausalLM
 
 from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.config import read_config
@@ -30,6 +32,28 @@ REFUSED = [
 def test_what_a_family_cannot_be_is_named(family, fields, named):
     with pytest.raises(FormatError, match=named):
         read_config(every_family.config(family) | fields, "model", "test")
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "deepseek_v3", "qwen3_next"])
+def test_no_key_value_heads_are_refused_where_transformers_divides_by_them(family):
+    config = small_families.config_of(family)
+    config.num_key_value_heads = 0
+    with pytest.raises(ZeroDivisionError):
+        AutoModelForCausalLM.from_config(config)
+    with pytest.raises(FormatError, match="num_key_value_heads is 0; it must be at least 1"):
+        small_families.read(config)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt", "gpt_bigcode", "falcon"])
+@pytest.mark.parametrize("count", [0, 2])
+def test_key_value_heads_are_not_read_where_transformers_reads_none(family, count):
+    usual = small_families.config_of(family)
+    told = small_families.config_of(family)
+    told.num_key_value_heads = count
+    found = [
+        [(each.mixer, each.weights) for each in small_families.read(one).layers] for one in (told, usual)
+    ]
+    assert found[0] == found[1]
 
 
 def test_a_text_model_without_a_reader_is_refused_inside_a_vision_model():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import time
 from html.parser import HTMLParser
 
@@ -127,9 +128,18 @@ def test_answers_are_judged_and_measured(scripted):
     rows = table(folder)
     assert [row["id"] for row in rows] == [f"q{n}" for n in range(8)]
     assert rows[0]["answer"] == "Drosa"
-    assert rows[0]["G-NLL"] == pytest.approx(0.1)
-    assert rows[5]["judge verdict"] == "no"
-    assert rows[5]["judge probability"] == pytest.approx(1 / (1 + 2.718281828**2.9), rel=1e-6)
+    assert rows[0]["g_nll"] == pytest.approx(0.1)
+    assert rows[5]["judge_verdict"] == "no"
+    assert rows[5]["judge_probability"] == pytest.approx(1 / (1 + 2.718281828**2.9), rel=1e-6)
+
+
+def test_every_column_has_a_name_and_a_type_that_sql_takes(scripted):
+    folder, _ = run(scripted)
+    schema = pyarrow.parquet.read_schema(folder / "results.parquet")
+    assert all(re.fullmatch("[a-z_][a-z0-9_]*", name) for name in schema.names)
+    assert not [field.name for field in schema if pyarrow.types.is_null(field.type)]
+    assert {"context", "sample_logprobs", "sar", "one_minus_p_true", "judge_mass"} <= set(schema.names)
+    assert table(folder)[0]["sar"] is None
 
 
 def test_a_verdict_outside_the_offered_is_unscored_and_never_a_no(scripted):
@@ -138,8 +148,8 @@ def test_a_verdict_outside_the_offered_is_unscored_and_never_a_no(scripted):
     assert found["labels"]["judge"] == {"right": 4, "wrong": 3, "unscored": 1, "accuracy": 4 / 7}
     assert [one["id"] for one in found["unscored"]["judge"]] == ["q4"]
     row = table(folder)[4]
-    assert row["judge verdict"] is None
-    assert row["judge reply"] == "perhaps"
+    assert row["judge_verdict"] is None
+    assert row["judge_reply"] == "perhaps"
     (agreed,) = [one for one in found["agreement"] if one["labels"] == ["judge", "exact_match"]]
     assert (agreed["answers"], agreed["agree"], agreed["kappa"]) == (7, 1.0, 1.0)
 
@@ -192,16 +202,17 @@ def test_a_local_model_gives_every_measure_for_every_answer(local):
     folder, record = run(local)
     rows = table(folder)
     measures = [
-        "length", "G-NLL", "mean NLL", "NLL, early", "NLL, late", "NLL, surprising", "mean entropy",
-        "max entropy", "predictive entropy", "mean predictive entropy", "semantic entropy",
-        "discrete semantic entropy", "relevance G-NLL", "SentSAR", "SAR", "1 - P(True)",
+        "length", "g_nll", "mean_nll", "nll_early", "nll_late", "nll_surprising", "mean_entropy",
+        "max_entropy", "predictive_entropy", "mean_predictive_entropy", "semantic_entropy",
+        "discrete_semantic_entropy", "relevance_g_nll", "sentsar", "sar", "one_minus_p_true",
     ]  # fmt: skip
     assert all(row[name] is not None for row in rows for name in measures)
     for row in rows:
         assert len(row["offsets"]) == len(row["tokens"]) == len(row["relevance"])
         assert sum(row["relevance"]) == pytest.approx(1, abs=1e-4)
         assert "".join(row["answer"][b:e] for b, e in row["offsets"]) == row["answer"]
-        assert len(row["samples"]) == len(row["meanings"]) == 3
+        assert len(row["samples"]) == len(row["meanings"]) == len(row["sample_logprobs"]) == 3
+        assert all(row["sample_logprobs"])
     assert record.examples == 8
 
 
@@ -388,7 +399,7 @@ def test_several_files_are_asked_one_after_another(scripted):
 
 
 def test_a_question_without_an_answer_is_answered_by_saying_so(scripted):
-    rows = [{"id": n, "question": f"Who is person {n} then?"} for n in range(3)]
+    rows = [{"id": n, "question": f"Who is person {n} then?", "references": []} for n in range(3)]
     write_lines(scripted.parent / "questions.jsonl", rows)
     answers = [
         {"contains": "person 0 ", "text": "Unknown."},
@@ -494,7 +505,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
         self.fetched += [values[name] for name in ("src", "href") if name in values and tag != "a"]
-        assert tag not in ("script", "link", "iframe")
+        assert tag not in ("link", "iframe")
+        assert tag != "script" or not attrs  # what filters and searches is in the page itself
 
     def handle_data(self, data):
         self.texts.append(data.strip())

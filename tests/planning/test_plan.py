@@ -18,6 +18,7 @@ from ullage.planning.device import devices_of
 from ullage.planning.placement import place
 from ullage.spec.changes import apply_changes
 from ullage.units import GIB, ZERO
+from ullage.workloads.registry import own_names
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
@@ -102,10 +103,36 @@ def test_splitting_over_gpus_conserves_weights(name, one, other):
     assert first is None or second is None or first == second
 
 
-@laws
-@given(st.sampled_from(NAMES), st.sampled_from(GPUS))
-def test_the_lean_path_agrees_with_the_bill(name, text):
-    workload = load(name)
+SPOKEN = {"assistant": "voice", "evaluate": "generator", "extract": "model", "pii": "verifier"} | {
+    "werewolf": "player"
+}
+"""By kind the role whose states are captured."""
+EXTRAS = {"evaluate": ["evaluate.p_true=true"], "extract": ["extract.shard=1GiB", "extract.store=npy"]}
+"""By kind what changes how its states are stored, or which phases store none."""
+
+
+@st.composite
+def captured(draw):
+    """An example, and what is to be changed so that states of it are kept somewhere, or None."""
+    name = draw(st.sampled_from(NAMES))
+    kind = load(name).kind
+    keep = draw(st.sampled_from(["device", "host", "disk"]))
+    positions = draw(st.sampled_from(["all", "last", "mean"]))
+    sites = draw(st.sampled_from(["blocks.{l}.hook_resid_post", "blocks.*.hook_mlp_out"]))
+    one = {"role": SPOKEN[kind], "sites": [sites], "keep": keep, "positions": positions}
+    captures = [f"captures={json.dumps([one])}"] if draw(st.booleans()) else []
+    return name, [*captures, *draw(st.lists(st.sampled_from(EXTRAS.get(kind, ["batch=2"])), unique=True))]
+
+
+def test_states_of_every_kind_are_captured():
+    assert {load(name).kind for name in NAMES} == set(SPOKEN) == set(own_names())
+
+
+@settings(laws, max_examples=150)
+@given(captured(), st.sampled_from(GPUS))
+def test_the_lean_path_agrees_with_the_bill(changed, text):
+    name, overrides = changed
+    workload = load(name, *overrides)
     gpus = parse_gpu_set(text)
     demand = api.estimate(workload, api.models_of(workload), gpus)
     devices = devices_of(gpus, workload.budget)
@@ -116,6 +143,16 @@ def test_the_lean_path_agrees_with_the_bill(name, text):
     }
     assert set(lean) <= {d.name for d in full.devices}
     assert api.outcome(workload, api.models_of(workload), gpus).verdict == full.verdict
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_phase_that_captures_nothing_stores_nothing(name):
+    kind = load(name).kind
+    one = {"role": SPOKEN[kind], "sites": ["blocks.0.hook_resid_post"], "positions": "last", "keep": "disk"}
+    made = load(name, f"captures={json.dumps([one])}", *EXTRAS.get(kind, []))
+    phases = api.plan(made, "8xH100", advice=False).phases
+    assert any(phase.work.captures for phase in phases)
+    assert not [phase.name for phase in phases if phase.work.shard_bytes and not phase.work.captures]
 
 
 def test_every_layer_has_exactly_one_place():

@@ -1,10 +1,16 @@
 """Roles that may be quantized are, as far as it takes to fit, and the plan says so."""
 
+import json
+
 import pytest
 
 import ullage
 from ullage import api
 from ullage.errors import InputError
+from ullage.planning.document import plan_document
+from ullage.reports.console import PlainConsole
+from ullage.reports.plan_page import show_plan
+from ullage.workloads.loading import read_plan
 
 FILE = """
 kind: evaluate
@@ -47,8 +53,66 @@ def test_the_first_precision_that_fits_is_taken(tmp_path, gpus, precision):
 def test_what_fits_in_no_way_is_planned_as_it_was_asked_for(tmp_path):
     plan = planned(tmp_path, "1xRTX 4090")
     assert plan.verdict == "does not fit"
-    assert plan.warnings == ()
+    assert plan.warnings == ("no fallback precision fits either; tried judge in int8, nf4",)
     assert "bf16" in precision_of(plan, "judge")
+
+
+def test_a_judge_is_quantized_by_itself_where_the_file_says_so(tmp_path):
+    def made(gpus, quantize, fallbacks="[]"):
+        file = tmp_path / "work.yaml"
+        text = FILE.replace("FALLBACKS", fallbacks).replace("evaluate: {}", "evaluate: {quantize: QUANTIZE}")
+        file.write_text(text.replace("QUANTIZE", quantize))
+        return ullage.plan(ullage.load(file), gpus, advice=False)
+
+    for gpus, precision in (("1xA100-80GB", "int8"), ("1xA6000", "nf4")):
+        plan = made(gpus, "auto")
+        assert precision in precision_of(plan, "judge")
+        assert plan.warnings[0].startswith(f"judge is planned in {precision}: in auto it does not fit; ")
+        assert "bf16" in precision_of(plan, "generator")
+    assert made("4xA100-80GB", "auto").warnings == ()
+    assert made("1xA6000", "none").verdict == "does not fit"
+    assert made("1xA6000", "auto", "[int8]").warnings[0].endswith("tried judge in int8")
+
+
+HOSTED = """
+kind: evaluate
+roles:
+  generator: {model: meta-llama/Llama-3.2-1B-Instruct}
+  judge: {model: gpt-4, engine: openai, openai: {price_per_million: [30.0, 60.0]}}
+prompt_tokens: 400
+new_tokens: 32
+examples: 5000
+evaluate: {judge_by: HOW}
+"""
+
+
+@pytest.mark.parametrize("how, new_tokens", [("probabilities", 1), ("text", 32)])
+def test_a_hosted_judge_is_in_the_plan_with_its_price(tmp_path, how, new_tokens, capsys):
+    (tmp_path / "work.yaml").write_text(HOSTED.replace("HOW", how))
+    plan = ullage.plan(tmp_path / "work.yaml", "A100-80GB", advice=False)
+    (judge,) = plan.hosted
+    read = 1000 * (400 + 32 + 256)  # question, answer, and the instruction around them
+    assert (judge.role, judge.model, judge.requests) == ("judge", "gpt-4", 1000)
+    assert (judge.prompt_tokens, judge.new_tokens) == (read, 1000 * new_tokens)
+    assert judge.usd_per_1000_examples == pytest.approx((read * 30 + 1000 * new_tokens * 60) / 1e6)
+    assert judge.usd == pytest.approx(5 * judge.usd_per_1000_examples)
+    document = plan_document(plan)
+    assert document["hosted"][0]["model"] == "gpt-4"
+    (tmp_path / "plan.json").write_text(json.dumps(document))
+    assert read_plan(tmp_path / "plan.json").hosted == plan.hosted
+    show_plan(plan, PlainConsole())
+    assert "judge: gpt-4 is hosted: up to 1,000 requests" in capsys.readouterr().out
+
+
+def test_a_hosted_generator_is_asked_for_every_sample(tmp_path):
+    text = HOSTED.replace("HOW", "text").replace("{model: meta", "{engine: openai, model: meta")
+    (tmp_path / "work.yaml").write_text(text)
+    plan = ullage.plan(
+        ullage.load(tmp_path / "work.yaml", ["evaluate.samples=4", "evaluate.p_true=true"]), "cpu"
+    )
+    generator, judge = plan.hosted
+    assert (generator.requests, judge.requests) == (6000, 1000)
+    assert generator.usd is None
 
 
 def test_nothing_is_quantized_unless_the_file_allows_it(tmp_path):

@@ -147,6 +147,27 @@ def test_what_was_cut_short_is_gone_on_with_and_something_else_refused(folder, t
         ullage.apply_probes(*arguments, gpus="cpu", batch=1)
 
 
+def test_an_answer_in_which_nothing_was_said_has_a_line_without_scores(folder, call, tmp_path):
+    """As an evaluation leaves them."""
+    said = [{"id": "a", "text": ""}, {"id": "b", "text": "The cat ran."}, {"id": "c", "text": " \n"}]
+    texts, out = written(tmp_path / "texts.jsonl", said), tmp_path / "s.jsonl"
+    model = ("--model", "ullage:tiny", "--gpus", "cpu", "--quiet")
+    code, page, err = call("apply", folder / "line", "--texts", texts, "--out", out, *model)
+    assert code == 0, err
+    assert "1 of 1" in page
+    assert "2 texts say nothing; their lines have no tokens and no scores" in page
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["id"], bool(row["tokens"]), row["score"]["line"] is None) for row in rows] == [
+        ("a", False, True),
+        ("b", True, False),
+        ("c", False, True),
+    ]
+    texts = written(tmp_path / "texts.jsonl", said[::2])
+    code, _, err = call("apply", folder / "line", "--texts", texts, "--out", tmp_path / "t.jsonl", *model)
+    assert code == 2
+    assert "every text is empty; there is nothing to read" in err
+
+
 def test_what_cannot_be_scored_is_refused_in_a_line(folder, call, tmp_path):
     texts = written(
         tmp_path / "texts.jsonl", [{"text": "A cat."}, {"nothing": 1}, {"text": "x", "span": [5, 6]}]

@@ -3,8 +3,11 @@
 import enum
 import io
 import pickle
+import re
 import sys
+import tracemalloc
 import types
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -320,6 +323,49 @@ def test_a_detector_that_would_score_nothing_is_refused(wrong, tmp_path):
     file.write_bytes(pickle.dumps({"layers": [1], "directions": torch.ones(1, 4), **wrong}))
     with pytest.raises(UllageError):
         brought(file, tmp_path / "out", allow_pickle=True)
+    assert not (tmp_path / "out").exists()
+
+
+PACKED = "torch.save packs nothing, so nothing of it was unpacked"
+
+
+def repacked(file, out, part, packed=True):
+    """The zip file with 64 MiB more in one part of it, packed or only said to be there."""
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(out, "w") as target:
+        for one in source.infolist():
+            grown = one.filename.endswith(part)
+            data = source.read(one) + (b"\0" * 2**26 if grown and packed else b"")
+            how = zipfile.ZIP_DEFLATED if grown and packed else zipfile.ZIP_STORED
+            target.writestr(zipfile.ZipInfo(one.filename), data, how)
+        if not packed:
+            for one in target.infolist():
+                one.file_size = one.compress_size = 2**26
+    return out
+
+
+@pytest.mark.parametrize(
+    ("part", "packed", "said"),
+    [
+        ("data.pkl", True, PACKED),
+        ("data/0", True, PACKED),
+        ("version", True, PACKED),
+        ("", False, "bytes; nothing of it was read"),
+    ],
+)
+def test_a_zip_that_is_larger_inside_is_refused_before_it_is_unpacked(part, packed, said, tmp_path):
+    torch.save({"state_dict": {"direction": torch.ones(4)}, "hyperparams": {"layer": 1}}, tmp_path / "p.pt")
+    bomb = repacked(tmp_path / "p.pt", tmp_path / "bomb.pt", part, packed)
+    assert bomb.stat().st_size < 2**18
+    inner = tmp_path / "inner.pkl"
+    made = Asks(torch.storage._load_from_bytes, bomb.read_bytes())
+    inner.write_bytes(pickle.dumps({"layers": [1], "directions": made}))
+    for file in (bomb, inner):
+        tracemalloc.start()
+        with pytest.raises(FormatError, match=re.escape(said.split(";")[0])) as raised:
+            brought(file, tmp_path / "out", allow_pickle=True)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+        assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
 
 

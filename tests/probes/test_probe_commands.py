@@ -132,6 +132,19 @@ def test_drift_between_precisions_is_told(fitted, call, tmp_path):
         ullage.probe_drift(out, labels, "ullage:tiny", ["bf16"], tmp_path / "other")
 
 
+def test_precisions_that_cannot_be_are_told_together_before_anything_is_read(fitted, call, tmp_path):
+    out, _ = fitted
+    labels = written(tmp_path / "new.jsonl", instructed(tmp_path, "validation", 4))
+    arguments = ("--labels", labels, "--model", "ullage:tiny", "--gpus", "cpu", "--out", tmp_path / "read")
+    code, page, err = call("drift", out, *arguments, "--precision", "fp32,q4_k,bf17")
+    assert (code, page) == (2, "")
+    told = err.splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("ullage: error: precision q4_k: weights cannot be turned into q4_k")
+    assert told[1].startswith("ullage: error: precision bf17: ")
+    assert not (tmp_path / "read").exists()
+
+
 def test_a_sweep_over_states_that_are_there_is_shown_with_its_controls(fitted, pairs, call, tmp_path):
     out, _ = fitted
     arguments = ("--states", out / "run", "--rows", "mean", "--method", "lat", "--quiet")

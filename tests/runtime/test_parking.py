@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from ullage.errors import FormatError
 from ullage.facts.abilities import PROCESSOR
+from ullage.facts.architecture import Pipeline
 from ullage.facts.model import open_model
 from ullage.memory.weights.parking import Parking
 from ullage.memory.weights.precision import resolve_precision
@@ -34,7 +35,8 @@ def never():
 def weights_of(folder, precision="auto", one_memory=None):
     role = Role(model=str(folder), precision=precision)
     model = open_model(str(folder))
-    blocks = {f"block {index}": "cpu" for index in range(len(model.layers) + 2)}
+    count = len(model.components) if isinstance(model, Pipeline) else len(model.layers) + 2
+    blocks = {f"block {index}": "cpu" for index in range(count)}
     planned = RolePlan(
         resolve_precision(role, model, PROCESSOR),
         Kernel("sdpa", "as the test says"),
@@ -67,6 +69,55 @@ def test_parked_dropped_and_back_is_bit_for_bit_what_was_loaded(family, one_memo
         move()
         assert same(said(weights.bring(never).model), first)
     assert same(said(weights_of(folder).bring(never).model), first)
+
+
+def painted(model):
+    chance = torch.Generator().manual_seed(0)
+    sizes = {"height": 16, "width": 16, "num_inference_steps": 1}
+    return [model.pipeline("a red boat", **sizes, generator=chance, output_type="pt").images]
+
+
+def looked_at(model):
+    from ullage.facts.pictures import AnyResolution
+
+    rule = AnyResolution(28, 7, 1, ((28, 56), (56, 28), (56, 56)))
+    picture = rule.lay(56, 56)
+    ids = torch.tensor([[5, *[model.config.image_token_id] * picture.tokens, 6, 7]])
+    pixels = torch.linspace(-1, 1, picture.pixels).reshape(1, picture.tiles, 3, 28, 28)
+    with torch.inference_mode():
+        given = {"pixel_values": pixels, "image_sizes": torch.tensor([[56, 56]])}
+        return [model(input_ids=ids, **given).logits, model.generate(ids, **given, max_new_tokens=4)]
+
+
+@pytest.mark.parametrize("one_memory", [True, False])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["artist", "perception"])
+def test_models_of_several_parts_are_bit_for_bit_what_was_loaded(kind, precision, one_memory, request):
+    folder = request.getfixturevalue(f"{kind}_folder")
+    does = {"artist": painted, "perception": looked_at}[kind]
+    weights = weights_of(folder, precision, one_memory)
+    first = does(weights.bring(never).model)
+    for move in (weights.park, weights.drop, weights.park, weights.drop):
+        move()
+        again = does(weights.bring(never).model)
+        assert all(torch.equal(*each) for each in zip(again, first, strict=True))
+    fresh = does(weights_of(folder, precision).bring(never).model)
+    assert all(torch.equal(*each) for each in zip(fresh, first, strict=True))
+
+
+def test_a_pipeline_is_dropped_without_its_modules_and_stays_inside_what_was_said(artist_folder):
+    weights = weights_of(artist_folder, "bf16", one_memory=False)
+    with LiveTensors() as live:
+        model = weights.bring(never).model
+        live.track_model(model)
+        assert live.bytes <= sum(weights.sizes.values())
+        assert live.peak <= sum(weights.load_peaks.values())
+    weights.park()
+    assert 0 < weights.copied_bytes <= weights.parked_bytes
+    weights.drop()
+    assert weights.copied_bytes == 0
+    assert {each.device.type for each in model.parameters()} == {"meta"}
+    assert weights.bring(never).model is model
 
 
 def test_the_modules_are_built_once_and_stand_on_meta_while_they_wait(model_folder):

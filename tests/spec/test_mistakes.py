@@ -203,6 +203,33 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
     assert places == ["2:8", "4:3", "4:14", "5:19"]
 
 
+NAMED = """kind: evaluate
+roles: {generator: {model: a}, judge: {model: b}}
+probes:
+  one: {path: a, hiden: 3, role: generator}
+  two: {path: b, role: nobody}
+  "4 x": {path: c, role: generator, columns: x}
+  four: 7
+captures:
+  - {sites: 3, role: judge}
+  - {sites: [blocks.0.hook_resid_post], role: noone}
+"""
+
+
+def test_names_are_told_beside_what_is_wrong_with_the_shape_of_others() -> None:
+    lines = [line.split(": ", 1)[0] + ": " + line.split(": ")[1] for line in told(NAMED)]
+    assert lines == [
+        "w.yaml:4:18: probes.one.hiden",
+        "w.yaml:5:3: probes.two",
+        "w.yaml:5:24: probes.two.role",
+        "w.yaml:6:3: probes.4 x",
+        "w.yaml:6:46: probes.4 x.columns",
+        "w.yaml:7:9: probes.four",
+        "w.yaml:9:13: captures.0.sites",
+        "w.yaml:10:47: captures.1.role",
+    ]
+
+
 def test_a_thousand_mistakes_are_counted_not_listed() -> None:
     lines = told(GOOD + "\n".join(f"key{i}: 1" for i in range(1000)))
     assert len(lines) == 51

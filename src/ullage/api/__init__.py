@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ullage.api.planning import gpus as gpus
     from ullage.api.planning import model as model
     from ullage.api.planning import sample as sample
+    from ullage.api.planning import sample_model as sample_model
     from ullage.api.planning import schema as schema
     from ullage.api.probe_precision import probe_drift as probe_drift
     from ullage.api.probe_scores import apply_probes as apply_probes
@@ -90,6 +91,7 @@ PLACES: Final = {
     "run": "ullage.workloads.runs",
     "run_plan": "ullage.workloads.runs",
     "sample": "ullage.api.planning",
+    "sample_model": "ullage.api.planning",
     "schema": "ullage.api.planning",
     "sections": "ullage.workloads.loading",
     "settle": "ullage.workloads.planned",

@@ -14,8 +14,8 @@ from ullage.capture.proof import Proof
 from ullage.capture.proofs import proof_of, proven_points
 from ullage.capture.reader import Chunk, Reader
 from ullage.capture.sites import held_sites
+from ullage.capture.spelling import decode
 from ullage.capture.taps import PATTERN
-from ullage.capture.tokens import decode
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens

@@ -59,6 +59,21 @@ def sample(task: str, out: str | Path, split: str = "test", count: int = 100, se
     return path
 
 
+def sample_model(name: str, out: str | Path, seed: int = 0) -> Path:
+    """A small model with weights of chance in folder `out`: `artist`, a Flux pipeline, or `perception`, a
+    LLaVA-NeXT, each below a megabyte. Needs no network.
+
+    Raises UnknownNameError, InputError for a folder that holds something or cannot be written, and
+    MissingExtraError.
+    """
+    from ullage.engines.small import make_small
+
+    try:
+        return make_small(name, Path(out), seed)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema of the workload file."""
     from ullage.spec.schema import json_schema

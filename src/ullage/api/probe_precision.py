@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ullage.api.probe_evaluation import kept_unseen
-from ullage.api.probe_settings import Settings, new_folder, settled, source_of
-from ullage.errors import InputError
+from ullage.api.probe_settings import Settings, extraction_of, new_folder, settled, source_of
+from ullage.api.probe_states import Reader
+from ullage.errors import InputError, UllageError
 
 if TYPE_CHECKING:
-    from ullage.probes.probe import Floats
+    from ullage.probes.card import Card
+    from ullage.probes.dialogues import Dialogues
+    from ullage.probes.labels import Labelled
+    from ullage.probes.probe import Floats, Probe
 
 USUAL = "dialogues of label 0"
 """What thresholds are calibrated on here."""
@@ -32,10 +36,10 @@ def probe_drift(
 
     Scores of each are held against those of the first. `flagged` is by the threshold of the probe's card, and
     `threshold` what label 0 of this precision would set for the same rate. Of the settings those of the
-    extraction count. Raises InputError as `evaluate_probe`, and for fewer than two precisions.
+    extraction count. Raises InputError as `evaluate_probe`, for fewer than two precisions, and, before the
+    model is read in any, for one that it cannot be read in or does not fit in.
     """
     from ullage.probes.card import check_sites, open_probe
-    from ullage.probes.evaluation import calibrated, evaluate, flagged
     from ullage.probes.labels import read_labels
 
     if len(set(precisions)) < 2:
@@ -44,27 +48,17 @@ def probe_drift(
     given, folder = settled(settings), new_folder(out)
     given["sites"] = opened.sites
     kept = kept_unseen([card], read_labels(labels), str(labels), leave_out=unseen)
+    each: dict[str, Settings] = {name: {**given, "precision": name} for name in precisions}
+    _check(model, each, kept, str(labels))
     rate = given["rate"] if card.rate is None else card.rate
     rows: list[dict[str, object]] = []
     first: Floats | None = None
-    for precision in dict.fromkeys(precisions):
-        source = source_of(model, None, {**given, "precision": precision})
-        dialogues, _ = source.read(kept, folder / precision, str(labels))
+    for precision, own in each.items():
+        dialogues, _ = source_of(model, None, own).read(kept, folder / precision, str(labels))
         check_sites(opened, dialogues.store.sites, str(dialogues.store.folder))
-        tested, values = evaluate(opened, dialogues)
+        told, values = _told(opened, card, dialogues, rate)
         first = values if first is None else first
-        moved = _moved(values, first)
-        usual = values[~dialogues.labels]
-        told: dict[str, object] = {
-            "test": asdict(tested),
-            **moved,
-            "threshold": calibrated(usual, USUAL, rate)[0],
-        }
-        if card.threshold is not None:
-            told["flagged"] = asdict(
-                flagged(dialogues.labels, values, card.threshold, card.rate, card.control)
-            )
-        rows.append({"precision": precision, "flagged": None, **told})
+        rows.append({"precision": precision, **told, **_moved(values, first)})
     return {
         "document": "probe-drift",
         "version": 1,
@@ -73,6 +67,31 @@ def probe_drift(
         "model": model,
         "rows": rows,
     }
+
+
+def _check(model: str, each: Mapping[str, Settings], kept: Sequence[Labelled], where: str) -> None:
+    """Raises InputError with a line for each precision that the model cannot be read in."""
+    wrong = []
+    for name, own in each.items():
+        try:
+            Reader(model, tuple(own["sites"]), own["layers"], extraction_of(own)).check(kept, where)
+        except UllageError as error:
+            wrong += [f"precision {name}: {line}" for line in str(error).splitlines()]
+    if wrong:
+        raise InputError(*dict.fromkeys(wrong))
+
+
+def _told(probe: Probe, card: Card, dialogues: Dialogues, rate: float) -> tuple[dict[str, object], Floats]:
+    """What is told of one precision by itself, and the score of each dialogue."""
+    from ullage.probes.evaluation import calibrated, evaluate, flagged
+
+    tested, values = evaluate(probe, dialogues)
+    labels = dialogues.labels
+    by_card = None
+    if card.threshold is not None:
+        by_card = asdict(flagged(labels, values, card.threshold, card.rate, card.control))
+    threshold = calibrated(values[~labels], USUAL, rate)[0]
+    return {"test": asdict(tested), "threshold": threshold, "flagged": by_card}, values
 
 
 def _moved(values: Floats, first: Floats) -> dict[str, object]:

@@ -26,36 +26,29 @@ def apply_probes(
     """Has `model` read finished texts or dialogues once, and writes a line of scores for each into the new
     file `out`; the document `probe-scores`.
 
-    Texts are JSON lines as for `fit_probe`, whose labels may be missing. What is planned and run lies beside
+    Texts are JSON lines as for `fit_probe`, whose labels may be missing; one in which nothing was said, as an
+    answer may be, has a line without tokens or scores. What is planned and run lies beside
     `out` in a folder of its name with `.run`: the same call goes on there where it was cut short, and `out`
     is there whole or not at all. Of the settings those of the extraction count.
     """
     from ullage.probes.labels import read_labels
-    from ullage.records.atomic import write_with
     from ullage.records.folder import RunFolder
     from ullage.records.lines import read_lines
     from ullage.workloads.probed import probes_in
 
-    given, path = settled(settings), Path(out)
-    if path.exists() or not path.parent.is_dir():
-        why = "is there already; name a new file" if path.exists() else f"there is no folder {path.parent}"
-        raise InputError(f"{path}: {why}")
+    given, path = settled(settings), _new_file(Path(out))
     named = {name: probe.path for name, probe in probes_in(list(probes)).items()}
     if not named:
         raise InputError("give the folder of a probe, or several")
-    labelled = read_labels(texts, unlabelled=True)
-    run, too_long = _reader(model, given).score(
-        labelled, named, path.with_name(f"{path.stem}.run"), str(texts)
-    )
+    labelled = read_labels(texts, unlabelled=True, silent=True)
+    said = [one for one in labelled if not one.silent]
+    if not said:
+        raise InputError(f"{texts}: every text is empty; there is nothing to read")
+    reader = Reader(model, (), how=extraction_of(given))
+    run, too_long = reader.score(said, named, path.with_name(f"{path.stem}.run"), str(texts))
     tally = Tally(named)
     kept = [one for one in labelled if one.id not in too_long]
-    lines = tally.counted(in_order(read_lines(run / "scores.jsonl")), kept)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-
-    write_with(path, write, unique=True)
+    _write_lines(path, tally.counted(in_order(read_lines(run / "scores.jsonl")), kept))
     return {
         "document": "probe-scores",
         "version": 1,
@@ -65,17 +58,33 @@ def apply_probes(
         "run": str(run),
         "dialogues": tally.dialogues,
         "tokens": tally.tokens,
+        "empty": len(labelled) - len(said),
         "left_out": len(too_long),
         "probes": tally.rows(RunFolder(run).record().outcome),
     }
 
 
-def _reader(model: str, given: Settings) -> Reader:
-    return Reader(model, (), how=extraction_of(given))
+def _new_file(path: Path) -> Path:
+    if path.exists() or not path.parent.is_dir():
+        why = "is there already; name a new file" if path.exists() else f"there is no folder {path.parent}"
+        raise InputError(f"{path}: {why}")
+    return path
+
+
+def _write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
+    """All of them or none."""
+    from ullage.records.atomic import write_with
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    write_with(path, write, unique=True)
 
 
 class Tally:
-    """Counts of what is written: dialogues, their tokens, and of each probe those flagged and unscored."""
+    """Counts of what is written: dialogues, their tokens, and of each probe those flagged and unscored, as
+    their states are no numbers."""
 
     def __init__(self, probes: Mapping[str, str]) -> None:
         self.dialogues = self.tokens = 0
@@ -84,19 +93,27 @@ class Tally:
         self._unscored = dict.fromkeys(probes, 0)
 
     def counted(self, rows: Iterator[Fields], kept: list[Labelled]) -> Iterator[dict[str, object]]:
-        """The lines of a run as they are written, each with its label."""
-        for row in rows:
-            one = kept[row.whole("index")]
+        """The lines of a run as they are written, each with its label; `rows` are of all that is not
+        silent."""
+        for one in kept:
+            label = None if one.label is None else int(one.label)
+            self.dialogues += 1
+            if one.silent:
+                yield {"id": one.id, "label": label, "tokens": []} | self._none()
+                continue
+            row = next(rows)
             tokens = row.array("tokens")
             scores, whole, flagged = (row.inner(name).values for name in ("scores", "score", "flagged"))
-            self.dialogues += 1
             self.tokens += len(tokens)
             for name in self._probes:
                 self._flagged[name] += flagged[name] is True
                 self._unscored[name] += whole[name] is None
-            label = None if one.label is None else int(one.label)
             line: dict[str, object] = {"id": one.id, "label": label, "tokens": list(tokens)}
             yield line | {"scores": scores, "score": whole, "flagged": flagged}
+
+    def _none(self) -> dict[str, object]:
+        nothing = dict.fromkeys(self._probes)
+        return {"scores": {name: [] for name in self._probes}, "score": nothing, "flagged": nothing}
 
     def rows(self, outcome: Mapping[str, object]) -> list[dict[str, object]]:
         """What is told of each probe, beside what the run says of its card."""

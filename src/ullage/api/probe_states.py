@@ -76,6 +76,25 @@ class Reader:
         found = stored(folder)
         return replace(found, too_long=too_long)
 
+    def check(self, labelled: Sequence[Labelled], where: str) -> None:
+        """What `read` would refuse before any model is loaded. Raises InputError, or DoesNotFitError for what
+        no batch makes fit."""
+        import transformers
+
+        from ullage.runtime.quantization import quantization_config
+        from ullage.workloads.execution import check_able, refuse_unfit
+        from ullage.workloads.loading import load
+        from ullage.workloads.planned import plan
+
+        body, _, _ = self._workload(labelled, where)
+        if self.how.batch is None:
+            body["batch"] = 1
+        found = plan(load(body), self.how.gpus, base=Path(), advice=False)
+        check_able(found)
+        refuse_unfit(found)
+        for role in found.roles.values():
+            quantization_config(transformers, role.precision)
+
     def score(
         self, labelled: Sequence[Labelled], probes: Mapping[str, str], out: Path, where: str
     ) -> tuple[Path, frozenset[str]]:

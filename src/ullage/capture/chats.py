@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from ullage.errors import InputError, UnsupportedError
 from ullage.runtime.bounded import TooLongError, bounded
-from ullage.runtime.tokenizer import Tokenizer
 from ullage.units import MIB
 
 MOST_SECONDS: Final = 5.0
@@ -21,7 +20,22 @@ REPEATS: Final = 4
 """How often it may write what the messages say."""
 
 
-def render_chat(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], where: str, invite: bool) -> str:
+Said = Mapping[str, str] | Mapping[str, str | Sequence[Mapping[str, str]]]
+"""A message: `role`, and as `content` a text, or parts of which each is a text or stands for a picture."""
+
+
+class Templated(Protocol):
+    """What writes chats by a template: a tokenizer, or a processor of texts and pictures."""
+
+    chat_template: object
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, object]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> object:
+        """The text of a chat, where it is not to be tokenized."""
+
+
+def render_chat(tokenizer: Templated, messages: Sequence[Said], where: str, invite: bool) -> str:
     """Messages as the tokenizer's template writes them; `invite` adds the beginning of a reply.
 
     Raises UnsupportedError, beginning with `where`, for a tokenizer without a template, and InputError for
@@ -33,7 +47,7 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], whe
         )
     if _raises_to_powers(str(tokenizer.chat_template)):
         raise UnsupportedError(f"{where}: the model's chat template raises to a power, which has no bound")
-    size = sum(len(one) for message in messages for one in message.values())
+    size = sum(_characters(one) for message in messages for one in message.values())
     try:
         with bounded(MOST_SECONDS, ROOM + 64 * size):
             text = tokenizer.apply_chat_template(
@@ -51,6 +65,10 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], whe
     if len(text) > OWN_CHARACTERS + REPEATS * size:
         raise InputError(f"{where}: the model's chat template makes {len(text):,} characters of {size:,}")
     return text
+
+
+def _characters(said: str | Sequence[Mapping[str, str]]) -> int:
+    return len(said) if isinstance(said, str) else sum(len(one) for part in said for one in part.values())
 
 
 def _said(error: Exception) -> str:

@@ -38,13 +38,15 @@ def right_padded(lengths: Sequence[int], begin: int, end: int) -> Coverage:
     return Coverage(len(lengths), parts)
 
 
-def left_padded(lengths: Sequence[int], begin: int, end: int) -> Coverage:
-    """Columns [begin, end) of a batch in which sequence i is row i and ends in the last column."""
+def left_padded(lengths: Sequence[int], begin: int, end: int, before: int = 0) -> Coverage:
+    """Columns [begin, end) of a batch in which sequence i is row i and ends in the last column; so many of
+    its positions were read `before`, and are in no column."""
     longest = max(lengths)
     parts = []
     for index, length in enumerate(lengths):
         first = longest - length
         if first < end:
-            place = Part(index, max(first - begin, 0), index, max(begin - first, 0), end - first)
+            at = before - first
+            place = Part(index, max(first - begin, 0), index, max(at + begin, before), at + end)
             parts.append(place)
     return Coverage(len(lengths), tuple(parts))

@@ -11,7 +11,7 @@ from ullage.capture.choosing import Choosing
 from ullage.capture.coverage import Coverage
 from ullage.capture.hooks import listening
 from ullage.capture.logits import logits_of
-from ullage.capture.reduction import Reducer, reducer_of
+from ullage.capture.reduction import PATTERN, Reducer, reducer_of
 from ullage.capture.room import Room
 from ullage.capture.sites import Point
 from ullage.capture.taps import Tap
@@ -95,6 +95,11 @@ class Listener:
     def needs_all(self) -> bool:
         """Whether it must see every position of a sequence, and not its end alone."""
         return any(point.capture.positions != "last" for point in self.points)
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether it reads over which columns attention goes."""
+        return any(point.site.hook == PATTERN for point in self.points)
 
     def during(self, coverage: Coverage) -> AbstractContextManager[None]:
         """Listens to the one pass that runs inside."""

@@ -39,10 +39,13 @@ class Tokenized:
     counted: tuple[int, ...] = ()
 
 
-def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, object]]]:
+def read_records(
+    path: Path, text_field: str, halves: bool = False
+) -> Iterator[tuple[int, dict[str, object]]]:
     """(line number, record) of JSON lines, or of a .txt file with one text a line.
 
-    Blank lines are skipped. Raises InputError naming the line that is wrong.
+    Blank lines are skipped. Raises InputError naming the line that is wrong; one with half of a surrogate
+    pair is, unless `halves` leaves that to whoever asks.
     """
     try:
         file = path.open("rb")
@@ -67,7 +70,7 @@ def read_records(path: Path, text_field: str) -> Iterator[tuple[int, dict[str, o
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}:{number}: not JSON: {error}") from error
-            if "\\ud" in line.casefold() and not is_text(record):
+            if not halves and "\\ud" in line.casefold() and not is_text(record):
                 raise InputError(f"{path}:{number}: holds half of a surrogate pair, which no text has")
             if not isinstance(record, dict):
                 raise InputError(f"{path}:{number}: not a JSON object with {text_field!r} or 'tokens'")
@@ -238,13 +241,6 @@ def _chat(messages: object, place: str, tokenizer: Tokenizer) -> str:
     return render_chat(tokenizer, said, f"{place}: messages", said[-1]["role"] != "assistant")
 
 
-def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
-    """The text of some ids, special tokens left out."""
-    text = tokenizer.decode(list(tokens), skip_special_tokens=True)
-    assert isinstance(text, str)
-    return text
-
-
 def _with_span(one: Tokenized, span: object, place: str) -> Tokenized:
     """Tokens that touch characters [begin, end) of the text; of records of ids, positions themselves."""
     limit = len(one.tokens) if one.text is None else len(one.text)
@@ -276,24 +272,3 @@ def _with_counted(one: Tokenized, ranges: object, place: str) -> Tokenized:
 def _touching(one: Tokenized, begin: int, end: int) -> list[int]:
     """Positions of tokens with a character of the text's [begin, end)."""
     return [at for at, (low, high) in enumerate(one.offsets) if low < end and high > begin]
-
-
-def generated_offsets(
-    text: str, new_tokens: Sequence[int], tokenizer: Tokenizer
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text with its continuation, and where each new token's characters are in it.
-
-    A token that ends inside a character has the place where that character begins.
-    """
-
-    def decoded(count: int) -> str:
-        return decode(tokenizer, new_tokens[:count])
-
-    whole = text + decoded(len(new_tokens))
-    offsets, begin = [], len(text)
-    for count in range(1, len(new_tokens) + 1):
-        end = len(text) + len(decoded(count).rstrip("\ufffd"))
-        end = min(max(end, begin), len(whole))
-        offsets.append((begin, end))
-        begin = end
-    return whole, offsets

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ullage.errors import InputError
+from ullage.errors import InputError, OutOfMemoryError
 from ullage.reports.terminal import Download, Offline, Quiet, Where
 
 if TYPE_CHECKING:
     from ullage.cli.replies import Screen
-    from ullage.workloads.conversation import Talking
+    from ullage.workloads.said import Talking
 
 ASKING: Final = "> "
 RESET, EXIT = "/reset", "/exit"
@@ -79,7 +79,7 @@ def chat(
 
 def converse(talk: Talking, screen: Screen, at_terminal: bool) -> None:
     """Reads turns and shows replies until there are no more. At a terminal a turn that cannot be answered is
-    said and the talk goes on; elsewhere it raises InputError."""
+    said and the talk goes on; elsewhere it raises InputError or OutOfMemoryError."""
     if at_terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - gives `input` a line that can be edited
@@ -92,7 +92,7 @@ def converse(talk: Talking, screen: Screen, at_terminal: bool) -> None:
         elif text.strip():
             try:
                 _answer(talk, screen, text)
-            except InputError as error:
+            except (InputError, OutOfMemoryError) as error:
                 if not at_terminal:
                     raise
                 screen.refused(str(error))

@@ -59,7 +59,7 @@ OWN: Final = (
     ),
     Command(
         "sample",
-        "Labelled examples for the bundled model ullage:tiny, made here from its small world.",
+        "Labelled examples for the bundled model ullage:tiny, made from its small world; or small models.",
         "ullage.cli.listings:sample",
     ),
     Command(

@@ -53,14 +53,24 @@ def models(
 
 
 def sample(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="answer, lie, judge, verify, route, ...")],
-    out: Annotated[str, typer.Option(help="The file to write, JSON lines.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="answer, lie, judge, verify, route, ...; or a model: artist, perception."
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The file to write, JSON lines; of a model its folder.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 100,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     from ullage import api
+    from ullage.engines.small import SMALL
 
+    if task in SMALL:
+        made = api.sample_model(task, out, seed)
+        print(f"a small model for the role {task}, its weights of chance, in {made}")
+        return
     print(f"{count} examples of {task} in {api.sample(task, out, split, count, seed)}")
 
 

@@ -11,8 +11,8 @@ import typer
 
 from ullage.cli.commands import Commands
 from ullage.cli.ending import Ending, end_children, open_streams
-from ullage.errors import DoesNotFitError, UllageError
-from ullage.reports.terminal import BAD_INPUT, DOES_NOT_FIT, INTERNAL
+from ullage.errors import DoesNotFitError, RefusedError, UllageError
+from ullage.reports.terminal import BAD_INPUT, DOES_NOT_FIT, FAILED, INTERNAL
 from ullage.text import one_line
 
 INTERRUPTED: Final = 130
@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         for line in str(error).splitlines():
             _say(f"error: {line}")
         code = DOES_NOT_FIT if isinstance(error, DoesNotFitError) else BAD_INPUT
+        code = FAILED if isinstance(error, RefusedError) else code
     except typer.Exit as error:
         code = error.exit_code
     except typer.TyperException as error:

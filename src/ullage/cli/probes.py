@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, cast
 
 import typer
 
-from ullage.reports.terminal import Download, Json, Quiet, Where, tell
+from ullage.cli.reading import How, reads_texts
+from ullage.reports.terminal import Json, tell
 
 probe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
-DEFAULT_PRECISION: Final = "auto"
 Model = Annotated[
     str | None, typer.Option(help="Reads the dialogues: a folder, or a hub name in the local cache.")
 ]
@@ -23,12 +22,10 @@ Sites = Annotated[list[str] | None, typer.Option(help="Default blocks.*.hook_res
 Layers = Annotated[str | None, typer.Option(help="Which of blocks.{l}, as 0,15,-1; default all.")]
 Control = Annotated[str | None, typer.Option(help="Ordinary dialogues that set the threshold, JSON lines.")]
 Rate = Annotated[float, typer.Option(help="Share of those that may be flagged.")]
-SkipTooLong = Annotated[
-    bool, typer.Option("--skip-too-long", help="Leave out dialogues beyond the model's window.")
-]
 
 
 @probe.command()
+@reads_texts
 def fit(
     labels: Annotated[str, typer.Argument(metavar="LABELS", help="Labelled dialogues, JSON lines.")],
     out: Annotated[str, typer.Option(help="A new folder for the probe.")],
@@ -57,13 +54,9 @@ def fit(
     shuffles: Annotated[int, typer.Option(help="Controls with labels that say nothing.")] = 10,
     seed: int = 0,
     epochs: Annotated[int, typer.Option(help="Of mlp and attention.")] = 40,
-    gpus: Where = None,
-    precision: str = DEFAULT_PRECISION,
-    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
-    skip_too_long: SkipTooLong = False,
     plot: Annotated[str | None, typer.Option(help="A picture of the sweep: .png, .svg or .pdf.")] = None,
-    download: Download = False,
-    quiet: Quiet = False,
+    *,
+    how: How,
     json: Json = False,
 ) -> None:
     """Fit a probe to labelled dialogues; choose a layer, test on groups held out, beside chance and words."""
@@ -91,7 +84,7 @@ def fit(
         shuffles=shuffles,
         seed=seed,
         epochs=epochs,
-        **_how(gpus, precision, batch, skip_too_long, download, quiet),
+        **how,
     )
     tell(json, lambda: document, lambda console: show_fit(document, console))
     if plot is not None:
@@ -101,6 +94,7 @@ def fit(
 
 
 @probe.command()
+@reads_texts
 def evaluate(
     probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Folders of probes.")],
     labels: Annotated[str, typer.Option(help="Labelled dialogues they have not seen, JSON lines.")],
@@ -114,12 +108,8 @@ def evaluate(
     without_roles: Annotated[
         bool, typer.Option("--without-roles", help="Also with system messages taken out.")
     ] = False,
-    gpus: Where = None,
-    precision: str = DEFAULT_PRECISION,
-    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
-    skip_too_long: SkipTooLong = False,
-    download: Download = False,
-    quiet: Quiet = False,
+    *,
+    how: How,
     json: Json = False,
 ) -> None:
     """How probes do on dialogues they were not fitted to, set by set."""
@@ -137,23 +127,20 @@ def evaluate(
         without_roles=without_roles,
         control=control,
         rate=rate,
-        **_how(gpus, precision, batch, skip_too_long, download, quiet),
+        **how,
     )
     tell(json, lambda: document, lambda console: show_evaluation(document, console))
 
 
 @probe.command()
+@reads_texts
 def apply(
     probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Folders of probes.")],
     texts: Annotated[str, typer.Option(help="Finished texts or dialogues, JSON lines; labels may lack.")],
     model: Annotated[str, typer.Option(help="Reads them once: a folder, hub name or .gguf.")],
     out: Annotated[str, typer.Option(help="A new file: a line of scores for each.")],
-    gpus: Where = None,
-    precision: str = DEFAULT_PRECISION,
-    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
-    skip_too_long: SkipTooLong = False,
-    download: Download = False,
-    quiet: Quiet = False,
+    *,
+    how: How,
     json: Json = False,
 ) -> None:
     """Score finished texts token by token, and each whole, in one pass; no state is kept."""
@@ -165,12 +152,13 @@ def apply(
         texts,
         model,
         out,
-        **_how(gpus, precision, batch, skip_too_long, download, quiet),
+        **how,
     )
     tell(json, lambda: document, lambda console: show_scores(document, console))
 
 
 @probe.command()
+@reads_texts
 def drift(
     folder: Annotated[str, typer.Argument(metavar="PROBE", help="The folder of a probe.")],
     labels: Annotated[str, typer.Option(help="Labelled dialogues it has not seen, JSON lines.")],
@@ -178,20 +166,16 @@ def drift(
     out: Annotated[str, typer.Option(help="A new folder for what it reads.")],
     precision: Annotated[str, typer.Option(help="Each is held against the first.")] = "bf16,int8,nf4",
     unseen: Annotated[bool, typer.Option("--unseen", help="Leave out what it was fitted to.")] = False,
-    gpus: Where = None,
-    batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
-    skip_too_long: SkipTooLong = False,
-    download: Download = False,
-    quiet: Quiet = False,
+    *,
+    how: How,
     json: Json = False,
 ) -> None:
     """How far a probe's scores, and its threshold, move with the model's precision."""
     from ullage import api
     from ullage.reports.probe_page import show_drift
 
-    settings = _how(gpus, DEFAULT_PRECISION, batch, skip_too_long, download, quiet)
     names = [each.strip() for each in precision.split(",") if each.strip()]
-    document = api.probe_drift(folder, labels, model, names, out, unseen=unseen, **settings)
+    document = api.probe_drift(folder, labels, model, names, out, unseen=unseen, **how)
     tell(json, lambda: document, lambda console: show_drift(document, console))
 
 
@@ -227,15 +211,6 @@ def export(
 
     for path in api.export_probe(folder, out):
         print(path)
-
-
-def _how(
-    gpus: str | None, precision: str, batch: int | None, skip_too_long: bool, download: bool, quiet: bool
-) -> dict[str, Any]:
-    """The settings of the extraction, as the library takes them."""
-    from ullage.api.probe_states import Extraction
-
-    return asdict(Extraction(gpus or "local", precision, batch, skip_too_long, download, quiet))
 
 
 def _say_imported(document: Mapping[str, object], out: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.errors import InputError
 from ullage.text import one_line, visible
-from ullage.workloads.conversation import Said, Token
+from ullage.workloads.said import Said, Token
 
 if TYPE_CHECKING:
     from ullage.probes.card import Card
@@ -99,6 +99,7 @@ class Terminal:
         card = None if self._first is None else cards[self._first]
         self._middle = 0.0 if card is None or card.threshold is None else card.threshold
         self._squares = self._count = 0.0
+        self._open = False
         self._signs = "\u207b", "\u207a"
         try:
             "".join(self._signs).encode(sys.stdout.encoding or "ascii")
@@ -123,15 +124,20 @@ class Terminal:
         if isinstance(each, Token):
             sys.stdout.write(self._marked(each))
             sys.stdout.flush()
+            self._open = True
 
     def refused(self, why: str) -> None:
-        """In a line, as every mistake."""
+        """In a line of its own, as every mistake."""
+        if self._open:
+            print(flush=True)
+            self._open = False
         for line in why.splitlines():
             print(f"ullage: {one_line(line)}", file=sys.stderr)
 
     def end(self, said: Said) -> None:
         """Ends the line; what each probe makes of the whole reply."""
         sys.stdout.write(" (stopped)\n" if said.stop == "stopped" else "\n")
+        self._open = False
         for name, found in said.probes.items():
             sys.stdout.write(f"  {one_line(_whole(name, self._cards[name], found['score']))}\n")
         sys.stdout.flush()

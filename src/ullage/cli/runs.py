@@ -19,6 +19,7 @@ from ullage.reports.terminal import (
     Sets,
     Verbose,
     Where,
+    exit_if_too_many_failed,
     exit_unless,
     tell,
 )
@@ -44,6 +45,9 @@ def run(
             help="Even if the plan does not fit; with --resume even if models, versions or threads differ.",
         ),
     ] = False,
+    no_retry: Annotated[
+        bool, typer.Option("--no-retry", help="With --resume: what a server failed is not asked again.")
+    ] = False,
     base: Base = None,
     strict: Annotated[
         bool,
@@ -67,18 +71,27 @@ def run(
     if resume is not None:
         if strict:
             raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
+        for option, given in (("--set", set_), ("--gpus", gpus), ("--out", out)):
+            if given:
+                raise InputError(
+                    f"{option}: a resume does what the run in {resume} was begun with, where it was begun; "
+                    f"leave {option} out, or begin another run"
+                )
         folder = Path(resume)
-        said = {"quiet": quiet, "verbose": verbose, "allow_nan": allow_nan}
+        said = {"quiet": quiet, "verbose": verbose, "allow_nan": allow_nan, "retry": not no_retry}
         record = api.resume(resume, base=base, anyway=anyway, download=download, **said)
     else:
         assert file is not None
         if base is not None:
             raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
+        if no_retry:
+            raise InputError("--no-retry: goes with --resume")
         made = _made(file, gpus, set_ or ())
         options = {"anyway": anyway, "snapshot": snapshot, "strict": strict, "verbose": verbose}
         options["allow_nan"] = allow_nan
         folder, record = api.run_plan(made, out, download=download, quiet=quiet, **options)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
+    exit_if_too_many_failed(record)
 
 
 def _made(file: str, gpus: str | None, sets: Sequence[str]) -> Plan:

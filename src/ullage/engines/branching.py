@@ -46,7 +46,7 @@ class Tree:
     @property
     def ends(self) -> tuple[int, ...]:
         """The column of each branch's last token."""
-        return tuple(end - 1 for _, end in self._spans())
+        return tuple(end - 1 for _, end in self.spans())
 
     @property
     def positions(self) -> list[int]:
@@ -56,7 +56,8 @@ class Tree:
             found += range(len(self.trunk), len(self.trunk) + len(branch))
         return found
 
-    def _spans(self) -> Iterator[tuple[int, int]]:
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The columns [begin, end) of each branch."""
         begin = len(self.trunk)
         for branch in self.branches:
             yield begin, begin + len(branch)
@@ -66,7 +67,7 @@ class Tree:
         """Marks in (width, width) which earlier column each column sees; all of `seen` is false before."""
         trunk = len(self.trunk)
         seen[:trunk, :trunk] = True
-        for begin, end in self._spans():
+        for begin, end in self.spans():
             seen[begin:end, :trunk] = True
             seen[begin:end, begin:end] = True
         seen.tril_()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ullage.engines.engine import Sampling
+from ullage.engines.forms import together
 from ullage.engines.row import Row
 
 if TYPE_CHECKING:
@@ -16,15 +16,12 @@ SLICE_LOGITS: Final = 2**22
 """Logits that are turned into probabilities at once: 16 MiB in fp32, whatever batch and vocabulary are."""
 
 
-def summed(logprobs: Sequence[float], forms: Sequence[Sequence[int]]) -> tuple[float, ...]:
+def summed(logprobs: Sequence[float], forms: Sequence[Sequence[object]]) -> tuple[float, ...]:
     """Each choice's log-probability: of its forms, whose own stand one after the other, any one is it."""
     found, at = [], 0
     for some in forms:
-        own = logprobs[at : at + len(some)]
+        found.append(together(logprobs[at : at + len(some)]))
         at += len(some)
-        most = math.nan if any(map(math.isnan, own)) else max(own)
-        finite = math.isfinite(most)
-        found.append(most + math.log(sum(math.exp(each - most) for each in own)) if finite else most)
     return tuple(found)
 
 

@@ -1,10 +1,14 @@
-"""Engine diffusers: a pipeline that makes pictures. It can be planned, not run yet."""
+"""Engine diffusers: a pipeline in this process that makes pictures."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.spec.engine import EngineDescription, Settings
+
+if TYPE_CHECKING:
+    from ullage.engines.painter import Painter
+    from ullage.runtime.session import Session
 
 ENGINE: Final = EngineDescription(
     name="diffusers",
@@ -12,7 +16,7 @@ ENGINE: Final = EngineDescription(
     settings=Settings,
     needs=("torch", "diffusers"),
     install="ullage[image]",
-    opener="",
+    opener="ullage.engines.diffusers",
     writes=False,
     weighs=False,
     states=False,
@@ -26,3 +30,11 @@ ENGINE: Final = EngineDescription(
     phases=("denoise",),
     layer_seconds=0.0,
 )
+
+
+def open_painter(session: Session, name: str) -> Painter:
+    """Role `name`'s engine; its pipeline is loaded where the plan puts it unless it is there already."""
+    from ullage.engines.diffusers_engine import DiffusersEngine
+
+    loaded = session.load(name)
+    return DiffusersEngine(loaded, session.workload.roles[name].model)

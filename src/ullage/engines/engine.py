@@ -103,6 +103,19 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Weighing(Protocol):
+    """An engine that weighs words as the beginnings of its reply, by the rule that all of them share."""
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """For each prompt each word's log-probability, that of all its forms together.
+
+        Of the 20 likeliest tokens those count that are the word, whatever their case and the white space
+        around it; of a word of several tokens the last, where the likeliest reply has the others. Minus
+        infinity where that is none.
+        """
+
+
+@runtime_checkable
 class Deciding(Protocol):
     """An engine that weighs a choice in all forms it may be written in, and reads once what prompts share."""
 
@@ -128,7 +141,7 @@ class Reading(Protocol):
 
 @runtime_checkable
 class Streaming(Protocol):
-    """An engine that gives a reply piece by piece."""
+    """An engine that gives a reply piece by piece, and may keep what it has read for the next one."""
 
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
         """A piece for each token as soon as its text is certain, then the reply, whose text they make up.
@@ -136,10 +149,13 @@ class Streaming(Protocol):
         Nothing is given that a stop sequence may still take back. Left before its end, it writes no more.
         """
 
+    def forget(self) -> None:
+        """Gives up what is kept of earlier replies."""
+
 
 @runtime_checkable
 class Embedding(Protocol):
-    """An engine that gives the final states of texts."""
+    """An engine that gives the final states of prompts."""
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
-        """(texts, width), each of length 1, fp32 on the host; so many texts at once."""
+    def embed(self, prompts: Sequence[Prompt], batch: int) -> Tensor:
+        """(prompts, width), each of length 1, fp32 on the host; so many texts at once."""

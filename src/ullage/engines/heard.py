@@ -22,8 +22,9 @@ class Heard:
     Invariant: `taken` gives each position's row once, in order, after the pass that has read it.
     """
 
-    needs_all = True
+    needs_all = False
     to_the_end = True
+    side_by_side = False
 
     def __init__(self, points: Sequence[Point], begin: int) -> None:
         self._points, self._begin = points, begin

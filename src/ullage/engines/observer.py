@@ -21,6 +21,10 @@ class Observer(Protocol):
         """Whether every position must be seen: nothing is then taken from what an earlier batch has read."""
 
     @property
+    def side_by_side(self) -> bool:
+        """Whether keys of a sequence must stand in neighbouring columns, with no padding between."""
+
+    @property
     def to_the_end(self) -> bool:
         """Whether the last token that is written must be read too, which nothing else asks for."""
 

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from ullage.capture.spelling import UNKNOWN, Spelling
 from ullage.engines.engine import Piece, Reply
-from ullage.engines.row import Decode
 
 CLEANED: Final = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 """What tokenizers with `clean_up_tokenization_spaces` write closer together, once it is complete."""
-_BYTE: Final = re.compile("<0x[0-9A-Fa-f]{2}>")
-UNKNOWN: Final = "\ufffd"
-"""What stands for bytes that are no character, or not one yet."""
 
 
 class Pieces:
     """Pieces of one reply, given out as it grows.
 
     Law: their texts, joined, are the reply's, and each is where the reply's offsets have its token; what
-    those leave at the end belongs to the last. A tokenizer's `decode` may change what it wrote only where the
+    those leave at the end belongs to the last. A tokenizer may change what it wrote only where the
     text ends in a part of a character or in `CLEANED`, and within a run of single bytes.
     """
 
-    def __init__(
-        self, decode: Decode, name: Callable[[int], str], stops: Sequence[str], cleans: bool = False
-    ) -> None:
-        """`name` is a token as its vocabulary writes it; `cleans` says that `CLEANED` is written closer."""
-        self._decode, self._name = decode, name
+    def __init__(self, spelling: Spelling, stops: Sequence[str], cleans: bool = False) -> None:
+        """`spelling` has no ids yet; `cleans` says that `CLEANED` is written closer."""
+        self._spelling = spelling
         self._held = (*stops, *(CLEANED if cleans else ()))
         self._ends: list[int] = []
         self._whole: list[bool] = []
@@ -36,13 +30,14 @@ class Pieces:
         self._given = 0
         self._said = ""
 
-    def grown(self, tokens: Sequence[int]) -> Iterator[Piece]:
+    def grown(self, token: int) -> Iterator[Piece]:
         """What is certain now that the reply has one token more."""
-        text = self._decode(tokens)
+        self._spelling.add(token)
+        text = self._spelling.text
         before = self._ends[-1] if self._ends else 0
         self._ends.append(max(before, len(text.rstrip(UNKNOWN))))
         self._whole.append(self._ends[-1] > before and not text.endswith(UNKNOWN))
-        if not _BYTE.fullmatch(self._name(tokens[-1])):
+        if not self._spelling.ends_byte:
             self._before_bytes = self._ends[-1]
         if not text.startswith(self._said):
             return
@@ -54,7 +49,7 @@ class Pieces:
             if self._whole[place]:
                 ready = place + 1
         for place in range(self._given, ready):
-            yield self._piece(tokens[place], text, self._ends[place])
+            yield self._piece(self._spelling.ids[place], text, self._ends[place])
 
     def rest(self, reply: Reply) -> Iterator[Piece]:
         """What is left of a reply that has ended."""

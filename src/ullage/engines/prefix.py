@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.coverage import Coverage, Part
 from ullage.engines.observer import Observer, observed
+from ullage.runtime.rope import length_rule
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import Cache
 
+    from ullage.runtime.layout import Layout
+
 SHORTEST_PREFIX: Final = 8
 """Tokens all prompts of a batch must begin with before they are kept in the cache."""
+LEAST_SAVED: Final = 256
+"""Tokens that need not be read again for which what a batch begins with gets a pass of its own."""
 
 
 class SharedPrefix:
@@ -59,17 +64,72 @@ class SharedPrefix:
         return cache
 
     def _read(self, shared: tuple[int, ...], sequences: int, observer: Observer | None) -> None:
+        self._cache = _read(self._base, self._device, self._chunk_tokens, shared, sequences, observer)
+
+
+class Beginning:
+    """Reads once, for each batch that is to be written, what all of its prompts begin with.
+
+    Rows go on from there with padding between what they share and what is theirs, which attention over all
+    that came before does not see. Invariant: a model that would see it is given no beginning.
+    """
+
+    def __init__(self, layout: Layout, device: torch.device | str, chunk_tokens: int | None = None) -> None:
+        self._base, self._device, self._chunk_tokens = layout.base, device, chunk_tokens
+        self._able = not forgets(layout.base) and length_rule(layout.config) is None
+
+    def of(
+        self, prompts: Sequence[tuple[int, ...]], observer: Observer | None = None
+    ) -> tuple[int, Cache | None]:
+        """How many tokens are read for all rows, and a cache of so many rows that hold them; none where that
+        saves little."""
         import torch
 
-        ids = torch.tensor([shared], device=self._device)
-        size = self._chunk_tokens or len(shared)
-        for begin in range(0, len(shared), size):
-            end = min(begin + size, len(shared))
-            parts = tuple(Part(0, 0, sequence, begin, end) for sequence in range(sequences))
-            with observed(observer, Coverage(1, parts)):
-                out = self._base(input_ids=ids[:, begin:end], past_key_values=self._cache, use_cache=True)
-            self._cache = out.past_key_values
-            del out
+        if not self._able or (observer is not None and observer.side_by_side):
+            return 0, None
+        shared = _shared(prompts)
+        if len(shared) * (len(prompts) - 1) < LEAST_SAVED:
+            return 0, None
+        cache = _read(self._base, self._device, self._chunk_tokens, shared, len(prompts), observer)
+        if not _sees_all(cache):
+            self._able = False
+            return 0, None
+        rows = torch.zeros(len(prompts), dtype=torch.long, device=self._device)
+        cache.reorder_cache(cast("torch.LongTensor", rows))
+        return len(shared), cache
+
+
+def _read(
+    base: nn.Module,
+    device: torch.device | str,
+    chunk_tokens: int | None,
+    shared: tuple[int, ...],
+    sequences: int,
+    observer: Observer | None,
+) -> Cache:
+    """A cache of one row that holds the tokens, which are told as those of so many sequences."""
+    import torch
+
+    ids = torch.tensor([shared], device=device)
+    size = chunk_tokens or len(shared)
+    cache: Cache | None = None
+    for begin in range(0, len(shared), size):
+        end = min(begin + size, len(shared))
+        parts = tuple(Part(0, 0, sequence, begin, end) for sequence in range(sequences))
+        with observed(observer, Coverage(1, parts)):
+            out = base(input_ids=ids[:, begin:end], past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        del out
+    assert cache is not None
+    return cache
+
+
+def _sees_all(cache: Cache) -> bool:
+    """Whether every layer keeps all keys and values: recurrences, and windows that count columns, take
+    padding for tokens."""
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in getattr(cache, "layers", [None]))
 
 
 def forgets(base: nn.Module) -> bool:

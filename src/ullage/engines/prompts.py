@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Final
 
 from ullage.capture.chats import render_chat
 from ullage.engines.engine import Prompt
+from ullage.engines.forms import said
 from ullage.errors import InputError, UnsupportedError
 from ullage.runtime.tokenizer import Tokenizer, check_ids
 
@@ -14,8 +16,6 @@ REMEMBERED: Final = 4608
 """Prompts whose token ids are kept at hand, four bytes each: more than any window of prompts that are counted
 first and read then, so that none is forgotten in between."""
 JOINER: Final = "\u2060"
-_BLANKS: Final = str.maketrans(dict.fromkeys("\u2581\u0120\u010a\u0109", " "))
-"""How vocabularies write blanks and line ends: SentencePiece's, and three of byte-level BPE's."""
 
 
 class PromptEncoder:
@@ -41,12 +41,13 @@ class PromptEncoder:
         """The prompt as the model reads it, up to where its reply begins, or with a whole `answer`."""
         if isinstance(prompt, str):
             return prompt + (answer or "")
-        said = [{**message, "content": self._inert(message["content"])} for message in prompt]
+        said = [{**message, "content": self.inert(message["content"])} for message in prompt]
         if answer is not None:
             said.append({"role": "assistant", "content": answer})
         return render_chat(self.tokenizer, said, self._model, invite=answer is None)
 
-    def _inert(self, text: str) -> str:
+    def inert(self, text: str) -> str:
+        """A text that cannot pretend to be the template, nor a picture's place."""
         for token in self._special:
             text = text.replace(token, f"{token[0]}{JOINER}{token[1:]}")
         return text
@@ -56,20 +57,36 @@ class PromptEncoder:
 
         The last prompts are remembered: they are counted, put in batches and read one after the other.
         """
-        key = prompt if isinstance(prompt, str) else tuple((m["role"], m["content"]) for m in prompt)
-        if key not in self._known:
+        return self.all_ids([prompt])[0]
+
+    def all_ids(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        """The same of many, which are tokenized together."""
+        keys = [
+            one if isinstance(one, str) else tuple((m["role"], m["content"]) for m in one) for one in prompts
+        ]
+        new = {key: one for key, one in zip(keys, prompts, strict=True) if key not in self._known}
+        found = {key: self._known[key] for key in keys if key not in new}
+        for special in (True, False):
+            some = [(key, one) for key, one in new.items() if isinstance(one, str) is special]
+            found |= zip(
+                [key for key, _ in some], self._encoded([one for _, one in some], special), strict=True
+            )
+        for key in new:
             while len(self._known) >= REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known[key] = array("I", self._encoded(prompt))
-        return tuple(self._known[key])
+            self._known[key] = found[key]
+        return [tuple(found[key]) for key in keys]
 
-    def _encoded(self, prompt: Prompt) -> tuple[int, ...]:
-        special = isinstance(prompt, str)
-        ids = tuple(self.tokenizer(self.text(prompt), add_special_tokens=special)["input_ids"])
-        if not ids:
-            raise InputError("a prompt is empty; a model needs at least one token to go on from")
-        self._check(ids)
-        return ids
+    def _encoded(self, prompts: Sequence[Prompt], special: bool) -> list[array[int]]:
+        """Ids of prompts that are all plain texts, or all chats."""
+        if not prompts:
+            return []
+        found = self.tokenizer([self.text(one) for one in prompts], add_special_tokens=special)["input_ids"]
+        for ids in found:
+            if not ids:
+                raise InputError("a prompt is empty; a model needs at least one token to go on from")
+            self._check(tuple(ids))
+        return [array("I", ids) for ids in found]
 
     def _check(self, ids: tuple[int, ...]) -> None:
         if self._rows is not None:
@@ -102,13 +119,19 @@ class PromptEncoder:
     def forms(self, word: str) -> tuple[int, ...]:
         """Every single token that is `word`, whatever its case and the white space around it."""
         if word not in self._forms:
-            wanted = word.strip().casefold()
             told = [word, f" {word}", word.capitalize(), f" {word.capitalize()}", word.upper(), word.lower()]
             ids = [self.tokenizer(each, add_special_tokens=False)["input_ids"] for each in told]
             found = {one[0] for one in ids if len(one) == 1}
             for token, number in self.tokenizer.get_vocab().items():
-                if str(token).translate(_BLANKS).strip().casefold() == wanted:
+                if said(str(token)) == said(word):
                     found.add(number)
             rows = 2**62 if self._rows is None else self._rows
             self._forms[word] = tuple(sorted(number for number in found if number < rows))
         return self._forms[word]
+
+    def spellings(self, prompt: Prompt, word: str) -> tuple[tuple[int, ...], ...]:
+        """Every way a reply may begin with `word`: the single tokens that are it, and, where a reply to
+        `prompt` would not begin with one of those, the tokens it is written with, small and capitalised."""
+        singles = tuple((token,) for token in self.forms(word))
+        written = dict.fromkeys(self.continuation(prompt, each) for each in (word, word.capitalize()))
+        return singles if any(each in singles for each in written) else singles + tuple(written)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from ullage.capture.spelling import Decode
 from ullage.engines.engine import StopReason
 
 if TYPE_CHECKING:
     from torch import Generator
-
-Decode = Callable[[Sequence[int]], str]
-"""Token ids as text."""
-
 
 SEEDS_APART: Final = 1_000_003
 """A prime beyond the number of sequences a workload has: two seeds have no sequence in common."""

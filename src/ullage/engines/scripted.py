@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ullage.engines.engine import Engine, Failure, Prompt, Reply, Sampling
+from ullage.engines.forms import said, together
 from ullage.errors import EngineError, FormatError, InputError
 from ullage.files import read_text
 from ullage.spec.engine import EngineDescription
@@ -100,6 +101,19 @@ class ScriptedEngine:
             if missing:
                 raise EngineError(f"{self._path}: the script has no score for the choice {missing[0]!r}")
             found.append(tuple(line.scores[choice.strip()] for choice in choices))
+        return found
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The script's scores of each word, whatever forms it writes it in, together. Raises EngineError
+        where a word has none."""
+        found: list[tuple[float, ...] | Failure] = []
+        for prompt in prompts:
+            scores = self._met(prompt, "scores").scores
+            forms = [[scores[form] for form in scores if said(form) == said(word)] for word in words]
+            missing = [word for word, own in zip(words, forms, strict=True) if not own]
+            if missing:
+                raise EngineError(f"{self._path}: the script has no score for the choice {missing[0]!r}")
+            found.append(tuple(map(together, forms)))
         return found
 
     def _met(self, prompt: Prompt, what: str) -> _Line:

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from ullage.capture.tokens import decode, generated_offsets
+from ullage.capture.spelling import decode, generated_offsets, spelling_of
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
+from ullage.engines.forms import LIKELIEST
+from ullage.engines.kept_cache import KeptCache, keeps
 from ullage.engines.observer import Observer
 from ullage.engines.pieces import Pieces
+from ullage.engines.prefix import Beginning
 from ullage.engines.prompts import PromptEncoder
 from ullage.engines.row import Row, first_stop, new_row
 from ullage.engines.scoring import Scorer
@@ -48,16 +51,21 @@ class TransformersEngine:
         self._encoder = PromptEncoder(loaded.tokenizer, name, self._layout.rows)
         end = self._encoder.tokenizer.eos_token_id
         ends = end_tokens(loaded.model) | (frozenset() if end is None else {end})
-        self._writer = Writer(loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled)
+        self._window = window_of(self._layout.config)
+        windowed = self._window is not None
+        beginning = None if windowed else Beginning(self._layout, loaded.device, chunk_tokens)
+        self._writer = Writer(
+            loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled, beginning
+        )
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
+        self._kept = KeptCache() if keeps(self._layout) else None
         self._device, self._chunk_tokens = loaded.device, chunk_tokens
-        self._window = window_of(self._layout.config)
         self._apart: str | None = None
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt."""
-        return [len(self._encoder.ids(prompt)) for prompt in prompts]
+        return [*map(len, self._encoder.all_ids(prompts))]
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
@@ -90,19 +98,27 @@ class TransformersEngine:
         return found
 
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
-        """The same reply as `generate` writes, piece by piece."""
+        """The same reply as `generate` writes, piece by piece. What the prompt has in common with the last
+        one streamed, and its reply, is not read again, where the model goes on as if it were."""
         tokenizer = self._encoder.tokenizer
         row = new_row(self._encoder.ids(prompt), seed)
         cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
-        pieces = Pieces(
-            self._decode, lambda token: str(tokenizer.convert_ids_to_tokens(token)), sampling.stop, cleans
-        )
-        for _ in self._writer.steps([row], sampling, self._observer):
+        pieces = Pieces(spelling_of(tokenizer), sampling.stop, cleans)
+        kept = self._kept
+        if self._observer is not None and self._observer.needs_all:
+            kept = None
+            self.forget()
+        for _ in self._writer.steps([row], sampling, self._observer, kept):
             if row.stop is None:
-                yield from pieces.grown(row.tokens)
+                yield from pieces.grown(row.tokens[-1])
         reply = self._reply(row, sampling)
         yield from pieces.rest(reply)
         yield reply
+
+    def forget(self) -> None:
+        """Gives up what was kept of streamed replies."""
+        if self._kept is not None:
+            self._kept.forget()
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt: one pass when choices are one token."""
@@ -111,7 +127,24 @@ class TransformersEngine:
         ids = [self._encoder.ids(prompt) for prompt in prompts]
         wanted = [[self._encoder.continuation(prompt, choice) for choice in choices] for prompt in prompts]
         with torch.inference_mode():
+            longer = self._observer is None and any(len(choice) > 1 for some in wanted for choice in some)
+            if longer and not self._why_no_branches(max(map(len, ids))):
+                found = self._scorer.choice_scores(ids, wanted)
+                if found is not None:
+                    return [tuple(row) for row in found]
             return [tuple(row) for row in self._scorer.scores(ids, wanted, self._observer)]
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says; one pass where
+        words are one token."""
+        import torch
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        forms = [[self._encoder.spellings(prompt, word) for word in words] for prompt in prompts]
+        wanted = [[each for some in own for each in some] for own in forms]
+        with torch.inference_mode():
+            scores = self._scorer.scores(ids, wanted, self._observer, likeliest=LIKELIEST)
+        return [summed(weights, own) for weights, own in zip(scores, forms, strict=True)]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:
         """Which of the prompts make up rows of up to `most` tokens, and how many each has."""
@@ -140,11 +173,15 @@ class TransformersEngine:
 
     def why_singly(self, most: int, choices: Sequence[str]) -> str:
         """Why a row of `most` tokens holds one prompt; "" where it may hold several that begin alike."""
-        import torch
-
         split = [choice for choice in choices if not self._encoder.forms(choice)]
         if split:
             return f"{split[0]!r} is no single token of this model"
+        return self._why_no_branches(most)
+
+    def _why_no_branches(self, most: int) -> str:
+        """Why a row of `most` tokens has no branches; "" where they are read as if each stood alone."""
+        import torch
+
         if self._window is not None and most > self._window:
             return f"some layers see no more than {self._window:,} tokens, and a row may have {most:,}"
         if self._chunk_tokens:
@@ -169,8 +206,8 @@ class TransformersEngine:
             scores = self._scorer.scores(ids, wanted, self._observer)
         return [summed(own, [some or (0,) for some in forms]) for own in scores]
 
-    def embed(self, texts: Sequence[str], batch: int) -> Tensor:
-        """Each text's mean final state over its tokens, of length 1: (texts, width), fp32 on the host.
+    def embed(self, prompts: Sequence[Prompt], batch: int) -> Tensor:
+        """Each prompt's mean final state over its tokens, of length 1: (prompts, width), fp32 on the host.
 
         The mean of a decoder's last states is what BehnamGhader et al. 2024 (LLM2Vec, arXiv:2404.05961)
         pool by; models trained as embedders give sharper similarities than plain ones.
@@ -179,8 +216,9 @@ class TransformersEngine:
 
         found = [torch.empty(0, self._layout.config.hidden_size)]
         with torch.inference_mode():
-            for at in range(0, len(texts), batch):
-                found.append(self._scorer.embedded([self._encoder.ids(t) for t in texts[at : at + batch]]))
+            for at in range(0, len(prompts), batch):
+                some = [self._encoder.ids(prompt) for prompt in prompts[at : at + batch]]
+                found.append(self._scorer.embedded(some))
         return torch.cat(found)
 
     def _decode(self, tokens: Sequence[int]) -> str:

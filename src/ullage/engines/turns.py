@@ -156,19 +156,26 @@ class Turns:
             return
         limits = Limits(limits.tokens, min(limits.sequences, most or limits.sequences))
         done = Done()
-        done.add((unit for unit in store.done if isinstance(unit, int)), store.told_each("items"))
+        done.add((unit for unit in store.done if isinstance(unit, int)), ())
+        for item, standing in store.changes():
+            done.note(item, standing)
         self.session.progress.start(stage, total, done.count)
         for window in windows(items, limits, done):
             self._keep(stage, store, name, verb, window, unit)
         store.finish()
 
     def measured(
-        self, engine: Engine, items: Iterable[Item], prompt: Callable[[Item], Prompt]
+        self, engine: Engine, items: Iterable[Item], prompt: Callable[[Item], Prompt | None]
     ) -> Iterator[tuple[Item, int]]:
-        """Each item with the tokens of its `prompt`; a few are asked for at a time."""
+        """Each item with the tokens of its `prompt`, 0 without one; a few are asked for at a time."""
         coming = iter(items)
         while some := list(islice(coming, MEASURED)):
-            yield from zip(some, engine.lengths([prompt(one) for one in some]), strict=True)
+            prompts = [prompt(one) for one in some]
+            asked = [each for each in prompts if each is not None]
+            lengths = iter(engine.lengths(asked) if asked else ())
+            yield from (
+                (one, 0 if p is None else next(lengths)) for one, p in zip(some, prompts, strict=True)
+            )
 
     def _keep(
         self,

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ullage.capture.tokens import generated_offsets
+from ullage.capture.spelling import generated_offsets
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
+from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
 from ullage.engines.prompts import PromptEncoder
 from ullage.errors import InputError, UnsupportedError
 
@@ -139,6 +140,46 @@ class VllmEngine:
             if fit
             else self._too_long(len(prompt))
             for prompt, tokens, fit in zip(ids, wanted, fits, strict=True)
+        ]
+
+    def weigh(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...] | Failure]:
+        """The log-probability with which the reply begins with each word, as `Weighing` says."""
+        from vllm import SamplingParams
+
+        ids = [self._encoder.ids(prompt) for prompt in prompts]
+        fits = [one for one in ids if len(one) < self._longest]
+        options = [
+            SamplingParams(
+                max_tokens=min(steps_for(words), self._longest - len(one)), temperature=0, logprobs=LIKELIEST
+            )
+            for one in fits
+        ]
+        found = iter(self._llm.generate(_given(fits), options, use_tqdm=False) if fits else [])
+        return [
+            begun_with(words, self._steps(next(found)))
+            if len(one) < self._longest
+            else self._too_long(len(one))
+            for one in ids
+        ]
+
+    def _steps(self, found: RequestOutput) -> list[Step]:
+        """What was written, and what might have been; an ending says nothing."""
+        out, special = found.outputs[0], set(self._encoder.tokenizer.all_special_ids)
+
+        def text(token: int) -> str:
+            return "" if token in special else str(self._encoder.tokenizer.convert_ids_to_tokens(token))
+
+        return [
+            Step(
+                text(token),
+                at[token].logprob,
+                [
+                    (text(each), told.logprob)
+                    for each, told in at.items()
+                    if told.rank is not None and told.rank <= LIKELIEST
+                ],
+            )
+            for token, at in zip(out.token_ids, out.logprobs, strict=True)
         ]
 
     def rows(self, prompts: Sequence[Prompt], most: int) -> list[tuple[tuple[int, ...], int]]:

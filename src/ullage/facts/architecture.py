@@ -266,7 +266,9 @@ class Component(NamedTuple):
     """One network of a diffusion pipeline.
 
     `kind` says which formula its activations follow; widths are elements, `channels` the VAE's
-    `block_out_channels`. `tokens` is the text length an encoder always pads to.
+    `block_out_channels`. `tokens` is the text length an encoder always pads to; with `inner`, the width of
+    all heads of attention, its scores are biased by distances (T5). `kept_full` are parameters that stay
+    fp32 where the others are loaded in fp16.
     """
 
     name: str
@@ -278,6 +280,8 @@ class Component(NamedTuple):
     layers: int = 0
     tokens: int = 0
     channels: tuple[int, ...] = ()
+    inner: int = 0
+    kept_full: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,19 @@ from ullage.facts.config import parse_config
 from ullage.facts.pipeline import component_from_config
 from ullage.facts.safetensors_header import read_checkpoint
 
-_NOT_NETWORKS: Final = ("Scheduler", "Tokenizer", "TokenizerFast", "ImageProcessor", "Processor")
+_NOT_NETWORKS: Final = (
+    "Scheduler",
+    "Tokenizer",
+    "TokenizerFast",
+    "TokenizersBackend",
+    "SentencePieceBackend",
+    "ImageProcessor",
+    "Processor",
+)
+"""What the names of classes without weights end with; a backend is what transformers 5 calls a tokenizer."""
+
+_NAMES: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""Dtypes of safetensors by the names of torch."""
 
 
 def read_pipeline(folder: Path) -> Pipeline:
@@ -43,4 +56,14 @@ def read_pipeline(folder: Path) -> Pipeline:
     components.sort(key=lambda component: component.kind == "vae")
     checkpoint = Checkpoint("safetensors", str(folder), tuple(tensors)) if tensors else None
     kind = str(index.get("_class_name", "diffusers"))
-    return Pipeline(folder.name, kind, tuple(components), "bfloat16", str(folder), checkpoint)
+    return Pipeline(folder.name, kind, tuple(components), _dtype(tensors), str(folder), checkpoint)
+
+
+def _dtype(tensors: Sequence[StoredTensor]) -> str:
+    """What most bytes are stored in; bfloat16, as pipelines are published, where no weights are there."""
+    sizes: dict[str, int] = {}
+    for tensor in tensors:
+        name = _NAMES.get(tensor.dtype)
+        if name is not None:
+            sizes[name] = sizes.get(name, 0) + tensor.bytes
+    return max(sizes, key=sizes.__getitem__, default="bfloat16")

@@ -76,7 +76,10 @@ def _t5(name: str, fields: Fields) -> Component:
     layer = 4 * hidden * inner + (3 if gated else 2) * hidden * width + 2 * hidden
     buckets = fields.optional("relative_attention_num_buckets") or 32
     total = layers * layer + fields.size("vocab_size") * hidden + buckets * heads + hidden
-    return Component(name, "text_encoder", total, hidden, width, heads, layers, T5_TOKENS)
+    # transformers' T5 keeps `wo` in fp32 (`_keep_in_fp32_modules`): its products overflow fp16.
+    kept = layers * hidden * width
+    found = Component(name, "text_encoder", total, hidden, width, heads, layers, T5_TOKENS)
+    return found._replace(inner=inner, kept_full=kept)
 
 
 def _conv(outputs: int, inputs: int, side: int = 3) -> int:

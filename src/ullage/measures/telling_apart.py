@@ -223,6 +223,46 @@ def scores(
     ]
 
 
+def measured_auroc(wrong: Sequence[float] | Bools | Floats, uncertainty: Sequence[float] | Floats) -> Score:
+    """The AUROC alone, with its interval."""
+    (found,) = scores(wrong, uncertainty, {"AUROC": _auroc})
+    return found
+
+
+def difference(
+    wrong: Sequence[float] | Bools | Floats, one: Sequence[float] | Floats, other: Sequence[float] | Floats
+) -> Score:
+    """By how much the AUROC of `one` is larger than that of `other` on the same answers."""
+    return paired_difference((wrong, one), (wrong, other))
+
+
+def paired_difference(
+    one: tuple[Sequence[float] | Bools | Floats, Sequence[float] | Floats],
+    other: tuple[Sequence[float] | Bools | Floats, Sequence[float] | Floats],
+    draws: int = RESAMPLES,
+    seed: int = 0,
+) -> Score:
+    """By how much the AUROC of `one` is larger than that of `other`, with its interval: each is what is wrong
+    and how uncertain, of the same questions, and each bootstrap resample of them is scored by both."""
+    import numpy as np
+
+    sides = [tuple(np.asarray(each, float) for each in side) for side in (one, other)]
+    answers = len(sides[0][0])
+    for labels, _ in sides:
+        mistakes = int(labels.sum())
+        if min(mistakes, answers - mistakes) < FEWEST:
+            return Score("difference", None, None, None, answers, mistakes, _too_few(answers, mistakes))
+    drawn: list[Floats] = []
+    for weights in resamples(np.ones(answers), draws, seed):
+        told = [(weights * labels).sum(1) for labels, _ in sides]
+        kept = weights[np.all([(each > 0) & (each < answers) for each in told], axis=0)]
+        first, second = (_auroc(_tied(labels, values, kept)) for labels, values in sides)
+        drawn.append(first - second)
+    first_value, second_value = (measure(_auroc, labels, values) for labels, values in sides)
+    low, high = interval(np.concatenate(drawn))
+    return Score("difference", first_value - second_value, low, high, answers, int(sides[0][0].sum()))
+
+
 def alike(labels: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
     """Answers, and how often each is there. Of many, those of one label and uncertainty stand as one: how
     often it is drawn has the same distribution."""

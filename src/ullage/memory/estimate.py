@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from ullage.errors import SpecError, UnsupportedError
+from ullage.errors import SpecError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.memory.backward import traced_passes
@@ -16,14 +16,15 @@ from ullage.memory.encoder import check_encoder
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.needs import RECENT, Group, Needs, group_of
+from ullage.memory.pipeline import pipeline_needs
 from ullage.memory.process import Overhead, blas_need, context_need
-from ullage.memory.resident import pipeline_needs, resident_groups
+from ullage.memory.refusals import check_role, check_training
+from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.traced import Traced, Tracer
 from ullage.memory.weights.part import needed_part
-from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
+from ullage.memory.weights.precision import resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
-from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
 from ullage.units import parse_bytes
@@ -76,7 +77,7 @@ def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
 def _held(name: str, role: Role, part: Model, model: Model, abilities: Abilities) -> Loaded:
     """`part` of a model as the role's engine holds it. Raises UnsupportedError."""
     precision = resolve_precision(role, model, abilities)
-    _check(name, role, model, precision, abilities)
+    check_role(name, role, model, precision, abilities)
     own = None
     if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
         from ullage.memory.vllm.sizes import served
@@ -111,7 +112,7 @@ def _asked(
     for phase in phases:
         running, work = phase.running, phase.work
         if work.activity == "train" and running in held:
-            _check_training(running, held[running].precision, work, roles[running])
+            check_training(running, held[running].precision, work, roles[running])
         residents = beside.get((id(phase.resident), running))
         if residents is None:
             here = [each for each in phase.resident if each.name in held]
@@ -200,79 +201,6 @@ def part_of(role: str, phases: Iterable[Phase], model: Model) -> Model:
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
     found = {resident.name: resident.role for phase in phases for resident in phase.resident}
     return {name: role for name, role in found.items() if role.runs_with.local}
-
-
-def _check(name: str, role: Role, model: Model, precision: ResolvedPrecision, abilities: Abilities) -> None:
-    """Raises UnsupportedError where a role asks for what its engine, model or card cannot do."""
-    engine = role.runs_with
-    if isinstance(model, Pipeline) and engine.memory != "pipeline":
-        raise _pipeline(name, model)
-    if not isinstance(model, Pipeline) and engine.memory == "pipeline":
-        raise UnsupportedError(
-            f"role {name}: {model.name} is no diffusion pipeline; do not use engine: {engine.name}"
-        )
-    if role.tensor_parallel > 1 and not engine.tensor_parallel:
-        raise UnsupportedError(
-            f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
-            f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
-        )
-    if isinstance(model, Architecture) and model.adapter is not None:
-        _check_adapter(name, role, model, precision)
-    if isinstance(model, Pipeline) and precision.scheme is not None:
-        raise UnsupportedError(
-            f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
-        )
-    if engine.memory == "process" and role.cache.precision != "auto" and role.cache.kind != "quantized":
-        raise UnsupportedError(
-            f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
-        )
-    if role.attention == "flash" and engine.memory == "process":
-        _check_flash(name, precision, abilities)
-
-
-def _check_adapter(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
-    merged = "or merge it into its base (peft's merge_and_unload) and name the result"
-    if role.runs_with.memory != "process":
-        raise UnsupportedError(
-            f"role {name}: {model.name} is an adapter, which engine {role.engine} is not given; use engine: "
-            f"transformers, {merged}"
-        )
-    file = model.checkpoint is not None and model.checkpoint.format == "gguf"
-    if file or precision.quantization is not None:
-        raise UnsupportedError(
-            f"role {name}: {model.name} is an adapter of a model that is stored quantized; it is run beside "
-            f"weights in fp32, fp16, bf16, int8 and nf4 alone: name an unquantized base, {merged}"
-        )
-
-
-def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:
-    if precision.compute != "fp32" and abilities.flash:
-        return
-    number = abilities.capability
-    here = abilities.what if number is None else f"{number[0]}.{number[1]}"
-    raise UnsupportedError(
-        f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here it is "
-        f"{precision.compute} on {here}. Use attention: sdpa"
-    )
-
-
-def _check_training(name: str, precision: ResolvedPrecision, work: Work, role: Role) -> None:
-    if work.activity != "train":
-        return
-    if not role.runs_with.trains:
-        able = engines_that(lambda engine: engine.trains)
-        raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
-    training = work.training
-    if precision.scheme is not None and (training is None or training.trainable_fraction == 1):
-        raise UnsupportedError(
-            f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
-            "to the share that adapters add, or another precision"
-        )
-
-
-def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
-    able = engines_that(lambda engine: engine.memory == "pipeline")
-    return UnsupportedError(f"role {role}: {model.name} is a diffusion pipeline; use engine: {able}")
 
 
 @lru_cache(maxsize=RECENT)

@@ -71,12 +71,14 @@ class Group:
 
     With `around`, segments stay cached but unused around temporaries as it says, and around caches. `sums` is
     what is paid by the block, or once, by a GPU that holds every block; `largest` the maximum of the
-    temporaries of each level; `elsewhere` lies on the host or on disk, whoever holds the blocks.
+    temporaries of each level; `elsewhere` lies on the host or on disk, whoever holds the blocks. `temporary`
+    says that some of all these needs, wherever they lie, are temporaries.
     """
 
     def __init__(self, items: tuple[Need, ...], around: Around = None) -> None:
         self.items, self.around = items, around
         self.fixed = self.kept = self.passing = 0
+        self.temporary = False
         self.largest: dict[Level, Ends] = {}
         elsewhere: list[Need] = []
         low_sum = expected_sum = high_sum = 0
@@ -88,6 +90,8 @@ class Group:
                 weights += expected * count
             elif component == "kv_cache" or component == "recurrent_state":
                 cache += expected * count
+            if combine == "max":
+                self.temporary = True
             if home != "gpu":
                 elsewhere.append(need)
                 continue

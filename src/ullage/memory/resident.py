@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ullage.facts.architecture import Architecture, Pipeline
+from ullage.facts.architecture import Architecture
 from ullage.memory.allocator import growing_remainder
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
@@ -20,12 +20,9 @@ from ullage.memory.weights.tensors import (
     head_weights,
     weights_allocation,
 )
-from ullage.phases.phase import Where, Work
+from ullage.phases.phase import Where
 from ullage.spec.role import Cache
 from ullage.units import Interval
-
-TEXT_TOKENS = 512
-"""Text length a diffusion transformer attends to when its encoders do not say."""
 
 
 def resident_groups(
@@ -46,11 +43,13 @@ def resident_groups(
 def _weights(
     architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
 ) -> Group:
-    return group_of(_weight_needs(architecture, precision, where), on_processor, None)
+    return group_of(_weight_needs(architecture, precision, where, on_processor), on_processor, None)
 
 
-def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, where: Where) -> tuple[Need, ...]:
-    home = _home(where)
+def _weight_needs(
+    architecture: Architecture, precision: ResolvedPrecision, where: Where, on_processor: bool
+) -> tuple[Need, ...]:
+    home = home_of(where)
     basis: Basis = "exact" if precision.scheme is None else "derived"
     needs = []
     last = len(architecture.layers) + 1
@@ -67,10 +66,13 @@ def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, wher
     if home != "gpu":
         if home == "host":
             note = "tables that wait with the weights"
-            needs.append(Need("rounding", (0,), Interval(0, 0, BUFFERS), "derived", home=home, note=note))
+            needs.append(Need("workspace", (0,), Interval(0, 0, BUFFERS), "derived", home=home, note=note))
         return tuple(needs)
     allocation = weights_allocation(architecture, precision)
     every = tuple(range(last + 1))
+    if on_processor:
+        note = "tables beside the weights"
+        needs.append(Need("workspace", (0,), Interval(0, 0, BUFFERS), "derived", note=note))
     kept = allocation.allocated - allocation.requested
     share, rest = divmod(kept, last + 1)
     note = "blocks of the caching allocator are larger than the weights in them"
@@ -88,7 +90,8 @@ def _weight_needs(architecture: Architecture, precision: ResolvedPrecision, wher
     return tuple(needs)
 
 
-def _home(where: Where) -> Home:
+def home_of(where: Where) -> Home:
+    """Where weights lie that a role has `where`."""
     homes: dict[str, Home] = {"device": "gpu", "disk": "disk"}
     return homes.get(where, "host")
 
@@ -109,22 +112,3 @@ def cache_needs(architecture: Architecture, cache: Cache, width: int, shape: Cac
             size = Interval.exactly(held.fixed_bytes)
             needs.append(Need("recurrent_state", blocks, size, "derived"))
     return needs
-
-
-def pipeline_needs(loaded: Loaded, where: Where, work: Work | None) -> tuple[Need, ...]:
-    """A diffusion pipeline's networks are its blocks; each one's temporaries while it does `work`."""
-    pipeline, width = loaded.model, loaded.precision.element_bytes
-    assert isinstance(pipeline, Pipeline)
-    home = _home(where)
-    needs = []
-    encoders = [c.tokens for c in pipeline.components if c.kind == "text_encoder"]
-    text = max(encoders, default=TEXT_TOKENS)
-    for block, component in enumerate(pipeline.components):
-        size = Interval.exactly(component.parameters * width)
-        needs.append(Need("weights", (block,), size, "exact", home=home))
-        if work is not None and work.activity == "denoise":
-            from ullage.memory.forward.diffusion import component_bytes
-
-            temporary = component_bytes(component, work.batch, *work.image_size, text, width)
-            needs.append(Need("activations", (block,), temporary, "assumed", "max", note=component.name))
-    return tuple(needs)

@@ -249,9 +249,13 @@ def generate(
 def ways(
     role: Role, work: Work, captures: tuple[Capture, ...] = (), logits: LogitsKept = "last"
 ) -> tuple[Work, ...]:
-    """What one generation by the role's engine consists of; no decode where no token is written."""
+    """What one generation by the role's engine consists of: no decode where no token is written, no shards
+    where nothing is captured."""
     activities = [each for each in role.runs_with.phases if each != "decode" or work.new_tokens]
-    return tuple(work.but(activity=each, captures=captures, logits=logits) for each in activities)
+    shards = work.shard_bytes if captures else 0
+    return tuple(
+        work.but(activity=each, captures=captures, logits=logits, shard_bytes=shards) for each in activities
+    )
 
 
 def spoken(

@@ -14,6 +14,7 @@ from ullage.facts.price import price_of, priced_sets
 from ullage.facts.quantization.known import on_the_fly
 from ullage.planning.plan import Advice, Verdict
 from ullage.spec.engine import EngineDescription
+from ullage.spec.role import Role
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval
@@ -194,20 +195,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         path = "memory.enable_gradient_checkpointing"
         axes.append((_Step("checkpoint", path, "true", 0.0, "a third more computation"),))
     for name, role in workload.roles.items():
-        if not role.runs_with.local:
-            continue
-        batch = role.batch or workload.batch
-        path = f"roles.{name}.batch"
-        smaller = [batch >> shift for shift in range(1, 11) if batch >> shift >= 1]
-        if smaller:
-            axes.append(tuple(_Step("batch", path, str(b), 0.0, "smaller batches") for b in smaller))
-        if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
-            path = f"roles.{name}.attention"
-            axes.append((_Step("attention", path, "sdpa", 0.0, "same result, other kernel"),))
-        precisions = _lower(role.precision, role.runs_with)
-        if precisions:
-            path = f"roles.{name}.precision"
-            axes.append(tuple(_Step("precision", path, p, loss, f"{name} in {p}") for p, loss in precisions))
+        axes += _axes_of(name, role, role.batch or workload.batch)
     for name, role in workload.roles.items():
         if role.runs_with.splits_layers and role.max_memory is None:
             step = _Step(
@@ -227,6 +215,21 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
         )
     )
     return [axis for axis in axes if axis]
+
+
+def _axes_of(name: str, role: Role, batch: int) -> Iterator[tuple[_Step, ...]]:
+    """What can be changed of one role by itself, where it runs here."""
+    if not role.runs_with.local:
+        return
+    smaller = [batch >> shift for shift in range(1, 11) if batch >> shift >= 1]
+    yield tuple(_Step("batch", f"roles.{name}.batch", str(b), 0.0, "smaller batches") for b in smaller)
+    if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
+        yield (_Step("attention", f"roles.{name}.attention", "sdpa", 0.0, "same result, other kernel"),)
+    path = f"roles.{name}.precision"
+    yield tuple(
+        _Step("precision", path, lower, loss, f"{name} in {lower}")
+        for lower, loss in _lower(role.precision, role.runs_with)
+    )
 
 
 def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float], ...]:

@@ -71,7 +71,7 @@ def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
         _spread(needs.elsewhere, None, assigned, devices, found, largest)
     else:
         for group in needs.groups:
-            if group.largest:  # of a pass, which seldom comes again; weights do
+            if group.temporary:  # of a pass, which seldom comes again; weights do
                 size = _spread(group.items, group.around, assigned, devices, found, largest)
             else:
                 sums, size = _spread_sums(group, assigned, devices)

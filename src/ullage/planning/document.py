@@ -18,6 +18,7 @@ from ullage.facts.gpu import Gpu, GpuSet
 from ullage.phases.phase import Phase, Work
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.coherence import check_coherent
+from ullage.planning.hosted import Hosted
 from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Verdict
 from ullage.spec.parse import Sections, parse_workload
 from ullage.spec.workload import ONE_MODEL
@@ -74,6 +75,7 @@ def plan_document(plan: Plan) -> Document:
         "decisions": [{"subject": d.subject, "choice": d.choice, "reason": d.reason} for d in plan.decisions],
         "times": [_adapter(PhaseTime).dump_python(time) for time in plan.times],
         "cost": None if plan.cost is None else _adapter(Cost).dump_python(plan.cost),
+        "hosted": [_adapter(Hosted).dump_python(each) for each in plan.hosted],
         "advice": [_advice(entry) for entry in plan.advice],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
@@ -229,6 +231,7 @@ def _plan_of(
         _read(str, document["asked"], "asked"),
         models,
         base,
+        _read(tuple[Hosted, ...], document["hosted"], "hosted"),
     )
 
 

@@ -28,7 +28,7 @@ from ullage.planning.plan import (
     Plan,
     RolePlan,
 )
-from ullage.planning.throughput import phase_times
+from ullage.planning.throughput import phase_times, scans
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
@@ -60,7 +60,9 @@ def make_plan(
         verdict=worst(device.verdict for device in planned),
         times=times,
         cost=cost_of(gpus, _per_1000(times, workload.examples)),
-        notes=_notes(workload, devices) + _of_layers(workload, demand) + _unknown_speed(times, devices),
+        notes=_notes(workload, devices)
+        + _of_layers(workload, demand)
+        + tuple(_unknown_speed(times, devices, demand)),
         models=models,
         base=base,
     )
@@ -214,13 +216,22 @@ def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:
             yield f"{gpu.id}: not told, and so not known: {', '.join(gpu.unknown)}"
 
 
-def _unknown_speed(times: tuple[PhaseTime, ...], devices: tuple[Device, ...]) -> tuple[str, ...]:
+def _unknown_speed(
+    times: tuple[PhaseTime, ...], devices: tuple[Device, ...], demand: Demand
+) -> Iterator[str]:
     """Why times and cost are left out, where they are."""
     if all(time.seconds is not None for time in times):
-        return ()
+        return
     cards = [device.gpu for device in devices]
     slow = [gpu.id for gpu in cards if None in (gpu.operations, gpu.bandwidth, gpu.pcie)]
-    return (
-        "time, and cost per example, are not known: no source states how many operations per second "
-        f"{', '.join(dict.fromkeys(slow))} does",
-    )
+    if slow:
+        yield (
+            "time, and cost per example, are not known: no source states how many operations per second "
+            f"{', '.join(dict.fromkeys(slow))} does"
+        )
+    scanned = {phase.running for phase in demand.phases if scans(demand.parts.get(phase.running), phase.work)}
+    if scanned:
+        yield (
+            f"time of the whole, and cost per example, are not known: how long {', '.join(sorted(scanned))} "
+            "reads a prompt, whose recurrences torch scans piece by piece, was not measured"
+        )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
 from ullage.memory.demand import Demand
+from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT, Needs
 from ullage.phases.phase import Phase, Work
@@ -105,15 +106,29 @@ def _held(assigned: Assigned, devices: tuple[Device, ...]) -> Held | None:
 
 
 def _one_pass(phase: Phase, model: Model, needs: Needs, held: Held) -> OnePass | None:
-    """One pass with what crosses to the device in it."""
+    """One pass with what crosses to the device in it; None where it is not known how long it takes."""
     weights, cache = needs.read
     role = next(r.role for r in phase.resident if r.name == phase.running)
+    if role.runs_with.memory == "process" and scans(model, phase.work):
+        return None
     found = _phase(phase, model, held.device, weights, cache, role.runs_with.layer_seconds, held.ranks)
     crossing = _crossing(phase.work, weights, held)
     if found is None or crossing is None:
         return None
     seconds, bound, tokens = found
     return seconds + crossing, bound, tokens
+
+
+def scans(model: Model | None, work: Work) -> bool:
+    """Whether torch scans positions one after the other, or chunk by chunk: that takes as long as so many
+    calls, many times what the operations would, and no measurement says how long."""
+    several = work.activity in ("prefill", "train", "backward") and work.prompt_tokens > 1
+    return several and isinstance(model, Architecture) and _has_scans(model)
+
+
+@lru_cache(maxsize=RECENT)
+def _has_scans(model: Architecture) -> bool:
+    return any(layer.recurrent is not None and layer.recurrent.kind in SCANNED for layer in model.layers)
 
 
 def _crossing(work: Work, weights: int, held: Held) -> float | None:

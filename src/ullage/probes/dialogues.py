@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.errors import InputError
 from ullage.probes.card import digest
@@ -120,11 +120,9 @@ def match(
     Raises InputError, with a line for each, for dialogues that the store has not, and for those of which
     nothing that counts has states.
     """
-    import numpy as np
-
     mistakes = Mistakes(where)
     known = {one.id: at for at, one in enumerate(labelled)}
-    found: dict[int, tuple[int, list[int], list[int]]] = {}
+    found: dict[int, _Found] = {}
     for at, row in enumerate(store.rows):
         number = known.get(row["id"])
         place = next((p for p in row["states"] if p["site"] == sites[0]), None)
@@ -138,25 +136,39 @@ def match(
         if problem or not relative:
             mistakes.add(labelled[number].line, problem or "what counts of it has no stored states")
         places = sorted(counted - {-1}) if kept == [-1] else [kept[r] for r in relative]
-        found[number] = at, relative, [row["tokens"][place] for place in places]
+        found[number] = _Found(at, relative, [row["tokens"][place] for place in places])
     for number, one in enumerate(labelled):
         if number not in found and one.id not in absent:
             mistakes.add(one.line, f"dialogue {one.id!r} has no states in {store.folder}")
     mistakes.tell()
+    return _together(labelled, found, store, sites)
+
+
+class _Found(NamedTuple):
+    """A dialogue's row in the store's table, which of the rows kept of it count, and ids of what counts."""
+
+    sequence: int
+    relative: list[int]
+    tokens: list[int]
+
+
+def _together(
+    labelled: Sequence[Labelled], found: Mapping[int, _Found], store: StoredStates, sites: Sequence[str]
+) -> Dialogues:
+    """What was found of each dialogue, by its number among the labels, side by side."""
+    import numpy as np
+
     order = sorted(found)
-    counts = [len(found[number][1]) for number in order]
-
-    def flat(values: Iterable[Iterable[int]]) -> Ints:
-        return np.array([one for each in values for one in each], np.int64)
-
+    every = [found[number] for number in order]
+    counts = [len(each.relative) for each in every]
     return Dialogues(
         tuple(labelled[number] for number in order),
-        tuple(tuple(found[number][2]) for number in order),
+        tuple(tuple(each.tokens) for each in every),
         store,
         tuple(sites),
         np.repeat(np.arange(len(order)), counts).astype(np.int64),
-        np.repeat(np.array([found[number][0] for number in order], np.int64), counts),
-        flat(found[number][1] for number in order),
+        np.repeat(np.array([each.sequence for each in every], np.int64), counts),
+        np.array([one for each in every for one in each.relative], np.int64),
         len(labelled) - len(order),
     )
 

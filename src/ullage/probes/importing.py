@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import FormatError, InputError
+from ullage.probes.archives import check_archive
 from ullage.probes.card import Card, Origin, save_probe
 from ullage.probes.pickles import read_pickle
 from ullage.probes.probe import Probe, Reading
@@ -69,6 +70,10 @@ def _checkpoint(file: Path, site: str, model: str) -> tuple[Probe, Card]:
     def plain(value: str) -> str:
         return str(value)
 
+    try:
+        check_archive(file, file.stat().st_size)
+    except FormatError as error:
+        raise FormatError(f"{file}: {error}") from error
     try:
         with torch.serialization.safe_globals([(plain, name) for name in ENUMS]):
             raw = torch.load(file, map_location="cpu", weights_only=True)

@@ -46,6 +46,11 @@ class Labelled:
     detect: tuple[int, ...] = ()
 
     @property
+    def silent(self) -> bool:
+        """Whether it is a text in which nothing was said, as an answer may be."""
+        return not self.messages and not (self.text or "").strip()
+
+    @property
     def own_group(self) -> str:
         """What it may not be parted from: its group, its pair, or itself."""
         return self.group or self.pair or self.id
@@ -89,9 +94,10 @@ class Mistakes:
         raise InputError(*self.lines[:MOST_TOLD], *rest)
 
 
-def read_labels(path: Path | str, *, unlabelled: bool = False) -> list[Labelled]:
+def read_labels(path: Path | str, *, unlabelled: bool = False, silent: bool = False) -> list[Labelled]:
     """Every dialogue of a file. Raises InputError, with a line for each mistake: a label that is missing or
-    of one class only (unless `unlabelled`), an id that stands twice, what is no dialogue."""
+    of one class only (unless `unlabelled`), an id that stands twice, what is no dialogue, a text in which
+    nothing was said (unless `silent` ones are taken)."""
     mistakes = Mistakes(str(path))
     found: list[Labelled] = []
     for count, (line, record) in enumerate(read_records(Path(path), "text")):
@@ -99,6 +105,8 @@ def read_labels(path: Path | str, *, unlabelled: bool = False) -> list[Labelled]
         found += _dialogues(record, name, line, unlabelled, mistakes)
     seen: dict[str, int] = {}
     for one in found:
+        if one.silent and not silent:
+            mistakes.add(one.line, "its text is empty, and has no token to read; leave it out")
         if one.id in seen:
             mistakes.add(one.line, f"id {one.id!r} stands in line {seen[one.id]} already")
         seen.setdefault(one.id, one.line)
@@ -135,7 +143,7 @@ def _dialogues(
         return
     label = _label(record, line, unlabelled, mistakes)
     said = _said(record, one, mistakes)
-    if said is not None and (label is not None or unlabelled):
+    if said is not None:  # without its label too: whatever else is wrong is told with that
         yield replace(said, label=label)
 
 
@@ -177,9 +185,6 @@ def _said(record: Mapping[str, object], one: Labelled, mistakes: Mistakes) -> La
     """What was said; None, and a mistake, where that is not there."""
     if "messages" not in record:
         text, span = record.get("text", record.get("statement")), record.get("span")
-        if isinstance(text, str) and not text.strip():
-            mistakes.add(one.line, "its text is empty, and has no token to read; leave it out")
-            return None
         if not isinstance(text, str):
             have = ", ".join(list(record)[:8]) or "nothing"
             mistakes.add(one.line, f"neither messages nor a text (it has: {have})")

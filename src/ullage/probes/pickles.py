@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ullage.errors import FormatError
+from ullage.probes.archives import check_archive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +79,8 @@ def _storage(data: bytes) -> object:
     """What `torch.storage._load_from_bytes` would load as a program of its own."""
     import torch
 
+    if data[:2] == b"PK":
+        check_archive(io.BytesIO(data), len(data))
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import check_ordinary
-from ullage.records.journal import Entry, Journal
+from ullage.records.journal import Entry, Journal, read_journal
+from ullage.records.undone import UNDONE, numbered_lines, numbers_in, taken_back
 
 END: Final = "end"
 
@@ -32,7 +33,11 @@ class LineStore:
         last: Fields | None = None
         for entry in self.entries:
             last = Fields(entry, where)
-            self.done.add(_unit(last))
+            unit = _unit(last)
+            if unit == UNDONE:
+                self.done.discard(END)
+            else:
+                self.done.add(unit)
         self.finished = END in self.done
         self._lengths = dict.fromkeys(self._paths, 0)
         if last is not None:
@@ -76,20 +81,28 @@ class LineStore:
             self._note(END, {})
             self.finished = True
 
+    def undo(self, items: Sequence[int]) -> None:
+        """Takes items back, and with them the end; their lines stay in the file and are not read."""
+        entry = {"stage": self._stage, "unit": UNDONE, "bytes": self._lengths, UNDONE: list(items)}
+        self._journal.append(entry)
+        self.done.discard(END)
+        self.finished = False
+
+    def changes(self) -> Iterator[tuple[int, bool]]:
+        """Every item in the order of writing, with whether it was done or taken back."""
+        for entry in self.entries:
+            for fact, done in (("items", True), (UNDONE, False)):
+                yield from ((item, done) for item in numbers_in(entry, fact))
+
     def told(self, fact: str) -> Iterator[int]:
         """What each entry of the journal that has the fact, a whole number, says of it."""
         where = f"{self._journal.path}: an entry of {self._stage}"
         return (Fields(entry, where).whole(fact) for entry in self.entries if fact in entry)
 
-    def told_each(self, fact: str) -> Iterator[int]:
-        """All whole numbers in what each entry of the journal that has the fact, an array, says of it."""
-        where = f"{self._journal.path}: an entry of {self._stage}"
-        arrays = (Fields(entry, where).array(fact) for entry in self.entries if fact in entry)
-        return (number for array in arrays for number in array if isinstance(number, int))
-
     def rows(self) -> Iterator[dict[str, object]]:
-        """Every row kept so far of the first file, in the order of writing."""
-        yield from read_lines(next(iter(self._paths.values())))
+        """Every row of the first file that counts, in the order of writing."""
+        name, path = next(iter(self._paths.items()))
+        yield from read_lines(path, taken_back(path, name, lambda: self.entries))
 
     def _note(self, unit: int | str, facts: Mapping[str, object]) -> None:
         entry = {"stage": self._stage, "unit": unit, "bytes": self._lengths, **facts}
@@ -98,16 +111,50 @@ class LineStore:
 
 
 def _unit(entry: Fields) -> int | str:
-    return END if entry.value("unit") == END else entry.whole("unit")
+    for name in (END, UNDONE):
+        if entry.value("unit") == name:
+            return name
+    return entry.whole("unit")
 
 
-def read_lines(path: Path) -> Iterator[dict[str, object]]:
-    """Rows of a stage's file; none where it does not exist. Raises FormatError naming a line that is none."""
+def standing_rows(folder: Path, stage: str) -> Iterator[dict[str, object]]:
+    """Every row that counts of a stage with a file of its own name, in the order of writing."""
+    path = folder / f"{stage}.jsonl"
+    return read_lines(path, taken_back(path, stage, lambda: _entries_in(folder, stage)))
+
+
+def numbered_rows(folder: Path, stage: str) -> Iterator[tuple[int, dict[str, object]]]:
+    """The same, each with the number of its item."""
+    path = folder / f"{stage}.jsonl"
+    lines = numbered_lines(path, stage, lambda: _entries_in(folder, stage))
+    return ((item, json.loads(line)) for item, line in lines)
+
+
+def standing_items(folder: Path, stage: str) -> set[int]:
+    """The numbers of all items of a stage that are done."""
+    found: set[int] = set()
+    for entry in _entries_in(folder, stage):
+        found.update(numbers_in(entry, "items"))
+        found.difference_update(numbers_in(entry, UNDONE))
+    return found
+
+
+def _entries_in(folder: Path, stage: str) -> Iterator[Entry]:
+    return (entry for entry in read_journal(folder / "journal.jsonl") if entry.get("stage") == stage)
+
+
+def read_lines(path: Path, but: Container[int] = ()) -> Iterator[dict[str, object]]:
+    """Rows of a stage's file, none where it does not exist, without those that begin at bytes `but`. Raises
+    FormatError naming a line that is none."""
     if not path.exists():
         return
     check_ordinary(path)
+    end = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            begin, end = end, end + len(line)
+            if begin in but:
+                continue
             try:
                 row: object = json.loads(line)
             except (ValueError, RecursionError) as error:

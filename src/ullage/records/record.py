@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 from ullage.fields import Fields
+
+ENDED: Final = "ended"
+"""The field of a record's outcome with the day on which a run ended, as 2026-01-31."""
+REMARKS: Final = "remarks"
+"""The field of a record's outcome with lines that whoever started the run should read."""
 
 
 @dataclass(frozen=True, slots=True)

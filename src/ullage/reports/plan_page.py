@@ -14,6 +14,7 @@ from ullage.units import GIB, Interval
 if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu
     from ullage.planning.bill import LineItem
+    from ullage.planning.hosted import Hosted
     from ullage.planning.plan import Advice, DevicePlan, Plan
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
@@ -40,6 +41,8 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
         _print_table(_item_table(plan, console.width < NARROW, everything=items), console)
     _show_decisions(plan, console)
     _show_times(plan, console)
+    for each in plan.hosted:
+        console.print(_of_hosted(each, plan.workload.examples), soft_wrap=True, highlight=False)
     if plan.advice:
         _print_table(_advice_table(plan.advice, console.width < NARROW), console)
     elif plan.verdict != "fits":
@@ -215,6 +218,17 @@ def _show_times(plan: Plan, console: Console) -> None:
         )
     else:
         console.print("cost: no price is known for these cards")
+
+
+def _of_hosted(each: Hosted, examples: int) -> str:
+    """What is asked of a server for 1000 examples, and what it costs."""
+    cost = "set price_per_million to know its price"
+    if each.usd_per_1000_examples is not None and each.usd is not None:
+        cost = f"${each.usd_per_1000_examples:,.2f}, and ${each.usd:,.2f} for all {examples:,}"
+    return (
+        f"{each.role}: {each.model} is hosted: up to {each.requests:,} requests, {each.prompt_tokens:,} "
+        f"prompt tokens and {each.new_tokens:,} new tokens per 1000 examples: {cost}"
+    )
 
 
 def duration(seconds: float | None) -> str:

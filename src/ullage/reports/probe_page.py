@@ -84,7 +84,7 @@ def show_scores(document: Mapping[str, Any], console: Console) -> None:
     for name in ("threshold", "flagged", "share"):
         table.add_column(name, justify="right")
     table.add_column("calibrated on")
-    count = document["dialogues"]
+    count = document["dialogues"] - document["empty"]
     for row in document["probes"]:
         if row["threshold"] is None:
             table.add_row(row["name"], "-", "-", "-", "its card has no threshold")
@@ -99,6 +99,9 @@ def show_scores(document: Mapping[str, Any], console: Console) -> None:
             console.print(said, style="yellow")
         for warning in row["warnings"]:
             console.print(f"{row['name']}: {warning}", style="yellow")
+    if document["empty"]:
+        said = f"{document['empty']:,} texts say nothing; their lines have no tokens and no scores"
+        console.print(said, style="yellow")
     if document["left_out"]:
         console.print(
             f"{document['left_out']:,} dialogues beyond the model's window were left out", style="yellow"

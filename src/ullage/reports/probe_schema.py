@@ -139,7 +139,7 @@ PROBES: Final[Mapping[str, Schema]] = {
         "probe-scores",
         {
             **dict.fromkeys(("texts", "model", "out", "run"), TEXT),
-            **dict.fromkeys(("dialogues", "tokens", "left_out"), COUNT),
+            **dict.fromkeys(("dialogues", "tokens", "empty", "left_out"), COUNT),
             "probes": of_list(_APPLIED),
         },
     ),

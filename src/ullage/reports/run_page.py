@@ -12,9 +12,11 @@ from rich.text import Text
 
 from ullage.fields import Fields
 from ullage.planning.document import header
+from ullage.records.failing import failing_in
 from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
-from ullage.records.record import Measured, Record
+from ullage.records.record import REMARKS, Measured, Record
+from ullage.text import one_line
 from ullage.units import gib
 
 
@@ -33,10 +35,15 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
         console.print(Text(line, style="yellow"))
     console.print(_peaks(record.measured))
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
+    failing = failing_in(record.outcome)
+    if failing:
+        console.print(Text(f"ullage run --resume {folder} asks again", style="dim"))
+    for each in failing:
+        console.print(Text(one_line(str(each)), style="yellow"))
 
 
 def _remarks(record: Record) -> Iterator[str]:
-    """What of the stored states is not as one would expect."""
+    """What of the stored states is not as one would expect, and what the kind remarks."""
     outcome = Fields(record.outcome, "the record's outcome")
     for each in outcome.each("short") if "short" in outcome else ():
         none = each.whole("none")
@@ -44,6 +51,7 @@ def _remarks(record: Record) -> Iterator[str]:
             f"positions: {each.text('positions')}: {each.whole('fewer'):,} of {record.examples:,} texts have "
             f"fewer{f', {none:,} of them none' if none else ''}"
         )
+    yield from (one_line(str(each)) for each in (outcome.array(REMARKS) if REMARKS in outcome else ()))
     found = not_finite_in(record.outcome)
     if found is not None:
         yield str(found)

@@ -76,6 +76,17 @@ _COST = of_object(
         "source": TEXT,
     }
 )
+_HOSTED = of_object(
+    {
+        "role": TEXT,
+        "model": TEXT,
+        "requests": {"type": "integer"},
+        "prompt_tokens": {"type": "integer"},
+        "new_tokens": {"type": "integer"},
+        "usd_per_1000_examples": MAYBE_NUMBER,
+        "usd": MAYBE_NUMBER,
+    }
+)
 _PLAN = {
     "workload": TEXT,
     "kind": TEXT,
@@ -98,6 +109,7 @@ _PLAN = {
         )
     ),
     "cost": {"anyOf": [_COST, {"type": "null"}]},
+    "hosted": of_list(_HOSTED),
     "advice": of_list(_ADVICE),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ullage.records.failing import too_many_failed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ullage.records.record import Record
+
 INTERNAL: Final = 1
+FAILED: Final = 1
+"""Of what was asked of a server more failed than the workload allows."""
 BAD_INPUT: Final = 2
 DOES_NOT_FIT: Final = 3
 
@@ -51,6 +57,12 @@ def tell(
     from ullage.reports.console import PlainConsole
 
     page(PlainConsole())
+
+
+def exit_if_too_many_failed(record: Record) -> None:
+    """Ends the command with exit code 1 where more failed than the workload allows."""
+    if too_many_failed(record.outcome):
+        raise typer.Exit(FAILED)
 
 
 def exit_unless(fits: bool) -> None:

@@ -57,10 +57,14 @@ class Done:
         """Batches `units` are done, and with them `items`."""
         self.units.update(units)
         for item in items:
-            if item >= len(self._items):
-                self._items.extend(bytes(item + 1 - len(self._items)))
-            self.count += not self._items[item]
-            self._items[item] = 1
+            self.note(item, True)
+
+    def note(self, item: int, done: bool) -> None:
+        """An item is done, or was taken back after it had been."""
+        if item >= len(self._items):
+            self._items.extend(bytes(item + 1 - len(self._items)))
+        self.count += done - self._items[item]
+        self._items[item] = done
 
     def among(self, begin: int, count: int) -> set[int]:
         """Which of `count` items from `begin` on are done, counted from there."""

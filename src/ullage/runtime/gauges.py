@@ -101,10 +101,11 @@ class SimulatedDevices:
         self._waiting: dict[str, int] = {}
         self.working = ""
 
-    def came(self, role: str, weights: Mapping[str, int]) -> None:
-        """Its weights, in bytes by device, are there from now on."""
+    def came(self, role: str, weights: Mapping[str, int], tables: int) -> None:
+        """Its weights, in bytes by device, are there from now on, and so many bytes of tables beside them."""
         self._waiting.pop(role, None)
-        self._here[role] = weights
+        first = self._first[role]
+        self._here[role] = {**weights, first: weights.get(first, 0) + tables}
 
     def left(self, role: str, waits: bool) -> None:
         """Its weights are on no device any more; whether they wait in host memory."""

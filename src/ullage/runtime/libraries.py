@@ -10,12 +10,12 @@ from threading import RLock
 from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
 
-from ullage.errors import MissingExtraError
+from ullage.errors import MissingExtraError, UnsupportedError
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
-TALKATIVE: Final = ("transformers", "accelerate", "bitsandbytes", "kernels")
+TALKATIVE: Final = ("transformers", "accelerate", "bitsandbytes", "kernels", "diffusers")
 """Loggers of libraries that tell of each cast, each offloaded tensor, each name that does not fit."""
 _turn: Final = RLock()
 
@@ -29,6 +29,36 @@ def find_transformers() -> ModuleType:
         raise MissingExtraError(error.name or "transformers", "run", "running a model") from error
     assert torch
     return transformers
+
+
+def find_diffusers() -> ModuleType:
+    """The library, which takes seconds to import. Raises MissingExtraError, and UnsupportedError where a
+    torchvision stands beside a torch that it was not built for."""
+    find_transformers()
+    try:
+        import diffusers
+
+        assert diffusers.FluxPipeline  # imported here, where what goes wrong can be said
+    except ImportError as error:
+        raise MissingExtraError(error.name or "diffusers", "image", "painting") from error
+    except RuntimeError as error:
+        if "torchvision" not in _whole_text(error):
+            raise
+        raise UnsupportedError(
+            "diffusers cannot be imported: the torchvision installed here is not built for this torch; "
+            "nothing here needs it: pip uninstall torchvision"
+        ) from error
+    found: ModuleType = diffusers
+    return found
+
+
+def _whole_text(error: BaseException | None) -> str:
+    """What it and all that led to it say: a library may show only the last."""
+    said = []
+    while error is not None:
+        said.append(str(error))
+        error = error.__cause__ or error.__context__
+    return " ".join(said)
 
 
 def in_turn(work: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -49,13 +79,19 @@ def in_turn(work: Callable[Given, Found]) -> Callable[Given, Found]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars and load reports: what matters in them is checked. Afterwards all is as it was."""
+    with without_bars(find_transformers()), silent_loggers():
+        yield
+
+
+@contextmanager
+def without_bars(library: ModuleType) -> Iterator[None]:
+    """Neither transformers nor diffusers, which is told apart by `library`, shows progress."""
     # transformers' own switch also flips that of huggingface_hub, which cannot be asked how it stood.
-    bars = find_transformers().utils.logging
+    bars = library.utils.logging
     active = bars._tqdm_active
     try:
         bars._tqdm_active = False
-        with silent_loggers():
-            yield
+        yield
     finally:
         bars._tqdm_active = active
 

@@ -139,7 +139,7 @@ class LiveTensors(TorchDispatchMode):
         if is_made_of_others(func):
             # An operation made of others: their results are tensors too.
             with self:
-                found = func.decompose(*args, **kwargs)
+                found = _made(func, args, kwargs)
             if found is not NotImplemented:
                 return found
         out = func(*args, **kwargs)
@@ -179,6 +179,15 @@ class LiveTensors(TorchDispatchMode):
 def is_made_of_others(func: OpOverload) -> bool:
     """Whether the processor has no kernel of its own for an operation, and runs others for it."""
     return func._can_decompose() and not _dispatch_has_kernel_for_dispatch_key(func.name(), "CPU")
+
+
+def _made(func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+    """The operation by those it is made of as torch itself runs it: decompositions in Python, which compilers
+    use, allocate what its kernels do not, as indices to enlarge a picture by."""
+    name = func.name()
+    if _dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd"):
+        return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+    return func.decompose(*args, **kwargs)
 
 
 _MIXING: Final = {getattr(torch.ops.aten, name).Tensor for name in ("add", "sub", "mul", "div")}

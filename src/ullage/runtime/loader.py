@@ -18,7 +18,7 @@ from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
 from ullage.runtime.rope_scaling import check_applied, stretch
-from ullage.runtime.source import base_named, is_adapter, source_of
+from ullage.runtime.source import base_named, is_adapter, is_pipeline, source_of
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
 from ullage.spec.role import Role
 
@@ -72,6 +72,8 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     UnsupportedError for what transformers cannot load.
     """
     source = source_of(role.model, base, download)
+    if is_pipeline(source):
+        return _pipeline(role, planned, source)
     adapter = source if is_adapter(source) else None
     if adapter is not None:
         check_peft(role)
@@ -79,7 +81,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     check_alone(source, role)
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
-    kind: AutoModels = transformers.AutoModelForCausalLM if planned.part.head else transformers.AutoModel
+    kind = _kind(transformers, config, planned.part.head)
     where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
     check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
@@ -101,6 +103,33 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
         planned.precision,
         "disk" in where or (len(where) > 1 and "cpu" in where),
     )
+
+
+def _kind(transformers: ModuleType, config: PreTrainedConfig, head: bool) -> AutoModels:
+    """Whose `from_pretrained` makes the model: of one that takes pictures and is no causal language model for
+    transformers, as LLaVA, the class that takes both."""
+    found: AutoModels = transformers.AutoModel
+    if head:
+        from transformers.models.auto.modeling_auto import (
+            MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+            MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+        )
+
+        writes = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        sees = config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+        both = transformers.AutoModelForImageTextToText
+        found = both if sees and not writes else transformers.AutoModelForCausalLM
+    return found
+
+
+def _pipeline(role: Role, planned: RolePlan, source: Path) -> Loaded:
+    """Its networks, which a plan never splits, in its precision and where it has them."""
+    from ullage.runtime.pipeline import load_networks
+
+    (where,) = {_torch_device(name) for name in planned.placement.device_map.values()}
+    networks = load_networks(role, source, planned.precision.compute, where)
+    places = dict.fromkeys(planned.placement.device_map, where)
+    return Loaded(networks, None, places, where, planned.precision, False)
 
 
 def _options(

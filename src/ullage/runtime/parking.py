@@ -9,9 +9,9 @@ from traceback import clear_frames
 
 import torch
 
-from ullage.errors import UnsupportedError
-from ullage.facts.architecture import Architecture
+from ullage.facts.architecture import Model, Pipeline
 from ullage.facts.model import open_model
+from ullage.memory.pipeline import pipeline_parking
 from ullage.memory.weights.parking import Parking, parking
 from ullage.planning.plan import RolePlan
 from ullage.runtime.batching import is_out_of_memory, release
@@ -178,20 +178,24 @@ def model_weights(
 ) -> ModelWeights:
     """The weights of `role.model` as planned, to be brought, parked and dropped; `one_memory` as above.
 
-    Raises what opening and loading a model raise; UnsupportedError for what is no transformers model.
+    Raises what opening and loading a model raise.
     """
-    architecture = open_model(role.model, base)
-    if not isinstance(architecture, Architecture):
-        raise UnsupportedError(f"{role.model}: is no transformers model, so its weights are not parked")
-    part = planned.part
-    layers = architecture.layers[: part.layers]
-    shape = replace(architecture, layers=layers, head=architecture.head if part.head else ())
-    blocks = list(planned.placement.device_map.values())
+    model = open_model(role.model, base)
     source = source_of(role.model, base, download)
     plain = source.is_dir() and not is_adapter(source)
     return ModelWeights(
         lambda: load_model(role, planned, base=base, download=download),
-        parking(shape, planned.precision, blocks),
+        _parking(model, planned),
         source if plain else None,
         one_memory,
     )
+
+
+def _parking(model: Model, planned: RolePlan) -> Parking:
+    blocks = list(planned.placement.device_map.values())
+    if isinstance(model, Pipeline):
+        return pipeline_parking(model, planned.precision, blocks[0])
+    part = planned.part
+    layers = model.layers[: part.layers]
+    shape = replace(model, layers=layers, head=model.head if part.head else ())
+    return parking(shape, planned.precision, blocks)

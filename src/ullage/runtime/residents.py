@@ -178,7 +178,7 @@ class Residents:
         role, planned, base = self._plan.workload.roles[name], self._plan.roles[name], self._plan.base
         if self._plan.gpus.abilities.simulated:
             planned = replace(planned, placement=_on_the_processor(planned.placement))
-        if role.runs_with.memory != "process":
+        if role.runs_with.memory == "own cache":
             return FromDisk(lambda: self._openers[name]())
         if not taken.parked:
             return FromDisk(lambda: load_model(role, planned, base=base, download=self._download))

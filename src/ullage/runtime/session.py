@@ -164,7 +164,7 @@ class Session:
             weights = _weights_by_device(loaded.model)
             if self.simulated is not None:
                 weights = self.residents.spread(name, sum(weights.values()))
-                self.simulated.came(name, weights)
+                self.simulated.came(name, weights, sum(each.nbytes for each in loaded.model.buffers()))
             for device, size in weights.items():
                 self.hold(name, device, "weights", size)
         return loaded

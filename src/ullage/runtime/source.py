@@ -16,6 +16,8 @@ from ullage.files import check_ordinary
 
 READ: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".gguf", ".tiktoken")
 """Endings of what is read of a model."""
+INDEX: Final = "model_index.json"
+"""What names a diffusion pipeline's networks, which lie in folders of their own beside it."""
 PICKLED: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 
 
@@ -69,6 +71,11 @@ def _refuse_endless(path: Path) -> None:
     for each in [path] if path.is_file() else path.iterdir():
         if each.suffix in READ:
             check_ordinary(each)
+
+
+def is_pipeline(source: Path) -> bool:
+    """Whether a model's files are those of a diffusion pipeline."""
+    return (source / INDEX).is_file()
 
 
 def is_adapter(source: Path) -> bool:

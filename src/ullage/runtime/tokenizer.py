@@ -101,7 +101,7 @@ class Tokenizer(Protocol):
         """The tokens of several texts."""
 
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+        self, conversation: list[dict[str, object]], *, tokenize: bool, add_generation_prompt: bool
     ) -> object:
         """The text of a chat, where it is not to be tokenized."""
 

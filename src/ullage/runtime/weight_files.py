@@ -15,11 +15,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ullage.errors import FormatError
+from ullage.errors import FormatError, InputError
+from ullage.facts.diffusers_index import read_pipeline
 from ullage.runtime.role_weights import Cancelled
+from ullage.runtime.source import is_pipeline
 
-_INDEX: Final = "model.safetensors.index.json"
-_ALONE: Final = "model.safetensors"
+_NAMES: Final = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+"""What transformers and diffusers call a checkpoint of one file; one of several has an index called so, and
+`.index.json`."""
 _POPULATE_READ: Final = 22
 """MADV_POPULATE_READ of Linux 5.14 and later: has a range's pages in memory."""
 Opened = dict[Path, safe_open]
@@ -40,11 +43,11 @@ class Source:
 class WeightFiles:
     """The safetensors files of one checkpoint, as they were when the model was first loaded.
 
-    `keys` says which file holds a tensor, `shorter` the key without its first part, `stamps` each file's
-    number, size and time of change.
+    `keys` says where the tensor of a name is, `shorter` that name without its first part, `stamps` each
+    file's number, size and time of change.
     """
 
-    keys: Mapping[str, Path]
+    keys: Mapping[str, Source]
     shorter: Mapping[str, str]
     stamps: Mapping[Path, tuple[int, int, int]]
 
@@ -65,7 +68,7 @@ class WeightFiles:
             for key in (name, name.partition(".")[2], self.shorter.get(name, "")):
                 if key not in self.keys:
                     continue
-                source = Source(self.keys[key], key)
+                source = self.keys[key]
                 stored = read(source, opened)
                 if stored.shape == tensor.shape and _same(stored.to(tensor.dtype), tensor):
                     return source
@@ -73,23 +76,37 @@ class WeightFiles:
 
 
 def weight_files(folder: Path) -> WeightFiles | None:
-    """Those of a checkpoint in `folder`; None where it has no safetensors file, or one that is not read."""
-    index = folder / _INDEX
+    """Those of a checkpoint in `folder`, of a pipeline those of each network, named by it first; None where
+    it has no safetensors file, or one that is not read."""
     try:
-        if (folder / _ALONE).is_file():
-            files = {folder / _ALONE}
-        elif index.is_file():
-            files = {folder / name for name in json.loads(index.read_text())["weight_map"].values()}
+        if is_pipeline(folder):
+            names = [each.name for each in read_pipeline(folder).components]
+            parts = [(f"{name}.", _files(folder / name)) for name in names]
         else:
-            return None
-        keys: dict[str, Path] = {}
-        for file in sorted(files):
-            with safe_open(file, framework="pt") as reader:
-                keys.update(dict.fromkeys(reader.keys(), file))
+            parts = [("", _files(folder))]
+        keys: dict[str, Source] = {}
+        for prefix, files in parts:
+            if not files:
+                return None
+            for file in sorted(files):
+                with safe_open(file, framework="pt") as reader:
+                    names = list(reader.keys())
+                keys.update({prefix + key: Source(file, key) for key in names})
         shorter = {key.partition(".")[2]: key for key in keys}
-        return WeightFiles(keys, shorter, {file: _stamp(file) for file in files})
-    except (OSError, ValueError, KeyError, SafetensorError):
+        return WeightFiles(keys, shorter, {each.file: _stamp(each.file) for each in keys.values()})
+    except (OSError, ValueError, KeyError, InputError, SafetensorError):
         return None
+
+
+def _files(folder: Path) -> set[Path]:
+    """The safetensors files of one network's checkpoint; none where there are none."""
+    for name in _NAMES:
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            return {folder / name}
+        if index.is_file():
+            return {folder / each for each in json.loads(index.read_text())["weight_map"].values()}
+    return set()
 
 
 def read(source: Source, opened: Opened) -> Tensor:

@@ -49,8 +49,9 @@ class EngineDescription(NamedTuple):
     """One engine. Everything is stated, nothing has a default, so that nothing is forgotten.
 
     `needs` are modules that must be importable, which `install` (a requirement, as `ullage[run]`) brings.
-    `opener` names the module whose `open_engine(session, role's name)` makes it ready, "" for an engine that
-    can be planned but not run. What it can do: `writes` replies, `weighs` choices, gives the final `states`
+    `opener` names the module whose `open_engine(session, role's name)` makes it ready (`open_painter` where
+    its memory is a pipeline's), "" for an engine that can be planned but not run. What it can do: `writes`
+    replies, `weighs` choices, gives the final `states`
     of texts; lets `captures` be taken and `trains`; `quantizes` tells of a scheme whether it can turn weights
     into it while it loads them; `splits_layers` over devices, host memory among them; splits tensors
     (`tensor_parallel`); `finds_prefixes` that prompts share by itself. `compiles`: it traces models, which

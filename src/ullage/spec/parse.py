@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from copy import deepcopy
+from typing import Final, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -21,6 +22,11 @@ from ullage.spec.workload import Workload
 
 Sections = Mapping[str, Callable[[], type[Section]]]
 AnyValue = TypeVar("AnyValue", bound=Value)
+STAND_INS: Final[Mapping[str, Mapping[str, object]]] = {
+    "probes": {"path": "-"},
+    "captures": {"sites": ["-"]},
+}
+"""Lists and tables of parts that name others and are not named themselves, with what each part must have."""
 
 
 def parse_workload(text: str, filename: str, sections: Sections, overrides: Sequence[str] = ()) -> Workload:
@@ -30,7 +36,7 @@ def parse_workload(text: str, filename: str, sections: Sections, overrides: Sequ
     SpecError with one line per mistake: `file:line:column: field: what is wrong; what to do`, or
     `--set path=value: ...` where the command line is at fault.
     """
-    return _parse(read_document(text, filename), sections, overrides)
+    return parse_document(read_document(text, filename), sections, overrides)
 
 
 def parse_mapping(given: Mapping[str, object], sections: Sections, overrides: Sequence[str] = ()) -> Workload:
@@ -38,7 +44,7 @@ def parse_mapping(given: Mapping[str, object], sections: Sections, overrides: Se
 
     Raises SpecError with one line per mistake: `path.of.keys: what is wrong; what to do`.
     """
-    return _parse(read_mapping(given), sections, overrides)
+    return parse_document(read_mapping(given), sections, overrides)
 
 
 def parse_role(given: Mapping[str, object]) -> Role:
@@ -71,7 +77,8 @@ def _plain(given: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _parse(document: Document, sections: Sections, overrides: Sequence[str]) -> Workload:
+def parse_document(document: Document, sections: Sections, overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a document that is open to `overrides`. Raises SpecError, as the others do."""
     wrong = apply_overrides(document, overrides)
     mistakes: list[Mistake] = []
     workload = _workload(document, sections, mistakes)
@@ -106,19 +113,44 @@ def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -
         problem = f"unknown key; a kind's own part is named like it: {kind or 'kind'}"
         mistakes.append(Mistake(("section",), problem, at_key=True))
     known = (kind,) if kind else ()
-    workload = _validate(Workload, body | {"kind": kind or ""}, (), mistakes, known)
+    wrong: list[Mistake] = []
+    body["kind"] = kind or ""
+    workload = _validate(Workload, body, (), wrong, known)
+    if workload is None:
+        workload = _validate(Workload, _standing_in(body, wrong), (), [], known)
+    mistakes += wrong
     section: Section | None = None
     if kind is not None:
         given = data.get(kind)
         section = _validate(sections[kind](), {} if given is None else given, (kind,), mistakes)
     if workload is None:
         return None
-    mistakes += mistakes_in(workload)
+    among = [*mistakes_in(workload)]
     if section is not None:
         workload = workload.model_copy(update={"section": section})
-        mistakes += unheard_probes(workload, section.heard(workload))
-        mistakes += section.mistakes(workload)
+        among += unheard_probes(workload, section.heard(workload))
+        among += section.mistakes(workload)
+    told = {each.path for each in wrong}
+    mistakes += [
+        each for each in among if not any(each.path[:length] in told for length in range(len(each.path) + 1))
+    ]
     return spread_memory(workload)
+
+
+def _standing_in(body: Mapping[str, object], wrong: Sequence[Mistake]) -> dict[str, object]:
+    """The file with something else in place of what is `wrong` in its probes and captures, so that the names
+    in all the others can be looked at too; other mistakes stay."""
+    found = deepcopy({name: body[name] for name in STAND_INS if name in body})
+    for path in (each.path for each in wrong if len(each.path) > 1 and each.path[0] in found):
+        parts = cast("dict[str | int, object]", found[str(path[0])])
+        needed = STAND_INS[str(path[0])]
+        part = parts[path[1]]
+        if len(path) == 2 or not isinstance(part, dict):
+            parts[path[1]] = dict(needed)
+            continue
+        part.pop(path[2], None)
+        parts[path[1]] = {**needed, **part}
+    return {**body, **found}
 
 
 def _no_kind(given: object, sections: Sections) -> str:

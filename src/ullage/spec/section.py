@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
     from ullage.spec.mistake import Mistake
+    from ullage.spec.precision import Precision
     from ullage.spec.workload import Workload
+
+RUNS: Final = "runs"
+"""Where runs are that are given no folder."""
 
 
 class Section(Value):
     """What stands under the key named like the kind, and what the kind asks of the rest.
 
-    `taking_turns` is the `schedule` under which the kind's roles are in memory one after another.
+    `taking_turns` is the `schedule` under which the kind's roles are in memory one after another;
+    `shows_pictures` says that its run gives roles pictures beside texts.
     """
 
     taking_turns: ClassVar[Schedule] = "sequential"
+    shows_pictures: ClassVar[bool] = False
 
     def mistakes(self, workload: Workload) -> Iterable[Mistake]:
         """Roles the kind lacks or does not know, settings it has no use for."""
@@ -28,6 +34,10 @@ class Section(Value):
         """Roles that probes read while they work."""
         return ()
 
+    def fallbacks(self, workload: Workload) -> Mapping[str, tuple[Precision, ...]]:
+        """Precisions that roles without `fallback_precisions` take where the plan does not fit."""
+        return {}
+
     def notes(self, workload: Workload) -> Iterable[str]:
         """What a plan of the workload is to say beside its bill."""
         return ()
@@ -35,3 +45,7 @@ class Section(Value):
     def files(self) -> tuple[str, ...]:
         """Files the run reads, as the workload file names them."""
         return ()
+
+    def runs_in(self) -> str:
+        """The folder for runs that are given none."""
+        return RUNS

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ullage.engines.engine import (
     Engine,
@@ -17,21 +16,22 @@ from ullage.engines.engine import (
     Prompt,
     Reply,
     Sampling,
-    StopReason,
     Streaming,
 )
 from ullage.engines.heard import Heard
 from ullage.engines.row import seed_of
 from ullage.engines.turns import Turns
-from ullage.errors import EngineError, InputError
+from ullage.errors import EngineError, InputError, OutOfMemoryError
 from ullage.probes.listening import OpenProbes, open_probes
-from ullage.probes.replies import ReplyScores, Spoken
+from ullage.probes.replies import Spoken
 from ullage.records.folder import RunFolder
+from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.session import Session
 from ullage.units import gib
 from ullage.workloads.execution import check_able, refuse_unfit, write_down
 from ullage.workloads.inputs import files_of
+from ullage.workloads.said import Said, Token, scored
 from ullage.workloads.talks import check_text
 
 if TYPE_CHECKING:
@@ -42,43 +42,6 @@ if TYPE_CHECKING:
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 NO_TOKEN: Final = -1
 """The id of a piece of an engine that knows none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token of a reply, its text, and of each probe its score; None where the state was no number."""
-
-    id: int
-    text: str
-    scores: Mapping[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A reply, whole or as far as it came: `stop` is "stopped" where its reader left it.
-
-    `left_out` are the earlier turns, a question and its reply each, that the model does not read any more.
-    """
-
-    text: str
-    stop: StopReason | Literal["stopped"]
-    prompt_tokens: int
-    tokens: tuple[Token, ...]
-    probes: Mapping[str, ReplyScores]
-    left_out: int
-
-
-class Talking(Protocol):
-    """Whoever can be talked to."""
-
-    cards: Mapping[str, Card]
-    last: Said | None
-
-    def say(self, text: str) -> Generator[Token | Said, None, None]:
-        """The tokens of the reply as they come, then all of it, which is `last` from then on."""
-
-    def reset(self) -> None:
-        """Forgets what was said."""
 
 
 class Conversation:
@@ -116,14 +79,20 @@ class Conversation:
         """Forgets what was said; the system's message stays."""
         self.messages = [*self._system]
         self._left_out, self.last = 0, None
+        self._forget_read()
+
+    def _forget_read(self) -> None:
+        if isinstance(self._engine, Streaming):
+            self._engine.forget()
 
     def say(self, text: str) -> Generator[Token | Said, None, None]:
         """The tokens of the reply as they come, then all of it. With probes a token comes once it has been
         read and scored, which is a step later.
 
         Where the talk is longer than planned, the oldest turns are left out for good, and that is said.
-        Raises InputError for a question that is too long by itself, or no text. Left before its end, the
-        reply is kept as far as it came.
+        Raises InputError for a question that is too long by itself, or no text; OutOfMemoryError where memory
+        runs out, after which the question is no part of the talk. Left before its end, the reply is kept as
+        far as it came.
         """
         check_text("what was said last", text)
         prompt, length, left = self._within_plan(text)
@@ -131,6 +100,7 @@ class Conversation:
         spoken = None if self._probes is None else Spoken(self._probes.projections)
         given: list[Token] = []
         whole: Reply | None = None
+        short = None
         try:
             with (
                 self._session.monitor.inside(self._session.phase(self._role)),
@@ -145,9 +115,24 @@ class Conversation:
         except (KeyboardInterrupt, GeneratorExit):
             self._keep(text, given, length, spoken, None)
             raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            short = str(error).split("\n")[0] or type(error).__name__
+        if short is not None:  # outside the handler: the traceback, which holds the pass's tensors, is gone
+            raise self._ran_out(short, length, len(given))
         self._keep(text, given, length, spoken, whole)
         assert self.last is not None
         yield self.last
+
+    def _ran_out(self, why: str, length: int, given: int) -> OutOfMemoryError:
+        """What is said where memory ran out `given` tokens into a reply; what can be is given back."""
+        self._forget_read()
+        release()
+        return OutOfMemoryError(
+            f"memory ran out {given:,} tokens into a reply to {length:,} ({why}); the talk goes on "
+            "without this question: ask for less, or plan for less: --prompt-tokens"
+        )
 
     def _within_plan(self, text: str) -> tuple[Prompt, int, int]:
         """The prompt that asks `text`, its tokens, and how many of the oldest turns it leaves out."""
@@ -218,27 +203,6 @@ class Conversation:
         )
         if reply:
             self.messages += [{"role": USER, "content": text}, {"role": ASSISTANT, "content": reply}]
-
-
-def scored(
-    coming: Iterable[Piece | Reply], heard: Heard | None, spoken: Spoken | None
-) -> Iterator[Token | Reply]:
-    """Pieces of a reply with the scores of probes, each as soon as it has been read; then the reply."""
-    waiting: list[Piece] = []
-    given = 0
-    for each in coming:
-        if heard is not None and spoken is not None:
-            spoken.add(heard.taken())
-        if isinstance(each, Piece):
-            waiting.append(each)
-        ended = isinstance(each, Reply)
-        while waiting and (spoken is None or given < spoken.count or ended):
-            piece = waiting.pop(0)
-            found = {} if spoken is None else {name: mine[given] for name, mine in spoken.scores.items()}
-            yield Token(piece.token, piece.text, found)
-            given += 1
-        if isinstance(each, Reply):
-            yield each
 
 
 def _templated(session: Session, role: str) -> bool:

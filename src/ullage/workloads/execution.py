@@ -50,8 +50,9 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """How a run begins: `resumed` goes on with what the folder holds; `prepare` may put work that is done
-    already into a new folder; `anyway` does a plan that does not fit, and goes on with other models, versions
-    or threads than a run was begun with. `strict` reads weights whole, to tell later that they are the same.
+    already into a new folder, or take work back in one that is resumed; `anyway` does a plan that does not
+    fit, and goes on with other models, versions or threads than a run was begun with. `strict` reads weights
+    whole, to tell later that they are the same.
     """
 
     resumed: bool = False
@@ -81,9 +82,9 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             require_whole(run)
         else:
             stack.callback(lambda: _discard_nothing(run, prepared))
-            if begun.prepare is not None:
-                begun.prepare(run)
-            prepared = run.done
+        if begun.prepare is not None:
+            begun.prepare(run)
+        prepared = run.done
         told = stack.enter_context(_told_how_to_go_on(run))
         with open_session(plan, run, options) as session:
             told.say = session.say
@@ -269,7 +270,8 @@ def check_able(plan: Plan) -> None:
             raise UnsupportedError(
                 f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"
             )
-        if role.images:
+        section = plan.workload.section
+        if role.images and not (section is not None and section.shows_pictures):
             raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
 
 

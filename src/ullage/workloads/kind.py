@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
+    from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
+    from ullage.spec.document import Document
     from ullage.spec.section import Section
     from ullage.spec.workload import Workload
 
@@ -32,17 +34,26 @@ class Kind(NamedTuple):
 
     In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
     module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
-    the kind needs are missing. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
+    the kind needs are missing; its `requests(workload)`, if there is one, what is asked of the servers of
+    remote roles. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
     the kind prints and writes, by the word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
-    workload, base, record)` writes pages and tables of a run; "" for none. `commands` are added to the
+    workload, base, record)` writes pages and tables of a run; "" for none. `retrier` names the module whose
+    `retry(run, workload)` takes back what failed in a run, so that it is done again, and whose `failed(run,
+    workload)` says whether there is any; "" where nothing fails by itself. `commands` are added to the
     command line, `verbs` (functions, and the types they name) to `ullage`: each name leads to its module.
+
+    `form` names a module for files of another form that the kind reads as its own, "" for none: its
+    `recognises(data)` says whether a mapping without `kind` is one, `workload_in(document)` lays it out as a
+    workload's file and raises SpecError with every mistake.
     """
 
     name: str
     package: str
     runner: str = ""
     reporter: str = ""
+    form: str = ""
+    retrier: str = ""
     commands: tuple[Command, ...] = ()
     verbs: Mapping[str, str] = MappingProxyType({})
 
@@ -60,6 +71,20 @@ class Kind(NamedTuple):
         """How the work is laid out over time. Raises SpecError."""
         found: tuple[Phase, ...] = _part(self.name, f"{self.package}.phases").phases(workload)
         return found
+
+    def reads(self, document: Document) -> bool:
+        """Whether a file that names no kind is of the kind's own other form."""
+        return bool(self.form) and bool(_part(self.name, self.form).recognises(document.data))
+
+    def workload_in(self, document: Document) -> Mapping[str, object]:
+        """Such a file, laid out as a workload's. Raises SpecError."""
+        found: Mapping[str, object] = _part(self.name, self.form).workload_in(document)
+        return found
+
+    def requests(self, workload: Workload) -> tuple[Requests, ...]:
+        """What is asked of servers for an example; nothing where the kind does not say."""
+        asked = getattr(_part(self.name, f"{self.package}.phases"), "requests", None)
+        return () if asked is None else tuple(asked(workload))
 
 
 @cache

@@ -107,10 +107,17 @@ def _text_of(path: Path, most: int) -> str:
 
 
 def parse(text: str, where: str, overrides: Sequence[str] = ()) -> Workload:
-    """The workload that `text` describes; `where` names it in messages. Raises SpecError."""
-    from ullage.spec.parse import parse_workload
+    """The workload that `text` describes; `where` names it in messages. A file that names no kind may be of
+    another form, which the kind that reads it lays out. Raises SpecError."""
+    from ullage.spec.document import read_document
+    from ullage.spec.parse import parse_document, parse_mapping
+    from ullage.workloads.registry import find_reader
 
-    return parse_workload(text, where, sections(), overrides)
+    document = read_document(text, where)
+    reader = None if "kind" in document.data else find_reader(document)
+    if reader is None:
+        return parse_document(document, sections(), overrides)
+    return parse_mapping(reader.workload_in(document), sections(), overrides)
 
 
 def sections() -> Sections:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ullage.memory.demand import Demand
     from ullage.memory.process import Overhead
     from ullage.memory.traced import Asked, Traced, Tracer
+    from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Advice, Plan
@@ -39,6 +40,7 @@ def plan(
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
     is the process that will carry it out, where that is known.
     """
+    from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
     from ullage.spec.workload import Workload
 
@@ -63,7 +65,8 @@ def plan(
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
     notes = (*found.notes, *_of_hubs(models), *unwritten)
-    return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes)
+    asked_for = hosted(workload, requests(workload))
+    return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes, hosted=asked_for)
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -151,6 +154,14 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     if workload.kind == single_model.name:
         return single_model.phases(workload)
     return with_fits(find_kind(workload.kind).phases(workload), workload)
+
+
+def requests(workload: Workload) -> tuple[Requests, ...]:
+    """What is asked of servers for an example, as far as the workload's kind says."""
+    from ullage.workloads import single_model
+    from ullage.workloads.registry import find_kind
+
+    return () if workload.kind == single_model.name else find_kind(workload.kind).requests(workload)
 
 
 def estimate(

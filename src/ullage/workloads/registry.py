@@ -13,6 +13,7 @@ from ullage.errors import InputError, UnknownNameError
 from ullage.workloads.kind import Command, Kind
 
 if TYPE_CHECKING:
+    from ullage.spec.document import Document
     from ullage.spec.section import Section
 
 GROUP = "ullage.kinds"
@@ -77,6 +78,11 @@ def broken_kinds() -> tuple[str, ...]:
         except InputError as error:
             found.append(str(error))
     return tuple(found)
+
+
+def find_reader(document: Document) -> Kind | None:
+    """The first kind that reads a file which names none; None where no kind does."""
+    return next((kind for kind in installed_kinds() if kind.reads(document)), None)
 
 
 def kind_commands() -> tuple[Command, ...]:

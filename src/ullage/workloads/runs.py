@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -103,8 +104,12 @@ def resume(
     quiet: bool = True,
     verbose: bool = False,
     allow_nan: bool = False,
+    retry: bool = True,
 ) -> Record:
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is.
+
+    What failed by itself (a question that a server gave no usable answer to) is asked again, in a finished
+    run too, unless `retry` is False.
 
     `base` is where its inputs are now (default: where they were, seen from the run's folder). Raises
     FormatError where anything in the folder is not what was written, InputError where models, versions or
@@ -114,13 +119,17 @@ def resume(
     held = RunFolder(Path(folder))
     held.manifest()
     if held.complete:
+        from ullage.workloads.retrying import anything_failed
         from ullage.workloads.wholeness import finished
 
-        return finished(held)
+        record = finished(held)
+        if not (retry and anything_failed(held, _planned(held))):
+            return record
     from ullage.runtime.opening import Options
     from ullage.workloads.comparing import check_files
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.loading import plan_of
+    from ullage.workloads.retrying import take_back_failed
 
     workload, found = workload_of_run(held, base=base)
     check_files(held, workload, found)
@@ -130,7 +139,11 @@ def resume(
         made,
         held.path,
         Options(download, quiet, verbose=verbose, allow_nan=allow_nan),
-        Begun(resumed=True, anyway=anyway),
+        Begun(
+            resumed=True,
+            anyway=anyway,
+            prepare=partial(take_back_failed, planned=document) if retry else None,
+        ),
     )
 
 
@@ -173,8 +186,9 @@ def gpus_of_run(run: RunFolder) -> str:
 
 
 def next_folder(workload: Workload) -> Path:
-    """runs/KIND-1, runs/KIND-2, ..."""
+    """KIND-1, KIND-2, ... in `runs`, or where the file says that its runs are."""
+    within = Path("runs" if workload.section is None else workload.section.runs_in())
     number = 1
-    while (path := Path("runs") / f"{workload.kind}-{number}").exists():
+    while (path := within / f"{workload.kind}-{number}").exists():
         number += 1
     return path

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from ullage.kinds.werewolf.exact_rates import exact, exiled, is_exact
 from ullage.kinds.werewolf.forecast import forecast
-from ullage.kinds.werewolf.random_play import rate
+from ullage.kinds.werewolf.random_play import PLAYED, WINS, known, played, rate
 from ullage.kinds.werewolf.rules import PRESETS, Rules
 from ullage.measures.power import paired_power, smallest_found, unpaired_power
-from ullage.measures.proportions import mcnemar
+from ullage.measures.proportions import mcnemar, wilson
 
 GUIDE = PRESETS["guide"]
 
@@ -54,6 +54,25 @@ def test_a_ballot_is_as_if_every_combination_of_votes_were_counted(wolves, other
         for each in leading:
             counted[0 if each < wolves else 1] += Fraction(1, len(leading))
     assert list(exiled(wolves, others, rules, "independent")) == [each / len(ballots) for each in counted]
+
+
+@pytest.mark.parametrize("preset", ["arena", "aiwolf5"])
+def test_presets_without_an_exact_rate_were_played_before(preset):
+    """The first thousand games, played again, agree with all that were counted."""
+    found = known(PRESETS[preset])
+    assert (found.exact, found.wins, found.games) == (None, WINS[preset], PLAYED)
+    wins, count = played(PRESETS[preset], 0, 1000)
+    low, high = wilson(wins, count)
+    assert low <= found.value <= high
+    said = forecast(PRESETS[preset], 1, 10)[0]
+    assert said.startswith(f"random play: the villagers win {found.value:.1%} of the games (")
+    assert "10,000 were played" in said
+
+
+def test_where_no_rate_is_known_a_plan_says_who_tells_it():
+    rules = replace(PRESETS["arena"], hunter=True)
+    assert known(rules) is None
+    assert "is told by the report" in forecast(rules, 1, 10)[0]
 
 
 def test_played_games_agree_with_the_exact_rate():
@@ -99,4 +118,4 @@ def test_a_plan_says_both():
     assert lines[0] == "random play: the villagers win 2/15 of the games (13.3%)"
     assert "17 points with a power of 18%" in lines[1]
     assert len(forecast(GUIDE, 1, 30)) == 1
-    assert forecast(PRESETS["arena"], 1, 30) == ()
+    assert len(forecast(PRESETS["arena"], 1, 30)) == 1

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from ullage import api
+from ullage.cli.main import main
 from ullage.errors import SpecError
-from ullage.kinds.werewolf.guide_file import is_guide_file, read_guide_file
+from ullage.kinds.werewolf.guide_file import recognises
 from ullage.kinds.werewolf.section import Section
+from ullage.spec.workload import Workload
+from ullage.workloads.loading import parse
 
 EIGHT_BIT = {
     "backend_type": "probe",
@@ -29,32 +33,56 @@ EIGHT_BIT = {
     "max_turns": 5,
 }
 
+Called = Callable[..., str]
+SETUPS = {
+    "whole": '{\n  "backend_type": "probe",\n  "use_quantized": false\n}',
+    "eight bits": '{\n  "backend_type": "probe",\n  "use_quantized": true,\n  "quantization_bits": 8\n}',
+    "four bits": '{\n  "backend_type": "probe",\n  "use_quantized": true,\n  "quantization_bits": 4\n}',
+}
+"""As the guide prints them."""
 
-def read(**changes):
-    return read_guide_file(json.dumps({**EIGHT_BIT, **changes}), "config.json")
+
+@pytest.fixture
+def ullage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    """The command line, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments])
+        said = capsys.readouterr()
+        assert ended.value.code == code, said.err
+        return said.out if code == 0 else said.err
+
+    return call
 
 
-def section_of(found):
-    workload = api.load(found.workload)
+def read(**changes: object) -> tuple[Workload, Section]:
+    return written(json.dumps({**EIGHT_BIT, **changes}))
+
+
+def written(text: str) -> tuple[Workload, Section]:
+    workload = parse(text, "config.json")
     assert isinstance(workload.section, Section)
     return workload, workload.section
 
 
 def test_the_guides_experiment_is_the_guide_preset():
-    found = read()
-    workload, section = section_of(found)
+    workload, section = read()
     assert section.rules == Section(days=5).rules
     assert section.conditions == ("treatment",)
     assert section.score_without_role_context
     assert section.instructions == {"werewolf": "Stay calm."}
     assert workload.roles["player"].precision == "int8"
     assert workload.roles["player"].model == "meta-llama/Llama-3.3-70B-Instruct"
-    assert (found.detector, found.output) == ("detectors/lie.pt", "results")
+    assert {name: (probe.path, probe.role) for name, probe in workload.probes.items()} == {
+        "detector": ("detectors/lie.pt", "player")
+    }
+    assert section.runs_in() == "results"
 
 
 def test_what_is_left_out_is_what_the_guides_system_takes_it_for():
-    found = read_guide_file('{"backend_type": "probe"}', "config.json")
-    _, section = section_of(found)
+    _, section = written('{"backend_type": "probe"}')
     rules = section.rules
     assert (rules.players, rules.werewolves, rules.seer, rules.rounds, rules.days) == (12, 3, True, 1, 5)
     assert rules.thoughts == "private"
@@ -73,14 +101,14 @@ def test_what_is_left_out_is_what_the_guides_system_takes_it_for():
     ],
 )
 def test_each_switch_is_a_rule(changes, rule, expected):
-    _, section = section_of(read(**changes))
+    _, section = read(**changes)
     assert getattr(section.rules, rule) == expected
 
 
 def test_backends_by_identity_are_roles():
     own = {"backend_type": "openai", "model": "gpt-4o-mini"}
     local = {"backend_type": "local", "model": "llama", "model_url": "http://localhost:8000/v1"}
-    workload, section = section_of(read(werewolf_config=own, villager_config=local))
+    workload, section = read(werewolf_config=own, villager_config=local, detector_path=None)
     assert section.seats == {"werewolf": "werewolf", "villager": "villager"}
     assert set(workload.roles) == {"werewolf", "villager"}
     assert {name: role.engine for name, role in workload.roles.items()} == {
@@ -88,7 +116,7 @@ def test_backends_by_identity_are_roles():
         "villager": "openai",
     }
     assert workload.roles["villager"].settings.base_url == "http://localhost:8000/v1"
-    mixed, section = section_of(read(werewolf_config=own))
+    mixed, section = read(werewolf_config=own)
     assert set(mixed.roles) == {"player", "werewolf"}
     assert section.played_by() == pytest.approx({"werewolf": 2, "player": 4})
 
@@ -104,7 +132,7 @@ def test_every_mistake_is_told_at_once_with_its_key():
         "quantization_bits": 5,
     }
     with pytest.raises(SpecError) as found:
-        read_guide_file(json.dumps(wrong, indent=1), "config.json")
+        parse(json.dumps(wrong, indent=1), "config.json")
     lines = "\n".join(found.value.mistakes)
     assert len(found.value.mistakes) == len(wrong)
     assert "config.json:2:18: backend_type: 'claude' is not one of: probe, local, openai, scripted" in lines
@@ -122,5 +150,50 @@ def test_a_game_that_ends_before_the_first_vote_is_refused_by_the_files_own_keys
 
 
 def test_a_guide_file_is_told_from_a_workload():
-    assert is_guide_file(EIGHT_BIT)
-    assert not is_guide_file({"kind": "werewolf", "roles": {}})
+    assert recognises(EIGHT_BIT)
+    assert not recognises({"kind": "werewolf", "roles": {}})
+
+
+@pytest.mark.parametrize(
+    ("setup", "gpus", "low", "high"),
+    [
+        ("whole", "4x RTX A6000", 128, 192),
+        ("eight bits", "2x A100-80GB", 64, 110),
+        ("four bits", "A100-80GB", 32, 60),
+    ],
+)
+def test_the_guides_own_files_are_planned_as_they_are(
+    ullage: Called, setup: str, gpus: str, low: float, high: float
+) -> None:
+    """Its seventy billion weights in two bytes, one, and a half; less than the 2.5 to 3 times it expects."""
+    Path("config.json").write_text(SETUPS[setup])
+    told = json.loads(ullage("plan", "config.json", "--gpus", gpus, "--json"))
+    assert told["verdict"] == "fits"
+    peaks = sum(device["device"]["expected"] for device in told["devices"]) / 2**30
+    assert low < peaks < high
+
+
+def test_a_guide_file_is_run_and_changed_by_set(ullage: Called) -> None:
+    body = {**EIGHT_BIT, "model": "ullage:tiny", "use_quantized": False, "score_without_role_context": False}
+    for key in ("quantization_bits", "detector_path"):
+        del body[key]
+    Path("config.json").write_text(json.dumps(body | {"provide_probe_scores": False, "max_turns": 1}))
+    sizes = ["--set", "prompt_tokens=900", "--set", "new_tokens=4", "--set", "examples=1"]
+    ullage("run", "config.json", "--gpus", "cpu", "--quiet", *sizes)
+    games = [json.loads(line) for line in Path("results/werewolf-1/games.jsonl").read_text().splitlines()]
+    assert [(game["condition"], len(game["names"])) for game in games] == [("control", 6)]
+
+
+def test_every_command_tells_all_mistakes_of_a_guide_file(ullage: Called) -> None:
+    wrong = {"backend_type": "probe", "num_wolves": 2, "modal_app_name": "x", "detector_path": 3}
+    Path("config.json").write_text(json.dumps(wrong, indent=1))
+    for command in ("plan", "run", "check"):
+        told = ullage(command, "config.json", code=2)
+        assert "config.json:3:2: num_wolves: unknown key; nearest: num_werewolves" in told
+        assert "config.json:4:2: modal_app_name: has no meaning here" in told
+        assert "config.json:5:19: detector_path: 3 is not a text" in told
+
+
+def test_a_file_of_no_kind_is_no_guide_file(ullage: Called) -> None:
+    Path("workload.json").write_text('{"roles": {}}')
+    assert "kind: is missing; one of:" in ullage("plan", "workload.json", code=2)

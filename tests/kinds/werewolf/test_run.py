@@ -109,6 +109,21 @@ def test_what_cannot_be_shown_is_refused(folder: Path) -> None:
     assert not (folder / "none").exists()
 
 
+def test_a_treatment_whose_control_games_have_no_score_stops_after_the_first(tmp_path: Path) -> None:
+    model = ullage.model("ullage:tiny")
+    assert isinstance(model, Architecture)
+    width = model.hidden_size
+    weight = {"weight": np.full(width, 1e38)}
+    (tmp_path / "lie").mkdir()
+    probe = Probe("linear", (SITE,), width, np.zeros(width), np.ones(width), weight, 0.0, Reading())
+    save_probe(probe, Card("none"), tmp_path / "lie")
+    body = workload(score_without_role_context=False) | {"examples": 9}
+    body["roles"]["player"]["batch"] = 1
+    with pytest.raises(InputError, match="a whole control game has no score: a state was NaN or infinite"):
+        ullage.run(ullage.load(body), tmp_path / "run", gpus="cpu", base=tmp_path, quiet=True)
+    assert len(rows(tmp_path / "run", "games")) <= 2
+
+
 def test_a_person_takes_a_seat(folder: Path) -> None:
     """The same view as a prompt's; answers that cannot be read are asked for again, once."""
     from ullage.kinds.werewolf.verbs import play

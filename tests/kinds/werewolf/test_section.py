@@ -50,6 +50,9 @@ MISTAKES = {
     ),
     "werewolf.callouts=true werewolf.speech=at_once": "all at once nobody can answer",
     "prompt_tokens=900": "one round of 5 players who say up to 256 tokens takes",
+    "prompt_tokens=2000 werewolf.conditions=[control, public_cot]": (
+        "one round of 5 players who say up to 256 tokens, and whose thoughts all hear (public_cot), takes"
+    ),
     "werewolf.conditions=[control, control]": "names each condition once",
     "werewolf.conditions=[placebo]": "placebo",
     "werewolf.seats={seer: player}": "no player of this game; valid: werewolf, villager, or 1 to 6",

@@ -79,6 +79,14 @@ class Fields:
         """Query heads of a layer."""
         return self.size("num_attention_heads", "n_head", "num_heads", "attention_heads", "n_heads")
 
+    def kv_heads(self, name: str = "num_key_value_heads") -> int | None:
+        """Key-value heads of a layer, at least 1; None where the file does not say. transformers 5.19 divides
+        by them, and builds no model that has none."""
+        found = self.optional(name)
+        if found == 0:
+            raise self.wrong(name, found, "at least 1")
+        return found
+
     def positions(self) -> int | None:
         """Positions that the model has room for; None where there is no such bound."""
         return self.optional("max_position_embeddings", "n_positions", "max_seq_len")

@@ -11,16 +11,19 @@ GEMMA4_HEAD_DIM = 512
 
 def grouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """The usual fields with the usual derivations."""
-    found = floored(fields, hidden, shape)
-    if fields.optional("head_dim") is None and hidden % found.heads:
-        raise fields.wrong("num_attention_heads", found.heads, f"a divisor of hidden_size {hidden}")
-    return found
+    _check_width(fields, hidden, shape.heads or fields.heads())
+    return floored(fields, hidden, shape)
+
+
+def _check_width(fields: Fields, hidden: int, heads: int) -> None:
+    if fields.optional("head_dim") is None and hidden % heads:
+        raise fields.wrong("num_attention_heads", heads, f"a divisor of hidden_size {hidden}")
 
 
 def floored(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """The same where a head's width is rounded down."""
     heads = shape.heads or fields.heads()
-    kv_heads = shape.kv_heads or fields.optional("num_key_value_heads") or heads
+    kv_heads = shape.kv_heads or fields.kv_heads() or heads
     if heads % kv_heads:
         raise fields.wrong("num_key_value_heads", kv_heads, f"a divisor of {heads} heads")
     return Counts(heads, kv_heads, fields.optional("head_dim") or hidden // heads)
@@ -28,8 +31,9 @@ def floored(fields: Fields, hidden: int, shape: Shape) -> Counts:
 
 def ungrouped(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """Modeling files that know no grouped keys and values, whatever a config says."""
-    found = grouped(fields, hidden, shape)
-    return found._replace(kv_heads=found.heads)
+    heads = shape.heads or fields.heads()
+    _check_width(fields, hidden, heads)
+    return Counts(heads, heads, fields.optional("head_dim") or hidden // heads)
 
 
 def multi_query(fields: Fields, hidden: int, shape: Shape) -> Counts:
@@ -52,7 +56,7 @@ def gated_by_head(fields: Fields) -> bool:
 
 def falcon(fields: Fields, hidden: int, shape: Shape) -> Counts:
     """One key-value head for multi-query models, `num_kv_heads` for the newer decoder (Falcon-40B)."""
-    heads = grouped(fields, hidden, shape).heads
+    heads = ungrouped(fields, hidden, shape).heads
     if fields.flag("new_decoder_architecture"):
         kv_heads = fields.size("num_kv_heads", "num_key_value_heads")
     else:
@@ -77,8 +81,8 @@ def _gemma4_full(fields: Fields) -> tuple[int | None, int]:
         if not listed:
             return None, fields.size("head_dim")
         own = Fields(next(iter(listed.values())), {}, fields.model)
-        return own.optional("num_key_value_heads"), own.size("head_dim")
+        return own.kv_heads(), own.size("head_dim")
     return (
-        fields.optional("num_global_key_value_heads"),
+        fields.kv_heads("num_global_key_value_heads"),
         fields.optional("global_head_dim") or GEMMA4_HEAD_DIM,
     )

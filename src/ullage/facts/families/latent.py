@@ -14,6 +14,7 @@ def latent_attention(
 ) -> tuple[LatentAttention, Weights]:
     """One block and its projections, with an indexer of its own where it `indexes`."""
     heads = fields.size("num_attention_heads")
+    fields.kv_heads()  # of no meaning here, and yet transformers divides by them
     q_rank = fields.optional("q_lora_rank")
     kv_rank = fields.size("kv_lora_rank")
     rope = fields.size("qk_rope_head_dim")

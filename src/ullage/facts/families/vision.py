@@ -212,7 +212,7 @@ def _gemma4(fields: Fields, tower: Fields, text: int) -> Vision:
     patch, pool = tower.size("patch_size"), tower.optional("pooling_kernel_size") or 3
     heads = tower.size("num_attention_heads")
     head_dim = tower.optional("head_dim") or hidden // heads
-    kv = tower.optional("num_key_value_heads") or heads
+    kv = tower.kv_heads() or heads
     layer: Weights = ()
     for name, outputs in (("q_proj", heads), ("k_proj", kv), ("v_proj", kv)):
         layer += linear(f"self_attn.{name}.linear", outputs * head_dim, hidden)

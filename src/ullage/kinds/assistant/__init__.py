@@ -2,4 +2,4 @@
 
 from ullage.workloads.kind import Kind
 
-KIND = Kind("assistant", __name__)
+KIND = Kind("assistant", __name__, runner="ullage.kinds.assistant.run")

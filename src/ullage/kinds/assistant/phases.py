@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ullage.kinds.assistant.section import Section
 from ullage.phases.blocks import base_work, captures_of, load, own_section, spoken, ways
-from ullage.phases.phase import Phase, Resident, Work
+from ullage.phases.phase import LogitsKept, Phase, Resident, Work
 from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
@@ -16,8 +16,9 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     host memory, each for its turn; all are asked for equally often.
 
     A specialist that was swapped in keeps its place until another needs it, so router and voice
-    run beside it; they do so only where they stay, for what is swapped in pushes it out. Raises
-    SpecError when router, voice or any specialist is missing.
+    run beside it; they do so only where they stay, for what is swapped in pushes it out. The router reads a
+    request and writes nothing, unless its word is to be `written`; rules ask none. Raises SpecError when
+    router, voice or any specialist is missing.
     """
     return tuple(_Request(workload).phases())
 
@@ -29,9 +30,10 @@ class _Request:
     def __init__(self, workload: Workload) -> None:
         section = own_section(workload, Section)
         self._workload = workload
-        self._router, self._voice = section.router, section.voice
+        self._voice, self._routing = section.voice, section.routing
+        self._router = section.router if section.routing.asks else None
         self._specialists = section.chosen(workload)
-        fixed = (self._router, self._voice)
+        fixed = tuple(name for name in (self._router, self._voice) if name is not None)
         self._residency = residency_of(workload, (*fixed, *self._specialists), "host", fixed)
         self._local, self._staying = self._residency.names, self._residency.staying
         self._known: dict[tuple[str, float], tuple[Work, ...]] = {}
@@ -43,7 +45,8 @@ class _Request:
         guests = [n for n in self._specialists if n in self._local and n not in self._staying]
         swapped = [name for name in self._local if name not in self._staying]
         share = 1 / len(self._specialists)
-        found += self._fixed_turn(self._router, guests, share)
+        if self._router is not None:
+            found += self._fixed_turn(self._router, guests, share)
         for name in self._specialists:
             if name in self._local:
                 once = swapped == [name]
@@ -71,7 +74,12 @@ class _Request:
         if known is None:
             work = base_work(name, self._workload)
             work = work.but(passes=work.passes * share)
-            known = ways(self._workload.roles[name], work, captures_of(name, self._workload))
+            logits: LogitsKept = "last"
+            if name == self._router and self._routing.by != "written":
+                # Words are weighed, or states compared, in the pass that reads the request.
+                work = work.but(new_tokens=0)
+                logits = "none" if self._routing.by == "examples" else "last"
+            known = ways(self._workload.roles[name], work, captures_of(name, self._workload), logits)
             self._known[name, share] = known
         return known
 

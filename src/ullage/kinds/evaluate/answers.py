@@ -57,6 +57,11 @@ def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, obj
     }
 
 
+def tokens_of(reply: Reply | Failure) -> int:
+    """Tokens that were read and written for a reply, as far as the engine knows."""
+    return 0 if isinstance(reply, Failure) else reply.prompt_tokens + len(reply.tokens or reply.pieces)
+
+
 def read_answer(row: Mapping[str, Any]) -> Answer:
     """What `answer_row` wrote."""
     return Answer(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from ullage.capture.tokens import count_records, is_text, read_records
+from ullage.capture.tokens import count_records, read_records
 from ullage.errors import InputError, MissingExtraError
 from ullage.files import placed
-from ullage.kinds.evaluate.questions import FORMATS, Fields, Question, Reader, Record, read_questions
+from ullage.kinds.evaluate.questions import FORMATS, Question, Reader, Record, Unread, read_questions
+from ullage.kinds.evaluate.questions import Fields as QuestionFields
 from ullage.kinds.evaluate.section import Section
+from ullage.records.failing import Failing, count_failing
+
+if TYPE_CHECKING:
+    import pyarrow.csv
 
 AHEAD: Final = 10_000
 """Questions that are looked at before anything is done."""
@@ -32,9 +37,12 @@ class Questions:
         if not section.files():
             raise InputError("evaluate: input: is missing; name a file of questions")
         self._section, self._base = section, base
+        self._mapped = QuestionFields(**section.fields.model_dump())
         held = tuple(islice(self._all(), section.shots + 1))
         if not held:
-            raise InputError(f"{', '.join(section.files())}: holds no questions")
+            reasons = [reason for each in self.unread() for reason in each.reasons]
+            why = "; ".join(reasons) or "holds no questions"
+            raise InputError(f"{', '.join(section.files())}: {why}")
         if len(held) <= section.shots:
             there = f"{len(held)} question{'' if len(held) == 1 else 's'}"
             raise InputError(
@@ -43,6 +51,10 @@ class Questions:
         self.shots = held[: section.shots]
         for _ in islice(self._all(), AHEAD):
             pass
+        if section.format == "fields":
+            lacking = self._mapped.lacking(record for _, _, record in islice(self._records(), AHEAD))
+            if lacking:
+                raise InputError(f"{', '.join(section.files())}: {lacking}")
 
     def __iter__(self) -> Iterator[Question]:
         return islice(self._all(), self._section.shots, None)
@@ -56,12 +68,18 @@ class Questions:
         most = self._section.limit or sum(map(count_records, paths)) - self._section.shots
         return max(most, 0)
 
-    def _all(self) -> Iterator[Question]:
+    def unread(self) -> tuple[Failing, ...]:
+        """How many records cannot be read, and why each of the first of them, if there are any."""
+        reasons: list[str] = []
+        read = sum(1 for _ in self._all(reasons.append))
+        found = count_failing("questions", [*reasons, *repeat(None, read)])
+        return (found,) if reasons else ()
+
+    def _all(self, unread: Unread = lambda reason: None) -> Iterator[Question]:
         section = self._section
-        mapped = Fields(**section.fields.model_dump())
-        read: Reader = mapped.read if section.format == "fields" else FORMATS[section.format]
+        read: Reader = self._mapped.read if section.format == "fields" else FORMATS[section.format]
         limit = None if section.limit is None else section.limit + section.shots
-        return read_questions(self._records, read, limit)
+        return read_questions(self._records, read, limit, unread)
 
     def _records(self) -> Iterator[tuple[str, int, Record]]:
         return ((name, *row) for name in self._section.files() for row in _rows(placed(name, self._base)))
@@ -77,7 +95,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Record]]:
         return _arrow(path, "csv")
     if path.suffix == ".json":
         return _document(path)
-    return read_records(path, "question")
+    return read_records(path, "question", halves=True)
 
 
 def _document(path: Path) -> Iterator[tuple[int, Record]]:
@@ -90,10 +108,7 @@ def _document(path: Path) -> Iterator[tuple[int, Record]]:
         body = next((body[name] for name in ("questions", "data") if name in body), None)
     if not isinstance(body, list) or not all(isinstance(record, dict) for record in body):
         raise InputError(f"{path}: not a list of records, nor an object with one under questions or data")
-    for number, record in enumerate(body, 1):
-        if not is_text(record):
-            raise InputError(f"{path}: record {number} holds half of a surrogate pair, which no text has")
-        yield number, record
+    yield from enumerate(body, 1)
 
 
 def _arrow(path: Path, kind: str) -> Iterator[tuple[int, Record]]:
@@ -104,7 +119,7 @@ def _arrow(path: Path, kind: str) -> Iterator[tuple[int, Record]]:
     try:
         with path.open("rb") as file:  # pyarrow takes a path for an address
             if kind == "csv":
-                batches = pyarrow.csv.open_csv(file)
+                batches = _texts_of_csv(file)
             else:
                 batches = pyarrow.parquet.ParquetFile(file).iter_batches()
             rows = chain.from_iterable(batch.to_pylist() for batch in batches)
@@ -112,6 +127,17 @@ def _arrow(path: Path, kind: str) -> Iterator[tuple[int, Record]]:
     except (pyarrow.ArrowException, OSError) as error:
         said = " ".join(str(error).split())
         raise InputError(f"{path}: not a {kind} file that can be read: {said}") from error
+
+
+def _texts_of_csv(file: BinaryIO) -> pyarrow.csv.CSVStreamingReader:
+    """Every cell is the text that stands there: 007 is no number, and 1.0 no 1."""
+    import pyarrow
+    import pyarrow.csv
+
+    names = pyarrow.csv.open_csv(file).schema.names
+    file.seek(0)
+    texts = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pyarrow.string()))
+    return pyarrow.csv.open_csv(file, convert_options=texts)
 
 
 def _saved(path: Path) -> Iterator[tuple[int, Record]]:

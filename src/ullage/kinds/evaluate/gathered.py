@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ullage.kinds.evaluate.columns import Columns
-from ullage.kinds.evaluate.judging import vote
 from ullage.kinds.evaluate.outcomes import Outcome
 from ullage.kinds.evaluate.section import Section
 from ullage.kinds.evaluate.summary import Reason
 from ullage.measures.uncertainty import nll
+from ullage.workloads.judgement import vote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 RIGHT, WRONG, UNSCORED = 0, 1, 2
 PREFIXES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Lengths of prefixes whose likelihood is scored."""
-SHOWN: Final = 30
-"""Single answers that are kept whole, the least certain."""
+SHOWN: Final = 300
+"""Single answers that are kept whole: those that fewest call right, and of those the first."""
 
 
 @dataclass(slots=True)
 class Gathered:
-    """Numbers of every question in columns, labels a byte each; answers whole only of the least certain.
+    """Numbers of every question in columns, labels a byte each; answers whole only of the worst.
 
     `labels` say whether each answer is wrong, in the eyes of each judge, of their vote and of each metric;
     they are never merged into one.
@@ -43,16 +43,20 @@ class Gathered:
     unscored: dict[str, list[Reason]] = field(default_factory=dict)
     relevance: bool = False
     longest: int = 0
-    _least_certain: list[tuple[float, int, Outcome, dict[str, int]]] = field(default_factory=list)
+    _shown: list[tuple[int, int, Outcome, dict[str, int]]] = field(default_factory=list)
 
     @property
     def questions(self) -> int:
         return self.uncertainty.rows
 
     @property
-    def least_certain(self) -> list[tuple[Outcome, dict[str, int]]]:
-        """With their labels, the least certain first."""
-        return [(one, labels) for _, _, one, labels in sorted(self._least_certain, key=_first)]
+    def shown(self) -> list[tuple[int, Outcome, dict[str, int]]]:
+        """With their places and labels, the worst first: called wrong by most, and of those the surest."""
+        return [(-place, one, labels) for _, place, one, labels in sorted(self._shown, key=_worst)]
+
+    def counts(self, label: str) -> tuple[int, int]:
+        """Right answers and wrong ones."""
+        return self.labels[label].count(RIGHT), self.labels[label].count(WRONG)
 
     def scored(
         self, label: str, values: NDArray[np.float64]
@@ -63,6 +67,16 @@ class Gathered:
         column = np.frombuffer(self.labels[label], np.uint8)
         both = (column != UNSCORED) & ~np.isnan(values)
         return column[both] == WRONG, values[both]
+
+    def scored_by_both(
+        self, label: str, one: NDArray[np.float64], other: NDArray[np.float64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+        """The same of questions that have two values."""
+        import numpy as np
+
+        column = np.frombuffer(self.labels[label], np.uint8)
+        both = (column != UNSCORED) & ~np.isnan(one) & ~np.isnan(other)
+        return column[both] == WRONG, one[both], other[both]
 
     def add(self, one: Outcome) -> None:
         """The outcome of the next question."""
@@ -82,12 +96,12 @@ class Gathered:
         logprobs = one.greedy.logprobs
         self.longest = max(self.longest, len(logprobs))
         self.prefixes.add({str(n): nll(logprobs[:n]) for n in PREFIXES} if logprobs else {})
-        if logprobs:
-            entry = (one.uncertainty.get("G-NLL") or 0.0, -place, one, labels)
-            if len(self._least_certain) < SHOWN:
-                heapq.heappush(self._least_certain, entry)
-            else:
-                heapq.heappushpop(self._least_certain, entry)
+        concern = sum(label != RIGHT for label in labels.values())
+        entry = (concern, -place, one, labels)
+        if len(self._shown) < SHOWN:
+            heapq.heappush(self._shown, entry)
+        else:
+            heapq.heappushpop(self._shown, entry)
 
     def _labels(self, one: Outcome) -> dict[str, int]:
         section = self.section
@@ -117,5 +131,7 @@ def _label(verdict: str | None, section: Section) -> int:
     return UNSCORED if verdict is None else int(verdict != section.verdicts[0])
 
 
-def _first(entry: tuple[float, int, Outcome, Mapping[str, int]]) -> tuple[float, int]:
-    return -entry[0], -entry[1]
+def _worst(entry: tuple[int, int, Outcome, Mapping[str, int]]) -> tuple[int, int, float, int]:
+    _, place, one, labels = entry
+    called = list(labels.values())
+    return -called.count(WRONG), -called.count(UNSCORED), one.uncertainty.get("G-NLL") or 0.0, -place

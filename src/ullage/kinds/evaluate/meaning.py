@@ -11,8 +11,11 @@ from ullage.kinds.evaluate.accuracy import normalised
 from ullage.kinds.evaluate.answers import Answer
 from ullage.kinds.evaluate.judging import one_line
 from ullage.kinds.evaluate.questions import Question
+from ullage.workloads.judgement import Rule
 
 ENTAILS: Final = ("yes", "no")
+IMPLIES: Final = Rule(ENTAILS)
+"""What an answer to whether one text implies another counts as."""
 SYSTEM: Final = "Does the first answer to the question imply the second? Reply with one word, yes or no."
 TRUTH: Final = ("True", "False")
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from ullage.engines.engine import Reply
+from ullage.engines.engine import Chat
 from ullage.kinds.evaluate.accuracy import METRICS
 from ullage.kinds.evaluate.answers import Answer, answers_by_question
-from ullage.kinds.evaluate.judging import Judgement, Judging
-from ullage.kinds.evaluate.meaning import clusters, pairs
+from ullage.kinds.evaluate.meaning import ENTAILS, IMPLIES, clusters, pairs
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import Section, judges
 from ullage.measures import uncertainty
-from ullage.records.lines import read_lines
+from ullage.records.lines import standing_rows
 from ullage.spec.workload import Workload
+from ullage.workloads.judgement import Judgement
 
 KeptRow = Mapping[str, Any]
 """A line of a stage; which fields it has, its stage decides."""
+
+MEASURES: Final = (
+    "length",
+    "G-NLL",
+    "mean NLL",
+    *(f"NLL, {name}" for name in uncertainty.WEIGHTINGS if name != "uniform"),
+    *("mean entropy", "max entropy", "predictive entropy", "mean predictive entropy"),
+    *("semantic entropy", "discrete semantic entropy", "relevance G-NLL", "SentSAR", "SAR", "1 - P(True)"),
+)
+"""Measures of uncertainty that a run may have, beside the scores of probes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class Outcome:
     uncertainty: Mapping[str, float | None]
     relevance: tuple[float, ...]
     meanings: tuple[int, ...]
+    prompts: Mapping[str, Chat]
 
 
 class _Sought:
@@ -82,11 +94,13 @@ class _Kept:
 
     def judged(self, index: int, answer: Answer) -> dict[str, KeptRow | None]:
         """What each judge said of an answer; nothing of one that failed."""
-        return {name: None if answer.failed else rows.take(index) for name, rows in self._judged.items()}
+        taken = {name: rows.take(index) for name, rows in self._judged.items()}
+        return {name: None if answer.failed else row for name, row in taken.items()}
 
     def truth(self, index: int, answer: Answer) -> KeptRow | None:
         """What the generator said of its own answer."""
-        return None if answer.failed else self._truth.take(index)
+        taken = self._truth.take(index)
+        return None if answer.failed else taken
 
     def related(self, index: int) -> dict[int, KeptRow]:
         """How alike each answer of a question is to others, by its sample."""
@@ -102,7 +116,7 @@ class _Kept:
         for both in pairs(texts):
             row = self._implied.take((index, *both))
             if row is not None and "scores" in row:
-                found[both] = row["scores"][0] > row["scores"][1]
+                found[both] = IMPLIES.weighed(scores_of(row)).verdict == ENTAILS[0]
         return found
 
 
@@ -127,17 +141,20 @@ def read_outcomes(
             name: None if answer.failed else _metric(name, answer.text, question, section)
             for name in section.metrics
         }
+        judged = kept.judged(index, answer)
         judgements = {
-            name: _judgement(row, section, answer.failed) for name, row in kept.judged(index, answer).items()
+            name: _unjudged(answer) if row is None else judgement_of(row, section)
+            for name, row in judged.items()
         }
+        prompts = {name: tuple(row["prompt"]) for name, row in judged.items() if row is not None}
         truth = kept.truth(index, answer)
         doubts = _uncertainty(answer, drawn, meanings, relevance, alike, truth)
         said = tuple(relevance.get(0, ()))
-        yield Outcome(question, answer, drawn, metrics, judgements, doubts, said, meanings)
+        yield Outcome(question, answer, drawn, metrics, judgements, doubts, said, meanings, prompts)
 
 
 def _rows(folder: Path, stage: str) -> Iterable[KeptRow]:
-    return read_lines(folder / f"{stage}.jsonl")
+    return standing_rows(folder, stage)
 
 
 def _metric(name: str, text: str, question: Question, section: Section) -> float:
@@ -147,15 +164,23 @@ def _metric(name: str, text: str, question: Question, section: Section) -> float
     return METRICS[name](text, question.references or section.unknown)
 
 
-def _judgement(row: KeptRow | None, section: Section, failed: str) -> Judgement:
-    if row is None:
-        return Judgement(None, reason=failed or "it was not judged")
-    if "failed" in row:
-        return Judgement(None, reason=row["failed"])
-    judging = Judging(section.verdicts)
+def scores_of(row: KeptRow) -> tuple[float, ...]:
+    """The log-probabilities that a row holds; null is minus infinity, which is no JSON."""
+    return tuple(-math.inf if one is None else one for one in row["scores"])
+
+
+def _unjudged(answer: Answer) -> Judgement:
+    return Judgement(None, reason=answer.failed or "it was not judged")
+
+
+def judgement_of(row: KeptRow, section: Section) -> Judgement:
+    """What a judge's row counts as."""
+    for problem in ("failed", "unanswered"):
+        if problem in row:
+            return Judgement(None, reason=row[problem])
     if "scores" in row:
-        return judging.weighed(tuple(row["scores"]))
-    return judging.parsed(Reply(row["text"], "end", 0))
+        return section.rule.weighed(scores_of(row))
+    return section.rule.written(row["text"])
 
 
 def _uncertainty(
@@ -196,7 +221,7 @@ def _uncertainty(
         found["SAR"] = uncertainty.sentence_sar(tokens, near)
     found |= {f"probe {name}": score for name, score in answer.probes.items()}
     if truth is not None and "scores" in truth:
-        found["1 - P(True)"] = uncertainty.p_true(*truth["scores"])
+        found["1 - P(True)"] = uncertainty.p_true(*scores_of(truth))
     return found
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
-from ullage.errors import InputError
+from ullage.errors import InputError, nearest
 from ullage.kinds.evaluate.ids import Ids
 
 Record = Mapping[str, object]
+ELSEWHERE: Final = ("answer", "answers", "target", "gold", "label", "expected", "truth", "output")
+"""Where data sets have their references, if nowhere of a like name."""
+
+
+class UnreadableError(InputError):
+    """A record whose question cannot be read, by no fault of the settings; the others can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Fields:
     """Where a record holds what: dotted paths, as `answer.aliases`. References may be one text or a list."""
 
     question: str = "question"
-    references: str = "references"
+    references: str | None = "references"
     context: str | None = None
     id: str = "id"
 
@@ -41,8 +49,23 @@ class Fields:
         yield Question(
             str(identity),
             _text(record, self.question, place),
-            _texts(_find(record, self.references, None), self.references, place),
+            _texts(_find(record, self.references, None), self.references, place) if self.references else (),
             _text(record, self.context, place) if self.context else "",
+        )
+
+    def lacking(self, records: Iterable[Record]) -> str:
+        """What is wrong where no record has references, by the nearest field that they have; "" where one
+        has, or where there are to be none."""
+        have: dict[str, None] = {}
+        for record in records:
+            if self.references is None or _find(record, self.references, record) is not record:
+                return ""
+            have |= dict.fromkeys(map(str, record))
+        found = [*nearest(self.references or "", have), *(name for name in ELSEWHERE if name in have)]
+        like = f"nearest: {found[0]!r}" if found else f"they have: {', '.join([*have][:8])}"
+        return (
+            f"no record has the field {self.references!r} ({like}); set evaluate.fields.references, or null "
+            "where there are none"
         )
 
 
@@ -128,28 +151,52 @@ FORMATS: Final[dict[str, Reader]] = {
 """Published data sets, row by row as the Hugging Face hub holds them (BioASQ: the entries of `questions`)."""
 
 
-def read_questions(records: Records, read: Reader, limit: int | None = None) -> Iterator[Question]:
+Unread = Callable[[str], None]
+"""Is told of each record that cannot be read, and why."""
+
+
+def read_questions(
+    records: Records, read: Reader, limit: int | None = None, unread: Unread = lambda reason: None
+) -> Iterator[Question]:
     """The questions of records, each with its file and number, one by one; at most `limit`.
 
     Raises InputError for a record that holds none, naming its place, and for two questions of one id; of
-    those read, a hash of each id is held.
+    those read, a hash of each id is held. A record that is no text, or whose reference is no number, is left
+    out, and `unread` is told.
     """
     seen = Ids()
-    for count, (place, question) in enumerate(_placed(records, read)):
+    for count, (place, question) in enumerate(_placed(records, read, unread)):
         if count == limit:
             return
         if not seen.add(question.id):
-            first = next(where for where, one in _placed(records, read) if one.id == question.id)
+            again = _placed(records, read, lambda reason: None)
+            first = next(where for where, one in again if one.id == question.id)
             raise InputError(f"{place}: id {question.id!r} is that of {first} too")
         yield question
 
 
-def _placed(records: Records, read: Reader) -> Iterator[tuple[str, Question]]:
+def _placed(records: Records, read: Reader, unread: Unread) -> Iterator[tuple[str, Question]]:
     """Each question with the place of its record."""
     for where, number, record in records():
         place = f"{where}:{number}"
-        for question in read(record, place, number):
-            yield place, question
+        try:
+            found = [*read(record, place, number)]
+            if not all(map(_is_text, found)):
+                raise UnreadableError(f"{place}: holds half of a surrogate pair, which no text has")
+        except UnreadableError as error:
+            unread(str(error))
+            continue
+        yield from ((place, question) for question in found)
+
+
+def _is_text(one: Question) -> bool:
+    """Whether it could be written down."""
+    said = (one.id, one.question, one.context, *one.references, *chain.from_iterable(one.history))
+    try:
+        "".join(said).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _find(record: Record, path: str, otherwise: object) -> object:
@@ -174,6 +221,8 @@ def _texts(value: object, path: str, place: str) -> tuple[str, ...]:
     several = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
     if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in several):
         raise InputError(f"{place}: {path}: not a text or a list of texts")
+    if any(isinstance(one, float) and not math.isfinite(one) for one in several):
+        raise UnreadableError(f"{place}: {path}: is NaN or infinite, which is no reference")
     return tuple(dict.fromkeys(str(one).strip() for one in several if str(one).strip()))
 
 

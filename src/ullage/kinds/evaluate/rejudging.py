@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from ullage.capture.entries import states_of
 from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.phases.blocks import captures_of, own_section
 from ullage.records.fits import fitted_files, is_of_fit, lines_of_fits
 from ullage.records.folder import RunFolder
@@ -18,9 +20,11 @@ from ullage.spec.probe import Probe
 from ullage.spec.workload import Workload
 from ullage.workloads.comparing import check_files
 
-ANSWERS: Final = ("greedy", "samples", "p_true")
+ANSWERS: Final = (GREEDY, SAMPLES, P_TRUE)
 OF_JUDGES: Final = ("judge_by", "verdicts", "judge_system", "judge_template", "judge_unanswerable")
-OF_RESULTS: Final = ("metrics", "right_from", "unknown")
+OF_RESULTS: Final = (
+    "metrics", "right_from", "unknown", "max_failed", "least_mass", "judge_pattern", "judge_check",
+)  # fmt: skip
 
 
 def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Path) -> None:
@@ -52,7 +56,11 @@ def _asked_of(probe: Probe) -> tuple[str, Fitting | None, str | None]:
 
 def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload) -> None:
     """Copies the lines and journal entries of every stage that `after` would do just as `before` did."""
-    stages = _kept_stages(before, after)
+    copy_stages(run, out, _kept_stages(before, after))
+
+
+def copy_stages(run: RunFolder, out: RunFolder, stages: Sequence[str]) -> None:
+    """Copies the lines and journal entries of stages, and the states they left."""
     entries = [
         entry
         for entry in read_journal(run.path / "journal.jsonl")
@@ -73,13 +81,21 @@ def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload)
         journal.close()
 
 
-def _kept_stages(before: Workload, after: Workload) -> tuple[str, ...]:
+def unchanged_judges(before: Workload, after: Workload) -> tuple[str, ...]:
+    """Stages of judges whose verdicts on the same answers stand, and of their checks."""
     old, new = own_section(before, Section), own_section(after, Section)
     alike = all(getattr(old, name) == getattr(new, name) for name in OF_JUDGES)
-    same = [
-        name
-        for name, role in before.roles.items()
-        if after.roles.get(name) == role and captures_of(name, before) == captures_of(name, after)
-    ]
-    judged = [name for name in judges(before) if name in same and alike]
-    return (*ANSWERS, *judged, *(name for name in (SIMILARITY, ENTAILMENT) if name in same))
+    stand = tuple(name for name in judges(before) if alike and _same(name, before, after))
+    return (*map(check_stage, stand if old.judge_check == new.judge_check else ()), *stand)
+
+
+def _kept_stages(before: Workload, after: Workload) -> tuple[str, ...]:
+    others = (name for name in (SIMILARITY, ENTAILMENT) if _same(name, before, after))
+    return (*ANSWERS, *unchanged_judges(before, after), *others)
+
+
+def _same(name: str, before: Workload, after: Workload) -> bool:
+    """Whether a role that was there is as it was."""
+    role = before.roles.get(name)
+    same = role is not None and after.roles.get(name) == role
+    return same and captures_of(name, before) == captures_of(name, after)

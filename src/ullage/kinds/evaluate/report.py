@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.errors import MissingExtraError
 from ullage.fields import Fields
-from ullage.kinds.evaluate.gathered import RIGHT, UNSCORED, WRONG, Gathered
+from ullage.kinds.evaluate.checked import told_of
+from ullage.kinds.evaluate.gathered import Gathered
+from ullage.kinds.evaluate.headline import lines
+from ullage.kinds.evaluate.shown import answers, filters
 from ullage.records.atomic import write_text
 from ullage.records.fits import Fitted
 from ullage.records.notes import read_notes
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from ullage.kinds.evaluate.outcomes import Outcome
     from ullage.kinds.evaluate.summary import Summary
 
     Floats = NDArray[np.float64]
@@ -35,8 +37,6 @@ MOST_POINTS: Final = 10_000
 """Of a curve."""
 CURVES: Final = 4
 """Measures drawn for a label beside answer length, the best by AUROC."""
-DARKEST: Final = 5.0
-"""The negative log-likelihood, in nats, of the darkest token."""
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
 """Colours that differ for every kind of colour vision (Okabe and Ito 2008)."""
 
@@ -44,26 +44,39 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a run took: time, money, what each remote role was asked (`Turns.usage`), and what was freed
-    between phases, each a row of role, bytes before and bytes after by device; and the probes it fitted."""
+    between phases, each a row of role, bytes before and bytes after by device. `planned` is the high value of
+    what is alive at the peak of each device; `made` says with what and when; `fits` are probes that the run
+    fitted."""
 
     seconds: float
     usd_per_hour: float | None
     usage: Mapping[str, Mapping[str, float]]
     freed: Sequence[Mapping[str, object]]
+    planned: Mapping[str, int]
+    made: str
     fits: Sequence[Fitted] = ()
 
 
 def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Summary, run: Spent) -> Path:
     """Writes report.html from a run's outcomes and summary, and what it spent."""
+    told = found["headline"]
     page = render_page(
         TEMPLATE,
         title=workload.name or "evaluation",
         models={name: role.model for name, role in workload.roles.items()},
         tables=[_label(name, gathered, found) for name in gathered.labels],
         score_names=[one["name"] for one in found["scores"][0]["scores"]] if found["scores"] else [],
-        answers=_answers(gathered),
+        answers=answers(gathered),
+        filters=filters(gathered),
+        headline=[] if told is None else lines(told),
+        chosen=None if told is None else told["label"],
+        judged=[
+            {"text": told_of(name, check), "bad": check["reliable"] is False}
+            for name, check in found["judge_checks"].items()
+        ],
+        made=run.made,
         relevance=gathered.relevance,
-        timeline=_safe(_timeline(folder / "timeline.jsonl")),
+        timeline=_safe(_timeline(folder / "timeline.jsonl", run.planned)),
         freed=run.freed,
         fits=run.fits,
         costs=_costs(run, gathered.questions),
@@ -130,8 +143,9 @@ def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return x[some], y[some]
 
 
-def _timeline(path: Path) -> str:
-    """Memory over time by device, as SVG; nothing for a run too short to have been sampled."""
+def _timeline(path: Path, planned: Mapping[str, int]) -> str:
+    """Memory over time by device beside the planned peak, as SVG; nothing for a run too short to have been
+    sampled."""
     by_device: dict[str, list[tuple[float, float]]] = {}
     starts: list[tuple[float, str]] = []
     for number, row in enumerate(read_notes(path) if path.is_file() else (), 1):
@@ -147,6 +161,8 @@ def _timeline(path: Path) -> str:
     figure, (axes,) = _figure(1)
     for (device, points), colour in zip(by_device.items(), COLOURS, strict=False):
         axes.plot(*zip(*points, strict=True), color=colour, label=device)
+        if level == "live" and planned.get(device):
+            axes.axhline(planned[device] / 2**30, color=colour, linestyle="--", label=f"{device}, planned")
     for second, phase in starts:
         if phase.endswith("load"):
             axes.axvline(second, color="#bbb", linewidth=0.8)
@@ -184,38 +200,6 @@ def _safe(svg: str) -> Markup:
     from markupsafe import Markup
 
     return Markup(svg)
-
-
-def _answers(gathered: Gathered) -> list[dict[str, object]]:
-    """The least certain answers, token by token."""
-    told = {WRONG: "wrong", RIGHT: "right", UNSCORED: "unscored"}
-    found: list[dict[str, object]] = []
-    for one, labels in gathered.least_certain:
-        texts = _token_texts(one)
-        largest = max(one.relevance, default=0.0) or 1.0
-        found.append(
-            {
-                "question": one.question.question,
-                "references": "; ".join(one.question.references),
-                "verdicts": {name: told[label] for name, label in labels.items()},
-                "tokens": [
-                    {"text": text, "nll": f"{-lp:.2f}", "weight": f"{min(-lp / DARKEST, 1):.2f}"}
-                    for text, lp in zip(texts, one.greedy.logprobs, strict=False)
-                ],
-                "relevant": [
-                    {"text": text, "share": f"{share:.2f}", "weight": f"{share / largest:.2f}"}
-                    for text, share in zip(texts, one.relevance, strict=False)
-                ],
-            }
-        )
-    return found
-
-
-def _token_texts(one: Outcome) -> list[str]:
-    """What each token wrote, by its place in the text; pieces where places are not known."""
-    if one.greedy.offsets:
-        return [one.greedy.text[begin:end] for begin, end in one.greedy.offsets]
-    return list(one.greedy.pieces)
 
 
 def _costs(run: Spent, questions: int) -> list[str]:

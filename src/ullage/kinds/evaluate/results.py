@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ullage.fields import Fields
+from ullage.kinds.evaluate.checked import JudgeCheck, judge_checks
 from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.gathered import PREFIXES, RIGHT, UNSCORED, WRONG, Gathered, gather
+from ullage.kinds.evaluate.headline import headline
 from ullage.kinds.evaluate.outcomes import read_outcomes
 from ullage.kinds.evaluate.report import Spent, write_report
 from ullage.kinds.evaluate.section import Section, judges
@@ -25,7 +27,7 @@ from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json
 from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
-from ullage.records.record import Record
+from ullage.records.record import ENDED, Record
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -36,9 +38,10 @@ TABLE = "results.parquet"
 SUMMARY = "scores.json"
 
 
-def summary(found: Gathered) -> Summary:
+def summary(found: Gathered, checks: dict[str, JudgeCheck]) -> Summary:
     """Accuracy, agreement and scores, as JSON. Everything says on how many answers it stands."""
     return {
+        "headline": headline(found, checks),
         "questions": found.questions,
         "failed": found.failed,
         "labels": {name: _counts(column) for name, column in found.labels.items()},
@@ -46,6 +49,7 @@ def summary(found: Gathered) -> Summary:
         "unscored": found.unscored,
         "agreement": _agreement(found.labels),
         "calibration": {label: _calibration(found, label) for label in found.labels},
+        "judge_checks": checks,
         "scores": [
             {"label": label, "uncertainty": name, "scores": [_score_row(one) for one in rows]}
             for label in found.labels
@@ -144,7 +148,7 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
         doubts = found.uncertainty.names
         outcomes = read_outcomes(run.path, workload, section, questions)
         write_table(run.path / TABLE, outcomes, section.metrics, judges(workload), doubts)
-        told = summary(found)
+        told = summary(found, judge_checks(run.path, workload, section))
         write_json(run.path / SUMMARY, told)
         page = write_report(run.path, workload, found, told, _spent(run, record))
     return run.path / TABLE, run.path / SUMMARY, page
@@ -157,4 +161,14 @@ def _spent(run: RunFolder, record: Record) -> Spent:
     asked = outcome.inner("usage") if "usage" in outcome else Fields({}, outcome.where)
     usage = {role: asked.inner(role).numbers() for role in asked.values}
     freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
-    return Spent(record.seconds, hourly, usage, freed, fits_in(record.outcome))
+    planned = {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
+    return Spent(record.seconds, hourly, usage, freed, planned, _made(run, record), fits_in(record.outcome))
+
+
+def _made(run: RunFolder, record: Record) -> str:
+    """With what and when, in a line."""
+    here = record.environment
+    outcome = Fields(record.outcome, f"{run.path}: the record's outcome")
+    ended = f"; ended {outcome.text(ENDED)}" if ENDED in outcome else ""
+    told = f"ullage {here.ullage}, torch {here.torch}, transformers {here.transformers}, Python {here.python}"
+    return f"{told}; {here.gpu}, driver {here.driver}{ended}."

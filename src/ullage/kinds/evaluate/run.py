@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice, repeat
 
-from ullage.engines.engine import Chat, Embedding, Engine, Failure, Prompt, Reply, Sampling
-from ullage.engines.row import seed_of
+from ullage.engines.engine import Embedding, Engine, Prompt, Reply, Sampling
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
 from ullage.errors import UnsupportedError
-from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, read_answer
+from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, tokens_of
 from ullage.kinds.evaluate.asking import Asking, stops
+from ullage.kinds.evaluate.checked import CHECKS, JudgeCheck, judge_checks, told_of
+from ullage.kinds.evaluate.checking import known_answers
 from ullage.kinds.evaluate.dataset import Questions
+from ullage.kinds.evaluate.failing import OF_LOGPROBS, failures, without_logprobs
+from ullage.kinds.evaluate.inquiries import Inquiries, Inquiry
 from ullage.kinds.evaluate.judging import Judging
 from ullage.kinds.evaluate.longest import Longest
 from ullage.kinds.evaluate.meaning import (
@@ -25,16 +29,19 @@ from ullage.kinds.evaluate.meaning import (
     truth_prompt,
     without_each_token,
 )
+from ullage.kinds.evaluate.phases import CHECK, SCORE
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
+from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, answer_seed, check_stage
 from ullage.phases.blocks import base_work, own_section
 from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
+from ullage.records.failing import MOST, OUTCOME
+from ullage.records.record import ENDED, REMARKS
 from ullage.runtime.session import Session
+from ullage.workloads.judgement import RIGHT, WRONG
 
-GREEDY, SAMPLES, P_TRUE = "greedy", "samples", "p_true"
-SCORE = "score"  # what a role does that reads answers: the verb of its phase
 Told = tuple[int, Question, Answer, list[Answer]]
 """A question's number, the question, its greedy answer, and its samples that there are."""
 
@@ -48,15 +55,6 @@ def run(session: Session) -> None:
     section = own_section(session.workload, Section)
     questions = Questions(section, session.plan.base)
     _Evaluation(session, section, questions, Turns(session)).run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Put:
-    """What a role is asked about an answer: `key` is its question's number, or that and two samples."""
-
-    key: int | tuple[int, str, str]
-    about: Asked
-    chat: Chat
 
 
 @dataclass(slots=True)
@@ -82,16 +80,34 @@ class _Evaluation:
             work(name)
             self.turns.keep_usage(name)
         self.turns.states.finish()
-        self.session.outcome["usage"] = self.turns.usage()
-        for stage in (GREEDY, SAMPLES):
-            for row in self.turns.store(stage).rows():
-                answer = read_answer(row)
-                self.session.examples += stage == GREEDY
-                self.session.tokens += answer.prompt_tokens + len(answer.tokens)
+        self.session.outcome |= {"usage": self.turns.usage(), ENDED: datetime.now(UTC).date().isoformat()}
+        self.session.outcome[CHECKS] = self._checks()
+        self.session.examples = sum(1 for _ in self.turns.store(GREEDY).rows())
+        self._tell_failed()
+
+    def _checks(self) -> dict[str, JudgeCheck]:
+        """How well each judge judges answers whose verdicts are known; it is said of one that does not."""
+        folder, workload = self.session.folder.path, self.session.workload
+        found = {} if self.session.smallest else judge_checks(folder, workload, self.section)
+        self.session.outcome[REMARKS] = [told_of(name, check) for name, check in found.items()]
+        return found
+
+    def _tell_failed(self) -> None:
+        """What failed goes into the record, and what was not given is said."""
+        folder, section = self.session.folder.path, self.section
+        found = [*self.questions.unread(), *failures(folder, self.session.workload, section)]
+        self.session.outcome |= {OUTCOME: [each.to_json() for each in found], MOST: section.max_failed}
+        missing, answers = without_logprobs(folder)
+        if missing:
+            self.session.say(
+                f"{GENERATOR}: {missing:,} of {answers:,} answers came without log-probabilities, and so "
+                f"without {OF_LOGPROBS}"
+            )
 
     def _stages_of(self, judge: str) -> tuple[str, ...]:
         clusters = judge == self.section.clusters_by and self.section.samples
-        return (judge, ENTAILMENT) if clusters else (judge,)
+        checks = self.section.judge_check and not self.session.smallest
+        return (*((check_stage(judge),) if checks else ()), judge, *((ENTAILMENT,) if clusters else ()))
 
     def _finished(self, stages: Sequence[str]) -> bool:
         idle = {SAMPLES: not self.section.samples, P_TRUE: not self.section.p_true}
@@ -131,10 +147,11 @@ class _Evaluation:
         longest = Longest(self.turns.longest(GENERATOR))
 
         def unit(batch: Sequence[tuple[int, tuple[Question, Prompt]]]) -> list[Row]:
-            seeds = [seed_of(section.seed, item) for item, _ in batch]
             asked = [Asked(item // count, one.id, first + item % count) for item, (one, _) in batch]
+            seeds = [answer_seed(section.seed, each.index, each.part) for each in asked]
             with self.turns.states.listening(engine, phase, stage, asked) as products:
                 replies = engine.generate([prompt for _, (_, prompt) in batch], sampling, seeds)
+            self.session.tokens += sum(tokens_of(each) for each in replies)
             rows = [
                 answer_row(item // count, first + item % count, reply)
                 for (item, _), reply in zip(batch, replies, strict=True)
@@ -153,15 +170,15 @@ class _Evaluation:
 
     def _ask_truth(self, engine: Engine, name: str) -> None:
         asked = (
-            _Put(
+            Inquiry(
                 index,
                 Asked(index, question.id),
                 truth_prompt(question, answer.text, [one.text for one in drawn]),
+                answer.failed,
             )
             for index, question, answer, drawn in self._told()
-            if not answer.failed
         )
-        self._score(engine, P_TRUE, name, asked, TRUTH)
+        Inquiries(self.turns, engine, name).score(P_TRUE, asked, TRUTH, self._about)
 
     def _judge(self, name: str) -> None:
         section = self.section
@@ -172,26 +189,37 @@ class _Evaluation:
         }
         judging = Judging(section.verdicts, **{key: text for key, text in given.items() if text is not None})
         engine = self.turns.engine(name, SCORE)
+        self._check(engine, name, judging)
         if ENTAILMENT in self._stages_of(name):
             self._compare(engine, name)
         asked = (
-            _Put(index, Asked(index, question.id), judging.prompt(question, answer.text))
+            Inquiry(index, Asked(index, question.id), judging.prompt(question, answer.text), answer.failed)
             for index, question, answer, _ in self._told(samples=False)
-            if not answer.failed
         )
-        if section.judge_by == "probabilities":
-            self._score(engine, name, name, asked, section.verdicts)
+        self._verdicts(Inquiries(self.turns, engine, name), name, asked, self._about)
+
+    def _check(self, engine: Engine, name: str, judging: Judging) -> None:
+        """Has a judge judge answers whose verdicts are known, before any other."""
+        section = self.section
+        if not section.judge_check or self.session.smallest:
             return
-        sampling = Sampling(base_work(name, self.session.workload).new_tokens)
+        known = known_answers(self.questions, section.judge_check, section.seed)
+        asked = (
+            Inquiry(
+                (one.index, one.question.id, RIGHT if one.right else WRONG),
+                Asked(one.index, one.question.id, int(not one.right)),
+                judging.prompt(one.question, one.answer),
+            )
+            for one in known
+        )
+        put = Inquiries(self.turns, engine, name, CHECK)
+        self._verdicts(put, check_stage(name), asked, len(known))
 
-        def write(batch: Sequence[Chat]) -> list[Row]:
-            replies = engine.generate(batch, sampling, [0] * len(batch))
-            return [
-                {"failed": one.reason} if isinstance(one, Failure) else {"text": one.text, "stop": one.stop}
-                for one in replies
-            ]
-
-        self._each(engine, name, name, asked, write)
+    def _verdicts(self, put: Inquiries, stage: str, asked: Iterator[Inquiry], total: int) -> None:
+        if self.section.judge_by == "probabilities":
+            put.weigh(stage, asked, self.section.verdicts, total)
+        else:
+            put.write(stage, asked, Sampling(base_work(put.name, self.session.workload).new_tokens), total)
 
     def _relate(self, name: str) -> None:
         """How alike each answer is to itself without each token, and to the others of its question."""
@@ -230,56 +258,11 @@ class _Evaluation:
     def _compare(self, engine: Engine, name: str) -> None:
         """Whether each sample of a question implies each other that has other words."""
         asked = (
-            _Put((index, *both), Asked(index, question.id, part), entailment_prompt(question, *both))
+            Inquiry((index, *both), Asked(index, question.id, part), entailment_prompt(question, *both))
             for index, question, _, drawn in self._told()
             for part, both in enumerate(pairs([one.text for one in drawn]))
         )
-        self._score(engine, ENTAILMENT, name, asked, ENTAILS)
-
-    def _score(
-        self, engine: Engine, stage: str, name: str, asked: Iterator[_Put], choices: Sequence[str]
-    ) -> None:
-        def weigh(batch: Sequence[Chat]) -> list[Row]:
-            found = engine.score(batch, choices)
-            return [
-                {"scores": list(one)} if isinstance(one, tuple) else {"failed": one.reason} for one in found
-            ]
-
-        self._each(engine, stage, name, asked, weigh)
-
-    def _each(
-        self,
-        engine: Engine,
-        stage: str,
-        name: str,
-        asked: Iterator[_Put],
-        work: Callable[[Sequence[Chat]], list[Row]],
-    ) -> None:
-        """`work` over prompts; each row gets its prompt and the prompt's key.
-
-        A prompt longer than the plan's is not read: its row says so.
-        """
-        phase, most = self.session.phase(name, SCORE), self.turns.longest(name, SCORE)
-
-        def unit(batch: Sequence[tuple[int, tuple[_Put, int]]]) -> list[Row]:
-            fits = [(item, one) for item, (one, length) in batch if length <= most]
-            with self.turns.states.listening(engine, phase, stage, [one.about for _, one in fits]):
-                done = work([one.chat for _, one in fits]) if fits else []
-            found = {item: row for (item, _), row in zip(fits, done, strict=True)}
-            return [
-                {
-                    **found.get(
-                        item, {"failed": f"its prompt has {length:,} tokens, the plan is for {most:,}"}
-                    ),
-                    "key": one.key,
-                    "prompt": one.chat,
-                }
-                for item, (one, length) in batch
-            ]
-
-        measured = self.turns.measured(engine, asked, lambda one: one.chat)
-        items = (((one, length), length) for one, length in measured)
-        self.turns.work(stage, name, SCORE, items, unit, total=self._about)
+        Inquiries(self.turns, engine, name).weigh(ENTAILMENT, asked, ENTAILS, self._about)
 
     def _told(self, samples: bool = True) -> Iterator[Told]:
         """Every question with what was answered; without `samples` none of those."""

@@ -16,9 +16,11 @@ from ullage.phases.blocks import (
     wrong_training,
 )
 from ullage.spec.mistake import Mistake
+from ullage.spec.precision import Precision
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Count, Switch, Value
 from ullage.spec.workload import Workload
+from ullage.workloads.judgement import LEAST_MASS, Rule, wrong_pattern
 
 GENERATOR: Final = "generator"
 SIMILARITY: Final = "similarity"
@@ -29,6 +31,8 @@ ROLES: Final = (GENERATOR, JUDGE, SIMILARITY, ENTAILMENT)
 """All but the first are optional. Further judges are called `judge_` and a name; the last two are small
 models for relevance and for clusters of like meaning."""
 
+QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "nf4")
+"""What `quantize: auto` tries, the one that changes results less first."""
 Metric = Literal["exact_match", "f1", "rouge_l"]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
@@ -37,7 +41,9 @@ class QuestionFields(Value):
     """Where a record holds what: dotted paths, as `answer.aliases`."""
 
     question: str = "question"
-    references: str = Field(default="references", description="one text or a list; none: unanswerable")
+    references: str | None = Field(
+        default="references", description="one text or a list; none: unanswerable. null: no record has any"
+    )
     context: str | None = None
     id: str = "id"
 
@@ -83,6 +89,18 @@ class Section(BaseSection):
     verdicts: tuple[str, str] = Field(
         default=("yes", "no"), description="the positive word, the negative one"
     )
+    least_mass: Share = Field(
+        default=LEAST_MASS,
+        description="probability of both verdicts, in all their forms, below which an answer is unscored",
+    )
+    judge_pattern: str | None = Field(
+        default=None,
+        description="of a written verdict: a regular expression with groups `right` and `wrong`",
+    )
+    judge_check: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(
+        default=40,
+        description="questions on which each judge is judged first, by a reference and by another question's",
+    )
     judge_system: str | None = Field(default=None, description="may hold {verdicts}; None: Ullage's own")
     judge_template: str | None = Field(
         default=None, description="holds {question}, {answer}, {references}, {context}; None: Ullage's own"
@@ -90,8 +108,16 @@ class Section(BaseSection):
     judge_unanswerable: str | None = Field(
         default=None, description="the reference of a question without one; None: Ullage's own words"
     )
+    quantize: Literal["none", "auto"] = Field(
+        default="none",
+        description="auto: a local judge that does not fit is planned in int8, else in nf4, unless it has "
+        "fallback_precisions",
+    )
     clusters_by: Literal["words", "entailment", "judge"] = Field(
         default="words", description="what tells which samples mean the same"
+    )
+    max_failed: Share = Field(
+        default=0.1, description="the share of answers, or of verdicts, that may fail; more is exit code 1"
     )
     p_true: Switch = Field(default=False, description="ask the generator whether its own answer is true")
 
@@ -104,6 +130,11 @@ class Section(BaseSection):
     def heard(self, workload: Workload) -> tuple[str, ...]:
         """Whoever answers."""
         return (GENERATOR,)
+
+    def fallbacks(self, workload: Workload) -> dict[str, tuple[Precision, ...]]:
+        """Those of judges, where `quantize` is auto."""
+        named = judges(workload) if self.quantize == "auto" else ()
+        return {name: QUANTIZED for name in named if workload.roles[name].runs_with.memory == "process"}
 
     def notes(self, workload: Workload) -> Iterator[str]:
         """What schedule `auto` comes to."""
@@ -121,8 +152,7 @@ class Section(BaseSection):
             yield Mistake(("evaluate", "template"), "lacks {question}")
         if self.judge_template is not None and "{answer}" not in self.judge_template:
             yield Mistake(("evaluate", "judge_template"), "lacks {answer}")
-        if self.verdicts[0].strip().casefold() == self.verdicts[1].strip().casefold():
-            yield Mistake(("evaluate", "verdicts"), "are twice the same word")
+        yield from self._wrong_judging()
         if self.clusters_by != "words" and self.clusters_by not in workload.roles:
             yield Mistake(("evaluate", "clusters_by"), f"there is no role called {self.clusters_by}")
         if ENTAILMENT in workload.roles and not (self.samples and self.clusters_by == ENTAILMENT):
@@ -132,6 +162,29 @@ class Section(BaseSection):
             for name in judges(workload):
                 if is_local(workload.roles[name]) and not base_work(name, workload).new_tokens:
                     yield Mistake(("roles", name), "writes its verdict; give new_tokens", at_key=True)
+
+    @property
+    def rule(self) -> Rule:
+        """How a judge's replies become verdicts."""
+        return Rule(self.verdicts, self.least_mass, self.judge_pattern)
+
+    def _wrong_judging(self) -> Iterator[Mistake]:
+        """Verdicts that cannot be told apart, and a pattern that finds none."""
+        one, other = sorted((each.strip().casefold() for each in self.verdicts), key=len)
+        if one == other:
+            yield Mistake(("evaluate", "verdicts"), "are twice the same word")
+        elif self.judge_by == "probabilities" and other.startswith(one):
+            problem = "one begins with the other, so that its probability is that of both; use other words"
+            yield Mistake(("evaluate", "verdicts"), problem)
+        if self.judge_pattern is None:
+            return
+        at = ("evaluate", "judge_pattern")
+        if problem := wrong_pattern(self.judge_pattern):
+            yield Mistake(at, problem)
+        if self.judge_by != "text":
+            yield Mistake(at, "is looked for in what a judge writes; give judge_by: text")
+        elif self.judge_system is None and self.judge_template is None:
+            yield Mistake(at, "Ullage's own words ask for a verdict; say in judge_system what to write")
 
     def _unable(self, workload: Workload) -> Iterator[Mistake]:
         """Roles whose engine cannot do what they are for."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from ullage.kinds.evaluate.checked import JudgeCheck
+    from ullage.kinds.evaluate.headline import Headline
 
 
 class Reason(TypedDict):
@@ -60,6 +64,7 @@ class PrefixRow(ScoreRow):
 class Summary(TypedDict):
     """Everything, by label where it depends on who judged."""
 
+    headline: Headline | None
     questions: int
     failed: list[Reason]
     labels: dict[str, Counts]
@@ -67,5 +72,6 @@ class Summary(TypedDict):
     unscored: dict[str, list[Reason]]
     agreement: list[Agreement]
     calibration: dict[str, dict[str, float]]
+    judge_checks: dict[str, JudgeCheck]
     scores: list[Scored]
     prefixes: dict[str, list[PrefixRow]]

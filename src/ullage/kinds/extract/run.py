@@ -18,8 +18,9 @@ from ullage.capture.index import check_writable, write_index
 from ullage.capture.listener import ReadSequence
 from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.reader import Reader
+from ullage.capture.spelling import generated_offsets
 from ullage.capture.store import Example, ShardStore, Store
-from ullage.capture.tokens import Tokenized, generated_offsets
+from ullage.capture.tokens import Tokenized
 from ullage.engines.engine import Sampling
 from ullage.engines.row import new_row, seed_of
 from ullage.engines.writing import Writer, end_tokens

@@ -7,6 +7,7 @@ KIND = Kind(
     __name__,
     runner="ullage.kinds.werewolf.run",
     reporter="ullage.kinds.werewolf.results",
+    form="ullage.kinds.werewolf.guide_file",
     commands=(
         Command(
             "play",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from ullage.kinds.werewolf.exact_rates import exact, is_exact
+from ullage.kinds.werewolf.exact_rates import is_exact
+from ullage.kinds.werewolf.random_play import known
 from ullage.kinds.werewolf.rules import Rules
 from ullage.measures.power import paired_power, smallest_found
 
@@ -20,11 +21,19 @@ PLENTY: Final = 10
 @lru_cache(maxsize=64)
 def forecast(rules: Rules, arms: int, games: int) -> tuple[str, ...]:
     """Lines for a plan."""
-    found: tuple[str, ...] = ()
-    if is_exact(rules) and (rules.players <= PLENTY or rules.ties == "random"):
-        share = exact(rules)
-        found = (f"random play: the villagers win {share} of the games ({float(share):.1%})",)
-    return found + (tuple(_power(games)) if arms > 1 else ())
+    quick = not is_exact(rules) or rules.players <= PLENTY or rules.ties == "random"
+    rate = known(rules) if quick else None
+    if rate is None:
+        found = ("random play: how often the villagers win then is told by the report, which plays it",)
+    elif rate.exact is not None:
+        found = (f"random play: the villagers win {rate.exact} of the games ({rate.value:.1%})",)
+    else:
+        low, high = rate.interval
+        found = (
+            f"random play: the villagers win {rate.value:.1%} of the games ({low:.1%} to {high:.1%}: "
+            f"{rate.games:,} were played)",
+        )
+    return (*found, *(_power(games) if arms > 1 else ()))
 
 
 def _power(games: int) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from ullage.kinds.werewolf.analysis import Arm, Pair, arms, invalid, pairs
@@ -49,7 +50,8 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All of it."""
+    """All of it. `truths` are of every statement, decided by the game or, where it decided nothing, `judged`
+    (how many of those were true, lies, or left unscored)."""
 
     games: int
     chance: Chance
@@ -57,6 +59,7 @@ class Found:
     pairs: tuple[Pair, ...]
     invalid: tuple[str, ...]
     truths: dict[str, int]
+    judged: dict[str, int]
     probes: tuple[Listened, ...]
 
     def written(self) -> dict[str, object]:
@@ -69,8 +72,14 @@ class Found:
         return found
 
 
-def find(games: Sequence[GameRow], turns: Sequence[TurnRow], rules: Rules) -> Found:
-    """Everything, from the rows of an experiment under `rules`."""
+def find(
+    games: Sequence[GameRow],
+    turns: Sequence[TurnRow],
+    rules: Rules,
+    judged: Mapping[str, int] = MappingProxyType({}),
+) -> Found:
+    """Everything, from the rows of an experiment under `rules`, of whose statements a judge has `judged` so
+    many."""
     each = tuple(arms(games, turns))
     random = rate(rules)
     truths: dict[str, int] = {}
@@ -84,6 +93,7 @@ def find(games: Sequence[GameRow], turns: Sequence[TurnRow], rules: Rules) -> Fo
         tuple(pairs(games)),
         tuple(invalid(each)),
         truths,
+        dict(judged),
         tuple(_listened(turns, probe) for probe in probes_of(turns)),
     )
 

@@ -19,6 +19,8 @@ LINE: Final = 12
 FRAME: Final = 80
 """Tokens of what is asked, who is alive, and the chat template."""
 
+CONTROL: Final = Condition()
+
 Sort = Literal["text", "choice"]
 
 
@@ -41,15 +43,17 @@ def asks_of(rules: Rules, new_tokens: int, window: int) -> tuple[Asked, ...]:
     return tuple(Asked(each.sort, min(each.prompt, window), each.spoken) for each in found)
 
 
-def room_needed(rules: Rules, new_tokens: int) -> int:
-    """Tokens of window without which not even the round in progress is heard: what all say in one round."""
+def room_needed(rules: Rules, new_tokens: int, condition: Condition = CONTROL) -> int:
+    """Tokens of window without which not even the round in progress is heard: what all say in one round, and
+    think where it is heard, as `rules` are played in a condition."""
+    rules = condition.changed(rules)
     speakers = 1 if rules.speech == "bids" else rules.first_voters
     heard = 1 + 2 * rules.callouts + (rules.thoughts == "public")
-    return _fixed(rules) + (speakers * heard + (rules.thoughts == "private")) * (new_tokens + LINE)
+    return _fixed(rules, condition) + (speakers * heard + (rules.thoughts == "private")) * (new_tokens + LINE)
 
 
-def _fixed(rules: Rules) -> int:
-    return len(rules_text(rules, tuple(NAMES[: rules.players]), Condition())) // CHARACTERS + FRAME
+def _fixed(rules: Rules, condition: Condition = CONTROL) -> int:
+    return len(rules_text(rules, tuple(NAMES[: rules.players]), condition)) // CHARACTERS + FRAME
 
 
 class _Walk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from ullage.errors import nearest
@@ -11,7 +11,7 @@ from ullage.fields import Fields
 from ullage.kinds.werewolf.identities import EVERYBODY, SEER, VILLAGER, WEREWOLF
 from ullage.kinds.werewolf.rules import FEWEST, MOST, PRESETS, Rules, Thoughts
 from ullage.kinds.werewolf.section import PLAYER
-from ullage.spec.document import read_document
+from ullage.spec.document import Document
 from ullage.spec.mistake import Mistake, Path, shorten
 
 MODEL: Final = "meta-llama/Llama-3.3-70B-Instruct"
@@ -28,6 +28,9 @@ _MEANINGLESS: Final = {
     "public_night_actions": "what is done at night is told to nobody",
 }
 """Keys of the guide's files that have no meaning here, and why."""
+
+DETECTOR: Final = "detector"
+"""What the probe of `detector_path` is called."""
 
 Sort = tuple[Callable[[object], bool], str]
 
@@ -86,43 +89,34 @@ _DEFAULTS: Final[Mapping[str, object]] = {
 _KEY_OF: Final = {"players": "num_players", "werewolves": "num_werewolves", "first_kill": "num_players"}
 
 
-@dataclass(frozen=True, slots=True)
-class GuideFile:
-    """A workload, laid out as a file is; the probe's file and the folder for results where they are named."""
-
-    workload: dict[str, object]
-    detector: str | None
-    output: str | None
-
-
-def is_guide_file(data: Mapping[str, object]) -> bool:
+def recognises(data: Mapping[str, object]) -> bool:
     """Whether a mapping is one of the guide's files rather than a workload's."""
-    return "kind" not in data and ("backend_type" in data or "num_werewolves" in data)
+    return "kind" not in data and any(key in data for key in ("backend_type", "num_werewolves", *_CONFIGS))
 
 
-def read_guide_file(text: str, filename: str) -> GuideFile:
-    """What the JSON in `text` says. Raises SpecError with every mistake, each with the file and its key."""
-    document = read_document(text, filename)
+def workload_in(document: Document) -> dict[str, object]:
+    """What a guide's file says, laid out as a workload's file is. Raises SpecError with every mistake, each
+    with the file and its key."""
     mistakes = list(_mistakes(document.data))
     if mistakes:
         raise document.tell(mistakes)
     data = {**_DEFAULTS, **document.data}
-    fields = Fields(data, filename)
+    fields = Fields(data, document.filename)
     rules = _rules(fields)
     wrong = [Mistake((_KEY_OF.get(rule, rule),), problem) for rule, problem in rules.mistakes()]
     if wrong:
         raise document.tell(wrong)
     usual = PRESETS["guide"].written()
     section = {name: value for name, value in rules.written().items() if value != usual[name]}
-    workload: dict[str, object] = {
+    detector = data.get("detector_path")
+    return {
         "kind": "werewolf",
         "roles": dict(_roles(data)),
+        "probes": {DETECTOR: {"path": detector, "role": next(_heard(data))}} if detector else {},
         "prompt_tokens": PROMPT_TOKENS,
         "new_tokens": NEW_TOKENS,
         "werewolf": {**section, **_experiment(data, fields.flag("provide_probe_scores"))},
     }
-    detector, output = data.get("detector_path"), data.get("output_dir")
-    return GuideFile(workload, str(detector) if detector else None, str(output) if output else None)
 
 
 def _mistakes(data: Mapping[str, object]) -> Iterator[Mistake]:
@@ -137,10 +131,23 @@ def _mistakes(data: Mapping[str, object]) -> Iterator[Mistake]:
             yield Mistake((key,), "is not an object of backend_type, model, ...")
     if not all(data.get(f"{each}_config") for each in _identities(data.get("no_seer"))):
         yield from _unnamed(data, ())
+    if data.get("detector_path") and "probe" not in _backends(data):
+        yield Mistake(
+            ("detector_path",), "no backend is a probe, and nothing else can be listened to; remove it"
+        )
     if data.get("villager_cot_only") is True and data.get("request_reasoning") is False:
         yield Mistake(("villager_cot_only",), "has no effect with request_reasoning: false; remove one")
     if data.get("public_cot") is True and data.get("request_reasoning") is False:
         yield Mistake(("public_cot",), "has no effect with request_reasoning: false; remove one")
+
+
+def _backends(data: Mapping[str, object]) -> Iterator[object]:
+    """Every `backend_type` of a file."""
+    yield data.get("backend_type")
+    for key in _CONFIGS:
+        inner = data.get(key)
+        if isinstance(inner, dict):
+            yield inner.get("backend_type")
 
 
 def _of_keys(
@@ -180,6 +187,11 @@ def _rules(data: Fields) -> Rules:
     )
 
 
+def _heard(data: Mapping[str, object]) -> Iterator[str]:
+    """The roles that play in this process, whom a detector can read."""
+    yield from (name for name, role in _roles(data) if role["engine"] == BACKENDS["probe"])
+
+
 def _identities(no_seer: object) -> tuple[str, ...]:
     return (WEREWOLF, VILLAGER) if no_seer is True else (WEREWOLF, VILLAGER, SEER)
 
@@ -214,6 +226,7 @@ def _experiment(data: Mapping[str, object], shown: bool) -> dict[str, object]:
         "instructions": {whose: text for whose, text in told.items() if text},
         "seats": {identity: identity for identity, _ in _roles(data) if identity != PLAYER},
     }
-    if data.get("probe_explanation"):
-        found["probe_explanation"] = data["probe_explanation"]
+    for key in ("probe_explanation", "output_dir"):
+        if data.get(key):
+            found[key] = data[key]
     return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Final
 
 from ullage.kinds.werewolf.growth import Asked, asks_of
-from ullage.kinds.werewolf.section import Section
+from ullage.kinds.werewolf.section import JUDGE, Section
 from ullage.phases.blocks import (
     base_work,
     generate,
@@ -18,19 +20,26 @@ from ullage.phases.blocks import (
     stored_captures,
     ways,
 )
+from ullage.phases.hosted import Requests, requests_of
 from ullage.phases.phase import Phase, Resident, Work
+from ullage.phases.residency import rest
 from ullage.spec.workload import Workload
 
 CHOOSE: Final = "choose"
 """The verb of answering with one of the legal choices."""
 STRIPPED: Final = "score"
 """The verb of reading a statement again, without what the speaker's identity lets it know."""
+SCORE: Final = "score"
+"""The verb of the judge."""
+JUDGED_TOKENS: Final = 160
+"""Of a judge's prompt beside what the speaker had read and said: what is asked, and who everybody is."""
 CHOICE_TOKENS: Final = 32
 """Of a choice that is written: a name, or a line of structured text."""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
-    """An example is one game in each condition. Every role stays in memory, for players speak in turns.
+    """An example is one game in each condition. Every player stays in memory, for players speak in turns; a
+    judge follows them, alone unless it is to stay.
 
     A prompt is billed as `prompt_tokens` long, which is as long as it may grow; passes are so many as the
     prompts, which grow with the talk, hold as many tokens. Raises SpecError where the section objects.
@@ -38,13 +47,59 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     section = own_section(workload, Section)
     shares = section.played_by()
     names = [name for name in workload.roles if name in shares and is_local(workload.roles[name])]
-    held = tuple(hold(name, workload) for name in names)
+    judges = JUDGE in workload.roles and is_local(workload.roles[JUDGE])
+    stays = judges and rest(JUDGE, workload, "freed") == "device"
+    held = tuple(hold(name, workload) for name in (*names, *([JUDGE] if stays else [])))
     found: tuple[Phase, ...] = ()
-    for count, name in enumerate(names, 1):
-        found += load(name, held[:count])
+    for count, resident in enumerate(held, 1):
+        found += load(resident.name, held[:count])
     for name in names:
         found += _turns(name, workload, section, held, shares[name] / section.rules.players)
-    return found
+    if not judges:
+        return found
+    beside = held if stays else (hold(JUDGE, workload),)
+    captures = stored_captures(JUDGE, workload)
+    work = _judged(workload, section).but(shard_bytes=1 if captures else 0)
+    return found + (() if stays else load(JUDGE, beside)) + generate(JUDGE, beside, work, SCORE, captures)
+
+
+def requests(workload: Workload) -> Iterator[Requests]:
+    """What the servers of remote roles are asked for an example: a player's asks as long as they are on
+    average, and of a judge every statement."""
+    section = own_section(workload, Section)
+    for name, seats in section.played_by().items():
+        if is_local(workload.roles[name]):
+            continue
+        work, share = base_work(name, workload), seats / section.rules.players
+        weighed = section.choose_by == "probabilities"
+        for sort, tokens in (("text", work.new_tokens), ("choice", 1 if weighed else CHOICE_TOKENS)):
+            prompts = [each.prompt for each in _asks(section, work) if each.sort == sort]
+            if prompts:
+                average = math.ceil(sum(prompts) / len(prompts))
+                yield Requests(name, len(prompts) * share, average, tokens)
+    if JUDGE in workload.roles and not is_local(workload.roles[JUDGE]):
+        yield requests_of(JUDGE, _judged(workload, section))
+
+
+def _asks(section: Section, work: Work) -> list[Asked]:
+    """Every ask of a game in each condition."""
+    return [
+        asked
+        for arm in section.arms
+        for asked in asks_of(arm.changed(section.rules), work.new_tokens, work.prompt_tokens)
+    ]
+
+
+def _judged(workload: Workload, section: Section) -> Work:
+    """What the judge reads: every statement, at most, after what its speaker had read."""
+    work = base_work(JUDGE, workload)
+    players = [base_work(name, workload) for name in section.played_by() if name in workload.roles]
+    if workload.roles[JUDGE].prompt_tokens is None:
+        longest = max(each.prompt_tokens + each.new_tokens for each in players)
+        work = work.but(prompt_tokens=longest + JUDGED_TOKENS)
+    said = sum(asked.spoken for asked in _asks(section, players[0]))
+    written = work.new_tokens if section.judge_by == "text" else 0
+    return work.but(new_tokens=written, passes=said / work.batch)
 
 
 def _turns(
@@ -54,11 +109,7 @@ def _turns(
     captures = stored_captures(name, workload)
     stores = any(capture.keep == "disk" for capture in captures)
     work = base_work(name, workload).but(shard_bytes=1 if stores else 0)  # each batch is a shard of its own
-    asks = [
-        asked
-        for arm in section.arms
-        for asked in asks_of(arm.changed(section.rules), work.new_tokens, work.prompt_tokens)
-    ]
+    asks = _asks(section, work)
     texts = [each for each in asks if each.sort == "text"]
     choices = [each for each in asks if each.sort == "choice"]
     heard = work.but(probed=probed(name, workload))

@@ -20,6 +20,11 @@ OLDEST_FIRST: Final = "oldest round first"
 ballot is left out, then in the next, the same rounds for every player. The one in progress is never."""
 
 
+SURELY: Final = 2.0
+"""Times the tokens that a prompt has by its characters, as others of its game have them: where so many fit,
+it is not counted until it is asked."""
+
+
 class Message(NamedTuple):
     """One of a chat."""
 
@@ -71,10 +76,18 @@ class Prompts:
         seen = {ask.seat for ask in asks}
         longest = max(asks, key=lambda ask: len(question_text(ask, False)))
         others = [Ask(0, longest.purpose, longest.legal, view) for view in views if view.seat not in seen]
-        gone = begin
+        gone, density = begin, 0.0
         for ask in (*asks, *others):
-            most = len(moments(ask.view))
-            while (tokens := self.count(self.prompt(ask, gone))) > self.window:
+            most, asked = len(moments(ask.view)), ask.view.seat in seen
+            while True:
+                prompt = self.prompt(ask, gone)
+                characters = sum(len(message.content) for message in prompt)
+                if not asked and SURELY * density * characters <= self.window:
+                    break
+                tokens = self.count(prompt)
+                density = max(density, tokens / characters)
+                if tokens <= self.window:
+                    break
                 if gone >= most:
                     raise InputError(
                         f"a prompt of {tokens:,} tokens in day {ask.view.day} does not fit a window of "

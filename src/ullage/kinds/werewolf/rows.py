@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Final, TypeVar, get_args
 
 from ullage.errors import FormatError
@@ -15,6 +16,7 @@ from ullage.kinds.werewolf.prompts import Prompt
 from ullage.kinds.werewolf.scores import Scores, read_scores
 from ullage.kinds.werewolf.table import Table
 from ullage.kinds.werewolf.truth import Decided, decide
+from ullage.records.lines import read_lines
 
 Known = TypeVar("Known")
 TURNS: Final = "turns"
@@ -258,3 +260,15 @@ def _one_of(row: Fields, name: str, known: tuple[Known, ...]) -> Known:
         if each == word:
             return each
     raise FormatError(f"{row.where}: {name} is {word!r}; the run was changed")
+
+
+def turns_in(folder: Path) -> Iterator[TurnRow]:
+    """Every ask of a run, in the order of writing."""
+    path = folder / f"{TURNS}.jsonl"
+    return (read_turn(row, f"{path}:{number}") for number, row in enumerate(read_lines(path), 1))
+
+
+def games_in(folder: Path) -> Iterator[GameRow]:
+    """Every finished game of a run."""
+    path = folder / f"{GAMES}.jsonl"
+    return (read_game(row, f"{path}:{number}") for number, row in enumerate(read_lines(path), 1))

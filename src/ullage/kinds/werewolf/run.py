@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from ullage.engines.row import seed_of
@@ -13,9 +14,11 @@ from ullage.fields import Fields
 from ullage.kinds.werewolf.asks import SPOKEN, Ask
 from ullage.kinds.werewolf.conditions import Condition
 from ullage.kinds.werewolf.identities import side_of
+from ullage.kinds.werewolf.judging import judge
 from ullage.kinds.werewolf.playing import Playing, Reply
 from ullage.kinds.werewolf.prompts import Prompts
 from ullage.kinds.werewolf.rows import GAMES, TURNS, GameRow, Heard, TurnRow, game_row, read_turn, turn_row
+from ullage.kinds.werewolf.scores import NOT_FINITE
 from ullage.kinds.werewolf.section import Section
 from ullage.kinds.werewolf.speaking import Asked, Speaking
 from ullage.kinds.werewolf.table import Table
@@ -50,6 +53,9 @@ def run(session: Session) -> None:
     turns = Turns(session)
     store = turns.store(GAMES, (GAMES, TURNS))
     _Experiment(session, section, turns, Speaking(session, section, turns), store).run()
+    judge(session, section, turns)
+    turns.states.finish()
+    session.outcome["usage"] = turns.usage()
 
 
 @dataclass(slots=True)
@@ -76,6 +82,7 @@ class _Experiment:
     refused: dict[Key, str] = field(default_factory=dict)
     truthful: list[float] = field(default_factory=list)
     villagers: list[float] = field(default_factory=list)
+    unusable: str = ""
 
     def run(self) -> None:
         """Condition after condition, so many games at once."""
@@ -91,6 +98,7 @@ class _Experiment:
         count = 1 if self.session.smallest else self.session.workload.examples
         arms = self.section.arms[:1] if self.session.smallest else self.section.arms
         if store.finished:
+            self.session.examples = sum(1 for _ in read_lines(self.session.folder.path / f"{GAMES}.jsonl"))
             return
         self.speaking.open()
         self.session.progress.start("games", count * len(arms), 0)
@@ -99,12 +107,9 @@ class _Experiment:
             arms, key=lambda arm: arm.name != "control"
         ):  # whose truths calibrate what is shown
             condition = self._calibrated(arm)
-            for begin in range(0, count, at_once):
-                self._play(condition, range(begin, min(begin + at_once, count)))
+            self._play(condition, count, at_once)
         store.finish()
         self.speaking.close()
-        self.turns.states.finish()
-        self.session.outcome["usage"] = self.turns.usage()
 
     def _calibrated(self, arm: Condition) -> Condition:
         """A condition that shows scores, with its threshold: of true statements in the control games, else of
@@ -131,14 +136,19 @@ class _Experiment:
         )
         return replace(arm, threshold=threshold)
 
-    def _play(self, condition: Condition, numbers: range) -> None:
-        """So many games to their ends."""
+    def _play(self, condition: Condition, count: int, at_once: int) -> None:
+        """So many games to their ends; where one ends, the next begins."""
         rules, seed = self.section.rules, self.section.seed
-        games = [_Game(each, Playing(Table(rules, seed_of(seed, each), condition))) for each in numbers]
+        coming = (_Game(each, Playing(Table(rules, seed_of(seed, each), condition))) for each in range(count))
         prompts = Prompts(
             rules, condition, self.speaking.window, self.speaking.count, self.section.instructions
         )
-        while going := [game for game in games if game.playing.outcome is None]:
+        going: list[_Game] = []
+        while True:
+            going = [game for game in going if game.playing.outcome is None]
+            going += islice(coming, at_once - len(going))
+            if not going:
+                return
             self._round(condition, going, prompts)
 
     def _round(self, condition: Condition, games: Sequence[_Game], prompts: Prompts) -> None:
@@ -188,6 +198,18 @@ class _Experiment:
         written = {TURNS: rows, GAMES: [row.written() for row in ended]}
         store.add(unit, written, **facts, **self.turns.states.taken())
         self._count(len(ended), sum(each.tokens for each in said))
+        if ended and self.unusable and self._uncalibrated:
+            raise InputError(
+                "werewolf.conditions: treatment shows whether a score is above a threshold of control games, "
+                f"and a whole control game has no score: {self.unusable}; use another precision or probe, "
+                "or leave treatment out"
+            )
+
+    @property
+    def _uncalibrated(self) -> bool:
+        """Whether a threshold is needed, and nothing has been heard that could give one."""
+        needed = "treatment" in self.section.conditions and self.speaking.threshold is None
+        return needed and not (self.truthful or self.villagers)
 
     def _take_known(self, condition: Condition, game: _Game, ask: Ask) -> None:
         """What an earlier run was answered."""
@@ -208,7 +230,11 @@ class _Experiment:
 
     def _note(self, row: TurnRow) -> None:
         """Scores of the control games, which calibrate what is shown."""
-        if row.condition != "control" or row.purpose not in SPOKEN or row.score is None:
+        if row.condition != "control" or row.purpose not in SPOKEN:
+            return
+        if row.score is None:
+            reasons = [each.reason for each in row.scores.values() if each.reason == NOT_FINITE]
+            self.unusable = reasons[0] if reasons else self.unusable
             return
         if row.truth == "true":
             self.truthful.append(row.score)

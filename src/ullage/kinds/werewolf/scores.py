@@ -11,6 +11,9 @@ from ullage.fields import Fields
 
 UNAVAILABLE: Final = "unavailable"
 
+NOT_FINITE: Final = "a state was NaN or infinite"
+"""Why a text has no scores whose states were no numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:

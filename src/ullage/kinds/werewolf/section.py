@@ -26,11 +26,14 @@ from ullage.kinds.werewolf.rules import (
 from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
 from ullage.spec.fitting import Fitting
 from ullage.spec.mistake import Mistake
+from ullage.spec.section import RUNS
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Switch
 from ullage.spec.workload import Workload
 
 PLAYER: Final = "player"
+JUDGE: Final = "judge"
+"""An optional role: it judges what no game decides, once all are played."""
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Rule = Switch | None
 
@@ -86,6 +89,9 @@ class Section(BaseSection):
     choose_by: Literal["probabilities", "text"] = Field(
         default="probabilities", description="among the legal answers, or by a text that is read strictly"
     )
+    judge_by: Literal["probabilities", "text"] = Field(
+        default="probabilities", description="how role judge tells of statements that no game decides"
+    )
     temperature: Annotated[float, Field(strict=True, ge=0, le=10)] = Field(
         default=1.0, description="of what players say"
     )
@@ -97,6 +103,7 @@ class Section(BaseSection):
         default={}, description="by identity, or `all`, told beside the rules"
     )
     seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+    output_dir: str = Field(default=RUNS, min_length=1, description="where runs are that are given no folder")
 
     @property
     def rules(self) -> Rules:
@@ -140,6 +147,10 @@ class Section(BaseSection):
         """Whoever plays."""
         return tuple(dict.fromkeys((PLAYER, *self.seats.values())))
 
+    def runs_in(self) -> str:
+        """As the file says."""
+        return self.output_dir
+
     def notes(self, workload: Workload) -> Iterator[str]:
         """What chance alone wins, and what the planned games can find."""
         from ullage.kinds.werewolf.forecast import forecast
@@ -155,10 +166,10 @@ class Section(BaseSection):
         yield from wrong
         seated = set(self.seats.values())
         if wrong:
-            yield from wrong_roles(workload, (), {PLAYER, *seated})
+            yield from wrong_roles(workload, (), {PLAYER, JUDGE, *seated})
         else:
             needed = tuple(self.played_by())
-            yield from wrong_roles(workload, needed, {*needed, *seated})
+            yield from wrong_roles(workload, needed, {*needed, *seated, JUDGE})
             yield from self._unplaced(rules)
             yield from self._too_long(workload, rules)
         yield from wrong_training(workload)
@@ -167,10 +178,28 @@ class Section(BaseSection):
         if len(set(self.conditions)) < len(self.conditions) or not self.conditions:
             yield Mistake(("werewolf", "conditions"), "names each condition once, and one at least")
         yield from self._scales(workload)
-        local = [name for name, role in workload.roles.items() if is_local(role)]
+        yield from self._judge(workload, seated)
+        local = [name for name, role in workload.roles.items() if is_local(role) and name != JUDGE]
         if len(local) > 1 and workload.schedule in ("sequential", "swapped"):
             problem = "players speak in turns all the time; use auto, simultaneous or persistent"
             yield Mistake(("schedule",), problem)
+
+    def _judge(self, workload: Workload, seated: set[str]) -> Iterator[Mistake]:
+        if JUDGE in seated:
+            yield Mistake(
+                ("werewolf", "seats"), f"{JUDGE} is who judges, and plays no seat; call it otherwise"
+            )
+        elif JUDGE in workload.roles:
+            yield from wrong_engine(JUDGE, workload, "writes" if self.judge_by == "text" else "weighs")
+            residency = workload.roles[JUDGE].residency
+            if residency not in ("auto", "persistent"):
+                problem = (
+                    f"{residency} is for roles that take several turns, and the judge has one; remove it"
+                )
+                yield Mistake(("roles", JUDGE, "residency"), problem)
+        elif self.judge_by == "text":
+            problem = f"there is no role {JUDGE}, so nothing is judged; add it, or remove this"
+            yield Mistake(("werewolf", "judge_by"), problem, at_key=True)
 
     def _scales(self, workload: Workload) -> Iterator[Mistake]:
         """Scores of two probes, or of one in two models, have no threshold in common."""
@@ -209,11 +238,16 @@ class Section(BaseSection):
             if name not in workload.roles:
                 continue
             work = base_work(name, workload)
-            need = room_needed(rules, work.new_tokens)
-            if need > work.prompt_tokens:
+            needs = {
+                arm.name: room_needed(rules, work.new_tokens, arm) for arm in self.arms or (Condition(),)
+            }
+            most = max(needs, key=lambda arm: needs[arm])
+            if needs[most] > work.prompt_tokens:
+                told = ", and whose thoughts all hear (public_cot)," if most == "public_cot" else ""
                 problem = (
                     f"{work.prompt_tokens:,} do not hold a game's shortest prompts: one round of "
-                    f"{rules.first_voters} players who say up to {work.new_tokens:,} tokens takes {need:,}"
+                    f"{rules.first_voters} players who say up to {work.new_tokens:,} tokens{told} takes "
+                    f"{needs[most]:,}"
                 )
                 yield Mistake(("prompt_tokens",), problem)
                 return

@@ -18,7 +18,7 @@ from ullage.kinds.werewolf.phases import CHOICE_TOKENS, CHOOSE, STRIPPED
 from ullage.kinds.werewolf.playing import Reply
 from ullage.kinds.werewolf.prompts import Prompt
 from ullage.kinds.werewolf.replies import read_statement
-from ullage.kinds.werewolf.scores import Scores, unavailable
+from ullage.kinds.werewolf.scores import NOT_FINITE, Scores, unavailable
 from ullage.kinds.werewolf.section import Section
 from ullage.phases.blocks import base_work
 from ullage.probes.listening import open_probes
@@ -79,9 +79,11 @@ class Speaking:
                 self.threshold = next(iter(found.cards.values())).threshold
 
     def close(self) -> None:
-        """Writes down what servers were asked for."""
+        """Writes down what servers were asked for, and lets go of the models."""
         for name in self.roles:
             self._turns.keep_usage(name)
+        self._engines.clear()
+        self._probes.clear()
 
     @property
     def window(self) -> int:
@@ -154,14 +156,15 @@ class Speaking:
         """A legal answer each, drawn by the probabilities that the model gives them."""
         choices = sorted({each for _, one in asked for each in one.ask.legal or ()})
         weights = self._engines[role].score([_chat(one.prompt) for _, one in asked], choices)
+        read = self.lengths(role, [one for _, one in asked])
         found = []
-        for (_, one), each in zip(asked, weights, strict=True):
+        for (_, one), each, tokens in zip(asked, weights, read, strict=True):
             legal = one.ask.legal or ()
             if isinstance(each, Failure):
                 found.append(Said(Reply("")))
                 continue
             by_name = dict(zip(choices, each, strict=True))
-            found.append(Said(Reply(chosen=_drawn(one, legal, [by_name[name] for name in legal]))))
+            found.append(Said(Reply(chosen=_drawn(one, legal, [by_name[name] for name in legal])), tokens))
         return found
 
     def _said(
@@ -230,10 +233,10 @@ def _scores(probes: Projections, products: Mapping[str, Tensor], reply: Written)
     found = {}
     for name, each in reply_scores(probes, products, reply).items():
         known = [value for value in each["tokens"] if value is not None]
-        if not known:
+        if not each["tokens"]:
             found[name] = unavailable("nothing was written")
         elif len(known) < len(each["tokens"]):
-            found[name] = unavailable("a state was NaN or infinite")
+            found[name] = unavailable(NOT_FINITE)
         else:
             found[name] = Scores(tuple(known), reply.offsets)
     return found

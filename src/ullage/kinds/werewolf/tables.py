@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from ullage.kinds.werewolf.judged import Judged, Key
 from ullage.kinds.werewolf.rows import GameRow, TurnRow
 from ullage.records.atomic import write_with
 
@@ -19,25 +21,34 @@ _WHOLES: Final = ("game", "seed", "number", "day", "round", "left_out")
 _TEXTS: Final = ("condition", "stage", "player", "identity", "role", "purpose", "value", "how", "truth")
 
 
-def write_turns(path: Path, turns: Iterable[TurnRow], probes: Sequence[str]) -> None:
-    """Every turn; each probe has columns of its own: scores, offsets, the mean, and why there are none."""
+def write_turns(
+    path: Path,
+    turns: Iterable[TurnRow],
+    probes: Sequence[str],
+    judged: Mapping[Key, Judged] = MappingProxyType({}),
+) -> None:
+    """Every turn, and what a judge said of it; each probe has columns of its own: scores, offsets, the mean,
+    and why there are none."""
     import pyarrow as pa
 
     numbers, pairs = pa.list_(pa.float64()), pa.list_(pa.list_(pa.int64()))
     columns = [*((name, pa.int64()) for name in _WHOLES), *((name, pa.string()) for name in _TEXTS)]
     columns += [("legal", pa.list_(pa.string())), ("attempts", pa.list_(pa.string()))]
     columns += [("prompt", pa.string()), ("claims", pa.string()), ("score", pa.float64())]
+    columns += [("judged", pa.string()), ("judge reason", pa.string())]
     for probe in probes:
         for name in (probe, f"{probe} without roles"):
             columns += [(f"{name} scores", numbers), (f"{name} offsets", pairs)]
             columns += [(f"{name} mean", pa.float64()), (f"{name} unavailable", pa.string())]
-    _write(path, (_turn(row, probes) for row in turns), pa.schema(columns))
+    _write(path, (_turn(row, probes, judged) for row in turns), pa.schema(columns))
 
 
-def _turn(row: TurnRow, probes: Sequence[str]) -> dict[str, object]:
+def _turn(row: TurnRow, probes: Sequence[str], judged: Mapping[Key, Judged]) -> dict[str, object]:
     whole = row.written()
     found = {name: whole[name] for name in (*_WHOLES, *_TEXTS, "legal", "attempts", "score")}
     found |= {name: json.dumps(whole[name], ensure_ascii=False) for name in ("prompt", "claims")}
+    mine = judged.get((row.condition, row.game, row.number))
+    found |= {"judged": mine and mine.truth, "judge reason": (mine and mine.reason) or None}
     for probe in probes:
         for name, scores in ((probe, row.scores), (f"{probe} without roles", row.stripped)):
             one = scores.get(probe)

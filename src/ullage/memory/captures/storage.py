@@ -74,13 +74,8 @@ def capture_needs(
         each = Interval(staging, STAGING_BUFFERS * staging, STAGING_BUFFERS * staging)
         note = "buffers on their way to the host"
         needs.append(Need("captures", every, each, "derived", "once", note=note))
-    if _streams(work) and unit:
-        home: Home = "gpu" if on_host else "host"
-        joined = Interval.exactly(largest // work.batch)
-        note = "chunks of one sequence, joined"
-        needs.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
-    if unit and work.shard_bytes:
-        needs += _buffered(work, unit, largest, "gpu" if on_host else "host")
+    if unit:
+        needs += _joined(work, unit, largest, "gpu" if on_host else "host")
     return needs
 
 
@@ -156,6 +151,17 @@ def _states(
 
 def _streams(work: Work) -> bool:
     return work.chunk_tokens is not None and work.chunk_tokens < work.prompt_tokens
+
+
+def _joined(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
+    """What is put together before it is written, of states that are stored: `unit` bytes of a batch,
+    `largest` of one site."""
+    found = []
+    if _streams(work):
+        joined = Interval.exactly(largest // work.batch)
+        note = "chunks of one sequence, joined"
+        found.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
+    return found + (_buffered(work, unit, largest, home) if work.shard_bytes else [])
 
 
 def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:

@@ -1,0 +1,112 @@
+"""The roles of an assistant at work: each brought onto its devices as the plan has it, beside whom it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ullage.engines.opening import open_engine
+from ullage.engines.turns import Turns
+from ullage.kinds.assistant.section import Section
+from ullage.phases.blocks import is_local
+from ullage.phases.phase import Phase, Resident
+from ullage.runtime.batching import make_batches
+from ullage.runtime.session import Session
+
+Opened = TypeVar("Opened")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A specialist was brought, and whether it had been there; `seconds` until it was."""
+
+    to: str
+    here: bool
+    seconds: float
+
+
+class Crew:
+    """Invariant: of the specialists that take turns the one asked last is on the devices, and no other."""
+
+    def __init__(self, turns: Turns, section: Section) -> None:
+        self.turns, self.session, self._section = turns, turns.session, section
+        self.switches: list[Switch] = []
+        self.busy = 0
+        """How many roles are at work, one within another."""
+        working = [phase for phase in self.session.plan.phases if phase.activity != "load"]
+        self._staying = {
+            name for name in self.session.plan.roles if all(name in phase.on_device() for phase in working)
+        }
+
+    def stays(self, name: str) -> bool:
+        """Whether the role's model is there from begin to end, or in no memory of ours."""
+        return name in self._staying or name not in self.session.plan.roles
+
+    @contextmanager
+    def at_work(self, name: str, opener: Callable[[Session, str], Opened]) -> Iterator[Opened]:
+        """Role `name`'s engine, made by `opener`; what is done inside is measured as its phase.
+
+        Raises what loading it raises.
+        """
+        session, here = self.session, name in self.session.residents.here()
+        begun, phase = time.monotonic(), self._phase(name)
+        if phase is not None:
+            session.bring(phase, lambda other: self._load(other, name, opener))
+        opened = opener(session, name)
+        if name in self._section.chosen(session.workload):
+            self.switches.append(Switch(name, here or phase is None, time.monotonic() - begun))
+        self.busy += 1
+        try:
+            with nullcontext() if phase is None else session.monitor.inside(phase):
+                yield opened
+        finally:
+            self.busy -= 1
+
+    def each(
+        self, name: str, lengths: Sequence[int], unit: Callable[[Sequence[int]], Sequence[Result]]
+    ) -> list[Result]:
+        """`unit` over all items in batches of like length as planned; one result for each, in order."""
+        splitter = self.turns.splitter(name)
+        found: dict[int, Result] = {}
+        for batch in make_batches(lengths, splitter.limits):
+            found.update(zip(batch, splitter.run(batch, lengths, unit), strict=True))
+            self.session.splits = max(self.session.splits, splitter.splits)
+        return [found[index] for index in range(len(lengths))]
+
+    def room(self, name: str) -> int:
+        """Tokens of a prompt that the plan has room for."""
+        return self.turns.longest(name)
+
+    def _load(self, other: str, name: str, opener: Callable[[Session, str], object]) -> None:
+        if other == name:
+            opener(self.session, name)
+        else:
+            open_engine(self.session, other)
+
+    def _phase(self, name: str) -> Phase | None:
+        """The plan's phase in which it works beside who is there; None of a role of another machine.
+
+        Before any specialist was asked, nobody is beside it.
+        """
+        session = self.session
+        if name not in session.workload.roles or not is_local(session.workload.roles[name]):
+            return None
+        first = session.phase(name)
+        if not self.stays(name):
+            return first
+        guests = set(session.residents.here()) - self._staying
+        for phase in session.plan.phases:
+            same = (phase.running, phase.verb, phase.activity) == (name, "", first.activity)
+            if same and set(phase.on_device()) == {*self._staying, *guests}:
+                return phase
+        return first._replace(resident=tuple(self._without_guests(first, guests)))
+
+    def _without_guests(self, phase: Phase, guests: set[str]) -> Iterator[Resident]:
+        """Who is there in a phase, but for specialists on the devices that have not been asked."""
+        for each in phase.resident:
+            if each.where != "device" or each.name in self._staying or each.name in guests:
+                yield each

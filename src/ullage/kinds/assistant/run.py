@@ -1,0 +1,97 @@
+"""Answers a file of requests: each is routed, answered by a specialist and said by the voice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from ullage.engines.turns import Turns
+from ullage.errors import EngineError, InputError
+from ullage.kinds.assistant.crew import Crew
+from ullage.kinds.assistant.flow import Flow, Recalling
+from ullage.kinds.assistant.memory.opening import open_memory
+from ullage.kinds.assistant.requests import Request, in_rounds, read_requests
+from ullage.kinds.assistant.rows import ANSWERS, PICTURES, answer_row, picture_row, read_answers
+from ullage.kinds.assistant.section import Section
+from ullage.kinds.assistant.tools.toolbox import open_toolbox
+from ullage.kinds.assistant.turn import Said, Turn
+from ullage.phases.blocks import base_work, own_section
+from ullage.runtime.session import Session
+
+REASONS: Final = 3
+"""Reasons that are told of requests that failed."""
+
+
+def run(session: Session) -> None:
+    """Answers every request, some users' side by side; each round is on disk before the next.
+
+    Raises InputError for requests that cannot be read, before any model is loaded, and EngineError where none
+    was answered.
+    """
+    section = own_section(session.workload, Section)
+    if section.input is None:
+        raise InputError(
+            "assistant: input: is missing, so there is nothing to run: the file is for `ullage chat`; name a "
+            "file of requests for a run"
+        )
+    if session.workload.captures:
+        raise InputError("captures: an assistant's run takes none; remove them, or plan them alone")
+    requests = read_requests(session.path(section.input), session.plan.base)
+    most = base_work(section.voice, session.workload).batch
+    rounds = in_rounds(requests[:1] if session.smallest else requests, most)
+    toolbox = open_toolbox(section.tools, section.tool_limits, session.plan.base)
+    turns = Turns(session)
+    store = turns.store(ANSWERS, (ANSWERS, PICTURES))
+    crew = Crew(turns, section)
+    recalling = Recalling(crew, section)
+    before: dict[str, list[Said]] = {}
+    for kept in read_answers(session.folder.path):
+        if kept.said is not None:
+            before.setdefault(kept.conversation, []).append(kept.said)
+    done = [unit for unit in store.done if isinstance(unit, int)]
+    session.progress.start("requests", len(requests), sum(len(rounds[unit]) for unit in done))
+    with open_memory(section.memory, session.plan.base, recalling.embedder, session.say) as memory:
+        flow = Flow(crew, section, toolbox, memory, recalling)
+        for number, some in enumerate(rounds):
+            if number not in store.done:
+                asked = _asked(some, before)
+                crew.switches.clear()
+                flow.answer(asked)
+                for turn in asked:
+                    if turn.told and not turn.failed:
+                        before.setdefault(turn.request.conversation, []).append(
+                            Said(turn.request.text, turn.told)
+                        )
+                switches = [{"to": one.to, "here": one.here, "seconds": one.seconds} for one in crew.switches]
+                rows = {
+                    ANSWERS: [answer_row(turn) for turn in asked],
+                    PICTURES: [picture_row(turn) for turn in asked if turn.picture],
+                }
+                store.add(number, rows, items=[turn.request.line for turn in asked], switches=switches)
+                session.examples += len(asked)
+                session.progress.advance(len(asked), 0)
+    store.finish()
+    for name in session.plan.roles:
+        turns.keep_usage(name)
+    _summary(session, store.entries, turns)
+
+
+def _asked(some: Sequence[Request], before: dict[str, list[Said]]) -> list[Turn]:
+    return [Turn(request, tuple(before.get(request.conversation, ()))) for request in some]
+
+
+def _summary(session: Session, entries: object, turns: Turns) -> None:
+    kept = [*read_answers(session.folder.path)]
+    failed = [one for one in kept if one.failed]
+    session.outcome["requests"] = len(kept)
+    session.outcome["failed"] = len(failed)
+    session.outcome["fell_back"] = sum(one.fell_back for one in kept)
+    session.outcome["specialists"] = dict(Counter(one.specialist for one in kept))
+    session.outcome["usage"] = turns.usage()
+    if failed:
+        reasons = Counter(one.failed for one in failed).most_common(REASONS)
+        told = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+        session.say(f"{len(failed)} of {len(kept)} requests failed: {told}")
+    if kept and len(failed) == len(kept):
+        raise EngineError(f"no request was answered: {failed[0].failed}")

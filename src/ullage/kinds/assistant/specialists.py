@@ -1,0 +1,148 @@
+"""A specialist's turn: text from those that write, text about pictures, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ullage.engines.diffusers import open_painter
+from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.engines.opening import open_engine
+from ullage.engines.painter import Canvas
+from ullage.engines.row import seed_of
+from ullage.errors import InputError, UnsupportedError
+from ullage.kinds.assistant.crew import Crew
+from ullage.kinds.assistant.memory.memory import Memory
+from ullage.kinds.assistant.prompts import specialist_prompt
+from ullage.kinds.assistant.section import Section
+from ullage.kinds.assistant.tools.calls import calls_in
+from ullage.kinds.assistant.tools.exchange import Exchange, as_message
+from ullage.kinds.assistant.tools.tool import Tool, offered
+from ullage.kinds.assistant.tools.toolbox import Toolbox
+from ullage.kinds.assistant.turn import Turn
+from ullage.phases.blocks import base_work
+
+
+class Specialists:
+    """Asks one specialist about several requests at once. A request that comes to nothing has `failed`."""
+
+    def __init__(self, crew: Crew, section: Section, toolbox: Toolbox, memory: Memory | None) -> None:
+        self._crew, self._section, self._toolbox, self._memory = crew, section, toolbox, memory
+        self._workload = crew.session.workload
+
+    def ask(self, name: str, turns: Sequence[Turn]) -> None:
+        """Raises what loading the specialist raises; nothing of the turns has changed then."""
+        role = self._workload.roles[name]
+        if role.runs_with.memory == "pipeline":
+            self._paint(name, turns)
+        elif role.images:
+            self._view(name, turns)
+        else:
+            self._write(name, turns)
+
+    def _write(self, name: str, turns: Sequence[Turn]) -> None:
+        with self._crew.at_work(name, open_engine) as engine:
+            asking = []
+            for turn in turns:
+                tools = self._tools(name, turn)
+                exchange = Exchange(tools, self._section.tool_limits.calls) if tools else None
+                parts = (self._section.instructions.get(name, ""), turn.passage, offered(tools))
+                turn.messages, turn.left_out = specialist_prompt(
+                    turn.request.text, turn.before, parts, lambda chat: self._fits(name, engine, chat)
+                )
+                asking.append((turn, exchange))
+            while asking:
+                self._replies(name, engine, [turn for turn, _ in asking])
+                asking = [
+                    (turn, exchange)
+                    for turn, exchange in asking
+                    if exchange is not None and not turn.failed and self._called(turn, exchange)
+                ]
+
+    def _fits(self, name: str, engine: Engine, chat: Chat) -> bool:
+        return engine.lengths([chat])[0] <= self._crew.room(name)
+
+    def _tools(self, name: str, turn: Turn) -> Sequence[Tool]:
+        """What a specialist may call for a request."""
+        callers = self._section.callers
+        if callers is not None and name not in callers:
+            return ()
+        return self._toolbox.of(turn.request.user or turn.request.conversation, self._memory)
+
+    def _called(self, turn: Turn, exchange: Exchange) -> bool:
+        """Makes the calls in the last reply; whether the specialist is to be asked again."""
+        called = calls_in(turn.answer)
+        if not called.calls:
+            return False
+        made = exchange.answer(called.calls)
+        turn.tools += made
+        turn.messages += [{"role": "assistant", "content": turn.answer}, as_message(made)]
+        turn.answer = called.words
+        if not exchange.open:
+            turn.problems.append(
+                f"{turn.specialist} was asked no further: its calls were used up, or wrong twice"
+            )
+        return exchange.open
+
+    def _replies(self, name: str, engine: Engine, turns: Sequence[Turn]) -> None:
+        """A reply for each, from the messages it has."""
+        prompts = [tuple(turn.messages) for turn in turns]
+        lengths, most = engine.lengths(prompts), self._crew.room(name)
+        fitting = []
+        for turn, length in zip(turns, lengths, strict=True):
+            if length > most:
+                turn.failed = (
+                    f"{name}: the request takes {length:,} tokens, and the plan has room for {most:,}"
+                )
+            else:
+                fitting.append((turn, length))
+        sampling = Sampling(base_work(name, self._workload).new_tokens)
+
+        def write(places: Sequence[int]) -> list[Reply | Failure]:
+            some = [fitting[at][0] for at in places]
+            return engine.generate(
+                [tuple(turn.messages) for turn in some], sampling, [*map(self._seed, some)]
+            )
+
+        replies = self._crew.each(name, [length for _, length in fitting], write)
+        for (turn, _), reply in zip(fitting, replies, strict=True):
+            self._take(name, turn, reply)
+
+    def _take(self, name: str, turn: Turn, reply: Reply | Failure) -> None:
+        if isinstance(reply, Failure):
+            turn.failed = f"{name}: {reply.reason}"
+        else:
+            turn.answer, turn.stop = reply.text.strip(), reply.stop
+            self._crew.session.tokens += reply.prompt_tokens + len(reply.tokens)
+
+    def _seed(self, turn: Turn) -> int:
+        return seed_of(self._section.seed, turn.request.line)
+
+    def _view(self, name: str, turns: Sequence[Turn]) -> None:
+        from ullage.engines.viewer import Question, open_viewer
+
+        sampling = Sampling(base_work(name, self._workload).new_tokens)
+        with self._crew.at_work(name, open_viewer) as viewer:
+            for turn in turns:
+                if turn.request.image is None:
+                    turn.failed = f"{name}: looks at pictures, and the request has none"
+                    continue
+                asked = Question(turn.request.text, turn.request.image)
+                (reply,) = viewer.view([asked], sampling, [self._seed(turn)])
+                self._take(name, turn, reply)
+
+    def _paint(self, name: str, turns: Sequence[Turn]) -> None:
+        role = self._workload.roles[name]
+        canvas = Canvas(role.image_size, role.steps)
+        with self._crew.at_work(name, open_painter) as painter:
+            for turn in turns:
+                try:
+                    (found,) = painter.paint([turn.request.text], canvas, [self._seed(turn)])
+                except (InputError, UnsupportedError) as error:
+                    turn.failed = f"{name}: {error}"
+                    continue
+                if isinstance(found, Failure):
+                    turn.failed = f"{name}: {found.reason}"
+                    continue
+                turn.picture = found.png
+                size = [*canvas.size]
+                turn.painted = {"seed": found.seed, "size": size, "steps": canvas.steps, "cut": found.cut}

@@ -1,0 +1,49 @@
+"""One request on its way through an assistant, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ullage.engines.engine import Message
+from ullage.kinds.assistant.requests import Request
+from ullage.kinds.assistant.routing import Route
+from ullage.kinds.assistant.tools.exchange import Answered
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An earlier turn of the same talk: what the user said, and what the assistant answered."""
+
+    text: str
+    answer: str
+
+
+@dataclass(slots=True)
+class Turn:
+    """A request and what is known of it so far. `answer` is the specialist's, `voice` what the user gets.
+
+    `problems` say what went wrong on the way and was gone around; a `failed` one has no answer, and why.
+    """
+
+    request: Request
+    before: Sequence[Said]
+    route: Route | None = None
+    specialist: str = ""
+    passage: str = ""
+    notes: tuple[str, ...] = ()
+    left_out: int = 0
+    messages: list[Message] = field(default_factory=list)
+    tools: list[Answered] = field(default_factory=list)
+    answer: str = ""
+    stop: str = ""
+    picture: bytes = b""
+    painted: dict[str, object] = field(default_factory=dict)
+    voice: str = ""
+    problems: list[str] = field(default_factory=list)
+    failed: str = ""
+
+    @property
+    def told(self) -> str:
+        """What the user gets in words."""
+        return self.voice or self.answer

@@ -1,0 +1,99 @@
+"""What is asked of a role that its engine, its model or the card cannot do."""
+
+from __future__ import annotations
+
+from ullage.errors import UnsupportedError
+from ullage.facts.abilities import Abilities
+from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.facts.quantization.known import on_the_fly
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.phases.phase import Work
+from ullage.spec.installed import engines_that
+from ullage.spec.role import Role
+
+
+def check_role(
+    name: str, role: Role, model: Model, precision: ResolvedPrecision, abilities: Abilities
+) -> None:
+    """Raises UnsupportedError where a role asks for what its engine, model or card cannot do."""
+    engine = role.runs_with
+    if isinstance(model, Pipeline) and engine.memory != "pipeline":
+        raise _pipeline(name, model)
+    if not isinstance(model, Pipeline) and engine.memory == "pipeline":
+        raise UnsupportedError(
+            f"role {name}: {model.name} is no diffusion pipeline; do not use engine: {engine.name}"
+        )
+    if role.tensor_parallel > 1 and not engine.tensor_parallel:
+        raise UnsupportedError(
+            f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
+            f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
+        )
+    if isinstance(model, Architecture) and model.adapter is not None:
+        _check_adapter(name, role, model, precision)
+    if (
+        isinstance(model, Architecture)
+        and model.checkpoint is not None
+        and model.checkpoint.format == "gguf"
+        and engine.memory == "process"
+        and precision.storage in on_the_fly()
+    ):
+        raise UnsupportedError(
+            f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "
+            f"and not into {precision.storage}; use precision: auto, or name the model it was made from"
+        )
+    if isinstance(model, Pipeline) and precision.scheme is not None:
+        raise UnsupportedError(
+            f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
+        )
+    if engine.memory == "process" and role.cache.precision != "auto" and role.cache.kind != "quantized":
+        raise UnsupportedError(
+            f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
+        )
+    if role.attention == "flash" and engine.memory == "process":
+        _check_flash(name, precision, abilities)
+
+
+def _check_adapter(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
+    merged = "or merge it into its base (peft's merge_and_unload) and name the result"
+    if role.runs_with.memory != "process":
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter, which engine {role.engine} is not given; use engine: "
+            f"transformers, {merged}"
+        )
+    file = model.checkpoint is not None and model.checkpoint.format == "gguf"
+    if file or precision.quantization is not None:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is an adapter of a model that is stored quantized; it is run beside "
+            f"weights in fp32, fp16, bf16, int8 and nf4 alone: name an unquantized base, {merged}"
+        )
+
+
+def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:
+    if precision.compute != "fp32" and abilities.flash:
+        return
+    number = abilities.capability
+    here = abilities.what if number is None else f"{number[0]}.{number[1]}"
+    raise UnsupportedError(
+        f"role {name}: attention: flash needs 16-bit arithmetic and compute capability 8.0; here it is "
+        f"{precision.compute} on {here}. Use attention: sdpa"
+    )
+
+
+def check_training(name: str, precision: ResolvedPrecision, work: Work, role: Role) -> None:
+    """Raises UnsupportedError where an engine takes no backward pass, or weights no gradient."""
+    if work.activity != "train":
+        return
+    if not role.runs_with.trains:
+        able = engines_that(lambda engine: engine.trains)
+        raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
+    training = work.training
+    if precision.scheme is not None and (training is None or training.trainable_fraction == 1):
+        raise UnsupportedError(
+            f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
+            "to the share that adapters add, or another precision"
+        )
+
+
+def _pipeline(role: str, model: Pipeline) -> UnsupportedError:
+    able = engines_that(lambda engine: engine.memory == "pipeline")
+    return UnsupportedError(f"role {role}: {model.name} is a diffusion pipeline; use engine: {able}")
