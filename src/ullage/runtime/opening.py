@@ -67,20 +67,11 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             stack.enter_context(silent_loggers())
         log = _Log(folder.path, plan.base, progress)
         live = _live_tensors(plan)
-        begun_with, simulated = 0, None
+        simulated = None
         if plan.gpus.abilities.simulated:
             assert live is not None
             simulated = SimulatedDevices(plan, live)
-            progress.note(
-                "its devices are simulated: all of it lies in this machine's memory, and is counted"
-            )
-        elif devices == (CPU,):
-            _hold_malloc(log)
-            begun_with = resident_bytes()
-        else:
-            begun_with = max(held_on_cards(len(devices)))
-            _keep_inside(plan)
-            stack.enter_context(_without_cudnn_attention())
+        begun_with = stack.enter_context(_bounded(plan, devices, log))
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
@@ -115,6 +106,22 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         )
         stack.callback(_close_all, session)
         yield session
+
+
+@contextmanager
+def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log) -> Iterator[int]:
+    """Inside, what keeps a run within its plan is on; what this process holds before any model, in bytes."""
+    if plan.gpus.abilities.simulated:
+        log.say("its devices are simulated: all of it lies in this machine's memory, and is counted")
+        yield 0
+    elif devices == (CPU,):
+        _hold_malloc(log)
+        yield resident_bytes()
+    else:
+        held = max(held_on_cards(len(devices)))
+        _keep_inside(plan)
+        with _without_cudnn_attention():
+            yield held
 
 
 def _live_tensors(plan: Plan) -> LiveTensors | None:

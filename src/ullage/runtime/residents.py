@@ -16,8 +16,9 @@ from ullage.runtime.loader import Loaded, load_model
 from ullage.runtime.pool.clock import OneThread
 from ullage.runtime.pool.holding import Place
 from ullage.runtime.pool.lease import Lease
-from ullage.runtime.pool.pool import Pool, Terms
+from ullage.runtime.pool.pool import Pool
 from ullage.runtime.pool.role import Role
+from ullage.runtime.pool.terms import Terms
 from ullage.runtime.reading import CPU
 from ullage.runtime.role_weights import RoleWeights
 

@@ -10,8 +10,9 @@ budget.
 """
 
 from ullage.runtime.pool.lease import AsyncLease, Lease
-from ullage.runtime.pool.pool import Pool, Terms
+from ullage.runtime.pool.pool import Pool
 from ullage.runtime.pool.prediction import last_used, transitions
 from ullage.runtime.pool.role import Role
+from ullage.runtime.pool.terms import Terms
 
 __all__ = ["AsyncLease", "Lease", "Pool", "Role", "Terms", "last_used", "transitions"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -19,12 +18,12 @@ from ullage.runtime.pool.fitting import check_fit, never_parked
 from ullage.runtime.pool.holding import Place, Where
 from ullage.runtime.pool.lease import Asking
 from ullage.runtime.pool.moves import Move, moves_again, moves_to_rest
-from ullage.runtime.pool.moving import Free, carry_out
-from ullage.runtime.pool.prediction import Predictor
+from ullage.runtime.pool.moving import carry_out
 from ullage.runtime.pool.role import Resident, Role, residents_of
 from ullage.runtime.pool.snapshot import seen
 from ullage.runtime.pool.state import Job, State
 from ullage.runtime.pool.telling import ended, not_loaded, out_of_memory, told
+from ullage.runtime.pool.terms import Terms
 from ullage.runtime.pool.turns import next_time, turn
 from ullage.runtime.pool.waiting import Request
 from ullage.runtime.pool.workers import Workers
@@ -33,27 +32,6 @@ from ullage.runtime.role_weights import HOST, Cancelled
 T = TypeVar("T")
 OCCUPIED: Final = "occupied"
 """Whose bytes those are that no role holds."""
-
-
-def ran_out(error: BaseException | None) -> bool:
-    """Whether memory ran out: a MemoryError, or an error that one is the cause of."""
-    return error is not None and (isinstance(error, MemoryError) or ran_out(error.__cause__))
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a pool lends, in seconds: after `patience` nobody is served before one who waits; `longest_wait`
-    for who names no timeout; `free_wait` for a driver to give memory back, where `free` asks it. `told` is
-    called whenever something has begun or ended to move, or was lent, by whoever's thread that was."""
-
-    patience: float = 30.0
-    longest_wait: float = 600.0
-    free_wait: float = 10.0
-    free: Free | None = None
-    predictor: Predictor | None = None
-    ran_out: Callable[[BaseException], bool] = ran_out
-    told: Callable[[PoolSeen], None] | None = None
-    simulated: bool = False
 
 
 class Pool:
