@@ -25,7 +25,7 @@ demo: .venv/run
 	  "sample answer --count 334 --out .demo/questions.jsonl" "sample answer-hard --count 166 --out .demo/hard.jsonl" \
 	  "run examples/evaluate-tiny.yaml --out .demo/evaluate $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))" "verify .demo/evaluate" \
 	  "sample artist --out .demo/artist" "sample perception --out .demo/perception" \
-	  "run examples/assistant-tiny.yaml --out .demo/assistant" "verify .demo/assistant" "pool .demo/assistant" \
+	  "run examples/small/assistant-tiny.yaml --out .demo/assistant" "verify .demo/assistant" "pool .demo/assistant" \
 	  "sample pairs --count 120 --out .demo/pairs.jsonl" "run examples/werewolf-tiny.yaml --out .demo/werewolf" \
 	  "verify .demo/werewolf" "report .demo/werewolf" \
 	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
