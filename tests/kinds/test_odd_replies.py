@@ -90,9 +90,9 @@ def test_a_server_that_is_too_slow_is_left(tmp_path, server, monkeypatch, role, 
     monkeypatch.setenv("TEST_KEY", "sk-test-92")
     _, rows = evaluate(tmp_path, server, "yes", role, SLOW, 0.5, judge_by=by)
     for row in rows.values():
-        reason = row["failed"] if role == "generator" else row["judge unscored because"]
+        reason = row["failed"] if role == "generator" else row["judge_unscored_because"]
         assert "no answer within 0.5 s" in reason or "takes longer than 0.5 s" in reason
-        assert row["judge verdict"] is None
+        assert row["judge_verdict"] is None
 
 
 @pytest.mark.parametrize("by", ["text", "probabilities"])
