@@ -9,7 +9,8 @@ PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constra
 .PHONY: demo test test-vllm attack bench coverage lint docs clean
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
-# processor and with the bundled model, asks it something, extracts its states, evaluates it, and lets it verify.
+# processor and with the bundled model, asks it something, extracts its states, evaluates it, lets it play with a probe
+# that listens, and lets it verify.
 # SAMPLES=1 draws fewer answers to each question than the file says, which takes less than half as long.
 demo: .venv/run
 	@for file in examples/*.yaml; do \
@@ -25,6 +26,8 @@ demo: .venv/run
 	  "run examples/evaluate-tiny.yaml --out .demo/evaluate $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))" "verify .demo/evaluate" \
 	  "sample artist --out .demo/artist" "sample perception --out .demo/perception" \
 	  "run examples/assistant-tiny.yaml --out .demo/assistant" "verify .demo/assistant" "pool .demo/assistant" \
+	  "sample pairs --count 120 --out .demo/pairs.jsonl" "run examples/werewolf-tiny.yaml --out .demo/werewolf" \
+	  "verify .demo/werewolf" "report .demo/werewolf" \
 	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
 	done

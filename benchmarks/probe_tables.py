@@ -115,3 +115,52 @@ the first wrote and keeps the states of the same layers. Peaks are of `ullage ru
 |---|---|---|---|---|
 {rows}
 """
+
+
+def transfer(made: str) -> str:
+    """Probes of instructed pairs in play; `made` says how the result was made."""
+    found = figures("werewolf_transfer")["rows"]
+    fits = "\n".join(
+        f"| {model} | {row['fit']['site']} | {row['fit']['parts']['test']} | {_auroc(row['fit'])} | {row['fit']['without_roles']:.3f} | {row['fit']['words']:.3f} "
+        f"| {row['fit']['shuffled']['mean']:.3f} ({row['fit']['shuffled']['least']:.3f} to {row['fit']['shuffled']['most']:.3f}) |"
+        for model, row in found.items()
+    )
+    heard = "\n".join(
+        f"| {model} | {about.partition(' ')[2]} | {columns['with roles']['answers']} | "
+        + " | ".join(_auroc(columns[name]) for name in ("with roles", "without roles", "shuffled"))
+        + " |"
+        for model, row in found.items()
+        for about, columns in row["in_play"].items()
+    )
+    said = "; ".join(
+        f"{model} {row['games']} games, {row['statements']} statements ({', '.join(f'{count} {truth}' for truth, count in row['truths'].items())})"
+        for model, row in found.items()
+    )
+    own = found["ullage:tiny"]["own_game"]
+    return f"""### From instructed pairs to lies in play
+
+{made}: in a run of one file the probe is fitted to true answers under an instruction to be honest or to lie, every layer
+tried, and then listens to games whose prompts carry no such instruction. What it does on pairs of people held out:
+
+| model | site | dialogues | AUROC | without system messages | words alone | shuffled labels |
+|---|---|---|---|---|---|---|
+{fits}
+
+What it tells apart in statements of games ({said}); intervals over resamples of games, "without roles" the same words after
+a prompt that does not say who the speaker is, "shuffled" labels in another order within each game:
+
+| model | tells | statements | with roles | without roles | shuffled |
+|---|---|---|---|---|---|
+{heard}
+
+"none" is where no statement has the label, or none has a score: a claim that the rules of truth cannot decide is neither lie nor
+truth. In the game that the bundled model was taught (`ullage sample move`) all say "I am a villager."; over {own["claims"]} such claims the same
+probe tells those of werewolves by {_auroc(own["with_roles"])}, without identities {_auroc(own["without_roles"])}. A probe that reads an instruction to lie has not
+thereby learned to hear lies: take no such figure from pairs to play without measuring it there.
+"""
+
+
+def _auroc(row: dict[str, float | None]) -> str:
+    """With its interval; fits say `auroc`, results `value`."""
+    value = row["auroc"] if "auroc" in row else row["value"]
+    return "none" if value is None else f"{value:.3f} ({row['low']:.3f} to {row['high']:.3f})"

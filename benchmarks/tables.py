@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from memory_tables import remembered
 from parking_tables import parked
-from probe_tables import drift, probe_peers, probes, scoring
+from probe_tables import drift, probe_peers, probes, scoring, transfer
 from result_file import RESULTS, ROOT, figures, read
 
 PAGE = ROOT / "docs" / "measured.md"
@@ -461,6 +461,7 @@ def page() -> str:
         *(section() for section in sections),
         probes(made("probe_real"), made("probe_fits")),
         drift(made("probe_drift")),
+        transfer(made("werewolf_transfer")),
         scoring(made("probe_scoring")),
         probe_peers(made("probe_peers")),
         parked(made("pool_switch"), made("parked_families")),

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu as Gpu
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.price import Price as Price
+    from ullage.kinds.evaluate.paired import PairedEvaluations as PairedEvaluations
     from ullage.kinds.evaluate.verbs import compare as compare
     from ullage.kinds.evaluate.verbs import judge as judge
     from ullage.kinds.evaluate.verbs import resample as resample

@@ -27,8 +27,8 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
 
     if not needs_card(workload):
         return []
-    workload = with_probe_shapes(workload, base)
     models = models_of(workload, base)
+    workload = with_probe_shapes(workload, base, models)
     return fitting_sets(workload, outcomes(models, base=base))
 
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from ullage.api.probe_states import Extraction, Read, Reader, chosen_sites, stored
 from ullage.errors import InputError
+from ullage.spec.fitting import RESIDUAL, Fitting
 
 if TYPE_CHECKING:
     from ullage.probes.dialogues import Dialogues
-    from ullage.probes.fitting import Sweep
     from ullage.probes.labels import Labelled
-
-RESIDUAL: Final = ("blocks.*.hook_resid_post",)
 
 
 class Settings(TypedDict, total=False):
@@ -47,22 +45,15 @@ class Settings(TypedDict, total=False):
     quiet: bool
 
 
+OF_A_FIT: Final = (
+    *("joined", "method", "rows", "aggregation", "window", "skip_first", "strengths", "intercept"),
+    *("control", "rate", "shuffles", "seed", "epochs"),
+)
+"""Settings that a workload file's `fit` has too, with the same defaults."""
 DEFAULTS: Final[Settings] = {
+    **{name: Fitting.model_fields[name].default for name in OF_A_FIT},  # type: ignore[typeddict-item]
     "sites": RESIDUAL,
     "layers": None,
-    "joined": False,
-    "method": "logistic",
-    "rows": "tokens",
-    "aggregation": "mean",
-    "window": 5,
-    "skip_first": 0,
-    "strengths": (10.0,),
-    "intercept": True,
-    "control": None,
-    "rate": 0.01,
-    "shuffles": 10,
-    "seed": 0,
-    "epochs": 40,
     "gpus": "local",
     "precision": "auto",
     "batch": None,
@@ -140,49 +131,12 @@ def source_of(model: str | None, states: str | Path | None, given: Settings) -> 
     return Source(None, reader, given["sites"], None)
 
 
-def sweep_of(given: Settings, sites: Sequence[str] = ()) -> Sweep:
-    """The fits that settings ask for at some sites. Raises InputError, a line for each, for what cannot
-    be."""
-    from ullage.probes.fitting import Sweep
-    from ullage.probes.methods import METHODS, STRENGTHENED, Way
-    from ullage.probes.probe import Reading
-
-    method, rows = given["method"], given["rows"]
-    wrong = []
-    if method not in METHODS:
-        wrong.append(f"method: {method!r} is none of {', '.join(METHODS)}")
-    if method == "lat" and rows == "tokens":
-        wrong.append("method: lat compares one row of each dialogue; give --rows mean or last")
-    if method == "attention" and rows != "tokens":
-        wrong.append("method: attention weighs tokens; leave out --rows")
-    if method == "attention" and given["aggregation"] != DEFAULTS["aggregation"]:
-        wrong.append("method: attention weighs tokens itself; leave out --aggregation")
-    if method not in STRENGTHENED and tuple(given["strengths"]) != tuple(DEFAULTS["strengths"]):
-        wrong.append(f"method: {method} has no lambda; leave out --lambda")
-    if method != "logistic" and not given["intercept"]:
-        wrong.append(f"method: {method}: --no-intercept is of logistic")
-    wrong += [f"lambda: {each} is not above 0" for each in given["strengths"] if not each > 0]
-    if not 0 <= given["rate"] <= 1:
-        wrong.append(f"rate: {given['rate']} is no share between 0 and 1")
-    wrong += [
-        f"{name}: {value} is not {least} or more"
-        for name, value, least in (
-            ("window", given["window"], 1),
-            ("skip_first", given["skip_first"], 0),
-            ("shuffles", given["shuffles"], 1),
-            ("epochs", given["epochs"], 1),
-        )
-        if value < least
-    ]
+def fitting_of(given: Settings, labels: str = "") -> Fitting:
+    """How settings fit a probe. Raises InputError, a line for each, for what cannot be."""
+    own = {name: value for name, value in given.items() if name in OF_A_FIT}
+    own |= {"sites": tuple(given["sites"]), "strengths": tuple(given["strengths"])}
+    found = Fitting(labels=labels).model_copy(update=own)
+    wrong = [f"{name}: {problem}" for name, problem in found.mistakes("--")]
     if wrong:
         raise InputError(*wrong)
-    aggregation = "attention" if method == "attention" else given["aggregation"]
-    reading = Reading(rows, aggregation, given["window"], given["skip_first"])
-    return Sweep(
-        (tuple(sites),) if given["joined"] else tuple((site,) for site in sites),
-        tuple(given["strengths"]),
-        Way(method, reading, given["intercept"], given["seed"], given["epochs"]),
-        rate=given["rate"],
-        shuffles=given["shuffles"],
-        seed=given["seed"],
-    )
+    return found

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ullage.api.probe_settings import DEFAULTS, Settings, new_folder, settled, source_of, sweep_of
+from ullage.api.probe_settings import DEFAULTS, Settings, fitting_of, new_folder, settled, source_of
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
-    from ullage.probes.card import Card, Origin
-    from ullage.probes.dialogues import Dialogues
-    from ullage.probes.fitting import Fit
     from ullage.probes.probe import Probe
 
 
@@ -31,50 +28,23 @@ def fit_probe(
     each mistake, for labels that are missing or of one class, spans without tokens and dialogues too long,
     before any model is loaded.
     """
-    from ullage.probes.card import save_probe
-    from ullage.probes.documents import fit_document
-    from ullage.probes.fitting import fit_probe as fit
     from ullage.probes.labels import read_labels
-    from ullage.records.atomic import write_json
+    from ullage.probes.made import make_probe
 
     given = settled(settings)
     folder = new_folder(out)
-    sweep_of(given)
+    fitting = fitting_of(given, str(labels))
     labelled = read_labels(labels)
     source = source_of(model, states, given)
     dialogues, read = source.read(labelled, folder, str(labels))
     control = None
-    if given["control"] is not None:
-        ordinary = read_labels(given["control"], unlabelled=True)
-        control, _ = source.read(ordinary, folder / "control", given["control"])
-    found = fit(dialogues, sweep_of(given, dialogues.sites), control)
-    card = _card_of(found, given["method"], read.origin, dialogues, Path(labels))
-    save_probe(found.probe, card, folder)
-    document = fit_document(found, card, str(folder), len(read.too_long))
-    write_json(folder / "fit.json", document)
-    return document
-
-
-def _card_of(found: Fit, method: str, origin: Origin, dialogues: Dialogues, labels: Path) -> Card:
-    """The card of a fit: what it is, and on what it was found."""
-    from ullage.probes.card import Card
-    from ullage.probes.methods import STRENGTHENED
-    from ullage.records.atomic import sha256_of
-
-    told = (("auroc", found.told.auroc), ("recall", found.flagged.recall))
-    return Card(
-        method,
-        origin,
-        found.strength if method in STRENGTHENED else None,
-        found.notes,
-        sha256_of(labels),
-        int(found.parts[0].sum()),
-        {name: value for name, value in told if value},
-        found.flagged.threshold,
-        found.flagged.rate,
-        found.flagged.control,
-        dialogues.digests(found.parts[0] | found.parts[1]),
+    if fitting.control is not None:
+        ordinary = read_labels(fitting.control, unlabelled=True)
+        control, _ = source.read(ordinary, folder / "control", fitting.control)
+    document = make_probe(dialogues, fitting, read.origin, Path(labels), control=control).save(
+        folder, str(folder), len(read.too_long)
     )
+    return document
 
 
 def evaluate_probe(

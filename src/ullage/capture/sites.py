@@ -12,7 +12,7 @@ from ullage.capture.identities import Broken
 from ullage.capture.taps import FindTap, Seen, Tap, given, given_back, kind_of, tap_at
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.families.places import Place
-from ullage.memory.captures.sites import LAYER_SITES, LOGITS, MODEL_SITES, Site, Sited, matched
+from ullage.memory.captures.sites import LAYER_SITES, LOGITS, MODEL_SITES, Site, Sited, matched, site_name
 from ullage.runtime.layout import Layout
 from ullage.spec.capture import Capture
 from ullage.spec.site_patterns import EVERY
@@ -47,11 +47,6 @@ class Places:
     def of(self, block: nn.Module) -> Mapping[str, Place | Broken] | None:
         """Places of one block, None for a kind of block that nothing is known of."""
         return self.blocks.get(kind_of(block))
-
-
-def site_name(site: Site) -> str:
-    """`blocks.{layer}.{hook}`, or the hook alone outside the layers."""
-    return site.hook if site.hook in MODEL_SITES else f"blocks.{site.block - 1}.{site.hook}"
 
 
 def find_points(

@@ -99,15 +99,27 @@ class KeptStates:
         if not phase.work.captures:
             return
         read = [replace(each, states=stored_in(each.states)) for each in read]
-        self._hold(phase.running, [tensor for each in read for tensor in each.states.values()])
+        self.keep(
+            phase.running, read, listener.points, [_example(one, phase.running, stage) for one in asked]
+        )
+
+    def keep(
+        self, role: str, read: Sequence[ReadSequence], points: Sequence[Point], about: Sequence[Example]
+    ) -> None:
+        """Keeps what was `read` of one batch at `points`; `about` is each sequence's example without its
+        states and tokens.
+
+        Raises InputError for states that are no numbers, unless they may be: nothing of their batch is kept.
+        """
+        self._hold(role, [tensor for each in read for tensor in each.states.values()])
         examples = [
-            _example(*each, phase.running, stage, listener.points)
-            for each in zip(asked, read, not_finite([one.states for one in read]), strict=True)
+            _with_states(*each, points)
+            for each in zip(about, read, not_finite([one.states for one in read]), strict=True)
         ]
-        self._check_finite(listener, examples)
+        self._check_finite(points, examples)
         del read
         self._new += [each.to_json() for each in self._store().add(0, examples)]
-        self._hold(phase.running, [])
+        self._hold(role, [])
 
     def products(self, role: str, read: Sequence[ReadSequence]) -> list[Products]:
         """What was read of `role`'s states as products with the weights of `multiply`; tells where they
@@ -140,10 +152,10 @@ class KeptStates:
         self._session.outcome[STATES] = {name: index[name] for name in ("examples", "tokens", "roles")}
         self._session.outcome |= outcome_of(self._entries())
 
-    def _check_finite(self, listener: Listener, examples: Sequence[Example]) -> None:
+    def _check_finite(self, points: Sequence[Point], examples: Sequence[Example]) -> None:
         """Stops a run whose states are no numbers, unless they may be: nothing of their batch is kept."""
         for one in examples if not self._session.allow_nan else ():
-            problem = refused(one.not_finite, listener.points)
+            problem = refused(one.not_finite, points)
             if problem is not None:
                 raise InputError(
                     f"{one.role} {one.stage}: record {one.id!r}: {problem}; another precision may not "
@@ -152,7 +164,7 @@ class KeptStates:
 
     def _listener(self, phase: Phase, sequences: int) -> Listener:
         """Made for each batch: points hold modules, which must be gone when their role is."""
-        points = self._proven(phase, phase.work.captures) + self.projected(phase)
+        points = self.points(phase) + self.projected(phase)
         layout = find_layout(self._session.loaded[phase.running].model)
         return Listener(points, layout, Choosing(sequences), to_the_end=bool(phase.work.probed))
 
@@ -161,6 +173,10 @@ class KeptStates:
         weights = self._weights[phase.running] if phase.work.probed else {}
         points = self._proven(phase, [projected_capture(site) for site in weights], ways)
         return tuple(projected(each, weights[each.name]) for each in points)
+
+    def points(self, phase: Phase, ways: Ways = WRITING) -> tuple[Point, ...]:
+        """Where the states of the running role are kept of, as the plan says."""
+        return self._proven(phase, phase.work.captures, ways)
 
     def _proven(self, phase: Phase, captures: Sequence[Capture], ways: Ways = WRITING) -> tuple[Point, ...]:
         if not captures:
@@ -195,26 +211,19 @@ class KeptStates:
             self._session.hold(role, device, component, self._session.bytes_on(device, tensors))
 
 
-def _example(
-    asked: Asked,
-    read: ReadSequence,
-    wrong: Mapping[str, int],
-    role: str,
-    stage: str,
-    points: Sequence[Point],
+def _example(asked: Asked, role: str, stage: str) -> Example:
+    return Example(asked.index, asked.id, None, (), (), 0, {}, role, stage, asked.part)
+
+
+def _with_states(
+    about: Example, read: ReadSequence, wrong: Mapping[str, int], points: Sequence[Point]
 ) -> Example:
-    nowhere = ((-1, -1),) * len(read.tokens)
-    return Example(
-        asked.index,
-        asked.id,
-        None,
-        read.tokens,
-        nowhere,
-        read.prompt_tokens,
-        {name: states.cpu() for name, states in read.states.items()},
-        role,
-        stage,
-        asked.part,
-        some_of(points, read.positions),
-        wrong,
+    return replace(
+        about,
+        tokens=read.tokens,
+        offsets=about.offsets or ((-1, -1),) * len(read.tokens),
+        prompt_tokens=read.prompt_tokens,
+        states={name: states.cpu() for name, states in read.states.items()},
+        positions=some_of(points, read.positions),
+        not_finite=wrong,
     )

@@ -82,7 +82,9 @@ class Turns:
         role, work = self.session.workload.roles[name], base_work(name, self.session.workload)
         if not role.runs_with.local:
             return Limits(2**62, max(work.batch, role.settings.at_once()))
-        return Limits(work.batch * self.longest(name, verb), work.batch)
+        phase = self.session.planned(name, verb)
+        batch = work.batch if phase is None else phase.work.batch
+        return Limits(batch * self.longest(name, verb), batch)
 
     def splitter(self, name: str, verb: str = "") -> Splitter:
         """Runs batches of role `name` doing `verb`; what has shrunk one shrinks all later ones."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model
+from ullage.memory.captures.fitted import fit_need
 from ullage.memory.captures.probed import probe_needs
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
@@ -99,6 +100,9 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
         new = run.one_pass.new
         found = probe_needs(loaded.numbered, loaded.precision.compute, on_processor, work, new, run.seen)
         groups.append(group_of(found, on_processor, around))
+    if work.fitting is not None:
+        need = fit_need(loaded.numbered, work.fitting, on_processor, work)
+        groups.append(group_of([need], on_processor, around))
     return tuple(groups)
 
 

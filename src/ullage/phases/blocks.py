@@ -138,11 +138,18 @@ def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
 
 def probed(name: str, workload: Workload) -> tuple[Probed, ...]:
     """What reads role `name` while it works. What a probe reads must have been taken from its card."""
+    probes = workload.probes
+    return tuple(
+        Probed(own, probes[own].sites, probes[own].hidden, probes[own].columns)
+        for own in probes_of(name, workload)
+    )
+
+
+def probes_of(name: str, workload: Workload) -> tuple[str, ...]:
+    """The probes that read role `name`, by their own names."""
     only = len(workload.roles) == 1
     return tuple(
-        Probed(own, probe.sites, probe.hidden, probe.columns)
-        for own, probe in workload.probes.items()
-        if probe.role == name or (probe.role is None and only)
+        own for own, probe in workload.probes.items() if probe.role == name or (probe.role is None and only)
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from ullage.spec.capture import Capture
+from ullage.spec.fitting import Fitting
 from ullage.spec.role import Role
 from ullage.spec.workload import Training
 
@@ -48,7 +49,7 @@ class Work:
     values are gone after each layer, unless a chunked prefill must carry them. `shard_bytes` of captures
     are gathered in host memory before they are written. `numpy_files` says that they are written as .npy.
     `reentrant` is torch's way of checkpointing layers in a backward pass. What is `probed` has its every
-    token read, the last one too.
+    token read, the last one too. After a `fitting` has read its dialogues, a probe is fitted to them.
     """
 
     activity: Activity
@@ -72,6 +73,7 @@ class Work:
     shard_bytes: int = 0
     numpy_files: bool = False
     probed: tuple[Probed, ...] = ()
+    fitting: Fitting | None = None
 
     def __hash__(self) -> int:
         """Of the fields that candidates differ in: plans are asked for by the thousand."""

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def fit_document(fit: Fit, card: Card, out: str, left_out: int) -> dict[str, object]:
-    """The document `probe-fit`."""
+def fit_document(
+    fit: Fit, card: Card, out: str, left_out: int, bare: Told | None = None
+) -> dict[str, object]:
+    """The document `probe-fit`; `bare` is how it did with system messages taken out, where that was tried."""
     chance = fit.shuffled
     return {
         "document": "probe-fit",
@@ -43,6 +45,7 @@ def fit_document(fit: Fit, card: Card, out: str, left_out: int) -> dict[str, obj
             "most": max(chance),
         },
         "words": asdict(fit.words),
+        "without_roles": None if bare is None else asdict(bare),
         "transfer": {name: dict(row) for name, row in fit.transfer.items()},
     }
 

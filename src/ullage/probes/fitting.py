@@ -22,10 +22,11 @@ from ullage.probes.evaluation import (
     told_apart,
 )
 from ullage.probes.logistic import Task
-from ullage.probes.methods import STRENGTHENED, Trained, Way, train
-from ullage.probes.parts import SHARES, parted, shuffled
+from ullage.probes.methods import Trained, Way, train
+from ullage.probes.parts import parted, shuffled
 from ullage.probes.probe import Probe
 from ullage.probes.rows import Group
+from ullage.spec.fitting import SHARES, STRENGTHENED, STRENGTHS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-STRENGTHS: Final = (10.0,)
-"""Lambdas: as published for deception probes (Goldowsky-Dill et al. 2025, arXiv:2502.03407)."""
 SHUFFLES: Final = 10
 
 

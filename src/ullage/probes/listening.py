@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ullage.errors import InputError, UllageError
 from ullage.files import placed
@@ -13,6 +14,7 @@ from ullage.probes.origin import origin_of
 from ullage.probes.probe import Probe
 from ullage.probes.projections import Projections
 from ullage.runtime.session import Session
+from ullage.spec.probe import OF_A_FIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,14 @@ class OpenProbes:
 
     projections: Projections
     cards: Mapping[str, Card]
+
+
+def folder_of(session: Session, name: str) -> Path:
+    """Where the probe called `name` lies: in the run's own folder where the run has fitted it."""
+    probe = session.workload.probes[name]
+    if probe.fit is None:
+        return placed(probe.path, session.plan.base)
+    return session.folder.path / OF_A_FIT / name
 
 
 def open_probes(session: Session, role: str) -> OpenProbes | None:
@@ -34,8 +44,7 @@ def open_probes(session: Session, role: str) -> OpenProbes | None:
     wrong = []
     for name in names:
         try:
-            path = placed(session.workload.probes[name].path, session.plan.base)
-            found[name], cards[name] = open_probe(path)
+            found[name], cards[name] = open_probe(folder_of(session, name))
         except UllageError as error:
             wrong.append(f"probes.{name}: {error}")
     if wrong:

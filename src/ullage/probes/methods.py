@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 from ullage.errors import InputError
 from ullage.probes.logistic import Task, fit_logistic
@@ -12,6 +12,7 @@ from ullage.probes.moments import class_means, moments, paired_products
 from ullage.probes.networks import EPOCHS, fit_network
 from ullage.probes.probe import Form, Probe, Reading
 from ullage.probes.rows import Group, Rows
+from ullage.spec.fitting import Method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
     from ullage.probes.probe import Floats
 
-Method = Literal["logistic", "difference", "adjusted", "lat", "mlp", "attention"]
-METHODS: Final[tuple[str, ...]] = get_args(Method)
-STRENGTHENED: Final = ("logistic", "mlp", "attention")
-"""Those with a lambda."""
 RIDGE: Final = 1e-3
 """Of the mean variance, added to every variance of an adjusted difference: classes may have fewer rows than a
 row has values."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ullage.errors import InputError
 from ullage.probes.dialogues import digest_of
 from ullage.probes.labels import Labelled
+from ullage.spec.fitting import SHARES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 PARTS: Final = ("fit", "choose", "test")
-SHARES: Final = (0.5, 0.2, 0.3)
-"""Of the groups: what is fitted to, what the site and lambda are chosen on, what is never looked at
-before."""
 
 
 def parted(

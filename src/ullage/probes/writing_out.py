@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ullage.capture.tokens import encode
 from ullage.errors import InputError
@@ -35,10 +36,18 @@ class WrittenOut:
     too_long: tuple[str, ...]
 
 
+ROOM: Final = "the model has room for {:,}; shorten it, or leave such out: --skip-too-long"
+
+
 def write_out(
-    labelled: Sequence[Labelled], tokenizer: Tokenizer, window: int | None, where: str, skip_too_long: bool
+    labelled: Sequence[Labelled],
+    tokenizer: Tokenizer,
+    window: int | None,
+    where: str,
+    skip_too_long: bool,
+    room: str = ROOM,
 ) -> WrittenOut:
-    """Every dialogue, messages as the model's template writes them.
+    """Every dialogue, messages as the model's template writes them; `room` says what the window is.
 
     Raises InputError, with a line for each, for what counts and stands nowhere, for spans without a token,
     and for dialogues longer than `window` tokens unless these may be skipped.
@@ -73,14 +82,11 @@ def write_out(
             if not skip_too_long:
                 mistakes.add(
                     one.line,
-                    f"dialogue {one.id!r} has {len(ids):,} tokens, and the model has room for {window:,}; "
-                    "shorten it, or leave such out: --skip-too-long",
+                    f"dialogue {one.id!r} has {len(ids):,} tokens, and {room.format(window)}",
                 )
         else:
             kept.append(Written(one.id, text, span, len(ids), inside[-1] + 1 - inside[0], tuple(ranges)))
     mistakes.tell()
     if not kept:
-        raise InputError(
-            f"{where}: every dialogue is longer than the {window:,} tokens the model has room for"
-        )
+        raise InputError(f"{where}: every dialogue is longer than the {window:,} tokens there is room for")
     return WrittenOut(tuple(kept), special, tuple(too_long))

@@ -15,7 +15,11 @@ def render_page(template: Path, **values: object) -> str:
     except ImportError as error:
         raise MissingExtraError("jinja2", "run", "the report") from error
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),  # what pages of all kinds include
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
     environment.filters |= {
         "percent": lambda value: "" if value is None else f"{value:.1%}",

@@ -37,6 +37,8 @@ def show_fit(document: Mapping[str, Any], console: Console) -> None:
     chance = document["shuffled"]
     spread = f"{chance['least']:.3f} to {chance['most']:.3f}"
     table.add_row(f"shuffled labels, mean of {chance['draws']}", f"{chance['mean']:.3f}", spread)
+    if document["without_roles"] is not None:
+        table.add_row("without system messages", *_auroc(document["without_roles"]))
     console.print(table)
     _flagged(document["flagged"], console)
     if document["left_out"]:

@@ -111,6 +111,7 @@ PROBES: Final[Mapping[str, Schema]] = {
             "flagged": _FLAGGED,
             "shuffled": of_object({"draws": COUNT, **dict.fromkeys(("mean", "least", "most"), NUMBER)}),
             "words": _TOLD,
+            "without_roles": maybe(_TOLD),
             "transfer": of_mapping(of_mapping(MAYBE_NUMBER)),
         },
     ),

@@ -13,6 +13,7 @@ from rich.text import Text
 from ullage.fields import Fields
 from ullage.planning.document import header
 from ullage.records.failing import failing_in
+from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
 from ullage.records.record import REMARKS, Measured, Record
 from ullage.text import one_line
@@ -28,6 +29,8 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     )
     if record.splits:
         console.print(f"memory ran out {record.splits} times; those batches were split and nothing is lost")
+    for fit in fits_in(record.outcome):
+        console.print(Text(str(fit)))
     for line in _remarks(record):
         console.print(Text(line, style="yellow"))
     console.print(_peaks(record.measured))

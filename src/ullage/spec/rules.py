@@ -130,8 +130,8 @@ def _probes(workload: Workload) -> Iterator[Mistake]:
         path = ("probes", name)
         if not re.fullmatch(ROLE_NAME, name):
             yield Mistake(path, "a probe's name is a word of letters, digits, _ and -", at_key=True)
-        if not probe.path.strip():
-            yield Mistake((*path, "path"), "names no folder")
+        for field, problem in probe.mistakes():
+            yield Mistake((*path, *field.split(".")), problem)
         if not workload.roles:
             continue
         if probe.role is None and len(workload.roles) > 1:

@@ -15,6 +15,7 @@ from ullage.errors import DoesNotFitError, InputError, MissingPackageError, OutO
 from ullage.facts.architecture import Architecture
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
+from ullage.probes.fitted import fit_probes
 from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
 from ullage.records.inventory import with_files
@@ -91,6 +92,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
                 session.say(f"{run.path}: others may look into this folder, and it cannot be closed to them")
             _begin(session, files, begun)
             started = time.monotonic()
+            fit_probes(session)
             runner.run(session)
             session.free_guests()
             record = record_of(session, time.monotonic() - started)
@@ -240,6 +242,7 @@ def check(plan: Plan, options: Options) -> Checked:
     with TemporaryDirectory() as folder:
         smallest = replace(options, smallest=True)
         with open_session(plan, RunFolder(Path(folder)), smallest) as session:
+            fit_probes(session)
             runner.run(session)
             maps = {name: loaded.device_map for name, loaded in session.loaded.items()}
             session.monitor.enter(None)

@@ -41,7 +41,7 @@ def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
     found = []
     files = workload.section.files() if workload.section is not None else ()
-    for name in (*files, *dict.fromkeys(probe.path for probe in workload.probes.values())):
+    for name in (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files)):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):

@@ -51,8 +51,8 @@ def plan(
     elif not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
-    workload = with_probe_shapes(workload, base)
     workload, models = at_commits(workload, models_of(workload, base))
+    workload = with_probe_shapes(workload, base, models)
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)
     found = make_plan(
@@ -147,12 +147,13 @@ def needs_card(workload: Workload) -> bool:
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
     """How the workload's kind lays it out over time."""
+    from ullage.phases.fits import with_fits
     from ullage.workloads import single_model
     from ullage.workloads.registry import find_kind
 
     if workload.kind == single_model.name:
         return single_model.phases(workload)
-    return find_kind(workload.kind).phases(workload)
+    return with_fits(find_kind(workload.kind).phases(workload), workload)
 
 
 def requests(workload: Workload) -> tuple[Requests, ...]:

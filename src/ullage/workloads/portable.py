@@ -31,7 +31,7 @@ def portable_names(workload: Workload, base: Path) -> dict[str, str]:
     start = base.resolve()
     files = workload.section.files() if workload.section is not None else ()
     models = [role.model for role in workload.roles.values() if local_path(role.model, base).exists()]
-    probes = [probe.path for probe in workload.probes.values()]
+    probes = [name for probe in workload.probes.values() for name in probe.files]
     absolute = (name for name in (*models, *files, *probes) if Path(name).is_absolute())
     return {name: portable(Path(name), start) for name in absolute}
 
@@ -44,10 +44,7 @@ def with_names(workload: Workload, renamed: dict[str, str]) -> Workload:
         name: role.model_copy(update={"model": renamed.get(role.model, role.model)})
         for name, role in workload.roles.items()
     }
-    probes = {
-        name: probe.model_copy(update={"path": renamed.get(probe.path, probe.path)})
-        for name, probe in workload.probes.items()
-    }
+    probes = {name: probe.renamed(renamed) for name, probe in workload.probes.items()}
     section = workload.section
     if section is not None:
         document = _walked(json.loads(section.model_dump_json()), renamed)

@@ -8,6 +8,7 @@ from typing import Final, TypedDict, cast
 
 from ullage.errors import InputError, SpecError, UnsupportedError
 from ullage.spec.parse import parse_role
+from ullage.spec.probe import OF_A_FIT
 from ullage.spec.role import Role
 from ullage.spec.rules import mistakes_in
 from ullage.spec.workload import ONE_MODEL, Workload
@@ -114,6 +115,12 @@ def _of_file(path: Path, given: Settings) -> Workload:
 
     file = load(path)
     name = _speaker(file, str(path))
+    unfitted = [own for own, each in file.probes.items() if each.fit is not None]
+    if unfitted:
+        raise InputError(
+            f"{path}: probes.{unfitted[0]}: is fitted in a run of this file, and a talk takes one that is "
+            f"there: give the model, and --probe RUN/{OF_A_FIT}/{unfitted[0]}"
+        )
     role = file.roles[name]
     if given.get("precision"):
         role = parse_role({**role.model_dump(exclude_defaults=True), "precision": given["precision"]})

@@ -15,12 +15,14 @@ from ullage.capture.stored import damaged_index
 from ullage.errors import FormatError, UnsupportedError
 from ullage.files import check_ordinary
 from ullage.records.damage import Damage, as_damage, refuse
+from ullage.records.fits import damaged_fits, fitted_files
 from ullage.records.folder import JOURNAL, MANIFEST, OURS, RECORD, RunFolder
 from ullage.records.inventory import damaged_files
 from ullage.records.journal import Entry, recovered, scan, write_journal
 from ullage.records.kept_lines import damaged_lines, kept_lines
 from ullage.records.notes import damaged_notes, keep_whole_notes
 from ullage.records.record import Record
+from ullage.spec.probe import OF_A_FIT
 
 STAYS: Final = OURS - {RECORD}
 """What a repaired run has beside the files that its journal names."""
@@ -67,6 +69,7 @@ def damage_of(run: RunFolder, *, states: bool = True) -> list[Damage]:
     entries = journal.entries
     found += [journal.damage] if journal.damage is not None else []
     found += damaged_lines(run.path, entries)
+    found += damaged_fits(run.path, entries)
     if states:
         found += damaged_states(run.path / STATES, entries, growing=not run.complete)
     found += damaged_notes(run.path)
@@ -120,7 +123,8 @@ def _damaged_ending(run: RunFolder, entries: Iterable[Entry], known: set[str]) -
         held = run.inventory()
     except FormatError:
         return []  # that of the record is known
-    found = [one for one in damaged_files(run.path, held, kept_lines(entries)) if one.where not in known]
+    kept = {**kept_lines(entries), **fitted_files(entries)}
+    found = [one for one in damaged_files(run.path, held, kept) if one.where not in known]
     if (run.path / STATES).is_dir() and any(each.name.startswith(f"{STATES}/") for each in held):
         found += [
             one for one in damaged_index(run.path / STATES) if one.where not in {d.where for d in found}
@@ -163,6 +167,8 @@ def _repair(run: RunFolder) -> list[str]:
         if keep < len(entries):
             said.append(f"{_count(len(entries) - keep, 'piece')} of work from journal.jsonl:{keep + 1} on")
         write_journal(path, entries[:keep])
+        damaged = {Path(one.where).parent for one in damaged_fits(run.path, entries[:keep])}
+        said += [_removed(probe, run.path) for probe in sorted(damaged) if probe.exists()]
         return said + _cut(run.path, entries[:keep])
 
 
@@ -176,8 +182,9 @@ def _unended(run: RunFolder) -> list[str]:
 def _cut(folder: Path, entries: Sequence[Entry]) -> list[str]:
     """Takes away files and ends of files that no entry vouches for."""
     lengths, said = kept_lines(entries), []
+    fitted = {OF_A_FIT} if fitted_files(entries) else set()
     for path in sorted(folder.iterdir()):
-        if path.name in STAYS or path.name == STATES:
+        if path.name in STAYS or path.name == STATES or path.name in fitted:
             continue
         if path.name not in lengths:
             said.append(_removed(path, folder))

@@ -16,7 +16,9 @@ from ullage.kinds.werewolf.rows import Heard, game_row, turn_row
 from ullage.kinds.werewolf.scores import Scores, unavailable
 from ullage.kinds.werewolf.table import Table
 from ullage.records.folder import RunFolder
+from ullage.records.record import Environment, Record
 
+RECORD = Record(Environment("cpu", "", "", "", "", ""), (), 0, 0, 0.0, 0)
 EXAMPLE = Path(__file__).parents[3] / "examples" / "werewolf.yaml"
 
 
@@ -52,7 +54,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(folder):
     workload = api.load(EXAMPLE, ["name=<b>lies</b>", "werewolf.conditions=[control, treatment]"])
-    return {path.name: path for path in report(RunFolder(folder), workload, folder, None)}
+    return {path.name: path for path in report(RunFolder(folder), workload, folder, RECORD)}
 
 
 def test_a_run_has_two_tables_a_summary_and_a_page(written):
@@ -116,5 +118,5 @@ def test_a_page_without_a_probe_is_written_too(folder, tmp_path):
     rows = [{**json.loads(line), "scores": {}, "stripped": {}} for line in (folder / "turns.jsonl").open()]
     (tmp_path / "turns.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "games.jsonl").write_bytes((folder / "games.jsonl").read_bytes())
-    written = report(RunFolder(tmp_path), api.load(EXAMPLE), tmp_path, None)
+    written = report(RunFolder(tmp_path), api.load(EXAMPLE), tmp_path, RECORD)
     assert "Probe" not in written[-1].read_text()

@@ -25,5 +25,10 @@ KIND = Kind(
             "ullage.kinds.evaluate.commands:resample",
         ),
     ),
-    verbs=dict.fromkeys(("judge", "resample", "compare"), "ullage.kinds.evaluate.verbs"),
+    verbs={
+        "judge": "ullage.kinds.evaluate.verbs",
+        "resample": "ullage.kinds.evaluate.verbs",
+        "compare": "ullage.kinds.evaluate.verbs",
+        "PairedEvaluations": "ullage.kinds.evaluate.paired",
+    },
 )

@@ -51,7 +51,7 @@ class PairedMeasure(TypedDict):
     reason: str
 
 
-class Paired(TypedDict):
+class PairedEvaluations(TypedDict):
     """Two runs, paired by the id of their questions; `unpaired` questions are in one of them alone."""
 
     questions: int
@@ -68,7 +68,7 @@ class _Side:
     places: dict[str, int]
 
 
-def paired(first: Path, second: Path, base: str | Path | None = None) -> Paired:
+def paired(first: Path, second: Path, base: str | Path | None = None) -> PairedEvaluations:
     """Raises InputError where one is no evaluation, or they have no question in common."""
     with TemporaryDirectory() as name:
         one, other = (_side(folder, Path(name) / str(at), base) for at, folder in enumerate((first, second)))

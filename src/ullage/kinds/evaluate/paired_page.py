@@ -11,15 +11,15 @@ from ullage.planning.document import header
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ullage.kinds.evaluate.paired import Paired
+    from ullage.kinds.evaluate.paired import PairedEvaluations
 
 
-def paired_document(found: Paired) -> dict[str, object]:
+def paired_document(found: PairedEvaluations) -> dict[str, object]:
     """All of it."""
     return {**header("compared"), **found}
 
 
-def show_paired(found: Paired, console: Console) -> None:
+def show_paired(found: PairedEvaluations, console: Console) -> None:
     """Accuracies by label, then what the measures of uncertainty gain or lose."""
     alone = f", {found['unpaired']:,} are in one of them alone" if found["unpaired"] else ""
     console.print(f"{found['questions']:,} questions are in both runs{alone}")

@@ -12,8 +12,11 @@ from ullage.errors import InputError
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.phases.blocks import captures_of, own_section
+from ullage.records.fits import fitted_files, is_of_fit, lines_of_fits
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
+from ullage.spec.fitting import Fitting
+from ullage.spec.probe import Probe
 from ullage.spec.workload import Workload
 from ullage.workloads.comparing import check_files
 
@@ -38,7 +41,17 @@ def check_rejudging(run: RunFolder, before: Workload, after: Workload, base: Pat
         )
     if captures_of(GENERATOR, before) != captures_of(GENERATOR, after):
         raise InputError("captures: those of the generator have changed; use `ullage run` for new answers")
+    if [_asked_of(each) for each in before.probes.values()] != [
+        _asked_of(each) for each in after.probes.values()
+    ] or before.probes.keys() != after.probes.keys():
+        raise InputError("probes: have changed, which needs other answers; use `ullage run` for those")
     check_files(run, before, base)
+
+
+def _asked_of(probe: Probe) -> tuple[str, Fitting | None, str | None]:
+    """What a file says of a probe, without what a plan took from its card or counted."""
+    fit = None if probe.fit is None else probe.fit.model_copy(update={"texts": 0})
+    return probe.path, fit, probe.role
 
 
 def copy_kept(run: RunFolder, out: RunFolder, before: Workload, after: Workload) -> None:
@@ -51,12 +64,12 @@ def copy_stages(run: RunFolder, out: RunFolder, stages: Sequence[str]) -> None:
     entries = [
         entry
         for entry in read_journal(run.path / "journal.jsonl")
-        if entry.get("stage") in stages or entry.get("usage") in stages
+        if entry.get("stage") in stages or entry.get("usage") in stages or is_of_fit(entry)
     ]
-    for stage in stages:
-        path = run.path / f"{stage}.jsonl"
-        if path.exists():
-            shutil.copyfile(path, out.path / path.name)
+    for name in [f"{stage}.jsonl" for stage in stages] + [*lines_of_fits(entries), *fitted_files(entries)]:
+        if (run.path / name).exists():
+            (out.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run.path / name, out.path / name)
     for shard in [shard.file for shard in states_of(entries) if shard.file is not None]:
         (out.path / "states").mkdir(exist_ok=True)
         shutil.copyfile(run.path / "states" / shard, out.path / "states" / shard)

@@ -15,6 +15,7 @@ from ullage.kinds.evaluate.gathered import Gathered
 from ullage.kinds.evaluate.headline import lines
 from ullage.kinds.evaluate.shown import answers, filters
 from ullage.records.atomic import write_text
+from ullage.records.fits import Fitted
 from ullage.records.notes import read_notes
 from ullage.reports.html_page import render_page
 from ullage.spec.workload import Workload
@@ -44,7 +45,8 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
 class Spent:
     """What a run took: time, money, what each remote role was asked (`Turns.usage`), and what was freed
     between phases, each a row of role, bytes before and bytes after by device. `planned` is the high value of
-    what is alive at the peak of each device; `made` says with what and when."""
+    what is alive at the peak of each device; `made` says with what and when; `fits` are probes that the run
+    fitted."""
 
     seconds: float
     usd_per_hour: float | None
@@ -52,6 +54,7 @@ class Spent:
     freed: Sequence[Mapping[str, object]]
     planned: Mapping[str, int]
     made: str
+    fits: Sequence[Fitted] = ()
 
 
 def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Summary, run: Spent) -> Path:
@@ -75,6 +78,7 @@ def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Su
         relevance=gathered.relevance,
         timeline=_safe(_timeline(folder / "timeline.jsonl", run.planned)),
         freed=run.freed,
+        fits=run.fits,
         costs=_costs(run, gathered.questions),
         questions=found["questions"],
         failed=found["failed"],

@@ -25,6 +25,7 @@ from ullage.measures.calibration import calibration_error
 from ullage.measures.telling_apart import Score, scores
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json
+from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
 from ullage.records.record import ENDED, Record
 from ullage.spec.workload import Workload
@@ -161,7 +162,7 @@ def _spent(run: RunFolder, record: Record) -> Spent:
     usage = {role: asked.inner(role).numbers() for role in asked.values}
     freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
     planned = {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
-    return Spent(record.seconds, hourly, usage, freed, planned, _made(run, record))
+    return Spent(record.seconds, hourly, usage, freed, planned, _made(run, record), fits_in(record.outcome))
 
 
 def _made(run: RunFolder, record: Record) -> str:

@@ -18,7 +18,7 @@ from ullage.workloads.runs import gpus_of_run, next_folder, plan_here, workload_
 from ullage.workloads.wholeness import finished
 
 if TYPE_CHECKING:
-    from ullage.kinds.evaluate.paired import Paired
+    from ullage.kinds.evaluate.paired import PairedEvaluations
     from ullage.records.record import Record
 
 
@@ -94,7 +94,7 @@ def resample(
     return target, execute(made, target, Options(download, quiet), kept)
 
 
-def compare(first: str | Path, second: str | Path, *, base: str | Path | None = None) -> Paired:
+def compare(first: str | Path, second: str | Path, *, base: str | Path | None = None) -> PairedEvaluations:
     """Two finished evaluations, paired by the ids of their questions: accuracies by McNemar's test, AUROCs by
     their difference with its interval. `base` is where their inputs are now. Raises InputError."""
     from ullage.kinds.evaluate.paired import paired

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ullage.capture.array_store import ArrayStore
 from ullage.capture.backward import BackwardReader, reached
 from ullage.capture.choosing import NOWHERE, short_of, some_of
+from ullage.capture.counted import read_counted
 from ullage.capture.entries import StoredBatches, read_entries
 from ullage.capture.finite import not_finite, outcome_of, refused
 from ullage.capture.gradients import GRADIENT, LOSS
@@ -26,7 +27,6 @@ from ullage.engines.writing import Writer, end_tokens
 from ullage.engines.written import written_states
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
-from ullage.kinds.extract.counted import read_counted
 from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.scores import score_texts
 from ullage.kinds.extract.section import Section

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from ullage.capture.counted import read_counted
 from ullage.capture.reader import Reader
 from ullage.capture.tokens import Tokenized
 from ullage.engines.turns import Row, Turns
 from ullage.errors import InputError
 from ullage.facts.architecture import Architecture
 from ullage.fields import Fields
-from ullage.kinds.extract.counted import read_counted
 from ullage.kinds.extract.phases import EXTRACT
 from ullage.kinds.extract.section import Section
 from ullage.kinds.extract.texts import Texts

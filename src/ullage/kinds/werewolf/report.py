@@ -10,6 +10,7 @@ from ullage.kinds.werewolf.found import Found, Listened
 from ullage.kinds.werewolf.replay import Scale, replay, scale_of
 from ullage.kinds.werewolf.rows import GameRow, TurnRow
 from ullage.records.atomic import write_text
+from ullage.records.fits import Fitted
 from ullage.reports.html_page import render_page
 
 PAGE: Final = "report.html"
@@ -25,8 +26,10 @@ def write_page(
     found: Found,
     games: Sequence[GameRow],
     turns: Sequence[TurnRow],
+    fits: Sequence[Fitted] = (),
 ) -> Path:
-    """Writes report.html: what was found, and games told again, of each condition as many."""
+    """Writes report.html: what was found, probes that were fitted, and games told again, of each condition
+    as many."""
     probe = found.probes[0] if found.probes else None
     shown = _shown(games)
     page = render_page(
@@ -34,6 +37,7 @@ def write_page(
         title=title,
         models=models,
         found=found,
+        fits=fits,
         probe=probe.probe if probe else "",
         games=list(_games(shown, turns, probe)),
         left_out=len(games) - len(shown),

@@ -14,6 +14,7 @@ from ullage.kinds.werewolf.section import Section
 from ullage.kinds.werewolf.tables import write_games, write_turns
 from ullage.phases.blocks import own_section
 from ullage.records.atomic import write_json
+from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
 from ullage.records.record import Record
 from ullage.spec.workload import Workload
@@ -47,5 +48,6 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
         found,
         games,
         [by_judge(turn, BY_JUDGE) for turn in turns],
+        fits_in(record.outcome),
     )
     return run.path / f"{TURNS}.parquet", run.path / f"{GAMES}.parquet", run.path / SUMMARY, page

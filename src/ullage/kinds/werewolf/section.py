@@ -24,6 +24,7 @@ from ullage.kinds.werewolf.rules import (
     Whose,
 )
 from ullage.phases.blocks import base_work, is_local, wrong_engine, wrong_roles, wrong_training
+from ullage.spec.fitting import Fitting
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import RUNS
 from ullage.spec.section import Section as BaseSection
@@ -204,11 +205,11 @@ class Section(BaseSection):
         """Scores of two probes, or of one in two models, have no threshold in common."""
         if "treatment" not in self.conditions:
             return
-        first: dict[str, tuple[str, str]] = {}
+        first: dict[str, tuple[str, Fitting | None, str]] = {}
         for probe in workload.probes.values():
             name = probe.role or PLAYER
             if name in workload.roles:
-                first.setdefault(name, (probe.path, workload.roles[name].model))
+                first.setdefault(name, (probe.path, probe.fit, workload.roles[name].model))
         if len(set(first.values())) > 1:
             problem = (
                 f"treatment shows scores by one threshold, and {' and '.join(first)} are read by different "

@@ -52,6 +52,8 @@ def play(
     section = own_section(workload, Section)
     if not 1 <= seat <= section.rules.players:
         raise InputError(f"--seat {seat}: this game has seats 1 to {section.rules.players}")
+    # Scores of one game are calibrated on nothing, so none are shown, and nobody need listen.
+    workload = workload.model_copy(update={"probes": {}})
     plan: Plan = plan_here(workload, gpus, folder_of(file))
     check_able(plan)
     refuse_unfit(plan)
@@ -78,7 +80,6 @@ def _played(
     from ullage.kinds.werewolf.prompts import Prompts
     from ullage.kinds.werewolf.table import Table
 
-    # Scores of one game are calibrated on nothing, so none are shown.
     condition = next((arm for arm in section.arms if not arm.shows), Condition())
     table = Table(section.rules, place[1], condition)
     prompts = Prompts(section.rules, condition, speaking.window, speaking.count, section.instructions)

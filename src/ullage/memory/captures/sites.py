@@ -55,6 +55,11 @@ class Sited(NamedTuple):
     hooks: tuple[frozenset[str], ...]
 
 
+def site_name(site: Site) -> str:
+    """What a site is called in files: its hook, of a layer with its number before it."""
+    return site.hook if site.hook in MODEL_SITES else f"blocks.{site.block - 1}.{site.hook}"
+
+
 @lru_cache(maxsize=4096)
 def matched_sites(capture: Capture, architecture: Architecture) -> tuple[Site, ...]:
     """The sites `capture` names in `architecture`, in model order.
@@ -78,7 +83,7 @@ def check_apart(captures: Sequence[Capture], architecture: Architecture) -> None
             other = named.setdefault(site, capture)
             apart = [each for each in KEPT if getattr(other, each) != getattr(capture, each)]
             if apart:
-                place = site.hook if site.hook in MODEL_SITES else f"blocks.{site.block - 1}.{site.hook}"
+                place = site_name(site)
                 raise SpecError(
                     [
                         f"captures: two name {place} and keep different things of it: {apart[0]} "
