@@ -132,8 +132,8 @@ def test_every_line_that_is_no_request_is_told_before_anything_is_done(folder):
     assert not (folder / "run").exists()
 
 
-def test_a_file_without_requests_is_for_talks(folder):
-    with pytest.raises(InputError, match="ullage chat"):
+def test_a_file_without_requests_is_planned_alone(folder):
+    with pytest.raises(InputError, match="nothing to run"):
         run(folder, "run", "assistant.input=null")
 
 

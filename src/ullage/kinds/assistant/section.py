@@ -30,7 +30,7 @@ class Section(BaseSection):
     specialists: tuple[str, ...] | None = Field(
         default=None, description="every role but router and voice, unless they are listed here"
     )
-    input: str | None = Field(default=None, description="requests, JSON lines; None: it is for talks")
+    input: str | None = Field(default=None, description="requests, JSON lines; None: planned alone")
     seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
     instructions: dict[str, str] = Field(default={}, description="to the voice and each specialist, by role")
     routing: Routing = Routing()
