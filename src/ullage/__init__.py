@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ullage.api import sample as sample
     from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
+    from ullage.api import talk as talk
     from ullage.api import verify as verify
     from ullage.api.caches import Freed as Freed
     from ullage.api.caches import clear_cache as clear_cache
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload as Workload
     from ullage.workloads.conversation import Conversation as Conversation
     from ullage.workloads.execution import Checked as Checked
+    from ullage.workloads.kind import Talk as Talk
     from ullage.workloads.wholeness import RunCheck as RunCheck
 
 __version__ = "0.1.0"
@@ -162,6 +164,7 @@ PLACES: Final = {
     "StateView": "ullage.capture.view",
     "StoredStates": "ullage.capture.stored",
     "Survey": "ullage.capture.survey",
+    "Talk": "ullage.workloads.kind",
     "Tokenizer": "ullage.runtime.tokenizer",
     "Training": "ullage.spec.workload",
     "UllageError": "ullage.errors",
@@ -206,6 +209,7 @@ PLACES: Final = {
     "sample_model": "ullage.api",
     "schema": "ullage.api",
     "sites_of": "ullage.api.extractor",
+    "talk": "ullage.api",
     "tiny_path": "ullage.facts.bundled",
     "verify": "ullage.api",
 }

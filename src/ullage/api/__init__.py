@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ullage.api.runs import report as report
     from ullage.api.runs import verify as verify
     from ullage.api.talking import chat as chat
+    from ullage.api.talking import talk as talk
     from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
     from ullage.workloads.loading import opened as opened
@@ -95,6 +96,7 @@ PLACES: Final = {
     "schema": "ullage.api.planning",
     "sections": "ullage.workloads.loading",
     "settle": "ullage.workloads.planned",
+    "talk": "ullage.api.talking",
     "verify": "ullage.api.runs",
 }
 """Each function and the module that has it."""

@@ -16,6 +16,7 @@ from ullage.reports.terminal import Download, Offline, Quiet, Where
 
 if TYPE_CHECKING:
     from ullage.cli.replies import Screen
+    from ullage.workloads.kind import Talk
     from ullage.workloads.said import Talking
 
 ASKING: Final = "> "
@@ -57,6 +58,12 @@ def chat(
     from ullage import api
     from ullage.cli.replies import screen_for
 
+    given: dict[str, object] = {"--probe": probe, "--system": system, "--prompt-tokens": prompt_tokens}
+    given |= {"--new-tokens": new_tokens, "--temperature": temperature, "--precision": precision}
+    with api.talk(model, gpus=gpus, download=download, quiet=quiet) as whole:
+        if whole is not None:
+            _with_a_whole(whole, [name for name, value in given.items() if value], json)
+            return
     with (
         api.chat(
             model,
@@ -96,6 +103,40 @@ def converse(talk: Talking, screen: Screen, at_terminal: bool) -> None:
                 if not at_terminal:
                     raise
                 screen.refused(str(error))
+
+
+def _with_a_whole(talk: Talk, given: list[str], json: bool) -> None:
+    if given:
+        raise InputError(f"{', '.join(given)}: the file says it for each of its roles; change it there")
+    with _interrupts_are_stops():
+        take_turns(talk, json, sys.stdin.isatty() and not json)
+
+
+def take_turns(talk: Talk, json: bool, at_terminal: bool) -> None:
+    """As `converse`, with a whole workload: each turn's lines, or a line of JSON."""
+    from json import dumps
+
+    from ullage.text import visible
+
+    if at_terminal:
+        print(f"({HELP}; {talk.help})", file=sys.stderr)
+    for text in _typed() if at_terminal else _piped():
+        if text.strip() == EXIT:
+            return
+        if text.strip() == RESET:
+            talk.reset()
+        elif text.strip():
+            try:
+                turn = talk.say(text)
+            except StoppedError:
+                continue
+            except (InputError, OutOfMemoryError) as error:
+                if not at_terminal:
+                    raise
+                print(error, file=sys.stderr)
+                continue
+            shown = [dumps(turn.row, ensure_ascii=False)] if json else [*map(visible, turn.lines)]
+            print("\n".join(shown), flush=True)
 
 
 def _answer(talk: Talking, screen: Screen, text: str) -> None:

@@ -71,7 +71,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
         if plan.gpus.abilities.simulated:
             assert live is not None
             simulated = SimulatedDevices(plan, live)
-        begun_with = stack.enter_context(_bounded(plan, devices, log))
+        begun_with = stack.enter_context(_bounded(plan, devices, log, progress))
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
@@ -109,10 +109,10 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
 
 
 @contextmanager
-def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log) -> Iterator[int]:
+def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress) -> Iterator[int]:
     """Inside, what keeps a run within its plan is on; what this process holds before any model, in bytes."""
     if plan.gpus.abilities.simulated:
-        log.say("its devices are simulated: all of it lies in this machine's memory, and is counted")
+        progress.note("its devices are simulated: all of it lies in this machine's memory, and is counted")
         yield 0
     elif devices == (CPU,):
         _hold_malloc(log)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ullage.errors import InputError
 
@@ -29,6 +29,28 @@ class Command(NamedTuple):
     place: str
 
 
+class Turn(Protocol):
+    """What came of a turn of a talk: `lines` for the terminal, and a `row` for JSON."""
+
+    @property
+    def lines(self) -> Sequence[str]: ...
+
+    @property
+    def row(self) -> Mapping[str, object]: ...
+
+
+class Talk(Protocol):
+    """A talk with a whole workload. `help` tells of its own commands."""
+
+    help: str
+
+    def say(self, text: str) -> Turn:
+        """One turn. Raises InputError and OutOfMemoryError for one that has no answer."""
+
+    def reset(self) -> None:
+        """Forgets what was said."""
+
+
 class Kind(NamedTuple):
     """A kind is one package and one entry point, in group `ullage.kinds`, that leads to this value.
 
@@ -46,6 +68,8 @@ class Kind(NamedTuple):
     `form` names a module for files of another form that the kind reads as its own, "" for none: its
     `recognises(data)` says whether a mapping without `kind` is one, `workload_in(document)` lays it out as a
     workload's file and raises SpecError with every mistake.
+    `talker` names the module whose `open_talk(plan, options)` is a context with a `Talk`; "" for a kind that
+    is not talked to as a whole.
     """
 
     name: str
@@ -56,6 +80,7 @@ class Kind(NamedTuple):
     retrier: str = ""
     commands: tuple[Command, ...] = ()
     verbs: Mapping[str, str] = MappingProxyType({})
+    talker: str = ""
 
     @property
     def section(self) -> type[Section]:

@@ -1,10 +1,12 @@
 """Requests answered by an assistant: whole runs through the public functions."""
 
+import io
 import json
 
 import pytest
 
 import ullage
+from ullage.cli.main import main
 from ullage.errors import InputError, SpecError
 from ullage.kinds.assistant.requests import Request, in_rounds
 from ullage.records.journal import Journal
@@ -132,8 +134,8 @@ def test_every_line_that_is_no_request_is_told_before_anything_is_done(folder):
     assert not (folder / "run").exists()
 
 
-def test_a_file_without_requests_is_planned_alone(folder):
-    with pytest.raises(InputError, match="nothing to run"):
+def test_a_file_without_requests_is_for_talks(folder):
+    with pytest.raises(InputError, match="ullage chat"):
         run(folder, "run", "assistant.input=null")
 
 
@@ -155,6 +157,29 @@ def test_a_specialist_that_cannot_be_asked_is_replaced_by_the_fallback_which_is_
     (folder / "near.jsonl").write_text("no script")
     with pytest.raises(InputError, match=r"near\.jsonl"):
         run(folder, "three")
+
+
+def test_a_talk_shows_the_route_the_switch_and_what_is_taken(folder, monkeypatch, capsys):
+    with ullage.talk(folder / "work.yaml") as talk:
+        first, second = talk.say("What is near?"), talk.say("How far is a star?")
+        talk.reset()
+    assert first.lines[0].startswith("-> near (labels, 0.98")
+    assert first.lines[1] == "I, near, answer."
+    assert second.row["voice"] == "I, far, answer."
+    assert second.row["route"]["to"] == "far"
+    monkeypatch.setattr("sys.stdin", io.StringIO("A star?\n/forget\n/exit\nnever\n"))
+    with pytest.raises(SystemExit) as ended:
+        main(["chat", str(folder / "work.yaml"), "--json", "--quiet"])
+    assert ended.value.code == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row.get("voice") for row in rows] == ["I, far, answer.", None]
+    assert rows[1]["forgotten"] == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["chat", str(folder / "work.yaml"), "--system", "Be brief."])
+    assert ended.value.code == 2
+    assert "--system" in capsys.readouterr().err
+    with ullage.talk("ullage:tiny") as other:
+        assert other is None
 
 
 LOCAL = """

@@ -2,4 +2,4 @@
 
 from ullage.workloads.kind import Kind
 
-KIND = Kind("assistant", __name__, runner="ullage.kinds.assistant.run")
+KIND = Kind("assistant", __name__, runner="ullage.kinds.assistant.run", talker="ullage.kinds.assistant.talk")

@@ -32,8 +32,8 @@ def run(session: Session) -> None:
     section = own_section(session.workload, Section)
     if section.input is None:
         raise InputError(
-            "assistant: input: is missing, so there is nothing to run; name a file of requests, a line of JSON "
-            "each"
+            "assistant: input: is missing, so there is nothing to run: name a file of requests, one line of "
+            "JSON each, or talk with it: ullage chat FILE"
         )
     if session.workload.captures:
         raise InputError("captures: an assistant's run takes none; remove them, or plan them alone")
