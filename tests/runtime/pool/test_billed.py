@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 import ullage
-from ullage.errors import UllageError
+from ullage.errors import UllageError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.runtime.billed import Billed, billed
 from ullage.runtime.pool import Pool, Role
@@ -32,7 +32,11 @@ def plans(draw: st.DrawFn) -> Plan:
     changes += [
         f"roles.{role}.residency={draw(st.sampled_from(RESIDENCIES))}" for role in ullage.load(file).roles
     ]
-    return ullage.plan(ullage.load(file, changes), gpus=draw(st.sampled_from(SETS)))
+    gpus = draw(st.sampled_from(SETS))
+    try:
+        return ullage.plan(ullage.load(file, changes), gpus=gpus)
+    except UnsupportedError:
+        reject()  # what is refused is not walked
 
 
 def walk(plan: Plan, bill: Billed) -> tuple[Memory, dict[str, int]]:
