@@ -34,7 +34,7 @@ def plans(draw: st.DrawFn) -> Plan:
     ]
     gpus = draw(st.sampled_from(SETS))
     try:
-        return ullage.plan(ullage.load(file, changes), gpus=gpus)
+        return ullage.plan(ullage.load(file, changes), gpus=gpus, base=file.parent)
     except UnsupportedError:
         reject()  # what is refused is not walked
 
