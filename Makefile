@@ -26,7 +26,7 @@ demo: .venv/run
 	  "run examples/evaluate-tiny.yaml --out .demo/evaluate $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))" "verify .demo/evaluate" \
 	  "sample artist --out .demo/artist" "sample perception --out .demo/perception" \
 	  "run examples/small/assistant-tiny.yaml --out .demo/assistant" "verify .demo/assistant" "pool .demo/assistant" \
-	  "run examples/werewolf-tiny.yaml --out .demo/werewolf" \
+	  "run examples/small/werewolf-tiny.yaml --out .demo/werewolf" \
 	  "verify .demo/werewolf" "report .demo/werewolf" \
 	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
 	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \

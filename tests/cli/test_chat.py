@@ -227,11 +227,19 @@ def test_a_workload_file_is_talked_to_as_it_says(talk, folder):
     line = json.loads(out)
     assert len(line["tokens"]) <= 3
     assert list(line["probes"]) == ["inner"]
-    parts = {name: {"model": "ullage:tiny"} for name in ("router", "voice", "other")}
-    (folder / "two.json").write_text(json.dumps({"kind": "assistant", "roles": parts}))
+    parts = {name: {"model": "ullage:tiny"} for name in ("wolf", "villager")}
+    seats = {"werewolf": "wolf", "villager": "villager"}
+    two = {
+        "kind": "werewolf",
+        "roles": parts,
+        "prompt_tokens": 900,
+        "new_tokens": 8,
+        "werewolf": {"seats": seats},
+    }
+    (folder / "two.json").write_text(json.dumps(two))
     code, _, err = talk(folder / "two.json")
     assert code == 2
-    assert "has roles router, voice, other and none called generator to talk to" in err
+    assert "has roles wolf, villager and none called generator to talk to" in err
 
 
 @pytest.mark.parametrize(

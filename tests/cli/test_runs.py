@@ -169,7 +169,7 @@ def test_answers_are_judged_again_and_reported_anew(run):
     assert shown.startswith("12 records, ")
     assert Path("again/greedy.jsonl").read_bytes() == Path("first/greedy.jsonl").read_bytes()
     refused = run("judge", "first", "--out", "other", "--role", "generator.batch=4", code=2)
-    assert "needs other answers" in refused
+    assert "generator is no judge" in refused
     assert not Path("other").exists()
     written = run("report", "again").split()
     assert written

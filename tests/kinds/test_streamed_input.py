@@ -22,7 +22,7 @@ EVALUATE = """
 kind: evaluate
 roles: {generator: {model: script.jsonl, engine: scripted}}
 budget: {gpus: cpu}
-evaluate: {input: lines.jsonl}
+evaluate: {input: lines.jsonl, fields: {references: null}}
 """
 
 

@@ -92,7 +92,8 @@ def test_a_prompt_of_such_a_token_is_refused(folder, tmp_path):
     (folder / "chat_template.jinja").write_text(template)
     (tmp_path / "asked.jsonl").write_text(json.dumps({"question": text, "answers": ["b"]}))
     roles = {"generator": {"model": str(folder)}, "judge": {"model": str(folder)}}
-    workload = {"kind": "evaluate", "roles": roles, "evaluate": {"input": str(tmp_path / "asked.jsonl")}}
+    section = {"input": str(tmp_path / "asked.jsonl"), "fields": {"references": "answers"}}
+    workload = {"kind": "evaluate", "roles": roles, "evaluate": section}
     (tmp_path / "w.yaml").write_text(json.dumps(workload | {"new_tokens": 2}))
     with pytest.raises(FormatError, match=r"embeddings; give it the tokenizer it was trained with"):
         ullage.run(ullage.load(tmp_path / "w.yaml"), tmp_path / "run", "cpu")

@@ -23,7 +23,7 @@ budget: {{gpus: cpu}}
 prompt_tokens: 160
 new_tokens: 8
 examples: 6
-evaluate: {{input: questions.jsonl, samples: 1}}
+evaluate: {{input: questions.jsonl, fields: {{references: null}}, samples: 1}}
 """
 
 
