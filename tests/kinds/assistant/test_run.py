@@ -134,6 +134,26 @@ def test_every_line_that_is_no_request_is_told_before_anything_is_done(folder):
     assert not (folder / "run").exists()
 
 
+def test_requests_that_come_to_nothing_are_counted_and_the_others_answered(folder, capsys):
+    text = (folder / "work.yaml").read_text()
+    local = "far: {model: 'ullage:tiny', prompt_tokens: 24, new_tokens: 2}"
+    (folder / "work.yaml").write_text(text.replace("far: {model: far.jsonl, engine: scripted}", local))
+    rows = [
+        {"id": "long", "text": "A star? " * 40},
+        {"id": "short", "text": "A star?"},
+        {"id": "c", "text": "?"},
+    ]
+    write_lines(folder / "requests.jsonl", rows)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(folder / "work.yaml"), "--out", str(folder / "told"), "--quiet"])
+    assert ended.value.code == 0
+    found = answers(folder / "told")
+    assert "and the plan has room for 24" in found["long"]["failed"]
+    assert found["short"]["answer"]
+    assert found["c"]["voice"] == "I, near, answer."
+    assert "1 of 3 requests failed: far: the request takes" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_file_without_requests_is_for_talks(folder):
     with pytest.raises(InputError, match="ullage chat"):
         run(folder, "run", "assistant.input=null")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from ullage.engines.turns import Turns
 from ullage.errors import EngineError, InputError
@@ -17,10 +16,8 @@ from ullage.kinds.assistant.section import Section
 from ullage.kinds.assistant.tools.toolbox import open_toolbox
 from ullage.kinds.assistant.turn import Said, Turn
 from ullage.phases.blocks import base_work, own_section
+from ullage.records.failing import OUTCOME, count_failing
 from ullage.runtime.session import Session
-
-REASONS: Final = 3
-"""Reasons that are told of requests that failed."""
 
 
 def run(session: Session) -> None:
@@ -74,24 +71,20 @@ def run(session: Session) -> None:
     store.finish()
     for name in session.plan.roles:
         turns.keep_usage(name)
-    _summary(session, store.entries, turns)
+    _summary(session, turns)
 
 
 def _asked(some: Sequence[Request], before: dict[str, list[Said]]) -> list[Turn]:
     return [Turn(request, tuple(before.get(request.conversation, ()))) for request in some]
 
 
-def _summary(session: Session, entries: object, turns: Turns) -> None:
+def _summary(session: Session, turns: Turns) -> None:
     kept = [*read_answers(session.folder.path)]
-    failed = [one for one in kept if one.failed]
+    failing = count_failing("requests", (one.failed or None for one in kept))
+    session.outcome[OUTCOME] = [failing.to_json()] if failing.failed else []
     session.outcome["requests"] = len(kept)
-    session.outcome["failed"] = len(failed)
     session.outcome["fell_back"] = sum(one.fell_back for one in kept)
     session.outcome["specialists"] = dict(Counter(one.specialist for one in kept))
     session.outcome["usage"] = turns.usage()
-    if failed:
-        reasons = Counter(one.failed for one in failed).most_common(REASONS)
-        told = "; ".join(f"{count} x {reason}" for reason, count in reasons)
-        session.say(f"{len(failed)} of {len(kept)} requests failed: {told}")
-    if kept and len(failed) == len(kept):
-        raise EngineError(f"no request was answered: {failed[0].failed}")
+    if kept and failing.failed == len(kept):
+        raise EngineError(f"no request was answered: {failing}")
