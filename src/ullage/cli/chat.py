@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -88,21 +88,14 @@ def converse(talk: Talking, screen: Screen, at_terminal: bool) -> None:
     """Reads turns and shows replies until there are no more. At a terminal a turn that cannot be answered is
     said and the talk goes on; elsewhere it raises InputError or OutOfMemoryError."""
     if at_terminal:
-        with contextlib.suppress(ImportError):
-            import readline  # noqa: F401 - gives `input` a line that can be edited
         screen.begin(HELP)
-    for text in _typed() if at_terminal else _piped():
-        if text.strip() == EXIT:
-            return
-        if text.strip() == RESET:
-            talk.reset()
-        elif text.strip():
-            try:
-                _answer(talk, screen, text)
-            except (InputError, OutOfMemoryError) as error:
-                if not at_terminal:
-                    raise
-                screen.refused(str(error))
+    for text in _turns(talk.reset, at_terminal):
+        try:
+            _answer(talk, screen, text)
+        except (InputError, OutOfMemoryError) as error:
+            if not at_terminal:
+                raise
+            screen.refused(str(error))
 
 
 def _with_a_whole(talk: Talk, given: list[str], json: bool) -> None:
@@ -120,23 +113,32 @@ def take_turns(talk: Talk, json: bool, at_terminal: bool) -> None:
 
     if at_terminal:
         print(f"({HELP}; {talk.help})", file=sys.stderr)
+    for text in _turns(talk.reset, at_terminal):
+        try:
+            turn = talk.say(text)
+        except StoppedError:
+            continue
+        except (InputError, OutOfMemoryError) as error:
+            if not at_terminal:
+                raise
+            print(error, file=sys.stderr)
+            continue
+        shown = [dumps(turn.row, ensure_ascii=False)] if json else [*map(visible, turn.lines)]
+        print("\n".join(shown), flush=True)
+
+
+def _turns(reset: Callable[[], None], at_terminal: bool) -> Iterator[str]:
+    """What is to be answered, until there is no more or EXIT; RESET is done on the way."""
+    if at_terminal:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - gives `input` a line that can be edited
     for text in _typed() if at_terminal else _piped():
         if text.strip() == EXIT:
             return
         if text.strip() == RESET:
-            talk.reset()
+            reset()
         elif text.strip():
-            try:
-                turn = talk.say(text)
-            except StoppedError:
-                continue
-            except (InputError, OutOfMemoryError) as error:
-                if not at_terminal:
-                    raise
-                print(error, file=sys.stderr)
-                continue
-            shown = [dumps(turn.row, ensure_ascii=False)] if json else [*map(visible, turn.lines)]
-            print("\n".join(shown), flush=True)
+            yield text
 
 
 def _answer(talk: Talking, screen: Screen, text: str) -> None:

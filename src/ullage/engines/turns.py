@@ -100,10 +100,12 @@ class Turns:
         batches: Collection[Sequence[int]],
         lengths: Sequence[int],
         unit: Callable[[Sequence[int]], Sequence[Result]],
+        within: Phase | None = None,
     ) -> Iterator[list[Result]]:
-        """`unit` of each batch of indices into `lengths`, one for each, in the phase planned for it."""
+        """`unit` of each batch of indices into `lengths`, one for each, in the phase planned for it; `within`
+        is another of the same work, beside others."""
         splitter = self.splitter(name, verb)
-        with self.session.monitor.inside(self.session.phase(name, verb)) as phase:
+        with self.session.monitor.inside(within or self.session.phase(name, verb)) as phase:
             for batch in batches:
                 found = splitter.run(batch, lengths, self._beginning(phase, unit))
                 self.session.splits = sum(each.splits for each in self._splitters.values())
@@ -127,11 +129,12 @@ class Turns:
         verb: str,
         lengths: Sequence[int],
         unit: Callable[[Sequence[int]], Sequence[Result]],
+        within: Phase | None = None,
     ) -> list[Result]:
-        """`unit` over all items in batches of like `lengths`; one result for each, in order."""
+        """`unit` over all items in batches of like `lengths`, as `run`; one result for each, in order."""
         batches = make_batches(lengths, self.splitter(name, verb).limits)
         found: dict[int, Result] = {}
-        for batch, results in zip(batches, self.run(name, verb, batches, lengths, unit), strict=True):
+        for batch, results in zip(batches, self.run(name, verb, batches, lengths, unit, within), strict=True):
             found.update(zip(batch, results, strict=True))
         return [found[index] for index in range(len(lengths))]
 

@@ -121,7 +121,7 @@ class Session:
 
         A phase that nothing is planned for leaves those there that stay throughout, and who may be parked is.
         """
-        here = phase.on_device() if phase.resident else self._staying()
+        here = phase.on_device() if phase.resident else self.staying()
         resting = {each.name for each in phase.resident if each.where == "host"}
         for name in [name for name in self._somewhere() if name not in here]:
             if name in resting or (not phase.resident and self.residents.parks(name)):
@@ -137,7 +137,7 @@ class Session:
         """Roles whose weights are on a device or in host memory."""
         return tuple(dict.fromkeys((*self.residents.here(), *self.residents.waiting())))
 
-    def _staying(self) -> tuple[str, ...]:
+    def staying(self) -> tuple[str, ...]:
         """Roles that are on the device in every phase but those that load."""
         working = [phase.on_device() for phase in self.plan.phases if phase.activity != "load"]
         return tuple(name for name in self.plan.roles if working and all(name in here for here in working))
@@ -199,7 +199,7 @@ class Session:
 
     def free_guests(self) -> None:
         """Frees the models of roles that do not stay throughout: the last one's turn is over."""
-        for name in [name for name in self._somewhere() if name not in self._staying()]:
+        for name in [name for name in self._somewhere() if name not in self.staying()]:
             self._leave(name, "disk")
         self.outcome["pool"] = self.residents.pool.snapshot().to_json()
         self.monitor.enter(None)

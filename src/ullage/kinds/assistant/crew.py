@@ -13,7 +13,6 @@ from ullage.engines.turns import Turns
 from ullage.kinds.assistant.section import Section
 from ullage.phases.blocks import is_local
 from ullage.phases.phase import Phase, Resident
-from ullage.runtime.batching import make_batches
 from ullage.runtime.session import Session
 
 Opened = TypeVar("Opened")
@@ -35,12 +34,14 @@ class Crew:
     def __init__(self, turns: Turns, section: Section) -> None:
         self.turns, self.session, self._section = turns, turns.session, section
         self.switches: list[Switch] = []
-        self.busy = 0
-        """How many roles are at work, one within another."""
-        working = [phase for phase in self.session.plan.phases if phase.activity != "load"]
-        self._staying = {
-            name for name in self.session.plan.roles if all(name in phase.on_device() for phase in working)
-        }
+        self._at_work: list[Phase | None] = []
+        """What the roles at work do, one within another."""
+        self._staying = set(self.session.staying())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a role is at work."""
+        return bool(self._at_work)
 
     def stays(self, name: str) -> bool:
         """Whether the role's model is there from begin to end, or in no memory of ours."""
@@ -59,23 +60,18 @@ class Crew:
         opened = opener(session, name)
         if name in self._section.chosen(session.workload):
             self.switches.append(Switch(name, here or phase is None, time.monotonic() - begun))
-        self.busy += 1
+        self._at_work.append(phase)
         try:
             with nullcontext() if phase is None else session.monitor.inside(phase):
                 yield opened
         finally:
-            self.busy -= 1
+            self._at_work.pop()
 
     def each(
         self, name: str, lengths: Sequence[int], unit: Callable[[Sequence[int]], Sequence[Result]]
     ) -> list[Result]:
-        """`unit` over all items in batches of like length as planned; one result for each, in order."""
-        splitter = self.turns.splitter(name)
-        found: dict[int, Result] = {}
-        for batch in make_batches(lengths, splitter.limits):
-            found.update(zip(batch, splitter.run(batch, lengths, unit), strict=True))
-            self.session.splits = max(self.session.splits, splitter.splits)
-        return [found[index] for index in range(len(lengths))]
+        """`Turns.each` for the role at work, in the phase that it is in."""
+        return self.turns.each(name, "", lengths, unit, self._at_work[-1])
 
     def room(self, name: str) -> int:
         """Tokens of a prompt that the plan has room for."""
