@@ -318,7 +318,10 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "verification": of_document(
         "verification",
         {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)},
-        {"not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)})},
+        {
+            "not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)}),
+            "remarks": of_list(TEXT),
+        },
     ),
 }
 """What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""

@@ -42,6 +42,10 @@ class Section(Value):
         """What a plan of the workload is to say beside its bill."""
         return ()
 
+    def carried_out(self, workload: Workload) -> Workload:
+        """What a run does of the workload: all of it, itself."""
+        return workload
+
     def files(self) -> tuple[str, ...]:
         """Files the run reads, as the workload file names them."""
         return ()

@@ -91,7 +91,7 @@ class Flow:
         workload, section = self.crew.session.workload, self.section
         asked = [Routed(turn.request.text, turn.request.image is not None) for turn in turns]
         who = served(section, workload)
-        if not section.routing.asks:
+        if not section.asks_router:
             routes = who.routes(open_router(section, workload, None), asked)
         else:
             with self.crew.at_work(section.router, open_engine) as engine:
