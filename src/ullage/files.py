@@ -18,6 +18,12 @@ def data_home() -> Path:
     return Path(os.path.expanduser(data)) / "ullage"
 
 
+def model_cache() -> Path:
+    """Where a hub's models are kept: $HF_HUB_CACHE, else `hub` in $HF_HOME, else in ~/.cache/huggingface."""
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))
+
+
 def is_nowhere(path: Path) -> bool:
     """Whether a place was to be in a home, and none is known: a user id without a name, and no HOME."""
     return path.parts[:1] == ("~",)

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -96,8 +97,21 @@ def _passing() -> Path:
     return Path(folder)
 
 
+_asks: ContextVar[bool] = ContextVar("asks", default=True)
+
+
+@contextmanager
+def asking_nobody() -> Iterator[None]:
+    """Inside, no hub is asked for anything, as with HF_HUB_OFFLINE."""
+    before = _asks.set(False)
+    try:
+        yield
+    finally:
+        _asks.reset(before)
+
+
 def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    return not _asks.get() or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _fetch(home: Path, name: HubName, repository: Repository) -> Snapshot:

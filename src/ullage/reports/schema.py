@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.doctor_schema import DIAGNOSIS
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
     BYTES,
@@ -284,6 +285,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "diagnosis": DIAGNOSIS,
     "evidence": of_document("evidence", _EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,

@@ -50,6 +50,10 @@ class Section(Value):
         """Files the run reads, as the workload file names them."""
         return ()
 
+    def extras(self) -> Mapping[str, str]:
+        """Optional extras that a run makes use of, and what it goes without where one is missing."""
+        return {}
+
     def runs_in(self) -> str:
         """The folder for runs that are given none."""
         return RUNS

@@ -39,6 +39,7 @@ INT8: Final = Scheme(
     on_load=OnLoad(
         "BitsAndBytesConfig", (("load_in_8bit", True),), "bitsandbytes", loss=0.01, trade=TRADE_8, bits=8
     ),
+    packages=("bitsandbytes",),
 )
 
 
@@ -59,6 +60,7 @@ NF4: Final = Scheme(
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
+    packages=("bitsandbytes",),
 )
 NF4_DOUBLE: Final = Scheme(
     name="nf4-dq",  # a uint8 absmax, an fp32 scale per 256 of them, an offset, a code book for each
@@ -76,6 +78,7 @@ NF4_DOUBLE: Final = Scheme(
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
     offloads=False,
+    packages=("bitsandbytes",),
 )
 
 
@@ -94,6 +97,7 @@ def gptq(bits: int) -> Scheme:
         methods=frozenset({"gptq"}),
         product=Dequantized(GPTQ_UNPACK_ROWS, unpacked=4) if bits == 8 else None,
         keeps_buffer=bits == 4,
+        packages=("optimum", "gptqmodel"),
     )
 
 
@@ -104,6 +108,7 @@ AWQ: Final = Scheme(
     methods=frozenset({"awq"}),
     product=Dequantized(AWQ_UNPACK_ROWS),
     stores_tied_head=True,
+    packages=("gptqmodel",),
 )
 FP8: Final = Scheme(
     name="fp8",  # an fp32 scale per output row, or per 128x128 block where stored so
@@ -120,6 +125,7 @@ MXFP4: Final = Scheme(
     methods=frozenset({"mxfp4"}),
     dequantizes_on_request=True,
     least_capability=(7, 5),  # transformers 5.19, quantizers/quantizer_mxfp4.py
+    packages=("kernels", "triton"),
 )
 
 
@@ -161,7 +167,12 @@ def _bitsandbytes(stored: StoredQuantization) -> Scheme:
 def _compressed(bits: int) -> Scheme:
     """compressed-tensors: packed with 16-bit group scales, or 8 bits with one fp32 scale a row."""
     scale = Part(32, "row") if bits >= 8 else Part(16, "group")
-    return Scheme("compressed-tensors", (Part(min(bits, 8), "element"), scale), MATRICES)
+    return Scheme(
+        "compressed-tensors",
+        (Part(min(bits, 8), "element"), scale),
+        MATRICES,
+        packages=("compressed_tensors",),
+    )
 
 
 METHODS: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {

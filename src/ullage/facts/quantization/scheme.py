@@ -69,7 +69,8 @@ class Scheme(NamedTuple):
     loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside others on them.
     `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is made of 16-bit
     weights, None where only a checkpoint stored in it has it. `least_capability` is the first CUDA compute
-    capability that computes with it, None where none is known.
+    capability that computes with it, None where none is known. `packages` are what transformers loads a
+    checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
     """
 
     name: str
@@ -83,3 +84,4 @@ class Scheme(NamedTuple):
     stores_tied_head: bool = False
     dequantizes_on_request: bool = False
     offloads: bool = True
+    packages: tuple[str, ...] = ()

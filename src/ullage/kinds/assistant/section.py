@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -66,6 +66,10 @@ class Section(BaseSection):
         """Whose plan it is where a run loads no model."""
         if self.development_mode:
             yield SAID if is_stood_in(workload) else PLANNED
+
+    def extras(self) -> Mapping[str, str]:
+        """Chroma, where notes are to be kept."""
+        return {} if self.memory is None else {"memory": "nothing is remembered beyond a talk"}
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A router where one is asked, a voice and a specialist, each another role that can do its part, and
