@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +123,8 @@ def _number(path: Path) -> int | None:
 
 
 def _disk(folder: Path) -> Disk:
+    import shutil
+
     there = folder.is_dir()
     nearest = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
     try:

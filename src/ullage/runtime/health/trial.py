@@ -8,27 +8,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    pass
+from ullage.text import whole_text
 
 COPIED: Final = 256 * 2**20
 """Bytes of a copy that is timed; a thousand of those a second would be beyond any bus."""
 TIMES: Final = 4
-CAUSES: Final = 6
-"""Errors behind an error that are told."""
-
-
-def whole_text(error: BaseException | None) -> str:
-    """What it and all that led to it say: a library may show only the last."""
-    said: list[str] = []
-    while error is not None and len(said) < CAUSES:
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        if line not in said:
-            said.append(line)
-        error = error.__cause__ or error.__context__
-    return " <- ".join(said)
 
 
 def try_torch() -> dict[str, object]:
