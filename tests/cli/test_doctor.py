@@ -185,6 +185,54 @@ def test_a_plan_that_does_not_fit_is_exit_code_3_where_nothing_else_is_wrong(doc
     assert "all that it needs is here, and it does not fit" in doctor(file, "--quick", code=3)
 
 
+def test_cards_that_are_here_are_what_is_planned_for_and_others_are_not(doctor, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(A6000, A6000))
+    found = document(doctor, write(tmp_path, budget={"gpus": "2xRTX A6000"}), "--quick")
+    assert of(found, "cards")["state"] == "ok"
+    assert found["file"]["gpus"] == "2x RTX A6000"
+    found = document(doctor, write(tmp_path, budget={"gpus": "2xA100-80GB"}), "--quick")
+    assert "and here is 2x RTX A6000" in of(found, "cards")["said"]
+    assert found["file"]["gpus"] == "2x RTX A6000"
+    assert document(doctor, write(tmp_path), "--gpus", "local", "--quick")["file"]["gpus"] == "2x RTX A6000"
+
+
+def test_a_driver_that_does_not_answer_leaves_the_processor(doctor, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(A6000, error=(18, "mismatch")))
+    found = document(doctor, write(tmp_path, budget={}), "--quick")
+    assert found["file"]["gpus"] == "1x CPU"
+    assert found["cards"]["broken"] is True
+    assert found["problems"] == 1
+
+
+def test_what_loads_a_quantized_checkpoint_and_what_a_kind_makes_use_of_is_looked_for(
+    doctor, tmp_path, monkeypatch
+):
+    from ullage.facts.health import extras
+
+    version_of = extras.version_of
+    monkeypatch.setattr(extras, "version_of", lambda name: None if name == "chromadb" else version_of(name))
+    config = json.loads((ullage.tiny_path() / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 32}
+    (tmp_path / "stored").mkdir()
+    (tmp_path / "stored/config.json").write_text(json.dumps(config))
+    notes = {"memory": {"chroma_dir": "notes", "embedder": "words"}}
+    file = write(tmp_path, roles=roles(near={"model": "stored"}), assistant=notes)
+    found = document(doctor, file, "--quick", code=1)
+    assert of(found, "precision gptq-int4", role="near")["todo"] == "pip install optimum gptqmodel"
+    assert "nothing is remembered beyond a talk" in of(found, "extra memory")["said"]
+    assert of(found, "extra memory")["todo"] == 'pip install "ullage[memory]"'
+
+
+def test_a_disk_without_room_for_what_would_be_fetched_is_a_problem(doctor, tmp_path, monkeypatch):
+    import shutil
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**29))
+    file = write(tmp_path, roles=roles(near={"model": "Qwen/Qwen2.5-0.5B-Instruct"}))
+    found = document(doctor, file, "--quick", code=1)
+    assert "takes more than the 0.50 GiB free" in of(found, "disk", role="near")["said"]
+
+
 def test_cards_that_are_not_here_give_way_to_this_machine_which_is_said(doctor, tmp_path):
     file = write(tmp_path, budget={"gpus": "2xA100-80GB"})
     found = document(doctor, file, "--quick")

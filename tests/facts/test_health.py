@@ -149,8 +149,8 @@ def test_a_driver_of_the_same_major_number_takes_what_a_later_minor_one_built(nv
 
 def test_measured_copies_are_held_against_what_the_link_could_carry(nvml):
     nvml(A6000, A6000)
-    fast = Seen(0, "a", (8, 6), "", Copies(25e9, 9e9))
-    slow = Seen(1, "a", (8, 6), "", Copies(3e9, 2e9))
+    fast = Seen(0, A6000["name"], (8, 6), "", Copies(25e9, 9e9))
+    slow = Seen(1, A6000["name"], (8, 6), "", Copies(3e9, 2e9))
     findings = [*findings_of_cards(read_cards(), torch(cards=(fast, slow)))]
     assert "25.0 GB/s from pinned host memory, 9.0 GB/s from other (measured)" in said(
         findings, "cuda:0", "ok"

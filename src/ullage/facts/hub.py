@@ -64,7 +64,8 @@ def read_hub(name: HubName) -> Snapshot:
         commit = _last_known(home, name)
         found = _kept(home, name, commit) if commit else None
         if found is None:
-            raise NotThereError("No hub was asked: HF_HUB_OFFLINE is set, or --offline given")
+            why = "HF_HUB_OFFLINE is set, or --offline given" if _asks.get() else "it is only looked for here"
+            raise NotThereError(f"No hub was asked: {why}")
         return found
     with _said(name):
         repository = open_repository(name.repository, name.revision, Patience())

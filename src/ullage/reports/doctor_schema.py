@@ -86,6 +86,7 @@ _DISK = of_object(
 )
 _HOST = of_object(
     dict.fromkeys(("memory", "available", "swap", "limit", "taken"), MAYBE_BYTES)
+    | dict.fromkeys(("python", "system"), TEXT)
     | {"processors": COUNT, "cache": _DISK, "home": _DISK, "offline": _FLAG, "token": _FLAG}
 )
 _ROLE = of_object(

@@ -67,10 +67,10 @@ def _cards(workload: Workload, gpus: str | None, cards: Cards) -> tuple[str, tup
     chosen = gpu_set(workload, asked)
     if chosen.abilities.processor:
         return asked, ()
-    here = [card for card in cards.cards if card.visible]
-    if len(here) >= len(chosen.gpus):
-        return asked, (ok("cards", f"the file is for {chosen.name}; here are {len(here)}"),)
-    have = f"{len(here)} of {len(chosen.gpus)} cards" if here else "no card"
+    here = gpu_set(workload, here_is)
+    if [card.id for card in here.gpus[: len(chosen.gpus)]] == [card.id for card in chosen.gpus]:
+        return asked, (ok("cards", f"the file is for {chosen.name}, which is here"),)
+    have = "no card" if here.abilities.processor else here.name
     said = f"the file is for {chosen.name}, and here is {have}; what follows is for this machine"
     return here_is, (note("cards", said, "run it with --gpus local, or where those cards are"),)
 
@@ -79,7 +79,7 @@ def _planned(workload: Workload, gpus: str, base: Path) -> tuple[Plan | None, tu
     """The plan, and its verdict in a line; none where none can be made."""
     try:
         made = plan(workload, gpus, base=base, advice=False)
-    except UllageError as error:
+    except (UllageError, ImportError, OSError, RuntimeError) as error:  # tracing imports torch, as it is
         todo = "the roles below tell more; mend the file, or fetch what is missing"
         return None, (problem("plan", f"none can be made: {' '.join(str(error).split())}", todo),)
     about = VERDICT

@@ -75,7 +75,7 @@ def _drives(cards: Cards, torch: Torch) -> Iterator[Finding]:
 
     Within one major version a driver takes what a later minor one built (CUDA compatibility guide).
     """
-    if not cards.cards:
+    if not any(card.visible for card in cards.cards):
         return
     if torch.hip or not torch.cuda:
         what = f"for AMD's cards (ROCm {torch.hip})" if torch.hip else "for processors alone"
@@ -145,7 +145,8 @@ def _of_pair(pair: Pair) -> Finding:
 
 
 def _of_seen(seen: Seen, visible: list[Card]) -> Iterator[Finding]:
-    """What torch's card `cuda:N` is worth; `visible` are NVML's, in torch's order where there are as many."""
+    """What torch's card `cuda:N` is worth; `visible` are NVML's, which may count cards of several kinds in
+    another order."""
     about = f"cuda:{seen.index}"
     if seen.problem:
         yield problem(about, f"{seen.name} computes nothing: {seen.problem}", _todo(seen.problem))
@@ -154,7 +155,8 @@ def _of_seen(seen: Seen, visible: list[Card]) -> Iterator[Finding]:
         return
     pinned, pageable = seen.copies.pinned / 1e9, seen.copies.pageable / 1e9
     said = f"{pinned:.1f} GB/s from pinned host memory, {pageable:.1f} GB/s from other (measured)"
-    could = _carries(visible[seen.index]) if seen.index < len(visible) else None
+    alike = [card for card in visible[seen.index :][:1] if card.name == seen.name]
+    could = _carries(alike[0]) if alike else None
     if could is not None and pinned < SLOW * could:
         todo = "other processes that copy, a slot of another processor or a virtual machine may be why"
         yield note(about, f"{said}; its link could carry {could:.0f} GB/s", todo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,11 @@ class Disk:
 @dataclass(frozen=True, slots=True)
 class Host:
     """Bytes, None where nobody tells. `limit` is what a container may take of the memory, None without one,
-    and `taken` what of that is taken. `offline` says that no hub is asked, `token` that one is given."""
+    and `taken` what of that is taken. `offline` says that no hub is asked, `token` that one is given;
+    `python` and `system` are versions."""
 
+    python: str
+    system: str
     memory: int | None
     available: int | None
     swap: int | None
@@ -51,6 +55,8 @@ def read_host(root: Path = Path("/")) -> Host:
     limit, taken = memory_limit(root)
     memory = told.get("MemTotal")
     return Host(
+        platform.python_version(),
+        platform.platform(),
         memory,
         told.get("MemAvailable"),
         told.get("SwapTotal"),

@@ -15,6 +15,7 @@ ROOM: Final = 10 * GIB
 
 def findings_of_host(host: Host) -> Iterator[Finding]:
     """Memory, swap, the container's limit, the disks, and whether a hub may be asked."""
+    yield ok("python", f"{host.python} on {host.system}")
     if host.memory is None:
         yield note("memory", "this system does not tell how much it has")
     else:
