@@ -196,6 +196,15 @@ def test_cards_that_are_here_are_what_is_planned_for_and_others_are_not(doctor, 
     assert document(doctor, write(tmp_path), "--gpus", "local", "--quick")["file"]["gpus"] == "2x RTX A6000"
 
 
+def test_cards_that_torch_cannot_use_are_no_cards_to_run_a_file_on(doctor, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(A6000))
+    monkeypatch.setattr(asking, "PACKAGES", {"torch": "torch"})
+    monkeypatch.syspath_prepend(str(made_machines.torch(tmp_path / "path", cuda="")))
+    found = document(doctor, write(tmp_path, budget={}), code=1)
+    assert "built for processors alone, so that no card here is used" in of(found, "torch")["said"]
+    assert document(doctor, write(tmp_path), "--gpus", "cpu")["file"]["runs"]
+
+
 def test_a_driver_that_does_not_answer_leaves_the_processor(doctor, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(A6000, error=(18, "mismatch")))
     found = document(doctor, write(tmp_path, budget={}), "--quick")

@@ -49,7 +49,7 @@ def doctor(
     elif isinstance(workload, Mapping):
         workload = load(workload)
     if isinstance(workload, Plan):
-        base, workload = workload.base if base is None else base, workload.workload
+        base, workload = workload.base, workload.workload
     if not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     return replace(found, file=readiness(workload, found, gpus, base or Path()))
@@ -58,7 +58,7 @@ def doctor(
 def _of_machine(quick: bool) -> Diagnosis:
     from ullage.facts.health.card_findings import findings_of_cards
     from ullage.facts.health.cards import read_cards
-    from ullage.facts.health.diagnosis import Diagnosis
+    from ullage.facts.health.diagnosis import CARDS, Diagnosis
     from ullage.facts.health.extras import findings_of_extras, read_extras
     from ullage.facts.health.host import read_host
     from ullage.facts.health.host_findings import findings_of_host
@@ -75,7 +75,7 @@ def _of_machine(quick: bool) -> Diagnosis:
     here = processor() if cards.broken else local_gpus()
     parts = (
         _part("libraries", findings_of_libraries(tried, cards), trying),
-        _part("cards", findings_of_cards(cards, tried.get("torch")), 0.0),
+        _part(CARDS, findings_of_cards(cards, tried.get("torch")), 0.0),
         _part("extras", findings_of_extras(extras), reading),
         _part("host", findings_of_host(host), looking),
         _part("evidence", _of_evidence(evidence, here), opening),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.errors import UllageError
 from ullage.facts.health.cards import Cards
-from ullage.facts.health.diagnosis import VERDICT, Diagnosis, Readiness, RoleReadiness
+from ullage.facts.health.diagnosis import CARDS, VERDICT, Diagnosis, Readiness, RoleReadiness
 from ullage.facts.health.finding import Finding, note, ok, problem
 from ullage.facts.hub import asking_nobody
 from ullage.files import placed
@@ -45,13 +45,16 @@ def readiness(workload: Workload, found: Diagnosis, gpus: str | None, base: Path
             readiness_of_role(name, role, None if made is None else made.roles.get(name), found, base)
             for name, role in workload.roles.items()
         ]
+    cards = gpu_set(workload, asked)
+    if needs_card(workload) and not cards.abilities.processor:
+        findings += _of_cards(found)
     findings += _files(workload, base)
     findings += _extras(workload, found)
     roles = [replace(each, findings=_with_room(each, found)) for each in roles]
     return Readiness(
         workload.name or workload.kind,
         workload.kind,
-        gpu_set(workload, asked).name,
+        cards.name,
         "" if made is None else made.verdict,
         tuple(roles),
         tuple(findings),
@@ -73,6 +76,13 @@ def _cards(workload: Workload, gpus: str | None, cards: Cards) -> tuple[str, tup
     have = "no card" if here.abilities.processor else here.name
     said = f"the file is for {chosen.name}, and here is {have}; what follows is for this machine"
     return here_is, (note("cards", said, "run it with --gpus local, or where those cards are"),)
+
+
+def _of_cards(found: Diagnosis) -> Iterator[Finding]:
+    """What is wrong with this machine's cards is wrong with what is to run on them."""
+    for part in found.parts:
+        if part.name == CARDS:
+            yield from (each for each in part.findings if each.state == "problem")
 
 
 def _planned(workload: Workload, gpus: str, base: Path) -> tuple[Plan | None, tuple[Finding, ...]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import MissingPackageError, UllageError
+from ullage.facts.abilities import of_capability
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.bundled import DEVELOPMENT
 from ullage.facts.dtypes import DTYPES
@@ -22,6 +23,7 @@ from ullage.spec.installed import check_installed
 from ullage.units import gib
 
 if TYPE_CHECKING:
+    from ullage.facts.quantization.scheme import Scheme
     from ullage.planning.plan import RolePlan
     from ullage.spec.role import Role
 
@@ -114,46 +116,43 @@ def _to_fetch(role: Role, model: Model, found: Diagnosis) -> tuple[Finding, int]
 
 
 def _loaders(role: Role, model: Model, planned: RolePlan | None, found: Diagnosis) -> Iterator[Finding]:
-    """What loads its weights as planned, and computes with them on the cards here."""
+    """What loads its weights as planned, and computes with them here, beside the engine itself."""
     if isinstance(model, Architecture) and model.adapter is not None and not installed("peft"):
         yield problem("adapter", "peft is not installed", 'pip install "ullage[peft]"')
     if role.runs_with.memory != "process":
         return
     if model.checkpoint is not None and model.checkpoint.format == "gguf" and not installed("gguf"):
         yield problem("checkpoint", "gguf, which reads such files, is not installed", "pip install gguf")
-    if role.attention == "flash" and (about := flash(found.tried, found.cards)):
-        missing = "flash_attn" not in found.tried
-        if missing:
-            yield problem(
-                "attention", "flash-attn is not installed", "pip install flash-attn, or attention: sdpa"
-            )
-        elif about.state == "problem":
-            yield about
-    if planned is None or planned.precision.scheme is None:
-        return
-    scheme = planned.precision.scheme
-    stored = planned.precision.quantization is not None
+    if role.attention == "flash":
+        if "flash_attn" not in found.tried:
+            todo = "pip install flash-attn --no-build-isolation, or attention: sdpa"
+            yield problem("attention", "flash-attn is not installed", todo)
+        elif found.tried["flash_attn"].problem:
+            yield flash(found.tried, found.cards)
+    if planned is not None and planned.precision.scheme is not None:
+        yield from _quantized(planned.precision.scheme, planned.precision.quantization is not None, found)
+
+
+def _quantized(scheme: Scheme, stored: bool, found: Diagnosis) -> Iterator[Finding]:
+    """What loads weights that are `stored` in a scheme, or turns them into it, and whether the cards compute
+    with it."""
+    about = f"precision {scheme.name}"
     packages = scheme.packages if stored or scheme.on_load is None else (scheme.on_load.package,)
-    missing_packages = [each for each in packages if not installed(each)]
-    about_scheme = f"precision {scheme.name}"
-    if missing_packages:
-        names = " ".join(each.replace("_", "-") for each in missing_packages)
-        yield problem(about_scheme, f"{names} not installed, which loads it", f"pip install {names}")
+    missing = " ".join(each.replace("_", "-") for each in packages if not installed(each))
+    if missing:
+        yield problem(about, f"{missing} not installed, which loads it", f"pip install {missing}")
     elif "bitsandbytes" in packages and bitsandbytes(found.tried).state == "problem":
         yield bitsandbytes(found.tried)
     else:
-        with_what = f": {', '.join(packages)}" if packages else ""
-        yield ok(about_scheme, f"what loads it is installed{with_what}")
-    weak = [
-        card
-        for card in found.cards.cards
-        if card.visible and scheme.least_capability is not None and card.capability < scheme.least_capability
-    ]
-    if weak and scheme.least_capability is not None:
-        least = ".".join(map(str, scheme.least_capability))
+        names = f": {', '.join(packages)}" if packages else ""
+        yield ok(about, f"what loads it is installed{names}")
+    least = scheme.least_capability
+    seen = (card for card in found.cards.cards if card.visible)
+    weak = next((card for card in seen if least is not None and card.capability < least), None)
+    if weak is not None:
         other = "bf16 or fp16" if scheme.dequantizes_on_request else "fp16"
-        said = f"needs compute capability {least}, which {weak[0].name} has not"
-        yield problem(about_scheme, said, f"another card, or precision: {other}")
+        said = f"needs {of_capability(least)}, which {weak.name} has not"
+        yield problem(about, said, f"another card, or precision: {other}")
 
 
 def _elsewhere(role: Role, base: Path) -> Finding:

@@ -62,6 +62,8 @@ class Readiness:
         return self.verdict != "does not fit"
 
 
+CARDS = "cards"
+"""The part about the machine's cards."""
 VERDICT = "verdict"
 """What the finding about a plan's verdict is about."""
 
