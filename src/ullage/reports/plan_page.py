@@ -209,7 +209,7 @@ def _show_times(plan: Plan, console: Console) -> None:
     console.print(table)
     if plan.total_seconds is not None:
         low, expected, high = (duration(each) for each in plan.total_seconds)
-        console.print(f"whole workload: {expected} ({low} to {high})", soft_wrap=True, highlight=False)
+        console.print(f"whole workload: {expected} ({low} to {high})", highlight=False)
     if plan.cost is not None:
         per_1000 = plan.cost.usd_per_1000_examples
         shown = UNKNOWN if per_1000 is None else f"${_ends(per_1000, '{:,.2f}')}"
