@@ -24,7 +24,8 @@ def test_every_role_held_here_has_its_blocks_and_neighbours_stand_together():
     assert set(found["judge"].values()) == {plan.roles["judge"].placement.where}
     split = found["generator"]
     first = next(name for name in split if name.startswith("layers."))
-    assert first.startswith("layers.0-") and len(split) == 4
+    assert first.startswith("layers.0-")
+    assert len(split) == 4
     assert [split["embed_tokens"], split["norm+lm_head"]] == ["gpu:0", "gpu:1"]
 
 

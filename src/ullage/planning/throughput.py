@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention, Model, Pipeline
+from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.forward.window import image_tokens
@@ -78,19 +79,30 @@ def total_seconds(
 def _timed(
     demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
 ) -> Iterator[tuple[Phase, OnePass | None, float]]:
-    """Phases that are timed, each with one pass of it and how many there are."""
+    """Phases in which a device computes, each with one pass of it and how many there are."""
+    for phase, one in zip(demand.phases, passes(demand, placement, devices), strict=True):
+        assigned = placement.get(phase.running)
+        if assigned is not None and assigned.devices:
+            yield phase, one, 1.0 if phase.once else phase.work.passes * examples
+
+
+def passes(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[OnePass | None]:
+    """One pass of each phase; None where it is not known how long it takes, as where no device computes."""
     held = {name: _held(assigned, devices) for name, assigned in placement.items()}
+    waiting = {each.name for phase in demand.phases for each in phase.resident if each.where == "host"}
     # Phases share works: those in which a role does the same take equally long.
     known: dict[tuple[Needs, int, bool], OnePass | None] = {}
     for phase, asked in zip(demand.phases, demand.asked, strict=True):
-        on = held.get(phase.running)
+        name, on = phase.running, held.get(phase.running)
         if on is None:
+            yield None
             continue
-        needs = asked[phase.running]
+        needs = asked[name]
         key = needs, id(phase.work), phase.once
         if key not in known:
-            known[key] = _one_pass(phase, demand.parts[phase.running], needs, on)
-        yield phase, known[key], 1.0 if phase.once else phase.work.passes * examples
+            from_disk = phase.once or name not in waiting
+            known[key] = _one_pass(phase, demand.parts[name], needs, on, from_disk)
+        yield known[key]
 
 
 @lru_cache(maxsize=RECENT)
@@ -105,9 +117,11 @@ def _held(assigned: Assigned, devices: tuple[Device, ...]) -> Held | None:
     return Held(slowest, max(len(assigned.ranks), 1), blocks, host, disk)
 
 
-def _one_pass(phase: Phase, model: Model, needs: Needs, held: Held) -> OnePass | None:
+def _one_pass(phase: Phase, model: Model, needs: Needs, held: Held, from_disk: bool) -> OnePass | None:
     """One pass with what crosses to the device in it; None where it is not known how long it takes."""
     weights, cache = needs.read
+    if phase.activity == "load":
+        return _load(max(weights, _stored(model)) if from_disk else weights, held.device, from_disk)
     role = next(r.role for r in phase.resident if r.name == phase.running)
     if role.runs_with.memory == "process" and scans(model, phase.work):
         return None
@@ -136,7 +150,7 @@ def _crossing(work: Work, weights: int, held: Held) -> float | None:
 
     None where the bus is not known.
     """
-    if work.activity == "load" or not held.host + held.disk:
+    if not held.host + held.disk:
         return 0.0
     pcie = held.device.gpu.pcie
     if pcie is None:
@@ -147,6 +161,23 @@ def _crossing(work: Work, weights: int, held: Held) -> float | None:
     return crossing * max(steps, 1)
 
 
+@lru_cache(maxsize=RECENT)
+def _stored(model: Model) -> int:
+    """Bytes that are read of a checkpoint whose weights are quantized while they load; 0 of one that is
+    quantized already."""
+    if isinstance(model, Architecture) and model.quantization is not None:
+        return 0
+    return model.parameters * DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
+
+
+def _load(weights: int, device: Device, from_disk: bool) -> OnePass | None:
+    """Weights from disk, or from host memory, where what is loaded again waits unless the file says else."""
+    if from_disk:
+        return weights / DISK_BYTES_PER_SECOND, "load", 0
+    pcie = device.gpu.pcie
+    return None if pcie is None else (weights / (pcie * PCIE_EFFICIENCY), "load", 0)
+
+
 def _phase(
     phase: Phase, model: Model, device: Device, weights: int, cache: int, layer_seconds: float, ranks: int
 ) -> OnePass | None:
@@ -155,12 +186,6 @@ def _phase(
     Bytes are those of one rank already; operations are shared out over `ranks`.
     """
     work, gpu = phase.work, device.gpu
-    if work.activity == "load":
-        # What is loaded again for every example waits in host memory, unless the file says disk.
-        role = next(r.role for r in phase.resident if r.name == phase.running)
-        if phase.once or role.residency == "disk":
-            return weights / DISK_BYTES_PER_SECOND, "load", 0
-        return None if gpu.pcie is None else (weights / (gpu.pcie * PCIE_EFFICIENCY), "load", 0)
     if gpu.operations is None or gpu.bandwidth is None:
         return None
     flops = gpu.operations.per_second * COMPUTE_EFFICIENCY * ranks
