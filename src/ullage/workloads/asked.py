@@ -23,9 +23,11 @@ def asked_ways(workload: Workload, models: Mapping[str, Model], gpus: GpuSet) ->
     if workload.kind == single_model.name:
         return None
     kind = find_kind(workload.kind)
-    if not kind.ways(workload):
+    if not kind.request_ways(workload):
         return None
-    alone, together = (_laid(kind.ways(each), models, gpus) for each in (one_by_one(workload), workload))
+    alone, together = (
+        _laid(kind.request_ways(each), models, gpus) for each in (one_by_one(workload), workload)
+    )
     return alone, together
 
 

@@ -58,7 +58,7 @@ class Kind(NamedTuple):
     In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
     module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
     the kind needs are missing; its `requests(workload)`, if there is one, what is asked of the servers of
-    remote roles; its `ways(workload)`, if there is one, the stages of a request's answer. A module
+    remote roles; its `request_ways(workload)`, if there is one, the stages of a request's answer. A module
     `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what the kind prints and writes, by the
     word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
@@ -113,10 +113,10 @@ class Kind(NamedTuple):
         asked = getattr(_part(self.name, f"{self.package}.phases"), "requests", None)
         return () if asked is None else tuple(asked(workload))
 
-    def ways(self, workload: Workload) -> tuple[Way, ...]:
+    def request_ways(self, workload: Workload) -> tuple[Way, ...]:
         """How a request of the workload is answered, as planned for its batches; nothing where the kind does
         not say."""
-        laid = getattr(_part(self.name, f"{self.package}.phases"), "ways", None)
+        laid = getattr(_part(self.name, f"{self.package}.phases"), "request_ways", None)
         return () if laid is None else tuple(laid(workload))
 
 

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from ullage.kinds.assistant.section import Section
-from ullage.phases.blocks import base_work, captures_of, load, own_section, spoken
-from ullage.phases.blocks import ways as works_of
+from ullage.phases.blocks import base_work, captures_of, load, own_section, spoken, ways
 from ullage.phases.phase import LogitsKept, Phase, Resident, Work
 from ullage.phases.residency import residency_of
 from ullage.phases.way import Stage, Way
@@ -33,7 +32,7 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     return tuple(_Request(workload).phases())
 
 
-def ways(workload: Workload) -> tuple[Way, ...]:
+def request_ways(workload: Workload) -> tuple[Way, ...]:
     """A request to each specialist: `route`, `remember` where notes are embedded, `switch`, `specialist` and
     `voice`, in this order. Who looks at pictures is not found by the router, and pictures are not said."""
     return tuple(_Request(workload).ways())
@@ -136,7 +135,7 @@ class _Request:
             # Words are weighed, or states compared, in the pass that reads the request.
             work = work.but(new_tokens=0)
             logits = "none" if self._routing.by == "examples" else "last"
-        return works_of(role, work, captures_of(name, self._workload), logits)
+        return ways(role, work, captures_of(name, self._workload), logits)
 
     def _embedding(self, name: str, share: float) -> tuple[Work, ...]:
         """Texts are embedded one by one, each as long as a prompt at most; nothing is cached."""
