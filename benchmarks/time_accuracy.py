@@ -24,11 +24,11 @@ from accuracy import HERE, NEW_TOKENS, QUANTIZED
 from ullage import api
 from ullage.facts.catalog import find_model
 from ullage.facts.gpu_set import parse_gpu_set
+from ullage.planning import throughput
 from ullage.planning.device import devices_of
 from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
 from ullage.planning.passes import Task, one_pass
 from ullage.planning.placement import place
-from ullage.planning.throughput import timed
 
 DOCS = HERE.parent / "docs/accuracy.md"
 BEGIN, END = "<!-- made by benchmarks/time_accuracy.py -->", "<!-- end of times -->"
@@ -69,7 +69,7 @@ def tasks(row: Row, *, repeats: bool = True) -> list[Task]:
     demand = api.estimate(workload, {row.model: model}, gpus)
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
-    found = [task for phase, task, _ in timed(demand, placement, devices, 1) if phase.activity != "load"]
+    found = [task for task in throughput.tasks(demand, placement, devices) if task.phase.activity != "load"]
     return [task._replace(repeats=repeats) for task in found]
 
 

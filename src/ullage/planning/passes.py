@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Experts, Model, Pipeline
+from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.quantization.scheme import Slowdown
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.forward.window import image_tokens
@@ -60,9 +61,15 @@ class Held(NamedTuple):
         return min((device for device, _, _ in self.spans), key=lambda device: device.gpu.bandwidth or 0.0)
 
 
+Same = tuple[Needs, int, bool]
+
+
 class Task(NamedTuple):
-    """One pass of a phase: a role where it is held, its model and what it does. `repeats`: grouped
-    heads are copied in front of the flash kernel too, as transformers 4.46 did."""
+    """One pass of a phase: a role where it is held, its model and what it does.
+
+    `from_disk`: its weights do not wait in host memory when they are loaded. `repeats`: grouped heads are
+    copied in front of the flash kernel too, as transformers 4.46 did.
+    """
 
     phase: Phase
     role: Role
@@ -71,11 +78,17 @@ class Task(NamedTuple):
     kernel: str
     needs: Needs
     held: Held
+    from_disk: bool
     repeats: bool = False
 
     @property
     def work(self) -> Work:
         return self.phase.work
+
+    @property
+    def same(self) -> Same:
+        """Alike for passes of one plan that take equally long."""
+        return self.needs, id(self.work), self.phase.once
 
     @property
     def slowdown(self) -> Slowdown | None:
@@ -107,10 +120,18 @@ def _has_scans(model: Architecture) -> bool:
     return any(layer.recurrent is not None and layer.recurrent.kind in SCANNED for layer in model.layers)
 
 
+def expected_seconds(task: Task) -> float | None:
+    """What one pass is expected to take; None where it is not known."""
+    found = one_pass(task, LIKELY)
+    return None if found is None else found.value
+
+
 def one_pass(task: Task, pace: Pace) -> Seconds | None:
-    """One pass with what crosses to the device in it."""
+    """One pass with what crosses to the device in it; None where it is not known how long it takes."""
     if task.work.activity == "load":
         return _loading(task, pace)
+    if task.role.runs_with.memory == "process" and scans(task.model, task.work):
+        return None
     gpus = [device.gpu for device, _, _ in task.held.spans]
     if any(gpu.operations is None or gpu.bandwidth is None for gpu in gpus):
         return None
@@ -125,12 +146,21 @@ def one_pass(task: Task, pace: Pace) -> Seconds | None:
 
 
 def _loading(task: Task, pace: Pace) -> Seconds | None:
-    """What is loaded again for every example waits in host memory, unless the file says disk."""
+    """Weights from disk, all that is stored of them, or from host memory."""
     weights, _ = task.needs.read
-    if task.phase.once or task.role.residency == "disk":
-        return Seconds(weights / pace.disk, "load")
+    if task.from_disk:
+        return Seconds(max(weights, _stored(task.model)) / pace.disk, "load")
     bus = task.held.slowest.gpu.pcie
     return None if bus is None else Seconds(weights / (bus * pace.bus), "load")
+
+
+@lru_cache(maxsize=RECENT)
+def _stored(model: Model) -> int:
+    """Bytes that are read of a checkpoint whose weights are quantized while they load; 0 of one that is
+    quantized already."""
+    if isinstance(model, Architecture) and model.quantization is not None:
+        return 0
+    return model.parameters * DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
 
 
 def _crossing(task: Task, pace: Pace) -> float | None:

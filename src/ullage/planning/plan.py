@@ -13,6 +13,7 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.hosted import Hosted
+from ullage.planning.latency import Latency
 from ullage.shown import Shown, named
 from ullage.spec.workload import Workload
 from ullage.units import NO_TIME, Estimate, Interval, gib
@@ -171,7 +172,8 @@ class Plan(Shown):
     `workload` is what is planned, in the precisions that were settled on; `roles` what was decided for each
     role that is held here; `asked` names the GPUs as the user did. `models` are the models by the names
     roles give them, `base` is the folder that the workload's paths are relative to: neither is written down.
-    `hosted` are the roles that servers hold, with what is asked of them.
+    `hosted` are the roles that servers hold, with what is asked of them; `latency` is what a request takes,
+    where the kind lays out how one is answered.
     """
 
     workload: Workload
@@ -190,6 +192,7 @@ class Plan(Shown):
     models: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
     base: Path = field(default=Path(), compare=False)
     hosted: tuple[Hosted, ...] = ()
+    latency: Latency | None = None
 
     @property
     def total_seconds(self) -> Estimate | None:

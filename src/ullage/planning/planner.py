@@ -30,6 +30,7 @@ from ullage.planning.plan import (
     RolePlan,
     sum_times,
 )
+from ullage.planning.stage_times import Laid, latency
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import Role
@@ -39,9 +40,15 @@ from ullage.units import gib, peak
 
 
 def make_plan(
-    workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet, base: Path = Path()
+    workload: Workload,
+    demand: Demand,
+    models: Mapping[str, Model],
+    gpus: GpuSet,
+    base: Path = Path(),
+    asked: tuple[Laid, Laid] | None = None,
 ) -> Plan:
-    """The whole plan but its advice and its warnings."""
+    """The whole plan but its advice and its warnings. `asked` are the ways of one request by itself, and
+    those of the planned batches, where the kind lays them out."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
@@ -68,6 +75,7 @@ def make_plan(
         + tuple(_unknown_speed(times, devices, demand)),
         models=models,
         base=base,
+        latency=None if asked is None else latency(*asked, placement, devices),
     )
 
 
@@ -229,7 +237,9 @@ def _unknown_speed(
         )
     scanned = {phase.running for phase in demand.phases if scans(demand.parts.get(phase.running), phase.work)}
     if scanned:
+        names = ", ".join(sorted(scanned))
         yield (
-            f"time of the whole, and cost per example, are not known: how long {', '.join(sorted(scanned))} "
-            "reads a prompt, whose recurrences torch scans piece by piece, was not measured"
+            f"time of the whole, and cost per example, are not known: how long {names} reads a prompt, whose "
+            "recurrences torch scans piece by piece, was not measured; a run on these cards measures it, "
+            f"and with a model without such layers as roles.{min(scanned)}.model the plan knows it"
         )

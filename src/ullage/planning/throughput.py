@@ -8,30 +8,36 @@ from functools import lru_cache
 from ullage.facts.architecture import Architecture, Model
 from ullage.memory.demand import Demand
 from ullage.memory.forward.window import image_tokens
-from ullage.memory.needs import RECENT, Needs
+from ullage.memory.needs import RECENT
 from ullage.memory.running import kernel_of
 from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
-from ullage.planning.pace import LIKELY
-from ullage.planning.passes import Held, Task, one_pass, pass_time, scans
+from ullage.planning.passes import Held, Same, Task, expected_seconds, pass_time
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.plan import PhaseTime
+from ullage.planning.plan import Bound, PhaseTime
+from ullage.units import Estimate
 
 
 def phase_times(
     demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
 ) -> tuple[PhaseTime, ...]:
-    """Seconds of one pass of each phase, and of all passes of the workload."""
+    """Seconds of one pass of each phase in which a device computes, and of all passes of the workload."""
     times = []
-    for phase, task, passes in timed(demand, placement, devices, examples):
-        found = None if task is None else pass_time(task)
+    # Phases share works: those in which a role does the same take equally long.
+    known: dict[Same, tuple[Estimate, Bound] | None] = {}
+    for task in tasks(demand, placement, devices):
+        if task is None:
+            continue
+        if task.same not in known:
+            known[task.same] = pass_time(task)
+        found, name = known[task.same], task.phase.name
         if found is None:
-            times.append(PhaseTime(phase.name, None, None, None, "unknown"))
+            times.append(PhaseTime(name, None, None, None, "unknown"))
             continue
         seconds, bound = found
-        rate = seconds.per(_tokens(phase.work, demand.parts[phase.running]))
-        times.append(PhaseTime(phase.name, seconds, seconds * passes, rate, bound))
+        rate = seconds.per(_tokens(task.work, task.model))
+        times.append(PhaseTime(name, seconds, seconds * _passes(task.phase, examples), rate, bound))
     return tuple(times)
 
 
@@ -40,38 +46,40 @@ def total_seconds(
 ) -> float | None:
     """Expected seconds of the whole workload; None where a phase's are not known."""
     total = 0.0
-    known: dict[tuple[Needs, int, bool], float | None] = {}
-    for phase, task, passes in timed(demand, placement, devices, examples):
+    known: dict[Same, float | None] = {}
+    for task in tasks(demand, placement, devices):
         if task is None:
-            return None
-        key = task.needs, id(phase.work), phase.once
-        if key not in known:
-            found = one_pass(task, LIKELY)
-            known[key] = None if found is None else found.value
-        seconds = known[key]
+            continue
+        if task.same not in known:
+            known[task.same] = expected_seconds(task)
+        seconds = known[task.same]
         if seconds is None:
             return None
-        total += seconds * passes
+        total += seconds * _passes(task.phase, examples)
     return total
 
 
-def timed(
-    demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
-) -> Iterator[tuple[Phase, Task | None, float]]:
-    """Phases that are timed, each with one pass of it and how many there are."""
+def _passes(phase: Phase, examples: int) -> float:
+    """How many there are in the whole workload."""
+    return 1.0 if phase.once else phase.work.passes * examples
+
+
+def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Task | None]:
+    """One pass of each phase; None where no device computes."""
     held = {name: _held(assigned, devices) for name, assigned in placement.items()}
+    waiting = {each.name for phase in demand.phases for each in phase.resident if each.where == "host"}
     kernels: dict[str, str] = {}
     for phase, asked in zip(demand.phases, demand.asked, strict=True):
         name = phase.running
         where = held.get(name)
         if where is None:
+            yield None
             continue
         role, model = next(each.role for each in phase.resident if each.name == name), demand.parts[name]
         if name not in kernels:
             kernels[name], _ = kernel_of(name, role, demand.phases, model)
-        task = Task(phase, role, model, demand.precisions[name], kernels[name], asked[name], where)
-        known = role.runs_with.memory != "process" or not scans(model, phase.work)
-        yield phase, task if known else None, 1.0 if phase.once else phase.work.passes * examples
+        from_disk = phase.once or name not in waiting
+        yield Task(phase, role, model, demand.precisions[name], kernels[name], asked[name], where, from_disk)
 
 
 @lru_cache(maxsize=RECENT)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ullage.reports.latency_page import UNKNOWN, Grid, latency_grids
 from ullage.units import GIB, Estimate, Interval
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW = 100
 """Columns under which tables leave out what a reader can do without."""
 BAR = 30
-UNKNOWN = "unknown"
-"""What stands for a time or cost that no source gives."""
 PHASES_SHOWN = 8
 SMALL = GIB // 20
 """Line items below this high value are counted, not shown, unless all are asked for."""
@@ -41,6 +40,8 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
         _print_table(_item_table(plan, console.width < NARROW, everything=items), console)
     _show_decisions(plan, console)
     _show_times(plan, console)
+    for grid in () if plan.latency is None else latency_grids(plan.latency):
+        _show_grid(grid, console)
     for each in plan.hosted:
         console.print(_of_hosted(each, plan.workload.examples), soft_wrap=True, highlight=False)
     if plan.advice:
@@ -221,6 +222,17 @@ def _show_times(plan: Plan, console: Console) -> None:
         )
     else:
         console.print("cost: no price is known for these cards")
+
+
+def _show_grid(grid: Grid, console: Console) -> None:
+    table = _table(grid.title)
+    for name in grid.columns:
+        table.add_column(name, justify="left" if name == "to" else "right")
+    for row in grid.rows:
+        table.add_row(*row)
+    console.print(table)
+    if grid.caption:
+        console.print(Text(grid.caption, style="dim"))
 
 
 def _of_hosted(each: Hosted, examples: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
     BYTES,
@@ -112,6 +113,7 @@ _PLAN = {
     ),
     "cost": {"anyOf": [_COST, {"type": "null"}]},
     "hosted": of_list(_HOSTED),
+    "latency": LATENCY,
     "advice": of_list(_ADVICE),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),
