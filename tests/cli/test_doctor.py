@@ -13,6 +13,7 @@ from made_machines import A6000, Nvml
 import ullage
 from ullage.cli.main import main
 from ullage.errors import InputError
+from ullage.planning.device_maps import device_maps
 from ullage.runtime.health import asking
 
 TINY = {"model": "ullage:tiny"}
@@ -119,11 +120,11 @@ def test_a_file_that_can_be_run_says_where_each_part_would_be_loaded(doctor, tmp
     assert (found["file"]["runs"], found["file"]["fits"]) == (True, True)
     assert found["file"]["verdict"] == planned.verdict
     for role in found["file"]["roles"]:
-        assert role["device_map"] == dict(planned.roles[role["name"]].placement.device_map)
+        assert role["device_map"] == device_maps(planned)[role["name"]]
         assert {each["state"] for each in role["findings"]} == {"ok"}
     shown = doctor(file, "--quick")
     assert "it can be run here" in shown
-    assert "on gpu:0: embed_tokens ..." in shown
+    assert "on gpu:0: embed_tokens, layers.0-" in shown
     library = ullage.doctor(file, quick=True)
     assert library.file.runs
     assert "problems" in repr(library)

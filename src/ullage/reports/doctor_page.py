@@ -47,22 +47,17 @@ def _show_file(file: Readiness, console: Console) -> None:
     for role in file.roles:
         console.print(Text(f"  {role.name}: {role.model} with engine {role.engine}", style="bold"))
         _show(role.findings, console)
-        for where, modules in _by_device(role.device_map).items():
-            console.print(Text(f"  {'':{WIDTH}}  on {where}: {modules}"), soft_wrap=True)
+        for where, blocks in _by_device(role.device_map).items():
+            console.print(Text(f"  {'':{WIDTH}}  on {where}: {blocks}"), soft_wrap=True)
     console.print(Text(_outcome(file), style="green" if file.runs and file.fits else "red"))
 
 
 def _by_device(device_map: Mapping[str, str]) -> dict[str, str]:
     """What each device would hold, in a line."""
     found: dict[str, list[str]] = {}
-    for module, device in device_map.items():
-        found.setdefault(device, []).append(module)
-    return {
-        device: held[0] or "all of it"
-        if len(held) == 1
-        else f"{held[0]} ... {held[-1]} ({len(held)} modules)"
-        for device, held in found.items()
-    }
+    for blocks, device in device_map.items():
+        found.setdefault(device, []).append(blocks)
+    return {device: ", ".join(held) for device, held in found.items()}
 
 
 def _outcome(file: Readiness) -> str:

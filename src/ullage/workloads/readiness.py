@@ -13,6 +13,7 @@ from ullage.facts.health.diagnosis import CARDS, VERDICT, Diagnosis, Readiness, 
 from ullage.facts.health.finding import Finding, note, ok, problem
 from ullage.facts.hub import asking_nobody
 from ullage.files import placed
+from ullage.planning.device_maps import device_maps
 from ullage.units import gib
 from ullage.workloads.planned import gpu_set, needs_card, plan
 from ullage.workloads.role_readiness import readiness_of_role
@@ -41,16 +42,20 @@ def readiness(workload: Workload, found: Diagnosis, gpus: str | None, base: Path
     with asking_nobody():
         made, verdict = _planned(workload, asked, base)
         findings += verdict
+        planned = {} if made is None else made.roles
         roles = [
-            readiness_of_role(name, role, None if made is None else made.roles.get(name), found, base)
+            readiness_of_role(name, role, planned.get(name), found, base)
             for name, role in workload.roles.items()
         ]
+    maps = {} if made is None else device_maps(made)
     cards = gpu_set(workload, asked)
     if needs_card(workload) and not cards.abilities.processor:
         findings += _of_cards(found)
     findings += _files(workload, base)
     findings += _extras(workload, found)
-    roles = [replace(each, findings=_with_room(each, found)) for each in roles]
+    roles = [
+        replace(each, findings=_with_room(each, found), device_map=maps.get(each.name, {})) for each in roles
+    ]
     return Readiness(
         workload.name or workload.kind,
         workload.kind,

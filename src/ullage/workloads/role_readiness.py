@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def readiness_of_role(
     name: str, role: Role, planned: RolePlan | None, found: Diagnosis, base: Path
 ) -> RoleReadiness:
-    """What stands in the way of running it here; `planned` is None where no plan was made or it is held
-    elsewhere."""
+    """What stands in the way of running it here, without its device map; `planned` is None where no plan was
+    made or it is held elsewhere."""
     findings = [*_engine(name, role, found)]
     fetched = 0
     if role.runs_with.local:
@@ -47,8 +47,7 @@ def readiness_of_role(
             findings += _loaders(role, model, planned, found)
     else:
         findings.append(_elsewhere(role, base))
-    where = {} if planned is None else dict(planned.placement.device_map)
-    return RoleReadiness(name, role.model, role.engine, where, fetched, tuple(findings))
+    return RoleReadiness(name, role.model, role.engine, {}, fetched, tuple(findings))
 
 
 def _engine(name: str, role: Role, found: Diagnosis) -> Iterator[Finding]:

@@ -24,8 +24,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RoleReadiness:
-    """Whether a role can be run here. `device_map` is where its model's parts would be loaded, empty where
-    none is held here or no plan was made; `fetched` the bytes that would come from a hub, about."""
+    """Whether a role can be run here. `device_map` is where its model's blocks would be loaded, neighbours
+    together, empty where none is held here or no plan was made; `fetched` the bytes that would come from a
+    hub, about."""
 
     name: str
     model: str
