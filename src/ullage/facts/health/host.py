@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ullage.files import data_home, model_cache
+from ullage.files import data_home, hub_home, model_cache
 
 UNLIMITED: Final = 2**60
 """Bytes from which a limit of the first control groups stands for none."""
@@ -33,7 +33,7 @@ class Disk:
 class Host:
     """Bytes, None where nobody tells. `limit` is what a container may take of the memory, None without one,
     and `taken` what of that is taken. `offline` says that no hub is asked, `token` that one is given;
-    `python` and `system` are versions."""
+    `processors` are those that this process may run on; `python` and `system` are versions."""
 
     python: str
     system: str
@@ -62,11 +62,11 @@ def read_host(root: Path = Path("/")) -> Host:
         told.get("SwapTotal"),
         limit if limit is not None and (memory is None or limit < memory) else None,
         taken,
-        os.cpu_count() or 1,
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         _disk(model_cache()),
         _disk(data_home()),
         any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in HUB),
-        bool(os.environ.get("HF_TOKEN")) or (model_cache().parent / "token").is_file(),
+        bool(os.environ.get("HF_TOKEN")) or (hub_home() / "token").is_file(),
     )
 
 
