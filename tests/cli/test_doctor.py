@@ -206,6 +206,17 @@ def test_cards_that_torch_cannot_use_are_no_cards_to_run_a_file_on(doctor, tmp_p
     assert document(doctor, write(tmp_path), "--gpus", "cpu")["file"]["runs"]
 
 
+def test_a_torch_that_cannot_be_imported_runs_no_role_that_is_held_here(doctor, tmp_path, monkeypatch):
+    code = "raise OSError('libcudart.so.12: cannot open shared object file: No such file or directory')"
+    monkeypatch.setattr(asking, "PACKAGES", {"torch": "torch"})
+    monkeypatch.syspath_prepend(str(made_machines.library(tmp_path / "path", "torch", code, "2.11.0")))
+    found = document(doctor, write(tmp_path), code=1)
+    for role in found["file"]["roles"]:
+        assert any("OSError: libcudart.so.12" in each["said"] for each in role["findings"])
+    assert "2.11.0 cannot be imported: OSError: libcudart" in doctor()
+    assert found["file"]["verdict"] == "fits"
+
+
 def test_a_driver_that_does_not_answer_leaves_the_processor(doctor, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(A6000, error=(18, "mismatch")))
     found = document(doctor, write(tmp_path, budget={}), "--quick")
@@ -238,9 +249,9 @@ def test_a_disk_without_room_for_what_would_be_fetched_is_a_problem(doctor, tmp_
 
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**29))
-    file = write(tmp_path, roles=roles(near={"model": "Qwen/Qwen2.5-0.5B-Instruct"}))
-    found = document(doctor, file, "--quick", code=1)
-    assert "takes more than the 0.50 GiB free" in of(found, "disk", role="near")["said"]
+    small = {"model": "Qwen/Qwen2.5-0.5B-Instruct"}
+    found = document(doctor, write(tmp_path, roles=roles(near=small, far=small)), "--quick", code=1)
+    assert "about 0.92 GiB takes more than the 0.50 GiB free" in of(found, "disk")["said"]
 
 
 def test_cards_that_are_not_here_give_way_to_this_machine_which_is_said(doctor, tmp_path):

@@ -45,7 +45,8 @@ def _show_file(file: Readiness, console: Console) -> None:
     console.print(Text(f"{file.title} on {file.gpus}", style="bold"))
     _show(file.findings, console)
     for role in file.roles:
-        console.print(Text(f"  {role.name}: {role.model} with engine {role.engine}", style="bold"))
+        title = Text(f"  {role.name}: {role.model} with engine {role.engine}", style="bold")
+        console.print(title, soft_wrap=True)
         _show(role.findings, console)
         for where, blocks in _by_device(role.device_map).items():
             console.print(Text(f"  {'':{WIDTH}}  on {where}: {blocks}"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -53,9 +53,8 @@ def readiness(workload: Workload, found: Diagnosis, gpus: str | None, base: Path
         findings += _of_cards(found)
     findings += _files(workload, base)
     findings += _extras(workload, found)
-    roles = [
-        replace(each, findings=_with_room(each, found), device_map=maps.get(each.name, {})) for each in roles
-    ]
+    findings += _room(roles, found)
+    roles = [replace(each, device_map=maps.get(each.name, {})) for each in roles]
     return Readiness(
         workload.name or workload.kind,
         workload.kind,
@@ -133,11 +132,10 @@ def _extras(workload: Workload, found: Diagnosis) -> Iterator[Finding]:
             yield problem("extra probes", said, extra.install)
 
 
-def _with_room(role: RoleReadiness, found: Diagnosis) -> tuple[Finding, ...]:
-    """Its findings, and whether the disk has room for what would be fetched."""
-    free = found.host.cache.free
-    if not role.fetched or free is None or role.fetched <= free:
-        return role.findings
-    folder = found.host.cache.folder
-    said = f"fetching about {gib(role.fetched)} takes more than the {gib(free)} free in {folder}"
-    return (*role.findings, problem("disk", said, "free some, or set HF_HOME to another disk"))
+def _room(roles: Iterable[RoleReadiness], found: Diagnosis) -> Iterator[Finding]:
+    """Whether the disk has room for what would be fetched, a model of several roles once."""
+    total = sum({role.model: role.fetched for role in roles}.values())
+    free, folder = found.host.cache.free, found.host.cache.folder
+    if free is not None and total > free:
+        said = f"fetching about {gib(total)} takes more than the {gib(free)} free in {folder}"
+        yield problem("disk", said, "free some, or set HF_HOME to another disk")
