@@ -100,7 +100,9 @@ def passes(demand: Demand, placement: Placement, devices: tuple[Device, ...]) ->
         needs = asked[name]
         key = needs, id(phase.work), phase.once
         if key not in known:
-            from_disk = phase.once or name not in waiting
+            # A role of which a part waits while it works is parked nowhere: it comes from disk again.
+            offloaded = len(placement[name].places) > len(placement[name].devices)
+            from_disk = phase.once or name not in waiting or offloaded
             known[key] = _one_pass(phase, demand.parts[name], needs, on, from_disk)
         yield known[key]
 
