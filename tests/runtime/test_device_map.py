@@ -66,9 +66,7 @@ def test_a_name_that_the_models_own_code_does_not_have_is_refused_where_it_is_lo
     folder = small_models.save(tmp_path / "llama", "llama")
     _, role, found = planned(folder, {"": "cpu"})
     role = role.model_copy(update={"device_map": {"language_model.layers": "cpu", "": "cpu"}})
-    with pytest.raises(
-        InputError, match="'language_model.layers' is no module of LlamaForCausalLM; nearest: "
-    ):
+    with pytest.raises(InputError, match=r"'language_model\.layers' is no module of LlamaForCausalLM"):
         load_model(role, found)
 
 
