@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,10 +16,10 @@ from ullage.planning.hosted import Hosted
 from ullage.planning.latency import Latency
 from ullage.shown import Shown, named
 from ullage.spec.workload import Workload
-from ullage.units import Interval, gib
+from ullage.units import NO_TIME, Estimate, Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
-Bound = Literal["memory", "compute", "load", "unknown"]
+Bound = Literal["memory", "compute", "host", "load", "unknown"]
 
 
 class Decision(NamedTuple):
@@ -118,10 +118,20 @@ class PhaseTime:
     """
 
     phase: str
-    seconds: float | None
-    total_seconds: float | None
-    tokens_per_second: float | None
+    seconds: Estimate | None
+    total_seconds: Estimate | None
+    tokens_per_second: Estimate | None
     bound: Bound
+
+
+def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
+    """Seconds of all passes of all of them; None where one's are not known."""
+    whole = NO_TIME
+    for time in times:
+        if time.total_seconds is None:
+            return None
+        whole += time.total_seconds
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ class Cost:
     """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
 
     usd_per_hour: float
-    usd_per_1000_examples: float | None
+    usd_per_1000_examples: Estimate | None
     provider: str
     as_of: str
     source: str
@@ -183,6 +193,11 @@ class Plan(Shown):
     base: Path = field(default=Path(), compare=False)
     hosted: tuple[Hosted, ...] = ()
     latency: Latency | None = None
+
+    @property
+    def total_seconds(self) -> Estimate | None:
+        """Of the whole workload; None where a phase's are not known."""
+        return sum_times(self.times)
 
     def card_of(self, device: DevicePlan) -> Gpu | None:
         """The card that a device is; None of host memory and disk."""

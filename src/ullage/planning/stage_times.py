@@ -10,8 +10,9 @@ from ullage.phases.phase import Phase
 from ullage.phases.way import Stage, Way
 from ullage.planning.device import Device
 from ullage.planning.latency import Latency, StageTime, WayTime, total_of
+from ullage.planning.passes import expected_seconds
 from ullage.planning.placement import Placement
-from ullage.planning.throughput import OnePass, passes
+from ullage.planning.throughput import tasks
 
 
 class Laid(NamedTuple):
@@ -46,8 +47,9 @@ class _Seconds:
 
     def __init__(self, laid: Laid, placement: Placement, devices: tuple[Device, ...]) -> None:
         every = [phase for way in laid.ways for stage in way.stages for phase in stage.phases]
-        found = passes(laid.demand, placement, devices)
-        self._known: dict[int, OnePass | None] = dict(zip(map(id, every), found, strict=True))
+        found = tasks(laid.demand, placement, devices)
+        seconds = [None if task is None else expected_seconds(task) for task in found]
+        self._known = dict(zip(map(id, every), seconds, strict=True))
 
     def of(self, stage: Stage) -> float | None:
         """None too for what another machine does."""
@@ -59,4 +61,4 @@ class _Seconds:
 
     def _of(self, phase: Phase) -> float | None:
         one = self._known[id(phase)]
-        return None if one is None else one[0] * phase.work.passes
+        return None if one is None else one * phase.work.passes

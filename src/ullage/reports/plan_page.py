@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.reports.latency_page import UNKNOWN, Grid, latency_grids
-from ullage.units import GIB, Interval
+from ullage.units import GIB, Estimate, Interval
 
 if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu
@@ -204,13 +204,16 @@ def _show_times(plan: Plan, console: Console) -> None:
     for name in ("seconds a pass", "tokens/s", "whole workload", "bound by"):
         table.add_column(name, justify="right")
     for time in plan.times:
-        rate = f"{time.tokens_per_second:,.0f}" if time.tokens_per_second else ""
-        seconds = UNKNOWN if time.seconds is None else f"{time.seconds:,.2f}"
-        table.add_row(time.phase, seconds, rate, duration(time.total_seconds), time.bound)
+        rate = f"{time.tokens_per_second.expected:,.0f}" if time.tokens_per_second else ""
+        whole = duration(time.total_seconds and time.total_seconds.expected)
+        table.add_row(time.phase, _ends(time.seconds, "{:,.2f}"), rate, whole, time.bound)
     console.print(table)
+    if plan.total_seconds is not None:
+        low, expected, high = (duration(each) for each in plan.total_seconds)
+        console.print(f"whole workload: {expected} ({low} to {high})", highlight=False)
     if plan.cost is not None:
         per_1000 = plan.cost.usd_per_1000_examples
-        shown = UNKNOWN if per_1000 is None else f"${per_1000:,.2f}"
+        shown = UNKNOWN if per_1000 is None else f"${_ends(per_1000, '{:,.2f}')}"
         console.print(
             f"cost: ${plan.cost.usd_per_hour:,.2f} an hour, {shown} per "
             f"1000 examples ({plan.cost.provider}, price as of {plan.cost.as_of})",
@@ -241,6 +244,13 @@ def _of_hosted(each: Hosted, examples: int) -> str:
         f"{each.role}: {each.model} is hosted: up to {each.requests:,} requests, {each.prompt_tokens:,} "
         f"prompt tokens and {each.new_tokens:,} new tokens per 1000 examples: {cost}"
     )
+
+
+def _ends(value: Estimate | None, form: str) -> str:
+    """`1.20 (0.90-1.70)`: what is expected, and between which values it lies."""
+    if value is None:
+        return UNKNOWN
+    return f"{form.format(value.expected)} ({form.format(value.low)}-{form.format(value.high)})"
 
 
 def duration(seconds: float | None) -> str:

@@ -11,6 +11,7 @@ from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
     BYTES,
     COUNT,
+    ESTIMATE,
     INTERVAL,
     MAYBE_BYTES,
     MAYBE_NUMBER,
@@ -20,6 +21,7 @@ from ullage.reports.schema_parts import (
     VERDICT,
     Schema,
     heading,
+    maybe,
     of_document,
     of_list,
     of_mapping,
@@ -71,7 +73,7 @@ _ADVICE = of_object(
 _COST = of_object(
     {
         "usd_per_hour": NUMBER,
-        "usd_per_1000_examples": MAYBE_NUMBER,
+        "usd_per_1000_examples": maybe(ESTIMATE),
         "provider": TEXT,
         "as_of": TEXT,
         "source": TEXT,
@@ -102,9 +104,9 @@ _PLAN = {
         of_object(
             {
                 "phase": TEXT,
-                "seconds": MAYBE_NUMBER,
-                "total_seconds": MAYBE_NUMBER,
-                "tokens_per_second": MAYBE_NUMBER,
+                "seconds": maybe(ESTIMATE),
+                "total_seconds": maybe(ESTIMATE),
+                "tokens_per_second": maybe(ESTIMATE),
                 "bound": TEXT,
             }
         )
