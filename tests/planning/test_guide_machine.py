@@ -1,4 +1,4 @@
-"""The guide's machine in docs/assistant.md: what does not fit there, and three settings that do, planned anew."""
+"""The guide's machine in docs/assistant.md: what does not fit there, and three settings that do."""
 
 import re
 import shlex
