@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
     from ullage.spec.mistake import Mistake
     from ullage.spec.precision import Precision
+    from ullage.spec.stored import Stored
     from ullage.spec.workload import Workload
 
 RUNS: Final = "runs"
@@ -40,6 +42,10 @@ class Section(Value):
 
     def notes(self, workload: Workload) -> Iterable[str]:
         """What a plan of the workload is to say beside its bill."""
+        return ()
+
+    def stored(self, workload: Workload, models: Mapping[str, Model]) -> Iterable[Stored]:
+        """What the kind keeps on disk beyond a run, at its limit; `models` by the names roles give them."""
         return ()
 
     def files(self) -> tuple[str, ...]:

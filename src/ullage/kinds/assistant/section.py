@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,10 @@ from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Schedule
 from ullage.spec.workload import Workload
+
+if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
+    from ullage.spec.stored import Stored
 
 
 class Section(BaseSection):
@@ -48,6 +52,11 @@ class Section(BaseSection):
         if self.specialists is not None:
             return self.specialists
         return tuple(name for name in workload.roles if name not in (self.router, self.voice))
+
+    def stored(self, workload: Workload, models: Mapping[str, Model]) -> Iterator[Stored]:
+        """The notes of a user at their limit."""
+        if self.memory is not None:
+            yield from self.memory.stored(workload, models, self.router)
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A router where one is asked, a voice and a specialist, each another role that can do its part, and
