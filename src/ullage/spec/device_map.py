@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ullage.errors import nearest
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.facts.module_names import CONTAINERS, EMBEDDINGS, FINAL, HEADS, LAYERS, TOWERS, WEIGHTLESS
-from ullage.spec.mistake import shorten
+from ullage.spec.mistake import LONGEST_LIST, shorten
 
 OFF: Final = ("cpu", "disk")
 NUMBERED: Final = re.compile(
@@ -123,6 +123,7 @@ class _Asked:
     def __init__(self, device_map: Mapping[str, object], model: Architecture) -> None:
         self.wrong: list[Wrong] = []
         self._layers = len(model.layers)
+        self._told: set[str] = set()
         self._found: dict[str, tuple[int, str, str]] = {}
         """By part of the model: how many parts its key has, the key, the device."""
         tokens = [_module(weight.name) for weight in model.embeddings]
@@ -151,6 +152,14 @@ class _Asked:
                 self.wrong.append(Wrong(key, f"{part} is placed by {held[1]!r} too"))
             elif held is None or held[0] < length:
                 self._found[part] = length, key, device
+
+    def _hint(self, module: str) -> str:
+        """What it may have meant; nothing once more is wrong than is told."""
+        if len(self.wrong) >= LONGEST_LIST:
+            return ""
+        close = nearest(module, self._known) if self._known else []
+        valid = ", ".join((*self.first, "layers.0", *self.last))
+        return f"; nearest: {', '.join(close)}" if close else f"; it has {valid}"
 
     def _parts(self, module: str) -> tuple[str, ...] | None:
         """What of the model a module holds; None of one it does not have."""
