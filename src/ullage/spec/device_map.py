@@ -138,12 +138,10 @@ class _Asked:
     def _take(self, module: str, key: str, device: str, model: Architecture) -> None:
         parts = self._parts(module)
         if parts is None or not self._stored(module):
-            valid = ", ".join((*self.first, "layers.0", *self.last))
-            close = nearest(module, self._known) if self._known else []
-            hint = f"nearest: {', '.join(close)}" if close else f"it has {valid}"
-            self.wrong.append(
-                Wrong(key, f"{shorten(repr(module), SHOWN)} is no module of {model.name}; {hint}")
-            )
+            if key not in self._told:
+                self._told.add(key)
+                shown = shorten(repr(module), SHOWN)
+                self.wrong.append(Wrong(key, f"{shown} is no module of {model.name}{self._hint(module)}"))
             return
         length = len(module.split(".")) if module else 0
         for part in parts:
