@@ -28,6 +28,7 @@ from ullage.reports.schema_parts import (
     of_mapping,
     of_object,
 )
+from ullage.reports.storage_schema import STORED
 
 _DEVICE = of_object(
     {
@@ -115,6 +116,7 @@ _PLAN = {
     "cost": {"anyOf": [_COST, {"type": "null"}]},
     "hosted": of_list(_HOSTED),
     "latency": LATENCY,
+    "stored": STORED,
     "advice": of_list(_ADVICE),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
     from ullage.spec.mistake import Mistake
     from ullage.spec.precision import Precision
+    from ullage.spec.stored import Stored
     from ullage.spec.workload import Workload
 
 RUNS: Final = "runs"
@@ -45,6 +47,10 @@ class Section(Value):
     def carried_out(self, workload: Workload) -> Workload:
         """What a run does of the workload: all of it, itself."""
         return workload
+
+    def stored(self, workload: Workload, models: Mapping[str, Model]) -> Iterable[Stored]:
+        """What the kind keeps on disk beyond a run, at its limit; `models` by the names roles give them."""
+        return ()
 
     def files(self) -> tuple[str, ...]:
         """Files the run reads, as the workload file names them."""

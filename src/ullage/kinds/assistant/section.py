@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,10 @@ from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
 from ullage.spec.value import Schedule, Switch
 from ullage.spec.workload import Workload
+
+if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
+    from ullage.spec.stored import Stored
 
 
 class Section(BaseSection):
@@ -70,6 +74,11 @@ class Section(BaseSection):
     def extras(self) -> Mapping[str, str]:
         """Chroma, where notes are to be kept."""
         return {} if self.memory is None else {"memory": "nothing is remembered beyond a talk"}
+
+    def stored(self, workload: Workload, models: Mapping[str, Model]) -> Iterator[Stored]:
+        """The notes of a user at their limit."""
+        if self.memory is not None:
+            yield from self.memory.stored(workload, models, self.router)
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A router where one is asked, a voice and a specialist, each another role that can do its part, and
