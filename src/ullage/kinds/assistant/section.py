@@ -49,6 +49,10 @@ class Section(BaseSection):
             return self.specialists
         return tuple(name for name in workload.roles if name not in (self.router, self.voice))
 
+    def files(self) -> tuple[str, ...]:
+        """The requests."""
+        return () if self.input is None else (self.input,)
+
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A router where one is asked, a voice and a specialist, each another role that can do its part, and
         no role without one."""
