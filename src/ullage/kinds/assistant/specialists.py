@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
 from ullage.engines.diffusers import open_painter
-from ullage.engines.engine import Chat, Engine, Failure, Reply
+from ullage.engines.engine import Chat, Engine, Failure, Message, Reply
 from ullage.engines.opening import open_engine
 from ullage.engines.painter import Canvas
 from ullage.errors import InputError, UnsupportedError
@@ -18,6 +20,8 @@ from ullage.kinds.assistant.tools.exchange import Exchange, as_message
 from ullage.kinds.assistant.tools.tool import Tool, offered
 from ullage.kinds.assistant.tools.toolbox import Toolbox
 from ullage.kinds.assistant.turn import Turn
+
+TOO_LONG: Final = "what it gave back is longer than the plan has room for in this talk"
 
 
 class Specialists:
@@ -57,7 +61,9 @@ class Specialists:
                 asking = [
                     (turn, exchange)
                     for turn, exchange in asking
-                    if exchange is not None and not turn.failed and self._called(turn, exchange)
+                    if exchange is not None
+                    and not turn.failed
+                    and self._called(turn, exchange, lambda chat: self._fits(name, engine, chat))
                 ]
 
     def _fits(self, name: str, engine: Engine, chat: Chat) -> bool:
@@ -70,14 +76,20 @@ class Specialists:
             return ()
         return self._toolbox.of(turn.request.owner, self._memory)
 
-    def _called(self, turn: Turn, exchange: Exchange) -> bool:
-        """Makes the calls in the last reply; whether the specialist is to be asked again."""
+    def _called(self, turn: Turn, exchange: Exchange, fits: Callable[[Chat], bool]) -> bool:
+        """Makes the calls in the last reply; whether the specialist is to be asked again.
+
+        Where the planned prompt has no room for what calls gave back they have failed, not the request.
+        """
         called = calls_in(turn.answer)
         if not called.calls:
             return False
         made = exchange.answer(called.calls)
+        said: Message = {"role": "assistant", "content": turn.answer}
+        if not fits((*turn.messages, said, as_message(made))):
+            made = [replace(one, text=TOO_LONG, failed=True) for one in made]
         turn.tools += made
-        turn.messages += [{"role": "assistant", "content": turn.answer}, as_message(made)]
+        turn.messages += [said, as_message(made)]
         turn.answer = called.words
         if not exchange.open:
             turn.problems.append(
