@@ -53,8 +53,10 @@ def folder(tmp_path, artist_folder, perception_folder):
         tmp_path / "voice.jsonl", [{"contains": "near", "text": "I say near."}, {"text": "I say a picture."}]
     )
     Image.new("RGB", (60, 40), (200, 30, 30)).save(tmp_path / "a boat.png")
-    whole = (tmp_path / "a boat.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    for name in ("cut.png", "cut.jpg"):
+        Image.effect_noise((60, 40), 90).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     (tmp_path / "page.png").write_text("<html>404</html>")
     (tmp_path / "bomb.png").write_bytes(bomb())
     (tmp_path / "picture-1.png").write_text("mine")
@@ -73,6 +75,7 @@ SAID = [
     "What is this?",
     "Hello?",
     "/image cut.png",
+    "/image cut.jpg",
     "And this?",
     "draw a boat",
     "draw it again",
@@ -94,6 +97,7 @@ def test_a_pipe_gives_pictures_and_gets_them(folder):
         ("/image page.png", "is no picture that is read here"),
         ("/image bomb.png", "at most 50,000,000 are decoded"),
         ("/image .", "."),
+        ("/image cut.png", "the picture is broken"),
     ):
         assert rows[said]["image"] is None
         assert why in rows[said]["failed"]
@@ -101,6 +105,7 @@ def test_a_pipe_gives_pictures_and_gets_them(folder):
     assert (rows["What is this?"]["specialist"], rows["What is this?"]["image"]) == ("seer", "a boat.png")
     assert rows["What is this?"]["failed"] is None
     assert (rows["Hello?"]["specialist"], rows["Hello?"]["image"]) == ("near", None)
+    assert rows["/image cut.jpg"]["size"] == [60, 40]
     assert "the picture is broken" in rows["And this?"]["failed"]
     for said, name in (("draw a boat", "picture-3.png"), ("draw it again", "picture-4.png")):
         assert rows[said]["picture"]["file"] == str(folder / name)
