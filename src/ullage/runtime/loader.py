@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
+from ullage.facts.families.rows import encoder_types
 from ullage.facts.rope import parse_rope
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
@@ -81,7 +82,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     check_alone(source, role)
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
-    kind = _kind(transformers, config, planned.part.head)
+    kind = _kind(transformers, config, role, planned.part.head)
     where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
     check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
@@ -105,11 +106,18 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     )
 
 
-def _kind(transformers: ModuleType, config: PreTrainedConfig, head: bool) -> AutoModels:
+def is_encoder(loaded: Loaded) -> bool:
+    """Whether a model reads texts and writes none."""
+    return getattr(getattr(loaded.model, "config", None), "model_type", "") in encoder_types()
+
+
+def _kind(transformers: ModuleType, config: PreTrainedConfig, role: Role, head: bool) -> AutoModels:
     """Whose `from_pretrained` makes the model: of one that takes pictures and is no causal language model for
     transformers, as LLaVA, the class that takes both."""
     found: AutoModels = transformers.AutoModel
-    if head:
+    if role.labels:
+        found = transformers.AutoModelForSequenceClassification
+    elif head and config.model_type not in encoder_types():
         from transformers.models.auto.modeling_auto import (
             MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
             MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
