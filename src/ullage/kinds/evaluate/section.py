@@ -34,7 +34,7 @@ models for relevance and for clusters of like meaning."""
 
 QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "nf4")
 """What `quantize: auto` tries, the one that changes results less first."""
-Metric = Literal["exact_match", "f1", "rouge_l"]
+Metric = Literal["exact_match", "contains", "f1", "rouge_l"]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
