@@ -5,9 +5,9 @@
 
 Each line of the file has `question` and `answer`, a list, as NQ-open is published. The judge is checked on
 known answers first: the page must call it unreliable. Each measure of uncertainty has its AUROC with its
-interval, or the reason why there is none: with exact match as label, and with `contains` (a reference stands in
-the answer), since a model that answers in sentences matches none. Then 200 known answers are judged here and by
-the same weights behind a server that transformers runs: how many verdicts are equal?
+interval, or the reason why there is none: with exact match as label, and with `contains` (a reference stands
+in the answer), since a model that answers in sentences matches none. Then 200 known answers are judged here
+and by the same weights behind a server that transformers runs: how many verdicts are equal?
 """
 
 from __future__ import annotations

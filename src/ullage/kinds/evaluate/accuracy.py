@@ -1,4 +1,4 @@
-"""Whether an answer is right by its words: exact match, containment, SQuAD F1, ROUGE-L. Each its own column."""
+"""Whether an answer is right by its words: exact match, containment, SQuAD F1, ROUGE-L: a column each."""
 
 from __future__ import annotations
 
