@@ -23,13 +23,14 @@ from ullage.kinds.evaluate.meaning import TRUTH, truth_prompt
 from ullage.kinds.evaluate.phases import CHECK, SCORE
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.relating import Relating
+from ullage.kinds.evaluate.retrying import failed
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, answer_seed, check_stage
 from ullage.phases.blocks import base_work, own_section
 from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
-from ullage.records.failing import MOST, OUTCOME
+from ullage.records.failing import AGAIN, MOST, OUTCOME
 from ullage.records.record import ENDED, REMARKS
 from ullage.runtime.session import Session
 from ullage.workloads.judgement import RIGHT, WRONG
@@ -89,6 +90,7 @@ class _Evaluation:
         folder, section = self.session.folder.path, self.section
         found = [*self.questions.unread(), *failures(folder, self.session.workload, section)]
         self.session.outcome |= {OUTCOME: [each.to_json() for each in found], MOST: section.max_failed}
+        self.session.outcome[AGAIN] = failed(self.session.folder, self.session.workload)
         missing, answers = without_logprobs(folder)
         if missing:
             self.session.say(
