@@ -88,7 +88,7 @@ class Group:
             count = len(where)
             if component == "weights":
                 weights += expected * count
-            elif component == "kv_cache" or component == "recurrent_state":
+            elif (component == "kv_cache" or component == "recurrent_state") and level == "live":
                 cache += expected * count
             if combine == "max":
                 self.temporary = True
@@ -178,7 +178,8 @@ class Needs:
 
     High values of what lies on GPUs: `fixed` of what a device pays however few of the blocks it holds,
     `kept` of the caches that stay on the first GPU where weights are offloaded, `passing` of the largest
-    block's weights. `read` is the expected bytes of weights, and of caches and states, wherever they lie.
+    block's weights. `read` is the expected bytes of weights, and of caches and states in use, wherever they
+    lie.
     """
 
     def __init__(self, groups: tuple[Group, ...], blocks: int = 0) -> None:

@@ -13,7 +13,7 @@ from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.planning.bill import Bill, Totals
+from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of, seconds_per_1000
 from ullage.planning.device import Device, devices_of, limits_of
@@ -45,7 +45,7 @@ def make_plan(
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand, placement, devices, workload.examples)
-    roles = _roles(workload, demand, models, placement, bill, devices, gpus)
+    roles = _roles(workload, demand, models, placement, devices)
     if any(role.share is not None for role in roles.values()):
         from ullage.planning.engine_share import check_together
 
@@ -78,9 +78,7 @@ def _roles(
     demand: Demand,
     models: Mapping[str, Model],
     placement: Placement,
-    bill: Bill,
     devices: tuple[Device, ...],
-    gpus: GpuSet,
 ) -> dict[str, RolePlan]:
     found = {}
     for name, precision in demand.precisions.items():
@@ -91,7 +89,7 @@ def _roles(
             Kernel(*kernel_of(name, role, demand.phases, model)),
             _placed(name, demand, placement, devices),
             _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
-            _share(name, role, model, bill, devices, gpus),
+            _share(name, role, demand, placement, devices),
             _base(name, model, demand, placement, devices),
         )
     return found
@@ -112,13 +110,13 @@ def _base(name: str, model: Model, demand: Demand, placement: Placement, devices
 
 
 def _share(
-    name: str, role: Role, model: Model, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
+    name: str, role: Role, demand: Demand, placement: Placement, devices: tuple[Device, ...]
 ) -> EngineShare | None:
-    if role.runs_with.memory != "own cache" or not isinstance(model, Architecture):
+    if name not in demand.served:
         return None
     from ullage.planning.engine_share import share_of
 
-    return share_of(name, role, model, bill, devices, gpus)
+    return share_of(name, role, demand, placement, devices)
 
 
 def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Placed:

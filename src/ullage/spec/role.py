@@ -2,7 +2,8 @@
 
 # Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -15,7 +16,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticKnownError
+from pydantic_core.core_schema import ErrorType
 
 from ullage.spec.engine import EngineDescription, Settings
 from ullage.spec.installed import engine_names, find_engine, is_engine, usual_settings
@@ -108,6 +110,13 @@ class Role(Value):
         usual, given = usual_settings(self.engine), self._settings
         return given if type(given) is type(usual) else usual
 
+    def naming(self, names: Mapping[str, str]) -> Self:
+        """This role, with the models it names under other names."""
+        named = self.model_copy(update={"model": names.get(self.model, self.model)})
+        if self._settings is not None:
+            named._settings = self._settings.naming(names)
+        return named
+
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, data: object, build: ModelWrapValidatorHandler[Self]) -> Self:
@@ -156,13 +165,20 @@ def _told(error: ValidationError, *within: str) -> list[InitErrorDetails]:
     """The mistakes of `error` as those of something that holds, under `within`, what was read."""
     return [
         InitErrorDetails(
-            type=each["type"],
+            type=_type_of(each),
             loc=(*within, *each["loc"]),
             input=each["input"],
             ctx=each.get("ctx", {}),
         )
         for each in error.errors(include_url=False)
     ]
+
+
+def _type_of(error: ErrorDetails) -> str | PydanticCustomError:
+    """pydantic's own kinds by name, ours with what they say."""
+    if error["type"] in get_args(ErrorType):
+        return error["type"]
+    return PydanticCustomError(error["type"], "{said}", {"said": error["msg"]})
 
 
 def _no_effect(name: str, engine: str) -> PydanticCustomError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
+    from ullage.units import Interval
 
 
 def plan(
@@ -74,7 +75,9 @@ def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
     from ullage.facts.model import open_model
     from ullage.phases.blocks import is_local
 
-    names = dict.fromkeys(role.model for role in workload.roles.values() if is_local(role))
+    local = [role for role in workload.roles.values() if is_local(role)]
+    drafts = [draft for role in local if (draft := role.settings.drafts()) is not None]
+    names = dict.fromkeys([*(role.model for role in local), *drafts])
     return {name: open_model(name, base) for name in names}
 
 
@@ -84,10 +87,7 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     from ullage.facts.hub_name import is_at_commit
 
     named = {name: model.name if is_at_commit(model.name) else name for name, model in models.items()}
-    roles = {
-        name: role.model_copy(update={"model": named.get(role.model, role.model)})
-        for name, role in workload.roles.items()
-    }
+    roles = {name: role.naming(named) for name, role in workload.roles.items()}
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
@@ -176,7 +176,13 @@ def estimate(
     from ullage.memory.estimate import estimate as estimate_phases
 
     overhead = _overhead(_known_evidence(), workload, gpus, here)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base))
+    cards = _cards(gpus)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base), cards)
+
+
+def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
+    """What can be used of each, in bytes."""
+    return tuple(gpu.usable for gpu in gpus.gpus)
 
 
 def _tracer(base: Path | None) -> Tracer:
@@ -290,7 +296,7 @@ def outcomes(
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer, _cards(gpus))
         return outcome_of(workload, demand, gpus)
 
     return come_to
