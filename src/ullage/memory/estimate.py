@@ -23,6 +23,7 @@ from ullage.memory.refusals import check_role, check_training
 from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.traced import Traced, Tracer
+from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
@@ -117,6 +118,8 @@ def _held(
     """`part` of a model as the role's engine holds it. Raises UnsupportedError."""
     precision = resolve_precision(role, model, abilities)
     check_role(name, role, model, precision, abilities)
+    if part is model and isinstance(part, Architecture) and role.runs_with.memory == "process":
+        part = model = with_kept_head(part, precision)
     own = None
     if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
         from ullage.memory.vllm.sizes import served

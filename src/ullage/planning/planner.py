@@ -12,6 +12,7 @@ from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
+from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
@@ -88,7 +89,7 @@ def _roles(
             precision,
             Kernel(*kernel_of(name, role, demand.phases, model)),
             _placed(name, demand, placement, devices),
-            _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
+            _part(part, model, precision),
             _share(name, role, demand, placement, devices),
             _base(name, model, demand, placement, devices),
         )
@@ -125,7 +126,11 @@ def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Devi
     return Placed(device_map(name, demand, placement, devices), where, assigned.reason)
 
 
-def _part(part: Architecture) -> LoadedPart:
+def _part(part: Model, whole: Model, precision: ResolvedPrecision) -> LoadedPart:
+    if not isinstance(part, Architecture) or not isinstance(whole, Architecture):
+        return LoadedPart()
+    if part is whole or part is with_kept_head(whole, precision):
+        return LoadedPart()
     return LoadedPart(len(part.layers), bool(part.head), "nothing after that is read")
 
 

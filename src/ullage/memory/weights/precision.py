@@ -87,6 +87,9 @@ def _as_stored(role: Role, half: str, stored: StoredQuantization, abilities: Abi
     ):
         why = f"{name}, which needs {of_capability(scheme.least_capability)}; this is {abilities.what}"
         return ResolvedPrecision(half, half, why)
+    if scheme is not None and scheme.computes_in is not None and not abilities.processor:
+        why = f"{name}, which transformers computes with in {scheme.computes_in}"
+        return ResolvedPrecision(stored.method, scheme.computes_in, why, stored)
     return ResolvedPrecision(stored.method, half, name, stored)
 
 
