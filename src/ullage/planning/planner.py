@@ -170,7 +170,21 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
     of_kind = () if workload.section is None else workload.section.notes(workload)
-    return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
+    return (
+        f"{free} of each device is kept free as reserve",
+        *_of_described(devices),
+        *_without_kernels(devices),
+        *of_kind,
+    )
+
+
+def _without_kernels(devices: tuple[Device, ...]) -> Iterator[str]:
+    """Which cards the wheels that torch is installed from now do not run on."""
+    for gpu in dict.fromkeys(device.gpu for device in devices if not device.gpu.abilities.has_kernels):
+        yield (
+            f"{gpu.id}: torch's wheels have no kernels for {gpu.abilities.what} since 2.11, but for those of "
+            "CUDA 12.6, which end with 2.14; a run needs one of these"
+        )
 
 
 def _of_layers(workload: Workload, demand: Demand) -> tuple[str, ...]:

@@ -69,9 +69,9 @@ class Scheme(NamedTuple):
     embeddings. `loading` are tensors of a matrix that stand there until all are loaded and laid out anew, one
     after the other. `computes_in` is the one dtype its loader takes on a card. `dequantizes_on_request`: a
     checkpoint of it can be loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside
-    others on them. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is
-    made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the first
-    CUDA compute capability that computes with it, None where none is known.
+    others on them. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
+    is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
+    first CUDA compute capability that computes with it, None where none is known.
     """
 
     name: str
