@@ -3,15 +3,18 @@
 from dataclasses import replace
 
 import pytest
+import small_models
 
 import ullage
 from ullage import api
-from ullage.errors import UnsupportedError
+from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.catalog import find_model
 from ullage.facts.checkpoint import Checkpoint
 from ullage.facts.gpu_set import parse_gpu_set
+from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.runtime.opening import _check_kernels
+from ullage.runtime.quantization import quantization_config
 from ullage.units import GIB, MIB
 
 ONE = "meta-llama/Llama-3.2-1B-Instruct"
@@ -115,3 +118,73 @@ def test_a_gguf_file_is_read_without_a_bar_which_is_there_again_afterwards():
     before = reader.tqdm
     assert in_turn(lambda: reader.tqdm([1]).disable)() is True
     assert reader.tqdm is before
+
+
+OFFLOADED = {
+    "kind": "evaluate",
+    "budget": {"gpus": "A100-40GB", "reserve": "0%"},
+    "roles": {
+        "generator": {
+            "model": "meta-llama/Llama-3.1-70B-Instruct",
+            "precision": "int8",
+            "max_memory": {"cpu": "400GiB"},
+        }
+    },
+    "prompt_tokens": 512,
+    "new_tokens": 32,
+}
+
+
+def test_quantized_weights_wait_in_host_memory_only_where_the_file_says_so_and_in_16_bits():
+    refused = ullage.plan(OFFLOADED, advice=False)
+    assert refused.verdict == "does not fit"
+    assert "offloads no int8 weights" in refused.roles["generator"].placement.reason
+    role = {**OFFLOADED["roles"]["generator"], "llm_int8_enable_fp32_cpu_offload": True}
+    found = ullage.plan(dict(OFFLOADED, roles={"generator": role}), advice=False)
+    assert found.verdict == "fits"
+    where = found.roles["generator"].placement.device_map
+    model = find_model("meta-llama/Llama-3.1-70B-Instruct")
+    layer = 2 * sum(weight.elements for weight in model.layers[0].weights)
+    waiting = sum(device == "cpu" for name, device in where.items() if name.startswith("layers"))
+    head = 2 * sum(weight.elements for weight in (*model.final, *model.head))
+    host = next(device.peak.live for device in found.devices if device.name == "host")
+    assert host.expected == waiting * layer + head
+    passing = [item.bytes for item in found.bill.items if "offloaded block" in item.note]
+    assert {each.high for each in passing} == {max(layer, head)}
+    on_card = sum(
+        item.bytes.expected
+        for item in found.bill.items
+        if (item.device, item.component, item.phase) == ("gpu:0", "weights", "generator decode")
+    )
+    assert on_card < (80 - waiting) * 0.51 * layer + 2 * model.vocab_size * model.hidden_size
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_the_loader_keeps_what_waits_as_it_is_planned(tmp_path, precision):
+    import torch
+    import transformers
+
+    folder = small_models.save(tmp_path / "m", "llama", layers=2)
+    planned = ResolvedPrecision(precision, "bf16", "", keeps_waiting=True)
+    places = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.layers.0": "cpu"}
+    places |= {"model.layers.1": "disk", "model.norm": "cpu", "lm_head": "cpu"}
+
+    def load(resolved):
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            quantization_config=quantization_config(transformers, resolved),
+            dtype=torch.bfloat16,
+            device_map=places,
+            offload_folder=str(folder),
+        )
+
+    loaded = load(planned)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+    with pytest.raises(ValueError, match="llm_int8_enable_fp32_cpu_offload"):
+        load(ResolvedPrecision(precision, "bf16", ""))
+
+
+def test_offloading_what_is_quantized_needs_something_that_is():
+    role = {**OFFLOADED["roles"]["generator"], "llm_int8_enable_fp32_cpu_offload": True, "precision": "bf16"}
+    with pytest.raises(SpecError, match="has an effect with precision: int8 or nf4"):
+        ullage.plan(dict(OFFLOADED, roles={"generator": role}), advice=False)

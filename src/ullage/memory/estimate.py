@@ -264,7 +264,11 @@ def _shape(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
     )
     splittable = role.runs_with.splits_layers and not whole
     own = scheme if role.runs_with.memory == "process" else None
-    bound = None if own is None else Quantized(own.name, own.least_capability, own.offloads)
+    bound = (
+        None
+        if own is None
+        else Quantized(own.name, own.least_capability, own.offloads or held.precision.keeps_waiting)
+    )
     return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable, bound)
 
 

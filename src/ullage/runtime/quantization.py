@@ -44,6 +44,8 @@ def quantization_config(
     options: dict[str, object] = dict(made.options)
     if made.compute is not None:
         options[made.compute] = getattr(torch, TORCH_NAMES[precision.compute])
+    if precision.keeps_waiting:
+        options["llm_int8_enable_fp32_cpu_offload"] = True
     config: QuantizationConfigMixin = getattr(transformers, made.config)(**options)
     return config
 

@@ -77,6 +77,9 @@ class Role(Value):
     attention: AttentionKernel = "auto"
     placement: str | tuple[str, ...] = "auto"
     max_memory: dict[str, str | Annotated[int, Field(strict=True)]] | None = None
+    llm_int8_enable_fp32_cpu_offload: Switch = Field(
+        default=False, description="what max_memory leaves in host memory is not quantized, and may be there"
+    )
     residency: Residency = "auto"
     cache: Cache = Cache()
     tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
