@@ -13,11 +13,21 @@ from ullage.phases.phase import Phase
 from ullage.planning.device import Device
 from ullage.planning.place import OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.plan import EngineShare, RolePlan
+from ullage.planning.plan import EngineShare
 from ullage.spec.role import Role
 
 ROUNDING: Final = 1e-9
 """Of shares that are added up."""
+
+
+def shares_of(
+    roles: Mapping[str, Role], demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> dict[str, EngineShare]:
+    """Of every role whose engine sizes its own cache. Raises InputError where the file gives one less than it
+    takes, or several more than there is."""
+    found = {name: share_of(name, roles[name], demand, placement, devices) for name in demand.served}
+    _check_together(demand.phases, found, placement)
+    return found
 
 
 def share_of(
@@ -53,26 +63,24 @@ def share_of(
     return EngineShare(least, share, tokens, graphs, beside, given is not None)
 
 
-def check_together(
-    phases: Iterable[Phase], roles: Mapping[str, RolePlan], settings: Mapping[str, Role], placement: Placement
-) -> None:
+def _check_together(phases: Iterable[Phase], shares: Mapping[str, EngineShare], placement: Placement) -> None:
     """Raises InputError where roles that are on a card together are given more than all of it by the file:
     the last of them would not start."""
     for phase in phases:
         by_device: dict[OnDevice, dict[str, float]] = {}
         for name in phase.on_device():
-            share = roles[name].share if name in roles else None
+            share = shares.get(name)
             if share is not None:
-                given = settings[name].settings.own_cache().gpu_memory_utilization
                 for device in placement[name].devices:
-                    by_device.setdefault(device, {})[name] = share.taken if given is None else given
-        for device, taken in by_device.items():
-            written = [each for each in taken if settings[each].settings.own_cache().gpu_memory_utilization]
-            if written and len(taken) > 1 and sum(taken.values()) > 1 + ROUNDING:
-                shares = " and ".join(f"{name} {share:.2f}" for name, share in taken.items())
+                    taken = share.given if share.stated else share.taken
+                    by_device.setdefault(device, {})[name] = taken
+        for device, taken_by in by_device.items():
+            written = any(shares[name].stated for name in taken_by)
+            if written and len(taken_by) > 1 and sum(taken_by.values()) > 1 + ROUNDING:
+                each = " and ".join(f"{name} {share:.2f}" for name, share in taken_by.items())
                 raise InputError(
-                    f"roles {', '.join(taken)}: their shares of gpu:{device.number} come to "
-                    f"{sum(taken.values()):.2f} ({shares}), and the last would not start; give "
+                    f"roles {', '.join(taken_by)}: their shares of gpu:{device.number} come to "
+                    f"{sum(taken_by.values()):.2f} ({each}), and the last would not start; give "
                     "gpu_memory_utilization that comes to 1 at most, place them apart, or use schedule: "
                     "sequential"
                 )

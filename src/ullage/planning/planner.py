@@ -31,7 +31,6 @@ from ullage.planning.plan import (
 )
 from ullage.planning.throughput import phase_times, scans
 from ullage.planning.verdict import verdict_of, worst
-from ullage.spec.role import Role
 from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
 from ullage.units import gib, peak
@@ -47,10 +46,6 @@ def make_plan(
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand, placement, devices, workload.examples)
     roles = _roles(workload, demand, models, placement, devices)
-    if any(role.share is not None for role in roles.values()):
-        from ullage.planning.engine_share import check_together
-
-        check_together(demand.phases, roles, workload.roles, placement)
     return Plan(
         workload=workload,
         gpus=gpus,
@@ -82,6 +77,7 @@ def _roles(
     devices: tuple[Device, ...],
 ) -> dict[str, RolePlan]:
     found = {}
+    shares = _shares(workload, demand, placement, devices)
     for name, precision in demand.precisions.items():
         role = workload.roles[name]
         model, part = model_of(role, models), demand.parts[name]
@@ -90,7 +86,7 @@ def _roles(
             Kernel(*kernel_of(name, role, demand.phases, model)),
             _placed(name, demand, placement, devices),
             _part(part, model, precision),
-            _share(name, role, demand, placement, devices),
+            shares.get(name),
             _base(name, model, demand, placement, devices),
         )
     return found
@@ -110,14 +106,14 @@ def _base(name: str, model: Model, demand: Demand, placement: Placement, devices
     return model.adapter.base if is_at_commit(model.adapter.base) else ""
 
 
-def _share(
-    name: str, role: Role, demand: Demand, placement: Placement, devices: tuple[Device, ...]
-) -> EngineShare | None:
-    if name not in demand.served:
-        return None
-    from ullage.planning.engine_share import share_of
+def _shares(
+    workload: Workload, demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> Mapping[str, EngineShare]:
+    if not demand.served:
+        return {}
+    from ullage.planning.engine_share import shares_of
 
-    return share_of(name, role, demand, placement, devices)
+    return shares_of(workload.roles, demand, placement, devices)
 
 
 def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Placed:

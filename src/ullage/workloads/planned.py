@@ -244,18 +244,14 @@ def settle(
 ) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
-    from ullage.planning.planner import make_plan
 
     come_to = outcomes(models, here, base)
 
     def fits(candidate: Workload) -> bool:
-        if come_to(candidate, gpus).verdict == "does not fit":
-            return False
         try:  # the share of a card that the file gives an engine may be too little for it
-            make_plan(candidate, estimate(candidate, models, gpus, here, base), models, gpus, Path())
+            return come_to(candidate, gpus).verdict != "does not fit"
         except InputError:
             return False
-        return True
 
     return settle_precisions(workload, fits)
 

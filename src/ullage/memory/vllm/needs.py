@@ -16,7 +16,7 @@ from ullage.units import Interval
 def serve_needs(
     loaded: Loaded, served: Served, where: Where, works: Sequence[Work], running: bool
 ) -> list[Need]:
-    """One rank's needs: context, weights, graphs, profile while it runs, and its cache.
+    """One rank's needs: context, weights, graphs, profile, and its cache.
 
     The cache is made once, for the largest of the `works` in which the role runs, and is held throughout.
     """
@@ -52,8 +52,8 @@ def serve_needs(
     if rest > 0:
         free = Interval.exactly(rest)
         needs.append(need("kv_cache", free, "reserved", "free blocks: the rest of the engine's share"))
-    if running:
-        needs.append(need("activations", activations, note="start-up profile"))
+    # Segments of them stay with the engine's allocator while it rests.
+    needs.append(need("activations", activations, "live" if running else "reserved", "start-up profile"))
     needs.append(need("cuda_graphs", sizes.cuda_graphs, "reserved"))
     return needs
 
