@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
     BYTES,
     COUNT,
+    ESTIMATE,
     INTERVAL,
     MAYBE_BYTES,
     MAYBE_NUMBER,
@@ -19,6 +21,7 @@ from ullage.reports.schema_parts import (
     VERDICT,
     Schema,
     heading,
+    maybe,
     of_document,
     of_list,
     of_mapping,
@@ -70,7 +73,7 @@ _ADVICE = of_object(
 _COST = of_object(
     {
         "usd_per_hour": NUMBER,
-        "usd_per_1000_examples": MAYBE_NUMBER,
+        "usd_per_1000_examples": maybe(ESTIMATE),
         "provider": TEXT,
         "as_of": TEXT,
         "source": TEXT,
@@ -101,15 +104,16 @@ _PLAN = {
         of_object(
             {
                 "phase": TEXT,
-                "seconds": MAYBE_NUMBER,
-                "total_seconds": MAYBE_NUMBER,
-                "tokens_per_second": MAYBE_NUMBER,
+                "seconds": maybe(ESTIMATE),
+                "total_seconds": maybe(ESTIMATE),
+                "tokens_per_second": maybe(ESTIMATE),
                 "bound": TEXT,
             }
         )
     ),
     "cost": {"anyOf": [_COST, {"type": "null"}]},
     "hosted": of_list(_HOSTED),
+    "latency": LATENCY,
     "advice": of_list(_ADVICE),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),

@@ -9,7 +9,14 @@ from typing import Final
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.dtypes import DTYPES
-from ullage.facts.quantization.scheme import Dequantized, OnLoad, Part, QuantizedInput, Scheme
+from ullage.facts.quantization.scheme import (
+    Dequantized,
+    OnLoad,
+    Part,
+    QuantizedInput,
+    Scheme,
+    Slowdown,
+)
 
 LINEAR: Final = frozenset({"linear"})
 """bitsandbytes replaces nn.Linear modules alone: fused expert tensors stay 16-bit (transformers 5.19,
@@ -33,6 +40,9 @@ INT8: Final = Scheme(
     parts=(Part(8, "element"), Part(32, "row")),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes", "compressed-tensors"}),
+    # 64 tokens through 8 layers of 4,096 on an H200 took 3.3 times as long as in bf16, and 8,192 read 2.2
+    # times (benchmarks/results/gpu-NVIDIA-H200.json); at which rate it reads is assumed.
+    slowdown=Slowdown(host=3.3, memory=0.6, compute=2.2),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_8bit.py
@@ -55,6 +65,9 @@ NF4: Final = Scheme(
     parts=(Part(4, "element"), Part(32, "block", 64), CODE_BOOK),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
+    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. Its rate of
+    # reading is assumed.
+    slowdown=Slowdown(host=1.3, memory=0.5, compute=1.1),
     product=Dequantized(rows=2),
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
@@ -72,6 +85,7 @@ NF4_DOUBLE: Final = Scheme(
     ),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
+    slowdown=NF4.slowdown,
     product=Dequantized(rows=2),
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
@@ -83,6 +97,12 @@ MARLIN_BITS: Final = (4, 8)
 MARLIN_LOCKS: Final = Part(128 * 32, "matrix")
 """Marlin's workspace of each matrix: an int32 for each multiprocessor, and no fewer than 128
 (gptqmodel/utils/marlin.py `marlin_make_workspace_new`, 7.3)."""
+_GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0)
+_GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0)
+_AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0)
+"""Tokens per second beside those of BF16 in Qwen2.5's speed benchmark (auto_gptq 0.6, AutoAWQ, A100). Prompts
+are too small a part of its figures to tell what they take. They stand in for gptqmodel's kernels too, which
+nobody has published figures of."""
 
 
 @lru_cache
@@ -105,6 +125,7 @@ def gptq(bits: int) -> Scheme:
         replaces=MATRICES,
         methods=frozenset({"gptq"}),
         loading=beside,
+        slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
 
@@ -123,6 +144,7 @@ def auto_gptq(bits: int) -> Scheme:
         replaces=MATRICES,
         product=Dequantized(GPTQ_UNPACK_ROWS, unpacked=4) if bits == 8 else None,
         keeps_buffer=bits == 4,
+        slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
 
@@ -136,6 +158,7 @@ AWQ: Final = Scheme(
     stores_tied_head=True,
     loading=(Part(0, "matrix"),),  # nothing but the matrix that is laid out anew
     computes_in="fp16",  # transformers 5.19, quantizers/quantizer_awq.py `update_dtype`
+    slowdown=_AWQ,
 )
 AUTO_AWQ: Final = Scheme(
     name="autoawq",  # as AutoAWQ held it, for transformers before 5: its GEMM layout
@@ -143,6 +166,7 @@ AUTO_AWQ: Final = Scheme(
     replaces=MATRICES,
     product=Dequantized(AWQ_UNPACK_ROWS),
     stores_tied_head=True,
+    slowdown=_AWQ,
 )
 FP8: Final = Scheme(
     name="fp8",  # an fp32 scale per output row, or per 128x128 block where stored so

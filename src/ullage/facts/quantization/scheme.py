@@ -41,6 +41,16 @@ class QuantizedInput(NamedTuple):
     gives: str
 
 
+class Slowdown(NamedTuple):
+    """What products of quantized weights take beside those in 16 bits: `host` is a factor of the host's time
+    for a layer, `compute` of the operations of a prompt, `memory` the share of the rate at which 16-bit
+    weights are read."""
+
+    host: float
+    memory: float
+    compute: float
+
+
 class OnLoad(NamedTuple):
     """How 16-bit weights are turned into a scheme while they load, and what that loses.
 
@@ -69,7 +79,8 @@ class Scheme(NamedTuple):
     embeddings. `loading` are tensors of a matrix that stand there until all are loaded and laid out anew, one
     after the other. `computes_in` is the one dtype its loader takes on a card. `dequantizes_on_request`: a
     checkpoint of it can be loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside
-    others on them. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
+    others on them. `slowdown` is what transformers was measured to take with it, None where nobody
+    published that. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
     is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
     first CUDA compute capability that computes with it, None where none is known.
     """
@@ -88,3 +99,4 @@ class Scheme(NamedTuple):
     computes_in: str | None = None
     dequantizes_on_request: bool = False
     offloads: bool = True
+    slowdown: Slowdown | None = None

@@ -39,15 +39,22 @@ class MemorySection(Value):
         """The role whose states are taken; None where no model is."""
         return None if self.embedder == WORDS else self.embedder or router
 
-    def mistakes(self, workload: Workload, router: str) -> Iterator[Mistake]:
-        """A folder, and a role that gives states."""
+    def mistakes(self, workload: Workload, router: str, asks: bool) -> Iterator[Mistake]:
+        """A folder, and a role that gives states; a router that nobody `asks` is none."""
         if not self.chroma_dir.strip() or "\0" in self.chroma_dir:
             yield Mistake((*_PATH, "chroma_dir"), "names no folder")
         if not (self.similarity_weight or self.tags_weight or self.significance_weight):
             yield Mistake(_PATH, "all weights are 0, so that no note comes before another", at_key=True)
         name = self.embedding_role(router)
-        if name is None or (name not in workload.roles and self.embedder is None):
-            return  # a router that is missing is told by itself
+        if name is None:
+            return
+        if name not in workload.roles and self.embedder is None:
+            if not asks:  # else a router that is missing is told by itself
+                problem = (
+                    f"no router is asked, whose states would embed notes; add embedder: a role, or {WORDS}"
+                )
+                yield Mistake(_PATH, problem, at_key=True)
+            return
         at_key = self.embedder is None
         path = _PATH if at_key else (*_PATH, "embedder")
         role = workload.roles.get(name)

@@ -77,7 +77,7 @@ class Section(BaseSection):
                 hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(workload.roles)}"
                 yield Mistake(("assistant", "instructions", name), f"no role is called {name!r}; {hint}")
         if self.memory is not None:
-            yield from self.memory.mistakes(workload, self.router)
+            yield from self.memory.mistakes(workload, self.router, self.routing.asks)
         remembers = self.memory is not None
         yield from mistakes_in_tools(self.tools, self.callers, remembers, specialists, workload)
         yield from self.tool_limits.mistakes()
