@@ -31,7 +31,7 @@ from typing import Any
 from unittest import mock
 
 import result_file
-from random_workloads import cases, catalog, write_models
+from random_workloads import Case, cases, catalog, write_models
 
 OFFERS_OF_GPUS = 10
 CARDS_TRIED = 4
@@ -200,10 +200,9 @@ def moved(plan: Any) -> Iterator[str]:
                     yield f"{what} + 1: {device} takes {size - now.get(device, 0):,} bytes less"
 
 
-def checked(
-    name: str, data: object, arguments: tuple[str, ...], number: int, seen: Counter
-) -> list[Violation]:
+def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
     """Violations of one workload."""
+    name, data, arguments = case.name, case.data, case.arguments
     import ullage
     from ullage.planning.coherence import check_coherent
 
