@@ -63,6 +63,7 @@ def offered(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
         yield (
             f"advice {entry.changes} on {entry.gpus}",
             ullage.plan(changed, gpus, base=Path(), advice=False),
+            entry.verdict,
             entry.peak.high,
         )
 
