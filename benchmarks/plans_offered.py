@@ -96,7 +96,7 @@ def _said(plan: Any, name: str, role: Any, capability: tuple[int, int]) -> Itera
     import transformers
     from transformers.quantizers.auto import AutoHfQuantizer
 
-    from ullage.runtime.quantization import quantization_config
+    from ullage.runtime.quantization import dequantizing_config, quantization_config
 
     architecture = plan.models.get(plan.workload.roles[name].model)
     stored = getattr(architecture, "quantization", None)
@@ -111,7 +111,8 @@ def _said(plan: Any, name: str, role: Any, capability: tuple[int, int]) -> Itera
         config = quantization_config(transformers, role.precision)
     elif stored is not None and stored.method in ("fp8", "mxfp4"):
         kind = {"fp8": transformers.FineGrainedFP8Config, "mxfp4": transformers.Mxfp4Config}[stored.method]
-        config, pre_quantized = kind(), True
+        told = dequantizing_config(transformers, {"quant_method": stored.method}, role.precision)
+        config, pre_quantized = told or kind(), True
     else:
         return
     made = AutoHfQuantizer.from_config(config, pre_quantized=pre_quantized)

@@ -131,6 +131,10 @@ def without(log: Log, every: list[Log]) -> Iterator[None]:
         ]
 
     alone, ranks = (Interval(*(int(end(like(several))) for end in ENDS)) for several in (False, True))
+    captured = [each for each in others if each.measured.get("cuda_graphs")]
+    ratio = statistics.median(
+        each.measured["cuda_graphs"] / predicted(each).cuda_graphs.expected for each in captured
+    )
     fused = any(each.version == "0.19" for each in others)
     capability = startup.FUSING_CAPABILITY if fused else (99, 0)
     with (
@@ -138,6 +142,8 @@ def without(log: Log, every: list[Log]) -> Iterator[None]:
         mock.patch.object(startup, "NON_TORCH_RANKS", ranks),
         mock.patch.object(startup, "NON_TORCH_RANKS_BUS", ranks),
         mock.patch.object(startup, "FUSING_CAPABILITY", capability),
+        mock.patch.object(startup, "GRAPHS", int(startup.GRAPHS * ratio)),
+        mock.patch.object(startup, "GRAPHS_LAYER", int(startup.GRAPHS_LAYER * ratio)),
     ):
         sizes._serving.cache_clear()
         yield

@@ -14,7 +14,7 @@ from ullage.facts.checkpoint import Checkpoint
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.runtime.opening import _check_kernels
-from ullage.runtime.quantization import quantization_config
+from ullage.runtime.quantization import dequantizing_config, quantization_config
 from ullage.units import GIB, MIB
 
 ONE = "meta-llama/Llama-3.2-1B-Instruct"
@@ -188,3 +188,18 @@ def test_offloading_what_is_quantized_needs_something_that_is():
     role = {**OFFLOADED["roles"]["generator"], "llm_int8_enable_fp32_cpu_offload": True, "precision": "bf16"}
     with pytest.raises(SpecError, match="has an effect with precision: int8 or nf4"):
         ullage.plan(dict(OFFLOADED, roles={"generator": role}), advice=False)
+
+
+@pytest.mark.parametrize("method", ["fp8", "mxfp4"])
+def test_a_checkpoint_that_is_planned_in_16_bits_is_loaded_so_whatever_the_first_card_is(method):
+    import transformers
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    stored = {"quant_method": method, "modules_to_not_convert": ["lm_head"]}
+    told = dequantizing_config(transformers, stored, ResolvedPrecision("fp16", "fp16", ""))
+    merged = AutoHfQuantizer.merge_quantization_configs(dict(stored), told)
+    assert merged.dequantize
+    assert merged.modules_to_not_convert == ["lm_head"]
+    as_it_is = ResolvedPrecision(method, "bf16", "", StoredQuantization(method, 8))
+    assert dequantizing_config(transformers, stored, as_it_is) is None
+    assert dequantizing_config(transformers, None, ResolvedPrecision("fp16", "fp16", "")) is None
