@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
+    from ullage.units import Interval
 
 
 def plan(
@@ -78,7 +79,9 @@ def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
     from ullage.facts.model import open_model
     from ullage.phases.blocks import is_local
 
-    names = dict.fromkeys(role.model for role in workload.roles.values() if is_local(role))
+    local = [role for role in workload.roles.values() if is_local(role)]
+    drafts = [draft for role in local if (draft := role.settings.drafts()) is not None]
+    names = dict.fromkeys([*(role.model for role in local), *drafts])
     return {name: open_model(name, base) for name in names}
 
 
@@ -88,10 +91,7 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     from ullage.facts.hub_name import is_at_commit
 
     named = {name: model.name if is_at_commit(model.name) else name for name, model in models.items()}
-    roles = {
-        name: role.model_copy(update={"model": named.get(role.model, role.model)})
-        for name, role in workload.roles.items()
-    }
+    roles = {name: role.naming(named) for name, role in workload.roles.items()}
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
@@ -167,7 +167,13 @@ def estimate(
     from ullage.memory.estimate import estimate as estimate_phases
 
     overhead = _overhead(_known_evidence(), workload, gpus, here)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base))
+    cards = _cards(gpus)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base), cards)
+
+
+def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
+    """What can be used of each, in bytes."""
+    return tuple(gpu.usable for gpu in gpus.gpus)
 
 
 def _tracer(base: Path | None) -> Tracer:
@@ -229,18 +235,14 @@ def settle(
 ) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
-    from ullage.planning.planner import make_plan
 
     come_to = outcomes(models, here, base)
 
     def fits(candidate: Workload) -> bool:
-        if come_to(candidate, gpus).verdict == "does not fit":
-            return False
         try:  # the share of a card that the file gives an engine may be too little for it
-            make_plan(candidate, estimate(candidate, models, gpus, here, base), models, gpus, Path())
+            return come_to(candidate, gpus).verdict != "does not fit"
         except InputError:
             return False
-        return True
 
     return settle_precisions(workload, fits)
 
@@ -281,7 +283,7 @@ def outcomes(
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer, _cards(gpus))
         return outcome_of(workload, demand, gpus)
 
     return come_to
