@@ -1,12 +1,12 @@
 """Temporaries of a forward pass, held against the allocations of a real one on a CPU."""
 
 import pytest
+from ullage.memory.forward.training import saved_bytes
 
 from ullage.facts.config import read_config
 from ullage.memory.forward.activations import layer_peak
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.one_pass import Pass
-from ullage.memory.forward.training import saved_bytes
 from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache

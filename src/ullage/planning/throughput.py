@@ -35,6 +35,9 @@ OnePass = tuple[float, Bound, int]
 TRAIN_FACTOR = 3.0
 """A backward pass costs twice a forward pass; checkpointing adds one more forward. With frozen weights it
 costs once a forward pass, and layers are checkpointed always."""
+UPDATE_PASSES = 7
+"""Times weights go by while AdamW steps: they, their gradients and both moments read, all but gradients
+written."""
 
 
 class Held(NamedTuple):
@@ -170,6 +173,9 @@ def _phase(
         transformer = next((c for c in model.components if c.kind == "transformer"), None)
         need = 2 * (transformer.parameters if transformer else model.parameters)
         return need * pixels * work.steps * work.batch / flops, "compute", 0
+    if work.activity == "update":
+        whole = work.training is not None and work.training.whole
+        return (UPDATE_PASSES * weights / bandwidth if whole else 0.0), "memory", 0
     layers = len(model.layers)
     overhead = layers * layer_seconds
     new = work.prompt_tokens + image_tokens(model, work)
