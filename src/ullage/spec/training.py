@@ -14,8 +14,8 @@ WHOLE: Final = 1.0
 REFUSED: Final = {
     "torch_compile": "what a compiler keeps and computes anew is its own choice, which no formula gives; "
     "without it a step takes more: leave it out, and what is planned is enough",
-    "use_liger_kernel": "its loss makes the logits piece by piece, in sizes that its release chooses, and was "
-    "not held against a step; without it a step takes more: leave it out, and what is planned is enough",
+    "use_liger_kernel": "its loss makes the logits piece by piece, in sizes that its release chooses, and "
+    "was not held against a step; without it a step takes more: leave it out, and what is planned is enough",
     "activation_offload": "what is kept crosses to host memory while layers run, and how much of it is still "
     "on its way was not measured; leave it out, or use memory.enable_gradient_checkpointing",
     "optimizer_in_backward": "a gradient that is gone before the next is made was not held against a step; "
@@ -44,7 +44,7 @@ class Lora(Value):
     r: Count = 8
     target_modules: Annotated[Literal["all-linear"] | tuple[str, ...], Field(union_mode="left_to_right")] = (
         Field(
-            default="all-linear", description="names of linear layers as q_proj; peft's own default is fewer"
+            default="all-linear", description="names of linear layers, as q_proj; peft's own default is fewer"
         )
     )
     lora_dropout: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
@@ -71,6 +71,9 @@ class Training(Value):
         default=None,
         strict=True,
         description="an fp32 copy of 16-bit weights; by default where all are trained",
+    )
+    shifted_logits: Switch = Field(
+        default=False, description="the loss of a shifted fp32 copy, as transformers of 2024 made it"
     )
     trainable_fraction: Annotated[float, Field(strict=True, ge=0, le=1)] = WHOLE
     torch_compile: Switch = Field(default=False, description="refused")

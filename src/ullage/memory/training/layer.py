@@ -1,7 +1,7 @@
-"""A decoder layer's statements on symbols, as transformers (5.19) writes them; how families differ is `Flow`'s.
+"""A decoder layer's statements on symbols, as transformers (5.19) writes them; families differ by `Flow`.
 
-Only tensors that live until the way back, or are among a moment's largest, are told apart: with gradients most
-of what a forward pass makes is kept anyway.
+Only tensors that live until the way back, or are among a moment's largest, are told apart: with gradients
+most of what a forward pass makes is kept anyway.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Code(NamedTuple):
     """One layer's code in one pass: `batch` sequences of `tokens`, attention by `kernel`, with a mask of each
     sequence's own where it is `masked`.
 
-    `attention` are the matrices of a mixer (queries, keys, values and output, or what is fused of them), `dense`
-    those of a feed-forward part. `norm` is the width of norms' weights, `trained` says that they are. What has
-    no statements here keeps `opaque` bytes of a mixer and of a feed-forward part, whose `weights` elements
-    take gradients.
+    `attention` are the matrices of a mixer (queries, keys, values and output, or what is fused of them),
+    `dense` those of a feed-forward part. `norm` is the width of norms' weights, `trained` says that they are.
+    What has no statements here keeps `opaque` bytes of a mixer and of a feed-forward part, whose `weights`
+    elements take gradients.
     """
 
     layer: Layer
@@ -174,8 +174,8 @@ def rotated(m: Meter, flow: Flow, x: Symbol) -> Symbol:
 
 
 def attended(m: Meter, code: Code, mixer: Attention, q: Symbol, k: Symbol, v: Symbol) -> Symbol:
-    """One call of attention; fused kernels get keys and values of every head under a mask, and an additive one
-    of each sequence."""
+    """One call of attention; under a mask fused kernels get keys and values of every head, and an additive
+    mask of each sequence."""
     if m.autocast:
         q, k, v = (op.cast(m, each, m.autocast) for each in (q, k, v))
     times = mixer.heads // mixer.kv_heads

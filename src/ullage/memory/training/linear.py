@@ -18,8 +18,8 @@ from ullage.memory.training.operations import (
 
 
 class Matrix(NamedTuple):
-    """One linear layer: `width` bytes a stored element, with `quantized` in 8 or 4 bits and `compute` bytes an
-    element of what they are turned into. `trained` itself, with a `bias`; or beside an adapter of `rank`
+    """One linear layer: `width` bytes a stored element, with `quantized` in 8 or 4 bits and `compute` bytes
+    an element of what they are turned into. `trained` itself, with a `bias`; or beside an adapter of `rank`
     (`adapter` bytes an element), before which a share is `drops` dropped. `keeps`: its input is kept
     whoever asks for a gradient."""
 
@@ -88,8 +88,8 @@ def _product(m: Meter, x: Symbol, matrix: Matrix) -> Symbol:
 
 
 def _cast_weight(m: Meter, matrix: Matrix, size: int, width: int) -> Symbol | None:
-    """What autocast makes of a weight of another width; the copy of a trained one is made once, and kept until
-    the pass is over."""
+    """What autocast makes of a weight of another width; the copy of a trained one is made once, and kept
+    until the pass is over."""
     if matrix.width == width:
         return None
     copy = m.new(size, width)
@@ -105,6 +105,9 @@ def _quantized(m: Meter, x: Symbol, matrix: Matrix) -> Symbol:
     x = cast(m, x, width)
     rows, size = x.elements // matrix.inputs, matrix.inputs * matrix.outputs
     needed = x.node is not None
+    if not m.processor:  # the whole weight, or the input in fp16 and 8 bits with its int32 product
+        eight = rows * (3 * matrix.inputs + 4 * matrix.outputs)
+        m.touch(eight if matrix.quantized == 8 else size * width)
 
     def back(g: Symbol) -> list[Symbol | None]:
         if not needed:

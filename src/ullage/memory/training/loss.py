@@ -7,23 +7,20 @@ mixed precision accelerate turns them to fp32 first (convert_outputs_to_fp32).
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ullage.memory.training import operations as op
 from ullage.memory.training.autograd import Meter, Symbol
 from ullage.memory.training.linear import Matrix, linear
 
-Release = Literal["today", "2024"]
-"""transformers 4.45 to 4.47, of autumn 2024, shifted a copy of the fp32 logits."""
-
 
 class Scores(NamedTuple):
-    """The output layer over a vocabulary, and how its loss is made: logits `capped` by tanh, by the code of
-    which `release`."""
+    """The output layer over a vocabulary, and how its loss is made: logits `capped` by tanh; of a `shifted`
+    copy of them in fp32, as releases made it that did not shift labels instead."""
 
     head: Matrix
     capped: bool
-    release: Release = "today"
+    shifted: bool = False
 
 
 def loss(m: Meter, scores: Scores, hidden: Symbol) -> Symbol:
@@ -32,10 +29,9 @@ def loss(m: Meter, scores: Scores, hidden: Symbol) -> Symbol:
     if scores.capped:
         logits = op.scaled(m, op.softmax(m, op.scaled(m, logits), logits.width))
     full = op.cast(m, logits, op.FULL)
-    if scores.release == "2024":
-        full = op.copied(m, op.part(m, full, full.elements))
-    chances = op.softmax(m, full, op.FULL)
-    del full
+    given = op.copied(m, op.part(m, full, full.elements)) if scores.shifted else full
+    chances = op.softmax(m, given, op.FULL)
+    del full, given
     found = picked(m, chances)
     del chances
     if m.autocast:

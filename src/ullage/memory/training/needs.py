@@ -7,7 +7,7 @@ passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -18,17 +18,22 @@ from ullage.memory.needs import PASSES, Basis, Need
 from ullage.memory.temporaries import OPEN_SPREAD, temporary
 from ullage.memory.training.layer import Code
 from ullage.memory.training.linear import Matrix
-from ullage.memory.training.loss import Release, Scores
+from ullage.memory.training.loss import Scores
 from ullage.memory.training.opaque import saved_feed_forward, saved_mixer
 from ullage.memory.training.optimizer import gradient_bytes, optimizer_bytes
-from ullage.memory.training.recipe import Recipe, is_held, matrices
+from ullage.memory.training.recipe import Proof, Recipe, matrices, proof_of
 from ullage.memory.training.step import Manner, Moments, end_moments, layer_moments
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
 from ullage.units import Interval
 
-HELD_SPREAD: Final = (95, 103)
-"""Low and high share of what was held against real steps, in percent (benchmarks/training_steps.py)."""
-ON_CARDS: Final = (92, 108)
+ON_PROCESSOR: Final[Mapping[Proof, tuple[int, int]]] = {
+    "steps": (95, 103),
+    "statements": (85, 115),
+    "sums": OPEN_SPREAD,
+}
+"""Low and high share of what is expected, in percent, by what stands behind it
+(benchmarks/training_steps.py)."""
+ON_CARDS: Final[Mapping[Proof, tuple[int, int]]] = {**ON_PROCESSOR, "steps": (92, 108)}
 """The same on a card, whose kernels' own workspaces no processor shows."""
 
 
@@ -39,7 +44,6 @@ class Step(NamedTuple):
     recipe: Recipe
     one_pass: Pass
     checkpointed: bool
-    release: Release = "today"
 
     @property
     def manner(self) -> Manner:
@@ -50,11 +54,11 @@ class Step(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A distinct layer at its blocks, with its moments; `held` says whether they were held against steps."""
+    """A distinct layer at its blocks, with its moments and what stands behind them."""
 
     blocks: tuple[int, ...]
     moments: Moments
-    held: bool
+    proof: Proof
 
 
 @lru_cache(maxsize=PASSES)
@@ -69,18 +73,21 @@ def step_needs(step: Step, updates: bool) -> tuple[Need, ...]:
     if updates:
         whole = embedded if step.recipe.training.whole and step.architecture.tied else 0
         size = whole + rows * step.architecture.hidden_size * width
-        kept.append(temporary("activations", (0,), _spread(step, size, True), "gradient of the embedding"))
+        kept.append(temporary("activations", (0,), _spread(step, size), "gradient of the embedding"))
         for block in layers:
             size = block.moments.kept + block.moments.back - block.moments.gradients
-            kept.append(_moment(step, block, block.blocks, max(size, 0)))
+            need = _moment(step, block, block.blocks, max(size, 0))
+            # The embedding's gradient is made when that of the first layer is done.
+            low = max(need.each.low - (embedded if step.recipe.training.whole else 0), 0)
+            kept.append(need._replace(each=need.each._replace(low=low)))
         return tuple(kept)
-    held, embeds = model_bytes(step.architecture, step.one_pass, step.recipe.precision.element_bytes)
+    held, _ = model_bytes(step.architecture, step.one_pass, step.recipe.precision.element_bytes)
     positions = Interval.exactly(held + rows * (8 + 8) + _rotary(step))
     kept.append(Need("activations", (0,), positions, "derived", note="tokens, positions and masks"))
     end = _end(step)
     casts = sum(block.moments.casts * len(block.blocks) for block in layers)
     for block in layers:
-        each = _spread(step, block.moments.kept, block.held)
+        each = _spread(step, block.moments.kept, block.proof)
         kept.append(Need("activations", block.blocks, each, _basis(block), note="kept for the way back"))
         size = max(block.moments.forward + casts, block.moments.back)
         before = tuple(number for number in block.blocks if number != last - 1)
@@ -89,23 +96,21 @@ def step_needs(step: Step, updates: bool) -> tuple[Need, ...]:
         if before != block.blocks:
             kept.append(_moment(step, block, (last - 1,), size + end.gradients))
     size = max(end.forward + casts, end.back)
-    kept.append(temporary("logits", (last,), _spread(step, size, True), "loss"))
+    kept.append(temporary("logits", (last,), _spread(step, size), "loss"))
     return tuple(kept)
 
 
 def _basis(block: _Block) -> Basis:
-    return "derived" if block.held else "assumed"
+    return "derived" if block.proof == "steps" else "assumed"
 
 
 def _moment(step: Step, block: _Block, blocks: tuple[int, ...], size: int) -> Need:
     note = "layer run again" if step.checkpointed else "way back of a layer"
-    return Need("activations", blocks, _spread(step, size, block.held), _basis(block), "max", note=note)
+    return Need("activations", blocks, _spread(step, size, block.proof), _basis(block), "max", note=note)
 
 
-def _spread(step: Step, size: int, held: bool) -> Interval:
-    low, high = OPEN_SPREAD
-    if held:
-        low, high = HELD_SPREAD if step.one_pass.processor else ON_CARDS
+def _spread(step: Step, size: int, proof: Proof = "steps") -> Interval:
+    low, high = (ON_PROCESSOR if step.one_pass.processor else ON_CARDS)[proof]
     return Interval(size * low // 100, size, size * high // 100)
 
 
@@ -136,9 +141,7 @@ def _trained(step: Step, gradients: bool) -> Iterator[Need]:
         sizes = gradient_bytes(tensors, training, width) if gradients else 0
         here, paged = optimizer_bytes(tensors, training, width, recipe.master)
         found = [
-            Need(
-                "weights", blocks, Interval.exactly(cast), "derived", note="cast to fp32 beside 8 or 4 bits"
-            ),
+            Need("weights", blocks, Interval.exactly(cast), "derived", note="cast to fp32"),
             Need("gradients", blocks, Interval.exactly(sizes), "derived"),
             Need("optimizer", blocks, Interval.exactly(here), "derived"),
             Need("optimizer", blocks, Interval.exactly(paged), "derived", home="host", note="unified memory"),
@@ -153,13 +156,13 @@ def _layers(step: Step) -> Iterator[_Block]:
     """Distinct layers; the first apart where no gradient of its input is asked for."""
     reached = step.checkpointed or step.recipe.training.whole
     for layer, blocks in distinct_layers(step.architecture):
-        held = is_held(layer, step.architecture, step.recipe)
+        proof = proof_of(layer, step.architecture, step.recipe)
         code = _code(step, layer)
         if blocks[0] == 1 and not reached:
-            yield _Block((1,), layer_moments(code, step.manner, False), held)
+            yield _Block((1,), layer_moments(code, step.manner, False), proof)
             blocks = blocks[1:]
         if blocks:
-            yield _Block(blocks, layer_moments(code, step.manner, True), held)
+            yield _Block(blocks, layer_moments(code, step.manner, True), proof)
 
 
 def _code(step: Step, layer: Layer) -> Code:
@@ -195,4 +198,6 @@ def _end(step: Step) -> Moments:
     layer = architecture.layers[-1]
     code = _code(step, layer)
     head = Matrix(architecture.hidden_size, architecture.vocab_size, recipe.width, recipe.training.whole)
-    return end_moments(code, step.manner, Scores(head, layer.flow.soft_capped, step.release))
+    return end_moments(
+        code, step.manner, Scores(head, layer.flow.soft_capped, recipe.training.shifted_logits)
+    )

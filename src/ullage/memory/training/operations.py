@@ -59,7 +59,8 @@ def shifted(m: Meter, x: Symbol, wide: int = 0) -> Symbol:
 
 
 def scaled(m: Meter, x: Symbol, wide: int = 0) -> Symbol:
-    """x times what needs no gradient and lives anyway: a number, cosines of all layers; `wide` is its width."""
+    """x times what needs no gradient and lives anyway, `wide` bytes an element: a number, cosines of all
+    layers."""
     elements, before = x.elements, x.width
     wide = max(before, wide)
     _turned(m, wide, x)
@@ -154,8 +155,8 @@ def repeated(m: Meter, x: Symbol, times: int) -> Symbol:
 
 
 def root_mean_square(m: Meter, x: Symbol, rows: int, apart: Symbol | None = None) -> Symbol:
-    """x * rsqrt(mean(x^2) + eps), written out in fp32 over `rows` rows; the square is of `apart` where that is
-    another tensor."""
+    """x * rsqrt(mean(x^2) + eps), written out in fp32 over `rows` rows; the square is of `apart` where that
+    is another tensor."""
     elements, size = x.elements, x.elements * FULL
 
     def of_square(_: Symbol) -> list[Symbol | None]:
@@ -197,11 +198,17 @@ def layer_norm(m: Meter, x: Symbol, weight: int, width: int, trained: bool, rows
 
 def fused_attention(m: Meter, q: Symbol, k: Symbol, v: Symbol, rows: int, given: Sequence[Symbol]) -> Symbol:
     """A kernel without scores: keeps queries, keys, values, its output and a log-sum-exp (`rows` of them);
-    what else it was `given` it keeps too."""
+    what else it was `given`, a mask, it keeps too."""
     sizes = [(each.elements, each.width) for each in (q, k, v)]
+    # FlashAttention-2 (mha_bwd) sums queries' gradients in fp32, and those of grouped keys and values by head.
+    summed = 0 if m.processor else q.elements * FULL
+    if not m.processor and k.elements < q.elements:
+        summed += 2 * q.elements * q.width
 
     def back(g: Symbol) -> list[Symbol | None]:
-        return [m.new(*size) for size in sizes]
+        found: list[Symbol | None] = [m.new(*size) for size in sizes]
+        m.touch(summed)
+        return found
 
     sums = m.new(rows, STATISTIC)
     return m.made(q.elements, q.width, [q, k, v], back, [q, k, v, sums, *given], keeps=True)

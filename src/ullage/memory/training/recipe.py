@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, Dense, Layer, Weight
 from ullage.facts.dtypes import DTYPES
@@ -55,8 +55,8 @@ class Recipe(NamedTuple):
 
     @property
     def master(self) -> bool:
-        """Whether an fp32 copy of the weights is what the optimizer steps: where all of them are trained in 16
-        bits it is, unless that is forbidden."""
+        """Whether an fp32 copy of the weights is what the optimizer steps: where all of them are trained in
+        16 bits it is, unless that is forbidden."""
         asked = self.training.master_weights
         if self.width == FULL or self.training.lora is not None:
             return False
@@ -141,7 +141,7 @@ def matrices(recipe: Recipe, layer: Layer, hidden: int) -> tuple[tuple[Matrix, .
 
 
 def has_statements(layer: Layer) -> bool:
-    """Whether attention's code is written here: transformers' shared functions over stored keys and values."""
+    """Whether attention's code is written here: transformers' own functions over stored keys and values."""
     mixer, flow = layer.mixer, layer.flow
     return (
         isinstance(mixer, Attention)
@@ -155,10 +155,17 @@ def has_statements(layer: Layer) -> bool:
     )
 
 
-def is_held(layer: Layer, architecture: Architecture, recipe: Recipe) -> bool:
-    """Whether this layer's step was held against real ones: statements for all of it, in dtypes that were."""
+Proof = Literal["steps", "statements", "sums"]
+"""What stands behind a layer's moments: real steps of its family's like, its statements alone, or sums of
+what some of its parts keep."""
+
+
+def proof_of(layer: Layer, architecture: Architecture, recipe: Recipe) -> Proof:
+    """What stands behind this layer's moments."""
     attention, dense = matrices(recipe, layer, architecture.hidden_size)
     known = recipe.precision.scheme is None or recipe.precision.storage in ("nf4", "nf4-dq")
     learned = recipe.training.whole or recipe.training.lora is not None
     gated = isinstance(layer.feed_forward, Dense) and layer.feed_forward.gated
-    return bool(attention and dense) and gated and known and learned and not architecture.flow_open
+    if not (attention and dense) or architecture.flow_open:
+        return "sums"
+    return "steps" if gated and known and learned else "statements"

@@ -11,8 +11,8 @@ from ullage.memory.training.loss import Scores, loss
 
 
 class Manner(NamedTuple):
-    """How a step is taken: `stream` bytes an element of what layers hand on; `autocast` bytes an element, or 0;
-    whether layers are run `again` on the way back; on a `processor`."""
+    """How a step is taken: `stream` bytes an element of what layers hand on; `autocast` bytes an element, or
+    0; whether layers are run `again` on the way back; on a `processor`."""
 
     stream: int
     autocast: int
