@@ -200,7 +200,7 @@ def fused_attention(m: Meter, q: Symbol, k: Symbol, v: Symbol, rows: int, given:
     """A kernel without scores: keeps queries, keys, values, its output and a log-sum-exp (`rows` of them);
     what else it was `given`, a mask, it keeps too."""
     sizes = [(each.elements, each.width) for each in (q, k, v)]
-    # FlashAttention-2 (mha_bwd) sums queries' gradients in fp32, and those of grouped keys and values by head.
+    # FlashAttention-2 (mha_bwd) sums queries' gradients in fp32, those of grouped keys and values by head.
     summed = 0 if m.processor else q.elements * FULL
     if not m.processor and k.elements < q.elements:
         summed += 2 * q.elements * q.width
