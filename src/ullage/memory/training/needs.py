@@ -157,7 +157,7 @@ def _layers(step: Step) -> Iterator[_Block]:
     reached = step.checkpointed or step.recipe.training.whole
     for layer, blocks in distinct_layers(step.architecture):
         proof = proof_of(layer, step.architecture, step.recipe)
-        code = _code(step, layer)
+        code = code_of(step, layer)
         if blocks[0] == 1 and not reached:
             yield _Block((1,), layer_moments(code, step.manner, False), proof)
             blocks = blocks[1:]
@@ -165,7 +165,8 @@ def _layers(step: Step) -> Iterator[_Block]:
             yield _Block(blocks, layer_moments(code, step.manner, True), proof)
 
 
-def _code(step: Step, layer: Layer) -> Code:
+def code_of(step: Step, layer: Layer) -> Code:
+    """One layer's code as the step takes it."""
     architecture, recipe, one_pass = step.architecture, step.recipe, step.one_pass
     attention, dense = matrices(recipe, layer, architecture.hidden_size)
     width = recipe.precision.element_bytes
@@ -196,7 +197,7 @@ def _end(step: Step) -> Moments:
     """The final norm, the output layer and the loss."""
     architecture, recipe = step.architecture, step.recipe
     layer = architecture.layers[-1]
-    code = _code(step, layer)
+    code = code_of(step, layer)
     head = Matrix(architecture.hidden_size, architecture.vocab_size, recipe.width, recipe.training.whole)
     return end_moments(
         code, step.manner, Scores(head, layer.flow.soft_capped, recipe.training.shifted_logits)
