@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.doctor_schema import DIAGNOSIS
 from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
@@ -139,7 +140,7 @@ _PLAN = {
                 "part": of_object({"layers": MAYBE_BYTES, "head": {"type": "boolean"}, "reason": TEXT}),
                 "share": {
                     "anyOf": [
-                        of_object({"least": NUMBER, "given": NUMBER, "tokens": INTERVAL}),
+                        of_object({"least": NUMBER, "given": NUMBER, "beside": NUMBER, "tokens": INTERVAL}),
                         {"type": "null"},
                     ]
                 },
@@ -290,6 +291,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "diagnosis": DIAGNOSIS,
     "evidence": of_document("evidence", _EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,
@@ -324,7 +326,10 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "verification": of_document(
         "verification",
         {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)},
-        {"not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)})},
+        {
+            "not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)}),
+            "remarks": of_list(TEXT),
+        },
     ),
 }
 """What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""
