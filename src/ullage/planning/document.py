@@ -23,6 +23,7 @@ from ullage.planning.latency import Latency
 from ullage.planning.latency_document import latency_document
 from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Verdict
 from ullage.spec.parse import Sections, parse_workload
+from ullage.spec.stored import Stored
 from ullage.spec.workload import ONE_MODEL
 from ullage.spec.written import workload_text
 from ullage.units import Interval, total
@@ -79,6 +80,7 @@ def plan_document(plan: Plan) -> Document:
         "cost": None if plan.cost is None else _adapter(Cost).dump_python(plan.cost),
         "hosted": [_adapter(Hosted).dump_python(each) for each in plan.hosted],
         "latency": None if plan.latency is None else latency_document(plan.latency),
+        "stored": [{**each._asdict(), "bytes": interval(each.bytes)} for each in plan.stored],
         "advice": [_advice(entry) for entry in plan.advice],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
@@ -236,6 +238,7 @@ def _plan_of(
         base,
         _read(tuple[Hosted, ...], document["hosted"], "hosted"),
         _read(Latency | None, document["latency"], "latency"),
+        _read(tuple[Stored, ...], document["stored"], "stored"),
     )
 
 

@@ -15,6 +15,7 @@ from ullage.planning.bill import Bill, Totals
 from ullage.planning.hosted import Hosted
 from ullage.planning.latency import Latency
 from ullage.shown import Shown, named
+from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
 from ullage.units import NO_TIME, Estimate, Interval, gib
 
@@ -180,7 +181,7 @@ class Plan(Shown):
     role that is held here; `asked` names the GPUs as the user did. `models` are the models by the names
     roles give them, `base` is the folder that the workload's paths are relative to: neither is written down.
     `hosted` are the roles that servers hold, with what is asked of them; `latency` is what a request takes,
-    where the kind lays out how one is answered.
+    where the kind lays out how one is answered; `stored` is what lies on disk before a run and after it.
     """
 
     workload: Workload
@@ -200,6 +201,7 @@ class Plan(Shown):
     base: Path = field(default=Path(), compare=False)
     hosted: tuple[Hosted, ...] = ()
     latency: Latency | None = None
+    stored: tuple[Stored, ...] = ()
 
     @property
     def total_seconds(self) -> Estimate | None:

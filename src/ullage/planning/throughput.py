@@ -78,7 +78,9 @@ def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> 
         role, model = next(each.role for each in phase.resident if each.name == name), demand.parts[name]
         if name not in kernels:
             kernels[name], _ = kernel_of(name, role, demand.phases, model)
-        from_disk = phase.once or name not in waiting
+        # A role of which a part waits while it works is parked nowhere: it comes from disk again.
+        offloaded = len(placement[name].places) > len(placement[name].devices)
+        from_disk = phase.once or name not in waiting or offloaded
         yield Task(phase, role, model, demand.precisions[name], kernels[name], asked[name], where, from_disk)
 
 

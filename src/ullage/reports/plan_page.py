@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.reports.latency_page import UNKNOWN, Grid, latency_grids
+from ullage.reports.storage_page import stored_lines
 from ullage.units import GIB, Estimate, Interval
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
     console.print()
     for device in plan.devices:
         _show_device(device, console, plan.card_of(device))
+    for line in stored_lines(plan.stored):
+        console.print(Text(line, style="dim"), soft_wrap=True)
     console.print()
     if plan.bill.items:
         _print_table(_phase_table(plan, console.width < NARROW, everything=items), console)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.doctor_schema import DIAGNOSIS
 from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
@@ -27,6 +28,7 @@ from ullage.reports.schema_parts import (
     of_mapping,
     of_object,
 )
+from ullage.reports.storage_schema import STORED
 
 _DEVICE = of_object(
     {
@@ -114,6 +116,7 @@ _PLAN = {
     "cost": {"anyOf": [_COST, {"type": "null"}]},
     "hosted": of_list(_HOSTED),
     "latency": LATENCY,
+    "stored": STORED,
     "advice": of_list(_ADVICE),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),
@@ -288,6 +291,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "diagnosis": DIAGNOSIS,
     "evidence": of_document("evidence", _EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,
@@ -322,7 +326,10 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "verification": of_document(
         "verification",
         {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)},
-        {"not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)})},
+        {
+            "not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)}),
+            "remarks": of_list(TEXT),
+        },
     ),
 }
 """What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""

@@ -21,6 +21,7 @@ from ullage.runtime.quantization import check_capability, dequantizing_config, q
 from ullage.runtime.rope_scaling import check_applied, stretch
 from ullage.runtime.source import base_named, is_adapter, is_pipeline, source_of
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
+from ullage.spec.device_map import modules_in
 from ullage.spec.role import Role
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
     options["local_files_only"] = not download
-    options["device_map"] = modules_on(kind, config, planned.placement.device_map)
+    options["device_map"] = _modules(role, planned, kind, config)
     if len(where) > 1:
         options["offload_folder"] = str(source)  # safetensors are read where they are
     model = _from_pretrained(kind, role, source, options)
@@ -107,7 +108,17 @@ def module_map(role: Role, planned: RolePlan, *, base: Path | None = None) -> di
     transformers = find_transformers()
     config = _config(transformers, source, role, False, planned.part.layers)
     kind = _kind(transformers, config, planned.part.head)
-    return modules_on(kind, config, planned.placement.device_map)
+    return _modules(role, planned, kind, config)
+
+
+def _modules(role: Role, planned: RolePlan, kind: AutoModels, config: PreTrainedConfig) -> dict[str, str]:
+    """accelerate's map. Raises InputError for modules in the file's own that the model does not have."""
+    whole = planned.part.layers is None and planned.part.head
+    named = [module for module, _ in modules_in(role.device_map or {}) if module and whole]
+    try:
+        return modules_on(kind, config, planned.placement.device_map, named)
+    except InputError as error:
+        raise InputError(f"{role.model}: {error}") from error
 
 
 def _kind(transformers: ModuleType, config: PreTrainedConfig, head: bool) -> AutoModels:

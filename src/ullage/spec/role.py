@@ -64,7 +64,8 @@ class Role(Value):
 
     `placement` is `auto` (one GPU where it fits), `balanced` (over all GPUs, as accelerate's), one device
     (`gpu:0`, `cpu`) or a list of GPUs the layers are split over.
-    `max_memory` bounds what the role may take per device, as accelerate's option of that name.
+    `max_memory` bounds what the role may take per device, as accelerate's option of that name; `device_map`
+    says in its form where every module goes, and leaves nothing to be placed.
     Work left None falls back to the workload's own. An engine's settings stand under a key named like it.
     """
 
@@ -79,6 +80,9 @@ class Role(Value):
     max_memory: dict[str, str | Annotated[int, Field(strict=True)]] | None = None
     llm_int8_enable_fp32_cpu_offload: Switch = Field(
         default=False, description="what max_memory leaves in host memory is not quantized, and may be there"
+    )
+    device_map: dict[str, str | Annotated[int, Field(strict=True)]] | None = Field(
+        default=None, description="modules and the GPU's number, cpu or disk each goes to, as accelerate's"
     )
     residency: Residency = "auto"
     cache: Cache = Cache()

@@ -49,6 +49,7 @@ INT8: Final = Scheme(
     on_load=OnLoad(
         "BitsAndBytesConfig", (("load_in_8bit", True),), "bitsandbytes", loss=0.01, trade=TRADE_8, bits=8
     ),
+    packages=("bitsandbytes",),
 )
 
 
@@ -72,6 +73,7 @@ NF4: Final = Scheme(
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
+    packages=("bitsandbytes",),
 )
 NF4_DOUBLE: Final = Scheme(
     name="nf4-dq",  # a uint8 absmax, an fp32 scale per 256 of them, an offset, a code book for each
@@ -90,9 +92,11 @@ NF4_DOUBLE: Final = Scheme(
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
     offloads=False,
+    packages=("bitsandbytes",),
 )
 
 
+GPTQ_PACKAGES: Final = ("optimum", "gptqmodel")
 MARLIN_BITS: Final = (4, 8)
 MARLIN_LOCKS: Final = Part(128 * 32, "matrix")
 """Marlin's workspace of each matrix: an int32 for each multiprocessor, and no fewer than 128
@@ -117,7 +121,12 @@ def gptq(bits: int) -> Scheme:
     beside = (Part(bits, "group", GROUP), Part(32, "column"))
     if bits not in MARLIN_BITS:
         return Scheme(
-            f"gptq-int{bits}", packed + beside, MATRICES, frozenset({"gptq"}), Dequantized(1, unpacked=4)
+            name=f"gptq-int{bits}",
+            parts=packed + beside,
+            replaces=MATRICES,
+            methods=frozenset({"gptq"}),
+            product=Dequantized(1, unpacked=4),
+            packages=GPTQ_PACKAGES,
         )
     return Scheme(
         name=f"gptq-int{bits}",
@@ -125,6 +134,7 @@ def gptq(bits: int) -> Scheme:
         replaces=MATRICES,
         methods=frozenset({"gptq"}),
         loading=beside,
+        packages=GPTQ_PACKAGES,
         slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
@@ -158,6 +168,7 @@ AWQ: Final = Scheme(
     stores_tied_head=True,
     loading=(Part(0, "matrix"),),  # nothing but the matrix that is laid out anew
     computes_in="fp16",  # transformers 5.19, quantizers/quantizer_awq.py `update_dtype`
+    packages=("gptqmodel",),
     slowdown=_AWQ,
 )
 AUTO_AWQ: Final = Scheme(
@@ -184,6 +195,7 @@ MXFP4: Final = Scheme(
     methods=frozenset({"mxfp4"}),
     dequantizes_on_request=True,
     least_capability=(7, 5),  # transformers 5.19, quantizers/quantizer_mxfp4.py
+    packages=("kernels", "triton"),
 )
 
 
@@ -225,7 +237,12 @@ def _bitsandbytes(stored: StoredQuantization) -> Scheme:
 def _compressed(bits: int) -> Scheme:
     """compressed-tensors: packed with 16-bit group scales, or 8 bits with one fp32 scale a row."""
     scale = Part(32, "row") if bits >= 8 else Part(16, "group")
-    return Scheme("compressed-tensors", (Part(min(bits, 8), "element"), scale), MATRICES)
+    return Scheme(
+        "compressed-tensors",
+        (Part(min(bits, 8), "element"), scale),
+        MATRICES,
+        packages=("compressed_tensors",),
+    )
 
 
 METHODS: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {

@@ -82,7 +82,8 @@ class Scheme(NamedTuple):
     others on them. `slowdown` is what transformers was measured to take with it, None where nobody
     published that. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
     is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
-    first CUDA compute capability that computes with it, None where none is known.
+    first CUDA compute capability that computes with it, None where none is known. `packages` are what
+    transformers loads a checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
     """
 
     name: str
@@ -99,4 +100,5 @@ class Scheme(NamedTuple):
     computes_in: str | None = None
     dequantizes_on_request: bool = False
     offloads: bool = True
+    packages: tuple[str, ...] = ()
     slowdown: Slowdown | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.engines.engine import Embedding, Engine
 from ullage.errors import EngineError, UnsupportedError
+from ullage.kinds.assistant.memory_section import WORDS_WIDTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +108,7 @@ def beginning(engine: Engine, text: str, most_tokens: int) -> str:
     return text[:fits]
 
 
-def by_words(width: int = 256) -> Embedder:
+def by_words(width: int = WORDS_WIDTH) -> Embedder:
     """Vectors that are sums of one random direction a word, for a talk without a model: texts that share
     words are alike, and nothing else is known of what they mean."""
 
