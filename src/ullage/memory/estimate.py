@@ -26,7 +26,7 @@ from ullage.memory.traced import Traced, Tracer
 from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import resolve_precision
-from ullage.phases.phase import Phase, Resident, Where, Work
+from ullage.phases.phase import TRAINING, Phase, Resident, Where, Work
 from ullage.spec.device_map import block_devices
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
@@ -158,7 +158,7 @@ def _asked(
 
     for phase in phases:
         running, work = phase.running, phase.work
-        if work.activity == "train" and running in held:
+        if work.activity in TRAINING and running in held:
             check_training(running, held[running].precision, work, roles[running])
         residents = beside.get((id(phase.resident), running))
         if residents is None:

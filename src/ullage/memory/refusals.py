@@ -6,7 +6,7 @@ from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.phases.phase import Work
+from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 
@@ -80,16 +80,16 @@ def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) 
 
 def check_training(name: str, precision: ResolvedPrecision, work: Work, role: Role) -> None:
     """Raises UnsupportedError where an engine takes no backward pass, or weights no gradient."""
-    if work.activity != "train":
+    if work.activity not in TRAINING:
         return
     if not role.runs_with.trains:
         able = engines_that(lambda engine: engine.trains)
         raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
     training = work.training
-    if precision.scheme is not None and (training is None or training.trainable_fraction == 1):
+    if precision.scheme is not None and (training is None or training.whole):
         raise UnsupportedError(
-            f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
-            "to the share that adapters add, or another precision"
+            f"role {name}: weights in {precision.storage} take no gradient; train adapters beside them "
+            "(training.lora={r: 16}), or use another precision"
         )
 
 

@@ -98,6 +98,9 @@ class Role(Value):
     images: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(default=0, description="per sequence")
     image_size: PictureSize = Field(default=(1024, 1024), description="width, height in pixels: 1000x2530")
     steps: Count = Field(default=4, description="denoising steps of a diffusion role")
+    labels: tuple[str, ...] = Field(
+        default=(), description="what an encoder scores texts by; taken from its config when a plan is made"
+    )
 
     _settings: Settings | None = PrivateAttr(default=None)
 

@@ -16,6 +16,7 @@ from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.positions import written
 from ullage.spec.role import Role
 from ullage.spec.site_patterns import names_patterns
+from ullage.spec.training import mistakes_in_training
 from ullage.spec.workload import Workload
 from ullage.text import holds_secret
 from ullage.units import parse_bytes
@@ -45,6 +46,8 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
     yield from _captures(workload)
     yield from _probes(workload)
     yield from _memory(workload)
+    if workload.training is not None:
+        yield from mistakes_in_training(workload.training)
     yield from _budget(workload)
     yield from mistakes_in_cards(workload.cards)
 

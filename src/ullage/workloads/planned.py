@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
 from ullage.units import MIB
+from ullage.workloads.encoders import read_alone, with_labels
 from ullage.workloads.loading import folder_of, load
 from ullage.workloads.probed import with_probe_shapes
 
@@ -55,7 +56,7 @@ def plan(
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
     workload, models = at_commits(workload, models_of(workload, base))
-    workload = with_probe_shapes(workload, base, models)
+    workload = with_probe_shapes(with_labels(workload, models), base, models)
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)
     demand = estimate(workload, models, chosen, here, base)
@@ -94,19 +95,6 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
-
-
-def read_alone(workload: Workload, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
-    """The workload of one model without new tokens where that is an encoder, and a line that says so."""
-    from ullage.facts.architecture import Architecture
-    from ullage.spec.workload import ONE_MODEL
-
-    encoders = [model for model in models.values() if isinstance(model, Architecture) and model.encodes]
-    if workload.kind != ONE_MODEL or not encoders or not workload.new_tokens:
-        return workload, ()
-    roles = {name: role.model_copy(update={"new_tokens": 0}) for name, role in workload.roles.items()}
-    said = f"{encoders[0].name} is an encoder: it reads prompt_tokens in one pass, and writes nothing"
-    return workload.model_copy(update={"roles": roles, "new_tokens": 0}), (said,)
 
 
 def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:
