@@ -102,9 +102,8 @@ def check_training(
 
 def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
     weights = [weight for layer in architecture.layers for weight in layer.weights]
-    found = {
-        weight.name.removesuffix(".weight").split(".")[-1] for weight in weights if weight.role == "linear"
-    }
+    named = [weight.name.removesuffix(".weight") for weight in weights if weight.role == "linear"]
+    found = {each.split(".")[-1] for each in named}
     linear = ", ".join(sorted(found))
     if lora.target_modules == "all-linear":
         if any(weight.role in ("experts", "router") for weight in weights):
