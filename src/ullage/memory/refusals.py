@@ -5,7 +5,6 @@ from __future__ import annotations
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.facts.quantization.known import on_the_fly
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that
@@ -36,7 +35,7 @@ def check_role(
         and model.checkpoint is not None
         and model.checkpoint.format == "gguf"
         and engine.memory == "process"
-        and precision.storage in on_the_fly()
+        and precision.scheme is not None
     ):
         raise UnsupportedError(
             f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "

@@ -199,8 +199,8 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
     for name, role in workload.roles.items():
         axes += _axes_of(name, role, role.batch or workload.batch)
     for name, role in workload.roles.items():
-        whole = role.max_memory is None and role.device_map is None
-        if role.runs_with.splits_layers and whole and workload.training is None:
+        held = role.max_memory is not None or role.device_map is not None
+        if role.runs_with.splits_layers and not held and workload.training is None:
             step = _Step(
                 "offload",
                 f"roles.{name}.max_memory",
@@ -265,15 +265,16 @@ def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float]
 
 
 def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
-    """Priced sets other than `gpus`, cheapest first, whose memory could hold the peak at all; while
-    the workload fits, only those that cost less per hour."""
+    """Priced sets other than `gpus`, cheapest first, whose memory could hold the peak at all and that torch
+    has kernels for; while the workload fits, only those that cost less per hour."""
     current = price_of(gpus)
     bound = current.usd_per_hour if current is not None and outcome.verdict == "fits" else None
     for usd, candidate in priced_sets():
         if bound is not None and usd >= bound:
             return
         room = sum(gpu.usable.low for gpu in candidate.gpus)
-        if candidate.name != gpus.name and room >= outcome.peak.low:
+        runs = candidate.abilities.has_kernels
+        if runs and candidate.name != gpus.name and room >= outcome.peak.low:
             yield candidate
 
 
