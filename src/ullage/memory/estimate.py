@@ -159,7 +159,8 @@ def _asked(
     for phase in phases:
         running, work = phase.running, phase.work
         if work.activity in TRAINING and running in held:
-            check_training(running, held[running].precision, work, roles[running])
+            own = held[running]
+            check_training(running, own.architecture, own.precision, work, roles[running])
         residents = beside.get((id(phase.resident), running))
         if residents is None:
             here = [each for each in phase.resident if each.name in held]
