@@ -1,6 +1,6 @@
 """Traces of passes on fake tensors against the same passes run on this processor.
 
-python benchmarks/tracing_runs.py [--only llama,gpt2] [--seconds 120] [--captures 24]
+python benchmarks/tracing_runs.py [--only llama,gpt2] [--seconds 120] [--minutes 90] [--captures 24]
 
 Of every type of causal language model that transformers has, a small model (`ullage.runtime.shrunk`) writes,
 reads, scores and is read in chunks by the run's own loops, in fp32 and bf16, with random weights; torch's
@@ -16,6 +16,7 @@ import gc
 import json
 import multiprocessing
 import os
+import random
 import statistics
 import time
 from collections.abc import Iterator
@@ -33,38 +34,39 @@ from ullage.phases.phase import Work
 from ullage.spec.capture import Capture
 
 CONFIGURATIONS, TYPES, LARGEST_ERROR = 150, 100, 0.01
-BATCH, TOKENS, NEW = 16, 56, 6
+TOKENS, NEW = 40, 4
+BATCHES = {"fp32": 16, "bf16": 128}
+"""In bf16 so many rows that what matrix products pack of the weights is little of all."""
 SITES = ("blocks.*.hook_resid_post", "ln_final")
 WORKS = {
-    "prefill": Work("prefill", BATCH, TOKENS, NEW),
-    "decode": Work("decode", BATCH, TOKENS, NEW),
-    "long decode": Work("decode", BATCH, TOKENS, 24),
-    "score": Work("prefill", BATCH, TOKENS, cached_tokens=16),
-    "read": Work("prefill", BATCH, TOKENS, caches=False, logits="none", captures=()),
-    "chunks": Work("prefill", BATCH, TOKENS, NEW, chunk_tokens=24),
+    "prefill": Work("prefill", prompt_tokens=TOKENS, new_tokens=NEW),
+    "score": Work("prefill", prompt_tokens=TOKENS, cached_tokens=16),
+    "chunks": Work("prefill", prompt_tokens=TOKENS, new_tokens=NEW, chunk_tokens=16),
+    "long decode": Work("decode", prompt_tokens=TOKENS, new_tokens=20),
+    "decode": Work("decode", prompt_tokens=TOKENS, new_tokens=NEW),
+    "read": Work("prefill", prompt_tokens=TOKENS, caches=False, logits="none"),
 }
+TURNS = ("prefill", "score", "chunks", "long decode")
+"""Every type writes and does one of these, in turn."""
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
-def passes(captures: bool) -> Iterator[tuple[str, Work, str]]:
-    """What is run of a type: a name, the work, a precision."""
-    for at, (name, work) in enumerate(WORKS.items()):
-        if name != "read":
-            yield name, work, tuple(DTYPES)[at % 2]
+def passes(at: int, captures: bool) -> Iterator[tuple[str, Work, str]]:
+    """What is run of type number `at`: a name, the work, a precision."""
+    yield "decode", WORKS["decode"], "bf16"
+    turn = TURNS[at % len(TURNS)]
+    yield turn, WORKS[turn], "fp32"
     if captures:
         kept = (Capture(sites=SITES, keep="disk"),)
         yield "read", WORKS["read"].but(captures=kept), "fp32"
         yield "captured prefill", WORKS["prefill"].but(captures=kept), "bf16"
 
 
-def rows_of(family: str, captures: bool) -> list[dict[str, Any]]:
+def rows_of(family: str, at: int, captures: bool) -> list[dict[str, Any]]:
     """One type's rows."""
-    import torch
-    import transformers
-
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    return [row(family, *each) for each in passes(captures)]
+    return [
+        row(family, name, work.but(batch=BATCHES[dtype]), dtype) for name, work, dtype in passes(at, captures)
+    ]
 
 
 def row(family: str, name: str, work: Work, dtype: str) -> dict[str, Any]:
@@ -109,7 +111,6 @@ def run(family: str, work: Work, dtype: str) -> tuple[str, int]:
             if "scaled_dot_product" not in str(error) or kernel == "eager":
                 raise
     layout = find_layout(model)
-    gc.collect()
     gc.disable()
     try:
         return kernel, measured(model, layout, family, work)
@@ -132,7 +133,9 @@ def measured(model: Any, layout: Any, family: str, work: Work) -> int:
 def points_of(layout: Any, family: str, work: Work) -> Any:
     from ullage.capture.proofs import proven_points
 
-    return proven_points(work.captures, layout, name=family, depth=len(layout.layers), ways=(False, work.caches))
+    return proven_points(
+        work.captures, layout, name=family, depth=len(layout.layers), ways=(False, work.caches)
+    )
 
 
 def peak(events: Any) -> int:
@@ -205,7 +208,10 @@ def do(model: Any, layout: Any, work: Work, points: Any) -> None:
 def texts_of(layout: Any, work: Work) -> list[tuple[int, ...]]:
     rows = min(layout.rows or 90, 90)
     shared = tuple((7 * place) % (rows - 4) + 3 for place in range(work.cached_tokens))
-    own = [tuple((5 * place + 3 * number) % (rows - 4) + 3 for place in range(work.prompt_tokens)) for number in range(work.batch)]
+    own = [
+        tuple((5 * place + 3 * number) % (rows - 4) + 3 for place in range(work.prompt_tokens))
+        for number in range(work.batch)
+    ]
     return [(*shared, number % rows, *each[1:]) for number, each in enumerate(own)]
 
 
@@ -213,13 +219,33 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
-def in_turn(family: str, seconds: float, captures: bool) -> list[dict[str, Any]]:
+def prepare() -> None:
+    """Everything is imported once: the processes are forked."""
+    import torch
+    import transformers
+
+    import ullage.engines.scoring
+    import ullage.engines.writing
+    import ullage.tracing.kept
+    import ullage.tracing.passes
+
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    assert transformers.AutoModelForCausalLM
+    assert ullage.engines.scoring
+    assert ullage.engines.writing
+    assert ullage.tracing.kept
+    assert ullage.tracing.passes
+    gc.freeze()
+
+
+def in_turn(family: str, at: int, seconds: float, captures: bool) -> list[dict[str, Any]]:
     """The rows of one type, from a process of its own that ends after so many seconds."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
 
     def work() -> None:
-        theirs.send(json.dumps(rows_of(family, captures)))
+        theirs.send(json.dumps(rows_of(family, at, captures)))
 
     process = context.Process(target=work)
     process.start()
@@ -237,6 +263,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="types, separated by commas")
     parser.add_argument("--seconds", type=float, default=120, help="for one type")
+    parser.add_argument(
+        "--minutes", type=float, default=90, help="for all: the types after that are left out"
+    )
     parser.add_argument("--captures", type=int, default=24, help="of how many types states are captured")
     options = parser.parse_args()
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -244,10 +273,16 @@ def main() -> None:
     every = sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     only = options.only.split(",") if options.only else every
     made = result_file.start("tracing_runs")
+    prepare()
     step = max(len(only) // max(options.captures, 1), 1)
     found: list[dict[str, Any]] = []
+    reached, begun = 0, time.monotonic()
+    random.Random(0).shuffle(only)  # what time runs out for is of no letter
     for at, family in enumerate(only):
-        rows = in_turn(family, options.seconds, options.captures > 0 and at % step == 0)
+        if time.monotonic() - begun > 60 * options.minutes:
+            break
+        reached += 1
+        rows = in_turn(family, at, options.seconds, options.captures > 0 and at % step == 0)
         found += rows
         for each in rows:
             print(line(each), flush=True)
@@ -256,6 +291,8 @@ def main() -> None:
     above = [each for each in held if each["measured"] > each["traced"] * ON_PROCESSOR / 100]
     types = {each["family"] for each in held}
     figures = {
+        "every_type": len(only),
+        "reached": reached,
         "configurations": len(held),
         "types": len(types),
         "median": statistics.median(errors) if errors else None,
