@@ -1,6 +1,6 @@
 """Traces of passes on fake tensors against the same passes run on this processor.
 
-python benchmarks/tracing_runs.py [--only llama,gpt2] [--seconds 120] [--minutes 90] [--captures 24] [--jobs 2]
+python benchmarks/tracing_runs.py [--only llama,gpt2] [--seconds 120] [--minutes 90] [--jobs 2]
 
 Of every type of causal language model that transformers has, a small model (`ullage.runtime.shrunk`) writes,
 reads, scores and is read in chunks by the run's own loops, in fp32 and bf16, with random weights; torch's
@@ -293,6 +293,7 @@ def side_by_side(only: list[str], options: argparse.Namespace, until: float) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="types, separated by commas")
+    parser.add_argument("--jobs", type=int, default=2, help="types at once")
     parser.add_argument("--seconds", type=float, default=120, help="for one type")
     parser.add_argument(
         "--minutes", type=float, default=90, help="for all: the types after that are left out"
