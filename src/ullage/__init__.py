@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ullage.api import check as check
     from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
+    from ullage.api import doctor as doctor
     from ullage.api import document_schema as document_schema
     from ullage.api import estimate_model as estimate_model
     from ullage.api import evaluate_probe as evaluate_probe
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from ullage.facts.bundled import tiny_path as tiny_path
     from ullage.facts.gpu import Gpu as Gpu
     from ullage.facts.gpu import GpuSet as GpuSet
+    from ullage.facts.health.diagnosis import Diagnosis as Diagnosis
     from ullage.facts.price import Price as Price
     from ullage.kinds.evaluate.paired import PairedEvaluations as PairedEvaluations
     from ullage.kinds.evaluate.verbs import compare as compare
@@ -112,8 +114,9 @@ if TYPE_CHECKING:
     from ullage.runtime.tokenizer import Tokenizer as Tokenizer
     from ullage.spec.positions import Positions as Positions
     from ullage.spec.role_fields import RoleFields as RoleFields
+    from ullage.spec.training import Lora as Lora
+    from ullage.spec.training import Training as Training
     from ullage.spec.workload import Memory as Memory
-    from ullage.spec.workload import Training as Training
     from ullage.spec.workload import Workload as Workload
     from ullage.workloads.conversation import Conversation as Conversation
     from ullage.workloads.execution import Checked as Checked
@@ -129,6 +132,7 @@ PLACES: Final = {
     "Chunk": "ullage.capture.reader",
     "Conversation": "ullage.workloads.conversation",
     "DeviceInfo": "ullage.runtime.devices",
+    "Diagnosis": "ullage.facts.health.diagnosis",
     "DoesNotFitError": "ullage.errors",
     "EngineError": "ullage.errors",
     "Evidence": "ullage.records.evidence",
@@ -140,6 +144,7 @@ PLACES: Final = {
     "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
     "Inputs": "ullage.capture.inputs",
+    "Lora": "ullage.spec.training",
     "Memory": "ullage.spec.workload",
     "MissingExtraError": "ullage.errors",
     "MissingPackageError": "ullage.errors",
@@ -166,7 +171,7 @@ PLACES: Final = {
     "Survey": "ullage.capture.survey",
     "Talk": "ullage.workloads.kind",
     "Tokenizer": "ullage.runtime.tokenizer",
-    "Training": "ullage.spec.workload",
+    "Training": "ullage.spec.training",
     "UllageError": "ullage.errors",
     "UnknownNameError": "ullage.errors",
     "UnsupportedError": "ullage.errors",
@@ -184,6 +189,7 @@ PLACES: Final = {
     "clear_evidence": "ullage.api",
     "collect": "ullage.api.extractor",
     "device_info": "ullage.runtime.devices",
+    "doctor": "ullage.api",
     "document_schema": "ullage.api",
     "estimate_model": "ullage.api",
     "evaluate_probe": "ullage.api",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,12 +13,14 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.hosted import Hosted
+from ullage.planning.latency import Latency
 from ullage.shown import Shown, named
+from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
-from ullage.units import Interval, gib
+from ullage.units import NO_TIME, Estimate, Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
-Bound = Literal["memory", "compute", "load", "unknown"]
+Bound = Literal["memory", "compute", "host", "load", "unknown"]
 
 
 class Decision(NamedTuple):
@@ -60,14 +62,21 @@ class LoadedPart:
 
 @dataclass(frozen=True, slots=True)
 class EngineShare:
-    """What an engine that takes a share of a card is given: `least` holds its work as planned (above 1:
-    not on one card), of which recorded graphs of kernels may take `graphs`; at `given` its cache holds
-    `tokens`, if what stands beside it fits."""
+    """What an engine that takes a share of a card is given: `least` holds its work as planned. Recorded
+    graphs of kernels may take `graphs` of the card, and `beside` of it is outside the share. At `given` its
+    cache holds `tokens`; `stated` where the file gives that."""
 
     least: float
     given: float
     tokens: Interval
     graphs: float = 0.0
+    beside: float = 0.0
+    stated: bool = False
+
+    @property
+    def needs(self) -> float:
+        """All that its work takes of a card; above 1: not on one card."""
+        return self.least + self.beside
 
     @property
     def taken(self) -> float:
@@ -117,10 +126,20 @@ class PhaseTime:
     """
 
     phase: str
-    seconds: float | None
-    total_seconds: float | None
-    tokens_per_second: float | None
+    seconds: Estimate | None
+    total_seconds: Estimate | None
+    tokens_per_second: Estimate | None
     bound: Bound
+
+
+def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
+    """Seconds of all passes of all of them; None where one's are not known."""
+    whole = NO_TIME
+    for time in times:
+        if time.total_seconds is None:
+            return None
+        whole += time.total_seconds
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +147,7 @@ class Cost:
     """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
 
     usd_per_hour: float
-    usd_per_1000_examples: float | None
+    usd_per_1000_examples: Estimate | None
     provider: str
     as_of: str
     source: str
@@ -161,7 +180,8 @@ class Plan(Shown):
     `workload` is what is planned, in the precisions that were settled on; `roles` what was decided for each
     role that is held here; `asked` names the GPUs as the user did. `models` are the models by the names
     roles give them, `base` is the folder that the workload's paths are relative to: neither is written down.
-    `hosted` are the roles that servers hold, with what is asked of them.
+    `hosted` are the roles that servers hold, with what is asked of them; `latency` is what a request takes,
+    where the kind lays out how one is answered; `stored` is what lies on disk before a run and after it.
     """
 
     workload: Workload
@@ -180,6 +200,13 @@ class Plan(Shown):
     models: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
     base: Path = field(default=Path(), compare=False)
     hosted: tuple[Hosted, ...] = ()
+    latency: Latency | None = None
+    stored: tuple[Stored, ...] = ()
+
+    @property
+    def total_seconds(self) -> Estimate | None:
+        """Of the whole workload; None where a phase's are not known."""
+        return sum_times(self.times)
 
     def card_of(self, device: DevicePlan) -> Gpu | None:
         """The card that a device is; None of host memory and disk."""
@@ -208,7 +235,11 @@ class Plan(Shown):
                 )
                 for name in sorted(self.roles)
             ),
-            *(_share(name, role.share) for name, role in self.roles.items() if role.share is not None),
+            *(
+                _share(name, role.share, self.verdict != "does not fit")
+                for name, role in self.roles.items()
+                if role.share is not None
+            ),
         )
 
 
@@ -227,15 +258,26 @@ def _placement(name: str, placed: Placed) -> Decision:
     return Decision(f"{name} placement", placed.where, placed.reason)
 
 
-def _share(name: str, share: EngineShare) -> Decision:
-    if share.least > 1:
-        reason = f"its work takes up to {share.least:.2f} of the card"
-        if share.graphs > 0 and share.least - share.graphs <= 1:
+def _share(name: str, share: EngineShare, fits: bool) -> Decision:
+    """What the engine is given. Of a cache that nothing is left for nothing is said."""
+    subject = f"{name} gpu_memory_utilization"
+    if share.needs > 1:
+        reason = f"its work takes up to {share.needs:.2f} of the card"
+        if share.graphs > 0 and share.needs - share.graphs <= 1:
             reason += f", {share.graphs:.2f} of that CUDA graphs, which enforce_eager: true does without"
-        return Decision(f"{name} gpu_memory_utilization", "more than one card", reason)
-    if share.tokens.high == 0 and share.given >= share.least:
-        reason = "its cache is as large for any number of tokens"
-        return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)
+        return Decision(subject, "more than one card", reason)
+    choice = f"{share.given:.2f}, as the file says" if share.stated else f"{share.least:.2f} is enough"
+    if share.stated and share.given + share.beside > 1:
+        reason = (
+            f"too much: {share.beside:.2f} of the card lies outside of it; at most {1 - share.beside:.2f}"
+        )
+        return Decision(subject, choice, reason)
+    if not fits:
+        return Decision(subject, choice, f"its work takes {share.least:.2f}, and what else is there the rest")
+    if share.tokens.high == 0:
+        return Decision(subject, choice, "its cache is as large for any number of tokens")
     low, expected, high = (f"{end:,}" for end in (share.tokens.low, share.tokens.expected, share.tokens.high))
     reason = f"at {share.given:.2f} the cache holds {expected} tokens ({low} to {high})"
-    return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)
+    if share.stated:
+        reason += f"; its work takes {share.least:.2f}"
+    return Decision(subject, choice, reason)

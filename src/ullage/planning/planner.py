@@ -12,11 +12,13 @@ from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
+from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.planning.bill import Bill, Totals
+from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
-from ullage.planning.cost import cost_of, seconds_per_1000
+from ullage.planning.cost import cost_of, per_1000
 from ullage.planning.device import Device, devices_of, limits_of
+from ullage.planning.passes import scans
 from ullage.planning.placement import Placement, place
 from ullage.planning.plan import (
     DevicePlan,
@@ -27,29 +29,33 @@ from ullage.planning.plan import (
     Placed,
     Plan,
     RolePlan,
+    sum_times,
 )
-from ullage.planning.throughput import phase_times, scans
+from ullage.planning.stage_times import Laid, latency
+from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
-from ullage.spec.role import Role
 from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
 from ullage.units import gib, peak
 
 
 def make_plan(
-    workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet, base: Path = Path()
+    workload: Workload,
+    demand: Demand,
+    models: Mapping[str, Model],
+    gpus: GpuSet,
+    base: Path = Path(),
+    asked: tuple[Laid, Laid] | None = None,
 ) -> Plan:
-    """The whole plan but its advice and its warnings."""
+    """The whole plan but its advice and its warnings. `asked` are the ways of one request by itself, and
+    those of the planned batches, where the kind lays them out."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand, placement, devices, workload.examples)
-    roles = _roles(workload, demand, models, placement, bill, devices, gpus)
-    if any(role.share is not None for role in roles.values()):
-        from ullage.planning.engine_share import check_together
-
-        check_together(demand.phases, roles, workload.roles, placement)
+    whole = sum_times(times)
+    roles = _roles(workload, demand, models, placement, devices)
     return Plan(
         workload=workload,
         gpus=gpus,
@@ -59,18 +65,14 @@ def make_plan(
         devices=planned,
         verdict=worst(device.verdict for device in planned),
         times=times,
-        cost=cost_of(gpus, _per_1000(times, workload.examples)),
+        cost=cost_of(gpus, None if whole is None else whole * per_1000(workload.examples)),
         notes=_notes(workload, devices)
         + _of_layers(workload, demand)
         + tuple(_unknown_speed(times, devices, demand)),
         models=models,
         base=base,
+        latency=None if asked is None else latency(*asked, placement, devices),
     )
-
-
-def _per_1000(times: tuple[PhaseTime, ...], examples: int) -> float | None:
-    known = [time.total_seconds for time in times if time.total_seconds is not None]
-    return seconds_per_1000(sum(known) if len(known) == len(times) else None, examples)
 
 
 def _roles(
@@ -78,11 +80,10 @@ def _roles(
     demand: Demand,
     models: Mapping[str, Model],
     placement: Placement,
-    bill: Bill,
     devices: tuple[Device, ...],
-    gpus: GpuSet,
 ) -> dict[str, RolePlan]:
     found = {}
+    shares = _shares(workload, demand, placement, devices)
     for name, precision in demand.precisions.items():
         role = workload.roles[name]
         model, part = model_of(role, models), demand.parts[name]
@@ -90,8 +91,8 @@ def _roles(
             precision,
             Kernel(*kernel_of(name, role, demand.phases, model)),
             _placed(name, demand, placement, devices),
-            _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
-            _share(name, role, model, bill, devices, gpus),
+            _part(part, model, precision),
+            shares.get(name),
             _base(name, model, demand, placement, devices),
         )
     return found
@@ -111,14 +112,14 @@ def _base(name: str, model: Model, demand: Demand, placement: Placement, devices
     return model.adapter.base if is_at_commit(model.adapter.base) else ""
 
 
-def _share(
-    name: str, role: Role, model: Model, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
-) -> EngineShare | None:
-    if role.runs_with.memory != "own cache" or not isinstance(model, Architecture):
-        return None
-    from ullage.planning.engine_share import share_of
+def _shares(
+    workload: Workload, demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> Mapping[str, EngineShare]:
+    if not demand.served:
+        return {}
+    from ullage.planning.engine_share import shares_of
 
-    return share_of(name, role, model, bill, devices, gpus)
+    return shares_of(workload.roles, demand, placement, devices)
 
 
 def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Placed:
@@ -127,7 +128,11 @@ def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Devi
     return Placed(device_map(name, demand, placement, devices), where, assigned.reason)
 
 
-def _part(part: Architecture) -> LoadedPart:
+def _part(part: Model, whole: Model, precision: ResolvedPrecision) -> LoadedPart:
+    if not isinstance(part, Architecture) or not isinstance(whole, Architecture):
+        return LoadedPart()
+    if part is whole or part is with_kept_head(whole, precision):
+        return LoadedPart()
     return LoadedPart(len(part.layers), bool(part.head), "nothing after that is read")
 
 
@@ -167,7 +172,21 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
     of_kind = () if workload.section is None else workload.section.notes(workload)
-    return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
+    return (
+        f"{free} of each device is kept free as reserve",
+        *_of_described(devices),
+        *_without_kernels(devices),
+        *of_kind,
+    )
+
+
+def _without_kernels(devices: tuple[Device, ...]) -> Iterator[str]:
+    """Which cards the wheels that torch is installed from now do not run on."""
+    for gpu in dict.fromkeys(device.gpu for device in devices if not device.gpu.abilities.has_kernels):
+        yield (
+            f"{gpu.id}: torch's wheels have no kernels for {gpu.abilities.what} since 2.11, but for those of "
+            "CUDA 12.6, which end with 2.14; a run needs one of these"
+        )
 
 
 def _of_layers(workload: Workload, demand: Demand) -> tuple[str, ...]:
@@ -231,7 +250,9 @@ def _unknown_speed(
         )
     scanned = {phase.running for phase in demand.phases if scans(demand.parts.get(phase.running), phase.work)}
     if scanned:
+        names = ", ".join(sorted(scanned))
         yield (
-            f"time of the whole, and cost per example, are not known: how long {', '.join(sorted(scanned))} "
-            "reads a prompt, whose recurrences torch scans piece by piece, was not measured"
+            f"time of the whole, and cost per example, are not known: how long {names} reads a prompt, whose "
+            "recurrences torch scans piece by piece, was not measured; a run on these cards measures it, "
+            f"and with a model without such layers as roles.{min(scanned)}.model the plan knows it"
         )

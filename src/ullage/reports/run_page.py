@@ -12,10 +12,10 @@ from rich.text import Text
 
 from ullage.fields import Fields
 from ullage.planning.document import header
-from ullage.records.failing import failing_in
+from ullage.records.failing import AGAIN, failing_in
 from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
-from ullage.records.record import REMARKS, Measured, Record
+from ullage.records.record import Measured, Record, remarks_in
 from ullage.text import one_line
 from ullage.units import gib
 
@@ -36,7 +36,7 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     console.print(_peaks(record.measured))
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
     failing = failing_in(record.outcome)
-    if failing:
+    if failing and record.outcome.get(AGAIN, True) is True:
         console.print(Text(f"ullage run --resume {folder} asks again", style="dim"))
     for each in failing:
         console.print(Text(one_line(str(each)), style="yellow"))
@@ -51,7 +51,7 @@ def _remarks(record: Record) -> Iterator[str]:
             f"positions: {each.text('positions')}: {each.whole('fewer'):,} of {record.examples:,} texts have "
             f"fewer{f', {none:,} of them none' if none else ''}"
         )
-    yield from (one_line(str(each)) for each in (outcome.array(REMARKS) if REMARKS in outcome else ()))
+    yield from map(one_line, remarks_in(record.outcome))
     found = not_finite_in(record.outcome)
     if found is not None:
         yield str(found)

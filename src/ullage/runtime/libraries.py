@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from threading import RLock
 from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
 
 from ullage.errors import MissingExtraError, UnsupportedError
+from ullage.text import whole_text
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -42,7 +44,7 @@ def find_diffusers() -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(error.name or "diffusers", "image", "painting") from error
     except RuntimeError as error:
-        if "torchvision" not in _whole_text(error):
+        if "torchvision" not in whole_text(error):
             raise
         raise UnsupportedError(
             "diffusers cannot be imported: the torchvision installed here is not built for this torch; "
@@ -50,15 +52,6 @@ def find_diffusers() -> ModuleType:
         ) from error
     found: ModuleType = diffusers
     return found
-
-
-def _whole_text(error: BaseException | None) -> str:
-    """What it and all that led to it say: a library may show only the last."""
-    said = []
-    while error is not None:
-        said.append(str(error))
-        error = error.__cause__ or error.__context__
-    return " ".join(said)
 
 
 def in_turn(work: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -79,8 +72,23 @@ def in_turn(work: Callable[Given, Found]) -> Callable[Given, Found]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars and load reports: what matters in them is checked. Afterwards all is as it was."""
-    with without_bars(find_transformers()), silent_loggers():
+    with without_bars(find_transformers()), _without_gguf_bars(), silent_loggers():
         yield
+
+
+@contextmanager
+def _without_gguf_bars() -> Iterator[None]:
+    """Nor the bar that the reader of GGUF files has from tqdm itself, past the switch of transformers."""
+    reader = sys.modules.get("transformers.modeling_gguf_pytorch_utils")
+    bar = getattr(reader, "tqdm", None)
+    if reader is None or bar is None:
+        yield
+        return
+    try:
+        reader.tqdm = partial(bar, disable=True)  # type: ignore[attr-defined]
+        yield
+    finally:
+        reader.tqdm = bar  # type: ignore[attr-defined]
 
 
 @contextmanager

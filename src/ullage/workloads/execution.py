@@ -158,7 +158,10 @@ def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
 def _keep_evidence(session: Session, record: Record, run: RunFolder, known_as: Workload) -> None:
     """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing.
 
-    `known_as` is the workload with the names that plans are asked for by."""
+    `known_as` is the workload with the names that plans are asked for by. A run that held no model leaves
+    nothing: its process is not what a plan is for."""
+    if not session.plan.phases:
+        return
     said = keep_evidence(
         observations_of(
             record,
@@ -263,9 +266,7 @@ def check_able(plan: Plan) -> None:
     for name, role in plan.workload.roles.items():
         model = plan.models.get(role.model)
         if isinstance(model, Architecture) and model.encodes:
-            raise UnsupportedError(
-                f"roles.{name}: {model.name} is an encoder, which is planned, not run; name a decoder to run"
-            )
+            _check_encoder(name, model, plan.workload)
         if role.runs_with.memory == "process" and role.cache != Cache():
             raise UnsupportedError(
                 f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"
@@ -273,6 +274,18 @@ def check_able(plan: Plan) -> None:
         section = plan.workload.section
         if role.images and not (section is not None and section.shows_pictures):
             raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
+
+
+def _check_encoder(name: str, model: Architecture, workload: Workload) -> None:
+    """Raises UnsupportedError where no run of this kind asks role `name` for what its encoder gives."""
+    given = {} if workload.section is None else workload.section.encoders(workload)
+    if model.gives in given.get(name, ()):
+        return
+    gives = "states of texts" if model.gives == "states" else "scores of texts"
+    other = f", or an encoder that gives {' or '.join(given[name])}" if name in given else ""
+    raise UnsupportedError(
+        f"roles.{name}: {model.name} is an encoder, which gives {gives}; name a decoder to run{other}"
+    )
 
 
 def refuse_unfit(plan: Plan) -> None:

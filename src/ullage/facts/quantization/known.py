@@ -9,7 +9,14 @@ from typing import Final
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.dtypes import DTYPES
-from ullage.facts.quantization.scheme import Dequantized, OnLoad, Part, QuantizedInput, Scheme
+from ullage.facts.quantization.scheme import (
+    Dequantized,
+    OnLoad,
+    Part,
+    QuantizedInput,
+    Scheme,
+    Slowdown,
+)
 
 LINEAR: Final = frozenset({"linear"})
 """bitsandbytes replaces nn.Linear modules alone: fused expert tensors stay 16-bit (transformers 5.19,
@@ -33,12 +40,16 @@ INT8: Final = Scheme(
     parts=(Part(8, "element"), Part(32, "row")),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes", "compressed-tensors"}),
+    # 64 tokens through 8 layers of 4,096 on an H200 took 3.3 times as long as in bf16, and 8,192 read 2.2
+    # times (benchmarks/results/gpu-NVIDIA-H200.json); at which rate it reads is assumed.
+    slowdown=Slowdown(host=3.3, memory=0.6, compute=2.2),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_8bit.py
     on_load=OnLoad(
         "BitsAndBytesConfig", (("load_in_8bit", True),), "bitsandbytes", loss=0.01, trade=TRADE_8, bits=8
     ),
+    packages=("bitsandbytes",),
 )
 
 
@@ -55,10 +66,14 @@ NF4: Final = Scheme(
     parts=(Part(4, "element"), Part(32, "block", 64), CODE_BOOK),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
+    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. Its rate of
+    # reading is assumed.
+    slowdown=Slowdown(host=1.3, memory=0.5, compute=1.1),
     product=Dequantized(rows=2),
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
+    packages=("bitsandbytes",),
 )
 NF4_DOUBLE: Final = Scheme(
     name="nf4-dq",  # a uint8 absmax, an fp32 scale per 256 of them, an offset, a code book for each
@@ -72,38 +87,91 @@ NF4_DOUBLE: Final = Scheme(
     ),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
+    slowdown=NF4.slowdown,
     product=Dequantized(rows=2),
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
     offloads=False,
+    packages=("bitsandbytes",),
 )
+
+
+MARLIN_BITS: Final = (4, 8)
+MARLIN_LOCKS: Final = Part(128 * 32, "matrix")
+"""Marlin's workspace of each matrix: an int32 for each multiprocessor, and no fewer than 128
+(gptqmodel/utils/marlin.py `marlin_make_workspace_new`, 7.3)."""
+_GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0)
+_GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0)
+_AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0)
+"""Tokens per second beside those of BF16 in Qwen2.5's speed benchmark (auto_gptq 0.6, AutoAWQ, A100). Prompts
+are too small a part of its figures to tell what they take. They stand in for gptqmodel's kernels too, which
+nobody has published figures of."""
 
 
 @lru_cache
 def gptq(bits: int) -> Scheme:
-    """GPTQ as AutoGPTQ packs it: qweight, qzeros, fp16 scales, int32 g_idx, fp16 bias.
+    """GPTQ as transformers 5 loads it: through gptqmodel, whose Marlin kernel multiplies what is stored.
+
+    It lays matrices out anew once all are loaded, and lets go of their zeros and of the order of their inputs
+    (gptqmodel/nn_modules/qlinear/marlin.py, `post_init`, 7.3). Other widths run in torch, which keeps both
+    and dequantizes (torch.py there).
+    """
+    packed = (Part(bits, "element"), Part(16, "group", GROUP))
+    beside = (Part(bits, "group", GROUP), Part(32, "column"))
+    if bits not in MARLIN_BITS:
+        return Scheme(
+            f"gptq-int{bits}", packed + beside, MATRICES, frozenset({"gptq"}), Dequantized(1, unpacked=4)
+        )
+    return Scheme(
+        name=f"gptq-int{bits}",
+        parts=(*packed, MARLIN_LOCKS),
+        replaces=MATRICES,
+        methods=frozenset({"gptq"}),
+        loading=beside,
+        slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
+    )
+
+
+@lru_cache
+def auto_gptq(bits: int) -> Scheme:
+    """GPTQ as AutoGPTQ packed it, for transformers before 5: qweight, qzeros, fp16 scales, int32 g_idx, fp16
+    bias.
 
     ExLlama's 4-bit kernels keep a 16-bit buffer of the largest layer per device: `max_dq_buffer_size` in
     AutoGPTQ's `prepare_buffers`; the GPTQ-Int4 rows of the Qwen2.5 measurements show it to the megabyte.
     """
     grouped = (Part(bits, "group", GROUP), Part(16, "group", GROUP))
     return Scheme(
-        name=f"gptq-int{bits}",
+        name="autogptq",
         parts=(Part(bits, "element"), *grouped, Part(32, "column"), Part(16, "row")),
         replaces=MATRICES,
-        methods=frozenset({"gptq"}),
         product=Dequantized(GPTQ_UNPACK_ROWS, unpacked=4) if bits == 8 else None,
         keeps_buffer=bits == 4,
+        packages=("optimum", "gptqmodel"),
+        slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
 
 AWQ: Final = Scheme(
-    name="awq",  # the GEMM layout: qweight and qzeros at 4 bits, fp16 scales per group of inputs
-    parts=(Part(4, "element"), Part(4, "group", GROUP), Part(16, "group", GROUP)),
+    # As gptqmodel's Marlin kernel holds it: qweight and qzeros at 4 bits, fp16 scales per group of inputs
+    # (gptqmodel/nn_modules/qlinear/marlin_awq.py, 7.3).
+    name="awq",
+    parts=(Part(4, "element"), Part(4, "group", GROUP), Part(16, "group", GROUP), MARLIN_LOCKS),
     replaces=MATRICES,
     methods=frozenset({"awq"}),
+    stores_tied_head=True,
+    loading=(Part(0, "matrix"),),  # nothing but the matrix that is laid out anew
+    computes_in="fp16",  # transformers 5.19, quantizers/quantizer_awq.py `update_dtype`
+    slowdown=_AWQ,
+)
+AUTO_AWQ: Final = Scheme(
+    name="autoawq",  # as AutoAWQ held it, for transformers before 5: its GEMM layout
+    parts=(Part(4, "element"), Part(4, "group", GROUP), Part(16, "group", GROUP)),
+    replaces=MATRICES,
     product=Dequantized(AWQ_UNPACK_ROWS),
     stores_tied_head=True,
+    packages=("gptqmodel",),
+    slowdown=_AWQ,
 )
 FP8: Final = Scheme(
     name="fp8",  # an fp32 scale per output row, or per 128x128 block where stored so
@@ -111,6 +179,7 @@ FP8: Final = Scheme(
     replaces=MATRICES,
     methods=frozenset({"fp8", "compressed-tensors"}),
     dequantizes_on_request=True,
+    keeps_tied_head=True,
     least_capability=(8, 9),  # transformers 5.19, quantizers/quantizer_finegrained_fp8.py
 )
 MXFP4: Final = Scheme(
@@ -120,6 +189,7 @@ MXFP4: Final = Scheme(
     methods=frozenset({"mxfp4"}),
     dequantizes_on_request=True,
     least_capability=(7, 5),  # transformers 5.19, quantizers/quantizer_mxfp4.py
+    packages=("kernels", "triton"),
 )
 
 
@@ -161,7 +231,12 @@ def _bitsandbytes(stored: StoredQuantization) -> Scheme:
 def _compressed(bits: int) -> Scheme:
     """compressed-tensors: packed with 16-bit group scales, or 8 bits with one fp32 scale a row."""
     scale = Part(32, "row") if bits >= 8 else Part(16, "group")
-    return Scheme("compressed-tensors", (Part(min(bits, 8), "element"), scale), MATRICES)
+    return Scheme(
+        "compressed-tensors",
+        (Part(min(bits, 8), "element"), scale),
+        MATRICES,
+        packages=("compressed_tensors",),
+    )
 
 
 METHODS: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {
@@ -173,6 +248,11 @@ METHODS: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {
     "bitsandbytes": _bitsandbytes,
 }
 """The scheme of a checkpoint, by its `quant_method`."""
+BEFORE: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {
+    "autogptq": lambda stored: auto_gptq(stored.bits),
+    "autoawq": lambda stored: AUTO_AWQ,
+}
+"""How loaders of transformers 4 held two of them, for figures measured then: no file names these."""
 
 
 def on_the_fly() -> dict[str, OnLoad]:
@@ -188,8 +268,8 @@ def scheme_of(storage: str, stored: StoredQuantization | None = None) -> Scheme 
     """
     if storage in DTYPES:
         return None
-    if stored is not None and storage == stored.method and storage in METHODS:
-        return METHODS[storage](stored)
+    if stored is not None and storage == stored.method and storage in METHODS | BEFORE:
+        return (METHODS | BEFORE)[storage](stored)
     if storage in SCHEMES:
         return SCHEMES[storage]
     known = ", ".join(dict.fromkeys([*SCHEMES, *METHODS]))
