@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer, Weight
-from ullage.memory.allocator import Allocation, allocate
+from ullage.memory.allocator.loading import Allocation, allocate
 from ullage.memory.weights.beside import adapter_sizes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes, stored_tensors
