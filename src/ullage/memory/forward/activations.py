@@ -55,11 +55,7 @@ def _recurring(layer: Layer) -> Layer:
 
 
 def _peak(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool) -> Peak:
-    mixer = layer.mixer
-    masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
-    caches = work.caches and (not isinstance(mixer, Attention) or mixer.causal)
-    several, unpacking = work.new > 1, unpacks(work, precision)
-    manner = Manner(work.kernel, masked, work.masked, caches, several, unpacking, work.processor)
+    manner = manner_of(layer, work, precision)
     amounts = amounts_of(layer, work)
     found = Peak(0, "")
     for live, moment in _moments(layer, hidden, manner, precision, attention_only):
@@ -69,14 +65,31 @@ def _peak(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, a
     return found
 
 
+def manner_of(layer: Layer, work: Pass, precision: ResolvedPrecision) -> Manner:
+    """How a pass takes a layer's code."""
+    mixer = layer.mixer
+    masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
+    caches = work.caches and (not isinstance(mixer, Attention) or mixer.causal)
+    several, unpacking = work.new > 1, unpacks(work, precision)
+    return Manner(work.kernel, masked, work.masked, caches, several, unpacking, work.processor)
+
+
 @lru_cache(maxsize=4096)
 def _moments(
     layer: Layer, hidden: int, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> tuple[Moment, ...]:
     """Of a layer's code those that are the largest in some pass."""
+    tape = Tape()
+    play(tape, layer, hidden, manner, precision, attention_only)
+    return tape.largest()
+
+
+def play(
+    tape: Tape, layer: Layer, hidden: int, manner: Manner, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """Runs a layer's code on a tape, from the stream that enters it to the one that leaves it."""
     width = precision.element_bytes
     sizes = Widths(ROWS * (hidden * width), width, hidden)
-    tape = Tape()
     tape.hold(sizes.stream)
     if layer.flow.full_stream:
         tape.hold(ROWS * (hidden * (FULL - width)))
@@ -90,7 +103,6 @@ def _moments(
         "added": _added,
         "parallel": _parallel,
     }[layer.flow.order](tape, layer, sizes, manner, precision, attention_only)
-    return tape.largest()
 
 
 def _pre(

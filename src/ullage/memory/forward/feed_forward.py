@@ -8,7 +8,7 @@ from ullage.facts.architecture import Dense, Experts, Layer
 from ullage.memory.forward.matmul import matmul_bytes
 from ullage.memory.forward.mixing import norm
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
-from ullage.memory.forward.tape import ROWS, Tape
+from ullage.memory.forward.tape import NOTHING, ROWS, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 
 CHOICE: Final = 8
@@ -40,8 +40,10 @@ def _dense(
     tensors, conditions = layer.flow.activation
     steps = wide * tensors + ROWS * (part.intermediate * conditions)
     unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, manner.unpacks, precision)
-    tape.touch(wide + unpacking)
-    tape.touch(wide * 2 + multiplying)
+    if unpacking != NOTHING:
+        tape.touch(wide + unpacking)
+    if multiplying != NOTHING:
+        tape.touch(wide * 2 + multiplying)
     if not part.gated:
         tape.hold(wide)
         tape.touch(steps)

@@ -115,6 +115,8 @@ def _attention(
             tape.drop(fresh)
         else:
             held += fresh
+    else:
+        tape.cache(key, value)
     if flow.gated == "first":
         held += tape.hold(ROWS * (mixer.gate * s.width))
     several, masked = manner.several, manner.masked
@@ -230,7 +232,7 @@ def _project(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, o
         norm(tape, flow, s, query // s.width, mixer.heads)
         tape.drop(query)
         tape.at("attention")
-    tape.hold(own)
+    tape.hold_each(own, key)
     if normed:
         norm(tape, flow, s, key // s.width, mixer.kv_heads)
         tape.drop(key)

@@ -92,6 +92,15 @@ class Tape:
         self.moments.append(Moment(self.live, self._now))
         return size
 
+    def hold_each(self, size: Size, first: Size) -> None:
+        """Two tensors come to life, `first` and what remains of `size`; nothing where that is NOTHING."""
+        if size != NOTHING:
+            self.hold(first)
+            self.hold(size - first)
+
+    def cache(self, key: Size, value: Size) -> None:
+        """Where a cache would take copies of both."""
+
     def drop(self, size: Size) -> None:
         """A tensor is gone."""
         self.live -= size
