@@ -15,6 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
@@ -41,29 +42,55 @@ def as_on(asked: Asked) -> Iterator[None]:
             f"{asked.model}: attention: flash: is another package's kernel, which a backward pass is not "
             "traced through; use attention: sdpa"
         )
-    with _whole_sequences(), nullcontext() if asked.processor else _CardKernels():
+    with _as_untraced(), _Copies(), nullcontext() if asked.processor else _CardKernels():
         yield
 
 
 @contextmanager
-def _whole_sequences() -> Iterator[None]:
-    """transformers looks into positions for several texts in one row, which no fake tensor has: there are
-    none."""
+def _as_untraced() -> Iterator[None]:
+    """transformers looks at what a mask bars, and whether several texts stand in one row, unless it finds
+    tensors to be fake: here those of masks and positions have values."""
     from transformers import masking_utils
 
-    name = "find_packed_sequence_indices"
-    looking = getattr(masking_utils, name, None)
-    if looking is None:
+    name = "is_tracing"
+    tracing = getattr(masking_utils, name, None)
+    if tracing is None:
         raise UnsupportedError(f"transformers.masking_utils has no {name}: this release is not known here")
-
-    def none_found(position_ids: Tensor) -> None:
-        looking(position_ids)
-
     try:
-        setattr(masking_utils, name, none_found)
+        setattr(masking_utils, name, lambda *_: False)
         yield
     finally:
-        setattr(masking_utils, name, looking)
+        setattr(masking_utils, name, tracing)
+
+
+class _Copies(TorchFunctionMode):
+    """While it is entered, a deep copy of a fake tensor is another fake: torch would copy its bytes."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func is Tensor.__deepcopy__ and isinstance(args[0], FakeTensor):
+            return _deep_copy(*args)  # type: ignore[arg-type]
+        return func(*args, **(kwargs or {}))
+
+
+def _deep_copy(tensor: Tensor, memo: dict[int, object]) -> Tensor:
+    """A view of a copy of the whole storage, which views of it share, as in a run."""
+    if id(tensor) in memo:
+        return memo[id(tensor)]  # type: ignore[return-value]
+    storage = tensor.untyped_storage()
+    whole = memo.get(storage._cdata)
+    if whole is None:
+        whole = tensor.new_empty(storage.nbytes() // tensor.element_size())
+        memo[storage._cdata] = whole
+    assert isinstance(whole, Tensor)
+    copied = whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+    memo[id(tensor)] = copied
+    return copied
 
 
 class _CardKernels(TorchFunctionMode):

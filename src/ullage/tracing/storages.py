@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, UntypedStorage
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_leaves
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ullage.runtime.live import is_made_of_others
+from ullage.tracing.values import computed, fake_of, note_values, true_value
 
 MOST_EVENTS: Final = 4_000_000
 """A pass through 100 layers has about 100,000: what goes on for so long has no end."""
@@ -36,21 +39,25 @@ class Event(NamedTuple):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """The fullest moment: its bytes, the stage it is in, and by the stage in which they came the bytes of all
-    but the results, which are still there at the end."""
+class Made(NamedTuple):
+    """What a storage was made for: by `operation` in the module at path `module` ("" outside of all), as a
+    tensor of `shape` and `dtype`. `component` is what its bytes are of: activations, workspace,
+    kv_cache, logits, captures, gradients or optimizer."""
 
-    bytes: int
-    stage: str
-    by_stage: Mapping[str, int]
+    module: str
+    operation: str
+    shape: tuple[int, ...]
+    dtype: str
+    component: str = "activations"
 
 
 class Storages(FakeTensorMode):
     """While it is entered, tensors are fake, and each of their storages is told of in `events`.
 
-    Invariant: the bytes of all events add up to those of the storages that are referenced. `stage` is what
-    the next ones are said to be of; with `uncounted` nothing is told of, as of what lies elsewhere.
+    Invariant: the bytes of all events add up to those of the storages that are referenced, and `made` tells
+    of each of them. `stage` is what the next ones are said to be of, `modules` are the paths of the modules
+    that are running, the innermost last, and `broke` are the operation and the module that raised the first
+    exception; with `uncounted` nothing is told of, as of what lies elsewhere.
     """
 
     def __init__(self, workspaces: Workspaces) -> None:
@@ -58,7 +65,10 @@ class Storages(FakeTensorMode):
         super().__init__(allow_non_fake_inputs=True)
         self.workspaces = workspaces
         self.events: list[Event] = []
+        self.made: dict[int, Made] = {}
         self.stage = ""
+        self.modules: list[str] = []
+        self.broke: tuple[str, str] | None = None
         self._counts = True
         self._within = False
         self._held: dict[int, weakref.ref[UntypedStorage]] = {}
@@ -87,17 +97,45 @@ class Storages(FakeTensorMode):
                 return found
         self._within = True  # shapes may be found by other operations, which no device runs
         try:
-            found = _own(func, args)
-            if found is None:
-                found = super().__torch_dispatch__(func, types, args, kwargs)
+            found = self._fake(func, types, args, kwargs)
+        except Exception:
+            if self.broke is None:
+                self.broke = _named(func), self._module
+            raise
         finally:
             self._within = False
+        if not isinstance(found, Tensor | tuple | list):
+            return found
         for leaf in tree_leaves(found):
             if isinstance(leaf, Tensor):
-                self._see(leaf)
+                self._see(leaf, func)
         size = self.workspaces(func, args, found)
         if size:
-            self.takes(size)
+            self.takes(size, func)
+        return found
+
+    def _fake(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+    ) -> object:
+        """What an operation gives, with true values where they are known. A number that is asked for between
+        passes, as the token that was chosen, is 0. Raises UnknownError for one that a module asks for."""
+        own = _own(func, args)
+        if own is not None:
+            return own
+        try:
+            found = super().__torch_dispatch__(func, types, args, kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            if func is torch.ops.aten._local_scalar_dense.default and not self.modules:
+                (asked,) = args
+                assert isinstance(asked, Tensor)
+                true = true_value(asked)
+                return (0.0 if asked.is_floating_point() else 0) if true is None else true.item()
+            return tree_map_only(Tensor, fake_of, computed(func, args, kwargs))
+        note_values(func, args, kwargs, found)
         return found
 
     @contextmanager
@@ -119,12 +157,22 @@ class Storages(FakeTensorMode):
                 found[number] = storage.nbytes()
         return found
 
-    def takes(self, size: int) -> None:
+    def takes(self, size: int, func: OpOverload) -> None:
         """What runs takes so many bytes while it runs, beside what it gives."""
         number = self._made = self._made + 1
+        self.made[number] = Made(self._module, _named(func), (size,), "uint8", "workspace")
         self.events += [Event(number, size, self.stage), Event(number, -size, self.stage)]
 
-    def _see(self, tensor: Tensor) -> None:
+    def say(self, tensors: Iterable[Tensor], component: str) -> None:
+        """The bytes of `tensors` are of that component."""
+        for number in self.sizes_of(tensors):
+            self.made[number] = self.made[number]._replace(component=component)
+
+    @property
+    def _module(self) -> str:
+        return self.modules[-1] if self.modules else ""
+
+    def _see(self, tensor: Tensor, func: OpOverload) -> None:
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self._numbers:
@@ -135,6 +183,8 @@ class Storages(FakeTensorMode):
         if self._counts:
             number = self._made = self._made + 1
             self.events.append(Event(number, size, self.stage))
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            self.made[number] = Made(self._module, _named(func), tuple(tensor.shape), dtype)
 
         def gone(_: weakref.ref[UntypedStorage]) -> None:
             if number:
@@ -144,25 +194,8 @@ class Storages(FakeTensorMode):
         self._numbers[key], self._held[key] = number, weakref.ref(storage, gone)
 
 
-def peak_of(events: Sequence[Event], results: Collection[int]) -> Peak:
-    """The peak of what came in `events`; what had come before counts for nothing. `results` are numbers of
-    storages."""
-    known = {event.storage for event in events if event.bytes > 0}
-    events = [event for event in events if event.storage in known]
-    live = [0, *accumulate(event.bytes for event in events)]
-    at = live.index(max(live))
-    alive: dict[int, Event] = {}
-    for event in events[:at]:
-        if event.bytes > 0:
-            alive[event.storage] = event
-        else:
-            del alive[event.storage]
-    by_stage: dict[str, int] = {}
-    for event in alive.values():
-        if event.storage in results:
-            continue
-        by_stage[event.stage] = by_stage.get(event.stage, 0) + event.bytes
-    return Peak(live[at], events[at - 1].stage if at else "", by_stage)
+def _named(func: OpOverload) -> str:
+    return f"{func.namespace}.{func._opname}"
 
 
 def _own(func: OpOverload, args: Sequence[object]) -> Tensor | None:

@@ -1,0 +1,87 @@
+"""The one way to a trace: what a `Work` says, through the model's own code."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ullage.errors import UllageError, UnsupportedError
+from ullage.memory.traced import Asked
+from ullage.runtime.layout import find_layout
+from ullage.runtime.libraries import in_turn
+from ullage.tracing.backward import read_backward
+from ullage.tracing.built import build, config_from, config_values, said_by
+from ullage.tracing.forward import points_of, read_forward
+from ullage.tracing.kernels import as_on, processor_bytes, workspace_bytes
+from ullage.tracing.modules import told
+from ullage.tracing.storages import EndlessError, Storages
+from ullage.tracing.trace import Trace
+from ullage.tracing.values import UnknownError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+
+def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
+    """The trace of what is asked for, the model's path relative to `base`.
+
+    Raises UnsupportedError for what cannot be traced: the reason, the operation and the module.
+    """
+    return trace_config(config_from(asked.model, config_values(asked.model, base)), asked)
+
+
+@in_turn
+def trace_config(config: PreTrainedConfig, asked: Asked) -> Trace:
+    """The same of a model of `config`."""
+    storages = Storages(processor_bytes if asked.processor else workspace_bytes)
+    collects = gc.isenabled()
+    gc.disable()  # a run's collector frees what lies in cycles when it likes: here never
+    try:
+        return _traced(storages, config, asked)
+    except UllageError:
+        raise
+    except EndlessError as error:
+        raise _untraceable(asked, str(error) or "it does not come to an end") from error
+    except Exception as error:  # whatever the model's own code says of tensors without data
+        where = ""
+        if storages.broke is not None:
+            operation, module = storages.broke
+            where = f" ({operation} in {module or 'no module'}, {storages.stage})"
+        what = "" if isinstance(error, UnknownError) else f"{type(error).__name__}: "
+        raise _untraceable(asked, f"{what}{said_by(error)}{where}") from error
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _untraceable(asked: Asked, why: str) -> UnsupportedError:
+    found = f"{asked.model}: what {asked.work.activity} takes cannot be traced: {why}"
+    if asked.work.activity == "backward":
+        found += ", and is not known else. Without a plan: ullage.Extractor(model, sites).backward(texts)"
+    return UnsupportedError(found)
+
+
+def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace:
+    with storages, as_on(asked):
+        model = build(config, asked)
+    layout = find_layout(model)
+    own = {
+        each.untyped_storage()._cdata: each.untyped_storage().nbytes()
+        for each in (*model.parameters(), *model.buffers())
+    }
+    points = points_of(layout, asked)
+    before = len(storages.events)
+    read = read_backward if asked.work.activity == "backward" else read_forward
+    with storages, as_on(asked), told(model, storages.modules):
+        stages, left = read(storages, model, layout, asked, points)
+    results = storages.sizes_of(left)
+    known = {event.storage for event in storages.events[before:] if event.bytes > 0}
+    return Trace(
+        tuple(event for event in storages.events[before:] if event.storage in known),
+        {number: storages.made[number] for number in known},
+        stages,
+        results,
+        tuple(own.values()),
+        sum(each.numel() for each in model.parameters()),
+    )
