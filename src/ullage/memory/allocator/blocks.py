@@ -64,15 +64,14 @@ class Block:
 class Pool:
     """The free blocks of one class of requests, by size and address; and unmapped address space.
 
-    Invariant: no two of its mapped blocks are neighbours, nor two of its unmapped ones. `stuck` is the sum of
-    what its blocks say of that name.
+    Invariant: no two of its mapped blocks are neighbours, nor two of its unmapped ones.
     """
 
-    __slots__ = ("_blocks", "_spaces", "small", "stuck", "turns")
+    __slots__ = ("_blocks", "_spaces", "small", "turns")
 
     def __init__(self, small: bool) -> None:
         self.small = small
-        self.stuck = self.turns = 0
+        self.turns = 0
         self._blocks: list[tuple[int, int, Block]] = []
         self._spaces: list[tuple[int, Block]] = []
 
@@ -84,8 +83,13 @@ class Pool:
         """Unmapped blocks by address."""
         return [block for _, block in self._spaces]
 
+    def best(self, size: int) -> Block | None:
+        """The smallest free block of at least `size` bytes, of equal ones the lowest."""
+        at = bisect_left(self._blocks, (size,))
+        return self._blocks[at][2] if at < len(self._blocks) else None
+
     def fitting(self, size: int) -> Iterator[Block]:
-        """Free blocks of at least `size` bytes, the smallest first, of equal ones the lowest."""
+        """All that are large enough, the best first."""
         for at in range(bisect_left(self._blocks, (size,)), len(self._blocks)):
             yield self._blocks[at][2]
 
@@ -100,7 +104,6 @@ class Pool:
             insort(self._spaces, (block.address, block))
             return
         block.free, block.age = True, self.turns
-        self.stuck += block.stuck
         insort(self._blocks, (block.size, block.address, block))
 
     def remove(self, block: Block) -> None:
@@ -108,7 +111,6 @@ class Pool:
         if not block.mapped:
             del self._spaces[bisect_left(self._spaces, (block.address,))]
             return
-        self.stuck -= block.stuck
         del self._blocks[bisect_left(self._blocks, (block.size, block.address))]
 
     def merged(self, block: Block) -> Block:

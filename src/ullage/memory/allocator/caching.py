@@ -62,12 +62,13 @@ class CachingAllocator:
         self.requested = self.allocated = self.reserved = 0
         self._small, self._large = Pool(True), Pool(False)
         self._next = FIRST_ADDRESS
+        self._stepped = any(self.settings.divisions)
         self._segments: dict[int, int] = {}
 
     @property
     def stuck(self) -> int:
         """Reserved bytes that no tensor has and that cannot be given back: fragments of segments in use."""
-        return self._small.stuck + self._large.stuck
+        return sum(block.stuck for pool in (self._small, self._large) for block in pool)
 
     def allocate(self, requested: int) -> Block:
         """A block for so many bytes (at least 1). Raises Full."""
@@ -92,7 +93,8 @@ class CachingAllocator:
         block.free, block.requested = False, requested
         self.requested += requested
         self.allocated += block.size
-        self._tell("alloc", block.address, requested)
+        if self.acts is not None:
+            self._tell("alloc", block.address, requested)
         return block
 
     def free(self, block: Block) -> None:
@@ -100,8 +102,9 @@ class CachingAllocator:
         assert not block.free
         self.requested -= block.requested
         self.allocated -= block.size
-        self._tell("free_requested", block.address, block.requested)
-        self._tell("free_completed", block.address, block.requested)
+        if self.acts is not None:
+            self._tell("free_requested", block.address, block.requested)
+            self._tell("free_completed", block.address, block.requested)
         pool = block.pool
         block.free = True
         pool.add(pool.merged(block))
@@ -118,7 +121,7 @@ class CachingAllocator:
     def rounded(self, requested: int) -> int:
         """The bytes of the smallest block for a request."""
         steps = 0
-        if any(self.settings.divisions):
+        if self._stepped:
             interval = requested.bit_length() - MIB.bit_length()
             steps = self.settings.divisions[min(max(interval, 0), INTERVALS - 1)]
         if steps > 1 and requested > MIN_BLOCK * steps:
@@ -130,13 +133,12 @@ class CachingAllocator:
     def _cached(self, pool: Pool, size: int) -> Block | None:
         """The free block that is taken for `size` bytes, out of its pool."""
         pool.turns += 1
-        candidates = pool.fitting(size)
-        found = next(candidates, None)
+        found = pool.best(size)
         if found is None:
             return None
         if found.page:
-            for other in candidates:  # the least that a block could grow to counts, not what it has
-                if _growable(other) >= _growable(found):
+            for other in pool.fitting(size):  # the least that a block could grow to counts, not what it has
+                if other is not found and _growable(other) >= _growable(found):
                     break
                 found = other
         limit = self.settings.max_split
@@ -259,7 +261,7 @@ class CachingAllocator:
         if limit is None:
             return
         wanted = max(size, limit)
-        enough = next(pool.fitting(wanted), None)
+        enough = pool.best(wanted)
         if enough is not None:
             if not enough.split and not enough.page:
                 self._give_back(enough)

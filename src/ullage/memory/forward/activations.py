@@ -96,6 +96,7 @@ def play(
     if isinstance(layer.mixer, Attention):
         own = manner.padded and layer.mixer.causal
         tape.hold(rotary_bytes(layer.mixer, layer.flow, own, width))
+    tape.enter()
     {
         "pre": _pre,
         "sandwich": _sandwich,
@@ -153,7 +154,7 @@ def _sandwich(
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
-    tape.drop(normed + kept)
+    tape.drop(normed, kept)
 
 
 def _post(
@@ -171,7 +172,7 @@ def _post(
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
-    tape.drop(normed + kept)
+    tape.drop(normed, kept)
 
 
 def _added(
@@ -181,7 +182,7 @@ def _added(
     kept = mix(tape, layer, s, manner, precision)
     tape.hold(s.stream)
     norm(tape, layer.flow, s)
-    tape.drop(s.stream * 2 + outlived(layer, s))
+    tape.drop(s.stream, s.stream, outlived(layer, s))
     if attention_only:
         return
     wide = NOTHING
@@ -191,7 +192,7 @@ def _added(
     tape.hold(wide)
     tape.hold(s.stream)
     norm(tape, layer.flow, s)
-    tape.drop(s.stream * 4 + wide + kept)
+    tape.drop(*[s.stream] * 4, wide, kept)
 
 
 def _parallel(
@@ -208,4 +209,4 @@ def _parallel(
     tape.drop(normed)
     tape.hold(s.stream)
     tape.hold(s.stream)
-    tape.drop(s.stream + kept)
+    tape.drop(s.stream, kept)

@@ -41,9 +41,9 @@ def _dense(
     steps = wide * tensors + ROWS * (part.intermediate * conditions)
     unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, manner.unpacks, precision)
     if unpacking != NOTHING:
-        tape.touch(wide + unpacking)
+        tape.touch(wide, unpacking)
     if multiplying != NOTHING:
-        tape.touch(wide * 2 + multiplying)
+        tape.touch(wide, wide, multiplying)
     if not part.gated:
         tape.hold(wide)
         tape.touch(steps)
@@ -68,9 +68,9 @@ def _dense(
     tape.drop(gate)
     up = tape.hold(wide)
     tape.hold(wide)
-    tape.drop(activated + up)
+    tape.drop(activated, up)
     if layer.flow.norms_last:
-        norm(tape, layer.flow, s, wide // s.width)
+        norm(tape, layer.flow, s, wide)
         tape.drop(wide)
     tape.hold(s.stream)
     tape.drop(wide)
@@ -99,8 +99,9 @@ def _experts(
         layer.flow.experts, 4 if moe.gated else 1 + layer.flow.activation[0]
     )
     latent = tape.hold(ROWS * (moe.latent * s.width))
-    tape.touch(gathered * ((read + kept * moe.intermediate) * s.width))
-    tape.touch(gathered * (read * (2 * s.width + 2 * FULL)))
+    tokens, full = gathered * (read * s.width), gathered * (read * FULL)
+    tape.touch(tokens, *[gathered * (moe.intermediate * s.width)] * kept)
+    tape.touch(tokens, tokens, full, full)
     tape.drop(latent)
     tape.touch(latent)
     tape.drop(router)

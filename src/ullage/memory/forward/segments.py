@@ -15,14 +15,20 @@ from ullage.facts.architecture import Architecture, Layer
 from ullage.memory.allocator.blocks import Block
 from ullage.memory.allocator.caching import CachingAllocator
 from ullage.memory.forward.activations import manner_of, play
+from ullage.memory.forward.attention import QUADRATIC
 from ullage.memory.forward.one_pass import FULL, Pass, amounts_of
 from ullage.memory.forward.tensors import Tensors
+from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.units import MIB
 
 SCALED_FROM: Final = 64 * MIB
 """Bytes of the residual stream from which on what stays unused is proportional to it: all tensors of a layer
 have segments of their own (of 10 MiB and more) and remainders of a mebibyte do not count."""
+
+SHORT: Final = 128
+SETTLED: Final = 12
+"""Layers, of each kind that families mix, after which nothing new happens in a pass that keeps no cache."""
 
 
 class Layers(NamedTuple):
@@ -41,31 +47,51 @@ class Layers(NamedTuple):
 def unused_segments(layers: Layers) -> int:
     """Bytes reserved at most less bytes alive at most, for a pass that begins with an empty cache.
 
-    Where the stream is smaller than SCALED_FROM within a factor of two of a replay.
+    Those of a pass of the same proportions whose sizes are powers of two, scaled.
     """
     work = layers.work
-    alike = _alike(layers)
-    return _unused(layers._replace(work=alike)) * work.rows // alike.rows
-
-
-def _alike(layers: Layers) -> Pass:
-    """A pass of the same proportions that stands for all that are about as large."""
-    work, row = layers.work, layers.architecture.hidden_size * layers.precision.element_bytes
+    if work.rows >= _enough(layers) and _proportional(work):
+        return typical_segments(layers)
     batch, new = 1 << (work.batch - 1).bit_length(), 1 << (work.new - 1).bit_length()
-    most = max(SCALED_FROM // row, 1)
-    while batch > 1 and batch * new > most:
+    while batch > 1 and batch * new > _enough(layers):
         batch //= 2
-    return work._replace(batch=batch, new=new)
+    return _scaled(layers, work._replace(batch=batch, new=new))
+
+
+def typical_segments(layers: Layers) -> int:
+    """The same by proportions that do not depend on the pass, so that it grows with it: of one long prompt, or
+    of many short ones where scores or a mask have a place for every two positions."""
+    enough = _enough(layers)
+    batch, new = (1, enough) if _proportional(layers.work) else (max(enough // SHORT, 1), SHORT)
+    return _scaled(layers, layers.work._replace(batch=batch, new=new))
+
+
+def _proportional(work: Pass) -> bool:
+    """Whether all tensors of a pass are as large as its rows are many."""
+    return not work.masked and work.kernel not in QUADRATIC
+
+
+def _scaled(layers: Layers, alike: Pass) -> int:
+    return _unused(layers._replace(work=alike)) * layers.work.rows // alike.rows
+
+
+def _enough(layers: Layers) -> int:
+    """Positions from which on all that counts is proportional to them."""
+    return max(SCALED_FROM // (layers.architecture.hidden_size * layers.precision.element_bytes), 1)
 
 
 @lru_cache(maxsize=256)
 def _unused(layers: Layers) -> int:
     replay = _Replay(CachingAllocator())
     stream = layers.work.rows * layers.architecture.hidden_size * layers.precision.element_bytes
+    held, _ = model_bytes(layers.architecture, layers.work, layers.precision.element_bytes)
+    replay.take(held)
     embedded = left = replay.take(stream)
     last = len(layers.architecture.layers) - 1
-    for index, layer in enumerate(layers.architecture.layers):
-        entered, left = left, replay.layer(layer, layers, layers.ends and index == last)
+    # Where nothing stays, what one layer leaves free is what the next one takes.
+    count = last + 1 if layers.work.caches or layers.ends else SETTLED
+    for index, layer in enumerate(layers.architecture.layers[:count]):
+        entered, left = left, replay.layer(layer, stream, layers, layers.ends and index == last)
         if entered is not embedded:
             replay.give(entered)
     if not layers.ends:
@@ -90,7 +116,7 @@ class _Replay:
     def give(self, block: Block) -> None:
         self._allocator.free(block)
 
-    def layer(self, layer: Layer, layers: Layers, attention_only: bool) -> Block:
+    def layer(self, layer: Layer, stream: int, layers: Layers, attention_only: bool) -> Block:
         """One layer from the stream that enters it, which stays, to the one that leaves it."""
         key = id(layer), attention_only
         if key not in self._steps:
@@ -105,7 +131,8 @@ class _Replay:
         passing = [number for number in held if number not in kept]
         for number in passing[:-1]:
             self.give(held[number])
-        return held[passing[-1]]
+        # Where a layer's last statement gives what went into it, the tape has dropped both.
+        return held[passing[-1]] if passing else self.take(stream)
 
     def head(self, entered: Block, stream: int, layers: Layers) -> None:
         """The final norm, and the logits with what is made of them."""
@@ -131,9 +158,5 @@ def _steps(
     manner = manner_of(layer, work, precision)._replace(caches=False)
     play(tape, layer, layers.architecture.hidden_size, manner, precision, attention_only)
     amounts = amounts_of(layer, work)
-    steps = [
-        (step.number, step.size.of(amounts) * (1 if step.comes else -1))
-        for step in tape.steps
-        if step.number != tape.steps[0].number
-    ]
+    steps = [(each.number, each.size.of(amounts) * (1 if each.comes else -1)) for each in tape.steps]
     return steps, frozenset(tape.kept)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, count
+from operator import le
 from typing import Final, NamedTuple
 
 from ullage.memory.forward.tape import NOTHING, Size, Tape
@@ -20,19 +21,20 @@ class Step(NamedTuple):
 
 
 class Tensors(Tape):
-    """A tape that knows which of its tensors each release is of: the newest ones that add up to it.
+    """A tape that knows which of its tensors each release is of.
 
     `kept` are the numbers of those that a cache keeps, where the pass `caches`. What is released and not
     there was of something else.
     """
 
-    __slots__ = ("_held", "caches", "kept", "steps")
+    __slots__ = ("_held", "_numbers", "caches", "kept", "steps")
 
     def __init__(self, caches: bool) -> None:
         super().__init__()
         self.caches = caches
         self.steps: list[Step] = []
         self.kept: list[int] = []
+        self._numbers = count()
         self._held: dict[int, Size] = {}
 
     def hold(self, size: Size) -> Size:
@@ -40,35 +42,37 @@ class Tensors(Tape):
         self._come(size)
         return size
 
-    def drop(self, size: Size) -> None:
-        super().drop(size)
-        for number in self._those_of(size):
-            self._go(number)
+    def enter(self) -> None:
+        self.steps = []
+        self._held = {}
 
-    def touch(self, size: Size) -> None:
-        super().touch(size)
-        number = self._come(size)
-        if number is not None:
-            self._go(number)
+    def cache(self, key: Size, value: Size) -> bool:
+        """Copies that stay are made of both."""
+        if self.caches:
+            for size in (key, value):
+                number = self._come(size)
+                if number is not None:
+                    self.kept.append(number)
+                    del self._held[number]
+            self.drop(key, value)
+        return self.caches
 
-    def cache(self, key: Size, value: Size) -> None:
-        """A cache takes copies of both, which stay; what it copies is gone."""
-        if not self.caches:
-            return
-        for size in (key, value):
-            number = self._come(size)
+    def drop(self, *sizes: Size) -> None:
+        super().drop(*sizes)
+        for size in sizes:
+            for number in self._those_of(size):
+                self._go(number)
+
+    def touch(self, *sizes: Size) -> None:
+        super().touch(*sizes)
+        for number in [self._come(size) for size in sizes]:
             if number is not None:
-                self.kept.append(number)
-                del self._held[number]
-        for size in (key, value):
-            copied = next((at for at, held in reversed(self._held.items()) if held == size), None)
-            if copied is not None:
-                self._go(copied)
+                self._go(number)
 
     def _come(self, size: Size) -> int | None:
         if size == NOTHING:
             return None
-        number = len(self.steps)
+        number = next(self._numbers)
         self.steps.append(Step(number, size, True))
         self._held[number] = size
         return number
@@ -77,21 +81,22 @@ class Tensors(Tape):
         self.steps.append(Step(number, self._held.pop(number), False))
 
     def _those_of(self, size: Size) -> list[int]:
-        """The newest tensors that add up to `size`; without such, the newest that are no larger, one by one."""
-        if size == NOTHING:
+        """The tensor that was held as this very value; else the newest that add up to it; else of the newest
+        those that are no larger, one by one. What was just made comes last of all."""
+        if size == NOTHING or not self._held:
             return []
-        last, *newest = reversed(self._held.items())
-        newest.append(last)  # nobody releases what was just made
-        for count in range(1, LARGEST_SUM + 1):
-            for some in combinations(newest, count):
-                total = some[0][1]
-                for _, each in some[1:]:
-                    total = total + each
-                if total == size:
+        last, *others = reversed(self._held.items())
+        held = [*others, last]
+        for number, each in held:
+            if each is size:
+                return [number]
+        for many in range(1, LARGEST_SUM + 1):
+            for some in combinations(held, many):
+                if sum((each for _, each in some), NOTHING) == size:
                     return [number for number, _ in some]
         found = []
-        for number, each in newest:
-            if all(one <= other for one, other in zip(each, size, strict=True)):
+        for number, each in held:
+            if all(map(le, each, size)):
                 found.append(number)
                 size = size - each
         return found
