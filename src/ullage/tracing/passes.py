@@ -13,8 +13,10 @@ from ullage.runtime.libraries import in_turn
 from ullage.tracing.backward import read_backward
 from ullage.tracing.built import build, config_from, config_values, said_by
 from ullage.tracing.forward import points_of, read_forward
-from ullage.tracing.kernels import as_on, processor_bytes, workspace_bytes
+from ullage.tracing.kernels import as_on, workspace_bytes
 from ullage.tracing.modules import told
+from ullage.tracing.processor import processor_bytes
+from ullage.tracing.quantized import quantize
 from ullage.tracing.storages import EndlessError, Storages
 from ullage.tracing.trace import Trace
 from ullage.tracing.values import UnknownError
@@ -63,9 +65,11 @@ def _untraceable(asked: Asked, why: str) -> UnsupportedError:
 
 
 def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace:
-    with storages, as_on(asked):
+    with storages, as_on(asked, storages):
         model = build(config, asked)
     layout = find_layout(model)
+    if asked.scheme is not None:
+        quantize(model, layout, asked.scheme)
     own = {
         each.untyped_storage()._cdata: each.untyped_storage().nbytes()
         for each in (*model.parameters(), *model.buffers())
@@ -73,7 +77,7 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace
     points = points_of(layout, asked)
     before = len(storages.events)
     read = read_backward if asked.work.activity == "backward" else read_forward
-    with storages, as_on(asked), told(model, storages.modules):
+    with storages, as_on(asked, storages), told(model, storages.modules):
         stages, left = read(storages, model, layout, asked, points)
     results = storages.sizes_of(left)
     known = {event.storage for event in storages.events[before:] if event.bytes > 0}

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from ullage.runtime.live import is_made_of_others
+from ullage.runtime.live import is_made_of_others, made_of_others
 from ullage.tracing.values import computed, fake_of, note_values, true_value
 
 MOST_EVENTS: Final = 4_000_000
@@ -57,7 +57,7 @@ class Storages(FakeTensorMode):
     Invariant: the bytes of all events add up to those of the storages that are referenced, and `made` tells
     of each of them. `stage` is what the next ones are said to be of, `modules` are the paths of the modules
     that are running, the innermost last, and `broke` are the operation and the module that raised the first
-    exception; with `uncounted` nothing is told of, as of what lies elsewhere.
+    exception; `attends` says that attention runs by torch's reference; with `uncounted` nothing is told of, as of what lies elsewhere.
     """
 
     def __init__(self, workspaces: Workspaces) -> None:
@@ -69,6 +69,7 @@ class Storages(FakeTensorMode):
         self.stage = ""
         self.modules: list[str] = []
         self.broke: tuple[str, str] | None = None
+        self.attends = False
         self._counts = True
         self._within = False
         self._held: dict[int, weakref.ref[UntypedStorage]] = {}
@@ -92,9 +93,12 @@ class Storages(FakeTensorMode):
             return super().__torch_dispatch__(func, types, args, kwargs)
         if is_made_of_others(func):
             with self:
-                found = func.decompose(*args, **kwargs)
+                found = made_of_others(func, args, kwargs)
             if found is not NotImplemented:
                 return found
+        if func is torch.ops.aten._safe_softmax.default:  # one kernel by name alone
+            with self:
+                return _safe_softmax(*args, **kwargs)  # type: ignore[arg-type]
         self._within = True  # shapes may be found by other operations, which no device runs
         try:
             found = self._fake(func, types, args, kwargs)
@@ -123,6 +127,8 @@ class Storages(FakeTensorMode):
     ) -> object:
         """What an operation gives, with true values where they are known. A number that is asked for between
         passes, as the token that was chosen, is 0. Raises UnknownError for one that a module asks for."""
+        if self.attends and func is torch.ops.aten.add.Tensor and _takes_in_place(args):
+            func = torch.ops.aten.add_.Tensor  # a mask, which torch adds out of place to subclasses alone
         own = _own(func, args)
         if own is not None:
             return own
@@ -196,6 +202,24 @@ class Storages(FakeTensorMode):
 
 def _named(func: OpOverload) -> str:
     return f"{func.namespace}.{func._opname}"
+
+
+def _safe_softmax(scores: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
+    """As torch's one kernel does it by others (aten/src/ATen/native/SoftMax.cpp): rows that see nothing are
+    0."""
+    found = torch.softmax(scores, dim, dtype)
+    barred = scores.isneginf()
+    rows = barred.all(dim, keepdim=True)
+    del barred
+    return found.masked_fill_(rows, 0.0)
+
+
+def _takes_in_place(args: Sequence[object]) -> bool:
+    """Whether the sum of two tensors is like the first, which no graph holds."""
+    first, second = args[:2]
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)) or first.requires_grad:
+        return False
+    return torch.broadcast_shapes(first.shape, second.shape) == first.shape and first.dtype == second.dtype
 
 
 def _own(func: OpOverload, args: Sequence[object]) -> Tensor | None:
