@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
     from ullage.api import talk as talk
+    from ullage.api import trace as trace
     from ullage.api import verify as verify
     from ullage.api.caches import Freed as Freed
     from ullage.api.caches import clear_cache as clear_cache
@@ -210,6 +211,7 @@ PLACES: Final = {
     "schema": "ullage.api",
     "sites_of": "ullage.api.extractor",
     "talk": "ullage.api",
+    "trace": "ullage.api",
     "tiny_path": "ullage.facts.bundled",
     "verify": "ullage.api",
 }

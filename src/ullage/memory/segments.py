@@ -17,8 +17,8 @@ from ullage.units import MIB, Interval
 SPREAD: Final = (5, 4)
 TENSORS: Final = 2
 ROUNDING: Final = 40 * MIB
-"""High value: a quarter more than is typical of the model, so that it grows with the pass, with room for so many
-of its widest tensors and for two large segments. Which hole the best fit finds turns on the order of few
+"""High value: a quarter more than is typical of the model, so that it grows with the pass, with room for so
+many of its widest tensors and for two large segments. Which hole the best fit finds turns on the order of few
 statements, which the formulas do not know of every family."""
 
 

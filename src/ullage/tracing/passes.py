@@ -17,11 +17,12 @@ from ullage.tracing.kernels import as_on, workspace_bytes
 from ullage.tracing.modules import told
 from ullage.tracing.processor import processor_bytes
 from ullage.tracing.quantized import quantize
-from ullage.tracing.storages import EndlessError, Storages
+from ullage.tracing.storages import EndlessError, Made, Storages
 from ullage.tracing.trace import Trace
 from ullage.tracing.values import UnknownError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedConfig
 
 
@@ -70,10 +71,9 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace
     layout = find_layout(model)
     if asked.scheme is not None:
         quantize(model, layout, asked.scheme)
-    own = {
-        each.untyped_storage()._cdata: each.untyped_storage().nbytes()
-        for each in (*model.parameters(), *model.buffers())
-    }
+    named = (*model.named_parameters(), *model.named_buffers())
+    own = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for _, each in named}
+    loaded = {each.untyped_storage()._cdata: _loaded(name, each) for name, each in reversed(named)}
     points = points_of(layout, asked)
     before = len(storages.events)
     read = read_backward if asked.work.activity == "backward" else read_forward
@@ -88,4 +88,10 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace
         results,
         tuple(own.values()),
         sum(each.numel() for each in model.parameters()),
+        tuple(loaded[each] for each in own),
     )
+
+
+def _loaded(name: str, tensor: Tensor) -> Made:
+    """A weight as what made it tells of it."""
+    return Made(name, "load", tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), "weights")
