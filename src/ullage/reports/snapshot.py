@@ -1,4 +1,4 @@
-"""A timeline as `torch.cuda.memory._snapshot` has it, which PyTorch's viewer reads (pytorch.org/memory_viz)."""
+"""A timeline as `torch.cuda.memory._snapshot` has it, for PyTorch's viewer (pytorch.org/memory_viz)."""
 
 from __future__ import annotations
 

@@ -66,11 +66,9 @@ def _said(found: Timeline) -> list[str]:
             f"in the end {size_of(found.stuck)} are reserved, held by no tensor, and cannot be given back"
         )
     if found.shortage is not None:
-        tensor = found.shortage.tensor
-        lines.append(
-            f"does not fit: no room for {size_of(tensor.bytes)} of {tensor.name()}, in {found.shortage.stage} "
-            f"at moment {len(found.moments):,}"
-        )
+        tensor, stage, _ = found.shortage
+        when = f"in {stage} at moment {len(found.moments):,}"
+        lines.append(f"does not fit: no room for {size_of(tensor.bytes)} of {tensor.name()}, {when}")
         lines.append(found.shortage.words)
     return [*lines, *found.notes]
 

@@ -88,7 +88,8 @@ def _chosen(plan: Plan, role: str | None, phase: str | None) -> Phase:
         own = named
     able = [each for each in own if _why_not(plan, each) is None]
     if not able:
-        raise UnsupportedError(f"phase {own[0].name}: {_why_not(plan, own[0])}")
+        first = next((each for each in own if each.activity != "load"), own[0])
+        raise UnsupportedError(f"phase {first.name}: {_why_not(plan, first)}")
     return max(able, key=lambda each: _live(plan, each))
 
 

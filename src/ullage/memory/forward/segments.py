@@ -1,8 +1,8 @@
 """Segments that torch's allocator holds unused around one pass, by replaying the pass's tensors.
 
-Blocks come free in other sizes than the next tensor needs, and what a cache keeps comes to lie among them. How
-much that leaves is not a share of the largest moment, but it does grow as the tensors grow: so it is replayed
-for passes of few sizes, and scaled.
+Blocks come free in other sizes than the next tensor needs, and what a cache keeps comes to lie among them.
+How much that leaves is not a share of the largest moment, but it does grow as the tensors grow: so it is
+replayed for passes of few sizes, and scaled.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def unused_segments(layers: Layers) -> int:
 
 
 def typical_segments(layers: Layers) -> int:
-    """The same by proportions that do not depend on the pass, so that it grows with it: of one long prompt, or
-    of many short ones where scores or a mask have a place for every two positions."""
+    """The same by proportions that do not depend on the pass, so that it grows with it: of one long prompt,
+    or of many short ones where scores or a mask have a place for every two positions."""
     enough = _enough(layers)
     batch, new = (1, enough) if _proportional(layers.work) else (max(enough // SHORT, 1), SHORT)
     return _scaled(layers, layers.work._replace(batch=batch, new=new))
