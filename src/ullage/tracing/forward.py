@@ -56,6 +56,8 @@ class Away(Transfer):
 def points_of(layout: Layout, asked: Asked) -> tuple[Point, ...]:
     """Where states are read, held by the family's proof: made outside of fake modes."""
     work, depth = asked.work, len(layout.layers)
+    if not work.captures:
+        return ()
     ways = (work.chunk_tokens is not None, False) if not work.caches else (False, True)
     if work.activity == "backward":
         ways = False, False

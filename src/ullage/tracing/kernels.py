@@ -69,8 +69,8 @@ def _as_untraced() -> Iterator[None]:
 
 
 class _AsReal(TorchFunctionMode):
-    """While it is entered, a deep copy of a fake tensor is another fake, where torch would copy its bytes, and
-    attention by torch's reference takes what it takes of plain tensors."""
+    """While it is entered, a deep copy of a fake tensor is another fake, where torch would copy its bytes,
+    and attention by torch's reference takes what it takes of plain tensors."""
 
     def __init__(self, storages: Storages) -> None:
         super().__init__()

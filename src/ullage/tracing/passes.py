@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ullage.errors import UllageError, UnsupportedError
 from ullage.memory.traced import Asked
 from ullage.runtime.layout import find_layout
 from ullage.runtime.libraries import in_turn
+from ullage.tracing.alike import NotAlikeError, Turns, few_of
 from ullage.tracing.backward import read_backward
 from ullage.tracing.built import build, config_from, config_values, said_by
 from ullage.tracing.forward import points_of, read_forward
@@ -18,6 +20,7 @@ from ullage.tracing.modules import told
 from ullage.tracing.processor import processor_bytes
 from ullage.tracing.quantized import quantize
 from ullage.tracing.storages import EndlessError, Made, Storages
+from ullage.tracing.stretched import stretched
 from ullage.tracing.trace import Trace
 from ullage.tracing.values import UnknownError
 
@@ -35,14 +38,21 @@ def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
 
 
 @in_turn
-def trace_config(config: PreTrainedConfig, asked: Asked) -> Trace:
-    """The same of a model of `config`."""
+def trace_config(config: PreTrainedConfig, asked: Asked, *, whole: bool = False) -> Trace:
+    """The same of a model of `config`; `whole` lets every layer run, however many are alike."""
+    if not whole:
+        with suppress(NotAlikeError):
+            return _trace(config, asked, whole=False)
+    return _trace(config, asked, whole=True)
+
+
+def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     storages = Storages(processor_bytes if asked.processor else workspace_bytes)
     collects = gc.isenabled()
     gc.disable()  # a run's collector frees what lies in cycles when it likes: here never
     try:
-        return _traced(storages, config, asked)
-    except UllageError:
+        return _traced(storages, config, asked, whole)
+    except (UllageError, NotAlikeError):
         raise
     except EndlessError as error:
         raise _untraceable(asked, str(error) or "it does not come to an end") from error
@@ -65,7 +75,7 @@ def _untraceable(asked: Asked, why: str) -> UnsupportedError:
     return UnsupportedError(found)
 
 
-def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace:
+def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     with storages, as_on(asked, storages):
         model = build(config, asked)
     layout = find_layout(model)
@@ -77,13 +87,24 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace
     points = points_of(layout, asked)
     before = len(storages.events)
     read = read_backward if asked.work.activity == "backward" else read_forward
-    with storages, as_on(asked, storages), told(model, storages.modules):
+    turns = None if whole or not _repeats(asked) else Turns(storages, few_of(layout))
+    with ExitStack() as stack:
+        for each in (storages, as_on(asked, storages), told(model, storages.modules)):
+            stack.enter_context(each)
+        if turns is not None:
+            stack.enter_context(turns.taken(layout))
         stages, left = read(storages, model, layout, asked, points)
     results = storages.sizes_of(left)
-    known = {event.storage for event in storages.events[before:] if event.bytes > 0}
+    events, made = storages.events[before:], storages.made
+    if turns is not None and turns.few.like:
+        names = {id(module): name for name, module in model.named_modules()}
+        marks = [mark._replace(event=mark.event - before) for mark in turns.marks]
+        paths = [names[id(layer)] for layer in layout.layers]
+        events, made = stretched(events, made, marks, turns.few, paths)
+    known = {event.storage for event in events if event.bytes > 0}
     return Trace(
-        tuple(event for event in storages.events[before:] if event.storage in known),
-        {number: storages.made[number] for number in known},
+        tuple(event for event in events if event.storage in known),
+        {number: made[number] for number in known},
         stages,
         results,
         tuple(own.values()),
@@ -95,3 +116,11 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked) -> Trace
 def _loaded(name: str, tensor: Tensor) -> Made:
     """A weight as what made it tells of it."""
     return Made(name, "load", tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), "weights")
+
+
+def _repeats(asked: Asked) -> bool:
+    """Whether nothing but layers themselves goes through all layers one by one: neither copies of a cache nor
+    captures, nor a pass back."""
+    work = asked.work
+    forward = work.activity in ("prefill", "decode")
+    return forward and not work.cached_tokens and work.logits != "none" and not work.captures

@@ -57,7 +57,8 @@ class Storages(FakeTensorMode):
     Invariant: the bytes of all events add up to those of the storages that are referenced, and `made` tells
     of each of them. `stage` is what the next ones are said to be of, `modules` are the paths of the modules
     that are running, the innermost last, and `broke` are the operation and the module that raised the first
-    exception; `attends` says that attention runs by torch's reference; with `uncounted` nothing is told of, as of what lies elsewhere.
+    exception; `attends` says that attention runs. With `uncounted` nothing is told of, as of what lies
+    elsewhere.
     """
 
     def __init__(self, workspaces: Workspaces) -> None:
@@ -186,7 +187,7 @@ class Storages(FakeTensorMode):
         if len(self.events) > MOST_EVENTS:
             raise EndlessError
         number = 0
-        if self._counts:
+        if self._counts and size:
             number = self._made = self._made + 1
             self.events.append(Event(number, size, self.stage))
             dtype = str(tensor.dtype).removeprefix("torch.")
