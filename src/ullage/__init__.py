@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ullage.api import check as check
     from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
+    from ullage.api import doctor as doctor
     from ullage.api import document_schema as document_schema
     from ullage.api import estimate_model as estimate_model
     from ullage.api import evaluate_probe as evaluate_probe
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from ullage.facts.bundled import tiny_path as tiny_path
     from ullage.facts.gpu import Gpu as Gpu
     from ullage.facts.gpu import GpuSet as GpuSet
+    from ullage.facts.health.diagnosis import Diagnosis as Diagnosis
     from ullage.facts.price import Price as Price
     from ullage.kinds.evaluate.paired import PairedEvaluations as PairedEvaluations
     from ullage.kinds.evaluate.verbs import compare as compare
@@ -130,6 +132,7 @@ PLACES: Final = {
     "Chunk": "ullage.capture.reader",
     "Conversation": "ullage.workloads.conversation",
     "DeviceInfo": "ullage.runtime.devices",
+    "Diagnosis": "ullage.facts.health.diagnosis",
     "DoesNotFitError": "ullage.errors",
     "EngineError": "ullage.errors",
     "Evidence": "ullage.records.evidence",
@@ -185,6 +188,7 @@ PLACES: Final = {
     "clear_evidence": "ullage.api",
     "collect": "ullage.api.extractor",
     "device_info": "ullage.runtime.devices",
+    "doctor": "ullage.api",
     "document_schema": "ullage.api",
     "estimate_model": "ullage.api",
     "evaluate_probe": "ullage.api",

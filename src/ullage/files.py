@@ -18,6 +18,17 @@ def data_home() -> Path:
     return Path(os.path.expanduser(data)) / "ullage"
 
 
+def model_cache() -> Path:
+    """Where a hub's models are kept: $HF_HUB_CACHE, else `hub` in $HF_HOME, else in ~/.cache/huggingface."""
+    named = os.environ.get("HF_HUB_CACHE")
+    return Path(os.path.expanduser(named)) if named else hub_home() / "hub"
+
+
+def hub_home() -> Path:
+    """Where what a hub's client keeps lies: $HF_HOME, else ~/.cache/huggingface."""
+    return Path(os.path.expanduser(os.environ.get("HF_HOME") or "~/.cache/huggingface"))
+
+
 def is_nowhere(path: Path) -> bool:
     """Whether a place was to be in a home, and none is known: a user id without a name, and no HOME."""
     return path.parts[:1] == ("~",)

@@ -11,6 +11,8 @@ from typing import Final
 LONGEST_LINE: Final = 2000
 """Characters of one line; a longer one loses its middle."""
 _KEPT_END: Final = 400
+MOST_CAUSES: Final = 6
+"""Errors behind an error that are told."""
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, and part of words in Persian, Hindi and of emoji."""
 _LEAST_SECRET: Final = 8
@@ -51,6 +53,18 @@ def one_line(text: str) -> str:
     if len(shown) <= LONGEST_LINE:
         return shown
     return f"{shown[: LONGEST_LINE - _KEPT_END]} ... {shown[-_KEPT_END:]}"
+
+
+def whole_text(error: BaseException | None) -> str:
+    """What an error says and what led to it, each as `ValueError: ...` and once: a library may show only the
+    last."""
+    said: list[str] = []
+    while error is not None and len(said) < MOST_CAUSES:
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        if line not in said:
+            said.append(line)
+        error = error.__cause__ or error.__context__
+    return " <- ".join(said)
 
 
 def without_secrets(text: str) -> str:

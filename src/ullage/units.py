@@ -51,18 +51,53 @@ class Interval(_Ends):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
-        """A document has its ends by name."""
         from pydantic_core import core_schema
 
-        end = core_schema.typed_dict_field(core_schema.int_schema(strict=True))
-        return core_schema.no_info_after_validator_function(
-            lambda ends: cls(**ends),
-            core_schema.typed_dict_schema(dict.fromkeys(cls._fields, end)),
-            serialization=core_schema.plain_serializer_function_ser_schema(cls._asdict),
-        )
+        return _by_name(cls, core_schema.int_schema(strict=True))
 
 
 ZERO = Interval(0, 0, 0)
+
+
+class Estimate(NamedTuple):
+    """Low, expected and high value of what is not counted in bytes: seconds, dollars, tokens a second."""
+
+    low: float
+    expected: float
+    high: float
+
+    def __add__(self, other: Estimate) -> Estimate:  # type: ignore[override]
+        return Estimate(self.low + other.low, self.expected + other.expected, self.high + other.high)
+
+    def __mul__(self, factor: float) -> Estimate:  # type: ignore[override]
+        return Estimate(self.low * factor, self.expected * factor, self.high * factor)
+
+    def per(self, amount: float) -> Estimate | None:
+        """`amount` a second, where these are seconds; None where nothing is done or it takes no time."""
+        if not amount or not self.low:
+            return None
+        return Estimate(amount / self.high, amount / self.expected, amount / self.low)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return _by_name(cls, core_schema.float_schema(allow_inf_nan=False))
+
+
+def _by_name(kind: type[Interval | Estimate], value: CoreSchema) -> CoreSchema:
+    """A document has the ends by name."""
+    from pydantic_core import core_schema
+
+    end = core_schema.typed_dict_field(value)
+    return core_schema.no_info_after_validator_function(
+        lambda ends: kind(**ends),
+        core_schema.typed_dict_schema(dict.fromkeys(kind._fields, end)),
+        serialization=core_schema.plain_serializer_function_ser_schema(kind._asdict),
+    )
+
+
+NO_TIME = Estimate(0.0, 0.0, 0.0)
 
 
 def total(intervals: Iterable[Interval]) -> Interval:

@@ -17,7 +17,7 @@ from ullage.engines.engine import Failure
 from ullage.engines.forms import Step, begun_with, together, weigh
 from ullage.engines.openai import Settings
 from ullage.engines.openai_engine import OpenAIEngine
-from ullage.engines.scripted import ScriptedEngine
+from ullage.engines.scripted import open_script
 from ullage.engines.transformers_engine import TransformersEngine
 from ullage.facts.bundled import tiny_path
 from ullage.kinds.evaluate.judging import Judging
@@ -117,7 +117,7 @@ def test_the_forms_of_a_word_exclude_each_other(logprobs):
 def test_a_script_writes_any_forms(tmp_path):
     scores = {"Yes": math.log(0.25), " yes": math.log(0.5), "No": math.log(0.1)}
     (tmp_path / "script.jsonl").write_text(json.dumps({"scores": scores}))
-    (found,) = weigh(ScriptedEngine(tmp_path / "script.jsonl"), ["?"], ["yes", "no"])
+    (found,) = weigh(open_script(tmp_path / "script.jsonl"), ["?"], ["yes", "no"])
     assert [math.exp(one) for one in found] == pytest.approx([0.75, 0.1])
 
 

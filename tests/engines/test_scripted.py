@@ -3,7 +3,7 @@
 import pytest
 
 from ullage.engines.engine import Sampling
-from ullage.engines.scripted import ScriptedEngine
+from ullage.engines.scripted import ScriptedEngine, open_script, stand_in
 from ullage.errors import EngineError, FormatError, InputError
 
 SCRIPT = """
@@ -16,7 +16,7 @@ SCRIPT = """
 @pytest.fixture
 def engine(tmp_path):
     (tmp_path / "s.jsonl").write_text(SCRIPT, encoding="utf-8")
-    return ScriptedEngine(tmp_path / "s.jsonl")
+    return open_script(tmp_path / "s.jsonl")
 
 
 def test_the_first_line_that_meets_a_prompt_answers_it(engine):
@@ -49,9 +49,21 @@ def test_what_the_script_lacks_is_named_without_the_prompt(engine):
 def test_a_broken_script_is_refused_with_its_line(tmp_path, text, said):
     (tmp_path / "s.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(FormatError, match=said):
-        ScriptedEngine(tmp_path / "s.jsonl")
+        open_script(tmp_path / "s.jsonl")
 
 
 def test_a_missing_script_is_named(tmp_path):
     with pytest.raises(InputError, match="the script cannot be read"):
-        ScriptedEngine(tmp_path / "none.jsonl")
+        open_script(tmp_path / "none.jsonl")
+
+
+def test_what_stands_in_for_a_model_says_so_and_repeats_what_it_was_given():
+    engine = ScriptedEngine("stand-in", [stand_in("voice")])
+    chat = ({"role": "system", "content": "Be kind."}, {"role": "user", "content": "Is it five?"})
+    replies = engine.generate([chat, "plain"], Sampling(1), [0, 0])
+    assert [reply.text for reply in replies] == [
+        "(development, no model) voice was given: Is it five?",
+        "(development, no model) voice was given: plain",
+    ]
+    with pytest.raises(EngineError, match="stand-in: no line with 'scores'"):
+        engine.weigh(["?"], ["yes"])

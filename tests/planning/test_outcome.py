@@ -77,8 +77,8 @@ def planned(workload, gpus):
         plan.verdict,
         tuple(sum(getattr(card.peak.device, end) for card in cards) for end in ("low", "expected", "high")),
         sum(max(card.peak.device.high - card.budget, 0) for card in cards),
-        None if None in seconds else sum(seconds) * 1000 / workload.examples,
-        plan.cost and plan.cost.usd_per_1000_examples,
+        None if None in seconds else sum(each.expected for each in seconds) * (1000 / workload.examples),
+        plan.cost and plan.cost.usd_per_1000_examples and plan.cost.usd_per_1000_examples.expected,
     )
 
 

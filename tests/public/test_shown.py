@@ -80,7 +80,10 @@ def test_a_notebook_shows_a_table_and_what_files_say_is_escaped():
     plan = ullage.plan(workload, "2xA100+1xL4", base=EXAMPLES[0].parent, advice=False)
     one_line(plan)
     cells = parsed(plan)
-    assert cells.tags.count("tr") == 1 + len(plan.devices)
+    # A request's stages by its way, and how many go each way, and all.
+    ways = 0 if plan.latency is None else len(plan.latency.ways)
+    assert cells.tags.count("table") == 3
+    assert cells.tags.count("tr") == 1 + len(plan.devices) + (1 + ways) + (1 + ways + 1)
     assert "script" not in cells.tags
     assert {"gpu:0", "gpu:2", plan.verdict} <= {text.strip() for text in cells.text}
 

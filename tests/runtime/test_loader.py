@@ -73,13 +73,13 @@ def test_a_split_covers_every_tensor_and_follows_the_plan(family, head):
     from accelerate import init_empty_weights
     from accelerate.utils import check_device_map
 
-    from ullage.runtime.loader import _device_map
+    from ullage.runtime.device_map import modules_on
 
     config = small_models.build(family).config
     plan = ["gpu:0", "gpu:0", "gpu:1", "gpu:1", "cpu", "gpu:2"]
     placement = {f"block {index}": device for index, device in enumerate(plan)}
     kind = transformers.AutoModelForCausalLM if head else transformers.AutoModel
-    found = _device_map(kind, config, placement)
+    found = modules_on(kind, config, placement)
     with init_empty_weights():
         empty = kind.from_config(config)
     check_device_map(empty, found)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ullage.api.catalog import cards as cards
     from ullage.api.catalog import models as models
     from ullage.api.documents import document_schema as document_schema
+    from ullage.api.machine import doctor as doctor
     from ullage.api.one_model import bare_workload as bare_workload
     from ullage.api.one_model import estimate_model as estimate_model
     from ullage.api.past_runs import clear_evidence as clear_evidence
@@ -61,6 +62,7 @@ PLACES: Final = {
     "check": "ullage.api.runs",
     "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",
+    "doctor": "ullage.api.machine",
     "document_schema": "ullage.api.documents",
     "estimate": "ullage.workloads.planned",
     "estimate_model": "ullage.api.one_model",

@@ -53,6 +53,11 @@ OWN: Final = (
         "ullage.cli.evidence:evidence",
     ),
     Command(
+        "doctor",
+        "What this machine has, what is wrong, and whether a workload file can be run on it.",
+        "ullage.cli.doctor:doctor",
+    ),
+    Command(
         "gpus",
         "Every GPU set that holds a workload, cheapest first; without a file, the cards it knows.",
         "ullage.cli.listings:gpus",

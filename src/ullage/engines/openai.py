@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
@@ -38,6 +39,12 @@ class Settings(EngineSettings):
     def at_once(self) -> int:
         """Prompts of a batch."""
         return BATCHES * self.concurrency
+
+    def lacks(self) -> str:
+        """A key, where OpenAI's own server is asked."""
+        if os.environ.get(self.key_env) or self.base_url is not None:
+            return ""
+        return f"no key: set the environment variable {self.key_env}, or base_url of a server that needs none"
 
     def prices(self) -> tuple[float, float] | None:
         """USD for a million prompt tokens and new tokens, None where the file does not say."""

@@ -57,12 +57,10 @@ class OpenAIEngine:
     def __init__(self, model: str, settings: Settings) -> None:
         import openai
 
+        lacking = settings.lacks()
+        if lacking:
+            raise EngineError(f"{model}: {lacking}")
         key = os.environ.get(settings.key_env)
-        if not key and settings.base_url is None:
-            raise EngineError(
-                f"{model}: no key: set the environment variable {settings.key_env}, or base_url of a server "
-                "that needs none"
-            )
         if key:
             keep_secret(key)
         self._model, self._settings = model, settings

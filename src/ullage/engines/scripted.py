@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ullage.engines.engine import Engine, Failure, Prompt, Reply, Sampling
 from ullage.engines.forms import said, together
 from ullage.errors import EngineError, FormatError, InputError
+from ullage.facts.bundled import DEVELOPMENT
 from ullage.files import read_text
 from ullage.spec.engine import EngineDescription
 from ullage.spec.engine import Settings as EngineSettings
@@ -53,17 +54,29 @@ ENGINE: Final = EngineDescription(
 
 
 def open_engine(session: Session, name: str) -> Engine:
-    """The script of role `name`, read whole."""
-    return ScriptedEngine(session.path(session.workload.roles[name].model))
+    """The script of role `name`, read whole; DEVELOPMENT is one that comes with the package."""
+    script = session.workload.roles[name].model
+    if script == DEVELOPMENT:
+        return ScriptedEngine(DEVELOPMENT, (stand_in(name),))
+    return open_script(session.path(script))
+
+
+def stand_in(name: str) -> Line:
+    """What role `name` answers whatever it is given, where no model is: that none is, and what that was."""
+    return Line("", _reply({"text": f"(development, no model) {name} was given: "}), {}, echoes=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """One line of a script: what a prompt must contain to be met by it, and what it is met with."""
+class Line:
+    """One line of a script: what a prompt must contain to be met by it, and what it is met with.
+
+    One that `echoes` repeats the last message of the prompt behind its own text.
+    """
 
     contains: str
     reply: Reply | None
     scores: dict[str, float]
+    echoes: bool = False
 
 
 class ScriptedEngine:
@@ -72,10 +85,11 @@ class ScriptedEngine:
     JSON lines: `{"contains": "...", "text": "...", "logprobs": [...], "entropies": [...]}` for a reply,
     `{"contains": "...", "scores": {"yes": -0.1, "no": -2.3}}` for choices, or both; without `contains` a line
     meets every prompt. The same prompt always gets the same answer, so runs can be repeated and resumed.
+    `script` is what messages call it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._lines = path, _read(path)
+    def __init__(self, script: str, lines: Sequence[Line]) -> None:
+        self._script, self._lines = script, lines
 
     def lengths(self, prompts: Sequence[Prompt]) -> list[int]:
         """Words of each prompt."""
@@ -89,7 +103,7 @@ class ScriptedEngine:
         for prompt in prompts:
             line = self._met(prompt, "text")
             assert line.reply is not None
-            found.append(line.reply)
+            found.append(_echoed(line.reply, prompt) if line.echoes else line.reply)
         return found
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
@@ -99,7 +113,7 @@ class ScriptedEngine:
             line = self._met(prompt, "scores")
             missing = [choice for choice in choices if choice.strip() not in line.scores]
             if missing:
-                raise EngineError(f"{self._path}: the script has no score for the choice {missing[0]!r}")
+                raise EngineError(f"{self._script}: the script has no score for the choice {missing[0]!r}")
             found.append(tuple(line.scores[choice.strip()] for choice in choices))
         return found
 
@@ -112,23 +126,30 @@ class ScriptedEngine:
             forms = [[scores[form] for form in scores if said(form) == said(word)] for word in words]
             missing = [word for word, own in zip(words, forms, strict=True) if not own]
             if missing:
-                raise EngineError(f"{self._path}: the script has no score for the choice {missing[0]!r}")
+                raise EngineError(f"{self._script}: the script has no score for the choice {missing[0]!r}")
             found.append(tuple(map(together, forms)))
         return found
 
-    def _met(self, prompt: Prompt, what: str) -> _Line:
+    def _met(self, prompt: Prompt, what: str) -> Line:
         text = _text(prompt)
         for line in self._lines:
             if line.contains in text and (line.reply is not None if what == "text" else line.scores):
                 return line
-        raise EngineError(f"{self._path}: no line with {what!r} meets a prompt of {len(text)} characters")
+        raise EngineError(f"{self._script}: no line with {what!r} meets a prompt of {len(text)} characters")
 
 
 def _text(prompt: Prompt) -> str:
     return prompt if isinstance(prompt, str) else "\n".join(said["content"] for said in prompt)
 
 
-def _read(path: Path) -> list[_Line]:
+def _echoed(reply: Reply, prompt: Prompt) -> Reply:
+    last = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+    return _reply({"text": reply.text + last})
+
+
+def open_script(path: Path) -> ScriptedEngine:
+    """The engine that replays a file. Raises InputError where it cannot be read, FormatError where it is
+    none."""
     try:
         raw = read_text(path, LARGEST_SCRIPT)
     except (OSError, UnicodeDecodeError) as error:
@@ -138,10 +159,10 @@ def _read(path: Path) -> list[_Line]:
     ]
     if not lines:
         raise FormatError(f"{path}: the script has no lines")
-    return lines
+    return ScriptedEngine(str(path), lines)
 
 
-def _line(text: str, place: str) -> _Line:
+def _line(text: str, place: str) -> Line:
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -154,7 +175,7 @@ def _line(text: str, place: str) -> _Line:
         scores = {str(name): float(weight) for name, weight in dict(value.get("scores", {})).items()}
     except (TypeError, ValueError) as error:
         raise FormatError(f"{place}: {error}") from error
-    return _Line(str(value.get("contains", "")), reply, scores)
+    return Line(str(value.get("contains", "")), reply, scores)
 
 
 def _reply(value: dict[str, Any]) -> Reply:

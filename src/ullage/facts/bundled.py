@@ -1,4 +1,4 @@
-"""Where the model that comes with the package lies: `ullage:tiny`, found without a download."""
+"""What comes with the package under a name of its own: the model `ullage:tiny`, found without a download."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 from ullage.files import placed
 
 TINY: Final = "ullage:tiny"
+DEVELOPMENT: Final = "ullage:development"
+"""A script of engine `scripted` in place of any model: it says that it is none, and what it was given."""
 
 
 def tiny_path() -> Path:

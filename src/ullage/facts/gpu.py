@@ -12,7 +12,7 @@ from ullage.units import Interval
 Basis = Literal["measured", "derived", "assumed", "given"]
 """How usable memory is known: read on such cards, from the driver's figure or the profile of a part, from
 the size the maker states alone, or said by the user."""
-_LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
+LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
 """PCI Express bandwidth of one lane and direction, GB/s, after line coding (PCI-SIG)."""
 
 
@@ -89,4 +89,4 @@ class GpuSet(NamedTuple):
 def bus_bandwidth(text: str) -> float | None:
     """Bytes per second of `PCIe 4.0 x16`, one direction; None for what is no such bus."""
     match = re.fullmatch(r"PCIe ([3-6]\.0) x(\d{1,2})", text)
-    return None if match is None else _LANE_GB[match[1]] * int(match[2]) * 1e9
+    return None if match is None else LANE_GB[match[1]] * int(match[2]) * 1e9

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -63,7 +64,8 @@ def read_hub(name: HubName) -> Snapshot:
         commit = _last_known(home, name)
         found = _kept(home, name, commit) if commit else None
         if found is None:
-            raise NotThereError("No hub was asked: HF_HUB_OFFLINE is set, or --offline given")
+            why = "HF_HUB_OFFLINE is set, or --offline given" if _asks.get() else "it is only looked for here"
+            raise NotThereError(f"No hub was asked: {why}")
         return found
     with _said(name):
         repository = open_repository(name.repository, name.revision, Patience())
@@ -96,8 +98,21 @@ def _passing() -> Path:
     return Path(folder)
 
 
+_asks: ContextVar[bool] = ContextVar("asks", default=True)
+
+
+@contextmanager
+def asking_nobody() -> Iterator[None]:
+    """Inside, no hub is asked for anything, as with HF_HUB_OFFLINE."""
+    before = _asks.set(False)
+    try:
+        yield
+    finally:
+        _asks.reset(before)
+
+
 def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    return not _asks.get() or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _fetch(home: Path, name: HubName, repository: Repository) -> Snapshot:

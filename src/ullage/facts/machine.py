@@ -22,18 +22,21 @@ CPU_FLOPS: Final = 5e10
 
 
 def processor() -> GpuSet:
-    """This machine without its GPUs: one device `cpu` with all of the RAM."""
+    """This machine without its GPUs: one device `cpu` with all of the RAM that this process may take."""
+    from ullage.facts.health.host import memory_limit
+
+    limit, _ = memory_limit()
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     operations = Rate(CPU_FLOPS * (os.cpu_count() or 1), "assumed")
     only = Gpu(
         id=PROCESSOR_ID,
-        usable=Interval.exactly(total),
+        usable=Interval.exactly(total if limit is None else min(limit, total)),
         usable_basis="measured",
         bandwidth=CPU_BANDWIDTH,
         operations=operations,
         abilities=PROCESSOR,
         pcie=CPU_BANDWIDTH,
-        usable_source="this machine's RAM",
+        usable_source="this machine's RAM" if limit is None or limit >= total else "its container's limit",
     )
     return GpuSet((only,))
 
@@ -53,13 +56,14 @@ def local_gpus() -> GpuSet:
     except pynvml.NVMLError:
         return processor()
     try:
-        found = tuple(_local(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount()))
+        found = tuple(_local(pynvml, index) for index in visible_cards(pynvml.nvmlDeviceGetCount()))
     finally:
         pynvml.nvmlShutdown()
     return GpuSet(found) if found else processor()
 
 
-def _visible(count: int) -> list[int]:
+def visible_cards(count: int) -> list[int]:
+    """Those of `count` cards that CUDA_VISIBLE_DEVICES lets programs see, by NVML's numbers."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return list(range(count))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ullage.facts.catalog import UNKNOWN_MODEL, find_model, shape_by_name, unkno
 from ullage.facts.config import parse_config, read_config
 from ullage.facts.hub_name import HubName, hub_name, is_at_commit
 from ullage.facts.picture_files import with_processor
-from ullage.files import read_text
+from ullage.files import model_cache, read_text
 
 
 def open_model(text: str, base: Path | None = None) -> Model:
@@ -137,9 +136,7 @@ def _with_adapter(folder: Path, base: Path | None) -> Architecture:
 def _cached_snapshot(name: HubName) -> Path | None:
     """The newest snapshot of a repository in the Hugging Face cache that has a config; the one of its
     revision where it names one; for a GGUF file that file in it."""
-    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
-    cache = Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))
-    kept = cache / f"models--{name.repository.replace('/', '--')}"
+    kept = model_cache() / f"models--{name.repository.replace('/', '--')}"
     wanted = _commit_of(kept, name.revision) if name.revision is not None else "*"
     folders = kept.glob(f"snapshots/{wanted}") if wanted else ()
     names = (name.file,) if name.file else ("config.json", "model_index.json", "adapter_config.json")

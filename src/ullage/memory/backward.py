@@ -68,8 +68,13 @@ def _check(name: str, role: Role, held: Loaded) -> None:
             f"role {name}: extract: backward: a pass back through a model with {what} is not traced; leave "
             "that out"
         )
-    if role.max_memory is not None or isinstance(role.placement, tuple) or role.placement == "balanced":
+    if (
+        role.max_memory is not None
+        or role.device_map is not None
+        or isinstance(role.placement, tuple)
+        or role.placement == "balanced"
+    ):
         raise UnsupportedError(
-            f"role {name}: extract: backward: is traced on one device; leave out max_memory and a placement "
-            "over several"
+            f"role {name}: extract: backward: is traced on one device; leave out max_memory, device_map "
+            "and a placement over several"
         )

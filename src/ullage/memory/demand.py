@@ -30,7 +30,8 @@ class RoleShape:
     `ranks` is the tensor-parallel size: the needs of such a role describe ONE rank, and each rank
     holds every block. `ranks` must divide `heads` (`kv_heads` are copied where they are fewer).
     `splittable` is False for models whose blocks must share one GPU. `quantized` says where its
-    weights can be, None where that is anywhere.
+    weights can be, None where that is anywhere. `places` are where the file puts each block (`gpu:0`, `cpu`,
+    `disk`), none where it leaves that open.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RoleShape:
     max_memory: tuple[tuple[str, int], ...]
     splittable: bool = True
     quantized: Quantized | None = None
+    places: tuple[str, ...] = ()
 
 
 class Spells:

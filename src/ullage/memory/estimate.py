@@ -25,6 +25,7 @@ from ullage.memory.traced import Traced, Tracer
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import resolve_precision
 from ullage.phases.phase import Phase, Resident, Where, Work
+from ullage.spec.device_map import block_devices
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
 from ullage.units import parse_bytes
@@ -219,7 +220,23 @@ def _shape(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
     splittable = role.runs_with.splits_layers and not whole
     own = scheme if role.runs_with.memory == "process" else None
     bound = None if own is None else Quantized(own.name, own.least_capability, own.offloads)
-    return RoleShape(name, len(names), names, role.tensor_parallel, role.placement, limits, splittable, bound)
+    wishes = role.placement, limits, splittable, bound, _places(name, role, held)
+    return RoleShape(name, len(names), names, role.tensor_parallel, *wishes)
+
+
+def _places(name: str, role: Role, held: Loaded) -> tuple[str, ...]:
+    """Where the role's own map puts the blocks that are loaded. Raises SpecError for another model's."""
+    if role.device_map is None:
+        return ()
+    found, wrong = block_devices(role.device_map, held.whole)
+    if wrong:
+        within = (f"device_map: {each.module}" if each.module else "device_map" for each in wrong)
+        raise SpecError(
+            [f"role {name}: {at}: {each.problem}" for at, each in zip(within, wrong, strict=True)]
+        )
+    if isinstance(held.model, Architecture):
+        return (*found[: len(held.model.layers) + 1], found[-1])
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -130,6 +130,12 @@ def _one_pass(
     )
 
 
+def one_by_one(workload: Workload) -> Workload:
+    """The workload with batches of one, whatever role works."""
+    roles = {name: role.model_copy(update={"batch": 1}) for name, role in workload.roles.items()}
+    return workload.model_copy(update={"batch": 1, "roles": roles})
+
+
 def captures_of(name: str, workload: Workload) -> tuple[Capture, ...]:
     """The captures taken from role `name`."""
     only = len(workload.roles) == 1

@@ -197,7 +197,7 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
     for name, role in workload.roles.items():
         axes += _axes_of(name, role, role.batch or workload.batch)
     for name, role in workload.roles.items():
-        if role.runs_with.splits_layers and role.max_memory is None:
+        if role.runs_with.splits_layers and role.max_memory is None and role.device_map is None:
             step = _Step(
                 "offload",
                 f"roles.{name}.max_memory",

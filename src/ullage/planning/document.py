@@ -19,8 +19,11 @@ from ullage.phases.phase import Phase, Work
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.coherence import check_coherent
 from ullage.planning.hosted import Hosted
+from ullage.planning.latency import Latency
+from ullage.planning.latency_document import latency_document
 from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Verdict
 from ullage.spec.parse import Sections, parse_workload
+from ullage.spec.stored import Stored
 from ullage.spec.workload import ONE_MODEL
 from ullage.spec.written import workload_text
 from ullage.units import Interval, total
@@ -76,6 +79,8 @@ def plan_document(plan: Plan) -> Document:
         "times": [_adapter(PhaseTime).dump_python(time) for time in plan.times],
         "cost": None if plan.cost is None else _adapter(Cost).dump_python(plan.cost),
         "hosted": [_adapter(Hosted).dump_python(each) for each in plan.hosted],
+        "latency": None if plan.latency is None else latency_document(plan.latency),
+        "stored": [{**each._asdict(), "bytes": interval(each.bytes)} for each in plan.stored],
         "advice": [_advice(entry) for entry in plan.advice],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
@@ -232,6 +237,8 @@ def _plan_of(
         models,
         base,
         _read(tuple[Hosted, ...], document["hosted"], "hosted"),
+        _read(Latency | None, document["latency"], "latency"),
+        _read(tuple[Stored, ...], document["stored"], "stored"),
     )
 
 

@@ -6,7 +6,7 @@ from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
 from ullage.planning.advice import Outcome
 from ullage.planning.billing import device_peaks
-from ullage.planning.cost import cost_of, seconds_per_1000
+from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import devices_of, limits_of
 from ullage.planning.placement import place
 from ullage.planning.throughput import total_seconds
@@ -24,14 +24,13 @@ def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
     verdicts = [verdict_of(peak.high, *limits[name]) for name, peak in peaks.items()]
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     over = sum(max(peak.high - device.budget, 0) for device, peak in cards)
-    seconds = seconds_per_1000(
-        total_seconds(demand, placement, devices, workload.examples), workload.examples
-    )
-    cost = cost_of(gpus, seconds)
+    seconds = total_seconds(demand, placement, devices, workload.examples)
+    if seconds is not None:
+        seconds *= per_1000(workload.examples)
     return Outcome(
         worst(verdicts),
         total(peak for _, peak in cards),
         over,
         seconds,
-        cost.usd_per_1000_examples if cost is not None else None,
+        usd_per_1000(gpus, seconds),
     )

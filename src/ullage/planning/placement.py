@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from operator import add
 
@@ -20,10 +21,11 @@ from ullage.planning.loads import (
     taken,
     taken_at_first,
 )
-from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Span, alone, assigned
+from ullage.planning.place import OFFLOAD, Assigned, Off, OnDevice, Place, Span, alone, assigned
 
 ON_THE_CPU = "there is no GPU"
 BY_FILE = "placed on the CPU by the file"
+BY_MAP = "as the file's device_map says"
 _SEARCH_STEPS = 9
 """Halvings of a range a quarter wide: balanced to a two-thousandth of a budget."""
 _NO_BUDGET = 2.0**20
@@ -45,7 +47,10 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
         return {shape.name: _on_the_only(shape, devices) for shape in demand.roles}
     spells, count = demand.spells, len(devices)
     used = taken_at_first(spells[PROCESS], count)
-    shapes = sorted(demand.roles, key=lambda shape: (shape.placement == "auto", -spells[shape.name].size))
+    shapes = sorted(
+        demand.roles,
+        key=lambda shape: (shape.placement == "auto" and not shape.places, -spells[shape.name].size),
+    )
     placement: Placement = {}
     for shape in shapes:
         own = spells[shape.name]
@@ -55,6 +60,45 @@ def place(demand: Demand, devices: tuple[Device, ...]) -> Placement:
     return {shape.name: placement[shape.name] for shape in demand.roles}
 
 
+def _mapped(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
+    """Blocks where the file's own map puts them. Raises InputError for a GPU that is not there and where no
+    device computes, UnsupportedError where quantized weights would wait."""
+    what = f"role {shape.name}: device_map"
+    places: list[Place] = []
+    for device in shape.places:
+        number = int(device.removeprefix("gpu:")) if device.startswith("gpu:") else None
+        if number is not None and number >= len(devices):
+            have = (
+                "there is only GPU 0" if len(devices) == 1 else f"there are only GPUs 0 to {len(devices) - 1}"
+            )
+            raise InputError(f"{what}: places modules on GPU {number}, but {have}")
+        if number is None and (device == "disk" or host_of(devices) == HOST):
+            places.append(Off(device))
+        else:
+            places.append(OnDevice(number or 0))
+    found = assigned(_joined(places), (), BY_MAP)
+    if not found.devices and Off.DISK in found.places:
+        raise InputError(f"{what}: puts nothing where it can be computed; give a GPU to one module at least")
+    if found.devices and len(found.devices) < len(found.places) and _stays(shape):
+        assert shape.quantized is not None
+        raise UnsupportedError(
+            f"{what}: transformers offloads no {shape.quantized.name} weights; place every module on GPUs"
+        )
+    _check_loaded(shape, found, devices)
+    return found
+
+
+def _joined(places: Sequence[Place]) -> tuple[Span, ...]:
+    """Blocks in these places, neighbours in one place together."""
+    found: list[Span] = []
+    for at, place in enumerate(places):
+        if found and found[-1].place == place:
+            found[-1] = found[-1]._replace(stop=at + 1)
+        else:
+            found.append(Span(place, at, at + 1))
+    return tuple(found)
+
+
 def _alone(left: int) -> str:
     fits = "fits on one GPU" if left >= 0 else "cannot be split, and fits on no one GPU"
     return f"{fits}: the one with most room"
@@ -62,6 +106,8 @@ def _alone(left: int) -> str:
 
 @lru_cache(maxsize=256)
 def _on_the_only(shape: RoleShape, devices: tuple[Device, ...]) -> Assigned:
+    if shape.places:
+        return _mapped(shape, devices)
     if shape.placement == "cpu":
         return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     reason = ON_THE_CPU if devices[0].name == CPU_NAME else "there is one GPU"
@@ -102,6 +148,8 @@ def _check_loaded(shape: RoleShape, found: Assigned, devices: tuple[Device, ...]
 
 
 def _chosen(shape: RoleShape, spells: Spells, used: tuple[int, ...], devices: tuple[Device, ...]) -> Assigned:
+    if shape.places:
+        return _mapped(shape, devices)
     if shape.placement == "cpu":
         return assigned(alone(Off.HOST, shape.blocks), (), BY_FILE)
     allowed = _allowed(shape, devices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,12 +13,14 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.hosted import Hosted
+from ullage.planning.latency import Latency
 from ullage.shown import Shown, named
+from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
-from ullage.units import Interval, gib
+from ullage.units import NO_TIME, Estimate, Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
-Bound = Literal["memory", "compute", "load", "unknown"]
+Bound = Literal["memory", "compute", "host", "load", "unknown"]
 
 
 class Decision(NamedTuple):
@@ -117,10 +119,20 @@ class PhaseTime:
     """
 
     phase: str
-    seconds: float | None
-    total_seconds: float | None
-    tokens_per_second: float | None
+    seconds: Estimate | None
+    total_seconds: Estimate | None
+    tokens_per_second: Estimate | None
     bound: Bound
+
+
+def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
+    """Seconds of all passes of all of them; None where one's are not known."""
+    whole = NO_TIME
+    for time in times:
+        if time.total_seconds is None:
+            return None
+        whole += time.total_seconds
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +140,7 @@ class Cost:
     """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
 
     usd_per_hour: float
-    usd_per_1000_examples: float | None
+    usd_per_1000_examples: Estimate | None
     provider: str
     as_of: str
     source: str
@@ -161,7 +173,8 @@ class Plan(Shown):
     `workload` is what is planned, in the precisions that were settled on; `roles` what was decided for each
     role that is held here; `asked` names the GPUs as the user did. `models` are the models by the names
     roles give them, `base` is the folder that the workload's paths are relative to: neither is written down.
-    `hosted` are the roles that servers hold, with what is asked of them.
+    `hosted` are the roles that servers hold, with what is asked of them; `latency` is what a request takes,
+    where the kind lays out how one is answered; `stored` is what lies on disk before a run and after it.
     """
 
     workload: Workload
@@ -180,6 +193,13 @@ class Plan(Shown):
     models: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
     base: Path = field(default=Path(), compare=False)
     hosted: tuple[Hosted, ...] = ()
+    latency: Latency | None = None
+    stored: tuple[Stored, ...] = ()
+
+    @property
+    def total_seconds(self) -> Estimate | None:
+        """Of the whole workload; None where a phase's are not known."""
+        return sum_times(self.times)
 
     def card_of(self, device: DevicePlan) -> Gpu | None:
         """The card that a device is; None of host memory and disk."""

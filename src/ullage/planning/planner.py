@@ -15,8 +15,9 @@ from ullage.memory.running import kernel_of
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.billing import device_map, make_bill, place_name
-from ullage.planning.cost import cost_of, seconds_per_1000
+from ullage.planning.cost import cost_of, per_1000
 from ullage.planning.device import Device, devices_of, limits_of
+from ullage.planning.passes import scans
 from ullage.planning.placement import Placement, place
 from ullage.planning.plan import (
     DevicePlan,
@@ -27,8 +28,10 @@ from ullage.planning.plan import (
     Placed,
     Plan,
     RolePlan,
+    sum_times,
 )
-from ullage.planning.throughput import phase_times, scans
+from ullage.planning.stage_times import Laid, latency
+from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
@@ -37,14 +40,21 @@ from ullage.units import gib, peak
 
 
 def make_plan(
-    workload: Workload, demand: Demand, models: Mapping[str, Model], gpus: GpuSet, base: Path = Path()
+    workload: Workload,
+    demand: Demand,
+    models: Mapping[str, Model],
+    gpus: GpuSet,
+    base: Path = Path(),
+    asked: tuple[Laid, Laid] | None = None,
 ) -> Plan:
-    """The whole plan but its advice and its warnings."""
+    """The whole plan but its advice and its warnings. `asked` are the ways of one request by itself, and
+    those of the planned batches, where the kind lays them out."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand, placement, devices, workload.examples)
+    whole = sum_times(times)
     roles = _roles(workload, demand, models, placement, bill, devices, gpus)
     if any(role.share is not None for role in roles.values()):
         from ullage.planning.engine_share import check_together
@@ -59,18 +69,14 @@ def make_plan(
         devices=planned,
         verdict=worst(device.verdict for device in planned),
         times=times,
-        cost=cost_of(gpus, _per_1000(times, workload.examples)),
+        cost=cost_of(gpus, None if whole is None else whole * per_1000(workload.examples)),
         notes=_notes(workload, devices)
         + _of_layers(workload, demand)
         + tuple(_unknown_speed(times, devices, demand)),
         models=models,
         base=base,
+        latency=None if asked is None else latency(*asked, placement, devices),
     )
-
-
-def _per_1000(times: tuple[PhaseTime, ...], examples: int) -> float | None:
-    known = [time.total_seconds for time in times if time.total_seconds is not None]
-    return seconds_per_1000(sum(known) if len(known) == len(times) else None, examples)
 
 
 def _roles(
@@ -231,7 +237,9 @@ def _unknown_speed(
         )
     scanned = {phase.running for phase in demand.phases if scans(demand.parts.get(phase.running), phase.work)}
     if scanned:
+        names = ", ".join(sorted(scanned))
         yield (
-            f"time of the whole, and cost per example, are not known: how long {', '.join(sorted(scanned))} "
-            "reads a prompt, whose recurrences torch scans piece by piece, was not measured"
+            f"time of the whole, and cost per example, are not known: how long {names} reads a prompt, whose "
+            "recurrences torch scans piece by piece, was not measured; a run on these cards measures it, "
+            f"and with a model without such layers as roles.{min(scanned)}.model the plan knows it"
         )

@@ -71,6 +71,12 @@ class Record:
         return {**header("record"), **asdict(self)}
 
 
+def remarks_in(outcome: Mapping[str, object]) -> tuple[str, ...]:
+    """What a run remarks. Raises FormatError where that is no list."""
+    found = Fields(outcome, "the record's outcome")
+    return tuple(map(str, found.array(REMARKS))) if REMARKS in outcome else ()
+
+
 def read_record(document: Mapping[str, object], where: str) -> Record:
     """The record in a JSON document; `where` names it in messages. Raises FormatError where it is none."""
     found = Fields(document, f"{where}: not a record of a run")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.records.not_finite import NotFinite, not_finite_in
-from ullage.records.record import Measured, Record
+from ullage.records.record import Measured, Record, remarks_in
 from ullage.shown import Shown
 from ullage.units import Interval
 
@@ -47,17 +47,21 @@ class Comparison:
 class Verification(Shown):
     """Every comparison of a run. It holds when no measured level exceeds its high value.
 
-    `not_finite` is what the record says of stored states that are NaN or infinite, if there are any.
+    `not_finite` is what the record says of stored states that are NaN or infinite, if there are any;
+    `remarks` is what the run remarks itself. Of a run that loaded no model nothing is compared.
     """
 
     comparisons: tuple[Comparison, ...]
     not_finite: NotFinite | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         return not any(c.verdict == "above" for c in self.comparisons if c.kind == "level")
 
     def __repr__(self) -> str:
+        if not self.comparisons:
+            return "<Verification of no numbers: nothing that was planned was measured>"
         above = sum(one.kind == "level" and one.verdict == "above" for one in self.comparisons)
         said = f"{above} levels exceed the plan" if above else "within the plan"
         return f"<Verification of {len(self.comparisons)} numbers: {said}>"
@@ -73,7 +77,7 @@ def verify(plan: Mapping[str, object], record: Record) -> Verification:
     for measured in record.measured:
         found += _levels(document, measured)
         found += _components(document, measured)
-    return Verification(tuple(found), not_finite_in(record.outcome))
+    return Verification(tuple(found), not_finite_in(record.outcome), remarks_in(record.outcome))
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
-from ullage.reports.plan_page import NARROW, UNKNOWN, _number, _print_table, _range, _table, duration
+from ullage.reports.latency_page import UNKNOWN
+from ullage.reports.plan_page import NARROW, _number, _print_table, _range, _table, duration
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model

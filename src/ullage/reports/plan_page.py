@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ullage.units import GIB, Interval
+from ullage.reports.latency_page import UNKNOWN, Grid, latency_grids
+from ullage.reports.storage_page import stored_lines
+from ullage.units import GIB, Estimate, Interval
 
 if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu
@@ -21,8 +23,6 @@ STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW = 100
 """Columns under which tables leave out what a reader can do without."""
 BAR = 30
-UNKNOWN = "unknown"
-"""What stands for a time or cost that no source gives."""
 PHASES_SHOWN = 8
 SMALL = GIB // 20
 """Line items below this high value are counted, not shown, unless all are asked for."""
@@ -35,12 +35,16 @@ def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
     console.print()
     for device in plan.devices:
         _show_device(device, console, plan.card_of(device))
+    for line in stored_lines(plan.stored):
+        console.print(Text(line, style="dim"), soft_wrap=True)
     console.print()
     if plan.bill.items:
         _print_table(_phase_table(plan, console.width < NARROW, everything=items), console)
         _print_table(_item_table(plan, console.width < NARROW, everything=items), console)
     _show_decisions(plan, console)
     _show_times(plan, console)
+    for grid in () if plan.latency is None else latency_grids(plan.latency):
+        _show_grid(grid, console)
     for each in plan.hosted:
         console.print(_of_hosted(each, plan.workload.examples), soft_wrap=True, highlight=False)
     if plan.advice:
@@ -203,13 +207,16 @@ def _show_times(plan: Plan, console: Console) -> None:
     for name in ("seconds a pass", "tokens/s", "whole workload", "bound by"):
         table.add_column(name, justify="right")
     for time in plan.times:
-        rate = f"{time.tokens_per_second:,.0f}" if time.tokens_per_second else ""
-        seconds = UNKNOWN if time.seconds is None else f"{time.seconds:,.2f}"
-        table.add_row(time.phase, seconds, rate, duration(time.total_seconds), time.bound)
+        rate = f"{time.tokens_per_second.expected:,.0f}" if time.tokens_per_second else ""
+        whole = duration(time.total_seconds and time.total_seconds.expected)
+        table.add_row(time.phase, _ends(time.seconds, "{:,.2f}"), rate, whole, time.bound)
     console.print(table)
+    if plan.total_seconds is not None:
+        low, expected, high = (duration(each) for each in plan.total_seconds)
+        console.print(f"whole workload: {expected} ({low} to {high})", highlight=False)
     if plan.cost is not None:
         per_1000 = plan.cost.usd_per_1000_examples
-        shown = UNKNOWN if per_1000 is None else f"${per_1000:,.2f}"
+        shown = UNKNOWN if per_1000 is None else f"${_ends(per_1000, '{:,.2f}')}"
         console.print(
             f"cost: ${plan.cost.usd_per_hour:,.2f} an hour, {shown} per "
             f"1000 examples ({plan.cost.provider}, price as of {plan.cost.as_of})",
@@ -218,6 +225,17 @@ def _show_times(plan: Plan, console: Console) -> None:
         )
     else:
         console.print("cost: no price is known for these cards")
+
+
+def _show_grid(grid: Grid, console: Console) -> None:
+    table = _table(grid.title)
+    for name in grid.columns:
+        table.add_column(name, justify="left" if name == "to" else "right")
+    for row in grid.rows:
+        table.add_row(*row)
+    console.print(table)
+    if grid.caption:
+        console.print(Text(grid.caption, style="dim"))
 
 
 def _of_hosted(each: Hosted, examples: int) -> str:
@@ -229,6 +247,13 @@ def _of_hosted(each: Hosted, examples: int) -> str:
         f"{each.role}: {each.model} is hosted: up to {each.requests:,} requests, {each.prompt_tokens:,} "
         f"prompt tokens and {each.new_tokens:,} new tokens per 1000 examples: {cost}"
     )
+
+
+def _ends(value: Estimate | None, form: str) -> str:
+    """`1.20 (0.90-1.70)`: what is expected, and between which values it lies."""
+    if value is None:
+        return UNKNOWN
+    return f"{form.format(value.expected)} ({form.format(value.low)}-{form.format(value.high)})"
 
 
 def duration(seconds: float | None) -> str:

@@ -15,7 +15,7 @@ from ullage.planning.document import header
 from ullage.records.failing import failing_in
 from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
-from ullage.records.record import REMARKS, Measured, Record
+from ullage.records.record import Measured, Record, remarks_in
 from ullage.text import one_line
 from ullage.units import gib
 
@@ -51,7 +51,7 @@ def _remarks(record: Record) -> Iterator[str]:
             f"positions: {each.text('positions')}: {each.whole('fewer'):,} of {record.examples:,} texts have "
             f"fewer{f', {none:,} of them none' if none else ''}"
         )
-    yield from (one_line(str(each)) for each in (outcome.array(REMARKS) if REMARKS in outcome else ()))
+    yield from map(one_line, remarks_in(record.outcome))
     found = not_finite_in(record.outcome)
     if found is not None:
         yield str(found)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
+from ullage.reports.doctor_schema import DIAGNOSIS
+from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.schema_parts import (
     BYTES,
     COUNT,
+    ESTIMATE,
     INTERVAL,
     MAYBE_BYTES,
     MAYBE_NUMBER,
@@ -19,11 +22,13 @@ from ullage.reports.schema_parts import (
     VERDICT,
     Schema,
     heading,
+    maybe,
     of_document,
     of_list,
     of_mapping,
     of_object,
 )
+from ullage.reports.storage_schema import STORED
 from ullage.reports.trace_schema import TRACES
 
 _DEVICE = of_object(
@@ -71,7 +76,7 @@ _ADVICE = of_object(
 _COST = of_object(
     {
         "usd_per_hour": NUMBER,
-        "usd_per_1000_examples": MAYBE_NUMBER,
+        "usd_per_1000_examples": maybe(ESTIMATE),
         "provider": TEXT,
         "as_of": TEXT,
         "source": TEXT,
@@ -102,15 +107,17 @@ _PLAN = {
         of_object(
             {
                 "phase": TEXT,
-                "seconds": MAYBE_NUMBER,
-                "total_seconds": MAYBE_NUMBER,
-                "tokens_per_second": MAYBE_NUMBER,
+                "seconds": maybe(ESTIMATE),
+                "total_seconds": maybe(ESTIMATE),
+                "tokens_per_second": maybe(ESTIMATE),
                 "bound": TEXT,
             }
         )
     ),
     "cost": {"anyOf": [_COST, {"type": "null"}]},
     "hosted": of_list(_HOSTED),
+    "latency": LATENCY,
+    "stored": STORED,
     "advice": of_list(_ADVICE),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),
@@ -286,6 +293,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "diagnosis": DIAGNOSIS,
     "evidence": of_document("evidence", _EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,
@@ -320,7 +328,10 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "verification": of_document(
         "verification",
         {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)},
-        {"not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)})},
+        {
+            "not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)}),
+            "remarks": of_list(TEXT),
+        },
     ),
 }
 """What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""

@@ -16,6 +16,7 @@ INTERVAL = {
     "required": ["low", "expected", "high"],
     "additionalProperties": False,
 }
+ESTIMATE = {**INTERVAL, "properties": {key: {"type": "number"} for key in ("low", "expected", "high")}}
 TOTALS = dict.fromkeys(LEVELS, INTERVAL)
 VERDICT = {"enum": ["fits", "tight", "does not fit"]}
 TEXT = {"type": "string"}

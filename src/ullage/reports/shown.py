@@ -11,6 +11,7 @@ from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.records.verification import Verification
 from ullage.reports.console import PlainConsole
+from ullage.reports.latency_page import latency_grids
 from ullage.reports.plan_page import show_plan
 from ullage.reports.verification_page import show_verification, verification_document
 from ullage.text import visible
@@ -32,7 +33,7 @@ def page(value: Plan | Verification) -> str:
 
 
 def table(value: Plan | Verification) -> str:
-    """A table of HTML: a plan's devices, a verification's comparisons."""
+    """Tables of HTML: a plan's devices and what its requests take, a verification's comparisons."""
     if isinstance(value, Plan):
         columns = ("device", "GPU", "verdict", "peak GiB", "at most", "usable", "ullage", "peak in")
         rows = [
@@ -48,7 +49,9 @@ def table(value: Plan | Verification) -> str:
             )
             for device in value.devices
         ]
-        return _table(repr(value)[1:-1], columns, rows)
+        grids = () if value.latency is None else latency_grids(value.latency)
+        more = (_table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows) for grid in grids)
+        return "".join((_table(repr(value)[1:-1], columns, rows), *more))
     columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
     cells = [
         (

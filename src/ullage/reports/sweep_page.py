@@ -54,6 +54,6 @@ def show_sweep(rows: Sequence[Row], console: Console) -> None:
             Text(verdict, style=STYLES[verdict]),
             ""
             if cost is None or cost.usd_per_1000_examples is None
-            else f"{cost.usd_per_1000_examples:,.2f}",
+            else f"{cost.usd_per_1000_examples.expected:,.2f}",
         )
     console.print(table)

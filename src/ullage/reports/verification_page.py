@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ullage.records.not_finite import KEY
 from ullage.records.verification import Comparison, Verification
+from ullage.text import one_line
 from ullage.units import MIB
 
 STYLES = {"inside": "green", "below": "yellow", "above": "red"}
@@ -18,6 +19,11 @@ WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 def show_verification(found: Verification, console: Console) -> None:
     """A row for each level and component that was measured."""
+    for line in found.remarks:
+        console.print(Text(one_line(line), style="yellow"))
+    if not found.comparisons:
+        console.print("nothing is compared: the plan holds no model here, or the run measured nothing of it")
+        return
     title = "MiB: planned (expected, at most) beside measured"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("device", "phase", "what"):
@@ -71,5 +77,6 @@ def verification_document(found: Verification) -> dict[str, object]:
             }
             for one in found.comparisons
         ],
+        **({"remarks": list(found.remarks)} if found.remarks else {}),
         **({} if found.not_finite is None else {KEY: asdict(found.not_finite)}),
     }

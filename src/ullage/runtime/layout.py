@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ullage.errors import UnsupportedError
+from ullage.facts.module_names import EMBEDDINGS, FINAL, LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig
 
-_LAYERS = ("layers", "h", "blocks", "layer")
-_EMBEDDINGS = (
-    "embed_tokens", "wte", "embed_in", "word_embeddings", "embeddings", "tok_embeddings", "tokens_embed",
-    "word_embedding", "input_embedding", "w",
-)  # fmt: skip
-_FINAL = (
-    "norm", "ln_f", "final_layer_norm", "final_layernorm", "layer_norm", "embedding_norm", "final_norm",
-    "norm_f", "ln_out", "out_norm", "norm_out", "output_layernorm", "LayerNorm", "layernorm",
-    "layernorm_embedding", "ln",
-)  # fmt: skip
 _INNER = ("language_model", "decoder", "encoder", "model", "transformer", "backbone")
 """Parts of a model that may hold its layers."""
 
@@ -67,27 +58,27 @@ def find_layout(model: nn.Module) -> Layout:
     config = getattr(base, "config", None)
     if layers is None or not isinstance(config, PreTrainedConfig) or embedding is None:
         raise UnsupportedError(
-            f"{type(model).__name__} names its layers unlike any decoder known here ({', '.join(_LAYERS)}); "
+            f"{type(model).__name__} names its layers unlike any decoder known here ({', '.join(LAYERS)}); "
             "its states cannot be captured"
         )
     make_head: Callable[[], nn.Module | None] = getattr(model, "get_output_embeddings", lambda: None)
-    final = first_of(base, _FINAL) or (first_of(owner, _FINAL) if owner is not base else None)
+    final = first_of(base, FINAL) or (first_of(owner, FINAL) if owner is not base else None)
     return Layout(base, embedding, tuple(layers), final, make_head(), config)
 
 
 def _list_in(module: object) -> nn.ModuleList | None:
     from torch import nn
 
-    found = (getattr(module, name, None) for name in _LAYERS)
+    found = (getattr(module, name, None) for name in LAYERS)
     return next((each for each in found if isinstance(each, nn.ModuleList)), None)
 
 
 def _embedding_in(base: nn.Module) -> nn.Module | None:
     """The table of token ids; it may lie beside others, in a part of its own."""
-    found = first_of(base, _EMBEDDINGS)
+    found = first_of(base, EMBEDDINGS)
     if found is None or hasattr(found, "weight"):
         return found
-    return first_of(found, _EMBEDDINGS)
+    return first_of(found, EMBEDDINGS)
 
 
 def first_of(module: nn.Module, names: tuple[str, ...]) -> nn.Module | None:

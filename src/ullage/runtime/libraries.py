@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
 
 from ullage.errors import MissingExtraError, UnsupportedError
+from ullage.text import whole_text
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -42,7 +43,7 @@ def find_diffusers() -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(error.name or "diffusers", "image", "painting") from error
     except RuntimeError as error:
-        if "torchvision" not in _whole_text(error):
+        if "torchvision" not in whole_text(error):
             raise
         raise UnsupportedError(
             "diffusers cannot be imported: the torchvision installed here is not built for this torch; "
@@ -50,15 +51,6 @@ def find_diffusers() -> ModuleType:
         ) from error
     found: ModuleType = diffusers
     return found
-
-
-def _whole_text(error: BaseException | None) -> str:
-    """What it and all that led to it say: a library may show only the last."""
-    said = []
-    while error is not None:
-        said.append(str(error))
-        error = error.__cause__ or error.__context__
-    return " ".join(said)
 
 
 def in_turn(work: Callable[Given, Found]) -> Callable[Given, Found]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
@@ -14,12 +14,14 @@ from ullage.facts.rope import parse_rope
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
 from ullage.runtime.adapter import add_adapter, check_alone, check_peft
+from ullage.runtime.device_map import AutoModels, computing, modules_on, torch_device
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.quantization import check_capability, quantization_config
 from ullage.runtime.rope_scaling import check_applied, stretch
 from ullage.runtime.source import base_named, is_adapter, is_pipeline, source_of
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
+from ullage.spec.device_map import modules_in
 from ullage.spec.role import Role
 
 if TYPE_CHECKING:
@@ -34,18 +36,6 @@ KERNELS: Final = {
     "flash": "flash_attention_2",
 }
 """transformers' names of the attention implementations."""
-
-
-class AutoModels(Protocol):
-    """What is used of transformers' `AutoModel` and `AutoModelForCausalLM`."""
-
-    def from_config(self, config: PreTrainedConfig, **options: object) -> PreTrainedModel:
-        """A model with weights of chance."""
-
-    def from_pretrained(
-        self, folder: str, **options: object
-    ) -> tuple[PreTrainedModel, Mapping[str, Collection[str]]]:
-        """A checkpoint's model; names of weights under `missing_keys`, as `output_loading_info` asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +72,13 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
     kind = _kind(transformers, config, planned.part.head)
-    where = [_torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
+    where = [torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
     check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
     options["local_files_only"] = not download
+    options["device_map"] = _modules(role, planned, kind, config)
     if len(where) > 1:
-        options["device_map"] = _device_map(kind, config, planned.placement.device_map)
         options["offload_folder"] = str(source)  # safetensors are read where they are
-    else:
-        options["device_map"] = {"": where[0]}
     model = _from_pretrained(kind, role, source, options)
     check_applied(model, role)
     if adapter is not None:
@@ -99,10 +87,38 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
         model,
         _tokenizer(adapter, source, role, download),
         {str(name): str(device) for name, device in _map_of(model, where[0]).items()},
-        _computing(where),
+        computing(where),
         planned.precision,
         "disk" in where or (len(where) > 1 and "cpu" in where),
     )
+
+
+@in_turn
+def module_map(role: Role, planned: RolePlan, *, base: Path | None = None) -> dict[str, str]:
+    """The modules of `role.model` by their names and the device each is loaded on (`cuda:0`, `cpu`, `disk`),
+    as accelerate's `device_map`; `""` is the whole model. Its config alone is read.
+
+    Raises FormatError and UnsupportedError as `load_model` does, and InputError for a model that is not here.
+    """
+    source = source_of(role.model, base, False)
+    if is_pipeline(source):
+        return {name: torch_device(where) for name, where in planned.placement.device_map.items()}
+    if is_adapter(source):
+        source = source_of(planned.base or base_named(source), base, False)
+    transformers = find_transformers()
+    config = _config(transformers, source, role, False, planned.part.layers)
+    kind = _kind(transformers, config, planned.part.head)
+    return _modules(role, planned, kind, config)
+
+
+def _modules(role: Role, planned: RolePlan, kind: AutoModels, config: PreTrainedConfig) -> dict[str, str]:
+    """accelerate's map. Raises InputError for modules in the file's own that the model does not have."""
+    whole = planned.part.layers is None and planned.part.head
+    named = [module for module, _ in modules_in(role.device_map or {}) if module and whole]
+    try:
+        return modules_on(kind, config, planned.placement.device_map, named)
+    except InputError as error:
+        raise InputError(f"{role.model}: {error}") from error
 
 
 def _kind(transformers: ModuleType, config: PreTrainedConfig, head: bool) -> AutoModels:
@@ -126,7 +142,7 @@ def _pipeline(role: Role, planned: RolePlan, source: Path) -> Loaded:
     """Its networks, which a plan never splits, in its precision and where it has them."""
     from ullage.runtime.pipeline import load_networks
 
-    (where,) = {_torch_device(name) for name in planned.placement.device_map.values()}
+    (where,) = {torch_device(name) for name in planned.placement.device_map.values()}
     networks = load_networks(role, source, planned.precision.compute, where)
     places = dict.fromkeys(planned.placement.device_map, where)
     return Loaded(networks, None, places, where, planned.precision, False)
@@ -182,11 +198,6 @@ def _from_pretrained(
     return model
 
 
-def _computing(devices: list[str]) -> str:
-    """The device that computes what is offloaded: the first GPU, or the processor."""
-    return next((name for name in devices if name.startswith("cuda")), "cpu")
-
-
 def is_memory_error(error: BaseException) -> bool:
     """Running out of memory while loading is told apart from a broken checkpoint."""
     from ullage.runtime.batching import is_out_of_memory
@@ -226,39 +237,6 @@ def _kernel(role: Role, planned: RolePlan) -> str | None:
     if role.attention == "auto" and planned.kernel.name == "sdpa":
         return None
     return KERNELS[planned.kernel.name]
-
-
-def _torch_device(name: str) -> str:
-    return name if name in ("cpu", "disk") else "cuda:" + name.removeprefix("gpu:")
-
-
-def _device_map(kind: AutoModels, config: PreTrainedConfig, placement: Mapping[str, str]) -> dict[str, str]:
-    """accelerate's map from module names to devices, from the plan's map of blocks."""
-    from accelerate import init_empty_weights
-
-    from ullage.runtime.layout import find_layout
-
-    with init_empty_weights():
-        empty = kind.from_config(config)
-    layout = find_layout(empty)
-    names = {id(module): name for name, module in empty.named_modules()}
-    blocks = list(placement.values())
-    found = {names[id(layer)]: _torch_device(blocks[i + 1]) for i, layer in enumerate(layout.layers)}
-    computing = _computing([_torch_device(name) for name in blocks])
-    last = _torch_device(blocks[-1])
-    for name, module in empty.named_modules():
-        inside = any(name == key or name.startswith(key + ".") for key in found)
-        if inside or (any(module.children()) and not _leaf(module)):
-            continue
-        final = module is layout.final_norm or name.split(".")[-1] in ("lm_head", "embed_out")
-        found[name] = last if final else _torch_device(blocks[0])
-        if not any(True for _ in module.parameters()):
-            found[name] = computing
-    return found
-
-
-def _leaf(module: nn.Module) -> bool:
-    return not any(True for _ in module.children())
 
 
 def _map_of(model: nn.Module, first: str) -> dict[str, object]:

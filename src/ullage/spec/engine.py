@@ -40,6 +40,10 @@ class Settings(Value):
         """How many prompts a remote engine is best given at once."""
         return 1
 
+    def lacks(self) -> str:
+        """What is not here that it cannot do without, and what to do; "" where nothing is missing."""
+        return ""
+
     def prices(self) -> tuple[float, float] | None:
         """USD for a million prompt tokens and new tokens; None: it costs nothing, or nobody knows."""
         return None

@@ -62,7 +62,8 @@ class Role(Value):
 
     `placement` is `auto` (one GPU where it fits), `balanced` (over all GPUs, as accelerate's), one device
     (`gpu:0`, `cpu`) or a list of GPUs the layers are split over.
-    `max_memory` bounds what the role may take per device, as accelerate's option of that name.
+    `max_memory` bounds what the role may take per device, as accelerate's option of that name; `device_map`
+    says in its form where every module goes, and leaves nothing to be placed.
     Work left None falls back to the workload's own. An engine's settings stand under a key named like it.
     """
 
@@ -75,6 +76,9 @@ class Role(Value):
     attention: AttentionKernel = "auto"
     placement: str | tuple[str, ...] = "auto"
     max_memory: dict[str, str | Annotated[int, Field(strict=True)]] | None = None
+    device_map: dict[str, str | Annotated[int, Field(strict=True)]] | None = Field(
+        default=None, description="modules and the GPU's number, cpu or disk each goes to, as accelerate's"
+    )
     residency: Residency = "auto"
     cache: Cache = Cache()
     tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1

@@ -21,6 +21,7 @@ class RoleFields(TypedDict, total=False):
     attention: AttentionKernel
     placement: str | Sequence[str]
     max_memory: Mapping[str, str | int] | None
+    device_map: Mapping[str, str | int] | None
     residency: Residency
     cache: Cache | Mapping[str, object]
     tensor_parallel: int

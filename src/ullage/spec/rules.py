@@ -8,7 +8,9 @@ from typing import Final
 
 from ullage.errors import InputError, nearest
 from ullage.facts.described_gpu import read_description, split_set
+from ullage.facts.quantization.known import SCHEMES
 from ullage.spec.card import mistakes_in_cards
+from ullage.spec.device_map import devices_in, offloads, wrong_alone
 from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.positions import written
@@ -62,6 +64,7 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
         if not re.fullmatch(f"{DEVICE_NUMBER}|cpu|disk", device):
             yield Mistake(where, "a device is the number of a GPU, cpu or disk", at_key=True)
         yield from _size(size, where)
+    yield from _device_map(role, path)
     if role.tensor_parallel > 1 and not role.runs_with.tensor_parallel:
         able = engines_that(lambda engine: engine.tensor_parallel)
         problem = f"only engine: {able} splits tensors; give it, or a list of GPUs as placement"
@@ -93,6 +96,40 @@ def _placement(role: Role, path: Path) -> Iterator[Mistake]:
             yield Mistake((*path, index), problem)
         elif place in given[:index]:
             yield Mistake((*path, index), f"{place} stands twice in the list")
+
+
+def _device_map(role: Role, path: Path) -> Iterator[Mistake]:
+    """What is wrong with a role's own map of modules, as far as that is known without its model."""
+    if role.device_map is None:
+        return
+    where, devices = (*path, "device_map"), devices_in(role.device_map)
+    for wrong in wrong_alone(role.device_map):
+        yield Mistake(where if wrong.module is None else (*where, wrong.module), wrong.problem)
+    usual = {"placement": "auto", "max_memory": None, "tensor_parallel": 1}
+    for name, value in usual.items():
+        if getattr(role, name) != value:
+            problem = "has no effect beside device_map, which places every module; remove one of them"
+            yield Mistake((*path, name), problem, at_key=True)
+    engine = role.runs_with
+    if engine.memory not in ("process", "pipeline"):
+        problem = f"engine {engine.name} places its model itself; remove it, or use engine: transformers"
+        yield Mistake(where, problem, at_key=True)
+    elif len(devices) > 1 and not engine.splits_layers:
+        yield Mistake(where, f"engine {engine.name} splits no model; give one device", at_key=True)
+    for place, name in _precisions(role):
+        scheme = SCHEMES.get(name)
+        if scheme is not None and not scheme.offloads and offloads(devices):
+            problem = (
+                f"{name} weights wait neither in host memory nor on disk beside a GPU: transformers offloads "
+                "none; place every module on GPUs, or use precision: fp16"
+            )
+            yield Mistake((*path, *place), problem)
+
+
+def _precisions(role: Role) -> Iterator[tuple[Path, str]]:
+    yield ("precision",), role.precision
+    for index, name in enumerate(role.fallback_precisions):
+        yield ("fallback_precisions", index), name
 
 
 def _captures(workload: Workload) -> Iterator[Mistake]:

@@ -78,6 +78,12 @@ def _refine(definitions: JsonSchemaValue, properties: JsonSchemaValue) -> None:
         ]
     }
     role["max_memory"]["propertyNames"] = {"pattern": f"^({DEVICE_NUMBER}|cpu|disk)$"}
+    role["device_map"]["additionalProperties"] = {
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": f"^({DEVICE_NUMBER}|cpu|disk)$"},
+        ]
+    }
     definitions["Capture"]["properties"]["sites"]["minItems"] = 1
     properties["roles"] |= {
         "additionalProperties": {"anyOf": [{"$ref": "#/$defs/Role"}, {"type": "string"}]},

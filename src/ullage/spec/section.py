@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ullage.spec.value import Schedule, Value
 
 if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
     from ullage.spec.mistake import Mistake
     from ullage.spec.precision import Precision
+    from ullage.spec.stored import Stored
     from ullage.spec.workload import Workload
 
 RUNS: Final = "runs"
@@ -42,9 +44,21 @@ class Section(Value):
         """What a plan of the workload is to say beside its bill."""
         return ()
 
+    def carried_out(self, workload: Workload) -> Workload:
+        """What a run does of the workload: all of it, itself."""
+        return workload
+
+    def stored(self, workload: Workload, models: Mapping[str, Model]) -> Iterable[Stored]:
+        """What the kind keeps on disk beyond a run, at its limit; `models` by the names roles give them."""
+        return ()
+
     def files(self) -> tuple[str, ...]:
         """Files the run reads, as the workload file names them."""
         return ()
+
+    def extras(self) -> Mapping[str, str]:
+        """Optional extras that a run makes use of, and what it goes without where one is missing."""
+        return {}
 
     def runs_in(self) -> str:
         """The folder for runs that are given none."""

@@ -15,9 +15,10 @@ from ullage.facts.config import parse_config
 from ullage.facts.dtypes import TORCH_NAMES
 from ullage.facts.model import folder_of
 from ullage.memory.traced import Asked
+from ullage.runtime.device_map import AutoModels
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers
-from ullage.runtime.loader import KERNELS, AutoModels
+from ullage.runtime.loader import KERNELS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

@@ -158,7 +158,10 @@ def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
 def _keep_evidence(session: Session, record: Record, run: RunFolder, known_as: Workload) -> None:
     """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing.
 
-    `known_as` is the workload with the names that plans are asked for by."""
+    `known_as` is the workload with the names that plans are asked for by. A run that held no model leaves
+    nothing: its process is not what a plan is for."""
+    if not session.plan.phases:
+        return
     said = keep_evidence(
         observations_of(
             record,

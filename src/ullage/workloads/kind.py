@@ -12,6 +12,7 @@ from ullage.errors import InputError
 if TYPE_CHECKING:
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
+    from ullage.phases.way import Way
     from ullage.spec.document import Document
     from ullage.spec.section import Section
     from ullage.spec.workload import Workload
@@ -57,8 +58,9 @@ class Kind(NamedTuple):
     In `package`, module `section` holds `Section`, the type of the file's part named like the kind, and
     module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
     the kind needs are missing; its `requests(workload)`, if there is one, what is asked of the servers of
-    remote roles. A module `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what
-    the kind prints and writes, by the word each begins with. `runner` names the module whose `run(session)`
+    remote roles; its `request_ways(workload)`, if there is one, the stages of a request's answer. A module
+    `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what the kind prints and writes, by the
+    word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
     workload, base, record)` writes pages and tables of a run; "" for none. `retrier` names the module whose
     `retry(run, workload)` takes back what failed in a run, so that it is done again, and whose `failed(run,
@@ -110,6 +112,12 @@ class Kind(NamedTuple):
         """What is asked of servers for an example; nothing where the kind does not say."""
         asked = getattr(_part(self.name, f"{self.package}.phases"), "requests", None)
         return () if asked is None else tuple(asked(workload))
+
+    def request_ways(self, workload: Workload) -> tuple[Way, ...]:
+        """How a request of the workload is answered, as planned for its batches; nothing where the kind does
+        not say."""
+        laid = getattr(_part(self.name, f"{self.package}.phases"), "request_ways", None)
+        return () if laid is None else tuple(laid(workload))
 
 
 @cache

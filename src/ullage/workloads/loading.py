@@ -14,6 +14,7 @@ from ullage.files import read_text
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
+    from ullage.spec.document import Document
     from ullage.spec.parse import Sections
     from ullage.spec.workload import Workload
 
@@ -31,9 +32,9 @@ def load(path: str | Path | Mapping[str, object], overrides: Sequence[str] = ())
     Raises SpecError or InputError.
     """
     if isinstance(path, Mapping):
-        from ullage.spec.parse import parse_mapping
+        from ullage.spec.mapping import read_mapping
 
-        return parse_mapping(path, sections(), overrides)
+        return _parsed(read_mapping(path), overrides, None)
     return opened(path)(overrides)
 
 
@@ -110,14 +111,26 @@ def parse(text: str, where: str, overrides: Sequence[str] = ()) -> Workload:
     """The workload that `text` describes; `where` names it in messages. A file that names no kind may be of
     another form, which the kind that reads it lays out. Raises SpecError."""
     from ullage.spec.document import read_document
-    from ullage.spec.parse import parse_document, parse_mapping
+    from ullage.spec.parse import parse_mapping
     from ullage.workloads.registry import find_reader
 
     document = read_document(text, where)
     reader = None if "kind" in document.data else find_reader(document)
     if reader is None:
-        return parse_document(document, sections(), overrides)
+        return _parsed(document, overrides, folder_of(where))
     return parse_mapping(reader.workload_in(document), sections(), overrides)
+
+
+def _parsed(document: Document, overrides: Sequence[str], base: Path | None) -> Workload:
+    """The workload in a document, its device maps held against its models. Raises SpecError."""
+    from ullage.spec.parse import parse_document
+    from ullage.workloads.mapped import mistakes_in_maps
+
+    workload = parse_document(document, sections(), overrides)
+    wrong = [*mistakes_in_maps(workload, base)]
+    if wrong:
+        raise document.tell(wrong)
+    return workload
 
 
 def sections() -> Sections:

@@ -42,7 +42,9 @@ def plan(
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
+    from ullage.planning.storage import over_disk, stored
     from ullage.spec.workload import Workload
+    from ullage.workloads.asked import asked_ways
 
     if isinstance(workload, str | Path):
         base = folder_of(workload) if base is None else base
@@ -55,11 +57,12 @@ def plan(
     workload = with_probe_shapes(workload, base, models)
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)
-    found = make_plan(
-        workload, estimate(workload, models, chosen, here, base), models, chosen, base or Path()
-    )
+    demand = estimate(workload, models, chosen, here, base)
+    ways = asked_ways(workload, models, chosen)
+    found = make_plan(workload, demand, models, chosen, base or Path(), ways)
+    found = replace(found, stored=stored(workload, models))
     given = _advice(workload, models, chosen, base) if advice and models else ()
-    warnings = (*warnings, *_not_done(workload, models, base))
+    warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
     if known is not None and known.warning:

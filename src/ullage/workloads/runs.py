@@ -52,10 +52,13 @@ def run(
 
 
 def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plan:
-    """The plan of a workload that this very process is about to carry out, which builds on what it holds.
+    """The plan of what this very process is about to carry out of a workload, which builds on what it holds.
 
     `gpus` is what to plan for (default: the budget's, else this machine's).
     """
+    carried_out = _carried_out(workload)
+    if carried_out is not workload:
+        workload, gpus = carried_out, None
     chosen = gpus or workload.budget.gpus or "local"
     cards = gpu_set(workload, chosen)
     _check_can_run(cards)
@@ -73,6 +76,8 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
 
     for name in settings.keys() - Settings.__optional_keys__:
         raise TypeError(f"run_plan() got an unexpected keyword argument {name!r}")
+    if _carried_out(made.workload) is not made.workload:
+        made = plan_here(made.workload, base=made.base)
     _check_can_run(made.gpus)
     folder = Path(out) if out is not None else next_folder(made.workload)
     begun = Begun(anyway=settings.get("anyway", False), strict=settings.get("strict", False))
@@ -84,6 +89,11 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
         allow_nan=settings.get("allow_nan", False),
     )
     return folder, execute(made, folder, options, begun)
+
+
+def _carried_out(workload: Workload) -> Workload:
+    """What a run does of it, as its kind says."""
+    return workload if workload.section is None else workload.section.carried_out(workload)
 
 
 def _check_can_run(gpus: GpuSet) -> None:

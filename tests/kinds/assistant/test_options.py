@@ -37,6 +37,19 @@ def test_a_file_says_what_is_remembered_and_what_may_be_called():
     assert section.tool_limits.seconds == 10.0
 
 
+def test_notes_need_a_model_that_somebody_asks_or_none():
+    rules = {"by": "rules", "rules": [{"to": "helper", "words": ["help"]}]}
+    roles = {name: {"model": "ullage:tiny"} for name in ("helper", "voice")}
+    for embedder, ok in (({}, False), ({"embedder": "words"}, True), ({"embedder": "helper"}, True)):
+        section = {"routing": rules, "memory": {"chroma_dir": "notes", **embedder}}
+        given = FILE | {"roles": roles, "assistant": section}
+        if ok:
+            assert ullage.load(given).section.memory is not None
+        else:
+            with pytest.raises(SpecError, match=r"assistant\.memory: no router is asked"):
+                ullage.load(given)
+
+
 def test_without_options_nothing_is_remembered_or_called():
     section = loaded()
     assert (section.memory, section.tools, section.callers) == (None, (), None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import ullage
 from ullage.engines.engine import Failure, Reply
-from ullage.engines.scripted import ScriptedEngine
+from ullage.engines.scripted import open_script
 from ullage.engines.transformers_engine import TransformersEngine
 from ullage.errors import SpecError
 from ullage.kinds.assistant.routing.labels import Asking, LabelRouter, WrittenRouter
@@ -292,5 +292,5 @@ def test_a_script_can_route(tmp_path):
     script = tmp_path / "script.jsonl"
     scores = ", ".join(f'"{name}": {-at - 0.1}' for at, name in enumerate(NAMES))
     script.write_text(f'{{"scores": {{{scores}}}}}\n')
-    router = LabelRouter(ScriptedEngine(script), Asking(NAMES))
+    router = LabelRouter(open_script(script), Asking(NAMES))
     assert router.choose(["anything"])[0].label == "pragmatist"

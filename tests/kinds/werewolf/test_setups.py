@@ -12,6 +12,7 @@ from ullage.planning.plan import Plan
 
 EXAMPLE = Path(__file__).parents[3] / "examples/werewolf.yaml"
 DOCS = Path(__file__).parents[3] / "docs/werewolf.md"
+ENDS = ("low", "expected", "high")
 SETUPS = {
     "4x RTX A6000": ("bf16", (1, 4)),
     "2x A100-80GB": ("bf16", (1, 2)),
@@ -29,9 +30,10 @@ def row(gpus: str, precision: str, batch: int) -> str:
     made = planned(gpus, precision, batch)
     assert made.verdict == "fits"
     told = plan_document(made)
-    low, expected, high = (told["total"]["device"][end] / 2**30 for end in ("low", "expected", "high"))
-    game = told["cost"]["usd_per_1000_examples"] / 1000
-    return f"| {gpus} | {precision} | {batch} | {low:.1f} | {expected:.1f} | {high:.1f} | {game:.2f} |"
+    total, price = told["total"]["device"], told["cost"]["usd_per_1000_examples"]
+    sizes = " | ".join(f"{total[end] / 2**30:.1f}" for end in ENDS)
+    low, game, high = (f"{price[end] / 1000:.2f}" for end in ENDS)
+    return f"| {gpus} | {precision} | {batch} | {sizes} | {game} ({low}-{high}) |"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ from typing import Final
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.dtypes import DTYPES
-from ullage.facts.quantization.scheme import Dequantized, OnLoad, Part, QuantizedInput, Scheme
+from ullage.facts.quantization.scheme import (
+    Dequantized,
+    OnLoad,
+    Part,
+    QuantizedInput,
+    Scheme,
+    Slowdown,
+)
 
 LINEAR: Final = frozenset({"linear"})
 """bitsandbytes replaces nn.Linear modules alone: fused expert tensors stay 16-bit (transformers 5.19,
@@ -33,12 +40,16 @@ INT8: Final = Scheme(
     parts=(Part(8, "element"), Part(32, "row")),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes", "compressed-tensors"}),
+    # 64 tokens through 8 layers of 4,096 on an H200 took 3.3 times as long as in bf16, and 8,192 read 2.2
+    # times (benchmarks/results/gpu-NVIDIA-H200.json); at which rate it reads is assumed.
+    slowdown=Slowdown(host=3.3, memory=0.6, compute=2.2),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_8bit.py
     on_load=OnLoad(
         "BitsAndBytesConfig", (("load_in_8bit", True),), "bitsandbytes", loss=0.01, trade=TRADE_8, bits=8
     ),
+    packages=("bitsandbytes",),
 )
 
 
@@ -55,10 +66,14 @@ NF4: Final = Scheme(
     parts=(Part(4, "element"), Part(32, "block", 64), CODE_BOOK),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
+    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. Its rate of
+    # reading is assumed.
+    slowdown=Slowdown(host=1.3, memory=0.5, compute=1.1),
     product=Dequantized(rows=2),
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
+    packages=("bitsandbytes",),
 )
 NF4_DOUBLE: Final = Scheme(
     name="nf4-dq",  # a uint8 absmax, an fp32 scale per 256 of them, an offset, a code book for each
@@ -72,11 +87,20 @@ NF4_DOUBLE: Final = Scheme(
     ),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
+    slowdown=NF4.slowdown,
     product=Dequantized(rows=2),
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
     offloads=False,
+    packages=("bitsandbytes",),
 )
+
+
+_GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0)
+_GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0)
+_AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0)
+"""Tokens per second beside those of BF16 in Qwen2.5's speed benchmark (auto_gptq 0.6, AutoAWQ, A100). Prompts
+are too small a part of its figures to tell what they take."""
 
 
 @lru_cache
@@ -94,6 +118,8 @@ def gptq(bits: int) -> Scheme:
         methods=frozenset({"gptq"}),
         product=Dequantized(GPTQ_UNPACK_ROWS, unpacked=4) if bits == 8 else None,
         keeps_buffer=bits == 4,
+        packages=("optimum", "gptqmodel"),
+        slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
 
@@ -104,6 +130,8 @@ AWQ: Final = Scheme(
     methods=frozenset({"awq"}),
     product=Dequantized(AWQ_UNPACK_ROWS),
     stores_tied_head=True,
+    packages=("gptqmodel",),
+    slowdown=_AWQ,
 )
 FP8: Final = Scheme(
     name="fp8",  # an fp32 scale per output row, or per 128x128 block where stored so
@@ -120,6 +148,7 @@ MXFP4: Final = Scheme(
     methods=frozenset({"mxfp4"}),
     dequantizes_on_request=True,
     least_capability=(7, 5),  # transformers 5.19, quantizers/quantizer_mxfp4.py
+    packages=("kernels", "triton"),
 )
 
 
@@ -161,7 +190,12 @@ def _bitsandbytes(stored: StoredQuantization) -> Scheme:
 def _compressed(bits: int) -> Scheme:
     """compressed-tensors: packed with 16-bit group scales, or 8 bits with one fp32 scale a row."""
     scale = Part(32, "row") if bits >= 8 else Part(16, "group")
-    return Scheme("compressed-tensors", (Part(min(bits, 8), "element"), scale), MATRICES)
+    return Scheme(
+        "compressed-tensors",
+        (Part(min(bits, 8), "element"), scale),
+        MATRICES,
+        packages=("compressed_tensors",),
+    )
 
 
 METHODS: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {

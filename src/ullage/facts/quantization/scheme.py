@@ -41,6 +41,16 @@ class QuantizedInput(NamedTuple):
     gives: str
 
 
+class Slowdown(NamedTuple):
+    """What products of quantized weights take beside those in 16 bits: `host` is a factor of the host's time
+    for a layer, `compute` of the operations of a prompt, `memory` the share of the rate at which 16-bit
+    weights are read."""
+
+    host: float
+    memory: float
+    compute: float
+
+
 class OnLoad(NamedTuple):
     """How 16-bit weights are turned into a scheme while they load, and what that loses.
 
@@ -67,9 +77,11 @@ class Scheme(NamedTuple):
     `keeps_buffer`: its kernels keep a 16-bit buffer of the largest layer on each device. `stores_tied_head`:
     its checkpoints hold an output layer that is tied. `dequantizes_on_request`: a checkpoint of it can be
     loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside others on them.
+    `slowdown` is what transformers was measured to take with it, None where nobody published that.
     `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is made of 16-bit
     weights, None where only a checkpoint stored in it has it. `least_capability` is the first CUDA compute
-    capability that computes with it, None where none is known.
+    capability that computes with it, None where none is known. `packages` are what transformers loads a
+    checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
     """
 
     name: str
@@ -83,3 +95,5 @@ class Scheme(NamedTuple):
     stores_tied_head: bool = False
     dequantizes_on_request: bool = False
     offloads: bool = True
+    packages: tuple[str, ...] = ()
+    slowdown: Slowdown | None = None

@@ -48,13 +48,15 @@ class Crew:
         return name in self._staying or name not in self.session.plan.roles
 
     @contextmanager
-    def at_work(self, name: str, opener: Callable[[Session, str], Opened]) -> Iterator[Opened]:
-        """Role `name`'s engine, made by `opener`; what is done inside is measured as its phase.
+    def at_work(
+        self, name: str, opener: Callable[[Session, str], Opened], verb: str = ""
+    ) -> Iterator[Opened]:
+        """Role `name`'s engine, made by `opener`; what is done inside is measured as its phase of `verb`.
 
         Raises what loading it raises.
         """
         session, here = self.session, name in self.session.residents.here()
-        begun, phase = time.monotonic(), self._phase(name)
+        begun, phase = time.monotonic(), self._phase(name, verb)
         if phase is not None:
             session.bring(phase, lambda other: self._load(other, name, opener))
         opened = opener(session, name)
@@ -73,9 +75,9 @@ class Crew:
         """`Turns.each` for the role at work, in the phase that it is in."""
         return self.turns.each(name, "", lengths, unit, self._at_work[-1])
 
-    def room(self, name: str) -> int:
+    def room(self, name: str, verb: str = "") -> int:
         """Tokens of a prompt that the plan has room for."""
-        return self.turns.longest(name)
+        return self.turns.longest(name, verb)
 
     def _load(self, other: str, name: str, opener: Callable[[Session, str], object]) -> None:
         if other == name:
@@ -83,20 +85,20 @@ class Crew:
         else:
             open_engine(self.session, other)
 
-    def _phase(self, name: str) -> Phase | None:
-        """The plan's phase in which it works beside who is there; None of a role of another machine.
+    def _phase(self, name: str, verb: str) -> Phase | None:
+        """The plan's phase in which it does `verb` beside who is there; None of a role of another machine.
 
         Before any specialist was asked, nobody is beside it.
         """
         session = self.session
         if name not in session.workload.roles or not is_local(session.workload.roles[name]):
             return None
-        first = session.phase(name)
+        first = session.phase(name, verb)
         if not self.stays(name):
             return first
         guests = set(session.residents.here()) - self._staying
         for phase in session.plan.phases:
-            same = (phase.running, phase.verb, phase.activity) == (name, "", first.activity)
+            same = (phase.running, phase.verb, phase.activity) == (name, verb, first.activity)
             if same and set(phase.on_device()) == {*self._staying, *guests}:
                 return phase
         return first._replace(resident=tuple(self._without_guests(first, guests)))

@@ -15,6 +15,7 @@ from ullage.kinds.assistant.memory.chroma_memory import id_of
 from ullage.kinds.assistant.memory.embedder import Embedder, by_states, by_words
 from ullage.kinds.assistant.memory.memory import Memory, Note, Query
 from ullage.kinds.assistant.memory.passage import passage_of
+from ullage.kinds.assistant.phases import EMBED
 from ullage.kinds.assistant.prompts import voice_prompt
 from ullage.kinds.assistant.routing import Request as Routed
 from ullage.kinds.assistant.routing import Router
@@ -36,6 +37,7 @@ class Recalling:
     def __init__(self, crew: Crew, section: Section) -> None:
         self._crew = crew
         self._made: Embedder | None = None
+        self._shared: dict[str, NDArray[np.float32]] = {}
         self.role = None if section.memory is None else section.memory.embedding_role(section.router)
         if self.role is None:
             self.embedder = by_words()
@@ -57,10 +59,9 @@ class Recalling:
         assert self.role is not None
         if self._crew.busy and self.role not in self._crew.session.residents.here():
             raise InputError(f"{self.role}, which embeds notes, is not there while another role works")
-        with self._crew.at_work(self.role, open_engine) as engine:
-            made = self._made or by_states(
-                engine, self.embedder.identity, self.embedder.precision, self._crew.room(self.role)
-            )
+        with self._crew.at_work(self.role, open_engine, EMBED) as engine:
+            who = self.embedder.identity, self.embedder.precision
+            made = self._made or by_states(engine, *who, self._crew.room(self.role, EMBED), self._shared)
             if self._crew.stays(self.role):
                 self._made = made
             return use(made)
@@ -91,7 +92,7 @@ class Flow:
         workload, section = self.crew.session.workload, self.section
         asked = [Routed(turn.request.text, turn.request.image is not None) for turn in turns]
         who = served(section, workload)
-        if not section.routing.asks:
+        if not section.asks_router:
             routes = who.routes(open_router(section, workload, None), asked)
         else:
             with self.crew.at_work(section.router, open_engine) as engine:

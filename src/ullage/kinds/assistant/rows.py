@@ -15,7 +15,8 @@ ANSWERS, PICTURES = "answers", "pictures"
 
 
 def answer_row(turn: Turn) -> dict[str, object]:
-    """One request, by whom it was answered and how; `voice` is null where the voice said nothing."""
+    """One request, by whom it was answered and how; `voice` is null where the voice said nothing, and
+    `development` true where a script stood in for every model."""
     request, route = turn.request, turn.route
     assert route is not None
     chosen = route.chosen
@@ -35,6 +36,7 @@ def answer_row(turn: Turn) -> dict[str, object]:
             "written": chosen.written or None,
             "problem": route.problem or None,
         },
+        "development": turn.development,
         "specialist": turn.specialist,
         "notes": list(turn.notes),
         "turns_left_out": turn.left_out,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ullage.engines.turns import Turns
 from ullage.errors import EngineError, InputError
 from ullage.kinds.assistant.crew import Crew
+from ullage.kinds.assistant.development import SAID
 from ullage.kinds.assistant.flow import Flow, Recalling
 from ullage.kinds.assistant.memory.opening import open_memory
 from ullage.kinds.assistant.requests import Request, in_rounds, read_requests
@@ -17,6 +18,7 @@ from ullage.kinds.assistant.tools.toolbox import open_toolbox
 from ullage.kinds.assistant.turn import Said, Turn
 from ullage.phases.blocks import base_work, own_section
 from ullage.records.failing import OUTCOME, count_failing
+from ullage.records.record import REMARKS
 from ullage.runtime.session import Session
 
 
@@ -37,6 +39,9 @@ def run(session: Session) -> None:
     requests = read_requests(session.path(section.input), session.plan.base)
     most = base_work(section.voice, session.workload).batch
     rounds = in_rounds(requests[:1] if session.smallest else requests, most)
+    if section.development_mode:
+        session.say(SAID)
+        session.outcome[REMARKS] = [SAID]
     toolbox = open_toolbox(section.tools, section.tool_limits, session.plan.base)
     turns = Turns(session)
     store = turns.store(ANSWERS, (ANSWERS, PICTURES))
@@ -52,7 +57,7 @@ def run(session: Session) -> None:
         flow = Flow(crew, section, toolbox, memory, recalling)
         for number, some in enumerate(rounds):
             if number not in store.done:
-                asked = _asked(some, before)
+                asked = _asked(some, before, section.development_mode)
                 crew.switches.clear()
                 flow.answer(asked)
                 for turn in asked:
@@ -74,8 +79,8 @@ def run(session: Session) -> None:
     _summary(session, turns)
 
 
-def _asked(some: Sequence[Request], before: dict[str, list[Said]]) -> list[Turn]:
-    return [Turn(request, tuple(before.get(request.conversation, ()))) for request in some]
+def _asked(some: Sequence[Request], before: dict[str, list[Said]], development: bool) -> list[Turn]:
+    return [Turn(request, tuple(before.get(request.conversation, ())), development) for request in some]
 
 
 def _summary(session: Session, turns: Turns) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from ullage.errors import nearest
+from ullage.kinds.assistant.development import PLANNED, SAID, is_stood_in, stood_in
 from ullage.kinds.assistant.memory_section import MemorySection
 from ullage.kinds.assistant.routing_section import Routing
 from ullage.kinds.assistant.tools_section import ToolLimits, mistakes_in_tools
@@ -15,8 +16,12 @@ from ullage.phases.blocks import wrong_engine, wrong_roles, wrong_training
 from ullage.phases.residency import Rest, rest
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section as BaseSection
-from ullage.spec.value import Schedule
+from ullage.spec.value import Schedule, Switch
 from ullage.spec.workload import Workload
+
+if TYPE_CHECKING:
+    from ullage.facts.architecture import Model
+    from ullage.spec.stored import Stored
 
 
 class Section(BaseSection):
@@ -42,12 +47,38 @@ class Section(BaseSection):
         default=None, description="specialists that may call tools; None: every one that writes text"
     )
     tool_limits: ToolLimits = ToolLimits()
+    development_mode: Switch = Field(
+        default=False, description="a run loads no model: scripts answer, and every answer says so"
+    )
+
+    @property
+    def asks_router(self) -> bool:
+        """Whether a run asks the router's model."""
+        return self.routing.asks and not self.development_mode
 
     def chosen(self, workload: Workload) -> tuple[str, ...]:
         """The specialists by name."""
         if self.specialists is not None:
             return self.specialists
         return tuple(name for name in workload.roles if name not in (self.router, self.voice))
+
+    def carried_out(self, workload: Workload) -> Workload:
+        """With `development_mode` scripts in place of all models."""
+        return stood_in(workload, self) if self.development_mode else workload
+
+    def notes(self, workload: Workload) -> Iterator[str]:
+        """Whose plan it is where a run loads no model."""
+        if self.development_mode:
+            yield SAID if is_stood_in(workload) else PLANNED
+
+    def extras(self) -> Mapping[str, str]:
+        """Chroma, where notes are to be kept."""
+        return {} if self.memory is None else {"memory": "nothing is remembered beyond a talk"}
+
+    def stored(self, workload: Workload, models: Mapping[str, Model]) -> Iterator[Stored]:
+        """The notes of a user at their limit."""
+        if self.memory is not None:
+            yield from self.memory.stored(workload, models, self.router)
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A router where one is asked, a voice and a specialist, each another role that can do its part, and
@@ -77,7 +108,7 @@ class Section(BaseSection):
                 hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(workload.roles)}"
                 yield Mistake(("assistant", "instructions", name), f"no role is called {name!r}; {hint}")
         if self.memory is not None:
-            yield from self.memory.mistakes(workload, self.router)
+            yield from self.memory.mistakes(workload, self.router, self.routing.asks)
         remembers = self.memory is not None
         yield from mistakes_in_tools(self.tools, self.callers, remembers, specialists, workload)
         yield from self.tool_limits.mistakes()

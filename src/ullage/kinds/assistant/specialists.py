@@ -34,6 +34,8 @@ class Specialists:
         role = self._workload.roles[name]
         if role.runs_with.memory == "pipeline":
             self._paint(name, turns)
+        elif role.images and self._section.development_mode:
+            self._write(name, [turn for turn in turns if self._seen(name, turn)])
         elif role.images:
             self._view(name, turns)
         else:
@@ -129,6 +131,18 @@ class Specialists:
                 asked = Question(turn.request.text, turn.request.image)
                 (reply,) = viewer.view([asked], sampling, [self._seed(turn)])
                 self._take(name, turn, reply)
+
+    def _seen(self, name: str, turn: Turn) -> bool:
+        """Whether a request has a picture that can be looked at, where no model will."""
+        from ullage.engines.pictures import open_picture
+
+        try:
+            if turn.request.image is None:
+                raise InputError("looks at pictures, and the request has none")
+            open_picture(turn.request.image)
+        except InputError as error:
+            turn.failed = f"{name}: {error}"
+        return not turn.failed
 
     def _paint(self, name: str, turns: Sequence[Turn]) -> None:
         role = self._workload.roles[name]

@@ -12,6 +12,7 @@ from typing import Final
 
 from ullage.engines.turns import Turns
 from ullage.kinds.assistant.crew import Crew
+from ullage.kinds.assistant.development import SAID
 from ullage.kinds.assistant.flow import Flow, Recalling
 from ullage.kinds.assistant.memory.memory import Memory
 from ullage.kinds.assistant.memory.opening import open_memory
@@ -51,6 +52,7 @@ class AssistantTalk:
     flow: Flow
     crew: Crew
     memory: Memory | None
+    development: bool = False
     before: list[Said] = field(default_factory=list)
     turns: int = 0
 
@@ -66,7 +68,8 @@ class AssistantTalk:
             return self._forgotten()
         self.turns += 1
         talk = f"talk {os.getpid()}"
-        turn = Turn(Request(self.turns, str(self.turns), talk, USER, text), tuple(self.before))
+        request = Request(self.turns, str(self.turns), talk, USER, text)
+        turn = Turn(request, tuple(self.before), self.development)
         self.crew.switches.clear()
         self.flow.answer([turn])
         if turn.told and not turn.failed:
@@ -80,7 +83,8 @@ class AssistantTalk:
         brought = [
             "was there" if each.here else f"brought in {each.seconds:.2f} s" for each in self.crew.switches
         ]
-        yield f"-> {turn.specialist} ({route.how}{sure}), {', then '.join(brought)}"
+        came = "no model is loaded" if turn.development else ", then ".join(brought)
+        yield f"-> {turn.specialist} ({route.how}{sure}), {came}"
         yield from (f"   {problem}" for problem in turn.problems)
         for call in turn.tools:
             yield f"   {call.name}: {call.text}{' (failed)' if call.failed else ''}"
@@ -136,7 +140,10 @@ def open_talk(plan: Plan, options: Options) -> Iterator[AssistantTalk]:
         write_down(session, files_of(plan.workload, plan.base))
         for warning in plan.warnings:
             session.say(warning)
+        if section.development_mode:
+            session.say(SAID)
         crew = Crew(Turns(session), section)
         recalling = Recalling(crew, section)
         memory = stack.enter_context(open_memory(section.memory, plan.base, recalling.embedder, session.say))
-        yield AssistantTalk(session, Flow(crew, section, toolbox, memory, recalling), crew, memory)
+        flow = Flow(crew, section, toolbox, memory, recalling)
+        yield AssistantTalk(session, flow, crew, memory, section.development_mode)

@@ -23,11 +23,13 @@ class Said:
 class Turn:
     """A request and what is known of it so far. `answer` is the specialist's, `voice` what the user gets.
 
-    `problems` say what went wrong on the way and was gone around; a `failed` one has no answer, and why.
+    `development` says that no model is asked: a script is. `problems` say what went wrong on the way and was
+    gone around; a `failed` one has no answer, and why.
     """
 
     request: Request
     before: Sequence[Said]
+    development: bool = False
     route: Route | None = None
     specialist: str = ""
     passage: str = ""

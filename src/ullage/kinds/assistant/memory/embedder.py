@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.engines.engine import Embedding, Engine
 from ullage.errors import EngineError, UnsupportedError
+from ullage.kinds.assistant.memory_section import WORDS_WIDTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,13 +58,17 @@ class Embedder:
     ask: Callable[[Sequence[str]], Vectors]
 
 
-def by_states(engine: Engine, identity: str, precision: str, most_tokens: int, batch: int = 8) -> Embedder:
+def by_states(
+    engine: Engine, identity: str, precision: str, most_tokens: int, shared: dict[str, Vectors] | None = None
+) -> Embedder:
     """Vectors that are the mean of a model's last states over a text's tokens (`Embedding.embed`), less what
     all statements, or all questions, share: the mean vector of `STATEMENTS`, or of `QUESTIONS`.
 
     What texts share is most of a decoder's states (Ethayarajh 2019, arXiv:1909.00512; Mu and Viswanath 2018,
     arXiv:1702.01417, on taking it away), and a question shares more with others than with its answer. Of a
-    text of more than `most_tokens` only the beginning is read, as far as it fits. Raises UnsupportedError for
+    text of more than `most_tokens` only the beginning is read, as far as it fits; texts are read one by one.
+    Those mean vectors are taken from `shared`, or kept there: the same model need not read these texts again.
+    Raises UnsupportedError for
     an engine that gives no states, EngineError where its states overflow.
     """
     if not isinstance(engine, Embedding):
@@ -74,15 +79,19 @@ def by_states(engine: Engine, identity: str, precision: str, most_tokens: int, b
 
     def states(texts: Sequence[str]) -> Vectors:
         begun = [beginning(engine, text, most_tokens) for text in texts]
-        found: Vectors = engine.embed(begun, batch).numpy()
+        found: Vectors = engine.embed(begun, 1).numpy()
         return found
 
-    def less(shared: Sequence[str]) -> Callable[[Sequence[str]], Vectors]:
-        mean = states(shared).mean(0)
-        unit(mean[None], identity)
-        return lambda texts: unit(states(texts) - mean, identity)
+    means = {} if shared is None else shared
 
-    return Embedder(identity, precision, less(STATEMENTS), less(QUESTIONS))
+    def less(name: str, texts: Sequence[str]) -> Callable[[Sequence[str]], Vectors]:
+        mean = means.get(name)
+        if mean is None:
+            mean = means[name] = states(texts).mean(0)
+        unit(mean[None], identity)
+        return lambda some: unit(states(some) - mean, identity)
+
+    return Embedder(identity, precision, less("statements", STATEMENTS), less("questions", QUESTIONS))
 
 
 def beginning(engine: Engine, text: str, most_tokens: int) -> str:
@@ -99,7 +108,7 @@ def beginning(engine: Engine, text: str, most_tokens: int) -> str:
     return text[:fits]
 
 
-def by_words(width: int = 256) -> Embedder:
+def by_words(width: int = WORDS_WIDTH) -> Embedder:
     """Vectors that are sums of one random direction a word, for a talk without a model: texts that share
     words are alike, and nothing else is known of what they mean."""
 

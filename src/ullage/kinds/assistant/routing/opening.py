@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ullage.engines.engine import Embedding, Engine
 from ullage.errors import UnsupportedError
+from ullage.kinds.assistant.routing.chance import ChanceRouter
 from ullage.kinds.assistant.routing.examples import ExampleRouter
 from ullage.kinds.assistant.routing.labels import INSTRUCTIONS, Asking, LabelRouter, WrittenRouter
 from ullage.kinds.assistant.routing.route import Router, Served
@@ -23,20 +24,23 @@ def served(section: Section, workload: Workload) -> Served:
         words = routing.words(readers)
     fallback = routing.fallback or (readers or specialists)[0]
     least = routing.least_confidence
-    return Served(routing.by, words, fallback, least, viewers_of(workload, specialists))
+    by = "development" if section.development_mode and routing.asks else routing.by
+    return Served(by, words, fallback, least, viewers_of(workload, specialists))
 
 
 def open_router(section: Section, workload: Workload, engine: Engine | None) -> Router:
-    """The router; `engine` is the router role's, None where rules ask none.
+    """The router; `engine` is the router role's, None where none is asked.
 
     Raises UnsupportedError for an engine that cannot do what the way to route asks of it.
     """
     routing = section.routing
     if routing.by == "rules":
         return RuleRouter(routing.rules)
+    readers = readers_of(workload, section.chosen(workload))
+    if not section.asks_router:
+        return ChanceRouter(readers, section.seed)
     assert engine is not None
     work = base_work(section.router, workload)
-    readers = readers_of(workload, section.chosen(workload))
     asking = Asking(tuple(routing.words(readers)), routing.instructions or INSTRUCTIONS)
     if routing.by == "examples":
         if not isinstance(engine, Embedding):

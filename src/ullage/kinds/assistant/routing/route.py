@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-How = Literal["labels", "written", "examples", "rules", "picture"]
+How = Literal["labels", "written", "examples", "rules", "picture", "development"]
+"""`development` is chance, where no model is asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,76 @@
+"""How much of a card's peaks is reached, and how long a host takes: what every time of a plan rests on."""
+
+# Annotations are not postponed here: NamedTuple would compile every one of them at each start.
+
+from typing import Final, NamedTuple
+
+from ullage.facts.quantization.scheme import Slowdown
+
+
+class Pace(NamedTuple):
+    """What is reached of a machine's peaks, and what the host takes beside.
+
+    Shares: `memory` of a card's bandwidth when weights are read, `cache` when caches are copied and read,
+    `compute` of its dense operations, `bus` of a bus's line rate from pinned memory. Bytes per second: `disk`
+    from a file onto a card, `pageable` from host memory that is not pinned. Factors of the host's time for a
+    layer: `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
+    `mixture`, and `expert` for each that is chosen. `slowdown` is of a scheme that nobody published.
+    """
+
+    memory: float
+    cache: float
+    compute: float
+    host: float
+    disk: float
+    pageable: float
+    bus: float
+    split: float
+    mixture: float
+    expert: float
+    slowdown: Slowdown
+
+
+LIKELY: Final = Pace(
+    # `memory`, `cache`, `split` and the engine's time for a layer were fitted to the 112 rows of Qwen2.5's
+    # speed benchmark (A100, transformers 4.46; docs/accuracy.md).
+    memory=0.66,
+    cache=0.37,
+    # 0.3 to 0.7 in practice; prompts of 2,048 to 131,072 tokens through 8 layers of 4,096 on an H200: 0.5.
+    compute=0.5,
+    host=1.0,
+    disk=2e9,  # assumed: a local NVMe drive
+    pageable=10.7e9,  # an H200's machine, benchmarks/results/gpu-NVIDIA-H200.json
+    bus=0.85,  # 55 of 63 GB/s there
+    split=1.27,  # layers over several devices run under accelerate's hooks
+    # Assumed: one product of all experts that were chosen, as transformers 5 takes where it can.
+    mixture=0.3e-3,
+    expert=0.0,
+    slowdown=Slowdown(host=1.3, memory=0.5, compute=1.3),
+)
+FAST: Final = Pace(
+    memory=0.85,
+    cache=0.55,
+    compute=0.75,
+    host=0.8,
+    disk=6.5e9,  # what the page cache gave there
+    pageable=12e9,
+    bus=0.9,
+    split=1.0,
+    mixture=0.1e-3,
+    expert=0.0,
+    slowdown=Slowdown(host=0.9, memory=1.0, compute=1.0),
+)
+SLOW: Final = Pace(
+    memory=0.5,
+    cache=0.28,
+    compute=0.3,
+    host=1.25,
+    disk=0.4e9,  # assumed: a network drive
+    pageable=5e9,
+    bus=0.7,
+    split=1.6,
+    mixture=0.3e-3,
+    expert=0.12e-3,  # assumed: one after the other, as where no such product is to be had
+    slowdown=Slowdown(host=4.0, memory=0.2, compute=3.0),
+)
+"""What is reached on a good day and on a bad one: low and high values of times."""

@@ -1,0 +1,285 @@
+"""How long one pass of a role takes where it is held."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ullage.facts.architecture import Architecture, Experts, Model, Pipeline
+from ullage.facts.dtypes import DTYPES, SHORT_NAMES
+from ullage.facts.quantization.scheme import Slowdown
+from ullage.memory.forward.recurrence import SCANNED
+from ullage.memory.forward.window import image_tokens
+from ullage.memory.needs import RECENT, Needs
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.reading import chosen_experts, read_weights
+from ullage.memory.weights.tensors import distinct_layers
+from ullage.phases.phase import Phase, Work
+from ullage.planning.device import Device
+from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
+from ullage.planning.plan import Bound
+from ullage.planning.roofline import (
+    SCORE_BYTES,
+    Seconds,
+    Stage,
+    Step,
+    attention_operations,
+    cache_traffic,
+    scores,
+)
+from ullage.spec.role import Role
+from ullage.units import Estimate
+
+TRAIN_FACTOR: Final = 3.0
+"""A backward pass costs twice a forward pass; checkpointing adds one more forward. With frozen weights it
+costs once a forward pass, and layers are checkpointed always."""
+UNCHANGED: Final = Slowdown(1.0, 1.0, 1.0)
+
+
+class Held(NamedTuple):
+    """How a role is held while it runs: the spans of its blocks by the device that computes them, how many
+    devices share every block, and the blocks that wait in host memory and on disk."""
+
+    spans: tuple[tuple[Device, int, int], ...]
+    ranks: int
+    host: int
+    disk: int
+
+    @property
+    def blocks(self) -> int:
+        """All of them."""
+        return self.spans[-1][2]
+
+    @property
+    def several(self) -> bool:
+        """Whether different devices compute different blocks."""
+        return len({device.name for device, _, _ in self.spans}) > 1
+
+    @property
+    def slowest(self) -> Device:
+        """That whose memory is read slowest; of unknown bandwidth is slower than all."""
+        return min((device for device, _, _ in self.spans), key=lambda device: device.gpu.bandwidth or 0.0)
+
+
+Same = tuple[Needs, int, bool]
+
+
+class Task(NamedTuple):
+    """One pass of a phase: a role where it is held, its model and what it does.
+
+    `from_disk`: its weights do not wait in host memory when they are loaded. `repeats`: grouped heads are
+    copied in front of the flash kernel too, as transformers 4.46 did.
+    """
+
+    phase: Phase
+    role: Role
+    model: Model
+    precision: ResolvedPrecision
+    kernel: str
+    needs: Needs
+    held: Held
+    from_disk: bool
+    repeats: bool = False
+
+    @property
+    def work(self) -> Work:
+        return self.phase.work
+
+    @property
+    def same(self) -> Same:
+        """Alike for passes of one plan that take equally long."""
+        return self.needs, id(self.work), self.phase.once
+
+    @property
+    def slowdown(self) -> Slowdown | None:
+        """What its scheme was measured to cost; None where nobody published it."""
+        scheme = self.precision.scheme
+        if scheme is None or self.role.runs_with.memory != "process":
+            return UNCHANGED
+        return scheme.slowdown
+
+
+def pass_time(task: Task) -> tuple[Estimate, Bound] | None:
+    """How long one pass takes, and what takes it; None where it is not known."""
+    found = [one_pass(task, pace) for pace in (FAST, LIKELY, SLOW)]
+    low, likely, high = found
+    if low is None or likely is None or high is None:
+        return None
+    return Estimate(low.value, likely.value, high.value), likely.bound
+
+
+def scans(model: Model | None, work: Work) -> bool:
+    """Whether torch scans positions one after the other, or chunk by chunk: that takes as long as so many
+    calls, many times what the operations would, and no measurement says how long."""
+    several = work.activity in ("prefill", "train", "backward") and work.prompt_tokens > 1
+    return several and isinstance(model, Architecture) and _has_scans(model)
+
+
+@lru_cache(maxsize=RECENT)
+def _has_scans(model: Architecture) -> bool:
+    return any(layer.recurrent is not None and layer.recurrent.kind in SCANNED for layer in model.layers)
+
+
+def expected_seconds(task: Task) -> float | None:
+    """What one pass is expected to take; None where it is not known."""
+    found = one_pass(task, LIKELY)
+    return None if found is None else found.value
+
+
+def one_pass(task: Task, pace: Pace) -> Seconds | None:
+    """One pass with what crosses to the device in it; None where it is not known how long it takes."""
+    if task.work.activity == "load":
+        return _loading(task, pace)
+    if task.role.runs_with.memory == "process" and scans(task.model, task.work):
+        return None
+    gpus = [device.gpu for device, _, _ in task.held.spans]
+    if any(gpu.operations is None or gpu.bandwidth is None for gpu in gpus):
+        return None
+    crossing = _crossing(task, pace)
+    if crossing is None:
+        return None
+    if isinstance(task.model, Pipeline):
+        seconds, bound = _painting(task.model, task, pace)
+    else:
+        seconds, bound = _computing(task.model, task, pace)
+    return Seconds(seconds + crossing, bound)
+
+
+def _loading(task: Task, pace: Pace) -> Seconds | None:
+    """Weights from disk, all that is stored of them, or from host memory."""
+    weights, _ = task.needs.read
+    if task.from_disk:
+        return Seconds(max(weights, _stored(task.model)) / pace.disk, "load")
+    bus = task.held.slowest.gpu.pcie
+    return None if bus is None else Seconds(weights / (bus * pace.bus), "load")
+
+
+@lru_cache(maxsize=RECENT)
+def _stored(model: Model) -> int:
+    """Bytes that are read of a checkpoint whose weights are quantized while they load; 0 of one that is
+    quantized already."""
+    if isinstance(model, Architecture) and model.quantization is not None:
+        return 0
+    return model.parameters * DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
+
+
+def _crossing(task: Task, pace: Pace) -> float | None:
+    """Seconds in which offloaded layers cross the bus from memory that is not pinned, as accelerate's hooks
+    bring them, or come from disk, once per forward pass. None where the bus is not known."""
+    held, (weights, _) = task.held, task.needs.read
+    if not held.host + held.disk:
+        return 0.0
+    bus = held.slowest.gpu.pcie
+    if bus is None:
+        return None
+    crossing = weights * held.host / held.blocks / min(bus * pace.bus, pace.pageable)
+    crossing += weights * held.disk / held.blocks / pace.disk
+    steps = task.work.new_tokens if task.work.activity == "decode" else 1
+    return crossing * max(steps, 1)
+
+
+def _painting(model: Pipeline, task: Task, pace: Pace) -> Seconds:
+    """Two operations a parameter of the transformer for each patch of 16 x 16 and step."""
+    work, gpu = task.work, task.held.slowest.gpu
+    assert gpu.operations is not None
+    pixels = work.image_size[0] * work.image_size[1] // 256
+    transformer = next((part for part in model.components if part.kind == "transformer"), None)
+    need = 2 * (transformer.parameters if transformer else model.parameters)
+    operations = need * pixels * work.steps * work.batch
+    return Seconds(operations / (gpu.operations.per_second * pace.compute), "compute")
+
+
+def _computing(model: Architecture, task: Task, pace: Pace) -> Seconds:
+    """Reading a prompt, writing, or a step of training."""
+    work, slowdown = task.work, task.slowdown or pace.slowdown
+    if work.activity == "decode":
+        step = _writing(model, task, pace).seconds(pace, slowdown)
+        return Seconds(step.value * work.new_tokens, step.bound)
+    read = _reading(model, task, pace).seconds(pace, slowdown)
+    if work.activity in ("train", "backward"):
+        factor = TRAIN_FACTOR + (1 if work.gradient_checkpointing else 0)
+        return Seconds(read.value * factor, read.bound)
+    if work.activity == "prefill" or not work.new_tokens:
+        return read
+    step = _writing(model, task, pace).seconds(pace, slowdown)
+    return Seconds(read.value + step.value * work.new_tokens, step.bound)
+
+
+def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
+    """The prompts of a batch, in as many passes as there are chunks."""
+    work = task.work
+    new = work.prompt_tokens + image_tokens(model, work)
+    operations = 2 * model.active_parameters * new + attention_operations(model, new, work.cached_tokens)
+    operations = work.batch * (operations + _tower_operations(model, work))
+    chunks = max(-(-new // work.chunk_tokens) if work.chunk_tokens else 1, 1)
+    made = work.batch * scores(model, task.kernel, new, new + work.cached_tokens) * SCORE_BYTES
+    positions = work.batch * -(-new // chunks)
+    stages = _stages(model, task, positions, 0.0)
+    return Step(stages, chunks * _host(model, task, positions, pace), operations, made, chunks)
+
+
+def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
+    """One token of each sequence of a batch, when half of the new ones are there."""
+    work, own = task.work, task.role.runs_with.memory != "process"
+    cache = float(task.needs.read[1])
+    before = work.cached_tokens + work.prompt_tokens + image_tokens(model, work)
+    cache *= (before + work.new_tokens / 2) / max(before + work.new_tokens, 1)
+    traffic = 1.0
+    if not own:
+        masked = work.batch > 1 and task.kernel != "flash"
+        expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
+        traffic = cache_traffic(model, expands, task.role.cache.kind == "dynamic")
+    stages = _stages(model, task, work.batch, cache * traffic)
+    return Step(stages, _host(model, task, work.batch, pace), 2 * model.active_parameters * work.batch)
+
+
+def _stages(model: Architecture, task: Task, positions: int, cache: float) -> tuple[Stage, ...]:
+    """What each device does of a pass over `positions` positions, which moves `cache` bytes of caches."""
+    held = task.held
+    blocks = read_weights(model, task.precision, positions)
+    whole = sum(blocks)
+    if held.ranks > 1 or len(held.spans) == 1:
+        ((device, _, _),) = held.spans
+        assert device.gpu.operations is not None
+        assert device.gpu.bandwidth is not None
+        rate = device.gpu.operations.per_second * held.ranks
+        # The needs of a role that is split by tensors, and so its cache, are those of one rank.
+        return (Stage(device.gpu.bandwidth, rate, 1.0, whole / held.ranks, cache),)
+    stages = []
+    for device, start, stop in held.spans:
+        assert device.gpu.operations is not None
+        assert device.gpu.bandwidth is not None
+        weights = sum(blocks[start:stop])
+        part = (stop - start) / held.blocks
+        stages.append(
+            Stage(
+                device.gpu.bandwidth,
+                device.gpu.operations.per_second,
+                weights / whole if whole else part,
+                weights,
+                cache * part,
+            )
+        )
+    return tuple(stages)
+
+
+def _host(model: Architecture, task: Task, positions: int, pace: Pace) -> float:
+    """Seconds in which a host at its usual pace starts all operations of one pass."""
+    layer = task.role.runs_with.layer_seconds
+    seconds = len(model.layers) * layer
+    if task.role.runs_with.memory != "process":
+        return seconds
+    for each, blocks in distinct_layers(model):
+        if isinstance(each.feed_forward, Experts):
+            chosen = chosen_experts(each.feed_forward, positions)
+            seconds += len(blocks) * (pace.mixture + pace.expert * chosen)
+    return seconds * (pace.split if task.held.several else 1.0)
+
+
+@lru_cache(maxsize=RECENT)
+def _tower_operations(model: Architecture, work: Work) -> int:
+    """Matrix products of the image tower over one sequence's images; its attention scores are not counted."""
+    if not work.images or model.vision is None:
+        return 0
+    weights = sum(weight.elements for weight in model.vision.weights if weight.role == "linear")
+    return 2 * weights * work.images * model.vision.lay(work.image_size).patches

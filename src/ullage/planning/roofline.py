@@ -1,0 +1,126 @@
+"""Roofline seconds of a forward pass (Williams et al. 2009, doi 10.1145/1498765.1498785).
+
+A pass takes as long as the slower of two: the host, which starts each layer's operations, and the cards,
+which read weights and caches and multiply. Cards that hold different layers work in turn, each at its own
+speed. What crosses from one to the next, and the choice of tokens, is not counted.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.facts.quantization.scheme import Slowdown
+from ullage.memory.forward.attention import QUADRATIC
+from ullage.memory.forward.cache import key_value_widths
+from ullage.memory.needs import RECENT
+from ullage.planning.pace import Pace
+from ullage.planning.plan import Bound
+
+SCORE_BYTES: Final = 20
+"""Bytes moved for a score where scores exist: written and read in 16 and in 32 bits, masked, weighed. 8
+layers of 32 heads over 4 x 2,048 tokens took 28 ms more than the flash kernel on an H200: this is 27."""
+
+
+class Stage(NamedTuple):
+    """What one card does of a pass: its peaks, its share of the operations, and the bytes that lie there."""
+
+    bandwidth: float
+    operations: float
+    share: float
+    weights: float
+    cache: float
+
+
+class Seconds(NamedTuple):
+    """How long it takes, and what takes it."""
+
+    value: float
+    bound: Bound
+
+
+class Step(NamedTuple):
+    """One forward pass: `host` seconds, expected, beside what the `stages` do in turn; `operations` of matrix
+    products, and `moved` bytes of scores."""
+
+    stages: tuple[Stage, ...]
+    host: float
+    operations: float
+    moved: float = 0.0
+    reads: int = 1
+
+    def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
+        """At `pace`; the weights are read `reads` times."""
+        host = self.host * pace.host * slowdown.host
+        reading = computing = device = 0.0
+        for stage in self.stages:
+            bandwidth = stage.bandwidth * pace.memory
+            read = self.reads * stage.weights / (bandwidth * slowdown.memory)
+            read += stage.cache / (stage.bandwidth * pace.cache)
+            compute = self.operations * stage.share * slowdown.compute / (stage.operations * pace.compute)
+            reading += read
+            computing += compute
+            device += max(read, compute) + self.moved * stage.share / bandwidth
+        if host >= device:
+            return Seconds(host, "host")
+        return Seconds(device, "compute" if computing > reading else "memory")
+
+
+@lru_cache(maxsize=RECENT)
+def cache_traffic(architecture: Architecture, expands: bool, grows: bool) -> float:
+    """How often the bytes of a cache cross the bus of a card's memory while one token is written.
+
+    They are read once. Where a kernel knows no grouped heads, each is first copied to all that share it, and
+    those are read (repeat_kv; `expands`). A cache that `grows` is copied whole for every token
+    (DynamicLayer.update): read and written. A latent is turned into the keys and values of all heads.
+    """
+    cached = moved = 0
+    for layer in architecture.layers:
+        mixer = layer.mixer
+        if not isinstance(mixer, Attention | LatentAttention):
+            continue
+        held = sum(key_value_widths(mixer))
+        spread = _all_heads(mixer)
+        cached += held
+        moved += held * (3 if grows else 1)
+        if isinstance(mixer, LatentAttention) or (expands and spread != held):
+            moved += 2 * spread
+    return moved / cached if cached else 1.0
+
+
+def _all_heads(mixer: Attention | LatentAttention) -> int:
+    """Elements of the keys and values of every query head."""
+    if isinstance(mixer, LatentAttention):
+        return mixer.heads * (mixer.nope_dim + mixer.rope_dim + mixer.value_dim)
+    return mixer.heads * (mixer.head_dim + mixer.value_dim)
+
+
+@lru_cache(maxsize=4096)
+def attention_operations(architecture: Architecture, new: int, cached: int) -> int:
+    """Of one sequence's scores and weighted values: 4 x heads x width for each pair that is seen."""
+    total = 0
+    both_ways = 2 if architecture.encodes else 1
+    for layer in architecture.layers:
+        mixer = layer.mixer
+        if isinstance(mixer, Attention):
+            pairs = _pairs(new, cached, mixer.window)
+            total += 2 * pairs * mixer.heads * (mixer.head_dim + mixer.value_dim)
+        elif isinstance(mixer, LatentAttention):
+            wide = mixer.nope_dim + mixer.rope_dim + mixer.value_dim
+            total += 2 * _pairs(new, cached, None) * mixer.heads * wide
+    return total * both_ways
+
+
+def _pairs(new: int, cached: int, window: int | None) -> int:
+    """Of a query and a key that it sees: half of the square, and all that came before."""
+    whole = new * cached + new * (new + 1) // 2
+    return whole if window is None else min(whole, new * window)
+
+
+def scores(architecture: Architecture, kernel: str, new: int, keys: int) -> int:
+    """Of one sequence, over all layers, where the kernel makes them in memory."""
+    if kernel not in QUADRATIC:
+        return 0
+    mixers = [layer.mixer for layer in architecture.layers]
+    return sum(each.heads for each in mixers if isinstance(each, Attention | LatentAttention)) * new * keys

@@ -1,0 +1,76 @@
+"""What a plan says of time."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ullage import api
+
+MODELS = (
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "Llama-3.1-8B-Instruct",
+    "mistralai/Mixtral-8x7B-v0.1",
+    "deepseek-ai/DeepSeek-V3",
+    "google/gemma-2-9b-it",
+    "tiiuae/falcon-7b",
+)
+KERNELS = ("flash", "sdpa", "eager")
+
+
+def times(model, gpus="8xH200", **fields):
+    """Seconds by what is done: load, prefill, decode."""
+    found = api.estimate_model(model, gpus, advice=False, **fields)
+    return {time.phase.split()[1]: time.seconds for time in found.times}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(KERNELS),
+    st.integers(1, 3000),
+    st.integers(1, 64),
+    st.sampled_from((1, 2, 8)),
+)
+def test_what_is_more_never_takes_less(model, kernel, prompt, new, batch):
+    kernel = "auto" if kernel == "flash" and "gemma-2" in model else kernel
+    fields = {"attention": kernel, "prompt_tokens": prompt, "new_tokens": new, "batch": batch}
+    one = times(model, **fields)
+    for name, seconds in one.items():
+        assert 0 < seconds.low <= seconds.expected <= seconds.high, name
+    for more in ({"prompt_tokens": prompt + 500}, {"new_tokens": new + 9}, {"batch": batch + 1}):
+        other = times(model, **{**fields, **more})
+        assert all(other[name].expected >= one[name].expected for name in one if name != "load")
+
+
+def test_a_layer_is_timed_by_the_card_that_holds_it():
+    """Of two cards that take turns, neither is timed as the other."""
+    fields = {"prompt_tokens": 512, "new_tokens": 128, "precision": "bf16", "placement": "balanced"}
+    alone = {name: times("Llama-3.3-70B-Instruct", name, **fields)["decode"] for name in ("4xH100", "4xL40S")}
+    mixed = times("Llama-3.3-70B-Instruct", "2xH100+2xL40S", **fields)["decode"]
+    assert alone["4xH100"].expected < mixed.expected < alone["4xL40S"].expected
+
+
+def test_a_token_reads_the_experts_that_are_chosen_and_many_tokens_read_all():
+    """Mixtral reads 2 of 8 experts for a token; 64 tokens want nearly all."""
+    fields = {"engine": "vllm", "prompt_tokens": 16, "new_tokens": 64}
+    few, many = (times("mistralai/Mixtral-8x7B-v0.1", batch=batch, **fields)["serve"] for batch in (1, 64))
+    assert 2.5 * few.expected < many.expected < 4.5 * few.expected
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_long_cache_costs_more_where_heads_are_copied(batch):
+    """With padding, keys and values are copied to all heads; the flash kernel needs no such copy."""
+    fields = {"prompt_tokens": 30_000, "new_tokens": 16, "batch": batch}
+    flash, other = (
+        times("Llama-3.1-8B-Instruct", attention=name, **fields)["decode"] for name in ("flash", "sdpa")
+    )
+    assert (other.expected > flash.expected) == (batch > 1)
+
+
+def test_offloaded_layers_cross_the_bus_for_every_token():
+    fields = {"prompt_tokens": 64, "new_tokens": 32, "max_memory": {"0": "20GiB", "cpu": "64GiB"}}
+    there = times("Llama-3.1-8B-Instruct", "1xH100", prompt_tokens=64, new_tokens=32)
+    away = times(
+        "Llama-3.1-8B-Instruct", "1xRTX 4090", **{**fields, "max_memory": {"0": "8GiB", "cpu": "64GiB"}}
+    )
+    assert away["decode"].expected > 10 * there["decode"].expected
