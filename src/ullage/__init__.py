@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.finished import compare_pii as compare_pii
     from ullage.kinds.pii.verbs import verify_pii as verify_pii
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
+    from ullage.memory.timeline import Timeline as Timeline
     from ullage.planning.advice import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
     from ullage.probes.probe import Probe as Probe
@@ -169,6 +170,7 @@ PLACES: Final = {
     "StoredStates": "ullage.capture.stored",
     "Survey": "ullage.capture.survey",
     "Talk": "ullage.workloads.kind",
+    "Timeline": "ullage.memory.timeline",
     "Tokenizer": "ullage.runtime.tokenizer",
     "Training": "ullage.spec.workload",
     "UllageError": "ullage.errors",
@@ -215,8 +217,8 @@ PLACES: Final = {
     "schema": "ullage.api",
     "sites_of": "ullage.api.extractor",
     "talk": "ullage.api",
-    "trace": "ullage.api",
     "tiny_path": "ullage.facts.bundled",
+    "trace": "ullage.api",
     "verify": "ullage.api",
 }
 """Each public name and the module that has it, which is imported when the name is first used."""
