@@ -1,6 +1,6 @@
 """Traces of passes on fake tensors against the same passes run on this processor.
 
-python benchmarks/tracing_runs.py [--only llama,gpt2] [--seconds 120] [--minutes 90] [--captures 24]
+python benchmarks/tracing_runs.py [--only llama,gpt2] [--seconds 120] [--minutes 90] [--jobs 2]
 
 Of every type of causal language model that transformers has, a small model (`ullage.runtime.shrunk`) writes,
 reads, scores and is read in chunks by the run's own loops, in fp32 and bf16, with random weights; torch's
@@ -263,9 +263,37 @@ def in_turn(family: str, at: int, seconds: float, captures: bool) -> list[dict[s
     return found or [{"family": family, "pass": "", "dtype": "", "not_run": f"no answer in {seconds:.0f} s"}]
 
 
+def side_by_side(only: list[str], options: argparse.Namespace, until: float) -> list[dict[str, Any]]:
+    """The rows of every type that is reached in time, by so many jobs at once."""
+    context = multiprocessing.get_context("fork")
+    done: Any = context.SimpleQueue()
+    step = max(len(only) // max(options.captures, 1), 1)
+
+    def work(number: int) -> None:
+        for at in range(number, len(only), options.jobs):
+            if time.monotonic() < until:
+                captures = options.captures > 0 and at % step == 0
+                done.put(in_turn(only[at], at, options.seconds, captures))
+        done.put(None)
+
+    jobs = [context.Process(target=work, args=(number,)) for number in range(options.jobs)]
+    for job in jobs:
+        job.start()
+    found: list[dict[str, Any]] = []
+    left = len(jobs)
+    while left:
+        rows = done.get()
+        left -= rows is None
+        for each in rows or ():
+            found.append(each)
+            print(line(each), flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="types, separated by commas")
+    parser.add_argument("--jobs", type=int, default=2, help="types at once")
     parser.add_argument("--seconds", type=float, default=120, help="for one type")
     parser.add_argument(
         "--minutes", type=float, default=90, help="for all: the types after that are left out"
@@ -278,25 +306,16 @@ def main() -> None:
     only = options.only.split(",") if options.only else every
     made = result_file.start("tracing_runs")
     prepare()
-    step = max(len(only) // max(options.captures, 1), 1)
-    found: list[dict[str, Any]] = []
-    reached, begun = 0, time.monotonic()
     random.Random(0).shuffle(only)  # what time runs out for is of no letter
-    for at, family in enumerate(only):
-        if time.monotonic() - begun > 60 * options.minutes:
-            break
-        reached += 1
-        rows = in_turn(family, at, options.seconds, options.captures > 0 and at % step == 0)
-        found += rows
-        for each in rows:
-            print(line(each), flush=True)
+    until = time.monotonic() + 60 * options.minutes
+    found = side_by_side(only, options, until)
     held = [each for each in found if "error" in each]
     errors = [abs(each["error"]) for each in held]
     above = [each for each in held if each["measured"] > each["traced"] * ON_PROCESSOR / 100]
     types = {each["family"] for each in held}
     figures = {
         "every_type": len(only),
-        "reached": reached,
+        "reached": len({each["family"] for each in found}),
         "configurations": len(held),
         "types": len(types),
         "median": statistics.median(errors) if errors else None,

@@ -13,11 +13,11 @@ from ullage.memory.traced import Asked
 from ullage.runtime.layout import Layout
 from ullage.tracing.forward import Away, Points, spans_of, texts
 from ullage.tracing.storages import Storages
+from ullage.tracing.training import FORWARD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FORWARD: Final = "the forward pass"
 LOSS: Final = "the loss"
 Args = tuple[object, ...]
 

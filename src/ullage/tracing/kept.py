@@ -56,7 +56,7 @@ def known_trace(asked: Asked, base: Path | None = None) -> Traced:
 
 def summed(trace: Trace) -> Traced:
     """What memory needs to know of a trace."""
-    from ullage.tracing.backward import FORWARD
+    from ullage.tracing.training import FORWARD
 
     peak = trace.peak()
     kept = peak.by_stage.get(FORWARD, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ullage.errors import UllageError, UnsupportedError
 from ullage.memory.traced import Asked
@@ -22,11 +22,16 @@ from ullage.tracing.quantized import quantize
 from ullage.tracing.storages import EndlessError, Made, Storages
 from ullage.tracing.stretched import stretched
 from ullage.tracing.trace import Trace
+from ullage.tracing.training import train_step
 from ullage.tracing.values import UnknownError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig
+
+
+_READS: Final = {"backward": read_backward, "train": train_step}
+"""Who runs an activity that is no forward pass alone."""
 
 
 def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
@@ -55,7 +60,7 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     except (UllageError, NotAlikeError):
         raise
     except EndlessError as error:
-        raise _untraceable(asked, str(error) or "it does not come to an end") from error
+        raise _untraceable(asked, str(error)) from error
     except Exception as error:  # whatever the model's own code says of tensors without data
         where = ""
         if storages.broke is not None:
@@ -86,7 +91,7 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
     loaded = {each.untyped_storage()._cdata: _loaded(name, each) for name, each in reversed(named)}
     points = points_of(layout, asked)
     before = len(storages.events)
-    read = read_backward if asked.work.activity == "backward" else read_forward
+    read = _READS.get(asked.work.activity, read_forward)
     turns = None if whole or not _repeats(asked) else Turns(storages, few_of(layout))
     with ExitStack() as stack:
         for each in (storages, as_on(asked, storages), told(model, storages.modules)):

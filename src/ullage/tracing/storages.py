@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,13 +23,14 @@ from ullage.tracing.values import computed, fake_of, note_values, true_value
 
 MOST_EVENTS: Final = 4_000_000
 """A pass through 100 layers has about 100,000: what goes on for so long has no end."""
-
+MOST_SECONDS: Final = 600
+"""A trace of a large model takes a few; of one whose every layer and step is traced a minute or two."""
 
 Workspaces = Callable[[OpOverload, Sequence[object], object], int]
 
 
 class EndlessError(Exception):
-    """More storages came and went than any pass makes."""
+    """More storages came and went than any pass makes, or it took longer: which."""
 
 
 class Event(NamedTuple):
@@ -71,6 +73,7 @@ class Storages(FakeTensorMode):
         self.modules: list[str] = []
         self.broke: tuple[str, str] | None = None
         self.attends = False
+        self._begun = time.monotonic()
         self._counts = True
         self._within = False
         self._held: dict[int, weakref.ref[UntypedStorage]] = {}
@@ -175,6 +178,13 @@ class Storages(FakeTensorMode):
         for number in self.sizes_of(tensors):
             self.made[number] = self.made[number]._replace(component=component)
 
+    def _bound(self) -> None:
+        """Raises EndlessError for what does not come to an end."""
+        if len(self.events) > MOST_EVENTS:
+            raise EndlessError(f"it has not come to an end after {MOST_EVENTS:,} storages")
+        if time.monotonic() - self._begun > MOST_SECONDS:
+            raise EndlessError(f"it has not come to an end after {MOST_SECONDS:,} seconds")
+
     @property
     def _module(self) -> str:
         return self.modules[-1] if self.modules else ""
@@ -184,8 +194,7 @@ class Storages(FakeTensorMode):
         key, size = storage._cdata, storage.nbytes()
         if key in self._numbers:
             return
-        if len(self.events) > MOST_EVENTS:
-            raise EndlessError
+        self._bound()
         number = 0
         if self._counts and size:
             number = self._made = self._made + 1
@@ -225,14 +234,16 @@ def _takes_in_place(args: Sequence[object]) -> bool:
 
 def _own(func: OpOverload, args: Sequence[object]) -> Tensor | None:
     """What torch knows no shapes of, though the processor computes it: the product of each expert's rows in
-    fp32. Rows are padded to 16 bytes (aten/src/ATen/native/GroupedMMUtils.h)."""
+    fp32, and that of its rows with their gradients. Rows are padded to 16 bytes
+    (aten/src/ATen/native/GroupedMMUtils.h)."""
     if func is not torch.ops.aten._grouped_mm.default:
         return None
-    rows, weights = args[:2]
+    rows, weights, ends = args[:3]
     assert isinstance(rows, Tensor)
     assert isinstance(weights, Tensor)
-    if rows.dtype != torch.float32 or rows.ndim != 2 or weights.ndim != 3:
+    if rows.dtype != torch.float32 or rows.ndim != 2 or not isinstance(ends, Tensor):
         return None
     columns, aligned = weights.shape[-1], 16 // rows.element_size()
     padded = -(-columns // aligned) * aligned
-    return rows.new_empty((rows.shape[0], padded))[:, :columns]
+    experts = () if weights.ndim == 3 else (ends.numel(),)
+    return rows.new_empty((*experts, rows.shape[0], padded))[..., :columns]

@@ -76,7 +76,8 @@ def _run(func: OpOverload, args: Sequence[object], kwargs: Mapping[str, object])
 
 
 def _is_small(tensor: Tensor) -> bool:
-    whole = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
+    """Whether a tensor is computed: of whole numbers, or a single number."""
+    whole = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex) or not tensor.dim()
     return whole and tensor.device.type == "cpu" and tensor.numel() <= LARGEST
 
 
