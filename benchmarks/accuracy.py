@@ -18,14 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import result_file
+import vllm_logs
 
 from ullage import api
-from ullage.facts.abilities import nvidia
 from ullage.facts.architecture import StoredQuantization
 from ullage.facts.catalog import find_model
 from ullage.facts.gpu_set import parse_gpu_set
-from ullage.memory.vllm.sizes import cache_tokens, serving
-from ullage.memory.weights.precision import resolve_precision
+from ullage.memory.estimate import estimate
+from ullage.phases.phase import Phase, Resident, Work
+from ullage.planning.billing import make_bill
+from ullage.planning.device import devices_of
+from ullage.planning.placement import place
 from ullage.planning.planner import make_plan
 from ullage.spec.role import Role
 from ullage.units import GIB, Interval, total
@@ -33,12 +36,15 @@ from ullage.units import GIB, Interval, total
 HERE = Path(__file__).parent
 QUANTIZED = {
     "BF16": None,
-    "GPTQ-Int8": StoredQuantization("gptq", 8, 128),
-    "GPTQ-Int4": StoredQuantization("gptq", 4, 128),
-    "AWQ": StoredQuantization("awq", 4, 128),
+    "GPTQ-Int8": StoredQuantization("autogptq", 8, 128),
+    "GPTQ-Int4": StoredQuantization("autogptq", 4, 128),
+    "AWQ": StoredQuantization("autoawq", 4, 128),
 }
+"""As transformers 4 loaded them: these rows were measured with AutoGPTQ and AutoAWQ."""
 BYTES = {"BF16": 2.0, "GPTQ-Int8": 1.0, "GPTQ-Int4": 0.5, "AWQ": 0.5}
 NEW_TOKENS = 2048
+HISTORY = "GPTQ and AWQ as transformers 4 loaded them, one GPU"
+FORWARD = "Llama-2-7B, a pass that keeps all logits (transformers 4.35)"
 PUBLISHED_DIGIT = 0.005
 """Half the last digit the measurements are published with, in GiB."""
 
@@ -80,50 +86,31 @@ def compare(peak: Interval, measured: float) -> dict:
     }
 
 
-def vllm_rows() -> list[dict]:
-    """vLLM start-up logs: weights and KV tokens of one rank."""
+def forward_rows() -> list[dict]:
+    """Llama-2-7B, one forward pass that keeps every position's logits: live peaks, transformers 4.35."""
     found = []
-    for row in csv.DictReader((HERE / "measured/vllm-0.19-h100.csv").open()):
-        if row["pp"] != "1":
+    gpus = parse_gpu_set("A100-80GB")
+    for row in csv.DictReader((HERE / "measured/llama2-7b-forward-optimum.csv").open()):
+        if row["level"] != "live":
             continue
-        try:
-            found.append(vllm_row(row))
-        except Exception as error:
-            found.append({"model": row["model"], "tp": int(row["tp"]), "refused": str(error)})
+        stored = QUANTIZED["GPTQ-Int4"] if row["precision"] == "gptq-int4" else None
+        model = replace(find_model(row["model"]), quantization=stored)
+        role = Role(model="m", precision="auto" if stored else "fp16", attention="flash")
+        here = (Resident("model", role),)
+        work = Work("prefill", batch=int(row["batch"]), prompt_tokens=int(row["prompt"]), logits="all")
+        phases = (Phase("load", here, "model", Work("load")), Phase("read", here, "model", work))
+        demand = estimate(phases, {"m": model}, gpus.abilities)
+        devices = devices_of(gpus, api.bare_workload("m").budget)
+        bill = make_bill(demand, place(demand, devices), devices)
+        peak = bill.totals["gpu:0"]["read"].live
+        found.append(
+            {
+                "precision": row["precision"],
+                "batch": int(row["batch"]),
+                **compare(peak, float(row["measured_bytes"]) / GIB),
+            }
+        )
     return found
-
-
-def vllm_row(row: dict) -> dict:
-    model = find_model(row["model"])
-    precision = {"torch.float32": "fp32", "torch.float16": "fp16"}.get(row["dtype"], "bf16")
-    if model.quantization is not None:
-        precision = "auto"
-    elif row["quantization"] == "fp8":
-        precision = "fp8"
-    fields = {"engine": "vllm", "tensor_parallel": int(row["tp"]), "precision": precision}
-    fields["cache"] = {"precision": "fp8" if row["kv_cache_dtype"] == "fp8" else "auto"}
-    # The logs are of `vllm serve`, whose scheduler defaults on this card are these.
-    fields["vllm"] = {"max_num_batched_tokens": 8192, "max_num_seqs": 1024}
-    role = Role(model=row["model"], **fields)
-    hopper = nvidia((9, 0))
-    sizes = serving(model, role, resolve_precision(role, model, hopper), hopper)
-    share = float(row["gpu_memory_utilization"])
-    total_bytes = int(float(row["init_total_memory_gib"]) * GIB)
-    tokens = cache_tokens(sizes, total_bytes, share, 16)
-    measured_tokens = int(row["kv_cache_tokens"])
-    return {
-        "model": row["model"],
-        "tp": int(row["tp"]),
-        "max_model_len": int(row["max_model_len"]),
-        "quantization": row["quantization"],
-        "weights": compare(sizes.weights, float(row["weights_memory_gib"])),
-        "beside_cache": compare(sizes.beside_cache, float(row["total_non_kv_cache_gib"])),
-        "tokens_measured": measured_tokens,
-        "tokens_expected": tokens.expected,
-        "tokens_low": tokens.low,
-        "tokens_error_percent": 100 * (tokens.expected / measured_tokens - 1),
-        "tokens_low_holds": tokens.low <= measured_tokens,
-    }
 
 
 def accelerate_estimates(names: set[str]) -> dict[str, float]:
@@ -215,22 +202,12 @@ START, END = "<!-- made by benchmarks/accuracy.py -->", "<!-- end -->"
 def write_docs(document: dict) -> None:
     """Rewrites the tables between the markers of docs/accuracy.md."""
     lines = ["| rows | count | median error | maximum error | target |", "|---|---|---|---|---|"]
-    targets = {
-        "BF16, one GPU": "0.5 % / 2 %",
-        "GPTQ and AWQ, one GPU": "6 %",
-        "several GPUs": "4 %",
-    }
+    targets = {"BF16, one GPU": "0.5 % / 2 %", HISTORY: "6 %", "several GPUs": "4 %", FORWARD: "2 %"}
     for name, group in document["ullage"].items():
         lines.append(table_row(name, group, targets[name]))
-    served = document["vllm_tp1"]
-    lines.append(table_row("vLLM, one GPU: weights", served["weights"], "1 %"))
-    lines.append(table_row("vLLM, one GPU: KV-cache tokens", served["kv_tokens"], "2 % median"))
-    parallel = document["vllm_tp2_tp4"]
-    lines.append(table_row("vLLM, 2 and 4 GPUs: weights", parallel["weights"], "none"))
-    lines.append(table_row("vLLM, 2 and 4 GPUs: KV-cache tokens", parallel["kv_tokens"], "none"))
     lines += ["", f"Measurements above the high value: {document['rows_above_high']} of the transformers "]
-    lines[-1] += f"rows, {served['rows_above_high']} of the vLLM rows on one GPU. Measurements outside the "
-    lines[-1] += f"whole interval: {document['rows_outside_interval']}."
+    lines[-1] += f"rows. Measurements outside the whole interval: {document['rows_outside_interval']}."
+    lines += ["", *vllm_tables(document["vllm"])]
     lines += ["", "On the BF16 rows, beside other estimators:", ""]
     lines += ["| estimator | rows | median error | maximum error |", "|---|---|---|---|"]
     for name, group in document["beside_others_on_bf16"].items():
@@ -244,6 +221,20 @@ def write_docs(document: dict) -> None:
     page.write_text(before + START + "\n\n" + "\n".join(lines) + "\n\n" + END + after)
 
 
+def vllm_tables(groups: dict) -> list[str]:
+    """By group of logs and level: in sample and left out beside each other."""
+    lines = ["| vLLM's logs | level | rows | in sample | left out | intervals that hold, of both |"]
+    lines.append("|---|---|---|---|---|---|")
+    for name, levels in groups.items():
+        for level, both in levels.items():
+            told = [both[which] for which in ("in_sample", "left_out")]
+            errors = [f"{each['median_percent']:.2f} % / {each['maximum_percent']:.1f} %" for each in told]
+            held = " and ".join(str(each["held"]) for each in told)
+            words = level.replace("kv_tokens", "cache tokens").replace("_", " ")
+            lines.append(f"| {name} | {words} | {told[0]['rows']} | {' | '.join(errors)} | {held} |")
+    return lines
+
+
 def table_row(name: str, group: dict, target: str) -> str:
     median, maximum = group["median_percent"], group["maximum_percent"]
     return f"| {name} | {group['rows']} | {median:.2f} % | {maximum:.2f} % | {target} |"
@@ -254,14 +245,17 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args()
     made = result_file.start("accuracy")
-    rows, served = transformers_rows(), vllm_rows()
+    rows, every = transformers_rows(), vllm_logs.logs()
     groups = {
         "BF16, one GPU": [r for r in rows if r["quant"] == "BF16" and r["gpus"] == 1],
-        "GPTQ and AWQ, one GPU": [r for r in rows if r["quant"] != "BF16" and r["gpus"] == 1],
+        HISTORY: [r for r in rows if r["quant"] != "BF16" and r["gpus"] == 1],
         "several GPUs": [r for r in rows if r["gpus"] > 1],
+        FORWARD: forward_rows(),
     }
-    known = [r for r in served if "refused" not in r]
-    single = [r for r in known if r["tp"] == 1]
+    served = [vllm_logs.row_of(log, every) for log in every]
+    single = [r for r in served if r["version"] == "0.19" and r["tensor_parallel"] == 1]
+    parallel = [r for r in served if r["version"] == "0.19" and r["tensor_parallel"] > 1]
+    others = [r for r in served if r["version"] != "0.19"]
     accelerate = accelerate_estimates({r["model"] for r in rows})
     bf16 = [r for r in rows if r["quant"] == "BF16"]
     hf_mem_estimates(bf16)
@@ -275,19 +269,19 @@ def main() -> None:
             "hf-mem, weights and KV cache": other_errors(bf16, {}, "hf_mem"),
             "parameters x bytes x 1.2": other_errors(bf16, {}, "parameters_x_bytes_x_1.2"),
         },
-        "vllm_tp1": {
-            "weights": summary([r["weights"] for r in single]),
-            "kv_tokens": summary(single, "tokens_error_percent"),
-            "rows_where_low_tokens_exceed_measured": sum(not r["tokens_low_holds"] for r in single),
-            "rows_above_high": sum(not r["beside_cache"]["high_covers"] for r in single),
+        "vllm": {
+            name: {
+                level: {which: vllm_logs.summary(some, which, level) for which in ("in_sample", "left_out")}
+                for level in (*vllm_logs.LEVELS, "kv_tokens")
+            }
+            for name, some in (
+                ("0.19, H100", single),
+                ("0.19, 2 and 4 H100", parallel),
+                ("0.7 to 0.31, other cards", others),
+            )
         },
-        "vllm_tp2_tp4": {
-            "weights": summary([r["weights"] for r in known if r["tp"] > 1]),
-            "kv_tokens": summary([r for r in known if r["tp"] > 1], "tokens_error_percent"),
-        },
-        "refused": [r for r in served if "refused" in r],
         "transformers_rows": rows,
-        "vllm_rows": known,
+        "vllm_rows": served,
     }
     made.write(document)
     if arguments.docs:

@@ -20,14 +20,20 @@ def kills_hold(found: dict[str, Any]) -> dict[str, bool]:
 
 
 def kill_runs(
-    file: Path, folder: Path, count: int, contents: Callable[[Path], dict[str, bytes]]
+    file: Path | Callable[[str], Path],
+    folder: Path,
+    count: int,
+    contents: Callable[[Path], dict[str, bytes]],
+    look: Callable[[Path], object] = lambda run: None,
 ) -> dict[str, Any]:
-    """`count` kills over as many runs of the workload `file` as it takes, beside one left alone in
-    `folder/whole`: how many runs end with the same `contents`."""
+    """`count` kills over as many runs of the workload `file`, or of the one it gives each run's name, as it
+    takes, beside one left alone in `folder/whole`: how many runs end with the same `contents`. After each
+    kill `look` is called with the run."""
+    file_of = file if callable(file) else lambda name: file
     forks = Forks({"OMP_NUM_THREADS": "1"})
     forks.run("--version")  # after all imports
     begun = time.monotonic()
-    assert forks.run("run", file, "--out", folder / "whole", "--quiet").returncode == 0
+    assert forks.run("run", file_of("whole"), "--out", folder / "whole", "--quiet").returncode == 0
     duration = time.monotonic() - begun
     whole = contents(folder / "whole")
     chance = random.Random(0)
@@ -35,10 +41,11 @@ def kill_runs(
     while killed < count:
         number += 1
         run = folder / f"run-{number}"
-        arguments = ["run", str(file), "--out", str(run), "--quiet"]
+        arguments = ["run", str(file_of(run.name)), "--out", str(run), "--quiet"]
         while True:
             code = _killed(forks, arguments, chance.uniform(0, duration) if killed < count else None)
             killed += code == -signal.SIGKILL
+            look(run)
             if code == 0:
                 break
             if (run / "manifest.json").exists():

@@ -4,9 +4,10 @@
     python benchmarks/real_judge.py --questions nq-open-100.jsonl     # writes results/real_judge.json
 
 Each line of the file has `question` and `answer`, a list, as NQ-open is published. The judge is checked on
-known answers first: the page must call it unreliable. With exact match as label each measure of uncertainty
-has its AUROC with its interval, or the reason why there is none. Then 200 known answers are judged here and
-by the same weights behind a server that transformers runs: how many verdicts are equal?
+known answers first: the page must call it unreliable. Each measure of uncertainty has its AUROC with its
+interval, or the reason why there is none: with exact match as label, and with `contains` (a reference stands
+in the answer), since a model that answers in sentences matches none. Then 200 known answers are judged here
+and by the same weights behind a server that transformers runs: how many verdicts are equal?
 """
 
 from __future__ import annotations
@@ -28,18 +29,20 @@ import result_file
 
 DATA: Final = real.ROOT.parent / "shared" / "data" / "nq-open-100.jsonl"
 SAMPLES: Final = 4
+LABELS: Final = ("exact_match", "contains")
 COMPARED: Final = 200
 
 
 def workload(questions: Path) -> dict[str, Any]:
     role = {"model": str(real.model()), "precision": "fp32", "batch": 10}
     asked = {"input": str(questions), "format": "natural_questions", "samples": SAMPLES, "p_true": True}
+    asked["metrics"] = [*LABELS, "f1", "rouge_l"]
     return {
         "kind": "evaluate",
         "roles": {"generator": role, "judge": role},
         "budget": {"gpus": "cpu"},
         "prompt_tokens": 200,
-        "new_tokens": 12,
+        "new_tokens": 20,
         "examples": 100,
         "evaluate": asked,
     }
@@ -53,15 +56,15 @@ def evaluated(questions: Path, folder: Path) -> dict[str, Any]:
     out, record = ullage.run(ullage.load(folder / "work.json"), folder / "run", base=folder)
     found = json.loads((out / "scores.json").read_text())
     page = (out / "report.html").read_text(encoding="utf-8")
-    measures = {
-        row["uncertainty"]: next(one for one in row["scores"] if one["name"] == "AUROC")
-        for row in found["scores"]
-        if row["label"] == "exact_match"
-    }
+    measures: dict[str, dict[str, Any]] = {label: {} for label in LABELS}
+    for row in found["scores"]:
+        if row["label"] in LABELS:
+            told = next(one for one in row["scores"] if one["name"] == "AUROC")
+            measures[row["label"]][row["uncertainty"]] = told
     return {
         "labels": found["labels"],
         "judge_check": found["judge_checks"]["judge"],
-        "exact_match_auroc": measures,
+        "auroc": measures,
         "page_says_unreliable": "judge is unreliable" in page,
         "remarks": record.outcome["remarks"],
     }
@@ -123,7 +126,10 @@ def main() -> None:
     claims = {
         "the page calls the judge unreliable": run["page_says_unreliable"],
         "every measure has its AUROC by exact match, or says why not": all(
-            one["value"] is not None or one["reason"] for one in run["exact_match_auroc"].values()
+            one["value"] is not None or one["reason"] for one in run["auroc"]["exact_match"].values()
+        ),
+        "every measure has its AUROC with an interval where answers of both kinds are": all(
+            one["low"] is not None and one["high"] is not None for one in run["auroc"]["contains"].values()
         ),
         "99 % of verdicts are those of the same model behind a server": same["equal"]
         >= 0.99 * same["answers"],

@@ -116,8 +116,9 @@ if TYPE_CHECKING:
     from ullage.runtime.tokenizer import Tokenizer as Tokenizer
     from ullage.spec.positions import Positions as Positions
     from ullage.spec.role_fields import RoleFields as RoleFields
+    from ullage.spec.training import Lora as Lora
+    from ullage.spec.training import Training as Training
     from ullage.spec.workload import Memory as Memory
-    from ullage.spec.workload import Training as Training
     from ullage.spec.workload import Workload as Workload
     from ullage.workloads.conversation import Conversation as Conversation
     from ullage.workloads.execution import Checked as Checked
@@ -145,6 +146,7 @@ PLACES: Final = {
     "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
     "Inputs": "ullage.capture.inputs",
+    "Lora": "ullage.spec.training",
     "Memory": "ullage.spec.workload",
     "MissingExtraError": "ullage.errors",
     "MissingPackageError": "ullage.errors",
@@ -172,7 +174,7 @@ PLACES: Final = {
     "Talk": "ullage.workloads.kind",
     "Timeline": "ullage.memory.timeline",
     "Tokenizer": "ullage.runtime.tokenizer",
-    "Training": "ullage.spec.workload",
+    "Training": "ullage.spec.training",
     "UllageError": "ullage.errors",
     "UnknownNameError": "ullage.errors",
     "UnsupportedError": "ullage.errors",

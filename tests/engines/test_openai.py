@@ -62,7 +62,7 @@ def test_no_more_requests_at_once_than_allowed(serve):
 def test_requests_keep_the_pace(serve, monkeypatch):
     waited = []
     clock = SimpleNamespace(monotonic=lambda: 100.0, sleep=waited.append)
-    monkeypatch.setattr("ullage.engines.openai_engine.time", clock)
+    monkeypatch.setattr("ullage.engines.pace.time", clock)
     engine, _ = serve(echo, requests_per_minute=600)
     engine.generate([str(n) for n in range(6)], Sampling(2), [0] * 6)
     assert sorted(waited) == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])

@@ -344,8 +344,9 @@ def test_extract_trains_when_asked() -> None:
     whole = "memory.streaming_chunk_size=null"
     training = ("training={optimizer: adamw}", "memory.enable_gradient_checkpointing=true")
     found = phases("extract", whole, *training)
-    assert [p.work.activity for p in found] == ["load", "train"]
+    assert [p.work.activity for p in found] == ["load", "train", "update"]
     assert found[1].work.gradient_checkpointing
+    assert not found[2].work.captures
 
 
 def test_a_workload_made_in_python_is_checked_too() -> None:

@@ -6,10 +6,13 @@ from ullage.facts.config import read_config
 from ullage.memory.forward.activations import layer_peak
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.one_pass import Pass
-from ullage.memory.forward.training import saved_bytes
 from ullage.memory.forward.whole_model import model_bytes
+from ullage.memory.training.needs import Step, code_of
+from ullage.memory.training.recipe import Recipe
+from ullage.memory.training.step import layer_moments
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
+from ullage.spec.training import Training
 
 BF16 = ResolvedPrecision("bf16", "bf16", "")
 
@@ -106,25 +109,6 @@ def autograd_keeps(config, tokens):
     return sum(size for size, _ in kept.values())
 
 
-@pytest.mark.parametrize(("kernel", "tolerance"), [("sdpa", 0.01), ("eager", 0.05)])
-def test_autograd_keeps_what_the_formula_says(kernel, tolerance):
-    from transformers import LlamaConfig
-
-    tokens = 512
-
-    def saved(layers):
-        config = LlamaConfig(**DENSE | {"num_hidden_layers": layers})
-        config._attn_implementation = kernel
-        return autograd_keeps(config, tokens), config
-
-    one, _ = saved(1)
-    three, config = saved(3)
-    architecture = read_config(config.to_dict(), "llama", "test")
-    one_pass = Pass(1, tokens, 0, kernel, False)
-    predicted = saved_bytes(architecture.layers[0], 512, one_pass, BF16)
-    assert predicted == pytest.approx((three - one) / 2, rel=tolerance)
-
-
 LINEAR = {"num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 64}
 RECURRENT = {
     "mamba": {"state_size": 16, "time_step_rank": 8},
@@ -155,6 +139,8 @@ def test_autograd_keeps_of_a_recurrence_what_its_interval_says(family):
 
     one, _ = saved(1)
     two, config = saved(2)
-    layer = read_config(config.to_dict(), family, "test").layers[0]
-    predicted = saved_bytes(layer, 64, Pass(1, 256, 0, "sdpa", False), BF16)
+    recipe = Recipe(Training(master_weights=False), BF16)
+    architecture = read_config(config.to_dict(), family, "test")
+    step = Step(architecture, recipe, Pass(1, 256, 0, "sdpa", False, processor=True), False)
+    predicted = layer_moments(code_of(step, architecture.layers[0]), step.manner, True).kept
     assert 0.9 <= predicted / (two - one) <= 1.25

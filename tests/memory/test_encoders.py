@@ -47,14 +47,20 @@ def test_an_encoder_reads_in_one_pass_and_caches_nothing(made):
     assert "roberta is an encoder: it reads prompt_tokens in one pass, and writes nothing" in found.notes
 
 
-def test_similarity_and_entailment_are_planned_with_encoders_and_run_with_decoders(made):
+def test_similarity_and_entailment_are_planned_with_encoders(made):
     nli, embedder = made(NLI), made(EMBEDDER)
     roles = {"similarity": {"model": embedder}, "entailment": {"model": nli, "prompt_tokens": 128}}
     workload = load(evaluation(**roles))
     found = plan(workload, advice=False)
     assert found.verdict == "fits"
     assert found.roles["similarity"].kernel.name == "eager"
-    with pytest.raises(UnsupportedError, match=r"roles.similarity: mpnet is an encoder, .* name a decoder"):
+
+
+def test_an_encoder_where_nobody_reads_what_it_gives_is_refused_by_name(made):
+    workload = load(evaluation(judge={"model": made(EMBEDDER)}, entailment={"model": "ullage:tiny"}))
+    with pytest.raises(
+        UnsupportedError, match=r"roles.judge: mpnet is an encoder, .*; name a decoder to run$"
+    ):
         check(workload, gpus="cpu")
 
 
@@ -73,6 +79,6 @@ def test_what_an_encoder_cannot_do_is_refused_in_a_line(made, fields, said):
 
 def test_an_encoder_writes_nothing(made):
     workload = evaluation(entailment={"model": "ullage:tiny"})
-    workload["roles"]["generator"]["model"] = made(NLI)
-    with pytest.raises(UnsupportedError, match="role generator: roberta is an encoder, which writes nothing"):
+    workload["roles"]["generator"]["model"] = made(EMBEDDER)
+    with pytest.raises(UnsupportedError, match="role generator: mpnet is an encoder, which writes nothing"):
         plan(workload)

@@ -13,7 +13,7 @@ from ullage.memory.estimate import estimate
 from ullage.phases.phase import Phase, Resident, Work
 from ullage.spec.capture import Capture
 from ullage.spec.role import Cache, Role
-from ullage.spec.workload import Training
+from ullage.spec.training import Training
 
 AMPERE = nvidia((8, 0))
 

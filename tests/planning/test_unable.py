@@ -117,5 +117,7 @@ def served(first, second, **fields):
 def test_engines_that_are_given_more_than_a_card_together_are_refused():
     with pytest.raises(InputError, match=r"generator, judge: their shares of gpu:0 come to 1.80"):
         ullage.plan(served(0.9, 0.9), "A100-80GB")
-    assert ullage.plan(served(0.5, 0.5), "A100-80GB", advice=False).verdict == "fits"
+    assert ullage.plan(served(0.45, 0.45), "A100-80GB", advice=False).verdict == "fits"
+    # Contexts and CUDA graphs lie outside the shares.
+    assert ullage.plan(served(0.5, 0.5), "A100-80GB", advice=False).verdict == "does not fit"
     assert ullage.plan(served(0.9, 0.9, schedule="sequential"), "A100-80GB", advice=False).verdict == "fits"

@@ -93,7 +93,7 @@ def test_a_mapping_that_holds_itself_has_an_end():
 def test_fields_of_a_role_are_arguments_and_are_told_as_a_file_tells_them():
     own = {name for name in OWN if usual_settings(name).model_fields}
     assert set(RoleFields.__annotations__) == own | {
-        *(name for name in Role.model_fields if name != "model"),
+        *(name for name in Role.model_fields if name not in ("model", "labels")),
         *("use_quantized", "quantization_bits", "quantization"),
     }
     with pytest.raises(SpecError, match=r"^precison: unknown key; nearest: precision$"):

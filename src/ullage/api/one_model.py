@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -10,7 +11,8 @@ from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
-    from ullage.spec.workload import Memory, Training, Workload
+    from ullage.spec.training import Training
+    from ullage.spec.workload import Memory, Workload
 
 
 def estimate_model(
@@ -21,15 +23,17 @@ def estimate_model(
     advice: bool = False,
     examples: int = 1000,
     train: str | None = None,
+    lora: int | Mapping[str, object] | None = None,
     gradient_checkpointing: bool = False,
     **fields: Unpack[RoleFields],
 ) -> Plan:
-    """Load, prefill and decode of a role with `fields`; with `train`, an optimizer, its training.
+    """Load, prefill and decode of a role with `fields`; with `train`, an optimizer, its training: of all its
+    weights, or of adapters beside them where `lora` is their rank, or fields as peft's LoraConfig has.
 
     Raises SpecError for a field that a role does not have or a value it cannot take, as a file does.
     """
     workload = bare_workload(
-        model, examples, train=train, gradient_checkpointing=gradient_checkpointing, **fields
+        model, examples, train=train, lora=lora, gradient_checkpointing=gradient_checkpointing, **fields
     )
     return plan(workload, gpus, base=base, advice=advice)
 
@@ -39,6 +43,7 @@ def bare_workload(
     examples: int = 1000,
     *,
     train: str | None = None,
+    lora: int | Mapping[str, object] | None = None,
     gradient_checkpointing: bool = False,
     training: Training | None = None,
     memory: Memory | None = None,
@@ -49,14 +54,19 @@ def bare_workload(
 
     Raises SpecError as `estimate_model`.
     """
+    from ullage.errors import SpecError
     from ullage.spec.budget import Budget
     from ullage.spec.parse import parse_part, parse_role
-    from ullage.spec.workload import Memory, Training, Workload
+    from ullage.spec.training import Training
+    from ullage.spec.workload import Memory, Workload
     from ullage.workloads import single_model
 
     role = parse_role({"placement": "balanced", "model": model, **fields})
+    if lora is not None and train is None:
+        raise SpecError(["lora: adapters are trained by an optimizer; give train as well: adamw"])
     if train is not None:
-        training = parse_part(Training, {"optimizer": train})
+        beside = {} if lora is None else {"lora": {"r": lora} if isinstance(lora, int) else dict(lora)}
+        training = parse_part(Training, {"optimizer": train, **beside})
     return Workload(
         kind=single_model.name,
         name=model,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
+from ullage.workloads.encoders import with_labels
 from ullage.workloads.loading import sections
 from ullage.workloads.planned import models_of, needs_card, outcomes
 from ullage.workloads.probed import with_probe_shapes
@@ -28,7 +29,7 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
     if not needs_card(workload):
         return []
     models = models_of(workload, base)
-    workload = with_probe_shapes(workload, base, models)
+    workload = with_probe_shapes(with_labels(workload, models), base, models)
     return fitting_sets(workload, outcomes(models, base=base))
 
 

@@ -55,7 +55,10 @@ def estimate(
     image_size: Annotated[str, typer.Option(help="Of each, before the model resizes it.")] = "1024x1024",
     tensor_parallel: int = 1,
     rope: Annotated[str | None, typer.Option(help="Stretch positions: yarn:4, linear:2, dynamic:2.")] = None,
-    train: Annotated[str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit.")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit, paged-adamw-8bit.")
+    ] = None,
+    lora: Annotated[int | None, typer.Option(help="Train adapters of this rank, beside --precision.")] = None,
     gradient_checkpointing: bool = False,
     gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
     json: Json = False,
@@ -79,7 +82,9 @@ def estimate(
         "tensor_parallel": tensor_parallel,
         "rope": rope,
     }
-    workload = api.bare_workload(model, train=train, gradient_checkpointing=gradient_checkpointing, **fields)
+    workload = api.bare_workload(
+        model, train=train, lora=lora, gradient_checkpointing=gradient_checkpointing, **fields
+    )
     if sweep:
         from ullage.cli.sweep import sweep_workload
 

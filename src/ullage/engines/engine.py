@@ -13,6 +13,8 @@ Message = dict[str, str]
 """`role` and `content`, as chat templates take them."""
 Chat = tuple[Message, ...]
 Prompt = str | Chat
+Pair = tuple[str, str]
+"""Two texts that are read together."""
 StopReason = Literal["end", "stop", "length"]
 """The model ended its reply; a stop sequence was met; `new_tokens` were reached."""
 
@@ -151,6 +153,17 @@ class Streaming(Protocol):
 
     def forget(self) -> None:
         """Gives up what is kept of earlier replies."""
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An engine that reads two texts together and scores what they are to one another."""
+
+    def pair_lengths(self, pairs: Sequence[Pair]) -> list[int]:
+        """Tokens of each pair, the special ones that stand around its texts too."""
+
+    def compare(self, pairs: Sequence[Pair]) -> list[tuple[float, ...]]:
+        """For each pair of one batch the logit of each of the model's labels, in its order."""
 
 
 @runtime_checkable

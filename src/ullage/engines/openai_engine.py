@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 from ullage.engines.completion import Completion, Scope, UnusableError, Weighed, read_completion
 from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, Usage
 from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
+from ullage.engines.pace import Pace, pause
 from ullage.engines.words import told, words_of
 from ullage.errors import EngineError, RefusedError
 from ullage.text import keep_secret
@@ -70,7 +71,7 @@ class OpenAIEngine:
             timeout=settings.timeout_seconds,
             max_retries=settings.retries,
         )
-        self._pace = _Pace(settings.requests_per_minute)
+        self._pace = Pace(settings.requests_per_minute)
         self._counting = threading.Lock()
         self._limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
         self._logprobs = settings.logprobs
@@ -157,6 +158,7 @@ class OpenAIEngine:
                     continue
                 if not (error.again and left):
                     raise UnusableError(told(str(error), messages), scope=error.scope) from error
+            pause(self._settings.retries - left)
             left -= 1
         with self._counting:
             self._answered = True
@@ -249,24 +251,6 @@ class OpenAIEngine:
         )
         if (hopeless and len(unusable) == asked) or (not self._answered and self._failures >= PATIENCE):
             raise RefusedError(f"{self._model}: the server refuses: {unusable[-1]}")
-
-
-class _Pace:
-    """Lets through at most so many calls a minute, evenly spaced, from any thread."""
-
-    def __init__(self, per_minute: int | None) -> None:
-        self._gap = 60 / per_minute if per_minute else 0.0
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        if not self._gap:
-            return
-        with self._lock:
-            now = time.monotonic()
-            begin = max(now, self._next)
-            self._next = begin + self._gap
-        time.sleep(max(begin - now, 0.0))
 
 
 def _messages(prompt: Prompt) -> list[Message]:

@@ -41,13 +41,23 @@ ENGINE: Final = EngineDescription(
 
 def open_engine(session: Session, name: str) -> Engine:
     """Role `name`'s engine; its model is loaded where the plan puts it unless it is there already."""
+    from ullage.engines.encoders import PairEncoder, TextEncoder
     from ullage.engines.transformers_engine import TransformersEngine
+    from ullage.runtime.loader import is_encoder
+    from ullage.runtime.pooling import pooling_of
+    from ullage.runtime.source import source_of
 
     loaded = session.load(name)
+    role = session.workload.roles[name]
+    if role.labels:
+        return PairEncoder(loaded, role.model)
+    if is_encoder(loaded):
+        folder = source_of(role.model, session.plan.base, session.download)
+        return TextEncoder(loaded, role.model, pooling_of(folder, role.model))
     prefix = session.planned(name, PREFIX)
     return TransformersEngine(
         loaded,
-        session.workload.roles[name].model,
+        role.model,
         session.workload.memory.streaming_chunk_size,
         session.reading_done,
         nullcontext if prefix is None else partial(session.monitor.inside, prefix),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Final, TypeVar
 
-from ullage.engines.engine import Engine, Metered, Prompt, Usage
+from ullage.engines.engine import Engine, Metered, Usage
 from ullage.engines.opening import open_engine
 from ullage.engines.states import KeptStates
 from ullage.fields import Fields
@@ -168,17 +168,12 @@ class Turns:
         store.finish()
 
     def measured(
-        self, engine: Engine, items: Iterable[Item], prompt: Callable[[Item], Prompt | None]
+        self, lengths_of: Callable[[Sequence[Item]], list[int]], items: Iterable[Item]
     ) -> Iterator[tuple[Item, int]]:
-        """Each item with the tokens of its `prompt`, 0 without one; a few are asked for at a time."""
+        """Each item with its tokens; a few are asked for at a time."""
         coming = iter(items)
         while some := list(islice(coming, MEASURED)):
-            prompts = [prompt(one) for one in some]
-            asked = [each for each in prompts if each is not None]
-            lengths = iter(engine.lengths(asked) if asked else ())
-            yield from (
-                (one, 0 if p is None else next(lengths)) for one, p in zip(some, prompts, strict=True)
-            )
+            yield from zip(some, lengths_of(some), strict=True)
 
     def _keep(
         self,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypedDict
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ullage.errors import UnsupportedError
-from ullage.spec.engine import EngineDescription, OwnCache
+from ullage.spec.engine import EngineDescription, OwnCache, Version
 from ullage.spec.engine import Settings as EngineSettings
-from ullage.spec.value import Count, Switch
+from ullage.spec.value import Count, Switch, Value
 
 if TYPE_CHECKING:
     from ullage.engines.engine import Engine
     from ullage.runtime.session import Session
+    from ullage.spec.role import Role
 
 LAYER_SECONDS: Final = 0.04e-3
 """Host time per layer and decode step with CUDA graphs; assumed."""
@@ -34,6 +37,49 @@ class Options(TypedDict, total=False):
     kv_cache_memory_bytes: int
     quantization: str
     hf_overrides: dict[str, object]
+    speculative_config: dict[str, object]
+
+
+def parse_version(text: str) -> Version:
+    """The first two numbers of a version, as 0.19.1."""
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
+
+
+class Speculation(Value):
+    """Tokens that are written ahead and then checked, under vLLM's own names.
+
+    Its `method` is that of a whole `model` that writes drafts, or `ngram`, which looks them up in the prompt
+    and takes no memory of a card.
+    """
+
+    model: str | None = None
+    method: Literal["draft_model", "ngram"] | None = None
+    num_speculative_tokens: Count = Field(
+        default=5, description="tokens ahead; vLLM has no default of its own"
+    )
+    draft_tensor_parallel_size: Count | None = None
+    prompt_lookup_max: Count | None = None
+    prompt_lookup_min: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _modelled(cls, given: object) -> object:
+        method = given.get("method") if isinstance(given, Mapping) else None
+        if isinstance(method, str) and method not in ("draft_model", "ngram"):
+            raise PydanticCustomError(
+                "speculation",
+                "method {method} is not modelled: its heads and caches are not described; use method: "
+                "draft_model with a model, or ngram",
+                {"method": method},
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.model is None) != (self.method == "ngram"):
+            raise PydanticCustomError("speculation", "give a model that writes drafts, or method: ngram")
+        return self
 
 
 class Settings(EngineSettings):
@@ -45,9 +91,16 @@ class Settings(EngineSettings):
     max_num_batched_tokens: Count | None = None
     enforce_eager: Switch = False
     block_size: Count = 16
+    speculative_config: Speculation | None = Field(
+        default=None, description="a model that writes drafts, or method: ngram"
+    )
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.|$)")] | None = Field(
+        default=None, description="vLLM's, as 0.19.1: narrows what its start-up is planned to take"
+    )
 
     def own_cache(self) -> OwnCache:
         """What sizes vLLM's own cache."""
+        drafted = self.speculative_config
         return OwnCache(
             gpu_memory_utilization=self.gpu_memory_utilization,
             max_model_len=self.max_model_len,
@@ -55,7 +108,21 @@ class Settings(EngineSettings):
             max_num_batched_tokens=self.max_num_batched_tokens,
             enforce_eager=self.enforce_eager,
             block_size=self.block_size,
+            version=None if self.version is None else parse_version(self.version),
+            draft_ranks=None if drafted is None else drafted.draft_tensor_parallel_size,
         )
+
+    def drafts(self) -> str | None:
+        """The model of `speculative_config`, where that is one."""
+        return None if self.speculative_config is None else self.speculative_config.model
+
+    def naming(self, names: Mapping[str, str]) -> Self:
+        """These settings, with the model that writes drafts under another name."""
+        drafted = self.speculative_config
+        if drafted is None or drafted.model is None:
+            return self
+        named = drafted.model_copy(update={"model": names.get(drafted.model, drafted.model)})
+        return self.model_copy(update={"speculative_config": named})
 
 
 ENGINE: Final = EngineDescription(
@@ -95,11 +162,13 @@ def open_engine(session: Session, name: str) -> Engine:
     if isinstance(running, VllmEngine):
         return running
     role = session.workload.roles[name]
-    options = _options(session, name)
+    options, speculation = _options(session, name), _speculation(session, role)
     device = next(item.device for item in session.plan.bill.items if item.role == name)
 
     def start() -> VllmEngine:
         folder = source_of(role.model, session.plan.base, session.download)
+        if speculation is not None:
+            options["speculative_config"] = speculation
         if role.rope is not None:
             options["hf_overrides"] = overrides(folder, role)
         started = VllmEngine(start_vllm(str(folder), options), role.model)
@@ -121,6 +190,20 @@ def open_engine(session: Session, name: str) -> Engine:
     return engine
 
 
+def _speculation(session: Session, role: Role) -> dict[str, object] | None:
+    """`speculative_config` as vLLM takes it, its model where it is on this machine."""
+    from ullage.runtime.source import source_of
+
+    assert isinstance(role.settings, Settings)
+    asked = role.settings.speculative_config
+    if asked is None:
+        return None
+    told = asked.model_dump(exclude_none=True)
+    if asked.model is not None:
+        told["model"] = str(source_of(asked.model, session.plan.base, session.download))
+    return told
+
+
 def _options(session: Session, name: str) -> Options:
     """What the plan and the file say, under vLLM's own names.
 
@@ -128,15 +211,18 @@ def _options(session: Session, name: str) -> Options:
     """
     from ullage.facts.dtypes import TORCH_NAMES
     from ullage.facts.quantization.known import on_the_fly
-    from ullage.memory.vllm.sizes import LEAST_TOKENS, cache_block
+    from ullage.memory.vllm.needs import longest_sequence
+    from ullage.memory.vllm.sizes import cache_block
     from ullage.phases.blocks import base_work
+    from ullage.spec.rope import model_of
 
     role, work = session.workload.roles[name], base_work(name, session.workload)
     own, plan = role.settings.own_cache(), session.plan
     precision, share = plan.roles[name].precision, plan.roles[name].share
     assert share is not None
+    window = getattr(model_of(role, plan.models), "max_positions", None)
     longest = max(
-        phase.work.cached_tokens + phase.work.prompt_tokens + max(phase.work.new_tokens, LEAST_TOKENS)
+        longest_sequence(phase.work, phase.work.prompt_tokens, window)
         for phase in plan.phases
         if phase.running == name
     )
@@ -150,8 +236,9 @@ def _options(session: Session, name: str) -> Options:
         "block_size": cache_block(own, plan.gpus.abilities),
         "trust_remote_code": role.trust_remote_code,
     }
-    if plan.gpus.abilities.processor:
-        # On a processor the share would have to cover everything else in this process.
+    if plan.gpus.abilities.processor or own.gpu_memory_utilization is None:
+        # A cache of the size that is planned, which vLLM then has whatever its share would leave: on a
+        # processor that would have to cover everything else in this process, and on a card it would be more.
         caches = (
             item.bytes.high for item in plan.bill.items if (item.role, item.component) == (name, "kv_cache")
         )

@@ -18,6 +18,10 @@ FP16_CAPABILITY: Final = (5, 3)
 FLASH_CAPABILITY: Final = (8, 0)
 """FlashAttention-2 runs on Ampere and later (github.com/Dao-AILab/flash-attention)."""
 
+WHEELS_CAPABILITY: Final = (7, 5)
+"""Torch's wheels have kernels from Turing on since 2.11; Maxwell, Pascal and Volta have them in the wheels
+for CUDA 12.6 alone, up to 2.14 (github.com/pytorch/pytorch/issues/172352 and 190385)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
@@ -60,6 +64,11 @@ class Abilities:
     def known(self) -> bool:
         """Whether it is known what the card can do; else it has nothing here that it may well have."""
         return self not in UNKNOWN.values()
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether torch's current wheels run on it, as far as that is known."""
+        return self.reaches(WHEELS_CAPABILITY)
 
     def reaches(self, least: Capability | None) -> bool:
         """Whether it is of a CUDA compute capability, as far as that is known; None is any."""

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.memory.needs import RECENT, Need, Needs
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
+
+if TYPE_CHECKING:
+    from ullage.memory.vllm.sizes import Served
 
 
 class Quantized(NamedTuple):
@@ -82,7 +85,8 @@ class Demand:
     """Every need of a workload, phase by phase, with the shapes of its roles.
 
     `asked` says for each of `phases` what each role needs then, in the order in which they are resident, the
-    process last. `parts` is what of each role's model is loaded, `precisions` what each runs in.
+    process last. `parts` is what of each role's model is loaded, `precisions` what each runs in; `served` how
+    an engine with a cache of its own holds a role, and the bytes of that cache that its work takes.
     """
 
     phases: tuple[Phase, ...]
@@ -90,6 +94,7 @@ class Demand:
     asked: tuple[Mapping[str, Needs], ...]
     parts: Mapping[str, Model] = field(default_factory=dict)
     precisions: Mapping[str, ResolvedPrecision] = field(default_factory=dict)
+    served: Mapping[str, tuple[Served, int]] = field(default_factory=dict)
 
     @cached_property
     def spells(self) -> dict[str, Spells]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.memory.forward.one_pass import FULL, Pass
-from ullage.phases.phase import Work
+from ullage.phases.phase import TRAINING, Work
 from ullage.spec.role import Role
 from ullage.units import Interval
 
@@ -27,7 +27,7 @@ def check_encoder(name: str, role: Role, architecture: Architecture, works: Iter
             raise UnsupportedError(
                 f"{kind}, which writes nothing; set its new_tokens to 0, or name a decoder"
             )
-        if work.activity == "train":
+        if work.activity in TRAINING:
             raise UnsupportedError(f"{kind}, whose backward pass is not described; train a decoder")
         if work.captures:
             raise UnsupportedError(f"{kind}, of which no sites are known; capture states of a decoder")

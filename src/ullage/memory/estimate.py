@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from ullage.errors import SpecError
+from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
 from ullage.memory.backward import traced_passes
@@ -22,13 +23,17 @@ from ullage.memory.refusals import check_role, check_training
 from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.traced import Traced, Tracer
+from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import resolve_precision
-from ullage.phases.phase import Phase, Resident, Where, Work
+from ullage.phases.phase import TRAINING, Phase, Resident, Where, Work
 from ullage.spec.device_map import block_devices
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
-from ullage.units import parse_bytes
+from ullage.units import Interval, parse_bytes
+
+if TYPE_CHECKING:
+    from ullage.memory.vllm.sizes import Served
 
 
 def estimate(
@@ -37,13 +42,15 @@ def estimate(
     abilities: Abilities,
     overhead: Overhead | None = None,
     tracer: Tracer | None = None,
+    cards: tuple[Interval, ...] = (),
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
     `models` maps the name a role's `model` field gives to what it is; `abilities` is what
     every GPU in question can do; `overhead` what a process was measured to take on such a GPU, where there is
-    evidence; `tracer` traces what no formula says. Raises UnsupportedError where a model and what is asked
-    of it do not go together, SpecError for sites or windows a model lacks.
+    evidence; `tracer` traces what no formula says; `cards` are the usable bytes of each GPU, of which an
+    engine may be given a share. Raises UnsupportedError where a model and what is asked of it do not go
+    together, SpecError for sites or windows a model lacks.
     """
     phases = tuple(phases)
     roles = _roles(phases)
@@ -56,13 +63,26 @@ def estimate(
             check_encoder(name, role, model, works.get(name, ()))
         if isinstance(model, Architecture):
             check_chunks(name, role, model, works.get(name, ()))
-        held[name] = _held(name, role, part, model, abilities)
+        draft = models[drafts] if (drafts := role.settings.drafts()) is not None else None
+        held[name] = _held(name, role, part, model, abilities, draft, _card(role, cards))
     traced = traced_passes(phases, held, roles, tracer)
     asked = _asked(phases, held, roles, works, abilities, overhead, traced)
     whole = {phase.running for phase in phases if phase.activity == "backward"}
     shapes = tuple(_shape(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
-    return Demand(phases, shapes, asked, parts, {name: each.precision for name, each in held.items()})
+    precisions = {name: each.precision for name, each in held.items()}
+    return Demand(phases, shapes, asked, parts, precisions, _served(held, works))
+
+
+def _served(held: Mapping[str, Loaded], works: Mapping[str, Sequence[Work]]) -> dict[str, tuple[Served, int]]:
+    """How engines with a cache of their own hold roles, and how much of it each role's work takes."""
+    found = {}
+    for name, each in held.items():
+        if each.served is not None:
+            from ullage.memory.vllm.needs import work_cache
+
+            found[name] = each.served, work_cache(each, each.served, works.get(name, ()))
+    return found
 
 
 def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
@@ -74,16 +94,42 @@ def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
     return found
 
 
+def _card(role: Role, cards: tuple[Interval, ...]) -> Interval | None:
+    """The card of which the role's engine is given a share: where it is pinned, else the one with most room,
+    as it is placed; of several ranks the smallest, whose cache all others have too."""
+    placement = role.placement
+    names = (placement,) if isinstance(placement, str) else placement
+    pinned = [int(name.removeprefix("gpu:")) for name in names if name.startswith("gpu:")]
+    allowed = [cards[at] for at in pinned if at < len(cards)] or list(cards)
+    if not allowed:
+        return None
+    return min(allowed) if role.tensor_parallel > 1 else max(allowed)
+
+
 @lru_cache(maxsize=RECENT)
-def _held(name: str, role: Role, part: Model, model: Model, abilities: Abilities) -> Loaded:
+def _held(
+    name: str,
+    role: Role,
+    part: Model,
+    model: Model,
+    abilities: Abilities,
+    draft: Model | None,
+    card: Interval | None,
+) -> Loaded:
     """`part` of a model as the role's engine holds it. Raises UnsupportedError."""
     precision = resolve_precision(role, model, abilities)
     check_role(name, role, model, precision, abilities)
+    if part is model and isinstance(part, Architecture) and role.runs_with.memory == "process":
+        part = model = with_kept_head(part, precision)
     own = None
     if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
         from ullage.memory.vllm.sizes import served
 
-        own = served(part, role, precision, abilities)
+        if draft is not None and not isinstance(draft, Architecture):
+            raise UnsupportedError(
+                f"role {name}: {draft.name} is a diffusion pipeline, which writes no drafts"
+            )
+        own = served(part, role, precision, abilities, draft, card)
     return loaded(name, part, model, precision, abilities, role.attention, role.cache, own)
 
 
@@ -112,7 +158,7 @@ def _asked(
 
     for phase in phases:
         running, work = phase.running, phase.work
-        if work.activity == "train" and running in held:
+        if work.activity in TRAINING and running in held:
             check_training(running, held[running].precision, work, roles[running])
         residents = beside.get((id(phase.resident), running))
         if residents is None:
@@ -210,7 +256,7 @@ def _shape(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
     model, scheme = held.model, held.precision.scheme
     names = _block_names(model)
     if role.tensor_parallel > 1 and isinstance(model, Architecture):
-        from ullage.memory.vllm.sizes import check_ranks
+        from ullage.memory.vllm.ranks import check_ranks
 
         check_ranks(model, role.tensor_parallel)
     limits = tuple(
@@ -219,7 +265,11 @@ def _shape(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
     )
     splittable = role.runs_with.splits_layers and not whole
     own = scheme if role.runs_with.memory == "process" else None
-    bound = None if own is None else Quantized(own.name, own.least_capability, own.offloads)
+    bound = (
+        None
+        if own is None
+        else Quantized(own.name, own.least_capability, own.offloads or held.precision.keeps_waiting)
+    )
     wishes = role.placement, limits, splittable, bound, _places(name, role, held)
     return RoleShape(name, len(names), names, role.tensor_parallel, *wishes)
 

@@ -32,7 +32,7 @@ ItemKind = Literal[
 ]
 Basis = Literal["exact", "traced", "derived", "measured", "assumed"]
 Level = Literal["live", "reserved", "process", "device"]
-Combine = Literal["sum", "max", "once"]
+Combine = Literal["sum", "here", "away", "max", "once"]
 Home = Literal["gpu", "host", "disk"]
 
 
@@ -43,7 +43,8 @@ class Need(NamedTuple):
     layers, L+1 the final norm and head (a pipeline's components are its blocks). `each` is bytes per
     block. `combine` says what a device pays: `sum` over its blocks, `max` over its blocks together
     with every other `max` need of that role, phase and level (temporaries, never alive together), or
-    `once` if it holds any block. `level` is the first total it counts in. `home` is where the bytes
+    `once` if it holds any block; `here` is a sum that a block costs on a GPU alone, `away` one that it costs
+    in host memory or on disk alone. `level` is the first total it counts in. `home` is where the bytes
     lie: on the GPU that holds the block, in host memory or on disk.
     """
 
@@ -86,14 +87,17 @@ class Group:
         for need in items:
             component, where, (low, expected, high), _, combine, level, home, _ = need
             count = len(where)
-            if component == "weights":
+            if component == "weights" and combine != "away":
                 weights += expected * count
-            elif component == "kv_cache" or component == "recurrent_state":
+            elif (component == "kv_cache" or component == "recurrent_state") and level == "live":
                 cache += expected * count
             if combine == "max":
                 self.temporary = True
             if home != "gpu":
                 elsewhere.append(need)
+                continue
+            if combine == "away":
+                self.passing = max(self.passing, high)
                 continue
             if combine == "max":
                 self.largest[level] = highest(self.largest.get(level), low, expected, high)
@@ -105,7 +109,7 @@ class Group:
                 self.fixed += high
                 count = 1
             elif component == "weights":
-                self.passing = max(self.passing, high)
+                self.passing = max(self.passing, high)  # `away` is never less
             else:
                 self.kept += high * count
             low_sum += low * count
@@ -153,7 +157,7 @@ def _running_sums(needs: tuple[Need, ...], around: Around, blocks: int) -> list[
     steps = [0] * (blocks + 1)
     for need in needs:
         where, high = need.blocks, need.each.high
-        if need.combine != "sum" or need.home != "gpu":
+        if need.combine not in ("sum", "here") or need.home != "gpu":
             continue
         if around is not None and need.component == "kv_cache":
             high += unused(0, high, CACHE_FRAGMENTATION)[2]
@@ -178,7 +182,8 @@ class Needs:
 
     High values of what lies on GPUs: `fixed` of what a device pays however few of the blocks it holds,
     `kept` of the caches that stay on the first GPU where weights are offloaded, `passing` of the largest
-    block's weights. `read` is the expected bytes of weights, and of caches and states, wherever they lie.
+    block's weights. `read` is the expected bytes of weights, and of caches and states in use, wherever they
+    lie.
     """
 
     def __init__(self, groups: tuple[Group, ...], blocks: int = 0) -> None:
@@ -224,10 +229,10 @@ class Needs:
         return found
 
     def weights(self) -> dict[int, int]:
-        """High value of each block's weights on a GPU."""
+        """High value of each block's weights where it waits off the GPUs."""
         found: dict[int, int] = {}
         for need in self.items:
-            if need.component == "weights" and need.home == "gpu":
+            if need.component == "weights" and need.home == "gpu" and need.combine != "here":
                 for block in need.blocks:
                     found[block] = found.get(block, 0) + need.each.high
         return found

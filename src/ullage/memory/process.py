@@ -60,6 +60,8 @@ def beside_tensors(processor: bool, held: int = 0, quantized: bool = False) -> I
 NCCL = Interval(int(0.9 * GIB), int(1.05 * GIB), int(1.6 * GIB))
 """Communicator buffers at tensor parallelism 2 to 4: 1.43-2.01 GiB in use before any tensor, less the
 context above (vLLM 0.19, H100)."""
+NCCL_BUS = Interval(int(0.1 * GIB), int(0.4 * GIB), int(1.6 * GIB))
+"""The same between cards without NVLink; assumed."""
 
 
 def context_need(abilities: Abilities, overhead: Overhead | None) -> Need:

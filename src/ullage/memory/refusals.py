@@ -5,9 +5,8 @@ from __future__ import annotations
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model, Pipeline
-from ullage.facts.quantization.known import on_the_fly
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.phases.phase import Work
+from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 
@@ -35,7 +34,7 @@ def check_role(
         and model.checkpoint is not None
         and model.checkpoint.format == "gguf"
         and engine.memory == "process"
-        and precision.storage in on_the_fly()
+        and precision.scheme is not None
     ):
         raise UnsupportedError(
             f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "
@@ -81,16 +80,16 @@ def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) 
 
 def check_training(name: str, precision: ResolvedPrecision, work: Work, role: Role) -> None:
     """Raises UnsupportedError where an engine takes no backward pass, or weights no gradient."""
-    if work.activity != "train":
+    if work.activity not in TRAINING:
         return
     if not role.runs_with.trains:
         able = engines_that(lambda engine: engine.trains)
         raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")
     training = work.training
-    if precision.scheme is not None and (training is None or training.trainable_fraction == 1):
+    if precision.scheme is not None and (training is None or training.whole):
         raise UnsupportedError(
-            f"role {name}: weights in {precision.storage} take no gradient; set training.trainable_fraction "
-            "to the share that adapters add, or another precision"
+            f"role {name}: weights in {precision.storage} take no gradient; train adapters beside them "
+            "(training.lora={r: 16}), or use another precision"
         )
 
 

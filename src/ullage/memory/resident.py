@@ -60,7 +60,11 @@ def _weight_needs(
         sizes = block_bytes(weights, precision)
         linear = max(linear, sizes.largest_linear)
         each = Interval.exactly(sizes.bytes)
-        needs.append(Need("weights", blocks, each, basis, home=home))
+        waits = precision.keeps_waiting and home == "gpu"
+        needs.append(Need("weights", blocks, each, basis, "here" if waits else "sum", home=home))
+        if waits:
+            whole = Interval.exactly(block_bytes(weights, precision.unquantized).bytes)
+            needs.append(Need("weights", blocks, whole, basis, "away", note="not quantized where it waits"))
     if architecture.adapter is not None:
         needs += adapter_weights(architecture.adapter, precision, home)
     if home != "gpu":

@@ -13,7 +13,6 @@ from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_e
 from ullage.memory.captures.storage import capture_needs
 from ullage.memory.forward.attention import QUADRATIC, falls_back, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
-from ullage.memory.forward.logits import loss_logits
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.forward.window import prompt_of, seen_tokens
 from ullage.memory.fragmentation import (
@@ -29,10 +28,10 @@ from ullage.memory.temporaries import Forward, forward, temporary
 from ullage.memory.traced import Traced, traced_needs
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
-from ullage.phases.phase import Phase, Work
+from ullage.memory.weights.tensors import distinct_layers
+from ullage.phases.phase import TRAINING, Phase, Work
 from ullage.spec.role import Cache, Role
-from ullage.spec.workload import Training
+from ullage.spec.training import Training
 from ullage.units import Interval
 
 NO_SIZE: Final = (0, 0)
@@ -75,7 +74,7 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
     if work.expandable_segments:
         around = None
     groups: list[Group] = []
-    if work.activity == "train":
+    if work.activity in TRAINING:
         groups.append(group_of(_training(run), on_processor, around))
     elif work.activity == "backward":
         assert traced is not None
@@ -244,43 +243,11 @@ def _ends_in_attention(run: _Run) -> bool:
     return all(site.block < last or site.hook not in AFTER_ATTENTION for site in sites)
 
 
-def _training(run: _Run) -> list[Need]:
-    """Gradients and optimizer state per block; activations kept for the backward pass."""
-    from ullage.memory.forward.training import (
-        adapter_bytes,
-        checkpoint_bytes,
-        gradient_bytes,
-        optimizer_bytes,
-        saved_bytes,
-    )
+def _training(run: _Run) -> tuple[Need, ...]:
+    """The span of a training step that the work is."""
+    from ullage.memory.training.needs import Step, step_needs
+    from ullage.memory.training.recipe import Recipe
 
-    training = run.work.training or Training()
-    hidden, rows = run.architecture.hidden_size, run.one_pass.rows
-    needs = []
-    parts = [(layer.elements, blocks) for layer, blocks in distinct_layers(run.architecture)]
-    for block, weights in (
-        (0, embedding_weights(run.architecture)),
-        (run.head, head_weights(run.architecture)),
-    ):
-        parts.append((sum(weight.elements for weight in weights), (block,)))
-    for elements, blocks in parts:
-        gradient = Interval.exactly(gradient_bytes(elements, training, run.precision))
-        needs.append(Need("gradients", blocks, gradient, "derived"))
-        adapters = adapter_bytes(elements, training, run.precision)
-        if adapters:
-            needs.append(Need("weights", blocks, Interval.exactly(adapters), "derived"))
-        state = optimizer_bytes(elements, training, run.precision)
-        if state:
-            needs.append(Need("optimizer", blocks, Interval.exactly(state), "derived"))
-    for layer, blocks in distinct_layers(run.architecture):
-        saved = saved_bytes(layer, hidden, run.one_pass, run.precision)
-        spread = Interval(saved * 8 // 10, saved, saved * 125 // 100)
-        if run.work.gradient_checkpointing:
-            kept = Interval.exactly(checkpoint_bytes(hidden, run.one_pass, run.precision))
-            needs.append(Need("activations", blocks, kept, "derived"))
-            needs.append(temporary("activations", blocks, spread, "recomputed layer"))
-        else:
-            needs.append(Need("activations", blocks, spread, "derived"))
-    loss = loss_logits(rows, run.architecture.vocab_size, run.precision.element_bytes)
-    needs.append(temporary("logits", (run.head,), loss, "loss"))
-    return needs
+    recipe = Recipe(run.work.training or Training(), run.precision)
+    step = Step(run.architecture, recipe, run.one_pass, run.work.gradient_checkpointing)
+    return step_needs(step, run.work.activity == "update")

@@ -211,14 +211,21 @@ def _loading(passes: float) -> Work:
 
 
 def train(name: str, resident: Iterable[Resident], work: Work, workload: Workload) -> tuple[Phase, ...]:
-    """Forward and backward over the prompt, as `workload.training` says."""
+    """Forward and backward over the prompt, as `workload.training` says; then the optimizer's step, once for
+    the passes whose gradients are summed."""
     work = work.but(
         activity="train",
         captures=captures_of(name, workload),
         training=workload.training,
         gradient_checkpointing=workload.memory.enable_gradient_checkpointing,
     )
-    return (Phase(f"{name} train", tuple(resident), name, work, verb="train"),)
+    held = tuple(resident)
+    passes = work.training.gradient_accumulation_steps if work.training is not None else 1
+    update = work.but(activity="update", captures=(), passes=work.passes / passes)
+    return (
+        Phase(f"{name} train", held, name, work, verb="train"),
+        Phase(f"{name} update", held, name, update, verb="train"),
+    )
 
 
 def backward(

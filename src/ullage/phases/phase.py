@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from ullage.spec.capture import Capture
 from ullage.spec.fitting import Fitting
 from ullage.spec.role import Role
-from ullage.spec.workload import Training
+from ullage.spec.training import Training
 
-Activity = Literal["load", "prefill", "decode", "train", "backward", "denoise", "serve"]
+Activity = Literal["load", "prefill", "decode", "train", "update", "backward", "denoise", "serve"]
+TRAINING: Final = ("train", "update")
+"""The spans of a training step: forward and back, and the optimizer's own."""
 LogitsKept = Literal["none", "last", "all"]
 Where = Literal["device", "host", "disk"]
 

@@ -16,6 +16,7 @@ from ullage.planning.plan import Advice, Verdict
 from ullage.spec.engine import EngineDescription
 from ullage.spec.role import Role
 from ullage.spec.section import Section
+from ullage.spec.training import Training
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval
 
@@ -25,7 +26,9 @@ LOSS_FLOOR = 0.002
 """Loss at which a harmless change and a lossy one of equal effect are weighed: harmless ones come first
 unless they free five hundred times less."""
 SETS_TRIED = 24
-HARMLESS = ("schedule", "captures", "chunk", "checkpoint", "batch", "attention")
+HARMLESS = ("schedule", "captures", "chunk", "checkpoint", "batch", "attention", "optimizer")
+LOWER = ("precision", "trained")
+"""Fewer bits, or fewer parameters that are trained."""
 Changes = tuple[tuple[str, str], ...]
 
 
@@ -108,7 +111,7 @@ def _on_same_gpus(
     axes = _axes(workload)
     search = _Search(workload, gpus, evaluate, apply)
     allowed: list[tuple[_Step, ...]] = []
-    for kinds in (HARMLESS, ("precision",), ("offload",), ("context",)):
+    for kinds in (HARMLESS, LOWER, ("offload",), ("context",)):
         allowed = allowed + [axis for axis in axes if axis[0].axis in kinds]
         steps = search.descend(allowed, before)
         if steps is None:
@@ -191,13 +194,13 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
     if not chunked and workload.training is None and workload.prompt_tokens > 1024:
         path = "memory.streaming_chunk_size"
         axes.append((_Step("chunk", path, "512", 0.0, "prefill in chunks: slower"),))
-    if workload.training is not None and not workload.memory.enable_gradient_checkpointing:
-        path = "memory.enable_gradient_checkpointing"
-        axes.append((_Step("checkpoint", path, "true", 0.0, "a third more computation"),))
+    if workload.training is not None:
+        axes += _axes_of_training(workload, workload.training)
     for name, role in workload.roles.items():
         axes += _axes_of(name, role, role.batch or workload.batch)
     for name, role in workload.roles.items():
-        if role.runs_with.splits_layers and role.max_memory is None and role.device_map is None:
+        held = role.max_memory is not None or role.device_map is not None
+        if role.runs_with.splits_layers and not held and workload.training is None:
             step = _Step(
                 "offload",
                 f"roles.{name}.max_memory",
@@ -206,15 +209,33 @@ def _axes(workload: Workload) -> list[tuple[_Step, ...]]:
                 f"{name} partly in host memory: far slower",
             )
             axes.append((step,))
+    shortened = "shorter prompts"
+    if workload.training is not None:
+        shortened = "shorter texts: what is cut off is not learned"
     shorter = [workload.prompt_tokens >> shift for shift in (1, 2, 3)]
     axes.append(
         tuple(
-            _Step("context", "prompt_tokens", str(tokens), CONTEXT_LOSS * n, "shorter prompts")
+            _Step("context", "prompt_tokens", str(tokens), CONTEXT_LOSS * n, shortened)
             for n, tokens in enumerate(shorter, 1)
             if tokens >= 1
         )
     )
     return [axis for axis in axes if axis]
+
+
+def _axes_of_training(workload: Workload, training: Training) -> Iterator[tuple[_Step, ...]]:
+    """What can be changed of a training step. Layers are not offloaded: Trainer takes no such model."""
+    if not workload.memory.enable_gradient_checkpointing:
+        path = "memory.enable_gradient_checkpointing"
+        yield (_Step("checkpoint", path, "true", 0.0, "a third more computation"),)
+    if training.optimizer == "adamw":
+        yield (_Step("optimizer", "training.optimizer", "adamw-8bit", 0.002, "optimizer state in 8 bits"),)
+    if training.whole:
+        note = "adapters of rank 16 are trained instead of all weights"
+        yield (_Step("trained", "training.lora", "{r: 16}", 0.02, note),)
+    elif training.lora is not None and training.lora.prepare_model_for_kbit_training:
+        path = "training.lora.prepare_model_for_kbit_training"
+        yield (_Step("trained", path, "false", 0.005, "embedding, norms and output layer stay in 16 bits"),)
 
 
 def _axes_of(name: str, role: Role, batch: int) -> Iterator[tuple[_Step, ...]]:
@@ -244,15 +265,16 @@ def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float]
 
 
 def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
-    """Priced sets other than `gpus`, cheapest first, whose memory could hold the peak at all; while
-    the workload fits, only those that cost less per hour."""
+    """Priced sets other than `gpus`, cheapest first, whose memory could hold the peak at all and that torch
+    has kernels for; while the workload fits, only those that cost less per hour."""
     current = price_of(gpus)
     bound = current.usd_per_hour if current is not None and outcome.verdict == "fits" else None
     for usd, candidate in priced_sets():
         if bound is not None and usd >= bound:
             return
         room = sum(gpu.usable.low for gpu in candidate.gpus)
-        if candidate.name != gpus.name and room >= outcome.peak.low:
+        runs = candidate.abilities.has_kernels
+        if runs and candidate.name != gpus.name and room >= outcome.peak.low:
             yield candidate
 
 

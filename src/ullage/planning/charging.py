@@ -54,7 +54,7 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
                 charge = Charge(place, need, need.each, blocks)
                 largest[place, need.level] = charge if held is None else _larger(held, charge)
             else:
-                times = len(blocks) if need.combine == "sum" else 1
+                times = 1 if need.combine == "once" else len(blocks)
                 sums.append(Charge(place, need, need.each * times, blocks))
     return Charged(sums, list(largest.values()), passing)
 
@@ -128,7 +128,12 @@ def _spread(
             shares = _counts(blocks, weights, assigned, devices)
         else:
             shares = ((starts[HOMES[home]], len(blocks)),)
-        waits = weights and here and len(assigned.spans) > 1 and shares[-1][0] >= 3 * devices
+        if combine == "here":
+            shares = tuple(share for share in shares if share[0] < 3 * devices)
+        elif combine == "away":
+            shares = tuple(share for share in shares if share[0] >= 3 * devices)
+        off = bool(shares) and shares[-1][0] >= 3 * devices
+        waits = weights and here and len(assigned.spans) > 1 and off
         if waits and high > passing[2]:
             passing = low, expected, high
         if combine == "max":
@@ -141,7 +146,7 @@ def _spread(
             _, spare, most = unused(expected, high, CACHE_FRAGMENTATION)
             expected, high = expected + spare, high + most
         for at, count in shares:
-            times = count if combine == "sum" else 1
+            times = 1 if combine == "once" else count
             found[at] += low * times
             found[at + 1] += expected * times
             found[at + 2] += high * times
@@ -178,7 +183,11 @@ def _shares(need: Need, assigned: Assigned) -> Shares:
     """Where a need lies."""
     if need.home != "gpu":
         return [(HOMES[need.home], need.blocks)]
-    return _cut(need.blocks, need.component == "weights", assigned)
+    found = _cut(need.blocks, need.component == "weights", assigned)
+    if need.combine in ("here", "away"):
+        off = need.combine == "away"
+        return [(place, blocks) for place, blocks in found if isinstance(place, Off) == off]
+    return found
 
 
 def _cut(blocks: tuple[int, ...], weights: bool, assigned: Assigned) -> Shares:

@@ -10,12 +10,14 @@ from ullage.spec.workload import Workload
 
 
 def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced set that holds the unchanged workload, cheapest per 1000 examples first, those of unknown
-    speed last. Raises InputError where every set refuses it."""
+    """Every priced set that holds the unchanged workload and that torch has kernels for, cheapest per 1000
+    examples first, those of unknown speed last. Raises InputError where every set refuses it."""
     found = []
     refused: InputError | None = None
     tried = 0
     for _, candidate in priced_sets():
+        if not candidate.abilities.has_kernels:
+            continue
         try:
             outcome = evaluate(workload, candidate)
         except InputError as error:

@@ -16,9 +16,16 @@ from ullage.units import ZERO, total
 
 
 def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
-    """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost."""
+    """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost.
+
+    Raises InputError where an engine is given a share of a card by the file that cannot be.
+    """
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
+    if demand.served:
+        from ullage.planning.engine_share import shares_of
+
+        shares_of(workload.roles, demand, placement, devices)
     peaks = device_peaks(demand, placement, devices)
     limits = limits_of(devices, workload.budget)
     verdicts = [verdict_of(peak.high, *limits[name]) for name, peak in peaks.items()]

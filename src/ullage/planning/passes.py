@@ -33,6 +33,9 @@ from ullage.units import Estimate
 TRAIN_FACTOR: Final = 3.0
 """A backward pass costs twice a forward pass; checkpointing adds one more forward. With frozen weights it
 costs once a forward pass, and layers are checkpointed always."""
+UPDATE_PASSES: Final = 7
+"""Times weights go by while AdamW steps: they, their gradients and both moments read, all but gradients
+written."""
 UNCHANGED: Final = Slowdown(1.0, 1.0, 1.0)
 
 
@@ -192,6 +195,8 @@ def _painting(model: Pipeline, task: Task, pace: Pace) -> Seconds:
 def _computing(model: Architecture, task: Task, pace: Pace) -> Seconds:
     """Reading a prompt, writing, or a step of training."""
     work, slowdown = task.work, task.slowdown or pace.slowdown
+    if work.activity == "update":
+        return _updating(model, task).seconds(pace, UNCHANGED)
     if work.activity == "decode":
         step = _writing(model, task, pace).seconds(pace, slowdown)
         return Seconds(step.value * work.new_tokens, step.bound)
@@ -231,6 +236,12 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
         traffic = cache_traffic(model, expands, task.role.cache.kind == "dynamic")
     stages = _stages(model, task, work.batch, cache * traffic)
     return Step(stages, _host(model, task, work.batch, pace), 2 * model.active_parameters * work.batch)
+
+
+def _updating(model: Architecture, task: Task) -> Step:
+    """A step of the optimizer over all weights; of adapters it counts for nothing."""
+    whole = task.work.training is not None and task.work.training.whole
+    return Step(_stages(model, task, task.work.batch, 0.0), 0.0, 0, reads=UPDATE_PASSES if whole else 0)
 
 
 def _stages(model: Architecture, task: Task, positions: int, cache: float) -> tuple[Stage, ...]:

@@ -128,7 +128,10 @@ def _place_role(
         offered -= {Off.HOST.value}  # it is the device itself
     if found.devices and offered and _stays(shape):
         assert shape.quantized is not None
-        said = f"; transformers offloads no {shape.quantized.name} weights"
+        said = (
+            f"; transformers offloads no {shape.quantized.name} weights, and what waits unquantized with "
+            "llm_int8_enable_fp32_cpu_offload alone"
+        )
         return assigned(found.spans, found.ranks, found.reason + said)
     return found
 

@@ -62,14 +62,21 @@ class LoadedPart:
 
 @dataclass(frozen=True, slots=True)
 class EngineShare:
-    """What an engine that takes a share of a card is given: `least` holds its work as planned (above 1:
-    not on one card), of which recorded graphs of kernels may take `graphs`; at `given` its cache holds
-    `tokens`, if what stands beside it fits."""
+    """What an engine that takes a share of a card is given: `least` holds its work as planned. Recorded
+    graphs of kernels may take `graphs` of the card, and `beside` of it is outside the share. At `given` its
+    cache holds `tokens`; `stated` where the file gives that."""
 
     least: float
     given: float
     tokens: Interval
     graphs: float = 0.0
+    beside: float = 0.0
+    stated: bool = False
+
+    @property
+    def needs(self) -> float:
+        """All that its work takes of a card; above 1: not on one card."""
+        return self.least + self.beside
 
     @property
     def taken(self) -> float:
@@ -228,7 +235,11 @@ class Plan(Shown):
                 )
                 for name in sorted(self.roles)
             ),
-            *(_share(name, role.share) for name, role in self.roles.items() if role.share is not None),
+            *(
+                _share(name, role.share, self.verdict != "does not fit")
+                for name, role in self.roles.items()
+                if role.share is not None
+            ),
         )
 
 
@@ -247,15 +258,26 @@ def _placement(name: str, placed: Placed) -> Decision:
     return Decision(f"{name} placement", placed.where, placed.reason)
 
 
-def _share(name: str, share: EngineShare) -> Decision:
-    if share.least > 1:
-        reason = f"its work takes up to {share.least:.2f} of the card"
-        if share.graphs > 0 and share.least - share.graphs <= 1:
+def _share(name: str, share: EngineShare, fits: bool) -> Decision:
+    """What the engine is given. Of a cache that nothing is left for nothing is said."""
+    subject = f"{name} gpu_memory_utilization"
+    if share.needs > 1:
+        reason = f"its work takes up to {share.needs:.2f} of the card"
+        if share.graphs > 0 and share.needs - share.graphs <= 1:
             reason += f", {share.graphs:.2f} of that CUDA graphs, which enforce_eager: true does without"
-        return Decision(f"{name} gpu_memory_utilization", "more than one card", reason)
-    if share.tokens.high == 0 and share.given >= share.least:
-        reason = "its cache is as large for any number of tokens"
-        return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)
+        return Decision(subject, "more than one card", reason)
+    choice = f"{share.given:.2f}, as the file says" if share.stated else f"{share.least:.2f} is enough"
+    if share.stated and share.given + share.beside > 1:
+        reason = (
+            f"too much: {share.beside:.2f} of the card lies outside of it; at most {1 - share.beside:.2f}"
+        )
+        return Decision(subject, choice, reason)
+    if not fits:
+        return Decision(subject, choice, f"its work takes {share.least:.2f}, and what else is there the rest")
+    if share.tokens.high == 0:
+        return Decision(subject, choice, "its cache is as large for any number of tokens")
     low, expected, high = (f"{end:,}" for end in (share.tokens.low, share.tokens.expected, share.tokens.high))
     reason = f"at {share.given:.2f} the cache holds {expected} tokens ({low} to {high})"
-    return Decision(f"{name} gpu_memory_utilization", f"{share.least:.2f} is enough", reason)
+    if share.stated:
+        reason += f"; its work takes {share.least:.2f}"
+    return Decision(subject, choice, reason)

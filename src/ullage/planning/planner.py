@@ -12,8 +12,9 @@ from ullage.facts.hub_name import is_at_commit
 from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
+from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.planning.bill import Bill, Totals
+from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of, per_1000
 from ullage.planning.device import Device, devices_of, limits_of
@@ -33,7 +34,6 @@ from ullage.planning.plan import (
 from ullage.planning.stage_times import Laid, latency
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
-from ullage.spec.role import Role
 from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
 from ullage.units import gib, peak
@@ -55,11 +55,7 @@ def make_plan(
     planned = device_plans(bill.totals, devices, workload)
     times = phase_times(demand, placement, devices, workload.examples)
     whole = sum_times(times)
-    roles = _roles(workload, demand, models, placement, bill, devices, gpus)
-    if any(role.share is not None for role in roles.values()):
-        from ullage.planning.engine_share import check_together
-
-        check_together(demand.phases, roles, workload.roles, placement)
+    roles = _roles(workload, demand, models, placement, devices)
     return Plan(
         workload=workload,
         gpus=gpus,
@@ -84,11 +80,10 @@ def _roles(
     demand: Demand,
     models: Mapping[str, Model],
     placement: Placement,
-    bill: Bill,
     devices: tuple[Device, ...],
-    gpus: GpuSet,
 ) -> dict[str, RolePlan]:
     found = {}
+    shares = _shares(workload, demand, placement, devices)
     for name, precision in demand.precisions.items():
         role = workload.roles[name]
         model, part = model_of(role, models), demand.parts[name]
@@ -96,8 +91,8 @@ def _roles(
             precision,
             Kernel(*kernel_of(name, role, demand.phases, model)),
             _placed(name, demand, placement, devices),
-            _part(part) if part is not model and isinstance(part, Architecture) else LoadedPart(),
-            _share(name, role, model, bill, devices, gpus),
+            _part(part, model, precision),
+            shares.get(name),
             _base(name, model, demand, placement, devices),
         )
     return found
@@ -117,14 +112,14 @@ def _base(name: str, model: Model, demand: Demand, placement: Placement, devices
     return model.adapter.base if is_at_commit(model.adapter.base) else ""
 
 
-def _share(
-    name: str, role: Role, model: Model, bill: Bill, devices: tuple[Device, ...], gpus: GpuSet
-) -> EngineShare | None:
-    if role.runs_with.memory != "own cache" or not isinstance(model, Architecture):
-        return None
-    from ullage.planning.engine_share import share_of
+def _shares(
+    workload: Workload, demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> Mapping[str, EngineShare]:
+    if not demand.served:
+        return {}
+    from ullage.planning.engine_share import shares_of
 
-    return share_of(name, role, model, bill, devices, gpus)
+    return shares_of(workload.roles, demand, placement, devices)
 
 
 def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Placed:
@@ -133,7 +128,11 @@ def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Devi
     return Placed(device_map(name, demand, placement, devices), where, assigned.reason)
 
 
-def _part(part: Architecture) -> LoadedPart:
+def _part(part: Model, whole: Model, precision: ResolvedPrecision) -> LoadedPart:
+    if not isinstance(part, Architecture) or not isinstance(whole, Architecture):
+        return LoadedPart()
+    if part is whole or part is with_kept_head(whole, precision):
+        return LoadedPart()
     return LoadedPart(len(part.layers), bool(part.head), "nothing after that is read")
 
 
@@ -173,7 +172,21 @@ def _notes(workload: Workload, devices: tuple[Device, ...]) -> tuple[str, ...]:
     reserve = devices[0].usable - devices[0].budget if devices else 0
     free = f"{workload.budget.reserve} ({gib(reserve)} on {devices[0].name})"
     of_kind = () if workload.section is None else workload.section.notes(workload)
-    return (f"{free} of each device is kept free as reserve", *_of_described(devices), *of_kind)
+    return (
+        f"{free} of each device is kept free as reserve",
+        *_of_described(devices),
+        *_without_kernels(devices),
+        *of_kind,
+    )
+
+
+def _without_kernels(devices: tuple[Device, ...]) -> Iterator[str]:
+    """Which cards the wheels that torch is installed from now do not run on."""
+    for gpu in dict.fromkeys(device.gpu for device in devices if not device.gpu.abilities.has_kernels):
+        yield (
+            f"{gpu.id}: torch's wheels have no kernels for {gpu.abilities.what} since 2.11, but for those of "
+            "CUDA 12.6, which end with 2.14; a run needs one of these"
+        )
 
 
 def _of_layers(workload: Workload, demand: Demand) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ class Step(NamedTuple):
             reading += read
             computing += compute
             device += max(read, compute) + self.moved * stage.share / bandwidth
-        if host >= device:
+        if host > device:
             return Seconds(host, "host")
         return Seconds(device, "compute" if computing > reading else "memory")
 

@@ -104,7 +104,7 @@ def _held(assigned: Assigned, devices: tuple[Device, ...]) -> Held | None:
 
 def _tokens(work: Work, model: Model) -> int:
     """What the rate of a pass counts: tokens written, or read where none is."""
-    if work.activity in ("load", "denoise") or not isinstance(model, Architecture):
+    if work.activity in ("load", "update", "denoise") or not isinstance(model, Architecture):
         return 0
     prompt = work.batch * (work.prompt_tokens + image_tokens(model, work))
     if work.activity == "decode":

@@ -11,7 +11,9 @@ from ullage.fields import Fields
 
 OUTCOME: Final = "failed"
 MOST: Final = "max_failed"
-"""The fields of a record's outcome: what failed, and the share of it that is allowed."""
+AGAIN: Final = "asks_again"
+"""The fields of a record's outcome: what failed, the share of it that is allowed, and whether a resume asks
+any of it again."""
 DIFFERENT: Final = 1000
 """Reasons that are told apart."""
 TOLD: Final = 3

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ullage.fields import Fields
 from ullage.planning.document import header
-from ullage.records.failing import failing_in
+from ullage.records.failing import AGAIN, failing_in
 from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
@@ -36,7 +36,7 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     console.print(_peaks(record.measured))
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
     failing = failing_in(record.outcome)
-    if failing:
+    if failing and record.outcome.get(AGAIN, True) is True:
         console.print(Text(f"ullage run --resume {folder} asks again", style="dim"))
     for each in failing:
         console.print(Text(one_line(str(each)), style="yellow"))

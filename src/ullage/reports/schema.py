@@ -141,7 +141,7 @@ _PLAN = {
                 "part": of_object({"layers": MAYBE_BYTES, "head": {"type": "boolean"}, "reason": TEXT}),
                 "share": {
                     "anyOf": [
-                        of_object({"least": NUMBER, "given": NUMBER, "tokens": INTERVAL}),
+                        of_object({"least": NUMBER, "given": NUMBER, "beside": NUMBER, "tokens": INTERVAL}),
                         {"type": "null"},
                     ]
                 },

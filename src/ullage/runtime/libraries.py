@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from threading import RLock
 from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
@@ -71,8 +72,23 @@ def in_turn(work: Callable[Given, Found]) -> Callable[Given, Found]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars and load reports: what matters in them is checked. Afterwards all is as it was."""
-    with without_bars(find_transformers()), silent_loggers():
+    with without_bars(find_transformers()), _without_gguf_bars(), silent_loggers():
         yield
+
+
+@contextmanager
+def _without_gguf_bars() -> Iterator[None]:
+    """Nor the bar that the reader of GGUF files has from tqdm itself, past the switch of transformers."""
+    reader = sys.modules.get("transformers.modeling_gguf_pytorch_utils")
+    bar = getattr(reader, "tqdm", None)
+    if reader is None or bar is None:
+        yield
+        return
+    try:
+        reader.tqdm = partial(bar, disable=True)  # type: ignore[attr-defined]
+        yield
+    finally:
+        reader.tqdm = bar  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
+from ullage.facts.families.rows import encoder_types
 from ullage.facts.rope import parse_rope
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.plan import RolePlan
@@ -17,7 +18,7 @@ from ullage.runtime.adapter import add_adapter, check_alone, check_peft
 from ullage.runtime.device_map import AutoModels, computing, modules_on, torch_device
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
-from ullage.runtime.quantization import check_capability, quantization_config
+from ullage.runtime.quantization import check_capability, dequantizing_config, quantization_config
 from ullage.runtime.rope_scaling import check_applied, stretch
 from ullage.runtime.source import base_named, is_adapter, is_pipeline, source_of
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
@@ -71,7 +72,7 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     check_alone(source, role)
     transformers = find_transformers()
     config = _config(transformers, source, role, download, planned.part.layers)
-    kind = _kind(transformers, config, planned.part.head)
+    kind = _kind(transformers, config, role, planned.part.head)
     where = [torch_device(name) for name in dict.fromkeys(planned.placement.device_map.values())]
     check_capability(role, planned.precision.scheme, where)
     options = _options(transformers, config, role, planned, source)
@@ -93,6 +94,11 @@ def load_model(role: Role, planned: RolePlan, *, base: Path | None = None, downl
     )
 
 
+def is_encoder(loaded: Loaded) -> bool:
+    """Whether a model reads texts and writes none."""
+    return getattr(getattr(loaded.model, "config", None), "model_type", "") in encoder_types()
+
+
 @in_turn
 def module_map(role: Role, planned: RolePlan, *, base: Path | None = None) -> dict[str, str]:
     """The modules of `role.model` by their names and the device each is loaded on (`cuda:0`, `cpu`, `disk`),
@@ -107,7 +113,7 @@ def module_map(role: Role, planned: RolePlan, *, base: Path | None = None) -> di
         source = source_of(planned.base or base_named(source), base, False)
     transformers = find_transformers()
     config = _config(transformers, source, role, False, planned.part.layers)
-    kind = _kind(transformers, config, planned.part.head)
+    kind = _kind(transformers, config, role, planned.part.head)
     return _modules(role, planned, kind, config)
 
 
@@ -121,11 +127,13 @@ def _modules(role: Role, planned: RolePlan, kind: AutoModels, config: PreTrained
         raise InputError(f"{role.model}: {error}") from error
 
 
-def _kind(transformers: ModuleType, config: PreTrainedConfig, head: bool) -> AutoModels:
+def _kind(transformers: ModuleType, config: PreTrainedConfig, role: Role, head: bool) -> AutoModels:
     """Whose `from_pretrained` makes the model: of one that takes pictures and is no causal language model for
     transformers, as LLaVA, the class that takes both."""
     found: AutoModels = transformers.AutoModel
-    if head:
+    if role.labels:
+        found = transformers.AutoModelForSequenceClassification
+    elif head and config.model_type not in encoder_types():
         from transformers.models.auto.modeling_auto import (
             MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
             MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -170,6 +178,9 @@ def _options(
     if kernel is not None:
         options["attn_implementation"] = kernel
     quantization = quantization_config(transformers, planned.precision)
+    if quantization is None:
+        stored = getattr(config, "quantization_config", None)
+        quantization = dequantizing_config(transformers, stored, planned.precision)
     if quantization is not None:
         options["quantization_config"] = quantization
     return options

@@ -223,6 +223,7 @@ def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
             f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
             "this machine: --gpus local, or --gpus cpu"
         )
+    _check_kernels(len(devices))
     for index, gpu in enumerate(plan.gpus.gpus):
         total = torch.cuda.get_device_properties(index).total_memory
         planned = plan.devices[index].peak.device.high
@@ -231,6 +232,23 @@ def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
             raise DoesNotFitError(
                 f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
                 f"{planned / 2**30:.1f} GiB of it"
+            )
+
+
+def _check_kernels(count: int) -> None:
+    """Raises UnsupportedError for a card that the installed torch was built without."""
+    import torch
+
+    built = [int(name.removeprefix("sm_")) for name in torch.cuda.get_arch_list() if name[3:].isdecimal()]
+    if torch.version.hip is not None or not built:
+        return
+    for index in range(count):
+        major, minor = torch.cuda.get_device_capability(index)
+        if 10 * major + minor < min(built):
+            raise UnsupportedError(
+                f"gpu:{index} is {torch.cuda.get_device_name(index)} of compute capability {major}.{minor}; "
+                f"torch {torch.__version__} has kernels from {min(built) // 10}.{min(built) % 10} on; "
+                "install a build for CUDA 12.6, or use another card"
             )
 
 

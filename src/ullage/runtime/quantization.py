@@ -44,7 +44,27 @@ def quantization_config(
     options: dict[str, object] = dict(made.options)
     if made.compute is not None:
         options[made.compute] = getattr(torch, TORCH_NAMES[precision.compute])
+    if precision.keeps_waiting:
+        options["llm_int8_enable_fp32_cpu_offload"] = True
     config: QuantizationConfigMixin = getattr(transformers, made.config)(**options)
+    return config
+
+
+def dequantizing_config(
+    transformers: ModuleType, stored: object, precision: ResolvedPrecision
+) -> QuantizationConfigMixin | None:
+    """Tells that a checkpoint whose config says it is `stored` quantized is turned into 16 bits, where that
+    is planned: transformers itself goes by the first card alone. None where nothing is to be told."""
+    if precision.scheme is not None or not isinstance(stored, dict):
+        return None
+    names = {"fp8": "FineGrainedFP8Config", "mxfp4": "Mxfp4Config"}
+    name = names.get(str(stored.get("quant_method")))
+    if name is None:
+        return None
+    skipped = stored.get("modules_to_not_convert")
+    config: QuantizationConfigMixin = getattr(transformers, name)(
+        dequantize=True, modules_to_not_convert=skipped
+    )
     return config
 
 

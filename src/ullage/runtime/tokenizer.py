@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
 
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.facts.gguf import has_tokenizer
 from ullage.files import read_text
 from ullage.runtime.libraries import find_transformers
 from ullage.spec.role import Role
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST_FILE: Final = 512 * 2**20
 """Bytes of a tokenizer's file; the largest known have some 40 million."""
@@ -67,6 +70,10 @@ class Tokenizer(Protocol):
         """The token that ends a text, where there is one."""
 
     @property
+    def pad_token_id(self) -> int | None:
+        """The token that fills up shorter texts, where there is one."""
+
+    @property
     def is_fast(self) -> bool:
         """Whether it knows which characters a token stands for."""
 
@@ -99,6 +106,23 @@ class Tokenizer(Protocol):
         return_special_tokens_mask: bool = False,
     ) -> EncodedTexts:
         """The tokens of several texts."""
+
+    @overload
+    def __call__(self, text: list[str], text_pair: list[str], /) -> EncodedTexts:
+        """The tokens of pairs of texts, each pair's together."""
+
+    @overload
+    def __call__(
+        self,
+        text: list[str],
+        text_pair: list[str] | None,
+        /,
+        *,
+        padding: bool,
+        padding_side: str,
+        return_tensors: Literal["pt"],
+    ) -> Mapping[str, Tensor]:
+        """Texts, or pairs of them, as a model takes them, all as long as the longest."""
 
     def apply_chat_template(
         self, conversation: list[dict[str, object]], *, tokenize: bool, add_generation_prompt: bool

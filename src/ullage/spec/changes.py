@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from ullage.spec.document import read_value
 from ullage.spec.value import Value
@@ -31,7 +31,17 @@ def _value(text: str) -> object:
 
 def _set(at: AnyValue, path: list[str], value: object) -> AnyValue:
     head, rest = path[0], path[1:]
-    return at.model_copy(update={head: _within(getattr(at, head), rest, value)})
+    found = _within(getattr(at, head), rest, value)
+    return at.model_copy(update={head: _part(type(at), head, found) if isinstance(found, dict) else found})
+
+
+def _part(kind: type[Value], field: str, given: dict[str, object]) -> object:
+    """A mapping as the part of a file that it stands for, where the field may be one."""
+    parts = get_args(kind.model_fields[field].annotation)
+    if type(None) not in parts:
+        return given
+    made = next((each for each in parts if isinstance(each, type) and issubclass(each, Value)), None)
+    return given if made is None else made.model_validate(given)
 
 
 def _within(at: object, path: list[str], value: object) -> object:

@@ -2,7 +2,7 @@
 
 # Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from ullage.facts.quantization.scheme import OnLoad
@@ -15,10 +15,16 @@ elsewhere."""
 Step = Literal["prefill", "decode", "serve", "denoise"]
 
 
+Version = tuple[int, int]
+"""Of an engine: the first two numbers."""
+
+
 class OwnCache(NamedTuple):
     """What an engine with a cache of its own is told at its start, under vLLM's names.
 
     None leaves the share of the card and the longest sequence to the plan, the others to vLLM's defaults.
+    `version` is the engine's where that is known; `draft_ranks` over how many GPUs a model that writes drafts
+    is split, None: over as many as the role's own.
     """
 
     gpu_memory_utilization: float | None = None
@@ -27,6 +33,8 @@ class OwnCache(NamedTuple):
     max_num_batched_tokens: int | None = None
     enforce_eager: bool = False
     block_size: int = 16
+    version: Version | None = None
+    draft_ranks: int | None = None
 
 
 class Settings(Value):
@@ -35,6 +43,14 @@ class Settings(Value):
     def own_cache(self) -> OwnCache:
         """What these settings say of the engine's own cache, where its memory is counted by that."""
         return OwnCache()
+
+    def drafts(self) -> str | None:
+        """The name of a model that the engine holds beside the role's own, to write drafts for it."""
+        return None
+
+    def naming(self, names: Mapping[str, str]) -> "Settings":
+        """These settings, with the models they name under other names."""
+        return self
 
     def at_once(self) -> int:
         """How many prompts a remote engine is best given at once."""

@@ -2,7 +2,8 @@
 
 # Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -15,7 +16,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticKnownError
+from pydantic_core.core_schema import ErrorType
 
 from ullage.spec.engine import EngineDescription, Settings
 from ullage.spec.installed import engine_names, find_engine, is_engine, usual_settings
@@ -76,6 +78,9 @@ class Role(Value):
     attention: AttentionKernel = "auto"
     placement: str | tuple[str, ...] = "auto"
     max_memory: dict[str, str | Annotated[int, Field(strict=True)]] | None = None
+    llm_int8_enable_fp32_cpu_offload: Switch = Field(
+        default=False, description="what max_memory leaves in host memory is not quantized, and may be there"
+    )
     device_map: dict[str, str | Annotated[int, Field(strict=True)]] | None = Field(
         default=None, description="modules and the GPU's number, cpu or disk each goes to, as accelerate's"
     )
@@ -93,6 +98,9 @@ class Role(Value):
     images: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(default=0, description="per sequence")
     image_size: PictureSize = Field(default=(1024, 1024), description="width, height in pixels: 1000x2530")
     steps: Count = Field(default=4, description="denoising steps of a diffusion role")
+    labels: tuple[str, ...] = Field(
+        default=(), description="what an encoder scores texts by; taken from its config when a plan is made"
+    )
 
     _settings: Settings | None = PrivateAttr(default=None)
 
@@ -111,6 +119,13 @@ class Role(Value):
         """The engine's own part of this role."""
         usual, given = usual_settings(self.engine), self._settings
         return given if type(given) is type(usual) else usual
+
+    def naming(self, names: Mapping[str, str]) -> Self:
+        """This role, with the models it names under other names."""
+        named = self.model_copy(update={"model": names.get(self.model, self.model)})
+        if self._settings is not None:
+            named._settings = self._settings.naming(names)
+        return named
 
     @model_validator(mode="wrap")
     @classmethod
@@ -160,13 +175,20 @@ def _told(error: ValidationError, *within: str) -> list[InitErrorDetails]:
     """The mistakes of `error` as those of something that holds, under `within`, what was read."""
     return [
         InitErrorDetails(
-            type=each["type"],
+            type=_type_of(each),
             loc=(*within, *each["loc"]),
             input=each["input"],
             ctx=each.get("ctx", {}),
         )
         for each in error.errors(include_url=False)
     ]
+
+
+def _type_of(error: ErrorDetails) -> str | PydanticCustomError:
+    """pydantic's own kinds by name, ours with what they say."""
+    if error["type"] in get_args(ErrorType):
+        return error["type"]
+    return PydanticCustomError(error["type"], "{said}", {"said": error["msg"]})
 
 
 def _no_effect(name: str, engine: str) -> PydanticCustomError:

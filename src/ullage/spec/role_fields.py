@@ -22,6 +22,7 @@ class RoleFields(TypedDict, total=False):
     placement: str | Sequence[str]
     max_memory: Mapping[str, str | int] | None
     device_map: Mapping[str, str | int] | None
+    llm_int8_enable_fp32_cpu_offload: bool
     residency: Residency
     cache: Cache | Mapping[str, object]
     tensor_parallel: int

@@ -8,7 +8,7 @@ from typing import Final
 
 from ullage.errors import InputError, nearest
 from ullage.facts.described_gpu import read_description, split_set
-from ullage.facts.quantization.known import SCHEMES
+from ullage.facts.quantization.known import SCHEMES, on_the_fly
 from ullage.spec.card import mistakes_in_cards
 from ullage.spec.device_map import devices_in, offloads, wrong_alone
 from ullage.spec.installed import engines_that
@@ -16,6 +16,7 @@ from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.positions import written
 from ullage.spec.role import Role
 from ullage.spec.site_patterns import names_patterns
+from ullage.spec.training import mistakes_in_training
 from ullage.spec.workload import Workload
 from ullage.text import holds_secret
 from ullage.units import parse_bytes
@@ -45,6 +46,8 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
     yield from _captures(workload)
     yield from _probes(workload)
     yield from _memory(workload)
+    if workload.training is not None:
+        yield from mistakes_in_training(workload.training)
     yield from _budget(workload)
     yield from mistakes_in_cards(workload.cards)
 
@@ -58,6 +61,10 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
             yield Mistake(
                 (*path, *place.split(".")), f"{problem} (keys are read from the environment: key_env)"
             )
+    made = on_the_fly().keys() & {role.precision, *role.fallback_precisions}
+    if role.llm_int8_enable_fp32_cpu_offload and not made:
+        problem = f"has an effect with precision: {' or '.join(on_the_fly())} alone; remove it"
+        yield Mistake((*path, "llm_int8_enable_fp32_cpu_offload"), problem)
     yield from _placement(role, (*path, "placement"))
     for device, size in (role.max_memory or {}).items():
         where = (*path, "max_memory", device)

@@ -36,6 +36,10 @@ class Section(Value):
         """Roles that probes read while they work."""
         return ()
 
+    def encoders(self, workload: Workload) -> Mapping[str, tuple[str, ...]]:
+        """Roles that may be encoders, with what these may give: `states` of a text, or `labels` of two."""
+        return {}
+
     def fallbacks(self, workload: Workload) -> Mapping[str, tuple[Precision, ...]]:
         """Precisions that roles without `fallback_precisions` take where the plan does not fit."""
         return {}

@@ -13,6 +13,7 @@ from ullage.spec.card import Card
 from ullage.spec.probe import Probe
 from ullage.spec.role import Role
 from ullage.spec.section import Section
+from ullage.spec.training import Training
 from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
 
 ONE_MODEL: Final = "estimate"
@@ -31,15 +32,6 @@ class Memory(Value):
     memory_warning_threshold: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.85
     enable_gradient_checkpointing: Switch = False
     expandable_segments: Switch = False
-
-
-class Training(Value):
-    """A backward pass: which optimizer holds state for which share of the parameters."""
-
-    optimizer: Literal["none", "sgd", "adamw", "adamw-8bit"] = "adamw"
-    gradient_dtype: Literal["weights", "fp32"] = "weights"
-    master_weights: Switch = Field(default=False, description="an fp32 copy of 16-bit weights")
-    trainable_fraction: Annotated[float, Field(strict=True, ge=0, le=1)] = 1.0
 
 
 class Workload(Value):

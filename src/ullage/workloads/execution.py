@@ -266,9 +266,7 @@ def check_able(plan: Plan) -> None:
     for name, role in plan.workload.roles.items():
         model = plan.models.get(role.model)
         if isinstance(model, Architecture) and model.encodes:
-            raise UnsupportedError(
-                f"roles.{name}: {model.name} is an encoder, which is planned, not run; name a decoder to run"
-            )
+            _check_encoder(name, model, plan.workload)
         if role.runs_with.memory == "process" and role.cache != Cache():
             raise UnsupportedError(
                 f"roles.{name}.cache: a run keeps a dynamic cache in the compute dtype; remove it to run"
@@ -276,6 +274,18 @@ def check_able(plan: Plan) -> None:
         section = plan.workload.section
         if role.images and not (section is not None and section.shows_pictures):
             raise UnsupportedError(f"roles.{name}.images: a run gives its roles text alone; remove it to run")
+
+
+def _check_encoder(name: str, model: Architecture, workload: Workload) -> None:
+    """Raises UnsupportedError where no run of this kind asks role `name` for what its encoder gives."""
+    given = {} if workload.section is None else workload.section.encoders(workload)
+    if model.gives in given.get(name, ()):
+        return
+    gives = "states of texts" if model.gives == "states" else "scores of texts"
+    other = f", or an encoder that gives {' or '.join(given[name])}" if name in given else ""
+    raise UnsupportedError(
+        f"roles.{name}: {model.name} is an encoder, which gives {gives}; name a decoder to run{other}"
+    )
 
 
 def refuse_unfit(plan: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +65,7 @@ class Rule:
     def written(self, reply: str) -> Judgement:
         """The verdict of a written reply; anything but exactly one of the offered is unscored."""
         begins, ends = THINKING
-        thoughts, ended, told = reply.rpartition(ends)
+        thoughts, ended, told = _seen(reply).rpartition(ends)
         if not ended and begins in told:
             why = "the judge was still thinking when its reply ended; give it more new_tokens"
         elif not told.strip():
@@ -108,7 +109,7 @@ def wrong_pattern(pattern: str) -> str:
     except re.error as error:
         return f"is no regular expression: {error}"
     if groups != {RIGHT, WRONG}:
-        return r"needs two named groups, right and wrong, as in GRADE:\s*(?:(?P<right>C)|(?P<wrong>I))"
+        return r"needs two named groups, right and wrong, as in \bGRADE:\s*(?:(?P<right>C)|(?P<wrong>I))\b"
     return ""
 
 
@@ -119,6 +120,11 @@ def vote(judgements: Sequence[Judgement], verdicts: tuple[str, str]) -> str | No
     if positive == negative:
         return None
     return verdicts[0] if positive > negative else verdicts[1]
+
+
+def _seen(text: str) -> str:
+    """A text without the characters that show nothing: one of them would hide a verdict from a pattern."""
+    return "".join(each for each in text if unicodedata.category(each) != "Cf")
 
 
 def _words(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
 from ullage.units import MIB
+from ullage.workloads.encoders import read_alone, with_labels
 from ullage.workloads.loading import folder_of, load
 from ullage.workloads.probed import with_probe_shapes
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
+    from ullage.units import Interval
 
 
 def plan(
@@ -54,7 +56,7 @@ def plan(
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
     chosen = gpu_set(workload, gpus)
     workload, models = at_commits(workload, models_of(workload, base))
-    workload = with_probe_shapes(workload, base, models)
+    workload = with_probe_shapes(with_labels(workload, models), base, models)
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)
     demand = estimate(workload, models, chosen, here, base)
@@ -77,7 +79,9 @@ def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
     from ullage.facts.model import open_model
     from ullage.phases.blocks import is_local
 
-    names = dict.fromkeys(role.model for role in workload.roles.values() if is_local(role))
+    local = [role for role in workload.roles.values() if is_local(role)]
+    drafts = [draft for role in local if (draft := role.settings.drafts()) is not None]
+    names = dict.fromkeys([*(role.model for role in local), *drafts])
     return {name: open_model(name, base) for name in names}
 
 
@@ -87,26 +91,10 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     from ullage.facts.hub_name import is_at_commit
 
     named = {name: model.name if is_at_commit(model.name) else name for name, model in models.items()}
-    roles = {
-        name: role.model_copy(update={"model": named.get(role.model, role.model)})
-        for name, role in workload.roles.items()
-    }
+    roles = {name: role.naming(named) for name, role in workload.roles.items()}
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
-
-
-def read_alone(workload: Workload, models: Mapping[str, Model]) -> tuple[Workload, tuple[str, ...]]:
-    """The workload of one model without new tokens where that is an encoder, and a line that says so."""
-    from ullage.facts.architecture import Architecture
-    from ullage.spec.workload import ONE_MODEL
-
-    encoders = [model for model in models.values() if isinstance(model, Architecture) and model.encodes]
-    if workload.kind != ONE_MODEL or not encoders or not workload.new_tokens:
-        return workload, ()
-    roles = {name: role.model_copy(update={"new_tokens": 0}) for name, role in workload.roles.items()}
-    said = f"{encoders[0].name} is an encoder: it reads prompt_tokens in one pass, and writes nothing"
-    return workload.model_copy(update={"roles": roles, "new_tokens": 0}), (said,)
 
 
 def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:
@@ -179,7 +167,13 @@ def estimate(
     from ullage.memory.estimate import estimate as estimate_phases
 
     overhead = _overhead(_known_evidence(), workload, gpus, here)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base))
+    cards = _cards(gpus)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base), cards)
+
+
+def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
+    """What can be used of each, in bytes."""
+    return tuple(gpu.usable for gpu in gpus.gpus)
 
 
 def _tracer(base: Path | None) -> Tracer:
@@ -241,18 +235,14 @@ def settle(
 ) -> tuple[Workload, tuple[str, ...]]:
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
-    from ullage.planning.planner import make_plan
 
     come_to = outcomes(models, here, base)
 
     def fits(candidate: Workload) -> bool:
-        if come_to(candidate, gpus).verdict == "does not fit":
-            return False
         try:  # the share of a card that the file gives an engine may be too little for it
-            make_plan(candidate, estimate(candidate, models, gpus, here, base), models, gpus, Path())
+            return come_to(candidate, gpus).verdict != "does not fit"
         except InputError:
             return False
-        return True
 
     return settle_precisions(workload, fits)
 
@@ -293,7 +283,7 @@ def outcomes(
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer, _cards(gpus))
         return outcome_of(workload, demand, gpus)
 
     return come_to

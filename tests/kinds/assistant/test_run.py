@@ -151,7 +151,7 @@ def test_requests_that_come_to_nothing_are_counted_and_the_others_answered(folde
     assert "and the plan has room for 24" in found["long"]["failed"]
     assert found["short"]["answer"]
     assert found["c"]["voice"] == "I, near, answer."
-    assert "1 of 3 requests failed: far: the request takes" in " ".join(capsys.readouterr().out.split())
+    assert "1 of 3 requests failed: far: its prompt takes" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_file_without_requests_is_for_talks(folder):

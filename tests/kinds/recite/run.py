@@ -17,6 +17,6 @@ def run(session):
         replies = engine.generate([line for _, line in batch], sampling, [0] * len(batch))
         return [{"line": index, "said": reply.text} for (index, _), reply in zip(batch, replies, strict=True)]
 
-    said = turns.measured(engine, lines, lambda line: line)
+    said = turns.measured(engine.lengths, lines)
     turns.work("said", RECITER, "", said, unit, total=len(lines))
     session.examples = len(lines)

@@ -96,26 +96,55 @@ NF4_DOUBLE: Final = Scheme(
 )
 
 
+MARLIN_BITS: Final = (4, 8)
+MARLIN_LOCKS: Final = Part(128 * 32, "matrix")
+"""Marlin's workspace of each matrix: an int32 for each multiprocessor, and no fewer than 128
+(gptqmodel/utils/marlin.py `marlin_make_workspace_new`, 7.3)."""
 _GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0)
 _GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0)
 _AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0)
 """Tokens per second beside those of BF16 in Qwen2.5's speed benchmark (auto_gptq 0.6, AutoAWQ, A100). Prompts
-are too small a part of its figures to tell what they take."""
+are too small a part of its figures to tell what they take. They stand in for gptqmodel's kernels too, which
+nobody has published figures of."""
 
 
 @lru_cache
 def gptq(bits: int) -> Scheme:
-    """GPTQ as AutoGPTQ packs it: qweight, qzeros, fp16 scales, int32 g_idx, fp16 bias.
+    """GPTQ as transformers 5 loads it: through gptqmodel, whose Marlin kernel multiplies what is stored.
+
+    It lays matrices out anew once all are loaded, and lets go of their zeros and of the order of their inputs
+    (gptqmodel/nn_modules/qlinear/marlin.py, `post_init`, 7.3). Other widths run in torch, which keeps both
+    and dequantizes (torch.py there).
+    """
+    packed = (Part(bits, "element"), Part(16, "group", GROUP))
+    beside = (Part(bits, "group", GROUP), Part(32, "column"))
+    if bits not in MARLIN_BITS:
+        return Scheme(
+            f"gptq-int{bits}", packed + beside, MATRICES, frozenset({"gptq"}), Dequantized(1, unpacked=4)
+        )
+    return Scheme(
+        name=f"gptq-int{bits}",
+        parts=(*packed, MARLIN_LOCKS),
+        replaces=MATRICES,
+        methods=frozenset({"gptq"}),
+        loading=beside,
+        slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
+    )
+
+
+@lru_cache
+def auto_gptq(bits: int) -> Scheme:
+    """GPTQ as AutoGPTQ packed it, for transformers before 5: qweight, qzeros, fp16 scales, int32 g_idx, fp16
+    bias.
 
     ExLlama's 4-bit kernels keep a 16-bit buffer of the largest layer per device: `max_dq_buffer_size` in
     AutoGPTQ's `prepare_buffers`; the GPTQ-Int4 rows of the Qwen2.5 measurements show it to the megabyte.
     """
     grouped = (Part(bits, "group", GROUP), Part(16, "group", GROUP))
     return Scheme(
-        name=f"gptq-int{bits}",
+        name="autogptq",
         parts=(Part(bits, "element"), *grouped, Part(32, "column"), Part(16, "row")),
         replaces=MATRICES,
-        methods=frozenset({"gptq"}),
         product=Dequantized(GPTQ_UNPACK_ROWS, unpacked=4) if bits == 8 else None,
         keeps_buffer=bits == 4,
         packages=("optimum", "gptqmodel"),
@@ -124,10 +153,21 @@ def gptq(bits: int) -> Scheme:
 
 
 AWQ: Final = Scheme(
-    name="awq",  # the GEMM layout: qweight and qzeros at 4 bits, fp16 scales per group of inputs
-    parts=(Part(4, "element"), Part(4, "group", GROUP), Part(16, "group", GROUP)),
+    # As gptqmodel's Marlin kernel holds it: qweight and qzeros at 4 bits, fp16 scales per group of inputs
+    # (gptqmodel/nn_modules/qlinear/marlin_awq.py, 7.3).
+    name="awq",
+    parts=(Part(4, "element"), Part(4, "group", GROUP), Part(16, "group", GROUP), MARLIN_LOCKS),
     replaces=MATRICES,
     methods=frozenset({"awq"}),
+    stores_tied_head=True,
+    loading=(Part(0, "matrix"),),  # nothing but the matrix that is laid out anew
+    computes_in="fp16",  # transformers 5.19, quantizers/quantizer_awq.py `update_dtype`
+    slowdown=_AWQ,
+)
+AUTO_AWQ: Final = Scheme(
+    name="autoawq",  # as AutoAWQ held it, for transformers before 5: its GEMM layout
+    parts=(Part(4, "element"), Part(4, "group", GROUP), Part(16, "group", GROUP)),
+    replaces=MATRICES,
     product=Dequantized(AWQ_UNPACK_ROWS),
     stores_tied_head=True,
     packages=("gptqmodel",),
@@ -139,6 +179,7 @@ FP8: Final = Scheme(
     replaces=MATRICES,
     methods=frozenset({"fp8", "compressed-tensors"}),
     dequantizes_on_request=True,
+    keeps_tied_head=True,
     least_capability=(8, 9),  # transformers 5.19, quantizers/quantizer_finegrained_fp8.py
 )
 MXFP4: Final = Scheme(
@@ -207,6 +248,11 @@ METHODS: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {
     "bitsandbytes": _bitsandbytes,
 }
 """The scheme of a checkpoint, by its `quant_method`."""
+BEFORE: Final[dict[str, Callable[[StoredQuantization], Scheme]]] = {
+    "autogptq": lambda stored: auto_gptq(stored.bits),
+    "autoawq": lambda stored: AUTO_AWQ,
+}
+"""How loaders of transformers 4 held two of them, for figures measured then: no file names these."""
 
 
 def on_the_fly() -> dict[str, OnLoad]:
@@ -222,8 +268,8 @@ def scheme_of(storage: str, stored: StoredQuantization | None = None) -> Scheme 
     """
     if storage in DTYPES:
         return None
-    if stored is not None and storage == stored.method and storage in METHODS:
-        return METHODS[storage](stored)
+    if stored is not None and storage == stored.method and storage in METHODS | BEFORE:
+        return (METHODS | BEFORE)[storage](stored)
     if storage in SCHEMES:
         return SCHEMES[storage]
     known = ", ".join(dict.fromkeys([*SCHEMES, *METHODS]))

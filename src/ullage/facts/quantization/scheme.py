@@ -75,13 +75,15 @@ class Scheme(NamedTuple):
 
     `replaces` names the roles of weights it is for: fused experts, embeddings and heads often stay 16-bit.
     `keeps_buffer`: its kernels keep a 16-bit buffer of the largest layer on each device. `stores_tied_head`:
-    its checkpoints hold an output layer that is tied. `dequantizes_on_request`: a checkpoint of it can be
-    loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside others on them.
-    `slowdown` is what transformers was measured to take with it, None where nobody published that.
-    `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is made of 16-bit
-    weights, None where only a checkpoint stored in it has it. `least_capability` is the first CUDA compute
-    capability that computes with it, None where none is known. `packages` are what transformers loads a
-    checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
+    its checkpoints hold an output layer that is tied, and with `keeps_tied_head` it stays beside the
+    embeddings. `loading` are tensors of a matrix that stand there until all are loaded and laid out anew, one
+    after the other. `computes_in` is the one dtype its loader takes on a card. `dequantizes_on_request`: a
+    checkpoint of it can be loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside
+    others on them. `slowdown` is what transformers was measured to take with it, None where nobody
+    published that. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
+    is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
+    first CUDA compute capability that computes with it, None where none is known. `packages` are what
+    transformers loads a checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
     """
 
     name: str
@@ -93,6 +95,9 @@ class Scheme(NamedTuple):
     least_capability: tuple[int, int] | None = None
     keeps_buffer: bool = False
     stores_tied_head: bool = False
+    keeps_tied_head: bool = False
+    loading: tuple[Part, ...] = ()
+    computes_in: str | None = None
     dequantizes_on_request: bool = False
     offloads: bool = True
     packages: tuple[str, ...] = ()

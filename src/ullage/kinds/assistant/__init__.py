@@ -2,4 +2,10 @@
 
 from ullage.workloads.kind import Kind
 
-KIND = Kind("assistant", __name__, runner="ullage.kinds.assistant.run", talker="ullage.kinds.assistant.talk")
+KIND = Kind(
+    "assistant",
+    __name__,
+    runner="ullage.kinds.assistant.run",
+    reporter="ullage.kinds.assistant.report",
+    talker="ullage.kinds.assistant.talk",
+)

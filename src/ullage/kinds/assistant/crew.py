@@ -8,15 +8,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
 from ullage.engines.opening import open_engine
+from ullage.engines.row import seed_of
 from ullage.engines.turns import Turns
 from ullage.kinds.assistant.section import Section
-from ullage.phases.blocks import is_local
+from ullage.phases.blocks import base_work, is_local
 from ullage.phases.phase import Phase, Resident
 from ullage.runtime.session import Session
 
 Opened = TypeVar("Opened")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,43 @@ class Crew:
         finally:
             self._at_work.pop()
 
-    def each(
-        self, name: str, lengths: Sequence[int], unit: Callable[[Sequence[int]], Sequence[Result]]
-    ) -> list[Result]:
-        """`Turns.each` for the role at work, in the phase that it is in."""
-        return self.turns.each(name, "", lengths, unit, self._at_work[-1])
+    def replies(
+        self, name: str, engine: Engine, prompts: Sequence[Chat], lines: Sequence[int]
+    ) -> list[Reply | Failure]:
+        """What the role at work writes to each prompt, by the chance of its request's line in the file.
+
+        A Failure for a prompt that the plan has no room for; it is not asked.
+        """
+        lengths, most = engine.lengths(prompts), self.room(name)
+        fitting = [at for at, length in enumerate(lengths) if length <= most]
+
+        def write(places: Sequence[int]) -> list[Reply | Failure]:
+            some = [fitting[one] for one in places]
+            seeds = [self.seed(lines[at]) for at in some]
+            return engine.generate([prompts[at] for at in some], self.sampling(name), seeds)
+
+        found: list[Reply | Failure] = [
+            Failure(f"its prompt takes {length:,} tokens, and the plan has room for {most:,}")
+            for length in lengths
+        ]
+        fits = [lengths[at] for at in fitting]
+        for at, reply in zip(fitting, self.turns.each(name, "", fits, write, self._at_work[-1]), strict=True):
+            found[at] = self.counted(reply)
+        return found
+
+    def seed(self, line: int) -> int:
+        """The chance of a request."""
+        return seed_of(self._section.seed, line)
+
+    def sampling(self, name: str) -> Sampling:
+        """How a role writes."""
+        return Sampling(base_work(name, self.session.workload).new_tokens)
+
+    def counted(self, reply: Reply | Failure) -> Reply | Failure:
+        """The same, with what was read and written for it among the run's tokens."""
+        if isinstance(reply, Reply):
+            self.session.tokens += reply.prompt_tokens + len(reply.tokens)
+        return reply
 
     def room(self, name: str, verb: str = "") -> int:
         """Tokens of a prompt that the plan has room for."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ullage.engines.engine import Failure, Reply, Sampling
+from ullage.engines.engine import Failure
 from ullage.engines.opening import open_engine
-from ullage.engines.row import seed_of
 from ullage.errors import InputError, UllageError
 from ullage.kinds.assistant.crew import Crew
 from ullage.kinds.assistant.memory.chroma_memory import id_of
@@ -20,10 +21,11 @@ from ullage.kinds.assistant.prompts import voice_prompt
 from ullage.kinds.assistant.routing import Request as Routed
 from ullage.kinds.assistant.routing import Router
 from ullage.kinds.assistant.routing.opening import open_router, served
+from ullage.kinds.assistant.routing.route import Served
 from ullage.kinds.assistant.section import Section
 from ullage.kinds.assistant.specialists import Specialists
 from ullage.kinds.assistant.tools.toolbox import Toolbox
-from ullage.kinds.assistant.turn import Turn
+from ullage.kinds.assistant.turn import Stage, Turn
 from ullage.phases.blocks import base_work
 
 if TYPE_CHECKING:
@@ -80,18 +82,40 @@ class Flow:
     memory: Memory | None
     recalling: Recalling
     _router: Router | None = None
+    _served: Served = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._served = served(self.section, self.crew.session.workload)
 
     def answer(self, turns: Sequence[Turn]) -> None:
         """Fills the turns in. Raises what loading router, voice or the fallback raises."""
-        self._route(turns)
-        self._recall(turns)
+        self.crew.switches.clear()
+        with self._timed("route", turns):
+            self._route(turns)
+        with self._timed("remember", turns):
+            self._recall(turns)
         self._specialists(turns)
-        self._voice([turn for turn in turns if turn.answer and not turn.failed])
+        answered = [turn for turn in turns if turn.answer and not turn.failed]
+        with self._timed("voice", answered):
+            self._voice(answered)
+
+    @contextmanager
+    def _timed(self, stage: Stage, turns: Sequence[Turn]) -> Iterator[None]:
+        """What is done inside is a stage of each of the turns, and bringing a specialist one of its own."""
+        before, begun = len(self.crew.switches), time.monotonic()
+        try:
+            yield
+        finally:
+            switching = sum(each.seconds for each in self.crew.switches[before:])
+            for turn in turns:
+                turn.took(stage, time.monotonic() - begun - switching)
+                if len(self.crew.switches) > before:
+                    turn.took("switch", switching)
 
     def _route(self, turns: Sequence[Turn]) -> None:
         workload, section = self.crew.session.workload, self.section
         asked = [Routed(turn.request.text, turn.request.image is not None) for turn in turns]
-        who = served(section, workload)
+        who = self._served
         if not section.asks_router:
             routes = who.routes(open_router(section, workload, None), asked)
         else:
@@ -115,14 +139,13 @@ class Flow:
             return
         most = self.section.memory.found
         for turn in turns:
-            request, key = turn.request, f"{turn.request.conversation}/{turn.request.id}"
-            user = request.user or request.conversation
+            request, tags = turn.request, (turn.specialist,)
             try:
-                found = self.memory.search(user, Query(request.text, (turn.specialist,), most + 1))
-                found = [one for one in found if one.id != id_of(key)][:most]
-                passage = passage_of(found)
+                # Its own note is there already where a run was killed before the answer was kept.
+                query = Query(request.text, tags, most, id_of(request.key))
+                passage = passage_of(self.memory.search(request.owner, query))
                 turn.passage, turn.notes = passage.text, passage.used
-                self.memory.add(user, Note(key, request.text, (turn.specialist,)))
+                self.memory.add(request.owner, Note(request.key, request.text, tags))
             except InputError as error:
                 turn.problems.append(f"memory: {error}")
 
@@ -130,13 +153,14 @@ class Flow:
         """Each specialist once, the one that is there first."""
         asked = Specialists(self.crew, self.section, self.toolbox, self.memory)
         here = self.crew.session.residents.here()
-        fallback = served(self.section, self.crew.session.workload).fallback
+        fallback = self._served.fallback
         left = {turn.specialist for turn in turns}
         order = sorted(left, key=lambda name: (name not in here, name == fallback, name))
         for name in order:
             mine = [turn for turn in turns if turn.specialist == name and not turn.failed]
             try:
-                asked.ask(name, mine)
+                with self._timed("specialist", mine):
+                    asked.ask(name, mine)
             except UllageError as error:
                 if name == fallback:
                     raise
@@ -146,32 +170,19 @@ class Flow:
                 if fallback not in order:
                     order.append(fallback)
                 elif order.index(fallback) < order.index(name):
-                    asked.ask(fallback, mine)
+                    with self._timed("specialist", mine):
+                        asked.ask(fallback, mine)
 
     def _voice(self, turns: Sequence[Turn]) -> None:
         if not turns:
             return
-        name, workload = self.section.voice, self.crew.session.workload
+        name = self.section.voice
+        prompts = [voice_prompt(turn.answer, self.section.instructions.get(name)) for turn in turns]
+        lines = [turn.request.line for turn in turns]
         with self.crew.at_work(name, open_engine) as engine:
-            prompts = [voice_prompt(turn.answer, self.section.instructions.get(name)) for turn in turns]
-            lengths, most = engine.lengths(prompts), self.crew.room(name)
-            fitting = [at for at, length in enumerate(lengths) if length <= most]
-            for at in set(range(len(turns))) - set(fitting):
-                turns[at].problems.append(
-                    f"the voice was not asked: the answer takes {lengths[at]:,} tokens, the plan has room "
-                    f"for {most:,}"
-                )
-            sampling = Sampling(base_work(name, workload).new_tokens)
-
-            def write(places: Sequence[int]) -> list[Reply | Failure]:
-                some = [fitting[one] for one in places]
-                seeds = [seed_of(self.section.seed, turns[at].request.line) for at in some]
-                return engine.generate([prompts[at] for at in some], sampling, seeds)
-
-            replies = self.crew.each(name, [lengths[at] for at in fitting], write)
-        for at, reply in zip(fitting, replies, strict=True):
+            replies = self.crew.replies(name, engine, prompts, lines)
+        for turn, reply in zip(turns, replies, strict=True):
             if isinstance(reply, Failure):
-                turns[at].problems.append(f"the voice was asked in vain: {reply.reason}")
+                turn.problems.append(f"the voice said nothing: {reply.reason}")
             else:
-                turns[at].voice = reply.text.strip()
-                self.crew.session.tokens += reply.prompt_tokens + len(reply.tokens)
+                turn.voice = reply.text.strip()

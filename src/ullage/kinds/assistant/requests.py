@@ -15,6 +15,8 @@ FIELDS: Final = ("id", "conversation", "user", "text", "image")
 SAID: Final = 20
 """Mistakes of a file that are told; of further ones their number."""
 NOBODY: Final = ""
+Talk = tuple[str, str]
+"""An owner and a conversation: what others say in one of the same name is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,26 @@ class Request:
     user: str
     text: str
     image: Path | None = None
+
+    @property
+    def owner(self) -> str:
+        """As `owner_of`."""
+        return owner_of(self.user, self.conversation)
+
+    @property
+    def talk(self) -> Talk:
+        """What it goes on with."""
+        return self.owner, self.conversation
+
+    @property
+    def key(self) -> str:
+        """Its name among the owner's notes: two files may number their lines alike and say other things."""
+        return f"{self.conversation}/{self.id}: {self.text}"
+
+
+def owner_of(user: str, conversation: str) -> str:
+    """Whose notes and talks are kept apart from all others': a user's, or, of nobody, a conversation's."""
+    return f"user {user}" if user else f"talk {conversation}"
 
 
 def read_requests(path: Path, base: Path) -> list[Request]:
@@ -118,10 +140,9 @@ def in_rounds(requests: Sequence[Request], most: int) -> list[list[Request]]:
 
     Nobody's users are apart by talk. What is in which round follows from the file alone.
     """
-    queues: dict[tuple[str, str], list[Request]] = {}
+    queues: dict[str, list[Request]] = {}
     for request in requests:
-        who = ("user", request.user) if request.user else ("talk", request.conversation)
-        queues.setdefault(who, []).append(request)
+        queues.setdefault(request.owner, []).append(request)
     for queue in queues.values():
         queue.reverse()
     found: list[list[Request]] = []

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ullage.fields import Fields
+from ullage.kinds.assistant.requests import Talk, owner_of
 from ullage.kinds.assistant.turn import Said, Turn
 from ullage.records.lines import read_lines
 
 ANSWERS, PICTURES = "answers", "pictures"
+WHOLE = "whole"
+"""Beside the seconds of a request's stages, in the journal: those until its answer was there, the stages of
+others that were answered side by side with it included."""
 
 
 def answer_row(turn: Turn) -> dict[str, object]:
@@ -63,7 +67,7 @@ class Kept:
     """What a row says of a request, for those that follow and for the summary."""
 
     id: str
-    conversation: str
+    talk: Talk
     said: Said | None
     specialist: str
     fell_back: bool
@@ -77,9 +81,10 @@ def read_answers(folder: Path) -> Iterator[Kept]:
         found = Fields(row, f"{path}:{number}")
         answer = row.get("voice") or row.get("answer")
         said = Said(found.text("text"), str(answer)) if answer else None
+        talk = found.text("conversation")
         yield Kept(
             found.text("id"),
-            found.text("conversation"),
+            (owner_of(str(row.get("user") or ""), talk), talk),
             said,
             found.text("specialist"),
             bool(found.inner("route").value("problem")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,9 +12,10 @@ from ullage.kinds.assistant.crew import Crew
 from ullage.kinds.assistant.development import SAID
 from ullage.kinds.assistant.flow import Flow, Recalling
 from ullage.kinds.assistant.memory.opening import open_memory
-from ullage.kinds.assistant.requests import Request, in_rounds, read_requests
-from ullage.kinds.assistant.rows import ANSWERS, PICTURES, answer_row, picture_row, read_answers
+from ullage.kinds.assistant.requests import Request, Talk, in_rounds, read_requests
+from ullage.kinds.assistant.rows import ANSWERS, PICTURES, WHOLE, answer_row, picture_row, read_answers
 from ullage.kinds.assistant.section import Section
+from ullage.kinds.assistant.summary import lines, summarize
 from ullage.kinds.assistant.tools.toolbox import open_toolbox
 from ullage.kinds.assistant.turn import Said, Turn
 from ullage.phases.blocks import base_work, own_section
@@ -47,10 +49,10 @@ def run(session: Session) -> None:
     store = turns.store(ANSWERS, (ANSWERS, PICTURES))
     crew = Crew(turns, section)
     recalling = Recalling(crew, section)
-    before: dict[str, list[Said]] = {}
+    before: dict[Talk, list[Said]] = {}
     for kept in read_answers(session.folder.path):
         if kept.said is not None:
-            before.setdefault(kept.conversation, []).append(kept.said)
+            before.setdefault(kept.talk, []).append(kept.said)
     done = [unit for unit in store.done if isinstance(unit, int)]
     session.progress.start("requests", len(requests), sum(len(rounds[unit]) for unit in done))
     with open_memory(section.memory, session.plan.base, recalling.embedder, session.say) as memory:
@@ -58,19 +60,20 @@ def run(session: Session) -> None:
         for number, some in enumerate(rounds):
             if number not in store.done:
                 asked = _asked(some, before, section.development_mode)
-                crew.switches.clear()
+                begun = time.monotonic()
                 flow.answer(asked)
+                waited = time.monotonic() - begun
                 for turn in asked:
                     if turn.told and not turn.failed:
-                        before.setdefault(turn.request.conversation, []).append(
-                            Said(turn.request.text, turn.told)
-                        )
+                        before.setdefault(turn.request.talk, []).append(Said(turn.request.text, turn.told))
                 switches = [{"to": one.to, "here": one.here, "seconds": one.seconds} for one in crew.switches]
                 rows = {
                     ANSWERS: [answer_row(turn) for turn in asked],
                     PICTURES: [picture_row(turn) for turn in asked if turn.picture],
                 }
-                store.add(number, rows, items=[turn.request.line for turn in asked], switches=switches)
+                items = [turn.request.line for turn in asked]
+                seconds = [{**turn.seconds, WHOLE: waited} for turn in asked]
+                store.add(number, rows, items=items, switches=switches, seconds=seconds)
                 session.examples += len(asked)
                 session.progress.advance(len(asked), 0)
     store.finish()
@@ -79,8 +82,8 @@ def run(session: Session) -> None:
     _summary(session, turns)
 
 
-def _asked(some: Sequence[Request], before: dict[str, list[Said]], development: bool) -> list[Turn]:
-    return [Turn(request, tuple(before.get(request.conversation, ())), development) for request in some]
+def _asked(some: Sequence[Request], before: dict[Talk, list[Said]], development: bool) -> list[Turn]:
+    return [Turn(request, tuple(before.get(request.talk, ())), development) for request in some]
 
 
 def _summary(session: Session, turns: Turns) -> None:
@@ -91,5 +94,6 @@ def _summary(session: Session, turns: Turns) -> None:
     session.outcome["fell_back"] = sum(one.fell_back for one in kept)
     session.outcome["specialists"] = dict(Counter(one.specialist for one in kept))
     session.outcome["usage"] = turns.usage()
+    session.outcome[REMARKS] = lines(summarize(session.folder.path))
     if kept and failing.failed == len(kept):
         raise EngineError(f"no request was answered: {failing}")

@@ -80,6 +80,10 @@ class Section(BaseSection):
         if self.memory is not None:
             yield from self.memory.stored(workload, models, self.router)
 
+    def files(self) -> tuple[str, ...]:
+        """The requests."""
+        return () if self.input is None else (self.input,)
+
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A router where one is asked, a voice and a specialist, each another role that can do its part, and
         no role without one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
 from ullage.engines.diffusers import open_painter
-from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.engines.engine import Chat, Engine, Failure, Message, Reply
 from ullage.engines.opening import open_engine
 from ullage.engines.painter import Canvas
-from ullage.engines.row import seed_of
 from ullage.errors import InputError, UnsupportedError
 from ullage.kinds.assistant.crew import Crew
 from ullage.kinds.assistant.memory.memory import Memory
@@ -19,7 +20,8 @@ from ullage.kinds.assistant.tools.exchange import Exchange, as_message
 from ullage.kinds.assistant.tools.tool import Tool, offered
 from ullage.kinds.assistant.tools.toolbox import Toolbox
 from ullage.kinds.assistant.turn import Turn
-from ullage.phases.blocks import base_work
+
+TOO_LONG: Final = "what it gave back is longer than the plan has room for in this talk"
 
 
 class Specialists:
@@ -47,9 +49,13 @@ class Specialists:
             for turn in turns:
                 tools = self._tools(name, turn)
                 exchange = Exchange(tools, self._section.tool_limits.calls) if tools else None
-                parts = (self._section.instructions.get(name, ""), turn.passage, offered(tools))
+                parts = (self._section.instructions.get(name, ""), offered(tools))
                 turn.messages, turn.left_out = specialist_prompt(
-                    turn.request.text, turn.before, parts, lambda chat: self._fits(name, engine, chat)
+                    turn.request.text,
+                    turn.before,
+                    parts,
+                    turn.passage,
+                    lambda chat: self._fits(name, engine, chat),
                 )
                 asking.append((turn, exchange))
             while asking:
@@ -57,7 +63,9 @@ class Specialists:
                 asking = [
                     (turn, exchange)
                     for turn, exchange in asking
-                    if exchange is not None and not turn.failed and self._called(turn, exchange)
+                    if exchange is not None
+                    and not turn.failed
+                    and self._called(turn, exchange, lambda chat: self._fits(name, engine, chat))
                 ]
 
     def _fits(self, name: str, engine: Engine, chat: Chat) -> bool:
@@ -68,16 +76,22 @@ class Specialists:
         callers = self._section.callers
         if callers is not None and name not in callers:
             return ()
-        return self._toolbox.of(turn.request.user or turn.request.conversation, self._memory)
+        return self._toolbox.of(turn.request.owner, self._memory)
 
-    def _called(self, turn: Turn, exchange: Exchange) -> bool:
-        """Makes the calls in the last reply; whether the specialist is to be asked again."""
+    def _called(self, turn: Turn, exchange: Exchange, fits: Callable[[Chat], bool]) -> bool:
+        """Makes the calls in the last reply; whether the specialist is to be asked again.
+
+        Where the planned prompt has no room for what calls gave back they have failed, not the request.
+        """
         called = calls_in(turn.answer)
         if not called.calls:
             return False
         made = exchange.answer(called.calls)
+        said: Message = {"role": "assistant", "content": turn.answer}
+        if not fits((*turn.messages, said, as_message(made))):
+            made = [replace(one, text=TOO_LONG, failed=True) for one in made]
         turn.tools += made
-        turn.messages += [{"role": "assistant", "content": turn.answer}, as_message(made)]
+        turn.messages += [said, as_message(made)]
         turn.answer = called.words
         if not exchange.open:
             turn.problems.append(
@@ -88,49 +102,23 @@ class Specialists:
     def _replies(self, name: str, engine: Engine, turns: Sequence[Turn]) -> None:
         """A reply for each, from the messages it has."""
         prompts = [tuple(turn.messages) for turn in turns]
-        lengths, most = engine.lengths(prompts), self._crew.room(name)
-        fitting = []
-        for turn, length in zip(turns, lengths, strict=True):
-            if length > most:
-                turn.failed = (
-                    f"{name}: the request takes {length:,} tokens, and the plan has room for {most:,}"
-                )
-            else:
-                fitting.append((turn, length))
-        sampling = Sampling(base_work(name, self._workload).new_tokens)
-
-        def write(places: Sequence[int]) -> list[Reply | Failure]:
-            some = [fitting[at][0] for at in places]
-            return engine.generate(
-                [tuple(turn.messages) for turn in some], sampling, [*map(self._seed, some)]
-            )
-
-        replies = self._crew.each(name, [length for _, length in fitting], write)
-        for (turn, _), reply in zip(fitting, replies, strict=True):
-            self._take(name, turn, reply)
-
-    def _take(self, name: str, turn: Turn, reply: Reply | Failure) -> None:
-        if isinstance(reply, Failure):
-            turn.failed = f"{name}: {reply.reason}"
-        else:
-            turn.answer, turn.stop = reply.text.strip(), reply.stop
-            self._crew.session.tokens += reply.prompt_tokens + len(reply.tokens)
-
-    def _seed(self, turn: Turn) -> int:
-        return seed_of(self._section.seed, turn.request.line)
+        lines = [turn.request.line for turn in turns]
+        for turn, reply in zip(turns, self._crew.replies(name, engine, prompts, lines), strict=True):
+            _take(name, turn, reply)
 
     def _view(self, name: str, turns: Sequence[Turn]) -> None:
         from ullage.engines.viewer import Question, open_viewer
 
-        sampling = Sampling(base_work(name, self._workload).new_tokens)
         with self._crew.at_work(name, open_viewer) as viewer:
             for turn in turns:
                 if turn.request.image is None:
                     turn.failed = f"{name}: looks at pictures, and the request has none"
                     continue
                 asked = Question(turn.request.text, turn.request.image)
-                (reply,) = viewer.view([asked], sampling, [self._seed(turn)])
-                self._take(name, turn, reply)
+                (reply,) = viewer.view(
+                    [asked], self._crew.sampling(name), [self._crew.seed(turn.request.line)]
+                )
+                _take(name, turn, self._crew.counted(reply))
 
     def _seen(self, name: str, turn: Turn) -> bool:
         """Whether a request has a picture that can be looked at, where no model will."""
@@ -150,7 +138,9 @@ class Specialists:
         with self._crew.at_work(name, open_painter) as painter:
             for turn in turns:
                 try:
-                    (found,) = painter.paint([turn.request.text], canvas, [self._seed(turn)])
+                    (found,) = painter.paint(
+                        [turn.request.text], canvas, [self._crew.seed(turn.request.line)]
+                    )
                 except (InputError, UnsupportedError) as error:
                     turn.failed = f"{name}: {error}"
                     continue
@@ -160,3 +150,10 @@ class Specialists:
                 turn.picture = found.png
                 size = [*canvas.size]
                 turn.painted = {"seed": found.seed, "size": size, "steps": canvas.steps, "cut": found.cut}
+
+
+def _take(name: str, turn: Turn, reply: Reply | Failure) -> None:
+    if isinstance(reply, Failure):
+        turn.failed = f"{name}: {reply.reason}"
+    else:
+        turn.answer, turn.stop = reply.text.strip(), reply.stop

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from ullage.engines.pictures import picture_size
 from ullage.engines.turns import Turns
+from ullage.errors import InputError, MissingExtraError
 from ullage.kinds.assistant.crew import Crew
 from ullage.kinds.assistant.development import SAID
 from ullage.kinds.assistant.flow import Flow, Recalling
 from ullage.kinds.assistant.memory.memory import Memory
 from ullage.kinds.assistant.memory.opening import open_memory
-from ullage.kinds.assistant.requests import Request
+from ullage.kinds.assistant.painted import keep_picture
+from ullage.kinds.assistant.requests import Request, owner_of
+from ullage.kinds.assistant.routing_section import viewers_of
 from ullage.kinds.assistant.rows import answer_row
 from ullage.kinds.assistant.section import Section
 from ullage.kinds.assistant.tools.toolbox import open_toolbox
@@ -28,9 +32,9 @@ from ullage.runtime.opening import Options, open_session
 from ullage.runtime.session import Session
 from ullage.units import GIB, MIB, gib
 from ullage.workloads.execution import check_able, refuse_unfit, write_down
-from ullage.workloads.inputs import files_of
+from ullage.workloads.talks import check_text
 
-FORGET: Final = "/forget"
+FORGET, IMAGE = "/forget", "/image"
 USER: Final = "me"
 """Whose notes a talk's are."""
 BAR: Final = 20
@@ -55,26 +59,71 @@ class AssistantTalk:
     development: bool = False
     before: list[Said] = field(default_factory=list)
     turns: int = 0
+    name: str = field(default_factory=lambda: f"talk {token_hex(8)}")
+    """No other talk's: notes are told apart by it."""
+    picture: Path | None = None
+    """What the next turn brings."""
 
-    help: str = f"{FORGET} forgets all that is remembered of you, and proves it"
+    help: str = (
+        f"{IMAGE} PATH gives the next turn a picture, painted ones are written to picture-N.png here, "
+        f"{FORGET} forgets all that is remembered of you, and proves it"
+    )
 
     def reset(self) -> None:
         """Forgets what was said in this talk; what is remembered stays."""
         self.before.clear()
+        self.picture = None
 
     def say(self, text: str) -> Answered:
-        """The assistant's answer. Raises what loading router, voice or the fallback raises."""
-        if text.strip() == FORGET:
+        """The assistant's answer, or what came of one of its commands.
+
+        Raises InputError where nothing is said, and what loading router, voice or the fallback raises.
+        """
+        check_text("what was said", text)
+        command, _, rest = text.strip().partition(" ")
+        if not command:
+            raise InputError("nothing was said; say something, or end the talk")
+        if command == FORGET and not rest:
             return self._forgotten()
+        if command == IMAGE:
+            return self._given(rest.strip())
         self.turns += 1
-        talk = f"talk {os.getpid()}"
-        request = Request(self.turns, str(self.turns), talk, USER, text)
-        turn = Turn(request, tuple(self.before), self.development)
-        self.crew.switches.clear()
+        request = Request(self.turns, str(self.turns), self.name, USER, text, self.picture)
+        turn, self.picture = Turn(request, tuple(self.before), self.development), None
         self.flow.answer([turn])
         if turn.told and not turn.failed:
             self.before.append(Said(text, turn.told))
-        return Answered(tuple(self._lines(turn)), answer_row(turn))
+        return self._answered(turn)
+
+    def _given(self, named: str) -> Answered:
+        """A picture for the next turn, once its header was read; one that is none changes nothing."""
+        path = Path(named.strip("'\"")).expanduser()
+        workload = self.session.workload
+        viewers = viewers_of(workload, self.flow.section.chosen(workload))
+        try:
+            if not named:
+                raise InputError(f"name a picture's file: {IMAGE} PATH")
+            if not viewers:
+                raise InputError("nobody here looks at pictures; give the file a role with images: 1")
+            width, height = picture_size(path)
+        except (InputError, MissingExtraError) as error:
+            return Answered((f"no picture was taken: {error}",), {"image": None, "failed": str(error)})
+        self.picture = path
+        said = f"{path.name}, {width:,} x {height:,} pixels, comes with what you say next, to {viewers[0]}"
+        return Answered((said,), {"image": str(path), "size": [width, height], "failed": None})
+
+    def _answered(self, turn: Turn) -> Answered:
+        """A turn as it is shown, with its picture in a file of its own."""
+        row, lines = answer_row(turn), [*self._lines(turn)]
+        if turn.picture:
+            try:
+                path = keep_picture(turn.picture, Path.cwd())
+            except OSError as error:
+                lines.append(f"the picture cannot be written here: {error.strerror or error}")
+            else:
+                row["picture"] = {**turn.painted, "file": str(path)}
+                lines.append(f"painted: {path}")
+        return Answered((*lines, self._bar()), row)
 
     def _lines(self, turn: Turn) -> Iterator[str]:
         route = turn.route
@@ -90,13 +139,8 @@ class AssistantTalk:
             yield f"   {call.name}: {call.text}{' (failed)' if call.failed else ''}"
         if turn.failed:
             yield f"no answer: {turn.failed}"
-        if turn.picture:
-            path = Path(mkdtemp(prefix="ullage-picture-")) / "picture.png"
-            path.write_bytes(turn.picture)
-            yield f"painted: {path}"
         if turn.told:
             yield turn.told
-        yield self._bar()
 
     def _bar(self) -> str:
         """What is taken of each device, now."""
@@ -115,7 +159,7 @@ class AssistantTalk:
     def _forgotten(self) -> Answered:
         if self.memory is None:
             return Answered(("nothing is remembered beyond this talk",), {"forgotten": 0})
-        found = self.memory.delete(USER)
+        found = self.memory.delete(owner_of(USER, self.name))
         self.before.clear()
         proof = "no byte of them is left" if found.proven else "not all of it could be proved"
         said = (
@@ -137,7 +181,7 @@ def open_talk(plan: Plan, options: Options) -> Iterator[AssistantTalk]:
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="ullage-talk-"))
         session = stack.enter_context(open_session(plan, RunFolder(Path(folder)), options))
-        write_down(session, files_of(plan.workload, plan.base))
+        write_down(session, ())
         for warning in plan.warnings:
             session.say(warning)
         if section.development_mode:

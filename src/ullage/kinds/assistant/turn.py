@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from ullage.engines.engine import Message
 from ullage.kinds.assistant.requests import Request
 from ullage.kinds.assistant.routing import Route
 from ullage.kinds.assistant.tools.exchange import Answered
+
+Stage = Literal["route", "remember", "switch", "specialist", "voice"]
+STAGES: Final[tuple[str, ...]] = get_args(Stage)
+"""A request's way, in its order; `switch` is until its specialist was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Turn:
     """A request and what is known of it so far. `answer` is the specialist's, `voice` what the user gets.
 
     `development` says that no model is asked: a script is. `problems` say what went wrong on the way and was
-    gone around; a `failed` one has no answer, and why.
+    gone around; a `failed` one has no answer, and why. `seconds` are those of each stage it was in, together
+    with all who were in it.
     """
 
     request: Request
@@ -44,6 +50,11 @@ class Turn:
     voice: str = ""
     problems: list[str] = field(default_factory=list)
     failed: str = ""
+    seconds: dict[Stage, float] = field(default_factory=dict)
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """It was in a stage for so long, once more perhaps."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     @property
     def told(self) -> str:

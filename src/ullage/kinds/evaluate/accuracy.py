@@ -1,4 +1,4 @@
-"""Whether an answer is right by its words: exact match, SQuAD F1, ROUGE-L. Each a column of its own."""
+"""Whether an answer is right by its words: exact match, containment, SQuAD F1, ROUGE-L: a column each."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
     if not references:
         return float(not normalised(answer))
     return float(any(normalised(answer) == normalised(reference) for reference in references))
+
+
+def contains(answer: str, references: Sequence[str]) -> float:
+    """1 if the words of a reference stand in the answer, one after the other, both normalised; without
+    references, if the answer is empty.
+
+    Liu et al. 2024, Lost in the Middle, arXiv:2307.03172, section 2.1, there by characters: for models that
+    answer in sentences.
+    """
+    if not references:
+        return float(not normalised(answer))
+    said = f" {normalised(answer)} "
+    return float(any(f" {own} " in said for own in map(normalised, references) if own))
 
 
 def f1(answer: str, references: Sequence[str]) -> float:
@@ -96,4 +109,4 @@ def _some_home() -> Iterator[None]:
             del os.environ["HOME"]
 
 
-METRICS = {"exact_match": exact_match, "f1": f1, "rouge_l": rouge_l}
+METRICS = {"exact_match": exact_match, "contains": contains, "f1": f1, "rouge_l": rouge_l}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from ullage.kinds.evaluate.section import ENTAILMENT, Section, judges
+from ullage.kinds.evaluate.section import ENTAILMENT, SIMILARITY, Section, judges
 from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, check_stage
 from ullage.records.failing import Failing, count_failing
 from ullage.records.lines import standing_rows
@@ -27,6 +27,7 @@ def failures(folder: Path, workload: Workload, section: Section) -> tuple[Failin
     if section.judge_check:
         stages |= {check_stage(name): f"known answers judged by {name}" for name in named}
     stages |= {name: f"verdicts of {name}" for name in named}
+    stages |= {SIMILARITY: "answers compared with others"}
     stages |= {ENTAILMENT: "comparisons of samples"}
     counted = (count_failing(what, _reasons(folder, stage)) for stage, what in stages.items())
     return tuple(each for each in counted if each.failed)

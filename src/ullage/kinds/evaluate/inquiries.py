@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Final, Generic, TypeVar
 
-from ullage.engines.engine import Chat, Engine, Failure, Reply, Sampling
+from ullage.engines.engine import Chat, Comparing, Engine, Failure, Pair, Reply, Sampling
 from ullage.engines.forms import weigh
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
 from ullage.kinds.evaluate.answers import DIGITS
+from ullage.kinds.evaluate.meaning import log_softmax
 from ullage.kinds.evaluate.phases import SCORE
 from ullage.workloads.judgement import mass_of
 
+NO_NUMBERS: Final = "its scores are no numbers: the model overflows in this precision"
+Put = TypeVar("Put", Chat, Pair)
+
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class Inquiry(Generic[Put]):
     """What a role is asked about an answer: `key` is its question's number, or that and two texts. Where
     there is no answer nothing is asked, and `unanswered` says why not."""
 
     key: int | tuple[int, str, str]
     about: Asked
-    chat: Chat = ()
+    put: Put
     unanswered: str = ""
 
 
@@ -36,7 +41,7 @@ class Inquiries:
     name: str
     verb: str = SCORE
 
-    def weigh(self, stage: str, asked: Iterator[Inquiry], words: Sequence[str], total: int) -> None:
+    def weigh(self, stage: str, asked: Iterator[Inquiry[Chat]], words: Sequence[str], total: int) -> None:
         """How probable each word is, in all its forms, and all together."""
 
         def work(batch: Sequence[Chat]) -> list[Row]:
@@ -47,18 +52,28 @@ class Inquiries:
                 for one in weigh(self.engine, batch, words)
             ]
 
-        self._each(stage, asked, work, total)
+        self._each(stage, asked, work, total, self.engine.lengths)
 
-    def score(self, stage: str, asked: Iterator[Inquiry], choices: Sequence[str], total: int) -> None:
+    def score(self, stage: str, asked: Iterator[Inquiry[Chat]], choices: Sequence[str], total: int) -> None:
         """How probable each choice is, written just so."""
 
         def work(batch: Sequence[Chat]) -> list[Row]:
             found = self.engine.score(batch, choices)
             return [{"failed": one.reason} if isinstance(one, Failure) else _scores(one) for one in found]
 
-        self._each(stage, asked, work, total)
+        self._each(stage, asked, work, total, self.engine.lengths)
 
-    def write(self, stage: str, asked: Iterator[Inquiry], sampling: Sampling, total: int) -> None:
+    def infer(self, stage: str, asked: Iterator[Inquiry[Pair]], labels: Sequence[str], total: int) -> None:
+        """How probable each of an encoder's labels is of two texts."""
+        engine = self.engine
+        assert isinstance(engine, Comparing)
+
+        def work(batch: Sequence[Pair]) -> list[Row]:
+            return [_inferred(labels, logits) for logits in engine.compare(batch)]
+
+        self._each(stage, asked, work, total, engine.pair_lengths)
+
+    def write(self, stage: str, asked: Iterator[Inquiry[Chat]], sampling: Sampling, total: int) -> None:
         """What the role says."""
 
         def work(batch: Sequence[Chat]) -> list[Row]:
@@ -69,14 +84,15 @@ class Inquiries:
                 for one in replies
             ]
 
-        self._each(stage, asked, work, total)
+        self._each(stage, asked, work, total, self.engine.lengths)
 
     def _each(
         self,
         stage: str,
-        asked: Iterator[Inquiry],
-        work: Callable[[Sequence[Chat]], list[Row]],
+        asked: Iterator[Inquiry[Put]],
+        work: Callable[[Sequence[Put]], list[Row]],
         total: int,
+        lengths: Callable[[Sequence[Put]], list[int]],
     ) -> None:
         """`work` over prompts; each row gets its prompt and the prompt's key.
 
@@ -86,22 +102,27 @@ class Inquiries:
         turns, session = self.turns, self.turns.session
         phase, most = session.phase(self.name, self.verb), turns.longest(self.name, self.verb)
 
-        def unit(batch: Sequence[tuple[int, tuple[Inquiry, int]]]) -> list[Row]:
+        def unit(batch: Sequence[tuple[int, tuple[Inquiry[Put], int]]]) -> list[Row]:
             fits = [(item, one) for item, (one, length) in batch if length <= most and not one.unanswered]
             with turns.states.listening(self.engine, phase, stage, [one.about for _, one in fits]):
-                done = work([one.chat for _, one in fits]) if fits else []
+                done = work([one.put for _, one in fits]) if fits else []
             found = {item: row for (item, _), row in zip(fits, done, strict=True)}
             session.tokens += sum(length for item, (_, length) in batch if item in found)
             return [
                 {
                     **(found[item] if item in found else _not_asked(one, length, most)),
                     "key": one.key,
-                    "prompt": () if one.unanswered else one.chat,
+                    "prompt": () if one.unanswered else one.put,
                 }
                 for item, (one, length) in batch
             ]
 
-        measured = turns.measured(self.engine, asked, lambda one: None if one.unanswered else one.chat)
+        def lengths_of(some: Sequence[Inquiry[Put]]) -> list[int]:
+            put = [one.put for one in some if not one.unanswered]
+            found = iter(lengths(put) if put else ())
+            return [0 if one.unanswered else next(found) for one in some]
+
+        measured = turns.measured(lengths_of, asked)
         items = (((one, length), length) for one, length in measured)
         turns.work(stage, self.name, self.verb, items, unit, total=total)
 
@@ -111,7 +132,15 @@ def _scores(found: tuple[float, ...]) -> Row:
     return {"scores": [one if isfinite(one) else None for one in found]}
 
 
-def _not_asked(one: Inquiry, length: int, most: int) -> Row:
+def _inferred(labels: Sequence[str], logits: Sequence[float]) -> Row:
+    """The natural logarithm of each label's probability."""
+    if not all(map(isfinite, logits)):
+        return {"failed": NO_NUMBERS, "asked": False}
+    found = log_softmax(logits)
+    return {"labels": {label: round(one, DIGITS) for label, one in zip(labels, found, strict=True)}}
+
+
+def _not_asked(one: Inquiry[Put], length: int, most: int) -> Row:
     """The row of what nobody was asked."""
     if one.unanswered:
         return {"unanswered": one.unanswered}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Final
@@ -37,11 +38,19 @@ def entailment_prompt(question: Question, first: str, second: str) -> Chat:
     return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": said})
 
 
+def log_softmax(logits: Sequence[float]) -> list[float]:
+    """Natural logarithms of the probabilities that logits stand for."""
+    largest = max(logits)
+    total = largest + math.log(math.fsum(math.exp(one - largest) for one in logits))
+    return [one - total for one in logits]
+
+
 def clusters(texts: Sequence[str], entails: Mapping[tuple[str, str], bool]) -> list[int]:
     """The meaning of each text, numbered by first appearance.
 
-    A text joins the first meaning whose first text it implies and is implied by (Farquhar et al. 2024, Nature
-    630, algorithm 1); texts of the same words mean the same. Without any `entails` words alone decide.
+    A text joins the first meaning whose first text it implies and is implied by: both directions must hold
+    (Kuhn et al. 2023, Semantic Uncertainty, arXiv:2302.09664, section 3.2; Farquhar et al. 2024, Nature 630,
+    algorithm 1). Texts of the same words mean the same. Without any `entails` words alone decide.
     """
     first: dict[str, str] = {}
     heads: list[str] = []

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ullage.engines.engine import Chat
 from ullage.kinds.evaluate.accuracy import METRICS
 from ullage.kinds.evaluate.answers import Answer, answers_by_question
+from ullage.kinds.evaluate.labels import is_entailed
 from ullage.kinds.evaluate.meaning import ENTAILS, IMPLIES, clusters, pairs
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.section import Section, judges
@@ -115,7 +116,9 @@ class _Kept:
         found = {}
         for both in pairs(texts):
             row = self._implied.take((index, *both))
-            if row is not None and "scores" in row:
+            if row is not None and "labels" in row:
+                found[both] = is_entailed(row["labels"])
+            elif row is not None and "scores" in row:
                 found[both] = IMPLIES.weighed(scores_of(row)).verdict == ENTAILS[0]
         return found
 

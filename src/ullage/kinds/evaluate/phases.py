@@ -27,6 +27,8 @@ CHECK: Final = "check"
 """The verb of reading answers whose verdicts are known."""
 PROMPT: Final = 256
 """Tokens of instruction around question, references and answers where the file does not say."""
+AROUND: Final = 4
+"""Special tokens around a pair of texts: three of BERT's, four of RoBERTa's."""
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
@@ -79,14 +81,16 @@ def _works(name: str, workload: Workload, section: Section) -> tuple[tuple[str, 
         asked = work.prompt_tokens + (1 + section.samples) * answer + PROMPT
         return (("", written), (SCORE, work.but(prompt_tokens=asked, new_tokens=0)))
     read = work.prompt_tokens
-    if workload.roles[name].prompt_tokens is None:
+    if workload.roles[name].prompt_tokens is None and workload.roles[name].labels:
+        read = 2 * (read + answer) + AROUND
+    elif workload.roles[name].prompt_tokens is None:
         pair = name in (ENTAILMENT, section.clusters_by)
         read += answer if name == SIMILARITY else (2 if pair else 1) * answer + PROMPT
     by_text = name in judges(workload) and section.judge_by == "text"
     work = work.but(
         prompt_tokens=read,
         new_tokens=work.new_tokens if by_text else 0,
-        passes=_texts(name, section, answer) / work.batch,
+        passes=_texts(name, section, answer, paired=bool(workload.roles[name].labels)) / work.batch,
     )
     known = known_answers(section, workload.examples)
     if name not in judges(workload) or not known:
@@ -109,9 +113,11 @@ def _prompts_read(samples: int, batch: int) -> float:
     return 2 + (samples - math.gcd(samples, batch)) / batch
 
 
-def _texts(name: str, section: Section, answer: int) -> int:
-    """How many texts a role reads per example, at most."""
+def _texts(name: str, section: Section, answer: int, paired: bool) -> int:
+    """How many texts a role reads per example, at most; `paired`: two of them at once."""
     pairs = section.samples * (section.samples - 1)  # both ways round
+    if name == SIMILARITY and paired:
+        return (1 + section.samples) * answer + pairs // 2
     if name == ENTAILMENT:
         return max(pairs, 1)
     if name == SIMILARITY:

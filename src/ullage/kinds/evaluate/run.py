@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice, repeat
 
-from ullage.engines.engine import Embedding, Engine, Prompt, Reply, Sampling
+from ullage.engines.engine import Chat, Engine, Prompt, Reply, Sampling
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
-from ullage.errors import UnsupportedError
 from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, tokens_of
 from ullage.kinds.evaluate.asking import Asking, stops
 from ullage.kinds.evaluate.checked import CHECKS, JudgeCheck, judge_checks, told_of
@@ -20,24 +19,18 @@ from ullage.kinds.evaluate.failing import OF_LOGPROBS, failures, without_logprob
 from ullage.kinds.evaluate.inquiries import Inquiries, Inquiry
 from ullage.kinds.evaluate.judging import Judging
 from ullage.kinds.evaluate.longest import Longest
-from ullage.kinds.evaluate.meaning import (
-    ENTAILS,
-    TRUTH,
-    beside,
-    entailment_prompt,
-    pairs,
-    truth_prompt,
-    without_each_token,
-)
+from ullage.kinds.evaluate.meaning import TRUTH, truth_prompt
 from ullage.kinds.evaluate.phases import CHECK, SCORE
 from ullage.kinds.evaluate.questions import Question
+from ullage.kinds.evaluate.relating import Relating
+from ullage.kinds.evaluate.retrying import failed
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, answer_seed, check_stage
 from ullage.phases.blocks import base_work, own_section
 from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
-from ullage.records.failing import MOST, OUTCOME
+from ullage.records.failing import AGAIN, MOST, OUTCOME
 from ullage.records.record import ENDED, REMARKS
 from ullage.runtime.session import Session
 from ullage.workloads.judgement import RIGHT, WRONG
@@ -97,6 +90,7 @@ class _Evaluation:
         folder, section = self.session.folder.path, self.section
         found = [*self.questions.unread(), *failures(folder, self.session.workload, section)]
         self.session.outcome |= {OUTCOME: [each.to_json() for each in found], MOST: section.max_failed}
+        self.session.outcome[AGAIN] = failed(self.session.folder, self.session.workload)
         missing, answers = without_logprobs(folder)
         if missing:
             self.session.say(
@@ -161,8 +155,11 @@ class _Evaluation:
                     row["probes"] = reply_scores(self._probes, each, reply)
             return rows
 
+        def lengths(some: Sequence[tuple[Question, Prompt]]) -> list[int]:
+            return engine.lengths([prompt for _, prompt in some])
+
         prompted = ((question, asking.prompt(question)) for question in self._asked)
-        measured = longest.checked(self.turns.measured(engine, prompted, lambda one: one[1]))
+        measured = longest.checked(self.turns.measured(lengths, prompted))
         repeated = (one for one in measured for _ in range(1 if self.session.smallest else count))
         self.turns.work(stage, GENERATOR, "", repeated, unit, total=self._about * count)
         if longest.found and self.session.planned(GENERATOR) is not None:
@@ -215,54 +212,26 @@ class _Evaluation:
         put = Inquiries(self.turns, engine, name, CHECK)
         self._verdicts(put, check_stage(name), asked, len(known))
 
-    def _verdicts(self, put: Inquiries, stage: str, asked: Iterator[Inquiry], total: int) -> None:
+    def _verdicts(self, put: Inquiries, stage: str, asked: Iterator[Inquiry[Chat]], total: int) -> None:
         if self.section.judge_by == "probabilities":
             put.weigh(stage, asked, self.section.verdicts, total)
         else:
             put.write(stage, asked, Sampling(base_work(put.name, self.session.workload).new_tokens), total)
 
     def _relate(self, name: str) -> None:
-        """How alike each answer is to itself without each token, and to the others of its question."""
-        engine = self.turns.engine(name, SCORE)
-        if not isinstance(engine, Embedding):
-            raise UnsupportedError(f"roles.{name}: only engine transformers gives similarities")
-        limits = self.turns.limits(name, SCORE)
-
-        def unit(batch: Sequence[tuple[int, tuple[Question, list[Answer]]]]) -> list[Row]:
-            ((index, (question, answers)),) = batch
-            whole = [beside(question, answer.text) for answer in answers]
-            if any(length > self.turns.longest(name, SCORE) for length in engine.lengths(whole)):
-                return [
-                    {"index": index, "failed": "question and answer are longer than the plan's prompt_tokens"}
-                ]
-            states = engine.embed(whole, limits.sequences)
-            alike = (states @ states.T).clamp(0, 1).tolist()
-            rows = []
-            for place, answer in enumerate(answers):
-                cut = [beside(question, text) for text in without_each_token(answer)]
-                near = (engine.embed(cut, limits.sequences) @ states[place]).clamp(0, 1).tolist()
-                others = {str(a.sample): round(v, 6) for a, v in zip(answers, alike[place], strict=True)}
-                row = {"index": index, "sample": answer.sample, "samples": others}
-                rows.append({**row, "tokens": [round(one, 6) for one in near]})
-            return rows
-
-        said = (
-            ((question, [one for one in (answer, *drawn) if not one.failed]), 1)
-            for _, question, answer, drawn in self._told()
+        told = (
+            (index, question, [one for one in (answer, *drawn) if not one.failed])
+            for index, question, answer, drawn in self._told()
         )
-        self.turns.work(name, name, SCORE, said, unit, total=self._about, most=1)
+        Relating(self.turns, name, self._about).alike(self.turns.engine(name, SCORE), told)
 
     def _entail(self, name: str) -> None:
         self._compare(self.turns.engine(name, SCORE), name)
 
     def _compare(self, engine: Engine, name: str) -> None:
-        """Whether each sample of a question implies each other that has other words."""
-        asked = (
-            Inquiry((index, *both), Asked(index, question.id, part), entailment_prompt(question, *both))
-            for index, question, _, drawn in self._told()
-            for part, both in enumerate(pairs([one.text for one in drawn]))
-        )
-        Inquiries(self.turns, engine, name).weigh(ENTAILMENT, asked, ENTAILS, self._about)
+        told = ((index, question, drawn) for index, question, _, drawn in self._told())
+        labels = self.session.workload.roles[name].labels
+        Relating(self.turns, name, self._about).implied(engine, told, labels)
 
     def _told(self, samples: bool = True) -> Iterator[Told]:
         """Every question with what was answered; without `samples` none of those."""

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from ullage.kinds.evaluate.labels import are_of_inference
 from ullage.phases.blocks import (
     base_work,
     is_local,
@@ -33,7 +34,7 @@ models for relevance and for clusters of like meaning."""
 
 QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "nf4")
 """What `quantize: auto` tries, the one that changes results less first."""
-Metric = Literal["exact_match", "f1", "rouge_l"]
+Metric = Literal["exact_match", "contains", "f1", "rouge_l"]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
@@ -131,6 +132,10 @@ class Section(BaseSection):
         """Whoever answers."""
         return (GENERATOR,)
 
+    def encoders(self, workload: Workload) -> dict[str, tuple[str, ...]]:
+        """Those that compare answers; a model of inference reads two of them."""
+        return {SIMILARITY: ("states", "labels"), ENTAILMENT: ("labels",)}
+
     def fallbacks(self, workload: Workload) -> dict[str, tuple[Precision, ...]]:
         """Those of judges, where `quantize` is auto."""
         named = judges(workload) if self.quantize == "auto" else ()
@@ -148,6 +153,7 @@ class Section(BaseSection):
         yield from wrong_training(workload)
         yield from wrong_captures(workload, {SIMILARITY: EMBEDS})
         yield from self._unable(workload)
+        yield from _wrong_labels(workload)
         if "{question}" not in self.template:
             yield Mistake(("evaluate", "template"), "lacks {question}")
         if self.judge_template is not None and "{answer}" not in self.judge_template:
@@ -194,6 +200,23 @@ class Section(BaseSection):
             yield from wrong_engine(name, workload, "writes" if self.judge_by == "text" else "weighs")
         for name in (ENTAILMENT, self.clusters_by, *((GENERATOR,) if self.p_true else ())):
             yield from wrong_engine(name, workload, "weighs")
+
+
+def _wrong_labels(workload: Workload) -> Iterator[Mistake]:
+    """Encoders whose labels are not those of what they are for."""
+    for name, role in workload.roles.items():
+        if not role.labels:
+            continue
+        has = f"{role.model} scores {', '.join(role.labels)}"
+        problem = ""
+        if name == SIMILARITY and len(role.labels) > 1:
+            problem = f"{has}; how alike two texts are is one score, as a cross-encoder's"
+        elif name == ENTAILMENT and not are_of_inference(role.labels):
+            problem = f"{has}; to infer it needs entailment, neutral and contradiction by name, in id2label"
+        elif name not in (SIMILARITY, ENTAILMENT):
+            problem = f"{has}, and writes and weighs nothing; name a decoder"
+        if problem:
+            yield Mistake(("roles", name), problem, at_key=True)
 
 
 def judges(workload: Workload) -> tuple[str, ...]:

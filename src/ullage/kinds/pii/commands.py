@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ullage.errors import InputError
-from ullage.reports.terminal import Json, Quiet, Verbose, tell
+from ullage.records.folder import RunFolder
+from ullage.reports.terminal import Json, Quiet, Verbose, exit_if_too_many_failed, tell
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True, rich_markup_mode=None)
 Fields = Annotated[list[str] | None, typer.Option(help="Where records hold what: text=body,candidates=hits.")]
@@ -111,6 +112,7 @@ def verify(
         offsets=offsets,  # type: ignore[arg-type]
     )
     tell(json, lambda: summary_document(found), lambda console: show_summary(found, console))
+    exit_if_too_many_failed(RunFolder(Path(f"{output}.run")).record())
 
 
 def _absolute(path: str | None) -> str | None:

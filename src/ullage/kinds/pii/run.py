@@ -17,6 +17,7 @@ from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, Asking
 from ullage.kinds.pii.calibration import Calibration, read_calibration
 from ullage.kinds.pii.detection import open_detector
+from ullage.kinds.pii.failing import FAILED, failing_outcome
 from ullage.kinds.pii.input_lines import Line
 from ullage.kinds.pii.items import Item, likeliest
 from ullage.kinds.pii.locating import locate
@@ -36,7 +37,7 @@ from ullage.records.lines import LineStore
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
 
-FILES: Final = ("verified", "failed", "rejects")
+FILES: Final = ("verified", FAILED, "rejects")
 WINDOW_BATCHES: Final = 64
 """Of candidates; a window is verified and written before the next is read."""
 UNSURE: Final = 0.2
@@ -150,6 +151,8 @@ class _Verification:
         self.turns.states.finish()
         session.examples = sum(self.store.told("records"))
         session.tokens = sum(self.store.told("tokens"))
+        told = sum(self.store.told("candidates"))
+        session.outcome |= failing_outcome(session.folder.path, told, self.section.max_failed)
 
     def _asking(self) -> Asking:
         section, work = self.section, base_work(VERIFIER, self.session.workload)
@@ -201,11 +204,12 @@ class _Verification:
         begun, self.clock = self.clock, time.monotonic()
         self.store.add(
             window.last,
-            {"verified": rows, "failed": failed, "rejects": window.rejects},
+            {"verified": rows, FAILED: failed, "rejects": window.rejects},
             line=window.last,
             records=len(window.records),
             tokens=read.tokens,
             batches=read.batches,
+            candidates=len(items),
             unread=window.unread,
             seconds=round(self.clock - begun, 4),
             key=self.mark,

@@ -95,6 +95,9 @@ class Section(BaseSection):
         default=0.01,
         description="probability of both verdicts, in all their forms, below which a candidate is failed",
     )
+    max_failed: Share = Field(
+        default=0.1, description="the share of candidates that may fail; more is exit code 1"
+    )
     explain_fraction: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
         default=None, description="share of candidates that the plan expects to explain; None: all, if any"
     )

@@ -55,7 +55,9 @@ def judge(session: Session, section: Section, turns: Turns) -> None:
         ]
 
     total = sum(1 for _ in _asked(session.folder.path))
-    measured = turns.measured(engine, _asked(session.folder.path), lambda each: each[1])
+    measured = turns.measured(
+        lambda some: engine.lengths([chat for _, chat in some]), _asked(session.folder.path)
+    )
     turns.work(JUDGED, JUDGE, SCORE, ((item, item[1]) for item in measured), unit, total=total)
     turns.keep_usage(JUDGE)
 

@@ -165,15 +165,21 @@ def _joined(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
 
 
 def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
-    """Earlier batches that wait for their shard, and the joining of one site when it is written."""
+    """Earlier batches that wait for their shard, and the joining of one site when it is written.
+
+    The high values are a shard's size, or all there is: larger batches fill a shard in fewer, which at times
+    take less than more of smaller ones, and no plan rests on that.
+    """
     per_shard = -(-work.shard_bytes // unit)
     waiting = min(_units(work), per_shard) - 1
-    size = Interval(0, waiting * unit, (per_shard - 1) * unit if work.examples == 0 else waiting * unit)
+    whole = math.ceil(round(work.examples * work.passes, 6) * unit) if work.examples else work.shard_bytes
+    size = Interval(0, waiting * unit, max(min(work.shard_bytes, whole), waiting * unit))
     found = []
     if size != ZERO:
         note = "batches that wait for their shard"
         found.append(Need("captures", (0,), size, "derived", home=home, note=note))
-    joined = Interval.exactly((waiting + 1) * largest)
+    now = (waiting + 1) * largest
+    joined = Interval(now, now, max(now, -(-(min(work.shard_bytes, whole) + unit) * largest // unit)))
     note = "one site of a shard, joined"
     found.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
     return found

@@ -31,13 +31,3 @@ def all_logits(rows: int, vocabulary: int, element_bytes: int) -> Interval:
         entries * (element_bytes + FLOAT_COPY),
         entries * (element_bytes + 2 * FLOAT_COPY),
     )
-
-
-def loss_logits(rows: int, vocabulary: int, element_bytes: int) -> Interval:
-    """Training: logits, fp32 copy, log-softmax and the gradient of both."""
-    entries = rows * vocabulary
-    return Interval(
-        entries * (element_bytes + 8),
-        entries * (element_bytes + 12),
-        entries * (2 * element_bytes + 16),
-    )

@@ -1,43 +1,37 @@
-"""vLLM's memory: weights of one rank, start-up profile, and what is left for the KV cache.
+"""vLLM's memory: weights of one rank, what its start-up takes, and what is left for the KV cache.
 
-Modelled on vLLM 0.19 (V1 engine); its own start-up log is the measurement.
+Modelled on vLLM 0.19 (V1 engine); what other versions do otherwise stands in `startup.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
-from ullage.facts.architecture import (
-    Architecture,
-    Attention,
-    Dense,
-    Experts,
-    LatentAttention,
-    Weight,
-)
+from ullage.facts.architecture import Architecture, Attention, LatentAttention
 from ullage.memory.forward.cache import cache_bits, latent_width, recurrent_bytes
-from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.memory.weights.schemes import stored_tensors
-from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
+from ullage.memory.process import CUDA_CONTEXT
+from ullage.memory.vllm.ranks import check_ranks, rank_weights
+from ullage.memory.vllm.startup import (
+    GRAPHS_IN_SHARE,
+    graph_bytes,
+    graphs_in_share,
+    nccl_bytes,
+    non_torch_bytes,
+    process_in_share,
+    profile_bytes,
+)
+from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
+from ullage.memory.weights.tensors import distinct_layers
 from ullage.spec.engine import OwnCache
 from ullage.spec.role import Cache, Role
-from ullage.units import GIB, Interval
+from ullage.units import ZERO, Interval
 
-SAMPLER_BYTES: Final = 16
-"""Bytes per vocabulary entry and sequence in the start-up profile's sampler: fp32 logits, sorted
-values and int64 order (4 + 4 + 8). Meets 25 start-up logs with a mean error of 7 %."""
-VOCABULARY_PADDING: Final = 64
-NON_TORCH: Final = Interval(int(0.2 * GIB), int(0.25 * GIB), int(0.5 * GIB))
-"""Growth outside torch during the profile run, one GPU (vLLM 0.19, H100: 0.24-0.46 GiB)."""
-NON_TORCH_PARALLEL: Final = Interval(int(1.9 * GIB), int(2.1 * GIB), int(2.4 * GIB))
-"""The same with tensor parallelism (2.06-2.21 GiB): NCCL and custom all-reduce buffers."""
-CUDA_GRAPHS: Final = Interval(int(0.5 * GIB), int(0.9 * GIB), int(1.9 * GIB))
-"""CUDA graph capture after the profile (0.5-1.85 GiB in the same logs)."""
 DEFAULT_UTILIZATION: Final = 0.9
+UTILIZATION_WITH_GRAPHS: Final = 0.92
+"""vLLM's default where CUDA graphs come out of it too (vllm/config/cache.py)."""
 CPU_BLOCK: Final = 32
 LEAST_TOKENS: Final = 8
 """Room behind a prompt that is only weighed: vLLM writes one token at least, and is asked for a choice of
@@ -46,7 +40,12 @@ several tokens one after the other."""
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one rank of a vLLM engine takes, in bytes; `token_bytes` is one cached token's cost."""
+    """What one rank of a vLLM engine takes, in bytes; `token_bytes` is one cached token's cost.
+
+    `draft` are the weights of a model that writes drafts beside it, `nccl` what communicators take.
+    `graphs_shared` says whether CUDA graphs are part of the engine's share of a card, None where its version
+    does not tell; `process_shared` whether context and communicators are.
+    """
 
     weights: Interval
     activations: Interval
@@ -54,17 +53,38 @@ class Serving:
     cuda_graphs: Interval
     token_bytes: int
     sequence_bytes: int
+    draft: Interval = ZERO
+    nccl: Interval = ZERO
+    graphs_shared: bool | None = None
+    process_shared: bool = False
+
+    @property
+    def in_share(self) -> Interval:
+        """What surely comes out of the engine's share of a card, beside its cache."""
+        found = self.weights + self.draft + self.activations + self.non_torch
+        if self.process_shared:
+            found += CUDA_CONTEXT + self.nccl
+        return found + self.cuda_graphs if self.graphs_shared else found
+
+    @property
+    def outside(self) -> Interval:
+        """What the engine may take of a card outside its share of it."""
+        process = ZERO if self.process_shared else CUDA_CONTEXT + self.nccl
+        return process if self.graphs_shared else process + self.cuda_graphs
 
     @property
     def beside_cache(self) -> Interval:
-        """What vLLM subtracts from its share before it sizes the KV cache."""
-        return self.weights + self.activations + self.non_torch
+        """What vLLM subtracts from its share before it sizes the KV cache; CUDA graphs are in the high value
+        alone where it is not known whether they are."""
+        maybe = self.cuda_graphs.high if self.graphs_shared is None else 0
+        return self.in_share + Interval(0, 0, maybe)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """How an engine serves a role: what one of its `ranks` takes, the sequences at once, how many tokens a
-    block of its cache has, and the longest sequence where the file bounds it."""
+    block of its cache has, the longest sequence where the file bounds it, and the bytes of a card that it is
+    given, where the file says."""
 
     engine: str
     sizes: Serving
@@ -72,6 +92,7 @@ class Served:
     sequences: int
     block: int
     window: int | None
+    share: Interval | None
 
 
 def scheduler_limits(own: OwnCache, abilities: Abilities) -> tuple[int, int]:
@@ -93,39 +114,36 @@ def cache_block(own: OwnCache, abilities: Abilities) -> int:
     return -(-block // CPU_BLOCK) * CPU_BLOCK if abilities.processor else block
 
 
-def check_ranks(architecture: Architecture, ranks: int) -> None:
-    """Raises UnsupportedError when `ranks` cannot split the model's heads and widths."""
-    if ranks == 1:
-        return
-    for layer, blocks in distinct_layers(architecture):
-        problems = []
-        if isinstance(layer.mixer, Attention | LatentAttention) and layer.mixer.heads % ranks:
-            problems.append(f"{layer.mixer.heads} attention heads")
-        if isinstance(layer.mixer, Attention):
-            kv_heads = layer.mixer.kv_heads
-            if kv_heads % ranks and ranks % kv_heads:
-                problems.append(f"{kv_heads} key-value heads")
-        if isinstance(layer.feed_forward, Dense) and layer.feed_forward.intermediate % ranks:
-            problems.append(f"intermediate size {layer.feed_forward.intermediate}")
-        if problems:
-            raise UnsupportedError(
-                f"{architecture.name} cannot run on tensor_parallel {ranks}: layer {blocks[0] - 1} "
-                f"has {' and '.join(problems)}; choose a divisor of them"
-            )
+def usual_share(own: OwnCache) -> float:
+    """vLLM's own `gpu_memory_utilization` where the file gives none."""
+    new = own.version is not None and own.version >= GRAPHS_IN_SHARE
+    return UTILIZATION_WITH_GRAPHS if new else DEFAULT_UTILIZATION
 
 
 def served(
-    architecture: Architecture, role: Role, precision: ResolvedPrecision, abilities: Abilities
+    architecture: Architecture,
+    role: Role,
+    precision: ResolvedPrecision,
+    abilities: Abilities,
+    draft: Architecture | None = None,
+    card: Interval | None = None,
 ) -> Served:
-    """What such an engine makes of a role. Raises UnsupportedError as `serving` does."""
+    """What such an engine makes of a role on a `card` of so many usable bytes, with what its `draft` takes.
+
+    Raises UnsupportedError as `serving` does.
+    """
     own = role.settings.own_cache()
+    share = None
+    if own.gpu_memory_utilization is not None and card is not None and not abilities.processor:
+        share = Interval(*(int(size * own.gpu_memory_utilization) for size in card))
     return Served(
         role.engine,
-        serving(architecture, role, precision, abilities),
+        serving(architecture, role, precision, abilities, draft),
         role.tensor_parallel,
         scheduler_limits(own, abilities)[0],
         cache_block(own, abilities),
         own.max_model_len,
+        share,
     )
 
 
@@ -134,13 +152,26 @@ def serving(
     role: Role,
     precision: ResolvedPrecision,
     abilities: Abilities,
+    draft: Architecture | None = None,
 ) -> Serving:
-    """The memory of one rank.
+    """The memory of one rank, and on it of the model that writes drafts.
 
-    Raises UnsupportedError when the model cannot be split over the role's `tensor_parallel`.
+    Raises UnsupportedError when a model cannot be split over the role's `tensor_parallel`.
     """
-    own = role.settings.own_cache()
-    return _serving(architecture, role.tensor_parallel, own, role.cache, precision, abilities)
+    own, ranks = role.settings.own_cache(), role.tensor_parallel
+    found = _serving(architecture, ranks, own, role.cache, precision, abilities)
+    if draft is None:
+        return found
+    stored = resolve_precision(role.model_copy(update={"precision": "auto"}), draft, abilities)
+    beside = _serving(draft, own.draft_ranks or ranks, own, role.cache, stored, abilities)
+    return replace(
+        found,
+        activations=Interval(*map(max, found.activations, beside.activations)),
+        cuda_graphs=found.cuda_graphs + beside.cuda_graphs,
+        token_bytes=found.token_bytes + beside.token_bytes,
+        sequence_bytes=found.sequence_bytes + beside.sequence_bytes,
+        draft=beside.weights,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -153,19 +184,13 @@ def _serving(
     abilities: Abilities,
 ) -> Serving:
     check_ranks(architecture, ranks)
-    sequences, tokens = scheduler_limits(own, abilities)
-    vocabulary = -(-architecture.vocab_size // VOCABULARY_PADDING) * VOCABULARY_PADDING
-    sampler = SAMPLER_BYTES * sequences * vocabulary
-    forward = _profile_pass(architecture, tokens, ranks, precision)
-    profile = max(sampler, forward)
-    weights = _rank_weights(architecture, precision, ranks)
-    parallel = ranks > 1
-    nothing = Interval(0, 0, 0)
+    limits, width = scheduler_limits(own, abilities), precision.element_bytes
+    weights = rank_weights(architecture, precision, ranks)
     return Serving(
         Interval(weights * 99 // 100, weights, weights * 1015 // 1000),
-        Interval(profile * 9 // 10, profile, profile * 13 // 10 + GIB // 8),
-        NON_TORCH_PARALLEL if parallel else NON_TORCH,
-        nothing if own.enforce_eager or abilities.processor else CUDA_GRAPHS,
+        profile_bytes(architecture, own, abilities, limits, ranks, width),
+        non_torch_bytes(own, abilities, ranks),
+        graph_bytes(own, abilities, limits[0], len(architecture.layers)),
         token_bytes(architecture, ranks, cache, precision),
         sum(
             recurrent_bytes(layer.recurrent, precision.element_bytes) * len(blocks)
@@ -173,57 +198,10 @@ def _serving(
             if layer.recurrent is not None
         )
         // ranks,
+        nccl=nccl_bytes(own, abilities, ranks),
+        graphs_shared=graphs_in_share(own),
+        process_shared=process_in_share(own),
     )
-
-
-def _rank_weights(architecture: Architecture, precision: ResolvedPrecision, ranks: int) -> int:
-    """Linear layers, experts, embedding and head are split; norms, biases and routers are copied.
-
-    The rotary table of every cached position (`cos_sin_cache`) belongs to the weights vLLM reports.
-    """
-    total = 0
-    parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(architecture)]
-    parts += [(embedding_weights(architecture), 1), (head_weights(architecture), 1)]
-    for weights, count in parts:
-        total += count * sum(_rank_bytes(weight, precision, ranks) for weight in weights)
-    heads = [layer.mixer for layer, _ in distinct_layers(architecture) if isinstance(layer.mixer, Attention)]
-    table = max((mixer.head_dim for mixer in heads), default=0) * precision.element_bytes
-    return total + architecture.rotary_positions * table + _copied_heads(architecture, precision, ranks)
-
-
-def _rank_bytes(weight: Weight, precision: ResolvedPrecision, ranks: int) -> int:
-    size = sum(stored_tensors(weight, precision))
-    if weight.role in ("embedding", "head") and len(weight.shape) == 2:
-        rows = -(-weight.shape[0] // VOCABULARY_PADDING) * VOCABULARY_PADDING
-        size = size * rows // max(weight.shape[0], 1)
-    return -(-size // ranks) if weight.role in ("linear", "experts", "embedding", "head") else size
-
-
-def _copied_heads(architecture: Architecture, precision: ResolvedPrecision, ranks: int) -> int:
-    """Key and value projections that several ranks hold alike, having fewer heads than ranks."""
-    extra = 0
-    for layer, blocks in distinct_layers(architecture):
-        mixer = layer.mixer
-        if isinstance(mixer, Attention) and mixer.kv_heads < ranks:
-            width = mixer.head_dim + mixer.value_dim
-            copied = architecture.hidden_size * width * (ranks - mixer.kv_heads)
-            extra += len(blocks) * copied * precision.element_bytes // ranks
-    return extra
-
-
-def _profile_pass(architecture: Architecture, tokens: int, ranks: int, precision: ResolvedPrecision) -> int:
-    """The profile run's forward pass over `tokens` positions: four streams and the widest block."""
-    widest = 0
-    for layer, _ in distinct_layers(architecture):
-        part = layer.feed_forward
-        if isinstance(part, Dense):
-            widest = max(widest, (3 if part.gated else 2) * part.intermediate // ranks)
-        elif isinstance(part, Experts):
-            routed = part.active * (
-                3 * part.intermediate // ranks + (part.latent or architecture.hidden_size)
-            )
-            widest = max(widest, routed, 3 * part.shared_intermediate // ranks)
-    return tokens * (4 * architecture.hidden_size + widest) * precision.element_bytes
 
 
 def token_bytes(architecture: Architecture, ranks: int, cache: Cache, precision: ResolvedPrecision) -> int:
@@ -253,10 +231,7 @@ def token_bytes(architecture: Architecture, ranks: int, cache: Cache, precision:
 
 
 def cache_tokens(serving: Serving, total_bytes: int, utilization: float, block: int) -> Interval:
-    """How many tokens fit the cache of a card of `total_bytes`; low answers the high memory use.
-
-    vLLM 0.19 does not subtract CUDA graphs here; they come out of what `utilization` leaves.
-    """
+    """How many tokens fit the cache of a card of `total_bytes`; low answers the high memory use."""
     share = int(total_bytes * utilization)
     sizes = serving.beside_cache
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ullage.facts.architecture import Architecture
+from dataclasses import replace
+from functools import lru_cache
+
+from ullage.facts.architecture import Architecture, Weight
 from ullage.facts.dtypes import SHORT_NAMES
 from ullage.memory.weights.beside import adapter_load
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.memory.weights.schemes import quantizes
+from ullage.memory.weights.schemes import part_bytes, quantizes, stored_tensors
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.units import Interval
 
@@ -20,8 +23,9 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
     A tensor that is quantized on the device stands there once more in its stored dtype; a fused expert tensor
     is merged from its parts. One that is only read in another dtype stands there twice on a processor alone:
     on its way to a card it is cast on the host (ATen/native/cuda/Copy.cu of torch 2.11 casts at the source;
-    no byte more on an H200). The high value allows two tensors in conversion, a tied output layer that the
-    checkpoint stores all the same, and small tables.
+    no byte more on an H200). What a scheme lets go of once all is loaded stands there until then, beside the
+    largest matrix that is laid out anew. The high value allows two tensors in conversion, a tied output layer
+    that the checkpoint is known to store all the same, and small tables.
     """
     width = precision.element_bytes
     source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
@@ -29,19 +33,50 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
     scheme = precision.scheme
     # Other schemes' checkpoints hold what runs.
     on_load = scheme is not None and scheme.on_load is not None and precision.quantization is None
-    converted = merged = 0
-    layers = [layer.weights for layer, _ in distinct_layers(architecture)]
-    for weights in (*layers, architecture.embeddings, architecture.head):
+    converted = merged = beside = laid_out = 0
+    parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(architecture)]
+    for weights, count in (*parts, (architecture.embeddings, 1), (architecture.head, 1)):
         for weight in weights:
             quantized = quantizes(weight, precision)
+            if quantized and scheme is not None and scheme.loading:
+                stored = precision.quantization
+                beside += count * sum(part_bytes(part, weight, stored) for part in scheme.loading)
+                laid_out = max(laid_out, stored_tensors(weight, precision)[0])
             if on_load if quantized else recast and not on_card:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts" and precision.quantization is None:
                 merged = max(merged, weight.elements * width)
-    tied = architecture.vocab_size * architecture.hidden_size * width if architecture.tied else 0
-    expected = max(converted, merged)
+    tied = architecture.vocab_size * architecture.hidden_size * width if _stores_head(architecture) else 0
+    expected = max(converted, merged, beside + laid_out)
     read = 0 if architecture.adapter is None else adapter_load(architecture.adapter)
-    return Interval(0, expected, max(2 * converted, merged, tied, read) + BUFFERS)
+    return Interval(0, expected, max(2 * converted, merged, tied, read, beside + 2 * laid_out) + BUFFERS)
+
+
+def _stores_head(architecture: Architecture) -> bool:
+    """Whether a checkpoint whose headers were read holds an output layer although it is tied."""
+    checkpoint = architecture.checkpoint
+    return (
+        architecture.tied
+        and checkpoint is not None
+        and any(tensor.name.endswith("lm_head.weight") for tensor in checkpoint.tensors)
+    )
+
+
+@lru_cache(maxsize=256)
+def with_kept_head(model: Architecture, precision: ResolvedPrecision) -> Architecture:
+    """The model as transformers holds it: with an output layer of its own where its checkpoint stores a tied
+    one that stays.
+
+    transformers ties two tensors that a checkpoint both holds only where they are equal
+    (modeling_utils.py `tie_weights`, 5.19). Qwen3-1.7B-FP8 was measured with a second one on an H200.
+    """
+    scheme = precision.scheme
+    if scheme is None or not scheme.keeps_tied_head or not model.tied:
+        return model
+    if model.checkpoint is not None and not _stores_head(model):
+        return model
+    head = Weight("lm_head.weight", (model.vocab_size, model.hidden_size), "head")
+    return replace(model, head=(head,))
 
 
 def tied_head_bytes(architecture: Architecture, precision: ResolvedPrecision) -> int:

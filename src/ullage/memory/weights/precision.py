@@ -18,13 +18,15 @@ class ResolvedPrecision:
     """How weights are stored on the device and what the arithmetic runs in.
 
     `storage` is `fp32`, `fp16`, `bf16` or a quantization scheme's name; `compute` one of the first
-    three; `quantization` the checkpoint's own where that is what runs.
+    three; `quantization` the checkpoint's own where that is what runs. With `keeps_waiting`, what waits off
+    the cards is not quantized.
     """
 
     storage: str
     compute: str
     reason: str
     quantization: StoredQuantization | None = None
+    keeps_waiting: bool = False
 
     def __hash__(self) -> int:
         return hash((self.storage, self.compute))
@@ -33,6 +35,11 @@ class ResolvedPrecision:
     def element_bytes(self) -> int:
         """Bytes of one activation element."""
         return DTYPES[self.compute]
+
+    @property
+    def unquantized(self) -> ResolvedPrecision:
+        """The same without its scheme."""
+        return ResolvedPrecision(self.compute, self.compute, self.reason)
 
     @property
     def scheme(self) -> Scheme | None:
@@ -72,7 +79,8 @@ def resolve_precision(role: Role, model: Model, abilities: Abilities) -> Resolve
         return _of_checkpoint(asked, half, model.name, quantization)
     if asked in DTYPES:
         return ResolvedPrecision(asked, asked, "as the file says")
-    return ResolvedPrecision(asked, half, "as the file says")
+    waits = role.llm_int8_enable_fp32_cpu_offload
+    return ResolvedPrecision(asked, half, "as the file says", keeps_waiting=waits)
 
 
 def _as_stored(role: Role, half: str, stored: StoredQuantization, abilities: Abilities) -> ResolvedPrecision:
@@ -87,6 +95,9 @@ def _as_stored(role: Role, half: str, stored: StoredQuantization, abilities: Abi
     ):
         why = f"{name}, which needs {of_capability(scheme.least_capability)}; this is {abilities.what}"
         return ResolvedPrecision(half, half, why)
+    if scheme is not None and scheme.computes_in is not None and not abilities.processor:
+        why = f"{name}, which transformers computes with in {scheme.computes_in}"
+        return ResolvedPrecision(stored.method, scheme.computes_in, why, stored)
     return ResolvedPrecision(stored.method, half, name, stored)
 
 

@@ -127,9 +127,9 @@ class ChromaMemory:
             if notes is None or query.count < 1:
                 return []
             vector = self._embedder.ask([query.text])
-            found = notes.nearest(vector, query.count)
+            found = notes.nearest(vector, query)
             if query.tags:
-                found |= notes.nearest(vector, query.count, query.tags)
+                found |= notes.nearest(vector, query, query.tags)
         return ranked([*found.values()], query.tags, self._weights)[: query.count]
 
     def delete(self, user: str, ids: Sequence[str] | None = None) -> Erased:

@@ -36,11 +36,15 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for: notes like `text`, those with any of `tags` before others, `count` at most."""
+    """What is looked for: notes like `text`, those with any of `tags` before others, `count` at most.
+
+    What is found is what would be if there were no note of id `but`.
+    """
 
     text: str
     tags: tuple[str, ...] = ()
     count: int = 5
+    but: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 from ullage.errors import InputError
 from ullage.kinds.assistant.memory.chroma import Collection, Metadata, found_of, metadata_of, rows_of
-from ullage.kinds.assistant.memory.memory import Found, Note
+from ullage.kinds.assistant.memory.memory import Found, Note, Query
 
 if TYPE_CHECKING:
     from ullage.kinds.assistant.memory.embedder import Vectors
@@ -47,12 +48,16 @@ class UserNotes:
         if metadata["text"] != note.text:
             raise InputError(f"memory: a note with key {note.key!r} says something else; delete it first")
 
-    def nearest(self, vector: Vectors, count: int, tags: Iterable[str] = ()) -> dict[str, Found]:
+    def nearest(self, vector: Vectors, query: Query, tags: Iterable[str] = ()) -> dict[str, Found]:
         """The notes nearest to the only row of `vector`, of those with any of `tags` where some are given."""
         bearing = [{"tags": {"$contains": tag}} for tag in dict.fromkeys(tags)]
+        but = query.but in self.marks
+        most = min(max(NEAREST * query.count, 32), len(self.marks) - but)
+        if not most:
+            return {}
         got = self.collection.query(
             query_embeddings=vector,
-            n_results=min(max(NEAREST * count, 32), len(self.marks)),
+            n_results=most + but,
             where={"$or": bearing} if len(bearing) > 1 else next(iter(bearing), None),
             include=["metadatas", "distances"],
         )
@@ -64,7 +69,8 @@ class UserNotes:
             # Of vectors of length 1 the squared distance is 2 - 2 * cosine.
             similarity = 1 - float(str(distance)) / 2
             found[str(id)] = found_of(str(id), cast("Metadata", metadata), similarity)
-        return found
+        found.pop(query.but, None)
+        return dict(islice(found.items(), most))
 
     def contents(self, ids: list[str]) -> tuple[list[str], list[bytes]]:
         """The texts of notes, and their vectors as files have them."""
