@@ -23,7 +23,9 @@ Snapshot = Annotated[
 def trace(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A workload file, YAML or JSON.")],
     role: Annotated[str | None, typer.Option(help="Whose pass; else the fullest.")] = None,
-    phase: Annotated[str | None, typer.Option(help="A phase's name, or prefill, decode, backward.")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="A phase's name, or prefill, decode, backward, train.")
+    ] = None,
     gpus: Annotated[str | None, typer.Option(help="As 1xA100-80GB, '(24GiB, sm86)', or cpu.")] = None,
     html: Out = None,
     snapshot: Snapshot = None,

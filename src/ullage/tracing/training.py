@@ -10,7 +10,7 @@ import torch
 from ullage.errors import UnsupportedError
 from ullage.memory.traced import Asked
 from ullage.runtime.layout import Layout
-from ullage.spec.workload import Training
+from ullage.spec.training import Training
 from ullage.tracing.forward import Points, texts
 from ullage.tracing.storages import Storages
 

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from ullage.spec.role import Role
     from ullage.tracing.trace import Trace
 
-TRACED: Final = ("prefill", "decode", "backward")
+TRACED: Final = ("prefill", "decode", "backward", "train")
 """Activities whose code runs on fake tensors."""
 OTHERS: Final = {
     "load": "loading is no pass; its weights stand at the beginning of every other phase",
-    "train": "a training step is not traced yet: its bytes are in ullage plan",
     "denoise": "a diffusion pipeline is not traced: its bytes are in ullage plan",
     "serve": "the engine's own process is not traced: its bytes are in ullage plan",
 }
