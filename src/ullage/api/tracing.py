@@ -22,9 +22,9 @@ def trace(
     """What is alive and what torch's allocator reserves, moment by moment, while `role` does `phase` of a
     workload (the fullest, where they are not said), planned on `gpus` or those of its budget.
 
-    `phase` is a phase's name, or what is done in it: prefill, decode, backward, train. The model's own code runs on
-    fake tensors: no weights are needed, and no card. Raises InputError for a role or phase that there is not,
-    UnsupportedError for what is not traced, with the reason, MissingExtraError without torch.
+    `phase` is a phase's name, or what is done in it: prefill, decode, backward, train. The model's own code
+    runs on fake tensors: no weights are needed, and no card. Raises InputError for a role or phase that there
+    is not, UnsupportedError for what is not traced, with the reason, MissingExtraError without torch.
     """
     from ullage.workloads.loading import folder_of
     from ullage.workloads.planned import plan
