@@ -19,13 +19,14 @@ from ullage.tracing.kernels import as_on, workspace_bytes
 from ullage.tracing.modules import told
 from ullage.tracing.processor import processor_bytes
 from ullage.tracing.quantized import quantize
-from ullage.tracing.storages import EndlessError, Storages
+from ullage.tracing.storages import EndlessError, Made, Storages
 from ullage.tracing.stretched import stretched
 from ullage.tracing.trace import Trace
 from ullage.tracing.training import train_step
 from ullage.tracing.values import UnknownError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedConfig
 
 
@@ -85,10 +86,9 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
     layout = find_layout(model)
     if asked.scheme is not None:
         quantize(model, layout, asked.scheme)
-    own = {
-        each.untyped_storage()._cdata: each.untyped_storage().nbytes()
-        for each in (*model.parameters(), *model.buffers())
-    }
+    named = (*model.named_parameters(), *model.named_buffers())
+    own = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for _, each in named}
+    loaded = {each.untyped_storage()._cdata: _loaded(name, each) for name, each in reversed(named)}
     points = points_of(layout, asked)
     before = len(storages.events)
     read = _READS.get(asked.work.activity, read_forward)
@@ -114,7 +114,13 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
         results,
         tuple(own.values()),
         sum(each.numel() for each in model.parameters()),
+        tuple(loaded[each] for each in own),
     )
+
+
+def _loaded(name: str, tensor: Tensor) -> Made:
+    """A weight as what made it tells of it."""
+    return Made(name, "load", tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), "weights")
 
 
 def _repeats(asked: Asked) -> bool:

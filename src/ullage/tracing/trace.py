@@ -27,7 +27,7 @@ class Trace:
     `stages` are those of the phase that was asked for: what comes before them only leads there. `results` are
     the storages, by number with their bytes, that are there when it is over. `weights` are the bytes of the
     model's own storages, in the order of its parameters and buffers, which are in no event; `parameters` is
-    how many elements its parameters have.
+    how many elements its parameters have; `loaded` tells of each of the weights.
     """
 
     events: tuple[Event, ...]
@@ -36,6 +36,7 @@ class Trace:
     results: Mapping[int, int]
     weights: tuple[int, ...]
     parameters: int
+    loaded: tuple[Made, ...] = ()
 
     def peak(self) -> Peak:
         """The fullest moment of the phase that was asked for, on top of the weights."""
