@@ -8,7 +8,7 @@ import pytest
 
 import ullage
 from ullage.cli.main import main
-from ullage.errors import InputError, SpecError
+from ullage.errors import InputError, SpecError, UnsupportedError
 from ullage.units import GIB
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -151,6 +151,18 @@ def test_what_is_not_modelled_is_refused_by_name(change):
 def test_a_share_beside_adapters_is_refused():
     with pytest.raises(SpecError, match="trainable_fraction: lora says what is trained"):
         ullage.load(trained(LLAMA, "nf4", 512, lora={"r": 8}, trainable_fraction=0.1))
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "told"),
+    [
+        ("mistralai/Mixtral-8x7B-v0.1", "all-linear", "with experts differs.*k_proj, o_proj, q_proj, v_proj"),
+        (LLAMA, ["c_attn"], "no linear layer called c_attn; it has down_proj, gate_proj"),
+    ],
+)
+def test_adapters_beside_what_is_not_known_or_not_there_are_refused(model, targets, told):
+    with pytest.raises(UnsupportedError, match=told):
+        ullage.plan(trained(model, "nf4", 512, lora={"target_modules": targets}), advice=False)
 
 
 def test_adapters_without_an_optimizer_are_refused():

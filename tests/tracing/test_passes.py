@@ -14,7 +14,7 @@ from ullage.memory.traced import Asked
 from ullage.phases.phase import Work
 from ullage.runtime.live import LiveTensors
 from ullage.spec.capture import Capture
-from ullage.spec.workload import Training
+from ullage.spec.training import Training
 from ullage.tracing import passes, storages
 from ullage.tracing.kernels import split_bytes
 from ullage.tracing.passes import trace_config

@@ -120,7 +120,7 @@ def _held(
     precision = resolve_precision(role, model, abilities)
     check_role(name, role, model, precision, abilities)
     if part is model and isinstance(part, Architecture) and role.runs_with.memory == "process":
-        part = model = with_kept_head(part, precision)
+        part = with_kept_head(part, precision)
     own = None
     if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
         from ullage.memory.vllm.sizes import served
@@ -159,7 +159,8 @@ def _asked(
     for phase in phases:
         running, work = phase.running, phase.work
         if work.activity in TRAINING and running in held:
-            check_training(running, held[running].precision, work, roles[running])
+            own = held[running]
+            check_training(running, own.architecture, own.precision, work, roles[running])
         residents = beside.get((id(phase.resident), running))
         if residents is None:
             here = [each for each in phase.resident if each.name in held]

@@ -9,6 +9,7 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
+from ullage.spec.training import Lora
 
 
 def check_role(
@@ -78,8 +79,11 @@ def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) 
     )
 
 
-def check_training(name: str, precision: ResolvedPrecision, work: Work, role: Role) -> None:
-    """Raises UnsupportedError where an engine takes no backward pass, or weights no gradient."""
+def check_training(
+    name: str, architecture: Architecture, precision: ResolvedPrecision, work: Work, role: Role
+) -> None:
+    """Raises UnsupportedError where an engine takes no backward pass, weights no gradient, or a model no such
+    adapters."""
     if work.activity not in TRAINING:
         return
     if not role.runs_with.trains:
@@ -90,6 +94,28 @@ def check_training(name: str, precision: ResolvedPrecision, work: Work, role: Ro
         raise UnsupportedError(
             f"role {name}: weights in {precision.storage} take no gradient; train adapters beside them "
             "(training.lora={r: 16}), or use another precision"
+        )
+    if training is not None and training.lora is not None:
+        _check_targets(name, architecture, training.lora)
+
+
+def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
+    weights = [weight for layer in architecture.layers for weight in layer.weights]
+    named = [weight.name.removesuffix(".weight") for weight in weights if weight.role == "linear"]
+    found = {each.split(".")[-1] for each in named}
+    linear = ", ".join(sorted(found))
+    if lora.target_modules == "all-linear":
+        if any(weight.role in ("experts", "router") for weight in weights):
+            raise UnsupportedError(
+                f"role {name}: what all-linear is of a model with experts differs by family and release of "
+                f"peft; set training.lora.target_modules to names of its linear layers: {linear}"
+            )
+        return
+    unknown = [each for each in lora.target_modules if each.split(".")[-1] not in found]
+    if unknown:
+        raise UnsupportedError(
+            f"role {name}: training.lora.target_modules: {architecture.name} has no linear layer called "
+            f"{unknown[0]}; it has {linear}"
         )
 
 
