@@ -135,6 +135,9 @@ def _attend(
 ) -> Tensor:
     """(batch, heads, queries, value_dim), by the kernel that torch chooses on a card: flash in half precision
     without a mask, else the memory-efficient one, which knows no grouped heads: those take the reference."""
+    if not (torch.backends.cuda.flash_sdp_enabled() or torch.backends.cuda.mem_efficient_sdp_enabled()):
+        attend: Callable[..., Tensor] = scaled_dot_product_attention  # held to the reference
+        return attend(query, key, value, attn_mask, dropout_p, is_causal, **options)
     width = query.shape[-1]
     scale = options.get("scale") or 1 / math.sqrt(width)
     half = query.dtype in (torch.float16, torch.bfloat16)
