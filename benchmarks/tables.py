@@ -93,6 +93,33 @@ transformers builds no model of their default configs: {", ".join(unbuilt)}.
 """
 
 
+def traces() -> str:
+    """Traces on fake tensors against runs."""
+    found = figures("tracing_runs")
+    worst = sorted(found["rows"], key=lambda row: -abs(row["error"]))[:8]
+    table = "\n".join(
+        f"| {row['family']} | {row['pass']} | {row['dtype']} | {row['measured']:,} | {row['traced']:,} | {row['error']:+.3%} |"
+        for row in worst
+    )
+    lost = "; ".join(
+        f"{row['family']} ({row['pass']}): {row['not_traced'][:160]}" for row in found["not_traced"]
+    )
+    unrun = sorted({row["family"] for row in found["not_run"]})
+    return f"""## Traces against runs
+
+{made("tracing_runs")}: small models of {found["types"]} types ({found["reached"]} of {found["every_type"]} reached in the time given;
+{versions("tracing_runs")}) write, score and are read in chunks by the run's own loops, {found["configurations"]} passes in all; torch's profiler
+tells every byte that its allocator gives out. The trace of the same pass has seen neither weights nor tokens: median error
+{found["median"]:.3%}, largest {found["maximum"]:.2%}; {found["above_high"]} runs above the high value. The eight largest:
+
+| type | pass | precision | measured bytes | traced bytes | error |
+|---|---|---|---|---|---|
+{table}
+
+Not traced, and why: {lost or "none"}. Of these types some pass does not run at all: {", ".join(unrun) or "none"}.
+"""
+
+
 def families() -> str:
     """Which sites hold, family by family."""
     found = figures("extract_families")
@@ -453,7 +480,7 @@ def _peaks(phase: dict) -> str:
 def page() -> str:
     """The whole of docs/measured.md."""
     sections = (
-        *(memory, cards, known_families, families, streaming, peers, faults, evaluation),
+        *(memory, cards, known_families, traces, families, streaming, peers, faults, evaluation),
         *(personal_data, taken_out_and_found),
     )
     parts = [

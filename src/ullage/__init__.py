@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
     from ullage.api import talk as talk
+    from ullage.api import trace as trace
     from ullage.api import verify as verify
     from ullage.api.caches import Freed as Freed
     from ullage.api.caches import clear_cache as clear_cache
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.finished import compare_pii as compare_pii
     from ullage.kinds.pii.verbs import verify_pii as verify_pii
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
+    from ullage.memory.timeline import Timeline as Timeline
     from ullage.planning.advice import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
     from ullage.probes.probe import Probe as Probe
@@ -170,6 +172,7 @@ PLACES: Final = {
     "StoredStates": "ullage.capture.stored",
     "Survey": "ullage.capture.survey",
     "Talk": "ullage.workloads.kind",
+    "Timeline": "ullage.memory.timeline",
     "Tokenizer": "ullage.runtime.tokenizer",
     "Training": "ullage.spec.training",
     "UllageError": "ullage.errors",
@@ -217,6 +220,7 @@ PLACES: Final = {
     "sites_of": "ullage.api.extractor",
     "talk": "ullage.api",
     "tiny_path": "ullage.facts.bundled",
+    "trace": "ullage.api",
     "verify": "ullage.api",
 }
 """Each public name and the module that has it, which is imported when the name is first used."""

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from remote_server import Server, completion
 
+import ullage
 from ullage.cli.main import main
 
 WORK = """
@@ -72,3 +74,58 @@ def test_a_type_without_a_span_counts(ended, tmp_path, capsys):
     with pytest.raises(SystemExit, match="1"):
         main(["run", "work.yaml", "--out", "bare", "--quiet"])
     assert "1 of 1 candidates failed: it is a type without a span" in capsys.readouterr().out
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Six records to a server that fails those whose number is in `failing`; one is a window of its own."""
+    monkeypatch.setenv("TEST_KEY", "sk-test")
+    monkeypatch.setattr("ullage.kinds.pii.run.WINDOW_BATCHES", 1)
+
+    def behave(body, seen):
+        said = body["messages"][-1]["content"]
+        if any(f"real-{n}" in said for n in made.failing):
+            return 400, {"error": {"message": "content filter"}}
+        return 200, completion("yes", (("yes", -0.2), ("no", -2.0)))
+
+    made = Server(behave)
+    made.failing = set()
+    write_lines(tmp_path / "records.jsonl", [record(n, "real") for n in range(6)])
+    remote = {"base_url": made.url, "key_env": "TEST_KEY", "retries": 0, "concurrency": 1}
+    role = {"model": "served", "engine": "openai", "openai": remote, "batch": 1}
+    body = {"kind": "pii", "roles": {"verifier": role}, "budget": {"gpus": "cpu"}}
+    (tmp_path / "work.json").write_text(json.dumps({**body, "pii": {"input": "records.jsonl"}}))
+    yield made
+    made.http.shutdown()
+
+
+def rows_of(folder):
+    return (folder / "verified.jsonl").read_text().splitlines()
+
+
+def test_a_resume_asks_what_a_server_failed_again_and_rows_stay_in_order(served, tmp_path):
+    file = tmp_path / "work.json"
+    whole, _ = ullage.run(ullage.load(file), tmp_path / "whole", base=tmp_path)
+    served.failing = {2, 4}
+    folder, record_of_it = ullage.run(ullage.load(file), tmp_path / "run", base=tmp_path)
+    assert record_of_it.outcome["asks_again"]
+    assert sum("failed" in row for row in rows_of(folder)) == 2
+    served.requests.clear()
+    ullage.resume(folder, retry=False)
+    assert not served.requests
+    served.failing = set()
+    again = ullage.resume(folder)
+    assert again.outcome["failed"] == []
+    assert rows_of(folder) == rows_of(whole)
+    assert (folder / "failed.jsonl").read_text() == ""
+    asked = [body["messages"][-1]["content"] for body in served.requests]
+    assert not any(f"real-{n}" in said for said in asked for n in (0, 1))
+    assert again.examples == 6
+
+
+def test_what_fails_again_is_still_told(served, tmp_path):
+    served.failing = {5}
+    folder, _ = ullage.run(ullage.load(tmp_path / "work.json"), tmp_path / "run", base=tmp_path)
+    again = ullage.resume(folder)
+    assert [each["failed"] for each in again.outcome["failed"]] == [1]
+    assert len(rows_of(folder)) == 6

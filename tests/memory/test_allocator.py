@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullage.memory.allocator import allocate, fixed_remainder, growing_remainder
+from ullage.memory.allocator.loading import allocate
+from ullage.memory.allocator.sizes import fixed_remainder, growing_remainder
 from ullage.units import MIB
 
 SIZES = st.lists(st.integers(1, 64 * MIB), max_size=60)

@@ -141,7 +141,7 @@ def test_notes_are_embedded_in_passes_that_are_billed():
     assert set(passes) == {
         f"router embed beside {name}" for name in ("pragmatist", "philosopher", "artist", "perception")
     }
-    assert sum(p.work.passes for p in passes.values()) * 1000 == pytest.approx(2000 + 4 * 16)
+    assert sum(p.work.passes for p in passes.values()) * 1000 == pytest.approx(2000 + 16)
     assert all((p.work.batch, p.work.new_tokens, p.work.caches) == (1, 0, False) for p in passes.values())
     assert {time.phase for time in found.times} >= set(passes)
     billed = {item.component for item in found.bill.items if item.phase in passes and item.role == "router"}

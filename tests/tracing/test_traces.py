@@ -11,10 +11,13 @@ import ullage
 from ullage.capture import backward
 from ullage.errors import UnsupportedError
 from ullage.memory.traced import Asked
+from ullage.phases.phase import Work
 from ullage.runtime.live import LiveTensors
 from ullage.spec.capture import Capture
-from ullage.tracing.backward import trace_backward
-from ullage.tracing.storages import Event, peak_of
+from ullage.tracing.kept import summed
+from ullage.tracing.passes import trace_config
+from ullage.tracing.storages import Event
+from ullage.tracing.trace import peak_of
 
 SITES = ("blocks.1.hook_resid_post", "blocks.1.attn.hook_q")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -25,10 +28,14 @@ def config_of(family):
     return small_models.config_of(family, 3, 64, 4, 2, 97, 4096, 16)
 
 
-def asked_of(family, dtype="fp32", kernel="sdpa", reentrant=True, **fields):
-    captures = (Capture(sites=SITES, keep="disk"),)
-    asked = Asked(family, dtype, kernel, BATCH, TOKENS, captures, reentrant, processor=True)
-    return asked._replace(**fields)
+def asked_of(family, dtype="fp32", kernel="sdpa", reentrant=True, keep="disk", **fields):
+    captures = (Capture(sites=SITES, keep=keep),)
+    work = Work("backward", BATCH, TOKENS, captures=captures, reentrant=reentrant, caches=False)
+    return Asked(family, dtype, kernel, work, processor=True)._replace(**fields)
+
+
+def trace_backward(config, asked):
+    return summed(trace_config(config, asked))
 
 
 def measured(family, asked):
@@ -45,7 +52,7 @@ def measured(family, asked):
         live.track_model(model)
         before = live.bytes
         live.reset_peak()
-        read = extractor.backward(ids, use_reentrant=asked.reentrant)
+        read = extractor.backward(ids, use_reentrant=asked.work.reentrant)
         assert len(read) == BATCH
         return live.peak - before, live.bytes - before
 
@@ -83,8 +90,8 @@ def test_on_a_card_states_leave_and_its_own_kernels_run():
     )
     assert half.live > there.live
     assert masked.live > there.live
-    kept = Capture(sites=SITES, keep="device")
-    stays = trace_backward(config, asked_of("llama", "bf16", captures=(kept,), **card))
+    kept = asked_of("llama", "bf16", keep="device", **card)
+    stays = trace_backward(config, kept)
     assert stays.captures == here.captures
 
 
@@ -95,12 +102,11 @@ def test_what_cannot_be_traced_is_refused_in_one_line(monkeypatch):
         return x if x.sum().item() > 0 else -x
 
     monkeypatch.setattr(LlamaMLP, "forward", reads_a_value)
-    with pytest.raises(
-        UnsupportedError, match="llama: what a backward pass takes cannot be traced"
-    ) as raised:
+    with pytest.raises(UnsupportedError, match="llama: what backward takes cannot be traced") as raised:
         trace_backward(config_of("llama"), asked_of("llama"))
     assert "\n" not in str(raised.value)
-    assert "_local_scalar_dense.default (in the forward pass)" in str(raised.value)
+    said = "a value, which only a run has (aten._local_scalar_dense in model.layers.0.mlp, the forward pass)"
+    assert said in str(raised.value)
     with pytest.raises(UnsupportedError, match="attention: flash: is another package's kernel"):
         trace_backward(config_of("gpt2"), asked_of("gpt2", kernel="flash"))
 

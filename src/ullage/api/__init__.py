@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ullage.api.runs import verify as verify
     from ullage.api.talking import chat as chat
     from ullage.api.talking import talk as talk
+    from ullage.api.tracing import trace as trace
     from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
     from ullage.workloads.loading import opened as opened
@@ -99,6 +100,7 @@ PLACES: Final = {
     "sections": "ullage.workloads.loading",
     "settle": "ullage.workloads.planned",
     "talk": "ullage.api.talking",
+    "trace": "ullage.api.tracing",
     "verify": "ullage.api.runs",
 }
 """Each function and the module that has it."""

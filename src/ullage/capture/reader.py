@@ -16,6 +16,7 @@ from ullage.capture.reduction import dtype_of
 from ullage.capture.sites import Point
 from ullage.capture.streaming import blockwise, reserved_cache
 from ullage.capture.taps import PATTERN, Tap, given_back
+from ullage.capture.transfer import Transfer
 from ullage.memory.captures.sites import LOGITS
 from ullage.runtime.layout import Layout
 from ullage.runtime.rope import frequencies_of, groups
@@ -41,7 +42,8 @@ class Reader:
     """A model with the points to read. `chunk_tokens` streams longer sequences in chunks of that many.
 
     `layout` is the decoder of `model`. `with_gradients` leaves the states in the autograd graph. `stop` ends
-    a pass after its last point. `special` are the ids of special tokens.
+    a pass after its last point. `special` are the ids of special tokens. `transfer` is how states go to the
+    host.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class Reader:
     device: torch.device | str = "cpu"
     padding: int = 0
     special: frozenset[int] = frozenset()
+    transfer: Transfer | None = None
     eager: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class Reader:
             self.choosing(sequences, spans),
             stop=self.stop,
             with_gradients=self.with_gradients,
+            transfer=self.transfer,
             one_pass=not chunked,
         )
         ids = padded(sequences, self.device, self.padding)

@@ -20,6 +20,11 @@ OWN: Final = (
         "Bytes on every GPU in every phase, whether they fit, and what would.",
         "ullage.cli.plans:plan",
     ),
+    Command(
+        "trace",
+        "What is alive and reserved from moment to moment in one pass, by the model's own code.",
+        "ullage.cli.tracing:trace",
+    ),
     Command("estimate", "The one-model question, without a file.", "ullage.cli.plans:estimate"),
     Command(
         "run",

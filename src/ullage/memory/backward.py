@@ -35,10 +35,7 @@ def traced_passes(
             role.model,
             own.precision.compute,
             kernel,
-            work.batch,
-            work.prompt_tokens,
-            work.captures,
-            work.reentrant,
+            work,
             own.abilities.processor,
         )
         found[work] = tracer(asked)

@@ -120,7 +120,7 @@ def _held(
     precision = resolve_precision(role, model, abilities)
     check_role(name, role, model, precision, abilities)
     if part is model and isinstance(part, Architecture) and role.runs_with.memory == "process":
-        part = model = with_kept_head(part, precision)
+        part = with_kept_head(part, precision)
     own = None
     if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
         from ullage.memory.vllm.sizes import served

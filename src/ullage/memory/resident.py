@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ullage.facts.architecture import Architecture
-from ullage.memory.allocator import growing_remainder
+from ullage.memory.allocator.sizes import growing_remainder
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
 from ullage.memory.loaded import Loaded

@@ -23,6 +23,7 @@ from ullage.memory.fragmentation import (
 from ullage.memory.loaded import Loaded
 from ullage.memory.needs import PASSES, Group, Need, group_of
 from ullage.memory.resident import cache_needs
+from ullage.memory.segments import is_replayed, segments_need
 from ullage.memory.temporaries import Forward, forward, temporary
 from ullage.memory.traced import Traced, traced_needs
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
@@ -82,14 +83,18 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
     else:
         decode = work.activity == "decode"
         width = loaded.precision.element_bytes
+        passing, beside = _forward_of(run), around
+        if around is not None and is_replayed(passing, loaded.cache):
+            groups.append(group_of([segments_need(passing)], on_processor, None))
+            beside = None
         if run.one_pass.caches and run.seen:
             # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
             more = work.read_back if loaded.cache.kind == "static" and not decode else 0
             shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
-            groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, around))
+            groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, beside))
         if decode and loaded.cache.kind == "dynamic":
             groups.append(_cache_growth(run.architecture, width, work.batch, run.seen, on_processor, around))
-        groups.append(forward(_forward_of(run), on_processor, around))
+        groups.append(forward(passing, on_processor, beside))
     if work.captures:
         compute = loaded.precision.compute
         groups.append(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from ullage.memory.needs import Need
 from ullage.memory.temporaries import TEMPORARY_ROUNDING
-from ullage.spec.capture import Capture
+from ullage.phases.phase import Work
 from ullage.units import Interval
 
 ON_PROCESSOR: Final = 101
@@ -17,31 +17,35 @@ tracing); what a card's kernels take inside one call is not in a trace, nor meas
 
 
 class Asked(NamedTuple):
-    """A pass that is to be traced: forward and backward through `model`, by the name its role gives it, with
-    `batch` texts of `tokens` tokens, computing in `compute` with the attention `kernel` (auto: transformers'
-    choice); on a processor the states and gradients of `captures` stay beside it, from a card they leave
-    unless they are to stay."""
+    """A pass that is to be traced: what `work` says, through `model`, by the name its role gives it, in
+    `compute` with the attention `kernel` (auto: transformers' choice), as a processor or a card does it.
+
+    On a processor states and gradients of captures stay beside it, from a card they leave unless they are to
+    stay. `scheme` is what weights are quantized with; `sampling` the temperature and the share of probability
+    (top_p) that tokens are drawn with.
+    """
 
     model: str
     compute: str
     kernel: str
-    batch: int
-    tokens: int
-    captures: tuple[Capture, ...]
-    reentrant: bool
+    work: Work
     processor: bool
+    scheme: str | None = None
+    sampling: tuple[float, float] = (0.0, 1.0)
 
 
 class Traced(NamedTuple):
     """Bytes on top of the weights: `live` at the fullest moment, which is in `stage` (the loss, or the layer
-    that runs again). Of those `kept` are what the forward pass kept, inputs of layers above all; `captures`
-    are the states and gradients that are there when it is over. `parameters` is the model's own count."""
+    that runs again), and of what, by component. Of those `kept` are what the forward pass kept, inputs of
+    layers above all; `captures` are the states and gradients that are there when it is over. `parameters` is
+    the model's own count."""
 
     live: int
     kept: int
     captures: int
     stage: str
     parameters: int
+    components: Mapping[str, int] = {}
 
 
 Tracer = Callable[[Asked], Traced]

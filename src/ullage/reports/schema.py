@@ -29,6 +29,7 @@ from ullage.reports.schema_parts import (
     of_object,
 )
 from ullage.reports.storage_schema import STORED
+from ullage.reports.trace_schema import TRACES
 
 _DEVICE = of_object(
     {
@@ -285,6 +286,7 @@ _FILES = of_list(of_object({"name": TEXT, "bytes": BYTES, "sha256": TEXT}))
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
     **PROBES,
+    **TRACES,
     "plan": of_document("plan", _PLAN | {"sha256": TEXT}),
     "estimate": of_document("estimate", _PLAN),
     "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},

@@ -19,9 +19,9 @@ WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 def show_verification(found: Verification, console: Console) -> None:
     """A row for each level and component that was measured."""
-    for line in found.remarks:
-        console.print(Text(one_line(line), style="yellow"))
     if not found.comparisons:
+        for line in found.remarks:
+            console.print(Text(one_line(line), style="yellow"))
         console.print("nothing is compared: the plan holds no model here, or the run measured nothing of it")
         return
     title = "MiB: planned (expected, at most) beside measured"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class AutoModels(Protocol):
     """What is used of transformers' `AutoModel` and `AutoModelForCausalLM`."""
 
-    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel:
+    def from_config(self, config: PreTrainedConfig, **options: object) -> PreTrainedModel:
         """A model with weights of chance."""
 
     def from_pretrained(

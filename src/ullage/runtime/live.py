@@ -139,7 +139,7 @@ class LiveTensors(TorchDispatchMode):
         if is_made_of_others(func):
             # An operation made of others: their results are tensors too.
             with self:
-                found = _made(func, args, kwargs)
+                found = made_of_others(func, args, kwargs)
             if found is not NotImplemented:
                 return found
         out = func(*args, **kwargs)
@@ -181,7 +181,7 @@ def is_made_of_others(func: OpOverload) -> bool:
     return func._can_decompose() and not _dispatch_has_kernel_for_dispatch_key(func.name(), "CPU")
 
 
-def _made(func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+def made_of_others(func: OpOverload, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
     """The operation by those it is made of as torch itself runs it: decompositions in Python, which compilers
     use, allocate what its kernels do not, as indices to enlarge a picture by."""
     name = func.name()

@@ -125,10 +125,12 @@ def _device_map(role: Role, path: Path) -> Iterator[Mistake]:
         yield Mistake(where, f"engine {engine.name} splits no model; give one device", at_key=True)
     for place, name in _precisions(role):
         scheme = SCHEMES.get(name)
-        if scheme is not None and not scheme.offloads and offloads(devices):
+        allowed = scheme is None or scheme.offloads or role.llm_int8_enable_fp32_cpu_offload
+        if not allowed and offloads(devices):
             problem = (
                 f"{name} weights wait neither in host memory nor on disk beside a GPU: transformers offloads "
-                "none; place every module on GPUs, or use precision: fp16"
+                "none; place every module on GPUs, use precision: fp16, or set "
+                "llm_int8_enable_fp32_cpu_offload: true, which leaves what waits unquantized"
             )
             yield Mistake((*path, *place), problem)
 

@@ -13,11 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import FormatError, UnsupportedError
-from ullage.facts.bundled import local_path
-from ullage.facts.catalog import config_of
-from ullage.facts.config import parse_config
-from ullage.facts.model import folder_of
+from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import check_ordinary, is_nowhere
 from ullage.memory.traced import Asked, Traced
@@ -25,9 +21,9 @@ from ullage.records.atomic import write_json
 from ullage.records.evidence_place import evidence_file
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from ullage.tracing.trace import Trace
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Changes whenever a trace means something else than before."""
 LARGEST_FILE: Final = 10_000
 LIBRARIES: Final = ("ullage", "torch", "transformers")
@@ -40,19 +36,32 @@ def known_trace(asked: Asked, base: Path | None = None) -> Traced:
 
     Raises UnsupportedError for what cannot be traced, ImportError where a library is missing.
     """
-    values = _config_values(asked.model, base)
+    from ullage.tracing.built import config_values
+
+    values = config_values(asked.model, base)
     key = _key(asked, values)
     if key in _known:
         return _known[key]
     path = evidence_file().parent / "traces" / f"{key}.json"
     found = None if is_nowhere(path) else _read(path)
     if found is None:
-        from ullage.tracing.backward import trace_backward
+        from ullage.tracing.built import config_from
+        from ullage.tracing.passes import trace_config
 
-        found = trace_backward(_config(asked.model, values), asked)
+        found = summed(trace_config(config_from(asked.model, values), asked))
         _keep(path, found)
     _known[key] = found
     return found
+
+
+def summed(trace: Trace) -> Traced:
+    """What memory needs to know of a trace."""
+    from ullage.tracing.training import FORWARD
+
+    peak = trace.peak()
+    kept = peak.by_stage.get(FORWARD, 0)
+    captures = sum(trace.results.values())
+    return Traced(peak.bytes, kept, captures, peak.stage, trace.parameters, trace.components())
 
 
 def forget_traces() -> None:
@@ -60,44 +69,11 @@ def forget_traces() -> None:
     _known.clear()
 
 
-def _config_values(name: str, base: Path | None) -> Mapping[str, object]:
-    """What the config.json of a model says. Raises UnsupportedError for a GGUF file, which has none."""
-    path = local_path(name, base)
-    if path.suffix == ".gguf" or name.endswith(".gguf"):
-        raise UnsupportedError(
-            f"{name}: what a backward pass takes is traced of a config.json, which a GGUF file has not"
-        )
-    if path.is_file():
-        return parse_config(path)
-    folder = folder_of(name, base)
-    return config_of(name) if folder is None else parse_config(folder / "config.json")
-
-
-def _config(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
-    from ullage.runtime.libraries import find_transformers
-
-    known = find_transformers().CONFIG_MAPPING
-    try:
-        kind: type[PreTrainedConfig] = known[values["model_type"]]
-        return kind.from_dict(dict(values))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UnsupportedError(
-            f"{name}: what a backward pass takes cannot be traced: transformers reads no such config: {said}"
-        ) from error
-
-
 def _key(asked: Asked, values: Mapping[str, object]) -> str:
     from importlib.metadata import version
 
-    captures = [capture.model_dump(mode="json") for capture in asked.captures]
-    said = [
-        FORMAT,
-        [version(each) for each in LIBRARIES],
-        values,
-        captures,
-        asked._replace(model="", captures=()),
-    ]
+    work = asked.work.but(passes=1.0, examples=0, shard_bytes=0, numpy_files=False, fitting=None)
+    said = [FORMAT, [version(each) for each in LIBRARIES], values, asked._replace(model="", work=work)]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
     return f"{values.get('model_type')}-{digest[:24]}"
 
@@ -118,6 +94,8 @@ def _read(path: Path) -> Traced | None:
         live, kept, captures, parameters = (
             held.whole(name) for name in ("live", "kept", "captures", "parameters")
         )
-        return Traced(live, kept, captures, held.text("stage"), parameters)
+        inner = held.inner("components")
+        components = {name: inner.whole(name) for name in inner.values}
+        return Traced(live, kept, captures, held.text("stage"), parameters, components)
     except (OSError, ValueError, TypeError, RecursionError, FormatError):
         return None

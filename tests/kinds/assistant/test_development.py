@@ -87,7 +87,8 @@ def test_a_run_answers_all_requests_without_a_model_and_each_answer_says_so(fold
         "plain": "development", "sum": "development", "later": "development", "seen": "picture",
     }  # fmt: skip
     assert rows["seen"]["specialist"] == "seeing"
-    assert (folder / "run" / "pictures.jsonl").read_text() == ""
+    assert (out / "pictures.jsonl").read_text() == ""
+    assert SAID in (out / "report.html").read_text()
     assert json.loads((out / "record.json").read_text())["outcome"]["remarks"][0].startswith(SAID)
 
 
@@ -198,7 +199,8 @@ def test_an_assistant_with_models_is_not_marked(tmp_path):
     (row,) = rows_of(tmp_path / "run").values()
     assert row["development"] is False
     assert MARK not in (row["voice"] or "") + (row["answer"] or "")
-    assert "remarks" not in record.outcome
+    assert not any("development" in line for line in record.outcome["remarks"])
+    assert "development" not in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_run_cut_short_is_taken_up_without_a_model(folder):

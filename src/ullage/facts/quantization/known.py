@@ -96,6 +96,7 @@ NF4_DOUBLE: Final = Scheme(
 )
 
 
+GPTQ_PACKAGES: Final = ("optimum", "gptqmodel")
 MARLIN_BITS: Final = (4, 8)
 MARLIN_LOCKS: Final = Part(128 * 32, "matrix")
 """Marlin's workspace of each matrix: an int32 for each multiprocessor, and no fewer than 128
@@ -120,7 +121,12 @@ def gptq(bits: int) -> Scheme:
     beside = (Part(bits, "group", GROUP), Part(32, "column"))
     if bits not in MARLIN_BITS:
         return Scheme(
-            f"gptq-int{bits}", packed + beside, MATRICES, frozenset({"gptq"}), Dequantized(1, unpacked=4)
+            name=f"gptq-int{bits}",
+            parts=packed + beside,
+            replaces=MATRICES,
+            methods=frozenset({"gptq"}),
+            product=Dequantized(1, unpacked=4),
+            packages=GPTQ_PACKAGES,
         )
     return Scheme(
         name=f"gptq-int{bits}",
@@ -128,6 +134,7 @@ def gptq(bits: int) -> Scheme:
         replaces=MATRICES,
         methods=frozenset({"gptq"}),
         loading=beside,
+        packages=GPTQ_PACKAGES,
         slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
@@ -147,7 +154,6 @@ def auto_gptq(bits: int) -> Scheme:
         replaces=MATRICES,
         product=Dequantized(GPTQ_UNPACK_ROWS, unpacked=4) if bits == 8 else None,
         keeps_buffer=bits == 4,
-        packages=("optimum", "gptqmodel"),
         slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
     )
 
@@ -162,6 +168,7 @@ AWQ: Final = Scheme(
     stores_tied_head=True,
     loading=(Part(0, "matrix"),),  # nothing but the matrix that is laid out anew
     computes_in="fp16",  # transformers 5.19, quantizers/quantizer_awq.py `update_dtype`
+    packages=("gptqmodel",),
     slowdown=_AWQ,
 )
 AUTO_AWQ: Final = Scheme(
@@ -170,7 +177,6 @@ AUTO_AWQ: Final = Scheme(
     replaces=MATRICES,
     product=Dequantized(AWQ_UNPACK_ROWS),
     stores_tied_head=True,
-    packages=("gptqmodel",),
     slowdown=_AWQ,
 )
 FP8: Final = Scheme(

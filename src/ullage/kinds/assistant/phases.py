@@ -140,7 +140,7 @@ class _Request:
     def _embedding(self, name: str, share: float) -> tuple[Work, ...]:
         """Texts are embedded one by one, each as long as a prompt at most; nothing is cached."""
         work = base_work(name, self._workload)
-        passes = EMBEDDED * share + SHARED / work.examples
+        passes = (EMBEDDED + SHARED / work.examples) * share
         return (work.but(batch=1, new_tokens=0, images=0, caches=False, logits="none", passes=passes),)
 
     def _turn(

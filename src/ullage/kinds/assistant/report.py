@@ -10,6 +10,7 @@ from typing import Final
 from ullage.errors import InputError
 from ullage.fields import Fields
 from ullage.files import placed
+from ullage.kinds.assistant.development import SAID
 from ullage.kinds.assistant.requests import Request, read_requests
 from ullage.kinds.assistant.rows import PICTURES, WHOLE
 from ullage.kinds.assistant.section import Section
@@ -51,6 +52,7 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
         models={name: role.model for name, role in workload.roles.items()},
         found=found,
         headline=lines(found),
+        remarks=[SAID] if own_section(workload, Section).development_mode else [],
         filters=[*FILTERS.items()],
         requests=[shown(place, *told, notes, pictures) for place, told in worst],
         stage_names=STAGES,

@@ -43,7 +43,6 @@ def run(session: Session) -> None:
     rounds = in_rounds(requests[:1] if session.smallest else requests, most)
     if section.development_mode:
         session.say(SAID)
-        session.outcome[REMARKS] = [SAID]
     toolbox = open_toolbox(section.tools, section.tool_limits, session.plan.base)
     turns = Turns(session)
     store = turns.store(ANSWERS, (ANSWERS, PICTURES))
@@ -94,6 +93,7 @@ def _summary(session: Session, turns: Turns) -> None:
     session.outcome["fell_back"] = sum(one.fell_back for one in kept)
     session.outcome["specialists"] = dict(Counter(one.specialist for one in kept))
     session.outcome["usage"] = turns.usage()
-    session.outcome[REMARKS] = lines(summarize(session.folder.path))
+    development = [SAID] if own_section(session.workload, Section).development_mode else []
+    session.outcome[REMARKS] = [*development, *lines(summarize(session.folder.path))]
     if kept and failing.failed == len(kept):
         raise EngineError(f"no request was answered: {failing}")

@@ -21,6 +21,8 @@ HIGH: Final = 0.95
 BROUGHT, RESIDENT = "brought", "resident"
 MOST_REASONS: Final = 20
 OTHERS: Final = "other reasons"
+SHOWN: Final = 3
+"""Reasons that are told in a line."""
 
 
 class Spread(TypedDict):
@@ -148,12 +150,14 @@ def spread(times: Iterable[float]) -> Spread:
 def lines(found: Summary) -> list[str]:
     """The same in words: the first lines of the page, and what a run says at its end."""
     requests = found["requests"]
-    said = [
-        f"{found['answered']:,} of {requests:,} requests were answered{_because(found['failed'], 'failed')}."
-    ]
-    for name, what in (("fell_back", "fell back"), ("replaced", "were answered by another specialist")):
-        if found[name]:  # type: ignore[literal-required]
-            said.append(f"{_total(found[name]):,}{_because(found[name], what, first=True)}.")  # type: ignore[literal-required]
+    told = [f"{found['answered']:,} of {requests:,} requests were answered"]
+    told += [_reasons(found["failed"], "failed")] if found["failed"] else []
+    said = [f"{'; '.join(told)}."]
+    for counted, what in (
+        (found["fell_back"], "fell back"),
+        (found["replaced"], "were answered by another specialist"),
+    ):
+        said += [f"{_reasons(counted, what)}."] if counted else []
     if found["unsaid"]:
         said.append(f"{found['unsaid']:,} answers are the specialist's own: the voice said nothing.")
     switches = found["switches"]
@@ -168,19 +172,13 @@ def lines(found: Summary) -> list[str]:
     return said
 
 
-def _total(counted: Mapping[str, int]) -> int:
-    return sum(counted.values())
-
-
-def _because(counted: Mapping[str, int], what: str, first: bool = False) -> str:
-    if not counted:
-        return ""
+def _reasons(counted: Mapping[str, int], what: str) -> str:
+    """How many there are, and the most frequent reasons."""
     told = [
-        f"{reason} ({times:,} times)" if times > 1 else reason for reason, times in [*counted.items()][:3]
+        f"{reason} ({times:,} times)" if times > 1 else reason for reason, times in [*counted.items()][:SHOWN]
     ]
-    more = len(counted) - len(told)
-    reasons = "; ".join([*told, *([f"{more:,} more reasons"] if more else [])])
-    return f" {what}: {reasons}" if first else f"; {_total(counted):,} {what}: {reasons}"
+    told += [f"{len(counted) - SHOWN:,} more reasons"] if len(counted) > SHOWN else []
+    return f"{sum(counted.values()):,} {what}: {'; '.join(told)}"
 
 
 def _switched(how: str, each: Spread) -> str:

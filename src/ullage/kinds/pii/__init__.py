@@ -7,6 +7,7 @@ KIND = Kind(
     __name__,
     runner="ullage.kinds.pii.run",
     reporter="ullage.kinds.pii.results",
+    retrier="ullage.kinds.pii.retrying",
     commands=(
         Command(
             "pii",

@@ -22,7 +22,8 @@ DIGITS: Final = 6
 class Item:
     """`margin` is how much likelier the positive verdict is, in nats; None: undecided, `reason` says why.
 
-    `mass` is the probability that the reply is one of the verdicts, None where nobody was asked.
+    `mass` is the probability that the reply is one of the verdicts, None where nobody was asked. `unanswered`
+    says that a server was asked and gave nothing usable.
     """
 
     record: Record
@@ -31,13 +32,14 @@ class Item:
     margin: float | None = None
     mass: float | None = None
     reason: str = ""
+    unanswered: bool = False
     explanation: str = ""
 
     def settle(self, scores: tuple[float, ...] | Failure, least: float) -> None:
         """Takes the two verdicts' log-probabilities. An answer that says nothing is never a yes: where both
         together have a probability below `least`, the model wants to say something else."""
         if isinstance(scores, Failure):
-            self.reason = scores.reason
+            self.reason, self.unanswered = scores.reason, True
             return
         yes, no = scores
         if math.isnan(yes) or math.isnan(no) or math.inf in scores:

@@ -17,7 +17,7 @@ from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, Asking
 from ullage.kinds.pii.calibration import Calibration, read_calibration
 from ullage.kinds.pii.detection import open_detector
-from ullage.kinds.pii.failing import FAILED, failing_outcome
+from ullage.kinds.pii.failing import FAILED, failed_row, failing_outcome
 from ullage.kinds.pii.input_lines import Line
 from ullage.kinds.pii.items import Item, likeliest
 from ullage.kinds.pii.locating import locate
@@ -152,7 +152,7 @@ class _Verification:
         session.examples = sum(self.store.told("records"))
         session.tokens = sum(self.store.told("tokens"))
         told = sum(self.store.told("candidates"))
-        session.outcome |= failing_outcome(session.folder.path, told, self.section.max_failed)
+        session.outcome |= failing_outcome(session.folder.path, told, self.section.max_failed, source.once)
 
     def _asking(self) -> Asking:
         section, work = self.section, base_work(VERIFIER, self.session.workload)
@@ -197,9 +197,7 @@ class _Verification:
             own = per_record.get(record.line, [])
             rows.append(self._row(record, own))
             failed += [
-                {"id": record.id, "line": record.line, "candidate": place, "reason": item.reason}
-                for place, item in enumerate(own)
-                if item.margin is None
+                failed_row(record, place, item) for place, item in enumerate(own) if item.margin is None
             ]
         begun, self.clock = self.clock, time.monotonic()
         self.store.add(

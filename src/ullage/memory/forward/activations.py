@@ -55,11 +55,7 @@ def _recurring(layer: Layer) -> Layer:
 
 
 def _peak(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, attention_only: bool) -> Peak:
-    mixer = layer.mixer
-    masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
-    caches = work.caches and (not isinstance(mixer, Attention) or mixer.causal)
-    several, unpacking = work.new > 1, unpacks(work, precision)
-    manner = Manner(work.kernel, masked, work.masked, caches, several, unpacking, work.processor)
+    manner = manner_of(layer, work, precision)
     amounts = amounts_of(layer, work)
     found = Peak(0, "")
     for live, moment in _moments(layer, hidden, manner, precision, attention_only):
@@ -69,20 +65,38 @@ def _peak(layer: Layer, hidden: int, work: Pass, precision: ResolvedPrecision, a
     return found
 
 
+def manner_of(layer: Layer, work: Pass, precision: ResolvedPrecision) -> Manner:
+    """How a pass takes a layer's code."""
+    mixer = layer.mixer
+    masked = isinstance(mixer, Attention | LatentAttention) and is_masked(mixer, work)
+    caches = work.caches and (not isinstance(mixer, Attention) or mixer.causal)
+    several, unpacking = work.new > 1, unpacks(work, precision)
+    return Manner(work.kernel, masked, work.masked, caches, several, unpacking, work.processor)
+
+
 @lru_cache(maxsize=4096)
 def _moments(
     layer: Layer, hidden: int, manner: Manner, precision: ResolvedPrecision, attention_only: bool
 ) -> tuple[Moment, ...]:
     """Of a layer's code those that are the largest in some pass."""
+    tape = Tape()
+    play(tape, layer, hidden, manner, precision, attention_only)
+    return tape.largest()
+
+
+def play(
+    tape: Tape, layer: Layer, hidden: int, manner: Manner, precision: ResolvedPrecision, attention_only: bool
+) -> None:
+    """Runs a layer's code on a tape, from the stream that enters it to the one that leaves it."""
     width = precision.element_bytes
     sizes = Widths(ROWS * (hidden * width), width, hidden)
-    tape = Tape()
     tape.hold(sizes.stream)
     if layer.flow.full_stream:
         tape.hold(ROWS * (hidden * (FULL - width)))
     if isinstance(layer.mixer, Attention):
         own = manner.padded and layer.mixer.causal
         tape.hold(rotary_bytes(layer.mixer, layer.flow, own, width))
+    tape.enter()
     {
         "pre": _pre,
         "sandwich": _sandwich,
@@ -90,7 +104,6 @@ def _moments(
         "added": _added,
         "parallel": _parallel,
     }[layer.flow.order](tape, layer, sizes, manner, precision, attention_only)
-    return tape.largest()
 
 
 def _pre(
@@ -141,7 +154,7 @@ def _sandwich(
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
-    tape.drop(normed + kept)
+    tape.drop(normed, kept)
 
 
 def _post(
@@ -159,7 +172,7 @@ def _post(
     normed = norm(tape, layer.flow, s)
     tape.drop(s.stream)
     tape.hold(s.stream)
-    tape.drop(normed + kept)
+    tape.drop(normed, kept)
 
 
 def _added(
@@ -169,7 +182,7 @@ def _added(
     kept = mix(tape, layer, s, manner, precision)
     tape.hold(s.stream)
     norm(tape, layer.flow, s)
-    tape.drop(s.stream * 2 + outlived(layer, s))
+    tape.drop(s.stream, s.stream, outlived(layer, s))
     if attention_only:
         return
     wide = NOTHING
@@ -179,7 +192,7 @@ def _added(
     tape.hold(wide)
     tape.hold(s.stream)
     norm(tape, layer.flow, s)
-    tape.drop(s.stream * 4 + wide + kept)
+    tape.drop(*[s.stream] * 4, wide, kept)
 
 
 def _parallel(
@@ -196,4 +209,4 @@ def _parallel(
     tape.drop(normed)
     tape.hold(s.stream)
     tape.hold(s.stream)
-    tape.drop(s.stream + kept)
+    tape.drop(s.stream, kept)

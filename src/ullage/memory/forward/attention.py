@@ -80,7 +80,7 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     width = DTYPES[compute]
     result = ROWS * (mixer.heads * mixer.value_dim * width)
     grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
-    expanded = CACHED * (grouped * (mixer.head_dim + mixer.value_dim) * width)
+    keys, values = (CACHED * (grouped * each * width) for each in (mixer.head_dim, mixer.value_dim))
     if flow.scores in ("biased", "disentangled"):
         from ullage.memory.forward.own_scores import own_scores
 
@@ -90,8 +90,10 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     if kernel == "eager" and flow.scores != "library":
         return written_attention(tape, mixer, flow, Lying(width, masked or several, cached))
     if kernel in QUADRATIC:
-        expanded = NOTHING if flow.broadcasts else expanded
-        tape.hold(expanded)
+        if flow.broadcasts:
+            keys = values = NOTHING
+        tape.hold(keys)
+        tape.hold(values)
         if kernel == "sdpa-math":
             _math(tape, mixer, flow, width)
             kept = NOTHING
@@ -100,13 +102,18 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
             kept = _quadratic(tape, SCORES * mixer.heads, width, biased, flow)
         tape.hold(result)
         tape.touch(result)
-        tape.drop(expanded)
+        tape.drop(keys, values)
         return result, kept
-    tape.hold(result)
-    tape.touch(ROWS * (mixer.heads * LOG_SUM_EXP_BYTES))
+
     if masked and kernel != "flash":
-        converted = SCORES * width
-        tape.touch(converted + expanded)
+        mask = SCORES * width
+        for size in (keys, values, mask):
+            tape.hold(size)
+        tape.hold(result)
+        tape.drop(mask, keys, values)
+    else:
+        tape.hold(result)
+    tape.touch(ROWS * (mixer.heads * LOG_SUM_EXP_BYTES))
     return result, NOTHING
 
 
@@ -159,10 +166,10 @@ def _blockwise(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> Size:
     if width < FULL:
         tape.hold(scores * width)
     tape.touch(elements * width)
-    tape.drop(scores * (FULL + width) if width < FULL else scores * FULL)
+    tape.drop(scores * FULL, scores * width if width < FULL else NOTHING)
     tape.drop(sums)
     result = tape.hold(elements * width)
     if width < FULL:
         tape.touch(elements * width)
-    tape.drop(regrouped + total)
+    tape.drop(regrouped, total)
     return result

@@ -8,7 +8,7 @@ from ullage.facts.architecture import Dense, Experts, Layer
 from ullage.memory.forward.matmul import matmul_bytes
 from ullage.memory.forward.mixing import norm
 from ullage.memory.forward.one_pass import FULL, Manner, Widths
-from ullage.memory.forward.tape import ROWS, Tape
+from ullage.memory.forward.tape import NOTHING, ROWS, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 
 CHOICE: Final = 8
@@ -40,8 +40,10 @@ def _dense(
     tensors, conditions = layer.flow.activation
     steps = wide * tensors + ROWS * (part.intermediate * conditions)
     unpacking, multiplying = matmul_bytes(layer, outputs, s.hidden, manner.unpacks, precision)
-    tape.touch(wide + unpacking)
-    tape.touch(wide * 2 + multiplying)
+    if unpacking != NOTHING:
+        tape.touch(wide, unpacking)
+    if multiplying != NOTHING:
+        tape.touch(wide, wide, multiplying)
     if not part.gated:
         tape.hold(wide)
         tape.touch(steps)
@@ -66,9 +68,9 @@ def _dense(
     tape.drop(gate)
     up = tape.hold(wide)
     tape.hold(wide)
-    tape.drop(activated + up)
+    tape.drop(activated, up)
     if layer.flow.norms_last:
-        norm(tape, layer.flow, s, wide // s.width)
+        norm(tape, layer.flow, s, wide)
         tape.drop(wide)
     tape.hold(s.stream)
     tape.drop(wide)
@@ -97,8 +99,9 @@ def _experts(
         layer.flow.experts, 4 if moe.gated else 1 + layer.flow.activation[0]
     )
     latent = tape.hold(ROWS * (moe.latent * s.width))
-    tape.touch(gathered * ((read + kept * moe.intermediate) * s.width))
-    tape.touch(gathered * (read * (2 * s.width + 2 * FULL)))
+    tokens, full = gathered * (read * s.width), gathered * (read * FULL)
+    tape.touch(tokens, *[gathered * (moe.intermediate * s.width)] * kept)
+    tape.touch(tokens, tokens, full, full)
     tape.drop(latent)
     tape.touch(latent)
     tape.drop(router)

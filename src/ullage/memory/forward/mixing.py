@@ -14,16 +14,16 @@ from ullage.memory.forward.tape import CACHED, NOTHING, ROWS, Size, Tape
 from ullage.memory.weights.precision import ResolvedPrecision
 
 
-def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None, heads: int = 1) -> Size:
-    """A norm of `elements` (the stream's unless given); the bytes of its result, which stays held.
+def norm(tape: Tape, flow: Flow, s: Widths, size: Size | None = None, heads: int = 1) -> Size:
+    """A norm of so many bytes (the stream's unless given); the bytes of its result, which stays held.
 
     Each position has as many means as `heads`, and as many inverses of their roots.
 
     RMS norms compute in fp32: a copy of 16-bit inputs, the square, the scaled value and the product.
     """
     tape.at("norm")
-    count = ROWS * s.hidden if elements is None else elements
-    out, full = count * s.width, count * FULL
+    count = ROWS * s.hidden if size is None else size // s.width
+    out, full = count * s.width if size is None else size, count * FULL
     if flow.norm == "layer":
         return tape.hold(out)
     if flow.norm == "layer-fp32":
@@ -51,7 +51,7 @@ def norm(tape: Tape, flow: Flow, s: Widths, elements: Size | None = None, heads:
         return out
     rounded = tape.hold(out if s.width < FULL else NOTHING)
     tape.hold(out)
-    tape.drop(scaled + rounded)
+    tape.drop(rounded, scaled)
     return out
 
 
@@ -105,8 +105,8 @@ def _attention(
     else:
         projected = tape.hold(query + own) if fused else _project(tape, mixer, flow, s, query, own, key)
         if fused and mixer.qk_norm:
-            projected += norm(tape, flow, s, query // s.width, mixer.heads)
-            projected += norm(tape, flow, s, key // s.width, mixer.kv_heads)
+            projected += norm(tape, flow, s, query, mixer.heads)
+            projected += norm(tape, flow, s, key, mixer.kv_heads)
             tape.at("attention")
         held = projected + _turned(tape, mixer, flow, s, query, key, manner)
     if manner.caches:
@@ -115,6 +115,8 @@ def _attention(
             tape.drop(fresh)
         else:
             held += fresh
+    elif tape.cache(key, value):
+        held -= key if fused else own
     if flow.gated == "first":
         held += tape.hold(ROWS * (mixer.gate * s.width))
     several, masked = manner.several, manner.masked
@@ -132,7 +134,8 @@ def _attention(
         tape.hold(s.stream)
         return probabilities
     tape.hold(s.stream)
-    tape.drop(held + result)
+    # A joint projection is one tensor.
+    tape.drop(result, *((held,) if fused else (query, held - query)))
     return probabilities
 
 
@@ -143,7 +146,7 @@ def _difference(tape: Tape, call: Call, mixer: Attention, flow: Flow, first: Siz
     halves = tape.hold(CACHED * (2 * mixer.kv_heads * mixer.value_dim * width))
     second, more = attend(tape, call, mixer, flow)
     joined = tape.hold(first + second)
-    tape.drop(first + second)
+    tape.drop(first, second)
     tape.touch(first * 2)
     tape.hold(first)
     casts = 2 if width < FULL else 1
@@ -183,7 +186,7 @@ def _turned(
         return rotated - kept
     if flow.keeps_parts:
         return rotated
-    tape.drop(query + key)
+    tape.drop(query, key)
     _after_rotary(tape, mixer, flow, s, query, key)
     return NOTHING
 
@@ -198,7 +201,7 @@ def _one_by_one(
     for projected, size, heads in ((query, query, mixer.heads), (own + cached, key, mixer.kv_heads)):
         tape.hold(projected)
         if mixer.qk_norm:
-            norm(tape, flow, s, size // s.width, heads)
+            norm(tape, flow, s, size, heads)
             tape.drop(size)
             tape.at("attention")
         if flow.rotary:
@@ -210,9 +213,9 @@ def _one_by_one(
 def _after_rotary(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, key: Size) -> None:
     """What is done to rotated queries and keys, each of which takes the place of the one before."""
     if flow.after_rotary == "norms" and mixer.qk_norm:
-        norm(tape, flow, s, query // s.width, mixer.heads)
+        norm(tape, flow, s, query, mixer.heads)
         tape.drop(query)
-        norm(tape, flow, s, key // s.width, mixer.kv_heads)
+        norm(tape, flow, s, key, mixer.kv_heads)
         tape.drop(key)
         tape.at("attention")
     elif flow.after_rotary == "scales":
@@ -227,12 +230,14 @@ def _project(tape: Tape, mixer: Attention, flow: Flow, s: Widths, query: Size, o
         tape.hold(query)
         tape.drop(query)
     if normed:
-        norm(tape, flow, s, query // s.width, mixer.heads)
+        norm(tape, flow, s, query, mixer.heads)
         tape.drop(query)
         tape.at("attention")
-    tape.hold(own)
+    if own != NOTHING:
+        tape.hold(key)
+        tape.hold(own - key)
     if normed:
-        norm(tape, flow, s, key // s.width, mixer.kv_heads)
+        norm(tape, flow, s, key, mixer.kv_heads)
         tape.drop(key)
         tape.at("attention")
     return query + own
@@ -258,7 +263,7 @@ def _rotate(tape: Tape, flow: Flow, s: Widths, sizes: tuple[Size, ...]) -> Size:
         copy = tape.hold(cast if flow.rotates == "apart" else NOTHING)
         half = tape.hold(turned // 2)
         tape.hold(turned)
-        tape.drop(half + copy)
+        tape.drop(half, copy)
         tape.touch(cast if flow.rotates != "apart" else NOTHING)
         if wide > 1 and flow.rotates == "cast":
             tape.drop(turned)
@@ -267,7 +272,7 @@ def _rotate(tape: Tape, flow: Flow, s: Widths, sizes: tuple[Size, ...]) -> Size:
         tape.hold(full)
         tape.drop(turned)
         tape.hold(full)
-        tape.drop(first + full)
+        tape.drop(first, full)
         found += full
     if not (flow.joins_rotary or flow.rotary < 1) and wide == 1:
         return found

@@ -92,13 +92,21 @@ class Tape:
         self.moments.append(Moment(self.live, self._now))
         return size
 
-    def drop(self, size: Size) -> None:
-        """A tensor is gone."""
-        self.live -= size
+    def enter(self) -> None:
+        """What was held so far is not of the code that runs from here on."""
 
-    def touch(self, size: Size) -> None:
-        """A tensor that is gone as soon as the statement is over."""
-        self.moments.append(Moment(self.live + size, self._now))
+    def cache(self, key: Size, value: Size) -> bool:
+        """Where a cache would take copies of both; whether it does, and what it copies is gone."""
+        return False
+
+    def drop(self, *sizes: Size) -> None:
+        """Tensors are gone: those that were held as the very values given, else such of their sizes."""
+        for size in sizes:
+            self.live -= size
+
+    def touch(self, *sizes: Size) -> None:
+        """Tensors that are gone as soon as the statement is over."""
+        self.moments.append(Moment(sum(sizes, self.live), self._now))
 
     def largest(self) -> tuple[Moment, ...]:
         """The moments that are the largest for some amounts, in their order."""

@@ -120,7 +120,7 @@ def _normed_and_rotated(tape: Tape, inner: Size, s: Widths) -> Size:
     flow = Flow(norm="rms-fp32")
     for rotated in (True, True, False):
         tape.hold(inner)
-        norm(tape, flow, s, inner // s.width)
+        norm(tape, flow, s, inner)
         tape.drop(inner)
         tape.at("attention")
         if rotated:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer, Weight
-from ullage.memory.allocator import Allocation, allocate
+from ullage.memory.allocator.loading import Allocation, allocate
 from ullage.memory.weights.beside import adapter_sizes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes, stored_tensors
@@ -76,3 +76,15 @@ def weights_allocation(
 def _sizes(weights: tuple[Weight, ...], precision: ResolvedPrecision) -> list[int]:
     ordered = sorted(weights, key=lambda weight: weight.name)
     return [size for weight in ordered for size in stored_tensors(weight, precision)]
+
+
+def named_tensors(architecture: Architecture, precision: ResolvedPrecision) -> list[tuple[str, int]]:
+    """Bytes of each stored tensor in the order in which they load, under the name of its weight."""
+    layers = enumerate(architecture.layers)
+    parts = [("", embedding_weights(architecture)), *((f"layers.{at}.", each.weights) for at, each in layers)]
+    return [
+        (f"{where}{weight.name}", size)
+        for where, weights in (*parts, ("", head_weights(architecture)))
+        for weight in sorted(weights, key=lambda weight: weight.name)
+        for size in stored_tensors(weight, precision)
+    ]

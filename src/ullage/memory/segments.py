@@ -1,0 +1,61 @@
+"""What stays reserved and unused around a pass that was replayed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ullage.facts.architecture import Attention, LatentAttention
+from ullage.memory.forward.attention import QUADRATIC
+from ullage.memory.forward.logits import FLOAT_COPY, SAMPLED_BYTES
+from ullage.memory.forward.segments import Layers, typical_segments, unused_segments
+from ullage.memory.needs import Need
+from ullage.memory.temporaries import Forward
+from ullage.memory.weights.tensors import distinct_layers
+from ullage.spec.role import Cache
+from ullage.units import MIB, Interval
+
+SPREAD: Final = (5, 4)
+TENSORS: Final = 2
+ROUNDING: Final = 40 * MIB
+"""High value: a quarter more than is typical of the model, so that it grows with the pass, with room for so
+many of its widest tensors and for two large segments. Which hole the best fit finds turns on the order of few
+statements, which the formulas do not know of every family."""
+
+
+def is_replayed(run: Forward, cache: Cache) -> bool:
+    """Whether a pass is one whose tensors are replayed: a whole prompt read, none of it seen before, with no
+    cache or one that grows, and no image."""
+    work = run.one_pass
+    whole = work.new > 1 and work.cached == 0
+    return whole and not work.processor and not run.images and not (work.caches and cache.kind != "dynamic")
+
+
+def segments_need(run: Forward) -> Need:
+    """What torch's allocator holds around the pass, beside what is alive at its fullest moment."""
+    width = run.precision.element_bytes
+    entries: tuple[int, ...] = ()
+    if run.logits == "all":
+        entries = width, FLOAT_COPY
+    elif run.logits != "none" and not run.architecture.encodes:
+        entries = width, SAMPLED_BYTES[1]
+    layers = Layers(run.architecture, run.precision, run.one_pass, run.ends, run.logits == "all", entries)
+    unused = unused_segments(layers)
+    high = typical_segments(layers) * SPREAD[0] // SPREAD[1] + TENSORS * _tensor(run) + ROUNDING
+    if run.logits == "all":
+        high += run.one_pass.rows * run.architecture.vocab_size * width
+    every = tuple(range(len(run.architecture.layers) + 2))
+    note = "replayed through torch's allocator"
+    return Need(
+        "fragmentation", every, Interval(0, min(unused, high), high), "derived", "once", "reserved", note=note
+    )
+
+
+def _tensor(run: Forward) -> int:
+    """Bytes of the widest tensor that is held beside others: the residual stream, a mask, or all scores."""
+    work, width = run.one_pass, run.precision.element_bytes
+    stream = work.rows * run.architecture.hidden_size * width
+    if work.kernel not in QUADRATIC:
+        return max(stream, work.rows * work.new * width) if work.masked else stream
+    mixers = [layer.mixer for layer, _ in distinct_layers(run.architecture)]
+    heads = max((each.heads for each in mixers if isinstance(each, Attention | LatentAttention)), default=0)
+    return max(stream, work.rows * work.new * heads * width)

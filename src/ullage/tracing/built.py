@@ -1,0 +1,69 @@
+"""A model on fake tensors in the form in which a run loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import torch
+
+from ullage.errors import UnsupportedError
+from ullage.facts.bundled import local_path
+from ullage.facts.catalog import config_of
+from ullage.facts.config import parse_config
+from ullage.facts.dtypes import TORCH_NAMES
+from ullage.facts.model import folder_of
+from ullage.memory.traced import Asked
+from ullage.runtime.device_map import AutoModels
+from ullage.runtime.kernels import SDPA_MATH, register_math
+from ullage.runtime.libraries import find_transformers
+from ullage.runtime.loader import KERNELS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+LONGEST_SAID: Final = 200
+"""Characters of what torch or transformers say of a model that cannot be traced."""
+
+
+def config_values(name: str, base: Path | None) -> Mapping[str, object]:
+    """What the config.json of a model says. Raises UnsupportedError for a GGUF file, which has none."""
+    path = local_path(name, base)
+    if path.suffix == ".gguf" or name.endswith(".gguf"):
+        raise UnsupportedError(f"{name}: is traced by a config.json, which a GGUF file has not")
+    if path.is_file():
+        return parse_config(path)
+    folder = folder_of(name, base)
+    return config_of(name) if folder is None else parse_config(folder / "config.json")
+
+
+def config_from(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
+    """transformers' config of a model. Raises UnsupportedError where it reads none."""
+    known = find_transformers().CONFIG_MAPPING
+    try:
+        kind: type[PreTrainedConfig] = known[values["model_type"]]
+        return kind.from_dict(dict(values))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UnsupportedError(
+            f"{name}: cannot be traced: transformers reads no such config: {said_by(error)}"
+        ) from error
+
+
+def build(config: PreTrainedConfig, asked: Asked) -> PreTrainedModel:
+    """The model as it is loaded for a run, in eval mode; inside a fake mode, without values."""
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    if asked.kernel == SDPA_MATH:
+        register_math()
+    writes = type(config) in AutoModelForCausalLM._model_mapping
+    kind = cast("AutoModels", AutoModelForCausalLM if writes else AutoModel)
+    dtype = getattr(torch, TORCH_NAMES[asked.compute])
+    model = kind.from_config(config, dtype=dtype, attn_implementation=KERNELS[asked.kernel])
+    model.eval()
+    return model
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split())[:LONGEST_SAID]

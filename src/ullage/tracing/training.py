@@ -1,0 +1,78 @@
+"""A training step: forward, backward and the optimizer's step, as torch and transformers do them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from ullage.errors import UnsupportedError
+from ullage.memory.traced import Asked
+from ullage.runtime.layout import Layout
+from ullage.spec.training import Training
+from ullage.tracing.forward import Points, texts
+from ullage.tracing.storages import Storages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+FORWARD: Final = "the forward pass"
+BACKWARD: Final = "the backward pass"
+STEP: Final = "the optimizer's step"
+RATE: Final = 1e-4
+_MAKES: Final = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+def train_step(
+    storages: Storages, model: PreTrainedModel, layout: Layout, asked: Asked, points: Points
+) -> tuple[tuple[str, ...], list[Tensor]]:
+    """Runs two steps, of which the second finds the optimizer's state made; no stage is left out.
+
+    Raises UnsupportedError for what torch itself does not do.
+    """
+    work = asked.work
+    training = work.training or Training()
+    _check(asked, training)
+    assert not points
+    model.train()
+    if work.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": work.reentrant})
+    make = _MAKES.get(training.optimizer)
+    optimizer = None
+    if make is not None:
+        optimizer = make(model.parameters(), lr=RATE, foreach=not asked.processor)
+    ids = torch.tensor(texts(layout, asked))
+    for _ in range(2):
+        storages.stage = FORWARD
+        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        storages.stage = BACKWARD
+        loss.backward()
+        del loss
+        storages.say((each.grad for each in model.parameters() if each.grad is not None), "gradients")
+        storages.stage = STEP
+        if optimizer is not None:
+            optimizer.step()
+            storages.say(_state_of(optimizer), "optimizer")
+        model.zero_grad()
+    return (), []
+
+
+def _check(asked: Asked, training: Training) -> None:
+    other = {
+        "optimizer: adamw-8bit": training.optimizer == "adamw-8bit",
+        "gradient_dtype: fp32": training.gradient_dtype == "fp32" and asked.compute != "fp32",
+        "master_weights: true": training.master_weights,
+        "trainable_fraction below 1": training.trainable_fraction < 1,
+        "captures": bool(asked.work.captures),
+        f"weights in {asked.scheme}": asked.scheme is not None,
+    }
+    what = next((each for each, there in other.items() if there), None)
+    if what is not None:
+        raise UnsupportedError(f"{asked.model}: a training step with {what} is not traced; leave that out")
+
+
+def _state_of(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    for state in optimizer.state.values():
+        yield from (each for each in state.values() if isinstance(each, torch.Tensor))
