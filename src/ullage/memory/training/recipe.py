@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, Dense, Layer, Weight
 from ullage.facts.dtypes import DTYPES
+from ullage.facts.flow import Flow
 from ullage.memory.forward.one_pass import FULL
 from ullage.memory.training.linear import Matrix
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -166,6 +167,9 @@ def proof_of(layer: Layer, architecture: Architecture, recipe: Recipe) -> Proof:
     known = recipe.precision.scheme is None or recipe.precision.storage in ("nf4", "nf4-dq")
     learned = recipe.training.whole or recipe.training.lora is not None
     gated = isinstance(layer.feed_forward, Dense) and layer.feed_forward.gated
-    if not (attention and dense) or architecture.flow_open:
+    written_out = (
+        not gated and layer.flow.activation != Flow().activation
+    )  # each of its steps may keep its own
+    if not (attention and dense) or architecture.flow_open or written_out:
         return "sums"
     return "steps" if gated and known and learned else "statements"
