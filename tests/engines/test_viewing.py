@@ -199,6 +199,8 @@ def test_files_that_are_none(tmp_path):
         open_picture(tmp_path / "none.png")
     with pytest.raises(FormatError, match="no ordinary file"):
         open_picture(tmp_path)
+    with pytest.raises(InputError, match="no file has such a name"):
+        open_picture(tmp_path / "a\0b.png")
 
 
 @given(st.data())

@@ -84,6 +84,8 @@ def _bytes(given: Path | bytes) -> bytes:
         if len(given) > LARGEST_FILE:
             raise FormatError(f"the picture: larger than {LARGEST_FILE:,} bytes")
         return given
+    if "\0" in str(given):
+        raise InputError(f"{str(given)!r}: no file has such a name")
     try:
         check_ordinary(given)
         return read_bytes(given, LARGEST_FILE)
