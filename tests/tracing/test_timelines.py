@@ -178,8 +178,8 @@ def test_pytorchs_own_viewer_reads_the_snapshot(on_card, folder, settings):
 
 
 def test_a_processors_trace_has_no_snapshot(folder, capsys):
+    places = ["--snapshot", str(folder / "no.pickle"), "--html", str(folder / "no.html")]
     with pytest.raises(SystemExit) as ended:
-        places = ["--snapshot", str(folder / "no.pickle"), "--html", str(folder / "no.html")]
         main(["trace", str(folder / "work.json"), "--gpus", "cpu", *places])
     assert ended.value.code == 2
     assert "a processor has no allocator" in capsys.readouterr().err
@@ -205,6 +205,15 @@ def test_a_place_where_nothing_can_be_written_is_told_before_the_trace(
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_of_training_the_pass_is_traced_and_the_step_refused(tmp_path):
+    work = {"kind": "extract", "roles": {"m": {"model": "ullage:tiny"}}, "prompt_tokens": 16, "new_tokens": 0}
+    work |= {"training": {"optimizer": "adamw", "lora": {"r": 4}}}
+    found = ullage.trace(work, gpus=CARD)
+    assert found.phase == "m train"
+    with pytest.raises(UnsupportedError, match="phase m update: the optimizer's step runs no model"):
+        ullage.trace(work, phase="update", gpus=CARD)
 
 
 CLICKED = """<script>addEventListener("load", () => {
