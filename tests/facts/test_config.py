@@ -110,6 +110,19 @@ def test_a_window_pattern_gives_every_layer_its_own_kind():
     assert kinds == ["sliding"] * 5 + ["full", "sliding"]
 
 
+@pytest.mark.parametrize("model_type", sorted(known_types()))
+def test_what_a_config_leaves_out_is_its_classs(model_type):
+    """transformers writes only what differs from the class, the name of an activation too."""
+    transformers = pytest.importorskip("transformers")
+    try:
+        config = transformers.AutoConfig.for_model(model_type)
+        full = read_config(config.to_dict(), "model", "test")
+    except (ValueError, InputError):
+        pytest.skip("no class of that type, or none that is read by its defaults")
+    short = read_config({**config.to_diff_dict(), "model_type": model_type}, "model", "test")
+    assert [layer.flow for layer in short.layers] == [layer.flow for layer in full.layers]
+
+
 def test_equal_layers_are_one_object():
     layers = read(num_hidden_layers=80).layers
     assert len({id(layer) for layer in layers}) == 1
