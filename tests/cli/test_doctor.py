@@ -331,3 +331,10 @@ def test_what_is_no_workload_is_bad_input(doctor, tmp_path):
     assert "error" in doctor(tmp_path / "bad.yaml", "--quick", code=2)
     with pytest.raises(InputError):
         ullage.doctor(3, quick=True)
+
+
+def test_what_changes_a_file_is_refused_where_there_is_none(doctor, tmp_path):
+    assert "--set batch=2: changes a workload file" in doctor("--set", "batch=2", code=2)
+    assert "gpus cpu: says which cards a file is for" in doctor("--gpus", "cpu", code=2)
+    (tmp_path / "plan.json").write_text(json.dumps(ullage.plan(write(tmp_path)).to_json()))
+    assert "gpus cpu: a plan has its cards already" in doctor("plan.json", "--gpus", "cpu", code=2)

@@ -179,10 +179,32 @@ def test_pytorchs_own_viewer_reads_the_snapshot(on_card, folder, settings):
 
 def test_a_processors_trace_has_no_snapshot(folder, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["trace", str(folder / "work.json"), "--gpus", "cpu", "--snapshot", str(folder / "no.pickle")])
+        places = ["--snapshot", str(folder / "no.pickle"), "--html", str(folder / "no.html")]
+        main(["trace", str(folder / "work.json"), "--gpus", "cpu", *places])
     assert ended.value.code == 2
     assert "a processor has no allocator" in capsys.readouterr().err
-    assert not (folder / "no.pickle").exists()
+    assert not list(folder.glob("no.*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--html", "."], ".: is a folder"),
+        (["--snapshot", ""], ".: is a folder"),
+        (["--html", "none/page.html"], "none/page.html: cannot be written: there is no folder none"),
+        (["--html", "one", "--snapshot", "./one"], "one: is to be both the page and the snapshot"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_told_before_the_trace(
+    folder, tmp_path, monkeypatch, capsys, options, said
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ullage.api, "trace", lambda *_, **__: pytest.fail("it was traced"))
+    with pytest.raises(SystemExit) as ended:
+        main(["trace", str(folder / "work.json"), "--gpus", CARD, *options])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 CLICKED = """<script>addEventListener("load", () => {

@@ -33,11 +33,12 @@ def doctor(
 
     Libraries that may break are imported in processes of their own, which takes seconds; `quick` reads their
     versions alone. Nothing is fetched, no hub is asked, and no lack of the machine raises: it is found.
-    Raises as `ullage.load` for what is no workload.
+    Raises as `ullage.load` for what is no workload, and InputError for `gpus` of none, or of a plan.
     """
-    found = _of_machine(quick)
     if workload is None:
-        return found
+        if gpus is not None:
+            raise InputError(f"gpus {gpus}: says which cards a file is for; give the file as well")
+        return _of_machine(quick)
     from ullage.planning.plan import Plan
     from ullage.spec.workload import Workload
     from ullage.workloads.loading import folder_of, load, read_file
@@ -49,9 +50,12 @@ def doctor(
     elif isinstance(workload, Mapping):
         workload = load(workload)
     if isinstance(workload, Plan):
+        if gpus is not None:
+            raise InputError(f"gpus {gpus}: a plan has its cards already; give the file it was made of")
         base, workload = workload.base, workload.workload
     if not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
+    found = _of_machine(quick)
     return replace(found, file=readiness(workload, found, gpus, base or Path()))
 
 

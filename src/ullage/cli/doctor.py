@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ullage.errors import InputError
 from ullage.reports.terminal import FAILED, Json, Sets, Where, exit_unless, tell
 
 
@@ -23,6 +24,8 @@ def doctor(
     from ullage import api
     from ullage.reports.doctor_page import diagnosis_document, show_diagnosis
 
+    if file is None and set_:
+        raise InputError(f"--set {set_[0]}: changes a workload file; give the FILE as well")
     asked = None if file is None else api.read_file(file, set_ or ())
     found = api.doctor(asked, gpus, base=None if file is None else api.folder_of(file), quick=quick)
     tell(json, lambda: diagnosis_document(found), lambda console: show_diagnosis(found, console))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,18 +37,32 @@ def trace(
     from ullage import api
     from ullage.reports.trace_page import show_trace, trace_document, write_trace_page
 
+    _check_places(html, snapshot)
     found = api.trace(api.load(file, set_ or ()), role, phase, gpus, base=api.folder_of(file))
-    try:
-        if html is not None:
-            write_trace_page(found, html)
-        if snapshot is not None:
-            _write_snapshot(found, snapshot)
-    except OSError as error:
-        raise InputError(
-            f"{error.filename or html or snapshot}: cannot be written: {error.strerror}"
-        ) from error
+    if snapshot is not None:
+        _write(_write_snapshot, found, snapshot)
+    if html is not None:
+        _write(write_trace_page, found, html)
     tell(json, lambda: trace_document(found), lambda console: show_trace(found, console))
     exit_unless(found.shortage is None)
+
+
+def _check_places(html: Path | None, snapshot: Path | None) -> None:
+    """A trace may take minutes, so places where nothing can be written are told before it."""
+    for path in (html, snapshot):
+        if path is not None and path.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of a file in it")
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: cannot be written: there is no folder {path.parent}")
+    if html is not None and snapshot is not None and html.resolve() == snapshot.resolve():
+        raise InputError(f"{html}: is to be both the page and the snapshot; give them two names")
+
+
+def _write(write: Callable[[Timeline, Path], None], found: Timeline, path: Path) -> None:
+    try:
+        write(found, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _write_snapshot(found: Timeline, path: Path) -> None:
