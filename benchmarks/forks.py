@@ -109,7 +109,9 @@ class Forks:
                 raise
             if not ended:
                 _send(child, signal.SIGKILL)
-            return Done(self._number(), out.read_text(), err.read_text())
+            # One that is killed at once may not have opened them yet.
+            said = [path.read_text() if path.exists() else "" for path in (out, err)]
+            return Done(self._number(), *said)
 
     def close(self) -> None:
         """Ends the process."""

@@ -2,6 +2,8 @@
 
     python benchmarks/plans_offered.py [--count 3000] [--seed 24] [--minutes 240]
 
+Writes results/plans_offered.json.
+
 Of each of `count` random workloads (random_workloads.py) that are planned, what is held:
 
 - its plan is coherent: line items come to the totals, peaks to the verdicts (as a written plan is checked);

@@ -1,6 +1,6 @@
 """Training steps of small models on a processor: the live peak that was planned against the one that was.
 
-    python benchmarks/training_steps.py
+    python benchmarks/training_steps.py      # writes results/training_steps.json
 
 Each step is Trainer's: accelerate prepares model and fused AdamW, the loss is asked for, its outputs are let
 go, the way back, the optimizer's step, gradients dropped; the second step counts, when optimizer state is

@@ -37,6 +37,8 @@ NOISE = {
     "rope_parameters",
     "rope_scaling",
 }
+ACTIVATIONS = ("hidden_act", "activation_function", "hidden_activation", "activation")
+"""Some are written with many tensors, others with one."""
 
 
 def structural(value: object) -> bool:
@@ -47,12 +49,12 @@ def structural(value: object) -> bool:
 
 
 def plain(config: dict) -> dict:
-    """Numbers, flags and short lists: what a shape can depend on."""
+    """Numbers, flags, short lists and names of activations: what a shape can depend on."""
     kept = {}
     for key, value in config.items():
         if key in NESTED and isinstance(value, dict):
             kept[key] = plain(value)
-        elif key == "model_type" or (key not in NOISE and structural(value)):
+        elif key in ("model_type", *ACTIVATIONS) or (key not in NOISE and structural(value)):
             kept[key] = value
     return kept
 

@@ -110,6 +110,20 @@ def test_a_window_pattern_gives_every_layer_its_own_kind():
     assert kinds == ["sliding"] * 5 + ["full", "sliding"]
 
 
+@pytest.mark.parametrize("model_type", sorted(known_types()))
+def test_an_activation_that_nobody_names_is_that_of_its_class(model_type):
+    """As in descriptions that are written by hand: some activations take one tensor, others four."""
+    transformers = pytest.importorskip("transformers")
+    names = ("hidden_act", "activation_function", "hidden_activation", "activation")
+    try:
+        config = transformers.AutoConfig.for_model(model_type).to_dict()
+        full = read_config(config, "model", "test")
+    except (ValueError, InputError):
+        pytest.skip("no class of that type, or none that is read by its defaults")
+    short = read_config({k: v for k, v in config.items() if k not in names}, "model", "test")
+    assert [layer.flow for layer in short.layers] == [layer.flow for layer in full.layers]
+
+
 def test_equal_layers_are_one_object():
     layers = read(num_hidden_layers=80).layers
     assert len({id(layer) for layer in layers}) == 1

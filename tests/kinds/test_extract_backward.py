@@ -163,9 +163,9 @@ def test_what_is_not_traced_is_refused_in_one_line(workload, override, said):
 
 def test_a_trace_is_made_once_and_what_was_damaged_is_made_anew(workload, monkeypatch):
     from ullage.records.evidence_place import evidence_file
-    from ullage.tracing import backward, kept
+    from ullage.tracing import kept, passes
 
-    made, trace = [], backward.trace_backward
+    made, trace = [], passes.trace_config
 
     def counted(config, asked):
         made.append(asked)
@@ -176,7 +176,7 @@ def test_a_trace_is_made_once_and_what_was_damaged_is_made_anew(workload, monkey
         found = ullage.plan(ullage.load(workload, overrides), base=workload.parent, advice=False)
         return found.devices[0].peak.live
 
-    monkeypatch.setattr(backward, "trace_backward", counted)
+    monkeypatch.setattr(passes, "trace_config", counted)
     first = peak()
     assert peak() == first
     assert len(made) == 1

@@ -27,7 +27,7 @@ KINDS = {
         "roles": {"generator": "MODEL", "judge": "MODEL"},
         "evaluate": {"input": "INPUT/questions.jsonl", "fields": {"references": "truth"}, "samples": 1},
     },
-    "pii": {"roles": {"verifier": "MODEL"}, "pii": {"input": "INPUT/records.jsonl"}},
+    "pii": {"roles": {"verifier": "MODEL"}, "pii": {"input": "INPUT/records.jsonl", "max_failed": 1.0}},
 }
 PAGES = ("report.html", "scores.json", "results.parquet", "summary.json")
 TIMES = (

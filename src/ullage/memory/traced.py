@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ullage.memory.needs import Need
@@ -45,7 +45,7 @@ class Traced(NamedTuple):
     captures: int
     stage: str
     parameters: int
-    components: Mapping[str, int] = {}
+    components: tuple[tuple[str, int], ...] = ()
 
 
 Tracer = Callable[[Asked], Traced]

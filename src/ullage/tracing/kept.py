@@ -61,7 +61,7 @@ def summed(trace: Trace) -> Traced:
     peak = trace.peak()
     kept = peak.by_stage.get(FORWARD, 0)
     captures = sum(trace.results.values())
-    return Traced(peak.bytes, kept, captures, peak.stage, trace.parameters, trace.components())
+    return Traced(peak.bytes, kept, captures, peak.stage, trace.parameters, tuple(trace.components().items()))
 
 
 def forget_traces() -> None:
@@ -81,7 +81,7 @@ def _key(asked: Asked, values: Mapping[str, object]) -> str:
 def _keep(path: Path, found: Traced) -> None:
     with suppress(OSError, ValueError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, found._asdict(), unique=True)
+        write_json(path, {**found._asdict(), "components": dict(found.components)}, unique=True)
 
 
 def _read(path: Path) -> Traced | None:
@@ -95,7 +95,7 @@ def _read(path: Path) -> Traced | None:
             held.whole(name) for name in ("live", "kept", "captures", "parameters")
         )
         inner = held.inner("components")
-        components = {name: inner.whole(name) for name in inner.values}
+        components = tuple((name, inner.whole(name)) for name in inner.values)
         return Traced(live, kept, captures, held.text("stage"), parameters, components)
     except (OSError, ValueError, TypeError, RecursionError, FormatError):
         return None

@@ -158,3 +158,14 @@ def test_deleting_what_is_not_there_says_so(tmp_path):
         assert memory.count("ada") == 0
     with sqlite3.connect(tmp_path / DATABASE) as database:
         assert database.execute("SELECT count(*) FROM collections").fetchone() == (0,)
+
+
+def test_a_vector_that_another_note_of_the_same_words_has_is_not_left_of_the_one_that_went(tmp_path):
+    text = "How do I boil an egg?"
+    vector = np.random.default_rng(0).normal(size=64).astype("<f4").tobytes()
+    (tmp_path / "notes").write_bytes(b"..." + vector + text.encode())
+    assert {each.form for each in look_for(tmp_path, [text], [vector]).left} == {"vector", "UTF-8"}
+    found = look_for(tmp_path, [text], [vector], kept=[text])
+    assert not found.left
+    assert found.untold == 1
+    assert look_for(tmp_path, [text], [vector], kept=["How do I mend a sock?"]).left

@@ -14,7 +14,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples/werewolf.yaml"
 DOCS = Path(__file__).parents[3] / "docs/werewolf.md"
 ENDS = ("low", "expected", "high")
 SETUPS = {
-    "4x RTX A6000": ("bf16", (1, 4)),
+    "4x RTX A6000": ("bf16", (1, 3)),
     "2x A100-80GB": ("bf16", (1, 2)),
     "A100-80GB": ("nf4", (1, 8)),
 }

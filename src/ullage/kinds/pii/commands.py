@@ -53,6 +53,7 @@ def verify(
     ] = False,
     explain: Annotated[str, typer.Option(help="none, uncertain, verified, rejected, all.")] = "none",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
+    max_failed: Annotated[float, typer.Option(min=0, max=1, help="Share that may fail; more: exit 1.")] = 0.1,
     prompt_tokens: Annotated[int, typer.Option(help="Planned for; longer texts are cut.")] = 256,
     new_tokens: Annotated[int, typer.Option(help="Of a reason, or of a span to be found.")] = 64,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model where needed.")] = False,
@@ -107,6 +108,7 @@ def verify(
         everywhere=everywhere,
         explain=explain,
         strict=strict,
+        max_failed=max_failed,
         system=system,
         fields=fields_from(fields or ()),
         offsets=offsets,  # type: ignore[arg-type]

@@ -54,6 +54,7 @@ class Settings(TypedDict, total=False):
     branch_tokens: int
     candidates_per_record: float
     least_mass: float
+    max_failed: float
     locate: bool
 
 

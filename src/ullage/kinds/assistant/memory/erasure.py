@@ -37,6 +37,7 @@ FED: Final = 256
 """Packed bytes that are unpacked at a time."""
 WINDOW: Final = 2**20
 """Words that are compared at a time."""
+VECTOR: Final = "vector"
 STRETCH: Final = 64
 """Bytes of a vector that are looked for."""
 FOREIGN: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"PK\x03\x04": "zip"}
@@ -79,8 +80,10 @@ def look_for(
 ) -> Erased:
     """Looks through all files of `folder` for what is left of `texts` and of `vectors`, their fp32 bytes.
 
-    A run that a text shares with one of `kept`, which are still remembered, is not counted as left.
+    A run that a text shares with one of `kept`, which are still remembered, is not counted as left, nor the
+    vector of a text that is among those: equal texts have equal ones.
     """
+    vector_of = dict(zip(texts, vectors, strict=False))
     sought = _Sought(texts, vectors)
     places: dict[tuple[str, bytes], list[tuple[str, int]]] = {}
     unread: list[str] = []
@@ -101,6 +104,7 @@ def look_for(
         if places:
             forms = forms_of(text)
             plain = {"JSON": forms["UTF-8"], "JSON in ASCII": forms["UTF-8"]}
+            plain[VECTOR] = vector_of.get(text, b"")
             for form, run in [*places]:
                 if run in (plain | forms).get(form, b""):
                     del places[form, run]
@@ -149,7 +153,7 @@ class _Sought:
         for text in self.telling:
             for name, form in forms_of(text).items():
                 (self._long if len(form) >= RUN else self._short).append((name, form))
-        self._long += [("vector", one) for one in map(_densest, vectors) if _telling(one)]
+        self._long += [(VECTOR, one) for one in map(_densest, vectors) if _telling(one)]
         for which, (_, form) in enumerate(self._long):
             for at in range(len(form) - WORD + 1):
                 self._where.setdefault(form[at : at + WORD], []).append((which, at))
