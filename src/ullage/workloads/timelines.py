@@ -25,7 +25,7 @@ TRACED: Final = ("prefill", "decode", "backward", "train")
 """Activities whose code runs on fake tensors."""
 OTHERS: Final = {
     "load": "loading is no pass; its weights stand at the beginning of every other phase",
-    "update": "the optimizer's step runs no model: its bytes are in ullage plan; its way there and back is train",
+    "update": "the optimizer's step runs no model: its bytes are in ullage plan; the pass before it is train",
     "denoise": "a diffusion pipeline is not traced: its bytes are in ullage plan",
     "serve": "the engine's own process is not traced: its bytes are in ullage plan",
 }
