@@ -199,7 +199,7 @@ def test_a_place_where_nothing_can_be_written_is_told_before_the_trace(
     folder, tmp_path, monkeypatch, capsys, options, said
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ullage.api, "trace", lambda *_, **__: pytest.fail("it was traced"))
+    monkeypatch.setattr("ullage.api.trace", lambda *_, **__: pytest.fail("it was traced"))
     with pytest.raises(SystemExit) as ended:
         main(["trace", str(folder / "work.json"), "--gpus", CARD, *options])
     assert ended.value.code == 2
