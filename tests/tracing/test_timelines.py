@@ -290,3 +290,13 @@ def test_a_document_has_every_tensor_and_moment(on_card):
     assert len(document["tensors"]) == len(on_card.tensors)
     assert len(document["moments"]) == len(on_card.moments)
     assert json.loads(json.dumps(document)) == document
+
+
+def test_a_model_that_looks_at_pictures_is_refused_by_its_kind(tmp_path):
+    ullage.sample_model("perception", tmp_path / "eyes")
+    role = {"model": "./eyes", "images": 1, "image_size": [32, 32]}
+    body = {"kind": "extract", "budget": {"gpus": "A100-40GB"}, "roles": {"model": role}}
+    body |= {"prompt_tokens": 24, "new_tokens": 8, "extract": {"generate": True}}
+    (tmp_path / "work.json").write_text(json.dumps(body))
+    with pytest.raises(UnsupportedError, match="llava_next is no causal language model"):
+        ullage.trace(tmp_path / "work.json")

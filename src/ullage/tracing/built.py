@@ -51,12 +51,20 @@ def config_from(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
 
 
 def build(config: PreTrainedConfig, asked: Asked) -> PreTrainedModel:
-    """The model as it is loaded for a run, in eval mode; inside a fake mode, without values."""
+    """The model as it is loaded for a run, in eval mode; inside a fake mode, without values.
+
+    Raises UnsupportedError for one that is to write and is, to transformers, no causal language model.
+    """
     from transformers import AutoModel, AutoModelForCausalLM
 
     if asked.kernel == SDPA_MATH:
         register_math()
     writes = type(config) in AutoModelForCausalLM._model_mapping
+    if not writes and asked.work.activity in ("prefill", "decode") and asked.work.caches:
+        raise UnsupportedError(
+            f"{asked.model}: {config.model_type} is no causal language model of transformers, as one that "
+            "looks at pictures: what it writes is not traced; the formulas plan it (ullage plan)"
+        )
     kind = cast("AutoModels", AutoModelForCausalLM if writes else AutoModel)
     dtype = getattr(torch, TORCH_NAMES[asked.compute])
     model = kind.from_config(config, dtype=dtype, attn_implementation=KERNELS[asked.kernel])
