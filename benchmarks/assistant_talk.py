@@ -194,7 +194,8 @@ def by_chat(folder: Path, model: Path, memory: bool) -> dict[str, Any]:
         "told": word in (ninth["voice"] or ninth["answer"] or "").lower(),
         "forgotten": forgotten["forgotten"],
         "proven": forgotten.get("proven"),
-        "bytes_left": bytes_left(notes, said[:10]) if memory else 0,
+        # The question was asked again, and so is known again.
+        "bytes_left": bytes_left(notes, [text for text in said[:10] if text != question]) if memory else 0,
         "notes_afterwards": len(again["notes"]),
         "told_afterwards": word in (again["voice"] or again["answer"] or "").lower(),
         "rows": [{name: turn[name] for name in kept} for turn in [*turns, again]],
