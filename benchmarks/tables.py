@@ -5,6 +5,7 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
+from assistant_tables import killed_assistants, remembering_talks
 from memory_tables import remembered
 from parking_tables import parked
 from probe_tables import drift, probe_peers, probes, scoring, transfer
@@ -493,6 +494,8 @@ def page() -> str:
         probe_peers(made("probe_peers")),
         parked(made("pool_switch"), made("parked_families")),
         remembered(made("memory_kills")),
+        killed_assistants(made("assistant_faults")),
+        remembering_talks(made("assistant_talk")),
     ]
     return "\n".join(parts)
 
