@@ -68,7 +68,9 @@ def billed(plan: Plan) -> Billed:
     usable = {device.name: device.usable or 0 for device in plan.devices if device.name != DISK}
     most = {place: max(found.values(), default=0) for place, found in totals.items()}
     budgets = {place: max(usable.get(place, 0), most.get(place, 0)) for place in {**usable, **most}}
-    host = budgets.pop(HOST, max(waiting.values(), default=0))
+    # Who waits and what is beside change one after the other: one phase's may stand with the next's.
+    ends = max(waiting.values(), default=0) + max((each.get(HOST, 0) for each in beside.values()), default=0)
+    host = max(budgets.pop(HOST, 0), ends)
     return Billed(roles, beside, budgets, host)
 
 
