@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
@@ -117,3 +118,17 @@ def test_working_memory_that_is_not_there_is_refused_and_changes_nothing() -> No
             pool.occupy({"a": 5})
         pool.occupy({"a": 3})
     pool.close()
+
+
+def test_host_memory_holds_who_waits_in_one_phase_beside_what_the_next_takes(tmp_path):
+    """Between two phases the one's roles wait while the other's tables are there already."""
+    body = yaml.safe_load((Path(__file__).parents[3] / "examples/small/assistant-tiny.yaml").read_text())
+    for part in ("artist", "perception"):
+        body["roles"][part]["model"] = str(ullage.sample_model(part, tmp_path / part))
+    plan = ullage.plan(body, base=tmp_path, advice=False)
+    found = billed(plan)
+    waiting = [
+        sum(found.roles[each.name].parked for each in phase.resident if each.where == "host")
+        for phase in plan.phases
+    ]
+    assert found.host >= max(waiting) + max(each[HOST] for each in found.beside.values())
