@@ -20,6 +20,7 @@ from ullage.kinds.assistant.tools.toolbox import open_toolbox
 from ullage.kinds.assistant.turn import Said, Turn
 from ullage.phases.blocks import base_work, own_section
 from ullage.records.failing import OUTCOME, count_failing
+from ullage.records.lines import LineStore
 from ullage.records.record import REMARKS
 from ullage.runtime.session import Session
 
@@ -65,20 +66,25 @@ def run(session: Session) -> None:
                 for turn in asked:
                     if turn.told and not turn.failed:
                         before.setdefault(turn.request.talk, []).append(Said(turn.request.text, turn.told))
-                switches = [{"to": one.to, "here": one.here, "seconds": one.seconds} for one in crew.switches]
-                rows = {
-                    ANSWERS: [answer_row(turn) for turn in asked],
-                    PICTURES: [picture_row(turn) for turn in asked if turn.picture],
-                }
-                items = [turn.request.line for turn in asked]
-                seconds = [{**turn.seconds, WHOLE: waited} for turn in asked]
-                store.add(number, rows, items=items, switches=switches, seconds=seconds)
+                _keep(store, number, asked, crew, waited)
                 session.examples += len(asked)
                 session.progress.advance(len(asked), 0)
     store.finish()
     for name in session.plan.roles:
         turns.keep_usage(name)
     _summary(session, turns)
+
+
+def _keep(store: LineStore, number: int, asked: Sequence[Turn], crew: Crew, waited: float) -> None:
+    """A round's answers and pictures, with what is time, which no row has."""
+    rows = {
+        ANSWERS: [answer_row(turn) for turn in asked],
+        PICTURES: [picture_row(turn) for turn in asked if turn.picture],
+    }
+    items = [turn.request.line for turn in asked]
+    switches = [{"to": one.to, "here": one.here, "seconds": one.seconds} for one in crew.switches]
+    seconds = [{**turn.seconds, WHOLE: waited} for turn in asked]
+    store.add(number, rows, items=items, switches=switches, seconds=seconds)
 
 
 def _asked(some: Sequence[Request], before: dict[Talk, list[Said]], development: bool) -> list[Turn]:

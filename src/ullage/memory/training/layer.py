@@ -6,6 +6,7 @@ most of what a forward pass makes is kept anyway.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ullage.facts.architecture import Attention, Dense, Layer
@@ -51,27 +52,22 @@ def run(m: Meter, code: Code, x: Symbol) -> Symbol:
     if order == "added":
         x = normed(m, code, op.added(m, mixed(m, code, x), x))
         return normed(m, code, op.added(m, fed(m, code, x), x))
-    before, after = order in ("pre", "sandwich"), order in ("post", "sandwich")
     if code.layer.mixer is not None:
-        residual, h = x, x
-        del x
-        if before:
-            h = normed(m, code, h)
-        h = mixed(m, code, h)
-        if after:
-            h = normed(m, code, h)
-        x = op.added(m, residual, h)
-        del residual, h
-    if code.layer.feed_forward is None:
-        return x
-    residual, h = x, x
-    del x
-    if before:
+        x = _part(m, code, x, mixed)
+    if code.layer.feed_forward is not None:
+        x = _part(m, code, x, fed)
+    return x
+
+
+def _part(m: Meter, code: Code, x: Symbol, run_part: Callable[[Meter, Code, Symbol], Symbol]) -> Symbol:
+    """What a part gives, normed before it, after it or both, is added to what went in."""
+    order, h = code.layer.flow.order, x
+    if order in ("pre", "sandwich"):
         h = normed(m, code, h)
-    h = fed(m, code, h)
-    if after:
+    h = run_part(m, code, h)
+    if order in ("post", "sandwich"):
         h = normed(m, code, h)
-    return op.added(m, residual, h)
+    return op.added(m, x, h)
 
 
 def _parallel(m: Meter, code: Code, x: Symbol) -> Symbol:
