@@ -45,7 +45,7 @@ class QuestionFields(Value):
     references: str | None = Field(
         default="references", description="one text or a list; none: unanswerable. null: no record has any"
     )
-    context: str | None = None
+    context: str | None = Field(default=None, description="null, and unsaid: questions have none")
     id: str = "id"
 
 
@@ -156,6 +156,10 @@ class Section(BaseSection):
         yield from _wrong_labels(workload)
         if "{question}" not in self.template:
             yield Mistake(("evaluate", "template"), "lacks {question}")
+        said = "template" in self.model_fields_set and "{context}" in self.template
+        if said and self.format == "fields" and "context" not in self.fields.model_fields_set:
+            problem = "holds {context}; say in evaluate.fields.context where a record has that, or null"
+            yield Mistake(("evaluate", "template"), problem)
         if self.judge_template is not None and "{answer}" not in self.judge_template:
             yield Mistake(("evaluate", "judge_template"), "lacks {answer}")
         yield from self._wrong_judging()
