@@ -1,6 +1,7 @@
 """What an evaluation says when it ends, and what of its records it says it left aside."""
 
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -66,6 +67,26 @@ def test_a_template_with_a_context_needs_one(work):
     with pytest.raises(InputError, match=r"template: holds {context}; say in evaluate\.fields\.context"):
         load(work, ', template: "{context} {question}"')
     load(work, ', template: "{context} {question}", fields: {context: context}')
+
+
+@pytest.mark.parametrize(
+    "setting, said",
+    [
+        (
+            'judge_template: "{answer} {refernces}"',
+            "holds {refernces}, which is not filled; nearest: {references}",
+        ),
+        ('judge_system: "Say {verdict}."', "nearest: {verdicts}"),
+        ('template: "{question} {contxt}"', "nearest: {context}"),
+    ],
+)
+def test_a_misspelt_place_of_a_template_is_refused(work, setting, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        load(work, f", {setting}")
+
+
+def test_other_braces_of_a_template_are_left_alone(work):
+    load(work, """, judge_template: 'Reply {"grade": 1} or {x}: {question} {answer}'""")
 
 
 def test_questions_of_a_csv_are_counted(work):
