@@ -41,7 +41,9 @@ INT8: Final = Scheme(
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes", "compressed-tensors"}),
     # 64 tokens through 8 layers of 4,096 on an H200 took 3.3 times as long as in bf16, and 8,192 read 2.2
-    # times (benchmarks/results/gpu-NVIDIA-H200.json); at which rate it reads is assumed.
+    # times (benchmarks/results/gpu-NVIDIA-H200.json); at which rate it reads is assumed. Of the parts of a
+    # product those for outliers are two fifths: transformers' threshold is 6.0, and 0.0 leaves them out
+    # (benchmarks/measured/bitsandbytes-0.45-speed.csv).
     slowdown=Slowdown(host=3.3, memory=0.6, compute=2.2),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
@@ -66,9 +68,9 @@ NF4: Final = Scheme(
     parts=(Part(4, "element"), Part(32, "block", 64), CODE_BOOK),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
-    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. Its rate of
-    # reading is assumed.
-    slowdown=Slowdown(host=1.3, memory=0.5, compute=1.1),
+    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. At which rate
+    # it dequantizes: batches of 8 on an H100 (benchmarks/measured/bitsandbytes-0.45-speed.csv).
+    slowdown=Slowdown(host=1.3, memory=0.65, compute=1.1),
     product=Dequantized(rows=2),
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
@@ -87,7 +89,7 @@ NF4_DOUBLE: Final = Scheme(
     ),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
-    slowdown=NF4.slowdown,
+    slowdown=NF4.slowdown._replace(host=1.5),  # one token on an H100, same source
     product=Dequantized(rows=2),
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
