@@ -53,7 +53,11 @@ def capture_needs(
             most = _most(capture, work, kept) * row_bytes(site, capture, whole, seen, compute)
             each = _states(site, capture, (size, most), architecture, work, on_host)
             stays = capture.keep == "device" or on_host
-            if stays and not backward:
+            if stays and site.hook == LOGITS and not (backward or decode):
+                note = "logits, made when layers have run"
+                made = Interval(size, size, max(size, most))
+                needs.append(Need("captures", (site.block,), made, "derived", "max", note=note))
+            elif stays and not backward:
                 needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
             elif not stays:
                 moved = size
