@@ -8,9 +8,9 @@ here (`repeats`), and as a plan takes them in `as_today`. A row's figure is toke
 prompt and writing together. Constants were fitted to these rows: `left_out` is how far off each size of model
 is when the two shares of bandwidth are fitted to the other sizes alone.
 
-bitsandbytes' rows are tokens written in batches of 1, 8 and 32 on three cards (bitsandbytes 0.45, transformers
-4.46). Of them the rate of dequantizing, the host's factor of double quantization, and how far hosts differ from one
-another were read off; what 8 bits take was not.
+bitsandbytes' rows are tokens written in batches of 1, 8 and 32 on three cards (bitsandbytes 0.45,
+transformers 4.46). Of them the rate of dequantizing, the host's factor of double quantization, and how far
+hosts differ from one another were read off; what 8 bits take was not.
 """
 
 from __future__ import annotations

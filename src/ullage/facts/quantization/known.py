@@ -68,8 +68,8 @@ NF4: Final = Scheme(
     parts=(Part(4, "element"), Part(32, "block", 64), CODE_BOOK),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
-    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. At which rate
-    # it dequantizes: batches of 8 on an H100 (benchmarks/measured/bitsandbytes-0.45-speed.csv).
+    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. At which
+    # rate it dequantizes: batches of 8 on an H100 (benchmarks/measured/bitsandbytes-0.45-speed.csv).
     slowdown=Slowdown(host=1.3, memory=0.65, compute=1.1),
     product=Dequantized(rows=2),
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),

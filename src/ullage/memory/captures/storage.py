@@ -53,12 +53,8 @@ def capture_needs(
             most = _most(capture, work, kept) * row_bytes(site, capture, whole, seen, compute)
             each = _states(site, capture, (size, most), architecture, work, on_host)
             stays = capture.keep == "device" or on_host
-            if stays and site.hook == LOGITS and not (backward or decode):
-                note = "logits, made when layers have run"
-                made = Interval(size, size, max(size, most))
-                needs.append(Need("captures", (site.block,), made, "derived", "max", note=note))
-            elif stays and not backward:
-                needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
+            if stays and not backward:
+                needs.append(_staying(site, each, size, decode))
             elif not stays:
                 moved = size
                 if kept != positions:
@@ -81,6 +77,15 @@ def capture_needs(
     if unit:
         needs += _joined(work, unit, largest, "gpu" if on_host else "host")
     return needs
+
+
+def _staying(site: Site, each: Interval, size: int, decode: bool) -> Need:
+    """States that stay where they were computed; logits, `size` bytes of a batch, are made when layers have
+    run and their temporaries are gone."""
+    if site.hook != LOGITS or decode:
+        return Need("captures", (site.block,), each, "derived", note=site.hook)
+    made = Interval(size, size, max(size, each.high))
+    return Need("captures", (site.block,), made, "derived", "max", note="logits, made when layers have run")
 
 
 def _logits_on_their_way(site: Site, size: int) -> Need:
@@ -172,8 +177,8 @@ def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
     """Earlier batches that wait for their shard, and the joining of one site when it is written.
 
     The high values are a shard's size, or all there is: larger batches fill a shard in fewer, which at times
-    take less than more of smaller ones, and no plan rests on that. Of shorter texts one site may be nearly all
-    of a shard, as rows of one position are beside those of few.
+    take less than more of smaller ones, and no plan rests on that. Of shorter texts one site may be nearly
+    all of a shard, as rows of one position are beside those of few.
     """
     per_shard = -(-work.shard_bytes // unit)
     waiting = min(_units(work), per_shard) - 1

@@ -12,7 +12,6 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import quantizes
 from ullage.memory.weights.tensors import block_bytes, distinct_layers, head_weights
 
-
 UNPACKED: Final = 2
 """Times a matrix goes by in the compute dtype where it is dequantized whole: written, and read again."""
 
