@@ -184,7 +184,7 @@ def seen(attention, size=(1000, 2530), images=1):
 
 def test_a_picture_of_12960_patches_takes_gigabytes_where_scores_exist_and_else_next_to_nothing():
     """github.com/huggingface/transformers/issues/37363: 16,295 MB with the flash kernel, 37,503 with
-    eager. sdpa then masked patches of other windows, which took 36,510; since 4.52 each window is called alone."""
+    eager. sdpa then masked patches of other windows, which took 36,510; now each window is called alone."""
     flash, eager = seen("flash"), seen("eager")
     assert flash.expected == pytest.approx(16_295 * MIB, rel=0.03)
     assert flash.high >= 16_295 * MIB

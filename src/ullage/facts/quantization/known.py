@@ -89,7 +89,7 @@ NF4_DOUBLE: Final = Scheme(
     ),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
-    slowdown=NF4.slowdown._replace(host=1.5),  # one token on an H100, same source
+    slowdown=Slowdown(host=1.5, memory=0.65, compute=1.1),  # of the host: one token on an H100, same source
     product=Dequantized(rows=2),
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
