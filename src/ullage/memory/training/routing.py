@@ -10,7 +10,7 @@ from ullage.memory.training.operations import cast
 
 
 class Bank(NamedTuple):
-    """One parameter of `experts` many experts, `width` bytes an element; its gradient is asked for where it is
+    """One parameter of so many `experts`, `width` bytes an element; its gradient is asked for where it is
     `trained`."""
 
     experts: int
