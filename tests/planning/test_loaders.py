@@ -125,7 +125,7 @@ def test_gptq_outside_of_its_kernels_keeps_zeros_and_order_and_is_dequantized(ca
 def test_awq_in_groups_that_no_kernel_takes_is_refused_by_name():
     model = replace(find_model("Qwen/Qwen2.5-7B-Instruct"), quantization=StoredQuantization("awq", 4, 256))
     workload = api.bare_workload("m", prompt_tokens=128, new_tokens=16)
-    with pytest.raises(UnsupportedError, match="awq in groups of 256 inputs.*groups of 128, 64 or 32"):
+    with pytest.raises(UnsupportedError, match=r"awq in groups of 256 inputs.*groups of 128, 64 or 32"):
         api.estimate(workload, {"m": model}, parse_gpu_set("A100-80GB"))
 
 

@@ -1,4 +1,4 @@
-"""Loads and memory that people reported to have been misjudged, rebuilt small: what a plan says of each today."""
+"""Loads and memory that people reported as misjudged, rebuilt small: what a plan says of each today."""
 
 import json
 
@@ -170,8 +170,8 @@ def test_8b_is_served_on_an_l4_with_a_window_of_1024():
 
 
 def test_two_quantized_engines_fit_one_card_where_their_shares_do(tmp_path):
-    """github.com/vllm-project/vllm/issues/10533: 72B at 0.75 and 14B at 0.20. Versions before 0.7 counted what
-    the first had taken as the second's; today's do not."""
+    """github.com/vllm-project/vllm/issues/10533: 72B at 0.75 and 14B at 0.20. Versions before 0.7
+    counted what the first had taken as the second's; today's do not."""
     common = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 152064}
     common |= {"num_key_value_heads": 8, "max_position_embeddings": 32768, "torch_dtype": "float16"}
     common |= {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}}
