@@ -85,6 +85,11 @@ def config_of(
         "sliding_window": window,
         "query_pre_attn_scalar": hidden // heads,
     }
+    routed = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": hidden}
+    counted = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": hidden}
+    counted |= {"n_group": 2, "topk_group": 1}
+    latent = {"num_key_value_heads": heads, "q_lora_rank": hidden // 2, "kv_lora_rank": hidden // 2}
+    latent |= {"qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 32}
     makers: dict[str, Callable[[], Any]] = {
         "llama": lambda: transformers.LlamaConfig(**grouped),
         "mistral": lambda: transformers.MistralConfig(**grouped, sliding_window=window),
@@ -118,6 +123,27 @@ def config_of(
         ),
         "olmo2": lambda: transformers.Olmo2Config(**grouped),
         "mixtral": lambda: transformers.MixtralConfig(**grouped, num_local_experts=4, num_experts_per_tok=2),
+        "qwen2_moe": lambda: transformers.Qwen2MoeConfig(
+            **grouped, **routed, shared_expert_intermediate_size=2 * hidden, decoder_sparse_step=1
+        ),
+        "olmoe": lambda: transformers.OlmoeConfig(**{**grouped, **routed, "intermediate_size": hidden}),
+        "glm4_moe": lambda: transformers.Glm4MoeConfig(
+            **grouped, **counted, head_dim=hidden // heads, first_k_dense_replace=1, n_shared_experts=1
+        ),
+        "glm4_moe_lite": lambda: transformers.Glm4MoeLiteConfig(
+            **common,
+            **latent,
+            **counted,
+            n_shared_experts=1,
+            mlp_layer_types=["dense"] + ["sparse"] * (layers - 1),
+        ),
+        "youtu": lambda: transformers.YoutuConfig(**common, **latent),
+        "qwen3_moe": lambda: transformers.Qwen3MoeConfig(
+            **grouped, **routed, head_dim=hidden // heads, decoder_sparse_step=1
+        ),
+        "deepseek_v3": lambda: transformers.DeepseekV3Config(
+            **common, **latent, **counted, first_k_dense_replace=1
+        ),
     }
     return makers[family]()
 

@@ -1,4 +1,4 @@
-"""Planned against measured seconds a token: the 112 rows of Qwen2.5's speed benchmark.
+"""Planned against measured seconds a token: 112 rows of Qwen2.5's speed benchmark, 63 of bitsandbytes'.
 
     python benchmarks/time_accuracy.py            # writes results/time_accuracy.json
     python benchmarks/time_accuracy.py --docs     # also rewrites the table of docs/accuracy.md
@@ -7,6 +7,10 @@ Rows are of transformers 4.46, which copied grouped heads in front of the flash 
 here (`repeats`), and as a plan takes them in `as_today`. A row's figure is tokens written over the time of
 prompt and writing together. Constants were fitted to these rows: `left_out` is how far off each size of model
 is when the two shares of bandwidth are fitted to the other sizes alone.
+
+bitsandbytes' rows are tokens written in batches of 1, 8 and 32 on three cards (bitsandbytes 0.45,
+transformers 4.46). Of them the rate of dequantizing, the host's factor of double quantization, and how far
+hosts differ from one another were read off; what 8 bits take was not.
 """
 
 from __future__ import annotations
@@ -73,6 +77,41 @@ def tasks(row: Row, *, repeats: bool = True) -> list[Task]:
     return [task._replace(repeats=repeats) for task in found]
 
 
+class Written(NamedTuple):
+    """One published figure of bitsandbytes: milliseconds a token of every sequence of a batch."""
+
+    gpu: str
+    model: str
+    precision: str
+    batch: int
+    measured: float
+
+    def planned(self) -> list[float]:
+        """The same at a fast, a likely and a slow pace."""
+        fields = {"prompt_tokens": 128, "new_tokens": 64, "batch": self.batch, "precision": self.precision}
+        workload, gpus = api.bare_workload(self.model, **fields), parse_gpu_set(self.gpu)
+        demand = api.estimate(workload, {self.model: find_model(self.model)}, gpus)
+        devices = devices_of(gpus, workload.budget)
+        found = throughput.tasks(demand, place(demand, devices), devices)
+        (task,) = (each for each in found if each.work.activity == "decode")
+        return [1000 / 64 * one_pass(task, pace).value for pace in (FAST, LIKELY, SLOW)]
+
+
+def written() -> list[Written]:
+    """Rows of bitsandbytes' own benchmark (benchmarking/README.md of its repository)."""
+    listed = csv.DictReader((HERE / "measured/bitsandbytes-0.45-speed.csv").open())
+    return [
+        Written(
+            each["gpu"],
+            each["model"],
+            each["precision"],
+            int(each["batch"]),
+            1000 * float(each["seconds_a_token"]),
+        )
+        for each in listed
+    ]
+
+
 def milliseconds(found: list[Task], pace: Pace) -> float:
     """A token, at `pace`."""
     return 1000 / NEW_TOKENS * sum(one_pass(task, pace).value for task in found)
@@ -106,10 +145,14 @@ def figures_of(listed: list[Row], *, repeats: bool = True) -> dict:
     """How far the expected values are off, and how many rows lie inside their interval."""
     found = [tasks(row, repeats=repeats) for row in listed]
     times = [[milliseconds(each, pace) for pace in (FAST, LIKELY, SLOW)] for each in found]
-    errors = sorted(abs(time[1] / row.measured - 1) for time, row in zip(times, listed, strict=True))
-    inside = [time[0] <= row.measured <= time[2] for time, row in zip(times, listed, strict=True)]
+    return _off(times, [row.measured for row in listed])
+
+
+def _off(times: list[list[float]], measured: list[float]) -> dict:
+    errors = sorted(abs(time[1] / real - 1) for time, real in zip(times, measured, strict=True))
+    inside = [time[0] <= real <= time[2] for time, real in zip(times, measured, strict=True)]
     return {
-        "rows": len(listed),
+        "rows": len(measured),
         "median_percent": round(100 * statistics.median(errors), 1),
         "percentile_95_percent": round(100 * errors[int(0.95 * len(errors))], 1),
         "largest_percent": round(100 * errors[-1], 1),
@@ -117,12 +160,17 @@ def figures_of(listed: list[Row], *, repeats: bool = True) -> dict:
     }
 
 
+def of_written(listed: list[Written]) -> dict:
+    """The same of rows of bitsandbytes."""
+    return _off([row.planned() for row in listed], [row.measured for row in listed])
+
+
 def table(figures: dict) -> str:
     head = (
         "| rows | count | median | 95 % within | largest | inside the interval |\n|---|---|---|---|---|---|"
     )
     lines = [head]
-    for name, each in figures["groups"].items():
+    for name, each in (figures["groups"] | figures["bitsandbytes"]).items():
         lines.append(
             f"| {name} | {each['rows']} | {each['median_percent']} % | {each['percentile_95_percent']} % "
             f"| {each['largest_percent']} % | {each['inside_percent']} % |"
@@ -142,7 +190,21 @@ def main() -> None:
         "prompts of 30,720": figures_of([row for row in listed if row.input_tokens == 30720]),
         "several GPUs": figures_of([row for row in listed if row.gpus > 1]),
     }
-    found = {"groups": groups, "as_today": figures_of(listed, repeats=False), "left_out": left_out(listed)}
+    quantized = [row for row in written() if row.precision not in ("bf16", "fp16")]
+    found = {
+        "bitsandbytes": {
+            f"bitsandbytes, {gpu}": of_written([row for row in quantized if row.gpu == gpu])
+            for gpu in dict.fromkeys(row.gpu for row in quantized)
+        }
+        | {
+            "bitsandbytes, int8 on an H100": of_written(
+                [row for row in quantized if row[:3:2] == ("H100", "int8")]
+            )
+        },
+        "groups": groups,
+        "as_today": figures_of(listed, repeats=False),
+        "left_out": left_out(listed),
+    }
     whole = groups["all"]
     claims = {
         "median at most 10 %": whole["median_percent"] <= 10,

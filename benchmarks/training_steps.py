@@ -22,9 +22,19 @@ import small_models
 
 FAMILIES = ("llama", "qwen3", "gemma2", "phi3", "olmo2")
 WAYS = ("full", "lora", "qlora")
+QUERIES = ("q_proj", "k_proj", "v_proj", "o_proj")
+MIXTURES = {
+    "mixtral": QUERIES,
+    "qwen2_moe": QUERIES,
+    "qwen3_moe": QUERIES,
+    "deepseek_v3": ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"),
+}
+"""Families with experts, and what adapters stand beside there: nobody knows those of experts."""
 SMALL, LARGE = 256, 4096
 """Vocabularies: with the small one the peak is in the layers, with the large one in the loss."""
 TOKENS = 128
+LONG = 512
+"""Tokens of families with experts: so many that what is kept of them outweighs their optimizer state."""
 RANK = 8
 WITHIN = 0.05
 AT_ONCE = 3
@@ -54,6 +64,11 @@ def sized(case: Case) -> Any:
     return config
 
 
+def targets_of(case: Case) -> str | list[str]:
+    """What its adapters stand beside."""
+    return list(MIXTURES[case.family]) if case.family in MIXTURES else "all-linear"
+
+
 def built(case: Case, folder: Path) -> Any:
     """The model as it is trained, and its checkpoint in `folder`."""
     import torch
@@ -78,7 +93,8 @@ def built(case: Case, folder: Path) -> Any:
         model.gradient_checkpointing_enable()
     model.config.use_cache = False  # TrainingArguments.use_cache
     if case.way != "full":
-        model = get_peft_model(model, LoraConfig(r=RANK, target_modules="all-linear", task_type="CAUSAL_LM"))
+        targets = targets_of(case)
+        model = get_peft_model(model, LoraConfig(r=RANK, target_modules=targets, task_type="CAUSAL_LM"))
     return model.train()
 
 
@@ -135,7 +151,11 @@ def planned(case: Case, folder: Path) -> tuple[int, int, int]:
     import ullage
 
     training: dict[str, Any] = {"mixed_precision": case.mixed, "optimizer": case.optimizer}
-    training |= {"master_weights": False} if case.way == "full" else {"lora": {"r": RANK}}
+    training |= (
+        {"master_weights": False}
+        if case.way == "full"
+        else {"lora": {"r": RANK, "target_modules": targets_of(case)}}
+    )
     workload = ullage.load(
         {
             "kind": "extract",
@@ -172,7 +192,8 @@ def held(case: Case) -> dict[str, Any]:
 
 def cases() -> list[Case]:
     """Every family by every way, with and without checkpointing, half of them under autocast and with a large
-    vocabulary; then other kernels, padded batches, optimizers and lengths with the first."""
+    vocabulary; then other kernels, padded batches, optimizers and lengths with the first; then families with
+    experts, one of them with latent attention, the same ways."""
     found = []
     for number, (family, way, checkpointed) in enumerate(product(FAMILIES, WAYS, (False, True))):
         mixed = ("bf16", "no")[number % 4 == 3]
@@ -182,6 +203,9 @@ def cases() -> list[Case]:
     found.append(Case(*common, batch=3, padding=50))
     found.append(Case(*common, optimizer="sgd"))
     found.append(Case(*common, tokens=48))
+    for number, (family, way, checkpointed) in enumerate(product(MIXTURES, WAYS, (False, True))):
+        mixed = ("bf16", "no")[number % 4 == 3]
+        found.append(Case(family, way, checkpointed, mixed, SMALL, tokens=LONG))
     return found
 
 
@@ -195,7 +219,7 @@ def main() -> None:
     errors = [abs(row["error_percent"]) for row in rows]
     figures = {
         "steps": len(rows),
-        "families": len(FAMILIES),
+        "families": len(FAMILIES) + len(MIXTURES),
         "median_percent": statistics.median(errors),
         "maximum_percent": max(errors),
         "within_5_percent": sum(each <= 100 * WITHIN for each in errors),

@@ -110,6 +110,25 @@ def test_awq_is_computed_with_in_fp16_and_gptq_as_the_card_does():
         assert api.estimate(workload, {"m": stored}, gpus).precisions["model"].compute == compute
 
 
+@pytest.mark.parametrize("card", ["A100-80GB", "MI300X", "cpu"])
+@pytest.mark.parametrize("group", [128, 256])
+def test_gptq_outside_of_its_kernels_keeps_zeros_and_order_and_is_dequantized(card, group):
+    """Marlin takes no groups of 256, and runs on NVIDIA's cards alone (gptqmodel 7.3)."""
+    model = replace(find_model("Qwen/Qwen2.5-7B-Instruct"), quantization=StoredQuantization("gptq", 4, group))
+    workload = api.bare_workload("m", prompt_tokens=128, new_tokens=16)
+    found = api.estimate(workload, {"m": model}, parse_gpu_set(card)).precisions["model"].scheme
+    inside = card == "A100-80GB" and group == 128
+    assert (found.product is None) == inside
+    assert ({part.per for part in found.parts} >= {"element", "group", "column"}) == (not inside)
+
+
+def test_awq_in_groups_that_no_kernel_takes_is_refused_by_name():
+    model = replace(find_model("Qwen/Qwen2.5-7B-Instruct"), quantization=StoredQuantization("awq", 4, 256))
+    workload = api.bare_workload("m", prompt_tokens=128, new_tokens=16)
+    with pytest.raises(UnsupportedError, match=r"awq in groups of 256 inputs.*groups of 128, 64 or 32"):
+        api.estimate(workload, {"m": model}, parse_gpu_set("A100-80GB"))
+
+
 def test_a_gguf_file_is_read_without_a_bar_which_is_there_again_afterwards():
     from transformers import modeling_gguf_pytorch_utils as reader
 

@@ -108,7 +108,7 @@ def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
         if any(weight.role in ("experts", "router") for weight in weights):
             raise UnsupportedError(
                 f"role {name}: what all-linear is of a model with experts differs by family and release of "
-                f"peft; set training.lora.target_modules to names of its linear layers: {linear}"
+                f"peft; name its linear layers: --set 'training.lora.target_modules=[{linear}]', or fewer"
             )
         return
     unknown = [each for each in lora.target_modules if each.split(".")[-1] not in found]

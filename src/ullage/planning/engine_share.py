@@ -50,9 +50,11 @@ def share_of(
 
     least, given = share_with(sizes.in_share.high), own.gpu_memory_utilization
     if given is not None and given < least <= 1:
-        raise InputError(
-            f"role {name}: {role.engine}.gpu_memory_utilization {given:g} is too little; it takes {least:.2f}"
-        )
+        usual = share_with(sizes.in_share.expected)
+        said = f"is too little; it takes {least:.2f}"
+        if given >= usual:
+            said = f"may be too little: {usual:.2f} to {least:.2f} is what such starts have taken"
+        raise InputError(f"role {name}: {role.engine}.gpu_memory_utilization {given:g} {said}")
     share = given or usual_share(own)
     tokens = cache_tokens(sizes, total.expected, share, own.block_size)
     graphs, beside = sizes.cuda_graphs.high / total.low, sizes.outside.high / total.low

@@ -5,14 +5,14 @@ from __future__ import annotations
 from ullage.facts.gpu import GpuSet
 from ullage.memory.demand import Demand
 from ullage.planning.advice import Outcome
-from ullage.planning.billing import device_peaks
+from ullage.planning.billing import device_peaks, make_bill
 from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import devices_of, limits_of
 from ullage.planning.placement import place
 from ullage.planning.throughput import total_seconds
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.workload import Workload
-from ullage.units import ZERO, total
+from ullage.units import ZERO, peak, total
 
 
 def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
@@ -26,17 +26,21 @@ def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
         from ullage.planning.engine_share import shares_of
 
         shares_of(workload.roles, demand, placement, devices)
-    peaks = device_peaks(demand, placement, devices)
+        # An engine comes beside segments that earlier phases have left, which the bill alone counts.
+        totals = make_bill(demand, placement, devices).totals
+        peaks = {name: peak(each.device for each in phases.values()) for name, phases in totals.items()}
+    else:
+        peaks = device_peaks(demand, placement, devices)
     limits = limits_of(devices, workload.budget)
-    verdicts = [verdict_of(peak.high, *limits[name]) for name, peak in peaks.items()]
+    verdicts = [verdict_of(size.high, *limits[name]) for name, size in peaks.items()]
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
-    over = sum(max(peak.high - device.budget, 0) for device, peak in cards)
+    over = sum(max(size.high - device.budget, 0) for device, size in cards)
     seconds = total_seconds(demand, placement, devices, workload.examples)
     if seconds is not None:
         seconds *= per_1000(workload.examples)
     return Outcome(
         worst(verdicts),
-        total(peak for _, peak in cards),
+        total(size for _, size in cards),
         over,
         seconds,
         usd_per_1000(gpus, seconds),

@@ -14,7 +14,8 @@ class Pace(NamedTuple):
     `compute` of its dense operations, `bus` of a bus's line rate from pinned memory. Bytes per second: `disk`
     from a file onto a card, `pageable` from host memory that is not pinned. Factors of the host's time for a
     layer: `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
-    `mixture`, and `expert` for each that is chosen. `slowdown` is of a scheme that nobody published.
+    `mixture`, and `expert` for each that is chosen. `unpacking` is a factor of the rate at which a scheme's
+    weights are read and dequantized, `slowdown` of a scheme that nobody published.
     """
 
     memory: float
@@ -27,6 +28,7 @@ class Pace(NamedTuple):
     split: float
     mixture: float
     expert: float
+    unpacking: float
     slowdown: Slowdown
 
 
@@ -45,32 +47,35 @@ LIKELY: Final = Pace(
     # Assumed: one product of all experts that were chosen, as transformers 5 takes where it can.
     mixture=0.3e-3,
     expert=0.0,
+    unpacking=1.0,
     slowdown=Slowdown(host=1.3, memory=0.5, compute=1.3),
 )
 FAST: Final = Pace(
     memory=0.85,
     cache=0.55,
     compute=0.75,
-    host=0.8,
+    host=0.4,  # a desktop's, beside an RTX 4090 (benchmarks/measured/bitsandbytes-0.45-speed.csv)
     disk=6.5e9,  # what the page cache gave there
     pageable=12e9,
     bus=0.9,
     split=1.0,
     mixture=0.1e-3,
     expert=0.0,
+    unpacking=1.5,  # an RTX 4090's arithmetic beside its bandwidth (same source)
     slowdown=Slowdown(host=0.9, memory=1.0, compute=1.0),
 )
 SLOW: Final = Pace(
     memory=0.5,
     cache=0.28,
     compute=0.3,
-    host=1.25,
+    host=1.6,  # a cloud's, beside a T4 (same source)
     disk=0.4e9,  # assumed: a network drive
     pageable=5e9,
     bus=0.7,
     split=1.6,
     mixture=0.3e-3,
     expert=0.12e-3,  # assumed: one after the other, as where no such product is to be had
+    unpacking=1.0,
     slowdown=Slowdown(host=4.0, memory=0.2, compute=3.0),
 )
 """What is reached on a good day and on a bad one: low and high values of times."""

@@ -247,7 +247,8 @@ def _updating(model: Architecture, task: Task) -> Step:
 def _stages(model: Architecture, task: Task, positions: int, cache: float) -> tuple[Stage, ...]:
     """What each device does of a pass over `positions` positions, which moves `cache` bytes of caches."""
     held = task.held
-    blocks = read_weights(model, task.precision, positions)
+    own = task.role.runs_with.memory == "process"
+    blocks = read_weights(model, task.precision, positions, unpacks=own)
     whole = sum(blocks)
     if held.ranks > 1 or len(held.spans) == 1:
         ((device, _, _),) = held.spans

@@ -53,10 +53,11 @@ class Step(NamedTuple):
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""
         host = self.host * pace.host * slowdown.host
+        rate = min(slowdown.memory * pace.unpacking, 1.0)
         reading = computing = device = 0.0
         for stage in self.stages:
             bandwidth = stage.bandwidth * pace.memory
-            read = self.reads * stage.weights / (bandwidth * slowdown.memory)
+            read = self.reads * stage.weights / (bandwidth * rate)
             read += stage.cache / (stage.bandwidth * pace.cache)
             compute = self.operations * stage.share * slowdown.compute / (stage.operations * pace.compute)
             reading += read

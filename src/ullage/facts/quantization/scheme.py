@@ -2,7 +2,13 @@
 
 # Annotations are not postponed here: pydantic and NamedTuple would compile every one of them at each start.
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+LINEAR: Final = frozenset({"linear"})
+"""bitsandbytes replaces nn.Linear modules alone: fused expert tensors stay 16-bit (transformers 5.19,
+integrations/bitsandbytes.py), and the head is skipped by get_keys_to_not_convert."""
+MATRICES: Final = LINEAR | {"experts"}
+EVERY_MATRIX: Final = MATRICES | {"embedding", "head"}
 
 Per = Literal["element", "block", "group", "tile", "row", "column", "matrix"]
 
@@ -84,6 +90,7 @@ class Scheme(NamedTuple):
     is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
     first CUDA compute capability that computes with it, None where none is known. `packages` are what
     transformers loads a checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
+    `elsewhere` is how they hold it where the kernel that this describes does not run.
     """
 
     name: str
@@ -102,3 +109,4 @@ class Scheme(NamedTuple):
     offloads: bool = True
     packages: tuple[str, ...] = ()
     slowdown: Slowdown | None = None
+    elsewhere: "Scheme | None" = None

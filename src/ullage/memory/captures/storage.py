@@ -47,14 +47,14 @@ def capture_needs(
         # The span of a record that is stored lies in its prompt; where none is, it is of what is written.
         spoken = capture.positions == "span" and not stores
         if decode and capture.positions not in ("last", "mean") and not spoken:
-            kept += work.prompt_tokens  # what the prefill captured is still there
+            kept = seen - work.cached_tokens  # what the prefill captured is still there, pictures too
         for site in matched_sites(capture, whole):
             size = site_bytes(site, capture, whole, work.batch, kept, seen, compute)
             most = _most(capture, work, kept) * row_bytes(site, capture, whole, seen, compute)
             each = _states(site, capture, (size, most), architecture, work, on_host)
             stays = capture.keep == "device" or on_host
             if stays and not backward:
-                needs.append(Need("captures", (site.block,), each, "derived", note=site.hook))
+                needs.append(_staying(site, each, size, decode))
             elif not stays:
                 moved = size
                 if kept != positions:
@@ -77,6 +77,15 @@ def capture_needs(
     if unit:
         needs += _joined(work, unit, largest, "gpu" if on_host else "host")
     return needs
+
+
+def _staying(site: Site, each: Interval, size: int, decode: bool) -> Need:
+    """States that stay where they were computed; logits, `size` bytes of a batch, are made when layers have
+    run and their temporaries are gone."""
+    if site.hook != LOGITS or decode:
+        return Need("captures", (site.block,), each, "derived", note=site.hook)
+    made = Interval(size, size, max(size, each.high))
+    return Need("captures", (site.block,), made, "derived", "max", note="logits, made when layers have run")
 
 
 def _logits_on_their_way(site: Site, size: int) -> Need:
@@ -168,7 +177,8 @@ def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
     """Earlier batches that wait for their shard, and the joining of one site when it is written.
 
     The high values are a shard's size, or all there is: larger batches fill a shard in fewer, which at times
-    take less than more of smaller ones, and no plan rests on that.
+    take less than more of smaller ones, and no plan rests on that. Of shorter texts one site may be nearly
+    all of a shard, as rows of one position are beside those of few.
     """
     per_shard = -(-work.shard_bytes // unit)
     waiting = min(_units(work), per_shard) - 1
@@ -179,7 +189,7 @@ def _buffered(work: Work, unit: int, largest: int, home: Home) -> list[Need]:
         note = "batches that wait for their shard"
         found.append(Need("captures", (0,), size, "derived", home=home, note=note))
     now = (waiting + 1) * largest
-    joined = Interval(now, now, max(now, -(-(min(work.shard_bytes, whole) + unit) * largest // unit)))
+    joined = Interval(now, now, max(now, min(work.shard_bytes, whole) + largest))
     note = "one site of a shard, joined"
     found.append(Need("captures", (0,), joined, "derived", "max", home=home, note=note))
     return found

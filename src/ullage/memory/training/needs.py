@@ -16,12 +16,13 @@ from ullage.memory.forward.one_pass import FULL, Pass
 from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.needs import PASSES, Basis, Need
 from ullage.memory.temporaries import OPEN_SPREAD, temporary
-from ullage.memory.training.layer import Code
+from ullage.memory.training.code import Code
 from ullage.memory.training.linear import Matrix
 from ullage.memory.training.loss import Scores
 from ullage.memory.training.opaque import saved_feed_forward, saved_mixer
 from ullage.memory.training.optimizer import gradient_bytes, optimizer_bytes
-from ullage.memory.training.recipe import Proof, Recipe, matrices, proof_of
+from ullage.memory.training.parts import Proof, matrices, proof_of
+from ullage.memory.training.recipe import Recipe
 from ullage.memory.training.step import Manner, Moments, end_moments, layer_moments
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
 from ullage.units import Interval
@@ -168,15 +169,16 @@ def _layers(step: Step) -> Iterator[_Block]:
 def code_of(step: Step, layer: Layer) -> Code:
     """One layer's code as the step takes it."""
     architecture, recipe, one_pass = step.architecture, step.recipe, step.one_pass
-    attention, dense = matrices(recipe, layer, architecture.hidden_size)
+    parts = matrices(recipe, layer, architecture.hidden_size)
     width = recipe.precision.element_bytes
-    mixer = 0 if attention else saved_mixer(layer, one_pass, width)
-    part = 0 if dense else saved_feed_forward(layer, architecture.hidden_size, one_pass.rows, width)
-    first = last = 0
+    mixer = part = first = last = 0
+    if not parts.attention:
+        mixer = saved_mixer(layer, one_pass, width)
+    if not (parts.dense or parts.mixture):
+        part = saved_feed_forward(layer, architecture.hidden_size, one_pass.rows, width)
     if recipe.training.whole:
-        spelled = sum(each.inputs * each.outputs for each in (*attention, *dense))
-        rest = layer.elements - spelled
-        first, last = (0, rest) if attention else (rest, 0)
+        rest = layer.elements - parts.elements
+        first, last = (0, rest) if parts.attention else (rest, 0)
     return Code(
         layer,
         architecture.hidden_size,
@@ -184,8 +186,7 @@ def code_of(step: Step, layer: Layer) -> Code:
         one_pass.new,
         one_pass.kernel,
         one_pass.masked,
-        attention,
-        dense,
+        *parts,
         recipe.width,
         recipe.training.whole,
         (mixer, part),

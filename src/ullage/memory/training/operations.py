@@ -146,6 +146,36 @@ def chunked(m: Meter, x: Symbol, sizes: Sequence[int]) -> list[Symbol]:
     return [part(m, x, size) for size in sizes]
 
 
+def normalized(m: Meter, x: Symbol, rows: int) -> Symbol:
+    """x /= x.sum(-1): the same bytes; keeps what was there before, and the sums."""
+    elements, width = x.elements, x.width
+    sums, before = m.new(rows, width), m.new(elements, width)
+    return m.made(elements, width, [x], lambda g: [m.new(elements, width)], [sums, before], storage=x.storage)
+
+
+def proportioned(m: Meter, x: Symbol, share: Symbol) -> Symbol:
+    """x times one number a row, each of which the other's gradient needs."""
+    elements, first, few, second = x.elements, x.width, share.elements, share.width
+    wide = max(first, second)
+    _turned(m, wide, x, share)
+    needs = x.node is not None, share.node is not None
+
+    def back(g: Symbol) -> list[Symbol | None]:
+        # Both are there before the engine casts or sums either (validate_outputs, autograd/engine.cpp).
+        of_x = m.new(elements, wide) if needs[0] else None
+        product = m.new(elements, wide) if needs[1] else None
+        if of_x is not None:
+            of_x = cast(m, of_x, first)
+        if product is None:
+            return [of_x, None]
+        found = m.new(few, wide)
+        del product
+        return [of_x, cast(m, found, second)]
+
+    saves = [each for each, other in ((x, share), (share, x)) if other.node is not None]
+    return m.made(elements, wide, [x, share], back, saves)
+
+
 def repeated(m: Meter, x: Symbol, times: int) -> Symbol:
     """Keys or values for every query's head (`repeat_kv`): a copy; its gradient is summed."""
     if times == 1:
@@ -196,9 +226,11 @@ def layer_norm(m: Meter, x: Symbol, weight: int, width: int, trained: bool, rows
     return m.made(elements, before, [x], back, [x, statistics])
 
 
-def fused_attention(m: Meter, q: Symbol, k: Symbol, v: Symbol, rows: int, given: Sequence[Symbol]) -> Symbol:
-    """A kernel without scores: keeps queries, keys, values, its output and a log-sum-exp (`rows` of them);
-    what else it was `given`, a mask, it keeps too."""
+def fused_attention(
+    m: Meter, q: Symbol, k: Symbol, v: Symbol, elements: int, rows: int, given: Sequence[Symbol]
+) -> Symbol:
+    """A kernel without scores: keeps queries, keys, values, its output of `elements` and a log-sum-exp
+    (`rows` of them); what else it was `given`, a mask, it keeps too."""
     sizes = [(each.elements, each.width) for each in (q, k, v)]
     # FlashAttention-2 (mha_bwd) sums queries' gradients in fp32, those of grouped keys and values by head.
     summed = 0 if m.processor else q.elements * FULL
@@ -211,12 +243,13 @@ def fused_attention(m: Meter, q: Symbol, k: Symbol, v: Symbol, rows: int, given:
         return found
 
     sums = m.new(rows, STATISTIC)
-    return m.made(q.elements, q.width, [q, k, v], back, [q, k, v, sums, *given], keeps=True)
+    return m.made(elements, q.width, [q, k, v], back, [q, k, v, sums, *given], keeps=True)
 
 
-def matrix_product(m: Meter, x: Symbol, y: Symbol, elements: int) -> Symbol:
-    """torch.matmul of two tensors that need gradients: keeps both."""
-    width = m.autocast or x.width
+def matrix_product(m: Meter, x: Symbol, y: Symbol, elements: int, width: int = 0) -> Symbol:
+    """torch.matmul of two tensors that need gradients: keeps both; in `width` bytes an element where no
+    autocast sees it."""
+    width = width or m.autocast or x.width
     x, y = cast(m, x, width), cast(m, y, width)
     first, second = x.elements, y.elements
     needs = x.node is not None, y.node is not None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Attention, Dense, Layer, Weight
+from ullage.facts.architecture import Weight
 from ullage.facts.dtypes import DTYPES
-from ullage.facts.flow import Flow
 from ullage.memory.forward.one_pass import FULL
 from ullage.memory.training.linear import Matrix
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -114,62 +113,3 @@ class Recipe(NamedTuple):
 
 def _sides(weight: Weight) -> tuple[int, int]:
     return weight.shape[-1], weight.elements // weight.shape[-1]
-
-
-def matrices(recipe: Recipe, layer: Layer, hidden: int) -> tuple[tuple[Matrix, ...], tuple[Matrix, ...]]:
-    """Those of attention (queries, keys, values and output, or what is fused of them) and of a dense part;
-    nothing for a part whose code has no statements here."""
-    linear = [weight for weight in layer.weights if weight.role == "linear"]
-    names = {weight.name for weight in layer.weights}
-    mixer, part = layer.mixer, layer.feed_forward
-    first = last = ()  # type: tuple[Matrix, ...]
-
-    def made(weights: list[Weight], inside: int) -> tuple[Matrix, ...]:
-        inputs = [hidden] * (len(weights) - 1) + [inside]
-        return tuple(
-            recipe.matrix(weight, each, weight.name.replace("weight", "bias") in names)
-            for weight, each in zip(weights, inputs, strict=True)
-        )
-
-    dense = (2 if part.fused or not part.gated else 3) if isinstance(part, Dense) else 0
-    if has_statements(layer) and isinstance(mixer, Attention):
-        count = 2 if mixer.fused_qkv else 4
-        if len(linear) >= count + dense:
-            first = made(linear[:count], mixer.heads * mixer.value_dim)
-    if isinstance(part, Dense) and len(linear) >= dense:
-        last = made(linear[len(linear) - dense :], part.intermediate)
-    return first, last
-
-
-def has_statements(layer: Layer) -> bool:
-    """Whether attention's code is written here: transformers' own functions over stored keys and values."""
-    mixer, flow = layer.mixer, layer.flow
-    return (
-        isinstance(mixer, Attention)
-        and layer.beside is None
-        and mixer.stores_kv
-        and mixer.causal
-        and not mixer.gate
-        and not mixer.distances
-        and flow.scores == "library"
-        and not flow.differential
-    )
-
-
-Proof = Literal["steps", "statements", "sums"]
-"""What stands behind a layer's moments: real steps of its family's like, its statements alone, or sums of
-what some of its parts keep."""
-
-
-def proof_of(layer: Layer, architecture: Architecture, recipe: Recipe) -> Proof:
-    """What stands behind this layer's moments."""
-    attention, dense = matrices(recipe, layer, architecture.hidden_size)
-    known = recipe.precision.scheme is None or recipe.precision.storage in ("nf4", "nf4-dq")
-    learned = recipe.training.whole or recipe.training.lora is not None
-    gated = isinstance(layer.feed_forward, Dense) and layer.feed_forward.gated
-    written_out = (
-        not gated and layer.flow.activation != Flow().activation
-    )  # each of its steps may keep its own
-    if not (attention and dense) or architecture.flow_open or written_out:
-        return "sums"
-    return "steps" if gated and known and learned else "statements"

@@ -6,8 +6,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ullage.memory.training.autograd import Meter, backward, leaf
-from ullage.memory.training.layer import Code, normed, run
+from ullage.memory.training.code import Code
+from ullage.memory.training.layer import run
 from ullage.memory.training.loss import Scores, loss
+from ullage.memory.training.norms import normed
 
 
 class Manner(NamedTuple):

@@ -13,6 +13,7 @@ from ullage.memory.weights.schemes import part_bytes, quantizes, stored_tensors
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.units import Interval
 
+INT32 = 4
 BUFFERS = 64 * 1024
 """Room for tables that are made beside the checkpoint's tensors, such as rotary frequencies."""
 
@@ -25,7 +26,8 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
     on its way to a card it is cast on the host (ATen/native/cuda/Copy.cu of torch 2.11 casts at the source;
     no byte more on an H200). What a scheme lets go of once all is loaded stands there until then, beside the
     largest matrix that is laid out anew. The high value allows two tensors in conversion, a tied output layer
-    that the checkpoint is known to store all the same, and small tables.
+    that the checkpoint is known to store all the same, small tables, and that matrix in int32, as gptqmodel's
+    kernel for Hopper unpacks it first (utils/machete.py, 7.3).
     """
     width = precision.element_bytes
     source = {"float32": 4, "float64": 8}.get(architecture.dtype, 2)
@@ -33,7 +35,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
     scheme = precision.scheme
     # Other schemes' checkpoints hold what runs.
     on_load = scheme is not None and scheme.on_load is not None and precision.quantization is None
-    converted = merged = beside = laid_out = 0
+    converted = merged = beside = laid_out = unpacked = 0
     parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(architecture)]
     for weights, count in (*parts, (architecture.embeddings, 1), (architecture.head, 1)):
         for weight in weights:
@@ -42,6 +44,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
                 stored = precision.quantization
                 beside += count * sum(part_bytes(part, weight, stored) for part in scheme.loading)
                 laid_out = max(laid_out, stored_tensors(weight, precision)[0])
+                unpacked = max(unpacked, INT32 * weight.elements)
             if on_load if quantized else recast and not on_card:
                 converted = max(converted, weight.elements * source)
             if weight.role == "experts" and precision.quantization is None:
@@ -49,7 +52,9 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
     tied = architecture.vocab_size * architecture.hidden_size * width if _stores_head(architecture) else 0
     expected = max(converted, merged, beside + laid_out)
     read = 0 if architecture.adapter is None else adapter_load(architecture.adapter)
-    return Interval(0, expected, max(2 * converted, merged, tied, read, beside + 2 * laid_out) + BUFFERS)
+    return Interval(
+        0, expected, max(2 * converted, merged, tied, read, beside + 2 * laid_out + unpacked) + BUFFERS
+    )
 
 
 def _stores_head(architecture: Architecture) -> bool:

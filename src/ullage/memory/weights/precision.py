@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities, of_capability
@@ -19,7 +19,7 @@ class ResolvedPrecision:
 
     `storage` is `fp32`, `fp16`, `bf16` or a quantization scheme's name; `compute` one of the first
     three; `quantization` the checkpoint's own where that is what runs. With `keeps_waiting`, what waits off
-    the cards is not quantized.
+    the cards is not quantized; `elsewhere`: the scheme's own kernel does not run there.
     """
 
     storage: str
@@ -27,6 +27,7 @@ class ResolvedPrecision:
     reason: str
     quantization: StoredQuantization | None = None
     keeps_waiting: bool = False
+    elsewhere: bool = False
 
     def __hash__(self) -> int:
         return hash((self.storage, self.compute))
@@ -44,10 +45,23 @@ class ResolvedPrecision:
     @property
     def scheme(self) -> Scheme | None:
         """How `storage` quantizes, None for a plain dtype. Raises UnsupportedError for another name."""
-        return scheme_of(self.storage, self.quantization)
+        found = scheme_of(self.storage, self.quantization)
+        return found.elsewhere if self.elsewhere and found is not None else found
 
 
 def resolve_precision(role: Role, model: Model, abilities: Abilities) -> ResolvedPrecision:
+    """How a role's weights are held on such a card, by which kernels.
+
+    Raises UnsupportedError for a precision that a quantized checkpoint cannot be loaded in.
+    """
+    found = _resolved(role, model, abilities)
+    if role.runs_with.memory != "process" or abilities.platform in ("cuda", "unknown"):
+        return found
+    scheme = found.scheme
+    return found if scheme is None or scheme.elsewhere is None else replace(found, elsewhere=True)
+
+
+def _resolved(role: Role, model: Model, abilities: Abilities) -> ResolvedPrecision:
     """The precision chain: what the file says, else the checkpoint's own, else what the card can.
 
     On a card that lacks a dtype the chain falls back bf16 -> fp16 -> fp32 and says so in the reason.

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from ullage.facts.architecture import Architecture, Experts, Layer
+from ullage.facts.quantization.scheme import Dequantized
 from ullage.memory.needs import RECENT
 from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.schemes import quantizes
 from ullage.memory.weights.tensors import block_bytes, distinct_layers, head_weights
+
+UNPACKED: Final = 2
+"""Times a matrix goes by in the compute dtype where it is dequantized whole: written, and read again."""
 
 
 @lru_cache(maxsize=RECENT)
 def read_weights(
-    architecture: Architecture, precision: ResolvedPrecision, positions: int
+    architecture: Architecture, precision: ResolvedPrecision, positions: int, unpacks: bool = False
 ) -> tuple[float, ...]:
-    """Bytes of each block (embeddings, layers, head) that a pass over `positions` positions reads.
+    """Bytes of each block (embeddings, layers, head) that go by in a pass over `positions` positions.
 
-    Of embeddings a row a position is read, which counts for nothing; tied ones are the head's.
+    Of embeddings a row a position is read, which counts for nothing; tied ones are the head's. `unpacks`: the
+    engine dequantizes whole matrices where the scheme's product does.
     """
     found = [0.0] * (len(architecture.layers) + 2)
     for layer, blocks in distinct_layers(architecture):
         size = _layer_bytes(layer, precision, positions)
+        if unpacks:
+            size += _unpacked(layer, precision, positions)
         for block in blocks:
             found[block] = size
     head = head_weights(architecture)
@@ -36,6 +45,14 @@ def _layer_bytes(layer: Layer, precision: ResolvedPrecision, positions: int) -> 
         return whole
     routed = block_bytes(tuple(each for each in layer.weights if each.routed), precision).bytes
     return whole - routed * (1 - chosen_experts(layer.feed_forward, positions) / layer.feed_forward.count)
+
+
+def _unpacked(layer: Layer, precision: ResolvedPrecision, positions: int) -> int:
+    product = None if precision.scheme is None else precision.scheme.product
+    if not isinstance(product, Dequantized) or positions < product.rows:
+        return 0
+    elements = sum(each.elements for each in layer.weights if quantizes(each, precision))
+    return UNPACKED * elements * precision.element_bytes
 
 
 def chosen_experts(experts: Experts, positions: int) -> float:

@@ -78,7 +78,7 @@ MIXTURES: Final[dict[str, Family]] = {
         rotates=windows_rotate,
         flow=Flow(norm="rms-fp32", order="sandwich", shared_first=True),
     ),
-    "axk1": _DEEPSEEK._replace(norms=Norms(experts=("mlp.post_mlp_layernorm",))),
+    "axk1": _DEEPSEEK._replace(norms=Norms(experts=("mlp.post_mlp_layernorm",)), flow=Flow(pairs=True)),
     "cohere2_moe": DENSE["cohere2"]._replace(
         attention=_BIASED,
         dense=FeedForward(width=("prefix_dense_intermediate_size", "intermediate_size")),
@@ -179,7 +179,9 @@ MIXTURES: Final[dict[str, Family]] = {
         flow=Flow(norm="rms-fp32", experts="scaled", shared_first=True),
         refused=("sparse_attention_config",),
     ),
-    "olmoe": _WITHOUT_DENSE._replace(attention=_BIASED._replace(norms=HeadNorms("full"))),
+    "olmoe": _WITHOUT_DENSE._replace(
+        attention=_BIASED._replace(norms=HeadNorms("full")), flow=Flow(router="softmax-cast")
+    ),
     "phimoe": _WITHOUT_DENSE._replace(
         attention=_BIASED,
         experts=Routed(router="mlp.router", router_role="linear"),
@@ -191,5 +193,5 @@ MIXTURES: Final[dict[str, Family]] = {
     "solar_open": _WITHOUT_DENSE._replace(
         attention=_BIASED._replace(out_bias=False), experts=Routed(shared=SHARED_COUNTED)
     ),
-    "youtu": Family(Latent(), dense=FeedForward()),
+    "youtu": Family(Latent(), dense=FeedForward(), flow=Flow(pairs=True)),
 }

@@ -31,8 +31,8 @@ SHARED_GATED: Final = Shared(
 _BIASED_DENSE: Final = FeedForward(bias="mlp_bias")
 SHARED_COUNTED: Final = Shared(gated("mlp.shared_experts"), ("n_shared_experts",))
 
-_MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always)
-_QWEN3_MOE: Final = QWEN3._replace(experts=Routed(), sparse=stepped)
+_MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always, flow=Flow(router="softmax"))
+_QWEN3_MOE: Final = QWEN3._replace(experts=Routed(), sparse=stepped, flow=Flow(router="softmax-cast"))
 _GLM4_MOE: Final = MISTRAL._replace(
     attention=Projections(floored, bias="attention_bias", out_bias=False),
     experts=Routed(shared=SHARED_COUNTED),
@@ -70,12 +70,13 @@ ROUTED: Final[dict[str, Family]] = {
             shared=Shared(gated("mlp.shared_experts")._replace(bias="mlp_bias"), ("n_shared_experts",))
         ),
     ),
-    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v3": _DEEPSEEK._replace(flow=Flow(pairs=True, router="sigmoid")),
     "deepseek_v32": _DEEPSEEK._replace(attention=Latent(indexer=True)),
     "glm4_moe": _GLM4_MOE._replace(
         attention=Projections(
             floored, bias="attention_bias", out_bias=False, norms=HeadNorms(when="use_qk_norm")
-        )
+        ),
+        flow=Flow(router="sigmoid"),
     ),
     "glm4v_moe_text": _GLM4_MOE._replace(flow=Flow(rotates_each=True)),
     "gpt_oss": _GPT_OSS,
@@ -91,7 +92,7 @@ ROUTED: Final[dict[str, Family]] = {
         attention=Projections(grouped, bias=Unless("qkv_bias"), out_bias=False),
         experts=Routed(shared=SHARED_GATED),
         sparse=stepped,
-        flow=Flow(shared_first=True),
+        flow=Flow(shared_first=True, router="softmax-cast"),
     ),
     "qwen3_moe": _QWEN3_MOE,
     "qwen3_vl_moe_text": _QWEN3_MOE._replace(flow=Flow(rotates_each=True)),
