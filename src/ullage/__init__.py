@@ -98,7 +98,7 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_pii as verify_pii
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.memory.timeline import Timeline as Timeline
-    from ullage.planning.advice import Outcome as Outcome
+    from ullage.planning.outcome import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
     from ullage.probes.probe import Probe as Probe
     from ullage.probes.probe import Reading as Reading
@@ -152,7 +152,7 @@ PLACES: Final = {
     "MissingPackageError": "ullage.errors",
     "Model": "ullage.facts.architecture",
     "OutOfMemoryError": "ullage.errors",
-    "Outcome": "ullage.planning.advice",
+    "Outcome": "ullage.planning.outcome",
     "PastThreshold": "ullage.runtime.reading",
     "PinnedError": "ullage.errors",
     "Pipeline": "ullage.facts.architecture",

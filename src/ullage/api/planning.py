@@ -14,7 +14,7 @@ from ullage.workloads.probed import with_probe_shapes
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
-    from ullage.planning.advice import Outcome
+    from ullage.planning.outcome import Outcome
     from ullage.spec.workload import Workload
 
 

@@ -14,7 +14,7 @@ EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
 """Kinds of offer that are kept as data but never used for a cost."""
 GIVEN = "your description"
 """Kind and date of a price that the user says."""
-SET_SIZES = (1, 2, 4, 8)
+SET_SIZES = (1, 2, 3, 4, 8)
 """Cards of one kind that are usually offered together."""
 
 

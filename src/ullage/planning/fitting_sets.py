@@ -5,7 +5,8 @@ from __future__ import annotations
 from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import priced_sets
-from ullage.planning.advice import Evaluate, Outcome, dearest_last
+from ullage.planning.advice.advise import dearest_last
+from ullage.planning.outcome import Evaluate, Outcome
 from ullage.spec.workload import Workload
 
 

@@ -43,9 +43,9 @@ def phase_times(
 
 def total_seconds(
     demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
-) -> float | None:
-    """Expected seconds of the whole workload; None where a phase's are not known."""
-    total = 0.0
+) -> tuple[float, bool]:
+    """Expected seconds of all phases of the workload whose time is known, and whether that is all of them."""
+    total, whole = 0.0, True
     known: dict[Same, float | None] = {}
     for task in tasks(demand, placement, devices):
         if task is None:
@@ -54,9 +54,10 @@ def total_seconds(
             known[task.same] = expected_seconds(task)
         seconds = known[task.same]
         if seconds is None:
-            return None
-        total += seconds * _passes(task.phase, examples)
-    return total
+            whole = False
+        else:
+            total += seconds * _passes(task.phase, examples)
+    return total, whole
 
 
 def _passes(phase: Phase, examples: int) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import Gpu, GpuSet
     from ullage.facts.price import Price
-    from ullage.planning.advice import Outcome
+    from ullage.planning.outcome import Outcome
 
 
 BASES: Final = (

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TypeVar, get_args
 
 from ullage.spec.document import read_value
+from ullage.spec.role import Role
 from ullage.spec.value import Value
 from ullage.spec.workload import Workload
 
@@ -31,6 +32,8 @@ def _value(text: str) -> object:
 
 def _set(at: AnyValue, path: list[str], value: object) -> AnyValue:
     head, rest = path[0], path[1:]
+    if isinstance(at, Role) and head not in Role.model_fields:
+        return at.with_settings(_set(at.settings, rest, value))
     found = _within(getattr(at, head), rest, value)
     return at.model_copy(update={head: _part(type(at), head, found) if isinstance(found, dict) else found})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ullage.memory.traced import Asked, Traced, Tracer
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
-    from ullage.planning.advice import Outcome
-    from ullage.planning.plan import Advice, Plan
+    from ullage.planning.outcome import Outcome
+    from ullage.planning.advice.advise import Found
+    from ullage.planning.advice.trials import Limit
+    from ullage.planning.plan import Plan
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
@@ -35,9 +37,12 @@ def plan(
     *,
     base: Path | None = None,
     advice: bool = True,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
     here: Here | None = None,
 ) -> Plan:
-    """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget.
+    """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget;
+    with `advice`, in the order and with what is kept as `advise` says.
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
     is the process that will carry it out, where that is known.
@@ -63,7 +68,6 @@ def plan(
     ways = asked_ways(workload, models, chosen)
     found = make_plan(workload, demand, models, chosen, base or Path(), ways)
     found = replace(found, stored=stored(workload, models))
-    given = _advice(workload, models, chosen, base) if advice and models else ()
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
@@ -71,7 +75,8 @@ def plan(
         warnings = (*warnings, known.warning)
     notes = (*found.notes, *_of_hubs(models), *unwritten)
     asked_for = hosted(workload, requests(workload))
-    return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes, hosted=asked_for)
+    found = replace(found, asked=asked, warnings=warnings, notes=notes, hosted=asked_for)
+    return advised(found, for_=for_, keep=keep) if advice else found
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -289,11 +294,46 @@ def outcomes(
     return come_to
 
 
-def _advice(
-    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, base: Path | None
-) -> tuple[Advice, ...]:
-    from ullage.planning.advice import advise
+def advise(
+    plan: Plan, *, for_: str = "cost", keep: Iterable[str] = (), limit: Limit | None = None
+) -> Found:
+    """What would make a plan's workload fit, cheaper or faster: the best that is found within `limit` (None:
+    half a second's work), in the order that `for_` asks for: `cost`, `time` or `quality`.
+
+    Nothing that a path in `keep` leads to is changed: `roles.judge.precision`, or `budget.gpus` for the
+    cards. Raises InputError for an unknown order, a path to nothing, and where all is kept.
+    """
+    from ullage.planning.advice.advise import advise, usual_limit
     from ullage.spec.changes import apply_changes
 
-    come_to = outcomes(models, base=base)
-    return advise(workload, gpus, come_to(workload, gpus), come_to, apply_changes)
+    return advise(
+        plan.workload,
+        plan.gpus,
+        outcomes(plan.models, base=plan.base),
+        apply_changes,
+        for_=for_,
+        keep=tuple(keep),
+        host=_host_memory(plan),
+        limit=usual_limit(len(plan.phases)) if limit is None else limit,
+    )
+
+
+def advised(plan: Plan, *, for_: str = "cost", keep: Iterable[str] = ()) -> Plan:
+    """The plan with its advice; without any where all of its roles run elsewhere."""
+    if not plan.models:
+        return plan
+    found = advise(plan, for_=for_, keep=keep)
+    return replace(plan, advice=found.entries, search=found.search)
+
+
+def _host_memory(plan: Plan) -> int | None:
+    """Bytes of host memory that the file, or this machine where it is the one in question, states."""
+    from ullage.facts.machine import processor
+    from ullage.units import parse_bytes
+
+    stated = plan.workload.budget.host_memory
+    if stated is not None:
+        return parse_bytes(stated)
+    if plan.asked.strip().casefold() in ("cpu", "local"):
+        return processor().gpus[0].usable.low
+    return None

@@ -1,0 +1,145 @@
+"""A plan's advice: the search, and what is shown of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from ullage.errors import InputError, UnknownNameError
+from ullage.facts.gpu import GpuSet
+from ullage.facts.price import price_of
+from ullage.planning.advice.axes import axes_of
+from ullage.planning.advice.card_sets import ORDERS, Order
+from ullage.planning.advice.front import chosen, front, ordered
+from ullage.planning.advice.kept import Kept, read_kept
+from ullage.planning.advice.search import search
+from ullage.planning.advice.step import Changes, changes_of
+from ullage.planning.advice.trials import Candidate, Limit, Trials
+from ullage.planning.outcome import Evaluate, Outcome
+from ullage.planning.plan import Advice, Nearest, Search
+from ullage.spec.workload import Workload
+
+UNITS: Final = 3000
+"""What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
+are free it ends within half a second (benchmarks/advice_search.py)."""
+UNITS_OF_ONE: Final = 8
+SECONDS: Final = 5.0
+"""When a search ends on a machine that is busy with other things."""
+SPARE_HOST: Final = 2**30
+"""Host memory that is there beside what a plan takes of it, on any machine with a card: captured states of a
+larger batch lie there for a while."""
+
+
+class Found(NamedTuple):
+    """Entries that no other printed one beats, and how they were searched for."""
+
+    entries: tuple[Advice, ...]
+    search: Search
+
+
+def advise(
+    workload: Workload,
+    gpus: GpuSet,
+    evaluate: Evaluate,
+    apply: Callable[[Workload, Changes], Workload],
+    *,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
+    host: int | None = None,
+    limit: Limit,
+) -> Found:
+    """The best found within `limit`, in the order `for_` asks for. Nothing in `keep` is changed.
+
+    An entry on the cards that were asked for is beaten only by others on these: they may be all there is.
+    `host` bytes of host memory are known to be there; None: as many as the plan as it is takes. Raises
+    InputError for an unknown order, for a path to nothing, and where all is kept.
+    """
+    order, kept = read_order(for_), read_kept(keep, workload)
+    base = evaluate(workload, gpus)
+    host = base.host.high + SPARE_HOST if host is None else host
+    if kept.cards and not axes_of(workload, gpus, host, kept):
+        raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")
+    trials = Trials(workload, evaluate, apply, host, limit)
+    trials.plan(gpus)
+    passed = list(search(trials, workload, gpus, order, kept, host))
+    left = sum(trials.untried(other, axes_of(workload, other, host, kept)) for other in passed)
+    shown = _shown(trials.found, gpus, order)
+    explicit = _settled(workload)
+    entries = tuple(_entry(each, gpus, base, explicit) for each in shown)
+    nearest = None if entries or base.verdict == "fits" else _nearest(trials.found)
+    return Found(entries, Search(order, tuple(keep), len(trials.found), left, nearest))
+
+
+def usual_limit(phases: int) -> Limit:
+    """Of a workload of so many phases."""
+    return Limit(UNITS / (UNITS_OF_ONE + phases), SECONDS)
+
+
+def read_order(text: str) -> Order:
+    """Raises UnknownNameError for none."""
+    for order in ORDERS:
+        if text == order:
+            return order
+    raise UnknownNameError("order of advice (--for)", text, ORDERS)
+
+
+def _shown(found: list[Candidate], gpus: GpuSet, order: Order) -> list[Candidate]:
+    fitting = [each for each in found if each.fits and each.gpus.abilities.has_kernels]
+    own = front(each for each in fitting if each.gpus == gpus)
+    every = front(fitting)
+    others = [each for each in every if each.gpus != gpus]
+    own = [each for each in own if each.steps]
+    return ordered([*chosen(own, order), *chosen(others, order)], order)
+
+
+def _settled(workload: Workload) -> dict[str, tuple[str, str]]:
+    """Precisions of roles that have others to fall back to: said with each entry, for on other cards, or
+    beside other changes, another would be settled on."""
+    others = {} if workload.section is None else workload.section.fallbacks(workload)
+    return {
+        f"roles.{name}.precision": (f"roles.{name}.precision", role.precision)
+        for name, role in workload.roles.items()
+        if role.fallback_precisions or others.get(name)
+    }
+
+
+def _entry(
+    candidate: Candidate, gpus: GpuSet, before: Outcome, explicit: dict[str, tuple[str, str]]
+) -> Advice:
+    outcome, price = candidate.outcome, price_of(candidate.gpus)
+    changes = changes_of(candidate.steps)
+    said = {path for path, _ in changes}
+    changes += tuple(change for path, change in explicit.items() if path not in said)
+    notes = dict.fromkeys(step.note for step in candidate.steps)
+    loss = round(candidate.loss, 4)
+    return Advice(
+        changes,
+        candidate.gpus.name,
+        outcome.verdict,
+        loss,
+        "; ".join(notes) or "unchanged",
+        outcome.seconds_per_1000,
+        outcome.usd_per_1000,
+        before.peak.high - outcome.peak.high,
+        outcome.peak,
+        "assumed" if loss else "unchanged",
+        candidate.gpus == gpus,
+        outcome.known_seconds,
+        None if price is None else price.usd_per_hour,
+        outcome.host,
+    )
+
+
+def _nearest(found: list[Candidate]) -> Nearest | None:
+    """What exceeded its cards least."""
+    possible = [each for each in found if each.possible]
+    best = min(possible, key=lambda each: (each.outcome.over, len(each.steps)), default=None)
+    if best is None:
+        return None
+    return Nearest(changes_of(best.steps), best.gpus.name, best.outcome.over)
+
+
+def dearest_last(usd: float | None) -> float:
+    """A key to sort by: what has no price comes last."""
+    return math.inf if usd is None else usd

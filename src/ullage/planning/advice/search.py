@@ -1,0 +1,208 @@
+"""The search: on the own cards by every family of changes, then on others from what was best so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from ullage.facts.gpu import GpuSet
+from ullage.planning.advice.axes import axes_of
+from ullage.planning.advice.card_sets import Order, other_sets
+from ullage.planning.advice.descent import climb, faster, leanest, lossy_first, relaxed, slow_first
+from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.kept import Kept
+from ullage.planning.advice.step import Axis, Family, Step, with_step, without
+from ullage.planning.advice.trials import Candidate, Trials
+from ullage.spec.workload import Workload
+
+WAYS: Final[tuple[tuple[Family, ...], ...]] = (
+    ("same",),
+    ("same", "lower"),
+    ("same", "wait"),
+    ("same", "lower", "wait"),
+)
+"""Families of changes by which a workload is made to fit; each way may cost what another does not."""
+LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
+SHARE_OF_OWN: Final = 0.6
+"""Of what a search may take, for the cards that were asked for."""
+WITHIN: Final = 2.0
+"""A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
+closely."""
+
+
+class SetSearch:
+    """The search on one set of cards, whose axes it has."""
+
+    def __init__(self, trials: Trials, gpus: GpuSet, axes: tuple[Axis, ...]) -> None:
+        self._trials, self._gpus, self._axes = trials, gpus, axes
+
+    def by_families(self) -> None:
+        """Every way to make it fit; then what makes that faster, with fewer bits and without."""
+        base = self._trials.plan(self._gpus)
+        if base.fits:
+            faster(self._trials, base, self._of("same"))
+            self._fewer_bits()
+            return
+        most = {families: self._leanest(base, self._of(*families)) for families in WAYS}
+        ways = [families for families, at in most.items() if at.fits]
+        if not ways:
+            most[LAST_WAY] = self._leanest(base, self._of(*LAST_WAY))
+            ways = [LAST_WAY] if most[LAST_WAY].fits else []
+        for count, families in enumerate(ways):
+            with self._trials.within(1 / (len(ways) - count)):
+                self._by(most[families], families)
+        if WAYS[0] in ways:
+            self._fewer_bits()
+
+    def _by(self, most: Candidate, families: tuple[Family, ...]) -> None:
+        """From what is as lean as changes of these families make it. They are taken back as far as it fits
+        without, those that lose quality first, and those that take time first."""
+        own = self._of(*families)
+        for order in (lossy_first, slow_first) if set(families) & {"lower", "less"} else (slow_first,):
+            at = relaxed(self._trials, most, own, order)
+            quick = faster(self._trials, at, tuple(axis for axis in own if axis.family == "same"))
+            relaxed(self._trials, quick, own, order)
+
+    def _leanest(self, base: Candidate, own: tuple[Axis, ...]) -> Candidate:
+        """As lean as can be. Quantized layers do not wait off the cards: where bits alone do not do, roles
+        keep theirs and wait instead, one after the other."""
+        waits = [axis for axis in own if axis.name.endswith(" offload")]
+        bits = [axis for axis in own if axis.name.endswith(" precision")]
+        if not waits or not bits:
+            return leanest(self._trials, base, own)
+        at = leanest(self._trials, base, tuple(axis for axis in own if axis not in waits))
+        while not at.fits and waits and not self._trials.over:
+            tried = {axis: self._waiting(at, axis) for axis in waits}
+            best = min(tried, key=lambda axis: tried[axis].outcome.over)
+            if tried[best].outcome.over >= at.outcome.over:
+                break
+            at = tried[best]
+            waits.remove(best)
+        return at
+
+    def _waiting(self, at: Candidate, axis: Axis) -> Candidate:
+        """With its role's layers unquantized, and partly off the cards."""
+        assert axis.leanest is not None
+        steps = without(at.steps, f"{axis.role} precision")
+        return self._trials.plan(self._gpus, with_step(steps, axis.leanest))
+
+    def _fewer_bits(self) -> None:
+        """Of what fits already, each lower precision with the batches and the engine it leaves room for; then
+        the lowest of every role."""
+        best = self._best_here()
+        if best is None:
+            return
+        lower = self._of("lower")
+        for axis in lower:
+            beside = tuple(each for each in self._of("same") if each.role == axis.role)
+            for step in axis.steps:
+                if not self._trials.over:
+                    then = self._trials.plan(self._gpus, with_step(best.steps, step))
+                    faster(self._trials, then, beside) if then.fits else None
+        if len(lower) > 1 and not self._trials.over:
+            then = leanest(self._trials, best, lower)
+            self.climb(then) if then.fits else None
+
+    def _best_here(self) -> Candidate | None:
+        own = [each for each in self._trials.found if each.gpus == self._gpus and each.fits]
+        return min(own, key=KEYS["time"], default=None)
+
+    def climb(self, at: Candidate) -> Candidate:
+        """Batches as large as fit, role by role."""
+        for axis in self._axes:
+            if axis.ladder and not self._trials.over:
+                at = climb(self._trials, at, axis)
+        return at
+
+    def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
+        """The unchanged workload, and what was good elsewhere, with batches as they fit here; the fastest."""
+        starts = [(), *(self._here(steps) for steps in others)]
+        tried = [self._trials.plan(self._gpus, steps) for steps in dict.fromkeys(starts)]
+        fitting = [each for each in tried if each.fits]
+        for start in tried:
+            if start.possible and not start.fits and not self._trials.over:
+                small = leanest(self._trials, start, self._of("same"))
+                fitting += [small] if small.fits else []
+        climbed = [self.climb(each) for each in sorted(fitting, key=KEYS["time"])[:2]]
+        return min(climbed, key=KEYS["time"], default=None)
+
+    def closely(self) -> None:
+        """What makes the fastest setting here faster still."""
+        best = self._best_here()
+        if best is not None:
+            faster(self._trials, best, self._of("same"))
+            self._fewer_bits()
+
+    def _here(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The same steps as they are taken on these cards."""
+        found: tuple[Step, ...] = ()
+        for step in steps:
+            axis = next((each for each in self._axes if each.name == step.axis), None)
+            if axis is None:
+                continue
+            keys = ["vllm on all", "vllm on one"] if step.key.startswith("vllm") else [step.key]
+            own = next((each for key in keys for each in axis.steps if each.key == key), None)
+            if own is not None:
+                found = with_step(found, own)
+        return found
+
+    def _of(self, *families: Family) -> tuple[Axis, ...]:
+        return tuple(axis for axis in self._axes if axis.family in families)
+
+
+def search(
+    trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept: Kept, host: int
+) -> Iterator[GpuSet]:
+    """Plans candidates until nothing is left or the time is over; gives the sets it did not come to."""
+    own = SetSearch(trials, gpus, axes_of(workload, gpus, host, kept))
+    if gpus.abilities.has_kernels:
+        with trials.within(1.0 if kept.cards else SHARE_OF_OWN):
+            own.by_families()
+    if kept.cards:
+        return
+    least = min((each.outcome.peak.low for each in trials.found if each.possible), default=0)
+    seen: list[tuple[SetSearch, Candidate]] = []
+    for other in other_sets(gpus, least, order):
+        if trials.over:
+            yield other
+            continue
+        there = SetSearch(trials, other, axes_of(workload, other, host, kept))
+        found = there.from_others(_recipes(trials, workload, other, host, kept))
+        if found is not None:
+            seen.append((there, found))
+    for there, _ in _promising(seen, order):
+        if not trials.over:
+            there.closely()
+
+
+def _recipes(
+    trials: Trials, workload: Workload, gpus: GpuSet, host: int, kept: Kept
+) -> list[tuple[Step, ...]]:
+    """Steps of the best so far, without loss and at all; where nothing fits yet, vLLM for all it runs."""
+    fitting = [each for each in trials.found if each.fits]
+    if not fitting:
+        steps: tuple[Step, ...] = ()
+        for axis in axes_of(workload, gpus, host, kept):
+            vllm = [step for step in axis.steps if step.key.startswith("vllm")]
+            if vllm:
+                steps = with_step(steps, vllm[-1])
+        return [steps] if steps else []
+    least = min(each.loss for each in fitting)
+    best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
+    cheapest = min(fitting, key=KEYS["cost"])
+    return [*dict.fromkeys((best.steps, cheapest.steps))]
+
+
+def _promising(
+    seen: list[tuple[SetSearch, Candidate]], order: Order
+) -> list[tuple[SetSearch, Candidate]]:
+    """Those near the best in dollars or in seconds, the best first."""
+    usd = min((point_of(each).usd for _, each in seen), default=math.inf)
+    seconds = min((each.seconds for _, each in seen), default=math.inf)
+    near = [
+        pair
+        for pair in seen
+        if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
+    ]
+    return sorted(near, key=lambda pair: KEYS[order](pair[1]))
