@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ullage.api import advise as advise
     from ullage.api import apply_probes as apply_probes
     from ullage.api import cards as cards
     from ullage.api import chat as chat
@@ -98,7 +99,10 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_pii as verify_pii
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.memory.timeline import Timeline as Timeline
+    from ullage.planning.advice.advise import Advised as Advised
+    from ullage.planning.advice.trials import SearchLimit as SearchLimit
     from ullage.planning.outcome import Outcome as Outcome
+    from ullage.planning.plan import Advice as Advice
     from ullage.planning.plan import Plan as Plan
     from ullage.probes.probe import Probe as Probe
     from ullage.probes.probe import Reading as Reading
@@ -127,6 +131,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 PLACES: Final = {
+    "Advice": "ullage.planning.plan",
+    "Advised": "ullage.planning.advice.advise",
     "AmbiguousNameError": "ullage.errors",
     "Architecture": "ullage.facts.architecture",
     "BusyError": "ullage.errors",
@@ -167,6 +173,7 @@ PLACES: Final = {
     "RefusedError": "ullage.errors",
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
+    "SearchLimit": "ullage.planning.advice.trials",
     "SpecError": "ullage.errors",
     "StateView": "ullage.capture.view",
     "StoredStates": "ullage.capture.stored",
@@ -181,6 +188,7 @@ PLACES: Final = {
     "Verification": "ullage.records.verification",
     "WaitError": "ullage.errors",
     "Workload": "ullage.spec.workload",
+    "advise": "ullage.api",
     "apply_probes": "ullage.api",
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ullage.workloads.loading import read_file as read_file
     from ullage.workloads.loading import read_plan as read_plan
     from ullage.workloads.loading import sections as sections
+    from ullage.workloads.planned import advise as advise
     from ullage.workloads.planned import estimate as estimate
     from ullage.workloads.planned import gpu_set as gpu_set
     from ullage.workloads.planned import models_of as models_of
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from ullage.workloads.runs import run_plan as run_plan
 
 PLACES: Final = {
+    "advise": "ullage.workloads.planned",
     "apply_probes": "ullage.api.probe_scores",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",

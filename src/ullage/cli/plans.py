@@ -20,6 +20,10 @@ Sweeps = Annotated[
 ]
 Items = Annotated[bool, typer.Option("--items", help="Line items of every phase.")]
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
+For = Annotated[str, typer.Option("--for", help="Advice by cost, time or quality first.")]
+Keep = Annotated[
+    list[str] | None, typer.Option(help="What no advice changes: roles.judge.precision, budget.gpus.")
+]
 
 
 def plan(
@@ -30,6 +34,8 @@ def plan(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    for_: For = "cost",
+    keep: Keep = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -38,7 +44,8 @@ def plan(
         from ullage.cli.sweep import sweep_file
 
         return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
-    found = api.plan(api.load(file, set_ or ()), gpus, base=api.folder_of(file), advice=advice)
+    workload, base = api.load(file, set_ or ()), api.folder_of(file)
+    found = api.plan(workload, gpus, base=base, advice=advice, for_=for_, keep=keep or ())
     return _tell_plan(found, json, items)
 
 
@@ -65,6 +72,8 @@ def estimate(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    for_: For = "cost",
+    keep: Keep = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -89,7 +98,9 @@ def estimate(
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
-    return _tell_plan(api.plan(workload, gpus, advice=advice), json, items)
+    return _tell_plan(
+        api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or ()), json, items
+    )
 
 
 def _tell_plan(found: Plan, json: bool, items: bool) -> None:

@@ -71,6 +71,29 @@ _ADVICE = of_object(
         "usd_per_1000_examples": MAYBE_NUMBER,
         "saves": {"type": "integer"},
         "peak": INTERVAL,
+        "quality_basis": {"enum": ["unchanged", "assumed", "measured"]},
+        "own_cards": {"type": "boolean"},
+        "known_seconds": NUMBER,
+        "usd_per_hour": MAYBE_NUMBER,
+        "host": INTERVAL,
+        "host_usd_per_hour": MAYBE_NUMBER,
+    }
+)
+_SEARCH = of_object(
+    {
+        "for_": {"enum": ["cost", "time", "quality"]},
+        "kept": of_list(TEXT),
+        "tried": {"type": "integer"},
+        "left": {"type": "integer"},
+        "nearest": maybe(
+            of_object(
+                {
+                    "changes": {"type": "array", "items": of_list(TEXT)},
+                    "gpus": TEXT,
+                    "over": {"type": "integer"},
+                }
+            )
+        ),
     }
 )
 _COST = of_object(
@@ -119,6 +142,7 @@ _PLAN = {
     "latency": LATENCY,
     "stored": STORED,
     "advice": of_list(_ADVICE),
+    "search": maybe(_SEARCH),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),
     "asked": TEXT,

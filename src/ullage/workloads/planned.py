@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.outcome import Outcome
-    from ullage.planning.advice.advise import Found
-    from ullage.planning.advice.trials import Limit
+    from ullage.planning.advice.advise import Advised
+    from ullage.planning.advice.trials import SearchLimit
     from ullage.planning.plan import Plan
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
@@ -295,8 +295,8 @@ def outcomes(
 
 
 def advise(
-    plan: Plan, *, for_: str = "cost", keep: Iterable[str] = (), limit: Limit | None = None
-) -> Found:
+    plan: Plan, *, for_: str = "cost", keep: Iterable[str] = (), limit: SearchLimit | None = None
+) -> Advised:
     """What would make a plan's workload fit, cheaper or faster: the best that is found within `limit` (None:
     half a second's work), in the order that `for_` asks for: `cost`, `time` or `quality`.
 

@@ -15,7 +15,7 @@ from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.kept import Kept, read_kept
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Changes, changes_of
-from ullage.planning.advice.trials import Candidate, Limit, Trials
+from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import Evaluate, Outcome
 from ullage.planning.plan import Advice, Nearest, Search
 from ullage.spec.workload import Workload
@@ -31,7 +31,7 @@ SPARE_HOST: Final = 2**30
 larger batch lie there for a while."""
 
 
-class Found(NamedTuple):
+class Advised(NamedTuple):
     """Entries that no other printed one beats, and how they were searched for."""
 
     entries: tuple[Advice, ...]
@@ -47,8 +47,8 @@ def advise(
     for_: str = "cost",
     keep: Iterable[str] = (),
     host: int | None = None,
-    limit: Limit,
-) -> Found:
+    limit: SearchLimit,
+) -> Advised:
     """The best found within `limit`, in the order `for_` asks for. Nothing in `keep` is changed.
 
     An entry on the cards that were asked for is beaten only by others on these: they may be all there is.
@@ -68,12 +68,12 @@ def advise(
     explicit = _settled(workload)
     entries = tuple(_entry(each, gpus, base, explicit) for each in shown)
     nearest = None if entries or base.verdict == "fits" else _nearest(trials.found)
-    return Found(entries, Search(order, tuple(keep), len(trials.found), left, nearest))
+    return Advised(entries, Search(order, tuple(keep), len(trials.found), left, nearest))
 
 
-def usual_limit(phases: int) -> Limit:
+def usual_limit(phases: int) -> SearchLimit:
     """Of a workload of so many phases."""
-    return Limit(UNITS / (UNITS_OF_ONE + phases), SECONDS)
+    return SearchLimit(UNITS / (UNITS_OF_ONE + phases), SECONDS)
 
 
 def read_order(text: str) -> Order:

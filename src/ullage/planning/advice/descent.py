@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.advice.step import Axis, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
 
+ALL: Final = "all batches"
 WORTH: Final = 0.01
 """Share of the time that a change must save to be made."""
 
@@ -29,37 +30,44 @@ def _with(trials: Trials, base: Candidate, steps: list[Step]) -> Candidate:
     return trials.plan(base.gpus, taken)
 
 
-def relaxed(
-    trials: Trials, at: Candidate, axes: tuple[Axis, ...], order: Callable[[Step], float]
-) -> Candidate:
-    """What fits without some of its steps, or with milder ones of their axes: taken back in `order`, smallest
-    first. A harmless step stays where it is slower without."""
+def relaxed(trials: Trials, at: Candidate, axes: tuple[Axis, ...], quality_first: bool) -> Candidate:
+    """What fits without some of its steps, or with milder ones of their axes: those that lose quality are taken
+    back before those that take time, or after them."""
+    lossy = sorted((step for step in at.steps if step.loss), key=lambda step: -step.loss)
+    groups = lossy, [step for step in at.steps if not step.loss]
     known = {axis.name: axis for axis in axes}
-    for step in sorted(at.steps, key=order):
-        if trials.over:
-            break
-        milder = [each for each in known[step.axis].steps if each.loss < step.loss]
-        ways = [without(at.steps, step.axis), *(with_step(at.steps, each) for each in milder)]
-        for steps in ways:
-            then = trials.plan(at.gpus, steps)
-            if then.fits and (then.loss < at.loss or then.seconds <= at.seconds * (1 + WORTH)):
-                at = then
-                break
+    for group in groups if quality_first else groups[::-1]:
+        at = _back(trials, at, [step for step in group if step in at.steps], known)
     return at
 
 
-def lossy_first(step: Step) -> float:
-    """Quality is given back before speed."""
-    return -step.loss
-
-
-def slow_first(step: Step) -> float:
-    """Speed is given back before quality."""
-    return step.loss
+def _back(trials: Trials, at: Candidate, steps: list[Step], known: Mapping[str, Axis]) -> Candidate:
+    """Takes steps back: all of them where it fits without, else half by half (as in delta debugging, Zeller
+    2002). A harmless step stays where it is slower without."""
+    if not steps or trials.over:
+        return at
+    left = tuple(step for step in at.steps if step not in steps)
+    ways = [left]
+    if len(steps) == 1:
+        milder = [each for each in known[steps[0].axis].steps if each.loss < steps[0].loss]
+        ways += [with_step(left, each) for each in milder]
+    for way in ways:
+        then = trials.plan(at.gpus, way)
+        if then.fits and (then.loss < at.loss or then.seconds <= at.seconds * (1 + WORTH)):
+            return then
+    if len(steps) > 1:
+        middle = len(steps) // 2
+        for half in (steps[:middle], steps[middle:]):
+            at = _back(trials, at, half, known)
+    return at
 
 
 def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
-    """One axis after the other, the fastest of its steps that fits, until none saves time."""
+    """One axis after the other, the fastest of its steps that fits, until none saves time. Batches are raised
+    together first: who works alone in its phases has the same room as the others."""
+    ladders = [axis for axis in axes if axis.ladder]
+    if len(ladders) > 1:
+        at = climb(trials, at, _together(ladders))
     better = True
     while better and not trials.over:
         better = False
@@ -70,6 +78,14 @@ def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
             if then is not at:
                 at, better = then, True
     return at
+
+
+def _together(ladders: list[Axis]) -> Axis:
+    """One ladder whose every step is that of each of them; smaller ones end below."""
+    least = min(axis.unchanged for axis in ladders)
+    sizes = sorted({_size(step) for axis in ladders for step in axis.steps if _size(step) > least})
+    steps = tuple(Step(ALL, str(size), (), 0.0, "") for size in sizes)
+    return Axis(ALL, "same", steps, ladder=True, unchanged=least, parts=tuple(ladders))
 
 
 def _fastest(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
@@ -88,32 +104,36 @@ def climb(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     """The largest of a ladder that fits, found from what two of them leave of the fullest card; a larger
     batch that saves no time is not taken."""
     higher = _above(at, axis)
-    first = _taken(trials, at, higher[0]) if higher else at
+    first = _taken(trials, at, axis, higher[0]) if higher else at
     if first is at:
         return at
-    best, place = first, _predicted(at, first, higher)
-    for step in higher[place:0:-1]:
-        then = trials.plan(at.gpus, with_step(at.steps, step))
-        if then.fits or trials.over:
-            best = min(best, then, key=_seconds) if then.fits else best
-            break
-        place -= 1
-    for step in higher[place + 1 :]:
-        then = best if trials.over else _taken(trials, best, step)
+    best, fits, beyond = first, 0, len(higher)
+    place = _predicted(at, first, higher)
+    while fits + 1 < beyond and not trials.over:
+        place = place if fits < place < beyond else (fits + beyond) // 2
+        then = _taken(trials, best, axis, higher[place])
         if then is best:
-            break
-        best = then
+            beyond = place
+        else:
+            best, fits = then, place
+        place = fits + 1
     return best
 
 
-def _seconds(candidate: Candidate) -> float:
-    return candidate.seconds
-
-
-def _taken(trials: Trials, at: Candidate, step: Step) -> Candidate:
+def _taken(trials: Trials, at: Candidate, axis: Axis, step: Step) -> Candidate:
     """With the step, where that fits and saves time."""
-    then = trials.plan(at.gpus, with_step(at.steps, step))
+    then = trials.plan(at.gpus, _sized(at.steps, axis, step))
     return then if then.fits and then.seconds < at.seconds * (1 - WORTH) else at
+
+
+def _sized(steps: tuple[Step, ...], axis: Axis, step: Step) -> tuple[Step, ...]:
+    """With the step; of a ladder of several, with that of each which is no larger."""
+    if not axis.parts:
+        return with_step(steps, step)
+    for part in axis.parts:
+        fitting = [each for each in part.steps if part.unchanged < _size(each) <= _size(step)]
+        steps = with_step(steps, fitting[-1]) if fitting else steps
+    return steps
 
 
 def _above(at: Candidate, axis: Axis) -> list[Step]:

@@ -17,6 +17,7 @@ from ullage.units import GIB
 
 LARGEST_BATCH: Final = 256
 """Sequences at once that vLLM takes on any card by default (vllm/engine/arg_utils.py)."""
+MANY_ROLES: Final = 3
 OTHER_ENGINE: Final = {"transformers": "vllm", "vllm": "transformers"}
 CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
 """Assumed of transformers' quantized cache (KIVI, arXiv 2402.02750: 2 bits lose little on most tasks)."""
@@ -43,7 +44,7 @@ def _all(name: str, workload: Workload, gpus: GpuSet, host: int) -> Iterator[Axi
         yield from _own_cache(name, role)
     if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
         yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel")
-    yield _precision(name, role)
+    yield _precision(name, role, len(workload.roles))
     if not trains:
         yield from _offload(name, role, gpus, host)
 
@@ -144,8 +145,9 @@ def _own_cache(name: str, role: Role) -> Iterator[Axis]:
         yield _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
 
 
-def _precision(name: str, role: Role) -> Axis:
-    """Fewer bits than now, of what either engine turns weights into; and half of fp32."""
+def _precision(name: str, role: Role, roles: int) -> Axis:
+    """Fewer bits than now, of what either engine turns weights into; and half of fp32. Of schemes of as many
+    bits one alone where there are many roles."""
     axis, path = f"{name} precision", f"roles.{name}.precision"
     engines = [role.runs_with]
     if role.engine in OTHER_ENGINE:
@@ -153,7 +155,9 @@ def _precision(name: str, role: Role) -> Axis:
     made = {
         key: each.loss
         for key, each in on_the_fly().items()
-        if any(engine.quantizes(each) for engine in engines) and role.runs_with.memory != "pipeline"
+        if any(engine.quantizes(each) for engine in engines)
+        and role.runs_with.memory != "pipeline"
+        and (roles < MANY_ROLES or each.bits is not None)
     }
     if role.precision == "auto" or role.precision in DTYPES:
         lower = {"bf16": 0.0} | made if role.precision == "fp32" else made

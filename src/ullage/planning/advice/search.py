@@ -9,7 +9,7 @@ from typing import Final
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import Order, other_sets
-from ullage.planning.advice.descent import climb, faster, leanest, lossy_first, relaxed, slow_first
+from ullage.planning.advice.descent import faster, leanest, relaxed
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.kept import Kept
 from ullage.planning.advice.step import Axis, Family, Step, with_step, without
@@ -24,8 +24,10 @@ WAYS: Final[tuple[tuple[Family, ...], ...]] = (
 )
 """Families of changes by which a workload is made to fit; each way may cost what another does not."""
 LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
-SHARE_OF_OWN: Final = 0.6
+SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
+SHARE_TO_FIT: Final = 0.75
+"""The same where it does not fit them as it is."""
 WITHIN: Final = 2.0
 """A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
 closely."""
@@ -59,10 +61,10 @@ class SetSearch:
         """From what is as lean as changes of these families make it. They are taken back as far as it fits
         without, those that lose quality first, and those that take time first."""
         own = self._of(*families)
-        for order in (lossy_first, slow_first) if set(families) & {"lower", "less"} else (slow_first,):
-            at = relaxed(self._trials, most, own, order)
+        for quality_first in (True, False) if set(families) & {"lower", "less"} else (False,):
+            at = relaxed(self._trials, most, own, quality_first)
             quick = faster(self._trials, at, tuple(axis for axis in own if axis.family == "same"))
-            relaxed(self._trials, quick, own, order)
+            relaxed(self._trials, quick, own, quality_first)
 
     def _leanest(self, base: Candidate, own: tuple[Axis, ...]) -> Candidate:
         """As lean as can be. Quantized layers do not wait off the cards: where bits alone do not do, roles
@@ -109,11 +111,8 @@ class SetSearch:
         return min(own, key=KEYS["time"], default=None)
 
     def climb(self, at: Candidate) -> Candidate:
-        """Batches as large as fit, role by role."""
-        for axis in self._axes:
-            if axis.ladder and not self._trials.over:
-                at = climb(self._trials, at, axis)
-        return at
+        """Batches as large as fit, together and role by role."""
+        return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
         """The unchanged workload, and what was good elsewhere, with batches as they fit here; the fastest."""
@@ -157,7 +156,8 @@ def search(
     """Plans candidates until nothing is left or the time is over; gives the sets it did not come to."""
     own = SetSearch(trials, gpus, axes_of(workload, gpus, host, kept))
     if gpus.abilities.has_kernels:
-        with trials.within(1.0 if kept.cards else SHARE_OF_OWN):
+        fits = trials.plan(gpus).fits
+        with trials.within(1.0 if kept.cards else SHARE_OF_OWN if fits else SHARE_TO_FIT):
             own.by_families()
     if kept.cards:
         return

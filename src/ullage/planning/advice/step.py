@@ -28,7 +28,8 @@ class Step(NamedTuple):
 class Axis(NamedTuple):
     """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
     size without a step. `lean` is the place of the step that takes least memory, None where that is none of
-    them. `role` is whose it is, "" of the workload's own.
+    them. `role` is whose it is, "" of the workload's own. A ladder of several roles has
+    theirs as its `parts`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Axis(NamedTuple):
     role: str = ""
     ladder: bool = False
     unchanged: int = 0
+    parts: tuple[Axis, ...] = ()
 
     @property
     def leanest(self) -> Step | None:
@@ -52,7 +54,7 @@ def changes_of(steps: Iterable[Step]) -> Changes:
 
 def loss_of(steps: Iterable[Step]) -> float:
     """Of all together."""
-    return sum(step.loss for step in steps)
+    return sum((step.loss for step in steps), 0.0)
 
 
 def without(steps: Iterable[Step], axis: str) -> tuple[Step, ...]:

@@ -55,7 +55,7 @@ class Candidate(NamedTuple):
         return None if price is None else price.usd_per_hour * self.seconds / 3600
 
 
-class Limit(NamedTuple):
+class SearchLimit(NamedTuple):
     """How many settings are planned at most, so that the same question has the same answer; and the seconds
     after which it ends in any case."""
 
@@ -75,7 +75,7 @@ class Trials:
         evaluate: Evaluate,
         apply: Callable[[Workload, Changes], Workload],
         host: int,
-        limit: Limit,
+        limit: SearchLimit,
     ) -> None:
         """`host` bytes of host memory are known to be there."""
         self._workload, self._evaluate, self._apply = workload, evaluate, apply
