@@ -11,6 +11,7 @@ from ullage.facts.gpu import GpuSet
 from ullage.facts.price import price_of
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import ORDERS, Order
+from ullage.planning.advice.descent import relaxed
 from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.kept import Kept, read_kept
 from ullage.planning.advice.search import search
@@ -26,6 +27,8 @@ are free it ends within half a second (benchmarks/advice_search.py)."""
 UNITS_OF_ONE: Final = 8
 SECONDS: Final = 5.0
 """When a search ends on a machine that is busy with other things."""
+SHARE_TO_SIMPLIFY: Final = 0.15
+"""Of what a search may take, to leave out of its entries what they do as well without."""
 SPARE_HOST: Final = 2**30
 """Host memory that is there beside what a plan takes of it, on any machine with a card: captured states of a
 larger batch lie there for a while."""
@@ -62,8 +65,11 @@ def advise(
         raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")
     trials = Trials(workload, evaluate, apply, host, limit)
     trials.plan(gpus)
-    passed = list(search(trials, workload, gpus, order, kept, host))
+    with trials.within(1 - SHARE_TO_SIMPLIFY):
+        passed = list(search(trials, workload, gpus, order, kept, host))
     left = sum(trials.untried(other, axes_of(workload, other, host, kept)) for other in passed)
+    for each in _shown(trials.found, gpus, order):
+        relaxed(trials, each, axes_of(workload, each.gpus, host, kept), quality_first=False)
     shown = _shown(trials.found, gpus, order)
     explicit = _settled(workload)
     entries = tuple(_entry(each, gpus, base, explicit) for each in shown)
@@ -85,8 +91,11 @@ def read_order(text: str) -> Order:
 
 
 def _shown(found: list[Candidate], gpus: GpuSet, order: Order) -> list[Candidate]:
-    fitting = [each for each in found if each.fits and each.gpus.abilities.has_kernels]
+    fitting = [each for each in found if each.fits and each.gpus.abilities.has_kernels and not each.cuts]
     own = front(each for each in fitting if each.gpus == gpus)
+    if not own:  # the last resort, as little of it as can be
+        cut = [each for each in found if each.fits and each.gpus == gpus]
+        own = ordered(cut, "quality")[:1]
     every = front(fitting)
     others = [each for each in every if each.gpus != gpus]
     own = [each for each in own if each.steps]

@@ -11,12 +11,14 @@ from ullage.planning.advice.trials import Candidate, Trials
 ALL: Final = "all batches"
 WORTH: Final = 0.01
 """Share of the time that a change must save to be made."""
+SAME: Final = 1.0001
+"""Times that differ by less are the same."""
 
 
 def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     """With the step of each axis that takes least memory: where that does not fit, nothing of these axes does,
     so that no more of them need be planned. Steps that are refused are left out."""
-    steps = [axis.leanest for axis in axes if axis.leanest is not None]
+    steps = [axis.leanest for axis in axes if axis.leanest is not None and axis.is_apt(base.steps)]
     at = _with(trials, base, steps)
     if at.possible:
         return at
@@ -32,18 +34,21 @@ def _with(trials: Trials, base: Candidate, steps: list[Step]) -> Candidate:
 
 def relaxed(trials: Trials, at: Candidate, axes: tuple[Axis, ...], quality_first: bool) -> Candidate:
     """What fits without some of its steps, or with milder ones of their axes: those that lose quality are taken
-    back before those that take time, or after them."""
+    back before those that take time, whatever that costs; or after them, where it is no slower without."""
     lossy = sorted((step for step in at.steps if step.loss), key=lambda step: -step.loss)
     groups = lossy, [step for step in at.steps if not step.loss]
     known = {axis.name: axis for axis in axes}
     for group in groups if quality_first else groups[::-1]:
-        at = _back(trials, at, [step for step in group if step in at.steps], known)
+        steps = [step for step in group if step in at.steps]
+        at = _back(trials, at, steps, known, quality_first)
     return at
 
 
-def _back(trials: Trials, at: Candidate, steps: list[Step], known: Mapping[str, Axis]) -> Candidate:
+def _back(
+    trials: Trials, at: Candidate, steps: list[Step], known: Mapping[str, Axis], quality_first: bool
+) -> Candidate:
     """Takes steps back: all of them where it fits without, else half by half (as in delta debugging, Zeller
-    2002). A harmless step stays where it is slower without."""
+    2002)."""
     if not steps or trials.over:
         return at
     left = tuple(step for step in at.steps if step not in steps)
@@ -53,12 +58,13 @@ def _back(trials: Trials, at: Candidate, steps: list[Step], known: Mapping[str, 
         ways += [with_step(left, each) for each in milder]
     for way in ways:
         then = trials.plan(at.gpus, way)
-        if then.fits and (then.loss < at.loss or then.seconds <= at.seconds * (1 + WORTH)):
+        better = quality_first and then.loss < at.loss
+        if then.fits and (better or then.seconds <= at.seconds * SAME):
             return then
     if len(steps) > 1:
         middle = len(steps) // 2
         for half in (steps[:middle], steps[middle:]):
-            at = _back(trials, at, half, known)
+            at = _back(trials, at, half, known, quality_first)
     return at
 
 
@@ -74,9 +80,25 @@ def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
         for axis in axes:
             if trials.over:
                 break
+            if not axis.is_apt(at.steps):
+                continue
             then = climb(trials, at, axis) if axis.ladder else _fastest(trials, at, axis)
             if then is not at:
                 at, better = then, True
+    return at
+
+
+def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
+    """Steps that save no time themselves, with the larger batches that they leave room for."""
+    ladders = tuple(axis for axis in axes if axis.ladder)
+    for axis in axes:
+        step = axis.leanest
+        if axis.ladder or step is None or step in at.steps or not axis.is_apt(at.steps) or trials.over:
+            continue
+        then = trials.plan(at.gpus, with_step(at.steps, step))
+        if then.fits and then.outcome.left > at.outcome.left:
+            then = faster(trials, then, ladders)
+            at = then if then.seconds < at.seconds * (1 - WORTH) else at
     return at
 
 

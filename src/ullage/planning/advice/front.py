@@ -36,11 +36,16 @@ def beats(one: Point, other: Point) -> bool:
 def front(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Those that no other beats; of equal ones that with the fewest changes."""
     kept: dict[Point, Candidate] = {}
-    for each in sorted(candidates, key=lambda one: (*point_of(one), len(one.steps))):
-        at = point_of(each)
+    for each in sorted(candidates, key=lambda one: (*_near(point_of(one)), len(one.steps))):
+        at = _near(point_of(each))
         if at not in kept and not any(beats(other, at) for other in kept):
             kept[at] = each
     return list(kept.values())
+
+
+def _near(point: Point) -> Point:
+    """To four digits: what differs by less is the same, and the simpler of both is kept."""
+    return Point(point.loss, float(f"{point.usd:.4g}"), float(f"{point.seconds:.4g}"))
 
 
 def chosen(candidates: list[Candidate], order: Order) -> list[Candidate]:

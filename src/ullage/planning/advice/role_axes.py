@@ -9,7 +9,7 @@ from typing import Final
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.gpu import GpuSet
 from ullage.facts.quantization.known import on_the_fly
-from ullage.planning.advice.step import Axis, Changes, Family, Step
+from ullage.planning.advice.step import VLLM, Axis, Changes, Family, Step
 from ullage.spec.installed import find_engine, usual_settings
 from ullage.spec.role import Role
 from ullage.spec.workload import ONE_MODEL, Workload
@@ -18,6 +18,7 @@ from ullage.units import GIB
 LARGEST_BATCH: Final = 256
 """Sequences at once that vLLM takes on any card by default (vllm/engine/arg_utils.py)."""
 MANY_ROLES: Final = 3
+WHOLE: Final = "the precision it is stored in"
 OTHER_ENGINE: Final = {"transformers": "vllm", "vllm": "transformers"}
 CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
 """Assumed of transformers' quantized cache (KIVI, arXiv 2402.02750: 2 bits lose little on most tasks)."""
@@ -133,21 +134,24 @@ def _residency(name: str, role: Role, host: int) -> Iterator[Axis]:
 
 
 def _own_cache(name: str, role: Role) -> Iterator[Axis]:
-    """What vLLM takes at its start beside weights and cache."""
-    if role.runs_with.memory != "own cache":
+    """What vLLM takes at its start beside weights and cache, where the role is run by it or may be."""
+    if role.engine not in OTHER_ENGINE:
         return
-    own, path = role.settings.own_cache(), f"roles.{name}.{role.engine}"
+    own, path = role.settings.own_cache(), f"roles.{name}.vllm"
+    needs = "" if role.engine == VLLM else f"{name} engine"
     if not own.enforce_eager:
         note = f"{name} without CUDA graphs: slower"
-        yield _only(f"{name} graphs", "same", f"{path}.enforce_eager", "true", note)
+        axis = _only(f"{name} graphs", "same", f"{path}.enforce_eager", "true", note)
+        yield axis._replace(needs=needs)
     if own.max_num_batched_tokens is None:
         note = f"{name} reads 2,048 tokens a step at most"
-        yield _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
+        axis = _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
+        yield axis._replace(needs=needs)
 
 
 def _precision(name: str, role: Role, roles: int) -> Axis:
-    """Fewer bits than now, of what either engine turns weights into; and half of fp32. Of schemes of as many
-    bits one alone where there are many roles."""
+    """Fewer bits than now, of what either engine turns weights into, or none turned; and half of fp32. Of
+    schemes of as many bits one alone where there are many roles."""
     axis, path = f"{name} precision", f"roles.{name}.precision"
     engines = [role.runs_with]
     if role.engine in OTHER_ENGINE:
@@ -165,8 +169,14 @@ def _precision(name: str, role: Role, roles: int) -> Axis:
         now = on_the_fly().get(role.precision)
         least = math.inf if now is None else now.loss
         lower = {key: loss - least for key, loss in made.items() if loss > least}
-    steps = [Step(axis, key, ((path, key),), loss, f"{name} in {key}") for key, loss in lower.items()]
-    return Axis(axis, "lower", tuple(steps), len(steps) - 1 if steps else None)
+        if now is not None:
+            lower = {"auto": 0.0} | lower
+    steps = [
+        Step(axis, key, ((path, key),), loss, f"{name} in {WHOLE if key == 'auto' else key}")
+        for key, loss in lower.items()
+    ]
+    fewest = len(steps) - 1 if steps and steps[-1].key != "auto" else None
+    return Axis(axis, "lower", tuple(steps), fewest)
 
 
 def _offload(name: str, role: Role, gpus: GpuSet, host: int) -> Iterator[Axis]:

@@ -9,10 +9,10 @@ from typing import Final
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import Order, other_sets
-from ullage.planning.advice.descent import faster, leanest, relaxed
+from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.kept import Kept
-from ullage.planning.advice.step import Axis, Family, Step, with_step, without
+from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
 from ullage.spec.workload import Workload
 
@@ -43,7 +43,7 @@ class SetSearch:
         """Every way to make it fit; then what makes that faster, with fewer bits and without."""
         base = self._trials.plan(self._gpus)
         if base.fits:
-            faster(self._trials, base, self._of("same"))
+            self._quicken(base)
             self._fewer_bits()
             return
         most = {families: self._leanest(base, self._of(*families)) for families in WAYS}
@@ -63,8 +63,11 @@ class SetSearch:
         own = self._of(*families)
         for quality_first in (True, False) if set(families) & {"lower", "less"} else (False,):
             at = relaxed(self._trials, most, own, quality_first)
-            quick = faster(self._trials, at, tuple(axis for axis in own if axis.family == "same"))
-            relaxed(self._trials, quick, own, quality_first)
+            relaxed(self._trials, self._quicken(at), own, quality_first)
+
+    def _quicken(self, at: Candidate) -> Candidate:
+        same = self._of("same")
+        return roomier(self._trials, faster(self._trials, at, same), same)
 
     def _leanest(self, base: Candidate, own: tuple[Axis, ...]) -> Candidate:
         """As lean as can be. Quantized layers do not wait off the cards: where bits alone do not do, roles
@@ -75,7 +78,11 @@ class SetSearch:
             return leanest(self._trials, base, own)
         at = leanest(self._trials, base, tuple(axis for axis in own if axis not in waits))
         while not at.fits and waits and not self._trials.over:
-            tried = {axis: self._waiting(at, axis) for axis in waits}
+            tried: dict[Axis, Candidate] = {}
+            for axis in waits:
+                tried[axis] = self._waiting(at, axis)
+                if tried[axis].fits:
+                    break
             best = min(tried, key=lambda axis: tried[axis].outcome.over)
             if tried[best].outcome.over >= at.outcome.over:
                 break
@@ -101,7 +108,8 @@ class SetSearch:
             for step in axis.steps:
                 if not self._trials.over:
                     then = self._trials.plan(self._gpus, with_step(best.steps, step))
-                    faster(self._trials, then, beside) if then.fits else None
+                    then = faster(self._trials, then, beside) if then.fits else then
+                    best = min(best, then, key=KEYS["time"]) if then.fits and not step.loss else best
         if len(lower) > 1 and not self._trials.over:
             then = leanest(self._trials, best, lower)
             self.climb(then) if then.fits else None
@@ -130,7 +138,7 @@ class SetSearch:
         """What makes the fastest setting here faster still."""
         best = self._best_here()
         if best is not None:
-            faster(self._trials, best, self._of("same"))
+            self._quicken(best)
             self._fewer_bits()
 
     def _here(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -138,9 +146,9 @@ class SetSearch:
         found: tuple[Step, ...] = ()
         for step in steps:
             axis = next((each for each in self._axes if each.name == step.axis), None)
-            if axis is None:
+            if axis is None or not axis.is_apt(found):
                 continue
-            keys = ["vllm on all", "vllm on one"] if step.key.startswith("vllm") else [step.key]
+            keys = ["vllm on all", "vllm on one"] if step.key.startswith(VLLM) else [step.key]
             own = next((each for key in keys for each in axis.steps if each.key == key), None)
             if own is not None:
                 found = with_step(found, own)
@@ -179,19 +187,29 @@ def search(
 def _recipes(
     trials: Trials, workload: Workload, gpus: GpuSet, host: int, kept: Kept
 ) -> list[tuple[Step, ...]]:
-    """Steps of the best so far, without loss and at all; where nothing fits yet, vLLM for all it runs."""
-    fitting = [each for each in trials.found if each.fits]
-    if not fitting:
-        steps: tuple[Step, ...] = ()
-        for axis in axes_of(workload, gpus, host, kept):
-            vllm = [step for step in axis.steps if step.key.startswith("vllm")]
-            if vllm:
-                steps = with_step(steps, vllm[-1])
-        return [steps] if steps else []
-    least = min(each.loss for each in fitting)
-    best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
-    cheapest = min(fitting, key=KEYS["cost"])
-    return [*dict.fromkeys((best.steps, cheapest.steps))]
+    """Steps of the best so far, without loss and at all; where nothing fits yet, vLLM for all it runs, in the
+    precisions asked for and in the lowest."""
+    fitting = [each for each in trials.found if each.fits and not each.cuts]
+    if fitting:
+        least = min(each.loss for each in fitting)
+        best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
+        cheapest = min(fitting, key=KEYS["cost"])
+        return [*dict.fromkeys((best.steps, cheapest.steps))]
+    whole: tuple[Step, ...] = ()
+    lower: tuple[Step, ...] = ()
+    for axis in axes_of(workload, gpus, host, kept):
+        vllm = [step for step in axis.steps if step.key.startswith(VLLM)]
+        if vllm:
+            whole, lower = with_step(whole, vllm[-1]), with_step(lower, vllm[-1])
+        elif axis.name == f"{axis.role} precision":
+            whole = _with(whole, axis, "auto")
+            lower = _with(lower, axis, "nf4")
+    return [*dict.fromkeys((whole, lower))]
+
+
+def _with(steps: tuple[Step, ...], axis: Axis, key: str) -> tuple[Step, ...]:
+    own = next((step for step in axis.steps if step.key == key), None)
+    return steps if own is None else with_step(steps, own)
 
 
 def _promising(

@@ -10,6 +10,8 @@ Changes = tuple[tuple[str, str], ...]
 Family = Literal["same", "lower", "wait", "less"]
 """What a change asks of the user: nothing; fewer bits, or fewer parameters that are trained; memory beside
 the cards in which weights wait; that less is read or kept."""
+VLLM = "vllm"
+"""How the keys of its steps begin."""
 LOSS_OF_LESS = 0.25
 """Assumed loss of halving what is read or kept: what is cut is gone."""
 
@@ -29,7 +31,7 @@ class Axis(NamedTuple):
     """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
     size without a step. `lean` is the place of the step that takes least memory, None where that is none of
     them. `role` is whose it is, "" of the workload's own. A ladder of several roles has
-    theirs as its `parts`.
+    theirs as its `parts`. One that `needs` another axis means something beside a step of vLLM of that alone.
     """
 
     name: str
@@ -40,6 +42,13 @@ class Axis(NamedTuple):
     ladder: bool = False
     unchanged: int = 0
     parts: tuple[Axis, ...] = ()
+    needs: str = ""
+
+    def is_apt(self, steps: tuple[Step, ...]) -> bool:
+        """Whether its steps mean something beside these."""
+        return not self.needs or any(
+            step.axis == self.needs and step.key.startswith(VLLM) for step in steps
+        )
 
     @property
     def leanest(self) -> Step | None:

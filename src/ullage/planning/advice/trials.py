@@ -11,7 +11,7 @@ from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import price_of
 from ullage.planning.advice.able import is_able
-from ullage.planning.advice.step import Axis, Changes, Step, changes_of, loss_of
+from ullage.planning.advice.step import LOSS_OF_LESS, Axis, Changes, Step, changes_of, loss_of
 from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.spec.rules import mistakes_in
 from ullage.spec.workload import Workload
@@ -42,6 +42,11 @@ class Candidate(NamedTuple):
     def loss(self) -> float:
         """Of quality."""
         return loss_of(self.steps)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether less is read or kept than was asked for: a last resort."""
+        return any(step.loss >= LOSS_OF_LESS for step in self.steps)
 
     @property
     def seconds(self) -> float:
@@ -118,10 +123,10 @@ class Trials:
         return sum(key not in self._seen for key in alone)
 
     def _outcome(self, gpus: GpuSet, steps: tuple[Step, ...]) -> Outcome:
-        changed = self._apply(self._workload, changes_of(steps))
-        if not self._is_valid(changed, steps):
-            return IMPOSSIBLE
         try:
+            changed = self._apply(self._workload, changes_of(steps))
+            if not self._is_valid(changed, steps):
+                return IMPOSSIBLE
             outcome = self._evaluate(changed, gpus)
         except InputError:
             return IMPOSSIBLE

@@ -49,18 +49,30 @@ def _capture(index: int, capture: Capture) -> Iterator[Axis]:
         yield Axis(axis, "same", steps, len(steps) - 1)
     elif capture.keep == "host":
         yield Axis(axis, "same", (Step(axis, "disk", ((path, "disk"),), 0.0, said["disk"]),), 0)
+    axis = f"captures {index} layers"
+    steps = tuple(
+        Step(
+            axis,
+            str(halvings),
+            ((f"captures.{index}.layers", f"[{', '.join(map(str, kept))}]"),),
+            LOSS_OF_LESS * halvings,
+            f"states of layers {', '.join(map(str, kept))} alone",
+        )
+        for halvings, kept in _fewer(capture)
+    )
+    yield Axis(axis, "less", steps, len(steps) - 1 if steps else None)
+
+
+def _fewer(capture: Capture) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Every other of the layers, and so on; of all of them the first and the last."""
     layers = capture.layers
     if layers == "all":
+        yield 3, (0, -1)
         return
-    axis, steps = f"captures {index} layers", ()
     for halvings in (1, 2, 3):
         kept = layers[:: 2**halvings]
-        if len(kept) < len(layers) >> (halvings - 1):
-            value = f"[{', '.join(map(str, kept))}]"
-            note = f"states of {len(kept)} layers instead of {len(layers)}"
-            changes = ((f"captures.{index}.layers", value),)
-            steps = (*steps, Step(axis, str(halvings), changes, LOSS_OF_LESS * halvings, note))
-    yield Axis(axis, "less", steps, len(steps) - 1)
+        if len(kept) < len(layers[:: 2 ** (halvings - 1)]):
+            yield halvings, kept
 
 
 def _chunks(now: int | None) -> Axis:
