@@ -76,9 +76,7 @@ def planned(workload, gpus):
     return (
         plan.verdict,
         tuple(sum(getattr(card.peak.device, end) for card in cards) for end in ("low", "expected", "high")),
-        sum(
-            max(each.peak.device.high - each.budget, 0) for each in plan.devices if each.budget is not None
-        ),
+        sum(max(each.peak.device.high - each.budget, 0) for each in plan.devices if each.budget is not None),
         None if None in seconds else sum(each.expected for each in seconds) * (1000 / workload.examples),
         plan.cost and plan.cost.usd_per_1000_examples and plan.cost.usd_per_1000_examples.expected,
         min(card.budget - card.peak.device.high for card in cards),

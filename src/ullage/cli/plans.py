@@ -98,9 +98,7 @@ def estimate(
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
-    return _tell_plan(
-        api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or ()), json, items
-    )
+    return _tell_plan(api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or ()), json, items)
 
 
 def _tell_plan(found: Plan, json: bool, items: bool) -> None:

@@ -154,18 +154,18 @@ class Cost:
 
 
 LossBasis = Literal["unchanged", "assumed", "measured"]
-"""How a loss of quality is known: there is none, by the order of published ones, or by the user's own runs."""
+"""How a loss of quality is known: there is none, by the order of published ones, or by runs of the user's."""
 
 
 class Advice(NamedTuple):
     """One way to make the workload fit, cheaper, or faster: what changes, and what it comes to.
 
     `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for, `own_cards`
-    where that is the one that was asked for. `quality_loss` is a rank-like score (0: results unchanged), known
-    by `quality_basis`; `quality_note` says what changes. Seconds and dollars are for 1000 examples, None where
-    a phase's time or the price is not known; `known_seconds` are of the phases whose time is. `saves` is bytes
-    off the fullest device's high value, `peak` all cards' together; `host` the bytes of host memory it takes,
-    which `host_usd_per_hour` pays for: None where that is not priced apart from the cards.
+    where that is the one that was asked for. `quality_loss` is a rank-like score (0: results unchanged),
+    known by `quality_basis`; `quality_note` says what changes. Seconds and dollars are for 1000 examples,
+    None where a phase's time or the price is not known; `known_seconds` are of the phases whose time is.
+    `saves` is bytes off the fullest device's high value, `peak` all cards' together; `host` the bytes of
+    host memory it takes, which `host_usd_per_hour` pays for: None where that is not priced by itself.
     """
 
     changes: tuple[tuple[str, str], ...]

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ullage.memory.traced import Asked, Traced, Tracer
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
-    from ullage.planning.outcome import Outcome
     from ullage.planning.advice.advise import Advised
     from ullage.planning.advice.trials import SearchLimit
+    from ullage.planning.outcome import Outcome
     from ullage.planning.plan import Plan
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here

@@ -13,13 +13,14 @@ from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import ORDERS, Order
 from ullage.planning.advice.descent import relaxed
 from ullage.planning.advice.front import chosen, front, ordered
-from ullage.planning.advice.kept import Kept, read_kept
+from ullage.planning.advice.kept import read_kept
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import Evaluate, Outcome
 from ullage.planning.plan import Advice, Nearest, Search
 from ullage.spec.workload import Workload
+from ullage.units import GIB
 
 UNITS: Final = 3000
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
@@ -29,9 +30,9 @@ SECONDS: Final = 5.0
 """When a search ends on a machine that is busy with other things."""
 SHARE_TO_SIMPLIFY: Final = 0.15
 """Of what a search may take, to leave out of its entries what they do as well without."""
-SPARE_HOST: Final = 2**30
-"""Host memory that is there beside what a plan takes of it, on any machine with a card: captured states of a
-larger batch lie there for a while."""
+SPARE_HOST: Final = 16 * GIB
+"""Host memory for captured states where nobody says how much there is: assumed of any machine with a card.
+Weights wait in what is stated alone, or where the file has them wait already."""
 
 
 class Advised(NamedTuple):
@@ -60,10 +61,11 @@ def advise(
     """
     order, kept = read_order(for_), read_kept(keep, workload)
     base = evaluate(workload, gpus)
-    host = base.host.high + SPARE_HOST if host is None else host
+    room = base.host.high + SPARE_HOST if host is None else host
+    host = base.host.high if host is None else host
     if kept.cards and not axes_of(workload, gpus, host, kept):
         raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")
-    trials = Trials(workload, evaluate, apply, host, limit)
+    trials = Trials(workload, evaluate, apply, room, limit)
     trials.plan(gpus)
     with trials.within(1 - SHARE_TO_SIMPLIFY):
         passed = list(search(trials, workload, gpus, order, kept, host))

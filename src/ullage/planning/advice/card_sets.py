@@ -16,14 +16,12 @@ SHARE_FOR_TIME: Final = 4
 
 
 def other_sets(own: GpuSet, least: int, order: Order) -> list[GpuSet]:
-    """Priced sets that torch has kernels for and that have `least` usable bytes, and other numbers of cards of
-    the own kind: the most promising first, as far as that shows from prices and peaks alone."""
+    """Priced sets that torch has kernels for and that have `least` usable bytes, and other numbers of cards
+    of the own kind: the most promising first, as far as that shows from prices and peaks alone."""
     found = [
         each
         for each in dict.fromkeys((*_of_own_kind(own), *(each for _, each in priced_sets())))
-        if each != own
-        and each.abilities.has_kernels
-        and sum(gpu.usable.high for gpu in each.gpus) >= least
+        if each != own and each.abilities.has_kernels and sum(gpu.usable.high for gpu in each.gpus) >= least
     ]
     by_cost = sorted(found, key=_dollars_of_work)
     by_time = sorted(found, key=_seconds_of_work)
@@ -46,16 +44,24 @@ def _mixed(most: list[GpuSet], some: list[GpuSet]) -> Iterator[GpuSet]:
             yield next(others)
 
 
+def least_share(gpus: GpuSet, other: GpuSet) -> float:
+    """Of the time that work takes on `other`, what it takes on `gpus` at least: as if it did nothing but that
+    in which these are ahead."""
+    return min(mine / its if its else 0.0 for mine, its in zip(_paces(gpus), _paces(other), strict=True))
+
+
+def _paces(gpus: GpuSet) -> tuple[float, float]:
+    """Seconds of a byte that is read and of an operation, all cards at once; infinite where not known."""
+    bandwidths = [gpu.bandwidth or 0.0 for gpu in gpus.gpus]
+    operations = [gpu.operations.per_second if gpu.operations else 0.0 for gpu in gpus.gpus]
+    read, computed = (1 / sum(rates) if all(rates) else math.inf for rates in (bandwidths, operations))
+    return read, computed
+
+
 def _seconds_of_work(gpus: GpuSet) -> float:
-    """Of a fixed amount of reading and computing: between them lies what most work takes."""
-    found = 1.0
-    for rates in (
-        [gpu.bandwidth for gpu in gpus.gpus],
-        [gpu.operations.per_second if gpu.operations else None for gpu in gpus.gpus],
-    ):
-        known = [rate for rate in rates if rate]
-        found *= 1 / sum(known) if len(known) == len(rates) else math.inf
-    return math.sqrt(found)
+    """Of reading and computing alike: between them lies what most work takes."""
+    read, computed = _paces(gpus)
+    return math.sqrt(read * computed)
 
 
 def _dollars_of_work(gpus: GpuSet) -> float:

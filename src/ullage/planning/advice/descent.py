@@ -16,8 +16,8 @@ SAME: Final = 1.0001
 
 
 def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidate:
-    """With the step of each axis that takes least memory: where that does not fit, nothing of these axes does,
-    so that no more of them need be planned. Steps that are refused are left out."""
+    """With the step of each axis that takes least memory: where that does not fit, nothing of these axes
+    does, so that no more of them need be planned. Steps that are refused are left out."""
     steps = [axis.leanest for axis in axes if axis.leanest is not None and axis.is_apt(base.steps)]
     at = _with(trials, base, steps)
     if at.possible:
@@ -33,8 +33,9 @@ def _with(trials: Trials, base: Candidate, steps: list[Step]) -> Candidate:
 
 
 def relaxed(trials: Trials, at: Candidate, axes: tuple[Axis, ...], quality_first: bool) -> Candidate:
-    """What fits without some of its steps, or with milder ones of their axes: those that lose quality are taken
-    back before those that take time, whatever that costs; or after them, where it is no slower without."""
+    """What fits without some of its steps, or with milder ones of their axes: those that lose quality are
+    taken back before those that take time, whatever that costs; or after them, where it is no slower
+    without."""
     lossy = sorted((step for step in at.steps if step.loss), key=lambda step: -step.loss)
     groups = lossy, [step for step in at.steps if not step.loss]
     known = {axis.name: axis for axis in axes}

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
+from ullage.facts.price import price_of
 from ullage.planning.advice.axes import axes_of
-from ullage.planning.advice.card_sets import Order, other_sets
+from ullage.planning.advice.card_sets import Order, least_share, other_sets
 from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.kept import Kept
@@ -28,6 +29,9 @@ SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
 SHARE_TO_FIT: Final = 0.75
 """The same where it does not fit them as it is."""
+SLACK: Final = 2.0
+SETS_BY_USUAL: Final = 16
+"""Sets on which what usually is good is tried beside what was best so far."""
 WITHIN: Final = 2.0
 """A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
 closely."""
@@ -161,22 +165,27 @@ class SetSearch:
 def search(
     trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept: Kept, host: int
 ) -> Iterator[GpuSet]:
-    """Plans candidates until nothing is left or the time is over; gives the sets it did not come to."""
+    """Plans candidates until nothing is left or the time is over; gives the sets it did not come to. `host`
+    bytes of host memory may hold weights."""
     own = SetSearch(trials, gpus, axes_of(workload, gpus, host, kept))
     if gpus.abilities.has_kernels:
-        fits = trials.plan(gpus).fits
-        with trials.within(1.0 if kept.cards else SHARE_OF_OWN if fits else SHARE_TO_FIT):
+        share = SHARE_OF_OWN if trials.plan(gpus).fits else SHARE_TO_FIT
+        with trials.within(1.0 if kept.cards else share):
             own.by_families()
     if kept.cards:
         return
     least = min((each.outcome.peak.low for each in trials.found if each.possible), default=0)
     seen: list[tuple[SetSearch, Candidate]] = []
-    for other in other_sets(gpus, least, order):
+    for count, other in enumerate(other_sets(gpus, least, order)):
         if trials.over:
             yield other
             continue
-        there = SetSearch(trials, other, axes_of(workload, other, host, kept))
-        found = there.from_others(_recipes(trials, workload, other, host, kept))
+        if _is_hopeless(other, trials):
+            continue
+        axes = axes_of(workload, other, host, kept)
+        there = SetSearch(trials, other, axes)
+        usual = _usual(axes) if count < SETS_BY_USUAL else []
+        found = there.from_others([*_best_so_far(trials), *usual])
         if found is not None:
             seen.append((there, found))
     for there, _ in _promising(seen, order):
@@ -184,26 +193,40 @@ def search(
             there.closely()
 
 
-def _recipes(
-    trials: Trials, workload: Workload, gpus: GpuSet, host: int, kept: Kept
-) -> list[tuple[Step, ...]]:
-    """Steps of the best so far, without loss and at all; where nothing fits yet, vLLM for all it runs, in the
-    precisions asked for and in the lowest."""
+def _is_hopeless(gpus: GpuSet, trials: Trials) -> bool:
+    """Whether a bound says that nothing on these cards is cheaper, or faster, than the best so far without
+    loss: were they as fast as they are in what they do best, and twice that for what fits them alone."""
+    fitting = [each for each in trials.found if each.fits and not each.loss]
+    if not fitting:
+        return False
+    cheapest, fastest = (min(fitting, key=KEYS[order]) for order in ("cost", "time"))
+    price, usd = price_of(gpus), cheapest.usd
+    seconds = min(each.seconds * least_share(gpus, each.gpus) for each in (cheapest, fastest)) / SLACK
+    dearer = price is None or usd is None or price.usd_per_hour * seconds / 3600 >= usd
+    return dearer and seconds >= fastest.seconds
+
+
+def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
+    """Steps of the cheapest without loss, and at all."""
     fitting = [each for each in trials.found if each.fits and not each.cuts]
-    if fitting:
-        least = min(each.loss for each in fitting)
-        best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
-        cheapest = min(fitting, key=KEYS["cost"])
-        return [*dict.fromkeys((best.steps, cheapest.steps))]
+    if not fitting:
+        return []
+    least = min(each.loss for each in fitting)
+    best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
+    cheapest = min(fitting, key=KEYS["cost"])
+    return [*dict.fromkeys((best.steps, cheapest.steps))]
+
+
+def _usual(axes: tuple[Axis, ...]) -> list[tuple[Step, ...]]:
+    """vLLM for all it runs, in the precisions that checkpoints are stored in and in fewer bits."""
     whole: tuple[Step, ...] = ()
     lower: tuple[Step, ...] = ()
-    for axis in axes_of(workload, gpus, host, kept):
+    for axis in axes:
         vllm = [step for step in axis.steps if step.key.startswith(VLLM)]
         if vllm:
             whole, lower = with_step(whole, vllm[-1]), with_step(lower, vllm[-1])
         elif axis.name == f"{axis.role} precision":
-            whole = _with(whole, axis, "auto")
-            lower = _with(lower, axis, "nf4")
+            whole, lower = _with(whole, axis, "auto"), _with(lower, axis, "nf4")
     return [*dict.fromkeys((whole, lower))]
 
 
@@ -212,15 +235,11 @@ def _with(steps: tuple[Step, ...], axis: Axis, key: str) -> tuple[Step, ...]:
     return steps if own is None else with_step(steps, own)
 
 
-def _promising(
-    seen: list[tuple[SetSearch, Candidate]], order: Order
-) -> list[tuple[SetSearch, Candidate]]:
+def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tuple[SetSearch, Candidate]]:
     """Those near the best in dollars or in seconds, the best first."""
     usd = min((point_of(each).usd for _, each in seen), default=math.inf)
     seconds = min((each.seconds for _, each in seen), default=math.inf)
     near = [
-        pair
-        for pair in seen
-        if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
+        pair for pair in seen if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
     ]
     return sorted(near, key=lambda pair: KEYS[order](pair[1]))

@@ -46,9 +46,7 @@ class Axis(NamedTuple):
 
     def is_apt(self, steps: tuple[Step, ...]) -> bool:
         """Whether its steps mean something beside these."""
-        return not self.needs or any(
-            step.axis == self.needs and step.key.startswith(VLLM) for step in steps
-        )
+        return not self.needs or any(step.axis == self.needs and step.key.startswith(VLLM) for step in steps)
 
     @property
     def leanest(self) -> Step | None:

@@ -16,7 +16,6 @@ from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.spec.rules import mistakes_in
 from ullage.spec.workload import Workload
 
-
 REFUSED: Final = 0.2
 """What a setting that is refused takes of the limit: it is not billed."""
 
