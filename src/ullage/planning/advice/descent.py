@@ -19,6 +19,9 @@ def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidat
     """With the step of each axis that takes least memory: where that does not fit, nothing of these axes
     does, so that no more of them need be planned. Steps that are refused are left out."""
     steps = [axis.leanest for axis in axes if axis.leanest is not None and axis.is_apt(base.steps)]
+    for axis in axes:
+        if axis.ladder and axis.leanest is None:
+            base = base._replace(steps=without(base.steps, axis.name))
     at = _with(trials, base, steps)
     if at.possible:
         return at

@@ -9,7 +9,7 @@ from typing import Final
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import price_of
 from ullage.planning.advice.axes import axes_of
-from ullage.planning.advice.card_sets import Order, least_share, other_sets
+from ullage.planning.advice.card_sets import Order, Room, least_share, other_sets
 from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.kept import Kept
@@ -128,15 +128,20 @@ class SetSearch:
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
         """The unchanged workload, and what was good elsewhere, with batches as they fit here; the fastest."""
-        starts = [(), *(self._here(steps) for steps in others)]
-        tried = [self._trials.plan(self._gpus, steps) for steps in dict.fromkeys(starts)]
+        starts = [self._here(steps) for steps in others]
+        tried = [self._trials.plan(self._gpus, steps) for steps in dict.fromkeys([(), *starts])]
         fitting = [each for each in tried if each.fits]
         for start in tried:
-            if start.possible and not start.fits and not self._trials.over:
+            if start.steps and start.possible and not start.fits and not self._trials.over:
                 small = leanest(self._trials, start, self._of("same"))
                 fitting += [small] if small.fits else []
         climbed = [self.climb(each) for each in sorted(fitting, key=KEYS["time"])[:2]]
         return min(climbed, key=KEYS["time"], default=None)
+
+    @property
+    def splits(self) -> bool:
+        """Whether a role may be run by all cards together."""
+        return any(step.key.startswith(VLLM) for axis in self._axes for step in axis.steps)
 
     def closely(self) -> None:
         """What makes the fastest setting here faster still."""
@@ -174,13 +179,15 @@ def search(
             own.by_families()
     if kept.cards:
         return
-    least = min((each.outcome.peak.low for each in trials.found if each.possible), default=0)
+    peaks = [each.outcome.peak for each in trials.found if each.possible]
+    room = Room(min((peak.low for peak in peaks), default=0), trials.plan(gpus).outcome.peak.high)
+    together = own.splits or any(role.runs_with.tensor_parallel for role in workload.roles.values())
     seen: list[tuple[SetSearch, Candidate]] = []
-    for count, other in enumerate(other_sets(gpus, least, order)):
+    for count, other in enumerate(other_sets(gpus, room, order, together)):
         if trials.over:
             yield other
             continue
-        if _is_hopeless(other, trials):
+        if _is_hopeless(other, trials, together):
             continue
         axes = axes_of(workload, other, host, kept)
         there = SetSearch(trials, other, axes)
@@ -193,7 +200,7 @@ def search(
             there.closely()
 
 
-def _is_hopeless(gpus: GpuSet, trials: Trials) -> bool:
+def _is_hopeless(gpus: GpuSet, trials: Trials, together: bool) -> bool:
     """Whether a bound says that nothing on these cards is cheaper, or faster, than the best so far without
     loss: were they as fast as they are in what they do best, and twice that for what fits them alone."""
     fitting = [each for each in trials.found if each.fits and not each.loss]
@@ -201,7 +208,8 @@ def _is_hopeless(gpus: GpuSet, trials: Trials) -> bool:
         return False
     cheapest, fastest = (min(fitting, key=KEYS[order]) for order in ("cost", "time"))
     price, usd = price_of(gpus), cheapest.usd
-    seconds = min(each.seconds * least_share(gpus, each.gpus) for each in (cheapest, fastest)) / SLACK
+    shares = (each.seconds * least_share(gpus, each.gpus, together) for each in (cheapest, fastest))
+    seconds = min(shares) / SLACK
     dearer = price is None or usd is None or price.usd_per_hour * seconds / 3600 >= usd
     return dearer and seconds >= fastest.seconds
 
