@@ -22,7 +22,7 @@ from ullage.planning.plan import Advice, Nearest, Search
 from ullage.spec.workload import Workload
 from ullage.units import GIB
 
-UNITS: Final = 3000
+UNITS: Final = 4200
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
 are free it ends within half a second (benchmarks/advice_search.py)."""
 UNITS_OF_ONE: Final = 8

@@ -32,7 +32,7 @@ def other_sets(own: GpuSet, room: Room, order: Order, together: bool) -> list[Gp
     by_cost = sorted(found, key=lambda each: _dollars_of_work(each, together))
     by_time = sorted(found, key=lambda each: _seconds_of_work(each, together))
     roomy = [each for each in by_cost if _bytes(each) >= room.enough]
-    orders = (by_time, by_time, by_cost, roomy) if order == "time" else (roomy, roomy, by_cost, by_time)
+    orders = (by_time, by_cost, by_time, roomy) if order == "time" else (roomy, by_cost, by_time)
     return list(dict.fromkeys(_in_turn(orders)))
 
 

@@ -30,7 +30,7 @@ SHARE_OF_OWN: Final = 0.5
 SHARE_TO_FIT: Final = 0.75
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
-SETS_BY_USUAL: Final = 16
+SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
 WITHIN: Final = 2.0
 """A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
@@ -127,14 +127,15 @@ class SetSearch:
         return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """The unchanged workload, and what was good elsewhere, with batches as they fit here; the fastest."""
-        starts = [self._here(steps) for steps in others]
-        tried = [self._trials.plan(self._gpus, steps) for steps in dict.fromkeys([(), *starts])]
+        """What was good elsewhere, and the workload as it is where nothing was, with batches as they fit here;
+        the fastest."""
+        starts = dict.fromkeys(self._here(steps) for steps in others) or {(): None}
+        tried = [self._trials.plan(self._gpus, steps) for steps in starts]
         fitting = [each for each in tried if each.fits]
-        for start in tried:
-            if start.steps and start.possible and not start.fits and not self._trials.over:
-                small = leanest(self._trials, start, self._of("same"))
-                fitting += [small] if small.fits else []
+        near = [each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // 2]
+        if near and not fitting and not self._trials.over:
+            small = leanest(self._trials, min(near, key=_over), self._of("same"))
+            fitting += [small] if small.fits else []
         climbed = [self.climb(each) for each in sorted(fitting, key=KEYS["time"])[:2]]
         return min(climbed, key=KEYS["time"], default=None)
 
@@ -165,6 +166,10 @@ class SetSearch:
 
     def _of(self, *families: Family) -> tuple[Axis, ...]:
         return tuple(axis for axis in self._axes if axis.family in families)
+
+
+def _over(candidate: Candidate) -> int:
+    return candidate.outcome.over
 
 
 def search(
