@@ -28,7 +28,7 @@ are free it ends within half a second (benchmarks/advice_search.py)."""
 UNITS_OF_ONE: Final = 8
 SECONDS: Final = 5.0
 """When a search ends on a machine that is busy with other things."""
-SHARE_TO_SIMPLIFY: Final = 0.15
+SHARE_TO_SIMPLIFY: Final = 0.1
 """Of what a search may take, to leave out of its entries what they do as well without."""
 SPARE_HOST: Final = 16 * GIB
 """Host memory for captured states where nobody says how much there is: assumed of any machine with a card.

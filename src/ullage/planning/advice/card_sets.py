@@ -13,6 +13,10 @@ Order = Literal["cost", "time", "quality"]
 ORDERS: Final[tuple[Order, ...]] = ("cost", "time", "quality")
 
 
+SPARE: Final = 1.3
+"""What a set has beyond the least that anything could do with, if it is to hold batches: others come last."""
+
+
 class Room(NamedTuple):
     """Usable bytes of a set: the `least` that anything tried could do with, and `enough` for the workload as
     it is."""
@@ -32,8 +36,9 @@ def other_sets(own: GpuSet, room: Room, order: Order, together: bool) -> list[Gp
     by_cost = sorted(found, key=lambda each: _dollars_of_work(each, together))
     by_time = sorted(found, key=lambda each: _seconds_of_work(each, together))
     roomy = [each for each in by_cost if _bytes(each) >= room.enough]
-    orders = (by_time, by_cost, by_time, roomy) if order == "time" else (roomy, by_cost, by_time)
-    return list(dict.fromkeys(_in_turn(orders)))
+    spare = [each for each in by_cost if _bytes(each) >= room.least * SPARE]
+    orders = (by_time, spare, by_time, roomy) if order == "time" else (roomy, spare, by_time)
+    return list(dict.fromkeys([*_in_turn(orders), *by_cost]))
 
 
 def _bytes(gpus: GpuSet) -> int:

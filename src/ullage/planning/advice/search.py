@@ -27,7 +27,7 @@ WAYS: Final[tuple[tuple[Family, ...], ...]] = (
 LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
 SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
-SHARE_TO_FIT: Final = 0.75
+SHARE_TO_FIT: Final = 0.6
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 SETS_BY_USUAL: Final = 10
@@ -56,10 +56,9 @@ class SetSearch:
             most[LAST_WAY] = self._leanest(base, self._of(*LAST_WAY))
             ways = [LAST_WAY] if most[LAST_WAY].fits else []
         for count, families in enumerate(ways):
-            with self._trials.within(1 / (len(ways) - count)):
+            with self._trials.within(1 / (len(ways) - count + 1)):
                 self._by(most[families], families)
-        if WAYS[0] in ways:
-            self._fewer_bits()
+        self._fewer_bits()
 
     def _by(self, most: Candidate, families: tuple[Family, ...]) -> None:
         """From what is as lean as changes of these families make it. They are taken back as far as it fits
@@ -107,16 +106,23 @@ class SetSearch:
         if best is None:
             return
         lower = self._of("lower")
-        for axis in lower:
-            beside = tuple(each for each in self._of("same") if each.role == axis.role)
-            for step in axis.steps:
-                if not self._trials.over:
-                    then = self._trials.plan(self._gpus, with_step(best.steps, step))
-                    then = faster(self._trials, then, beside) if then.fits else then
-                    best = min(best, then, key=KEYS["time"]) if then.fits and not step.loss else best
+        beside = {axis: self._beside(axis) for axis in lower}
+        tried = [
+            (self._trials.plan(self._gpus, with_step(best.steps, step)), axis)
+            for axis in lower
+            for step in axis.steps
+            if not self._trials.over
+        ]
+        for then, axis in sorted(tried, key=lambda pair: pair[0].seconds):
+            if then.fits and not self._trials.over:
+                faster(self._trials, then, beside[axis])
         if len(lower) > 1 and not self._trials.over:
             then = leanest(self._trials, best, lower)
             self.climb(then) if then.fits else None
+
+    def _beside(self, axis: Axis) -> tuple[Axis, ...]:
+        """What may be changed of the same role without loss."""
+        return tuple(each for each in self._of("same") if each.role == axis.role)
 
     def _best_here(self) -> Candidate | None:
         own = [each for each in self._trials.found if each.gpus == self._gpus and each.fits]
@@ -127,8 +133,8 @@ class SetSearch:
         return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """What was good elsewhere, and the workload as it is where nothing was, with batches as they fit here;
-        the fastest."""
+        """What was good elsewhere, and the workload as it is where nothing was, with batches as they fit
+        here; the fastest."""
         starts = dict.fromkeys(self._here(steps) for steps in others) or {(): None}
         tried = [self._trials.plan(self._gpus, steps) for steps in starts]
         fitting = [each for each in tried if each.fits]
