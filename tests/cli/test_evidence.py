@@ -99,7 +99,7 @@ def test_it_is_removed_once_and_what_was_removed_is_told(run, extract, file):
     extract("second")
     with file.open("a") as lines:
         lines.write("garbage\n{}\n")
-    said = f"removed {file}: 2 observations of 2 runs, 2 lines not counted\n"
+    said = f"removed {file}: 6 observations of 2 runs, 2 lines not counted\n"  # memory, load, reading
     assert run("evidence", "--clear") == said
     assert not file.exists()
     assert run("evidence").startswith("no run has left evidence")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ullage.errors import InputError
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import price_of, priced_sets
+from ullage.facts.price import Prices
 from ullage.facts.quantization.known import on_the_fly
 from ullage.planning.plan import Advice, Verdict
 from ullage.spec.engine import EngineDescription
@@ -63,6 +63,7 @@ def advise(
     outcome: Outcome,
     evaluate: Evaluate,
     apply: Callable[[Workload, Changes], Workload],
+    prices: Prices,
 ) -> tuple[Advice, ...]:
     """Entries that no other of their group beats in both quality loss and dollars per 1000 examples.
 
@@ -72,7 +73,7 @@ def advise(
     found: list[Advice] = []
     if outcome.verdict != "fits":
         found += _on_same_gpus(workload, gpus, outcome, evaluate, apply)
-    for candidate in islice(_cheaper_sets(gpus, outcome), SETS_TRIED):
+    for candidate in islice(_cheaper_sets(gpus, outcome, prices), SETS_TRIED):
         result = _tried(evaluate, workload, candidate)
         if result is not None and result.verdict == "fits":
             found.append(_advice((), candidate, result, outcome, 0.0, "unchanged"))
@@ -264,12 +265,12 @@ def _lower(precision: str, engine: EngineDescription) -> tuple[tuple[str, float]
     return tuple(each for each in made if each[1] > dict(made).get(precision, math.inf))
 
 
-def _cheaper_sets(gpus: GpuSet, outcome: Outcome) -> Iterator[GpuSet]:
+def _cheaper_sets(gpus: GpuSet, outcome: Outcome, prices: Prices) -> Iterator[GpuSet]:
     """Priced sets other than `gpus`, cheapest first, whose memory could hold the peak at all and that torch
     has kernels for; while the workload fits, only those that cost less per hour."""
-    current = price_of(gpus)
+    current = prices.of(gpus)
     bound = current.usd_per_hour if current is not None and outcome.verdict == "fits" else None
-    for usd, candidate in priced_sets():
+    for usd, candidate in prices.sets():
         if bound is not None and usd >= bound:
             return
         room = sum(gpu.usable.low for gpu in candidate.gpus)

@@ -11,7 +11,7 @@ from ullage.fields import Fields
 from ullage.records.not_finite import NotFinite, not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
 from ullage.shown import Shown
-from ullage.units import Interval
+from ullage.units import Estimate, Interval
 
 LEVELS = ("live", "reserved", "process", "device")
 _MEASURED: Final = {"device": "on_device"}
@@ -44,8 +44,34 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeComparison:
+    """Seconds of a phase for the examples that were done: as planned, known by `basis`, and as measured.
+
+    `error` is (expected - measured) / measured.
+    """
+
+    phase: str
+    examples: int
+    predicted: Estimate
+    basis: str
+    measured: float
+
+    @property
+    def error(self) -> float:
+        return self.predicted.expected / self.measured - 1
+
+    @property
+    def verdict(self) -> Literal["inside", "below", "above"]:
+        """Whether the measurement lies inside the interval, below or above it."""
+        if self.measured > self.predicted.high:
+            return "above"
+        return "below" if self.measured < self.predicted.low else "inside"
+
+
+@dataclass(frozen=True, slots=True)
 class Verification(Shown):
-    """Every comparison of a run. It holds when no measured level exceeds its high value.
+    """Every comparison of a run. It holds when no measured level exceeds its high value; its `times` are told
+    and break nothing.
 
     `not_finite` is what the record says of stored states that are NaN or infinite, if there are any;
     `remarks` is what the run remarks itself. Of a run that loaded no model nothing is compared.
@@ -54,6 +80,7 @@ class Verification(Shown):
     comparisons: tuple[Comparison, ...]
     not_finite: NotFinite | None = None
     remarks: tuple[str, ...] = ()
+    times: tuple[TimeComparison, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -77,7 +104,27 @@ def verify(plan: Mapping[str, object], record: Record) -> Verification:
     for measured in record.measured:
         found += _levels(document, measured)
         found += _components(document, measured)
-    return Verification(tuple(found), not_finite_in(record.outcome), remarks_in(record.outcome))
+    remarks = remarks_in(record.outcome)
+    return Verification(tuple(found), not_finite_in(record.outcome), remarks, tuple(_times(document, record)))
+
+
+def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:
+    """Of each phase that was planned and entered; of a run that was resumed nothing, for the seconds of its
+    earlier parts are not known."""
+    if record.resumed or not record.examples or "settled" not in plan:
+        return
+    planned = plan.inner("settled").whole("examples")
+    share = record.examples / planned if planned else 0.0
+    once = {each.text("name") for each in plan.each("phases") if each.flag("once")}
+    for time in plan.each("times"):
+        phase, seconds = time.text("phase"), time.value("total_seconds")
+        took = max((each.seconds for each in record.measured if each.phase == phase), default=0.0)
+        if seconds is None or not took or not share:
+            continue
+        ends = time.inner("total_seconds")
+        whole = Estimate(*(ends.number(name) for name in ("low", "expected", "high")))
+        basis = time.text("basis") if "basis" in time else "derived"
+        yield TimeComparison(phase, record.examples, whole * (1.0 if phase in once else share), basis, took)
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:
