@@ -107,7 +107,7 @@ def test_it_is_removed_once_and_what_was_removed_is_told(run, extract, file):
     extract("third")
     with file.open("a") as lines:
         lines.write("garbage\n")
-    assert run("evidence", "--clear") == f"removed {file}: 1 observation of 1 run, 1 line not counted\n"
+    assert run("evidence", "--clear") == f"removed {file}: 3 observations of 1 run, 1 line not counted\n"
     extract("fourth")
     cleared = document(run, "--clear")
     assert cleared["cleared"]

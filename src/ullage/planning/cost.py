@@ -14,15 +14,15 @@ def cost_of(gpus: GpuSet, seconds: Estimate | None, examples: int, prices: Price
     price = prices.of(gpus)
     if price is None:
         return None
-    whole = None if seconds is None else seconds * (price.usd_per_hour / 3600)
+    usd_per_second = price.usd_per_hour / 3600
     return Cost(
         price.usd_per_hour,
-        None if whole is None else whole * per_1000(examples),
+        None if seconds is None else seconds * per_1000(examples) * usd_per_second,
         price.provider,
         price.as_of,
         price.source,
         price.label,
-        whole,
+        None if seconds is None else seconds * usd_per_second,
         price.host_bytes,
     )
 

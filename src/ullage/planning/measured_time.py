@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ullage.phases.phase import Work
+from ullage.phases.phase import Phase, Work
 from ullage.units import Estimate
 
 
@@ -17,9 +17,15 @@ class MeasuredTime(NamedTuple):
 
 
 Manner = tuple[str, str]
-"""The name of a phase, and how it is done (`manner`)."""
+"""What is done (`doing`), and how (`manner`)."""
 MeasuredTimes = Mapping[Manner, MeasuredTime]
 NO_TIMES: Final[MeasuredTimes] = {}
+
+
+def doing(phase: Phase) -> str:
+    """Who does what in a phase, whoever is beside: a load that is paid once comes from disk."""
+    once = "once" if phase.once and phase.activity == "load" else ""
+    return " ".join(filter(None, (phase.running, phase.verb, phase.activity, once)))
 
 
 def manner(work: Work, storage: str, compute: str, kernel: str, where: str) -> str:

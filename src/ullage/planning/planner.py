@@ -76,7 +76,7 @@ def make_plan(
         + tuple(_unknown_speed(times, devices, demand)),
         models=models,
         base=base,
-        latency=None if asked is None else latency(*asked, placement, devices),
+        latency=None if asked is None else latency(*asked, placement, devices, measured),
     )
 
 

@@ -14,7 +14,7 @@ from ullage.memory.running import kernel_of
 from ullage.phases.phase import Phase, Work
 from ullage.planning.billing import place_name
 from ullage.planning.device import Device
-from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, manner
+from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, doing, manner
 from ullage.planning.passes import Held, Same, Task, expected_seconds, pass_time
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
@@ -44,7 +44,7 @@ def phase_times(
         found, name = known[task.same], task.phase.name
         seconds, bound = found or _UNKNOWN
         basis, source = _basis(task, seconds), ""
-        past = _past(task, measured, placement, devices)
+        past = past_time(task, measured, placement, devices)
         if past is not None:
             seconds, basis, source = past.seconds, "measured", past.source
         whole = None if seconds is None else seconds * _passes(task.phase, examples)
@@ -59,7 +59,7 @@ def _basis(task: Task, seconds: Estimate | None) -> TimeBasis:
     return "assumed" if task.slowdown is None and task.work.activity != "load" else "derived"
 
 
-def _past(
+def past_time(
     task: Task, measured: MeasuredTimes, placement: Placement, devices: tuple[Device, ...]
 ) -> MeasuredTime | None:
     """What past runs took that did the same in the same manner."""
@@ -67,7 +67,7 @@ def _past(
         return None
     where = ", ".join(place_name(each, devices) for each in placement[task.phase.running].places)
     done = manner(task.work, task.precision.storage, task.precision.compute, task.kernel, where)
-    return measured.get((task.phase.name, done))
+    return measured.get((doing(task.phase), done))
 
 
 def total_seconds(
@@ -85,7 +85,7 @@ def total_seconds(
             continue
         if task.same not in known:
             known[task.same] = expected_seconds(task)
-        past = _past(task, measured, placement, devices)
+        past = past_time(task, measured, placement, devices)
         seconds = known[task.same] if past is None else past.seconds.expected
         if seconds is None:
             return None

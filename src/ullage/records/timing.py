@@ -11,7 +11,7 @@ from typing import Final
 
 from ullage.errors import FormatError
 from ullage.fields import Fields
-from ullage.planning.measured_time import Manner, MeasuredTime, manner
+from ullage.planning.measured_time import Manner, MeasuredTime, doing, manner
 from ullage.planning.plan import Plan
 from ullage.records.observation import Key, key_of, read_key
 from ullage.records.record import Record
@@ -37,11 +37,11 @@ LONGEST: Final = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that `passes` passes of a phase took in a run, whatever else was done in between.
+    """Seconds that `passes` passes of what a role does took in a run, whatever else was done in between.
 
     `software` is Ullage and what quantizes, with their versions; `gpus` the cards by their set's name,
-    `workload` the shape of what ran (`shape_of`), `manner` how the phase was done; `date` (UTC) and the name
-    of the run's folder say which run.
+    `workload` the shape of what ran (`shape_of`), `phase` what was done (`doing`), `manner` how; `date` (UTC)
+    and the name of the run's folder say which run.
     """
 
     key: Key
@@ -66,32 +66,31 @@ def timings_of(
     """What a run says of the phases of its plan that it went through.
 
     Nothing where memory ran out and batches were split, or of a run that was resumed, of roles that another
-    process runs, and of phases that were not entered. `packages` are the versions of what quantizes, by role.
+    process runs, and of phases that were not entered. Phases in which a role does the same beside others
+    count together. `packages` are the versions of what quantizes, by role.
     """
     if record.splits or record.resumed or not record.examples:
         return ()
     took: dict[str, float] = {}
     for measured in record.measured:
         took[measured.phase] = max(took.get(measured.phase, 0.0), measured.seconds)
-    found = []
+    pooled: dict[tuple[str, str, str], list[float]] = {}
     for phase in plan.phases:
         role = plan.roles.get(phase.running)
-        seconds = took.get(phase.name, 0.0)
-        passes = 1.0 if phase.once else phase.work.passes * record.examples
         if role is None or plan.workload.roles[phase.running].runs_with.memory != "process":
             continue
-        if not 0 < seconds < LONGEST or not 0 < passes < LONGEST:
-            continue
-        done = manner(
-            phase.work, role.precision.storage, role.precision.compute, role.kernel.name, role.placement.where
-        )
-        software = ", ".join(
-            filter(None, (f"ullage {record.environment.ullage}", packages.get(phase.running)))
-        )
-        key = key_of(record.environment)
-        found.append(
-            Timing(key, software, plan.gpus.name, workload, phase.name, done, seconds, passes, date, run)
-        )
+        made = role.precision
+        done = manner(phase.work, made.storage, made.compute, role.kernel.name, role.placement.where)
+        sums = pooled.setdefault((phase.running, doing(phase), done), [0.0, 0.0])
+        sums[0] += took.get(phase.name, 0.0)
+        sums[1] += 1.0 if phase.once else phase.work.passes * record.examples
+    key, version = key_of(record.environment), f"ullage {record.environment.ullage}"
+    found = []
+    for (name, what, how), (seconds, passes) in pooled.items():
+        software = ", ".join(filter(None, (version, packages.get(name))))
+        if 0 < seconds < LONGEST and 0 < passes < LONGEST:
+            where = plan.gpus.name
+            found.append(Timing(key, software, where, workload, what, how, seconds, passes, date, run))
     return tuple(found)
 
 

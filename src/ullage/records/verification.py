@@ -111,20 +111,23 @@ def verify(plan: Mapping[str, object], record: Record) -> Verification:
 def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:
     """Of each phase that was planned and entered; of a run that was resumed nothing, for the seconds of its
     earlier parts are not known."""
-    if record.resumed or not record.examples or "settled" not in plan:
+    if record.resumed or not record.examples or "phases" not in plan:
         return
-    planned = plan.inner("settled").whole("examples")
-    share = record.examples / planned if planned else 0.0
-    once = {each.text("name") for each in plan.each("phases") if each.flag("once")}
+    passes = {each.text("name"): _passes(each, record.examples) for each in plan.each("phases")}
     for time in plan.each("times"):
-        phase, seconds = time.text("phase"), time.value("total_seconds")
+        phase, seconds = time.text("phase"), time.value("seconds")
         took = max((each.seconds for each in record.measured if each.phase == phase), default=0.0)
-        if seconds is None or not took or not share:
+        if seconds is None or not took > 0 or phase not in passes:
             continue
-        ends = time.inner("total_seconds")
-        whole = Estimate(*(ends.number(name) for name in ("low", "expected", "high")))
+        ends = time.inner("seconds")
+        one = Estimate(*(ends.number(name) for name in ("low", "expected", "high")))
         basis = time.text("basis") if "basis" in time else "derived"
-        yield TimeComparison(phase, record.examples, whole * (1.0 if phase in once else share), basis, took)
+        yield TimeComparison(phase, record.examples, one * passes[phase], basis, took)
+
+
+def _passes(phase: Fields, examples: int) -> float:
+    """How many of a phase so many examples take."""
+    return 1.0 if phase.flag("once") else phase.inner("work").number("passes") * examples
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:
