@@ -91,6 +91,12 @@ def test_a_million_records_have_hours_and_a_price(run):
     assert small["usd"]["low"] < small["usd"]["expected"] < small["usd"]["high"]
 
 
+def test_the_docs_show_the_tools_own_page(run):
+    text = run(EXAMPLES / "pii.yaml", "--set", "examples=1000000")
+    shown = [f"    {line.rstrip()}" for line in text.splitlines()]
+    assert "\n".join(shown) in (EXAMPLES.parent / "docs/prices.md").read_text()
+
+
 def test_all_shows_the_rest_and_the_default_what_fewer_cards_do_not_beat(run):
     file = EXAMPLES / "pii.yaml"
     some, every = document(run, file), document(run, file, "--all")

@@ -71,7 +71,8 @@ def _said(one: Rental, word: str, unit: float) -> str:
     assert one.usd is not None
     assert one.seconds is not None
     time = f"{figure(one.seconds.expected / unit)} {word}"
-    return f"{one.gpus.name} from {one.cost.provider}: ${figure(one.usd.expected)}, {time}"
+    by = f"{one.cost.provider}, {one.cost.as_of}"
+    return f"{one.gpus.name} from {by}: ${figure(one.usd.expected)}, {time}"
 
 
 def _labelled(found: Renting) -> str:
