@@ -4,11 +4,11 @@
 
 Writes results/advice_search.json.
 
-Of every example and of `count` random workloads (random_workloads.py) that are planned, the advice is searched
-for as `ullage plan` does, and once more without a limit. Held is
+Of every example and of `count` random workloads (random_workloads.py) that are planned, the advice is
+searched for as `ullage plan` does, and once more without a limit. Held is
 
-- how much dearer the cheapest entry is than the cheapest of the other search, of all entries and of those that
-  lose no quality; where no price is known seconds stand for dollars; at most 5 % is asked for;
+- how much dearer the cheapest entry is than the cheapest of the other search, of all entries and of those
+  that lose no quality; where no price is known seconds stand for dollars; at most 5 % is asked for;
 - how long the search takes, by the processor's time and by the clock, one search at a time.
 
 Where the minutes are over, the result says how many workloads were held.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ullage.api import probe_drift as probe_drift
     from ullage.api import read_plan as read_plan
     from ullage.api import read_pool as read_pool
+    from ullage.api import rentals as rentals
     from ullage.api import report as report
     from ullage.api import resume as resume
     from ullage.api import run as run
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.health.diagnosis import Diagnosis as Diagnosis
     from ullage.facts.price import Price as Price
+    from ullage.facts.price import Prices as Prices
     from ullage.kinds.evaluate.paired import PairedEvaluations as PairedEvaluations
     from ullage.kinds.evaluate.verbs import compare as compare
     from ullage.kinds.evaluate.verbs import judge as judge
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     from ullage.planning.outcome import Outcome as Outcome
     from ullage.planning.plan import Advice as Advice
     from ullage.planning.plan import Plan as Plan
+    from ullage.planning.renting import Renting as Renting
     from ullage.probes.probe import Probe as Probe
     from ullage.probes.probe import Reading as Reading
     from ullage.records.evidence import Evidence as Evidence
@@ -119,6 +122,7 @@ if TYPE_CHECKING:
     from ullage.runtime.reading import reset_peak as reset_peak
     from ullage.runtime.tokenizer import Tokenizer as Tokenizer
     from ullage.spec.positions import Positions as Positions
+    from ullage.spec.price_list import read_prices as read_prices
     from ullage.spec.role_fields import RoleFields as RoleFields
     from ullage.spec.training import Lora as Lora
     from ullage.spec.training import Training as Training
@@ -166,11 +170,13 @@ PLACES: Final = {
     "PoolOfRun": "ullage.records.pool_of_run",
     "Positions": "ullage.spec.positions",
     "Price": "ullage.facts.price",
+    "Prices": "ullage.facts.price",
     "Probe": "ullage.probes.probe",
     "ReadSequence": "ullage.capture.listener",
     "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
     "RefusedError": "ullage.errors",
+    "Renting": "ullage.planning.renting",
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
     "SearchLimit": "ullage.planning.advice.trials",
@@ -217,6 +223,8 @@ PLACES: Final = {
     "probe_drift": "ullage.api",
     "read_plan": "ullage.api",
     "read_pool": "ullage.api",
+    "read_prices": "ullage.spec.price_list",
+    "rentals": "ullage.api",
     "report": "ullage.api",
     "reset_peak": "ullage.runtime.reading",
     "resume": "ullage.api",

@@ -1,4 +1,4 @@
-"""Fifteen questions of people who rent cards: the advice has what an expert would answer, at his price at most."""
+"""Fifteen questions of people who rent cards: advice has what an expert would answer, at his price at most."""
 
 import json
 import shlex
@@ -153,7 +153,9 @@ QUESTIONS = {
         "does not fit",
         (("memory.enable_gradient_checkpointing=true",), "H100-PCIE-80GB"),
         lambda plan: any(
-            values(entry, "enable_gradient_checkpointing") and not entry.quality_loss and memory(entry) < 110e9
+            values(entry, "enable_gradient_checkpointing")
+            and not entry.quality_loss
+            and memory(entry) < 110e9
             for entry in others(plan)
         ),
     ),
@@ -168,8 +170,10 @@ QUESTIONS = {
         "H100",
         "does not fit",
         (("training.lora={r: 16}", "memory.enable_gradient_checkpointing=true"), "H100"),
-        lambda plan: any(values(entry, "lora") for entry in own(plan))
-        and not any(values(entry, "streaming_chunk_size") for entry in plan.advice),
+        lambda plan: (
+            any(values(entry, "lora") for entry in own(plan))
+            and not any(values(entry, "streaming_chunk_size") for entry in plan.advice)
+        ),
     ),
     "8: gpt-oss-20b on a 4080": Question(
         alone("openai/gpt-oss-20b") | {"prompt_tokens": 7680, "new_tokens": 512},
@@ -236,8 +240,10 @@ QUESTIONS = {
         "4x A100-80GB",
         "fits",
         ((VLLM, "roles.generator.tensor_parallel=4", "roles.generator.batch=64"), "4x A100-80GB"),
-        lambda plan: len(plan.advice) >= 2
-        and all(values(entry, "engine") == ["vllm"] and values(entry, "batch") for entry in plan.advice),
+        lambda plan: (
+            len(plan.advice) >= 2
+            and all(values(entry, "engine") == ["vllm"] and values(entry, "batch") for entry in plan.advice)
+        ),
     ),
     "15: a million records on a 3060": Question(
         {
@@ -275,7 +281,9 @@ def check_entries(workload, plan):
     for ground in (own(plan), others(plan)):
         points = [(e.quality_loss, e.usd_per_1000_examples or 0.0, e.known_seconds) for e in ground]
         for one in points:
-            assert not any(two != one and all(a <= b for a, b in zip(two, one, strict=True)) for two in points)
+            assert not any(
+                two != one and all(a <= b for a, b in zip(two, one, strict=True)) for two in points
+            )
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

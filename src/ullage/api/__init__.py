@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.api.probes import fit_probe as fit_probe
     from ullage.api.probes import import_probe as import_probe
     from ullage.api.probes import open_probe as open_probe
+    from ullage.api.renting import rentals as rentals
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import read_pool as read_pool
@@ -92,6 +93,7 @@ PLACES: Final = {
     "read_file": "ullage.workloads.loading",
     "read_plan": "ullage.workloads.loading",
     "read_pool": "ullage.api.runs",
+    "rentals": "ullage.api.renting",
     "report": "ullage.api.runs",
     "resume": "ullage.workloads.runs",
     "run": "ullage.workloads.runs",

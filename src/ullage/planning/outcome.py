@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ullage.facts.gpu import GpuSet
+from ullage.facts.price import Prices
 from ullage.memory.demand import Demand
 from ullage.planning.billing import device_peaks
 from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import HOST, devices_of, limits_of
+from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.placement import place
 from ullage.planning.plan import Verdict
 from ullage.planning.throughput import total_seconds
@@ -43,8 +45,15 @@ IMPOSSIBLE: Final = Outcome("does not fit", ZERO, 2**62, None, None, -(2**62))
 """What a combination comes to that is refused."""
 
 
-def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
-    """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost.
+def outcome_of(
+    workload: Workload,
+    demand: Demand,
+    gpus: GpuSet,
+    prices: Prices | None = None,
+    measured: MeasuredTimes = NO_TIMES,
+) -> Outcome:
+    """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost at `prices`; times are
+    those of past runs where these `measured` them.
 
     Raises InputError where an engine is given a share of a card by the file that cannot be.
     """
@@ -60,7 +69,7 @@ def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     budgets = [(peak, limits[name][1]) for name, peak in peaks.items()]
     over = sum(max(peak.high - budget, 0) for peak, budget in budgets if budget is not None)
-    known, whole = total_seconds(demand, placement, devices, workload.examples)
+    known, whole = total_seconds(demand, placement, devices, workload.examples, measured)
     known *= per_1000(workload.examples)
     seconds = known if whole else None
     return Outcome(
@@ -68,7 +77,7 @@ def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
         total(peak for _, peak in cards),
         over,
         seconds,
-        usd_per_1000(gpus, seconds),
+        usd_per_1000(gpus, seconds, prices or known_prices()),
         min(device.budget - peak.high for device, peak in cards),
         peaks.get(HOST, ZERO),
         known,

@@ -21,6 +21,7 @@ from ullage.units import NO_TIME, ZERO, Estimate, Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
 Bound = Literal["memory", "compute", "host", "load", "unknown"]
+TimeBasis = Literal["derived", "assumed", "measured", "unknown"]
 
 
 class Decision(NamedTuple):
@@ -120,9 +121,11 @@ class DevicePlan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """Roofline seconds of one phase: for one pass, and for the whole workload.
+    """Seconds of one phase: for one pass, and for the whole workload, and how they are known.
 
-    None, and bound `unknown`, where the card's speed is not known.
+    `derived` from the card's peaks and published ratios, `assumed` where nobody published what the scheme of
+    the weights costs, `measured` by past runs here, which `source` names; None, with bound and basis
+    `unknown`, where the card's speed is not known.
     """
 
     phase: str
@@ -130,6 +133,8 @@ class PhaseTime:
     total_seconds: Estimate | None
     tokens_per_second: Estimate | None
     bound: Bound
+    basis: TimeBasis = "derived"
+    source: str = ""
 
 
 def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
@@ -144,13 +149,18 @@ def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
+    """US dollars at the price stated, which carries its label and its date; None for examples whose time is
+    not known. `usd` is of the whole workload, `host_bytes` the host memory that comes with the cards, where
+    the price list says it."""
 
     usd_per_hour: float
     usd_per_1000_examples: Estimate | None
     provider: str
     as_of: str
     source: str
+    label: str = ""
+    usd: Estimate | None = None
+    host_bytes: int | None = None
 
 
 LossBasis = Literal["unchanged", "assumed", "measured"]
@@ -165,7 +175,8 @@ class Advice(NamedTuple):
     known by `quality_basis`; `quality_note` says what changes. Seconds and dollars are for 1000 examples,
     None where a phase's time or the price is not known; `known_seconds` are of the phases whose time is.
     `saves` is bytes off the fullest device's high value, `peak` all cards' together; `host` the bytes of
-    host memory it takes, which `host_usd_per_hour` pays for: None where that is not priced by itself.
+    host memory it takes, and `host_usd_per_hour` what these cost: 0 where they come with the cards, None
+    where no price list says it.
     """
 
     changes: tuple[tuple[str, str], ...]

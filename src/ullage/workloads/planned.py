@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
-from ullage.units import MIB
 from ullage.workloads.encoders import read_alone, with_labels
+from ullage.workloads.learned import overhead, past_runs, times
 from ullage.workloads.loading import folder_of, load
 from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
+    from ullage.facts.price import Prices
     from ullage.memory.demand import Demand
-    from ullage.memory.process import Overhead
     from ullage.memory.traced import Asked, Traced, Tracer
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ullage.planning.advice.trials import SearchLimit
     from ullage.planning.outcome import Outcome
     from ullage.planning.plan import Plan
-    from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
     from ullage.units import Interval
@@ -40,12 +39,14 @@ def plan(
     for_: str = "cost",
     keep: Iterable[str] = (),
     here: Here | None = None,
+    prices: Prices | None = None,
 ) -> Plan:
     """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget;
     with `advice`, in the order and with what is kept as `advise` says.
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
-    is the process that will carry it out, where that is known.
+    is the process that will carry it out, where that is known; `prices` the price lists that count, without
+    one those that come with Ullage.
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
@@ -65,18 +66,18 @@ def plan(
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)
     demand = estimate(workload, models, chosen, here, base)
-    ways = asked_ways(workload, models, chosen)
-    found = make_plan(workload, demand, models, chosen, base or Path(), ways)
+    ways, known = asked_ways(workload, models, chosen), past_runs()
+    measured = times(known, workload, chosen, here)
+    found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, measured)
     found = replace(found, stored=stored(workload, models))
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
-    known = _known_evidence()
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
     notes = (*found.notes, *_of_hubs(models), *unwritten)
     asked_for = hosted(workload, requests(workload))
     found = replace(found, asked=asked, warnings=warnings, notes=notes, hosted=asked_for)
-    return advised(found, for_=for_, keep=keep) if advice else found
+    return advised(found, for_=for_, keep=keep, prices=prices) if advice else found
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -171,9 +172,9 @@ def estimate(
     paths are relative to `base`."""
     from ullage.memory.estimate import estimate as estimate_phases
 
-    overhead = _overhead(_known_evidence(), workload, gpus, here)
+    beside = overhead(past_runs(), workload, gpus, here)
     cards = _cards(gpus)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base), cards)
+    return estimate_phases(phases(workload), models, gpus.abilities, beside, _tracer(base), cards)
 
 
 def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
@@ -190,45 +191,6 @@ def _tracer(base: Path | None) -> Tracer:
         return trace_model(asked, base)
 
     return trace
-
-
-def _known_evidence() -> Evidence | None:
-    """What past runs left, None where they left nothing."""
-    from ullage.records.evidence_place import is_there
-
-    if not is_there():
-        return None
-    from ullage.records.evidence_file import known_evidence
-
-    return known_evidence()
-
-
-def _overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
-    """What evidence says a process takes on `gpus` beside its tensors; None where there is nothing to say.
-
-    Without the process itself, observations under the newest key of this card count.
-    """
-    if gpus.abilities.simulated:
-        return None
-    held = here.held if here is not None else 0
-    nothing = known is None or not known.observations
-    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
-        return None
-    from ullage.facts.quantization.known import on_the_fly
-    from ullage.memory.process import Overhead, beside_tensors
-    from ullage.records.evidence import NOTHING
-    from ullage.records.observation import shape_of
-
-    quantized = any(role.precision in on_the_fly() for role in workload.roles.values())
-    usual = beside_tensors(gpus.abilities.processor, held, quantized)
-    known = known or NOTHING
-    key = here.key if here is not None else known.newest(gpus.gpus[0].id)
-    found = known.overhead(key, shape_of(workload), usual, held) if key is not None else None
-    if found is None and held:
-        found = Overhead(usual, "")
-    if found is None or not held:
-        return found
-    return found._replace(source=f"{held / MIB:,.0f} MiB held before any model. {found.source}".rstrip(". "))
 
 
 def settle(
@@ -278,39 +240,50 @@ def outcome(
 
 
 def outcomes(
-    models: Mapping[str, Model], here: Here | None = None, base: Path | None = None
+    models: Mapping[str, Model],
+    here: Here | None = None,
+    base: Path | None = None,
+    prices: Prices | None = None,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once."""
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
-    known, tracer = _known_evidence(), _tracer(base)
+    known, tracer = past_runs(), _tracer(base)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
-        overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer, _cards(gpus))
-        return outcome_of(workload, demand, gpus)
+        beside = overhead(known, workload, gpus, here)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracer, _cards(gpus))
+        return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
 
     return come_to
 
 
 def advise(
-    plan: Plan, *, for_: str = "cost", keep: Iterable[str] = (), limit: SearchLimit | None = None
+    plan: Plan,
+    *,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
+    prices: Prices | None = None,
+    limit: SearchLimit | None = None,
 ) -> Advised:
     """What would make a plan's workload fit, cheaper or faster: the best that is found within `limit` (None:
     half a second's work), in the order that `for_` asks for: `cost`, `time` or `quality`.
 
     Nothing that a path in `keep` leads to is changed: `roles.judge.precision`, or `budget.gpus` for the
-    cards. Raises InputError for an unknown order, a path to nothing, and where all is kept.
+    cards. `prices` are the lists that count, without one those that come with Ullage. Raises InputError for
+    an unknown order, a path to nothing, and where all is kept.
     """
+    from ullage.facts.price import known_prices
     from ullage.planning.advice.advise import advise, usual_limit
     from ullage.spec.changes import apply_changes
 
     return advise(
         plan.workload,
         plan.gpus,
-        outcomes(plan.models, base=plan.base),
+        outcomes(plan.models, base=plan.base, prices=prices),
         apply_changes,
+        prices or known_prices(),
         for_=for_,
         keep=tuple(keep),
         host=_host_memory(plan),
@@ -318,11 +291,13 @@ def advise(
     )
 
 
-def advised(plan: Plan, *, for_: str = "cost", keep: Iterable[str] = ()) -> Plan:
+def advised(
+    plan: Plan, *, for_: str = "cost", keep: Iterable[str] = (), prices: Prices | None = None
+) -> Plan:
     """The plan with its advice; without any where all of its roles run elsewhere."""
     if not plan.models:
         return plan
-    found = advise(plan, for_=for_, keep=keep)
+    found = advise(plan, for_=for_, keep=keep, prices=prices)
     return replace(plan, advice=found.entries, search=found.search)
 
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from ullage.errors import InputError, UnknownNameError
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import price_of
+from ullage.facts.price import Prices
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import ORDERS, Order
 from ullage.planning.advice.descent import relaxed
 from ullage.planning.advice.front import chosen, front, ordered
+from ullage.planning.advice.host import Host
 from ullage.planning.advice.kept import read_kept
 from ullage.planning.advice.search import search
-from ullage.planning.advice.step import Changes, changes_of
+from ullage.planning.advice.step import Axis, Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import Evaluate, Outcome
 from ullage.planning.plan import Advice, Nearest, Search
 from ullage.spec.workload import Workload
-from ullage.units import GIB
 
 UNITS: Final = 4200
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
@@ -30,9 +29,6 @@ SECONDS: Final = 5.0
 """When a search ends on a machine that is busy with other things."""
 SHARE_TO_SIMPLIFY: Final = 0.1
 """Of what a search may take, to leave out of its entries what they do as well without."""
-SPARE_HOST: Final = 16 * GIB
-"""Host memory for captured states where nobody says how much there is: assumed of any machine with a card.
-Weights wait in what is stated alone, or where the file has them wait already."""
 
 
 class Advised(NamedTuple):
@@ -47,6 +43,7 @@ def advise(
     gpus: GpuSet,
     evaluate: Evaluate,
     apply: Callable[[Workload, Changes], Workload],
+    prices: Prices,
     *,
     for_: str = "cost",
     keep: Iterable[str] = (),
@@ -61,20 +58,23 @@ def advise(
     """
     order, kept = read_order(for_), read_kept(keep, workload)
     base = evaluate(workload, gpus)
-    room = base.host.high + SPARE_HOST if host is None else host
-    host = base.host.high if host is None else host
-    if kept.cards and not axes_of(workload, gpus, host, kept):
+    there = Host(host, base.host.high, gpus, prices)
+
+    def axes(cards: GpuSet) -> tuple[Axis, ...]:
+        return axes_of(workload, cards, there.weights(cards), kept)
+
+    if kept.cards and not axes(gpus):
         raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")
-    trials = Trials(workload, evaluate, apply, room, limit)
+    trials = Trials(workload, evaluate, apply, prices, there, limit)
     trials.plan(gpus)
     with trials.within(1 - SHARE_TO_SIMPLIFY):
-        passed = list(search(trials, workload, gpus, order, kept, host))
-    left = sum(trials.untried(other, axes_of(workload, other, host, kept)) for other in passed)
+        passed = list(search(trials, workload, gpus, order, kept))
+    left = sum(trials.untried(other, axes(other)) for other in passed)
     for each in _shown(trials.found, gpus, order):
-        relaxed(trials, each, axes_of(workload, each.gpus, host, kept), quality_first=False)
+        relaxed(trials, each, axes(each.gpus), quality_first=False)
     shown = _shown(trials.found, gpus, order)
     explicit = _settled(workload)
-    entries = tuple(_entry(each, gpus, base, explicit) for each in shown)
+    entries = tuple(_entry(each, there, base, explicit) for each in shown)
     nearest = None if entries or base.verdict == "fits" else _nearest(trials.found)
     return Advised(entries, Search(order, tuple(keep), len(trials.found), left, nearest))
 
@@ -89,7 +89,7 @@ def read_order(text: str) -> Order:
     for order in ORDERS:
         if text == order:
             return order
-    raise UnknownNameError("order of advice (--for)", text, ORDERS)
+    raise UnknownNameError("order of advice (--for)", text, ORDERS, f"use {', '.join(ORDERS)}")
 
 
 def _shown(found: list[Candidate], gpus: GpuSet, order: Order) -> list[Candidate]:
@@ -116,9 +116,9 @@ def _settled(workload: Workload) -> dict[str, tuple[str, str]]:
 
 
 def _entry(
-    candidate: Candidate, gpus: GpuSet, before: Outcome, explicit: dict[str, tuple[str, str]]
+    candidate: Candidate, there: Host, before: Outcome, explicit: dict[str, tuple[str, str]]
 ) -> Advice:
-    outcome, price = candidate.outcome, price_of(candidate.gpus)
+    outcome = candidate.outcome
     changes = changes_of(candidate.steps)
     said = {path for path, _ in changes}
     changes += tuple(change for path, change in explicit.items() if path not in said)
@@ -135,10 +135,11 @@ def _entry(
         before.peak.high - outcome.peak.high,
         outcome.peak,
         "assumed" if loss else "unchanged",
-        candidate.gpus == gpus,
+        candidate.gpus == there.own,
         outcome.known_seconds,
-        None if price is None else price.usd_per_hour,
+        candidate.usd_per_hour,
         outcome.host,
+        there.usd_per_hour(candidate.gpus, outcome.host.high),
     )
 
 
@@ -149,8 +150,3 @@ def _nearest(found: list[Candidate]) -> Nearest | None:
     if best is None:
         return None
     return Nearest(changes_of(best.steps), best.gpus.name, best.outcome.over)
-
-
-def dearest_last(usd: float | None) -> float:
-    """A key to sort by: what has no price comes last."""
-    return math.inf if usd is None else usd

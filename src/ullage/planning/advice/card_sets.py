@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import SET_SIZES, price_of, priced_sets
+from ullage.facts.price import SET_SIZES, Prices
 
 Order = Literal["cost", "time", "quality"]
 ORDERS: Final[tuple[Order, ...]] = ("cost", "time", "quality")
@@ -25,15 +25,15 @@ class Room(NamedTuple):
     enough: int
 
 
-def other_sets(own: GpuSet, room: Room, order: Order, together: bool) -> list[GpuSet]:
+def other_sets(own: GpuSet, room: Room, order: Order, together: bool, prices: Prices) -> list[GpuSet]:
     """Priced sets that torch has kernels for, and other numbers of cards of the own kind: the most promising
     first, as far as that shows from prices and peaks alone. Cards work `together`, or in turn."""
     found = [
         each
-        for each in dict.fromkeys((*_of_own_kind(own), *(each for _, each in priced_sets())))
+        for each in dict.fromkeys((*_of_own_kind(own), *(each for _, each in prices.sets())))
         if each != own and each.abilities.has_kernels and _bytes(each) >= room.least
     ]
-    by_cost = sorted(found, key=lambda each: _dollars_of_work(each, together))
+    by_cost = sorted(found, key=lambda each: _dollars_of_work(each, together, prices))
     by_time = sorted(found, key=lambda each: _seconds_of_work(each, together))
     roomy = [each for each in by_cost if _bytes(each) >= room.enough]
     spare = [each for each in by_cost if _bytes(each) >= room.least * SPARE]
@@ -89,6 +89,6 @@ def _seconds_of_work(gpus: GpuSet, together: bool) -> float:
     return math.sqrt(read * computed)
 
 
-def _dollars_of_work(gpus: GpuSet, together: bool) -> float:
-    price = price_of(gpus)
+def _dollars_of_work(gpus: GpuSet, together: bool, prices: Prices) -> float:
+    price = prices.of(gpus)
     return math.inf if price is None else price.usd_per_hour * _seconds_of_work(gpus, together)

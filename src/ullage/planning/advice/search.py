@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import price_of
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import Order, Room, least_share, other_sets
 from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
@@ -178,12 +177,9 @@ def _over(candidate: Candidate) -> int:
     return candidate.outcome.over
 
 
-def search(
-    trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept: Kept, host: int
-) -> Iterator[GpuSet]:
-    """Plans candidates until nothing is left or the time is over; gives the sets it did not come to. `host`
-    bytes of host memory may hold weights."""
-    own = SetSearch(trials, gpus, axes_of(workload, gpus, host, kept))
+def search(trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept: Kept) -> Iterator[GpuSet]:
+    """Plans candidates until nothing is left or the time is over; gives the sets it did not come to."""
+    own = SetSearch(trials, gpus, axes_of(workload, gpus, trials.host.weights(gpus), kept))
     if gpus.abilities.has_kernels:
         share = SHARE_OF_OWN if trials.plan(gpus).fits else SHARE_TO_FIT
         with trials.within(1.0 if kept.cards else share):
@@ -194,13 +190,13 @@ def search(
     room = Room(min((peak.low for peak in peaks), default=0), trials.plan(gpus).outcome.peak.high)
     together = own.splits or any(role.runs_with.tensor_parallel for role in workload.roles.values())
     seen: list[tuple[SetSearch, Candidate]] = []
-    for count, other in enumerate(other_sets(gpus, room, order, together)):
+    for count, other in enumerate(other_sets(gpus, room, order, together, trials.prices)):
         if trials.over:
             yield other
             continue
         if _is_hopeless(other, trials, together):
             continue
-        axes = axes_of(workload, other, host, kept)
+        axes = axes_of(workload, other, trials.host.weights(other), kept)
         there = SetSearch(trials, other, axes)
         usual = _usual(axes) if count < SETS_BY_USUAL else []
         found = there.from_others([*_best_so_far(trials), *usual])
@@ -218,7 +214,7 @@ def _is_hopeless(gpus: GpuSet, trials: Trials, together: bool) -> bool:
     if not fitting:
         return False
     cheapest, fastest = (min(fitting, key=KEYS[order]) for order in ("cost", "time"))
-    price, usd = price_of(gpus), cheapest.usd
+    price, usd = trials.prices.of(gpus), cheapest.usd
     shares = (each.seconds * least_share(gpus, each.gpus, together) for each in (cheapest, fastest))
     seconds = min(shares) / SLACK
     dearer = price is None or usd is None or price.usd_per_hour * seconds / 3600 >= usd

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import price_of
+from ullage.facts.price import Prices
 from ullage.planning.advice.able import is_able
+from ullage.planning.advice.host import Host
 from ullage.planning.advice.step import LOSS_OF_LESS, Axis, Changes, Step, changes_of, loss_of
 from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.spec.rules import mistakes_in
@@ -26,6 +27,7 @@ class Candidate(NamedTuple):
     gpus: GpuSet
     steps: tuple[Step, ...]
     outcome: Outcome
+    usd_per_hour: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -55,8 +57,7 @@ class Candidate(NamedTuple):
     @property
     def usd(self) -> float | None:
         """Of 1000 examples, for those seconds; None without a price."""
-        price = price_of(self.gpus)
-        return None if price is None else price.usd_per_hour * self.seconds / 3600
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.seconds / 3600
 
 
 class SearchLimit(NamedTuple):
@@ -78,12 +79,12 @@ class Trials:
         workload: Workload,
         evaluate: Evaluate,
         apply: Callable[[Workload, Changes], Workload],
-        host: int,
+        prices: Prices,
+        host: Host,
         limit: SearchLimit,
     ) -> None:
-        """`host` bytes of host memory are known to be there."""
         self._workload, self._evaluate, self._apply = workload, evaluate, apply
-        self._host, self._limit = host, limit
+        self.prices, self.host, self._limit = prices, host, limit
         self._until = time.monotonic() + limit.seconds
         self._spent, self._allowed = 0.0, limit.trials
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
@@ -111,7 +112,9 @@ class Trials:
         """The candidate of these steps, which are in the order of their axes."""
         key = gpus, steps
         if key not in self._seen:
-            made = Candidate(gpus, steps, self._outcome(gpus, steps))
+            price = self.prices.of(gpus)
+            hourly = None if price is None else price.usd_per_hour
+            made = Candidate(gpus, steps, self._outcome(gpus, steps), hourly)
             self._spent += 1 if made.possible else REFUSED
             self._seen[key] = made
         return self._seen[key]
@@ -129,7 +132,7 @@ class Trials:
             outcome = self._evaluate(changed, gpus)
         except InputError:
             return IMPOSSIBLE
-        beyond = max(outcome.host.high - self._host, 0)
+        beyond = max(outcome.host.high - self.host.room(gpus), 0)
         if not beyond:
             return outcome
         return outcome._replace(verdict="does not fit", over=outcome.over + beyond)
