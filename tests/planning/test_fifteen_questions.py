@@ -1,4 +1,4 @@
-"""Fifteen questions of people who rent cards: advice has what an expert would answer, at his price at most."""
+"""Fifteen questions of people who rent cards: advice has what an expert would say, at his price at most."""
 
 import json
 import shlex
@@ -155,7 +155,7 @@ QUESTIONS = {
         lambda plan: any(
             values(entry, "enable_gradient_checkpointing")
             and not entry.quality_loss
-            and memory(entry) < 110e9
+            and memory(entry) < 200e9
             for entry in others(plan)
         ),
     ),

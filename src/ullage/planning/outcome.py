@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import Prices
+from ullage.facts.price import Prices, known_prices
 from ullage.memory.demand import Demand
 from ullage.planning.billing import device_peaks
 from ullage.planning.cost import per_1000, usd_per_1000

@@ -31,17 +31,18 @@ def other_sets(own: GpuSet, room: Room, order: Order, together: bool, prices: Pr
     found = [
         each
         for each in dict.fromkeys((*_of_own_kind(own), *(each for _, each in prices.sets())))
-        if each != own and each.abilities.has_kernels and _bytes(each) >= room.least
+        if each != own and each.abilities.has_kernels and bytes_of(each) >= room.least
     ]
     by_cost = sorted(found, key=lambda each: _dollars_of_work(each, together, prices))
     by_time = sorted(found, key=lambda each: _seconds_of_work(each, together))
-    roomy = [each for each in by_cost if _bytes(each) >= room.enough]
-    spare = [each for each in by_cost if _bytes(each) >= room.least * SPARE]
+    roomy = [each for each in by_cost if bytes_of(each) >= room.enough]
+    spare = [each for each in by_cost if bytes_of(each) >= room.least * SPARE]
     orders = (by_time, spare, by_time, roomy) if order == "time" else (roomy, spare, by_time)
     return list(dict.fromkeys([*_in_turn(orders), *by_cost]))
 
 
-def _bytes(gpus: GpuSet) -> int:
+def bytes_of(gpus: GpuSet) -> int:
+    """Usable of all its cards, at most."""
     return sum(gpu.usable.high for gpu in gpus.gpus)
 
 

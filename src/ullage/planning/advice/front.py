@@ -10,6 +10,8 @@ from ullage.planning.advice.card_sets import Order
 from ullage.planning.advice.trials import Candidate
 
 ROUNDING: Final = 1e-9
+NEXT: Final = 1.03
+"""What is dearer, or slower, by no more than that is as cheap and as fast, where it loses less quality."""
 SHOWN: Final = 5
 """Entries on the own cards, and as many on others."""
 
@@ -38,9 +40,14 @@ def front(candidates: Iterable[Candidate]) -> list[Candidate]:
     kept: dict[Point, Candidate] = {}
     for each in sorted(candidates, key=lambda one: (*_near(point_of(one)), len(one.steps))):
         at = _near(point_of(each))
-        if at not in kept and not any(beats(other, at) for other in kept):
+        if at not in kept and not any(beats(other, at) or _as_good(other, at) for other in kept):
             kept[at] = each
     return list(kept.values())
+
+
+def _as_good(one: Point, other: Point) -> bool:
+    """Whether the other gives up quality for next to nothing."""
+    return one.loss < other.loss and one.usd <= other.usd * NEXT and one.seconds <= other.seconds * NEXT
 
 
 def _near(point: Point) -> Point:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.axes import axes_of
-from ullage.planning.advice.card_sets import Order, Room, least_share, other_sets
+from ullage.planning.advice.card_sets import Order, Room, bytes_of, least_share, other_sets
 from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.kept import Kept
@@ -205,6 +205,23 @@ def search(trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept:
     for there, _ in _promising(seen, order):
         if not trials.over:
             there.closely()
+    _as_it_is(trials, gpus, room)
+
+
+def _as_it_is(trials: Trials, gpus: GpuSet, room: Room) -> None:
+    """The unchanged workload on every set where a bound allows it to be the cheapest, so that no list of sets
+    that hold it has a cheaper one: work takes as long as on the own cards, but for what these do faster."""
+    base = trials.plan(gpus)
+    best = min(
+        (usd for each in trials.found if each.fits and (usd := each.usd) is not None), default=math.inf
+    )
+    for usd_per_hour, other in trials.prices.sets():
+        roomy = other.abilities.has_kernels and bytes_of(other) >= base.outcome.peak.low
+        seconds = base.seconds * least_share(other, gpus, together=True)
+        if roomy and usd_per_hour * seconds / 3600 < best:
+            then = trials.plan(other)
+            if then.fits and then.usd is not None:
+                best = min(best, then.usd)
 
 
 def _is_hopeless(gpus: GpuSet, trials: Trials, together: bool) -> bool:
