@@ -9,7 +9,7 @@ searched for as `ullage plan` does, and once more without a limit. Held is
 
 - how much dearer the cheapest entry is than the cheapest of the other search, of all entries and of those
   that lose no quality; where no price is known seconds stand for dollars; at most 5 % is asked for;
-- how long the search takes, by the processor's time and by the clock, one search at a time.
+- how many settings each tried, and how long the first takes, by the processor's time and by the clock, one search at a time.
 
 Where the minutes are over, the result says how many workloads were held.
 """
@@ -51,9 +51,10 @@ def cheapest(entries: tuple[Any, ...], lossless: bool) -> float | None:
 def held(name: str, plan: Any) -> dict[str, object]:
     """One workload's figures."""
     import ullage
+    from ullage.planning.advice.advise import usual_limit
 
     clock, processor = time.perf_counter(), time.process_time()
-    short = ullage.advise(plan)
+    short = ullage.advise(plan, limit=usual_limit(len(plan.phases))._replace(seconds=UNLIMITED_SECONDS))
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
     whole = ullage.advise(plan, limit=ullage.SearchLimit(1e9, UNLIMITED_SECONDS))
     dearer: dict[str, float | None] = {}

@@ -139,9 +139,8 @@ def test_a_search_that_is_cut_short_says_what_it_left():
 
 
 def test_advice_that_finds_nothing_says_how_near_it_came():
-    plan = ullage.plan(
-        api.load(CHAT), "GTX 1080 Ti", keep=("budget.gpus", "roles.*.precision", "roles.*.engine")
-    )
+    keep = ("budget.gpus", "roles.*.precision", "roles.*.engine")
+    plan = ullage.plan(api.load(CHAT), "RTX 4060", keep=keep)
     assert plan.verdict == "does not fit"
     assert plan.advice == ()
     assert plan.search.tried > 1

@@ -152,11 +152,9 @@ QUESTIONS = {
         "RTX A6000",
         "does not fit",
         (("memory.enable_gradient_checkpointing=true",), "H100-PCIE-80GB"),
-        lambda plan: any(
-            values(entry, "enable_gradient_checkpointing")
-            and not entry.quality_loss
-            and memory(entry) < 200e9
-            for entry in others(plan)
+        lambda plan: (
+            not any(not entry.quality_loss for entry in own(plan))
+            and any(not entry.quality_loss and memory(entry) > 60e9 for entry in others(plan))
         ),
     ),
     "7: all weights of 8B on one H100": Question(

@@ -25,7 +25,7 @@ UNITS: Final = 4200
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
 are free it ends within half a second (benchmarks/advice_search.py)."""
 UNITS_OF_ONE: Final = 8
-SECONDS: Final = 5.0
+SECONDS: Final = 10.0
 """When a search ends on a machine that is busy with other things."""
 SHARE_TO_SIMPLIFY: Final = 0.1
 """Of what a search may take, to leave out of its entries what they do as well without."""
