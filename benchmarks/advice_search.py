@@ -9,7 +9,7 @@ searched for as `ullage plan` does, and once more without a limit. Held is
 
 - how much dearer the cheapest entry is than the cheapest of the other search, of all entries and of those
   that lose no quality; where no price is known seconds stand for dollars; at most 5 % is asked for;
-- how many settings each tried, and how long the first takes, by the processor's time and by the clock, one search at a time.
+- how many settings each tried, and how long the first takes, by the processor's time and by the clock.
 
 Where the minutes are over, the result says how many workloads were held.
 """
