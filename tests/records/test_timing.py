@@ -132,6 +132,8 @@ def test_a_run_on_this_machine_is_what_the_next_plan_of_it_says(work, tmp_path):
         assert time.total_seconds.expected == pytest.approx(took[time.phase])
         assert time.total_seconds.low < took[time.phase] < time.total_seconds.high
         assert "1 run of this workload measured here on CPU" in time.source
+    assert "measured: 1 run of this workload measured here on CPU" in " ".join(after._repr_html_().split())
+    assert {time["basis"] for time in after.to_json()["times"]} == {"measured"}
     outcome = ullage.api.outcome(ullage.load(work), after.models, after.gpus, base=work.parent)
     assert outcome.seconds_per_1000 == pytest.approx(sum(took.values()) * 1000 / 40)
     other = plan_here(ullage.load(work, ["batch=8"]), base=work.parent)

@@ -97,14 +97,7 @@ class Prices:
 
     def sets(self) -> list[tuple[float, GpuSet]]:
         """Every set of one kind of card and a usual size that the label has a price for, cheapest first."""
-        found = []
-        for name in dict.fromkeys(each.gpu for each in self._usable if each.label == self.label):
-            for size in SET_SIZES:
-                gpus = GpuSet((find_gpu(name),) * size)
-                price = self._by(self.label, gpus)
-                if price is not None:
-                    found.append((price.usd_per_hour, gpus))
-        return sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus)))
+        return list(self._sets)
 
     def cheapest(self, gpu: Gpu) -> Price | None:
         """The lowest price of one card in any number, by the same order of labels."""
@@ -125,6 +118,17 @@ class Prices:
     def newest(self) -> date:
         """The newest day of all lists."""
         return max((each.as_of for each in self.offers), default=date.min)
+
+    @cached_property
+    def _sets(self) -> tuple[tuple[float, GpuSet], ...]:
+        found = []
+        for name in dict.fromkeys(each.gpu for each in self._usable if each.label == self.label):
+            for size in SET_SIZES:
+                gpus = GpuSet((find_gpu(name),) * size)
+                price = self._by(self.label, gpus)
+                if price is not None:
+                    found.append((price.usd_per_hour, gpus))
+        return tuple(sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus))))
 
     @cached_property
     def _known(self) -> dict[GpuSet, SetPrice | None]:
