@@ -1,5 +1,6 @@
 """Laws of advice: what is offered is so, is not beaten, is what was asked for, agrees with `ullage gpus`."""
 
+import json
 import sys
 from itertools import islice
 from pathlib import Path
@@ -161,6 +162,34 @@ def test_a_loss_is_never_a_bare_number():
     plan = ullage.plan(api.load(CHAT), "A100-80GB")
     assert {entry.quality_basis for entry in plan.advice if entry.quality_loss} == {"assumed"}
     assert {entry.quality_basis for entry in plan.advice if not entry.quality_loss} == {"unchanged"}
+
+
+def test_a_measured_loss_stands_in_place_of_the_assumed_one(tmp_path):
+    model = CHAT["roles"]["generator"]["model"]
+    drift, compared = tmp_path / "drift.json", tmp_path / "compared.json"
+    rows = [{"precision": "bf16", "correlation": 1.0}, {"precision": "nf4", "correlation": 0.875}]
+    drift.write_text(json.dumps({"document": "probe-drift", "model": model, "rows": rows}))
+    beside = {"candidates": 400, "other_verdicts": 10}
+    runs = [
+        {"model": model, "weights": "bf16", "beside_first": None},
+        {"model": model, "weights": "int8", "beside_first": beside},
+    ]
+    compared.write_text(json.dumps({"document": "pii-comparison", "runs": runs}))
+    plan = ullage.plan(api.load(CHAT), "A100-80GB", advice=False)
+    found = ullage.advise(plan, measured=[drift, compared], keep=["roles.generator.engine"], for_="cost")
+    losses = {dict(e.changes)["roles.generator.precision"]: e for e in found.entries if e.quality_loss}
+    assert losses
+    for precision, entry in losses.items():
+        measured = {"nf4": 0.125, "int8": 0.025}
+        assert entry.quality_basis == ("measured" if precision in measured else "assumed")
+        if precision in measured:
+            assert entry.quality_loss == measured[precision]
+            assert "drift.json" in entry.quality_note or "2.5% of verdicts change" in entry.quality_note
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    for file, said in ((other, "measures no loss of quality"), (tmp_path / "none.json", "cannot be read")):
+        with pytest.raises(InputError, match=said):
+            ullage.advise(plan, measured=[file])
 
 
 def test_of_two_equal_settings_the_simpler_is_kept_and_a_beaten_one_is_not():

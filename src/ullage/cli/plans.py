@@ -24,6 +24,9 @@ For = Annotated[str, typer.Option("--for", help="Advice by cost, time or quality
 Keep = Annotated[
     list[str] | None, typer.Option(help="What no advice changes: roles.judge.precision, budget.gpus.")
 ]
+MeasuredLoss = Annotated[
+    list[str] | None, typer.Option(help="JSON of `probe drift` or `pii compare`: losses for the advice.")
+]
 
 
 def plan(
@@ -36,6 +39,7 @@ def plan(
     advice: Advise = True,
     for_: For = "cost",
     keep: Keep = None,
+    measured: MeasuredLoss = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -45,7 +49,9 @@ def plan(
 
         return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
     workload, base = api.load(file, set_ or ()), api.folder_of(file)
-    found = api.plan(workload, gpus, base=base, advice=advice, for_=for_, keep=keep or ())
+    found = api.plan(
+        workload, gpus, base=base, advice=advice, for_=for_, keep=keep or (), measured=measured or ()
+    )
     return _tell_plan(found, json, items)
 
 
@@ -74,6 +80,7 @@ def estimate(
     advice: Advise = True,
     for_: For = "cost",
     keep: Keep = None,
+    measured: MeasuredLoss = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -98,7 +105,11 @@ def estimate(
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
-    return _tell_plan(api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or ()), json, items)
+    return _tell_plan(
+        api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or (), measured=measured or ()),
+        json,
+        items,
+    )
 
 
 def _tell_plan(found: Plan, json: bool, items: bool) -> None:

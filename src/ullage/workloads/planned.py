@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ullage.errors import InputError
+from ullage.errors import FormatError, InputError
 from ullage.workloads.encoders import read_alone, with_labels
 from ullage.workloads.learned import overhead, past_runs, times
 from ullage.workloads.loading import folder_of, load
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.advice.advise import Advised
+    from ullage.planning.advice.measured import Losses
     from ullage.planning.advice.trials import SearchLimit
     from ullage.planning.outcome import Outcome
     from ullage.planning.plan import Plan
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
     from ullage.units import Interval
+
+
+LARGEST_MEASURED: Final = 16_000_000
+"""Bytes of a file that measures losses; one has some thousands."""
 
 
 def plan(
@@ -38,6 +44,7 @@ def plan(
     advice: bool = True,
     for_: str = "cost",
     keep: Iterable[str] = (),
+    measured: Iterable[str | Path] = (),
     here: Here | None = None,
     prices: Prices | None = None,
 ) -> Plan:
@@ -67,8 +74,8 @@ def plan(
     workload, warnings = settle(workload, chosen, models, here, base)
     demand = estimate(workload, models, chosen, here, base)
     ways, known = asked_ways(workload, models, chosen), past_runs()
-    measured = times(known, workload, chosen, here)
-    found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, measured)
+    took = times(known, workload, chosen, here)
+    found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, took)
     found = replace(found, stored=stored(workload, models))
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
@@ -77,7 +84,9 @@ def plan(
     notes = (*found.notes, *_of_hubs(models), *unwritten)
     asked_for = hosted(workload, requests(workload))
     found = replace(found, asked=asked, warnings=warnings, notes=notes, hosted=asked_for)
-    return advised(found, for_=for_, keep=keep, prices=prices) if advice else found
+    if not advice:
+        return found
+    return advised(found, for_=for_, keep=keep, measured=measured, prices=prices)
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -264,6 +273,7 @@ def advise(
     *,
     for_: str = "cost",
     keep: Iterable[str] = (),
+    measured: Iterable[str | Path] = (),
     prices: Prices | None = None,
     limit: SearchLimit | None = None,
 ) -> Advised:
@@ -271,8 +281,10 @@ def advise(
     half a second's work), in the order that `for_` asks for: `cost`, `time` or `quality`.
 
     Nothing that a path in `keep` leads to is changed: `roles.judge.precision`, or `budget.gpus` for the
-    cards. `prices` are the lists that count, without one those that come with Ullage. Raises InputError for
-    an unknown order, a path to nothing, and where all is kept.
+    cards. `measured` are files that `ullage probe drift --json` or `ullage pii compare --json` wrote: the
+    losses of fewer bits in them stand in place of assumed ones. `prices` are the lists that count, without
+    one those that come with Ullage. Raises InputError for an unknown order, a path to nothing, a file that
+    measures nothing, and where all is kept.
     """
     from ullage.facts.price import known_prices
     from ullage.planning.advice.advise import advise, usual_limit
@@ -287,17 +299,40 @@ def advise(
         for_=for_,
         keep=tuple(keep),
         host=_host_memory(plan),
+        losses=_losses(measured),
         limit=usual_limit(len(plan.phases)) if limit is None else limit,
     )
 
 
+def _losses(files: Iterable[str | Path]) -> Losses:
+    """What files measure. Raises InputError for one that cannot be read, or measures nothing."""
+    from ullage.files import read_text
+    from ullage.planning.advice.measured import read_losses
+
+    found = []
+    for file in files:
+        try:
+            document = json.loads(read_text(Path(file), LARGEST_MEASURED))
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{file}: is no JSON: {error}") from error
+        found.append((str(file), document if isinstance(document, dict) else {}))
+    return read_losses(found)
+
+
 def advised(
-    plan: Plan, *, for_: str = "cost", keep: Iterable[str] = (), prices: Prices | None = None
+    plan: Plan,
+    *,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
+    measured: Iterable[str | Path] = (),
+    prices: Prices | None = None,
 ) -> Plan:
     """The plan with its advice; without any where all of its roles run elsewhere."""
     if not plan.models:
         return plan
-    found = advise(plan, for_=for_, keep=keep, prices=prices)
+    found = advise(plan, for_=for_, keep=keep, measured=measured, prices=prices)
     return replace(plan, advice=found.entries, search=found.search)
 
 

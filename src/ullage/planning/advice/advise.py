@@ -14,11 +14,12 @@ from ullage.planning.advice.descent import relaxed
 from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.host import Host
 from ullage.planning.advice.kept import read_kept
+from ullage.planning.advice.measured import NONE_MEASURED, Losses
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Axis, Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import Evaluate, Outcome
-from ullage.planning.plan import Advice, Nearest, Search
+from ullage.planning.plan import Advice, LossBasis, Nearest, Search
 from ullage.spec.workload import Workload
 
 UNITS: Final = 4200
@@ -48,12 +49,14 @@ def advise(
     for_: str = "cost",
     keep: Iterable[str] = (),
     host: int | None = None,
+    losses: Losses = NONE_MEASURED,
     limit: SearchLimit,
 ) -> Advised:
     """The best found within `limit`, in the order `for_` asks for. Nothing in `keep` is changed.
 
     An entry on the cards that were asked for is beaten only by others on these: they may be all there is.
-    `host` bytes of host memory are known to be there; None: as many as the plan as it is takes. Raises
+    `host` bytes of host memory are known to be there; None: as many as the plan as it is takes. `losses` are
+    those of fewer bits that were measured. Raises
     InputError for an unknown order, for a path to nothing, and where all is kept.
     """
     order, kept = read_order(for_), read_kept(keep, workload)
@@ -61,14 +64,15 @@ def advise(
     there = Host(host, base.host.high, gpus, prices)
 
     def axes(cards: GpuSet) -> tuple[Axis, ...]:
-        return axes_of(workload, cards, there.weights(cards), kept)
+        return axes_of(workload, cards, there.weights(cards), kept, losses)
 
     if kept.cards and not axes(gpus):
         raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")
     trials = Trials(workload, evaluate, apply, prices, there, limit)
     trials.plan(gpus)
+    together = any(role.runs_with.tensor_parallel for role in workload.roles.values())
     with trials.within(1 - SHARE_TO_SIMPLIFY):
-        passed = list(search(trials, workload, gpus, order, kept))
+        passed = list(search(trials, gpus, order, axes, not kept.cards, together))
     left = sum(trials.untried(other, axes(other)) for other in passed)
     for each in _shown(trials.found, gpus, order):
         relaxed(trials, each, axes(each.gpus), quality_first=False)
@@ -134,13 +138,20 @@ def _entry(
         outcome.usd_per_1000,
         before.peak.high - outcome.peak.high,
         outcome.peak,
-        "assumed" if loss else "unchanged",
+        _basis(candidate),
         candidate.gpus == there.own,
         outcome.known_seconds,
         candidate.usd_per_hour,
         outcome.host,
         there.usd_per_hour(candidate.gpus, outcome.host.high),
     )
+
+
+def _basis(candidate: Candidate) -> LossBasis:
+    """Assumed where a part of the loss is."""
+    if any(step.loss and not step.measured for step in candidate.steps):
+        return "assumed"
+    return "measured" if any(step.measured for step in candidate.steps) else "unchanged"
 
 
 def _nearest(found: list[Candidate]) -> Nearest | None:

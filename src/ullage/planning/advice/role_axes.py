@@ -9,6 +9,7 @@ from typing import Final
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.gpu import GpuSet
 from ullage.facts.quantization.known import on_the_fly
+from ullage.planning.advice.measured import Losses
 from ullage.planning.advice.step import VLLM, Axis, Changes, Family, Step
 from ullage.spec.installed import find_engine, usual_settings
 from ullage.spec.role import Role
@@ -25,13 +26,14 @@ CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
 PLATFORMS_OF_VLLM: Final = ("cuda", "rocm")
 
 
-def role_axes(name: str, workload: Workload, gpus: GpuSet, host: int) -> Iterator[Axis]:
-    """Of a role that is held here; `host` bytes of host memory are known to be there."""
-    for axis in _all(name, workload, gpus, host):
+def role_axes(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses) -> Iterator[Axis]:
+    """Of a role that is held here; `host` bytes of host memory are known to be there, and `losses` were
+    measured."""
+    for axis in _all(name, workload, gpus, host, losses):
         yield axis._replace(role=name)
 
 
-def _all(name: str, workload: Workload, gpus: GpuSet, host: int) -> Iterator[Axis]:
+def _all(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses) -> Iterator[Axis]:
     role = workload.roles[name]
     trains = workload.training is not None
     if not trains:
@@ -45,7 +47,7 @@ def _all(name: str, workload: Workload, gpus: GpuSet, host: int) -> Iterator[Axi
         yield from _own_cache(name, role)
     if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
         yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel")
-    yield _precision(name, role, len(workload.roles))
+    yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
     if not trains:
         yield from _offload(name, role, gpus, host)
 
@@ -177,6 +179,18 @@ def _precision(name: str, role: Role, roles: int) -> Axis:
     ]
     fewest = len(steps) - 1 if steps and steps[-1].key != "auto" else None
     return Axis(axis, "lower", tuple(steps), fewest)
+
+
+def _with_losses(axis: Axis, role: Role, losses: Losses) -> Axis:
+    """With what was measured of the role's model in place of what is assumed."""
+    model = role.model.partition("@")[0]
+    steps = []
+    for step in axis.steps:
+        found = losses.get((model, step.key))
+        if found is not None:
+            step = step._replace(loss=found.loss, note=f"{step.note} ({found.said})", measured=True)
+        steps.append(step)
+    return axis._replace(steps=tuple(steps))
 
 
 def _offload(name: str, role: Role, gpus: GpuSet, host: int) -> Iterator[Axis]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import Order, Room, bytes_of, least_share, other_sets
 from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
-from ullage.planning.advice.kept import Kept
 from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
-from ullage.spec.workload import Workload
 
+Axes = Callable[[GpuSet], tuple[Axis, ...]]
 WAYS: Final[tuple[tuple[Family, ...], ...]] = (
     ("same",),
     ("same", "lower"),
@@ -177,18 +175,24 @@ def _over(candidate: Candidate) -> int:
     return candidate.outcome.over
 
 
-def search(trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept: Kept) -> Iterator[GpuSet]:
-    """Plans candidates until nothing is left or the time is over; gives the sets it did not come to."""
-    own = SetSearch(trials, gpus, axes_of(workload, gpus, trials.host.weights(gpus), kept))
+def search(
+    trials: Trials, gpus: GpuSet, order: Order, axes: Axes, others: bool, together: bool
+) -> Iterator[GpuSet]:
+    """Plans candidates until nothing is left or the limit is reached; gives the sets it did not come to.
+
+    `axes` says what can be changed on a set; `others` whether other cards are looked at. A role works on all
+    cards `together` already.
+    """
+    own = SetSearch(trials, gpus, axes(gpus))
     if gpus.abilities.has_kernels:
         share = SHARE_OF_OWN if trials.plan(gpus).fits else SHARE_TO_FIT
-        with trials.within(1.0 if kept.cards else share):
+        with trials.within(share if others else 1.0):
             own.by_families()
-    if kept.cards:
+    if not others:
         return
     peaks = [each.outcome.peak for each in trials.found if each.possible]
     room = Room(min((peak.low for peak in peaks), default=0), trials.plan(gpus).outcome.peak.high)
-    together = own.splits or any(role.runs_with.tensor_parallel for role in workload.roles.values())
+    together = together or own.splits
     seen: list[tuple[SetSearch, Candidate]] = []
     for count, other in enumerate(other_sets(gpus, room, order, together, trials.prices)):
         if trials.over:
@@ -196,9 +200,8 @@ def search(trials: Trials, workload: Workload, gpus: GpuSet, order: Order, kept:
             continue
         if _is_hopeless(other, trials, together):
             continue
-        axes = axes_of(workload, other, trials.host.weights(other), kept)
-        there = SetSearch(trials, other, axes)
-        usual = _usual(axes) if count < SETS_BY_USUAL else []
+        there = SetSearch(trials, other, axes(other))
+        usual = _usual(axes(other)) if count < SETS_BY_USUAL else []
         found = there.from_others([*_best_so_far(trials), *usual])
         if found is not None:
             seen.append((there, found))

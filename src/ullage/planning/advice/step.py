@@ -18,13 +18,14 @@ LOSS_OF_LESS = 0.25
 
 class Step(NamedTuple):
     """One change: `key` names it among those of its `axis`, on whatever cards. `loss` is of quality, assumed
-    unless it was measured; only the order of losses is relied on."""
+    unless it was `measured`; only the order of losses is relied on."""
 
     axis: str
     key: str
     changes: Changes
     loss: float
     note: str
+    measured: bool = False
 
 
 class Axis(NamedTuple):
