@@ -20,7 +20,7 @@ from ullage.errors import InputError
 from ullage.spec.changes import apply_changes
 
 if TYPE_CHECKING:
-    from ullage.planning.advice import Outcome
+    from ullage.planning.outcome import Outcome
     from ullage.spec.workload import Workload
 
 Step = tuple[str, str]

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ullage.api import advise as advise
     from ullage.api import apply_probes as apply_probes
     from ullage.api import cards as cards
     from ullage.api import chat as chat
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ullage.api import probe_drift as probe_drift
     from ullage.api import read_plan as read_plan
     from ullage.api import read_pool as read_pool
+    from ullage.api import rentals as rentals
     from ullage.api import report as report
     from ullage.api import resume as resume
     from ullage.api import run as run
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.health.diagnosis import Diagnosis as Diagnosis
     from ullage.facts.price import Price as Price
+    from ullage.facts.price import Prices as Prices
     from ullage.kinds.evaluate.paired import PairedEvaluations as PairedEvaluations
     from ullage.kinds.evaluate.verbs import compare as compare
     from ullage.kinds.evaluate.verbs import judge as judge
@@ -98,8 +101,12 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_pii as verify_pii
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.memory.timeline import Timeline as Timeline
-    from ullage.planning.advice import Outcome as Outcome
+    from ullage.planning.advice.advise import Advised as Advised
+    from ullage.planning.advice.trials import SearchLimit as SearchLimit
+    from ullage.planning.outcome import Outcome as Outcome
+    from ullage.planning.plan import Advice as Advice
     from ullage.planning.plan import Plan as Plan
+    from ullage.planning.renting import Renting as Renting
     from ullage.probes.probe import Probe as Probe
     from ullage.probes.probe import Reading as Reading
     from ullage.records.evidence import Evidence as Evidence
@@ -115,6 +122,7 @@ if TYPE_CHECKING:
     from ullage.runtime.reading import reset_peak as reset_peak
     from ullage.runtime.tokenizer import Tokenizer as Tokenizer
     from ullage.spec.positions import Positions as Positions
+    from ullage.spec.price_list import read_prices as read_prices
     from ullage.spec.role_fields import RoleFields as RoleFields
     from ullage.spec.training import Lora as Lora
     from ullage.spec.training import Training as Training
@@ -127,6 +135,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 PLACES: Final = {
+    "Advice": "ullage.planning.plan",
+    "Advised": "ullage.planning.advice.advise",
     "AmbiguousNameError": "ullage.errors",
     "Architecture": "ullage.facts.architecture",
     "BusyError": "ullage.errors",
@@ -152,7 +162,7 @@ PLACES: Final = {
     "MissingPackageError": "ullage.errors",
     "Model": "ullage.facts.architecture",
     "OutOfMemoryError": "ullage.errors",
-    "Outcome": "ullage.planning.advice",
+    "Outcome": "ullage.planning.outcome",
     "PastThreshold": "ullage.runtime.reading",
     "PinnedError": "ullage.errors",
     "Pipeline": "ullage.facts.architecture",
@@ -160,13 +170,16 @@ PLACES: Final = {
     "PoolOfRun": "ullage.records.pool_of_run",
     "Positions": "ullage.spec.positions",
     "Price": "ullage.facts.price",
+    "Prices": "ullage.facts.price",
     "Probe": "ullage.probes.probe",
     "ReadSequence": "ullage.capture.listener",
     "Reading": "ullage.probes.probe",
     "Record": "ullage.records.record",
     "RefusedError": "ullage.errors",
+    "Renting": "ullage.planning.renting",
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
+    "SearchLimit": "ullage.planning.advice.trials",
     "SpecError": "ullage.errors",
     "StateView": "ullage.capture.view",
     "StoredStates": "ullage.capture.stored",
@@ -181,6 +194,7 @@ PLACES: Final = {
     "Verification": "ullage.records.verification",
     "WaitError": "ullage.errors",
     "Workload": "ullage.spec.workload",
+    "advise": "ullage.api",
     "apply_probes": "ullage.api",
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
@@ -209,6 +223,8 @@ PLACES: Final = {
     "probe_drift": "ullage.api",
     "read_plan": "ullage.api",
     "read_pool": "ullage.api",
+    "read_prices": "ullage.spec.price_list",
+    "rentals": "ullage.api",
     "report": "ullage.api",
     "reset_peak": "ullage.runtime.reading",
     "resume": "ullage.api",

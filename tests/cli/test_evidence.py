@@ -99,7 +99,7 @@ def test_it_is_removed_once_and_what_was_removed_is_told(run, extract, file):
     extract("second")
     with file.open("a") as lines:
         lines.write("garbage\n{}\n")
-    said = f"removed {file}: 2 observations of 2 runs, 2 lines not counted\n"
+    said = f"removed {file}: 6 observations of 2 runs, 2 lines not counted\n"  # memory, load, reading
     assert run("evidence", "--clear") == said
     assert not file.exists()
     assert run("evidence").startswith("no run has left evidence")
@@ -107,7 +107,7 @@ def test_it_is_removed_once_and_what_was_removed_is_told(run, extract, file):
     extract("third")
     with file.open("a") as lines:
         lines.write("garbage\n")
-    assert run("evidence", "--clear") == f"removed {file}: 1 observation of 1 run, 1 line not counted\n"
+    assert run("evidence", "--clear") == f"removed {file}: 3 observations of 1 run, 1 line not counted\n"
     extract("fourth")
     cleared = document(run, "--clear")
     assert cleared["cleared"]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from ullage.errors import InputError, UnknownNameError
 from ullage.facts.gpu_catalog import find_gpu, gpu_names
 from ullage.facts.gpu_set import parse_gpu_set
-from ullage.facts.price import EXCLUDED, all_prices, price_of, prices_of
 from ullage.units import GIB
 
 
@@ -180,17 +179,3 @@ def test_an_unknown_card_offers_the_nearest():
     with pytest.raises(UnknownNameError) as unknown:
         find_gpu("A100-80G8")
     assert unknown.value.nearest
-
-
-def test_every_price_belongs_to_a_known_card_and_says_when_it_was_seen():
-    for price in all_prices():
-        assert find_gpu(price.gpu).id == price.gpu
-        assert price.low <= price.high
-        assert price.source
-
-
-def test_a_set_costs_the_sum_of_its_cards_and_never_an_excluded_offer():
-    one, two = price_of(parse_gpu_set("A100-80GB")), price_of(parse_gpu_set("2xA100-80GB"))
-    assert two.usd_per_hour == pytest.approx(2 * one.usd_per_hour)
-    assert one.as_of
-    assert all(price.kind not in EXCLUDED for price in prices_of("A100-SXM4-80GB"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ullage import api
 from ullage.planning.document import plan_document
 from ullage.reports.shown import page, table
+from ullage.units import NO_TIME
 from ullage.workloads.loading import plan_of
 
 FILE = Path(__file__).parents[2] / "examples/assistant.yaml"
@@ -51,10 +52,14 @@ def test_a_request_is_its_stages_and_more_has_to_be_brought_the_longer_it_takes(
     assert [each.name for each in found.latency.ways] == ["pragmatist", "philosopher", "artist", "perception"]
     for each in found.latency.ways:
         if ALL_KNOWN in overrides or each.name != "philosopher":
-            assert each.there <= each.away <= each.at_first
-            assert each.away == pytest.approx(sum(stage.seconds for stage in each.stages))
-            assert each.rate(away=True).a_minute <= each.rate(away=False).a_minute
-            assert each.rate(away=True).a_day == pytest.approx(1440 * each.rate(away=True).a_minute)
+            for there, away, at_first in zip(each.there, each.away, each.at_first, strict=True):
+                assert 0 < there <= away <= at_first
+            for end in range(3):
+                assert each.away[end] == pytest.approx(sum(stage.seconds[end] for stage in each.stages))
+                there, away = each.rate(away=False), each.rate(away=True)
+                assert away.a_minute[end] <= there.a_minute[end]
+                assert away.a_day[end] == pytest.approx(1440 * away.a_minute[end])
+            assert each.away.low < each.away.expected < each.away.high
         stages = [stage.name for stage in each.stages if stage.name != "switch"]
         route = [] if each.name == "perception" else ["route"]
         voice = [] if each.name == "artist" else ["voice"]
@@ -65,7 +70,9 @@ def test_batches_answer_more_and_a_request_by_itself_is_no_longer_for_them():
     one, eight = plan(ALL_KNOWN), plan(ALL_KNOWN, "batch=8")
     for name in ("pragmatist", "philosopher"):
         assert way(one, name).away == pytest.approx(way(eight, name).away)
-        assert way(eight, name).rate(away=False).a_day > 2.5 * way(one, name).rate(away=False).a_day
+        assert way(eight, name).rate(away=False).a_day.expected > (
+            2.5 * way(one, name).rate(away=False).a_day.expected
+        )
         # One request at a time: each takes what it takes by itself.
         assert way(one, name).rate(away=True).seconds == pytest.approx(way(one, name).away)
     # Pictures are painted one by one.
@@ -81,7 +88,7 @@ def test_the_phases_of_the_plan_take_what_its_requests_do():
     by_phase = {time.phase: time.total_seconds.expected for time in found.times}
     for each in text:
         beside = [seconds for phase, seconds in by_phase.items() if each.name in phase]
-        assert sum(beside) == pytest.approx(each.away * found.workload.examples / 4)
+        assert sum(beside) == pytest.approx(each.away.expected * found.workload.examples / 4)
 
 
 def test_what_is_not_known_is_said_and_the_rest_given():
@@ -89,10 +96,10 @@ def test_what_is_not_known_is_said_and_the_rest_given():
     jamba = way(found, "philosopher")
     assert jamba.unknown == ("specialist (philosopher)",)
     assert (jamba.there, jamba.away, jamba.at_first, jamba.rate(away=True)) == (None,) * 4
-    writing = next(time.seconds.expected for time in found.times if time.phase == "philosopher decode")
+    writing = next(time.seconds for time in found.times if time.phase == "philosopher decode")
     specialist = next(stage for stage in jamba.stages if stage.name == "specialist")
     assert specialist.known == pytest.approx(writing)
-    others = sum(stage.seconds for stage in jamba.stages if stage.seconds is not None)
+    others = sum((stage.seconds for stage in jamba.stages if stage.seconds is not None), NO_TIME)
     assert jamba.known(away=True) == pytest.approx(others + writing)
     assert found.latency.rate(away=True) is None
     assert way(found, "pragmatist").away is not None
@@ -130,7 +137,7 @@ def test_weights_quantized_on_load_are_read_whole():
         for found in (full, four)
     ]
     assert switch[1].at_first == pytest.approx(switch[0].at_first)
-    assert switch[1].seconds < 0.4 * switch[0].seconds
+    assert switch[1].seconds.expected < 0.4 * switch[0].seconds.expected
 
 
 def test_notes_are_embedded_in_passes_that_are_billed():
@@ -171,12 +178,12 @@ def test_it_is_shown_on_the_terminal_in_html_and_in_json_and_read_back_whole():
         assert "latency: seconds of one request by itself" in shown
         shown = " ".join(shown.replace("&gt;", ">").split())
         assert "> is more than what is known: specialist (philosopher) is not" in shown
-        assert f"> {way(found, 'philosopher').known(away=True):,.1f}" in shown
+        assert f"> {way(found, 'philosopher').known(away=True).low:,.1f}" in shown
     document = json.loads(json.dumps(plan_document(found)))
     jsonschema.validate(document, api.document_schema("plan"))
     pragmatist = document["latency"]["ways"][0]
-    assert pragmatist["seconds"]["away"] == way(found, "pragmatist").away
-    assert pragmatist["a_day"]["there"] == way(found, "pragmatist").rate(away=False).a_day
+    assert pragmatist["seconds"]["away"] == way(found, "pragmatist").away._asdict()
+    assert pragmatist["a_day"]["there"] == way(found, "pragmatist").rate(away=False).a_day._asdict()
     assert document["latency"]["a_day"] == {"there": None, "away": None}
     assert plan_of(document, "plan.json", Path()).latency == found.latency
 
@@ -186,3 +193,19 @@ def test_a_kind_that_lays_out_no_request_says_nothing_of_one():
     assert found.latency is None
     assert "latency" not in page(found)
     assert plan_document(found)["latency"] is None
+
+
+def test_what_tools_add_is_counted_by_itself_and_said():
+    found = plan("assistant.tools=[calculator]", "assistant.tool_limits={calls: 3}", ALL_KNOWN)
+    again = {(each.name, stage.name): stage.again for each in found.latency.ways for stage in each.stages}
+    assert {key for key, times in again.items() if times} == {
+        ("pragmatist", "specialist"),
+        ("philosopher", "specialist"),
+    }
+    assert again["pragmatist", "specialist"] == 3
+    assert way(found, "pragmatist").away == way(plan(ALL_KNOWN), "pragmatist").away
+    shown = " ".join(page(found).split())
+    assert "pragmatist writes again after each tool it calls, up to 3 times" in shown
+    only = plan("assistant.tools=[calculator]", "assistant.callers=[pragmatist]")
+    assert all(not stage.again for stage in way(only, "philosopher").stages)
+    assert "writes again" not in page(plan())

@@ -76,9 +76,12 @@ def planned(workload, gpus):
     return (
         plan.verdict,
         tuple(sum(getattr(card.peak.device, end) for card in cards) for end in ("low", "expected", "high")),
-        sum(max(card.peak.device.high - card.budget, 0) for card in cards),
+        sum(max(each.peak.device.high - each.budget, 0) for each in plan.devices if each.budget is not None),
         None if None in seconds else sum(each.expected for each in seconds) * (1000 / workload.examples),
         plan.cost and plan.cost.usd_per_1000_examples and plan.cost.usd_per_1000_examples.expected,
+        min(card.budget - card.peak.device.high for card in cards),
+        next((tuple(each.peak.device) for each in plan.devices if each.name == "host"), (0, 0, 0)),
+        sum(each.expected for each in seconds if each) * (1000 / workload.examples),
     )
 
 
@@ -94,6 +97,9 @@ def test_an_outcome_is_that_of_the_whole_plan(name, gpus, chosen):
                 found.over,
                 found.seconds_per_1000,
                 found.usd_per_1000,
+                found.left,
+                tuple(found.host),
+                found.known_seconds,
             )
         assert found == planned(workload, gpus)
 

@@ -251,6 +251,7 @@ def test_no_advice_is_beaten_by_another_of_its_group():
             for other in group:
                 worse = other.quality_loss <= one.quality_loss
                 worse = worse and other.usd_per_1000_examples <= one.usd_per_1000_examples
+                worse = worse and other.seconds_per_1000_examples <= one.seconds_per_1000_examples
                 assert one is other or not worse or one == other
 
 

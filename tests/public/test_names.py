@@ -141,7 +141,7 @@ def test_what_the_command_line_lists_can_be_listed():
     assert ullage.model(names[0]) == ullage.models()[0]
     cards = dict(ullage.cards())
     (h100,) = [gpu for gpu in cards if gpu.id == "H100-SXM5-80GB"]
-    assert cards[h100].low > 0
+    assert cards[h100].usd_per_hour > 0
     assert None in cards.values()
 
 

@@ -80,10 +80,12 @@ def test_a_notebook_shows_a_table_and_what_files_say_is_escaped():
     plan = ullage.plan(workload, "2xA100+1xL4", base=EXAMPLES[0].parent, advice=False)
     one_line(plan)
     cells = parsed(plan)
-    # A request's stages by its way, and how many go each way, and all.
+    # Times; a request's stages by its way, what it takes in all, and how many go each way, and all.
     ways = 0 if plan.latency is None else len(plan.latency.ways)
-    assert cells.tags.count("table") == 3
-    assert cells.tags.count("tr") == 1 + len(plan.devices) + (1 + ways) + (1 + ways + 1)
+    assert cells.tags.count("table") == 5
+    of_requests = 2 * (1 + ways) + (1 + ways + 1)
+    assert cells.tags.count("tr") == 1 + len(plan.devices) + 1 + len(plan.times) + of_requests
+    assert {"derived", "basis"} <= {text.strip() for text in cells.text}
     assert "script" not in cells.tags
     assert {"gpu:0", "gpu:2", plan.verdict} <= {text.strip() for text in cells.text}
 
@@ -98,6 +100,7 @@ def test_verifications_and_records():
     document = found.to_json()
     jsonschema.validate(document, ullage.document_schema("verification"))
     assert [one["measured"] for one in document["comparisons"]] == [3, 2**30]
+    assert document["times"] == []
     assert "script" not in cells.tags
     where = Environment("A100", "590", "2.11", "5.17", "3.11", "0.1.0")
     peak = Measured("model prefill", "gpu:0", 1, 2, None, None, 1.0)

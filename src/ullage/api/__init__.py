@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.api.probes import fit_probe as fit_probe
     from ullage.api.probes import import_probe as import_probe
     from ullage.api.probes import open_probe as open_probe
+    from ullage.api.renting import rentals as rentals
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import read_pool as read_pool
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ullage.workloads.loading import read_file as read_file
     from ullage.workloads.loading import read_plan as read_plan
     from ullage.workloads.loading import sections as sections
+    from ullage.workloads.planned import advise as advise
     from ullage.workloads.planned import estimate as estimate
     from ullage.workloads.planned import gpu_set as gpu_set
     from ullage.workloads.planned import models_of as models_of
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from ullage.workloads.runs import run_plan as run_plan
 
 PLACES: Final = {
+    "advise": "ullage.workloads.planned",
     "apply_probes": "ullage.api.probe_scores",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
@@ -90,6 +93,7 @@ PLACES: Final = {
     "read_file": "ullage.workloads.loading",
     "read_plan": "ullage.workloads.loading",
     "read_pool": "ullage.api.runs",
+    "rentals": "ullage.api.renting",
     "report": "ullage.api.runs",
     "resume": "ullage.workloads.runs",
     "run": "ullage.workloads.runs",

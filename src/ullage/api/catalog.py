@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def cards() -> list[tuple[Gpu, Price | None]]:
     """Every card in the catalog, and the cheapest offer known for it."""
     from ullage.facts.gpu_catalog import find_gpu, gpu_names
-    from ullage.facts.price import prices_of
+    from ullage.facts.price import known_prices
 
     known = [find_gpu(name) for name in gpu_names()]
-    return [(gpu, next(iter(prices_of(gpu.id)), None)) for gpu in known]
+    return [(gpu, known_prices().cheapest(gpu)) for gpu in known]
 
 
 def models() -> list[Model]:

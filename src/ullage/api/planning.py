@@ -14,23 +14,24 @@ from ullage.workloads.probed import with_probe_shapes
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
-    from ullage.planning.advice import Outcome
+    from ullage.planning.outcome import Outcome
     from ullage.spec.workload import Workload
 
 
 def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced GPU set that holds the workload, cheapest per 1000 examples first; none where all of its
-    roles run elsewhere.
+    """Every GPU set with an on-demand price that holds the workload, cheapest per 1000 examples first; none
+    where all of its roles run elsewhere.
 
     Raises InputError where no card can do what the workload asks for.
     """
+    from ullage.facts.price import priced_sets
     from ullage.planning.fitting_sets import fitting_sets
 
     if not needs_card(workload):
         return []
     models = models_of(workload, base)
     workload = with_probe_shapes(with_labels(workload, models), base, models)
-    return fitting_sets(workload, outcomes(models, base=base))
+    return fitting_sets(workload, outcomes(models, base=base), [each for _, each in priced_sets()])
 
 
 def model(name: str, base: Path | None = None) -> Model:

@@ -13,27 +13,36 @@ def gpus(
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
     json: Json = False,
     set_: Sets = None,
+    prices: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Your own price list: YAML, JSON or CSV.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Compare on-demand (the default), marketplace or spot prices.")
+    ] = None,
+    provider: Annotated[str | None, typer.Option(help="Compare this provider's prices alone.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every set that holds it, not ten.")] = False,
     offline: Offline = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.model_page import gpu_sets_document, gpus_document, show_gpu_sets, show_gpus
 
     if file is None:
+        from ullage.reports.model_page import gpus_document, show_gpus
+
         priced = api.cards()
-        return tell(
-            json,
-            lambda: gpus_document(priced),
-            lambda console: show_gpus(priced, console),
-        )
-    workload = api.load(file, set_ or ())
-    needed = api.needs_card(workload)
-    found = api.gpus(workload, base=api.folder_of(file))
-    tell(
-        json,
-        lambda: gpu_sets_document(found),
-        lambda console: show_gpu_sets(found, console, needed),
+        return tell(json, lambda: gpus_document(priced), lambda console: show_gpus(priced, console))
+    from ullage.api.renting import SHOWN
+    from ullage.reports.renting_page import renting_document, show_renting
+
+    found = api.rentals(
+        api.load(file, set_ or ()),
+        base=api.folder_of(file),
+        prices=prices,
+        label=label,
+        provider=provider,
+        most=None if all_ else SHOWN,
     )
-    return exit_unless(bool(found) or not needed)
+    tell(json, lambda: renting_document(found), lambda console: show_renting(found, console))
+    return exit_unless(bool(found.rentals) or not found.needed)
 
 
 def models(

@@ -20,6 +20,13 @@ Sweeps = Annotated[
 ]
 Items = Annotated[bool, typer.Option("--items", help="Line items of every phase.")]
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
+For = Annotated[str, typer.Option("--for", help="Advice by cost, time or quality first.")]
+Keep = Annotated[
+    list[str] | None, typer.Option(help="What no advice changes: roles.judge.precision, budget.gpus.")
+]
+MeasuredLoss = Annotated[
+    list[str] | None, typer.Option(help="JSON of `probe drift` or `pii compare`: losses for the advice.")
+]
 
 
 def plan(
@@ -30,6 +37,9 @@ def plan(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    for_: For = "cost",
+    keep: Keep = None,
+    measured: MeasuredLoss = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -38,7 +48,10 @@ def plan(
         from ullage.cli.sweep import sweep_file
 
         return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
-    found = api.plan(api.load(file, set_ or ()), gpus, base=api.folder_of(file), advice=advice)
+    workload, base = api.load(file, set_ or ()), api.folder_of(file)
+    found = api.plan(
+        workload, gpus, base=base, advice=advice, for_=for_, keep=keep or (), measured=measured or ()
+    )
     return _tell_plan(found, json, items)
 
 
@@ -65,6 +78,9 @@ def estimate(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    for_: For = "cost",
+    keep: Keep = None,
+    measured: MeasuredLoss = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -89,7 +105,11 @@ def estimate(
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
-    return _tell_plan(api.plan(workload, gpus, advice=advice), json, items)
+    return _tell_plan(
+        api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or (), measured=measured or ()),
+        json,
+        items,
+    )
 
 
 def _tell_plan(found: Plan, json: bool, items: bool) -> None:

@@ -1,114 +1,230 @@
-"""What GPUs cost per hour, with the date and source of every price."""
+"""What GPUs cost per hour: price lists, each with its provider, label, day and source."""
 
 from __future__ import annotations
 
-import re
-from functools import cache, lru_cache
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cache, cached_property
+from typing import Final, Literal, NamedTuple
 
+from ullage.errors import InputError, UnknownNameError
 from ullage.facts.data_file import read_data
 from ullage.facts.gpu import Gpu, GpuSet
 from ullage.facts.gpu_catalog import find_gpu, gpu_names
+from ullage.units import GIB
 
-EXCLUDED = frozenset({"on-demand, superseded", "seed estimate"})
-"""Kinds of offer that are kept as data but never used for a cost."""
-GIVEN = "your description"
-"""Kind and date of a price that the user says."""
-SET_SIZES = (1, 2, 4, 8)
-"""Cards of one kind that are usually offered together."""
+Label = Literal["on-demand", "marketplace", "spot"]
+LABELS: Final[tuple[Label, ...]] = ("on-demand", "marketplace", "spot")
+"""Kept until given back; rented out by third parties on their own machines; may be taken away. In this order
+a card that one label does not have is looked for in the next."""
+CURRENCY: Final = "USD"
+"""Of every price: no exchange rate is known here."""
+GIVEN: Final = "your description"
+"""Label and day of a price that the user says of a card."""
+SET_SIZES: Final = (1, 2, 3, 4, 8)
+"""Cards of one kind that are compared."""
+FRESH: Final = timedelta(days=180)
+"""An older price, counted from the newest day of all lists, stands only where no newer one does."""
 
 
 class Price(NamedTuple):
-    """One offer, in US dollars per GPU and hour. `as_of` is the date its source states, or empty."""
+    """What one card costs an hour, in US dollars, in a machine with so many of them as `counts` says; none:
+    the list prices by the card. `host_bytes` is that machine's host memory, None where the list is silent."""
 
     provider: str
     gpu: str
-    low: float
-    high: float
-    kind: str
-    as_of: str
+    usd_per_hour: float
+    label: Label
+    as_of: date
     source: str
+    counts: tuple[int, ...] = ()
+    host_bytes: int | None = None
 
-
-@cache
-def all_prices() -> tuple[Price, ...]:
-    """Every offer in data/prices.json."""
-    return tuple(
-        Price(
-            row["provider"],
-            row["gpu"],
-            row["usd_per_gpu_hour_low"],
-            row["usd_per_gpu_hour_high"],
-            row["kind"],
-            row.get("as_of") or "",
-            row["source"],
-        )
-        for row in read_data("prices.json")["prices"]
-    )
-
-
-@cache
-def _usable_offers() -> dict[str, list[Price]]:
-    """By GPU id, cheapest first."""
-    found: dict[str, list[Price]] = {}
-    for offer in sorted(all_prices(), key=lambda offer: offer.low):
-        if offer.kind not in EXCLUDED:
-            found.setdefault(offer.gpu, []).append(offer)
-    return found
-
-
-def prices_of(gpu: str) -> tuple[Price, ...]:
-    """Usable offers for a GPU id, cheapest first."""
-    return tuple(_usable_offers().get(gpu, ()))
-
-
-def _offers(gpu: Gpu) -> tuple[Price, ...]:
-    """As `prices_of`; of a card by the user's own figures the price among them alone."""
-    if not gpu.described:
-        return prices_of(gpu.id)
-    price = gpu.usd_per_hour
-    if price is None:
-        return ()
-    return (Price("your own", gpu.id, price, price, GIVEN, GIVEN, "the card's description"),)
+    def is_for(self, count: int) -> bool:
+        """Whether so many of the card are rented at this price."""
+        return not self.counts or count in self.counts
 
 
 class SetPrice(NamedTuple):
-    """Dollars per hour for a whole set at the cheapest dated offer of each card."""
+    """Dollars per hour for a whole set. `as_of` is the oldest day among its prices; `host_bytes` the host
+    memory that comes with it, None where the list does not say."""
 
     usd_per_hour: float
     provider: str
     as_of: str
     source: str
+    label: str
+    host_bytes: int | None = None
 
 
-@lru_cache(maxsize=1024)
-def price_of(gpus: GpuSet) -> SetPrice | None:
-    """The cheapest dated offers, card by card; one whose source states no day where there is no
-    other, and None when a card has no offer at all."""
-    total, offers = 0.0, []
-    for gpu in gpus.gpus:
-        known = [offer for offer in _offers(gpu) if offer.as_of]
-        if not known:
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """Price lists, and what of them is compared: prices of one `label`, and of one `provider` where it is
+    named. `file` is the user's own list, empty for the lists that come with Ullage."""
+
+    offers: tuple[Price, ...]
+    label: Label = "on-demand"
+    provider: str = ""
+    file: str = ""
+
+    def only(self, label: str | None = None, provider: str | None = None) -> Prices:
+        """The same lists, compared by another label or one provider alone. Raises InputError for a label
+        that does not exist, UnknownNameError for a provider without a list."""
+        known = {each.provider.casefold(): each.provider for each in self.offers}
+        if label is not None and label not in LABELS:
+            raise InputError(f"label {label!r}: prices are {', '.join(LABELS)}")
+        if provider is not None and provider.casefold() not in known:
+            raise UnknownNameError(
+                "provider", provider, known.values(), f"known: {', '.join(known.values())}"
+            )
+        chosen = self.provider if provider is None else known[provider.casefold()]
+        labels = [each for each in LABELS if each == (label or self.label)]
+        return replace(self, label=labels[0], provider=chosen)
+
+    def of(self, gpus: GpuSet) -> SetPrice | None:
+        """What a set costs by the cheapest list of the label that has all of its cards, else by the next
+        label's; None where no label's lists have them.
+
+        A set is one machine, so it is of one provider; where no provider rents out such a mixture, each kind
+        of card is counted at its own cheapest.
+        """
+        if gpus not in self._known:
+            ways = (self._by(label, gpus) for label in self._labels())
+            self._known[gpus] = next((found for found in ways if found is not None), None)
+        return self._known[gpus]
+
+    def sets(self) -> list[tuple[float, GpuSet]]:
+        """Every set of one kind of card and a usual size that the label has a price for, cheapest first."""
+        return list(self._sets)
+
+    def cheapest(self, gpu: Gpu) -> Price | None:
+        """The lowest price of one card in any number, by the same order of labels."""
+        for label in self._labels():
+            found = _fresh(
+                [each for each in self._usable if (each.gpu, each.label) == (gpu.id, label)], self.newest
+            )
+            if found:
+                return min(found, key=_dollars)
+        return None
+
+    def unpriced(self) -> tuple[str, ...]:
+        """Cards of the catalog for which the label has no price."""
+        priced = {each.gpu for each in self._usable if each.label == self.label}
+        return tuple(name for name in gpu_names() if name not in priced)
+
+    @cached_property
+    def newest(self) -> date:
+        """The newest day of all lists."""
+        return max((each.as_of for each in self.offers), default=date.min)
+
+    @cached_property
+    def _sets(self) -> tuple[tuple[float, GpuSet], ...]:
+        found = []
+        for name in dict.fromkeys(each.gpu for each in self._usable if each.label == self.label):
+            for size in SET_SIZES:
+                gpus = GpuSet((find_gpu(name),) * size)
+                price = self._by(self.label, gpus)
+                if price is not None:
+                    found.append((price.usd_per_hour, gpus))
+        return tuple(sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus))))
+
+    @cached_property
+    def _known(self) -> dict[GpuSet, SetPrice | None]:
+        return {}
+
+    @cached_property
+    def _usable(self) -> tuple[Price, ...]:
+        """Of each provider, label and card the newest list alone."""
+        own = [each for each in self.offers if self.provider in ("", each.provider)]
+        days: dict[tuple[str, str, str], date] = {}
+        for each in own:
+            key = (each.provider, each.label, each.gpu)
+            days[key] = max(days.get(key, each.as_of), each.as_of)
+        return tuple(each for each in own if each.as_of == days[each.provider, each.label, each.gpu])
+
+    def _labels(self) -> Iterator[Label]:
+        yield self.label
+        yield from (label for label in LABELS if label != self.label)
+
+    def _by(self, label: Label, gpus: GpuSet) -> SetPrice | None:
+        """By the lists of one label."""
+        counts = Counter(gpus.gpus)
+        kinds = [self._offers_of(gpu, label, count) for gpu, count in counts.items()]
+        if not all(kinds):
             return None
-        dated = [offer for offer in known if re.match(r"\d{4}-\d{2}-\d{2}", offer.as_of)]
-        offer = (dated or known)[0]
-        total += offer.low
-        offers.append(offer)
+        listed = [{each.provider for each in kind} for kind in kinds if kind[0].source != GIVEN]
+        whole = sorted(set.intersection(*listed)) if len(listed) > 1 else []
+        ways = [[_of_provider(kind, name) for kind in kinds] for name in whole]
+        if not ways:
+            ways = [[min(_fresh(kind, self.newest), key=_dollars) for kind in kinds]]
+        return min((_sum(way, [*counts.values()]) for way in ways), key=lambda price: price.usd_per_hour)
+
+    def _offers_of(self, gpu: Gpu, label: Label, count: int) -> list[Price]:
+        """What so many of a card are offered at; of one by the user's own figures the price among these."""
+        if not gpu.described:
+            found = (each for each in self._usable if (each.gpu, each.label) == (gpu.id, label))
+            return [each for each in found if each.is_for(count)]
+        price = gpu.usd_per_hour
+        return [] if price is None else [Price("your own", gpu.id, price, label, self.newest, GIVEN)]
+
+
+def _of_provider(prices: Sequence[Price], provider: str) -> Price:
+    """The cheapest of that provider, or of what the user says."""
+    return min((each for each in prices if each.provider == provider or each.source == GIVEN), key=_dollars)
+
+
+def _dollars(price: Price) -> float:
+    return price.usd_per_hour
+
+
+def _fresh(prices: list[Price], newest: date) -> list[Price]:
+    """Those that are not old, or all where all are."""
+    return [each for each in prices if newest - each.as_of <= FRESH] or prices
+
+
+def _sum(prices: Sequence[Price], counts: Sequence[int]) -> SetPrice:
+    """What so many of each come to together."""
+    listed = [each for each in prices if each.source != GIVEN]
+    hosts = [price.host_bytes for price in listed]
     return SetPrice(
-        total,
-        " + ".join(dict.fromkeys(offer.provider for offer in offers)),
-        min(offer.as_of for offer in offers),
-        "; ".join(dict.fromkeys(offer.source for offer in offers)),
+        sum(price.usd_per_hour * count for price, count in zip(prices, counts, strict=True)),
+        " + ".join(dict.fromkeys(price.provider for price in prices)),
+        str(min(price.as_of for price in listed)) if listed else GIVEN,
+        "; ".join(dict.fromkeys("the card's description" if p.source == GIVEN else p.source for p in prices)),
+        listed[0].label if listed else GIVEN,
+        hosts[0] if len(hosts) == 1 else None,
     )
 
 
+@cache
+def known_prices() -> Prices:
+    """The lists in data/prices.json."""
+    return Prices(tuple(_offers(read_data("prices.json")["lists"])))
+
+
+def _offers(lists: Iterable[dict[str, object]]) -> Iterator[Price]:
+    for each in lists:
+        day = date.fromisoformat(str(each["date"]))
+        for row in each["offers"]:  # type: ignore[attr-defined]
+            yield Price(
+                str(each["provider"]),
+                row["gpu"],
+                row["usd_per_card_hour"],
+                each["label"],  # type: ignore[arg-type]
+                day,
+                str(each["source"]),
+                tuple(row.get("counts", ())),
+                row["host_gib"] * GIB if "host_gib" in row else None,
+            )
+
+
+def price_of(gpus: GpuSet) -> SetPrice | None:
+    """What a set costs by the lists that come with Ullage."""
+    return known_prices().of(gpus)
+
+
 def priced_sets() -> list[tuple[float, GpuSet]]:
-    """Every one-card-type set of the usual sizes that has a dated price, cheapest first."""
-    found = []
-    for name in gpu_names():
-        gpu = find_gpu(name)
-        one = price_of(GpuSet((gpu,)))
-        if one is None:
-            continue
-        found += [(one.usd_per_hour * size, GpuSet((gpu,) * size)) for size in SET_SIZES]
-    return sorted(found, key=lambda pair: (pair[0], len(pair[1].gpus)))
+    """The sets that those lists have a price for, cheapest first."""
+    return known_prices().sets()

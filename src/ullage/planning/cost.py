@@ -1,26 +1,35 @@
-"""Dollars, at a price that carries its date."""
+"""Dollars, at a price that carries its label and its date."""
 
 from __future__ import annotations
 
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import price_of
+from ullage.facts.price import Prices
 from ullage.planning.plan import Cost
 from ullage.units import Estimate
 
 
-def cost_of(gpus: GpuSet, seconds: Estimate | None) -> Cost | None:
-    """Per hour, and per 1000 examples where these take `seconds`, at the cheapest dated offers; None without
-    one."""
-    price = price_of(gpus)
+def cost_of(gpus: GpuSet, seconds: Estimate | None, examples: int, prices: Prices) -> Cost | None:
+    """Per hour, of a whole workload that takes `seconds`, and of 1000 of its `examples`; None where no list
+    has a price for the set."""
+    price = prices.of(gpus)
     if price is None:
         return None
-    per_1000 = None if seconds is None else seconds * (price.usd_per_hour / 3600)
-    return Cost(price.usd_per_hour, per_1000, price.provider, price.as_of, price.source)
+    usd_per_second = price.usd_per_hour / 3600
+    return Cost(
+        price.usd_per_hour,
+        None if seconds is None else seconds * per_1000(examples) * usd_per_second,
+        price.provider,
+        price.as_of,
+        price.source,
+        price.label,
+        None if seconds is None else seconds * usd_per_second,
+        price.host_bytes,
+    )
 
 
-def usd_per_1000(gpus: GpuSet, seconds: float | None) -> float | None:
+def usd_per_1000(gpus: GpuSet, seconds: float | None, prices: Prices) -> float | None:
     """Dollars for 1000 examples that take `seconds`; None without a price."""
-    price = price_of(gpus)
+    price = prices.of(gpus)
     return None if price is None or seconds is None else seconds * (price.usd_per_hour / 3600)
 
 

@@ -21,7 +21,7 @@ from ullage.planning.coherence import check_coherent
 from ullage.planning.hosted import Hosted
 from ullage.planning.latency import Latency
 from ullage.planning.latency_document import latency_document
-from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Verdict
+from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Search, Verdict
 from ullage.spec.parse import Sections, parse_workload
 from ullage.spec.stored import Stored
 from ullage.spec.workload import ONE_MODEL
@@ -82,6 +82,7 @@ def plan_document(plan: Plan) -> Document:
         "latency": None if plan.latency is None else latency_document(plan.latency),
         "stored": [{**each._asdict(), "bytes": interval(each.bytes)} for each in plan.stored],
         "advice": [_advice(entry) for entry in plan.advice],
+        "search": None if plan.search is None else _adapter(Search).dump_python(plan.search),
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
         **_carried(plan),
@@ -112,17 +113,10 @@ def _item(item: LineItem) -> Document:
 
 
 def _advice(entry: Advice) -> Document:
-    return {
-        "changes": [{"path": path, "value": value} for path, value in entry.changes],
-        "gpus": entry.gpus,
-        "verdict": entry.verdict,
-        "quality_loss": entry.quality_loss,
-        "note": entry.quality_note,
-        "seconds_per_1000_examples": entry.seconds_per_1000_examples,
-        "usd_per_1000_examples": entry.usd_per_1000_examples,
-        "saves": entry.saves,
-        "peak": interval(entry.peak),
-    }
+    changes = [{"path": path, "value": value} for path, value in entry.changes]
+    found = {**entry._asdict(), "changes": changes, "note": entry.quality_note}
+    del found["quality_note"]
+    return found | {"peak": interval(entry.peak), "host": interval(entry.host)}
 
 
 def _device(device: DevicePlan, plan: Plan) -> Document:
@@ -239,6 +233,7 @@ def _plan_of(
         _read(tuple[Hosted, ...], document["hosted"], "hosted"),
         _read(Latency | None, document["latency"], "latency"),
         _read(tuple[Stored, ...], document["stored"], "stored"),
+        _read(Search | None, document["search"], "search"),
     )
 
 

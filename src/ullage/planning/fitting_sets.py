@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
-from ullage.facts.price import priced_sets
-from ullage.planning.advice import Evaluate, Outcome, dearest_last
+from ullage.planning.outcome import Evaluate, Outcome
 from ullage.spec.workload import Workload
 
 
-def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, Outcome]]:
-    """Every priced set that holds the unchanged workload and that torch has kernels for, cheapest per 1000
+def fitting_sets(
+    workload: Workload, evaluate: Evaluate, sets: Iterable[GpuSet]
+) -> list[tuple[GpuSet, Outcome]]:
+    """Those of `sets` that hold the unchanged workload and that torch has kernels for, cheapest per 1000
     examples first, those of unknown speed last. Raises InputError where every set refuses it."""
     found = []
     refused: InputError | None = None
     tried = 0
-    for _, candidate in priced_sets():
+    for candidate in sets:
         if not candidate.abilities.has_kernels:
             continue
         try:
@@ -28,4 +32,8 @@ def fitting_sets(workload: Workload, evaluate: Evaluate) -> list[tuple[GpuSet, O
             found.append((candidate, outcome))
     if refused is not None and not tried:
         raise refused
-    return sorted(found, key=lambda pair: dearest_last(pair[1].usd_per_1000))
+    return sorted(found, key=lambda pair: _dearest_last(pair[1].usd_per_1000))
+
+
+def _dearest_last(usd: float | None) -> float:
+    return math.inf if usd is None else usd

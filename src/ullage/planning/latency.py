@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from ullage.units import NO_TIME, Estimate
+
 MINUTE: Final = 60
 DAY: Final = 86_400
 """Seconds."""
@@ -13,37 +15,42 @@ DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """Roofline seconds of a stage of one request by itself; None where those of a part of it are not known,
-    and `known` is what is.
+    """Seconds of a stage of one request by itself; None where those of a part of it are not known, and
+    `known` is what is.
 
     `at_first`: the same the first time of all, when whom it brings is still on disk. `away`: only where
     `role` was not there. `batch` is how many requests share a pass as planned, `share` the seconds each takes
-    of it.
+    of it. The stage may be done `again` so many times more, where its role calls tools: in no total.
     """
 
     name: str
     role: str
-    seconds: float | None
-    known: float
-    at_first: float | None
+    seconds: Estimate | None
+    known: Estimate
+    at_first: Estimate | None
     away: bool
     batch: int
-    share: float | None
+    share: Estimate | None
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Requests answered one batch after another, day and night, if each takes `seconds`."""
 
-    seconds: float
+    seconds: Estimate
 
     @property
-    def a_minute(self) -> float:
-        return MINUTE / self.seconds
+    def a_minute(self) -> Estimate:
+        return self._in(MINUTE)
 
     @property
-    def a_day(self) -> float:
-        return DAY / self.seconds
+    def a_day(self) -> Estimate:
+        return self._in(DAY)
+
+    def _in(self, time: int) -> Estimate:
+        low, expected, high = self.seconds
+        return Estimate(time / high, time / expected, time / low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +62,30 @@ class WayTime:
     stages: tuple[StageTime, ...]
 
     @property
-    def there(self) -> float | None:
+    def there(self) -> Estimate | None:
         """Where all whom it needs are there."""
         return total_of(stage.seconds for stage in self.stages if not stage.away)
 
     @property
-    def away(self) -> float | None:
+    def away(self) -> Estimate | None:
         """Where those who take turns have to be brought from where they wait."""
         return total_of(stage.seconds for stage in self.stages)
 
     @property
-    def at_first(self) -> float | None:
+    def at_first(self) -> Estimate | None:
         """The first time of all, when they come from disk."""
         return total_of(stage.at_first for stage in self.stages)
 
-    def known(self, *, away: bool) -> float:
+    def known(self, *, away: bool) -> Estimate:
         """What is known of `away`, or of `there`."""
-        return sum(stage.known for stage in self.stages if away or not stage.away)
+        return sum((stage.known for stage in self.stages if away or not stage.away), NO_TIME)
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """The stages of unknown time, each with its role."""
         return tuple(f"{stage.name} ({stage.role})" for stage in self.stages if stage.seconds is None)
 
-    def share(self, *, away: bool) -> float | None:
+    def share(self, *, away: bool) -> Estimate | None:
         """Seconds of all the cards that a request takes at the planned batches."""
         return total_of(stage.share for stage in self.stages if away or not stage.away)
 
@@ -96,12 +103,12 @@ class Latency:
     def rate(self, *, away: bool) -> Rate | None:
         """Of requests that go all ways equally often, each finding that whom it needs is there, or not."""
         whole = total_of(way.share(away=away) for way in self.ways)
-        return _rate(None if whole is None else whole / len(self.ways))
+        return _rate(None if whole is None else whole * (1 / len(self.ways)))
 
 
-def total_of(seconds: Iterable[float | None]) -> float | None:
-    """None where one of them is."""
-    whole = 0.0
+def total_of(seconds: Iterable[Estimate | None]) -> Estimate | None:
+    """None where one of them is; the ends are added, for what makes one stage slow makes all of them so."""
+    whole = NO_TIME
     for each in seconds:
         if each is None:
             return None
@@ -109,5 +116,5 @@ def total_of(seconds: Iterable[float | None]) -> float | None:
     return whole
 
 
-def _rate(seconds: float | None) -> Rate | None:
-    return Rate(seconds) if seconds else None
+def _rate(seconds: Estimate | None) -> Rate | None:
+    return Rate(seconds) if seconds is not None and seconds.low > 0 else None

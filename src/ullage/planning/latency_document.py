@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from ullage.planning.latency import Latency, StageTime, WayTime
+from ullage.units import Estimate
 
-from ullage.planning.latency import Latency, WayTime
+Ends = dict[str, float]
 
 
 def latency_document(latency: Latency) -> dict[str, object]:
@@ -15,14 +16,37 @@ def latency_document(latency: Latency) -> dict[str, object]:
 def _way(way: WayTime) -> dict[str, object]:
     seconds = {"there": way.there, "away": way.away, "at_first": way.at_first}
     known = {"there": way.known(away=False), "away": way.known(away=True)}
-    stages = [asdict(stage) for stage in way.stages]
-    return {"name": way.name, "stages": stages, "seconds": seconds, "known_seconds": known, **_rates(way)}
+    return {
+        "name": way.name,
+        "stages": [_stage(stage) for stage in way.stages],
+        "seconds": {name: _ends(each) for name, each in seconds.items()},
+        "known_seconds": {name: _ends(each) for name, each in known.items()},
+        **_rates(way),
+    }
+
+
+def _stage(stage: StageTime) -> dict[str, object]:
+    return {
+        "name": stage.name,
+        "role": stage.role,
+        "seconds": _ends(stage.seconds),
+        "known": _ends(stage.known),
+        "at_first": _ends(stage.at_first),
+        "away": stage.away,
+        "batch": stage.batch,
+        "share": _ends(stage.share),
+        "again": stage.again,
+    }
 
 
 def _rates(of: Latency | WayTime) -> dict[str, object]:
     """Requests in a minute and in a day at the planned batches."""
     rates = {"there": of.rate(away=False), "away": of.rate(away=True)}
     return {
-        "a_minute": {name: None if rate is None else rate.a_minute for name, rate in rates.items()},
-        "a_day": {name: None if rate is None else rate.a_day for name, rate in rates.items()},
+        "a_minute": {name: None if rate is None else _ends(rate.a_minute) for name, rate in rates.items()},
+        "a_day": {name: None if rate is None else _ends(rate.a_day) for name, rate in rates.items()},
     }
+
+
+def _ends(value: Estimate | None) -> Ends | None:
+    return None if value is None else value._asdict()

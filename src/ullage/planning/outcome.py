@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
 from ullage.facts.gpu import GpuSet
+from ullage.facts.price import Prices, known_prices
 from ullage.memory.demand import Demand
-from ullage.planning.advice import Outcome
 from ullage.planning.billing import device_peaks, make_bill
 from ullage.planning.cost import per_1000, usd_per_1000
-from ullage.planning.device import devices_of, limits_of
+from ullage.planning.device import HOST, devices_of, limits_of
+from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.placement import place
+from ullage.planning.plan import Verdict
 from ullage.planning.throughput import total_seconds
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.workload import Workload
-from ullage.units import ZERO, peak, total
+from ullage.units import ZERO, Interval, peak, total
 
 
-def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
-    """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost.
+class Outcome(NamedTuple):
+    """What a candidate comes to: the lean result of planning it.
+
+    `peak` is the sum of the cards' own peaks, in bytes. `over` is what exceeds the budgets of cards, host
+    memory and disk together, `left` the bytes of budget that the fullest card has left, below 0 where it
+    exceeds it. `host` is what lies in host memory. Seconds and dollars are for 1000 examples, None where a
+    phase's time is not known; `known_seconds` are of the phases whose time is.
+    """
+
+    verdict: Verdict
+    peak: Interval
+    over: int
+    seconds_per_1000: float | None
+    usd_per_1000: float | None
+    left: int = 0
+    host: Interval = ZERO
+    known_seconds: float = 0.0
+
+
+Evaluate = Callable[[Workload, GpuSet], Outcome]
+"""What a workload comes to on a set; raises InputError where an engine or a card refuses it."""
+IMPOSSIBLE: Final = Outcome("does not fit", ZERO, 2**62, None, None, -(2**62))
+"""What a combination comes to that is refused."""
+
+
+def outcome_of(
+    workload: Workload,
+    demand: Demand,
+    gpus: GpuSet,
+    prices: Prices | None = None,
+    measured: MeasuredTimes = NO_TIMES,
+) -> Outcome:
+    """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost at `prices`; times are
+    those of past runs where these `measured` them.
 
     Raises InputError where an engine is given a share of a card by the file that cannot be.
     """
@@ -34,14 +71,18 @@ def outcome_of(workload: Workload, demand: Demand, gpus: GpuSet) -> Outcome:
     limits = limits_of(devices, workload.budget)
     verdicts = [verdict_of(size.high, *limits[name]) for name, size in peaks.items()]
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
-    over = sum(max(size.high - device.budget, 0) for device, size in cards)
-    seconds = total_seconds(demand, placement, devices, workload.examples)
-    if seconds is not None:
-        seconds *= per_1000(workload.examples)
+    budgets = [(size, limits[name][1]) for name, size in peaks.items()]
+    over = sum(max(size.high - budget, 0) for size, budget in budgets if budget is not None)
+    known, whole = total_seconds(demand, placement, devices, workload.examples, measured)
+    known *= per_1000(workload.examples)
+    seconds = known if whole else None
     return Outcome(
         worst(verdicts),
         total(size for _, size in cards),
         over,
         seconds,
-        usd_per_1000(gpus, seconds),
+        usd_per_1000(gpus, seconds, prices or known_prices()),
+        min(device.budget - size.high for device, size in cards),
+        peaks.get(HOST, ZERO),
+        known,
     )

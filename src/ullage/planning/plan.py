@@ -17,10 +17,11 @@ from ullage.planning.latency import Latency
 from ullage.shown import Shown, named
 from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
-from ullage.units import NO_TIME, Estimate, Interval, gib
+from ullage.units import NO_TIME, ZERO, Estimate, Interval, gib
 
 Verdict = Literal["fits", "tight", "does not fit"]
 Bound = Literal["memory", "compute", "host", "load", "unknown"]
+TimeBasis = Literal["derived", "assumed", "measured", "unknown"]
 
 
 class Decision(NamedTuple):
@@ -120,9 +121,11 @@ class DevicePlan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """Roofline seconds of one phase: for one pass, and for the whole workload.
+    """Seconds of one phase: for one pass, and for the whole workload, and how they are known.
 
-    None, and bound `unknown`, where the card's speed is not known.
+    `derived` from the card's peaks and published ratios, `assumed` where nobody published what the scheme of
+    the weights costs, `measured` by past runs here, which `source` names; None, with bound and basis
+    `unknown`, where the card's speed is not known.
     """
 
     phase: str
@@ -130,6 +133,8 @@ class PhaseTime:
     total_seconds: Estimate | None
     tokens_per_second: Estimate | None
     bound: Bound
+    basis: TimeBasis = "derived"
+    source: str = ""
 
 
 def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
@@ -144,22 +149,34 @@ def sum_times(times: Iterable[PhaseTime]) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars at the price stated, which carries its date; None for examples whose time is not known."""
+    """US dollars at the price stated, which carries its label and its date; None for examples whose time is
+    not known. `usd` is of the whole workload, `host_bytes` the host memory that comes with the cards, where
+    the price list says it."""
 
     usd_per_hour: float
     usd_per_1000_examples: Estimate | None
     provider: str
     as_of: str
     source: str
+    label: str = ""
+    usd: Estimate | None = None
+    host_bytes: int | None = None
+
+
+LossBasis = Literal["unchanged", "assumed", "measured"]
+"""How a loss of quality is known: there is none, by the order of published ones, or by runs of the user's."""
 
 
 class Advice(NamedTuple):
-    """One way to make the workload fit (or cheaper): what changes, what it saves, what it costs.
+    """One way to make the workload fit, cheaper, or faster: what changes, and what it comes to.
 
-    `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for.
-    `quality_loss` is a rank-like score (0: results unchanged), `usd_per_1000_examples` None without
-    a price, and it and the seconds None where the cards' speed is not known. `saves` is bytes off the
-    fullest device's high value.
+    `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for, `own_cards`
+    where that is the one that was asked for. `quality_loss` is a rank-like score (0: results unchanged),
+    known by `quality_basis`; `quality_note` says what changes. Seconds and dollars are for 1000 examples,
+    None where a phase's time or the price is not known; `known_seconds` are of the phases whose time is.
+    `saves` is bytes off the fullest device's high value, `peak` all cards' together; `host` the bytes of
+    host memory it takes, and `host_usd_per_hour` what these cost: 0 where they come with the cards, None
+    where no price list says it.
     """
 
     changes: tuple[tuple[str, str], ...]
@@ -171,6 +188,32 @@ class Advice(NamedTuple):
     usd_per_1000_examples: float | None
     saves: int
     peak: Interval
+    quality_basis: LossBasis = "unchanged"
+    own_cards: bool = True
+    known_seconds: float = 0.0
+    usd_per_hour: float | None = None
+    host: Interval = ZERO
+    host_usd_per_hour: float | None = None
+
+
+class Nearest(NamedTuple):
+    """What came nearest to fitting: changes, on which cards, and the bytes it exceeds them by."""
+
+    changes: tuple[tuple[str, str], ...]
+    gpus: str
+    over: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How advice was searched for: in which order (`for_`) and what was `kept`; `tried` settings were
+    planned, `left` were not for want of time. `nearest` where nothing fits."""
+
+    for_: str
+    kept: tuple[str, ...]
+    tried: int
+    left: int
+    nearest: Nearest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +225,7 @@ class Plan(Shown):
     roles give them, `base` is the folder that the workload's paths are relative to: neither is written down.
     `hosted` are the roles that servers hold, with what is asked of them; `latency` is what a request takes,
     where the kind lays out how one is answered; `stored` is what lies on disk before a run and after it.
+    `search` says how `advice` was looked for, None where it was not.
     """
 
     workload: Workload
@@ -202,6 +246,7 @@ class Plan(Shown):
     hosted: tuple[Hosted, ...] = ()
     latency: Latency | None = None
     stored: tuple[Stored, ...] = ()
+    search: Search | None = None
 
     @property
     def total_seconds(self) -> Estimate | None:

@@ -9,6 +9,7 @@ from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.gpu import GpuSet
 from ullage.facts.hub_name import is_at_commit
+from ullage.facts.price import Prices, known_prices
 from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
@@ -16,8 +17,9 @@ from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
-from ullage.planning.cost import cost_of, per_1000
+from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
+from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.passes import scans
 from ullage.planning.placement import Placement, place
 from ullage.planning.plan import (
@@ -46,14 +48,17 @@ def make_plan(
     gpus: GpuSet,
     base: Path = Path(),
     asked: tuple[Laid, Laid] | None = None,
+    prices: Prices | None = None,
+    measured: MeasuredTimes = NO_TIMES,
 ) -> Plan:
     """The whole plan but its advice and its warnings. `asked` are the ways of one request by itself, and
-    those of the planned batches, where the kind lays them out."""
+    those of the planned batches, where the kind lays them out; `prices` the lists that count, without one
+    those that come with Ullage; `measured` what past runs took."""
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
     bill = make_bill(demand, placement, devices)
     planned = device_plans(bill.totals, devices, workload)
-    times = phase_times(demand, placement, devices, workload.examples)
+    times = phase_times(demand, placement, devices, workload.examples, measured)
     whole = sum_times(times)
     roles = _roles(workload, demand, models, placement, devices)
     return Plan(
@@ -65,13 +70,13 @@ def make_plan(
         devices=planned,
         verdict=worst(device.verdict for device in planned),
         times=times,
-        cost=cost_of(gpus, None if whole is None else whole * per_1000(workload.examples)),
+        cost=cost_of(gpus, whole, workload.examples, prices or known_prices()),
         notes=_notes(workload, devices)
         + _of_layers(workload, demand)
         + tuple(_unknown_speed(times, devices, demand)),
         models=models,
         base=base,
-        latency=None if asked is None else latency(*asked, placement, devices),
+        latency=None if asked is None else latency(*asked, placement, devices, measured),
     )
 
 

@@ -10,9 +10,11 @@ from ullage.phases.phase import Phase
 from ullage.phases.way import Stage, Way
 from ullage.planning.device import Device
 from ullage.planning.latency import Latency, StageTime, WayTime, total_of
-from ullage.planning.passes import expected_seconds
+from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
+from ullage.planning.passes import pass_time
 from ullage.planning.placement import Placement
-from ullage.planning.throughput import tasks
+from ullage.planning.throughput import past_time, tasks
+from ullage.units import NO_TIME, Estimate
 
 
 class Laid(NamedTuple):
@@ -22,16 +24,26 @@ class Laid(NamedTuple):
     demand: Demand
 
 
-def latency(alone: Laid, together: Laid, placement: Placement, devices: tuple[Device, ...]) -> Latency:
-    """Times of ways that are laid out for one request by itself, and for the planned batches."""
-    one, many, cold = (_Seconds(laid, placement, devices) for laid in (alone, together, _cold(alone)))
+def latency(
+    alone: Laid,
+    together: Laid,
+    placement: Placement,
+    devices: tuple[Device, ...],
+    measured: MeasuredTimes = NO_TIMES,
+) -> Latency:
+    """Times of ways that are laid out for one request by itself, and for the planned batches: as past runs
+    `measured` them where these did the same, else by what the cards can do."""
+    one, many, cold = (
+        _Seconds(laid, placement, devices, measured) for laid in (alone, together, _cold(alone))
+    )
     ways = []
     for way, batched in zip(alone.ways, together.ways, strict=True):
         stages = []
         for stage, own in zip(way.stages, batched.stages, strict=True):
             batch = max((phase.work.batch for phase in own.phases), default=1)
             times = one.of(stage), one.known(stage), cold.of(stage)
-            stages.append(StageTime(stage.name, stage.role, *times, stage.away, batch, many.of(own)))
+            share = many.of(own)
+            stages.append(StageTime(stage.name, stage.role, *times, stage.away, batch, share, stage.again))
         ways.append(WayTime(way.name, tuple(stages)))
     return Latency(tuple(ways))
 
@@ -45,20 +57,25 @@ def _cold(laid: Laid) -> Laid:
 class _Seconds:
     """Seconds of one pass of each phase, as it was laid out."""
 
-    def __init__(self, laid: Laid, placement: Placement, devices: tuple[Device, ...]) -> None:
+    def __init__(
+        self, laid: Laid, placement: Placement, devices: tuple[Device, ...], measured: MeasuredTimes
+    ) -> None:
         every = [phase for way in laid.ways for stage in way.stages for phase in stage.phases]
-        found = tasks(laid.demand, placement, devices)
-        seconds = [None if task is None else expected_seconds(task) for task in found]
-        self._known = dict(zip(map(id, every), seconds, strict=True))
+        found: dict[int, Estimate | None] = {}
+        for phase, task in zip(every, tasks(laid.demand, placement, devices), strict=True):
+            past = None if task is None else past_time(task, measured, placement, devices)
+            timed = None if task is None or past is not None else pass_time(task)
+            found[id(phase)] = past.seconds if past is not None else None if timed is None else timed[0]
+        self._known = found
 
-    def of(self, stage: Stage) -> float | None:
+    def of(self, stage: Stage) -> Estimate | None:
         """None too for what another machine does."""
         return total_of(map(self._of, stage.phases)) if stage.phases else None
 
-    def known(self, stage: Stage) -> float:
+    def known(self, stage: Stage) -> Estimate:
         """Of those of its phases whose time is known."""
-        return sum(self._of(phase) or 0.0 for phase in stage.phases)
+        return sum((self._of(phase) or NO_TIME for phase in stage.phases), NO_TIME)
 
-    def _of(self, phase: Phase) -> float | None:
+    def _of(self, phase: Phase) -> Estimate | None:
         one = self._known[id(phase)]
         return None if one is None else one * phase.work.passes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Final
 
 from ullage.facts.architecture import Architecture, Model
 from ullage.memory.demand import Demand
@@ -11,18 +12,27 @@ from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
 from ullage.memory.running import kernel_of
 from ullage.phases.phase import Phase, Work
+from ullage.planning.billing import place_name
 from ullage.planning.device import Device
+from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, doing, manner
 from ullage.planning.passes import Held, Same, Task, expected_seconds, pass_time
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.plan import Bound, PhaseTime
+from ullage.planning.plan import Bound, PhaseTime, TimeBasis
 from ullage.units import Estimate
+
+_UNKNOWN: Final[tuple[None, Bound]] = (None, "unknown")
 
 
 def phase_times(
-    demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
+    demand: Demand,
+    placement: Placement,
+    devices: tuple[Device, ...],
+    examples: int,
+    measured: MeasuredTimes = NO_TIMES,
 ) -> tuple[PhaseTime, ...]:
-    """Seconds of one pass of each phase in which a device computes, and of all passes of the workload."""
+    """Seconds of one pass of each phase in which a device computes, and of all passes of the workload: as
+    past runs `measured` them, else by what the cards can do."""
     times = []
     # Phases share works: those in which a role does the same take equally long.
     known: dict[Same, tuple[Estimate, Bound] | None] = {}
@@ -32,31 +42,56 @@ def phase_times(
         if task.same not in known:
             known[task.same] = pass_time(task)
         found, name = known[task.same], task.phase.name
-        if found is None:
-            times.append(PhaseTime(name, None, None, None, "unknown"))
-            continue
-        seconds, bound = found
-        rate = seconds.per(_tokens(task.work, task.model))
-        times.append(PhaseTime(name, seconds, seconds * _passes(task.phase, examples), rate, bound))
+        seconds, bound = found or _UNKNOWN
+        basis, source = _basis(task, seconds), ""
+        past = past_time(task, measured, placement, devices)
+        if past is not None:
+            seconds, basis, source = past.seconds, "measured", past.source
+        whole = None if seconds is None else seconds * _passes(task.phase, examples)
+        rate = None if seconds is None else seconds.per(_tokens(task.work, task.model))
+        times.append(PhaseTime(name, seconds, whole, rate, bound, basis, source))
     return tuple(times)
 
 
+def _basis(task: Task, seconds: Estimate | None) -> TimeBasis:
+    if seconds is None:
+        return "unknown"
+    return "assumed" if task.slowdown is None and task.work.activity != "load" else "derived"
+
+
+def past_time(
+    task: Task, measured: MeasuredTimes, placement: Placement, devices: tuple[Device, ...]
+) -> MeasuredTime | None:
+    """What past runs took that did the same in the same manner."""
+    if not measured:
+        return None
+    where = ", ".join(place_name(each, devices) for each in placement[task.phase.running].places)
+    done = manner(task.work, task.precision.storage, task.precision.compute, task.kernel, where)
+    return measured.get((doing(task.phase), done))
+
+
 def total_seconds(
-    demand: Demand, placement: Placement, devices: tuple[Device, ...], examples: int
-) -> float | None:
-    """Expected seconds of the whole workload; None where a phase's are not known."""
-    total = 0.0
+    demand: Demand,
+    placement: Placement,
+    devices: tuple[Device, ...],
+    examples: int,
+    measured: MeasuredTimes = NO_TIMES,
+) -> tuple[float, bool]:
+    """Expected seconds of all phases of the workload whose time is known, and whether that is all of them."""
+    total, whole = 0.0, True
     known: dict[Same, float | None] = {}
     for task in tasks(demand, placement, devices):
         if task is None:
             continue
         if task.same not in known:
             known[task.same] = expected_seconds(task)
-        seconds = known[task.same]
+        past = past_time(task, measured, placement, devices)
+        seconds = known[task.same] if past is None else past.seconds.expected
         if seconds is None:
-            return None
-        total += seconds * _passes(task.phase, examples)
-    return total
+            whole = False
+        else:
+            total += seconds * _passes(task.phase, examples)
+    return total, whole
 
 
 def _passes(phase: Phase, examples: int) -> float:

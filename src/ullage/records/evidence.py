@@ -1,7 +1,7 @@
-"""Measured memory of past runs on this machine, and what later plans take from it.
+"""What past runs on this machine measured, and what later plans take from it.
 
-What is taken from it is what no formula knows: the bytes a process takes on a device before and beside its
-tensors (CUDA context and loaded kernels; libraries on a processor).
+What is taken of memory is what no formula knows: the bytes a process takes on a device before and beside its
+tensors (CUDA context and loaded kernels; libraries on a processor). Of time it is the seconds of each phase.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 from ullage.facts.machine import PROCESSOR_ID
 from ullage.memory.process import Overhead, beside_tensors
 from ullage.records.observation import Key, Observation
+from ullage.records.timing import Timing
 from ullage.units import MIB, Interval
 
 ROOM: Final = 32 * MIB
@@ -36,7 +37,8 @@ RULE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What past runs left: `observations`, oldest first, and what was set aside, with the reasons.
+    """What past runs left: `observations` of memory and `timings`, oldest first, and what was set aside, with
+    the reasons.
 
     `damage` is why the file as a whole cannot be read, "" where it can; `set_aside` counts lines.
     """
@@ -45,6 +47,7 @@ class Evidence:
     set_aside: tuple[tuple[str, int], ...] = ()
     damage: str = ""
     file: str = ""
+    timings: tuple[Timing, ...] = ()
 
     @property
     def warning(self) -> str:
@@ -59,8 +62,9 @@ class Evidence:
         return f"{self.file}: {lines} not counted: {why} (`ullage evidence` lists what is)"
 
     def newest(self, gpu: str) -> Key | None:
-        """The key of the last observation on `gpu`."""
-        return next((each.key for each in reversed(self.observations) if each.key.gpu == gpu), None)
+        """The key of the last run on `gpu`."""
+        keys = (*(each.key for each in self.timings), *(each.key for each in self.observations))
+        return next((key for key in reversed(keys) if key.gpu == gpu), None)
 
     def overhead(self, key: Key, workload: str, usual: Interval, held: int = 0) -> Overhead | None:
         """What a process takes beside its tensors; None where nothing was observed under `key`.

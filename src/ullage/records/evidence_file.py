@@ -1,4 +1,5 @@
-"""`evidence.jsonl`: one line of JSON per run and device, under $ULLAGE_HOME or the user's data folder.
+"""`evidence.jsonl`: one line of JSON per run and device, and per run and phase, under $ULLAGE_HOME or the
+user's data folder.
 
 What is in its place may have been cut short, edited or never ours: it is read without trust, set aside and
 named, never destroyed, and never costs a plan or a run anything else.
@@ -6,6 +7,7 @@ named, never destroyed, and never costs a plan or a run anything else.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections import Counter
@@ -17,7 +19,8 @@ from typing import Final
 from ullage.files import is_nowhere
 from ullage.records.evidence import NOTHING, Evidence
 from ullage.records.evidence_place import evidence_file, usual_path
-from ullage.records.observation import Observation, line_of, read_line
+from ullage.records.observation import Observation, line_of, read_observation
+from ullage.records.timing import Timing, read_timing, timing_line
 
 LARGEST_FILE: Final = 16_000_000
 """Bytes; some 40,000 runs. A larger file is none of ours."""
@@ -37,10 +40,22 @@ def read_evidence(path: Path | None = None) -> Evidence:
         return Evidence(file=str(target))
     except OSError as error:
         return Evidence(damage=f"cannot be read: {error.strerror or error}", file=str(target))
-    found = [read_line(line) for line in lines if line.strip()]
+    found = [_read(line) for line in lines if line.strip()]
     aside = Counter(each for each in found if isinstance(each, str))
-    observations = tuple(each for each in found if not isinstance(each, str))
-    return Evidence(observations, tuple(aside.items()), file=str(target))
+    observations = tuple(each for each in found if isinstance(each, Observation))
+    timings = tuple(each for each in found if isinstance(each, Timing))
+    return Evidence(observations, tuple(aside.items()), file=str(target), timings=timings)
+
+
+def _read(line: bytes) -> Observation | Timing | str:
+    """What a line holds, or why it is nothing of ours."""
+    try:
+        found: object = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return "not JSON"
+    if not isinstance(found, dict):
+        return "no observation"
+    return read_timing(found) if "seconds" in found else read_observation(found)
 
 
 def _damage(path: Path) -> str:
@@ -73,14 +88,14 @@ def known_evidence() -> Evidence:
     return _parsed(path, there.st_mtime_ns, there.st_size)
 
 
-def keep_evidence(observations: Iterable[Observation], path: Path | None = None) -> str:
-    """Appends observations, one write each, so that runs side by side do not mix their lines.
+def keep_evidence(measured: Iterable[Observation | Timing], path: Path | None = None) -> str:
+    """Appends what was measured, one write each, so that runs side by side do not mix their lines.
 
     What is no file of evidence as a whole is renamed aside first. What could not be kept, or was set aside,
     in one line; "" where there is nothing to say. Raises nothing: a run has its record whatever lies here.
     """
     target = path or evidence_file()
-    lines = [line_of(each) + "\n" for each in observations]
+    lines = [_line(each) + "\n" for each in measured]
     if not lines:
         return ""
     if is_nowhere(target):
@@ -99,6 +114,10 @@ def keep_evidence(observations: Iterable[Observation], path: Path | None = None)
         reason = getattr(error, "strerror", None) or error
         return f"{target}: what this run measured cannot be kept as evidence: {reason}"
     return said
+
+
+def _line(measured: Observation | Timing) -> str:
+    return timing_line(measured) if isinstance(measured, Timing) else line_of(measured)
 
 
 def _renamed(target: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from typing import Final
@@ -118,14 +119,8 @@ def line_of(observation: Observation) -> str:
     return json.dumps({**said.pop("key"), **said}, ensure_ascii=False)
 
 
-def read_line(line: bytes) -> Observation | str:
-    """The observation in a line, or why it is none."""
-    try:
-        found: object = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return "not JSON"
-    if not isinstance(found, dict):
-        return "no observation"
+def read_observation(found: Mapping[str, object]) -> Observation | str:
+    """The observation in a line's object, or why it is none."""
     if set(found) == OLD:
         return "of version 0.1, which kept neither threads nor workload"
     if len(found) != FIELDS:
@@ -139,12 +134,16 @@ def read_line(line: bytes) -> Observation | str:
 
 
 def _observation(found: Fields) -> Observation:
-    key = Key(
+    told = (found.text(name) for name in ("workload", "phase", "date", "run"))
+    return Observation(read_key(found), found.whole("overhead"), found.whole("held"), *told)
+
+
+def read_key(found: Fields) -> Key:
+    """The key among the fields of a line. Raises FormatError."""
+    return Key(
         found.text("gpu"),
         found.text("driver"),
         found.text("torch"),
         found.text("transformers"),
         found.whole("threads"),
     )
-    told = (found.text(name) for name in ("workload", "phase", "date", "run"))
-    return Observation(key, found.whole("overhead"), found.whole("held"), *told)

@@ -48,7 +48,8 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run: where, what was measured, how much was done."""
+    """One run: where, what was measured, how much was done. Of one that was `resumed` the seconds are those
+    of its last part, whatever was done before."""
 
     environment: Environment
     measured: tuple[Measured, ...]
@@ -57,6 +58,7 @@ class Record:
     seconds: float
     splits: int
     outcome: Mapping[str, object] = field(default_factory=dict)
+    resumed: bool = False
 
     def __repr__(self) -> str:
         return (
@@ -88,6 +90,7 @@ def read_record(document: Mapping[str, object], where: str) -> Record:
         found.number("seconds"),
         found.whole("splits"),
         found.inner("outcome").values if "outcome" in found else {},
+        found.flag("resumed") if "resumed" in found else False,
     )
 
 

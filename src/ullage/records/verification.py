@@ -11,7 +11,7 @@ from ullage.fields import Fields
 from ullage.records.not_finite import NotFinite, not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
 from ullage.shown import Shown
-from ullage.units import Interval
+from ullage.units import Estimate, Interval
 
 LEVELS = ("live", "reserved", "process", "device")
 _MEASURED: Final = {"device": "on_device"}
@@ -44,8 +44,34 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeComparison:
+    """Seconds of a phase for the examples that were done: as planned, known by `basis`, and as measured.
+
+    `error` is (expected - measured) / measured.
+    """
+
+    phase: str
+    examples: int
+    predicted: Estimate
+    basis: str
+    measured: float
+
+    @property
+    def error(self) -> float:
+        return self.predicted.expected / self.measured - 1
+
+    @property
+    def verdict(self) -> Literal["inside", "below", "above"]:
+        """Whether the measurement lies inside the interval, below or above it."""
+        if self.measured > self.predicted.high:
+            return "above"
+        return "below" if self.measured < self.predicted.low else "inside"
+
+
+@dataclass(frozen=True, slots=True)
 class Verification(Shown):
-    """Every comparison of a run. It holds when no measured level exceeds its high value.
+    """Every comparison of a run. It holds when no measured level exceeds its high value; its `times` are told
+    and break nothing.
 
     `not_finite` is what the record says of stored states that are NaN or infinite, if there are any;
     `remarks` is what the run remarks itself. Of a run that loaded no model nothing is compared.
@@ -54,6 +80,7 @@ class Verification(Shown):
     comparisons: tuple[Comparison, ...]
     not_finite: NotFinite | None = None
     remarks: tuple[str, ...] = ()
+    times: tuple[TimeComparison, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -77,7 +104,30 @@ def verify(plan: Mapping[str, object], record: Record) -> Verification:
     for measured in record.measured:
         found += _levels(document, measured)
         found += _components(document, measured)
-    return Verification(tuple(found), not_finite_in(record.outcome), remarks_in(record.outcome))
+    remarks = remarks_in(record.outcome)
+    return Verification(tuple(found), not_finite_in(record.outcome), remarks, tuple(_times(document, record)))
+
+
+def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:
+    """Of each phase that was planned and entered; of a run that was resumed nothing, for the seconds of its
+    earlier parts are not known."""
+    if record.resumed or not record.examples or "phases" not in plan:
+        return
+    passes = {each.text("name"): _passes(each, record.examples) for each in plan.each("phases")}
+    for time in plan.each("times"):
+        phase, seconds = time.text("phase"), time.value("seconds")
+        took = max((each.seconds for each in record.measured if each.phase == phase), default=0.0)
+        if seconds is None or not took > 0 or phase not in passes:
+            continue
+        ends = time.inner("seconds")
+        one = Estimate(*(ends.number(name) for name in ("low", "expected", "high")))
+        basis = time.text("basis") if "basis" in time else "derived"
+        yield TimeComparison(phase, record.examples, one * passes[phase], basis, took)
+
+
+def _passes(phase: Fields, examples: int) -> float:
+    """How many of a phase so many examples take."""
+    return 1.0 if phase.flag("once") else phase.inner("work").number("passes") * examples
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:

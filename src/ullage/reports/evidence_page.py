@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 
 from rich.console import Console
 from rich.table import Table
 
 from ullage.records.evidence import RULE, Evidence, Learned, learned
+from ullage.records.timing import RULE as TIME_RULE
+from ullage.records.timing import LearnedTime, learned_times
 from ullage.units import MIB
 
 
@@ -15,16 +19,42 @@ def show_evidence(found: Evidence, console: Console) -> None:
     """Each observation, what plans take from them by key and workload, and the rule."""
     if found.warning:
         console.print(found.warning, style="yellow")
-    if not found.observations:
+    if not found.observations and not found.timings:
         console.print(f"no run has left evidence in {found.file}; plans use what is usual")
         return
-    console.print(_observations(found))
-    for key in dict.fromkeys(each.key for each in found.observations):
+    memory, times = learned(found), learned_times(found.timings, version("ullage"))
+    if found.observations:
+        console.print(_observations(found))
+    for key in dict.fromkeys((*(each.key for each in memory), *(each.key for each in times))):
         console.print()
         console.print(str(key))
-        console.print(_learned([each for each in learned(found) if each.key == key]))
+        if any(each.key == key for each in memory):
+            console.print(_learned([each for each in memory if each.key == key]))
+        if any(each.key == key for each in times):
+            console.print(_times([each for each in times if each.key == key]))
     console.print()
-    console.print(f"{RULE}; a run also counts what its process holds before any model")
+    console.print(f"memory: {RULE}; a run also counts what its process holds before any model")
+    if found.timings:
+        others = len(found.timings) - sum(each.software.split(",")[0] == _ours() for each in found.timings)
+        older = f"; {_count(others, 'time')} of other versions of Ullage not counted" if others else ""
+        console.print(f"{TIME_RULE}{older}")
+
+
+def _ours() -> str:
+    return f"ullage {version('ullage')}"
+
+
+def _times(times: Sequence[LearnedTime]) -> Table:
+    title = "seconds planned for one pass, by what runs took"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("phase", "how", "workload", "at least", "expected", "at most", "from"):
+        figures = name in ("at least", "expected", "at most")
+        table.add_column(name, justify="right" if figures else "left", no_wrap=figures, overflow="fold")
+    for one in times:
+        sizes = (f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in one.time.seconds)
+        runs = one.time.source.partition(" of this workload")[0]
+        table.add_row(one.phase, one.manner, one.workload, *sizes, runs)
+    return table
 
 
 def _observations(found: Evidence) -> Table:
@@ -55,12 +85,16 @@ def _learned(found: list[Learned]) -> Table:
 def show_cleared(found: Evidence, console: Console) -> None:
     """What was removed."""
     aside = sum(count for _, count in found.set_aside)
-    runs = len({(each.run, each.date) for each in found.observations})
-    if not found.observations and not aside and not found.damage:
+    runs = len(
+        {(each.run, each.date) for each in found.observations}
+        | {(each.run, each.date) for each in found.timings}
+    )
+    measured = len(found.observations) + len(found.timings)
+    if not measured and not aside and not found.damage:
         console.print(f"nothing to remove: {found.file} holds no evidence")
         return
     console.print(
-        f"removed {found.file}: {_count(len(found.observations), 'observation')} of {_count(runs, 'run')}"
+        f"removed {found.file}: {_count(measured, 'observation')} of {_count(runs, 'run')}"
         + (f", {_count(aside, 'line')} not counted" if aside else "")
         + (f"; it {found.damage}" if found.damage else "")
     )
@@ -71,7 +105,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, object]:
-    """As JSON; bytes. `cleared` says that what is listed was removed."""
+    """As JSON; bytes and seconds. `cleared` says that what is listed was removed."""
     from ullage.planning.document import header, interval
 
     return {
@@ -81,6 +115,7 @@ def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, objec
         "damage": found.damage,
         "not_counted": [{"reason": reason, "lines": count} for reason, count in found.set_aside],
         "observations": [asdict(each) for each in found.observations],
+        "timings": [asdict(each) for each in found.timings],
         "planned": [
             {
                 "key": asdict(each.key),
@@ -91,5 +126,18 @@ def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, objec
             }
             for each in learned(found)
         ],
+        "planned_times": [
+            {
+                "key": asdict(each.key),
+                "gpus": each.gpus,
+                "workload": each.workload,
+                "phase": each.phase,
+                "manner": each.manner,
+                "seconds": each.time.seconds._asdict(),
+                "source": each.time.source,
+            }
+            for each in learned_times(found.timings, version("ullage"))
+        ],
         "rule": RULE,
+        "time_rule": TIME_RULE,
     }

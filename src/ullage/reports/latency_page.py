@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ullage.planning.latency import Latency, Rate, WayTime
+    from ullage.units import Estimate
 
 UNKNOWN: Final = "unknown"
 """What stands for a time or cost that no source gives."""
@@ -23,39 +24,56 @@ class Grid(NamedTuple):
     caption: str = ""
 
 
-def latency_grids(latency: Latency) -> tuple[Grid, Grid]:
-    """The stages of a request of each way, and how many are answered."""
+def latency_grids(latency: Latency) -> tuple[Grid, ...]:
+    """The stages of a request of each way, what it takes in all, and how many are answered."""
     names = tuple(dict.fromkeys(stage.name for way in latency.ways for stage in way.stages))
-    columns = ("to", *names, "resident", "switched", "first of all")
-    stages = tuple((way.name, *(_stage(way, name) for name in names), *_whole(way)) for way in latency.ways)
+    stages = tuple((way.name, *(_stage(way, name) for name in names)) for way in latency.ways)
     missing = dict.fromkeys(each for way in latency.ways for each in way.unknown)
     said = [
-        "resident: whom it needs is there; switched: brought from where it waits; first of all: from disk"
+        "resident: whom it needs is there; switched: brought from where it waits; first of all: from disk; "
+        "in brackets from the least to the most"
     ]
     if missing:
         said.append(f"> is more than what is known: {', '.join(missing)} is not")
+    said += _again(latency)
+    whole = tuple((way.name, *_whole(way)) for way in latency.ways)
     rates = tuple((way.name, _batches(way), *_rates(way)) for way in latency.ways)
     if len(rates) > 1:
         rates = (*rates, ("all equally often", "", *_rates(latency)))
-    kinds = [f"{unit}, {state}" for state in ("resident", "switched") for unit in ("a minute", "a day")]
     return (
-        Grid(LATENCY, columns, stages, "; ".join(said)),
-        Grid("requests, in the plan's batches", ("to", "at once", *kinds), rates),
+        Grid(LATENCY, ("to", *names), stages),
+        Grid("in all", ("to", "resident", "switched", "first of all"), whole, "; ".join(said)),
+        Grid("requests a day, in the plan's batches", ("to", "at once", "resident", "switched"), rates),
     )
+
+
+def _again(latency: Latency) -> Iterator[str]:
+    """What the tools that specialists call add."""
+    calling = {stage.role: stage for way in latency.ways for stage in way.stages if stage.again}
+    for name, stage in calling.items():
+        each = UNKNOWN if stage.seconds is None else f"{_ends(stage.seconds)} s at least"
+        yield f"{name} writes again after each tool it calls, up to {stage.again} times: {each} more for each"
 
 
 def _stage(way: WayTime, name: str) -> str:
     own = [stage for stage in way.stages if stage.name == name]
     if any(stage.seconds is None for stage in own):
         return UNKNOWN
-    return f"{sum(stage.known for stage in own):,.2f}" if own else ""
+    return f"{sum(stage.known.expected for stage in own):,.2f}" if own else ""
 
 
 def _whole(way: WayTime) -> Iterator[str]:
     """The three totals; of one with an unknown part what is known."""
     for seconds, away in ((way.there, False), (way.away, True)):
-        yield f"> {way.known(away=away):,.1f}" if seconds is None else f"{seconds:,.1f}"
-    yield UNKNOWN if way.at_first is None else f"{way.at_first:,.1f}"
+        yield f"> {way.known(away=away).low:,.1f}" if seconds is None else _ends(seconds)
+    yield UNKNOWN if way.at_first is None else _ends(way.at_first)
+
+
+def _ends(seconds: Estimate) -> str:
+    """`1.2 (0.9-1.7)`, with two decimals below a second."""
+    form = "{:,.2f}" if seconds.expected < 1 else "{:,.1f}" if seconds.expected < 100 else "{:,.0f}"
+    low, expected, high = (form.format(each) for each in seconds)
+    return f"{expected} ({low}-{high})"
 
 
 def _batches(way: WayTime) -> str:
@@ -64,10 +82,11 @@ def _batches(way: WayTime) -> str:
 
 
 def _rates(of: Latency | WayTime) -> Sequence[str]:
-    return [cell for away in (False, True) for cell in _rate(of.rate(away=away))]
+    return [_rate(of.rate(away=away)) for away in (False, True)]
 
 
-def _rate(rate: Rate | None) -> tuple[str, str]:
+def _rate(rate: Rate | None) -> str:
     if rate is None:
-        return UNKNOWN, UNKNOWN
-    return f"{rate.a_minute:,.2f}", f"{rate.a_day:,.0f}"
+        return UNKNOWN
+    low, expected, high = (f"{each:,.0f}" for each in rate.a_day)
+    return f"{expected} ({low}-{high})"

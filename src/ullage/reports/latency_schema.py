@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.reports.schema_parts import MAYBE_NUMBER, NUMBER, TEXT, Schema, maybe, of_list, of_object
+from ullage.reports.schema_parts import ESTIMATE, TEXT, Schema, maybe, of_list, of_object
 
-_EITHER: Schema = of_object({"there": MAYBE_NUMBER, "away": MAYBE_NUMBER})
+_MAYBE: Schema = maybe(ESTIMATE)
+_EITHER: Schema = of_object({"there": _MAYBE, "away": _MAYBE})
 _RATES: Schema = {"a_minute": _EITHER, "a_day": _EITHER}
 _STAGE: Schema = of_object(
     {
         "name": TEXT,
         "role": TEXT,
-        "seconds": MAYBE_NUMBER,
-        "known": NUMBER,
-        "at_first": MAYBE_NUMBER,
+        "seconds": _MAYBE,
+        "known": ESTIMATE,
+        "at_first": _MAYBE,
         "away": {"type": "boolean"},
         "batch": {"type": "integer", "minimum": 1},
-        "share": MAYBE_NUMBER,
+        "share": _MAYBE,
+        "again": {"type": "integer", "minimum": 0},
     }
 )
 _WAY: Schema = of_object(
     {
         "name": TEXT,
         "stages": of_list(_STAGE),
-        "seconds": of_object(dict.fromkeys(("there", "away", "at_first"), MAYBE_NUMBER)),
-        "known_seconds": of_object({"there": NUMBER, "away": NUMBER}),
+        "seconds": of_object(dict.fromkeys(("there", "away", "at_first"), _MAYBE)),
+        "known_seconds": of_object({"there": ESTIMATE, "away": ESTIMATE}),
         **_RATES,
     }
 )

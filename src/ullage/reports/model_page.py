@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from ullage.facts.price import LABELS
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
 from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.plan_page import NARROW, _number, _print_table, _range, _table, duration
+from ullage.reports.plan_page import NARROW, _number, _print_table, _range, _table
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
-    from ullage.facts.gpu import Gpu, GpuSet
+    from ullage.facts.gpu import Gpu
     from ullage.facts.price import Price
-    from ullage.planning.advice import Outcome
 
 
 BASES: Final = (
     "usable: what torch reports, of which a verdict counts the low end. measured: on such cards; derived: "
     "from the driver's figure (Apple: from Metal's); assumed: from the size the maker states alone. "
-    "$/h: the cheapest offer known. --json has every source"
+    "$/h: the cheapest on-demand price of a card, * of a marketplace or a spot one where there is no other. "
+    "--json has every source"
 )
 """How the memory of cards is known."""
 
@@ -69,44 +70,6 @@ def models_document(models: Iterable[Model]) -> dict[str, object]:
     return {**header("models"), "models": [model_document(each) for each in models]}
 
 
-def gpu_sets_document(found: list[tuple[GpuSet, Outcome]]) -> dict[str, object]:
-    """GPU sets that hold a workload, in the order given."""
-    sets = [
-        {
-            "gpus": gpus.name,
-            "verdict": outcome.verdict,
-            "peak": interval(outcome.peak),
-            "seconds_per_1000_examples": outcome.seconds_per_1000,
-            "usd_per_1000_examples": outcome.usd_per_1000,
-        }
-        for gpus, outcome in found
-    ]
-    return {**header("gpu-sets"), "sets": sets}
-
-
-def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console, needed: bool = True) -> None:
-    """GPU sets that hold a workload, in the order given; `needed` says whether it takes a card at all."""
-    if not needed:
-        console.print("no card is needed: every role of this workload runs elsewhere")
-        return
-    if not found:
-        console.print("no GPU set with a known price holds this workload")
-        return
-    table = _table("GPU sets that hold it, cheapest per 1000 examples first")
-    for name in ("gpus", "verdict", "peak GiB", "per 1000 examples", "$/1000 examples"):
-        table.add_column(name, justify="left" if name in ("gpus", "verdict") else "right")
-    for gpus, outcome in found:
-        price = outcome.usd_per_1000
-        table.add_row(
-            gpus.name,
-            outcome.verdict,
-            _number(outcome.peak.high),
-            duration(outcome.seconds_per_1000),
-            "" if price is None else f"{price:,.2f}",
-        )
-    console.print(table)
-
-
 def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]:
     """The cards that are known, each with its cheapest price."""
     listed = [
@@ -119,8 +82,10 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
             "flops_per_second": None if gpu.operations is None else gpu.operations.per_second,
             "flops_basis": None if gpu.operations is None else gpu.operations.basis,
             "can": gpu.abilities.names,
-            "usd_per_hour": None if price is None else price.low,
-            "price_as_of": None if price is None else price.as_of,
+            "usd_per_hour": None if price is None else price.usd_per_hour,
+            "price_label": None if price is None else price.label,
+            "price_provider": None if price is None else price.provider,
+            "price_as_of": None if price is None else str(price.as_of),
         }
         for gpu, price in gpus
     ]
@@ -142,8 +107,8 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
             gpu.usable_basis,
             UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
             UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
-            "" if price is None else f"{price.low:.2f}",
-            "" if price is None else price.as_of,
+            "" if price is None else f"{price.usd_per_hour:.2f}{'' if price.label == LABELS[0] else '*'}",
+            "" if price is None else str(price.as_of),
             " ".join(gpu.abilities.names),
         ]
         table.add_row(*cells[: len(columns)])

@@ -202,15 +202,17 @@ def _show_decisions(plan: Plan, console: Console) -> None:
 def _show_times(plan: Plan, console: Console) -> None:
     if not plan.times:
         return
-    table = _table("time (roofline estimate)")
+    table = _table("time")
     table.add_column("phase")
-    for name in ("seconds a pass", "tokens/s", "whole workload", "bound by"):
+    for name in ("seconds a pass", "tokens/s", "whole workload", "bound by", "basis"):
         table.add_column(name, justify="right")
     for time in plan.times:
         rate = f"{time.tokens_per_second.expected:,.0f}" if time.tokens_per_second else ""
         whole = duration(time.total_seconds and time.total_seconds.expected)
-        table.add_row(time.phase, _ends(time.seconds, "{:,.2f}"), rate, whole, time.bound)
+        table.add_row(time.phase, _ends(time.seconds, "{:,.2f}"), rate, whole, time.bound, time.basis)
     console.print(table)
+    for source in dict.fromkeys(time.source for time in plan.times if time.source):
+        console.print(Text(f"measured: {source}", style="dim"))
     if plan.total_seconds is not None:
         low, expected, high = (duration(each) for each in plan.total_seconds)
         console.print(f"whole workload: {expected} ({low} to {high})", highlight=False)
@@ -219,7 +221,7 @@ def _show_times(plan: Plan, console: Console) -> None:
         shown = UNKNOWN if per_1000 is None else f"${_ends(per_1000, '{:,.2f}')}"
         console.print(
             f"cost: ${plan.cost.usd_per_hour:,.2f} an hour, {shown} per "
-            f"1000 examples ({plan.cost.provider}, price as of {plan.cost.as_of})",
+            f"1000 examples ({plan.cost.provider}, {plan.cost.label} price as of {plan.cost.as_of})",
             soft_wrap=True,
             highlight=False,
         )

@@ -7,8 +7,10 @@ from typing import Final
 
 from ullage.planning.document import LEVELS, VERSION
 from ullage.reports.doctor_schema import DIAGNOSIS
+from ullage.reports.evidence_schema import EVIDENCE
 from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
+from ullage.reports.renting_schema import GPU_SETS
 from ullage.reports.schema_parts import (
     BYTES,
     COUNT,
@@ -16,6 +18,7 @@ from ullage.reports.schema_parts import (
     INTERVAL,
     MAYBE_BYTES,
     MAYBE_NUMBER,
+    MAYBE_TEXT,
     NUMBER,
     TEXT,
     TOTALS,
@@ -71,6 +74,29 @@ _ADVICE = of_object(
         "usd_per_1000_examples": MAYBE_NUMBER,
         "saves": {"type": "integer"},
         "peak": INTERVAL,
+        "quality_basis": {"enum": ["unchanged", "assumed", "measured"]},
+        "own_cards": {"type": "boolean"},
+        "known_seconds": NUMBER,
+        "usd_per_hour": MAYBE_NUMBER,
+        "host": INTERVAL,
+        "host_usd_per_hour": MAYBE_NUMBER,
+    }
+)
+_SEARCH = of_object(
+    {
+        "for_": {"enum": ["cost", "time", "quality"]},
+        "kept": of_list(TEXT),
+        "tried": {"type": "integer"},
+        "left": {"type": "integer"},
+        "nearest": maybe(
+            of_object(
+                {
+                    "changes": {"type": "array", "items": of_list(TEXT)},
+                    "gpus": TEXT,
+                    "over": {"type": "integer"},
+                }
+            )
+        ),
     }
 )
 _COST = of_object(
@@ -80,6 +106,9 @@ _COST = of_object(
         "provider": TEXT,
         "as_of": TEXT,
         "source": TEXT,
+        "label": TEXT,
+        "usd": maybe(ESTIMATE),
+        "host_bytes": MAYBE_BYTES,
     }
 )
 _HOSTED = of_object(
@@ -111,6 +140,8 @@ _PLAN = {
                 "total_seconds": maybe(ESTIMATE),
                 "tokens_per_second": maybe(ESTIMATE),
                 "bound": TEXT,
+                "basis": {"enum": ["derived", "assumed", "measured", "unknown"]},
+                "source": TEXT,
             }
         )
     ),
@@ -119,6 +150,7 @@ _PLAN = {
     "latency": LATENCY,
     "stored": STORED,
     "advice": of_list(_ADVICE),
+    "search": maybe(_SEARCH),
     "notes": of_list(TEXT),
     "warnings": of_list(TEXT),
     "asked": TEXT,
@@ -176,15 +208,6 @@ _MODEL: Schema = {
     "properties": _MODEL_FIELDS,
     "required": ["name", "model_type", "parameters", "parameters_by_component", "dtype"],
 }
-_SET = of_object(
-    {
-        "gpus": TEXT,
-        "verdict": VERDICT,
-        "peak": INTERVAL,
-        "seconds_per_1000_examples": MAYBE_NUMBER,
-        "usd_per_1000_examples": MAYBE_NUMBER,
-    }
-)
 _GPU = of_object(
     {
         "name": TEXT,
@@ -196,25 +219,9 @@ _GPU = of_object(
         "flops_basis": {"enum": ["derived", "assumed", None]},
         "can": of_list({"enum": ["bf16", "fp16", "flash"]}),
         "usd_per_hour": MAYBE_NUMBER,
-        "price_as_of": {"type": ["string", "null"]},
+        **dict.fromkeys(("price_label", "price_provider", "price_as_of"), MAYBE_TEXT),
     }
 )
-_KEY = of_object(dict.fromkeys(("gpu", "driver", "torch", "transformers"), TEXT) | {"threads": BYTES})
-_OBSERVATION = of_object(
-    {"key": _KEY, "overhead": BYTES, "held": BYTES}
-    | dict.fromkeys(("workload", "phase", "date", "run"), TEXT)
-)
-_EVIDENCE = {
-    "file": TEXT,
-    "cleared": {"type": "boolean"},
-    "damage": TEXT,
-    "not_counted": of_list(of_object({"reason": TEXT, "lines": BYTES})),
-    "observations": of_list(_OBSERVATION),
-    "planned": of_list(
-        of_object({"key": _KEY, "workload": TEXT, "runs": BYTES, "bytes": INTERVAL, "source": TEXT})
-    ),
-    "rule": TEXT,
-}
 _ROW = of_object({"settings": {"type": "object"}, "verdict": VERDICT, "total": of_object(TOTALS)})
 
 
@@ -249,6 +256,17 @@ _COMPARISON = of_object(
         "predicted": INTERVAL,
         "measured": BYTES,
         "error": MAYBE_NUMBER,
+        "verdict": {"enum": ["inside", "below", "above"]},
+    }
+)
+_TIME = of_object(
+    {
+        "phase": TEXT,
+        "examples": COUNT,
+        "predicted": ESTIMATE,
+        "basis": TEXT,
+        "measured": NUMBER,
+        "error": NUMBER,
         "verdict": {"enum": ["inside", "below", "above"]},
     }
 )
@@ -292,12 +310,14 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
-    "gpu-sets": of_document("gpu-sets", {"sets": of_list(_SET)}),
+    "gpu-sets": of_document("gpu-sets", GPU_SETS),
     "diagnosis": DIAGNOSIS,
-    "evidence": of_document("evidence", _EVIDENCE),
+    "evidence": of_document("evidence", EVIDENCE),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
     "run": _RUN,
-    "record": of_document("record", _RECORD, {"folder": TEXT, "files": _FILES, "sha256": TEXT}),
+    "record": of_document(
+        "record", _RECORD, {"resumed": {"type": "boolean"}, "folder": TEXT, "files": _FILES, "sha256": TEXT}
+    ),
     "run-check": of_document(
         "run-check",
         {
@@ -327,7 +347,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     ),
     "verification": of_document(
         "verification",
-        {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON)},
+        {"holds": {"type": "boolean"}, "comparisons": of_list(_COMPARISON), "times": of_list(_TIME)},
         {
             "not_finite": of_object({"values": COUNT, "sequences": COUNT, "sites": of_mapping(COUNT)}),
             "remarks": of_list(TEXT),

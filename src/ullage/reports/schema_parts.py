@@ -22,6 +22,7 @@ VERDICT = {"enum": ["fits", "tight", "does not fit"]}
 TEXT = {"type": "string"}
 NUMBER = {"type": "number"}
 MAYBE_NUMBER = {"type": ["number", "null"]}
+MAYBE_TEXT = {"type": ["string", "null"]}
 MAYBE_BYTES = {"type": ["integer", "null"]}
 
 

@@ -9,10 +9,13 @@ from typing import Final
 
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
+from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.plan_page import show_plan
+from ullage.reports.renting_page import renting_document, renting_grid, show_renting
+from ullage.reports.times_page import times_grid
 from ullage.reports.verification_page import show_verification, verification_document
 from ullage.text import visible
 from ullage.units import GIB, MIB
@@ -21,19 +24,28 @@ WIDTH: Final = 140
 """Columns of a page that no terminal bounds."""
 
 
-def page(value: Plan | Verification) -> str:
+Value = Plan | Renting | Verification
+
+
+def page(value: Value) -> str:
     """What the terminal shows of it, without colour."""
     file = StringIO()
     console = PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False)
     if isinstance(value, Plan):
         show_plan(value, console)
+    elif isinstance(value, Renting):
+        show_renting(value, console)
     else:
         show_verification(value, console)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
-def table(value: Plan | Verification) -> str:
-    """Tables of HTML: a plan's devices and what its requests take, a verification's comparisons."""
+def table(value: Value) -> str:
+    """Tables of HTML: a plan's devices, times and what its requests take, the sets that may be rented, a
+    verification's comparisons."""
+    if isinstance(value, Renting):
+        grid = renting_grid(value)
+        return _table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows)
     if isinstance(value, Plan):
         columns = ("device", "GPU", "verdict", "peak GiB", "at most", "usable", "ullage", "peak in")
         rows = [
@@ -49,7 +61,8 @@ def table(value: Plan | Verification) -> str:
             )
             for device in value.devices
         ]
-        grids = () if value.latency is None else latency_grids(value.latency)
+        grids = [] if value.latency is None else [*latency_grids(value.latency)]
+        grids = [times_grid(value.times), *grids] if value.times else grids
         more = (_table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows) for grid in grids)
         return "".join((_table(repr(value)[1:-1], columns, rows), *more))
     columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
@@ -69,8 +82,10 @@ def table(value: Plan | Verification) -> str:
     return _table(repr(value)[1:-1], columns, cells)
 
 
-def document(value: Plan | Verification) -> dict[str, object]:
+def document(value: Value) -> dict[str, object]:
     """What `--json` prints of it."""
+    if isinstance(value, Renting):
+        return renting_document(value)
     return plan_document(value) if isinstance(value, Plan) else verification_document(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.records.not_finite import KEY
-from ullage.records.verification import Comparison, Verification
+from ullage.records.verification import Comparison, TimeComparison, Verification
 from ullage.text import one_line
 from ullage.units import MIB
 
@@ -39,8 +40,35 @@ def show_verification(found: Verification, console: Console) -> None:
         console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
     else:
         console.print("every measured peak is within what was planned at most")
+    if found.times:
+        console.print(_times(found.times))
     if found.not_finite is not None:
         console.print(Text(str(found.not_finite), style="yellow"))
+
+
+def _times(times: Sequence[TimeComparison]) -> Table:
+    """What each phase was planned to take, and took; a plan's times are estimates, and break no promise."""
+    title = f"seconds for {times[0].examples:,} examples: planned (from, to) beside measured"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("phase", overflow="fold")
+    for name in ("planned", "from", "to", "measured", "error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("by", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for one in times:
+        low, expected, high = (f"{each:,.2f}" for each in one.predicted)
+        cells = (
+            one.phase,
+            expected,
+            low,
+            high,
+            f"{one.measured:,.2f}",
+            f"{100 * one.error:+.0f} %",
+            one.basis,
+        )
+        style = "green" if one.verdict == "inside" else "yellow"
+        table.add_row(*cells, Text(one.verdict, style=style))
+    return table
 
 
 def _cells(one: Comparison) -> list[str]:
@@ -58,7 +86,7 @@ def _cells(one: Comparison) -> list[str]:
 
 
 def verification_document(found: Verification) -> dict[str, object]:
-    """As JSON; bytes, and errors as shares of the measurement."""
+    """As JSON; bytes, seconds of times, and errors as shares of the measurement."""
     from ullage.planning.document import header, interval
 
     return {
@@ -76,6 +104,18 @@ def verification_document(found: Verification) -> dict[str, object]:
                 "verdict": one.verdict,
             }
             for one in found.comparisons
+        ],
+        "times": [
+            {
+                "phase": one.phase,
+                "examples": one.examples,
+                "predicted": one.predicted._asdict(),
+                "basis": one.basis,
+                "measured": one.measured,
+                "error": one.error,
+                "verdict": one.verdict,
+            }
+            for one in found.times
         ],
         **({"remarks": list(found.remarks)} if found.remarks else {}),
         **({} if found.not_finite is None else {KEY: asdict(found.not_finite)}),

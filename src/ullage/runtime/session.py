@@ -234,7 +234,7 @@ def _weights_by_device(model: nn.Module) -> dict[str, int]:
     return found
 
 
-def record_of(session: Session, seconds: float) -> Record:
+def record_of(session: Session, seconds: float, *, resumed: bool = False) -> Record:
     """The record of a session that has ended."""
     return Record(
         environment(session.plan.gpus),
@@ -244,4 +244,5 @@ def record_of(session: Session, seconds: float) -> Record:
         seconds,
         session.splits,
         {"freed": session.freed, **session.outcome} if session.freed else session.outcome,
+        resumed,
     )

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar, get_args
 
+from ullage.errors import InputError
 from ullage.spec.document import read_value
+from ullage.spec.role import Role
 from ullage.spec.value import Value
 from ullage.spec.workload import Workload
 
@@ -16,7 +18,8 @@ AnyValue = TypeVar("AnyValue", bound=Value)
 def apply_changes(workload: Workload, changes: tuple[tuple[str, str], ...]) -> Workload:
     """`workload` with each (path, value) set; paths lead through fields, roles and list entries.
 
-    Values are trusted: they come from the planner, which knows what a field takes.
+    Values are trusted: they come from the planner, which knows what a field takes. Raises InputError for a
+    setting of another engine than a role has.
     """
     for path, value in changes:
         workload = _set(workload, path.split("."), _value(value))
@@ -31,7 +34,13 @@ def _value(text: str) -> object:
 
 def _set(at: AnyValue, path: list[str], value: object) -> AnyValue:
     head, rest = path[0], path[1:]
+    if isinstance(at, Role) and head not in Role.model_fields:
+        if head != at.engine:
+            raise InputError(f"{head}: has no effect with engine: {at.engine}")
+        return at.with_settings(_set(at.settings, rest, value))
     found = _within(getattr(at, head), rest, value)
+    if isinstance(found, list):
+        found = tuple(found)
     return at.model_copy(update={head: _part(type(at), head, found) if isinstance(found, dict) else found})
 
 

@@ -127,6 +127,12 @@ class Role(Value):
             named._settings = self._settings.naming(names)
         return named
 
+    def with_settings(self, settings: Settings) -> Self:
+        """This role, with another part of its engine's own."""
+        changed = self.model_copy()
+        changed._settings = settings
+        return changed
+
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, data: object, build: ModelWrapValidatorHandler[Self]) -> Self:

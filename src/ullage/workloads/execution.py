@@ -16,12 +16,10 @@ from ullage.facts.architecture import Architecture
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.probes.fitted import fit_probes
-from ullage.records.evidence_file import keep_evidence
 from ullage.records.folder import RunFolder, new_folder
 from ullage.records.inventory import with_files
 from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
-from ullage.records.observation import observations_of, shape_of
 from ullage.records.places import base_of_a_run
 from ullage.records.record import Measured, Record
 from ullage.runtime.machine import environment
@@ -33,6 +31,7 @@ from ullage.spec.workload import Workload
 from ullage.units import gib
 from ullage.workloads.comparing import Difference, check_files, differences, refuse_differences, was_strict
 from ullage.workloads.inputs import Input, files_of, parts_of
+from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.portable import portable_plan
 from ullage.workloads.registry import find_kind
 from ullage.workloads.runs import workload_of_run
@@ -95,11 +94,11 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             fit_probes(session)
             runner.run(session)
             session.free_guests()
-            record = record_of(session, time.monotonic() - started)
+            record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
         if find_kind(plan.workload.kind).reporter:
             _report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
-        _keep_evidence(session, record, run, known_as)
+        leave_evidence(session, record, run, known_as)
     return record
 
 
@@ -153,26 +152,6 @@ def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
     others = [entry[RESUMED] for entry in session.journal.entries if RESUMED in entry]
     if others:
         session.outcome[RESUMED] = others
-
-
-def _keep_evidence(session: Session, record: Record, run: RunFolder, known_as: Workload) -> None:
-    """Leaves what later plans take from this run; what of it failed is said, and costs the run nothing.
-
-    `known_as` is the workload with the names that plans are asked for by. A run that held no model leaves
-    nothing: its process is not what a plan is for."""
-    if not session.plan.phases:
-        return
-    said = keep_evidence(
-        observations_of(
-            record,
-            shape_of(known_as),
-            run.path.resolve().name,
-            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            session.begun_with,
-        )
-    )
-    if said:
-        session.say(said)
 
 
 def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tuple[Path, ...]:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ullage.errors import InputError
-from ullage.units import MIB
+from ullage.errors import FormatError, InputError
 from ullage.workloads.encoders import read_alone, with_labels
+from ullage.workloads.learned import overhead, past_runs, times
 from ullage.workloads.loading import folder_of, load
 from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
+    from ullage.facts.price import Prices
     from ullage.memory.demand import Demand
-    from ullage.memory.process import Overhead
     from ullage.memory.traced import Asked, Traced, Tracer
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
-    from ullage.planning.advice import Outcome
-    from ullage.planning.plan import Advice, Plan
-    from ullage.records.evidence import Evidence
+    from ullage.planning.advice.advise import Advised
+    from ullage.planning.advice.measured import Losses
+    from ullage.planning.advice.trials import SearchLimit
+    from ullage.planning.outcome import Outcome
+    from ullage.planning.plan import Plan
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
     from ullage.units import Interval
+
+
+LARGEST_MEASURED: Final = 16_000_000
+"""Bytes of a file that measures losses; one has some thousands."""
 
 
 def plan(
@@ -35,12 +42,18 @@ def plan(
     *,
     base: Path | None = None,
     advice: bool = True,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
+    measured: Iterable[str | Path] = (),
     here: Here | None = None,
+    prices: Prices | None = None,
 ) -> Plan:
-    """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget.
+    """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget;
+    with `advice`, in the order and with what is kept as `advise` says.
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
-    is the process that will carry it out, where that is known.
+    is the process that will carry it out, where that is known; `prices` the price lists that count, without
+    one those that come with Ullage.
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
@@ -60,18 +73,20 @@ def plan(
     workload, unwritten = read_alone(workload, models)
     workload, warnings = settle(workload, chosen, models, here, base)
     demand = estimate(workload, models, chosen, here, base)
-    ways = asked_ways(workload, models, chosen)
-    found = make_plan(workload, demand, models, chosen, base or Path(), ways)
+    ways, known = asked_ways(workload, models, chosen), past_runs()
+    took = times(known, workload, chosen, here)
+    found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, took)
     found = replace(found, stored=stored(workload, models))
-    given = _advice(workload, models, chosen, base) if advice and models else ()
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
-    known = _known_evidence()
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
     notes = (*found.notes, *_of_hubs(models), *unwritten)
     asked_for = hosted(workload, requests(workload))
-    return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes, hosted=asked_for)
+    found = replace(found, asked=asked, warnings=warnings, notes=notes, hosted=asked_for)
+    if not advice:
+        return found
+    return advised(found, for_=for_, keep=keep, measured=measured, prices=prices)
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -166,9 +181,9 @@ def estimate(
     paths are relative to `base`."""
     from ullage.memory.estimate import estimate as estimate_phases
 
-    overhead = _overhead(_known_evidence(), workload, gpus, here)
+    beside = overhead(past_runs(), workload, gpus, here)
     cards = _cards(gpus)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base), cards)
+    return estimate_phases(phases(workload), models, gpus.abilities, beside, _tracer(base), cards)
 
 
 def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
@@ -185,45 +200,6 @@ def _tracer(base: Path | None) -> Tracer:
         return trace_model(asked, base)
 
     return trace
-
-
-def _known_evidence() -> Evidence | None:
-    """What past runs left, None where they left nothing."""
-    from ullage.records.evidence_place import is_there
-
-    if not is_there():
-        return None
-    from ullage.records.evidence_file import known_evidence
-
-    return known_evidence()
-
-
-def _overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Here | None) -> Overhead | None:
-    """What evidence says a process takes on `gpus` beside its tensors; None where there is nothing to say.
-
-    Without the process itself, observations under the newest key of this card count.
-    """
-    if gpus.abilities.simulated:
-        return None
-    held = here.held if here is not None else 0
-    nothing = known is None or not known.observations
-    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
-        return None
-    from ullage.facts.quantization.known import on_the_fly
-    from ullage.memory.process import Overhead, beside_tensors
-    from ullage.records.evidence import NOTHING
-    from ullage.records.observation import shape_of
-
-    quantized = any(role.precision in on_the_fly() for role in workload.roles.values())
-    usual = beside_tensors(gpus.abilities.processor, held, quantized)
-    known = known or NOTHING
-    key = here.key if here is not None else known.newest(gpus.gpus[0].id)
-    found = known.overhead(key, shape_of(workload), usual, held) if key is not None else None
-    if found is None and held:
-        found = Overhead(usual, "")
-    if found is None or not held:
-        return found
-    return found._replace(source=f"{held / MIB:,.0f} MiB held before any model. {found.source}".rstrip(". "))
 
 
 def settle(
@@ -273,27 +249,101 @@ def outcome(
 
 
 def outcomes(
-    models: Mapping[str, Model], here: Here | None = None, base: Path | None = None
+    models: Mapping[str, Model],
+    here: Here | None = None,
+    base: Path | None = None,
+    prices: Prices | None = None,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once."""
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
-    known, tracer = _known_evidence(), _tracer(base)
+    known, tracer = past_runs(), _tracer(base)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
-        overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer, _cards(gpus))
-        return outcome_of(workload, demand, gpus)
+        beside = overhead(known, workload, gpus, here)
+        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracer, _cards(gpus))
+        return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
 
     return come_to
 
 
-def _advice(
-    workload: Workload, models: Mapping[str, Model], gpus: GpuSet, base: Path | None
-) -> tuple[Advice, ...]:
-    from ullage.planning.advice import advise
+def advise(
+    plan: Plan,
+    *,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
+    measured: Iterable[str | Path] = (),
+    prices: Prices | None = None,
+    limit: SearchLimit | None = None,
+) -> Advised:
+    """What would make a plan's workload fit, cheaper or faster: the best that is found within `limit` (None:
+    half a second's work), in the order that `for_` asks for: `cost`, `time` or `quality`.
+
+    Nothing that a path in `keep` leads to is changed: `roles.judge.precision`, or `budget.gpus` for the
+    cards. `measured` are files that `ullage probe drift --json` or `ullage pii compare --json` wrote: the
+    losses of fewer bits in them stand in place of assumed ones. `prices` are the lists that count, without
+    one those that come with Ullage. Raises InputError for an unknown order, a path to nothing, a file that
+    measures nothing, and where all is kept.
+    """
+    from ullage.facts.price import known_prices
+    from ullage.planning.advice.advise import advise, usual_limit
     from ullage.spec.changes import apply_changes
 
-    come_to = outcomes(models, base=base)
-    return advise(workload, gpus, come_to(workload, gpus), come_to, apply_changes)
+    return advise(
+        plan.workload,
+        plan.gpus,
+        outcomes(plan.models, base=plan.base, prices=prices),
+        apply_changes,
+        prices or known_prices(),
+        for_=for_,
+        keep=tuple(keep),
+        host=_host_memory(plan),
+        losses=_losses(measured),
+        limit=usual_limit(len(plan.phases)) if limit is None else limit,
+    )
+
+
+def _losses(files: Iterable[str | Path]) -> Losses:
+    """What files measure. Raises InputError for one that cannot be read, or measures nothing."""
+    from ullage.files import read_text
+    from ullage.planning.advice.measured import read_losses
+
+    found = []
+    for file in files:
+        try:
+            document = json.loads(read_text(Path(file), LARGEST_MEASURED))
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{file}: is no JSON: {error}") from error
+        found.append((str(file), document if isinstance(document, dict) else {}))
+    return read_losses(found)
+
+
+def advised(
+    plan: Plan,
+    *,
+    for_: str = "cost",
+    keep: Iterable[str] = (),
+    measured: Iterable[str | Path] = (),
+    prices: Prices | None = None,
+) -> Plan:
+    """The plan with its advice; without any where all of its roles run elsewhere."""
+    if not plan.models:
+        return plan
+    found = advise(plan, for_=for_, keep=keep, measured=measured, prices=prices)
+    return replace(plan, advice=found.entries, search=found.search)
+
+
+def _host_memory(plan: Plan) -> int | None:
+    """Bytes of host memory that the file, or this machine where it is the one in question, states."""
+    from ullage.facts.machine import processor
+    from ullage.units import parse_bytes
+
+    stated = plan.workload.budget.host_memory
+    if stated is not None:
+        return parse_bytes(stated)
+    if plan.asked.strip().casefold() in ("cpu", "local"):
+        return processor().gpus[0].usable.low
+    return None

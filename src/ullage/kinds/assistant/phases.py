@@ -101,7 +101,15 @@ class _Request:
         loads = tuple(phase for phase in brought if phase.activity == "load")
         if loads:
             yield Stage("switch", name, loads, away)
-        yield Stage(stage, name, tuple(phase for phase in brought if phase.activity != "load"))
+        again = self._calls(name) if stage == "specialist" else 0
+        yield Stage(stage, name, tuple(phase for phase in brought if phase.activity != "load"), again=again)
+
+    def _calls(self, name: str) -> int:
+        """How many tools a specialist may call for a request: after each it writes again."""
+        role, section = self._workload.roles[name], own_section(self._workload, Section)
+        writes = not role.images and role.runs_with.memory != "pipeline"
+        may = bool(section.tools) and (section.callers is None or name in section.callers)
+        return section.tool_limits.calls if writes and may else 0
 
     def _fixed_turn(self, name: str, guests: list[str], share: float, verb: str = "") -> list[Phase]:
         """A turn of router, voice or embedder: beside each specialist left from before, or alone."""

@@ -1,0 +1,102 @@
+"""The Pareto front of what was found, and which of it is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from ullage.planning.advice.card_sets import Order
+from ullage.planning.advice.trials import Candidate
+
+ROUNDING: Final = 1e-9
+NEXT: Final = 1.03
+"""What is dearer, or slower, by no more than that is as cheap and as fast, where it loses less quality."""
+SHOWN: Final = 5
+"""Entries on the own cards, and as many on others."""
+
+
+class Point(NamedTuple):
+    """What counts of a candidate; dollars and seconds of 1000 examples."""
+
+    loss: float
+    usd: float
+    seconds: float
+
+
+def point_of(candidate: Candidate) -> Point:
+    """Without a price dollars are beyond all others."""
+    usd = math.inf if candidate.usd is None else candidate.usd
+    return Point(round(candidate.loss, 9), usd, candidate.seconds)
+
+
+def beats(one: Point, other: Point) -> bool:
+    """No worse in anything, and better in something."""
+    return one != other and all(a <= b * (1 + ROUNDING) for a, b in zip(one, other, strict=True))
+
+
+def front(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Those that no other beats; of equal ones that with the fewest changes."""
+    kept: dict[Point, Candidate] = {}
+    for each in sorted(candidates, key=lambda one: (*_near(point_of(one)), len(one.steps))):
+        at = _near(point_of(each))
+        if at not in kept and not any(beats(other, at) or _as_good(other, at) for other in kept):
+            kept[at] = each
+    return list(kept.values())
+
+
+def _as_good(one: Point, other: Point) -> bool:
+    """Whether the other gives up quality for next to nothing."""
+    return one.loss < other.loss and one.usd <= other.usd * NEXT and one.seconds <= other.seconds * NEXT
+
+
+def _near(point: Point) -> Point:
+    """To four digits: what differs by less is the same, and the simpler of both is kept."""
+    return Point(point.loss, float(f"{point.usd:.4g}"), float(f"{point.seconds:.4g}"))
+
+
+def chosen(candidates: list[Candidate], order: Order) -> list[Candidate]:
+    """A few of a front, which differ most: the cheapest, the fastest and the best first, then for each loss
+    the cheapest, then what is left, in `order`."""
+    found = dict.fromkeys(_first(candidates))
+    found |= dict.fromkeys(ordered(candidates, order))
+    return ordered(list(found)[:SHOWN], order)
+
+
+def _first(candidates: list[Candidate]) -> Iterator[Candidate]:
+    if not candidates:
+        return
+    for key in KEYS.values():
+        yield min(candidates, key=key)
+    least = min(each.loss for each in candidates)
+    unlossy = [each for each in candidates if each.loss == least]
+    yield min(unlossy, key=KEYS["cost"])
+    yield min(unlossy, key=KEYS["time"])
+    for loss in sorted({each.loss for each in candidates}):
+        yield min((each for each in candidates if each.loss == loss), key=KEYS["cost"])
+
+
+def _by_cost(candidate: Candidate) -> tuple[float, ...]:
+    loss, usd, seconds = point_of(candidate)
+    return usd, loss, seconds
+
+
+def _by_time(candidate: Candidate) -> tuple[float, ...]:
+    loss, usd, seconds = point_of(candidate)
+    return seconds, loss, usd
+
+
+def _by_quality(candidate: Candidate) -> tuple[float, ...]:
+    return point_of(candidate)
+
+
+KEYS: Final[dict[Order, Callable[[Candidate], tuple[float, ...]]]] = {
+    "cost": _by_cost,
+    "time": _by_time,
+    "quality": _by_quality,
+}
+
+
+def ordered(candidates: Iterable[Candidate], order: Order) -> list[Candidate]:
+    """What is looked for first, first."""
+    return sorted(candidates, key=KEYS[order])

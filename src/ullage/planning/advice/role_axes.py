@@ -1,0 +1,202 @@
+"""What can be changed of one role: its engine, its batches, its kernel, its bits, and where it waits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from ullage.facts.dtypes import DTYPES
+from ullage.facts.gpu import GpuSet
+from ullage.facts.quantization.known import on_the_fly
+from ullage.planning.advice.measured import Losses
+from ullage.planning.advice.step import VLLM, Axis, Changes, Family, Step
+from ullage.spec.installed import find_engine, usual_settings
+from ullage.spec.role import Role
+from ullage.spec.workload import ONE_MODEL, Workload
+from ullage.units import GIB
+
+LARGEST_BATCH: Final = 256
+"""Sequences at once that vLLM takes on any card by default (vllm/engine/arg_utils.py)."""
+MANY_ROLES: Final = 3
+WHOLE: Final = "the precision it is stored in"
+OTHER_ENGINE: Final = {"transformers": "vllm", "vllm": "transformers"}
+CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
+"""Assumed of transformers' quantized cache (KIVI, arXiv 2402.02750: 2 bits lose little on most tasks)."""
+PLATFORMS_OF_VLLM: Final = ("cuda", "rocm")
+
+
+def role_axes(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses) -> Iterator[Axis]:
+    """Of a role that is held here; `host` bytes of host memory are known to be there, and `losses` were
+    measured."""
+    for axis in _all(name, workload, gpus, host, losses):
+        yield axis._replace(role=name)
+
+
+def _all(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses) -> Iterator[Axis]:
+    role = workload.roles[name]
+    trains = workload.training is not None
+    if not trains:
+        yield _engine(name, role, gpus)
+        if role.runs_with.memory != "pipeline":
+            yield _batch(name, role.batch or workload.batch, workload.examples)
+        if workload.kind == ONE_MODEL:  # a run keeps a dynamic cache in the compute dtype
+            yield from _cache(name, role)
+        if len(workload.roles) > 1:
+            yield from _residency(name, role, host)
+        yield from _own_cache(name, role)
+    if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
+        yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel")
+    yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
+    if not trains:
+        yield from _offload(name, role, gpus, host)
+
+
+def _only(axis: str, family: Family, path: str, value: str, note: str) -> Axis:
+    """One step, which takes less memory and loses nothing."""
+    return Axis(axis, family, (Step(axis, value, ((path, value),), 0.0, note),), 0)
+
+
+def _engine(name: str, role: Role, gpus: GpuSet) -> Axis:
+    """The other of the two engines that write, and other numbers of cards for vLLM."""
+    axis, path = f"{name} engine", f"roles.{name}"
+    other = OTHER_ENGINE.get(role.engine)
+    if other is None or role.settings != usual_settings(role.engine) or role.model.endswith(".gguf"):
+        return Axis(axis, "same", ())
+    steps = []
+    if role.engine == "vllm":
+        ends: Changes = ((f"{path}.tensor_parallel", "1"),) if role.tensor_parallel > 1 else ()
+        changes = ((f"{path}.engine", other), *ends)
+        steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
+    if gpus.abilities.platform in PLATFORMS_OF_VLLM and role.images == 0:
+        for key, ranks in _ranks(len(gpus.gpus)).items():
+            changes = () if role.engine == "vllm" else ((f"{path}.engine", "vllm"),)
+            if ranks != role.tensor_parallel:
+                changes += ((f"{path}.tensor_parallel", str(ranks)),)
+            if changes:
+                over = f", each layer over {ranks} cards" if ranks > 1 else ""
+                steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))
+    split = role.engine == "vllm" and bool(steps) and steps[-1].key == "vllm on all"
+    return Axis(axis, "same", tuple(steps), len(steps) - 1 if split else None)
+
+
+def _ranks(cards: int) -> dict[str, int]:
+    """Over how many cards vLLM may split a role: one, half of them, all."""
+    found = {"vllm on one": 1}
+    if cards > 2 and cards % 2 == 0:
+        found["vllm on half"] = cards // 2
+    return found | ({"vllm on all": cards} if cards > 1 else {})
+
+
+def _batch(name: str, batch: int, examples: int) -> Axis:
+    """Powers of two up to what an engine takes and the workload has; and the halves of an odd one."""
+    axis, path = f"{name} batch", f"roles.{name}.batch"
+    most = min(LARGEST_BATCH, max(examples, 1))
+    sizes = {2**at for at in range(9) if 2**at <= most} | {batch >> at for at in range(1, 9) if batch >> at}
+    steps = tuple(
+        Step(axis, str(size), ((path, str(size)),), 0.0, f"{name} in batches of {size}")
+        for size in sorted(sizes - {batch})
+    )
+    return Axis(axis, "same", steps, 0 if batch > 1 else None, ladder=True, unchanged=batch)
+
+
+def _cache(name: str, role: Role) -> Iterator[Axis]:
+    """A cache of one size from the start, which is copied for no token; and one in fewer bits."""
+    if role.runs_with.memory != "process" or role.cache.kind != "dynamic":
+        return
+    path, axis = f"roles.{name}.cache", f"{name} cache"
+    static = Step(axis, "static", ((f"{path}.kind", "static"),), 0.0, "a static cache")
+    yield Axis(axis, "same", (static,))
+    axis = f"{name} cache bits"
+    steps = tuple(
+        Step(
+            axis,
+            bits,
+            ((f"{path}.kind", "quantized"), (f"{path}.precision", bits)),
+            loss,
+            f"{name}'s cache in {bits}",
+        )
+        for bits, loss in CACHE_LOSS.items()
+    )
+    yield Axis(axis, "lower", steps, len(steps) - 1)
+
+
+def _residency(name: str, role: Role, host: int) -> Iterator[Axis]:
+    """Where an idle role waits, where the file leaves that open or names another place."""
+    axis, path = f"{name} residency", f"roles.{name}.residency"
+    said = {"persistent": "stays on the cards", "disk": "waits on disk: slower to bring"}
+    if host:
+        said["swapped"] = "waits in host memory"
+    now = "swapped" if role.residency == "host" else role.residency
+    steps = tuple(
+        Step(axis, key, ((path, key),), 0.0, f"{name} {note}") for key, note in said.items() if key != now
+    )
+    keys = [step.key for step in steps]
+    yield Axis(axis, "same", steps, keys.index("disk") if "disk" in keys else None)
+
+
+def _own_cache(name: str, role: Role) -> Iterator[Axis]:
+    """What vLLM takes at its start beside weights and cache, where the role is run by it or may be."""
+    if role.engine not in OTHER_ENGINE:
+        return
+    own, path = role.settings.own_cache(), f"roles.{name}.vllm"
+    needs = "" if role.engine == VLLM else f"{name} engine"
+    if not own.enforce_eager:
+        note = f"{name} without CUDA graphs: slower"
+        axis = _only(f"{name} graphs", "same", f"{path}.enforce_eager", "true", note)
+        yield axis._replace(needs=needs)
+    if own.max_num_batched_tokens is None:
+        note = f"{name} reads 2,048 tokens a step at most"
+        axis = _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
+        yield axis._replace(needs=needs)
+
+
+def _precision(name: str, role: Role, roles: int) -> Axis:
+    """Fewer bits than now, of what either engine turns weights into, or none turned; and half of fp32. Of
+    schemes of as many bits one alone where there are many roles."""
+    axis, path = f"{name} precision", f"roles.{name}.precision"
+    engines = [role.runs_with]
+    if role.engine in OTHER_ENGINE:
+        engines.append(find_engine(OTHER_ENGINE[role.engine]))
+    made = {
+        key: each.loss
+        for key, each in on_the_fly().items()
+        if any(engine.quantizes(each) for engine in engines)
+        and role.runs_with.memory != "pipeline"
+        and (roles < MANY_ROLES or each.bits is not None)
+    }
+    if role.precision == "auto" or role.precision in DTYPES:
+        lower = {"bf16": 0.0} | made if role.precision == "fp32" else made
+    else:
+        now = on_the_fly().get(role.precision)
+        least = math.inf if now is None else now.loss
+        lower = {key: loss - least for key, loss in made.items() if loss > least}
+        if now is not None:
+            lower = {"auto": 0.0} | lower
+    steps = [
+        Step(axis, key, ((path, key),), loss, f"{name} in {WHOLE if key == 'auto' else key}")
+        for key, loss in lower.items()
+    ]
+    fewest = len(steps) - 1 if steps and steps[-1].key != "auto" else None
+    return Axis(axis, "lower", tuple(steps), fewest)
+
+
+def _with_losses(axis: Axis, role: Role, losses: Losses) -> Axis:
+    """With what was measured of the role's model in place of what is assumed."""
+    model = role.model.partition("@")[0]
+    steps = []
+    for step in axis.steps:
+        found = losses.get((model, step.key))
+        if found is not None:
+            step = step._replace(loss=found.loss, note=f"{step.note} ({found.said})", measured=True)
+        steps.append(step)
+    return axis._replace(steps=tuple(steps))
+
+
+def _offload(name: str, role: Role, gpus: GpuSet, host: int) -> Iterator[Axis]:
+    """Layers that wait in host memory, as far as there is any; quantized ones do not."""
+    held = role.max_memory is not None or role.device_map is not None
+    if host < GIB or held or not role.runs_with.splits_layers or gpus.abilities.unified:
+        return
+    note = f"{name} partly in host memory: far slower"
+    yield _only(f"{name} offload", "wait", f"roles.{name}.max_memory", f"{{cpu: {host // GIB}GiB}}", note)

@@ -1,0 +1,76 @@
+"""One change to one part of a workload, and the changes that exclude one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+Changes = tuple[tuple[str, str], ...]
+"""Paths and values as `--set` takes them."""
+Family = Literal["same", "lower", "wait", "less"]
+"""What a change asks of the user: nothing; fewer bits, or fewer parameters that are trained; memory beside
+the cards in which weights wait; that less is read or kept."""
+VLLM = "vllm"
+"""How the keys of its steps begin."""
+LOSS_OF_LESS = 0.25
+"""Assumed loss of halving what is read or kept: what is cut is gone."""
+
+
+class Step(NamedTuple):
+    """One change: `key` names it among those of its `axis`, on whatever cards. `loss` is of quality, assumed
+    unless it was `measured`; only the order of losses is relied on."""
+
+    axis: str
+    key: str
+    changes: Changes
+    loss: float
+    note: str
+    measured: bool = False
+
+
+class Axis(NamedTuple):
+    """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
+    size without a step. `lean` is the place of the step that takes least memory, None where that is none of
+    them. `role` is whose it is, "" of the workload's own. A ladder of several roles has
+    theirs as its `parts`. One that `needs` another axis means something beside a step of vLLM of that alone.
+    """
+
+    name: str
+    family: Family
+    steps: tuple[Step, ...]
+    lean: int | None = None
+    role: str = ""
+    ladder: bool = False
+    unchanged: int = 0
+    parts: tuple[Axis, ...] = ()
+    needs: str = ""
+
+    def is_apt(self, steps: tuple[Step, ...]) -> bool:
+        """Whether its steps mean something beside these."""
+        return not self.needs or any(step.axis == self.needs and step.key.startswith(VLLM) for step in steps)
+
+    @property
+    def leanest(self) -> Step | None:
+        """The step that takes least memory, where one takes less than none."""
+        return None if self.lean is None or not self.steps else self.steps[self.lean]
+
+
+def changes_of(steps: Iterable[Step]) -> Changes:
+    """What is set, in order."""
+    return tuple(change for step in steps for change in step.changes)
+
+
+def loss_of(steps: Iterable[Step]) -> float:
+    """Of all together."""
+    return sum((step.loss for step in steps), 0.0)
+
+
+def without(steps: Iterable[Step], axis: str) -> tuple[Step, ...]:
+    """All but that of an axis."""
+    return tuple(step for step in steps if step.axis != axis)
+
+
+def with_step(steps: Iterable[Step], step: Step) -> tuple[Step, ...]:
+    """`step` in place of another of its axis; axes in the order of their names, so that equal settings are
+    equal."""
+    return tuple(sorted((*without(steps, step.axis), step), key=lambda each: each.axis))

@@ -1,0 +1,145 @@
+"""Settings that were tried: each is planned once, whatever asks for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from ullage.errors import InputError
+from ullage.facts.gpu import GpuSet
+from ullage.facts.price import Prices
+from ullage.planning.advice.able import is_able
+from ullage.planning.advice.host import Host
+from ullage.planning.advice.step import LOSS_OF_LESS, Axis, Changes, Step, changes_of, loss_of
+from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
+from ullage.spec.rules import mistakes_in
+from ullage.spec.workload import Workload
+
+REFUSED: Final = 0.2
+"""What a setting that is refused takes of the limit: it is not billed."""
+
+
+class Candidate(NamedTuple):
+    """A setting and what it comes to."""
+
+    gpus: GpuSet
+    steps: tuple[Step, ...]
+    outcome: Outcome
+    usd_per_hour: float | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits with its reserve."""
+        return self.outcome.verdict == "fits"
+
+    @property
+    def possible(self) -> bool:
+        """Whether anything takes it, if it had the memory."""
+        return self.outcome is not IMPOSSIBLE
+
+    @property
+    def loss(self) -> float:
+        """Of quality."""
+        return loss_of(self.steps)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether less is read or kept than was asked for: a last resort."""
+        return any(step.loss >= LOSS_OF_LESS for step in self.steps)
+
+    @property
+    def seconds(self) -> float:
+        """Of 1000 examples, in the phases whose time is known."""
+        return self.outcome.known_seconds
+
+    @property
+    def usd(self) -> float | None:
+        """Of 1000 examples, for those seconds; None without a price."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.seconds / 3600
+
+
+class SearchLimit(NamedTuple):
+    """How many settings are planned at most, so that the same question has the same answer; and the seconds
+    after which it ends in any case."""
+
+    trials: float
+    seconds: float
+
+
+class Trials:
+    """Plans candidates of a workload until the limit is reached.
+
+    Invariant: `found` holds every candidate that was planned, each once, in that order.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        evaluate: Evaluate,
+        apply: Callable[[Workload, Changes], Workload],
+        prices: Prices,
+        host: Host,
+        limit: SearchLimit,
+    ) -> None:
+        self._workload, self._evaluate, self._apply = workload, evaluate, apply
+        self.prices, self.host, self._limit = prices, host, limit
+        self._until = time.monotonic() + limit.seconds
+        self._spent, self._allowed = 0.0, limit.trials
+        self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
+        self._valid: dict[Changes, bool] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether the limit is reached."""
+        return self._spent >= self._allowed or time.monotonic() > self._until
+
+    @contextmanager
+    def within(self, share: float) -> Iterator[None]:
+        """At most that share of what is left of the limit is taken inside."""
+        outer = self._allowed
+        self._allowed = self._spent + share * max(outer - self._spent, 0.0)
+        yield
+        self._allowed = outer
+
+    @property
+    def found(self) -> list[Candidate]:
+        """All that was planned."""
+        return list(self._seen.values())
+
+    def plan(self, gpus: GpuSet, steps: tuple[Step, ...] = ()) -> Candidate:
+        """The candidate of these steps, which are in the order of their axes."""
+        key = gpus, steps
+        if key not in self._seen:
+            price = self.prices.of(gpus)
+            hourly = None if price is None else price.usd_per_hour
+            made = Candidate(gpus, steps, self._outcome(gpus, steps), hourly)
+            self._spent += 1 if made.possible else REFUSED
+            self._seen[key] = made
+        return self._seen[key]
+
+    def untried(self, gpus: GpuSet, axes: tuple[Axis, ...]) -> int:
+        """How many settings with one step at most were never planned on `gpus`."""
+        alone = [(gpus, ()), *((gpus, (step,)) for axis in axes for step in axis.steps)]
+        return sum(key not in self._seen for key in alone)
+
+    def _outcome(self, gpus: GpuSet, steps: tuple[Step, ...]) -> Outcome:
+        try:
+            changed = self._apply(self._workload, changes_of(steps))
+            if not self._is_valid(changed, steps):
+                return IMPOSSIBLE
+            outcome = self._evaluate(changed, gpus)
+        except InputError:
+            return IMPOSSIBLE
+        beyond = max(outcome.host.high - self.host.room(gpus), 0)
+        if not beyond:
+            return outcome
+        return outcome._replace(verdict="does not fit", over=outcome.over + beyond)
+
+    def _is_valid(self, changed: Workload, steps: tuple[Step, ...]) -> bool:
+        """Whether a file may say so. A batch of another size does not bear on that."""
+        key = changes_of(step for step in steps if not step.key.isdecimal())
+        if key not in self._valid:
+            self._valid[key] = not key or (is_able(changed) and next(mistakes_in(changed), None) is None)
+        return self._valid[key]

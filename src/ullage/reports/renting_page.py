@@ -1,0 +1,242 @@
+"""What it costs to rent cards for a workload, on the terminal and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ullage.planning.document import header, interval
+from ullage.reports.latency_page import UNKNOWN, Grid
+from ullage.text import one_line
+from ullage.units import GIB, Estimate
+
+if TYPE_CHECKING:
+    from ullage.planning.plan import Cost
+    from ullage.planning.renting import LeftOut, Rental, Renting
+
+WIDE: Final = 110
+"""Columns from which provider and day stand in each line; below that a letter leads to them."""
+UNITS: Final = ((7200.0, "hours", "h", 3600.0), (120.0, "minutes", "min", 60.0), (0.0, "seconds", "s", 1.0))
+"""Times are told in the first of these that the shortest of them has two of."""
+
+
+def show_renting(found: Renting, console: Console) -> None:
+    """What to rent and the runner-up, a line for each set, whose prices these are, and what was left out."""
+    if not found.needed:
+        console.print("no card is needed: every role of this workload runs elsewhere")
+        return
+    whole = f"all {found.examples:,} examples" if found.examples != 1 else "the one example"
+    for line in _recommended(found, whole):
+        console.print(line, soft_wrap=True, highlight=False)
+    lists = _lists(found.rentals)
+    if found.rentals:
+        console.print(_table(found, lists, console.width >= WIDE))
+    for line in _below(found, lists, console.width >= WIDE):
+        console.print(Text(line, style="dim"), soft_wrap=False, highlight=False)
+
+
+def _recommended(found: Renting, whole: str) -> Iterator[str]:
+    best = found.best
+    if best is None:
+        yield _cheapest_hour(found, whole)
+        return
+    tight = "" if best.verdict == "fits" else ", which is tight"
+    _, _, word, unit = _unit(found)
+    yield f"rent {_said(best, word, unit)} for {whole}{tight}"
+    if found.runner_up is not None:
+        yield f"runner-up: {_said(found.runner_up, word, unit)}"
+
+
+def _cheapest_hour(found: Renting, whole: str) -> str:
+    """Where no total is known."""
+    first = next((each for each in found.rentals if each.verdict == "fits"), next(iter(found.rentals), None))
+    if first is None or first.cost is None:
+        return f"no set of cards with {_labelled(found)} holds this workload"
+    return (
+        f"{first.gpus.name} from {first.cost.provider} is the cheapest an hour that holds it, "
+        f"${figure(first.cost.usd_per_hour)}; how long {whole} take is not known, and so no total"
+    )
+
+
+def _said(one: Rental, word: str, unit: float) -> str:
+    assert one.cost is not None
+    assert one.usd is not None
+    assert one.seconds is not None
+    time = f"{figure(one.seconds.expected / unit)} {word}"
+    by = f"{one.cost.provider}, {one.cost.as_of}"
+    return f"{one.gpus.name} from {by}: ${figure(one.usd.expected)}, {time}"
+
+
+def _labelled(found: Renting) -> str:
+    """`on-demand prices of Lambda in own.yaml`, as far as these are chosen."""
+    of = f" of {found.provider}" if found.provider else ""
+    file = f" in {found.file}" if found.file else ""
+    article = "an" if found.label[0] in "aeiou" else "a"
+    return f"{article} {found.label} price{of}{file}"
+
+
+def _lists(rentals: Sequence[Rental]) -> dict[tuple[str, str], str]:
+    """A letter for each list that the rentals are priced by, by provider and day."""
+    named = dict.fromkeys((each.cost.provider, each.cost.as_of) for each in rentals if each.cost is not None)
+    return dict(zip(named, _letters(), strict=False))
+
+
+def _letters() -> Iterator[str]:
+    yield from ascii_lowercase
+    yield from (one + other for one in ascii_lowercase for other in ascii_lowercase)
+
+
+def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    rows = [_cells(each, lists, wide, _unit(found)[3]) for each in found.rentals]
+    columns = _columns(found) if wide else (*_columns(found)[:-1], "")  # of a letter, which says itself
+    for name, *cells in zip(columns, *rows, strict=True):
+        words = name in ("cards", "verdict", "from", "")
+        # Names of cards give way, and headings; what the cells say stays on its line.
+        least = None if name == "cards" else max(map(len, (*cells, *name.split())))
+        table.add_column(name, justify="left" if words else "right", overflow="fold", min_width=least)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _columns(found: Renting) -> tuple[str, ...]:
+    return ("cards", "verdict", "GiB free", _unit(found)[1], "$ an hour", "$ in all", "from")
+
+
+def _unit(found: Renting) -> tuple[float, str, str, float]:
+    """What times are told in: the least of them, its name, what it is written as, its seconds."""
+    shortest = min((each.seconds.expected for each in found.rentals if each.seconds is not None), default=0.0)
+    return next(unit for unit in UNITS if shortest >= unit[0])
+
+
+def _cells(one: Rental, lists: dict[tuple[str, str], str], wide: bool, unit: float) -> tuple[str, ...]:
+    cost, seconds = one.cost, one.seconds
+    mark = "*" if one.basis == "measured" else ""
+    return (
+        one.gpus.name,
+        one.verdict,
+        f"{one.ullage / GIB:.1f}",
+        UNKNOWN if seconds is None else f"{ends(seconds * (1 / unit))}{mark}",
+        UNKNOWN if cost is None else f"{cost.usd_per_hour:,.2f}",
+        UNKNOWN if one.usd is None else ends(one.usd),
+        _from(cost, lists, wide),
+    )
+
+
+def _from(cost: Cost | None, lists: dict[tuple[str, str], str], wide: bool) -> str:
+    if cost is None:
+        return ""
+    return f"{cost.provider}, {cost.as_of}" if wide else lists[cost.provider, cost.as_of]
+
+
+def _below(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Iterator[str]:
+    if found.rentals and not wide:
+        yield "from: " + "; ".join(f"{mark} {name}, {day}" for (name, day), mark in lists.items())
+    if found.rentals:
+        kind = f"{found.label} prices in US dollars" + (f" of {found.provider}" if found.provider else "")
+        yield (
+            f"{kind}{f' in {found.file}' if found.file else ''}, each set by the cheapest list that has all "
+            "of it; in brackets from the least to the most"
+        )
+    if any(each.basis == "measured" for each in found.rentals):
+        yield "* measured by past runs here"
+    if found.more:
+        beaten = f", {found.beaten} of them no faster than fewer of the same card" if found.beaten else ""
+        yield f"{found.more} more sets hold it{beaten}: --all shows them"
+    said = "; ".join(_left_out(found.left_out, found.label))
+    if said:
+        yield f"left out: {said}"
+
+
+def _left_out(left: LeftOut, label: str) -> Iterator[str]:
+    if left.unpriced:
+        yield f"{left.unpriced} known cards without {_article(label)} {label} price"
+    if left.without_kernels:
+        yield f"{_sets(left.without_kernels)} that torch has no kernels for"
+    if left.too_small:
+        yield f"{_sets(left.too_small)} too small"
+    if left.refused:
+        yield f"{_sets(left.refused)} that the workload cannot use ({one_line(left.refusal)})"
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1] in "aeiou" else "a"
+
+
+def _sets(count: int) -> str:
+    return f"{count} set{'' if count == 1 else 's'}"
+
+
+def figure(value: float) -> str:
+    """Two decimals, fewer of what is large, and two figures of what is small: `0.0041`, `3.14`, `12,345`."""
+    if value <= 0:
+        return "0"
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def _decimals(value: float) -> int:
+    size = math.floor(math.log10(value))
+    return min(max(2 - max(size, 0), 1 - size, 0), 6)
+
+
+def ends(value: Estimate) -> str:
+    """`3.1 (2.1-5.0)`: what is expected, and between which values it lies, all to the same place."""
+    decimals = 0 if value.expected <= 0 else _decimals(value.expected)
+    decimals -= value.expected >= 1 and decimals > 0
+    low, expected, high = (f"{each:,.{decimals}f}" for each in value)
+    return f"{expected} ({low}-{high})"
+
+
+def renting_grid(found: Renting) -> Grid:
+    """The same as one table, for a notebook."""
+    rows = tuple(_cells(each, {}, True, _unit(found)[3]) for each in found.rentals)
+    return Grid(repr(found)[1:-1], _columns(found), rows, "; ".join(islice(_below(found, {}, True), 1, None)))
+
+
+def renting_document(found: Renting) -> dict[str, object]:
+    """As JSON: the sets in the order of the page, seconds and dollars of the whole workload."""
+    best, second = found.best, found.runner_up
+    return {
+        **header("gpu-sets"),
+        "examples": found.examples,
+        "label": found.label,
+        "provider": found.provider,
+        "file": found.file,
+        "currency": "USD",
+        "recommended": None if best is None else best.gpus.name,
+        "runner_up": None if second is None else second.gpus.name,
+        "sets": [_set(each, found.examples) for each in found.rentals],
+        "more": found.more,
+        "beaten": found.beaten,
+        "left_out": asdict(found.left_out),
+    }
+
+
+def _set(one: Rental, examples: int) -> dict[str, object]:
+    cost, seconds, share = one.cost, one.seconds, 1000 / max(examples, 1)
+    return {
+        "gpus": one.gpus.name,
+        "verdict": one.verdict,
+        "peak": interval(one.peak),
+        "ullage": one.ullage,
+        "seconds": None if seconds is None else seconds._asdict(),
+        "basis": one.basis,
+        "usd": None if one.usd is None else one.usd._asdict(),
+        "usd_per_hour": None if cost is None else cost.usd_per_hour,
+        "label": None if cost is None else cost.label,
+        "provider": None if cost is None else cost.provider,
+        "as_of": None if cost is None else cost.as_of,
+        "source": None if cost is None else cost.source,
+        "host_bytes": None if cost is None else cost.host_bytes,
+        "seconds_per_1000_examples": None if seconds is None else seconds.expected * share,
+        "usd_per_1000_examples": None if one.usd is None else one.usd.expected * share,
+    }

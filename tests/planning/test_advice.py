@@ -1,0 +1,207 @@
+"""Laws of advice: what is offered is so, is not beaten, is what was asked for, agrees with `ullage gpus`."""
+
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import ullage
+from ullage import api
+from ullage.errors import InputError
+from ullage.planning.advice.front import beats, front
+from ullage.planning.advice.step import Step
+from ullage.planning.advice.trials import Candidate
+from ullage.planning.outcome import IMPOSSIBLE
+from ullage.units import ZERO
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from plans_offered import plan_of, refused  # noqa: E402
+from random_workloads import cases, catalog, write_models  # noqa: E402
+
+RANDOM = 12
+"""benchmarks/plans_offered.py has thousands."""
+CHAT = {
+    "kind": "evaluate",
+    "roles": {"generator": {"model": "meta-llama/Llama-3.1-8B-Instruct", "precision": "bf16"}},
+    "prompt_tokens": 512,
+    "new_tokens": 64,
+}
+
+
+def random_plans(seed):
+    from ullage.reports.document import model_document
+
+    for case in cases(catalog([model_document(model) for model in api.models()]), seed):
+        try:
+            yield plan_of(case.data, case.arguments, advice=True)
+        except InputError:
+            continue
+
+
+def point(entry):
+    usd = entry.usd_per_1000_examples
+    return (entry.quality_loss, 0.0 if usd is None else usd, entry.known_seconds)
+
+
+def test_what_random_workloads_are_offered_is_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_models(tmp_path)
+    offered = 0
+    for plan in islice(random_plans(7), RANDOM):
+        for ground in (True, False):
+            points = [point(entry) for entry in plan.advice if entry.own_cards is ground]
+            for one in points:
+                rest = [two for two in points if two != one]
+                assert not any(all(a <= b for a, b in zip(two, one, strict=True)) for two in rest), plan
+        for entry in plan.advice[:3]:
+            changed = ullage.spec.changes.apply_changes(plan.workload, entry.changes)
+            gpus = plan.asked if entry.own_cards else entry.gpus
+            again = ullage.plan(changed, gpus, base=tmp_path, advice=False)
+            assert again.verdict == "fits", (plan, entry)
+            assert not list(refused(again)), (plan, entry)
+            offered += 1
+    assert offered > RANDOM
+
+
+@pytest.mark.parametrize("name", ["werewolf", "extract", "evaluate"])
+def test_no_set_that_holds_it_as_it_is_is_cheaper_than_the_cheapest_advice(name):
+    workload = api.load(ROOT / f"examples/{name}.yaml")
+    plan = ullage.plan(workload)
+    priced = [each.usd_per_1000_examples for each in plan.advice if each.usd_per_1000_examples is not None]
+    holding = [each for _, each in api.gpus(workload) if each.verdict == "fits"]
+    assert min(priced) <= min(each.usd_per_1000 for each in holding if each.usd_per_1000 is not None)
+    # An entry without a change is what the list has.
+    listed = {gpus.name: each for gpus, each in api.gpus(workload)}
+    for entry in plan.advice:
+        if not entry.changes:
+            assert entry.usd_per_1000_examples == listed[entry.gpus].usd_per_1000
+
+
+@pytest.mark.parametrize(
+    ("for_", "key"),
+    [
+        ("cost", lambda entry: entry.usd_per_1000_examples),
+        ("time", lambda entry: entry.known_seconds),
+        ("quality", lambda entry: entry.quality_loss),
+    ],
+)
+def test_what_is_asked_for_comes_first(for_, key):
+    plan = ullage.plan(api.load(CHAT), "A100-80GB", for_=for_)
+    assert plan.search.for_ == for_
+    found = [key(entry) for entry in plan.advice]
+    assert len(found) >= 3
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("keep", ["roles.generator.precision", "roles.*.engine", "roles", "budget.gpus"])
+def test_what_is_kept_is_not_changed(keep):
+    plan = ullage.plan(api.load(CHAT), "A100-80GB", keep=(keep,))
+    assert plan.advice
+    assert plan.search.kept == (keep,)
+    if keep == "budget.gpus":
+        assert all(entry.own_cards for entry in plan.advice)
+    stem = keep.replace("*", "generator")
+    paths = [path for entry in plan.advice for path, _ in entry.changes]
+    assert not [path for path in paths if path == stem or path.startswith(f"{stem}.")]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"for_": "speed"}, "use cost, time, quality"),
+        ({"keep": ("roles.nobody",)}, "roles has no nobody; nearest: generator"),
+        ({"keep": ("presicion",)}, "a workload has no presicion"),
+        ({"keep": ("*",)}, "nothing is left to change"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(options, said):
+    with pytest.raises(InputError, match=said) as raised:
+        ullage.plan(api.load(CHAT), "A100-80GB", **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_advice_nothing_of_a_search_is_said():
+    plan = ullage.plan(api.load(CHAT), "A100-80GB", advice=False)
+    assert plan.advice == ()
+    assert plan.search is None
+    found = ullage.advise(plan)
+    assert found.entries == ullage.plan(api.load(CHAT), "A100-80GB").advice
+    assert found.search.tried > 10
+
+
+def test_a_search_that_is_cut_short_says_what_it_left():
+    plan = ullage.plan(api.load(CHAT), "A100-80GB", advice=False)
+    short = ullage.advise(plan, limit=ullage.SearchLimit(20, 5.0)).search
+    assert short.left > 0
+    assert short.tried < ullage.advise(plan).search.tried
+
+
+def test_advice_that_finds_nothing_says_how_near_it_came():
+    keep = ("budget.gpus", "roles.*.precision", "roles.*.engine")
+    plan = ullage.plan(api.load(CHAT), "RTX 4060", keep=keep)
+    assert plan.verdict == "does not fit"
+    assert plan.advice == ()
+    assert plan.search.tried > 1
+    assert plan.search.nearest.over > 0
+
+
+def test_weights_wait_in_no_memory_that_nobody_states():
+    large = {**CHAT, "roles": {"generator": {"model": "meta-llama/Llama-3.3-70B-Instruct"}}}
+    plan = ullage.plan(api.load(large), "A100-80GB", keep=("budget.gpus",))
+    assert not any("max_memory" in path for entry in plan.advice for path, _ in entry.changes)
+    stated = ullage.plan(api.load(large, ["budget.host_memory=256GiB"]), "A100-80GB", keep=("budget.gpus",))
+    waiting = [entry for entry in stated.advice if any("max_memory" in path for path, _ in entry.changes)]
+    assert waiting
+    assert all(0 < entry.host.high <= 256 * 2**30 for entry in waiting)
+
+
+def test_a_loss_is_never_a_bare_number():
+    plan = ullage.plan(api.load(CHAT), "A100-80GB")
+    assert {entry.quality_basis for entry in plan.advice if entry.quality_loss} == {"assumed"}
+    assert {entry.quality_basis for entry in plan.advice if not entry.quality_loss} == {"unchanged"}
+
+
+def test_a_measured_loss_stands_in_place_of_the_assumed_one(tmp_path):
+    model = CHAT["roles"]["generator"]["model"]
+    drift, compared = tmp_path / "drift.json", tmp_path / "compared.json"
+    rows = [{"precision": "bf16", "correlation": 1.0}, {"precision": "nf4", "correlation": 0.875}]
+    drift.write_text(json.dumps({"document": "probe-drift", "model": model, "rows": rows}))
+    beside = {"candidates": 400, "other_verdicts": 10}
+    runs = [
+        {"model": model, "weights": "bf16", "beside_first": None},
+        {"model": model, "weights": "int8", "beside_first": beside},
+    ]
+    compared.write_text(json.dumps({"document": "pii-comparison", "runs": runs}))
+    plan = ullage.plan(api.load(CHAT), "A100-80GB", advice=False)
+    found = ullage.advise(plan, measured=[drift, compared], keep=["roles.generator.engine"], for_="cost")
+    losses = {dict(e.changes)["roles.generator.precision"]: e for e in found.entries if e.quality_loss}
+    assert losses
+    for precision, entry in losses.items():
+        measured = {"nf4": 0.125, "int8": 0.025}
+        assert entry.quality_basis == ("measured" if precision in measured else "assumed")
+        if precision in measured:
+            assert entry.quality_loss == measured[precision]
+            assert "drift.json" in entry.quality_note or "2.5% of verdicts change" in entry.quality_note
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    for file, said in ((other, "measures no loss of quality"), (tmp_path / "none.json", "cannot be read")):
+        with pytest.raises(InputError, match=said):
+            ullage.advise(plan, measured=[file])
+
+
+def test_of_two_equal_settings_the_simpler_is_kept_and_a_beaten_one_is_not():
+    outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=100.0)
+    gpus = api.gpu_set(api.load(CHAT), "A100-80GB")
+    step = Step("chunk", "512", (("memory.streaming_chunk_size", "512"),), 0.0, "")
+    plain, same = Candidate(gpus, (), outcome, 1.0), Candidate(gpus, (step,), outcome, 1.0)
+    slow = Candidate(gpus, (step._replace(key="64"),), outcome._replace(known_seconds=200.0), 1.0)
+    assert front([slow, same, plain]) == [plain]
+    lossy = (step._replace(axis="bits", loss=0.03),)
+    hardly = Candidate(gpus, lossy, outcome._replace(known_seconds=99.0), 1.0)
+    much = Candidate(gpus, lossy, outcome._replace(known_seconds=50.0), 1.0)
+    assert front([plain, hardly]) == [plain]
+    assert front([plain, much]) == [plain, much]
+    assert not beats(*[(0.0, 1.0, 1.0)] * 2)
