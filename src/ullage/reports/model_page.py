@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
 from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.plan_page import NARROW, _number, _print_table, _range, _table, duration
+from ullage.reports.tables import NARROW, duration, ends, new_table, number, print_table
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ullage.planning.advice import Outcome
 
 
+LEAST_ROOM: Final = 24
+"""Columns that names need for a list that they begin."""
 BASES: Final = (
     "usable: what torch reports, of which a verdict counts the low end. measured: on such cards; derived: "
     "from the driver's figure (Apple: from Metal's); assumed: from the size the maker states alone. "
@@ -32,7 +35,7 @@ def show_model(model: Model, console: Console) -> None:
     from ullage.facts.architecture import Pipeline
 
     console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
-    table = _table("parameters")
+    table = new_table("parameters")
     table.add_column("component")
     table.add_column("count", justify="right")
     for name, count in parameters_by_component(model).items():
@@ -52,16 +55,26 @@ def show_model(model: Model, console: Console) -> None:
 
 
 def show_models(models: Iterable[Model], console: Console) -> None:
-    """The catalog; a name is never cut, so what does not fit beside it is left out."""
-    table = _table("models in the catalog")
-    columns = ("name", "parameters", "type", "dtype")[: 2 if console.width < NARROW else None]
-    for name in columns:
-        table.add_column(name, justify="right" if name == "parameters" else "left", no_wrap=name != "name")
-    table.columns[0].overflow = "fold"
-    for model in models:
-        cells = (model.name, f"{model.parameters:,}", model.model_type, model.dtype)
-        table.add_row(*cells[: len(columns)])
-    _print_table(table, console)
+    """The catalog. A name is whole wherever it can be: one too long for its column has a line of its own."""
+    columns = ("name", "parameters", "type", "dtype")
+    rows = [(model.name, f"{model.parameters:,}", model.model_type, model.dtype) for model in models]
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    room = min(console.width - sum(2 + width for width in widths[1:]), widths[0])
+    if room < LEAST_ROOM:
+        table = new_table("models in the catalog", columns, columns[1:2])
+        for row in rows:
+            table.add_row(*row)
+        print_table(table, console)
+        return
+    console.print(Text("models in the catalog", style="italic"))
+    for name, count, kind, dtype in (columns, *rows):
+        rest = f"  {count:>{widths[1]}}  {kind:{widths[2]}}  {dtype}"
+        if len(name) > room:
+            console.print(Text(name), soft_wrap=True)
+            name = ""
+        console.print(
+            Text(f"{name:{room}}{rest}", style="bold" if name == columns[0] else ""), soft_wrap=True
+        )
 
 
 def models_document(models: Iterable[Model]) -> dict[str, object]:
@@ -92,7 +105,7 @@ def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console, needed:
     if not found:
         console.print("no GPU set with a known price holds this workload")
         return
-    table = _table("GPU sets that hold it, cheapest per 1000 examples first")
+    table = new_table("GPU sets that hold it, cheapest per 1000 examples first")
     for name in ("gpus", "verdict", "peak GiB", "per 1000 examples", "$/1000 examples"):
         table.add_column(name, justify="left" if name in ("gpus", "verdict") else "right")
     for gpus, outcome in found:
@@ -100,7 +113,7 @@ def show_gpu_sets(found: list[tuple[GpuSet, Outcome]], console: Console, needed:
         table.add_row(
             gpus.name,
             outcome.verdict,
-            _number(outcome.peak.high),
+            number(outcome.peak.high),
             duration(outcome.seconds_per_1000),
             "" if price is None else f"{price:,.2f}",
         )
@@ -128,7 +141,7 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
 
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
-    table = _table("GPUs")
+    table = new_table("GPUs")
     columns = ["name", "usable GiB", "basis", "GB/s", "TFLOPS", "$/h"]
     columns += [] if console.width < NARROW else ["as of", "can"]
     for name in columns:
@@ -138,7 +151,7 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
     for gpu, price in gpus:
         cells = [
             gpu.id,
-            _number(gpu.usable.low) if gpu.usable.low == gpu.usable.high else _range(gpu.usable),
+            number(gpu.usable.low) if gpu.usable.low == gpu.usable.high else ends(gpu.usable),
             gpu.usable_basis,
             UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
             UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
@@ -149,4 +162,4 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
         table.add_row(*cells[: len(columns)])
     table.caption = BASES
     table.caption_justify = "left"
-    _print_table(table, console)
+    print_table(table, console)

@@ -62,7 +62,7 @@ def plan(
     demand = estimate(workload, models, chosen, here, base)
     ways = asked_ways(workload, models, chosen)
     found = make_plan(workload, demand, models, chosen, base or Path(), ways)
-    found = replace(found, stored=stored(workload, models))
+    found = replace(found, stored=stored(workload, models, base))
     given = _advice(workload, models, chosen, base) if advice and models else ()
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
