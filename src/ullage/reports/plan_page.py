@@ -58,10 +58,10 @@ def show_plan(plan: Plan, console: Console, *, advised: bool = False) -> None:
         _Part(list(_title(plan, console)), 2),
         _Part([line for kind in kinds for line in _kind(kind, console)], 2),
         _Part(list(_peak(plan, fullest, console)), ITEMS),
-        _Part(list(_to_do(plan, console, advised)), 1),
-        _Part(list(_money(plan, console)), 2),
-        _Part(list(_room(plan, console)), 2),
-        _Part(list(_assumed(plan, fullest, console)), 2),
+        _Part(list(_to_do(plan, console, advised)), 3),
+        _Part(list(_money(plan, console)), 4),
+        _Part(list(_room(plan, console)), 4),
+        _Part(list(_assumed(plan, fullest, console)), 4),
         _Part(list(_warnings(plan, console)), 0),
     ]
     last = _behind(plan, console)
