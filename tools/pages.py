@@ -46,7 +46,7 @@ def said(command: str) -> str:
 
 @contextlib.contextmanager
 def _pipe() -> Iterator[None]:
-    """In the root, 80 columns wide, on a machine of two cores and 16 GiB where no run has left anything, and no
+    """In the root, 80 columns wide, on a machine of two cores and 16 GiB where no run has left anything; no
     hub is asked."""
     before, folder = dict(os.environ), Path.cwd()
     with (

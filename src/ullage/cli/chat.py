@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ullage.errors import InputError, OutOfMemoryError
-from ullage.reports.terminal import Download, Offline, Quiet, Where
+from ullage.reports.terminal import Download, Offline, Quiet, Seed, Where
 
 if TYPE_CHECKING:
     from ullage.cli.replies import Screen
@@ -44,8 +44,8 @@ def chat(
         int | None, typer.Option(help="Of a reply, at most; default 256, or the file's.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
-    top_p: float = 1.0,
-    seed: int = 0,
+    top_p: Annotated[float, typer.Option(help="Of the likeliest tokens that come to it one is drawn.")] = 1.0,
+    seed: Seed = 0,
     numbers: Annotated[bool, typer.Option("--numbers", help="Write each token's scores after it.")] = False,
     gpus: Where = None,
     precision: Annotated[str | None, typer.Option(help="Default auto, or the file's.")] = None,

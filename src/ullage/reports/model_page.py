@@ -11,7 +11,7 @@ from rich.text import Text
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
 from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.tables import NARROW, duration, ends, new_table, number, print_table
+from ullage.reports.tables import NARROW, duration, ends, new_table, number, print_hanging, print_table
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -55,26 +55,21 @@ def show_model(model: Model, console: Console) -> None:
 
 
 def show_models(models: Iterable[Model], console: Console) -> None:
-    """The catalog. A name is whole wherever it can be: one too long for its column has a line of its own."""
+    """The catalog. No name is cut: one too long for its column has a line of its own."""
     columns = ("name", "parameters", "type", "dtype")
     rows = [(model.name, f"{model.parameters:,}", model.model_type, model.dtype) for model in models]
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     room = min(console.width - sum(2 + width for width in widths[1:]), widths[0])
-    if room < LEAST_ROOM:
-        table = new_table("models in the catalog", columns, columns[1:2])
-        for row in rows:
-            table.add_row(*row)
-        print_table(table, console)
-        return
     console.print(Text("models in the catalog", style="italic"))
-    for name, count, kind, dtype in (columns, *rows):
+    for at, (name, count, kind, dtype) in enumerate((columns, *rows)):
+        style = "" if at else "bold"
         rest = f"  {count:>{widths[1]}}  {kind:{widths[2]}}  {dtype}"
-        if len(name) > room:
-            console.print(Text(name), soft_wrap=True)
-            name = ""
-        console.print(
-            Text(f"{name:{room}}{rest}", style="bold" if name == columns[0] else ""), soft_wrap=True
-        )
+        if room >= max(len(name), LEAST_ROOM):
+            print_hanging("", f"{name:{room}}{rest}", console, style)
+            continue
+        print_hanging("", name, console, style)
+        apart = " " * room + rest if room >= LEAST_ROOM else f"  {count} {kind} {dtype}"
+        print_hanging("", apart, console, style)
 
 
 def models_document(models: Iterable[Model]) -> dict[str, object]:
