@@ -35,13 +35,14 @@ _BLOCK: Final = re.compile(r"^ {4}\$ ullage .*\n(?:(?: {4}.*)?\n)*?(?= {4}\$ |\S
 
 
 def said(command: str) -> str:
-    """What `ullage` prints for `command` to a pipe, from the repository's root, without past runs."""
+    """What `ullage` prints for `command` to a pipe, from the repository's root, without past runs; blanks at
+    the ends of lines are left out."""
     from ullage.cli.main import main
 
     out = io.StringIO()
     with _pipe(), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         main(shlex.split(command))
-    return out.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
 @contextlib.contextmanager

@@ -194,7 +194,8 @@ def _why(plan: Plan, entry: Advice) -> str:
 def _money(plan: Plan, console: Console) -> Iterator[Text]:
     """Time and cost of the whole workload, with their ends; what servers ask for what they hold."""
     if plan.times:
-        said = durations(plan.total_seconds)
+        said = "if it fitted, " if plan.verdict == "does not fit" else ""
+        said += durations(plan.total_seconds)
         known = [time for time in plan.times if time.total_seconds is not None]
         longest = max(known, key=lambda time: time.total_seconds or (0.0, 0.0, 0.0), default=None)
         if longest is not None and longest.total_seconds is not None and len(known) > 1:
@@ -250,7 +251,7 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
     shown = f"{batches[0]}" if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
     count = f"{workload.examples:,} example{'s' if workload.examples != 1 else ''}"
     said = (
-        f"{workload.prompt_tokens:,} prompt and {workload.new_tokens:,} new tokens, batch {shown}, {count}, "
+        f"{workload.prompt_tokens:,} tokens of prompt, {workload.new_tokens:,} new, batch {shown}, {count}, "
         f"{workload.budget.reserve} reserve"
     )
     yield from _labelled("planned", said, console)
