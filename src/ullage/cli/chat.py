@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 ASKING: Final = "> "
 RESET, EXIT = "/reset", "/exit"
 HELP: Final = f"{RESET} forgets what was said, {EXIT} or Ctrl-D ends, Ctrl-C stops a reply"
+COMMAND: Final = re.compile(r"/[a-z]+")
+"""What a turn begins with that is meant for the talk and not for the model; /usr/bin is not."""
 
 Probes = Annotated[
     list[str] | None, typer.Option("--probe", metavar="FOLDER", help="Reads every token; may be repeated.")
@@ -89,7 +93,7 @@ def converse(talk: Talking, screen: Screen, at_terminal: bool) -> None:
     said and the talk goes on; elsewhere it raises InputError or OutOfMemoryError."""
     if at_terminal:
         screen.begin(HELP)
-    for text in _turns(talk.reset, at_terminal):
+    for text in _turns(talk.reset, at_terminal, HELP):
         try:
             _answer(talk, screen, text)
         except (InputError, OutOfMemoryError) as error:
@@ -111,9 +115,10 @@ def take_turns(talk: Talk, json: bool, at_terminal: bool) -> None:
 
     from ullage.text import visible
 
+    help = f"{HELP}; {talk.help}"
     if at_terminal:
-        print(f"({HELP}; {talk.help})", file=sys.stderr)
-    for text in _turns(talk.reset, at_terminal):
+        print(f"({help})", file=sys.stderr)
+    for text in _turns(talk.reset, at_terminal, help):
         try:
             turn = talk.say(text)
         except StoppedError:
@@ -127,17 +132,25 @@ def take_turns(talk: Talk, json: bool, at_terminal: bool) -> None:
         print("\n".join(shown), flush=True)
 
 
-def _turns(reset: Callable[[], None], at_terminal: bool) -> Iterator[str]:
-    """What is to be answered, until there is no more or EXIT; RESET is done on the way."""
+def _turns(reset: Callable[[], None], at_terminal: bool, help: str) -> Iterator[str]:
+    """What is to be answered, until there is no more or EXIT; RESET is done on the way. A command that `help`
+    does not tell of is told what there is."""
     if at_terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - gives `input` a line that can be edited
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a line that is no text is told, and ends nothing
+    known = COMMAND.findall(help)
     for text in _typed() if at_terminal else _piped():
-        if text.strip() == EXIT:
+        said = text.strip()
+        command = said.partition(" ")[0]
+        if said == EXIT:
             return
-        if text.strip() == RESET:
+        if said == RESET:
             reset()
-        elif text.strip():
+        elif COMMAND.fullmatch(command) and command not in known:
+            print(f"{command} is no command here: {help}", file=sys.stderr)
+        elif said:
             yield text
 
 
@@ -186,8 +199,16 @@ def _typed() -> Iterator[str]:
 
 
 def _piped() -> Iterator[str]:
-    try:
-        for line in sys.stdin:
-            yield line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise InputError("standard input: not UTF-8 text") from error
+    """Lines of a pipe. Raises InputError in the end where some are not UTF-8, which are told and left out."""
+    wrong = 0
+    for at, line in enumerate(sys.stdin, 1):
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            wrong += 1
+            print(f"line {at}: not UTF-8 text; it is not answered", file=sys.stderr)
+            continue
+        yield line.rstrip("\r\n")
+    if wrong:
+        lines = "1 line is" if wrong == 1 else f"{wrong} lines are"
+        raise InputError(f"standard input: {lines} not UTF-8 text; all others were answered")
