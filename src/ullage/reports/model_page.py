@@ -32,7 +32,7 @@ BASES: Final = (
 
 def show_model(model: Model, console: Console) -> None:
     """Parameters by component, and what the layers are."""
-    from ullage.facts.architecture import Pipeline
+    from ullage.facts.diffusion import Pipeline
 
     console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
     table = new_table("parameters")
