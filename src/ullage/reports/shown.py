@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from html import escape
 from io import StringIO
 from typing import Final
@@ -12,6 +13,7 @@ from ullage.planning.plan import Plan
 from ullage.records.verification import Verification
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
+from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
 from ullage.reports.verification_page import show_verification, verification_document
 from ullage.text import visible
@@ -23,12 +25,19 @@ WIDTH: Final = 140
 
 def page(value: Plan | Verification) -> str:
     """What the terminal shows of it, without colour."""
-    file = StringIO()
-    console = PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False)
     if isinstance(value, Plan):
-        show_plan(value, console)
-    else:
-        show_verification(value, console)
+        return _printed(partial(show_plan, value))
+    return _printed(partial(show_verification, value))
+
+
+def details(value: Plan | Verification) -> str:
+    """What `--details` adds to the page of a plan; there is no more of a verification."""
+    return _printed(partial(show_details, value)).strip("\n") if isinstance(value, Plan) else page(value)
+
+
+def _printed(show: Callable[[PlainConsole], None]) -> str:
+    file = StringIO()
+    show(PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
