@@ -9,11 +9,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from ullage.errors import InputError, OutOfMemoryError
+from ullage.reports.options import takes
 from ullage.reports.terminal import Download, Offline, Quiet, Seed, Where
 
 if TYPE_CHECKING:
@@ -32,14 +33,7 @@ Probes = Annotated[
 ]
 
 
-def chat(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL_OR_FILE", help="A folder, hub name, ullage:tiny, .gguf; or a workload file."
-        ),
-    ],
-    probe: Probes = None,
+def _said(
     system: Annotated[str | None, typer.Option(help="What stands before the talk.")] = None,
     prompt_tokens: Annotated[
         int | None, typer.Option(help="Of conversation that are planned for; default 2048, or the file's.")
@@ -50,9 +44,24 @@ def chat(
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Of the likeliest tokens that come to it one is drawn.")] = 1.0,
     seed: Seed = 0,
+    precision: Annotated[str | None, typer.Option(help="Default auto, or the file's.")] = None,
+) -> dict[str, Any]:
+    return dict(locals())
+
+
+@takes("said", _said)
+def chat(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_FILE", help="A folder, hub name, ullage:tiny, .gguf; or a workload file."
+        ),
+    ],
+    probe: Probes = None,
+    *,
+    said: dict[str, Any],
     numbers: Annotated[bool, typer.Option("--numbers", help="Write each token's scores after it.")] = False,
     gpus: Where = None,
-    precision: Annotated[str | None, typer.Option(help="Default auto, or the file's.")] = None,
     download: Download = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -62,27 +71,14 @@ def chat(
     from ullage import api
     from ullage.cli.replies import screen_for
 
-    given: dict[str, object] = {"--probe": probe, "--system": system, "--prompt-tokens": prompt_tokens}
-    given |= {"--new-tokens": new_tokens, "--temperature": temperature, "--precision": precision}
+    settings = ("system", "prompt_tokens", "new_tokens", "temperature", "precision")
+    given = {"--probe": probe} | {f"--{name.replace('_', '-')}": said[name] for name in settings}
     with api.talk(model, gpus=gpus, download=download, quiet=quiet) as whole:
         if whole is not None:
             _with_a_whole(whole, [name for name, value in given.items() if value], json)
             return
     with (
-        api.chat(
-            model,
-            probe or (),
-            system=system,
-            prompt_tokens=prompt_tokens,
-            new_tokens=new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            gpus=gpus,
-            precision=precision,
-            download=download,
-            quiet=quiet,
-        ) as talk,
+        api.chat(model, probe or (), gpus=gpus, download=download, quiet=quiet, **said) as talk,
         _interrupts_are_stops(),
     ):
         converse(talk, screen_for(talk.cards, json, numbers), sys.stdin.isatty() and not json)

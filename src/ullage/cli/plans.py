@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def plan(
     return _tell_plan(found, json, details, items, advice)
 
 
-def estimate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or config.json.")],
+def _role(
     precision: Annotated[str, typer.Option(help="Of the weights: auto, bf16, int8, nf4, ...")] = "auto",
     prompt_tokens: Annotated[
         int | None, typer.Option(help="Of each prompt; default 1024, or what the model's window leaves.")
@@ -59,9 +59,11 @@ def estimate(
     image_size: Annotated[str, typer.Option(help="Of each, before the model resizes it.")] = "1024x1024",
     tensor_parallel: Annotated[int, typer.Option(help="Cards that share each layer (vllm).")] = 1,
     rope: Annotated[str | None, typer.Option(help="Stretch positions: yarn:4, linear:2, dynamic:2.")] = None,
-    captures: Annotated[
-        list[str] | None, typer.Option(help="Sites to keep, as 'blocks.*.hook_resid_post'; may be repeated.")
-    ] = None,
+) -> dict[str, Any]:
+    return {**locals(), "cache": {"kind": cache}}
+
+
+def _training(
     train: Annotated[
         str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit, paged-adamw-8bit.")
     ] = None,
@@ -69,6 +71,20 @@ def estimate(
     gradient_checkpointing: Annotated[
         bool, typer.Option(help="Of --train: keep less, and compute it again.")
     ] = False,
+) -> dict[str, Any]:
+    return dict(locals())
+
+
+@takes("role", _role)
+@takes("training", _training)
+def estimate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or config.json.")],
+    *,
+    role: dict[str, Any],
+    captures: Annotated[
+        list[str] | None, typer.Option(help="Sites to keep, as 'blocks.*.hook_resid_post'; may be repeated.")
+    ] = None,
+    training: dict[str, Any],
     gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
     json: Json = False,
     set_: Annotated[
@@ -82,22 +98,7 @@ def estimate(
 ) -> None:
     from ullage import api
 
-    fields: dict[str, Any] = {
-        "precision": precision,
-        "prompt_tokens": prompt_tokens,
-        "new_tokens": new_tokens,
-        "batch": batch,
-        "attention": attention,
-        "engine": engine,
-        "cache": {"kind": cache},
-        "images": images,
-        "image_size": image_size,
-        "tensor_parallel": tensor_parallel,
-        "rope": rope,
-    }
-    training: dict[str, Any] = {"train": train, "lora": lora}
-    training["gradient_checkpointing"] = gradient_checkpointing
-    workload = api.bare_workload(model, captures=captures or (), set_=set_ or (), **training, **fields)
+    workload = api.bare_workload(model, captures=captures or (), set_=set_ or (), **training, **role)
     if sweep:
         from ullage.cli.sweep import sweep_workload
 
