@@ -118,7 +118,7 @@ def test_a_crowded_screen_still_says_all_of_that(plans):
 
 def test_warnings_are_on_the_screen_where_there_is_room(plans):
     plan = replace(plans[0], warnings=("it trades precision for room",))
-    assert "warning  it trades precision for room" in screen(plan)
+    assert "warning: it trades precision for room" in screen(plan)
 
 
 def test_cards_of_one_kind_stand_once_by_their_fullest():

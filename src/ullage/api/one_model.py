@@ -137,14 +137,18 @@ def _prompt(role: Role, base: Path | None) -> int:
 
 
 def _window(role: Role, base: Path | None) -> int | None:
-    """Positions of the role's model; None where it has no limit, or runs elsewhere."""
+    """Positions of the role's model; None where it has no limit, runs elsewhere, or is none: its plan says
+    so."""
+    from ullage.errors import InputError
     from ullage.facts.model import open_model
     from ullage.phases.blocks import is_local
     from ullage.spec.rope import model_of
 
     if not is_local(role):
         return None
-    found: int | None = getattr(
-        model_of(role, {role.model: open_model(role.model, base)}), "max_positions", None
-    )
+    try:
+        model = model_of(role, {role.model: open_model(role.model, base)})
+    except InputError:
+        return None
+    found: int | None = getattr(model, "max_positions", None)
     return found

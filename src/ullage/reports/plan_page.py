@@ -268,7 +268,7 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
 
 def _warnings(plan: Plan, console: Console) -> Iterator[Text]:
     for warning in plan.warnings:
-        yield from _labelled("warning", warning, console, "yellow")
+        yield from _labelled("warning:", warning, console, "yellow")
 
 
 def _behind(plan: Plan, console: Console) -> list[Text]:
