@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ullage.reports.tables import STYLES, duration, number, print_hanging
+from ullage.reports.tables import STYLES, dollars, duration, number, print_hanging
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Advice, Plan
@@ -20,7 +20,7 @@ BREAK = " \\"
 def in_short(entry: Advice) -> str:
     """What an entry comes to: dollars, time, peak, and what of the results it gives up."""
     usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
-    price = "price unknown" if usd is None else f"${usd:,.2f}"
+    price = "price unknown" if usd is None else dollars(usd)
     took = "time unknown" if seconds is None else duration(seconds)
     loss = f"quality loss {entry.quality_loss:.3f}, assumed" if entry.quality_loss else "no quality loss"
     return f"{price} and {took} per 1000 examples, peak {number(entry.peak.high)} GiB, {loss}"

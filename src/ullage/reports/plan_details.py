@@ -16,6 +16,7 @@ from ullage.reports.tables import (
     STYLES,
     Footnotes,
     below,
+    dollars,
     durations,
     ends,
     new_table,
@@ -180,10 +181,10 @@ def _show_times(plan: Plan, console: Console) -> None:
         return
     per_1000 = plan.cost.usd_per_1000_examples
     said = (
-        f"${plan.cost.usd_per_hour:,.2f} an hour, ${spread(per_1000)} per 1000 examples "
+        f"{dollars(plan.cost.usd_per_hour)} an hour, {dollars(per_1000)} per 1000 examples "
         f"({plan.cost.provider}, price as of {plan.cost.as_of})"
     )
-    print_hanging("cost: ", said.replace("$unknown", "unknown"), console)
+    print_hanging("cost: ", said, console)
 
 
 def _show_grid(grid: Grid, console: Console) -> None:

@@ -14,7 +14,7 @@ from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.verdict import ORDER
 from ullage.reports.advice_page import in_short, typed
 from ullage.reports.items import at_the_peak, named
-from ullage.reports.tables import STYLES, duration, durations, hanging, number, spread, whole
+from ullage.reports.tables import STYLES, dollars, duration, durations, hanging, number, whole
 from ullage.units import GIB, Interval, total
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _money(plan: Plan, console: Console) -> Iterator[Text]:
         yield from _labelled("time", said, console)
         yield from _labelled("cost", _cost(plan), console)
     for each in plan.hosted:
-        usd = "price unknown, set price_per_million" if each.usd is None else f"${each.usd:,.2f} for all"
+        usd = "price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all"
         yield from _labelled("hosted", f"{each.role} ({each.model}): {usd}", console)
 
 
@@ -215,10 +215,10 @@ def _cost(plan: Plan) -> str:
         return "no price is known for these cards"
     cost, examples = plan.cost, plan.workload.examples
     of = "the one example" if examples == 1 else f"all {examples:,} examples"
-    said = f"${spread(plan.total_usd)} for {of}" if plan.total_usd is not None else "unknown for all examples"
+    said = f"{dollars(plan.total_usd)} for {of}"
     if plan.total_usd is not None and examples != 1000:
-        said += f", ${spread(cost.usd_per_1000_examples)} per 1000"
-    return f"{said}; ${cost.usd_per_hour:,.2f} an hour ({cost.provider}, {cost.as_of})"
+        said += f", {dollars(cost.usd_per_1000_examples)} per 1000"
+    return f"{said}; {dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.as_of})"
 
 
 def _room(plan: Plan, console: Console) -> Iterator[Text]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ullage.planning.document import estimate_document, header, interval, items_document, set_totals
 from ullage.reports.plan_details import show_items
 from ullage.reports.plan_page import kinds_of
-from ullage.reports.tables import STYLES, Footnotes, durations, new_table, print_table, spread, whole
+from ullage.reports.tables import STYLES, Footnotes, dollars, durations, new_table, print_table, whole
 
 if TYPE_CHECKING:
     from ullage.planning.plan import DevicePlan, Plan
@@ -81,7 +81,7 @@ def show_sweep(rows: Sequence[Row], console: Console, *, items: bool = False) ->
             *(peak.get(name, "") for name in devices),
             Text(f"{row.verdict} {why.mark(row.refused)}".rstrip(), style=STYLES.get(row.verdict, "red")),
             "" if found is None else durations(found.total_seconds),
-            "" if usd is None else spread(usd),
+            "" if usd is None else dollars(usd).removeprefix("$"),
         )
     print_table(table, console)
     why.print(console)

@@ -18,6 +18,8 @@ STYLES: Final = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW: Final = 100
 """Columns under which a catalog leaves out what `--json` has as well."""
 
+LEAST_USD: Final = 0.0001
+
 
 def number(value: int) -> str:
     """Bytes in GiB."""
@@ -42,6 +44,17 @@ def spread(value: Estimate | None, form: str = "{:,.2f}") -> str:
         return UNKNOWN
     low, expected, high = (form.format(each) for each in value)
     return expected if low == high else f"{expected} ({low}-{high})"
+
+
+def dollars(value: Estimate | float | None) -> str:
+    """`$1,474.65 (1,121.92-1,987.73)`; of less than ten cents two digits that say something."""
+    if value is None:
+        return UNKNOWN
+    expected = value.expected if isinstance(value, Estimate) else value
+    if 0 < expected < LEAST_USD:
+        return f"below ${LEAST_USD}"
+    form = "{:.2g}" if 0 < expected < 0.1 else "{:,.2f}"
+    return f"${spread(value, form) if isinstance(value, Estimate) else form.format(value)}"
 
 
 def duration(seconds: float | None) -> str:
