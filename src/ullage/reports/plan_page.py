@@ -15,7 +15,7 @@ from ullage.planning.verdict import ORDER
 from ullage.reports.advice_page import in_short, typed
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.tables import STYLES, dollars, duration, durations, hanging, number, whole
-from ullage.units import GIB, Interval, total
+from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Advice, DevicePlan, Plan
@@ -224,7 +224,9 @@ def _cost(plan: Plan) -> str:
 def _room(plan: Plan, console: Console) -> Iterator[Text]:
     """Host memory; the disk for weights and outputs; what is downloaded."""
     host = next((device for device in plan.devices if device.name == "host"), None)
-    if host is None or host.peak.device.high < GIB // 100:
+    if plan.gpus.abilities.unified:
+        said = "is the device's own memory"
+    elif host is None or host.peak.device.high < GIB // 100:
         said = "next to nothing beside the program itself"
     else:
         limit = "no limit given" if host.usable is None else f"of {number(host.usable)} GiB"
@@ -235,7 +237,8 @@ def _room(plan: Plan, console: Console) -> Iterator[Text]:
     kept = written(plan)
     fetched = total(each.bytes for each in weights if each.fetched)
     parts = [f"weights {whole(lies)} GiB", f"outputs {_output(plan, kept)}"]
-    parts += [each.what for each in plan.stored if each not in weights]
+    others = (each for each in plan.stored if each not in weights)
+    parts += [f"{each.what} {each.bytes.high / MIB:,.1f} MiB" for each in others]
     parts.append(f"to download {whole(fetched)} GiB" if fetched.high else "nothing to download")
     yield from _labelled("disk", ", ".join(parts), console)
 
@@ -254,6 +257,11 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
         f"{workload.prompt_tokens:,} tokens of prompt, {workload.new_tokens:,} new, batch {shown}, {count}, "
         f"{workload.budget.reserve} reserve"
     )
+    own = [
+        name for name, role in workload.roles.items() if (role.prompt_tokens, role.new_tokens) != (None, None)
+    ]
+    if own:
+        said += f"; other lengths: {', '.join(own)}"
     yield from _labelled("planned", said, console)
     guessed = [item for item in at_the_peak(plan, device) if item.basis == "assumed"]
     parts = []
