@@ -50,8 +50,7 @@ def run(
     ] = False,
     base: Base = None,
     strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Read large weights whole, so that a resume compares all of them."),
+        bool, typer.Option("--strict", help="Read large weights whole, so that a resume compares them all.")
     ] = False,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Record torch's allocator (GPUs).")] = False,
     allow_nan: Annotated[
