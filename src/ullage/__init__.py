@@ -80,8 +80,8 @@ if TYPE_CHECKING:
     from ullage.errors import WaitError as WaitError
     from ullage.facts.architecture import Architecture as Architecture
     from ullage.facts.architecture import Model as Model
-    from ullage.facts.architecture import Pipeline as Pipeline
     from ullage.facts.bundled import tiny_path as tiny_path
+    from ullage.facts.diffusion import Pipeline as Pipeline
     from ullage.facts.gpu import Gpu as Gpu
     from ullage.facts.gpu import GpuSet as GpuSet
     from ullage.facts.health.diagnosis import Diagnosis as Diagnosis
@@ -165,7 +165,7 @@ PLACES: Final = {
     "Outcome": "ullage.planning.outcome",
     "PastThreshold": "ullage.runtime.reading",
     "PinnedError": "ullage.errors",
-    "Pipeline": "ullage.facts.architecture",
+    "Pipeline": "ullage.facts.diffusion",
     "Plan": "ullage.planning.plan",
     "PoolOfRun": "ullage.records.pool_of_run",
     "Positions": "ullage.spec.positions",

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Final
 
 PAGES: Final = "ullage.reports.shown"
+DETAILS: Final = "details"
 LONGEST_NAME: Final = 60
 
 
@@ -21,6 +22,13 @@ class Shown:
         """The page, as a terminal shows it, without colour."""
         page: str = import_module(PAGES).page(self)
         return page
+
+    def __format__(self, form: str) -> str:
+        """`f"{plan:details}"` is what `--details` adds to the page of a plan; without a form, the page."""
+        if form != DETAILS:
+            return format(str(self), form)
+        details: str = import_module(PAGES).details(self)
+        return details
 
     def to_json(self) -> dict[str, object]:
         """The document that commands print with `--json`, as docs/json.md has it."""

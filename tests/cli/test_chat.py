@@ -3,6 +3,8 @@
 import io
 import json
 import signal
+import subprocess
+import sys
 
 import jsonschema
 import numpy as np
@@ -170,13 +172,46 @@ def test_a_talk_longer_than_planned_says_what_it_leaves_out(talk):
 
 
 def test_bytes_that_are_no_text_are_refused_and_a_terminal_asks_on(talk):
-    """As a pipe gives them where Python reads it leniently."""
-    code, out, err = talk("ullage:tiny", "--new-tokens", "2", typed="Wh\udcffo\n")
-    assert (code, out) == (2, "")
-    assert "what was said last: not UTF-8 text" in err
+    """As Python reads bytes that are none; the others of a pipe are answered."""
+    code, out, err = talk("ullage:tiny", "--new-tokens", "2", typed="Wh\udcffo\nWho?\n")
+    assert code == 2
+    assert out.strip()
+    assert "line 1: not UTF-8 text; it is not answered" in err
+    assert "standard input: 1 line is not UTF-8 text; all others were answered" in err
     code, out, err = talk("ullage:tiny", "--new-tokens", "2", typed="Wh\udcffo\nWho?\n", terminal=True)
     assert code == 0
     assert "not UTF-8 text" in err
+
+
+def test_bytes_that_are_no_text_end_no_talk(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "ullage",
+        "chat",
+        "ullage:tiny",
+        "--gpus",
+        "cpu",
+        "--new-tokens",
+        "2",
+        "--json",
+    ]
+    done = subprocess.run(
+        [*command, "--new-tokens", "2"], input=b"caf\xe9\nWho?\n", capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 1
+    assert b"line 1: not UTF-8 text" in done.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_command_that_there_is_not_is_told_what_there_is(talk, terminal):
+    arguments = ("ullage:tiny", "--new-tokens", "2", "--json")
+    code, out, err = talk(*arguments, typed="/help\n/rest me\n/usr/bin?\n", terminal=terminal)
+    assert code == 0
+    assert "/help is no command here: /reset forgets what was said, /exit or Ctrl-D ends" in err
+    assert "/rest is no command here" in err
+    assert out.count('"text"') == 1
 
 
 def test_a_model_without_a_template_goes_on_from_plain_text(talk, tmp_path):

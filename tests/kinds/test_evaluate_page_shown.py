@@ -3,14 +3,12 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 
 import pytest
+from browser import SIDEWAYS, TITLED, framed, needs_browser, seen
 
 import ullage
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (400, 1280)
 COUNT = 60
 WORK = """
@@ -91,17 +89,6 @@ def folder(tmp_path_factory):
     return folder / "run"
 
 
-def seen(page, width, folder):
-    path = folder / f"shown{width}.html"
-    path.write_text(page.replace("</html>", CLICKS + "</html>"), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-    command += [f"--window-size={width},900"]
-    done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr
-    return json.loads(html.unescape(re.search("<title>(.*?)</title>", done.stdout)[1]))
-
-
 def test_the_headline_answers_first(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     head = page[page.index('<div class="head">') : page.index('id="answers"')]
@@ -135,10 +122,10 @@ def test_an_answer_is_shown_with_all_that_is_known_of_it(folder):
         assert told in one, told
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 def test_the_ten_worst_answers_are_two_clicks_away(folder, tmp_path):
     page = (folder / "report.html").read_text(encoding="utf-8")
-    found = seen(page, 1280, tmp_path)
+    found = seen(page, tmp_path, CLICKS)
     worst = [f"q{n}" for n in range(19, 9, -1)]
     assert found["first"] == worst
     assert found["wrong"] == worst
@@ -153,18 +140,9 @@ def test_the_ten_worst_answers_are_two_clicks_away(folder, tmp_path):
     assert found["height"] < 4000
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_to_be_pushed_sideways(folder, tmp_path, width):
     page = (folder / "report.html").read_text(encoding="utf-8")
-    frame = f'<iframe style="border:0;width:{width}px;height:900px" srcdoc="{html.escape(page)}"></iframe>'
-    measured = """<script>addEventListener("load", () => {
-      const root = document.querySelector("iframe").contentDocument.documentElement
-      document.title = JSON.stringify([root.clientWidth, root.scrollWidth])
-    })</script>"""
-    inner, scrolled = seen(
-        f"<!doctype html><meta charset=utf-8><title></title>{frame}{measured}</html>".replace("</html>", ""),
-        1280,
-        tmp_path,
-    )
+    inner, scrolled = seen(TITLED + framed(page, width, 900), tmp_path, SIDEWAYS)
     assert scrolled <= inner

@@ -101,7 +101,7 @@ def test_what_cannot_be_understood_is_one_line_and_nothing_is_written(run, argum
 
 
 def test_without_anything_its_help_is_shown(run):
-    shown = run(code=2)
+    shown = run()
     assert shown.startswith("Usage: ")
     assert shown.splitlines()[0].endswith(" pii [OPTIONS] COMMAND [ARGS]...")
     assert {"calibrate", "compare"} <= set(shown.partition("Commands:")[2].split())

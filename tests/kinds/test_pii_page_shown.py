@@ -1,16 +1,12 @@
 """The page of a verification in a browser: nothing to push sideways, nothing to complain of."""
 
-import html
 import json
-import re
-import shutil
-import subprocess
 
 import pytest
+from browser import TITLED, framed, needs_browser, seen
 
 import ullage
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (400, 1280)
 SCRIPT = [
     {"contains": "[[mute", "scores": {"yes": -99.0, "no": -99.0}},
@@ -70,26 +66,16 @@ def pages(tmp_path_factory):
 
 def shown(folder, pages):
     """Of each page at each width: the width, how far it scrolls, and where the rightmost thing on it ends."""
-    frames = [
-        f'<iframe style="border:0;width:{width}px" srcdoc="{html.escape(page)}"></iframe>'
-        for page in pages
-        for width in WIDTHS
-    ]
-    path = folder / "shown.html"
-    path.write_text("<!doctype html><meta charset=utf-8><title></title>" + "".join(frames) + MEASURED)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr
-    return json.loads(html.unescape(re.search("<title>(.*?)</title>", done.stdout)[1]))
+    frames = [framed(page, width) for page in pages for width in WIDTHS]
+    return seen(TITLED + "".join(frames), folder, MEASURED)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 def test_no_page_scrolls_sideways_at_the_width_of_a_telephone_or_a_desk(pages, tmp_path):
     wide = "<h1>" + "x" * 400 + "</h1>"
-    *seen, narrow, _ = shown(tmp_path, [*pages.values(), wide])
-    assert [width for width, _, _ in seen] == [*WIDTHS] * len(CASES)
-    assert all(scrolled <= width and right <= width for width, scrolled, right in seen), seen
+    *measured, narrow, _ = shown(tmp_path, [*pages.values(), wide])
+    assert [width for width, _, _ in measured] == [*WIDTHS] * len(CASES)
+    assert all(scrolled <= width and right <= width for width, scrolled, right in measured), measured
     assert narrow[1] > narrow[0], "what is too wide is seen"
 
 

@@ -61,7 +61,7 @@ def test_a_verdict_counts_on_the_low_end_and_the_page_says_so(capsys, monkeypatc
     assert plan.devices[0].usable == plan.gpus.gpus[0].usable.low < plan.gpus.gpus[0].usable.high
     monkeypatch.setenv("COLUMNS", "160")
     with pytest.raises(SystemExit):
-        main(["estimate", MODEL, "--gpus", "H100-NVL-94GB", "--no-advice"])
+        main(["estimate", MODEL, "--gpus", "H100-NVL-94GB", "--no-advice", "--details"])
     assert "GiB, the low end counts; derived: the driver's 95,830 MiB less" in capsys.readouterr().out
 
 

@@ -173,7 +173,7 @@ def test_a_specialist_that_embeds_notes_is_brought_for_it():
 
 def test_it_is_shown_on_the_terminal_in_html_and_in_json_and_read_back_whole():
     found = plan()
-    text, html = page(found), table(found)
+    text, html = f"{found:details}", table(found)
     for shown in (text, html):
         assert "latency: seconds of one request by itself" in shown
         shown = " ".join(shown.replace("&gt;", ">").split())

@@ -444,7 +444,7 @@ def test_what_does_not_fit_is_not_said_to_have_a_cache_but_what_would_fit():
     eager = api.estimate_model(
         "Qwen/Qwen2.5-3B-Instruct", "1xRTX 3080", vllm={"enforce_eager": True}, **asked
     )
-    assert eager.verdict == "fits"
+    assert eager.verdict == "tight"
 
 
 def test_an_estimate_is_split_as_device_map_auto_splits_it():

@@ -100,8 +100,9 @@ def test_a_hosted_judge_is_in_the_plan_with_its_price(tmp_path, how, new_tokens,
     assert document["hosted"][0]["model"] == "gpt-4"
     (tmp_path / "plan.json").write_text(json.dumps(document))
     assert read_plan(tmp_path / "plan.json").hosted == plan.hosted
-    show_plan(plan, PlainConsole())
-    assert "judge: gpt-4 is hosted: up to 1,000 requests" in capsys.readouterr().out
+    show_plan(plan, PlainConsole(width=80))
+    assert f"hosted   judge (gpt-4): ${plan.hosted[0].usd:,.2f} for all" in capsys.readouterr().out
+    assert "judge: gpt-4 is hosted: up to 1,000 requests" in f"{plan:details}"
 
 
 def test_a_hosted_generator_is_asked_for_every_sample(tmp_path):

@@ -45,6 +45,9 @@ def test_a_plan_prints_as_the_terminal_shows_it():
     assert str(plan).split() == shown.split()
     assert "\x1b" not in str(plan)
     assert str(plan) == f"{plan}"
+    assert "line items: GiB" in f"{plan:details}"
+    with pytest.raises(ValueError, match="format"):
+        f"{plan:more}"
 
 
 def test_a_plan_gives_the_document_that_the_terminal_prints(capsys, tmp_path):

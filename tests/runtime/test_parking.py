@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from ullage.errors import FormatError
 from ullage.facts.abilities import PROCESSOR
-from ullage.facts.architecture import Pipeline
+from ullage.facts.diffusion import Pipeline
 from ullage.facts.model import open_model
 from ullage.memory.weights.parking import Parking
 from ullage.memory.weights.precision import resolve_precision

@@ -292,3 +292,17 @@ def test_an_activation_cache_filter_is_a_capture_and_an_empty_one_is_every_site(
     assert parsed("kind: extract\nroles: {model: a}").captures == ()
     (capture,) = parsed(text % "blocks.0.hook_resid_post").captures
     assert capture.sites == ("blocks.0.hook_resid_post",)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ('{"": {a: 1}}', "roles.verifier.device_map.\"\": {'a': 1} is not text or a whole number"),
+        ("{lm_head: [1]}", "roles.verifier.device_map.lm_head: [1] is not text or a whole number"),
+    ],
+)
+def test_a_value_in_a_mapping_is_told_by_its_key_alone(given: str, told: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        parsed(f"kind: pii\nroles: {{verifier: {{model: a, device_map: {given}}}}}")
+    (mistake,) = raised.value.mistakes
+    assert mistake.endswith(told)

@@ -1,15 +1,13 @@
 """A trace replayed through the allocator, and the forms in which it is shown."""
 
-import html
 import json
 import pickle
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import jsonschema
 import pytest
+from browser import TITLED, framed, needs_browser, seen
 
 import ullage
 from ullage.cli.main import main
@@ -22,7 +20,6 @@ from ullage.tracing.timelines import replayed
 from ullage.tracing.trace import Trace
 from ullage.units import MIB
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (400, 1280)
 WORK = {
     "kind": "extract",
@@ -241,48 +238,40 @@ CLICKED = """<script>addEventListener("load", () => {
 })</script>"""
 
 
-def opened(path, page):
+def opened(folder, page):
     """What the page shows at each width, as it is opened, clicked and steered by keys."""
-    frames = "".join(
-        f'<iframe style="border:0;width:{width}px" srcdoc="{html.escape(page)}"></iframe>' for width in WIDTHS
-    )
-    path.write_text(f"<!doctype html><meta charset=utf-8><title></title>{frames}{CLICKED}")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={path.with_name('profile')}", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr
-    return json.loads(html.unescape(re.search("<title>(.*?)</title>", done.stdout)[1]))
+    return seen(TITLED + "".join(framed(page, width) for width in WIDTHS), folder, CLICKED)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 def test_a_click_or_a_key_names_the_tensors_alive_at_that_moment(on_card, tmp_path):
     path = tmp_path / "trace.html"
     write_trace_page(on_card, path)
     page = path.read_text(encoding="utf-8")
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     last, alive = len(on_card.moments) - 1, on_card.alive(on_card.fullest)
-    for seen in opened(tmp_path / "shown.html", page):
-        assert seen["first"] == seen["last"]
-        assert seen["first"][0].startswith(f"Moment {on_card.fullest} of {last}, prefill: ")
-        assert seen["first"][1] == len(alive)
-        assert seen["clicked"][0].startswith(f"Moment 0 of {last}, loaded: ")
-        assert seen["end"][0].startswith(f"Moment {last} of {last}, ")
-        assert seen["left"][0].startswith(f"Moment {last - 1} of {last}, ")
-        assert seen["names"][0] == f"{alive[0].module or 'the pass'} ({alive[0].operation})"
-        assert seen["keys"] == len({each.component for each in on_card.tensors})
-        assert seen["wide"] <= seen["width"]
+    for shown in opened(tmp_path, page):
+        assert shown["first"] == shown["last"]
+        assert shown["first"][0].startswith(f"Moment {on_card.fullest} of {last}, prefill: ")
+        assert shown["first"][1] == len(alive)
+        assert shown["clicked"][0].startswith(f"Moment 0 of {last}, loaded: ")
+        assert shown["end"][0].startswith(f"Moment {last} of {last}, ")
+        assert shown["left"][0].startswith(f"Moment {last - 1} of {last}, ")
+        assert shown["names"][0] == f"{alive[0].module or 'the pass'} ({alive[0].operation})"
+        assert shown["keys"] == len({each.component for each in on_card.tensors})
+        assert shown["wide"] <= shown["width"]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 def test_names_of_modules_are_text_on_the_page(on_card, tmp_path):
     evil = "</script><script>window.hurt = true</script><img src=x onerror='window.hurt=true'>" + "x" * 200
     tensors = tuple(each._replace(module=evil) for each in on_card.tensors)
     path = tmp_path / "trace.html"
     write_trace_page(replace(on_card, tensors=tensors, model=evil, notes=(evil,)), path)
-    for seen in opened(tmp_path / "shown.html", path.read_text(encoding="utf-8")):
-        assert not seen["hurt"]
-        assert seen["names"][0].startswith("</script>")
-        assert seen["wide"] <= seen["width"]
+    for shown in opened(tmp_path, path.read_text(encoding="utf-8")):
+        assert not shown["hurt"]
+        assert shown["names"][0].startswith("</script>")
+        assert shown["wide"] <= shown["width"]
 
 
 def test_a_document_has_every_tensor_and_moment(on_card):

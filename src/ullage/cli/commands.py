@@ -8,81 +8,120 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ullage.errors import InputError
+from ullage.reports.terminal import DOES_NOT_FIT, FAILED, epilog
 from ullage.spec.entry_point import import_part
-from ullage.workloads.kind import Command
+from ullage.workloads.kind import RAN, Command
 
 if TYPE_CHECKING:
     import typer._click as click
 
+FITS: Final = {0: "it fits", DOES_NOT_FIT: "it does not fit"}
 OWN: Final = (
     Command(
         "plan",
         "Bytes on every GPU in every phase, whether they fit, and what would.",
         "ullage.cli.plans:plan",
+        "ullage plan examples/werewolf.yaml --gpus 4xH100 --set roles.player.precision=int8",
+        FITS,
     ),
     Command(
         "trace",
         "What is alive and reserved from moment to moment in one pass, by the model's own code.",
         "ullage.cli.tracing:trace",
+        "ullage trace examples/extract.yaml --html pass.html",
+        FITS,
     ),
-    Command("estimate", "The one-model question, without a file.", "ullage.cli.plans:estimate"),
+    Command(
+        "estimate",
+        "The one-model question, without a file.",
+        "ullage.cli.plans:estimate",
+        "ullage estimate meta-llama/Llama-3.1-8B-Instruct --prompt-tokens 6144 --gpus 'RTX 4090'",
+        FITS,
+    ),
     Command(
         "run",
         "Do what a workload file plans, inside its plan; --resume goes on with a run that was cut short.",
         "ullage.cli.runs:run",
+        "ullage run examples/small/extract.yaml --out states",
+        RAN,
     ),
     Command(
         "check",
         "Load every model, run one smallest batch, say where things are; of a RUN: whether it is whole.",
         "ullage.cli.runs:check",
+        "ullage check examples/small/extract.yaml",
+        {DOES_NOT_FIT: "it does not fit, or a RUN is damaged"},
     ),
     Command(
         "verify",
         "Predicted against measured memory of a run, by phase, device and component.",
         "ullage.cli.runs:verify",
+        "ullage verify states",
+        {DOES_NOT_FIT: "more was measured than was planned at most"},
     ),
     Command(
         "pool",
         "Which role's weights are where in a run, and what is taken of every budget.",
         "ullage.cli.runs:pool",
+        "ullage pool runs/assistant-1 --watch",
     ),
-    Command("report", "Write a finished run's tables and its page of HTML anew.", "ullage.cli.runs:report"),
+    Command(
+        "report",
+        "Write a finished run's tables and its page of HTML anew.",
+        "ullage.cli.runs:report",
+        "ullage report runs/evaluate-1",
+    ),
     Command(
         "evidence",
         "What past runs measured here, and what plans take from it.",
         "ullage.cli.evidence:evidence",
+        "ullage evidence",
     ),
     Command(
         "doctor",
         "What this machine has, what is wrong, and whether a workload file can be run on it.",
         "ullage.cli.doctor:doctor",
+        "ullage doctor examples/small/extract.yaml",
+        {FAILED: "the file cannot be run here", DOES_NOT_FIT: "it does not fit"},
     ),
     Command(
         "gpus",
         "Every GPU set that holds a workload, cheapest first; without a file, the cards it knows.",
         "ullage.cli.listings:gpus",
+        "ullage gpus examples/werewolf.yaml",
+        {DOES_NOT_FIT: "no set holds it"},
     ),
     Command(
         "models",
         "Parameters of a model by component; without a name, the catalog.",
         "ullage.cli.listings:models",
+        "ullage models mistralai/Mixtral-8x7B-Instruct-v0.1",
     ),
     Command(
         "sample",
         "Labelled examples for the bundled model ullage:tiny, made from its small world; or small models.",
         "ullage.cli.listings:sample",
+        "ullage sample answer --count 200 --out chats.jsonl",
     ),
     Command(
         "chat",
         "Talk with a model, planned first; with probes each token is coloured by its score.",
         "ullage.cli.chat:chat",
+        "ullage chat ullage:tiny",
+        FITS,
     ),
     Command(
         "probe",
         "Directions in a model's states: fitted to labelled dialogues, evaluated, applied, exchanged.",
         "ullage.cli.probes:probe",
+        "ullage probe fit pairs.jsonl --model ullage:tiny --out truth",
     ),
-    Command("schema", "JSON Schema of the workload file, for editors.", "ullage.cli.listings:schema"),
+    Command(
+        "schema",
+        "JSON Schema of the workload file, for editors.",
+        "ullage.cli.listings:schema",
+        "ullage schema > workload.schema.json",
+    ),
 )
 
 
@@ -146,12 +185,13 @@ def _built(command: Command) -> click.Command:
     found = getattr(import_part(module, f"command {command.name}"), name, None)
     if found is None:
         raise InputError(f"command {command.name}: there is no {command.place}; mend its package")
+    ending = epilog(command.example, command.codes)
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
     app.callback()(lambda: None)  # with it typer makes a group, whatever the number of its commands
     if isinstance(found, typer.Typer):
-        app.add_typer(found, name=command.name, help=command.help)
+        app.add_typer(found, name=command.name, help=command.help, epilog=ending)
     else:
-        app.command(command.name, help=found.__doc__ or command.help)(found)
+        app.command(command.name, help=found.__doc__ or command.help, epilog=ending)(found)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     return group.commands[command.name]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
+from ullage.reports.terminal import Json, Offline, Seed, Sets, exit_unless, tell
 
 
 def gpus(
@@ -71,7 +71,7 @@ def sample(
     out: Annotated[str, typer.Option(help="The file to write, JSON lines; of a model its folder.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 100,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
 ) -> None:
     from ullage import api
     from ullage.engines.small import SMALL

@@ -18,13 +18,18 @@ from ullage.text import one_line
 INTERRUPTED: Final = 130
 LONGEST_SAID: Final = 1000
 """Characters of an error that nobody foresaw."""
+EXITS: Final = (
+    "Exit codes: 0 done, and it fits; 1 it cannot be done here, or too much of it failed; 2 the input is "
+    "wrong; 3 it does not fit, or a run took more than was planned; 128 and more: a signal ended it, 130 is "
+    "Ctrl-C."
+)
 
 app = typer.Typer(
     name="ullage",
     cls=Commands,
     help="What an LLM workload needs, byte by byte, before anyone rents a GPU.",
+    epilog=EXITS,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -67,11 +72,12 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.TyperException as error:
         shown = getattr(error, "format_message", error.__str__)()
         # Of a command that was given nothing this is the page of help, which is no mistake to be told.
-        if shown.startswith("Usage: "):
-            print(shown, file=sys.stderr)
+        asked = shown.startswith("Usage: ")
+        if asked:
+            print(shown, flush=True)
         else:
             _say(f"error: {shown}")
-        code = BAD_INPUT
+        code = 0 if asked else BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         code = ending.code
     except SystemExit:

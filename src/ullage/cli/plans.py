@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ Gpus = Annotated[str | None, typer.Option("--gpus", help="As 2xA100-80GB, or '2x
 Sweeps = Annotated[
     list[str] | None, typer.Option("--sweep", help="path=1..64 (doubling), path=0..10:2, path=a,b.")
 ]
-Items = Annotated[bool, typer.Option("--items", help="Line items of every phase.")]
+Details = Annotated[bool, typer.Option("--details", help="Phases, items, decisions, times, notes too.")]
+Items = Annotated[bool, typer.Option("--items", help="Details with the line items of every phase.")]
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
 For = Annotated[str, typer.Option("--for", help="Advice by cost, time or quality first.")]
 Keep = Annotated[
@@ -35,6 +37,7 @@ def plan(
     json: Json = False,
     set_: Sets = None,
     sweep: Sweeps = None,
+    details: Details = False,
     items: Items = False,
     advice: Advise = True,
     for_: For = "cost",
@@ -47,35 +50,61 @@ def plan(
     if sweep:
         from ullage.cli.sweep import sweep_file
 
-        return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
+        return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json, items)
     workload, base = api.load(file, set_ or ()), api.folder_of(file)
     found = api.plan(
         workload, gpus, base=base, advice=advice, for_=for_, keep=keep or (), measured=measured or ()
     )
-    return _tell_plan(found, json, items)
+    return _tell_plan(found, json, details, items)
 
 
-def estimate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or config.json.")],
-    precision: str = "auto",
-    prompt_tokens: int = 1024,
-    new_tokens: int = 128,
-    batch: int = 1,
-    attention: str = "auto",
-    engine: str = "transformers",
+def _role(
+    precision: Annotated[str, typer.Option(help="Of the weights: auto, bf16, int8, nf4, ...")] = "auto",
+    prompt_tokens: Annotated[
+        int | None, typer.Option(help="Of each prompt; default 1024, or what the model's window leaves.")
+    ] = None,
+    new_tokens: Annotated[int, typer.Option(help="Written after each prompt.")] = 128,
+    batch: Annotated[int, typer.Option(help="Sequences a pass.")] = 1,
+    attention: Annotated[str, typer.Option(help="auto, eager, sdpa, flash, ...: the kernel.")] = "auto",
+    engine: Annotated[str, typer.Option(help="transformers, vllm, ...")] = "transformers",
     cache: Annotated[str, typer.Option(help="dynamic, static or quantized.")] = "dynamic",
     images: Annotated[int, typer.Option(help="Images per sequence.")] = 0,
     image_size: Annotated[str, typer.Option(help="Of each, before the model resizes it.")] = "1024x1024",
-    tensor_parallel: int = 1,
+    tensor_parallel: Annotated[int, typer.Option(help="Cards that share each layer (vllm).")] = 1,
     rope: Annotated[str | None, typer.Option(help="Stretch positions: yarn:4, linear:2, dynamic:2.")] = None,
+) -> dict[str, Any]:
+    return {**locals(), "cache": {"kind": cache}}
+
+
+def _training(
     train: Annotated[
         str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit, paged-adamw-8bit.")
     ] = None,
     lora: Annotated[int | None, typer.Option(help="Train adapters of this rank, beside --precision.")] = None,
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option(help="Of --train: keep less, and compute it again.")
+    ] = False,
+) -> dict[str, Any]:
+    return dict(locals())
+
+
+@takes("role", _role)
+@takes("training", _training)
+def estimate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or config.json.")],
+    *,
+    role: dict[str, Any],
+    captures: Annotated[
+        list[str] | None, typer.Option(help="Sites to keep, as 'blocks.*.hook_resid_post'; may be repeated.")
+    ] = None,
+    training: dict[str, Any],
     gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
     json: Json = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value, as of a file with one role, model.")
+    ] = None,
     sweep: Sweeps = None,
+    details: Details = False,
     items: Items = False,
     advice: Advise = True,
     for_: For = "cost",
@@ -85,34 +114,16 @@ def estimate(
 ) -> None:
     from ullage import api
 
-    fields: dict[str, Any] = {
-        "precision": precision,
-        "prompt_tokens": prompt_tokens,
-        "new_tokens": new_tokens,
-        "batch": batch,
-        "attention": attention,
-        "engine": engine,
-        "cache": {"kind": cache},
-        "images": images,
-        "image_size": image_size,
-        "tensor_parallel": tensor_parallel,
-        "rope": rope,
-    }
-    workload = api.bare_workload(
-        model, train=train, lora=lora, gradient_checkpointing=gradient_checkpointing, **fields
-    )
+    workload = api.bare_workload(model, captures=captures or (), set_=set_ or (), **training, **role)
     if sweep:
         from ullage.cli.sweep import sweep_workload
 
-        return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
-    return _tell_plan(
-        api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or (), measured=measured or ()),
-        json,
-        items,
-    )
+        return _tell_sweep(sweep_workload(workload, gpus, sweep), json, items)
+    found = api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or (), measured=measured or ())
+    return _tell_plan(found, json, details, items)
 
 
-def _tell_plan(found: Plan, json: bool, items: bool) -> None:
+def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:
     def document() -> dict[str, Any]:
         from ullage.planning.document import plan_document
 
@@ -121,14 +132,18 @@ def _tell_plan(found: Plan, json: bool, items: bool) -> None:
     def page(console: Console) -> None:
         from ullage.reports.plan_page import show_plan
 
-        show_plan(found, console, items=items)
+        show_plan(found, console)
+        if details or items:
+            from ullage.reports.plan_details import show_details
+
+            show_details(found, console, items=items)
 
     tell(json, document, page)
     exit_unless(found.verdict != "does not fit")
 
 
-def _tell_sweep(rows: list[Row], json: bool) -> None:
+def _tell_sweep(rows: list[Row], json: bool, items: bool) -> None:
     from ullage.reports.sweep_page import show_sweep, sweep_document
 
-    tell(json, lambda: sweep_document(rows), lambda console: show_sweep(rows, console))
-    exit_unless(any(row.plan.verdict != "does not fit" for row in rows))
+    tell(json, lambda: sweep_document(rows, items), lambda console: show_sweep(rows, console, items=items))
+    exit_unless(any(row.verdict in ("fits", "tight") for row in rows))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from ullage.cli.reading import How, reads_texts
-from ullage.reports.terminal import Json, tell
+from ullage.reports.options import takes
+from ullage.reports.terminal import Json, Seed, epilog, tell
 
 probe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -24,15 +25,7 @@ Control = Annotated[str | None, typer.Option(help="Ordinary dialogues that set t
 Rate = Annotated[float, typer.Option(help="Share of those that may be flagged.")]
 
 
-@probe.command()
-@reads_texts
-def fit(
-    labels: Annotated[str, typer.Argument(metavar="LABELS", help="Labelled dialogues, JSON lines.")],
-    out: Annotated[str, typer.Option(help="A new folder for the probe.")],
-    model: Model = None,
-    states: States = None,
-    sites: Sites = None,
-    layers: Layers = None,
+def _fitting(
     joined: Annotated[
         bool, typer.Option("--joined", help="Read all sites side by side instead of sweeping.")
     ] = False,
@@ -52,10 +45,27 @@ def fit(
     control: Control = None,
     rate: Rate = 0.01,
     shuffles: Annotated[int, typer.Option(help="Controls with labels that say nothing.")] = 10,
-    seed: int = 0,
+    seed: Seed = 0,
     epochs: Annotated[int, typer.Option(help="Of mlp and attention.")] = 40,
-    plot: Annotated[str | None, typer.Option(help="A picture of the sweep: .png, .svg or .pdf.")] = None,
+) -> dict[str, Any]:
+    given: dict[str, Any] = dict(locals())
+    del given["lambda_"]
+    return given | {"strengths": tuple(lambda_) if lambda_ else (10.0,)}
+
+
+@probe.command(epilog=epilog("ullage probe fit pairs.jsonl --model ullage:tiny --out truth", {}))
+@reads_texts
+@takes("fitting", _fitting)
+def fit(
+    labels: Annotated[str, typer.Argument(metavar="LABELS", help="Labelled dialogues, JSON lines.")],
+    out: Annotated[str, typer.Option(help="A new folder for the probe.")],
+    model: Model = None,
+    states: States = None,
+    sites: Sites = None,
+    layers: Layers = None,
     *,
+    fitting: dict[str, Any],
+    plot: Annotated[str | None, typer.Option(help="A picture of the sweep: .png, .svg or .pdf.")] = None,
     how: How,
     json: Json = False,
 ) -> None:
@@ -64,27 +74,9 @@ def fit(
     from ullage.reports.probe_page import show_fit
 
     _check_picture(plot)
+    chosen = tuple(sites) if sites else ("blocks.*.hook_resid_post",)
     document = api.fit_probe(
-        labels,
-        out,
-        model=model,
-        states=states,
-        sites=tuple(sites) if sites else ("blocks.*.hook_resid_post",),
-        layers=_numbers(layers),
-        joined=joined,
-        method=cast("Any", method),
-        rows=cast("Any", rows),
-        aggregation=cast("Any", aggregation),
-        window=window,
-        skip_first=skip_first,
-        strengths=tuple(lambda_) if lambda_ else (10.0,),
-        intercept=intercept,
-        control=control,
-        rate=rate,
-        shuffles=shuffles,
-        seed=seed,
-        epochs=epochs,
-        **how,
+        labels, out, model=model, states=states, sites=chosen, layers=_numbers(layers), **fitting, **how
     )
     tell(json, lambda: document, lambda console: show_fit(document, console))
     if plot is not None:
@@ -93,7 +85,7 @@ def fit(
         plot_sweep(document).savefig(plot, dpi=150)
 
 
-@probe.command()
+@probe.command(epilog=epilog("ullage probe evaluate truth --labels unseen.jsonl --model ullage:tiny", {}))
 @reads_texts
 def evaluate(
     probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Folders of probes.")],
@@ -132,7 +124,9 @@ def evaluate(
     tell(json, lambda: document, lambda console: show_evaluation(document, console))
 
 
-@probe.command()
+@probe.command(
+    epilog=epilog("ullage probe apply truth --texts talks.jsonl --model ullage:tiny --out scores.jsonl", {})
+)
 @reads_texts
 def apply(
     probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Folders of probes.")],
@@ -157,7 +151,9 @@ def apply(
     tell(json, lambda: document, lambda console: show_scores(document, console))
 
 
-@probe.command()
+@probe.command(
+    epilog=epilog("ullage probe drift truth --labels unseen.jsonl --model ullage:tiny --out drift", {})
+)
 @reads_texts
 def drift(
     folder: Annotated[str, typer.Argument(metavar="PROBE", help="The folder of a probe.")],
@@ -179,7 +175,7 @@ def drift(
     tell(json, lambda: document, lambda console: show_drift(document, console))
 
 
-@probe.command("import")
+@probe.command("import", epilog=epilog("ullage probe import detector.pt --out truth", {}))
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint, or a folder of activations.")],
     out: Annotated[str, typer.Option(help="A new folder.")],
@@ -201,7 +197,7 @@ def import_(
     return _say_imported(document, out)
 
 
-@probe.command()
+@probe.command(epilog=epilog("ullage probe export truth --out arrays", {}))
 def export(
     folder: Annotated[str, typer.Argument(metavar="PROBE", help="The folder of a probe.")],
     out: Annotated[str, typer.Option(help="A new folder.")],

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
 from typing import Annotated, TypedDict
 
 import typer
 
+from ullage.reports.options import takes
 from ullage.reports.terminal import Download, Quiet, Where
 
 
@@ -21,27 +19,6 @@ class How(TypedDict):
     skip_too_long: bool
     download: bool
     quiet: bool
-
-
-def reads_texts(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes `how: How`, as one with an option for each part of it that it has not itself."""
-    own = inspect.signature(command, eval_str=True).parameters
-    told = inspect.signature(_told, eval_str=True).parameters
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    added = [told[name].replace(kind=keyword) for name in told if name not in own]
-    found: list[inspect.Parameter] = []
-    for name, each in own.items():
-        found += added if name == "how" else [each]
-
-    @wraps(command)
-    def called(**given: object) -> None:
-        how = _told(**{each.name: given.pop(each.name) for each in added})  # type: ignore[arg-type]
-        command(**given, how=how)
-
-    signature = inspect.Signature(found, return_annotation=None)
-    called.__signature__ = signature  # type: ignore[attr-defined]
-    called.__annotations__ = {each.name: each.annotation for each in found}
-    return called
 
 
 def _told(
@@ -62,3 +39,7 @@ def _told(
         download=download,
         quiet=quiet,
     )
+
+
+reads_texts = takes("how", _told)
+"""A command that takes `how: How`."""

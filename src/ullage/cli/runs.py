@@ -50,8 +50,7 @@ def run(
     ] = False,
     base: Base = None,
     strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Read large weights whole, so that a resume compares all of them."),
+        bool, typer.Option("--strict", help="Read large weights whole, so that a resume compares them all.")
     ] = False,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Record torch's allocator (GPUs).")] = False,
     allow_nan: Annotated[
@@ -68,30 +67,38 @@ def run(
 
     if (file is None) == (resume is None):
         raise InputError("give a workload FILE to run, or --resume RUN to go on with one")
+    options = {"anyway": anyway, "quiet": quiet, "verbose": verbose, "allow_nan": allow_nan}
     if resume is not None:
-        if strict:
-            raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
-        for option, given in (("--set", set_), ("--gpus", gpus), ("--out", out)):
-            if given:
-                raise InputError(
-                    f"{option}: a resume does what the run in {resume} was begun with, where it was begun; "
-                    f"leave {option} out, or begin another run"
-                )
+        new = {"--strict": strict, "--set": set_, "--gpus": gpus, "--out": out}
+        _check_resumed(resume, [option for option, given in new.items() if given])
         folder = Path(resume)
-        said = {"quiet": quiet, "verbose": verbose, "allow_nan": allow_nan, "retry": not no_retry}
-        record = api.resume(resume, base=base, anyway=anyway, download=download, **said)
+        record = api.resume(resume, base=base, download=download, retry=not no_retry, **options)
     else:
         assert file is not None
-        if base is not None:
-            raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
-        if no_retry:
-            raise InputError("--no-retry: goes with --resume")
-        made = _made(file, gpus, set_ or ())
-        options = {"anyway": anyway, "snapshot": snapshot, "strict": strict, "verbose": verbose}
-        options["allow_nan"] = allow_nan
-        folder, record = api.run_plan(made, out, download=download, quiet=quiet, **options)
+        _check_begun(base, no_retry)
+        options |= {"snapshot": snapshot, "strict": strict, "download": download}
+        folder, record = api.run_plan(_made(file, gpus, set_ or ()), out, **options)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
     exit_if_too_many_failed(record)
+
+
+def _check_begun(base: str | None, no_retry: bool) -> None:
+    """Raises InputError for options that are of a resume."""
+    if base is not None:
+        raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
+    if no_retry:
+        raise InputError("--no-retry: goes with --resume")
+
+
+def _check_resumed(run: str, given: Sequence[str]) -> None:
+    """Raises InputError for options that say what a run is, which was said when it was begun."""
+    if "--strict" in given:
+        raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
+    for option in given:
+        raise InputError(
+            f"{option}: a resume does what the run in {run} was begun with, where it was begun; "
+            f"leave {option} out, or begin another run"
+        )
 
 
 def _made(file: str, gpus: str | None, sets: Sequence[str]) -> Plan:

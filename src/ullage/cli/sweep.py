@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
 from ullage.reports.sweep_page import Row
 
 if TYPE_CHECKING:
+    from ullage.planning.plan import Plan
     from ullage.spec.workload import Workload
 
 LARGEST_GRID = 10_000
@@ -38,9 +39,8 @@ def parse_sweep(text: str) -> tuple[str, list[str]]:
     return path.strip(), [str(value) for value in found]
 
 
-def _grid(sweeps: Sequence[str], prefix: str) -> list[tuple[tuple[str, str], ...]]:
-    parsed = [parse_sweep(text) for text in sweeps]
-    axes = [[(prefix + path, value) for value in values] for path, values in parsed]
+def _grid(sweeps: Sequence[str]) -> list[tuple[tuple[str, str], ...]]:
+    axes = [[(path, value) for value in values] for path, values in map(parse_sweep, sweeps)]
     size = 1
     for axis in axes:
         size *= len(axis)
@@ -50,32 +50,35 @@ def _grid(sweeps: Sequence[str], prefix: str) -> list[tuple[tuple[str, str], ...
 
 
 def sweep_file(file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequence[str]) -> list[Row]:
-    """Plans `file` once for each combination of the swept values."""
+    """Plans `file` once for each combination of the swept values. Raises InputError where all are refused."""
     from ullage import api
 
-    rows, workload = [], api.opened(file)
-    for settings in _grid(sweeps, ""):
-        overrides = [*sets, *(f"{path}={value}" for path, value in settings)]
-        found = api.plan(workload(overrides), gpus, base=api.folder_of(file), advice=False)
-        rows.append(Row(settings, found))
-    return rows
+    workload = api.opened(file)
+
+    def planned(settings: Sequence[str]) -> Plan:
+        return api.plan(workload([*sets, *settings]), gpus, base=api.folder_of(file), advice=False)
+
+    return _rows(planned, sweeps)
 
 
-def sweep_workload(workload: Workload, gpus: str, sweeps: Sequence[str], prefix: str) -> list[Row]:
-    """The same for a workload without a file; `prefix` leads to its role."""
+def sweep_workload(workload: Workload, gpus: str, sweeps: Sequence[str]) -> list[Row]:
+    """The same for a workload of one model without a file."""
     from ullage import api
-    from ullage.spec.role import Role
+    from ullage.api.one_model import with_settings
 
-    rows = []
-    for settings in _grid(sweeps, ""):
-        role = workload.roles["model"].model_dump()
-        for path, value in settings:
-            name = path.replace("-", "_").removeprefix(prefix)
-            if name not in Role.model_fields:
-                raise InputError(f"--sweep {path}: no such setting; one of {', '.join(Role.model_fields)}")
-            role[name] = int(value) if value.isdigit() else value
-        changed = api.bare_workload(
-            role.pop("model"), training=workload.training, memory=workload.memory, **role
-        )
-        rows.append(Row(settings, api.plan(changed, gpus, advice=False)))
+    return _rows(lambda settings: api.plan(with_settings(workload, settings), gpus, advice=False), sweeps)
+
+
+def _rows(planned: Callable[[Sequence[str]], Plan], sweeps: Sequence[str]) -> list[Row]:
+    """A row for each point of the grid; a refused one says why, and the sweep goes on."""
+    rows: list[Row] = []
+    refused: list[InputError] = []
+    for settings in _grid(sweeps):
+        try:
+            rows.append(Row(settings, planned([f"{path}={value}" for path, value in settings])))
+        except InputError as error:
+            refused.append(error)
+            rows.append(Row(settings, None, "; ".join(str(error).splitlines())))
+    if refused and len(refused) == len(rows):
+        raise refused[0]
     return rows

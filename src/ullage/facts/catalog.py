@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any, Final
 
 from ullage.errors import UnknownNameError
-from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.facts.architecture import Architecture, Model
 from ullage.facts.config import read_config
 from ullage.facts.data_file import read_data
+from ullage.facts.diffusion import Pipeline
 
 UNKNOWN_MODEL: Final = (
     "Give a folder with config.json, a config.json, a .gguf file, a name that `ullage models` lists, or a "

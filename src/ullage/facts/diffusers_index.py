@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from ullage.errors import FormatError
-from ullage.facts.architecture import Component, Pipeline
 from ullage.facts.checkpoint import Checkpoint, StoredTensor
 from ullage.facts.config import parse_config
+from ullage.facts.diffusion import Component, Pipeline
 from ullage.facts.pipeline import component_from_config
 from ullage.facts.safetensors_header import read_checkpoint
 

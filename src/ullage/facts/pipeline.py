@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ullage.errors import UnsupportedError
-from ullage.facts.architecture import Component
+from ullage.facts.diffusion import Component
 from ullage.facts.families.fields import Fields
 
 T5_TOKENS = 512

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
-from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.facts.architecture import Architecture, Model
+from ullage.facts.diffusion import Pipeline
 from ullage.memory.backward import traced_passes
 from ullage.memory.captures.stored import add_stored
 from ullage.memory.chunked import check_chunks

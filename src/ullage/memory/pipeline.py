@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ullage.facts.architecture import Component, Pipeline
+from ullage.facts.diffusion import Component, Pipeline
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.memory.forward.diffusion import component_bytes, position_pixels, text_bytes
 from ullage.memory.loaded import Loaded

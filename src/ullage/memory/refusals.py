@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
-from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.facts.architecture import Architecture, Model
+from ullage.facts.diffusion import Pipeline
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that

@@ -153,7 +153,8 @@ def _spread(
     if around is not None:
         for at, levels in temporaries.items():
             add_unused(levels, around)
-            largest[at, "reserved"] = highest(largest.get((at, "reserved")), *levels["reserved"])
+            if "reserved" in levels:  # around temporaries of no bytes nothing is kept
+                largest[at, "reserved"] = highest(largest.get((at, "reserved")), *levels["reserved"])
     return passing
 
 

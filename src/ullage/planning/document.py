@@ -26,7 +26,7 @@ from ullage.spec.parse import Sections, parse_workload
 from ullage.spec.stored import Stored
 from ullage.spec.workload import ONE_MODEL
 from ullage.spec.written import workload_text
-from ullage.units import Interval, total
+from ullage.units import Estimate, Interval, total
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -73,7 +73,7 @@ def plan_document(plan: Plan) -> Document:
         "verdict": plan.verdict,
         "devices": [_device(device, plan) for device in plan.devices],
         "total": set_totals(plan.devices),
-        "items": [_item(item) for item in plan.bill.items],
+        "items": items_document(plan),
         "placement": {name: dict(plan.roles[name].placement.device_map) for name in sorted(plan.roles)},
         "decisions": [{"subject": d.subject, "choice": d.choice, "reason": d.reason} for d in plan.decisions],
         "times": [_adapter(PhaseTime).dump_python(time) for time in plan.times],
@@ -88,6 +88,16 @@ def plan_document(plan: Plan) -> Document:
         **_carried(plan),
     }
     return found if kind != "plan" else {**found, SEAL: _digest(found)}
+
+
+def items_document(plan: Plan) -> list[Document]:
+    """Every line item."""
+    return [_item(item) for item in plan.bill.items]
+
+
+def estimate_document(value: Estimate | None) -> dict[str, float] | None:
+    """Seconds or dollars, low to high; None where they are not known."""
+    return None if value is None else value._asdict()
 
 
 def _digest(document: Mapping[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Experts, Model, Pipeline
+from ullage.facts.architecture import Architecture, Experts, Model
+from ullage.facts.diffusion import Pipeline
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.quantization.scheme import Slowdown
 from ullage.memory.forward.recurrence import SCANNED

@@ -253,6 +253,12 @@ class Plan(Shown):
         """Of the whole workload; None where a phase's are not known."""
         return sum_times(self.times)
 
+    @property
+    def total_usd(self) -> Estimate | None:
+        """Of the whole workload; None where a phase's time or the cards' price is not known."""
+        seconds = self.total_seconds
+        return None if self.cost is None or seconds is None else seconds * (self.cost.usd_per_hour / 3600)
+
     def card_of(self, device: DevicePlan) -> Gpu | None:
         """The card that a device is; None of host memory and disk."""
         return dict(zip(self.gpus.device_names, self.gpus.gpus, strict=True)).get(device.name)

@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 from ullage.facts.architecture import Architecture, Model
+from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
+from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
 from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
-from ullage.units import Interval, gib, parse_bytes
+from ullage.units import ZERO, Interval, gib, parse_bytes, peak
 
 CHECKPOINT: Final = "checkpoint of "
 """How the line of a checkpoint begins; the roles follow."""
 
 
-def stored(workload: Workload, models: Mapping[str, Model]) -> tuple[Stored, ...]:
-    """Each model's checkpoint once, whoever runs it; then what the workload's kind keeps."""
+def stored(workload: Workload, models: Mapping[str, Model], base: Path | None = None) -> tuple[Stored, ...]:
+    """Each model's checkpoint once, whoever runs it; then what the workload's kind keeps. Paths are relative
+    to `base`."""
     kept = () if workload.section is None else workload.section.stored(workload, models)
-    return (*_checkpoints(workload, models), *kept)
+    return (*_checkpoints(workload, models, base), *kept)
 
 
-def _checkpoints(workload: Workload, models: Mapping[str, Model]) -> Iterator[Stored]:
+def _checkpoints(workload: Workload, models: Mapping[str, Model], base: Path | None) -> Iterator[Stored]:
     for name, model in models.items():
         roles = [role for role, each in workload.roles.items() if each.model == name]
-        what = CHECKPOINT + ", ".join(roles)
-        if model.checkpoint is not None:
-            yield Stored(what, Interval.exactly(model.checkpoint.bytes), "exact", "all tensors of its files")
-            continue
-        width = DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
-        size = model.parameters * width
-        if isinstance(model, Architecture) and model.quantization is not None:
-            bits = min(model.quantization.bits, 8 * width)
-            least = size * bits // (8 * width)
-            note = f"quantized to {bits} bits; its scales, and what is not quantized, take more"
-            yield Stored(what, Interval(least, least, size), "derived", note)
-            continue
-        yield Stored(what, Interval.exactly(size), "derived", f"its parameters in {model.dtype}")
+        size, basis, note = _checkpoint(model)
+        fetched = not local_path(name, base).exists()
+        yield Stored(CHECKPOINT + ", ".join(roles), size, basis, note, fetched=fetched)
+
+
+def _checkpoint(model: Model) -> tuple[Interval, Literal["exact", "derived"], str]:
+    """Bytes of a model's files, how they are known, and what is to be said of them."""
+    if model.checkpoint is not None:
+        return Interval.exactly(model.checkpoint.bytes), "exact", "all tensors of its files"
+    width = DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
+    size = model.parameters * width
+    if isinstance(model, Architecture) and model.quantization is not None:
+        bits = min(model.quantization.bits, 8 * width)
+        least = size * bits // (8 * width)
+        note = f"quantized to {bits} bits; its scales, and what is not quantized, take more"
+        return Interval(least, least, size), "derived", note
+    return Interval.exactly(size), "derived", f"its parameters in {model.dtype}"
+
+
+def written(plan: Plan) -> Interval:
+    """What a run writes beside its texts: states that are kept on disk, in the phase that leaves most."""
+    phases: dict[str, Interval] = {}
+    for item in plan.bill.items:
+        if item.device == DISK and item.component != "weights":
+            phases[item.phase] = phases.get(item.phase, ZERO) + item.bytes
+    return peak(phases.values())
 
 
 def over_disk(plan: Plan) -> Iterator[str]:
@@ -45,12 +62,8 @@ def over_disk(plan: Plan) -> Iterator[str]:
     given = plan.workload.budget.disk
     if given is None:
         return
-    written: dict[str, int] = {}
-    for item in plan.bill.items:
-        if item.device == "disk" and item.component != "weights":
-            written[item.phase] = written.get(item.phase, 0) + item.bytes.high
     lies = sum(each.bytes.high for each in plan.stored)
-    whole = lies + max(written.values(), default=0)
+    whole = lies + written(plan).high
     if whole > parse_bytes(given):
         yield (
             f"budget.disk is {given}; checkpoints and what is kept beside them take {gib(lies)}, with what "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def model_document(model: Model) -> dict[str, object]:
     """A model's parameters by component."""
-    from ullage.facts.architecture import Pipeline
+    from ullage.facts.diffusion import Pipeline
 
     common = {**header("model"), "name": model.name, "model_type": model.model_type}
     common |= {"parameters": model.parameters, "dtype": model.dtype, "source": model.source}
@@ -38,7 +38,7 @@ def model_document(model: Model) -> dict[str, object]:
 
 def parameters_by_component(model: Model) -> Mapping[str, int]:
     """Of a pipeline, of each of its models."""
-    from ullage.facts.architecture import Pipeline
+    from ullage.facts.diffusion import Pipeline
 
     if isinstance(model, Pipeline):
         return {component.name: component.parameters for component in model.components}
@@ -52,7 +52,7 @@ def stored_bytes(model: Model) -> int | None:
 
 def layer_counts(model: Model) -> dict[str, int]:
     """How many layers there are of each label; none of a pipeline's."""
-    from ullage.facts.architecture import Pipeline
+    from ullage.facts.diffusion import Pipeline
 
     return {} if isinstance(model, Pipeline) else dict(Counter(map(layer_label, model.layers)))
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from ullage.facts.price import LABELS
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
 from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.plan_page import NARROW, _number, _print_table, _range, _table
+from ullage.reports.tables import NARROW, ends, new_table, number, print_hanging, print_table
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ullage.facts.price import Price
 
 
+LEAST_ROOM: Final = 24
+"""Columns that names need for a list that they begin."""
 BASES: Final = (
     "usable: what torch reports, of which a verdict counts the low end. measured: on such cards; derived: "
     "from the driver's figure (Apple: from Metal's); assumed: from the size the maker states alone. "
@@ -30,10 +33,10 @@ BASES: Final = (
 
 def show_model(model: Model, console: Console) -> None:
     """Parameters by component, and what the layers are."""
-    from ullage.facts.architecture import Pipeline
+    from ullage.facts.diffusion import Pipeline
 
     console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
-    table = _table("parameters")
+    table = new_table("parameters")
     table.add_column("component")
     table.add_column("count", justify="right")
     for name, count in parameters_by_component(model).items():
@@ -53,16 +56,21 @@ def show_model(model: Model, console: Console) -> None:
 
 
 def show_models(models: Iterable[Model], console: Console) -> None:
-    """The catalog; a name is never cut, so what does not fit beside it is left out."""
-    table = _table("models in the catalog")
-    columns = ("name", "parameters", "type", "dtype")[: 2 if console.width < NARROW else None]
-    for name in columns:
-        table.add_column(name, justify="right" if name == "parameters" else "left", no_wrap=name != "name")
-    table.columns[0].overflow = "fold"
-    for model in models:
-        cells = (model.name, f"{model.parameters:,}", model.model_type, model.dtype)
-        table.add_row(*cells[: len(columns)])
-    _print_table(table, console)
+    """The catalog. No name is cut: one too long for its column has a line of its own."""
+    columns = ("name", "parameters", "type", "dtype")
+    rows = [(model.name, f"{model.parameters:,}", model.model_type, model.dtype) for model in models]
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    room = min(console.width - sum(2 + width for width in widths[1:]), widths[0])
+    console.print(Text("models in the catalog", style="italic"))
+    for at, (name, count, kind, dtype) in enumerate((columns, *rows)):
+        style = "" if at else "bold"
+        rest = f"  {count:>{widths[1]}}  {kind:{widths[2]}}  {dtype}"
+        if room >= max(len(name), LEAST_ROOM):
+            print_hanging("", f"{name:{room}}{rest}", console, style)
+            continue
+        print_hanging("", name, console, style)
+        apart = " " * room + rest if room >= LEAST_ROOM else f"  {count} {kind} {dtype}"
+        print_hanging("", apart, console, style)
 
 
 def models_document(models: Iterable[Model]) -> dict[str, object]:
@@ -93,7 +101,7 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
 
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:
-    table = _table("GPUs")
+    table = new_table("GPUs")
     columns = ["name", "usable GiB", "basis", "GB/s", "TFLOPS", "$/h"]
     columns += [] if console.width < NARROW else ["as of", "can"]
     for name in columns:
@@ -103,7 +111,7 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
     for gpu, price in gpus:
         cells = [
             gpu.id,
-            _number(gpu.usable.low) if gpu.usable.low == gpu.usable.high else _range(gpu.usable),
+            number(gpu.usable.low) if gpu.usable.low == gpu.usable.high else ends(gpu.usable),
             gpu.usable_basis,
             UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
             UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
@@ -114,4 +122,4 @@ def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> Non
         table.add_row(*cells[: len(columns)])
     table.caption = BASES
     table.caption_justify = "left"
-    _print_table(table, console)
+    print_table(table, console)

@@ -1,291 +1,297 @@
-"""A plan on the terminal."""
+"""A plan on one screen: what whoever rents a card by it has to know. All else is in its details."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from ullage.reports.latency_page import UNKNOWN, Grid, latency_grids
-from ullage.reports.storage_page import stored_lines
-from ullage.units import GIB, Estimate, Interval
+from ullage.planning.cost import per_1000
+from ullage.planning.storage import CHECKPOINT, written
+from ullage.planning.verdict import ORDER
+from ullage.reports.advice_page import in_short, typed
+from ullage.reports.items import at_the_peak, named
+from ullage.reports.tables import STYLES, dollars, duration, durations, hanging, number, whole
+from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
-    from ullage.facts.gpu import Gpu
-    from ullage.planning.bill import LineItem
-    from ullage.planning.hosted import Hosted
     from ullage.planning.plan import Advice, DevicePlan, Plan
 
-STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
-NARROW = 100
-"""Columns under which tables leave out what a reader can do without."""
-BAR = 30
-PHASES_SHOWN = 8
-SMALL = GIB // 20
-"""Line items below this high value are counted, not shown, unless all are asked for."""
+LINES: Final = 25
+"""Of the screen, at 80 columns or more."""
+BAR, LEAST_BAR = 30, 8
+ITEMS: Final = 3
+"""Items of the peak that are named."""
+LABEL: Final = 9
+"""Columns of the words on the left."""
+MORE: Final = "--details"
 
 
-def show_plan(plan: Plan, console: Console, *, items: bool = False) -> None:
-    """Prints verdict, devices, phases, line items at the peak, times, cost and advice."""
-    console.print(Text(plan.title, style="bold"), Text(f"on {plan.gpus.name}"))
-    console.print(Text.assemble(("verdict: ", "bold"), (plan.verdict, STYLES[plan.verdict])))
-    console.print()
+class Kind(NamedTuple):
+    """Devices of one card with one limit, of which one screen shows the fullest."""
+
+    devices: tuple[DevicePlan, ...]
+
+    @property
+    def fullest(self) -> DevicePlan:
+        return max(self.devices, key=_filled)
+
+
+class _Part(NamedTuple):
+    """Lines of the screen; where there is no room for all, at least the first `least` of them stand."""
+
+    lines: list[Text]
+    least: int
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """Prints verdict, the fullest device of each kind, what makes its peak, what to do, time and cost, host
+    memory, disk, what was assumed, and what `--details` has."""
+    kinds = kinds_of(plan)
+    fullest = max((kind.fullest for kind in kinds), key=_filled, default=None)
+    # What comes first is shortened last.
+    parts = [
+        _Part(list(_title(plan, console)), 2),
+        _Part([line for kind in kinds for line in _kind(kind, console)], 2),
+        _Part(list(_peak(plan, fullest, console)), ITEMS),
+        _Part(list(_to_do(plan, console)), 3),
+        _Part(list(_money(plan, console)), 4),
+        _Part(list(_room(plan, console)), 4),
+        _Part(list(_assumed(plan, fullest, console)), 4),
+        _Part(list(_warnings(plan, console)), 0),
+    ]
+    last = _behind(plan, console)
+    if console.width >= 80:
+        parts = _shortened(parts, LINES - len(last))
+    for line in (*(line for part in parts for line in part.lines), *last):
+        line.rstrip()
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+
+
+def kinds_of(plan: Plan) -> tuple[Kind, ...]:
+    """Devices with a limit by card and limit, the fullest kind first; host memory and disk among them where
+    the file limits them."""
+    found: dict[tuple[object, ...], list[DevicePlan]] = {}
     for device in plan.devices:
-        _show_device(device, console, plan.card_of(device))
-    for line in stored_lines(plan.stored):
-        console.print(Text(line, style="dim"), soft_wrap=True)
-    console.print()
-    if plan.bill.items:
-        _print_table(_phase_table(plan, console.width < NARROW, everything=items), console)
-        _print_table(_item_table(plan, console.width < NARROW, everything=items), console)
-    _show_decisions(plan, console)
-    _show_times(plan, console)
-    for grid in () if plan.latency is None else latency_grids(plan.latency):
-        _show_grid(grid, console)
-    for each in plan.hosted:
-        console.print(_of_hosted(each, plan.workload.examples), soft_wrap=True, highlight=False)
-    if plan.advice:
-        _print_table(_advice_table(plan.advice, console.width < NARROW), console)
-    elif plan.verdict != "fits":
-        console.print("advice: no change that was tried makes it fit on any GPU set with a price")
-    for warning in plan.warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"))
-    for note in plan.notes:
-        console.print(Text(f"note: {note}", style="dim"))
+        if device.usable is not None:
+            found.setdefault((device.gpu, device.usable, device.budget), []).append(device)
+    kinds = [Kind(tuple(devices)) for devices in found.values()]
+    return tuple(sorted(kinds, key=lambda kind: _filled(kind.fullest), reverse=True))
 
 
-def _number(value: int) -> str:
-    return f"{value / GIB:.2f}"
+def _filled(device: DevicePlan) -> tuple[int, float]:
+    return ORDER.index(device.verdict), device.peak.device.high / max(device.usable or 1, 1)
 
 
-def _range(value: Interval) -> str:
-    return f"{_number(value.low)}-{_number(value.high)}"
+def _shortened(parts: Sequence[_Part], room: int) -> list[_Part]:
+    """As many lines as there is room for, taken from the last parts first."""
+    over = sum(len(part.lines) for part in parts) - room
+    found = []
+    for part in reversed(parts):
+        cut = min(max(over, 0), max(len(part.lines) - part.least, 0))
+        over -= cut
+        kept = part.lines[: len(part.lines) - cut]
+        if cut and kept:
+            kept[-1] = _open_ended(kept[-1])
+        found.append(_Part(kept, part.least))
+    return found[::-1]
 
 
-def _show_device(device: DevicePlan, console: Console, card: Gpu | None) -> None:
-    peak = device.peak.device
-    if device.usable is None:
-        console.print(f"{device.name:6} {_number(peak.expected)} GiB, at most {_number(peak.high)} GiB")
-        return
-    shares = [min(value / device.usable, 1.0) for value in (peak.expected, peak.high)]
-    sure, maybe = (round(share * BAR) for share in shares)
-    bar = Text("█" * sure, style=STYLES[device.verdict])
-    bar.append("▒" * (maybe - sure), style=STYLES[device.verdict])
-    bar.append("·" * (BAR - maybe), style="dim")
+def _open_ended(line: Text) -> Text:
+    """A line after which others are left out."""
+    mark = f" ... {MORE}"
+    line = line.copy()
+    line.truncate(80 - len(mark))
+    line.append(mark, style="dim")
+    return line
+
+
+def _labelled(label: str, text: str | Text, console: Console, style: str = "dim") -> list[Text]:
+    lines = hanging(f"{label:{LABEL}}", text, console)
+    for line in lines:
+        line.stylize(style, 0, LABEL)
+    return lines
+
+
+def _title(plan: Plan, console: Console) -> Iterator[Text]:
+    """The verdict stands in the first line, which is never left out."""
+    yield Text.assemble(("verdict: ", "bold"), (plan.verdict, STYLES[plan.verdict]))
+    for line in hanging("", f"{plan.title} on {plan.gpus.name}", console):
+        line.stylize("bold")
+        yield line
+
+
+def _kind(kind: Kind, console: Console) -> Iterator[Text]:
+    """`4x RTX A6000, fullest: gpu:1 in player prefill`, and its bar."""
+    device = kind.fullest
+    name = device.gpu if device.gpu != device.name else ""
+    if len(kind.devices) > 1:
+        shown = f"{len(kind.devices)}x {name}, fullest: {device.name}"
+    else:
+        shown = f"{name} ({device.name})" if name else device.name
+    peak = f"{shown} in {device.peak_phase}" if device.peak_phase else f"{shown}, nothing is held there"
+    yield from hanging("", peak, console)
+    yield bar(device, console.width)
+
+
+def bar(device: DevicePlan, width: int) -> Text:
+    """A limited device's peak against what can be used of it."""
+    assert device.usable is not None
     assert device.ullage is not None
-    if device.ullage >= 0:
-        free = f"ullage {_number(device.ullage)} GiB"
+    left = f"ullage {number(device.ullage)}" if device.ullage >= 0 else f"{number(-device.ullage)} too much"
+    said = f" {whole(device.peak.device)} of {number(device.usable)} GiB, {left}"
+    if device.verdict == "tight":
+        said += ": tight"
+    long = max(min(BAR, width - cell_len(said)), LEAST_BAR)
+    shares = [min(value / max(device.usable, 1), 1.0) for value in device.peak.device[1:]]
+    sure, maybe = (round(share * long) for share in shares)
+    line = Text("█" * sure + "▒" * (maybe - sure), style=STYLES[device.verdict])
+    line.append("·" * (long - maybe), style="dim")
+    return Text("").append_text(line).append(said)
+
+
+def _peak(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[Text]:
+    """The largest reasons for the peak of the fullest device, and how much the others come to."""
+    items = at_the_peak(plan, device)
+    for at, item in enumerate(items[:ITEMS]):
+        others = items[ITEMS:]
+        line = f"{whole(item.bytes)} GiB {named(item)}, {item.basis}"
+        if at == ITEMS - 1 and others:
+            line += f"; {len(others)} more {whole(total(each.bytes for each in others))}"
+        yield _labelled("" if at else "peak", line, console)[0]
+
+
+def _to_do(plan: Plan, console: Console) -> Iterator[Text]:
+    """The first advice as it can be typed, and what it comes to; where a search found none, how near it
+    came."""
+    if plan.advice:
+        best = plan.advice[0]
+        yield from _labelled(_why(plan, best), in_short(best), console)
+        margin = " " * LABEL
+        yield from (Text(margin + line) for line in typed(best, plan.gpus.name, console.width - LABEL))
+    elif plan.search is not None and plan.verdict != "fits":
+        yield from _labelled("to do", f"none of {plan.search.tried:,} settings that were tried fits", console)
+        if (nearest := plan.search.nearest) is not None:
+            margin = " " * LABEL
+            yield Text(f"{margin}the nearest is {number(nearest.over)} GiB too much:")
+            lines = typed(nearest, plan.gpus.name, console.width - LABEL)
+            yield from (Text(margin + line) for line in lines)
+
+
+def _why(plan: Plan, entry: Advice) -> str:
+    """What an entry is for: to fit at all, else what it is better at."""
+    if plan.verdict != "fits":
+        return "to do"
+    now = None if plan.cost is None else plan.cost.usd_per_1000_examples
+    usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
+    if now is not None and usd is not None and usd < now.expected:
+        return "cheaper"
+    whole_time = plan.total_seconds
+    if seconds is None or whole_time is None:
+        return "also"
+    return "faster" if seconds < whole_time.expected * per_1000(plan.workload.examples) else "also"
+
+
+def _money(plan: Plan, console: Console) -> Iterator[Text]:
+    """Time and cost of the whole workload, with their ends; what servers ask for what they hold."""
+    if plan.times:
+        said = "if it fitted, " if plan.verdict == "does not fit" else ""
+        said += durations(plan.total_seconds)
+        known = [time for time in plan.times if time.total_seconds is not None]
+        longest = max(known, key=lambda time: time.total_seconds or (0.0, 0.0, 0.0), default=None)
+        if longest is not None and longest.total_seconds is not None and len(known) > 1:
+            took = duration(longest.total_seconds.expected)
+            rate = longest.tokens_per_second
+            per = f" at {rate.expected:,.0f} tokens/s" if rate is not None else ""
+            said += f"; {longest.phase} {took}{per}, bound by {longest.bound}"
+        yield from _labelled("time", said, console)
+        yield from _labelled("cost", _cost(plan), console)
+    for each in plan.hosted:
+        usd = "price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all"
+        yield from _labelled("hosted", f"{each.role} ({each.model}): {usd}", console)
+
+
+def _cost(plan: Plan) -> str:
+    if plan.cost is None:
+        return "no price is known for these cards"
+    cost, examples = plan.cost, plan.workload.examples
+    of = "the one example" if examples == 1 else f"all {examples:,} examples"
+    said = f"{dollars(plan.total_usd)} for {of}"
+    if plan.total_usd is not None and examples != 1000:
+        said += f", {dollars(cost.usd_per_1000_examples)} per 1000"
+    return f"{said}; {dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.label}, {cost.as_of})"
+
+
+def _room(plan: Plan, console: Console) -> Iterator[Text]:
+    """Host memory; the disk for weights and outputs; what is downloaded."""
+    host = next((device for device in plan.devices if device.name == "host"), None)
+    if plan.gpus.abilities.unified:
+        said = "is the device's own memory"
+    elif host is None or host.peak.device.high < GIB // 100:
+        said = "next to nothing beside the program itself"
     else:
-        free = f"{_number(-device.ullage)} GiB too much"
-    line = Text(f"{device.name:6} ")
-    line.append_text(bar)
-    line.append(f" {_number(peak.expected)} (at most {_number(peak.high)}) of ")
-    line.append(f"{_number(device.usable)} GiB, {free}: ")
-    line.append(device.verdict, style=STYLES[device.verdict])
-    console.print(line, soft_wrap=True)
-    peaks = f"peak in {device.peak_phase}" if device.peak_phase else "nothing is held there"
-    console.print(Text(f"       {device.gpu}, {peaks}", style="dim"))
-    if card is not None:
-        console.print(Text(f"       {_known(card)}", style="dim"), soft_wrap=True)
+        limit = "no limit given" if host.usable is None else f"of {number(host.usable)} GiB"
+        said = f"{whole(host.peak.device)} GiB, {limit}, in {host.peak_phase}"
+    yield from _labelled("host", said, console)
+    weights = [each for each in plan.stored if each.what.startswith(CHECKPOINT)]
+    lies = total(each.bytes for each in weights)
+    kept = written(plan)
+    fetched = total(each.bytes for each in weights if each.fetched)
+    parts = [f"weights {whole(lies)} GiB", f"outputs {_output(plan, kept)}"]
+    others = (each for each in plan.stored if each not in weights)
+    parts += [f"{each.what} {each.bytes.high / MIB:,.1f} MiB" for each in others]
+    parts.append(f"to download {whole(fetched)} GiB" if fetched.high else "nothing to download")
+    yield from _labelled("disk", ", ".join(parts), console)
 
 
-def _known(card: Gpu) -> str:
-    """How a card's usable memory is known, and which end of it counts."""
-    usable, said = card.usable, f"{card.usable_basis}: {card.usable_source}"
-    if usable.low == usable.high:
-        return f"usable memory {said}"
-    return f"usable {_range(usable)} GiB, the low end counts; {said}"
+def _output(plan: Plan, kept: Interval) -> str:
+    return f"{whole(kept)} GiB and texts" if kept.high else "texts alone"
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-
-
-def _print_table(table: Table, console: Console) -> None:
-    """Columns that never wrap are given their width, for rich would lay every cell out to find it: that took
-    a sixth of the page's time."""
-    for column in table.columns:
-        if column.no_wrap:
-            column.width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-    console.print(table)
-
-
-def _phase_table(plan: Plan, narrow: bool, everything: bool) -> Table:
-    table = _table("phases: expected GiB" + ("" if narrow else " (low-high)"))
-    table.add_column("device", no_wrap=True)
-    table.add_column("phase")
-    for name in ("live", "reserved", "process", "device"):
-        table.add_column(name, justify="right", no_wrap=True)
-    left_out = 0
-    for device in plan.devices:
-        totals = plan.bill.totals.get(device.name, {})
-        shown = sorted(totals, key=lambda name: -totals[name].device.high)
-        shown = shown if everything else shown[:PHASES_SHOWN]
-        left_out += len(totals) - len(shown)
-        for phase in plan.phases:
-            if phase.name not in shown:
-                continue
-            found = totals[phase.name]
-            mark = " <- peak" if phase.name == device.peak_phase else ""
-            cells = [_number(found.live.expected), _number(found.reserved.expected)]
-            cells.append(_number(found.process.expected))
-            last = _number(found.device.expected)
-            cells.append(last if narrow else f"{last} ({_range(found.device)})")
-            table.add_row(device.name, phase.name + mark, *cells)
-    if left_out:
-        table.caption = f"the fullest {PHASES_SHOWN} of each device; --items shows {left_out} more"
-        table.caption_justify = "left"
-    return table
-
-
-def _item_table(plan: Plan, narrow: bool, everything: bool) -> Table:
-    """Line items of each device's peak phase, or of all phases."""
-    table = _table("line items: GiB" + ("" if everything else " at each device's peak"))
-    columns = ["device", "role", "component", "layers", "expected"]
-    columns += [] if narrow else ["low-high", "basis", "note"]
-    columns = ["phase", *columns] if everything else columns
-    for name in columns:
-        right = name in ("expected", "low-high", "layers")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "note")
-    peaks = {device.name: device.peak_phase for device in plan.devices}
-    small = 0
-    for item in _merged(plan, None if everything else peaks):
-        if item.bytes.high < SMALL and not everything:
-            small += 1
-            continue
-        layers = f"{item.layers[0]}-{item.layers[1] - 1}" if item.layers is not None else ""
-        cells = [item.device, item.role or "(process)", item.component, layers]
-        cells.append(_number(item.bytes.expected))
-        if not narrow:
-            cells += [_range(item.bytes), item.basis, item.note]
-        table.add_row(*([item.phase, *cells] if everything else cells))
-    if small:
-        table.caption = f"and {small} below {_number(SMALL)} GiB each (--items shows all)"
-        table.caption_justify = "left"
-    return table
-
-
-def _merged(plan: Plan, peaks: dict[str, str] | None) -> list[LineItem]:
-    """Items of one role, component and basis on a device as one, largest first."""
-
-    found: dict[tuple[str, ...], LineItem] = {}
-    for item in plan.bill.items:
-        if peaks is not None and peaks[item.device] != item.phase:
-            continue
-        key = (item.device, item.phase, item.role, item.component, item.level, item.basis)
-        held = found.get(key)
-        if held is None:
-            found[key] = item
-            continue
-        layers = held.layers or item.layers
-        if held.layers is not None and item.layers is not None:
-            layers = min(held.layers[0], item.layers[0]), max(held.layers[1], item.layers[1])
-        note = held.note if held.note == item.note or not item.note else held.note or item.note
-        found[key] = held._replace(bytes=held.bytes + item.bytes, layers=layers, note=note)
-    return sorted(found.values(), key=lambda item: (item.device, item.phase, -item.bytes.high))
-
-
-def _show_decisions(plan: Plan, console: Console) -> None:
-    if not plan.decisions:
-        return
-    table = _table("decisions")
-    for name in ("what", "chosen", "why"):
-        table.add_column(name)
-    for decision in plan.decisions:
-        table.add_row(decision.subject, decision.choice, decision.reason)
-    console.print(table)
-
-
-def _show_times(plan: Plan, console: Console) -> None:
-    if not plan.times:
-        return
-    table = _table("time")
-    table.add_column("phase")
-    for name in ("seconds a pass", "tokens/s", "whole workload", "bound by", "basis"):
-        table.add_column(name, justify="right")
-    for time in plan.times:
-        rate = f"{time.tokens_per_second.expected:,.0f}" if time.tokens_per_second else ""
-        whole = duration(time.total_seconds and time.total_seconds.expected)
-        table.add_row(time.phase, _ends(time.seconds, "{:,.2f}"), rate, whole, time.bound, time.basis)
-    console.print(table)
-    for source in dict.fromkeys(time.source for time in plan.times if time.source):
-        console.print(Text(f"measured: {source}", style="dim"))
-    if plan.total_seconds is not None:
-        low, expected, high = (duration(each) for each in plan.total_seconds)
-        console.print(f"whole workload: {expected} ({low} to {high})", highlight=False)
-    if plan.cost is not None:
-        per_1000 = plan.cost.usd_per_1000_examples
-        shown = UNKNOWN if per_1000 is None else f"${_ends(per_1000, '{:,.2f}')}"
-        console.print(
-            f"cost: ${plan.cost.usd_per_hour:,.2f} an hour, {shown} per "
-            f"1000 examples ({plan.cost.provider}, {plan.cost.label} price as of {plan.cost.as_of})",
-            soft_wrap=True,
-            highlight=False,
-        )
-    else:
-        console.print("cost: no price is known for these cards")
-
-
-def _show_grid(grid: Grid, console: Console) -> None:
-    table = _table(grid.title)
-    for name in grid.columns:
-        table.add_column(name, justify="left" if name == "to" else "right")
-    for row in grid.rows:
-        table.add_row(*row)
-    console.print(table)
-    if grid.caption:
-        console.print(Text(grid.caption, style="dim"))
-
-
-def _of_hosted(each: Hosted, examples: int) -> str:
-    """What is asked of a server for 1000 examples, and what it costs."""
-    cost = "set price_per_million to know its price"
-    if each.usd_per_1000_examples is not None and each.usd is not None:
-        cost = f"${each.usd_per_1000_examples:,.2f}, and ${each.usd:,.2f} for all {examples:,}"
-    return (
-        f"{each.role}: {each.model} is hosted: up to {each.requests:,} requests, {each.prompt_tokens:,} "
-        f"prompt tokens and {each.new_tokens:,} new tokens per 1000 examples: {cost}"
+def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[Text]:
+    """Lengths and batch that the numbers hold for; what of the peak, of time and of limits is no fact."""
+    workload = plan.workload
+    batches = sorted({role.batch or workload.batch for role in workload.roles.values()})
+    shown = f"{batches[0]}" if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
+    count = f"{workload.examples:,} example{'s' if workload.examples != 1 else ''}"
+    said = (
+        f"{workload.prompt_tokens:,} tokens of prompt, {workload.new_tokens:,} new, batch {shown}, {count}, "
+        f"{workload.budget.reserve} reserve"
     )
+    own = [
+        name for name, role in workload.roles.items() if (role.prompt_tokens, role.new_tokens) != (None, None)
+    ]
+    if own:
+        said += f"; other lengths: {', '.join(own)}"
+    yield from _labelled("planned", said, console)
+    guessed = [item for item in at_the_peak(plan, device) if item.basis == "assumed"]
+    parts = []
+    if guessed:
+        names = ", ".join(dict.fromkeys(item.component.replace("_", " ") for item in guessed))
+        parts.append(f"{whole(total(item.bytes for item in guessed))} GiB of the peak ({names})")
+    cards = {card.usable_basis for each in plan.devices if (card := plan.card_of(each)) is not None}
+    parts += ["usable memory"] if "assumed" in cards else []
+    parts += ["times (a roofline)"] if plan.times else []
+    yield from _labelled("assumed", ", ".join(parts) or "nothing", console)
 
 
-def _ends(value: Estimate | None, form: str) -> str:
-    """`1.20 (0.90-1.70)`: what is expected, and between which values it lies."""
-    if value is None:
-        return UNKNOWN
-    return f"{form.format(value.expected)} ({form.format(value.low)}-{form.format(value.high)})"
+def _warnings(plan: Plan, console: Console) -> Iterator[Text]:
+    for warning in plan.warnings:
+        yield from _labelled("warning:", warning, console, "yellow")
 
 
-def duration(seconds: float | None) -> str:
-    """`42 s`, `12 min`, `3.4 h`, `5.1 days`."""
-    if seconds is None:
-        return UNKNOWN
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds / 86400:.1f} days"
+def _behind(plan: Plan, console: Console) -> list[Text]:
+    """How much more there is, and where."""
+    counts = (("note", plan.notes), ("warning", plan.warnings), ("advice entry", plan.advice))
+    said = [_count(name, len(each)) for name, each in counts if each]
+    more = ["phases, items, decisions", *(["latency"] if plan.latency is not None else []), *said]
+    return _labelled(MORE, f" {', '.join(more)}", console)
 
 
-def _advice_table(advice: tuple[Advice, ...], narrow: bool) -> Table:
-    table = _table("advice: what would fit, and what it costs")
-    table.add_column("change", overflow="fold")
-    table.add_column("on")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("peak GiB", justify="right", no_wrap=True)
-    table.add_column("quality loss", justify="right")
-    table.add_column("$/1000", justify="right", no_wrap=True)
-    if not narrow:
-        table.add_column("note")
-    for entry in advice:
-        change = " ".join(f"--set '{path}={value}'" for path, value in entry.changes)
-        price = entry.usd_per_1000_examples
-        cells = [change or "nothing but the cards", entry.gpus, entry.verdict]
-        cells += [
-            _number(entry.peak.high),
-            f"{entry.quality_loss:.3f}" if entry.quality_loss else "none",
-        ]
-        cells.append("" if price is None else f"{price:,.2f}")
-        table.add_row(*(cells if narrow else [*cells, entry.quality_note]))
-    return table
+def _count(name: str, count: int) -> str:
+    if count == 1:
+        return f"1 {name}"
+    return f"{count} {name[:-1]}ies" if name.endswith("y") else f"{count} {name}s"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from html import escape
 from io import StringIO
 from typing import Final
@@ -13,6 +14,7 @@ from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
+from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
 from ullage.reports.renting_page import renting_document, renting_grid, show_renting
 from ullage.reports.times_page import times_grid
@@ -29,14 +31,21 @@ Value = Plan | Renting | Verification
 
 def page(value: Value) -> str:
     """What the terminal shows of it, without colour."""
-    file = StringIO()
-    console = PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False)
     if isinstance(value, Plan):
-        show_plan(value, console)
-    elif isinstance(value, Renting):
-        show_renting(value, console)
-    else:
-        show_verification(value, console)
+        return _printed(partial(show_plan, value))
+    if isinstance(value, Renting):
+        return _printed(partial(show_renting, value))
+    return _printed(partial(show_verification, value))
+
+
+def details(value: Value) -> str:
+    """What `--details` adds to the page of a plan; there is no more of others."""
+    return _printed(partial(show_details, value)).strip("\n") if isinstance(value, Plan) else page(value)
+
+
+def _printed(show: Callable[[PlainConsole], None]) -> str:
+    file = StringIO()
+    show(PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 

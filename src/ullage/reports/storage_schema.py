@@ -14,6 +14,7 @@ STORED: Final[Schema] = of_list(
             "basis": {"enum": ["exact", "derived", "measured"]},
             "note": TEXT,
             "each": TEXT,
+            "fetched": {"type": "boolean"},
         }
     )
 )

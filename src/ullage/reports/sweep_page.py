@@ -9,51 +9,96 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ullage.planning.document import header, set_totals
-from ullage.reports.plan_page import STYLES, _number, _table
+from ullage.planning.document import estimate_document, header, interval, items_document, set_totals
+from ullage.reports.plan_details import show_items
+from ullage.reports.plan_page import kinds_of
+from ullage.reports.tables import STYLES, Footnotes, dollars, durations, new_table, print_table, whole
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Plan
+    from ullage.planning.plan import DevicePlan, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The plan with these (path, value) settings."""
+    """The plan with these (path, value) settings; without one, why it was refused."""
 
     settings: tuple[tuple[str, str], ...]
-    plan: Plan
+    plan: Plan | None
+    refused: str = ""
+
+    @property
+    def verdict(self) -> str:
+        return "refused" if self.plan is None else self.plan.verdict
 
 
-def sweep_document(rows: Sequence[Row]) -> dict[str, object]:
-    """Settings, verdict and totals of each plan."""
-    listed = [
-        {
-            "settings": dict(row.settings),
-            "verdict": row.plan.verdict,
-            "total": set_totals(row.plan.devices),
-        }
-        for row in rows
-    ]
-    return {**header("sweep"), "rows": listed}
+def sweep_document(rows: Sequence[Row], items: bool = False) -> dict[str, object]:
+    """What the table shows of each plan; with `items` its line items too."""
+    return {**header("sweep"), "rows": [_row(row, items) for row in rows]}
 
 
-def show_sweep(rows: Sequence[Row], console: Console) -> None:
-    table = _table("peak per device: at most, GiB")
-    for path, _ in rows[0].settings:
-        table.add_column(path, justify="right")
-    for device in rows[0].plan.devices:
-        table.add_column(device.name, justify="right")
-    table.add_column("verdict")
-    table.add_column("$/1000", justify="right")
-    for row in rows:
-        verdict = row.plan.verdict
-        cost = row.plan.cost
+def _row(row: Row, items: bool) -> dict[str, object]:
+    found = row.plan
+    known: dict[str, object] = {
+        "settings": dict(row.settings),
+        "verdict": row.verdict,
+        "refused": row.refused,
+        "total": None if found is None else set_totals(found.devices),
+        "devices": [] if found is None else [_device(device) for device in found.devices],
+        "seconds": estimate_document(None if found is None else found.total_seconds),
+        "usd": estimate_document(None if found is None else found.total_usd),
+        "usd_per_1000_examples": estimate_document(
+            None if found is None or found.cost is None else found.cost.usd_per_1000_examples
+        ),
+    }
+    return known | ({"items": [] if found is None else items_document(found)} if items else {})
+
+
+def _device(device: DevicePlan) -> dict[str, object]:
+    return {
+        "name": device.name,
+        "gpu": device.gpu,
+        "usable": device.usable,
+        "verdict": device.verdict,
+        "peak_phase": device.peak_phase,
+        "peak": interval(device.peak.device),
+    }
+
+
+def show_sweep(rows: Sequence[Row], console: Console, *, items: bool = False) -> None:
+    """A row for each point: the fullest device of each kind and what lies elsewhere, verdict, time and cost.
+    What was refused is said below; `items` shows the line items of every point."""
+    peaks = [{} if row.plan is None else _peaks(row.plan) for row in rows]
+    devices = list(dict.fromkeys(name for each in peaks for name in each))
+    paths = [path for path, _ in rows[0].settings]
+    last = ("verdict", "time", "$/1000")
+    table = new_table("peak GiB of the fullest", (*paths, *devices, *last), (*paths, *devices, "$/1000"))
+    why = Footnotes()
+    for row, peak in zip(rows, peaks, strict=True):
+        found = row.plan
+        usd = None if found is None or found.cost is None else found.cost.usd_per_1000_examples
         table.add_row(
             *(value for _, value in row.settings),
-            *(_number(device.peak.device.high) for device in row.plan.devices),
-            Text(verdict, style=STYLES[verdict]),
-            ""
-            if cost is None or cost.usd_per_1000_examples is None
-            else f"{cost.usd_per_1000_examples.expected:,.2f}",
+            *(peak.get(name, "") for name in devices),
+            Text(f"{row.verdict} {why.mark(row.refused)}".rstrip(), style=STYLES.get(row.verdict, "red")),
+            "" if found is None else durations(found.total_seconds),
+            "" if usd is None else dollars(usd).removeprefix("$"),
         )
-    console.print(table)
+    print_table(table, console)
+    why.print(console)
+    for row in rows:
+        if items and row.plan is not None:
+            point = " ".join(f"{path}={value}" for path, value in row.settings)
+            console.print(Text(f"\n{point}", style="bold"))
+            show_items(row.plan, console, everything=True)
+
+
+def _peaks(plan: Plan) -> dict[str, str]:
+    """Of each kind of device its fullest, and of host memory and disk."""
+    found = {}
+    for kind in kinds_of(plan):
+        device = kind.fullest
+        count = f"{len(kind.devices)}x " if len(kind.devices) > 1 else ""
+        found[device.name if device.gpu == device.name else f"{count}{device.gpu}"] = whole(
+            device.peak.device
+        )
+    return found | {each.name: whole(each.peak.device) for each in plan.devices if each.usable is None}

@@ -24,6 +24,17 @@ BAD_INPUT: Final = 2
 DOES_NOT_FIT: Final = 3
 
 
+CODES: Final[Mapping[int, str]] = {0: "done", BAD_INPUT: "the input is wrong"}
+"""What every command may exit with."""
+
+
+def epilog(example: str, codes: Mapping[int, str]) -> str:
+    """How a command's help ends: a call of it, and what it exits with, `codes` those that are its own."""
+    told = sorted({**CODES, **codes}.items())
+    listed = f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in told)}."
+    return f"\b\nExample:\n  {example}\n\n{listed}" if example else listed
+
+
 def _offline(wanted: bool) -> bool:
     """huggingface_hub reads it when it is imported, and what Ullage starts inherits it."""
     if wanted:
@@ -36,6 +47,7 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="path=value, chang
 Where = Annotated[str | None, typer.Option(help="As 2xA100-80GB; local (this machine's), cpu.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the libraries' own notices too.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of what chance decides; equal ones do the same.")]
 Base = Annotated[
     str | None, typer.Option(metavar="FOLDER", help="Where the run's inputs are now, if it was moved.")
 ]

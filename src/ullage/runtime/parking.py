@@ -9,7 +9,8 @@ from traceback import clear_frames
 
 import torch
 
-from ullage.facts.architecture import Model, Pipeline
+from ullage.facts.architecture import Model
+from ullage.facts.diffusion import Pipeline
 from ullage.facts.model import open_model
 from ullage.memory.pipeline import pipeline_parking
 from ullage.memory.weights.parking import Parking, parking

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from ullage.errors import nearest
-from ullage.facts.architecture import Architecture, Model, Pipeline
+from ullage.facts.architecture import Architecture, Model
+from ullage.facts.diffusion import Pipeline
 from ullage.facts.module_names import CONTAINERS, EMBEDDINGS, FINAL, HEADS, LAYERS, TOWERS, WEIGHTLESS
 from ullage.spec.mistake import LONGEST_LIST, shorten
 

@@ -53,7 +53,7 @@ class Document:
 
 
 def _line(mistake: Mistake) -> str:
-    where = ".".join(shorten(str(part), 60) for part in mistake.path)
+    where = ".".join(shorten(str(part), 60) or '""' for part in mistake.path)
     return f"{where}: {mistake.problem}" if where else mistake.problem
 
 

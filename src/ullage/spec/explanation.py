@@ -43,7 +43,7 @@ def explain(
     groups: dict[Path, list[ErrorDetails]] = {}
     branches: set[Path] = set()
     for found in error.errors(include_url=False):
-        path = _file_path(found["loc"], data)
+        path = _file_path(found["loc"], data, absent=found["type"] == "missing")
         groups.setdefault(path, []).append(found)
         if len(path) < len(found["loc"]):
             branches.add(path)
@@ -121,12 +121,13 @@ def near_or_all(name: str, known: Collection[str]) -> str:
     return f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(known) or 'none'}"
 
 
-def _file_path(location: Path, data: object) -> Path:
-    """The part of a pydantic location that exists in the file; names of union branches are not."""
+def _file_path(location: Path, data: object, absent: bool) -> Path:
+    """The part of a pydantic location that exists in the file, where names of union branches are not, or that
+    is to exist, where a key is `absent`."""
     path: list[str | int] = []
     at: object = data
     for index, part in enumerate(location):
-        last = index == len(location) - 1
+        last = absent and index == len(location) - 1
         if isinstance(at, dict) and (part in at or last):
             path.append(part)
             at = at.get(part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ullage.errors import InputError
 
@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload
 
 
+RAN: Final[Mapping[int, str]] = {1: "too much of it failed", 3: "it does not fit, or memory ran out"}
+"""Exit codes of a command that runs a workload."""
+
+
 class Command(NamedTuple):
     """A command as the command line lists it.
 
     `place` is `module:name` of a function with typer's annotations, or of a `typer.Typer` of several. It is
-    imported when the command is called.
+    imported when the command is called. Its help ends with `example`, a call of it, and with its exit codes:
+    `codes` says what those mean that not every command has.
     """
 
     name: str
     help: str
     place: str
+    example: str = ""
+    codes: Mapping[int, str] = MappingProxyType({})
 
 
 class Turn(Protocol):

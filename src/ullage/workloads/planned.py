@@ -76,7 +76,7 @@ def plan(
     ways, known = asked_ways(workload, models, chosen), past_runs()
     took = times(known, workload, chosen, here)
     found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, took)
-    found = replace(found, stored=stored(workload, models))
+    found = replace(found, stored=stored(workload, models, base))
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     if known is not None and known.warning:

@@ -179,6 +179,7 @@ def _notes(plan: Plan, phase: Phase, places: list[str]) -> Iterator[str]:
         yield f"its blocks are on {', '.join(places)}: shown is the pass as if one device held them all"
     beside = [name for name in phase.on_device() if name != phase.running]
     if beside:
-        yield f"{', '.join(beside)} is on the device too, and not shown"
+        verb = "is" if len(beside) == 1 else "are"
+        yield f"{', '.join(beside)} {verb} on the device too, and not shown"
     if phase.activity == "decode":
         yield "of a long reply the first steps are traced, and the last"

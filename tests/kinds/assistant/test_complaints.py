@@ -3,9 +3,8 @@
 Each test names the public report it follows.
 """
 
-import json
-
 import pytest
+from scripted_assistant import answers, scripted, write_lines
 
 import ullage
 from ullage.errors import InputError
@@ -17,42 +16,26 @@ from ullage.kinds.assistant.prompts import specialist_prompt
 from ullage.kinds.assistant.specialists import Specialists
 from ullage.kinds.assistant.tools.calls import calls_in
 
-WORK = """
-kind: assistant
-roles:
-  router: {model: router.jsonl, engine: scripted}
-  voice: {model: voice.jsonl, engine: scripted}
-  near: {model: near.jsonl, engine: scripted}
-  far: {model: far.jsonl, engine: scripted}
-budget: {gpus: cpu}
-batch: 4
-assistant: {input: requests.jsonl, memory: {chroma_dir: notes, embedder: words, found: 2}}
-"""
+SECTION = "{input: requests.jsonl, memory: {chroma_dir: notes, embedder: words, found: 2}}"
+SCRIPTS = {
+    "router": [{"scores": {"near": -0.1, "far": -5.0}, "text": "biology"}],
+    "voice": [{"contains": "4711", "text": "4711"}, {"text": "Well."}],
+    "near": [{"contains": "4711", "text": "It is 4711."}, {"text": "I am near."}],
+    "far": [{"text": "I am far."}],
+}
 CALL = '<tool_call>{"name": "%s", "arguments": %s}</tool_call>'
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 @pytest.fixture
 def folder(tmp_path):
     """The router chooses near; specialists say who they are, and repeat the secret where they read one."""
-    write_lines(tmp_path / "router.jsonl", [{"scores": {"near": -0.1, "far": -5.0}, "text": "biology"}])
-    write_lines(
-        tmp_path / "near.jsonl", [{"contains": "4711", "text": "It is 4711."}, {"text": "I am near."}]
-    )
-    write_lines(tmp_path / "far.jsonl", [{"text": "I am far."}])
-    write_lines(tmp_path / "voice.jsonl", [{"contains": "4711", "text": "4711"}, {"text": "Well."}])
-    (tmp_path / "work.yaml").write_text(WORK)
-    return tmp_path
+    return scripted(tmp_path, SCRIPTS, SECTION, batch=4)
 
 
 def answered(folder, rows, *overrides, name="run"):
     write_lines(folder / "requests.jsonl", rows)
     ullage.run(ullage.load(folder / "work.yaml", overrides), folder / name, base=folder)
-    lines = (folder / name / "answers.jsonl").read_text(encoding="utf-8").splitlines()
-    return {row["id"]: row for row in map(json.loads, lines)}
+    return answers(folder / name)
 
 
 def test_a_route_that_nobody_serves_is_answered_by_the_fallback(folder):

@@ -148,7 +148,7 @@ def test_the_plan_of_the_file_is_that_of_its_models_and_says_what_a_run_does(fol
     assert planned.roles["far"].share is not None
     assert planned.bill.items
     assert any("a run of it loads none of them" in note for note in planned.notes)
-    shown, _ = command(capsys, "plan", file)
+    shown, _ = command(capsys, "plan", file, "--details")
     assert "this is the plan of the file's models" in " ".join(shown.split())
     off = ullage.plan(ullage.load(file, ["assistant.development_mode=false"]))
     assert off.to_json()["items"] == planned.to_json()["items"]

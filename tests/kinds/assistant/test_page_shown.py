@@ -2,16 +2,13 @@
 
 import html
 import json
-import re
-import shutil
-import subprocess
 
 import pytest
+from browser import SIDEWAYS, TITLED, framed, needs_browser, seen
 from PIL import Image
 
 import ullage
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 EVIL = "<script>document.title='caught'</script><img src=x onerror=\"console.error('caught')\">"
 COUNT = 24
 WORK = """
@@ -97,17 +94,6 @@ def folder(tmp_path_factory, artist_folder):
     return folder / "run"
 
 
-def seen(page, width, folder, more=CLICKS):
-    path = folder / f"shown{width}.html"
-    path.write_text(page.replace("</html>", more + "</html>"), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-    command += [f"--window-size={width},900"]
-    done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr
-    return json.loads(html.unescape(re.search("<title>(.*?)</title>", done.stdout)[1]))
-
-
 def page_of(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -164,9 +150,9 @@ def test_a_request_is_shown_with_all_that_is_known_of_it(folder):
     assert f"data:image/png;base64,{png}" in page
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 def test_requests_are_found_by_what_became_of_them(folder, tmp_path):
-    found = seen(page_of(folder), 1280, tmp_path)
+    found = seen(page_of(folder), tmp_path, CLICKS)
     assert found["title"].startswith("assist <b>x/")
     assert found["scripts"] == 0
     assert set(found["first"][:3]) == {"r3", "seen", "lost"}
@@ -183,16 +169,9 @@ def test_requests_are_found_by_what_became_of_them(folder, tmp_path):
     assert sorted(found["images"]) == [[32, 32], [640, 320]]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@needs_browser
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_is_to_be_pushed_sideways(folder, tmp_path, width):
     opened = page_of(folder).replace('<details class="one"', '<details open class="one"')
-    frame = f'<iframe style="border:0;width:{width}px;height:900px" srcdoc="{html.escape(opened)}"></iframe>'
-    measured = """<script>addEventListener("load", () => {
-      const root = document.querySelector("iframe").contentDocument.documentElement
-      document.title = JSON.stringify([root.clientWidth, root.scrollWidth])
-    })</script>"""
-    inner, scrolled = seen(
-        f"<!doctype html><meta charset=utf-8><title></title>{frame}</html>", 1280, tmp_path, measured
-    )
+    inner, scrolled = seen(TITLED + framed(opened, width, 900), tmp_path, SIDEWAYS)
     assert scrolled <= inner

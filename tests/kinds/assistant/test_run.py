@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from scripted_assistant import answers, scripted, write_lines
 
 import ullage
 from ullage.cli.main import main
@@ -11,21 +12,14 @@ from ullage.errors import InputError, SpecError
 from ullage.kinds.assistant.requests import Request, in_rounds
 from ullage.records.journal import Journal
 
-SCRIPTED = """
-kind: assistant
-roles:
-  router: {model: router.jsonl, engine: scripted}
-  voice: {model: voice.jsonl, engine: scripted}
-  near: {model: near.jsonl, engine: scripted}
-  far: {model: far.jsonl, engine: scripted}
-budget: {gpus: cpu}
-batch: 2
-assistant: {input: requests.jsonl}
-"""
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+SECTION = "{input: requests.jsonl}"
+STAR = {"near": -5.0, "far": -0.1}
+SCRIPTS = {
+    "router": [{"contains": "star", "scores": STAR}, {"scores": {"near": -0.1, "far": -4.0}}],
+    "voice": [{"contains": "far one", "text": "I, far, answer."}, {"text": "I, near, answer."}],
+    "near": [{"text": "The near one answers."}],
+    "far": [{"text": "The far one answers."}],
+}
 
 
 @pytest.fixture
@@ -38,29 +32,13 @@ def folder(tmp_path):
         {"id": "c1", "text": "Alone"},
     ]
     write_lines(tmp_path / "requests.jsonl", requests)
-    star = {"near": -5.0, "far": -0.1}
-    write_lines(
-        tmp_path / "router.jsonl",
-        [{"contains": "star", "scores": star}, {"scores": {"near": -0.1, "far": -4.0}}],
-    )
-    write_lines(tmp_path / "near.jsonl", [{"text": "The near one answers."}])
-    write_lines(tmp_path / "far.jsonl", [{"text": "The far one answers."}])
-    write_lines(
-        tmp_path / "voice.jsonl",
-        [{"contains": "far one", "text": "I, far, answer."}, {"text": "I, near, answer."}],
-    )
-    (tmp_path / "work.yaml").write_text(SCRIPTED)
-    return tmp_path
+    return scripted(tmp_path, SCRIPTS, SECTION, batch=2)
 
 
 def run(folder, name="run", *overrides, **named):
     out = folder / name
     _, record = ullage.run(ullage.load(folder / "work.yaml", overrides), out, base=folder, **named)
     return out, record
-
-
-def answers(out):
-    return {row["id"]: row for row in map(json.loads, (out / "answers.jsonl").read_text().splitlines())}
 
 
 def test_each_request_is_routed_answered_and_said(folder):

@@ -1,6 +1,6 @@
 """Evaluate: generate answers, then judge them."""
 
-from ullage.workloads.kind import Command, Kind
+from ullage.workloads.kind import RAN, Command, Kind
 
 KIND = Kind(
     "evaluate",
@@ -13,16 +13,21 @@ KIND = Kind(
             "judge",
             "Judge the answers of a finished evaluation again, or by other judges, without generating.",
             "ullage.kinds.evaluate.commands:judge",
+            "ullage judge runs/evaluate-1 --role judge_b.model=ullage:tiny",
+            RAN,
         ),
         Command(
             "compare",
             "Hold two evaluations of the same questions against each other, question by question.",
             "ullage.kinds.evaluate.commands:compare",
+            "ullage compare runs/evaluate-1 runs/evaluate-2",
         ),
         Command(
             "resample",
             "Add samples to the answers of a finished evaluation; what there is stays.",
             "ullage.kinds.evaluate.commands:resample",
+            "ullage resample runs/evaluate-1 --samples 8",
+            RAN,
         ),
     ),
     verbs={

@@ -1,6 +1,6 @@
 """Extract: capture hidden states of texts, or of what a model generates."""
 
-from ullage.workloads.kind import Command, Kind
+from ullage.workloads.kind import RAN, Command, Kind
 
 KIND = Kind(
     "extract",
@@ -11,16 +11,20 @@ KIND = Kind(
             "extract",
             "Hidden states of texts, without a workload file.",
             "ullage.kinds.extract.commands:extract",
+            "ullage extract --model ullage:tiny --input chats.jsonl --sites 'blocks.*.hook_resid_post'",
+            RAN,
         ),
         Command(
             "analyse",
             "Dimension, norms, sparsity of every stored site; with --out a picture of each analysis.",
             "ullage.kinds.extract.commands:analyse",
+            "ullage analyse states --out pictures",
         ),
         Command(
             "export",
             "Stored states as Parquet files, which datasets.load_dataset reads.",
             "ullage.kinds.extract.commands:export",
+            "ullage export states --out parquet",
         ),
     ),
     verbs=dict.fromkeys(("extract", "open_states", "export_states", "survey"), "ullage.kinds.extract.verbs"),

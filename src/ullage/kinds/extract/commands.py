@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ullage.reports.options import takes
 from ullage.reports.terminal import Download, Json, Quiet, Where, tell
 
+if TYPE_CHECKING:
+    from ullage.kinds.extract.short_form import Settings
 
-def extract(
-    model: Annotated[str, typer.Option(help="A folder, or a hub name in the local cache.")],
-    input: Annotated[str, typer.Option(help="JSON lines with text or tokens, or a .txt.")],
-    sites: Annotated[list[str], typer.Option(help="As blocks.*.hook_resid_post; may be repeated.")],
-    out: Annotated[str | None, typer.Option(help="A new folder; default runs/extract-N.")] = None,
+
+def _settings(
     positions: Annotated[
         str, typer.Option(help="all, last, last:4, mean, span, not-special, or 0,5,-1 or '[[0, 8], -1]'.")
     ] = "all",
     layers: Annotated[str, typer.Option(help="Which of blocks.{l}, as 0,15,-1.")] = "all",
     gpus: Where = None,
     batch: Annotated[int | None, typer.Option(help="Texts a pass; default as many as fill it.")] = None,
-    precision: str = "auto",
+    precision: Annotated[str, typer.Option(help="Of the weights: auto, bf16, int8, nf4, ...")] = "auto",
     rope: Annotated[str | None, typer.Option(help="Stretch positions: yarn:4, linear:2, dynamic:2.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Stream in chunks of this many tokens.")] = None,
     new_tokens: Annotated[int, typer.Option(help="Also generate so many, and capture those.")] = 0,
@@ -34,16 +35,31 @@ def extract(
     use_reentrant: Annotated[
         bool, typer.Option(help="Of --backward: torch's older way of checkpointing, which every model bears.")
     ] = True,
-    temperature: float = 0.0,
+    temperature: Annotated[
+        float, typer.Option(help="Of what is generated; 0 takes the likeliest token.")
+    ] = 0.0,
     store: Annotated[str, typer.Option(help="safetensors or npy.")] = "safetensors",
     keep_precision: Annotated[str, typer.Option(help="compute, fp32, fp16 or bf16.")] = "compute",
-    text_field: str = "text",
+    text_field: Annotated[str, typer.Option(help="Where a line of --input has its text.")] = "text",
     too_long: Annotated[
         str, typer.Option(help="error or truncate: texts beyond the model's window.")
     ] = "error",
     special_tokens: Annotated[bool, typer.Option(help="Add those the tokenizer adds.")] = True,
     logits: Annotated[str, typer.Option(help="Store logits too: none, last or all.")] = "none",
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Keep NaN and infinite states.")] = False,
+) -> Mapping[str, object]:
+    given: dict[str, object] = dict(locals())
+    return given | {"positions": _listed(positions), "layers": _listed(layers), "gpus": gpus or "local"}
+
+
+@takes("settings", _settings)
+def extract(
+    model: Annotated[str, typer.Option(help="A folder, or a hub name in the local cache.")],
+    input: Annotated[str, typer.Option(help="JSON lines with text or tokens, or a .txt.")],
+    sites: Annotated[list[str], typer.Option(help="As blocks.*.hook_resid_post; may be repeated.")],
+    out: Annotated[str | None, typer.Option(help="A new folder; default runs/extract-N.")] = None,
+    *,
+    settings: Mapping[str, object],
     download: Download = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -51,32 +67,8 @@ def extract(
     from ullage.kinds.extract import verbs
     from ullage.reports.run_page import run_document, show_run
 
-    folder, record = verbs.extract(
-        model,
-        input,
-        sites,
-        out,
-        download=download,
-        quiet=quiet,
-        positions=_listed(positions),  # type: ignore[arg-type]
-        layers=_listed(layers),  # type: ignore[arg-type]
-        gpus=gpus or "local",
-        batch=batch,
-        precision=precision,
-        rope=rope,
-        chunk=chunk,
-        new_tokens=new_tokens,
-        backward=backward,
-        use_reentrant=use_reentrant,
-        temperature=temperature,
-        store=store,  # type: ignore[arg-type]
-        keep_precision=keep_precision,  # type: ignore[arg-type]
-        text_field=text_field,
-        too_long=too_long,  # type: ignore[arg-type]
-        special_tokens=special_tokens,
-        logits=logits,  # type: ignore[arg-type]
-        allow_nan=allow_nan,
-    )
+    chosen = cast("Settings", settings)
+    folder, record = verbs.extract(model, input, sites, out, download=download, quiet=quiet, **chosen)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
 
 

@@ -1,6 +1,6 @@
 """PII: verify personal-data candidates with a small model."""
 
-from ullage.workloads.kind import Command, Kind
+from ullage.workloads.kind import RAN, Command, Kind
 
 KIND = Kind(
     "pii",
@@ -13,6 +13,8 @@ KIND = Kind(
             "pii",
             "Verify personal-data candidates with a small model.",
             "ullage.kinds.pii.commands:app",
+            "ullage pii --model-path ullage:tiny --input found.jsonl --output verified.jsonl",
+            RAN,
         ),
     ),
     verbs={

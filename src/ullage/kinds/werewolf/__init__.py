@@ -1,6 +1,6 @@
 """Werewolf: one copy of a model plays the game and is probed for deception."""
 
-from ullage.workloads.kind import Command, Kind
+from ullage.workloads.kind import RAN, Command, Kind
 
 KIND = Kind(
     "werewolf",
@@ -13,6 +13,8 @@ KIND = Kind(
             "play",
             "Take a seat in a game of werewolf, beside models, with the view that a model would have.",
             "ullage.kinds.werewolf.commands:play",
+            "ullage play examples/small/werewolf-tiny.yaml --seat 1",
+            RAN,
         ),
     ),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ullage.facts.architecture import Component
+from ullage.facts.diffusion import Component
 from ullage.facts.dtypes import DTYPES
 from ullage.units import Interval
 

@@ -1,0 +1,58 @@
+"""Advice on the terminal: what it comes to, and how it is typed."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from ullage.reports.tables import STYLES, dollars, duration, number, print_hanging
+
+if TYPE_CHECKING:
+    from ullage.planning.plan import Advice, Nearest, Plan
+
+BREAK = " \\"
+"""A shell's line that goes on in the next."""
+
+
+def in_short(entry: Advice) -> str:
+    """What an entry comes to: dollars, time, peak, and what of the results it gives up."""
+    usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
+    price = "price unknown" if usd is None else dollars(usd)
+    took = "time unknown" if seconds is None else duration(seconds)
+    loss = "no quality loss"
+    if entry.quality_loss:
+        loss = f"quality loss {entry.quality_loss:.3f}, {entry.quality_basis}"
+    return f"{price} and {took} per 1000 examples, peak {number(entry.peak.high)} GiB, {loss}"
+
+
+def typed(entry: Advice | Nearest, gpus: str, width: int) -> list[str]:
+    """The options that make an entry of a plan on `gpus`, in lines that can be pasted as they are; one broken
+    at `width` only between options."""
+    options = [] if entry.gpus == gpus else [f"--gpus {quote(entry.gpus)}"]
+    options += [f"--set {quote(f'{path}={value}')}" for path, value in entry.changes]
+    lines: list[str] = []
+    for option in options:
+        if lines and len(lines[-1]) + 1 + len(option) + len(BREAK) <= width:
+            lines[-1] += f" {option}"
+        else:
+            lines.append(option)
+    return [line + (BREAK if at < len(lines) - 1 else "") for at, line in enumerate(lines)]
+
+
+def show_advice(plan: Plan, console: Console) -> None:
+    """Every entry: where, what it comes to, why, and how it is typed."""
+    if not plan.advice:
+        return
+    console.print(Text("advice: what would fit, and what it costs", style="italic"))
+    for at, entry in enumerate(plan.advice, 1):
+        label = f"{at:2}. "
+        said = Text.assemble(entry.gpus, ": ", (entry.verdict, STYLES[entry.verdict]), f"; {in_short(entry)}")
+        print_hanging(label, said, console)
+        margin = " " * len(label)
+        for line in typed(entry, plan.gpus.name, console.width - len(label)) or ["as it is"]:
+            console.print(Text(margin + line), soft_wrap=True)
+        if entry.quality_note:
+            print_hanging(margin, entry.quality_note, console, "dim")

@@ -1,0 +1,177 @@
+"""The first screen of a plan: one for each example in golden/, and what holds for all of them.
+
+.venv/bin/python tools/pages.py          remakes golden/ and what the README shows
+"""
+
+import io
+import itertools
+import json
+from dataclasses import replace
+
+import pages
+import pytest
+from random_workloads import Case, cases, catalog, write_models
+from rich.cells import cell_len
+
+import ullage
+from ullage.errors import UllageError
+from ullage.planning.plan import Advice, Nearest, Search
+from ullage.reports.console import PlainConsole
+from ullage.reports.document import model_document
+from ullage.reports.items import at_the_peak
+from ullage.reports.plan_details import SMALL, alike, show_details
+from ullage.reports.plan_page import LINES, show_plan
+from ullage.reports.tables import whole
+from ullage.units import Interval
+
+RANDOM = 60
+
+
+def screen(plan, width=80, show=show_plan, **how):
+    file = io.StringIO()
+    show(plan, PlainConsole(file=file, width=width, color_system=None), **how)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def fits_the_screen(lines):
+    return len(lines) <= LINES and max(map(cell_len, lines)) <= 80
+
+
+@pytest.mark.parametrize("example", pages.EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_has_its_screen(example):
+    found = pages.screen(example)
+    assert found == pages.golden(example).read_text(encoding="utf-8"), "python tools/pages.py remakes it"
+    assert fits_the_screen(found.splitlines())
+
+
+def test_no_golden_file_is_of_no_example():
+    assert set(pages.GOLDEN.iterdir()) == {pages.golden(path) for path in pages.EXAMPLES}
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """Random workloads of every kind, planned; those that are refused are left out."""
+    folder = tmp_path_factory.mktemp("random")
+    write_models(folder)
+    known = catalog([model_document(model) for model in ullage.models()])
+    found = []
+    for case in itertools.islice(cases(known), RANDOM):
+        (folder / f"{case.name}.yaml").write_text(text_of(case))
+        try:
+            workload = ullage.load(folder / f"{case.name}.yaml")
+            found.append(ullage.plan(workload, gpus_of(case), base=folder, advice=False))
+        except UllageError:
+            continue
+    assert len(found) > RANDOM // 3
+    assert {"fits", "does not fit"} <= {plan.verdict for plan in found}
+    return found
+
+
+def text_of(case: Case):
+    return case.data if isinstance(case.data, str) else json.dumps(case.data)
+
+
+def gpus_of(case: Case):
+    given = case.arguments
+    return given[given.index("--gpus") + 1] if "--gpus" in given else None
+
+
+def crowded(plan):
+    """The plan with more of everything than a screen takes."""
+    changes = tuple((f"roles.role_{at}.max_memory", "{cpu: 4TiB}") for at in range(30))
+    entry = Advice(changes, "8x H200", "fits", 0.03, "why", 1e4, 12.0, 0, Interval(0, 1, 2))
+    return replace(
+        plan,
+        workload=plan.workload.model_copy(update={"name": "a long name " * 40}),
+        advice=(entry,) * 9,
+        warnings=tuple(f"warning {at} " + "of something that matters " * 6 for at in range(9)),
+        notes=("a note",) * 9,
+    )
+
+
+def test_a_screen_is_25_lines_of_80_columns_whatever_is_planned(plans):
+    for plan in plans:
+        for each in (plan, crowded(plan)):
+            lines = screen(each)
+            assert fits_the_screen(lines), "\n".join(lines)
+
+
+def test_a_screen_says_what_whoever_rents_a_card_asks(plans):
+    for plan in plans:
+        lines = screen(plan)
+        assert lines[0] == f"verdict: {plan.verdict}"
+        words = {line[:8].strip() for line in lines}
+        assert {"disk", "host", "planned", "assumed"} <= words
+        assert not plan.times or {"time", "cost"} <= words
+        assert "to download" in " ".join(" ".join(lines).split())
+
+
+def test_a_crowded_screen_still_says_all_of_that(plans):
+    for plan in map(crowded, plans):
+        lines = screen(plan)
+        assert lines[0] == f"verdict: {plan.verdict}"
+        last = " ".join(" ".join(lines[-2:]).split())
+        assert "9 notes, 9 warnings, 9 advice entries" in last
+        assert {"disk", "host", "planned", "assumed"} <= {line[:8].strip() for line in lines}
+        assert any("--set" in line for line in lines)
+
+
+def test_warnings_are_on_the_screen_where_there_is_room(plans):
+    plan = replace(plans[0], warnings=("it trades precision for room",))
+    assert "warning: it trades precision for room" in screen(plan)
+
+
+def test_cards_of_one_kind_stand_once_by_their_fullest():
+    lines = screen(ullage.plan(pages.EXAMPLES[-3], advice=False))
+    assert pages.EXAMPLES[-3].stem == "werewolf"
+    (line,) = (line for line in lines if "RTX A6000, fullest" in line)
+    assert line == "4x RTX A6000, fullest: gpu:1 in player prefill"
+    assert sum("█" in line for line in lines) == 1
+
+
+def test_advice_is_typed_as_it_stands(plans):
+    """What the screen shows of the best entry, pasted, is the entry."""
+    import shlex
+
+    plan = ullage.plan(pages.ROOT / "examples/evaluate.yaml")
+    best = plan.advice[0]
+    lines = screen(plan)
+    typed = [line for line in lines if line.strip().startswith(("--set", "--gpus"))]
+    words = shlex.split("\n".join(typed))
+    overrides = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
+    assert overrides == [f"{path}={value}" for path, value in best.changes]
+    again = ullage.plan(ullage.load(pages.ROOT / "examples/evaluate.yaml", overrides), best.gpus)
+    assert again.verdict == best.verdict
+
+
+def test_nothing_of_a_search_is_said_where_none_was_asked_for():
+    plan = ullage.plan(pages.ROOT / "examples/assistant.yaml", advice=False)
+    assert not any(line.startswith("to do") for line in screen(plan))
+
+
+def test_a_search_that_finds_nothing_says_what_it_tried_and_how_near_it_came():
+    plan = ullage.plan(pages.ROOT / "examples/assistant.yaml", advice=False)
+    nearest = Nearest((("schedule", "swapped"),), "2x RTX A6000", 3 * 2**30)
+    plan = replace(plan, search=Search("cost", (), 1234, 0, nearest))
+    lines = screen(plan)
+    at = next(at for at, line in enumerate(lines) if line.startswith("to do"))
+    assert "none of 1,234 settings that were tried fits" in lines[at]
+    assert "3.00 GiB too much" in lines[at + 1]
+    assert lines[at + 2].strip() == "--set schedule=swapped"
+
+
+def test_details_at_80_columns_have_what_they_have_at_200(plans):
+    """Intervals, bases and notes vanish nowhere."""
+    for plan in plans[:20]:
+        narrow, wide = (squeezed(screen(plan, width, show_details)) for width in (80, 200))
+        assert sorted(narrow) == sorted(wide)
+        for decision in plan.decisions:
+            assert squeezed([decision.reason])[:40] in wide
+        for device in (each for each in plan.devices if each.name in alike(plan)):
+            for item in at_the_peak(plan, device)[:2]:
+                assert item.bytes.high < SMALL or squeezed([whole(item.bytes)]) + item.basis in wide
+
+
+def squeezed(lines):
+    """All characters but those that width moves."""
+    return "".join("".join(line.split()) for line in lines).translate({ord(c): None for c in "█▒·\\"})
