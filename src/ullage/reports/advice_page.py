@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ullage.reports.tables import STYLES, dollars, duration, number, print_hanging
+from ullage.units import GIB
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Advice, Nearest, Plan
@@ -18,14 +19,16 @@ BREAK = " \\"
 
 
 def in_short(entry: Advice) -> str:
-    """What an entry comes to: dollars, time, peak, and what of the results it gives up."""
+    """What an entry comes to: dollars, time, peak, host memory where it takes any, and what of the results it
+    gives up, with how that is known."""
     usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
     price = "price unknown" if usd is None else dollars(usd)
     took = "time unknown" if seconds is None else duration(seconds)
-    loss = "no quality loss"
-    if entry.quality_loss:
-        loss = f"quality loss {entry.quality_loss:.3f}, {entry.quality_basis}"
-    return f"{price} and {took} per 1000 examples, peak {number(entry.peak.high)} GiB, {loss}"
+    loss = f"quality loss {entry.quality_loss:.3f}, {entry.quality_basis}"
+    if entry.quality_basis == "unchanged":
+        loss = "quality unchanged"
+    host = f", host {number(entry.host.high)} GiB" if entry.host.high >= GIB // 100 else ""
+    return f"{price} and {took} per 1000 examples, peak {number(entry.peak.high)} GiB{host}, {loss}"
 
 
 def typed(entry: Advice | Nearest, gpus: str, width: int) -> list[str]:
@@ -44,15 +47,18 @@ def typed(entry: Advice | Nearest, gpus: str, width: int) -> list[str]:
 
 def show_advice(plan: Plan, console: Console) -> None:
     """Every entry: where, what it comes to, why, and how it is typed."""
+    if plan.search is not None and plan.search.left:
+        said = f"{plan.search.tried:,} settings were planned, {plan.search.left:,} left for want of time"
+        print_hanging("advice: ", said, console, "dim")
     if not plan.advice:
         return
-    console.print(Text("advice: what would fit, and what it costs", style="italic"))
+    console.print(Text("advice: what else there is, and what it costs", style="italic"))
     for at, entry in enumerate(plan.advice, 1):
         label = f"{at:2}. "
-        said = Text.assemble(entry.gpus, ": ", (entry.verdict, STYLES[entry.verdict]), f"; {in_short(entry)}")
-        print_hanging(label, said, console)
+        line = Text.assemble(entry.gpus, ": ", (entry.verdict, STYLES[entry.verdict]), f"; {in_short(entry)}")
+        print_hanging(label, line, console)
         margin = " " * len(label)
-        for line in typed(entry, plan.gpus.name, console.width - len(label)) or ["as it is"]:
-            console.print(Text(margin + line), soft_wrap=True)
+        for option in typed(entry, plan.gpus.name, console.width - len(label)) or ["as it is"]:
+            console.print(Text(margin + option), soft_wrap=True)
         if entry.quality_note:
             print_hanging(margin, entry.quality_note, console, "dim")

@@ -18,7 +18,7 @@ from ullage.reports.tables import STYLES, dollars, duration, durations, hanging,
 from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Advice, DevicePlan, Plan
+    from ullage.planning.plan import Advice, DevicePlan, Plan, Search
 
 LINES: Final = 25
 """Of the screen, at 80 columns or more."""
@@ -173,12 +173,17 @@ def _to_do(plan: Plan, console: Console) -> Iterator[Text]:
         margin = " " * LABEL
         yield from (Text(margin + line) for line in typed(best, plan.gpus.name, console.width - LABEL))
     elif plan.search is not None and plan.verdict != "fits":
-        yield from _labelled("to do", f"none of {plan.search.tried:,} settings that were tried fits", console)
+        yield from _labelled("to do", _none(plan.search), console)
         if (nearest := plan.search.nearest) is not None:
             margin = " " * LABEL
             yield Text(f"{margin}the nearest is {number(nearest.over)} GiB too much:")
             lines = typed(nearest, plan.gpus.name, console.width - LABEL)
             yield from (Text(margin + line) for line in lines)
+
+
+def _none(search: Search) -> str:
+    left = f", {search.left:,} were left for want of time" if search.left else ""
+    return f"none of {search.tried:,} settings that were tried fits{left}"
 
 
 def _why(plan: Plan, entry: Advice) -> str:
