@@ -204,8 +204,8 @@ def test_what_tools_add_is_counted_by_itself_and_said():
     }
     assert again["pragmatist", "specialist"] == 3
     assert way(found, "pragmatist").away == way(plan(ALL_KNOWN), "pragmatist").away
-    shown = " ".join(page(found).split())
+    shown = " ".join(table(found).split())
     assert "pragmatist writes again after each tool it calls, up to 3 times" in shown
     only = plan("assistant.tools=[calculator]", "assistant.callers=[pragmatist]")
     assert all(not stage.again for stage in way(only, "philosopher").stages)
-    assert "writes again" not in page(plan())
+    assert "writes again" not in table(plan())
