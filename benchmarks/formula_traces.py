@@ -39,6 +39,7 @@ from ullage.errors import UllageError
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.proof import WORST
 from ullage.memory.estimate import estimate
+from ullage.memory.forward.attention import resolve_kernel
 from ullage.memory.proven import kind_of, precision_of
 from ullage.memory.traced import Asked
 from ullage.phases.phase import Phase, Resident, Work
@@ -54,7 +55,7 @@ CONFIGURATIONS, MEDIAN = 600, 0.005
 CARD, PROCESSOR = "H100", "cpu"
 MOST = 1 << 13
 """Tokens of a batch, whose ids are lists."""
-SMALL_ALONE = ("deepseek_v2", "glm4v_moe_text", "granitemoehybrid", "lfm2")
+SMALL_ALONE = ("deepseek_v2", "glm4v_moe_text", "granitemoehybrid", "lfm2", "nemotron_h")
 """Families whose defaults make no model that runs, or not of few layers."""
 WIDE = 0.75
 """The share of models on a card that have their class's own widths."""
@@ -93,8 +94,8 @@ def cases_of(family: str) -> Iterator[Case]:
         scheme = precision if precision in ("int8", "nf4") else None
         compute = precision if scheme is None else "bf16"
         wide = not processor and draw.random() < WIDE
-        work = _work(kind, draw, wide)
         wide = wide and family not in SMALL_ALONE
+        work = _work(kind, draw, wide)
         yield Case(family, wide, Asked(family, compute, kernel, work, processor, scheme))
 
 
@@ -167,7 +168,8 @@ def formula(case: Case) -> int:
     asked = case.asked
     gpus = parse_gpu_set(PROCESSOR if asked.processor else CARD)
     model = small_families.read(config_of(case))
-    role = Role(model=case.family, precision=asked.scheme or asked.compute, attention=asked.kernel)
+    kernel = "auto" if model.encodes and asked.kernel == "sdpa" else asked.kernel
+    role = Role(model=case.family, precision=asked.scheme or asked.compute, attention=kernel)
     shared = asked.work.cached_tokens
     here = (Resident("model", role, cached_batch=1 if shared else 0, cached_tokens=shared),)
     phases = (Phase("load", here, "model", Work("load")), Phase("pass", here, "model", asked.work))
@@ -182,6 +184,13 @@ def formula(case: Case) -> int:
         and (item.component in ("weights", "rounding") or not item.role or item.note == STAGING)
     )
     return bill.totals[place_][phase].live.expected - beside
+
+
+def kernel_of(case: Case) -> str:
+    """The kernel that runs: some families have one of their own alone, whatever is asked for."""
+    model = small_families.read(config_of(case))
+    written = any(layer.flow.scores != "library" for layer in model.layers)
+    return resolve_kernel(case.asked.kernel, written=written)[0]
 
 
 def traced(case: Case) -> int:
@@ -240,7 +249,7 @@ def row_of(case: Case, found_trace: int | str) -> dict[str, Any]:
         "case": name_of(case),
         "family": case.family,
         "kind": kind_of(asked),
-        "kernel": asked.kernel,
+        "kernel": kernel_of(case),
         "precision": precision_of(asked),
         "processor": asked.processor,
         "wide": case.wide,
@@ -288,9 +297,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="families, separated by commas; nothing is written then")
     parser.add_argument("--minutes", type=float, default=12, help="for traces: what comes after is left out")
     parser.add_argument("--jobs", type=int, default=1, help="traces at once")
-    parser.add_argument(
-        "--again", action="store_true", help="formulas anew, against the last result's traces"
-    )
+    parser.add_argument("--again", action="store_true", help="formulas alone, against the last traces")
     parser.add_argument("--worst", type=int, default=40, help="how many of the worst rows are printed")
     options = parser.parse_args()
     import torch
