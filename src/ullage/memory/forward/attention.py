@@ -76,7 +76,7 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     to all heads (integrations/sdpa_attention.py), and a bool mask is converted to the compute dtype. eager,
     sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
-    kernel, compute, several, masked, cached, _ = call
+    kernel, compute, several, masked, cached, processor = call
     width = DTYPES[compute]
     result = ROWS * (mixer.heads * mixer.value_dim * width)
     grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
@@ -89,6 +89,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
         return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel == "eager" and flow.scores != "library":
         return written_attention(tape, mixer, flow, Lying(width, masked or several, cached))
+    if kernel == "sdpa" and grouped and width == FULL and not masked and not processor:
+        kernel = "sdpa-math"  # flash knows no fp32, the memory-efficient kernel no grouped heads
     if kernel in QUADRATIC:
         if flow.broadcasts:
             keys = values = NOTHING
@@ -99,7 +101,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
             kept = NOTHING
         else:
             biased = masked or (several and mixer.causal)
-            kept = _quadratic(tape, SCORES * mixer.heads, width, biased, flow)
+            fused = compute == "fp16" and not processor
+            kept = _quadratic(tape, SCORES * mixer.heads, width, biased, flow, fused)
         tape.hold(result)
         tape.touch(result)
         tape.drop(keys, values)
@@ -127,8 +130,9 @@ def _math(tape: Tape, mixer: Attention, flow: Flow, width: int) -> None:
     tape.touch(casts + query + SCORES * (mixer.heads * MATH_BYTES) + ROWS * mixer.heads)
 
 
-def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, flow: Flow) -> Size:
-    """Scores, scaled scores, masked scores, their fp32 softmax and its copy: two of them at a time.
+def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, flow: Flow, fused: bool) -> Size:
+    """Scores, scaled scores, masked scores, their fp32 softmax and its copy: two of them at a time; `fused`
+    where a card's softmax of fp16 gives fp32 at once (host_softmax, aten/src/ATen/native/cuda/SoftMax.cu).
 
     Returns what an eager layer keeps: the probabilities, bound to a variable that is never read.
     """
@@ -142,7 +146,7 @@ def _quadratic(tape: Tape, scores: Size, width: int, masked: bool, flow: Flow) -
         tape.hold(size)
         tape.drop(size)
         return size
-    tape.touch(scores * (2 * FULL))
+    tape.touch(scores * (FULL if fused else 2 * FULL))
     tape.touch(scores * FULL + size)
     return size
 

@@ -56,7 +56,7 @@ def latent(
         held += _choose(tape, mixer, width)
     shape = Attention("full", heads, heads, head, mixer.value_dim)
     masked = manner.masked or mixer.indexer_dim > 0
-    call = Call(manner.kernel, precision.compute, manner.several, masked, manner.caches)
+    call = Call(manner.kernel, precision.compute, manner.several, masked, manner.caches, manner.processor)
     result, probabilities = attend(tape, call, shape, flow)
     tape.hold(s.stream)
     tape.drop(held + result)
