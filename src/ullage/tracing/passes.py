@@ -13,7 +13,8 @@ from ullage.runtime.layout import find_layout
 from ullage.runtime.libraries import in_turn
 from ullage.tracing.alike import NotAlikeError, Turns, few_of
 from ullage.tracing.backward import read_backward
-from ullage.tracing.built import build, config_from, config_values, said_by
+from ullage.tracing.built import build, config_from, said_by
+from ullage.tracing.configs import config_values
 from ullage.tracing.forward import points_of, read_forward
 from ullage.tracing.kernels import as_on, workspace_bytes
 from ullage.tracing.modules import told
@@ -101,10 +102,10 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
         stages, left = read(storages, model, layout, asked, points)
     results = storages.sizes_of(left)
     events, made = storages.events[before:], storages.made
+    names = {id(module): name for name, module in model.named_modules()}
+    paths = tuple(names[id(layer)] for layer in layout.layers)
     if turns is not None and turns.few.like:
-        names = {id(module): name for name, module in model.named_modules()}
         marks = [mark._replace(event=mark.event - before) for mark in turns.marks]
-        paths = [names[id(layer)] for layer in layout.layers]
         events, made = stretched(events, made, marks, turns.few, paths)
     known = {event.storage for event in events if event.bytes > 0}
     return Trace(
@@ -115,6 +116,8 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
         tuple(own.values()),
         sum(each.numel() for each in model.parameters()),
         tuple(loaded[each] for each in own),
+        paths,
+        names[id(layout.embedding)],
     )
 
 
