@@ -25,15 +25,23 @@ def estimate_model(
     train: str | None = None,
     lora: int | Mapping[str, object] | None = None,
     gradient_checkpointing: bool = False,
+    fidelity: str | None = None,
     **fields: Unpack[RoleFields],
 ) -> Plan:
     """Load, prefill and decode of a role with `fields`; with `train`, an optimizer, its training: of all its
     weights, or of adapters beside them where `lora` is their rank, or fields as peft's LoraConfig has.
+    `fidelity` is how it is known what passes take: formula, traced or auto, which is the default.
 
     Raises SpecError for a field that a role does not have or a value it cannot take, as a file does.
     """
     workload = bare_workload(
-        model, examples, train=train, lora=lora, gradient_checkpointing=gradient_checkpointing, **fields
+        model,
+        examples,
+        train=train,
+        lora=lora,
+        gradient_checkpointing=gradient_checkpointing,
+        fidelity=fidelity,
+        **fields,
     )
     return plan(workload, gpus, base=base, advice=advice)
 
@@ -47,6 +55,7 @@ def bare_workload(
     gradient_checkpointing: bool = False,
     training: Training | None = None,
     memory: Memory | None = None,
+    fidelity: str | None = None,
     **fields: Unpack[RoleFields],
 ) -> Workload:
     """One role that loads, reads a prompt and generates, or trains; no reserve is kept, and its layers
@@ -67,6 +76,9 @@ def bare_workload(
     if train is not None:
         beside = {} if lora is None else {"lora": {"r": lora} if isinstance(lora, int) else dict(lora)}
         training = parse_part(Training, {"optimizer": train, **beside})
+    memory = memory or Memory(enable_gradient_checkpointing=gradient_checkpointing)
+    if fidelity is not None:
+        memory = memory.model_copy(update={"fidelity": parse_part(Memory, {"fidelity": fidelity}).fidelity})
     return Workload(
         kind=single_model.name,
         name=model,
@@ -75,7 +87,7 @@ def bare_workload(
         batch=role.batch or 1,
         prompt_tokens=1024 if role.prompt_tokens is None else role.prompt_tokens,
         new_tokens=0 if role.new_tokens is None else role.new_tokens,
-        memory=memory or Memory(enable_gradient_checkpointing=gradient_checkpointing),
+        memory=memory,
         training=training,
         budget=Budget(reserve="0%"),
     )

@@ -19,6 +19,9 @@ Sweeps = Annotated[
     list[str] | None, typer.Option("--sweep", help="path=1..64 (doubling), path=0..10:2, path=a,b.")
 ]
 Items = Annotated[bool, typer.Option("--items", help="Line items of every phase.")]
+HowKnown = Annotated[
+    str | None, typer.Option("--fidelity", help="formula, traced (takes torch) or auto; sets memory.fidelity.")
+]
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
 
 
@@ -30,15 +33,17 @@ def plan(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    fidelity: HowKnown = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
 
+    sets = with_fidelity(set_, fidelity)
     if sweep:
         from ullage.cli.sweep import sweep_file
 
-        return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json)
-    found = api.plan(api.load(file, set_ or ()), gpus, base=api.folder_of(file), advice=advice)
+        return _tell_sweep(sweep_file(file, gpus, sets, sweep), json)
+    found = api.plan(api.load(file, sets), gpus, base=api.folder_of(file), advice=advice)
     return _tell_plan(found, json, items)
 
 
@@ -65,6 +70,7 @@ def estimate(
     sweep: Sweeps = None,
     items: Items = False,
     advice: Advise = True,
+    fidelity: HowKnown = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
@@ -83,13 +89,23 @@ def estimate(
         "rope": rope,
     }
     workload = api.bare_workload(
-        model, train=train, lora=lora, gradient_checkpointing=gradient_checkpointing, **fields
+        model,
+        train=train,
+        lora=lora,
+        gradient_checkpointing=gradient_checkpointing,
+        fidelity=fidelity,
+        **fields,
     )
     if sweep:
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep, "roles.model."), json)
     return _tell_plan(api.plan(workload, gpus, advice=advice), json, items)
+
+
+def with_fidelity(sets: list[str] | None, fidelity: str | None) -> list[str]:
+    """What the command changes of a file, `fidelity` among it."""
+    return [*(sets or ()), *([] if fidelity is None else [f"memory.fidelity={fidelity}"])]
 
 
 def _tell_plan(found: Plan, json: bool, items: bool) -> None:

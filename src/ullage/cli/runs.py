@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ullage.cli.plans import HowKnown, with_fidelity
 from ullage.errors import InputError
 from ullage.reports.terminal import (
     Base,
@@ -49,6 +50,7 @@ def run(
         bool, typer.Option("--no-retry", help="With --resume: what a server failed is not asked again.")
     ] = False,
     base: Base = None,
+    fidelity: HowKnown = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Read large weights whole, so that a resume compares all of them."),
@@ -71,7 +73,7 @@ def run(
     if resume is not None:
         if strict:
             raise InputError("--strict: is said when a run is begun; a resume compares as it was begun")
-        for option, given in (("--set", set_), ("--gpus", gpus), ("--out", out)):
+        for option, given in (("--set", set_), ("--gpus", gpus), ("--fidelity", fidelity), ("--out", out)):
             if given:
                 raise InputError(
                     f"{option}: a resume does what the run in {resume} was begun with, where it was begun; "
@@ -86,7 +88,7 @@ def run(
             raise InputError("--base: goes with --resume; a new run's paths are relative to its FILE")
         if no_retry:
             raise InputError("--no-retry: goes with --resume")
-        made = _made(file, gpus, set_ or ())
+        made = _made(file, gpus, with_fidelity(set_, fidelity))
         options = {"anyway": anyway, "snapshot": snapshot, "strict": strict, "verbose": verbose}
         options["allow_nan"] = allow_nan
         folder, record = api.run_plan(made, out, download=download, quiet=quiet, **options)

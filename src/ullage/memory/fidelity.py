@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
+from ullage.facts.families.rows import text_type
 from ullage.memory.backward import check_backward
 from ullage.memory.loaded import Loaded
 from ullage.memory.proven import proof_of_pass
 from ullage.memory.running import kernel_of
 from ullage.memory.traced import Asked, Traced, Tracing
-from ullage.phases.phase import TRAINING, Activity, Phase, Work
+from ullage.phases.phase import TRAINING, Activity, Phase, Resident, Work
 from ullage.spec.role import Role
 from ullage.spec.workload import Fidelity
 
 Key = tuple[str, Work]
 """A role and what it does."""
-FORWARD: Final = ("prefill", "decode")
 
 
 class Known(NamedTuple):
@@ -51,59 +51,73 @@ def passes_of(
     """
     traced: dict[Key, Traced] = {}
     known: dict[str, dict[Known, None]] = {}
-    for name, asked in _asked(phases, held, roles):
-        work = asked.work
-        if (name, work) in traced:
-            continue
+    weighs = tracing is not None and not tracing.says
+    for name, work, asked in _asked(phases, held, roles):
         role, own = roles[name], held[name]
+        must = bool(own.architecture.counted) or work.activity == "backward"
+        if weighs and not must:
+            continue
         if work.activity == "backward":
             check_backward(name, role, own)
         why = _untraced(role, own, work, cards)
-        found = _way(name, asked, own, tracing, why)
-        if isinstance(found, tuple):
-            found, traced[name, work] = found
+        if must or (tracing is not None and tracing.fidelity == "traced"):
+            found, traced[name, work] = _as_it_must(name, asked, own, tracing, why)
+        else:
+            found, trace = _as_proven(asked, own, tracing, why)
+            if trace is not None:
+                traced[name, work] = trace
         known.setdefault(name, {})[found] = None
     return Passes(traced, {name: tuple(each) for name, each in known.items()})
 
 
-def _way(
+def _as_it_must(
     name: str, asked: Asked, own: Loaded, tracing: Tracing | None, why: str
-) -> Known | tuple[Known, Traced]:
-    """How one pass is known, with the trace where it is one; `why` it is not traced, "" where it can be."""
+) -> tuple[Known, Traced]:
+    """A pass that no formula is to say; `why` it is not traced, "" where it can be. Raises UnsupportedError."""
     architecture, activity = own.architecture, asked.work.activity
-    fidelity: Fidelity = "formula" if tracing is None else tracing.fidelity
-    must = bool(architecture.counted) or activity == "backward"
-    if must and fidelity == "formula" and activity != "backward":
+    given = tracing is not None and tracing.fidelity == "traced"
+    if architecture.counted and (tracing is None or tracing.fidelity == "formula"):
         raise UnsupportedError(
             f"role {name}: {architecture.name}: no formula describes model_type {architecture.model_type!r}; "
             "use --fidelity auto or traced (memory.fidelity)"
         )
-    if must or fidelity == "traced":
-        if why:
-            raise UnsupportedError(f"role {name}: {activity} is not traced with {why}{_else(must)}")
-        assert tracing is not None
-        reason = "as asked for" if fidelity == "traced" else _no_formula(architecture, activity)
+    if why:
+        instead = (
+            "no formula says what it takes"
+            if architecture.counted
+            else "formulas say what it takes: --fidelity formula (memory.fidelity)"
+        )
+        raise UnsupportedError(f"role {name}: {activity} is not traced with {why}; {instead}")
+    assert tracing is not None, "what has no formula is traced"
+    if architecture.counted:
+        reason = (
+            f"no formula describes model_type {architecture.model_type}; {architecture.counted} counts its "
+            "weights"
+        )
+    else:
+        reason = "as asked for" if given else f"no formula says what {activity} takes"
+    try:
         return _traced(asked, own, tracing, reason)
-    proof = proof_of_pass(architecture, asked, None if tracing is None else tracing.transformers)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"role {name}: {error}") from error
+
+
+def _as_proven(
+    asked: Asked, own: Loaded, tracing: Tracing | None, why: str
+) -> tuple[Known, Traced | None]:
+    """A pass by its formula where that is proven or alone asked for, else by a trace where one is made."""
+    architecture, activity = own.architecture, asked.work.activity
+    version = None if tracing is None else tracing.transformers
+    proof = proof_of_pass(text_type(architecture.model_type), asked, version)
+    said = f"not tried with {why}" if why else f"{proof.standing}: {proof.why}"
     proven = proof.standing == "proven" and not why
-    said = f"{proof.standing}: {proof.why}" if not why else f"not proven with {why}"
-    if proven or fidelity == "formula" or why or activity in TRAINING:
-        return Known(activity, "formula", said, proven)
-    assert tracing is not None
+    formula = Known(activity, "formula", said, proven)
+    if proven or why or activity in TRAINING or tracing is None or tracing.fidelity == "formula":
+        return formula, None
     try:
         return _traced(asked, own, tracing, f"its formula is {said}")
     except InputError as error:
-        return Known(activity, "formula", f"{said}; {error}", proven=False)
-
-
-def _else(must: bool) -> str:
-    return ", and no formula says what it takes" if must else "; use --fidelity formula (memory.fidelity)"
-
-
-def _no_formula(architecture: Architecture, activity: Activity) -> str:
-    if architecture.counted:
-        return f"no formula describes model_type {architecture.model_type}; {architecture.counted} counts it"
-    return f"no formula says what {activity} takes"
+        return formula._replace(reason=f"{said}; {error}"), None
 
 
 def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[Known, Traced]:
@@ -123,12 +137,14 @@ def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[K
 
 def _asked(
     phases: Iterable[Phase], held: Mapping[str, Loaded], roles: Mapping[str, Role]
-) -> Iterable[tuple[str, Asked]]:
-    """Each pass of a language model in this process."""
+) -> Iterator[tuple[str, Work, Asked]]:
+    """Each pass of a language model in this process: what is done, and what is traced for it."""
     phases = tuple(phases)
-    for phase in phases:
-        name, work = phase.running, phase.work
-        if name not in held or work.activity == "load":
+    works = [(phase.running, phase.work) for phase in phases if phase.work.activity != "load"]
+    residents = [each for phase in phases for each in phase.resident if each.where == "device"]
+    works += [(each.name, work) for each in residents if (work := _idle(each, held)) is not None]
+    for name, work in dict.fromkeys(works):
+        if name not in held:
             continue
         role, own = roles[name], held[name]
         if role.runs_with.memory != "process" or not isinstance(own.model, Architecture):
@@ -139,7 +155,24 @@ def _asked(
         precision = own.precision
         scheme = None if precision.scheme is None else precision.storage
         processor = own.abilities.processor
-        yield name, Asked(role.model, precision.compute, kernel, work, processor, scheme)
+        # How many tokens are written after a prompt bears on nothing that it takes.
+        one = work.activity == "prefill" and work.new_tokens > 1 and not work.probed
+        traced = work.but(new_tokens=1) if one else work
+        yield name, work, Asked(role.model, precision.compute, kernel, traced, processor, scheme)
+
+
+def _idle(resident: Resident, held: Mapping[str, Loaded]) -> Work | None:
+    """What the cache of one that waits is traced by, where no formula says how large it is."""
+    own = held.get(resident.name)
+    counted = own is not None and isinstance(own.model, Architecture) and own.architecture.counted
+    return idle_work(resident) if counted else None
+
+
+def idle_work(resident: Resident) -> Work | None:
+    """What leaves the cache of a role that waits; None where it has none."""
+    if not resident.cached_batch or not resident.cached_tokens:
+        return None
+    return Work("prefill", resident.cached_batch, resident.cached_tokens, 1)
 
 
 def _untraced(role: Role, own: Loaded, work: Work, cards: int) -> str:
@@ -155,6 +188,5 @@ def _untraced(role: Role, own: Loaded, work: Work, cards: int) -> str:
         "images": work.images > 0,
         "layers over several devices": work.activity in TRAINING and split,
         "attention: flash": role.attention == "flash",
-        "the optimizer's step alone": work.activity == "update",
     }
     return next((what for what, holds in there.items() if holds), "")

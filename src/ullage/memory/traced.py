@@ -72,11 +72,13 @@ Tracer = Callable[[Asked], Traced]
 
 class Tracing(NamedTuple):
     """How passes come to be known: by `fidelity`, as a workload's `memory` has it, traced by `trace`, to be run
-    by that version of `transformers` (None: not known)."""
+    by that version of `transformers` (None: not known). Where candidates are weighed, which are many, it does
+    not say (`says`) how formulas stand."""
 
     trace: Tracer
     fidelity: Fidelity = "auto"
     transformers: str | None = None
+    says: bool = True
 
 
 def traced_needs(found: Traced, layers: int, processor: bool) -> list[Need]:
@@ -102,12 +104,9 @@ def forward_needs(found: Traced, layers: int, processor: bool, logits: bool) -> 
     moments of all, of which a device pays the largest. On one device their sum is the live peak, captured
     states apart. The last block's moment is that of its `logits`, where there are any."""
     blocks = _loaded(found.blocks, layers)
-    kept = sum(block.kept for block in blocks)
-    most = max(found.live - found.captures - kept, 0)
+    most = max(found.live - found.captures - sum(block.kept for block in blocks), 0)
     share, room = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)
-    needs = []
-    for size, where in _alike(block.kept for block in blocks):
-        needs.append(Need("kv_cache", where, Interval.exactly(size), "traced"))
+    needs = kept_needs(found, layers)
     for size, where in _alike(block.moment for block in blocks):
         # A moment before caches are full is not the peak that all of them would make of it.
         each = min(size, most)
@@ -117,6 +116,26 @@ def forward_needs(found: Traced, layers: int, processor: bool, logits: bool) -> 
     if not processor:
         needs.append(_segments(found, layers))
     return needs
+
+
+def kept_needs(found: Traced, layers: int) -> list[Need]:
+    """What the caches of a traced pass come to, block by block."""
+    sizes = (block.kept for block in _loaded(found.blocks, layers))
+    return [Need("kv_cache", where, Interval.exactly(size), "traced") for size, where in _alike(sizes)]
+
+
+def training_needs(found: Traced, layers: int, processor: bool) -> list[Need]:
+    """The needs of a span of a traced training step, on one device: what is there throughout it, and its
+    fullest moment beside that."""
+    sizes = dict(found.components)
+    stays = {each: sizes[each] for each in ("gradients", "optimizer") if sizes.get(each)}
+    needs = [Need(each, (0,), Interval.exactly(size), "traced") for each, size in stays.items()]
+    moment = found.live - sum(stays.values())
+    share, room = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)
+    held = Interval(moment * LOW // 100, moment, moment * share // 100 + room)
+    every = tuple(range(layers + 2))
+    needs.append(Need("activations", every, held, "traced", "max", note=f"fullest in {found.stage}"))
+    return needs if processor else [*needs, _segments(found, layers)]
 
 
 def _segments(found: Traced, layers: int) -> Need:

@@ -10,7 +10,6 @@ from traceback import clear_frames
 import torch
 
 from ullage.facts.architecture import Model, Pipeline
-from ullage.facts.model import open_model
 from ullage.memory.pipeline import pipeline_parking
 from ullage.memory.weights.parking import Parking, parking
 from ullage.planning.plan import RolePlan
@@ -171,16 +170,16 @@ class ModelWeights(RoleWeights):
 def model_weights(
     role: Role,
     planned: RolePlan,
+    model: Model,
     *,
     base: Path | None = None,
     download: bool = False,
     one_memory: bool | None = None,
 ) -> ModelWeights:
-    """The weights of `role.model` as planned, to be brought, parked and dropped; `one_memory` as above.
+    """The weights of `role.model`, which `model` describes, as planned, to be brought, parked and dropped; `one_memory` as above.
 
     Raises what opening and loading a model raise.
     """
-    model = open_model(role.model, base)
     source = source_of(role.model, base, download)
     plain = source.is_dir() and not is_adapter(source)
     return ModelWeights(

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -85,13 +86,16 @@ def summed(trace: Trace) -> Traced:
 def _whole(trace: Trace, asked: Asked) -> Traced:
     """The same; of a forward pass block by block, and on a card as it was replayed."""
     from ullage.tracing.blocks import blocks_of
+    from ullage.tracing.training import SPANS
 
+    trace = replace(trace, stages=SPANS.get(asked.work.activity, trace.stages))
     found = summed(trace)
-    if asked.work.activity not in ("prefill", "decode"):
+    if asked.work.activity == "backward":
         return found
     unused = 0 if asked.processor else _unused(trace, asked.work.expandable_segments, found.live)
     widest = max((event.bytes for event in trace.events), default=0)
-    return found._replace(blocks=blocks_of(trace), unused=unused, widest=widest)
+    blocks = () if asked.work.activity in SPANS else blocks_of(trace)
+    return found._replace(blocks=blocks, unused=unused, widest=widest)
 
 
 def _unused(trace: Trace, expandable: bool, live: int) -> int:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
-_READS: Final = {"backward": read_backward, "train": train_step}
+_READS: Final = {"backward": read_backward, "train": train_step, "update": train_step}
 """Who runs an activity that is no forward pass alone."""
 
 

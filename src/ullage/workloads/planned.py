@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
     from ullage.memory.process import Overhead
-    from ullage.memory.traced import Asked, Traced, Tracer
+    from ullage.memory.traced import Asked, Traced, Tracing
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
     from ullage.planning.plan import Advice, Plan
     from ullage.records.evidence import Evidence
     from ullage.records.observation import Here
-    from ullage.spec.workload import Workload
+    from ullage.spec.workload import Fidelity, Workload
     from ullage.units import Interval
 
 
@@ -36,11 +37,14 @@ def plan(
     base: Path | None = None,
     advice: bool = True,
     here: Here | None = None,
+    fidelity: str | None = None,
 ) -> Plan:
     """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget.
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
-    is the process that will carry it out, where that is known.
+    is the process that will carry it out, where that is known. `fidelity` stands for `memory.fidelity` of the
+    file: formula, traced or auto. Raises MissingExtraError where something has to be traced, and torch is not
+    installed.
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
@@ -54,6 +58,8 @@ def plan(
         workload = load(workload)
     elif not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
+    if fidelity is not None:
+        workload = with_fidelity(workload, fidelity)
     chosen = gpu_set(workload, gpus)
     workload, models = at_commits(workload, models_of(workload, base))
     workload = with_probe_shapes(with_labels(workload, models), base, models)
@@ -63,26 +69,36 @@ def plan(
     ways = asked_ways(workload, models, chosen)
     found = make_plan(workload, demand, models, chosen, base or Path(), ways)
     found = replace(found, stored=stored(workload, models))
-    given = _advice(workload, models, chosen, base) if advice and models else ()
+    searched = advice and bool(models) and not any_counted(models)
+    given = _advice(workload, models, chosen, base) if searched else ()
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     known = _known_evidence()
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
-    notes = (*found.notes, *_of_hubs(models), *unwritten)
+    notes = (*found.notes, *_of_hubs(models), *unwritten, *_unsearched(advice, models))
     asked_for = hosted(workload, requests(workload))
     return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes, hosted=asked_for)
 
 
+def with_fidelity(workload: Workload, fidelity: str) -> Workload:
+    """The workload planned by formulas, by traces, or as it is best known. Raises SpecError."""
+    from ullage.spec.parse import parse_part
+    from ullage.spec.workload import Memory
+
+    said = parse_part(Memory, {"fidelity": fidelity}).fidelity
+    return workload.model_copy(update={"memory": workload.memory.model_copy(update={"fidelity": said})})
+
+
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
     """The model behind each name the workload's local roles use, opened once."""
-    from ullage.facts.model import open_model
     from ullage.phases.blocks import is_local
+    from ullage.workloads.opened import opened_model
 
     local = [role for role in workload.roles.values() if is_local(role)]
     drafts = [draft for role in local if (draft := role.settings.drafts()) is not None]
     names = dict.fromkeys([*(role.model for role in local), *drafts])
-    return {name: open_model(name, base) for name in names}
+    return {name: opened_model(name, base) for name in names}
 
 
 def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workload, dict[str, Model]]:
@@ -95,6 +111,21 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
+
+
+def any_counted(models: Mapping[str, Model]) -> bool:
+    """Whether there is a model that no row describes."""
+    return any(bool(getattr(model, "counted", "")) for model in models.values())
+
+
+def _unsearched(advice: bool, models: Mapping[str, Model]) -> Iterator[str]:
+    """Why no advice is given, where none was looked for."""
+    names = [name for name, model in models.items() if getattr(model, "counted", "")]
+    if advice and names:
+        yield (
+            f"no advice was searched: no row describes {', '.join(names)}, and each candidate would be traced; "
+            "change batch, prompt_tokens or gpus and plan again"
+        )
 
 
 def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:
@@ -168,7 +199,8 @@ def estimate(
 
     overhead = _overhead(_known_evidence(), workload, gpus, here)
     cards = _cards(gpus)
-    return estimate_phases(phases(workload), models, gpus.abilities, overhead, _tracer(base), cards)
+    tracing = _tracing(workload.memory.fidelity, base)
+    return estimate_phases(phases(workload), models, gpus.abilities, overhead, tracing, cards)
 
 
 def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
@@ -176,15 +208,27 @@ def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
     return tuple(gpu.usable for gpu in gpus.gpus)
 
 
-def _tracer(base: Path | None) -> Tracer:
-    """Traces a model whose path is relative to `base`; torch is loaded once something is asked of it."""
+def _tracing(fidelity: Fidelity, base: Path | None) -> Tracing:
+    """Traces models whose paths are relative to `base`; torch is loaded once something is asked of it."""
+    from ullage.memory.traced import Tracing
 
     def trace(asked: Asked) -> Traced:
         from ullage.workloads.traced import trace_model
 
         return trace_model(asked, base)
 
-    return trace
+    return Tracing(trace, fidelity, _transformers())
+
+
+@cache
+def _transformers() -> str | None:
+    """The version that would run, where one is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("transformers")
+    except PackageNotFoundError:
+        return None
 
 
 def _known_evidence() -> Evidence | None:
@@ -236,7 +280,7 @@ def settle(
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
 
-    come_to = outcomes(models, here, base)
+    come_to = outcomes(models, here, base, workload.memory.fidelity)
 
     def fits(candidate: Workload) -> bool:
         try:  # the share of a card that the file gives an engine may be too little for it
@@ -269,21 +313,29 @@ def outcome(
     base: Path | None = None,
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here, base)(workload, gpus)
+    return outcomes(models, here, base, workload.memory.fidelity)(workload, gpus)
 
 
 def outcomes(
-    models: Mapping[str, Model], here: Here | None = None, base: Path | None = None
+    models: Mapping[str, Model],
+    here: Here | None = None,
+    base: Path | None = None,
+    fidelity: Fidelity | None = None,
 ) -> Callable[[Workload, GpuSet], Outcome]:
-    """What candidates come to, one like another: by the evidence that there is now, which is read once."""
+    """What candidates come to, one like another: by the evidence that there is now, which is read once.
+
+    Without a `fidelity` they are weighed by formulas, which thousands of them are in no time; where a model
+    has none, by traces.
+    """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
-    known, tracer = _known_evidence(), _tracer(base)
+    known = _known_evidence()
+    tracing = _tracing(fidelity or "auto", base)._replace(says=fidelity is not None)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracer, _cards(gpus))
+        demand = estimate_phases(phases(workload), models, gpus.abilities, overhead, tracing, _cards(gpus))
         return outcome_of(workload, demand, gpus)
 
     return come_to
