@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ullage.spec.role_fields import RoleFields
+from ullage.workloads.fidelity import with_fidelity
 from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ def bare_workload(
     if train is not None:
         beside = {} if lora is None else {"lora": {"r": lora} if isinstance(lora, int) else dict(lora)}
         training = parse_part(Training, {"optimizer": train, **beside})
-    memory = memory or Memory(enable_gradient_checkpointing=gradient_checkpointing)
-    if fidelity is not None:
-        memory = memory.model_copy(update={"fidelity": parse_part(Memory, {"fidelity": fidelity}).fidelity})
-    return Workload(
+    made = Workload(
         kind=single_model.name,
         name=model,
         roles={"model": role},
@@ -87,7 +85,8 @@ def bare_workload(
         batch=role.batch or 1,
         prompt_tokens=1024 if role.prompt_tokens is None else role.prompt_tokens,
         new_tokens=0 if role.new_tokens is None else role.new_tokens,
-        memory=memory,
+        memory=memory or Memory(enable_gradient_checkpointing=gradient_checkpointing),
         training=training,
         budget=Budget(reserve="0%"),
     )
+    return made if fidelity is None else with_fidelity(made, fidelity)

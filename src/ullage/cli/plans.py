@@ -20,7 +20,8 @@ Sweeps = Annotated[
 ]
 Items = Annotated[bool, typer.Option("--items", help="Line items of every phase.")]
 HowKnown = Annotated[
-    str | None, typer.Option("--fidelity", help="formula, traced (takes torch) or auto; sets memory.fidelity.")
+    str | None,
+    typer.Option("--fidelity", help="formula, traced (takes torch) or auto: memory.fidelity."),
 ]
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
 

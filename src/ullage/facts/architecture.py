@@ -194,8 +194,8 @@ class Architecture:
     encoder `gives` no tokens: the states of its input, or a score for each of its `labels`; what stands on
     its layers is in `final`.
     `flow_open` says what of the layers' code their temporaries were not held against; "" where they were.
-    `counted` says whose code counted its weights where no row describes its family: of its layers nothing else
-    is known then.
+    `counted` says whose code counted its weights where no row describes its family: nothing else is known of
+    its layers then.
     """
 
     name: str

@@ -48,9 +48,10 @@ def estimate(
 
     `models` maps the name a role's `model` field gives to what it is; `abilities` is what
     every GPU in question can do; `overhead` what a process was measured to take on such a GPU, where there is
-    evidence; `tracing` says what is traced, and by whom (None: nothing is); `cards` are the usable bytes of each GPU, of which an
-    engine may be given a share. Raises UnsupportedError where a model and what is asked of it do not go
-    together, SpecError for sites or windows a model lacks.
+    evidence; `tracing` says what is traced, and by whom (None: nothing is); `cards` are the usable bytes of
+    each GPU, of which an engine may be given a share. Raises UnsupportedError where a model and what is asked
+    of it do not go together, SpecError for sites or windows a model lacks, MissingExtraError where a pass has
+    to be traced and torch is not installed.
     """
     phases = tuple(phases)
     roles = _roles(phases)

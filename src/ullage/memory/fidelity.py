@@ -15,7 +15,6 @@ from ullage.memory.running import kernel_of
 from ullage.memory.traced import Asked, Traced, Tracing
 from ullage.phases.phase import TRAINING, Activity, Phase, Resident, Work
 from ullage.spec.role import Role
-from ullage.spec.workload import Fidelity
 
 Key = tuple[str, Work]
 """A role and what it does."""
@@ -73,7 +72,10 @@ def passes_of(
 def _as_it_must(
     name: str, asked: Asked, own: Loaded, tracing: Tracing | None, why: str
 ) -> tuple[Known, Traced]:
-    """A pass that no formula is to say; `why` it is not traced, "" where it can be. Raises UnsupportedError."""
+    """A pass that no formula is to say; `why` it is not traced, "" where it can be.
+
+    Raises UnsupportedError.
+    """
     architecture, activity = own.architecture, asked.work.activity
     given = tracing is not None and tracing.fidelity == "traced"
     if architecture.counted and (tracing is None or tracing.fidelity == "formula"):
@@ -102,9 +104,7 @@ def _as_it_must(
         raise UnsupportedError(f"role {name}: {error}") from error
 
 
-def _as_proven(
-    asked: Asked, own: Loaded, tracing: Tracing | None, why: str
-) -> tuple[Known, Traced | None]:
+def _as_proven(asked: Asked, own: Loaded, tracing: Tracing | None, why: str) -> tuple[Known, Traced | None]:
     """A pass by its formula where that is proven or alone asked for, else by a trace where one is made."""
     architecture, activity = own.architecture, asked.work.activity
     version = None if tracing is None else tracing.transformers

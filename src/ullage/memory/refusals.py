@@ -30,8 +30,8 @@ def check_role(
         )
     if isinstance(model, Architecture) and model.counted and engine.memory != "process":
         raise UnsupportedError(
-            f"role {name}: no row describes model_type {model.model_type!r}, which engine {engine.name} holds "
-            "in a cache of its own; use engine: transformers, where its code is traced"
+            f"role {name}: no row describes model_type {model.model_type!r}, and how engine {engine.name} "
+            "holds it is not known; use engine: transformers, where its code is traced"
         )
     if isinstance(model, Architecture) and model.adapter is not None:
         _check_adapter(name, role, model, precision)

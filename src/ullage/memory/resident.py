@@ -33,7 +33,8 @@ def resident_groups(
     cached_tokens: int = 0,
     traced: Traced | None = None,
 ) -> tuple[Group, ...]:
-    """Weights where the role's residency puts them, and the caches it keeps while idle, as they were `traced`."""
+    """Weights where the role's residency puts them, and the caches it keeps while idle, as they were
+    `traced` if they were."""
     on_processor = loaded.abilities.processor
     weights = _weights(loaded.architecture, loaded.precision, where, on_processor)
     if where != "device" or not cached_batch or not cached_tokens:

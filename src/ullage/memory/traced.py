@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from ullage.memory.needs import Need
+from ullage.memory.needs import ItemKind, Need
 from ullage.memory.segments import ROUNDING, SPREAD, TENSORS
 from ullage.memory.temporaries import TEMPORARY_ROUNDING
 from ullage.phases.phase import Work
@@ -71,7 +71,7 @@ Tracer = Callable[[Asked], Traced]
 
 
 class Tracing(NamedTuple):
-    """How passes come to be known: by `fidelity`, as a workload's `memory` has it, traced by `trace`, to be run
+    """How passes come to be known: by `fidelity`, as a workload's `memory` has it, traced by `trace`, and run
     by that version of `transformers` (None: not known). Where candidates are weighed, which are many, it does
     not say (`says`) how formulas stand."""
 
@@ -128,7 +128,8 @@ def training_needs(found: Traced, layers: int, processor: bool) -> list[Need]:
     """The needs of a span of a traced training step, on one device: what is there throughout it, and its
     fullest moment beside that."""
     sizes = dict(found.components)
-    stays = {each: sizes[each] for each in ("gradients", "optimizer") if sizes.get(each)}
+    lasting: tuple[ItemKind, ...] = ("gradients", "optimizer")
+    stays = {each: sizes[each] for each in lasting if sizes.get(each)}
     needs = [Need(each, (0,), Interval.exactly(size), "traced") for each, size in stays.items()]
     moment = found.live - sum(stays.values())
     share, room = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)

@@ -176,7 +176,8 @@ def model_weights(
     download: bool = False,
     one_memory: bool | None = None,
 ) -> ModelWeights:
-    """The weights of `role.model`, which `model` describes, as planned, to be brought, parked and dropped; `one_memory` as above.
+    """The weights of `role.model`, which `model` describes, as planned, to be brought, parked and dropped;
+    `one_memory` as above.
 
     Raises what opening and loading a model raise.
     """

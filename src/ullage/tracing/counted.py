@@ -1,4 +1,4 @@
-"""What a model is made of where no row describes its family: its weights, as transformers itself builds it."""
+"""What a model is made of where no row describes its family: its weights, as transformers builds it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def counted(config: Mapping[str, object], name: str) -> Counted:
     return Counted(
         own.model_type,
         _width(text, layout),
-        layout.rows or getattr(text, "vocab_size", 0),
+        layout.rows or int(getattr(text, "vocab_size", 0)),
         _positions(text),
         str(own.dtype or "float32").removeprefix("torch."),
         embeddings,
@@ -122,7 +122,7 @@ def _width(config: PreTrainedConfig, layout: Layout) -> int:
     width: object = getattr(config, "hidden_size", None)
     if isinstance(width, int):
         return width
-    shape: tuple[int, ...] = layout.embedding.weight.shape  # type: ignore[union-attr, assignment]
+    shape: tuple[int, ...] = layout.embedding.weight.shape  # type: ignore[assignment]
     return shape[-1]
 
 

@@ -151,22 +151,22 @@ def _held(key: str, kind: type[Found]) -> Found | None:
 def _keep(key: str, found: Found) -> Found:
     _known[key] = found
     with suppress(OSError, ValueError):
-        path, said = _path(key), _adapter(type(found)).dump_python(found, mode="json")
+        kind: Any = type(found)
+        path, said = _path(key), _adapter(kind).dump_python(found, mode="json")
         if not is_nowhere(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"sha256": _digest(said), "found": said}, unique=True)
     return found
 
 
-def _read(path: Path, kind: type[Found]) -> Found | None:
+def _read(path: Path, kind: Any) -> Any:
     """What lies there; None where nothing does that is whole."""
     try:
         check_ordinary(path)
         held = json.loads(read_bytes(path, LARGEST_FILE))
         if held["sha256"] != _digest(held["found"]):
             return None
-        found: Found = _adapter(kind).validate_python(held["found"])
-        return found
+        return _adapter(kind).validate_python(held["found"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError, FormatError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
+_FAKES: Final = logging.getLogger("torch._subclasses.fake_tensor")
 _READS: Final = {"backward": read_backward, "train": train_step, "update": train_step}
 """Who runs an activity that is no forward pass alone."""
 
@@ -54,8 +56,9 @@ def trace_config(config: PreTrainedConfig, asked: Asked, *, whole: bool = False)
 
 def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     storages = Storages(processor_bytes if asked.processor else workspace_bytes)
-    collects = gc.isenabled()
+    collects, told = gc.isenabled(), _FAKES.disabled
     gc.disable()  # a run's collector frees what lies in cycles when it likes: here never
+    _FAKES.disabled = True  # torch logs a traceback of what is raised, and said, anyway
     try:
         return _traced(storages, config, asked, whole)
     except (UllageError, NotAlikeError):
@@ -70,6 +73,7 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
         what = "" if isinstance(error, UnknownError) else f"{type(error).__name__}: "
         raise _untraceable(asked, f"{what}{said_by(error)}{where}") from error
     finally:
+        _FAKES.disabled = told
         if collects:
             gc.enable()
 

@@ -21,9 +21,9 @@ def mistakes_in_maps(workload: Workload, base: Path | None = None) -> Iterator[M
     for name, role in workload.roles.items():
         if role.device_map is None:
             continue
-        from ullage.workloads.opened import opened_model
         from ullage.spec.device_map import block_devices
         from ullage.spec.mistake import Mistake
+        from ullage.workloads.opened import opened_model
 
         try:
             model = opened_model(role.model, base)

@@ -29,6 +29,4 @@ def _count(config: Mapping[str, object], name: str, source: str) -> Architecture
     try:
         return count_model(config, name, source)
     except ImportError as error:
-        raise UnsupportedError(
-            "Its own code would say what it takes: pip install \"ullage[run]\""
-        ) from error
+        raise UnsupportedError('Its own code would say what it takes: pip install "ullage[run]"') from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
 from ullage.units import MIB
 from ullage.workloads.encoders import read_alone, with_labels
+from ullage.workloads.fidelity import any_counted, tracing_by, unsearched, with_fidelity
 from ullage.workloads.loading import folder_of, load
 from ullage.workloads.probed import with_probe_shapes
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
     from ullage.memory.demand import Demand
     from ullage.memory.process import Overhead
-    from ullage.memory.traced import Asked, Traced, Tracing
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.advice import Outcome
@@ -43,8 +42,7 @@ def plan(
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
     is the process that will carry it out, where that is known. `fidelity` stands for `memory.fidelity` of the
-    file: formula, traced or auto. Raises MissingExtraError where something has to be traced, and torch is not
-    installed.
+    file. Raises MissingExtraError where something has to be traced, and torch is not installed.
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
@@ -76,18 +74,9 @@ def plan(
     known = _known_evidence()
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
-    notes = (*found.notes, *_of_hubs(models), *unwritten, *_unsearched(advice, models))
+    notes = (*found.notes, *_of_hubs(models), *unwritten, *unsearched(advice, models))
     asked_for = hosted(workload, requests(workload))
     return replace(found, asked=asked, warnings=warnings, advice=given, notes=notes, hosted=asked_for)
-
-
-def with_fidelity(workload: Workload, fidelity: str) -> Workload:
-    """The workload planned by formulas, by traces, or as it is best known. Raises SpecError."""
-    from ullage.spec.parse import parse_part
-    from ullage.spec.workload import Memory
-
-    said = parse_part(Memory, {"fidelity": fidelity}).fidelity
-    return workload.model_copy(update={"memory": workload.memory.model_copy(update={"fidelity": said})})
 
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
@@ -111,21 +100,6 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
-
-
-def any_counted(models: Mapping[str, Model]) -> bool:
-    """Whether there is a model that no row describes."""
-    return any(bool(getattr(model, "counted", "")) for model in models.values())
-
-
-def _unsearched(advice: bool, models: Mapping[str, Model]) -> Iterator[str]:
-    """Why no advice is given, where none was looked for."""
-    names = [name for name, model in models.items() if getattr(model, "counted", "")]
-    if advice and names:
-        yield (
-            f"no advice was searched: no row describes {', '.join(names)}, and each candidate would be traced; "
-            "change batch, prompt_tokens or gpus and plan again"
-        )
 
 
 def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:
@@ -199,36 +173,13 @@ def estimate(
 
     overhead = _overhead(_known_evidence(), workload, gpus, here)
     cards = _cards(gpus)
-    tracing = _tracing(workload.memory.fidelity, base)
+    tracing = tracing_by(workload.memory.fidelity, base)
     return estimate_phases(phases(workload), models, gpus.abilities, overhead, tracing, cards)
 
 
 def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
     """What can be used of each, in bytes."""
     return tuple(gpu.usable for gpu in gpus.gpus)
-
-
-def _tracing(fidelity: Fidelity, base: Path | None) -> Tracing:
-    """Traces models whose paths are relative to `base`; torch is loaded once something is asked of it."""
-    from ullage.memory.traced import Tracing
-
-    def trace(asked: Asked) -> Traced:
-        from ullage.workloads.traced import trace_model
-
-        return trace_model(asked, base)
-
-    return Tracing(trace, fidelity, _transformers())
-
-
-@cache
-def _transformers() -> str | None:
-    """The version that would run, where one is installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("transformers")
-    except PackageNotFoundError:
-        return None
 
 
 def _known_evidence() -> Evidence | None:
@@ -324,14 +275,13 @@ def outcomes(
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
-    Without a `fidelity` they are weighed by formulas, which thousands of them are in no time; where a model
-    has none, by traces.
+    Without a `fidelity` they are weighed by formulas, for they are many; where a model has none, by traces.
     """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
     known = _known_evidence()
-    tracing = _tracing(fidelity or "auto", base)._replace(says=fidelity is not None)
+    tracing = tracing_by(fidelity or "auto", base)._replace(says=fidelity is not None)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         overhead = _overhead(known, workload, gpus, here)

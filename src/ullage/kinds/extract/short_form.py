@@ -11,7 +11,6 @@ from ullage.capture.tokens import Tokenized, read_records, tokenize
 from ullage.errors import InputError, SpecError
 from ullage.facts.architecture import Architecture
 from ullage.facts.gpu_set import parse_gpu_set
-from ullage.workloads.opened import opened_model
 from ullage.facts.rope import way_to
 from ullage.kinds.extract.section import Section
 from ullage.runtime.loader import load_tokenizer
@@ -19,6 +18,7 @@ from ullage.spec.parse import parse_mapping
 from ullage.spec.positions import Entry
 from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
+from ullage.workloads.opened import opened_model
 
 ROLE: Final = "model"
 

@@ -1,0 +1,122 @@
+"""Every type of causal language model that transformers has: do `ullage models` and `plan` answer for it?
+
+python benchmarks/traced_types.py [--only doge,blt] [--seconds 60]
+
+The config that its class gives is written as a config.json, and its parameters are counted (`ullage.model`).
+Of a small one of the same class (`ullage.runtime.shrunk`), which is as much code and far fewer layers, a
+prompt of 32 tokens with 4 that are written is planned (`ullage.estimate_model`) at fidelity auto: by formulas
+where they are proven, by traces else. A type answers where both do; a refusal says why.
+Figures: benchmarks/results/traced_types.json; tables.py writes the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections import Counter
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import extract_families
+import result_file
+
+ANSWERED = 150
+CARD = "1xH100"
+
+
+def asked(family: str) -> dict[str, Any]:
+    """One type's row."""
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from ullage.facts.families.rows import known_types
+    from ullage.runtime.shrunk import shrink
+
+    transformers.logging.set_verbosity_error()
+    begun = time.perf_counter()
+    row: dict[str, Any] = {"family": family, "row": family in known_types(), "answers": False}
+    try:
+        config = CONFIG_MAPPING[family](**extract_families.OPEN.get(family, {}))
+        row |= counted(config) | planned(shrink(config))
+        row["answers"] = "parameters" in row and "verdict" in row
+    except Exception as error:  # what one type raises is its row
+        row["said"] = said(error)
+    return row | {"seconds": round(time.perf_counter() - begun, 2)}
+
+
+def counted(config: Any) -> dict[str, Any]:
+    """Its parameters, and whose code counted them."""
+    import ullage
+
+    with tempfile.TemporaryDirectory() as folder:
+        config.save_pretrained(folder)
+        try:
+            found = ullage.model(folder)
+        except ullage.UllageError as error:
+            return {"said": said(error).replace(folder, config.model_type)}
+    assert isinstance(found, ullage.Architecture)
+    return {"parameters": found.parameters, "counted": found.counted or "its row"}
+
+
+def planned(config: Any) -> dict[str, Any]:
+    """How each pass of its plan is known."""
+    import ullage
+
+    with tempfile.TemporaryDirectory() as folder:
+        config.save_pretrained(folder)
+        try:
+            plan = ullage.estimate_model(folder, CARD, prompt_tokens=32, new_tokens=4)
+        except ullage.UllageError as error:
+            return {"said": said(error).replace(folder, config.model_type)}
+    known = plan.roles["model"].known
+    return {"by": {each.activity: each.by for each in known}, "verdict": plan.verdict}
+
+
+def said(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[-300:]
+
+
+def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many types answer, and by what."""
+    answers = [row for row in rows if row["answers"]]
+    return {
+        "types": len(rows),
+        "answers": len(answers),
+        "parameters": sum("parameters" in row for row in rows),
+        "without_a_row": sum(not row.get("row", True) for row in rows),
+        "answers_without_a_row": sum(not row["row"] for row in answers),
+        "passes": dict(Counter(by for row in answers for by in row["by"].values())),
+        "refused": {row["family"]: row.get("said", "") for row in rows if not row["answers"]},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    given = parser.parse_args()
+    made = result_file.start("traced_types")
+    names = given.only.split(",") if given.only else extract_families.types()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["ULLAGE_HOME"] = home
+        rows = extract_families.rows(names, given.seconds, asked)
+    for row in rows:
+        row.setdefault("answers", False)
+    summary = summary_of(rows)
+    print(json.dumps(summary if not given.only else rows, indent=1))
+    if given.only:
+        return
+    claims = {
+        f"at least {ANSWERED} types answer": summary["answers"] >= ANSWERED,
+        "each refusal says why": all(summary["refused"].values()),
+    }
+    made.write({"summary": summary, "rows": rows}, claims)
+
+
+if __name__ == "__main__":
+    main()
