@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.facts.families.rows import text_type
+from ullage.facts.proof import Proof
 from ullage.memory.backward import check_backward
 from ullage.memory.loaded import Loaded
 from ullage.memory.proven import proof_of_pass
@@ -18,6 +19,10 @@ from ullage.spec.role import Role
 
 Key = tuple[str, Work]
 """A role and what it does."""
+
+
+MOST_TRACED: Final = 8
+"""Passes of a plan that are traced although there are formulas: each takes a second or a few."""
 
 
 class Known(NamedTuple):
@@ -50,23 +55,52 @@ def passes_of(
     """
     traced: dict[Key, Traced] = {}
     known: dict[str, dict[Known, None]] = {}
-    weighs = tracing is not None and not tracing.says
-    for name, work, asked in _asked(phases, held, roles):
+    passes = list(_asked(phases, held, roles))
+    if tracing is not None and not tracing.says:
+        passes = [each for each in passes if _must(each[2], held[each[0]])]
+    many = _too_many(passes, held, tracing)
+    for name, work, asked in passes:
         role, own = roles[name], held[name]
-        must = bool(own.architecture.counted) or work.activity == "backward"
-        if weighs and not must:
-            continue
         if work.activity == "backward":
             check_backward(name, role, own)
         why = _untraced(role, own, work, cards)
-        if must or (tracing is not None and tracing.fidelity == "traced"):
+        if _must(asked, own) or (tracing is not None and tracing.fidelity == "traced"):
             found, traced[name, work] = _as_it_must(name, asked, own, tracing, why)
         else:
-            found, trace = _as_proven(asked, own, tracing, why)
+            found, trace = _as_proven(asked, own, tracing, why, many)
             if trace is not None:
                 traced[name, work] = trace
         known.setdefault(name, {})[found] = None
     return Passes(traced, {name: tuple(each) for name, each in known.items()})
+
+
+def _must(asked: Asked, own: Loaded) -> bool:
+    """Whether no formula says what a pass takes."""
+    return bool(own.architecture.counted) or asked.work.activity == "backward"
+
+
+def _too_many(
+    passes: Iterable[tuple[str, Work, Asked]], held: Mapping[str, Loaded], tracing: Tracing | None
+) -> str:
+    """Why none of them is traced that need not be, where they are so many; "" else."""
+    if tracing is None or tracing.fidelity != "auto":
+        return ""
+    unproven = {
+        asked
+        for name, _, asked in passes
+        if not _must(asked, held[name]) and _proof(asked, held[name], tracing).standing != "proven"
+    }
+    if len(unproven) <= MOST_TRACED:
+        return ""
+    return (
+        f"{len(unproven)} passes would be traced, and auto traces {MOST_TRACED} at most: --fidelity traced "
+        "traces them all"
+    )
+
+
+def _proof(asked: Asked, own: Loaded, tracing: Tracing | None) -> Proof:
+    version = None if tracing is None else tracing.transformers
+    return proof_of_pass(text_type(own.architecture.model_type), asked, version)
 
 
 def _as_it_must(
@@ -104,16 +138,20 @@ def _as_it_must(
         raise UnsupportedError(f"role {name}: {error}") from error
 
 
-def _as_proven(asked: Asked, own: Loaded, tracing: Tracing | None, why: str) -> tuple[Known, Traced | None]:
-    """A pass by its formula where that is proven or alone asked for, else by a trace where one is made."""
-    architecture, activity = own.architecture, asked.work.activity
-    version = None if tracing is None else tracing.transformers
-    proof = proof_of_pass(text_type(architecture.model_type), asked, version)
+def _as_proven(
+    asked: Asked, own: Loaded, tracing: Tracing | None, why: str, many: str
+) -> tuple[Known, Traced | None]:
+    """A pass by its formula where that is proven or alone asked for, else by a trace where one is made: it is
+    not where they are too `many`."""
+    activity = asked.work.activity
+    proof = _proof(asked, own, tracing)
     said = f"not tried with {why}" if why else f"{proof.standing}: {proof.why}"
     proven = proof.standing == "proven" and not why
     formula = Known(activity, "formula", said, proven)
     if proven or why or activity in TRAINING or tracing is None or tracing.fidelity == "formula":
         return formula, None
+    if many:
+        return formula._replace(reason=f"{said}; {many}"), None
     try:
         return _traced(asked, own, tracing, f"its formula is {said}")
     except InputError as error:

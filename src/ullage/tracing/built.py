@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 
@@ -27,11 +27,20 @@ def config_from(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
     known = find_transformers().CONFIG_MAPPING
     try:
         kind: type[PreTrainedConfig] = known[values["model_type"]]
-        return kind.from_dict(dict(values))
+        return kind.from_dict(_with_floats(dict(values)))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UnsupportedError(
             f"{name}: cannot be traced: transformers reads no such config: {said_by(error)}"
         ) from error
+
+
+def _with_floats(value: Any) -> Any:
+    """JSON knows no infinite number: transformers writes it as an object (`_encode_special_floats`)."""
+    if isinstance(value, dict):
+        if value.keys() == {"__float__"}:
+            return float(str(value["__float__"]))
+        return {name: _with_floats(each) for name, each in value.items()}
+    return [_with_floats(each) for each in value] if isinstance(value, list) else value
 
 
 def build(config: PreTrainedConfig, asked: Asked) -> PreTrainedModel:
