@@ -8,13 +8,14 @@ import small_families
 import small_models
 import torch
 import tracing_runs
+import training_steps
 
 from ullage.errors import UnsupportedError
 from ullage.memory.traced import Asked
 from ullage.phases.phase import Work
 from ullage.runtime.live import LiveTensors
 from ullage.spec.capture import Capture
-from ullage.spec.training import Training
+from ullage.spec.training import Lora, Training
 from ullage.tracing import passes, storages
 from ullage.tracing.kernels import split_bytes
 from ullage.tracing.passes import trace_config
@@ -127,7 +128,7 @@ def test_a_training_step(optimizer, checkpointed):
     ).train()
     if checkpointed:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    steps = torch.optim.AdamW(model.parameters(), foreach=False) if optimizer == "adamw" else None
+    steps = torch.optim.AdamW(model.parameters(), fused=True) if optimizer == "adamw" else None
     ids = torch.randint(3, 90, (3, 56))
     gc.collect()
     with LiveTensors() as live:
@@ -202,3 +203,42 @@ def test_a_training_step_that_torch_does_not_do_is_refused():
     work = Work("train", 1, 8, training=Training(optimizer="adamw-8bit"))
     with pytest.raises(UnsupportedError, match="adamw-8bit is not traced; leave that out"):
         peak(llama(), work=work)
+
+
+@pytest.mark.parametrize(
+    ("family", "way", "checkpointed", "mixed"),
+    [
+        ("llama", "lora", False, "bf16"),
+        ("gemma2", "lora", True, "bf16"),
+        ("qwen3", "lora", False, "no"),
+        ("llama", "qlora", False, "bf16"),
+        ("llama", "qlora", True, "bf16"),
+        ("llama", "full", False, "bf16"),
+    ],
+)
+def test_adapters_are_trained_as_peft_does_it(family, way, checkpointed, mixed, tmp_path):
+    case = training_steps.Case(family, way, checkpointed, mixed, training_steps.SMALL)
+    real = training_steps.measured(case, tmp_path)
+    lora = None if way == "full" else Lora(r=training_steps.RANK)
+    work = Work("train", 1, training_steps.TOKENS, training=Training(mixed_precision=mixed, lora=lora))
+    work = work.but(gradient_checkpointing=checkpointed, reentrant=False)
+    scheme = "nf4" if way == "qlora" else None
+    trace = trace_config(training_steps.sized(case), asked(work=work, scheme=scheme))
+    weights = sum(
+        stored(size, made) if scheme else size for size, made in zip(trace.weights, trace.loaded, strict=True)
+    )
+    assert trace.peak().bytes + weights == pytest.approx(real, rel=0.005 if scheme else 0.001)
+
+
+def stored(size, made):
+    """nf4: half a byte, and a scale in fp32 for each 64, of 2 bytes an element."""
+    return size * (1 / 2 + 4 / 64) / 2 if "base_layer" in made.module else size
+
+
+def test_adapters_that_cannot_be_traced_say_why():
+    work = Work("train", 1, 8, training=Training(lora=Lora(target_modules=("nothing_here",))))
+    with pytest.raises(UnsupportedError, match=r"peft adds no adapters: .*nothing_here"):
+        peak(llama(), work=work)
+    work = work.but(training=Training(lora=Lora()))
+    with pytest.raises(UnsupportedError, match="a way back through weights in int8 is not traced; use nf4"):
+        peak(llama(), work=work, scheme="int8")

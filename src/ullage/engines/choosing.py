@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ullage.engines.engine import Sampling
 from ullage.engines.forms import together
 from ullage.engines.row import Row
+from ullage.memory.forward.logits import SLICE_LOGITS
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SLICE_LOGITS: Final = 2**22
-"""Logits that are turned into probabilities at once: 16 MiB in fp32, whatever batch and vocabulary are."""
 
 
 def summed(logprobs: Sequence[float], forms: Sequence[Sequence[object]]) -> tuple[float, ...]:

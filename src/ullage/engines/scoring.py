@@ -11,9 +11,9 @@ from ullage.capture.coverage import right_padded
 from ullage.capture.logits import logits_of
 from ullage.capture.reader import padded
 from ullage.engines.branching import Tree, read_trees, tree_of
-from ullage.engines.choosing import SLICE_LOGITS
 from ullage.engines.observer import Observer, observed
 from ullage.engines.prefix import SharedPrefix
+from ullage.memory.forward.logits import SLICE_LOGITS
 from ullage.runtime.layout import Layout
 
 if TYPE_CHECKING:

@@ -136,7 +136,7 @@ class Dense(NamedTuple):
 class Experts:
     """A mixture of `count` experts of which each token uses `active`, plus shared ones (`shared_fused`: with
     one first projection). Routed ones read and give `latent` elements a position where that is not 0, else as
-    many as the stream has."""
+    many as the stream has. `narrow`: what weighs their results is cast to the dtype that is computed in."""
 
     count: int
     active: int
@@ -145,6 +145,7 @@ class Experts:
     shared_intermediate: int = 0
     shared_fused: bool = False
     latent: int = 0
+    narrow: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -97,6 +97,8 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
             # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
             more = work.read_back if loaded.cache.kind == "static" and not decode else 0
             shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
+            if decode and loaded.cache.kind == "dynamic":
+                shape = _fullest(run.architecture, width, shape, _read(loaded, work))
             groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, beside))
         if decode and loaded.cache.kind == "dynamic":
             groups.append(_cache_growth(run.architecture, width, work.batch, run.seen, on_processor, around))
@@ -218,17 +220,38 @@ def kernel_of(name: str, role: Role, phases: Iterable[Phase], model: Model) -> t
     return resolve_kernel(role.attention, *_bound(model))
 
 
+def _read(loaded: Loaded, work: Work) -> CacheShape:
+    """The cache once the prompt is read, at the first step of a reply."""
+    prompt = prompt_of(loaded, work)
+    seen = seen_tokens(loaded, work, prompt)
+    return CacheShape(work.batch, seen, max(min(prompt, work.chunk_tokens or prompt), 1), seen)
+
+
+@lru_cache(maxsize=PASSES)
+def _fullest(architecture: Architecture, width: int, last: CacheShape, first: CacheShape) -> CacheShape:
+    """The larger cache of the `last` step and the `first`, in which layers with a window still hold all of
+    the prompt that was read at once (`held_tokens`)."""
+
+    def total(shape: CacheShape) -> int:
+        layers = distinct_layers(architecture)
+        return sum(layer_cache(each, shape, DYNAMIC, width).total * len(at) for each, at in layers)
+
+    return max(last, first, key=total)
+
+
 @lru_cache(maxsize=PASSES)
 def _cache_growth(
     architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, around: Around
 ) -> Group:
-    """Appending a token holds one tensor of one layer's cache twice (DynamicLayer.update)."""
+    """Appending a token holds one tensor of one layer's cache twice (DynamicLayer.update), or both where a
+    window slides (DynamicSlidingWindowLayer.update)."""
     shape = CacheShape(batch, seen, 1, seen)
     needs = []
     for layer, blocks in distinct_layers(architecture):
         held = layer_cache(layer, shape, DYNAMIC, width)
         if held.bytes:
-            each = Interval.exactly(held.bytes)
+            slides = isinstance(layer.mixer, Attention) and layer.mixer.window is not None
+            each = Interval.exactly(held.bytes * (held.count if slides else 1))
             needs.append(temporary("activations", blocks, each, "cache growth"))
     return group_of(needs, on_processor, around)
 

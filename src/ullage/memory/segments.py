@@ -6,7 +6,7 @@ from typing import Final
 
 from ullage.facts.architecture import Attention, LatentAttention
 from ullage.memory.forward.attention import QUADRATIC
-from ullage.memory.forward.logits import FLOAT_COPY, SAMPLED_BYTES
+from ullage.memory.forward.logits import CHOSEN_BYTES, FLOAT_COPY, sliced
 from ullage.memory.forward.segments import Layers, typical_segments, unused_segments
 from ullage.memory.needs import Need
 from ullage.memory.temporaries import Forward
@@ -37,7 +37,9 @@ def segments_need(run: Forward) -> Need:
     if run.logits == "all":
         entries = width, FLOAT_COPY
     elif run.logits != "none" and not run.architecture.encodes:
-        entries = width, SAMPLED_BYTES[1]
+        batch = run.one_pass.batch
+        some = sliced(batch, run.architecture.vocab_size)
+        entries = width, max(CHOSEN_BYTES[1] * some // batch, 1)
     layers = Layers(run.architecture, run.precision, run.one_pass, run.ends, run.logits == "all", entries)
     unused = unused_segments(layers)
     high = typical_segments(layers) * SPREAD[0] // SPREAD[1] + TENSORS * _tensor(run) + ROUNDING

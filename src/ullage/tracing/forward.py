@@ -18,7 +18,7 @@ from ullage.capture.sites import Point
 from ullage.capture.transfer import Transfer
 from ullage.engines.branching import window_of
 from ullage.engines.engine import Sampling
-from ullage.engines.prefix import Beginning, SharedPrefix
+from ullage.engines.prefix import SHORTEST_PREFIX, Beginning, SharedPrefix
 from ullage.engines.row import new_row
 from ullage.engines.scoring import Scorer
 from ullage.engines.writing import Writer
@@ -81,13 +81,18 @@ def read_forward(
 
 
 def texts(layout: Layout, asked: Asked) -> list[tuple[int, ...]]:
-    """The ids of each sequence of a batch: what the work has cached is what all begin with, no more."""
+    """The ids of each sequence of a batch: what the work has cached is what all begin with, no more. What is
+    scored begins alike in any case, as a template has it, so that a cache is kept."""
     work, rows = asked.work, layout.rows or 2
-    shared = tuple(place % rows for place in range(work.cached_tokens))
+    begins = work.cached_tokens
+    if work.activity == "prefill" and work.caches and not work.new_tokens and not begins:
+        begins = min(SHORTEST_PREFIX, work.prompt_tokens - 1)
+    shared = tuple(place % rows for place in range(begins))
+    length = work.cached_tokens + work.prompt_tokens - begins
     found = []
     for number in range(work.batch):
-        own = (number // rows % rows, *[place % rows for place in range(1, work.prompt_tokens)])
-        found.append((*shared, number % rows, *own[: work.prompt_tokens - 1]))
+        own = (number // rows % rows, *[place % rows for place in range(1, length)])
+        found.append((*shared, number % rows, *own[: length - 1]))
     return found
 
 

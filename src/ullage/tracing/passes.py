@@ -12,6 +12,7 @@ from ullage.errors import UllageError, UnsupportedError
 from ullage.memory.traced import Asked
 from ullage.runtime.layout import find_layout
 from ullage.runtime.libraries import in_turn
+from ullage.tracing.adapters import add_adapters
 from ullage.tracing.alike import NotAlikeError, Turns, few_of
 from ullage.tracing.backward import read_backward
 from ullage.tracing.built import build, config_from, said_by
@@ -90,7 +91,10 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
         model = build(config, asked)
     layout = find_layout(model)
     if asked.scheme is not None:
-        quantize(model, layout, asked.scheme)
+        quantize(model, layout, asked.scheme, asked.compute)
+    training = asked.work.training
+    if asked.work.activity == "train" and training is not None and training.lora is not None:
+        add_adapters(storages, model, layout, asked, training.lora)
     named = (*model.named_parameters(), *model.named_buffers())
     own = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for _, each in named}
     loaded = {each.untyped_storage()._cdata: _loaded(name, each) for name, each in reversed(named)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,18 +21,45 @@ if TYPE_CHECKING:
 _FLOAT = 4
 
 
-def quantize(model: nn.Module, layout: Layout, storage: str) -> None:
-    """Makes every linear layer of the model that the scheme replaces run as it runs there; the head does not.
+def quantize(model: nn.Module, layout: Layout, storage: str, compute: str) -> None:
+    """Makes every linear layer of the model that the scheme replaces run as it runs there, in `compute`; the
+    head does not.
 
     A weight keeps its 16-bit storage, which no event tells of. Raises UnsupportedError for a scheme that is
     not known.
     """
     from torch import nn
 
-    scheme = scheme_of(storage)
+    scheme, dtype = scheme_of(storage), getattr(torch, TORCH_NAMES[compute])
     for module in model.modules():
         if scheme is not None and type(module) is nn.Linear and module is not layout.head:
-            module.forward = partial(_forward, scheme, module)  # type: ignore[method-assign]
+            module.forward = partial(_linear, scheme, dtype, module)  # type: ignore[method-assign]
+
+
+def _linear(scheme: Scheme, dtype: torch.dtype, module: nn.Linear, input: Tensor) -> Tensor:
+    """The layer of any input, as bitsandbytes casts it to the compute dtype and back."""
+    given = input.to(dtype)
+    if given.requires_grad:
+        found: Tensor = _Back.apply(given, scheme, module)  # type: ignore[no-untyped-call]
+    else:
+        found = _forward(scheme, module, given)
+    return found.to(input.dtype)
+
+
+class _Back(torch.autograd.Function):
+    """The product whose way back keeps nothing and makes the weight once more (`MatMul4Bit` of
+    bitsandbytes/autograd/_functions.py)."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Tensor, scheme: Scheme, module: nn.Linear) -> Tensor:
+        ctx.of = scheme, module
+        return _forward(scheme, module, given)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        scheme, module = ctx.of
+        assert isinstance(scheme.product, Dequantized)
+        return grad @ _unpacked(scheme, scheme.product, module, grad), None, None
 
 
 def _forward(scheme: Scheme, module: nn.Linear, input: Tensor) -> Tensor:
@@ -47,8 +74,12 @@ def _forward(scheme: Scheme, module: nn.Linear, input: Tensor) -> Tensor:
 
 
 def _dequantized(scheme: Scheme, product: Dequantized, module: nn.Linear, given: Tensor) -> Tensor:
-    """The whole weight in 16 bits, of scales in fp32, and the product with that (`dequantize_4bit` of
-    bitsandbytes/functional.py)."""
+    """The product with the whole weight in 16 bits."""
+    return linear(given, _unpacked(scheme, product, module, given), module.bias)
+
+
+def _unpacked(scheme: Scheme, product: Dequantized, module: nn.Linear, given: Tensor) -> Tensor:
+    """The whole weight in 16 bits, of scales in fp32 (`dequantize_4bit` of bitsandbytes/functional.py)."""
     elements = module.weight.numel()
     scales = [
         given.new_empty(elements // part.size, dtype=torch.float32)
@@ -58,7 +89,7 @@ def _dequantized(scheme: Scheme, product: Dequantized, module: nn.Linear, given:
     unpacked = given.new_empty(elements * product.unpacked, dtype=torch.uint8)
     weight = torch.empty_like(module.weight, dtype=given.dtype)
     del scales, unpacked
-    return linear(given, weight, module.bias)
+    return weight
 
 
 def _quantized_input(product: QuantizedInput, module: nn.Linear, given: Tensor) -> Tensor:

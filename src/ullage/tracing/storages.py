@@ -233,15 +233,15 @@ def _takes_in_place(args: Sequence[object]) -> bool:
 
 
 def _own(func: OpOverload, args: Sequence[object]) -> Tensor | None:
-    """What torch knows no shapes of, though the processor computes it: the product of each expert's rows in
-    fp32, and that of its rows with their gradients. Rows are padded to 16 bytes
+    """What torch knows no shapes of, though devices compute it: the product of each expert's rows in fp32 and
+    fp16, and that of its rows with their gradients. Rows are padded to 16 bytes
     (aten/src/ATen/native/GroupedMMUtils.h)."""
     if func is not torch.ops.aten._grouped_mm.default:
         return None
     rows, weights, ends = args[:3]
     assert isinstance(rows, Tensor)
     assert isinstance(weights, Tensor)
-    if rows.dtype != torch.float32 or rows.ndim != 2 or not isinstance(ends, Tensor):
+    if rows.dtype not in (torch.float32, torch.float16) or rows.ndim != 2 or not isinstance(ends, Tensor):
         return None
     columns, aligned = weights.shape[-1], 16 // rows.element_size()
     padded = -(-columns // aligned) * aligned

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import torch
 
 from ullage.errors import UnsupportedError
+from ullage.facts.dtypes import TORCH_NAMES
 from ullage.memory.traced import Asked
 from ullage.runtime.layout import Layout
 from ullage.spec.training import Training
@@ -17,6 +18,7 @@ from ullage.tracing.storages import Storages
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutput
 
 FORWARD: Final = "the forward pass"
 BACKWARD: Final = "the backward pass"
@@ -44,12 +46,16 @@ def train_step(
     make = _MAKES.get(training.optimizer)
     optimizer = None
     if make is not None:
-        optimizer = make(model.parameters(), lr=RATE, foreach=not asked.processor)
+        trained = [each for each in model.parameters() if each.requires_grad]
+        fused = {"fused": True} if training.optimizer == "adamw" else {"foreach": not asked.processor}
+        optimizer = make(trained, lr=RATE, **fused)
     ids = torch.tensor(texts(layout, asked))
+    forward = _mixed(model, asked, training)
     for _ in range(2):
         storages.stage = FORWARD
-        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        loss = forward(input_ids=ids, labels=ids, use_cache=False).loss
         storages.stage = BACKWARD
+        assert loss is not None
         loss.backward()
         del loss
         storages.say((each.grad for each in model.parameters() if each.grad is not None), "gradients")
@@ -61,6 +67,21 @@ def train_step(
     return (), []
 
 
+def _mixed(
+    model: PreTrainedModel, asked: Asked, training: Training
+) -> PreTrainedModel | Callable[..., CausalLMOutput]:
+    """The model's call; under autocast as accelerate prepares it, what it gives in fp32."""
+    usual = asked.compute if asked.compute != "fp32" else "no"
+    mixed = usual if training.mixed_precision == "auto" else training.mixed_precision
+    if mixed == "no":
+        return model
+    from accelerate.utils import convert_outputs_to_fp32  # type: ignore[import-untyped]
+
+    cast = torch.autocast("cpu", getattr(torch, TORCH_NAMES[mixed]))
+    found: Callable[..., CausalLMOutput] = convert_outputs_to_fp32(cast(model.__call__))
+    return found
+
+
 def _check(asked: Asked, training: Training) -> None:
     other = {
         "optimizer: adamw-8bit": training.optimizer == "adamw-8bit",
@@ -68,7 +89,7 @@ def _check(asked: Asked, training: Training) -> None:
         "master_weights: true": training.master_weights,
         "trainable_fraction below 1": training.trainable_fraction < 1,
         "captures": bool(asked.work.captures),
-        f"weights in {asked.scheme}": asked.scheme is not None,
+        f"weights in {asked.scheme} and no adapters": asked.scheme is not None and training.lora is None,
     }
     what = next((each for each, there in other.items() if there), None)
     if what is not None:

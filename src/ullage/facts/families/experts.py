@@ -69,7 +69,7 @@ def _experts(fields: Fields, row: Routed, dense: FeedForward | None, hidden: int
         shared = _width(fields, dense, hidden)
         fused = dense.gated and len(dense.first) == 1
         weights += _dense_weights(fields, dense, hidden, shared)
-    return Experts(count, active, width, row.gated, shared, fused, latent), weights
+    return Experts(count, active, width, row.gated, shared, fused, latent, row.narrow), weights
 
 
 def _shared(fields: Fields, row: Shared, hidden: int, routed: int) -> tuple[int, Weights]:

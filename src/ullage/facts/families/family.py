@@ -148,7 +148,8 @@ class Routed(NamedTuple):
     `transposed`: (experts, inputs, outputs). `router_role`: "linear" where the router is an nn.Linear, of
     which quantizers know. `scales` are further parameters of the router: one number an element of the
     stream, and one an expert. `correction` is a parameter that corrects which experts are chosen: its name,
-    and what precedes the experts in its shape. `beside`: the dense part runs in the same layers. `latent`
+    and what precedes the experts in its shape. `beside`: the dense part runs in the same layers.
+    `narrow`: the router casts its weights to the dtype that layers compute in. `latent`
     names the field with the width that routed experts read and give, and the projections to it and back.
     """
 
@@ -161,6 +162,7 @@ class Routed(NamedTuple):
     transposed: bool = False
     shared: Shared | None = None
     beside: bool = False
+    narrow: bool = False
     scales: tuple[str, str] | None = None
     correction: tuple[str, tuple[int, ...]] | None = None
     latent: tuple[str, str, str] | None = None

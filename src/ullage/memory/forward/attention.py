@@ -76,7 +76,7 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
     to all heads (integrations/sdpa_attention.py), and a bool mask is converted to the compute dtype. eager,
     sdpa-math: quadratic. blockwise: `capture.streaming`.
     """
-    kernel, compute, several, masked, cached, _ = call
+    kernel, compute, several, masked, cached, processor = call
     width = DTYPES[compute]
     result = ROWS * (mixer.heads * mixer.value_dim * width)
     grouped = mixer.heads if mixer.heads > mixer.kv_heads else 0
@@ -89,6 +89,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
         return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel == "eager" and flow.scores != "library":
         return written_attention(tape, mixer, flow, Lying(width, masked or several, cached))
+    if kernel == "sdpa" and grouped and width == FULL and not masked and not processor:
+        kernel = "sdpa-math"  # flash knows no fp32, the memory-efficient kernel no grouped heads
     if kernel in QUADRATIC:
         if flow.broadcasts:
             keys = values = NOTHING

@@ -43,7 +43,7 @@ def _dense(
     if unpacking != NOTHING:
         tape.touch(wide, unpacking)
     if multiplying != NOTHING:
-        tape.touch(wide, wide, multiplying)
+        tape.touch(*[wide] * (2 if part.gated else 1), multiplying)
     if not part.gated:
         tape.hold(wide)
         tape.touch(steps)
@@ -83,8 +83,9 @@ def _experts(
 
     transformers 5's grouped matmul runs all experts of a layer at once (integrations/moe.py): gating
     holds the gathered tokens, gate with up, activation and product (and, clamped, both halves and what they
-    become, and maybe a bias); weighting holds the gathered tokens, the projection, and its fp32 weighted copy
-    twice (once in the old order). The router's logits stay, its fp32 probabilities and 64-bit choices too.
+    become, and maybe a bias); weighting holds the gathered tokens, the projection, and its weighted copy
+    twice (once in the old order), in fp32 unless what weighs is narrow. The router's logits stay, its fp32
+    probabilities and 64-bit choices too.
     """
     shared = None
     if moe.shared_intermediate:
@@ -99,7 +100,7 @@ def _experts(
         layer.flow.experts, 4 if moe.gated else 1 + layer.flow.activation[0]
     )
     latent = tape.hold(ROWS * (moe.latent * s.width))
-    tokens, full = gathered * (read * s.width), gathered * (read * FULL)
+    tokens, full = gathered * (read * s.width), gathered * (read * (s.width if moe.narrow else FULL))
     tape.touch(tokens, *[gathered * (moe.intermediate * s.width)] * kept)
     tape.touch(tokens, tokens, full, full)
     tape.drop(latent)

@@ -33,7 +33,7 @@ def recur(tape: Tape, mixer: Recurrent, s: Widths, manner: Manner) -> None:
     tape.drop(full + projected)
     held = convolved + tape.hold(ROWS * (mixer.kept * width))
     if not manner.several:
-        tape.touch(BLOCKS * (mixer.state_elements * FULL * 3))
+        tape.touch(BLOCKS * (mixer.state_elements * FULL * (4 if mixer.kind == "mamba2" else 3)))
         mixed = tape.hold(ROWS * (mixer.inner * width))
     elif mixer.kind == "mamba1":
         mixed = _selective_scan(tape, mixer, width)
@@ -181,6 +181,8 @@ def _delta_rule(tape: Tape, mixer: Recurrent, width: int) -> Size:
     tape.touch(keys)
     chunk = BLOCKS * (mixer.inner * mixer.chunk * FULL)
     tape.touch(chunk * 4)
+    states = BLOCKS * (mixer.state_elements * FULL * 4)  # before, faded, what is added, and their sum
+    tape.touch(states + chunk)
     tape.drop(held)
     return tape.hold(ROWS * (mixer.inner * width))
 

@@ -71,7 +71,9 @@ _JAMBA: Final = Family(
     Projections(grouped),
     Mamba("mamba", conv_bias="mamba_conv_bias", bias="mamba_proj_bias", inner_norms=True),
     gated("feed_forward", "intermediate_size"),
-    Routed("feed_forward.experts", "feed_forward.router", "linear", width=("intermediate_size",)),
+    Routed(
+        "feed_forward.experts", "feed_forward.router", "linear", narrow=True, width=("intermediate_size",)
+    ),
     Norms(part=("pre_ff_layernorm",)),
     kinds=attending,
     sparse=periodic,
@@ -114,6 +116,7 @@ _GRANITE_HYBRID: Final = Family(
         "block_sparse_moe.experts",
         "block_sparse_moe.router",
         beside=True,
+        narrow=True,
         total=("num_local_experts", "num_experts"),
         width=("intermediate_size",),
     ),
@@ -126,7 +129,7 @@ _QWEN3_5: Final = Family(
     kinds=every(4, "full_attention_interval", other="linear"),
 )
 _QWEN3_5_MOE: Final = _QWEN3_5._replace(
-    experts=Routed(width=("moe_intermediate_size",), shared=SHARED_GATED),
+    experts=Routed(narrow=True, width=("moe_intermediate_size",), shared=SHARED_GATED),
     sparse=stepped,
     flow=Flow(shared_first=True),
 )
@@ -190,7 +193,9 @@ _LFM2: Final = Family(
 )
 _LFM2_MOE: Final = _LFM2._replace(
     dense=FeedForward(("feed_forward.w1", "feed_forward.w3"), "feed_forward.w2"),
-    experts=Routed("feed_forward.experts", "feed_forward.gate", width=("moe_intermediate_size",)),
+    experts=Routed(
+        "feed_forward.experts", "feed_forward.gate", narrow=True, width=("moe_intermediate_size",)
+    ),
     kinds=listed_alone,
     sparse=after_first("num_dense_layers"),
 )

@@ -50,6 +50,7 @@ _GRANITE_SHARED: Final = ROUTED["granitemoe"]._replace(
     experts=Routed(
         "block_sparse_moe.experts",
         "block_sparse_moe.router",
+        narrow=True,
         shared=Shared(
             FeedForward(
                 ("shared_mlp.input_linear",),
@@ -82,7 +83,7 @@ MIXTURES: Final[dict[str, Family]] = {
     "cohere2_moe": DENSE["cohere2"]._replace(
         attention=_BIASED,
         dense=FeedForward(width=("prefix_dense_intermediate_size", "intermediate_size")),
-        experts=Routed(shared=_SHARED_NUMBERED, width=("intermediate_size",)),
+        experts=Routed(narrow=True, shared=_SHARED_NUMBERED, width=("intermediate_size",)),
         kinds=prefixed,
         sparse=after_dense,
         rotates=prefixed_rotate,
@@ -95,6 +96,7 @@ MIXTURES: Final[dict[str, Family]] = {
         attention=Projections(grouped, bias="use_bias"),
         dense=FeedForward(bias="use_bias"),
         experts=Routed(
+            narrow=True,
             shared=Shared(_ERNIE_SHARED, ("moe_num_shared_experts",)),
             correction=("mlp.gate.moe_statics.e_score_correction_bias", (1,)),
             total=("moe_num_experts", "num_experts"),
@@ -112,7 +114,7 @@ MIXTURES: Final[dict[str, Family]] = {
         sparse=after_dense,
         rotates=windows_rotate_if_any,
     ),
-    "flex_olmo": DENSE["olmo2"]._replace(dense=None, kinds=None, experts=Routed(), sparse=always),
+    "flex_olmo": DENSE["olmo2"]._replace(dense=None, kinds=None, experts=Routed(narrow=True), sparse=always),
     "glm4_moe_lite": _DEEPSEEK._replace(sparse=after_one),
     "glm_moe_dsa": ROUTED["deepseek_v32"]._replace(indexes=own_indexer),
     "granitemoe_swa": LATER["granite_swa"]._replace(
@@ -141,6 +143,7 @@ MIXTURES: Final[dict[str, Family]] = {
     "laguna": QWEN3._replace(
         attention=_BIASED._replace(norms=HeadNorms(), gate="g_proj", gate_a_head=gated_by_head),
         experts=Routed(
+            narrow=True,
             correction=("mlp.gate.e_score_correction_bias", ()),
             shared=Shared(gated("mlp.shared_experts", "shared_expert_intermediate_size")),
         ),
@@ -150,7 +153,7 @@ MIXTURES: Final[dict[str, Family]] = {
         flow=Flow(shared_first=True, gated="last"),
         local_rotary=True,
     ),
-    "mellum": _QWEN3_MIXED._replace(sparse=always, local_rotary=True),
+    "mellum": _QWEN3_MIXED._replace(experts=Routed(narrow=True), sparse=always, local_rotary=True),
     "mimo_v2_flash": MISTRAL._replace(
         attention=Projections(
             doubled_where_sliding, bias="attention_bias", out_bias=False, sinks="sinks", sinks_slide=True
@@ -179,10 +182,12 @@ MIXTURES: Final[dict[str, Family]] = {
         flow=Flow(norm="rms-fp32", experts="scaled", shared_first=True),
         refused=("sparse_attention_config",),
     ),
-    "olmoe": _WITHOUT_DENSE._replace(attention=_BIASED._replace(norms=HeadNorms("full"))),
+    "olmoe": _WITHOUT_DENSE._replace(
+        attention=_BIASED._replace(norms=HeadNorms("full")), experts=Routed(narrow=True)
+    ),
     "phimoe": _WITHOUT_DENSE._replace(
         attention=_BIASED,
-        experts=Routed(router="mlp.router", router_role="linear"),
+        experts=Routed(router="mlp.router", router_role="linear", narrow=True),
         norms=Norms(bias=True),
         ends=Ends(head_bias="lm_head_bias"),
         kinds=windowed,

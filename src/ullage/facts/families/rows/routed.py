@@ -32,7 +32,7 @@ _BIASED_DENSE: Final = FeedForward(bias="mlp_bias")
 SHARED_COUNTED: Final = Shared(gated("mlp.shared_experts"), ("n_shared_experts",))
 
 _MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always)
-_QWEN3_MOE: Final = QWEN3._replace(experts=Routed(), sparse=stepped)
+_QWEN3_MOE: Final = QWEN3._replace(experts=Routed(narrow=True), sparse=stepped)
 _GLM4_MOE: Final = MISTRAL._replace(
     attention=Projections(floored, bias="attention_bias", out_bias=False),
     experts=Routed(shared=SHARED_COUNTED),
@@ -54,10 +54,10 @@ _LLAMA4: Final = LLAMA._replace(
 )
 _GPT_OSS: Final = Family(
     Projections(grouped, bias="attention_bias", sinks="sinks"),
-    experts=Routed(router="mlp.router", bias=True, router_bias=True, transposed=True),
+    experts=Routed(router="mlp.router", narrow=True, bias=True, router_bias=True, transposed=True),
     kinds=every(2, "sliding_window_pattern", "_sliding_window_pattern"),
     sparse=always,
-    flow=Flow(experts="clamped"),
+    flow=Flow(experts="clamped", scores="less"),
 )
 _DEEPSEEK: Final = Family(
     Latent(), dense=FeedForward(), experts=Routed(shared=SHARED_COUNTED), sparse=after_dense
@@ -81,7 +81,12 @@ ROUTED: Final[dict[str, Family]] = {
     "gpt_oss": _GPT_OSS,
     "granitemoe": Family(
         Projections(grouped, bias="attention_bias"),
-        experts=Routed("block_sparse_moe.experts", "block_sparse_moe.router", width=("intermediate_size",)),
+        experts=Routed(
+            "block_sparse_moe.experts",
+            "block_sparse_moe.router",
+            narrow=True,
+            width=("intermediate_size",),
+        ),
         sparse=always,
     ),
     "llama4_text": _LLAMA4,
@@ -89,7 +94,7 @@ ROUTED: Final[dict[str, Family]] = {
     "mixtral": _MIXTRAL,
     "qwen2_moe": QWEN2._replace(
         attention=Projections(grouped, bias=Unless("qkv_bias"), out_bias=False),
-        experts=Routed(shared=SHARED_GATED),
+        experts=Routed(narrow=True, shared=SHARED_GATED),
         sparse=stepped,
         flow=Flow(shared_first=True),
     ),
