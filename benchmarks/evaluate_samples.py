@@ -44,9 +44,10 @@ LEAST: Final = 3.0
 
 
 class Watching:
-    """Sees every pass and keeps nothing."""
+    """Sees every pass and keeps nothing; whoever wants keys side by side has each prompt read whole."""
 
     needs_all = to_the_end = False
+    side_by_side = True
 
     def during(self, coverage: object) -> nullcontext[None]:
         return nullcontext()

@@ -167,7 +167,8 @@ def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[K
             f"transformers builds {whole.name} with {found.parameters:,} parameters, its description has "
             f"{whole.parameters:,}"
         )
-        if asked.work.activity == "backward" or len(found.blocks) != len(whole.layers) + 2:
+        apart = bool(found.blocks) and len(found.blocks) != len(whole.layers) + 2
+        if apart or asked.work.activity == "backward":
             raise UnsupportedError(f"{other}: what was traced is another model")
         reason = f"{reason}; {other}, by which its weights are counted"
     return Known(asked.work.activity, "trace", reason), found
@@ -225,6 +226,7 @@ def _untraced(role: Role, own: Loaded, work: Work, cards: int) -> str:
         f"a {role.cache.kind} cache": role.cache.kind != "dynamic",
         "images": work.images > 0,
         "layers over several devices": work.activity in TRAINING and split,
+        "adapters that are trained": work.training is not None and work.training.lora is not None,
         "attention: flash": role.attention == "flash",
     }
     return next((what for what, holds in there.items() if holds), "")
