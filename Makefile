@@ -6,7 +6,7 @@ VLLM := .venv-vllm/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-vllm attack bench coverage lint docs clean
+.PHONY: demo test test-vllm attack bench accuracy coverage lint docs clean
 
 # Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
 # processor and with the bundled model, asks it something, extracts its states, evaluates it, lets it play with a probe
@@ -52,6 +52,11 @@ attack: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/attack.py --tier bench $(ONLY)
+
+# Plans against what others measured, and formulas against traces of the models' own code, which makes the table of
+# proven formulas that ships (src/ullage/facts/data/proof.json).
+accuracy: .venv/dev
+	$(BIN)/python benchmarks/attack.py --tier bench accuracy time_accuracy formula_traces
 
 # Statements that tests run, with every process they start counted.
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage

@@ -1,6 +1,6 @@
 """Formulas against traces: what a pass takes on top of the weights, by the planner and by the model's code.
 
-    python benchmarks/formula_traces.py [--only llama,gpt2] [--minutes 12]
+    python benchmarks/formula_traces.py [--only llama,gpt2] [--minutes 12] [--jobs 1] [--again]
 
 Of every family that has a row, passes of every kind are drawn by seed: batch, length, chunk, kernel and
 precision; some of them through small models (`ullage.runtime.shrunk`), most through few layers of the widths
@@ -13,7 +13,9 @@ proven: src/ullage/facts/data/proof.json.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -22,6 +24,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +37,9 @@ import small_families
 from ullage import api
 from ullage.errors import UllageError
 from ullage.facts.gpu_set import parse_gpu_set
+from ullage.facts.proof import WORST
 from ullage.memory.estimate import estimate
+from ullage.memory.forward.attention import resolve_kernel
 from ullage.memory.proven import kind_of, precision_of
 from ullage.memory.traced import Asked
 from ullage.phases.phase import Phase, Resident, Work
@@ -50,7 +55,7 @@ CONFIGURATIONS, MEDIAN = 600, 0.005
 CARD, PROCESSOR = "H100", "cpu"
 MOST = 1 << 13
 """Tokens of a batch, whose ids are lists."""
-SMALL_ALONE = ("deepseek_v2", "glm4v_moe_text", "granitemoehybrid", "lfm2")
+SMALL_ALONE = ("deepseek_v2", "glm4v_moe_text", "granitemoehybrid", "lfm2", "nemotron_h")
 """Families whose defaults make no model that runs, or not of few layers."""
 WIDE = 0.75
 """The share of models on a card that have their class's own widths."""
@@ -89,8 +94,8 @@ def cases_of(family: str) -> Iterator[Case]:
         scheme = precision if precision in ("int8", "nf4") else None
         compute = precision if scheme is None else "bf16"
         wide = not processor and draw.random() < WIDE
-        work = _work(kind, draw, wide)
         wide = wide and family not in SMALL_ALONE
+        work = _work(kind, draw, wide)
         yield Case(family, wide, Asked(family, compute, kernel, work, processor, scheme))
 
 
@@ -163,7 +168,8 @@ def formula(case: Case) -> int:
     asked = case.asked
     gpus = parse_gpu_set(PROCESSOR if asked.processor else CARD)
     model = small_families.read(config_of(case))
-    role = Role(model=case.family, precision=asked.scheme or asked.compute, attention=asked.kernel)
+    kernel = "auto" if model.encodes and asked.kernel == "sdpa" else asked.kernel
+    role = Role(model=case.family, precision=asked.scheme or asked.compute, attention=kernel)
     shared = asked.work.cached_tokens
     here = (Resident("model", role, cached_batch=1 if shared else 0, cached_tokens=shared),)
     phases = (Phase("load", here, "model", Work("load")), Phase("pass", here, "model", asked.work))
@@ -180,6 +186,13 @@ def formula(case: Case) -> int:
     return bill.totals[place_][phase].live.expected - beside
 
 
+def kernel_of(case: Case) -> str:
+    """The kernel that runs: some families have one of their own alone, whatever is asked for."""
+    model = small_families.read(config_of(case))
+    written = any(layer.flow.scores != "library" for layer in model.layers)
+    return resolve_kernel(case.asked.kernel, written=written)[0]
+
+
 def traced(case: Case) -> int:
     """The same of the model's own code on fake tensors. Raises UllageError where it cannot be traced."""
     from ullage.tracing.kept import summed
@@ -189,27 +202,43 @@ def traced(case: Case) -> int:
     return summed(trace_config(config_of(case), asked)).live
 
 
-class Traces:
-    """Traced bytes by case, or why there are none: kept in a file, so that mends of formulas alone are held
-    against them again in seconds."""
+def name_of(case: Case) -> str:
+    """What tells a case from all others, in few characters."""
+    return hashlib.sha256(repr(case).encode()).hexdigest()[:16]
 
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-        self._known: dict[str, int | str] = {}
-        if file is not None and file.is_file():
-            self._known = json.loads(file.read_text())
 
-    def of(self, case: Case, until: float) -> int | str | None:
-        """None where it is not known and time is up."""
-        key = repr(case)
-        if key not in self._known and time.monotonic() < until:
-            try:
-                self._known[key] = traced(case)
-            except Exception as error:  # what a class says of its own defaults is the row
-                self._known[key] = f"{type(error).__name__}: {error}"[:200]
-            if self._file is not None:
-                self._file.write_text(json.dumps(self._known))
-        return self._known.get(key)
+def trace_of(case: Case, until: float) -> int | str | None:
+    """Traced bytes, or why there are none; None where time is up."""
+    if time.monotonic() > until:
+        return None
+    try:
+        return traced(case)
+    except Exception as error:  # what a class says of its own defaults is the row
+        return f"{type(error).__name__}: {error}"[:200]
+
+
+def last_traces() -> dict[str, int | str]:
+    """Those of the last result, by name: mends of formulas alone are held against them in seconds."""
+    rows = result_file.figures("formula_traces")["rows"]
+    return {row["case"]: row.get("traced", row.get("not_traced", "")) for row in rows}
+
+
+def traces_of(cases: list[Case], minutes: float, jobs: int) -> dict[str, int | str]:
+    """Traces of as many cases as are reached, in their order, so many at once."""
+    until = time.monotonic() + 60 * minutes
+    context = multiprocessing.get_context("fork")
+    found: dict[str, int | str] = {}
+    with context.Pool(jobs) as pool:
+        asked = ((case, until) for case in cases)
+        for case, trace in zip(cases, pool.imap(_trace_of, asked), strict=True):
+            if trace is not None:
+                found[name_of(case)] = trace
+                print(f"{len(found):5} {case.family}", flush=True)
+    return found
+
+
+def _trace_of(both: tuple[Case, float]) -> int | str | None:
+    return trace_of(*both)
 
 
 def row_of(case: Case, found_trace: int | str) -> dict[str, Any]:
@@ -217,9 +246,10 @@ def row_of(case: Case, found_trace: int | str) -> dict[str, Any]:
     asked = case.asked
     work = asked.work
     found: dict[str, Any] = {
+        "case": name_of(case),
         "family": case.family,
         "kind": kind_of(asked),
-        "kernel": asked.kernel,
+        "kernel": kernel_of(case),
         "precision": precision_of(asked),
         "processor": asked.processor,
         "wide": case.wide,
@@ -264,10 +294,10 @@ def write_table(table: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="families, separated by commas")
+    parser.add_argument("--only", default="", help="families, separated by commas; nothing is written then")
     parser.add_argument("--minutes", type=float, default=12, help="for traces: what comes after is left out")
-    parser.add_argument("--traces", default="", help="a file in which traces are kept")
-    parser.add_argument("--table", action="store_true", help="the package's table is made of these alone")
+    parser.add_argument("--jobs", type=int, default=1, help="traces at once")
+    parser.add_argument("--again", action="store_true", help="formulas alone, against the last traces")
     parser.add_argument("--worst", type=int, default=40, help="how many of the worst rows are printed")
     options = parser.parse_args()
     import torch
@@ -276,23 +306,47 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     every = [*small_families.FAMILIES, *small_families.ENCODERS]
-    made = result_file.start("formula_traces")
-    traces = Traces(Path(options.traces) if options.traces else None)
-    until = time.monotonic() + 60 * options.minutes
-    rows = []
-    of = {family: list(cases_of(family)) for family in (options.only.split(",") if options.only else every)}
+    of = [list(cases_of(family)) for family in (options.only.split(",") if options.only else every)]
     # Round by round, so that what time runs out for is no family.
-    for number in range(max(map(len, of.values()))):
-        for cases in of.values():
-            if number < len(cases) and (trace := traces.of(cases[number], until)) is not None:
-                rows.append(row_of(cases[number], trace))
-        print(f"round {number}: {len(rows)} rows", flush=True)
+    cases = [case for some in zip_longest(*of) for case in some if case is not None]
+    traces = last_traces() if options.again else traces_of(cases, options.minutes, options.jobs)
+    rows = [row_of(case, traces[name]) for case in cases if (name := name_of(case)) in traces]
     show(rows, options.worst)
-    if options.only and not options.table:
-        return
-    write_table(
-        table_of(rows, {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]})
-    )
+    if not options.only:
+        made = result_file.start("formula_traces")
+        versions = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
+        table = table_of(rows, versions)
+        write_table(table)
+        found = figures(rows, table)
+        made.write(found, claims(found))
+
+
+def figures(rows: list[dict[str, Any]], table: dict[str, Any]) -> dict[str, Any]:
+    """How far formulas are off: all of them, and where the table calls a line proven."""
+    held = [abs(row["error"]) for row in rows if "error" in row]
+    lines = [line for some in table["families"].values() for line in some]
+    near = [row for row in rows if "error" in row and abs(row["error"]) <= WORST]
+    proven = [line for line in lines if line[-1] <= WORST]
+    return {
+        "configurations": len(held),
+        "families": len(table["families"]),
+        "median": statistics.median(held),
+        "within_3_percent": len(near),
+        "lines": len(lines),
+        "proven": len(proven),
+        "proven_worst": max((line[-1] for line in proven), default=0.0),
+        "proven_median": statistics.median(abs(row["error"]) for row in near),
+        "rows": rows,
+    }
+
+
+def claims(found: dict[str, Any]) -> dict[str, bool]:
+    """What a run of all families must show."""
+    return {
+        f"at least {CONFIGURATIONS} configurations": found["configurations"] >= CONFIGURATIONS,
+        f"half of all are within {MEDIAN:.1%}": found["median"] <= MEDIAN,
+        f"none that is called proven is off by more than {WORST:.0%}": found["proven_worst"] <= WORST,
+    }
 
 
 def show(rows: list[dict[str, Any]], most: int) -> None:
