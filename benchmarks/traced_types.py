@@ -74,7 +74,7 @@ def counted(config: Any) -> dict[str, Any]:
         try:
             found = ullage.model(folder)
         except ullage.UllageError as error:
-            return {"said": said(error).replace(folder, config.model_type)}
+            return {"said": said(error, folder)}
     assert isinstance(found, ullage.Architecture)
     return {"parameters": found.parameters, "counted": found.counted or "its row"}
 
@@ -88,7 +88,7 @@ def planned(config: Any, fields: dict[str, Any]) -> dict[str, Any]:
         try:
             plan = ullage.plan(_workload(folder, fields), CARD, advice=False)
         except ullage.UllageError as error:
-            return {"said": said(error).replace(folder, config.model_type)}
+            return {"said": said(error, folder)}
     known = plan.roles["model"].known
     return {"by": {each.activity: each.by for each in known}, "verdict": plan.verdict}
 
@@ -104,9 +104,10 @@ def _workload(folder: str, fields: dict[str, Any]) -> Any:
     return {"kind": "extract", "roles": {"model": role}, **work, "extract": {"input": "texts.jsonl"}}
 
 
-def said(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[-300:]
+def said(error: Exception, folder: str = "") -> str:
+    """What an exception says, in one line, of the model in `folder`."""
+    line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return (line.replace(folder, "it").replace(Path(folder).name, "it") if folder else line)[-300:]
 
 
 def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
