@@ -18,6 +18,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
