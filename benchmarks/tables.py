@@ -123,6 +123,26 @@ Not traced, and why: {lost or "none"}. Of these types some pass does not run at 
 """
 
 
+def types() -> str:
+    """For how many types a plan answers, and why it does not for the others."""
+    found = figures("traced_types")
+    total = found["summary"]
+    ways = ", ".join(f"{count} {way}" for way, count in total["ways"].items())
+    refused = "\n".join(
+        f"| {family} | {said[-200:].replace('|', ' ')} |" for family, said in total["refused"].items()
+    )
+    return f"""## Every type of model: by formula or by trace
+
+{made("traced_types")}: of the {total["types"]} types of causal language models that transformers has ({versions("traced_types")})
+`ullage models` counts {total["parameters"]} at the size of their default config, and for {total["answers"]} a small one is planned as well: {ways}.
+{total["without_a_row"]} types have no description; {total["answers_without_a_row"]} of them answer. The others, and why:
+
+| type | reason (its end) |
+|---|---|
+{refused}
+"""
+
+
 def formulas() -> str:
     """Formulas against traces."""
     found = figures("formula_traces")
@@ -514,7 +534,19 @@ def _peaks(phase: dict) -> str:
 def page() -> str:
     """The whole of docs/measured.md."""
     sections = (
-        *(memory, cards, known_families, traces, formulas, families, streaming, peers, faults, evaluation),
+        *(
+            memory,
+            cards,
+            known_families,
+            types,
+            traces,
+            formulas,
+            families,
+            streaming,
+            peers,
+            faults,
+            evaluation,
+        ),
         *(personal_data, taken_out_and_found),
     )
     parts = [

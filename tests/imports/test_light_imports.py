@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "vllm", "sklearn", "fastapi", "numpy", "accelerate", "pandas"}
 VERBS = [
     ["plan", "examples/werewolf.yaml"],
-    ["plan", "examples/assistant.yaml", "--json"],
-    ["plan", "examples/pii.yaml", "--sweep", "batch=1..4"],
+    ["plan", "examples/assistant.yaml", "--json", "--fidelity", "formula"],
+    ["plan", "examples/pii.yaml", "--sweep", "batch=1..4", "--fidelity", "formula"],
     ["estimate", "Qwen/Qwen2.5-7B-Instruct", "--engine", "vllm"],
     ["gpus", "examples/pii.yaml"],
     ["gpus"],
@@ -50,6 +50,14 @@ def loaded(body):
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_no_verb_loads_a_heavy_library(verb):
     assert not HEAVY & loaded(f"import ullage.cli.main as m; m.main({verb!r})")
+
+
+def test_what_is_proven_is_planned_without_torch():
+    proven = (
+        "import ullage.cli.main as m, ullage.memory.proven as p; from ullage.facts.proof import Proof; "
+        "p.proof_of = lambda *_, **__: Proof('proven'); m.main(['plan', 'examples/extract.yaml'])"
+    )
+    assert not HEAVY & loaded(proven)
 
 
 def test_importing_ullage_loads_almost_nothing():

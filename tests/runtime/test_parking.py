@@ -43,7 +43,7 @@ def weights_of(folder, precision="auto", one_memory=None):
         Placed(blocks, "cpu", "there is no GPU"),
         LoadedPart(),
     )
-    return model_weights(role, planned, one_memory=one_memory)
+    return model_weights(role, planned, open_model(role.model), one_memory=one_memory)
 
 
 def said(model):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from ullage.spec.role_fields import RoleFields
+from ullage.workloads.fidelity import with_fidelity
 from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
@@ -33,11 +34,13 @@ def estimate_model(
     gradient_checkpointing: bool = False,
     captures: Sequence[str] = (),
     set_: Sequence[str] = (),
+    fidelity: str | None = None,
     **fields: Unpack[RoleFields],
 ) -> Plan:
     """Load, prefill and decode of a role with `fields`; with `train`, an optimizer, its training: of all its
     weights, or of adapters beside them where `lora` is their rank, or fields as peft's LoraConfig has.
     `captures` are sites whose states are kept; `set_` are `path=value` as in a file of one role, `model`.
+    `fidelity` is how it is known what passes take: formula, traced or auto, which is the default.
 
     Raises SpecError for a field that a role does not have or a value it cannot take, as a file does.
     """
@@ -50,6 +53,7 @@ def estimate_model(
         gradient_checkpointing=gradient_checkpointing,
         captures=captures,
         set_=set_,
+        fidelity=fidelity,
         **fields,
     )
     return plan(workload, gpus, base=base, advice=advice)
@@ -65,6 +69,7 @@ def bare_workload(
     gradient_checkpointing: bool = False,
     captures: Sequence[str] = (),
     set_: Sequence[str] = (),
+    fidelity: str | None = None,
     **fields: Unpack[RoleFields],
 ) -> Workload:
     """One role that loads, reads a prompt and generates, or trains; the reserve is any plan's, and its layers
@@ -87,7 +92,7 @@ def bare_workload(
         beside = {} if lora is None else {"lora": {"r": lora} if isinstance(lora, int) else dict(lora)}
         training = parse_part(Training, {"optimizer": train, **beside})
     sites = (parse_part(Capture, {"sites": list(captures)}),) if captures else ()
-    workload = Workload(
+    made = Workload(
         kind=single_model.name,
         name=model,
         roles={"model": role.model_copy(update=dict.fromkeys(OF_THE_WORKLOAD))},
@@ -99,7 +104,8 @@ def bare_workload(
         memory=Memory(enable_gradient_checkpointing=gradient_checkpointing),
         training=training,
     )
-    return with_settings(workload, set_)
+    made = with_settings(made, set_)
+    return made if fidelity is None else with_fidelity(made, fidelity)
 
 
 def with_settings(workload: Workload, settings: Sequence[str]) -> Workload:

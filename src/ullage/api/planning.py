@@ -36,9 +36,9 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
 
 def model(name: str, base: Path | None = None) -> Model:
     """A model by catalog name, folder, config.json or GGUF file."""
-    from ullage.facts.model import open_model
+    from ullage.workloads.opened import opened_model
 
-    return open_model(name, base)
+    return opened_model(name, base)
 
 
 def sample(task: str, out: str | Path, split: str = "test", count: int = 100, seed: int = 0) -> Path:

@@ -212,9 +212,9 @@ def _is_of(out: Path, body: Mapping[str, object], texts: str) -> bool:
 
 def _architecture(model: str) -> Architecture:
     from ullage.facts.architecture import Architecture
-    from ullage.facts.model import open_model
+    from ullage.workloads.opened import opened_model
 
-    found = open_model(model)
+    found = opened_model(model)
     if not isinstance(found, Architecture):
         raise InputError(f"{model}: a diffusion pipeline has no layers to read")
     return found

@@ -21,6 +21,10 @@ Sweeps = Annotated[
 ]
 Details = Annotated[bool, typer.Option("--details", help="Phases, items, decisions, times, notes too.")]
 Items = Annotated[bool, typer.Option("--items", help="Details with the line items of every phase.")]
+HowKnown = Annotated[
+    str | None,
+    typer.Option("--fidelity", help="formula, traced (takes torch) or auto: memory.fidelity."),
+]
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
 For = Annotated[str, typer.Option("--for", help="Advice by cost, time or quality first.")]
 Keep = Annotated[
@@ -43,15 +47,17 @@ def plan(
     for_: For = "cost",
     keep: Keep = None,
     measured: MeasuredLoss = None,
+    fidelity: HowKnown = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
 
+    sets = with_fidelity(set_, fidelity)
     if sweep:
         from ullage.cli.sweep import sweep_file
 
-        return _tell_sweep(sweep_file(file, gpus, set_ or [], sweep), json, items)
-    workload, base = api.load(file, set_ or ()), api.folder_of(file)
+        return _tell_sweep(sweep_file(file, gpus, sets, sweep), json, items)
+    workload, base = api.load(file, sets), api.folder_of(file)
     found = api.plan(
         workload, gpus, base=base, advice=advice, for_=for_, keep=keep or (), measured=measured or ()
     )
@@ -110,17 +116,25 @@ def estimate(
     for_: For = "cost",
     keep: Keep = None,
     measured: MeasuredLoss = None,
+    fidelity: HowKnown = None,
     offline: Offline = False,
 ) -> None:
     from ullage import api
 
-    workload = api.bare_workload(model, captures=captures or (), set_=set_ or (), **training, **role)
+    workload = api.bare_workload(
+        model, captures=captures or (), set_=set_ or (), fidelity=fidelity, **training, **role
+    )
     if sweep:
         from ullage.cli.sweep import sweep_workload
 
         return _tell_sweep(sweep_workload(workload, gpus, sweep), json, items)
     found = api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or (), measured=measured or ())
     return _tell_plan(found, json, details, items)
+
+
+def with_fidelity(sets: list[str] | None, fidelity: str | None) -> list[str]:
+    """What the command changes of a file, `fidelity` among it."""
+    return [*(sets or ()), *([] if fidelity is None else [f"memory.fidelity={fidelity}"])]
 
 
 def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ullage.cli.plans import HowKnown, with_fidelity
 from ullage.errors import InputError
 from ullage.reports.terminal import (
     Base,
@@ -49,6 +50,7 @@ def run(
         bool, typer.Option("--no-retry", help="With --resume: what a server failed is not asked again.")
     ] = False,
     base: Base = None,
+    fidelity: HowKnown = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Read large weights whole, so that a resume compares them all.")
     ] = False,
@@ -69,7 +71,7 @@ def run(
         raise InputError("give a workload FILE to run, or --resume RUN to go on with one")
     options = {"anyway": anyway, "quiet": quiet, "verbose": verbose, "allow_nan": allow_nan}
     if resume is not None:
-        new = {"--strict": strict, "--set": set_, "--gpus": gpus, "--out": out}
+        new = {"--strict": strict, "--set": set_, "--gpus": gpus, "--fidelity": fidelity, "--out": out}
         _check_resumed(resume, [option for option, given in new.items() if given])
         folder = Path(resume)
         record = api.resume(resume, base=base, download=download, retry=not no_retry, **options)
@@ -77,7 +79,8 @@ def run(
         assert file is not None
         _check_begun(base, no_retry)
         options |= {"snapshot": snapshot, "strict": strict, "download": download}
-        folder, record = api.run_plan(_made(file, gpus, set_ or ()), out, **options)
+        made = _made(file, gpus, with_fidelity(set_, fidelity))
+        folder, record = api.run_plan(made, out, **options)
     tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
     exit_if_too_many_failed(record)
 

@@ -196,6 +196,8 @@ class Architecture:
     encoder `gives` no tokens: the states of its input, or a score for each of its `labels`; what stands on
     its layers is in `final`.
     `flow_open` says what of the layers' code their temporaries were not held against; "" where they were.
+    `counted` says whose code counted its weights where no row describes its family: nothing else is known of
+    its layers then.
     """
 
     name: str
@@ -218,6 +220,7 @@ class Architecture:
     rope: str = ""
     adapter: "Adapter | None" = None
     flow_open: str = ""
+    counted: str = ""
     gives: Gives = "tokens"
     labels: tuple[str, ...] = ()
 

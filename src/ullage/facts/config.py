@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LARGEST_FILE: Final = 8 * 2**20
 """Bytes of the largest config.json that is read."""
+Count = Callable[[Mapping[str, object], str, str], Architecture]
+"""Describes a config that no row describes, by a model's own code: its values, name and source."""
 _STRUCTURAL: Final = re.compile(r"^(num|n)_|_size$|_dim$|layer|head|expert|rank|window|mamba|ssm|conv|block")
 _FEATURES: Final = re.compile(
     r"^(?!use_|.*(_dtype|_act|_fn|_strategy|_coef|_chunk_size|_kernels|_types?|_multipliers?)$).*"
@@ -56,13 +58,27 @@ def parse_config(path: Path) -> Mapping[str, object]:
     return config
 
 
-def read_config(config: Mapping[str, object], name: str, source: str) -> Architecture:
-    """The architecture `config` describes.
+def read_config(
+    config: Mapping[str, object], name: str, source: str, count: Count | None = None
+) -> Architecture:
+    """The architecture `config` describes: by its family's row, else by `count`.
 
     Nested `text_config` and `vision_config` are followed; omitted fields take the defaults of the
     transformers class. Raises UnsupportedError for a model type without a reader, FormatError for
     fields that are missing or make no sense.
     """
+    try:
+        return _by_row(config, name, source)
+    except UnsupportedError as error:
+        if count is None:
+            raise
+        try:
+            return count(config, name, source)
+        except UnsupportedError as other:
+            raise UnsupportedError(f"{error}. {other}") from error
+
+
+def _by_row(config: Mapping[str, object], name: str, source: str) -> Architecture:
     fields, family, outer, base = _text(config, name)
     given = fields.given
     layers = layers_of(fields, family)

@@ -9,28 +9,28 @@ from ullage.errors import FormatError, InputError, UnknownNameError, Unsupported
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.bundled import TINY, local_path
 from ullage.facts.catalog import UNKNOWN_MODEL, find_model, shape_by_name, unknown_model
-from ullage.facts.config import parse_config, read_config
+from ullage.facts.config import Count, parse_config, read_config
 from ullage.facts.hub_name import HubName, hub_name, is_at_commit
 from ullage.facts.picture_files import with_processor
 from ullage.files import model_cache, read_text
 
 
-def open_model(text: str, base: Path | None = None) -> Model:
+def open_model(text: str, base: Path | None = None, count: Count | None = None) -> Model:
     """The model `text` means: the bundled `ullage:tiny`, a folder, config.json or .gguf file (relative to
     `base`), a catalog name, a hub id whose files are already in the local cache, or one whose configs and
     headers the hub is asked for (`facts.hub`). With a commit in its name no catalog is asked. An adapter is
-    the model it belongs to, with it.
+    the model it belongs to, with it. `count` describes a config that no row describes.
 
     Raises UnknownNameError with the nearest catalog names, InputError for what the hub does not give, or
     FormatError for a broken file.
     """
-    return _open(text, base, adapters=True)
+    return _open(text, base, count, adapters=True)
 
 
-def _open(text: str, base: Path | None, *, adapters: bool) -> Model:
+def _open(text: str, base: Path | None, count: Count | None, *, adapters: bool) -> Model:
     path = local_path(text, base)
     if path.exists():
-        found = _open_path(path, base, adapters)
+        found = _open_path(path, base, adapters, count)
         return replace(found, name=text) if text == TINY else found
     files = (".json", ".safetensors", *((".gguf",) if text.count("/") < 2 else ()))
     if text.endswith(files) or text.startswith((".", "/", "~")):
@@ -38,20 +38,20 @@ def _open(text: str, base: Path | None, *, adapters: bool) -> Model:
     try:
         return find_model(text)
     except UnknownNameError:
-        read = _of_hub(text, base, adapters)
+        read = _of_hub(text, base, adapters, count)
         if read is None:
             raise unknown_model(text, UNKNOWN_MODEL, TINY) from None
         return read
 
 
-def _of_hub(text: str, base: Path | None, adapters: bool) -> Model | None:
+def _of_hub(text: str, base: Path | None, adapters: bool, count: Count | None) -> Model | None:
     """A model of a hub, in the local cache or as the hub tells of it; None for what is no name of one."""
     name = hub_name(text)
     if name is None:
         return None
     snapshot = _cached_snapshot(name)
     if snapshot is not None:
-        return replace(_open_path(snapshot, base, adapters), name=text)
+        return replace(_open_path(snapshot, base, adapters, count), name=text)
     from ullage.facts.hub import NotThereError, read_hub
 
     try:
@@ -63,7 +63,7 @@ def _of_hub(text: str, base: Path | None, adapters: bool) -> Model | None:
         if not shape or isinstance(error, FormatError):
             raise
         raise InputError(f"{error}. {shape}") from error
-    return replace(_open_path(read.path, base, adapters), name=read.name, source=f"hub: {read.name}")
+    return replace(_open_path(read.path, base, adapters, count), name=read.name, source=f"hub: {read.name}")
 
 
 def folder_of(name: str, base: Path | None = None) -> Path | None:
@@ -85,7 +85,7 @@ def folder_of(name: str, base: Path | None = None) -> Path | None:
     return kept_folder(named)
 
 
-def _open_path(path: Path, base: Path | None, adapters: bool) -> Model:
+def _open_path(path: Path, base: Path | None, adapters: bool, count: Count | None) -> Model:
     if path.is_file():
         if path.suffix == ".gguf":
             from ullage.facts.gguf import read_gguf
@@ -93,8 +93,8 @@ def _open_path(path: Path, base: Path | None, adapters: bool) -> Model:
             return read_gguf(path)
         if path.suffix == ".json":
             if path.name == "model_index.json":
-                return _open_path(path.parent, base, adapters)
-            return read_config(with_processor(path), path.parent.name or path.stem, str(path))
+                return _open_path(path.parent, base, adapters, count)
+            return read_config(with_processor(path), path.parent.name or path.stem, str(path), count)
         raise FormatError(f"{path}: neither a config.json nor a .gguf file")
     if (path / "model_index.json").is_file():
         from ullage.facts.diffusers_index import read_pipeline
@@ -105,13 +105,13 @@ def _open_path(path: Path, base: Path | None, adapters: bool) -> Model:
     if is_adapter(each.name for each in path.iterdir()):
         if not adapters:
             raise FormatError(f"{path.name}: is an adapter too, not a model that one could belong to")
-        return _with_adapter(path, base)
+        return _with_adapter(path, base, count)
     config = path / "config.json"
     if not config.is_file():
         held = sorted(each.name for each in path.glob("*.gguf"))
         named = f"; it holds {held[0]}: name that file" if held else ""
         raise FormatError(f"{path}: a folder without config.json or model_index.json{named}")
-    architecture = read_config(with_processor(config), path.resolve().name, str(config))
+    architecture = read_config(with_processor(config), path.resolve().name, str(config), count)
     if any(path.glob("*.safetensors")) or (path / "model.safetensors.index.json").is_file():
         from ullage.facts.safetensors_header import read_checkpoint
 
@@ -119,14 +119,14 @@ def _open_path(path: Path, base: Path | None, adapters: bool) -> Model:
     return architecture
 
 
-def _with_adapter(folder: Path, base: Path | None) -> Architecture:
+def _with_adapter(folder: Path, base: Path | None, count: Count | None) -> Architecture:
     """The model that the adapter in `folder` belongs to, with it."""
     from ullage.facts.adapter import CONFIG, base_of, read_adapter
 
     config = parse_config(folder / CONFIG)
     named = base_of(config, folder.name)
     try:
-        model = _open(named, base, adapters=False)
+        model = _open(named, base, count, adapters=False)
     except InputError as error:
         raise InputError(f"{folder.name}: the model it belongs to cannot be read: {error}") from error
     if not isinstance(model, Architecture):

@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ullage.errors import UnsupportedError
 from ullage.memory.loaded import Loaded
-from ullage.memory.running import kernel_of
-from ullage.memory.traced import Asked, Traced, Tracer
-from ullage.phases.phase import Phase, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 
 
-def traced_passes(
-    phases: tuple[Phase, ...],
-    held: Mapping[str, Loaded],
-    roles: Mapping[str, Role],
-    tracer: Tracer | None,
-) -> dict[Work, Traced]:
-    """What each backward pass was traced to take. Raises UnsupportedError for what is not traced."""
-    found = {}
-    for phase in phases:
-        work, name = phase.work, phase.running
-        if work.activity != "backward" or name not in held:
-            continue
-        role, own = roles[name], held[name]
-        _check(name, role, own)
-        assert tracer is not None, "a backward pass is traced"
-        kernel, _ = kernel_of(name, role, phases, own.whole)
-        if role.attention == "auto" and kernel == "sdpa":
-            kernel = "auto"  # a family that has no sdpa runs in what transformers takes instead
-        asked = Asked(
-            role.model,
-            own.precision.compute,
-            kernel,
-            work,
-            own.abilities.processor,
-        )
-        found[work] = tracer(asked)
-        if found[work].parameters != own.architecture.parameters:
-            raise UnsupportedError(
-                f"role {name}: transformers builds {role.model} with {found[work].parameters:,} parameters, "
-                f"its description has {own.architecture.parameters:,}: what was traced is another model"
-            )
-    return found
-
-
-def _check(name: str, role: Role, held: Loaded) -> None:
-    """Raises UnsupportedError for a backward pass that is neither proven nor traced."""
+def check_backward(name: str, role: Role, held: Loaded) -> None:
+    """Raises UnsupportedError for a backward pass that is not traced."""
     if not role.runs_with.trains:
         able = engines_that(lambda engine: engine.trains)
         raise UnsupportedError(f"role {name}: a backward pass runs with engine: {able} alone")

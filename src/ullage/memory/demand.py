@@ -14,6 +14,7 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 
 if TYPE_CHECKING:
+    from ullage.memory.fidelity import Known
     from ullage.memory.vllm.sizes import Served
 
 
@@ -86,7 +87,8 @@ class Demand:
 
     `asked` says for each of `phases` what each role needs then, in the order in which they are resident, the
     process last. `parts` is what of each role's model is loaded, `precisions` what each runs in; `served` how
-    an engine with a cache of its own holds a role, and the bytes of that cache that its work takes.
+    an engine with a cache of its own holds a role, and the bytes of that cache that its work takes. `known`
+    says of each role how it is known what its passes take.
     """
 
     phases: tuple[Phase, ...]
@@ -95,6 +97,7 @@ class Demand:
     parts: Mapping[str, Model] = field(default_factory=dict)
     precisions: Mapping[str, ResolvedPrecision] = field(default_factory=dict)
     served: Mapping[str, tuple[Served, int]] = field(default_factory=dict)
+    known: Mapping[str, tuple[Known, ...]] = field(default_factory=dict)
 
     @cached_property
     def spells(self) -> dict[str, Spells]:

@@ -10,11 +10,11 @@ from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.diffusion import Pipeline
-from ullage.memory.backward import traced_passes
 from ullage.memory.captures.stored import add_stored
 from ullage.memory.chunked import check_chunks
 from ullage.memory.demand import PROCESS, Demand, Quantized, RoleShape
 from ullage.memory.encoder import check_encoder
+from ullage.memory.fidelity import Key, idle_work, passes_of
 from ullage.memory.forward.window import BeyondWindowError
 from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.needs import RECENT, Group, Needs, group_of
@@ -23,7 +23,7 @@ from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.refusals import check_role, check_training
 from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
-from ullage.memory.traced import Traced, Tracer
+from ullage.memory.traced import Traced, Tracing
 from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import resolve_precision
@@ -42,16 +42,17 @@ def estimate(
     models: Mapping[str, Model],
     abilities: Abilities,
     overhead: Overhead | None = None,
-    tracer: Tracer | None = None,
+    tracing: Tracing | None = None,
     cards: tuple[Interval, ...] = (),
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
     `models` maps the name a role's `model` field gives to what it is; `abilities` is what
     every GPU in question can do; `overhead` what a process was measured to take on such a GPU, where there is
-    evidence; `tracer` traces what no formula says; `cards` are the usable bytes of each GPU, of which an
-    engine may be given a share. Raises UnsupportedError where a model and what is asked of it do not go
-    together, SpecError for sites or windows a model lacks.
+    evidence; `tracing` says what is traced, and by whom (None: nothing is); `cards` are the usable bytes of
+    each GPU, of which an engine may be given a share. Raises UnsupportedError where a model and what is asked
+    of it do not go together, SpecError for sites or windows a model lacks, MissingExtraError where a pass has
+    to be traced and torch is not installed.
     """
     phases = tuple(phases)
     roles = _roles(phases)
@@ -66,13 +67,13 @@ def estimate(
             check_chunks(name, role, model, works.get(name, ()))
         draft = models[drafts] if (drafts := role.settings.drafts()) is not None else None
         held[name] = _held(name, role, part, model, abilities, draft, _card(role, cards))
-    traced = traced_passes(phases, held, roles, tracer)
-    asked = _asked(phases, held, roles, works, abilities, overhead, traced)
+    passes = passes_of(phases, held, roles, tracing, len(cards))
+    asked = _asked(phases, held, roles, works, abilities, overhead, passes.traced)
     whole = {phase.running for phase in phases if phase.activity == "backward"}
     shapes = tuple(_shape(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
     precisions = {name: each.precision for name, each in held.items()}
-    return Demand(phases, shapes, asked, parts, precisions, _served(held, works))
+    return Demand(phases, shapes, asked, parts, precisions, _served(held, works), passes.known)
 
 
 def _served(held: Mapping[str, Loaded], works: Mapping[str, Sequence[Work]]) -> dict[str, tuple[Served, int]]:
@@ -141,7 +142,7 @@ def _asked(
     works: Mapping[str, Sequence[Work]],
     abilities: Abilities,
     overhead: Overhead | None,
-    traced: Mapping[Work, Traced],
+    traced: Mapping[Key, Traced],
 ) -> tuple[dict[str, Needs], ...]:
     """By phase what each role needs, and the process."""
     found = []
@@ -187,13 +188,14 @@ def _needs_of(
     work: Work | None,
     works: Sequence[Work],
     phases: tuple[Phase, ...],
-    traced: Mapping[Work, Traced],
+    traced: Mapping[Key, Traced],
 ) -> Needs:
     """What a resident needs while it does `work`, or rests; `works` is all that it does."""
     try:
         if held.served is not None:
             return _served_needs(held, resident.where, tuple(dict.fromkeys(works)), work is not None)
-        own = traced.get(work) if work is not None and traced else None
+        done = idle_work(resident) if work is None else work
+        own = traced.get((resident.name, done)) if done is not None and traced else None
         return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work, own)
     except BeyondWindowError as error:
         name = next(p.name for p in phases if p.running == resident.name and p.work == error.work)
@@ -218,7 +220,8 @@ def _needs(
     if isinstance(held.model, Pipeline):
         needs = pipeline_needs(held, where, work)
         return Needs((group_of(needs, held.abilities.processor, None),), len(held.model.components))
-    groups = resident_groups(held, where, cached_batch, cached_tokens)
+    idle = traced if work is None else None
+    groups = resident_groups(held, where, cached_batch, cached_tokens, idle)
     if work is not None:
         groups += running_groups(held, work, traced)
     return Needs(groups, len(held.model.layers) + 2)

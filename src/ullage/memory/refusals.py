@@ -29,6 +29,11 @@ def check_role(
             f"role {name}: engine {engine.name} splits no tensors; give a placement over several GPUs, which "
             f"splits the layers, or engine: {engines_that(lambda each: each.tensor_parallel)}"
         )
+    if isinstance(model, Architecture) and model.counted and engine.memory != "process":
+        raise UnsupportedError(
+            f"role {name}: no row describes model_type {model.model_type!r}, and how engine {engine.name} "
+            "holds it is not known; use engine: transformers, where its code is traced"
+        )
     if isinstance(model, Architecture) and model.adapter is not None:
         _check_adapter(name, role, model, precision)
     if (

@@ -10,6 +10,7 @@ from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.matmul import dequantization_buffer
 from ullage.memory.loaded import Loaded
 from ullage.memory.needs import Basis, Group, Home, Need, group_of
+from ullage.memory.traced import Traced, kept_needs
 from ullage.memory.weights.beside import adapter_weights
 from ullage.memory.weights.loading import BUFFERS
 from ullage.memory.weights.precision import ResolvedPrecision
@@ -26,13 +27,20 @@ from ullage.units import Interval
 
 
 def resident_groups(
-    loaded: Loaded, where: Where, cached_batch: int = 0, cached_tokens: int = 0
+    loaded: Loaded,
+    where: Where,
+    cached_batch: int = 0,
+    cached_tokens: int = 0,
+    traced: Traced | None = None,
 ) -> tuple[Group, ...]:
-    """Weights where the role's residency puts them, and the caches it keeps while idle."""
+    """Weights where the role's residency puts them, and the caches it keeps while idle, as they were
+    `traced` if they were."""
     on_processor = loaded.abilities.processor
     weights = _weights(loaded.architecture, loaded.precision, where, on_processor)
     if where != "device" or not cached_batch or not cached_tokens:
         return (weights,)
+    if traced is not None:
+        return weights, group_of(kept_needs(traced, len(loaded.architecture.layers)), on_processor, None)
     shape = CacheShape(cached_batch, cached_tokens, 1, cached_tokens)
     width = loaded.precision.element_bytes
     needs = cache_needs(loaded.architecture, loaded.cache, width, shape)

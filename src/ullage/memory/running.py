@@ -25,7 +25,7 @@ from ullage.memory.needs import PASSES, Group, Need, group_of
 from ullage.memory.resident import cache_needs
 from ullage.memory.segments import is_replayed, segments_need
 from ullage.memory.temporaries import Forward, forward, temporary
-from ullage.memory.traced import Traced, traced_needs
+from ullage.memory.traced import Traced, forward_needs, traced_needs, training_needs
 from ullage.memory.weights.loading import load_bytes, tied_head_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
@@ -59,8 +59,8 @@ class _Run(NamedTuple):
 
 
 def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> tuple[Group, ...]:
-    """Caches, temporaries, logits, captures, gradients: whatever `work` brings; a backward pass what it was
-    `traced` to take.
+    """Caches, temporaries, logits, captures, gradients: whatever `work` brings; where it was `traced`, what
+    that says.
 
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
@@ -74,11 +74,17 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
     if work.expandable_segments:
         around = None
     groups: list[Group] = []
-    if work.activity in TRAINING:
+    count = len(loaded.architecture.layers)
+    if traced is not None and work.activity in TRAINING:
+        groups.append(group_of(training_needs(traced, count, on_processor), on_processor, None))
+    elif traced is not None and work.activity != "backward":
+        found = forward_needs(traced, count, on_processor, work.logits != "none")
+        groups.append(group_of(found, on_processor, None))
+    elif work.activity in TRAINING:
         groups.append(group_of(_training(run), on_processor, around))
     elif work.activity == "backward":
         assert traced is not None
-        found = traced_needs(traced, len(loaded.architecture.layers), on_processor)
+        found = traced_needs(traced, count, on_processor)
         groups.append(group_of(found, on_processor, around))
     else:
         decode = work.activity == "decode"

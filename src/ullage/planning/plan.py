@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.facts.gpu import Gpu, GpuSet
+from ullage.memory.fidelity import Known
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
@@ -88,7 +89,8 @@ class EngineShare:
 @dataclass(frozen=True, slots=True)
 class RolePlan:
     """What was decided for one role; each decision carries its reason. `base` is the hub's model at a commit
-    that an adapter is loaded on, empty where its own config names what is."""
+    that an adapter is loaded on, empty where its own config names what is. `known` says how it is known what
+    its passes take."""
 
     precision: ResolvedPrecision
     kernel: Kernel
@@ -96,6 +98,7 @@ class RolePlan:
     part: LoadedPart
     share: EngineShare | None = None
     base: str = ""
+    known: tuple[Known, ...] = ()
 
 
 class DevicePlan(NamedTuple):
@@ -291,6 +294,7 @@ class Plan(Shown):
                 for name, role in self.roles.items()
                 if role.share is not None
             ),
+            *(_known(name, each) for name, role in self.roles.items() for each in role.known if _said(each)),
         )
 
 
@@ -303,6 +307,16 @@ def _part(name: str, part: LoadedPart) -> Decision:
     assert part.layers is not None
     head = "" if part.head else ", and no output layer"
     return Decision(f"{name} loaded part", f"layers 0 to {part.layers - 1}{head}", part.reason)
+
+
+def _said(known: Known) -> bool:
+    """Nothing is said of formulas that are proven."""
+    return known.by == "trace" or not known.proven
+
+
+def _known(name: str, known: Known) -> Decision:
+    choice = "traced" if known.by == "trace" else "formula, not proven"
+    return Decision(f"{name} {known.activity} memory", choice, known.reason)
 
 
 def _placement(name: str, placed: Placed) -> Decision:

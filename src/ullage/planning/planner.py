@@ -99,6 +99,7 @@ def _roles(
             _part(part, model, precision),
             shares.get(name),
             _base(name, model, demand, placement, devices),
+            demand.known.get(name, ()),
         )
     return found
 

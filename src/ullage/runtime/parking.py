@@ -11,7 +11,6 @@ import torch
 
 from ullage.facts.architecture import Model
 from ullage.facts.diffusion import Pipeline
-from ullage.facts.model import open_model
 from ullage.memory.pipeline import pipeline_parking
 from ullage.memory.weights.parking import Parking, parking
 from ullage.planning.plan import RolePlan
@@ -172,16 +171,17 @@ class ModelWeights(RoleWeights):
 def model_weights(
     role: Role,
     planned: RolePlan,
+    model: Model,
     *,
     base: Path | None = None,
     download: bool = False,
     one_memory: bool | None = None,
 ) -> ModelWeights:
-    """The weights of `role.model` as planned, to be brought, parked and dropped; `one_memory` as above.
+    """The weights of `role.model`, which `model` describes, as planned, to be brought, parked and dropped;
+    `one_memory` as above.
 
     Raises what opening and loading a model raise.
     """
-    model = open_model(role.model, base)
     source = source_of(role.model, base, download)
     plain = source.is_dir() and not is_adapter(source)
     return ModelWeights(

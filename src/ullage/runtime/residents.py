@@ -185,4 +185,5 @@ class Residents:
             return FromDisk(lambda: load_model(role, planned, base=base, download=self._download))
         from ullage.runtime.parking import model_weights
 
-        return model_weights(role, planned, base=base, download=self._download)
+        model = self._plan.models[role.model]
+        return model_weights(role, planned, model, base=base, download=self._download)

@@ -18,6 +18,9 @@ from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
 
 ONE_MODEL: Final = "estimate"
 """What stands for the kind of a workload that no file can hold: one model without a task."""
+Fidelity = Literal["auto", "formula", "traced"]
+"""How it is known what a pass takes: by formulas, by traces of the models' own code, or by formulas where
+they were held against traces and by traces else."""
 
 
 class Memory(Value):
@@ -32,6 +35,10 @@ class Memory(Value):
     memory_warning_threshold: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.85
     enable_gradient_checkpointing: Switch = False
     expandable_segments: Switch = False
+    fidelity: Fidelity = Field(
+        default="auto",
+        description="how it is known what passes take: formula, traced, or auto: formula where it is proven",
+    )
 
 
 class Workload(Value):

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 
 from ullage.errors import UnsupportedError
-from ullage.facts.bundled import local_path
-from ullage.facts.catalog import config_of
-from ullage.facts.config import parse_config
 from ullage.facts.dtypes import TORCH_NAMES
-from ullage.facts.model import folder_of
 from ullage.memory.traced import Asked
 from ullage.runtime.device_map import AutoModels
 from ullage.runtime.kernels import SDPA_MATH, register_math
@@ -27,27 +22,25 @@ LONGEST_SAID: Final = 200
 """Characters of what torch or transformers say of a model that cannot be traced."""
 
 
-def config_values(name: str, base: Path | None) -> Mapping[str, object]:
-    """What the config.json of a model says. Raises UnsupportedError for a GGUF file, which has none."""
-    path = local_path(name, base)
-    if path.suffix == ".gguf" or name.endswith(".gguf"):
-        raise UnsupportedError(f"{name}: is traced by a config.json, which a GGUF file has not")
-    if path.is_file():
-        return parse_config(path)
-    folder = folder_of(name, base)
-    return config_of(name) if folder is None else parse_config(folder / "config.json")
-
-
 def config_from(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
     """transformers' config of a model. Raises UnsupportedError where it reads none."""
     known = find_transformers().CONFIG_MAPPING
     try:
         kind: type[PreTrainedConfig] = known[values["model_type"]]
-        return kind.from_dict(dict(values))
+        return kind.from_dict(_with_floats(dict(values)))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UnsupportedError(
             f"{name}: cannot be traced: transformers reads no such config: {said_by(error)}"
         ) from error
+
+
+def _with_floats(value: Any) -> Any:
+    """JSON knows no infinite number: transformers writes it as an object (`_encode_special_floats`)."""
+    if isinstance(value, dict):
+        if value.keys() == {"__float__"}:
+            return float(str(value["__float__"]))
+        return {name: _with_floats(each) for name, each in value.items()}
+    return [_with_floats(each) for each in value] if isinstance(value, list) else value
 
 
 def build(config: PreTrainedConfig, asked: Asked) -> PreTrainedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,8 @@ from ullage.runtime.libraries import in_turn
 from ullage.tracing.adapters import add_adapters
 from ullage.tracing.alike import NotAlikeError, Turns, few_of
 from ullage.tracing.backward import read_backward
-from ullage.tracing.built import build, config_from, config_values, said_by
+from ullage.tracing.built import build, config_from, said_by
+from ullage.tracing.configs import config_values
 from ullage.tracing.forward import points_of, read_forward
 from ullage.tracing.kernels import as_on, workspace_bytes
 from ullage.tracing.modules import told
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
-_READS: Final = {"backward": read_backward, "train": train_step}
+_FAKES: Final = logging.getLogger("torch._subclasses.fake_tensor")
+_READS: Final = {"backward": read_backward, "train": train_step, "update": train_step}
 """Who runs an activity that is no forward pass alone."""
 
 
@@ -54,8 +57,9 @@ def trace_config(config: PreTrainedConfig, asked: Asked, *, whole: bool = False)
 
 def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     storages = Storages(processor_bytes if asked.processor else workspace_bytes)
-    collects = gc.isenabled()
+    collects, told = gc.isenabled(), _FAKES.disabled
     gc.disable()  # a run's collector frees what lies in cycles when it likes: here never
+    _FAKES.disabled = True  # torch logs a traceback of what is raised, and said, anyway
     try:
         return _traced(storages, config, asked, whole)
     except (UllageError, NotAlikeError):
@@ -70,6 +74,7 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
         what = "" if isinstance(error, UnknownError) else f"{type(error).__name__}: "
         raise _untraceable(asked, f"{what}{said_by(error)}{where}") from error
     finally:
+        _FAKES.disabled = told
         if collects:
             gc.enable()
 
@@ -105,10 +110,10 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
         stages, left = read(storages, model, layout, asked, points)
     results = storages.sizes_of(left)
     events, made = storages.events[before:], storages.made
+    names = {id(module): name for name, module in model.named_modules()}
+    paths = tuple(names[id(layer)] for layer in layout.layers)
     if turns is not None and turns.few.like:
-        names = {id(module): name for name, module in model.named_modules()}
         marks = [mark._replace(event=mark.event - before) for mark in turns.marks]
-        paths = [names[id(layer)] for layer in layout.layers]
         events, made = stretched(events, made, marks, turns.few, paths)
     known = {event.storage for event in events if event.bytes > 0}
     return Trace(
@@ -119,6 +124,8 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
         tuple(own.values()),
         sum(each.numel() for each in model.parameters()),
         tuple(loaded[each] for each in own),
+        paths,
+        names[id(layout.embedding)],
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ullage.tracing.storages import Event, Made
 
@@ -27,7 +28,8 @@ class Trace:
     `stages` are those of the phase that was asked for: what comes before them only leads there. `results` are
     the storages, by number with their bytes, that are there when it is over. `weights` are the bytes of the
     model's own storages, in the order of its parameters and buffers, which are in no event; `parameters` is
-    how many elements its parameters have; `loaded` tells of each of the weights.
+    how many elements its parameters have; `loaded` tells of each of the weights. `paths` are those of its
+    layers, `embedding` that of its table of tokens.
     """
 
     events: tuple[Event, ...]
@@ -37,6 +39,12 @@ class Trace:
     weights: tuple[int, ...]
     parameters: int
     loaded: tuple[Made, ...] = ()
+    paths: tuple[str, ...] = ()
+    embedding: str = ""
+
+    def without_weights(self) -> Self:
+        """What came and went alone."""
+        return replace(self, weights=(), loaded=())
 
     def peak(self) -> Peak:
         """The fullest moment of the phase that was asked for, on top of the weights."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FORWARD: Final = "the forward pass"
 BACKWARD: Final = "the backward pass"
 STEP: Final = "the optimizer's step"
+SPANS: Final = {"train": (FORWARD, BACKWARD), "update": (STEP,)}
+"""The stages of each span of a step that is planned by itself."""
 RATE: Final = 1e-4
 _MAKES: Final = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 

@@ -147,7 +147,7 @@ def workload_of(document: Mapping[str, Any], where: str, overrides: Sequence[str
 
 def plan_of(document: Mapping[str, Any], where: str, base: Path) -> Plan:
     """The plan in a document; each of its models is opened once. Raises FormatError."""
-    from ullage.facts.model import open_model
     from ullage.planning.document import read_plan
+    from ullage.workloads.opened import opened_model
 
-    return read_plan(document, where, sections(), partial(open_model, base=base), base)
+    return read_plan(document, where, sections(), partial(opened_model, base=base), base)

@@ -21,12 +21,12 @@ def mistakes_in_maps(workload: Workload, base: Path | None = None) -> Iterator[M
     for name, role in workload.roles.items():
         if role.device_map is None:
             continue
-        from ullage.facts.model import open_model
         from ullage.spec.device_map import block_devices
         from ullage.spec.mistake import Mistake
+        from ullage.workloads.opened import opened_model
 
         try:
-            model = open_model(role.model, base)
+            model = opened_model(role.model, base)
         except UllageError:
             continue
         path = ("roles", name, "device_map")

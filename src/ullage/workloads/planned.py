@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.errors import FormatError, InputError
 from ullage.workloads.encoders import read_alone, with_labels
+from ullage.workloads.fidelity import any_counted, tracing_by, unsearched, with_fidelity
 from ullage.workloads.learned import overhead, past_runs, times
 from ullage.workloads.loading import folder_of, load
 from ullage.workloads.probed import with_probe_shapes
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
     from ullage.facts.price import Prices
     from ullage.memory.demand import Demand
-    from ullage.memory.traced import Asked, Traced, Tracer
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.advice.advise import Advised
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ullage.planning.outcome import Outcome
     from ullage.planning.plan import Plan
     from ullage.records.observation import Here
-    from ullage.spec.workload import Workload
+    from ullage.spec.workload import Fidelity, Workload
     from ullage.units import Interval
 
 
@@ -47,13 +47,15 @@ def plan(
     measured: Iterable[str | Path] = (),
     here: Here | None = None,
     prices: Prices | None = None,
+    fidelity: str | None = None,
 ) -> Plan:
     """The plan of a workload, given as it is, as its file or as a mapping, on `gpus` or those of its budget;
     with `advice`, in the order and with what is kept as `advise` says.
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
     is the process that will carry it out, where that is known; `prices` the price lists that count, without
-    one those that come with Ullage.
+    one those that come with Ullage. `fidelity` stands for `memory.fidelity` of the file. Raises
+    MissingExtraError where something has to be traced, and torch is not installed.
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
@@ -67,6 +69,8 @@ def plan(
         workload = load(workload)
     elif not isinstance(workload, Workload):
         raise InputError(f"{workload!r}: is no workload: give one, a mapping laid out as its file, or a path")
+    if fidelity is not None:
+        workload = with_fidelity(workload, fidelity)
     chosen = gpu_set(workload, gpus)
     workload, models = at_commits(workload, models_of(workload, base))
     workload = with_probe_shapes(with_labels(workload, models), base, models)
@@ -81,7 +85,7 @@ def plan(
     asked = gpus or workload.budget.gpus or ""
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
-    notes = (*found.notes, *_of_hubs(models), *unwritten)
+    notes = (*found.notes, *_of_hubs(models), *unwritten, *unsearched(advice, models))
     asked_for = hosted(workload, requests(workload))
     found = replace(found, asked=asked, warnings=warnings, notes=notes, hosted=asked_for)
     if not advice:
@@ -91,13 +95,13 @@ def plan(
 
 def models_of(workload: Workload, base: Path | None = None) -> dict[str, Model]:
     """The model behind each name the workload's local roles use, opened once."""
-    from ullage.facts.model import open_model
     from ullage.phases.blocks import is_local
+    from ullage.workloads.opened import opened_model
 
     local = [role for role in workload.roles.values() if is_local(role)]
     drafts = [draft for role in local if (draft := role.settings.drafts()) is not None]
     names = dict.fromkeys([*(role.model for role in local), *drafts])
-    return {name: open_model(name, base) for name in names}
+    return {name: opened_model(name, base) for name in names}
 
 
 def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workload, dict[str, Model]]:
@@ -183,23 +187,13 @@ def estimate(
 
     beside = overhead(past_runs(), workload, gpus, here)
     cards = _cards(gpus)
-    return estimate_phases(phases(workload), models, gpus.abilities, beside, _tracer(base), cards)
+    tracing = tracing_by(workload.memory.fidelity, base)
+    return estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, cards)
 
 
 def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
     """What can be used of each, in bytes."""
     return tuple(gpu.usable for gpu in gpus.gpus)
-
-
-def _tracer(base: Path | None) -> Tracer:
-    """Traces a model whose path is relative to `base`; torch is loaded once something is asked of it."""
-
-    def trace(asked: Asked) -> Traced:
-        from ullage.workloads.traced import trace_model
-
-        return trace_model(asked, base)
-
-    return trace
 
 
 def settle(
@@ -212,7 +206,7 @@ def settle(
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
 
-    come_to = outcomes(models, here, base)
+    come_to = outcomes(models, here, base, fidelity=workload.memory.fidelity)
 
     def fits(candidate: Workload) -> bool:
         try:  # the share of a card that the file gives an engine may be too little for it
@@ -245,7 +239,7 @@ def outcome(
     base: Path | None = None,
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here, base)(workload, gpus)
+    return outcomes(models, here, base, fidelity=workload.memory.fidelity)(workload, gpus)
 
 
 def outcomes(
@@ -253,16 +247,21 @@ def outcomes(
     here: Here | None = None,
     base: Path | None = None,
     prices: Prices | None = None,
+    fidelity: Fidelity | None = None,
 ) -> Callable[[Workload, GpuSet], Outcome]:
-    """What candidates come to, one like another: by the evidence that there is now, which is read once."""
+    """What candidates come to, one like another: by the evidence that there is now, which is read once.
+
+    Without a `fidelity` they are weighed by formulas, for they are many; where a model has none, by traces.
+    """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
-    known, tracer = past_runs(), _tracer(base)
+    known = past_runs()
+    tracing = tracing_by(fidelity or "auto", base)._replace(says=fidelity is not None)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         beside = overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracer, _cards(gpus))
+        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus))
         return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
 
     return come_to
@@ -329,8 +328,9 @@ def advised(
     measured: Iterable[str | Path] = (),
     prices: Prices | None = None,
 ) -> Plan:
-    """The plan with its advice; without any where all of its roles run elsewhere."""
-    if not plan.models:
+    """The plan with its advice; without any where all of its roles run elsewhere, and where no row describes
+    a model: each candidate would have to be traced."""
+    if not plan.models or any_counted(plan.models):
         return plan
     found = advise(plan, for_=for_, keep=keep, measured=measured, prices=prices)
     return replace(plan, advice=found.entries, search=found.search)

@@ -15,12 +15,12 @@ from ullage.facts.health.diagnosis import Diagnosis, RoleReadiness
 from ullage.facts.health.finding import Finding, note, ok, problem
 from ullage.facts.health.library_findings import bitsandbytes, flash, torchvision
 from ullage.facts.hub_name import hub_name
-from ullage.facts.model import open_model
 from ullage.files import placed
 from ullage.runtime.health.asking import installed
 from ullage.runtime.source import source_of
 from ullage.spec.installed import check_installed
 from ullage.units import gib
+from ullage.workloads.opened import opened_model
 
 if TYPE_CHECKING:
     from ullage.facts.quantization.scheme import Scheme
@@ -37,7 +37,7 @@ def readiness_of_role(
     fetched = 0
     if role.runs_with.local:
         try:
-            model: Model | None = open_model(role.model, base)
+            model: Model | None = opened_model(role.model, base)
         except UllageError as error:
             model = None
             findings.append(_unread(role, error, found))

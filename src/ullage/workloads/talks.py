@@ -153,11 +153,11 @@ def _room(role: Role, base: Path, wanted: int, usual: int, new: int) -> int:
     """Tokens of conversation that are planned for: `wanted`, or where that is 0 `usual` and no more than the
     model has room for. Raises InputError where it has none for them."""
     from ullage.facts.architecture import Architecture
-    from ullage.facts.model import open_model
+    from ullage.workloads.opened import opened_model
 
     if not role.runs_with.local:
         return wanted or usual
-    model = open_model(role.model, base)
+    model = opened_model(role.model, base)
     if not isinstance(model, Architecture):
         raise UnsupportedError(f"{role.model}: a diffusion pipeline does not talk")
     window = model.max_positions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from ullage.errors import FormatError
+from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Attention, LatentAttention, Layer, Recurrent, Weight
 from ullage.facts.families.ends import flow_of, norms_of, stream_norm, turned
 from ullage.facts.families.experts import feed_forward
@@ -23,7 +23,7 @@ def layers_of(fields: Fields, family: Family) -> tuple[Layer, ...]:
     """Every layer; equal ones are one object."""
     for name in family.refused:
         if fields.raw(name):
-            raise FormatError(
+            raise UnsupportedError(
                 f"{fields.model}: {name} is not interpreted; only models without it are planned"
             )
     for name in family.needed:

@@ -121,8 +121,10 @@ def _limits(name: str, session: Session, captures: Sequence[Capture], whole: Arc
     section = own_section(session.workload, Section)
     if section.generate or section.backward:
         return Limits(tokens, work.batch)
-    linear = all(capture.positions == "all" for capture in captures) and all(
-        isinstance(layer.mixer, Attention | LatentAttention | None) for layer in whole.layers
+    linear = (
+        not whole.counted
+        and all(capture.positions == "all" for capture in captures)
+        and all(isinstance(layer.mixer, Attention | LatentAttention | None) for layer in whole.layers)
     )
     ample = AMPLE_TOKENS if session.monitor.devices == (CPU,) else AMPLE_TOKENS_ON_CARDS
     return Limits(tokens, tokens if linear else work.batch * SEQUENCES_PER_PLANNED, ample)

@@ -11,7 +11,6 @@ from ullage.capture.tokens import Tokenized, read_records, tokenize
 from ullage.errors import InputError, SpecError
 from ullage.facts.architecture import Architecture
 from ullage.facts.gpu_set import parse_gpu_set
-from ullage.facts.model import open_model
 from ullage.facts.rope import way_to
 from ullage.kinds.extract.section import Section
 from ullage.runtime.loader import load_tokenizer
@@ -19,6 +18,7 @@ from ullage.spec.parse import parse_mapping
 from ullage.spec.positions import Entry
 from ullage.spec.rope import model_of
 from ullage.spec.workload import Workload
+from ullage.workloads.opened import opened_model
 
 ROLE: Final = "model"
 
@@ -168,7 +168,7 @@ class _Extent:
 def _read(workload: Workload, input: str, given: Settings, download: bool) -> _Extent:
     """Reads every record once; none is held. Raises InputError for one beyond the model's window."""
     role = workload.roles[ROLE]
-    described = model_of(role, {role.model: open_model(role.model)})
+    described = model_of(role, {role.model: opened_model(role.model)})
     if not isinstance(described, Architecture):
         raise InputError(f"{role.model}: a diffusion pipeline has no layers to read")
     tokenizer = load_tokenizer(role, None, download)

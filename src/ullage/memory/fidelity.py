@@ -1,0 +1,232 @@
+"""How it is known what each pass of a workload takes: by a formula, or by a trace of the model's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple
+
+from ullage.errors import InputError, UnsupportedError
+from ullage.facts.architecture import Architecture
+from ullage.facts.families.rows import text_type
+from ullage.facts.proof import Proof
+from ullage.memory.backward import check_backward
+from ullage.memory.loaded import Loaded
+from ullage.memory.proven import proof_of_pass
+from ullage.memory.running import kernel_of
+from ullage.memory.traced import Asked, Traced, Tracing
+from ullage.phases.phase import TRAINING, Activity, Phase, Resident, Work
+from ullage.spec.role import Role
+
+Key = tuple[str, Work]
+"""A role and what it does."""
+
+
+MOST_TRACED: Final = 8
+"""Passes of a plan that are traced although there are formulas: each takes a second or a few."""
+
+
+class Known(NamedTuple):
+    """How one activity of a role is known, and why so; `proven` where that was held against the real code."""
+
+    activity: Activity
+    by: Literal["formula", "trace"]
+    reason: str
+    proven: bool = True
+
+
+class Passes(NamedTuple):
+    """What was traced, and by role how each activity is known."""
+
+    traced: Mapping[Key, Traced]
+    known: Mapping[str, tuple[Known, ...]]
+
+
+def passes_of(
+    phases: tuple[Phase, ...],
+    held: Mapping[str, Loaded],
+    roles: Mapping[str, Role],
+    tracing: Tracing | None,
+    cards: int,
+) -> Passes:
+    """What passes of roles in this process take where no formula is to say it. `cards` is how many there are.
+
+    Raises UnsupportedError for a pass that has to be traced and is not, MissingExtraError where that takes
+    torch and it is not installed.
+    """
+    traced: dict[Key, Traced] = {}
+    known: dict[str, dict[Known, None]] = {}
+    passes = list(_asked(phases, held, roles))
+    if tracing is not None and not tracing.says:
+        passes = [each for each in passes if _must(each[2], held[each[0]])]
+    many = _too_many(passes, held, tracing)
+    for name, work, asked in passes:
+        role, own = roles[name], held[name]
+        if work.activity == "backward":
+            check_backward(name, role, own)
+        why = _untraced(role, own, work, cards)
+        if _must(asked, own) or (tracing is not None and tracing.fidelity == "traced"):
+            found, traced[name, work] = _as_it_must(name, asked, own, tracing, why)
+        else:
+            found, trace = _as_proven(asked, own, tracing, why, many)
+            if trace is not None:
+                traced[name, work] = trace
+        known.setdefault(name, {})[found] = None
+    return Passes(traced, {name: tuple(each) for name, each in known.items()})
+
+
+def _must(asked: Asked, own: Loaded) -> bool:
+    """Whether no formula says what a pass takes."""
+    return bool(own.architecture.counted) or asked.work.activity == "backward"
+
+
+def _too_many(
+    passes: Iterable[tuple[str, Work, Asked]], held: Mapping[str, Loaded], tracing: Tracing | None
+) -> str:
+    """Why none of them is traced that need not be, where they are so many; "" else."""
+    if tracing is None or tracing.fidelity != "auto":
+        return ""
+    unproven = {
+        asked
+        for name, _, asked in passes
+        if not _must(asked, held[name]) and _proof(asked, held[name], tracing).standing != "proven"
+    }
+    if len(unproven) <= MOST_TRACED:
+        return ""
+    return (
+        f"{len(unproven)} passes would be traced, and auto traces {MOST_TRACED} at most: --fidelity traced "
+        "traces them all"
+    )
+
+
+def _proof(asked: Asked, own: Loaded, tracing: Tracing | None) -> Proof:
+    version = None if tracing is None else tracing.transformers
+    return proof_of_pass(text_type(own.architecture.model_type), asked, version)
+
+
+def _as_it_must(
+    name: str, asked: Asked, own: Loaded, tracing: Tracing | None, why: str
+) -> tuple[Known, Traced]:
+    """A pass that no formula is to say; `why` it is not traced, "" where it can be.
+
+    Raises UnsupportedError.
+    """
+    architecture, activity = own.architecture, asked.work.activity
+    given = tracing is not None and tracing.fidelity == "traced"
+    if architecture.counted and (tracing is None or tracing.fidelity == "formula"):
+        raise UnsupportedError(
+            f"role {name}: {architecture.name}: no formula describes model_type {architecture.model_type!r}; "
+            "use --fidelity auto or traced (memory.fidelity)"
+        )
+    if why:
+        instead = (
+            "no formula says what it takes"
+            if architecture.counted
+            else "formulas say what it takes: --fidelity formula (memory.fidelity)"
+        )
+        raise UnsupportedError(f"role {name}: {activity} is not traced with {why}; {instead}")
+    assert tracing is not None, "what has no formula is traced"
+    if architecture.counted:
+        reason = (
+            f"no formula describes model_type {architecture.model_type}; {architecture.counted} counts its "
+            "weights"
+        )
+    else:
+        reason = "as asked for" if given else f"no formula says what {activity} takes"
+    try:
+        return _traced(asked, own, tracing, reason)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"role {name}: {error}") from error
+
+
+def _as_proven(
+    asked: Asked, own: Loaded, tracing: Tracing | None, why: str, many: str
+) -> tuple[Known, Traced | None]:
+    """A pass by its formula where that is proven or alone asked for, else by a trace where one is made: it is
+    not where they are too `many`."""
+    activity = asked.work.activity
+    proof = _proof(asked, own, tracing)
+    said = f"not tried with {why}" if why else f"{proof.standing}: {proof.why}"
+    proven = proof.standing == "proven" and not why
+    formula = Known(activity, "formula", said, proven)
+    if proven or why or activity in TRAINING or tracing is None or tracing.fidelity == "formula":
+        return formula, None
+    if many:
+        return formula._replace(reason=f"{said}; {many}"), None
+    try:
+        return _traced(asked, own, tracing, f"its formula is {said}")
+    except InputError as error:
+        return formula._replace(reason=f"{said}; {error}"), None
+
+
+def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[Known, Traced]:
+    """Raises UnsupportedError for the trace of another model."""
+    found = tracing.trace(asked)
+    whole = own.numbered
+    if found.parameters != whole.parameters:
+        other = (
+            f"transformers builds {whole.name} with {found.parameters:,} parameters, its description has "
+            f"{whole.parameters:,}"
+        )
+        apart = bool(found.blocks) and len(found.blocks) != len(whole.layers) + 2
+        if apart or asked.work.activity == "backward":
+            raise UnsupportedError(f"{other}: what was traced is another model")
+        reason = f"{reason}; {other}, by which its weights are counted"
+    return Known(asked.work.activity, "trace", reason), found
+
+
+def _asked(
+    phases: Iterable[Phase], held: Mapping[str, Loaded], roles: Mapping[str, Role]
+) -> Iterator[tuple[str, Work, Asked]]:
+    """Each pass of a language model in this process: what is done, and what is traced for it."""
+    phases = tuple(phases)
+    works = [(phase.running, phase.work) for phase in phases if phase.work.activity != "load"]
+    residents = [each for phase in phases for each in phase.resident if each.where == "device"]
+    works += [(each.name, work) for each in residents if (work := _idle(each, held)) is not None]
+    for name, work in dict.fromkeys(works):
+        if name not in held:
+            continue
+        role, own = roles[name], held[name]
+        if role.runs_with.memory != "process" or not isinstance(own.model, Architecture):
+            continue
+        kernel, _ = kernel_of(name, role, phases, own.whole)
+        if role.attention == "auto" and kernel == "sdpa":
+            kernel = "auto"  # a family that has no sdpa runs in what transformers takes instead
+        precision = own.precision
+        scheme = None if precision.scheme is None else precision.storage
+        processor = own.abilities.processor
+        # How many tokens are written after a prompt bears on nothing that it takes.
+        one = work.activity == "prefill" and work.new_tokens > 1 and not work.probed
+        traced = work.but(new_tokens=1) if one else work
+        yield name, work, Asked(role.model, precision.compute, kernel, traced, processor, scheme)
+
+
+def _idle(resident: Resident, held: Mapping[str, Loaded]) -> Work | None:
+    """What the cache of one that waits is traced by, where no formula says how large it is."""
+    own = held.get(resident.name)
+    counted = own is not None and isinstance(own.model, Architecture) and own.architecture.counted
+    return idle_work(resident) if counted else None
+
+
+def idle_work(resident: Resident) -> Work | None:
+    """What leaves the cache of a role that waits; None where it has none."""
+    if not resident.cached_batch or not resident.cached_tokens:
+        return None
+    return Work("prefill", resident.cached_batch, resident.cached_tokens, 1)
+
+
+def _untraced(role: Role, own: Loaded, work: Work, cards: int) -> str:
+    """What of a role or its pass no trace has; "" where there is nothing of the kind."""
+    checkpoint = own.architecture.checkpoint
+    split = role.max_memory is not None or role.device_map is not None or cards > 1
+    there = {
+        "a GGUF file, which has no config.json": checkpoint is not None and checkpoint.format == "gguf",
+        "code of its repository's own": role.trust_remote_code,
+        "a stretched rope": role.rope is not None,
+        "an adapter": own.architecture.adapter is not None,
+        f"a {role.cache.kind} cache": role.cache.kind != "dynamic",
+        "images": work.images > 0,
+        "layers over several devices": work.activity in TRAINING and split,
+        "adapters that are trained": work.training is not None and work.training.lora is not None,
+        "attention: flash": role.attention == "flash",
+    }
+    return next((what for what, holds in there.items() if holds), "")
