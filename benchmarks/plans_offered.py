@@ -9,6 +9,9 @@ Of each of `count` random workloads (random_workloads.py) that are planned, what
 - its plan is coherent: line items come to the totals, peaks to the verdicts (as a written plan is checked);
 - each entry of its advice, and of every tenth the first cards of `ullage gpus`, planned as it is offered,
   has the verdict and the peak it was offered with, and fits;
+- no entry of its advice is beaten by another on the same ground, the own cards or others, in quality loss,
+  dollars and seconds; and of every tenth no set that `ullage gpus` lists as fitting is cheaper than the
+  cheapest entry, but for the cards that were asked for;
 - the loader takes each of those and the plan itself where it fits: transformers' own quantizers are asked
   (`validate_environment`), told of the card the role is on and where the plan puts its modules, and what they
   turn into 16 bits is what the plan has in 16 bits;
@@ -79,6 +82,38 @@ def cards(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
         name = gpus.name.replace(" + ", ",")
         other = ullage.plan(plan.workload, name, base=Path(), advice=False)
         yield f"gpus {name}", other, outcome.verdict, outcome.peak.high
+
+
+def beaten(plan: Any) -> Iterator[str]:
+    """Entries that another on the same ground beats."""
+    for own in (True, False):
+        ground = [entry for entry in plan.advice if entry.own_cards is own]
+        for one in ground:
+            for other in ground:
+                if points(other) != points(one) and all(
+                    a <= b for a, b in zip(points(other), points(one), strict=True)
+                ):
+                    yield f"{one.changes} on {one.gpus} by {other.changes} on {other.gpus}"
+
+
+def points(entry: Any) -> tuple[float, float, float]:
+    """Loss, dollars (none where no price is known) and seconds, of the phases whose time is known."""
+    return entry.quality_loss, (entry.usd_per_hour or 0.0) * entry.known_seconds, entry.known_seconds
+
+
+def cheaper(plan: Any) -> Iterator[str]:
+    """Sets that hold the workload as it is for less than any entry of the advice."""
+    from ullage import api
+
+    costs = [entry.usd_per_1000_examples for entry in plan.advice]
+    known = [cost for cost in costs if cost is not None]
+    best = min(known, default=None)
+    for gpus, outcome in api.gpus(plan.workload, base=Path()):
+        usd = outcome.usd_per_1000
+        if gpus == plan.gpus or outcome.verdict != "fits" or usd is None:
+            continue
+        if best is None or usd < best * (1 - 1e-9):
+            yield f"{gpus.name}: {usd} as it is, and {best} by advice"
 
 
 def refused(plan: Any) -> Iterator[str]:
@@ -230,6 +265,14 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
     if plan.verdict == "fits":
         for said in refused(plan):
             violated("the loader takes what fits", said)
+    for said in beaten(plan):
+        violated("no entry is beaten", said)
+    if number % OFFERS_OF_GPUS == 0:
+        try:
+            for said in cheaper(plan):
+                violated("plan and gpus agree", said)
+        except ullage.InputError:
+            seen["no card of any list"] += 1
     sources = [offered(plan), *([cards(plan)] if number % OFFERS_OF_GPUS == 0 else [])]
     for source in sources:
         try:

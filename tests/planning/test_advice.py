@@ -42,8 +42,7 @@ def random_plans(seed):
 
 
 def point(entry):
-    usd = entry.usd_per_1000_examples
-    return (entry.quality_loss, 0.0 if usd is None else usd, entry.known_seconds)
+    return (entry.quality_loss, (entry.usd_per_hour or 0.0) * entry.known_seconds, entry.known_seconds)
 
 
 def test_what_random_workloads_are_offered_is_so(tmp_path, monkeypatch):

@@ -70,9 +70,15 @@ def _of_own_kind(own: GpuSet) -> Iterator[GpuSet]:
 
 def least_share(gpus: GpuSet, other: GpuSet, together: bool) -> float:
     """Of the time that work takes on `other`, what it takes on `gpus` at least: as if it did nothing but that
-    in which these are ahead."""
-    paces = zip(_paces(gpus, together), _paces(other, together), strict=True)
+    in which these are ahead: reading, computing, or bringing weights over the bus."""
+    paces = zip((*_paces(gpus, together), _bus(gpus)), (*_paces(other, together), _bus(other)), strict=True)
     return min(mine / its if its else 0.0 for mine, its in paces)
+
+
+def _bus(gpus: GpuSet) -> float:
+    """Seconds of a byte from host memory to the fastest of them; infinite where that is not known."""
+    rates = [gpu.pcie for gpu in gpus.gpus if gpu.pcie]
+    return 1 / max(rates) if rates else math.inf
 
 
 def _paces(gpus: GpuSet, together: bool) -> tuple[float, float]:

@@ -219,8 +219,8 @@ def _as_it_is(trials: Trials, gpus: GpuSet, room: Room) -> None:
         (usd for each in trials.found if each.fits and (usd := each.usd) is not None), default=math.inf
     )
     for usd_per_hour, other in trials.prices.sets():
-        roomy = other.abilities.has_kernels and bytes_of(other) >= base.outcome.peak.low
-        seconds = base.seconds * least_share(other, gpus, together=True)
+        roomy = other.abilities.has_kernels and bytes_of(other) >= base.outcome.peak.low // 2
+        seconds = base.seconds * min(least_share(other, gpus, together=True), 1.0)
         if roomy and usd_per_hour * seconds / 3600 < best:
             then = trials.plan(other)
             if then.fits and then.usd is not None:
