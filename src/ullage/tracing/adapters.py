@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
 
-from ullage.errors import UnsupportedError
+from ullage.errors import MissingExtraError, UnsupportedError
 from ullage.facts.quantization.known import scheme_of
 from ullage.facts.quantization.scheme import Dequantized
 from ullage.memory.traced import Asked
@@ -26,9 +27,11 @@ def add_adapters(
     """Puts adapters into the model, which alone are trained then; beside quantized weights all others are
     cast to fp32 first, where the file says so (`prepare_model_for_kbit_training`).
 
-    Raises UnsupportedError for a scheme whose way back is not known, and for what peft refuses; ImportError
-    where it is not installed.
+    Raises UnsupportedError for a scheme whose way back is not known, and for what peft refuses;
+    MissingExtraError where it is not installed.
     """
+    if find_spec("peft") is None:
+        raise MissingExtraError("peft", "peft", "tracing how adapters are trained")
     from peft import LoraConfig, get_peft_model
 
     if asked.scheme is not None:

@@ -128,7 +128,7 @@ def _asked(role: Role, planned: RolePlan, phase: Phase, card: Gpu) -> Asked:
 
 
 def _with_stored(trace: Trace, plan: Plan, role: str) -> Trace:
-    """Where weights are quantized the trace has them in 16 bits: as they are stored instead."""
+    """Where weights are quantized the trace has them in 16 bits: as they are stored instead, and adapters."""
     precision, model = plan.roles[role].precision, plan.models[plan.workload.roles[role].model]
     if precision.scheme is None or not isinstance(model, Architecture):
         return trace
@@ -136,8 +136,17 @@ def _with_stored(trace: Trace, plan: Plan, role: str) -> Trace:
     from ullage.tracing.storages import Made
 
     stored = named_tensors(model, precision)
-    loaded = tuple(Made(name, "load", (size,), precision.storage, "weights") for name, size in stored)
-    return replace(trace, weights=tuple(size for _, size in stored), loaded=loaded)
+    adapters = [
+        (each, size)
+        for each, size in zip(trace.loaded, trace.weights, strict=True)
+        if ".lora_" in each.module
+    ]
+    loaded = [Made(name, "load", (size,), precision.storage, "weights") for name, size in stored]
+    return replace(
+        trace,
+        weights=(*(size for _, size in stored), *(size for _, size in adapters)),
+        loaded=(*loaded, *(each for each, _ in adapters)),
+    )
 
 
 def _settings(plan: Plan) -> Settings:
