@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -12,7 +13,7 @@ from ullage.facts.dtypes import TORCH_NAMES
 from ullage.memory.traced import Asked
 from ullage.runtime.device_map import AutoModels
 from ullage.runtime.kernels import SDPA_MATH, register_math
-from ullage.runtime.libraries import find_transformers
+from ullage.runtime.libraries import find_transformers, in_turn
 from ullage.runtime.loader import KERNELS
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ LONGEST_SAID: Final = 200
 """Characters of what torch or transformers say of a model that cannot be traced."""
 
 
+@in_turn
 def config_from(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
     """transformers' config of a model. Raises UnsupportedError where it reads none."""
     known = find_transformers().CONFIG_MAPPING
+    log = logging.getLogger("transformers.configuration_utils")
+    told, log.disabled = log.disabled, True  # what it logs of a config that it refuses is what it raises
     try:
         kind: type[PreTrainedConfig] = known[values["model_type"]]
         return kind.from_dict(_with_floats(dict(values)))
@@ -32,6 +36,8 @@ def config_from(name: str, values: Mapping[str, object]) -> PreTrainedConfig:
         raise UnsupportedError(
             f"{name}: cannot be traced: transformers reads no such config: {said_by(error)}"
         ) from error
+    finally:
+        log.disabled = told
 
 
 def _with_floats(value: Any) -> Any:
