@@ -17,11 +17,13 @@ from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.families.rows import known_types
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.memory import fidelity
-from ullage.memory.traced import Tracing
+from ullage.memory.traced import Asked, Tracing
+from ullage.phases.phase import Work
 from ullage.records.evidence_place import evidence_file
 from ullage.runtime.shrunk import draw_weights, shrink
 from ullage.tracing.kept import forget_traces
 from ullage.workloads.planned import estimate, models_of
+from ullage.workloads.traced import trace_model
 
 UNKNOWN = "doge"
 WRITES = "axk2"
@@ -298,3 +300,15 @@ def test_without_torch_formulas_plan_and_what_has_none_names_the_extra(unknown, 
     assert 'pip install "ullage[run]"' in out[1]
     assert 'pip install "ullage[run]"' in out[2]
     assert out[3] == "False"
+
+
+def test_that_there_is_no_trace_is_found_out_once(monkeypatch):
+    model = "ai21labs/Jamba-v0.1"
+    asked = Asked(model, "bf16", "sdpa", Work("prefill", 1, 16, 1), False)
+    with pytest.raises(UnsupportedError) as first:
+        trace_model(asked)
+    forget_traces()
+    monkeypatch.setattr("ullage.tracing.built.config_from", None)
+    with pytest.raises(UnsupportedError) as second:
+        trace_model(asked)
+    assert str(second.value) == str(first.value)

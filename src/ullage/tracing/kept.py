@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from ullage.errors import FormatError
+from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.facts.counted import Counted, described
 from ullage.files import check_ordinary, is_nowhere, read_bytes
@@ -36,13 +36,22 @@ LARGEST_FILE: Final = 4_000_000
 LIBRARIES: Final = ("ullage", "torch", "transformers")
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """What says on how many threads a processor computes, each of which holds blocks of its own."""
-Found = TypeVar("Found", Traced, Counted)
 
-_known: Final[dict[str, Traced | Counted]] = {}
+
+class Refused(NamedTuple):
+    """Why there is no trace."""
+
+    why: str
+
+
+Found = TypeVar("Found", Traced, Counted, Refused)
+
+_known: Final[dict[str, Traced | Counted | Refused]] = {}
 
 
 def known_trace(asked: Asked, base: Path | None = None) -> Traced:
-    """The trace of what is asked for under these versions: kept, or made now.
+    """The trace of what is asked for under these versions: kept, or made now. That there is none is kept too,
+    but where time ran out.
 
     Raises UnsupportedError for what cannot be traced, ImportError where a library is missing.
     """
@@ -51,12 +60,21 @@ def known_trace(asked: Asked, base: Path | None = None) -> Traced:
     threads = [os.cpu_count(), *map(os.environ.get, THREADS)] if asked.processor else []
     key = _key("trace", values, asked._replace(model="", work=work), threads)
     found = _held(key, Traced)
-    if found is None:
-        from ullage.tracing.built import config_from
-        from ullage.tracing.passes import trace_config
+    if found is not None:
+        return found
+    of_this_name = _key("refused", values, asked._replace(work=work), threads)
+    if (refused := _held(of_this_name, Refused)) is not None:
+        raise UnsupportedError(refused.why)
+    from ullage.tracing.built import config_from
+    from ullage.tracing.passes import OutOfTimeError, trace_config
 
-        found = _keep(key, _whole(trace_config(config_from(asked.model, values), asked), asked))
-    return found
+    try:
+        return _keep(key, _whole(trace_config(config_from(asked.model, values), asked), asked))
+    except OutOfTimeError:
+        raise
+    except UnsupportedError as error:
+        _keep(of_this_name, Refused(str(error)))
+        raise
 
 
 def known_count(config: Mapping[str, object], name: str, source: str) -> Architecture:

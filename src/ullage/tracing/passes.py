@@ -38,6 +38,10 @@ _READS: Final = {"backward": read_backward, "train": train_step, "update": train
 """Who runs an activity that is no forward pass alone."""
 
 
+class OutOfTimeError(UnsupportedError):
+    """A trace that came to no end, which it may on another day."""
+
+
 def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
     """The trace of what is asked for, the model's path relative to `base`.
 
@@ -65,7 +69,7 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     except (UllageError, NotAlikeError):
         raise
     except EndlessError as error:
-        raise _untraceable(asked, str(error)) from error
+        raise OutOfTimeError(str(_untraceable(asked, str(error)))) from error
     except Exception as error:  # whatever the model's own code says of tensors without data
         where = ""
         if storages.broke is not None:
