@@ -194,7 +194,7 @@ def holds(more: Any, plan: Any) -> bool:
     from ullage.planning.device import devices_of, limits_of
     from ullage.planning.placement import place
     from ullage.planning.verdict import verdict_of, worst
-    from ullage.workloads.planned import estimate
+    from ullage.workloads.outcomes import estimate
 
     devices = devices_of(plan.gpus, plan.workload.budget)
     here = place(estimate(plan.workload, plan.models, plan.gpus), devices)

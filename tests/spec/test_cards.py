@@ -9,7 +9,7 @@ from ullage.errors import SpecError
 from ullage.spec.parse import parse_workload
 from ullage.spec.written import workload_text
 from ullage.units import GIB
-from ullage.workloads.planned import gpu_set
+from ullage.workloads.outcomes import gpu_set
 
 FILE = """\
 kind: werewolf

@@ -22,7 +22,8 @@ from ullage.phases.phase import Work
 from ullage.records.evidence_place import evidence_file
 from ullage.runtime.shrunk import draw_weights, shrink
 from ullage.tracing.kept import forget_traces
-from ullage.workloads.planned import estimate, models_of
+from ullage.workloads.outcomes import estimate
+from ullage.workloads.planned import models_of
 from ullage.workloads.traced import trace_model
 
 UNKNOWN = "doge"

@@ -35,29 +35,29 @@ if TYPE_CHECKING:
     from ullage.api.talking import chat as chat
     from ullage.api.talking import talk as talk
     from ullage.api.tracing import trace as trace
+    from ullage.workloads.advised import advise as advise
     from ullage.workloads.loading import folder_of as folder_of
     from ullage.workloads.loading import load as load
     from ullage.workloads.loading import opened as opened
     from ullage.workloads.loading import read_file as read_file
     from ullage.workloads.loading import read_plan as read_plan
     from ullage.workloads.loading import sections as sections
-    from ullage.workloads.planned import advise as advise
-    from ullage.workloads.planned import estimate as estimate
-    from ullage.workloads.planned import gpu_set as gpu_set
+    from ullage.workloads.outcomes import estimate as estimate
+    from ullage.workloads.outcomes import gpu_set as gpu_set
+    from ullage.workloads.outcomes import outcome as outcome
+    from ullage.workloads.outcomes import outcomes as outcomes
+    from ullage.workloads.outcomes import phases as phases
+    from ullage.workloads.outcomes import settle as settle
     from ullage.workloads.planned import models_of as models_of
     from ullage.workloads.planned import needs_card as needs_card
-    from ullage.workloads.planned import outcome as outcome
-    from ullage.workloads.planned import outcomes as outcomes
-    from ullage.workloads.planned import phases as phases
     from ullage.workloads.planned import plan as plan
-    from ullage.workloads.planned import settle as settle
     from ullage.workloads.runs import plan_here as plan_here
     from ullage.workloads.runs import resume as resume
     from ullage.workloads.runs import run as run
     from ullage.workloads.runs import run_plan as run_plan
 
 PLACES: Final = {
-    "advise": "ullage.workloads.planned",
+    "advise": "ullage.workloads.advised",
     "apply_probes": "ullage.api.probe_scores",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
@@ -67,13 +67,13 @@ PLACES: Final = {
     "clear_evidence": "ullage.api.past_runs",
     "doctor": "ullage.api.machine",
     "document_schema": "ullage.api.documents",
-    "estimate": "ullage.workloads.planned",
+    "estimate": "ullage.workloads.outcomes",
     "estimate_model": "ullage.api.one_model",
     "evaluate_probe": "ullage.api.probes",
     "evidence": "ullage.api.past_runs",
     "export_probe": "ullage.api.probes",
     "fit_probe": "ullage.api.probes",
-    "gpu_set": "ullage.workloads.planned",
+    "gpu_set": "ullage.workloads.outcomes",
     "gpus": "ullage.api.planning",
     "import_probe": "ullage.api.probes",
     "load": "ullage.workloads.loading",
@@ -83,9 +83,9 @@ PLACES: Final = {
     "needs_card": "ullage.workloads.planned",
     "opened": "ullage.workloads.loading",
     "open_probe": "ullage.api.probes",
-    "outcome": "ullage.workloads.planned",
-    "outcomes": "ullage.workloads.planned",
-    "phases": "ullage.workloads.planned",
+    "outcome": "ullage.workloads.outcomes",
+    "outcomes": "ullage.workloads.outcomes",
+    "phases": "ullage.workloads.outcomes",
     "plan": "ullage.workloads.planned",
     "plan_here": "ullage.workloads.runs",
     "folder_of": "ullage.workloads.loading",
@@ -102,7 +102,7 @@ PLACES: Final = {
     "sample_model": "ullage.api.planning",
     "schema": "ullage.api.planning",
     "sections": "ullage.workloads.loading",
-    "settle": "ullage.workloads.planned",
+    "settle": "ullage.workloads.outcomes",
     "talk": "ullage.api.talking",
     "trace": "ullage.api.tracing",
     "verify": "ullage.api.runs",

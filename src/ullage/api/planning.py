@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ullage.errors import InputError
 from ullage.workloads.encoders import with_labels
 from ullage.workloads.loading import sections
-from ullage.workloads.planned import models_of, needs_card, outcomes
+from ullage.workloads.outcomes import outcomes
+from ullage.workloads.planned import models_of, needs_card
 from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ullage.errors import FormatError, InputError
+from ullage.errors import InputError
+from ullage.workloads.advised import advised
 from ullage.workloads.encoders import read_alone, with_labels
-from ullage.workloads.fidelity import any_counted, tracing_by, unsearched, with_fidelity
-from ullage.workloads.learned import overhead, past_runs, times
+from ullage.workloads.fidelity import unsearched, with_fidelity
+from ullage.workloads.learned import past_runs, times
 from ullage.workloads.loading import folder_of, load
+from ullage.workloads.outcomes import estimate, gpu_set, requests, settle
 from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
-    from ullage.facts.gpu import GpuSet
     from ullage.facts.price import Prices
-    from ullage.memory.demand import Demand
-    from ullage.phases.hosted import Requests
-    from ullage.phases.phase import Phase
-    from ullage.planning.advice.advise import Advised
-    from ullage.planning.advice.measured import Losses
-    from ullage.planning.advice.trials import SearchLimit
-    from ullage.planning.outcome import Outcome
     from ullage.planning.plan import Plan
     from ullage.records.observation import Here
-    from ullage.spec.workload import Fidelity, Workload
-    from ullage.units import Interval
-
-
-LARGEST_MEASURED: Final = 16_000_000
-"""Bytes of a file that measures losses; one has some thousands."""
+    from ullage.spec.workload import Workload
 
 
 def plan(
@@ -153,197 +141,3 @@ def needs_card(workload: Workload) -> bool:
     from ullage.phases.blocks import is_local
 
     return any(map(is_local, workload.roles.values()))
-
-
-def phases(workload: Workload) -> tuple[Phase, ...]:
-    """How the workload's kind lays it out over time."""
-    from ullage.phases.fits import with_fits
-    from ullage.workloads import single_model
-    from ullage.workloads.registry import find_kind
-
-    if workload.kind == single_model.name:
-        return single_model.phases(workload)
-    return with_fits(find_kind(workload.kind).phases(workload), workload)
-
-
-def requests(workload: Workload) -> tuple[Requests, ...]:
-    """What is asked of servers for an example, as far as the workload's kind says."""
-    from ullage.workloads import single_model
-    from ullage.workloads.registry import find_kind
-
-    return () if workload.kind == single_model.name else find_kind(workload.kind).requests(workload)
-
-
-def estimate(
-    workload: Workload,
-    models: Mapping[str, Model],
-    gpus: GpuSet,
-    here: Here | None = None,
-    base: Path | None = None,
-) -> Demand:
-    """Every need of the workload, not yet placed; `here` is the process that is to run it, if known, and
-    paths are relative to `base`."""
-    from ullage.memory.estimate import estimate as estimate_phases
-
-    beside = overhead(past_runs(), workload, gpus, here)
-    cards = _cards(gpus)
-    tracing = tracing_by(workload.memory.fidelity, base)
-    return estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, cards)
-
-
-def _cards(gpus: GpuSet) -> tuple[Interval, ...]:
-    """What can be used of each, in bytes."""
-    return tuple(gpu.usable for gpu in gpus.gpus)
-
-
-def settle(
-    workload: Workload,
-    gpus: GpuSet,
-    models: Mapping[str, Model],
-    here: Here | None = None,
-    base: Path | None = None,
-) -> tuple[Workload, tuple[str, ...]]:
-    """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
-    from ullage.planning.fallbacks import settle as settle_precisions
-
-    come_to = outcomes(models, here, base, fidelity=workload.memory.fidelity)
-
-    def fits(candidate: Workload) -> bool:
-        try:  # the share of a card that the file gives an engine may be too little for it
-            return come_to(candidate, gpus).verdict != "does not fit"
-        except InputError:
-            return False
-
-    return settle_precisions(workload, fits)
-
-
-def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
-    """`gpus`, else the set the workload's budget names."""
-    from ullage.facts.gpu_set import parse_gpu_set
-
-    text = gpus or workload.budget.gpus
-    if text is None:
-        raise InputError("no GPUs: give --gpus 2xA100-80GB, or budget.gpus in the file")
-    if not isinstance(text, str):
-        raise InputError(f"gpus: {text!r} is no text; name cards as '2xA100-80GB' or 'A100-40GB, L4'")
-    from ullage.spec.card import own_cards
-
-    return parse_gpu_set(text, own_cards(workload.cards))
-
-
-def outcome(
-    workload: Workload,
-    models: Mapping[str, Model],
-    gpus: GpuSet,
-    here: Here | None = None,
-    base: Path | None = None,
-) -> Outcome:
-    """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here, base, fidelity=workload.memory.fidelity)(workload, gpus)
-
-
-def outcomes(
-    models: Mapping[str, Model],
-    here: Here | None = None,
-    base: Path | None = None,
-    prices: Prices | None = None,
-    fidelity: Fidelity | None = None,
-) -> Callable[[Workload, GpuSet], Outcome]:
-    """What candidates come to, one like another: by the evidence that there is now, which is read once.
-
-    Without a `fidelity` they are weighed by formulas, for they are many; where a model has none, by traces.
-    """
-    from ullage.memory.estimate import estimate as estimate_phases
-    from ullage.planning.outcome import outcome_of
-
-    known = past_runs()
-    tracing = tracing_by(fidelity or "auto", base)._replace(says=fidelity is not None)
-
-    def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
-        beside = overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus))
-        return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
-
-    return come_to
-
-
-def advise(
-    plan: Plan,
-    *,
-    for_: str = "cost",
-    keep: Iterable[str] = (),
-    measured: Iterable[str | Path] = (),
-    prices: Prices | None = None,
-    limit: SearchLimit | None = None,
-) -> Advised:
-    """What would make a plan's workload fit, cheaper or faster: the best that is found within `limit` (None:
-    half a second's work), in the order that `for_` asks for: `cost`, `time` or `quality`.
-
-    Nothing that a path in `keep` leads to is changed: `roles.judge.precision`, or `budget.gpus` for the
-    cards. `measured` are files that `ullage probe drift --json` or `ullage pii compare --json` wrote: the
-    losses of fewer bits in them stand in place of assumed ones. `prices` are the lists that count, without
-    one those that come with Ullage. Raises InputError for an unknown order, a path to nothing, a file that
-    measures nothing, and where all is kept.
-    """
-    from ullage.facts.price import known_prices
-    from ullage.planning.advice.advise import advise, usual_limit
-    from ullage.spec.changes import apply_changes
-
-    return advise(
-        plan.workload,
-        plan.gpus,
-        outcomes(plan.models, base=plan.base, prices=prices),
-        apply_changes,
-        prices or known_prices(),
-        for_=for_,
-        keep=tuple(keep),
-        host=_host_memory(plan),
-        losses=_losses(measured),
-        limit=usual_limit(len(plan.phases)) if limit is None else limit,
-    )
-
-
-def _losses(files: Iterable[str | Path]) -> Losses:
-    """What files measure. Raises InputError for one that cannot be read, or measures nothing."""
-    from ullage.files import read_text
-    from ullage.planning.advice.measured import read_losses
-
-    found = []
-    for file in files:
-        try:
-            document = json.loads(read_text(Path(file), LARGEST_MEASURED))
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{file}: is no JSON: {error}") from error
-        found.append((str(file), document if isinstance(document, dict) else {}))
-    return read_losses(found)
-
-
-def advised(
-    plan: Plan,
-    *,
-    for_: str = "cost",
-    keep: Iterable[str] = (),
-    measured: Iterable[str | Path] = (),
-    prices: Prices | None = None,
-) -> Plan:
-    """The plan with its advice; without any where all of its roles run elsewhere, and where no row describes
-    a model: each candidate would have to be traced."""
-    if not plan.models or any_counted(plan.models):
-        return plan
-    found = advise(plan, for_=for_, keep=keep, measured=measured, prices=prices)
-    return replace(plan, advice=found.entries, search=found.search)
-
-
-def _host_memory(plan: Plan) -> int | None:
-    """Bytes of host memory that the file, or this machine where it is the one in question, states."""
-    from ullage.facts.machine import processor
-    from ullage.units import parse_bytes
-
-    stated = plan.workload.budget.host_memory
-    if stated is not None:
-        return parse_bytes(stated)
-    if plan.asked.strip().casefold() in ("cpu", "local"):
-        return processor().gpus[0].usable.low
-    return None

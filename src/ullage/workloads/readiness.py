@@ -15,7 +15,8 @@ from ullage.facts.hub import asking_nobody
 from ullage.files import placed
 from ullage.planning.device_maps import device_maps
 from ullage.units import gib
-from ullage.workloads.planned import gpu_set, needs_card, plan
+from ullage.workloads.outcomes import gpu_set
+from ullage.workloads.planned import needs_card, plan
 from ullage.workloads.role_readiness import readiness_of_role
 
 if TYPE_CHECKING:

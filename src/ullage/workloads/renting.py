@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ullage.workloads.encoders import with_labels
 from ullage.workloads.learned import past_runs, times
-from ullage.workloads.planned import estimate, models_of, needs_card, outcomes
+from ullage.workloads.outcomes import estimate, outcomes
+from ullage.workloads.planned import models_of, needs_card
 from ullage.workloads.probed import with_probe_shapes
 
 if TYPE_CHECKING:

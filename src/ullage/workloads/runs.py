@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ullage.errors import FormatError, InputError, UnsupportedError
 from ullage.records.folder import RunFolder
 from ullage.records.places import found_base
-from ullage.workloads.planned import gpu_set, plan
+from ullage.workloads.outcomes import gpu_set
+from ullage.workloads.planned import plan
 
 if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
