@@ -145,7 +145,7 @@ def test_a_plan_says_that_it_is_traced_and_why(unknown, capsys):
     path.write_text(json.dumps(extraction(unknown)))
     assert main(["plan", str(path), "--gpus", CARD, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    (said,) = [each for each in plan["decisions"] if each["subject"] == "model prefill memory"]
+    (said,) = [each for each in plan["decisions"] if each["subject"] == "model fidelity (prefill)"]
     assert said["choice"] == "traced"
     assert UNKNOWN in said["reason"]
     assert {each["basis"] for each in plan["items"] if each["component"] == "activations"} == {"traced"}

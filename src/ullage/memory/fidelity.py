@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from ullage.errors import InputError, UnsupportedError
@@ -25,7 +26,8 @@ MOST_TRACED: Final = 8
 """Passes of a plan that are traced although there are formulas: each takes a second or a few."""
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Known:
     """How one activity of a role is known, and why so; `proven` where that was held against the real code."""
 
     activity: Activity
@@ -151,11 +153,11 @@ def _as_proven(
     if proven or why or activity in TRAINING or tracing is None or tracing.fidelity == "formula":
         return formula, None
     if many:
-        return formula._replace(reason=f"{said}; {many}"), None
+        return replace(formula, reason=f"{said}; {many}"), None
     try:
         return _traced(asked, own, tracing, f"its formula is {said}")
     except InputError as error:
-        return formula._replace(reason=f"{said}; {error}"), None
+        return replace(formula, reason=f"{said}; {error}"), None
 
 
 def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[Known, Traced]:

@@ -316,7 +316,7 @@ def _said(known: Known) -> bool:
 
 def _known(name: str, known: Known) -> Decision:
     choice = "traced" if known.by == "trace" else "formula, not proven"
-    return Decision(f"{name} {known.activity} memory", choice, known.reason)
+    return Decision(f"{name} fidelity ({known.activity})", choice, known.reason)
 
 
 def _placement(name: str, placed: Placed) -> Decision:

@@ -175,6 +175,9 @@ _PLAN = {
                     ]
                 },
                 "base": TEXT,
+                "known": of_list(
+                    of_object({"activity": TEXT, "by": TEXT, "reason": TEXT, "proven": {"type": "boolean"}})
+                ),
             }
         ),
     },
