@@ -3,11 +3,13 @@
 import json
 from types import SimpleNamespace
 
+import pytest
 import small_models
 
 import ullage
 from ullage import api
 from ullage.engines.vllm import _options, _speculation
+from ullage.errors import UnsupportedError
 from ullage.planning.document import plan_document
 from ullage.workloads.loading import plan_of
 
@@ -28,6 +30,18 @@ def test_a_cache_of_the_size_that_is_planned_is_asked_for_unless_the_file_gives_
     options = _options(session(given), "model")
     assert "kv_cache_memory_bytes" not in options
     assert options["gpu_memory_utilization"] == 0.9
+
+
+def test_a_cache_in_fp8_is_asked_for_as_it_is_planned_and_what_vllm_lacks_is_refused():
+    whole = api.estimate_model(LLAMA, "1xH100", engine="vllm", batch=4)
+    half = api.estimate_model(LLAMA, "1xH100", engine="vllm", batch=4, cache={"precision": "fp8"})
+    assert "kv_cache_dtype" not in _options(session(whole), "model")
+    options = _options(session(half), "model")
+    assert options["kv_cache_dtype"] == "fp8"
+    assert options["kv_cache_memory_bytes"] < _options(session(whole), "model")["kv_cache_memory_bytes"]
+    for cache in ({"kind": "quantized", "precision": "int8"}, {"precision": "int8"}, {"kind": "static"}):
+        with pytest.raises(UnsupportedError, match="role model: .*cache"):
+            api.estimate_model(LLAMA, "1xH100", engine="vllm", cache=cache)
 
 
 def test_the_longest_sequence_ends_with_the_window():

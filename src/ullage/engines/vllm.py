@@ -35,6 +35,7 @@ class Options(TypedDict, total=False):
     block_size: int
     trust_remote_code: bool
     kv_cache_memory_bytes: int
+    kv_cache_dtype: str
     quantization: str
     hf_overrides: dict[str, object]
     speculative_config: dict[str, object]
@@ -243,6 +244,8 @@ def _options(session: Session, name: str) -> Options:
             item.bytes.high for item in plan.bill.items if (item.role, item.component) == (name, "kv_cache")
         )
         options["kv_cache_memory_bytes"] = max(caches)
+    if role.cache.precision != "auto":
+        options["kv_cache_dtype"] = TORCH_NAMES.get(role.cache.precision, role.cache.precision)
     if own.max_num_batched_tokens is not None:
         options["max_num_batched_tokens"] = own.max_num_batched_tokens
     if precision.quantization is None and precision.scheme is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model
@@ -11,6 +13,9 @@ from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.spec.training import Lora
+
+OWN_CACHE: Final = ("auto", "fp8", "fp16", "bf16")
+"""Precisions of a cache that is an engine's own, of those that vLLM has (`CacheDType` of 0.32)."""
 
 
 def check_role(
@@ -55,8 +60,24 @@ def check_role(
         raise UnsupportedError(
             f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
         )
+    if engine.memory == "own cache":
+        _check_own_cache(name, role)
     if role.attention == "flash" and engine.memory == "process":
         _check_flash(name, precision, abilities)
+
+
+def _check_own_cache(name: str, role: Role) -> None:
+    """An engine's own cache grows in pages of 16 bits, or of fp8."""
+    if role.cache.kind != "dynamic":
+        raise UnsupportedError(
+            f"role {name}: cache.kind {role.cache.kind} is of transformers; engine {role.engine} has its cache "
+            "in pages: leave cache.kind out"
+        )
+    if role.cache.precision not in OWN_CACHE:
+        asked, known = role.cache.precision, ", ".join(OWN_CACHE)
+        raise UnsupportedError(
+            f"role {name}: engine {role.engine} keeps no cache in {asked}; use a cache.precision of {known}"
+        )
 
 
 def _check_adapter(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
