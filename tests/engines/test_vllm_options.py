@@ -40,7 +40,7 @@ def test_a_cache_in_fp8_is_asked_for_as_it_is_planned_and_what_vllm_lacks_is_ref
     assert options["kv_cache_dtype"] == "fp8"
     assert options["kv_cache_memory_bytes"] < _options(session(whole), "model")["kv_cache_memory_bytes"]
     for cache in ({"kind": "quantized", "precision": "int8"}, {"precision": "int8"}, {"kind": "static"}):
-        with pytest.raises(UnsupportedError, match="role model: .*cache"):
+        with pytest.raises(UnsupportedError, match=r"role model: .*cache"):
             api.estimate_model(LLAMA, "1xH100", engine="vllm", cache=cache)
 
 

@@ -70,8 +70,8 @@ def _check_own_cache(name: str, role: Role) -> None:
     """An engine's own cache grows in pages of 16 bits, or of fp8."""
     if role.cache.kind != "dynamic":
         raise UnsupportedError(
-            f"role {name}: cache.kind {role.cache.kind} is of transformers; engine {role.engine} has its cache "
-            "in pages: leave cache.kind out"
+            f"role {name}: cache.kind {role.cache.kind} is of transformers; engine {role.engine} has its "
+            "cache in pages: leave cache.kind out"
         )
     if role.cache.precision not in OWN_CACHE:
         asked, known = role.cache.precision, ", ".join(OWN_CACHE)

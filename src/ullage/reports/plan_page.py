@@ -279,7 +279,7 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
         parts.append(f"{whole(total(item.bytes for item in guessed))} GiB of the peak ({names})")
     cards = {card.usable_basis for each in plan.devices if (card := plan.card_of(each)) is not None}
     parts += ["usable memory"] if "assumed" in cards else []
-    parts += ["times (a roofline)"] if plan.times else []
+    parts += ["times (a roofline)"] if any(time.basis != "measured" for time in plan.times) else []
     yield from _labelled("assumed", ", ".join(parts) or "nothing", console)
 
 
