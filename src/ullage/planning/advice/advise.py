@@ -105,7 +105,8 @@ def _shown(found: list[Candidate], gpus: GpuSet, order: Order) -> list[Candidate
     every = front(fitting)
     others = [each for each in every if each.gpus != gpus]
     own = [each for each in own if each.steps]
-    return ordered([*chosen(own, order), *chosen(others, order)], order)
+    shown = ordered([*chosen(own, order), *chosen(others, order)], order)
+    return sorted(shown, key=lambda each: each.cuts)  # half the work is no cheaper way to do all of it
 
 
 def _settled(workload: Workload) -> dict[str, tuple[str, str]]:
