@@ -1,6 +1,6 @@
 """Formulas against traces: what a pass takes on top of the weights, by the planner and by the model's code.
 
-    python benchmarks/formula_traces.py [--only llama,gpt2] [--minutes 12] [--jobs 1] [--again]
+    python benchmarks/formula_traces.py [--only llama,gpt2] [--minutes 12] [--jobs 1] [--again] [--more]
 
 Of every family that has a row, passes of every kind are drawn by seed: batch, length, chunk, kernel and
 precision; some of them through small models (`ullage.runtime.shrunk`), most through few layers of the widths
@@ -298,6 +298,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12, help="for traces: what comes after is left out")
     parser.add_argument("--jobs", type=int, default=1, help="traces at once")
     parser.add_argument("--again", action="store_true", help="formulas alone, against the last traces")
+    parser.add_argument("--more", action="store_true", help="the last traces, and those of cases without one")
     parser.add_argument("--worst", type=int, default=40, help="how many of the worst rows are printed")
     options = parser.parse_args()
     import torch
@@ -309,7 +310,11 @@ def main() -> None:
     of = [list(cases_of(family)) for family in (options.only.split(",") if options.only else every)]
     # Round by round, so that what time runs out for is no family.
     cases = [case for some in zip_longest(*of) for case in some if case is not None]
-    traces = last_traces() if options.again else traces_of(cases, options.minutes, options.jobs)
+    traces = last_traces() if options.again or options.more else {}
+    if not options.again:
+        new = [case for case in cases if name_of(case) not in traces]
+        new.sort(key=lambda case: not case.asked.processor)  # small ones, of which there are few
+        traces |= traces_of(new, options.minutes, options.jobs)
     rows = [row_of(case, traces[name]) for case in cases if (name := name_of(case)) in traces]
     show(rows, options.worst)
     if not options.only:

@@ -117,7 +117,7 @@ def test_the_advice_of_an_estimate_can_be_typed(run):
     found = json.loads(run("estimate", *asked, "--json", code=3))
     entry = next(each for each in found["advice"] if each["changes"])
     sets = [word for each in entry["changes"] for word in ("--set", f"{each['path']}={each['value']}")]
-    again = document(run, *asked, *sets)
+    again = document(run, *asked, "--gpus", entry["gpus"], *sets)
     assert again["verdict"] == entry["verdict"] == "fits"
 
 

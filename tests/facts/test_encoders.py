@@ -80,7 +80,7 @@ def test_labels_that_are_none_are_refused(named):
 
 
 def test_a_decoder_in_an_encoders_clothes_is_refused():
-    with pytest.raises(FormatError, match="is_decoder"):
+    with pytest.raises(UnsupportedError, match="is_decoder"):
         read_config({"model_type": "bert", "is_decoder": True}, "model", "test")
 
 

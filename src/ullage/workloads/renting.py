@@ -39,7 +39,7 @@ def rent(workload: Workload, base: Path | None, prices: Prices, most: int | None
     without = sum(not gpus.abilities.has_kernels for gpus in sets)
 
     def planned(gpus: GpuSet) -> Plan:
-        demand = estimate(workload, models, gpus, base=base)
+        demand = estimate(workload, models, gpus, base=base, weighed=True)
         measured = times(known, workload, gpus, None)
         return make_plan(workload, demand, models, gpus, base or Path(), None, prices, measured)
 

@@ -116,7 +116,7 @@ def test_planning_a_memory_and_tools_imports_and_starts_none_of_it(tmp_path):
     code = (
         "import sys, ullage\n"
         f"given = {FILE!r} | {{'assistant': {{'memory': {{'chroma_dir': 'm'}}, 'tools': ['mine:f']}}}}\n"
-        "ullage.plan(given)\n"
+        "ullage.plan(given, fidelity='formula')\n"
         "print(sorted({'chromadb', 'torch', 'numpy', 'mine', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run(

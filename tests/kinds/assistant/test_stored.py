@@ -45,7 +45,7 @@ def test_notes_are_said_at_their_limit_a_user():
     assert (notes.bytes, notes.each) == (notes_bytes(200, 1000, width), "user")
     words = of(plan("assistant.memory={chroma_dir: notes, embedder: words}"), "notes")
     assert "each with 256 numbers" in words.note
-    shown = page(found)
+    shown = " ".join(f"{found:details}".split())
     assert f"notes in chroma_dir, {notes.bytes.expected / 2**20:,.1f} MiB" in shown
     assert "on disk: checkpoints, 388.56 GiB (router 22.70," in shown
 
