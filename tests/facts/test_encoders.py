@@ -4,7 +4,7 @@ import pytest
 import small_families
 from transformers import AutoConfig, AutoModel
 
-from ullage.errors import FormatError
+from ullage.errors import FormatError, UnsupportedError
 from ullage.facts.config import read_config
 from ullage.facts.families.rows import family_of
 

@@ -15,8 +15,9 @@ from ullage.facts.hub import asking_nobody
 from ullage.files import placed
 from ullage.planning.device_maps import device_maps
 from ullage.units import gib
+from ullage.workloads.fidelity import any_counted
 from ullage.workloads.outcomes import gpu_set
-from ullage.workloads.planned import needs_card, plan
+from ullage.workloads.planned import models_of, needs_card, plan
 from ullage.workloads.role_readiness import readiness_of_role
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def _of_cards(found: Diagnosis) -> Iterator[Finding]:
 def _planned(workload: Workload, gpus: str, base: Path) -> tuple[Plan | None, tuple[Finding, ...]]:
     """The plan, and its verdict in a line; none where none can be made."""
     try:
-        made = plan(workload, gpus, base=base, advice=False)
+        # A trace would only sharpen what a formula says well enough here.
+        auto = workload.memory.fidelity == "auto" and not any_counted(models_of(workload, base))
+        made = plan(workload, gpus, base=base, advice=False, fidelity="formula" if auto else None)
     except (UllageError, ImportError, OSError, RuntimeError) as error:  # tracing imports torch, as it is
         todo = "the roles below tell more; mend the file, or fetch what is missing"
         return None, (problem("plan", f"none can be made: {' '.join(str(error).split())}", todo),)

@@ -10,7 +10,6 @@ import ullage
 from ullage.facts.model import open_model
 from ullage.kinds.assistant.memory_section import notes_bytes
 from ullage.planning.document import plan_document
-from ullage.reports.shown import page
 from ullage.workloads.loading import plan_of
 
 FILE = Path(__file__).parents[3] / "examples/assistant.yaml"
