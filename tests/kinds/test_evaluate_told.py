@@ -46,7 +46,7 @@ def test_the_terminal_ends_with_how_many_are_right_and_where_the_page_is(work):
     said = " ".join(done.output.split())
     assert "right by judge: 100.0% of 4 answers (51.0% to 100.0%)" in said
     assert "right by exact_match: 50.0% of 4 answers (15.0% to 85.0%)" in said
-    assert "report.html" in said
+    assert "report.html" in "".join(done.output.split())
     scores = json.loads((work / "run" / "scores.json").read_text())
     assert {name: each["accuracy"] for name, each in scores["labels"].items()} == {
         "judge": 1.0,

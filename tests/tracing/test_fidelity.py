@@ -16,6 +16,7 @@ from ullage.cli.main import main as program
 from ullage.errors import SpecError, UnsupportedError
 from ullage.facts.families.rows import known_types
 from ullage.facts.gpu_set import parse_gpu_set
+from ullage.facts.proof import Proof
 from ullage.memory import fidelity
 from ullage.memory.traced import Asked, Tracing
 from ullage.phases.phase import Work
@@ -231,10 +232,12 @@ def test_auto_traces_few_passes_and_says_how_many_there_are(monkeypatch):
     workload = bare_workload("openai-community/gpt2", prompt_tokens=32, new_tokens=4)
     gpus = parse_gpu_set(CARD)
     made = []
+    proofs = [Proof("not proven", 1, 0.5)]
+    monkeypatch.setattr(fidelity, "proof_of_pass", lambda *_: proofs[-1])
 
     def known_under(most):
         monkeypatch.setattr(fidelity, "MOST_TRACED", most)
-        monkeypatch.setattr("ullage.workloads.planned.tracing_by", lambda *_: Tracing(trace, "auto", "0.0"))
+        monkeypatch.setattr("ullage.workloads.outcomes.tracing_by", lambda *_: Tracing(trace, "auto", "0.0"))
         return estimate(workload, models_of(workload), gpus).known["model"]
 
     def trace(asked):
@@ -244,6 +247,9 @@ def test_auto_traces_few_passes_and_says_how_many_there_are(monkeypatch):
     assert all("2 passes would be traced" in each.reason for each in known_under(1))
     assert not made
     assert all(each.reason.endswith("no trace") and not each.proven for each in known_under(2))
+    assert len(made) == 2
+    proofs.append(Proof("untried", missing="gpt2 on a card"))
+    assert all(each.reason.endswith("--fidelity traced traces it") for each in known_under(2))
     assert len(made) == 2
 
 

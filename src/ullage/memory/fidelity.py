@@ -90,7 +90,7 @@ def _too_many(
     unproven = {
         asked
         for name, _, asked in passes
-        if not _must(asked, held[name]) and _proof(asked, held[name], tracing).standing != "proven"
+        if not _must(asked, held[name]) and _proof(asked, held[name], tracing).standing == "not proven"
     }
     if len(unproven) <= MOST_TRACED:
         return ""
@@ -143,8 +143,9 @@ def _as_it_must(
 def _as_proven(
     asked: Asked, own: Loaded, tracing: Tracing | None, why: str, many: str
 ) -> tuple[Known, Traced | None]:
-    """A pass by its formula where that is proven or alone asked for, else by a trace where one is made: it is
-    not where they are too `many`."""
+    """A pass by its formula where that is proven or alone asked for, by a trace where it was found to be off:
+    not where these are too `many`. What was never held against a trace keeps its formula and says so: its
+    trace would be as new, and takes seconds."""
     activity = asked.work.activity
     proof = _proof(asked, own, tracing)
     said = f"not tried with {why}" if why else f"{proof.standing}: {proof.why}"
@@ -152,6 +153,8 @@ def _as_proven(
     formula = Known(activity, "formula", said, proven)
     if proven or why or activity in TRAINING or tracing is None or tracing.fidelity == "formula":
         return formula, None
+    if proof.standing == "untried":
+        return replace(formula, reason=f"{said}; --fidelity traced traces it"), None
     if many:
         return replace(formula, reason=f"{said}; {many}"), None
     try:

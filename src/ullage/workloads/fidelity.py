@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,9 @@ def tracing_by(fidelity: Fidelity, base: Path | None) -> Tracing:
 def transformers_here() -> str | None:
     """The version that would run, where one is installed: what the folder beside it is called, for
     `importlib.metadata` reads the whole description, which takes a tenth of a cold plan."""
-    found = find_spec("transformers")
+    found = None
+    with suppress(ImportError, ValueError):
+        found = find_spec("transformers")
     if found is None or found.origin is None:
         return None
     folders = Path(found.origin).parents[1].glob("transformers-*.dist-info")
