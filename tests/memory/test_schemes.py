@@ -294,8 +294,9 @@ def test_advice_tries_a_scheme_that_is_added(fp4, monkeypatch):
         if name != "fp4":
             monkeypatch.delitem(SCHEMES, name)
     found = api.estimate_model("Qwen/Qwen2.5-32B-Instruct", "1xRTX 3090", advice=True)
-    assert ("roles.model.precision", "fp4") in found.advice[0].changes
-    assert found.advice[0].quality_loss >= fp4.on_load.loss
+    lower = [entry for entry in found.advice if ("roles.model.precision", "fp4") in entry.changes]
+    assert lower
+    assert all(entry.quality_loss >= fp4.on_load.loss for entry in lower)
 
 
 def test_a_scheme_that_is_added_loads_and_takes_the_bytes_it_says(fp4, tmp_path, llama):
