@@ -18,7 +18,7 @@ from ullage.planning.advice.measured import NONE_MEASURED, Losses
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Axis, Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
-from ullage.planning.outcome import Evaluate, Outcome
+from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.planning.plan import Advice, LossBasis, Nearest, Search
 from ullage.spec.workload import Workload
 
@@ -46,6 +46,7 @@ def advise(
     apply: Callable[[Workload, Changes], Workload],
     prices: Prices,
     *,
+    confirm: Evaluate | None = None,
     for_: str = "cost",
     keep: Iterable[str] = (),
     host: int | None = None,
@@ -56,8 +57,8 @@ def advise(
 
     An entry on the cards that were asked for is beaten only by others on these: they may be all there is.
     `host` bytes of host memory are known to be there; None: as many as the plan as it is takes. `losses` are
-    those of fewer bits that were measured. Raises
-    InputError for an unknown order, for a path to nothing, and where all is kept.
+    those of fewer bits that were measured. What is found is offered where it fits by `confirm` too, which may
+    know more than `evaluate` and be slower, and with what it says. Raises InputError for an unknown order, for a path to nothing, and where all is kept.
     """
     order, kept = read_order(for_), read_kept(keep, workload)
     base = evaluate(workload, gpus)
@@ -77,6 +78,8 @@ def advise(
     for each in _shown(trials.found, gpus, order):
         relaxed(trials, each, axes(each.gpus), quality_first=False)
     shown = _shown(trials.found, gpus, order)
+    if confirm is not None:
+        shown = [each for each in (_confirmed(each, workload, confirm, apply) for each in shown) if each.fits]
     explicit = _settled(workload)
     entries = tuple(_entry(each, there, base, explicit) for each in shown)
     nearest = None if entries or base.verdict == "fits" else _nearest(trials.found)
@@ -107,6 +110,17 @@ def _shown(found: list[Candidate], gpus: GpuSet, order: Order) -> list[Candidate
     own = [each for each in own if each.steps]
     shown = ordered([*chosen(own, order), *chosen(others, order)], order)
     return sorted(shown, key=lambda each: each.cuts)  # half the work is no cheaper way to do all of it
+
+
+def _confirmed(
+    each: Candidate, workload: Workload, confirm: Evaluate, apply: Callable[[Workload, Changes], Workload]
+) -> Candidate:
+    """The same, by what says it best."""
+    try:
+        outcome = confirm(apply(workload, changes_of(each.steps)), each.gpus)
+    except InputError:
+        outcome = IMPOSSIBLE
+    return each._replace(outcome=outcome)
 
 
 def _settled(workload: Workload) -> dict[str, tuple[str, str]]:
