@@ -79,16 +79,25 @@ def _raise_in(thread: int) -> None:
 
 _watch: Final = _Watch()
 _one: Final = threading.RLock()
+_shared = False
+
+
+def share() -> None:
+    """From now on this process does other work beside what is `bounded`, in other threads: its memory is not
+    limited any more, for a limit would be theirs too, and fail the load of a model."""
+    global _shared
+    _shared = True
 
 
 @contextmanager
 def bounded(seconds: float, room: int) -> Iterator[None]:
     """Inside, this thread may compute so long, and the process grow by about `room` bytes.
 
-    One thread at a time. Raises TooLongError, or MemoryError where an allocation goes beyond.
+    One thread at a time; memory has no limit once the process is shared. Raises TooLongError, or MemoryError
+    where an allocation goes beyond.
     """
     with _one:
-        limits = _hold_to(room)
+        limits = None if _shared else _hold_to(room)
         try:
             try:
                 _watch.begin(seconds)

@@ -18,6 +18,8 @@ from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
 
 ONE_MODEL: Final = "estimate"
 """What stands for the kind of a workload that no file can hold: one model without a task."""
+SERVED: Final = "serve"
+"""The kind of roles that are served, whatever kind their file is of."""
 
 
 class Memory(Value):

@@ -1,0 +1,332 @@
+"""The door's paths."""
+
+# Annotations are not postponed here: FastAPI reads them.
+
+import asyncio
+import base64
+import secrets
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from ullage.engines.engine import Piece, Reply
+from ullage.engines.painter import Canvas
+from ullage.serving.answered import (
+    Completion,
+    Embeddings,
+    Health,
+    ModelCard,
+    ModelList,
+    Pictures,
+    Refused,
+    chunk,
+    completion,
+)
+from ullage.serving.answering import Events, event, refused, while_there
+from ullage.serving.asked import ChatRequest, EmbeddingRequest, ImageRequest
+from ullage.serving.chats import Wanted, question_of, said_back, sampling_of, wanted
+from ullage.serving.metrics import CONTENT_TYPE
+from ullage.serving.refusal import Refusal, refusal_of
+from ullage.serving.served import Served, Waiting
+
+PATIENCE_SECONDS: Final = 0.5
+"""How long a stream waits for its first token before it begins, and a refusal can be no status any more."""
+STARTED: Final = int(time.time())
+_SAID: Final[Mapping[int, str]] = {
+    400: "What was asked is wrong, or not done here",
+    401: "No token, or another one",
+    404: "No such model",
+    408: "The body did not come in time",
+    413: "More than is read",
+    429: "Too many wait; Retry-After says when to come again",
+    503: "The role cannot be had now",
+    504: "There was no answer in time",
+}
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Refused, "description": said} for status, said in _SAID.items()
+}
+_READ: Final = {status: _REFUSED[status] for status in (400, 401, 404, 408, 413)}
+
+
+def make_app(served: Served, version: str) -> FastAPI:
+    """The application of a server's paths, without its guard."""
+    app = FastAPI(title="ullage serve", version=version, docs_url=None, redoc_url=None)
+    _tell_errors(app)
+    _completions(app, served)
+    _embeddings(app, served)
+    _images(app, served)
+    _models(app, served)
+    _state(app, served)
+    document = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        found = document()
+        _mend(found, [*served.roles])
+        return found
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _completions(app: FastAPI, served: Served) -> None:
+    @app.post(
+        "/v1/chat/completions",
+        response_model=None,
+        responses={
+            200: {
+                "model": Completion,
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "description": "The answer; with stream: true its parts as server-sent events",
+            },
+            **_REFUSED,
+        },
+    )
+    async def chat(body: ChatRequest, request: Request) -> Response:
+        """A role's answer to a chat."""
+        name = served.role(body.model, "chat")
+        if "pictures" in served.does(name):
+            return await _of_picture(body, request, served, name)
+        asked = wanted(body, name, served.lending.new_tokens(name))
+        if body.stream:
+            usage = body.stream_options is not None and body.stream_options.include_usage
+            return await _streamed(served, name, asked, request, usage)
+        reply = await while_there(request, _whole(served, name, asked), served.seconds)
+        return _completed(name, reply, asked.tools)
+
+
+async def _whole(served: Served, name: str, asked: Wanted) -> Reply:
+    reply = None
+    async for each in served.texts(name, asked):
+        if isinstance(each, Reply):
+            reply = each
+    assert reply is not None
+    return reply
+
+
+def _completed(name: str, reply: Reply, tools: bool) -> JSONResponse:
+    return JSONResponse(completion(_id(), int(time.time()), name, *said_back(reply, tools)))
+
+
+async def _of_picture(body: ChatRequest, request: Request, served: Served, name: str) -> Response:
+    question, sampling = question_of(body, name), sampling_of(body, name, served.lending.new_tokens(name))
+    seed = secrets.randbits(31) if body.seed is None else body.seed % 2**31
+    reply = await while_there(request, served.seen(name, question, sampling, seed), served.seconds)
+    if not body.stream:
+        return _completed(name, reply, False)
+    usage = body.stream_options is not None and body.stream_options.include_usage
+    return Events(_parts(name, _at_once(reply), False, usage), served.seconds)
+
+
+async def _at_once(reply: Reply) -> AsyncIterator[Piece | Reply | Waiting]:
+    yield reply
+
+
+async def _streamed(served: Served, name: str, asked: Wanted, request: Request, usage: bool) -> Response:
+    """A stream that begins with its first token, or, where that is long in coming, with where the role is."""
+    events = served.with_news(name, served.texts(name, asked))
+    coming = asyncio.ensure_future(anext(events))
+    await asyncio.wait({coming}, timeout=PATIENCE_SECONDS)
+    if coming.done():
+        coming.result()  # what it raises is a status still
+    return Events(_parts(name, _from(coming, events), asked.tools, usage), served.seconds)
+
+
+async def _from(
+    first: Awaitable[Piece | Reply | Waiting], events: AsyncIterator[Piece | Reply | Waiting]
+) -> AsyncIterator[Piece | Reply | Waiting]:
+    try:
+        yield await first
+        async for each in events:
+            yield each
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+async def _parts(
+    name: str, events: AsyncIterator[Piece | Reply | Waiting], tools: bool, usage: bool
+) -> AsyncIterator[str]:
+    """An answer's events as they are sent."""
+    id_, created = _id(), int(time.time())
+    yield event(chunk(id_, created, name, {"role": "assistant", "content": ""}))
+    told = 0
+    try:
+        async for each in events:
+            if isinstance(each, Waiting):
+                yield f": {each.said}\n\n"
+            elif isinstance(each, Piece):
+                told += len(each.text)
+                if each.text:
+                    yield event(chunk(id_, created, name, {"content": each.text}))
+            else:
+                message, finish, used = said_back(each, tools)
+                delta = {"content": (message["content"] or "")[told:]}
+                if "tool_calls" in message:
+                    calls = enumerate(message["tool_calls"])
+                    delta["tool_calls"] = [{"index": at, **call} for at, call in calls]
+                if delta["content"] or len(delta) > 1:
+                    yield event(chunk(id_, created, name, delta))
+                yield event(chunk(id_, created, name, {}, finish))
+                if usage:
+                    yield event({**chunk(id_, created, name, {}), "choices": [], "usage": used})
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+def _embeddings(app: FastAPI, served: Served) -> None:
+    @app.post("/v1/embeddings", response_model=None, responses={200: {"model": Embeddings}, **_REFUSED})
+    async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
+        """A vector of length 1 of each text."""
+        name = served.role(body.model, "embeddings")
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        work = served.embedded(name, texts)
+        vectors, tokens = await while_there(request, work, served.seconds)
+        as_text = body.encoding_format == "base64"
+        data = [
+            {"object": "embedding", "index": at, "embedding": _packed(one) if as_text else one}
+            for at, one in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return JSONResponse({"object": "list", "data": data, "model": name, "usage": usage})
+
+
+def _packed(vector: list[float]) -> str:
+    """Floats of four bytes, the lowest first, in base64."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _images(app: FastAPI, served: Served) -> None:
+    @app.post("/v1/images/generations", response_model=None, responses={200: {"model": Pictures}, **_REFUSED})
+    async def images(body: ImageRequest, request: Request) -> Response:
+        """A picture of what the prompt says, by chance of its own."""
+        name = served.role(body.model, "images")
+        role = served.roles[name]
+        width, height = role.image_size
+        if body.size not in (None, f"{width}x{height}"):
+            said = f"size: role {name} is planned to paint {width}x{height}"
+            raise Refusal(400, said, "invalid_value", param="size")
+        work = served.painted(name, body.prompt, Canvas(role.image_size, role.steps), secrets.randbits(31))
+        found = await while_there(request, work, served.seconds)
+        data = [{"b64_json": base64.b64encode(found.png).decode()}]
+        return JSONResponse({"created": int(time.time()), "data": data})
+
+
+def _models(app: FastAPI, served: Served) -> None:
+    @app.get("/v1/models", response_model=None, responses={200: {"model": ModelList}, 401: _REFUSED[401]})
+    async def models() -> Response:
+        """The roles, and where they are."""
+        return JSONResponse({"object": "list", "data": [_card(served, name) for name in served.roles]})
+
+    @app.get(
+        "/v1/models/{model}",
+        response_model=None,
+        responses={200: {"model": ModelCard}, **{status: _REFUSED[status] for status in (400, 401, 404)}},
+    )
+    async def model(model: str) -> Response:
+        """A role, and where it is."""
+        if model not in served.roles:
+            raise Refusal(404, f"unknown model {model[:200]!r}", "model_not_found", param="model")
+        return JSONResponse(_card(served, model))
+
+
+def _card(served: Served, name: str) -> dict[str, Any]:
+    seen = {
+        alias: role for role in served.lending.pool.snapshot().roles for alias in (role.name, *role.aliases)
+    }
+    role = seen.get(name)
+    return {
+        "id": name,
+        "object": "model",
+        "created": STARTED,
+        "owned_by": "ullage",
+        "ullage": {
+            "model": served.roles[name].model,
+            "where": "elsewhere" if role is None else role.where,
+            "bytes": {} if role is None else dict(role.bytes),
+            "lent": 0 if role is None else role.leases,
+            "does": served.does(name),
+        },
+    }
+
+
+def _state(app: FastAPI, served: Served) -> None:
+    @app.get("/health", response_model=None, responses={200: {"model": Health}, 503: {"model": Health}})
+    async def health() -> Response:
+        """Whether it serves; it needs no token."""
+        seen = served.lending.pool.snapshot()
+        status = "closing" if served.closing else "ok"
+        body = {
+            "status": status,
+            "waiting": served.queue.waiting,
+            "answering": served.queue.answering,
+            "roles": {role.name: role.where for role in seen.roles},
+        }
+        return JSONResponse(body, 503 if served.closing else 200)
+
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: _REFUSED[401]},
+    )
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(served.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _tell_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return refused(_invalid(error))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = "not_found" if error.status_code == 404 else "invalid_request"
+        answer = refused(Refusal(error.status_code, str(error.detail), code))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Refusal)
+    async def refusal(_: Request, error: Exception) -> Response:
+        return refused(refusal_of(error))
+
+    @app.exception_handler(Exception)
+    async def other(_: Request, error: Exception) -> Response:
+        return refused(refusal_of(error))
+
+
+def _invalid(error: RequestValidationError) -> Refusal:
+    """The first thing that is wrong with a body."""
+    found = error.errors()[0]
+    if found["type"] == "json_invalid":
+        return Refusal(400, "the body is no JSON", "invalid_json")
+    param = ".".join(str(part) for part in found["loc"] if part != "body") or None
+    if found["type"] == "extra_forbidden":
+        said = f"unsupported parameter: {param} is not done here; leave it out"
+        return Refusal(400, said, "unsupported_parameter", param=param)
+    said = f"{param}: {found['msg']}" if param else f"the body: {found['msg']}"
+    return Refusal(400, said, "invalid_value", param=param)
+
+
+def _mend(document: dict[str, Any], roles: list[str]) -> None:
+    """Says what FastAPI does not: the roles there are, and that nothing is ever refused with 422."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for schema in document["components"]["schemas"].values():
+        if schema.get("title", "").endswith("Request"):
+            schema["properties"]["model"]["enum"] = roles
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
+    security = {"token": {"type": "http", "scheme": "bearer"}}
+    document["components"]["securitySchemes"] = security
+
+
+def _id() -> str:
+    return f"chatcmpl-{secrets.token_hex(12)}"
