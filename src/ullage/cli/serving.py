@@ -46,7 +46,7 @@ def serve(
 ) -> None:
     from ullage.runtime.opening import Options
     from ullage.serving.checking import check_served
-    from ullage.serving.made import plan_of
+    from ullage.serving.made import plans_of
     from ullage.serving.server import Listening
     from ullage.serving.server import serve as listen
     from ullage.units import parse_bytes
@@ -61,14 +61,17 @@ def serve(
         answer_seconds=time_limit,
         drain_seconds=drain,
     )
-    plan = plan_of(file, gpus, set_ or ())
+    plans = plans_of(file, gpus, set_ or ())
     options = Options(download, quiet, verbose=verbose)
     if check:
-        for line in check_served(plan, listening, options):
-            print(line, flush=True)
+        for line in check_served(plans, listening, options):
+            print(line)
         return
     listen(
-        plan, listening, options, lambda address: print(f"serves at {address}", file=sys.stderr, flush=True)
+        plans,
+        listening,
+        options,
+        lambda address, _: print(f"serves at {address}", file=sys.stderr, flush=True),
     )
 
 

@@ -24,11 +24,21 @@ class ToolCall(BaseModel):
     function: FunctionCall
 
 
+class PictureUrl(BaseModel):
+    url: str
+
+
+class SaidPicture(BaseModel):
+    type: Literal["image_url"]
+    image_url: PictureUrl
+
+
 class Said(BaseModel):
     role: Literal["assistant"]
     content: str | None
     refusal: None = None
     tool_calls: list[ToolCall] | None = None
+    images: list[SaidPicture] | None = None
 
 
 Finish = Literal["stop", "length", "tool_calls"]
@@ -54,7 +64,7 @@ class Held(BaseModel):
     """Where a role is, which OpenAI's protocol has no word for."""
 
     model: str
-    where: Literal["device", "host", "disk", "moving", "elsewhere"]
+    where: Literal["device", "host", "disk", "moving", "elsewhere", "roles"]
     bytes: dict[str, int]
     lent: int
     does: list[str]

@@ -26,10 +26,14 @@ from ullage.serving.asked import (
     UserMessage,
 )
 from ullage.serving.refusal import Refusal
+from ullage.workloads.kind import Message as Turn
 
 if TYPE_CHECKING:
     from ullage.engines.viewer import Question
+    from ullage.workloads.kind import Told
 
+SaidBack = tuple[dict[str, Any], Finish, dict[str, int]]
+"""A message, why it ended, and its usage."""
 STOPS: Final[dict[str, Finish]] = {"end": "stop", "stop": "stop", "length": "length"}
 
 
@@ -89,6 +93,44 @@ def question_of(body: ChatRequest, role: str) -> Question:
     return Question("\n".join(texts), picture_in(pictures[0].image_url.url))
 
 
+def turns_of(body: ChatRequest, name: str) -> list[Turn]:
+    """A conversation as a whole workload is asked it; its pictures are those of the last message. Raises
+    Refusal for what the file says of each of its roles."""
+    told = ("tools", "temperature", "top_p", "stop", "seed", "max_tokens", "max_completion_tokens")
+    given = next((param for param in told if getattr(body, param) is not None), None)
+    if given is not None:
+        said = f"{given}: {name} is several roles, and its file says this of each; leave it out"
+        raise Refusal(400, said, "unsupported_parameter", param=given)
+    if not isinstance(body.messages[-1], UserMessage):
+        raise Refusal(400, "messages: the last one is not a user's", "invalid_value", param="messages")
+    return [_turn(each, name, each is body.messages[-1]) for each in body.messages]
+
+
+def _turn(said: object, name: str, last: bool) -> Turn:
+    if isinstance(said, UserMessage) and last and not isinstance(said.content, str):
+        pictures = [part for part in said.content if isinstance(part, ImagePart)]
+        if len(pictures) > 1:
+            raise Refusal(400, f"{name} looks at one picture", "invalid_value", param="messages")
+        texts = [part.text for part in said.content if not isinstance(part, ImagePart)]
+        data = picture_in(pictures[0].image_url.url) if pictures else b""
+        return Turn("user", "\n".join(texts), data)
+    if isinstance(said, UserMessage):
+        return Turn("user", _text(said.content, name))
+    if isinstance(said, AssistantMessage) and said.tool_calls is None:
+        return Turn("assistant", _text(said.content or "", name))
+    problem = f"messages: {name} is asked by users alone; its instructions and tools are its file's"
+    raise Refusal(400, problem, "invalid_value", param="messages")
+
+
+def told_back(told: Told) -> SaidBack:
+    """The message of what a whole workload answered, its picture in `images`; why it ended, and its usage."""
+    message: dict[str, Any] = {"role": "assistant", "content": told.text, "refusal": None}
+    if told.picture:
+        url = f"data:image/png;base64,{base64.b64encode(told.picture).decode()}"
+        message["images"] = [{"type": "image_url", "image_url": {"url": url}}]
+    return message, "length" if told.cut else "stop", usage_of(told.prompt_tokens, told.new_tokens)
+
+
 def picture_in(url: str) -> bytes:
     """The bytes of a picture in a data URL, once its header was read. Raises Refusal."""
     param = "messages"
@@ -108,9 +150,9 @@ def picture_in(url: str) -> bytes:
     return found
 
 
-def said_back(reply: Reply, tools: bool) -> tuple[dict[str, Any], Finish, dict[str, int]]:
+def said_back(reply: Reply, tools: bool) -> SaidBack:
     """The message of a reply, why it ended, and its usage."""
-    usage = usage_of(reply.prompt_tokens, len(reply.tokens))
+    usage = usage_of(reply.prompt_tokens, len(reply.tokens) or len(reply.pieces))
     called = calls_in(reply.text) if tools else None
     calls = [call for call in called.calls if isinstance(call, ToolCall)] if called is not None else []
     if called is None or not calls:

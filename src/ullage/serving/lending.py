@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +17,7 @@ from ullage.engines.turns import Turns
 from ullage.errors import DoesNotFitError
 from ullage.phases.blocks import captures_of
 from ullage.records.folder import RunFolder
-from ullage.runtime.bounded import share
+from ullage.runtime.bounded import shared
 from ullage.runtime.loader import Loaded
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.pool import Role
@@ -28,6 +29,9 @@ from ullage.runtime.role_weights import RoleWeights
 from ullage.runtime.session import Session
 from ullage.serving.desk import Desk
 from ullage.workloads.execution import check_able, refuse_unfit
+from ullage.workloads.kind import Answering
+from ullage.workloads.registry import find_kind
+from ullage.workloads.served import Plans
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -74,11 +78,21 @@ class Opened(RoleWeights):
         self.weights.drop()
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A workload that is served as one model, called `name`; it answers one request at a time."""
+
+    name: str
+    answering: Answering
+    thread: ThreadPoolExecutor
+
+
 class Lending:
     """The roles of a served plan: those held here in `pool`, each with a desk where it writes texts, and
-    engines that ask another machine."""
+    engines that ask another machine; and the `whole` that they make up."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, whole: Whole | None = None) -> None:
+        self.whole = whole
         self.session, self.plan, self.pool = session, session.plan, session.residents.pool
         self._turns = Turns(session)
         self.desks = {name: self._desk(name) for name in self.plan.roles if self.writes(name)}
@@ -120,12 +134,15 @@ class Lending:
 
 
 @contextmanager
-def open_lending(plan: Plan, options: Options) -> Iterator[Lending]:
-    """The pool of a plan of kind `serve`. Raises DoesNotFitError where it does not fit, or would not with
-    what any role may take beside any other."""
-    check_able(plan)
-    refuse_unfit(plan)
-    share()
+def open_lending(plans: Plans, options: Options) -> Iterator[Lending]:
+    """The pool of a plan of kind `serve`, and who answers by the plan of the whole.
+
+    Raises DoesNotFitError where it does not fit, or would not with what any role may take beside any other.
+    """
+    plan, whole = plans.roles, plans.whole
+    for each in (plan,) if whole is None else (plan, whole):
+        check_able(each)
+        refuse_unfit(each)
     held: list[Session] = []
 
     def holds(made: Plan, download: bool, _: Callable[[PoolSeen], None]) -> Residents:
@@ -135,6 +152,7 @@ def open_lending(plan: Plan, options: Options) -> Iterator[Lending]:
         return Residents(made, download, None, lent, Threads(len(made.roles)))
 
     with (
+        shared(),
         TemporaryDirectory(prefix="ullage-serve-") as folder,
         open_session(plan, RunFolder(Path(folder)), options, holds) as session,
     ):
@@ -142,7 +160,18 @@ def open_lending(plan: Plan, options: Options) -> Iterator[Lending]:
         _occupy(session)
         for warning in plan.warnings:
             session.say(warning)
-        yield Lending(session)
+        with nullcontext() if whole is None else _opened(session, whole) as answering:
+            yield Lending(session, answering)
+
+
+@contextmanager
+def _opened(session: Session, plan: Plan) -> Iterator[Whole]:
+    kind = plan.workload.kind
+    with (
+        import_module(find_kind(kind).server).open_served(session, plan) as answering,
+        ThreadPoolExecutor(1, "ullage-whole") as thread,
+    ):
+        yield Whole(kind, answering, thread)
 
 
 def _role(plan: Plan, name: str, weights: Opened) -> Role:
@@ -150,8 +179,7 @@ def _role(plan: Plan, name: str, weights: Opened) -> Role:
     section = plan.workload.section
     keep_alive = getattr(section, "keep_alive", None)
     pinned = name in getattr(section, "pinned", ())
-    working = [phase for phase in plan.phases if phase.activity != "load"]
-    stays = all(name in phase.on_device() for phase in working)
+    stays = name in plan.staying()
     own = plan.workload.roles[name].residency == "persistent"
     return Role(
         name, (weights,), persistent=pinned or own or (stays and keep_alive is None), idle_seconds=keep_alive

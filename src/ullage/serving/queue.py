@@ -59,6 +59,7 @@ class Queue:
             self._answered()
         finally:
             if place.waits:
+                place.waits = False
                 self.waiting -= 1
             else:
                 self.answering -= 1

@@ -7,7 +7,8 @@ import base64
 import secrets
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -30,10 +31,20 @@ from ullage.serving.answered import (
 )
 from ullage.serving.answering import Events, event, refused, while_there
 from ullage.serving.asked import ChatRequest, EmbeddingRequest, ImageRequest
-from ullage.serving.chats import Wanted, question_of, said_back, sampling_of, wanted
+from ullage.serving.chats import (
+    SaidBack,
+    Wanted,
+    question_of,
+    said_back,
+    sampling_of,
+    told_back,
+    turns_of,
+    wanted,
+)
 from ullage.serving.metrics import CONTENT_TYPE
 from ullage.serving.refusal import Refusal, refusal_of
 from ullage.serving.served import Served, Waiting
+from ullage.workloads.kind import Told
 
 PATIENCE_SECONDS: Final = 0.5
 """How long a stream waits for its first token before it begins, and a refusal can be no status any more."""
@@ -67,7 +78,7 @@ def make_app(served: Served, version: str) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         found = document()
-        _mend(found, [*served.roles])
+        _mend(found, [*served.names])
         return found
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -90,6 +101,8 @@ def _completions(app: FastAPI, served: Served) -> None:
     async def chat(body: ChatRequest, request: Request) -> Response:
         """A role's answer to a chat."""
         name = served.role(body.model, "chat")
+        if served.is_whole(name):
+            return await _of_whole(body, request, served, name)
         if "pictures" in served.does(name):
             return await _of_picture(body, request, served, name)
         asked = wanted(body, name, served.lending.new_tokens(name))
@@ -120,7 +133,22 @@ async def _of_picture(body: ChatRequest, request: Request, served: Served, name:
     if not body.stream:
         return _completed(name, reply, False)
     usage = body.stream_options is not None and body.stream_options.include_usage
-    return Events(_parts(name, _at_once(reply), False, usage), served.seconds)
+    return Events(_parts(name, _at_once(reply), partial(said_back, tools=False), usage), served.seconds)
+
+
+async def _of_whole(body: ChatRequest, request: Request, served: Served, name: str) -> Response:
+    """What all roles together answer: whole, also where it is streamed."""
+    work = served.told(name, turns_of(body, name), body.user or "")
+    if not body.stream:
+        message, finish, used = told_back(await while_there(request, work, served.seconds))
+        return JSONResponse(completion(_id(), int(time.time()), name, message, finish, used))
+    usage = body.stream_options is not None and body.stream_options.include_usage
+
+    async def once() -> AsyncIterator[Told]:
+        yield await work
+
+    events, coming = await _begun(served.with_news(name, once()))
+    return Events(_parts(name, _from(coming, events), told_back, usage), served.seconds)
 
 
 async def _at_once(reply: Reply) -> AsyncIterator[Piece | Reply | Waiting]:
@@ -129,17 +157,22 @@ async def _at_once(reply: Reply) -> AsyncIterator[Piece | Reply | Waiting]:
 
 async def _streamed(served: Served, name: str, asked: Wanted, request: Request, usage: bool) -> Response:
     """A stream that begins with its first token, or, where that is long in coming, with where the role is."""
-    events = served.with_news(name, served.texts(name, asked))
+    events, coming = await _begun(served.with_news(name, served.texts(name, asked)))
+    return Events(
+        _parts(name, _from(coming, events), partial(said_back, tools=asked.tools), usage), served.seconds
+    )
+
+
+async def _begun(events: AsyncIterator[Any]) -> tuple[AsyncIterator[Any], Awaitable[Any]]:
+    """Events, and the first of them, which may be still to come; what it raises soon is a status still."""
     coming = asyncio.ensure_future(anext(events))
     await asyncio.wait({coming}, timeout=PATIENCE_SECONDS)
     if coming.done():
-        coming.result()  # what it raises is a status still
-    return Events(_parts(name, _from(coming, events), asked.tools, usage), served.seconds)
+        coming.result()
+    return events, coming
 
 
-async def _from(
-    first: Awaitable[Piece | Reply | Waiting], events: AsyncIterator[Piece | Reply | Waiting]
-) -> AsyncIterator[Piece | Reply | Waiting]:
+async def _from(first: Awaitable[Any], events: AsyncIterator[Any]) -> AsyncIterator[Any]:
     try:
         yield await first
         async for each in events:
@@ -149,9 +182,9 @@ async def _from(
 
 
 async def _parts(
-    name: str, events: AsyncIterator[Piece | Reply | Waiting], tools: bool, usage: bool
+    name: str, events: AsyncIterator[Any], said: Callable[[Any], SaidBack], usage: bool
 ) -> AsyncIterator[str]:
-    """An answer's events as they are sent."""
+    """An answer's events as they are sent; `said` makes a message of what comes last."""
     id_, created = _id(), int(time.time())
     yield event(chunk(id_, created, name, {"role": "assistant", "content": ""}))
     told = 0
@@ -164,8 +197,10 @@ async def _parts(
                 if each.text:
                     yield event(chunk(id_, created, name, {"content": each.text}))
             else:
-                message, finish, used = said_back(each, tools)
+                message, finish, used = said(each)
                 delta = {"content": (message["content"] or "")[told:]}
+                if "images" in message:
+                    delta["images"] = message["images"]
                 if "tool_calls" in message:
                     calls = enumerate(message["tool_calls"])
                     delta["tool_calls"] = [{"index": at, **call} for at, call in calls]
@@ -220,7 +255,7 @@ def _models(app: FastAPI, served: Served) -> None:
     @app.get("/v1/models", response_model=None, responses={200: {"model": ModelList}, 401: _REFUSED[401]})
     async def models() -> Response:
         """The roles, and where they are."""
-        return JSONResponse({"object": "list", "data": [_card(served, name) for name in served.roles]})
+        return JSONResponse({"object": "list", "data": [_card(served, name) for name in served.names]})
 
     @app.get(
         "/v1/models/{model}",
@@ -229,7 +264,7 @@ def _models(app: FastAPI, served: Served) -> None:
     )
     async def model(model: str) -> Response:
         """A role, and where it is."""
-        if model not in served.roles:
+        if model not in served.names:
             raise Refusal(404, f"unknown model {model[:200]!r}", "model_not_found", param="model")
         return JSONResponse(_card(served, model))
 
@@ -245,8 +280,8 @@ def _card(served: Served, name: str) -> dict[str, Any]:
         "created": STARTED,
         "owned_by": "ullage",
         "ullage": {
-            "model": served.roles[name].model,
-            "where": "elsewhere" if role is None else role.where,
+            "model": name if served.is_whole(name) else served.roles[name].model,
+            "where": "roles" if served.is_whole(name) else "elsewhere" if role is None else role.where,
             "bytes": {} if role is None else dict(role.bytes),
             "lent": 0 if role is None else role.leases,
             "does": served.does(name),

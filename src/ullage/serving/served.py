@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ullage.engines.painter import Canvas, Painter, Painting
     from ullage.engines.viewer import Question, Viewer
     from ullage.serving.chats import Wanted
+    from ullage.workloads.kind import Message, Told
 
 T = TypeVar("T")
 LOOKS_SECONDS: Final = 1.0
@@ -48,9 +50,9 @@ class Served:
 
     def role(self, name: str, does: str) -> str:
         """The role called `name`. Raises Refusal where there is none, or it does something else."""
-        if name not in self.roles:
-            close = nearest(name, self.roles)
-            hint = f"nearest: {', '.join(close)}" if close else f"there are: {', '.join(self.roles)}"
+        if name not in self.names:
+            close = nearest(name, self.names)
+            hint = f"nearest: {', '.join(close)}" if close else f"there are: {', '.join(self.names)}"
             raise Refusal(404, f"unknown model {name[:200]!r}; {hint}", "model_not_found", param="model")
         able = self.does(name)
         if does not in able:
@@ -58,8 +60,20 @@ class Served:
             raise Refusal(400, said, "unsupported_model", param="model")
         return name
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `model` may be: a role, or what they make up together."""
+        whole = self.lending.whole
+        return (*self.roles, *(() if whole is None or whole.name in self.roles else (whole.name,)))
+
+    def is_whole(self, name: str) -> bool:
+        """Whether it is no role, but what they make up together."""
+        return name not in self.roles
+
     def does(self, name: str) -> list[str]:
         """What a role may be asked for: `chat` (with `pictures`), `images`, `embeddings`, `states`."""
+        if self.is_whole(name):
+            return ["chat", *(["pictures"] if any(role.images for role in self.roles.values()) else [])]
         role = self.roles[name]
         if role.runs_with.memory == "pipeline":
             return ["images"]
@@ -102,6 +116,28 @@ class Served:
         if isinstance(found, Failure):
             raise Refusal(502, f"role {name}: {found.reason}", "role_failed")
         yield found
+
+    async def told(self, name: str, said: Sequence[Message], user: str) -> Told:
+        """What the whole workload answers."""
+        whole = self.lending.whole
+        assert whole is not None
+        gone = threading.Event()
+        with self.queue.place(name) as place:
+
+            def answer() -> Told:
+                loop.call_soon_threadsafe(place.begun)
+                return whole.answering.answer(said, user, gone.is_set)
+
+            loop = asyncio.get_running_loop()
+            try:
+                found = await loop.run_in_executor(whole.thread, answer)
+            finally:
+                gone.set()
+            seconds = time.monotonic() - place.asked
+            self.metrics.answered(name, seconds, found.prompt_tokens, found.new_tokens)
+        if found.failed and not found.text:
+            raise Refusal(502, f"{name}: {found.failed}", "role_failed")
+        return found
 
     async def seen(self, name: str, question: Question, sampling: Sampling, seed: int) -> Reply:
         """What a role that looks at pictures says of one."""
@@ -150,9 +186,7 @@ class Served:
                 place.begun()
                 return await lease.run(work)
 
-    async def with_news(
-        self, name: str, events: AsyncIterator[Piece | Reply]
-    ) -> AsyncIterator[Piece | Reply | Waiting]:
+    async def with_news(self, name: str, events: AsyncIterator[T]) -> AsyncIterator[T | Waiting]:
         """The same, and where the role is for as long as nothing comes."""
         begun, coming = time.monotonic(), asyncio.ensure_future(anext(events))
         try:
@@ -174,6 +208,8 @@ class Served:
 
     def where(self, name: str) -> str:
         """Where a role is, in words."""
+        if self.is_whole(name):
+            return f"{self.queue.waiting} wait for {name}"
         for role in self.lending.pool.snapshot().roles:
             if name in (role.name, *role.aliases):
                 return f"role {name} is {'being loaded' if role.where == 'moving' else 'on ' + role.where}"

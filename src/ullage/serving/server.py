@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     from uvicorn import Config, Server
 
-    from ullage.planning.plan import Plan
     from ullage.serving.served import Served
+    from ullage.workloads.served import Plans
 
 PORT: Final = 8321
 QUEUE: Final = 128
 LARGEST_BODY: Final = 64 * 2**20
 BACKLOG: Final = 2048
+
+
+Ready = Callable[[str, Callable[[], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,13 @@ class Listening:
 
 
 def serve(
-    plan: Plan,
+    plans: Plans,
     listening: Listening = Listening(),
     options: Options | None = None,
-    ready: Callable[[str], None] = lambda address: None,
+    ready: Ready = lambda address, stop: None,
 ) -> None:
-    """Serves a plan of kind `serve` until it is told to end; then answers whom it has let in, as far as
-    `drain_seconds` go. `ready` is told the address once it listens.
+    """Serves plans until it is told to end; then answers whom it has let in, as far as `drain_seconds` go.
+    `ready` is told the address once it listens, and what ends the server as a signal does.
 
     Raises InputError for an address that cannot be taken, or that others reach and no token guards;
     DoesNotFitError for a plan that does not fit.
@@ -61,7 +64,7 @@ def serve(
     from ullage.serving.lending import open_lending
     from ullage.serving.served import Served
 
-    with _bound(listening) as bound, open_lending(plan, options or Options()) as lending:
+    with _bound(listening) as bound, open_lending(plans, options or Options()) as lending:
         served = Served(lending, listening.queue, listening.answer_seconds)
         server = _server(served, listening)
         asyncio.run(_run(server, served, bound, ready))
@@ -139,11 +142,16 @@ def _draining(config: Config, served: Served) -> Server:
     return Draining(config)
 
 
-async def _run(server: Server, served: Served, bound: socket.socket, ready: Callable[[str], None]) -> None:
+async def _run(server: Server, served: Served, bound: socket.socket, ready: Ready) -> None:
+    bound.listen(BACKLOG)  # who comes before the first turn of the loop waits, and is not turned away
     loading = asyncio.ensure_future(_load(served))
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    ready(f"http://{shown}:{port}")
+
+    def stop() -> None:
+        served.closing = server.should_exit = True
+
+    ready(f"http://{shown}:{port}", stop)
     try:
         await server.serve([bound])
     finally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,15 @@ ADVISED: Final = 3
 """Pieces of advice that are told."""
 
 
-def served(workload: Workload) -> Workload:
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """What is served: the `roles`, and of a kind that is served as one model the `whole`, by its own plan."""
+
+    roles: Plan
+    whole: Plan | None = None
+
+
+def served(workload: Workload, pinned: Collection[str] = ()) -> Workload:
     """The roles of a workload of any kind, as they are planned to work, to be served: kind `serve`.
 
     Raises SpecError for roles that cannot be.
@@ -33,24 +42,29 @@ def served(workload: Workload) -> Workload:
         return workload
     kept = ("name", "roles", "batch", "prompt_tokens", "new_tokens", "examples", "schedule", "captures")
     fields = {name: getattr(workload, name) for name in (*kept, "memory", "budget", "cards")}
-    made = Workload(kind=SERVED, section=find_kind(SERVED).section(), **fields)
-    assert made.section is not None
-    wrong = [f"{'.'.join(map(str, each.path))}: {each.problem}" for each in made.section.mistakes(made)]
+    section = find_kind(SERVED).section.model_validate({"pinned": tuple(pinned)})
+    made = Workload(kind=SERVED, section=section, **fields)
+    wrong = [f"{'.'.join(map(str, each.path))}: {each.problem}" for each in section.mistakes(made)]
     if wrong:
         raise SpecError(wrong)
     return made
 
 
-def serving_plan(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plan:
-    """The plan of serving a workload's roles from this process: the quickest way to hold them that fits.
+def serving_plans(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plans:
+    """The plan of serving a workload's roles from this process: the quickest way to hold them that fits. Of a
+    kind that is served as one model, those stay whom its own plan has stay.
 
     Raises DoesNotFitError, with what would fit, where none does.
     """
+    whole = plan_here(workload, gpus, base) if find_kind(workload.kind).server else None
+    if whole is not None:
+        workload = whole.workload
+    pinned = () if whole is None else whole.staying()
     made = None
-    for each in _layouts(served(workload)):
+    for each in _layouts(served(workload, pinned)):
         made = plan_here(each, gpus, base)
         if made.verdict != "does not fit":
-            return made
+            return Plans(made, whole)
     assert made is not None
     raise DoesNotFitError(*_refusal(made, base))
 
