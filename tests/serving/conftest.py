@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import urllib.request
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +12,7 @@ pytest.importorskip("fastapi")
 openai = pytest.importorskip("openai")
 
 from ullage.serving.made import plans_of  # noqa: E402
-from ullage.serving.server import Listening, serve  # noqa: E402
+from ullage.serving.server import Listening, listen  # noqa: E402
 
 TOKEN = "a token of the tests, long enough"
 CALL = 'I look.\n<tool_call>{"name": "weather", "arguments": {"town": "Norby"}}</tool_call>'
@@ -27,6 +28,13 @@ class Running:
     def client(self, key=TOKEN, **more):
         return openai.OpenAI(base_url=f"{self.address}/v1", api_key=key, **{"max_retries": 0, **more})
 
+    def post(self, path, body):
+        """What is answered with 200."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.address + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request) as answer:
+            return answer.read()
+
 
 @contextlib.contextmanager
 def running(plan, **listening):
@@ -39,7 +47,7 @@ def running(plan, **listening):
 
     def work():
         try:
-            serve(plan, Listening(port=0, **{"token": TOKEN, **listening}), ready=ready)
+            listen(plan, Listening(port=0, **{"token": TOKEN, **listening}), ready=ready)
         except BaseException as error:
             problems.append(error)
         finally:
@@ -93,7 +101,8 @@ def small_roles(tmp_path_factory, perception_folder, artist_folder):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, small_roles):
     """All of them, with a token."""
-    with running(written(tmp_path_factory.mktemp("file"), small_roles)) as found:
+    captures = [{"role": "writer", "sites": ["blocks.*.hook_resid_post"], "positions": "all"}]
+    with running(written(tmp_path_factory.mktemp("file"), small_roles, captures=captures)) as found:
         yield found
 
 
@@ -130,5 +139,8 @@ def endless_folder(tmp_path_factory):
     small_models.save(folder, chat=True, hidden=128, layers=4, positions=8192)
     for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
         held = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps({key: held[key] for key in held if not key.startswith("eos_")}))
+        held.pop("eos_token_id", None)
+        if "eos_token" in held:
+            held["eos_token"] = held["pad_token"]  # templates want one
+        (folder / name).write_text(json.dumps(held))
     return folder

@@ -46,10 +46,10 @@ def test_it_answers_as_it_does_in_a_talk(assistant, document, tmp_path):
         rows = [talk.say(text).row for text in asked]
     client = assistant.client().chat.completions
     first = client.create(model="assistant", messages=said(asked[0]))
-    assert first.choices[0].message.content == rows[0]["text"]
+    assert first.choices[0].message.content == rows[0]["answer"]
     assert first.usage.prompt_tokens > 0
-    second = client.create(model="assistant", messages=said(asked[0], rows[0]["text"], asked[1]))
-    assert second.choices[0].message.content == rows[1]["text"]
+    second = client.create(model="assistant", messages=said(asked[0], rows[0]["answer"], asked[1]))
+    assert second.choices[0].message.content == rows[1]["answer"]
 
 
 def test_pictures_come_and_go(assistant):

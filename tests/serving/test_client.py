@@ -175,10 +175,32 @@ def test_texts_are_embedded(server):
     assert found.usage.prompt_tokens > 3
 
 
+def test_states_are_those_of_an_extraction(server):
+    """As `ullage.Extractor` reads them of the same model."""
+    import torch
+    from safetensors.torch import load
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import ullage
+
+    text, sites = "The red boat is in the harbour.", ["blocks.*.hook_resid_post"]
+    asked = {"model": "writer", "text": text}
+    found = load(server.post("/v1/states", asked))
+    words = AutoTokenizer.from_pretrained(ullage.tiny_path())
+    model = AutoModelForCausalLM.from_pretrained(ullage.tiny_path(), dtype=torch.float32).eval()
+    (read,) = ullage.Extractor(model, sites, tokenizer=words).read([text])
+    assert found.pop("tokens").tolist() == [*read.tokens]
+    assert found.keys() == read.states.keys()
+    for site, states in found.items():
+        torch.testing.assert_close(states.float(), read.states[site].float(), atol=1e-4, rtol=1e-3)
+    one = load(server.post("/v1/states", asked | {"sites": ["blocks.0.*"]}))
+    assert set(one) == {"tokens", "blocks.0.hook_resid_post"}
+
+
 def test_models_are_the_roles_and_where_they_are(server):
     client = server.client().models
     found = {each.id: each.ullage for each in client.list()}
-    assert found["writer"]["does"] == ["chat", "embeddings"]
+    assert found["writer"]["does"] == ["chat", "embeddings", "states"]
     assert found["painter"]["does"] == ["images"]
     assert found["script"]["where"] == "elsewhere"
     assert client.retrieve("eye").ullage["does"] == ["chat", "pictures"]

@@ -13,11 +13,12 @@ import urllib.parse
 import pytest
 
 import ullage
+from ullage.facts.bundled import DEVELOPMENT
 from ullage.runtime.opening import Options
 from ullage.serving.checking import check_served
 from ullage.serving.guard import is_loopback
 from ullage.serving.made import plans_of
-from ullage.serving.server import Listening, serve
+from ullage.serving.server import Listening, listen
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def send(server):
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])
 def test_what_others_reach_takes_a_token(tmp_path, address):
     with pytest.raises(ullage.InputError, match="others reach it, so it takes a token"):
-        serve(None, Listening(address))
+        listen(None, Listening(address))
     with pytest.raises(ullage.InputError, match="fewer than 16 characters"):
-        serve(None, Listening(address, token="short"))
+        listen(None, Listening(address, token="short"))
 
 
 def test_loopback_is_told_by_the_address():
@@ -54,7 +55,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ullage.InputError, match="cannot be listened at"):
-            serve(None, Listening(port=taken.getsockname()[1]))
+            listen(None, Listening(port=taken.getsockname()[1]))
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "[::2]"])
@@ -77,7 +78,7 @@ def test_health_alone_needs_no_token(send):
 
 
 def test_a_body_that_is_too_large_is_not_read(serving):
-    with serving({"script": {"model": "development", "engine": "scripted"}}, largest_body=1000) as server:
+    with serving({"script": {"model": DEVELOPMENT, "engine": "scripted"}}, largest_body=1000) as server:
         where = urllib.parse.urlsplit(server.address)
         headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
         for body in (b"x" * 1001, iter([b"x" * 600, b"x" * 600])):
@@ -89,7 +90,7 @@ def test_a_body_that_is_too_large_is_not_read(serving):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(serving):
-    with serving({"script": {"model": "development", "engine": "scripted"}}, body_seconds=0.3) as server:
+    with serving({"script": {"model": DEVELOPMENT, "engine": "scripted"}}, body_seconds=0.3) as server:
         where = urllib.parse.urlsplit(server.address)
         with socket.create_connection((where.hostname, where.port), timeout=20) as slow:
             head = f"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}"
@@ -113,7 +114,8 @@ def test_a_path_that_is_not_there_is_told_so_too(send):
 def test_what_never_fits_is_refused_at_the_start_with_what_would(tmp_path):
     path = tmp_path / "large.json"
     roles = {"one": {"model": "ullage:tiny"}, "two": {"model": "ullage:tiny"}}
-    path.write_text(json.dumps({"kind": "serve", "roles": roles, "budget": {"gpus": "1x(cpu, 4MiB)"}}))
+    work = {"prompt_tokens": 100, "new_tokens": 8, "budget": {"gpus": "1x(cpu, 4MiB)"}}
+    path.write_text(json.dumps({"kind": "serve", "roles": roles, **work}))
     with pytest.raises(ullage.DoesNotFitError, match="do not fit, however they take turns") as refused:
         plans_of(str(path))
     assert "would fit: " in str(refused.value)
@@ -133,7 +135,8 @@ def test_a_plan_that_was_written_down_is_served(tmp_path):
     from ullage.planning.document import plan_document
 
     path = tmp_path / "file.json"
-    path.write_text(json.dumps({"kind": "serve", "roles": {"writer": {"model": "ullage:tiny"}}}))
+    work = {"prompt_tokens": 100, "new_tokens": 8}
+    path.write_text(json.dumps({"kind": "serve", "roles": {"writer": {"model": "ullage:tiny"}}, **work}))
     made = plans_of(str(path), "cpu").roles
     written = tmp_path / "plan.json"
     written.write_text(json.dumps(plan_document(made)))
@@ -148,7 +151,7 @@ def test_a_check_asks_every_role_once(server):
 def test_a_signal_ends_it_after_who_is_there_was_answered(tmp_path):
     """In a process of its own, as signals are."""
     path = tmp_path / "file.json"
-    roles = {"script": {"model": "development", "engine": "scripted"}, "writer": {"model": "ullage:tiny"}}
+    roles = {"script": {"model": DEVELOPMENT, "engine": "scripted"}, "writer": {"model": "ullage:tiny"}}
     path.write_text(json.dumps({"kind": "serve", "roles": roles, "prompt_tokens": 300, "new_tokens": 8}))
     command = [sys.executable, "-m", "ullage", "serve", str(path), "--port", "0", "--gpus", "cpu"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})

@@ -11,7 +11,7 @@ pytest.importorskip("schemathesis")
 MORE = ("400", "413")
 """What a schema cannot say of a body that it takes: that a text is too long for its role, that what is to be
 a picture is none, that a role does something else (400); that a picture has too many pixels (413)."""
-PATHS = 7
+PATHS = 8
 
 
 def test_every_path_does_what_the_document_says(server, tmp_path):

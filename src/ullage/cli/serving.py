@@ -47,8 +47,7 @@ def serve(
     from ullage.runtime.opening import Options
     from ullage.serving.checking import check_served
     from ullage.serving.made import plans_of
-    from ullage.serving.server import Listening
-    from ullage.serving.server import serve as listen
+    from ullage.serving.server import Listening, listen
     from ullage.units import parse_bytes
 
     listening = Listening(

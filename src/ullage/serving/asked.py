@@ -157,3 +157,6 @@ class StatesRequest(Body):
 
     model: str = Field(description="a role")
     text: Annotated[Text, Field(min_length=1)]
+    sites: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1000)] = Field(
+        [], description="names or patterns, as blocks.3.* ; none: all that the file captures"
+    )

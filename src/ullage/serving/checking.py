@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from ullage.errors import EngineError
-from ullage.serving.server import Listening, serve
+from ullage.serving.server import Listening, listen
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -54,7 +54,7 @@ def check_served(plans: Plans, listening: Listening, options: Options) -> list[s
     def ready(address: str, stop: Callable[[], None]) -> None:
         threading.Thread(target=ask_all, args=(address, stop), name="ullage-check", daemon=True).start()
 
-    serve(plans, replace(listening, port=0), options, ready)
+    listen(plans, replace(listening, port=0), options, ready)
     if wrong:
         raise EngineError(*wrong)
     return said

@@ -30,7 +30,7 @@ from ullage.serving.answered import (
     completion,
 )
 from ullage.serving.answering import Events, event, refused, while_there
-from ullage.serving.asked import ChatRequest, EmbeddingRequest, ImageRequest
+from ullage.serving.asked import ChatRequest, EmbeddingRequest, ImageRequest, StatesRequest
 from ullage.serving.chats import (
     SaidBack,
     Wanted,
@@ -48,6 +48,7 @@ from ullage.workloads.kind import Told
 
 PATIENCE_SECONDS: Final = 0.5
 """How long a stream waits for its first token before it begins, and a refusal can be no status any more."""
+SAFETENSORS: Final = "application/octet-stream"
 STARTED: Final = int(time.time())
 _SAID: Final[Mapping[int, str]] = {
     400: "What was asked is wrong, or not done here",
@@ -71,6 +72,7 @@ def make_app(served: Served, version: str) -> FastAPI:
     _tell_errors(app)
     _completions(app, served)
     _embeddings(app, served)
+    _states(app, served)
     _images(app, served)
     _models(app, served)
     _state(app, served)
@@ -233,6 +235,26 @@ def _embeddings(app: FastAPI, served: Served) -> None:
 def _packed(vector: list[float]) -> str:
     """Floats of four bytes, the lowest first, in base64."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _states(app: FastAPI, served: Served) -> None:
+    @app.post(
+        "/v1/states",
+        response_model=None,
+        responses={
+            200: {
+                "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}},
+                "description": "A safetensors file",
+            },
+            **_REFUSED,
+        },
+    )
+    async def states(body: StatesRequest, request: Request) -> Response:
+        """Hidden states of a text, where the file captures them."""
+        name = served.role(body.model, "states")
+        work = served.states(name, body.text, body.sites)
+        found = await while_there(request, work, served.seconds)
+        return Response(found, media_type=SAFETENSORS)
 
 
 def _images(app: FastAPI, served: Served) -> None:

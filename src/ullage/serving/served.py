@@ -179,6 +179,26 @@ class Served:
 
         return await self._lent(name, embed)
 
+    async def states(self, name: str, text: str, sites: Sequence[str]) -> bytes:
+        """Hidden states of a text, as safetensors."""
+        from ullage.serving.reading import states_of
+
+        lending = self.lending
+
+        def read(lent: object) -> bytes:
+            return states_of(
+                cast("Lent", lent).loaded,
+                lending.plan,
+                name,
+                lending.captured(name),
+                text,
+                sites,
+                lending.room(name),
+                lending.session.say,
+            )
+
+        return await self._lent(name, read)
+
     async def _lent(self, name: str, work: Callable[[object], T]) -> T:
         """`work` of what is lent, in its device's thread."""
         with self.queue.place(name) as place:

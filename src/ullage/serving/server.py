@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import InputError, MissingExtraError
@@ -47,7 +48,7 @@ class Listening:
     drain_seconds: float = 30.0
 
 
-def serve(
+def listen(
     plans: Plans,
     listening: Listening = Listening(),
     options: Options | None = None,
@@ -97,11 +98,10 @@ def _check_installed() -> None:
 def _server(served: Served, listening: Listening) -> Server:
     from uvicorn import Config
 
-    from ullage import __version__
     from ullage.serving.routes import make_app
 
     guarded = Guard(
-        make_app(served, __version__),
+        make_app(served, version("ullage")),
         door(
             listening.address,
             listening.token,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from ullage.workloads.runs import plan_here
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
 
+Makes = Callable[[Workload, str | None, Path | None], "Plan"]
 IN_TURN: Final[tuple[Schedule, ...]] = ("simultaneous", "swapped", "sequential")
 """Where idle roles may be, the quickest way first: on the device, in host memory, on disk."""
 ADVISED: Final = 3
@@ -50,19 +51,21 @@ def served(workload: Workload, pinned: Collection[str] = ()) -> Workload:
     return made
 
 
-def serving_plans(workload: Workload, gpus: str | None = None, base: Path | None = None) -> Plans:
+def serving_plans(
+    workload: Workload, gpus: str | None = None, base: Path | None = None, make: Makes = plan_here
+) -> Plans:
     """The plan of serving a workload's roles from this process: the quickest way to hold them that fits. Of a
-    kind that is served as one model, those stay whom its own plan has stay.
+    kind that is served as one model, those stay whom its own plan has stay. `make` plans a workload.
 
     Raises DoesNotFitError, with what would fit, where none does.
     """
-    whole = plan_here(workload, gpus, base) if find_kind(workload.kind).server else None
+    whole = make(workload, gpus, base) if find_kind(workload.kind).server else None
     if whole is not None:
         workload = whole.workload
     pinned = () if whole is None else whole.staying()
     made = None
     for each in _layouts(served(workload, pinned)):
-        made = plan_here(each, gpus, base)
+        made = make(each, gpus, base)
         if made.verdict != "does not fit":
             return Plans(made, whole)
     assert made is not None

@@ -42,6 +42,10 @@ class Section(BaseSection):
                     "begin its own server and name that with engine: openai, or use engine: transformers"
                 )
                 yield Mistake(("roles", name, "engine"), problem)
+        for place, capture in enumerate(workload.captures):
+            if capture.positions == "span":
+                problem = "a span is a record's own, and what is asked of a server has none"
+                yield Mistake(("captures", place, "positions"), problem)
         for place, name in enumerate(self.pinned):
             if name not in workload.roles:
                 close = nearest(name, workload.roles)
