@@ -105,6 +105,27 @@ def test_what_is_no_request_is_told_in_the_form_that_clients_read(send, body):
     assert set(json.loads(said)["error"]) == {"message", "type", "param", "code"}
 
 
+HALF = '"\\ud800"'
+"""Half of a character, which JSON may spell and UTF-8 may not."""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "user", "content": "HALF"}]},
+        {"HALF": 1},
+        {"model": "HALF"},
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"a": "HALF"}}}]},
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"HALF": 1}}}]},
+    ],
+)
+def test_halves_of_characters_are_refused(send, more):
+    good = {"model": "writer", "messages": [{"role": "user", "content": "Hello"}]}
+    body = json.dumps(good | more).replace('"HALF"', HALF).encode()
+    status, _, said = send("POST", "/v1/chat/completions", body)
+    assert (status, set(json.loads(said))) == (400, {"error"})
+
+
 def test_a_path_that_is_not_there_is_told_so_too(send):
     status, _, said = send("GET", "/v1/nothing")
     assert (status, json.loads(said)["error"]["type"]) == (404, "not_found_error")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ from ullage.serving.guard import Receive, Scope, Send
 from ullage.serving.refusal import Refusal, refusal_of
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 DONE: Final = "data: [DONE]\n\n"
 HUNG_UP: Final = 499
 """What is counted where nobody is left to be told; nginx's number."""
@@ -74,7 +76,10 @@ class Events(Response):
         except TimeoutError:
             await send(_part(event(too_late(self._seconds).body)))
         except Exception as error:
-            await send(_part(event(refusal_of(error).body)))
+            refusal = refusal_of(error)
+            if refusal.status == 500:
+                _log.error("a stream failed", exc_info=error)
+            await send(_part(event(refusal.body)))
         await send(_part(DONE))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -3,14 +3,24 @@ refused by its name; those that change nothing here are taken."""
 
 # Annotations are not postponed here: FastAPI and pydantic read them.
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 MOST_MESSAGES = 10_000
 MOST_STOPS = 4
 Text = Annotated[str, Field(max_length=2**24)]
 Metadata = Annotated[dict[str, str], Field(max_length=16)]
+
+
+def _spelt(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The same, once it is known that it can be written down: no NaN, no half of a character."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError("holds what JSON in UTF-8 cannot spell") from None
+    return value
 
 
 class Body(BaseModel):
@@ -78,7 +88,9 @@ Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage
 class Function(Body):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: Text | None = None
-    parameters: dict[str, Any] | None = Field(None, description="JSON Schema of its arguments")
+    parameters: Annotated[dict[str, JsonValue], AfterValidator(_spelt)] | None = Field(
+        None, description="JSON Schema of its arguments"
+    )
     strict: Literal[False] | None = None
 
 

@@ -163,8 +163,8 @@ def said_back(reply: Reply, tools: bool) -> SaidBack:
             "id": f"call_{secrets.token_hex(8)}",
             "type": "function",
             "function": {
-                "name": call.name,
-                "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
+                "name": call.name.encode("utf-8", "replace").decode(),
+                "arguments": json.dumps(dict(call.arguments)),
             },
         }
         for call in calls
@@ -196,6 +196,7 @@ def _messages(said: Sequence[object], role: str) -> Iterator[Message]:
 def _called(name: str, arguments: str) -> str:
     try:
         given = json.loads(arguments or "{}")
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         said = f"the arguments of the call of {name!r} are no JSON"
         raise Refusal(400, said, "invalid_value", param="messages") from None

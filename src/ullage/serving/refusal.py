@@ -18,6 +18,8 @@ from ullage.errors import (
 
 AGAIN: Final = 5
 """Seconds after which to come again where nothing tells how long it will take."""
+LONGEST: Final = 2000
+"""Characters of what is told."""
 _TYPES: Final = {
     401: "authentication_error",
     404: "not_found_error",
@@ -35,7 +37,8 @@ class Refusal(Exception):
         self, status: int, message: str, code: str, *, param: str | None = None, again: int = 0
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.code, self.param, self.again = status, message, code, param, again
+        self.status, self.message, self.code, self.again = status, _text(message), code, again
+        self.param = None if param is None else _text(param)
 
     @property
     def body(self) -> dict[str, object]:
@@ -51,6 +54,11 @@ class Refusal(Exception):
         if self.status == 401:
             found["WWW-Authenticate"] = "Bearer"
         return found
+
+
+def _text(quoted: str) -> str:
+    """What can be sent, whatever was quoted."""
+    return quoted[:LONGEST].encode("utf-8", "replace").decode()
 
 
 def refusal_of(error: Exception) -> Refusal:
