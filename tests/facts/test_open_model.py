@@ -36,6 +36,9 @@ def test_what_looks_like_a_path_and_is_not_there_is_called_missing(name, tmp_pat
 def test_a_folder_and_a_file_that_hold_no_model_are_refused(tmp_path):
     with pytest.raises(FormatError, match=r"without config\.json"):
         open_model(str(tmp_path))
+    (tmp_path / "small.gguf").write_bytes(b"GGUF")
+    with pytest.raises(FormatError, match=r"it holds small\.gguf: name that file"):
+        open_model(str(tmp_path))
     (tmp_path / "weights.bin").write_bytes(b"?")
     with pytest.raises(FormatError, match=r"neither a config\.json nor a \.gguf"):
         open_model(str(tmp_path / "weights.bin"))

@@ -78,6 +78,15 @@ def test_own_fields_are_found_by_dotted_paths():
     assert read([("d", 1, record)], fields.read) == [Question("4", "Where?", ("Drosa", "Rask"), "Ada.")]
 
 
+def test_a_path_goes_through_every_object_of_a_list():
+    listed = {"question": "a", "answers": [{"text": "Drosa"}, {"start": 4}, {"text": ["Rask"]}]}
+    rows = [("d", 1, listed), ("d", 2, {"question": "b", "answers": []})]
+    found = read(rows, Fields(references="answers.text").read)
+    assert [question.references for question in found] == [("Drosa", "Rask"), ()]
+    lacking = Fields(references="answers.words").lacking([listed])
+    assert "no record has the field 'answers.words'" in lacking
+
+
 def test_a_single_reference_and_none():
     rows = [("d", 1, {"question": "a", "references": 12}), ("d", 2, {"question": "b"})]
     found = read(rows, Fields().read)
@@ -92,6 +101,11 @@ def test_a_single_reference_and_none():
         ({"question": "  "}, "no text under 'question'"),
         ({"question": "x", "references": {"a": 1}}, "references: not a text or a list of texts"),
         ({"question": "x", "references": [True]}, "references: not a text"),
+        (
+            {"question": "x", "references": {"start": [0], "text": ["a"]}},
+            "it has: start, text\\); set evaluate.fields.references, as references.text",
+        ),
+        ({"question": "x", "references": [{"value": "a"}]}, "as references.value"),
     ],
 )
 def test_what_is_missing_is_said(record, said):

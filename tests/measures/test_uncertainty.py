@@ -77,6 +77,7 @@ def test_semantic_entropy_of_a_toy_distribution():
     assert uncertainty.semantic_entropy(samples, [0, 0, 1]) == pytest.approx(stats.entropy([0.6, 0.4]))
     assert uncertainty.discrete_semantic_entropy([0, 0, 1]) == pytest.approx(stats.entropy([2, 1]))
     assert uncertainty.semantic_entropy(samples, [5, 5, 5]) == 0
+    assert math.copysign(1, uncertainty.semantic_entropy(samples, [5, 5, 5])) == 1  # -0.0 reads as a fault
 
 
 def test_semantic_entropy_normalises_by_length():

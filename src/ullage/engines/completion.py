@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,6 +26,8 @@ STOPS: Final[Mapping[str, StopReason]] = {
 """What servers call the end of a reply that can be used; any other is a reason why it cannot."""
 PASSING: Final = frozenset({408, 409, 425, 429, *range(500, 600)})
 """Status codes of what may be over when it is asked again."""
+MOST_TOKENS: Final = 2**40
+"""A count above that is no count of tokens."""
 ROUNDING: Final = 1e-3
 """How far above zero a log-probability may be by the server's rounding."""
 
@@ -64,6 +66,8 @@ def read_completion(body: bytes) -> Completion:
     """Raises UnusableError for a body that is no completion, or one that tells of an error."""
     try:
         answer: object = json.loads(body)
+    except UnicodeDecodeError as error:
+        raise UnusableError("the server's answer is not a completion: it is not UTF-8", again=True) from error
     except (ValueError, RecursionError) as error:
         shown = " ".join(body[:60].decode("utf-8", "replace").split())
         raise UnusableError(f"the server's answer is not a completion: {shown!r}", again=True) from error
@@ -71,7 +75,7 @@ def read_completion(body: bytes) -> Completion:
         raise UnusableError("the server's answer is not a completion: not an object", again=True)
     _refuse_error(answer)
     choices = answer.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    choice = _first(choices) if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
         said = words_of({name: answer.get(name) for name in ("message", "detail", "msg")})
         raise UnusableError(
@@ -79,6 +83,11 @@ def read_completion(body: bytes) -> Completion:
         )
     _refuse_error(choice)
     return _completion(choice, _object(choice.get("message")), _object(answer.get("usage")))
+
+
+def _first(choices: Sequence[object]) -> object:
+    """One was asked for; of several it is that with the index 0, wherever it stands."""
+    return next((each for each in choices if _object(each).get("index") == 0), choices[0])
 
 
 def _refuse_error(answer: Mapping[str, object]) -> None:
@@ -126,8 +135,19 @@ def _text(content: object) -> str:
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def covers(tokens: Sequence[Weighed], text: str) -> bool:
+    """Whether tokens are all of `text`, white space apart. Where a token is a piece of a character, which
+    servers write in many ways, that cannot be told, and is believed."""
+    pieces = [one.token for one in tokens]
+    if any(not piece or "\ufffd" in piece or piece.startswith("bytes:") for piece in pieces):
+        return True
+    return len("".join("".join(pieces).split())) >= len("".join(text.split()))
+
+
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return value if 0 < value < MOST_TOKENS else 0
 
 
 def _weighed(content: object) -> tuple[Weighed, ...]:

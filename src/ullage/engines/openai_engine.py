@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
-from ullage.engines.completion import Completion, Scope, UnusableError, Weighed, read_completion
+from ullage.engines.completion import Completion, Scope, UnusableError, Weighed, covers, read_completion
 from ullage.engines.engine import Failure, Message, Prompt, Reply, Sampling, Usage
 from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
 from ullage.engines.pace import Pace, pause
@@ -263,12 +263,13 @@ def _reply(answer: Completion) -> Reply:
         spent = f", after {answer.new_tokens:,} tokens" if answer.new_tokens else ""
         why = "; raise new_tokens" if answer.stop == "length" else ""
         raise UnusableError(f"the server gives no text (it stopped by {answer.stop}{spent}){why}")
-    pieces = tuple(one.token for one in answer.tokens)
+    tokens = answer.tokens if covers(answer.tokens, answer.text) else ()
+    pieces = tuple(one.token for one in tokens)
     offsets, at = [], 0
     for piece in pieces:
         offsets.append((min(at, len(answer.text)), min(at + len(piece), len(answer.text))))
         at += len(piece)
-    logprobs = tuple(one.logprob for one in answer.tokens)
+    logprobs = tuple(one.logprob for one in tokens)
     return Reply(answer.text, answer.stop, answer.prompt_tokens, (), pieces, tuple(offsets), logprobs)
 
 

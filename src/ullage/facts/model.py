@@ -108,7 +108,9 @@ def _open_path(path: Path, base: Path | None, adapters: bool) -> Model:
         return _with_adapter(path, base)
     config = path / "config.json"
     if not config.is_file():
-        raise FormatError(f"{path}: a folder without config.json or model_index.json")
+        held = sorted(each.name for each in path.glob("*.gguf"))
+        named = f"; it holds {held[0]}: name that file" if held else ""
+        raise FormatError(f"{path}: a folder without config.json or model_index.json{named}")
     architecture = read_config(with_processor(config), path.resolve().name, str(config))
     if any(path.glob("*.safetensors")) or (path / "model.safetensors.index.json").is_file():
         from ullage.facts.safetensors_header import read_checkpoint

@@ -133,7 +133,7 @@ def entropy(masses: Sequence[float]) -> float:
     """Shannon entropy in nats of masses once they are normalised."""
     total = math.fsum(masses)
     shares = [mass / total for mass in masses if mass > 0]
-    return max(-math.fsum(share * math.log(share) for share in shares), 0.0)
+    return max(0.0, -math.fsum(share * math.log(share) for share in shares))  # the first of equals: not -0.0
 
 
 def token_relevance(similarities: Sequence[float]) -> list[float]:

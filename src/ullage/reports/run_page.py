@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,9 @@ from ullage.records.not_finite import not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
 from ullage.text import one_line
 from ullage.units import gib
+
+PAGE: Final = "report.html"
+"""What every kind that writes a page calls it."""
 
 
 def show_run(folder: Path, record: Record, console: Console) -> None:
@@ -34,6 +38,8 @@ def show_run(folder: Path, record: Record, console: Console) -> None:
     for line in _remarks(record):
         console.print(Text(line, style="yellow"))
     console.print(_peaks(record.measured))
+    if (folder / PAGE).is_file():
+        console.print(Text(f"{folder / PAGE} is the page of it all", style="dim"))
     console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
     failing = failing_in(record.outcome)
     if failing and record.outcome.get(AGAIN, True) is True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 AHEAD: Final = 10_000
 """Questions that are looked at before anything is done."""
+CONTEXT: Final = "context"
 OTHERS: Final = (".parquet", ".csv", ".json")
 """Ends of names of what is no file of one record a line."""
 
@@ -49,18 +51,20 @@ class Questions:
                 f"{', '.join(section.files())}: holds {there}, of which shots takes {section.shots}"
             )
         self.shots = held[: section.shots]
-        for _ in islice(self._all(), AHEAD):
-            pass
+        self._first = sum(1 for _ in islice(self._all(), AHEAD))
         if section.format == "fields":
             lacking = self._mapped.lacking(record for _, _, record in islice(self._records(), AHEAD))
             if lacking:
                 raise InputError(f"{', '.join(section.files())}: {lacking}")
+        self.remarks = tuple(self._unused())
 
     def __iter__(self) -> Iterator[Question]:
         return islice(self._all(), self._section.shots, None)
 
     def about(self, planned: int) -> int:
-        """How many there are: `planned`, where that cannot be counted without reading them."""
+        """How many there are: `planned`, where that cannot be counted without reading more than AHEAD."""
+        if self._first < AHEAD:
+            return self._first - self._section.shots
         paths = [placed(name, self._base) for name in self._section.files()]
         mapped = self._section.format != "coqa" and not any(path.suffix in OTHERS for path in paths)
         if not mapped or any(path.is_dir() for path in paths):
@@ -74,6 +78,16 @@ class Questions:
         read = sum(1 for _ in self._all(reasons.append))
         found = count_failing("questions", [*reasons, *repeat(None, read)])
         return (found,) if reasons else ()
+
+    def _unused(self) -> Iterator[str]:
+        """A context that records have and nobody asked for: answers without it are answers to less."""
+        section = self._section
+        unsaid = section.format == "fields" and CONTEXT not in section.fields.model_fields_set
+        if unsaid and any(record.get(CONTEXT) for _, _, record in islice(self._records(), AHEAD)):
+            yield (
+                f"records have a field {CONTEXT!r}, which no model is shown; set evaluate.fields.{CONTEXT}: "
+                f"{CONTEXT}, or null to be asked without"
+            )
 
     def _all(self, unread: Unread = lambda reason: None) -> Iterator[Question]:
         section = self._section
@@ -135,6 +149,9 @@ def _texts_of_csv(file: BinaryIO) -> pyarrow.csv.CSVStreamingReader:
     import pyarrow.csv
 
     names = pyarrow.csv.open_csv(file).schema.names
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise InputError(f"{file.name}: column {twice[0]!r} is there twice; give each a name of its own")
     file.seek(0)
     texts = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pyarrow.string()))
     return pyarrow.csv.open_csv(file, convert_options=texts)

@@ -81,7 +81,7 @@ class Gathered:
     def add(self, one: Outcome) -> None:
         """The outcome of the next question."""
         place = self.questions
-        labels = self._labels(one)
+        labels = labels_of(one, self.section)
         for name, label in labels.items():
             self.labels.setdefault(name, bytearray()).append(label)
         if one.greedy.failed:
@@ -103,16 +103,17 @@ class Gathered:
         else:
             heapq.heappushpop(self._shown, entry)
 
-    def _labels(self, one: Outcome) -> dict[str, int]:
-        section = self.section
-        found = {name: _label(judged.verdict, section) for name, judged in one.judgements.items()}
-        if len(found) > 1:
-            found["vote"] = _label(vote(list(one.judgements.values()), section.verdicts), section)
-        for metric in section.metrics:
-            needed = 1.0 if metric == "exact_match" else section.right_from
-            value = one.metrics[metric]
-            found[metric] = UNSCORED if value is None else int(value < needed)
-        return found
+
+def labels_of(one: Outcome, section: Section) -> dict[str, int]:
+    """What an answer is in the eyes of each judge, of their vote if there are several, and of each metric."""
+    found = {name: _label(judged.verdict, section) for name, judged in one.judgements.items()}
+    if len(found) > 1:
+        found["vote"] = _label(vote(list(one.judgements.values()), section.verdicts), section)
+    for metric in section.metrics:
+        needed = 1.0 if metric == "exact_match" else section.right_from
+        value = one.metrics[metric]
+        found[metric] = UNSCORED if value is None else int(value < needed)
+    return found
 
 
 def gather(outcomes: Iterable[Outcome], section: Section, folder: Path) -> Gathered:

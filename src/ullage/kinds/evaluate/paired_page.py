@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
 from ullage.planning.document import header
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.console import Console
 
-    from ullage.kinds.evaluate.paired import PairedEvaluations
+    from ullage.kinds.evaluate.paired import PairedEvaluations, PairedMeasure
+
+FEW: Final = 4
+"""Measures that are named one by one."""
+LEAST: Final = 0.001
+"""The p-value below which digits say nothing."""
 
 
 def paired_document(found: PairedEvaluations) -> dict[str, object]:
@@ -27,15 +35,27 @@ def show_paired(found: PairedEvaluations, console: Console) -> None:
     for each in found["labels"]:
         shares = [_number(each["first"]), _number(each["second"])]
         lone = [f"{each['only_first_right']:,}", f"{each['only_second_right']:,}"]
-        accuracies.add_row(each["label"], f"{each['questions']:,}", *shares, *lone, _number(each["p_value"]))
+        accuracies.add_row(each["label"], f"{each['questions']:,}", *shares, *lone, _chance(each["p_value"]))
     console.print(accuracies)
     gains = _table("AUROC, second less first", "measure", "questions", "difference", "95 %")
     for one in found["measures"]:
-        between = one["reason"] or f"{_number(one['low'])} to {_number(one['high'])}"
-        gains.add_row(
-            one["label"], one["measure"], f"{one['questions']:,}", _number(one["difference"]), between
-        )
-    console.print(gains)
+        if not one["reason"]:
+            between = f"{_number(one['low'])} to {_number(one['high'])}"
+            count = f"{one['questions']:,}"
+            gains.add_row(one["label"], one["measure"], count, _number(one["difference"]), between)
+    if gains.row_count:
+        console.print(gains)
+    for line in _without(found["measures"]):
+        console.print(line, style="dim", markup=False, highlight=False)
+
+
+def _without(measures: Sequence[PairedMeasure]) -> Iterator[str]:
+    """Why there is no difference, once for all measures of a label of which the same is true."""
+    for (label, reason), rows in groupby(measures, lambda one: (one["label"], one["reason"])):
+        names = [one["measure"] for one in rows]
+        if reason:
+            told = ", ".join(names) if len(names) < FEW else f"{len(names)} measures"
+            yield f"no AUROC of {told} by {label}: {reason}"
 
 
 def _table(first: str, *others: str) -> Table:
@@ -44,6 +64,13 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="left" if name in ("measure", "95 %") else "right")
     return table
+
+
+def _chance(value: float | None) -> str:
+    """A p-value, which is never nothing."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value >= LEAST else f"< {LEAST}"
 
 
 def _number(value: float | None) -> str:

@@ -36,7 +36,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Where a record holds what: dotted paths, as `answer.aliases`. References may be one text or a list."""
+    """Where a record holds what: dotted paths, as `answer.aliases`. References may be one text or a list; a
+    path goes through every entry of a list on its way."""
 
     question: str = "question"
     references: str | None = "references"
@@ -201,11 +202,20 @@ def _is_text(one: Question) -> bool:
 
 def _find(record: Record, path: str, otherwise: object) -> object:
     value: object = record
-    for name in path.split("."):
+    names = path.split(".")
+    for place, name in enumerate(names):
+        if isinstance(value, list) and value:
+            return _of_each(value, ".".join(names[place:]), otherwise)
         if not isinstance(value, Mapping) or name not in value:
             return otherwise
         value = value[name]
     return value
+
+
+def _of_each(values: Sequence[object], path: str, otherwise: object) -> object:
+    """What `path` leads to in every entry that has it, as `answers.text` of `[{"text": "Paris"}]`."""
+    found = [_find(each, path, []) for each in values if isinstance(each, Mapping)]
+    return [one for each in found for one in (each if isinstance(each, list) else [each])] or otherwise
 
 
 def _text(record: Record, path: str, place: str) -> str:
@@ -220,10 +230,19 @@ def _texts(value: object, path: str, place: str) -> tuple[str, ...]:
     """One text or number, or a list of them, without repetitions; none at all for null or an empty list."""
     several = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
     if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in several):
-        raise InputError(f"{place}: {path}: not a text or a list of texts")
+        raise InputError(f"{place}: {path}: not a text or a list of texts{_inside(several, path)}")
     if any(isinstance(one, float) and not math.isfinite(one) for one in several):
         raise UnreadableError(f"{place}: {path}: is NaN or infinite, which is no reference")
     return tuple(dict.fromkeys(str(one).strip() for one in several if str(one).strip()))
+
+
+def _inside(several: Sequence[object], path: str) -> str:
+    """Where the texts may be, for whoever named an object that holds them."""
+    names = [*dict.fromkeys(str(name) for one in several if isinstance(one, Mapping) for name in one)][:8]
+    if not names:
+        return ""
+    likely = next((name for name in ("text", "aliases", "value", "answer") if name in names), names[0])
+    return f" (it has: {', '.join(names)}); set evaluate.fields.references, as {path}.{likely}"
 
 
 def _object(record: Record, name: str, place: str) -> Record:

@@ -24,6 +24,7 @@ from ullage.kinds.evaluate.phases import CHECK, SCORE
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.relating import Relating
 from ullage.kinds.evaluate.retrying import failed
+from ullage.kinds.evaluate.right import right_answers
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, answer_seed, check_stage
 from ullage.phases.blocks import base_work, own_section
@@ -67,6 +68,9 @@ class _Evaluation:
             (SIMILARITY, self._relate, (SIMILARITY,)),
             (ENTAILMENT, self._entail, (ENTAILMENT,)),
         ]
+        if not self.session.smallest:
+            for remark in self.questions.remarks:
+                self.session.say(remark)
         for name, work, stages in order:
             if name not in workload.roles or self._finished(stages):
                 continue
@@ -79,10 +83,15 @@ class _Evaluation:
         self._tell_failed()
 
     def _checks(self) -> dict[str, JudgeCheck]:
-        """How well each judge judges answers whose verdicts are known; it is said of one that does not."""
+        """How well each judge judges answers whose verdicts are known; what is said of that, below how many
+        answers are right."""
         folder, workload = self.session.folder.path, self.session.workload
-        found = {} if self.session.smallest else judge_checks(folder, workload, self.section)
-        self.session.outcome[REMARKS] = [told_of(name, check) for name, check in found.items()]
+        if self.session.smallest:
+            return {}
+        found = judge_checks(folder, workload, self.section)
+        right = right_answers(folder, workload, self.section, self.questions)
+        judged = [told_of(name, check) for name, check in found.items()]
+        self.session.outcome[REMARKS] = [*right, *judged, *self.questions.remarks]
         return found
 
     def _tell_failed(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from ullage.errors import nearest
 from ullage.kinds.evaluate.labels import are_of_inference
 from ullage.phases.blocks import (
     base_work,
@@ -34,6 +36,12 @@ models for relevance and for clusters of like meaning."""
 
 QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "nf4")
 """What `quantize: auto` tries, the one that changes results less first."""
+PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "template": ("question", "context"),
+    "judge_template": ("question", "answer", "references", "context"),
+    "judge_system": ("verdicts",),
+}
+"""What is filled in where."""
 Metric = Literal["exact_match", "contains", "f1", "rouge_l"]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
@@ -45,7 +53,7 @@ class QuestionFields(Value):
     references: str | None = Field(
         default="references", description="one text or a list; none: unanswerable. null: no record has any"
     )
-    context: str | None = None
+    context: str | None = Field(default=None, description="null, and unsaid: questions have none")
     id: str = "id"
 
 
@@ -156,8 +164,13 @@ class Section(BaseSection):
         yield from _wrong_labels(workload)
         if "{question}" not in self.template:
             yield Mistake(("evaluate", "template"), "lacks {question}")
+        said = "template" in self.model_fields_set and "{context}" in self.template
+        if said and self.format == "fields" and "context" not in self.fields.model_fields_set:
+            problem = "holds {context}; say in evaluate.fields.context where a record has that, or null"
+            yield Mistake(("evaluate", "template"), problem)
         if self.judge_template is not None and "{answer}" not in self.judge_template:
             yield Mistake(("evaluate", "judge_template"), "lacks {answer}")
+        yield from self._misspelt()
         yield from self._wrong_judging()
         if self.clusters_by != "words" and self.clusters_by not in workload.roles:
             yield Mistake(("evaluate", "clusters_by"), f"there is no role called {self.clusters_by}")
@@ -168,6 +181,15 @@ class Section(BaseSection):
             for name in judges(workload):
                 if is_local(workload.roles[name]) and not base_work(name, workload).new_tokens:
                     yield Mistake(("roles", name), "writes its verdict; give new_tokens", at_key=True)
+
+    def _misspelt(self) -> Iterator[Mistake]:
+        """Places of templates that would stand there as they are, and are nearly those that are filled."""
+        for name, known in PLACES.items():
+            for place in re.findall(r"{(\w+)}", getattr(self, name) or ""):
+                meant = () if place in known else nearest(place, known)
+                if meant:
+                    problem = f"holds {{{place}}}, which is not filled; nearest: {{{meant[0]}}}"
+                    yield Mistake(("evaluate", name), problem)
 
     @property
     def rule(self) -> Rule:
