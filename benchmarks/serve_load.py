@@ -31,7 +31,7 @@ from typing import Any
 
 import result_file
 
-CLIENTS, NEW, PROMPTS, BATCH = 100, 64, 100, 50
+CLIENTS, NEW, PROMPTS, BATCH = 100, 64, 50, 50
 SETTLED_SECONDS = 10.0
 """After which memory is to be flat."""
 FLAT = 0.02
