@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import itertools
 import json
 import os
@@ -36,8 +37,9 @@ SETTLED_SECONDS = 10.0
 """After which memory is to be flat."""
 FLAT = 0.02
 SHORT_QUEUE = 10
+FIRSTS = 20
 OWN = """
-import json, sys, tempfile, threading, time
+import json, statistics, sys, tempfile, threading, time
 from pathlib import Path
 from ullage.engines.engine import Sampling
 from ullage.engines.turns import Turns
@@ -53,9 +55,19 @@ def work():  # in a thread of its own, as a server's models work: nobody counts 
             found = engine.generate(some, Sampling(new), [0] * len(some))
             tokens += sum(len(each.tokens) for each in found) if begun else 0
         begun = begun or time.perf_counter()
-    print(json.dumps({"tokens": tokens, "seconds": time.perf_counter() - begun}))
+    took = time.perf_counter() - begun
+    firsts = []
+    for chat in chats[:FIRSTS]:
+        engine.forget()
+        begun = time.perf_counter()
+        coming = engine.stream(chat, Sampling(2), 0)
+        next(coming)
+        firsts.append(time.perf_counter() - begun)
+        coming.close()
+    print(json.dumps({"tokens": tokens, "seconds": took, "first": statistics.median(firsts)}))
 
 size, new, seconds = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
+FIRSTS = 20
 chats = [({"role": "user", "content": text},) for text in json.loads(Path(sys.argv[2]).read_text())]
 plan = plans_of(sys.argv[1], "cpu").roles
 folder = tempfile.TemporaryDirectory()
@@ -98,6 +110,7 @@ class Server:
         ]
         begun = time.monotonic()
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
         assert "serves at" in line, line
@@ -193,6 +206,42 @@ async def alone(port: int, prompts: list[str]) -> list[str]:
     return found
 
 
+async def streamed(port: int, text: str, new: int) -> tuple[float, list[Any]]:
+    """Seconds to the first token of a stream, and its connection."""
+    kept: list[Any] = [*await asyncio.open_connection("127.0.0.1", port)]
+    reader, writer = kept
+    data = json.dumps(request(text) | {"stream": True, "max_tokens": new}).encode()
+    head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    begun = time.perf_counter()
+    writer.write("\r\n".join([*head, f"Content-Length: {len(data)}", "", ""]).encode() + data)
+    seen = 0
+    while seen < 2:  # the first has the speaker alone
+        seen += b'"content":"' in await reader.readline()
+    return time.perf_counter() - begun, kept
+
+
+async def firsts(port: int, prompts: list[str]) -> float:
+    """The median of seconds to a first token, of a server that does nothing else."""
+    found = []
+    for text in prompts[:FIRSTS]:
+        seconds, kept = await streamed(port, text, 2)
+        found.append(seconds)
+        kept[1].close()
+        await asyncio.sleep(0.05)
+    return statistics.median(found)
+
+
+async def hung_up(port: int, text: str) -> float:
+    """Seconds from a hang-up in mid-stream until the role is lent to nobody."""
+    _, kept = await streamed(port, text, NEW)
+    kept[1].transport.abort()
+    begun, other = time.perf_counter(), []
+    while True:
+        _, _, text_ = await ask(port, "/metrics", None, other)
+        if b'ullage_role_leases{role="model"} 0.0' in text_:
+            return time.perf_counter() - begun
+
+
 def endless(folder: Path) -> Path:
     """The bundled model without a token that ends its replies."""
     from ullage.facts.bundled import tiny_path
@@ -208,13 +257,13 @@ def endless(folder: Path) -> Path:
     return made
 
 
-def own_rate(file: Path, folder: Path, prompts: list[str], seconds: float) -> float:
-    """Tokens a second by the engine in its own batches."""
+def own_rate(file: Path, folder: Path, prompts: list[str], seconds: float) -> tuple[float, float]:
+    """Tokens a second by the engine in its own batches, and seconds to the first token of its own streams."""
     (folder / "prompts.json").write_text(json.dumps(prompts))
     told = [str(file), str(folder / "prompts.json"), str(BATCH), str(NEW), str(seconds)]
     done = subprocess.run([sys.executable, "-c", OWN, *told], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
-    return found["tokens"] / found["seconds"]
+    return found["tokens"] / found["seconds"], found["first"]
 
 
 async def under_way(server: Server, prompts: list[str], seconds: float) -> None:
@@ -260,11 +309,15 @@ def main() -> None:
                 {"kind": "serve", "roles": roles, "batch": BATCH, "prompt_tokens": 64, "new_tokens": NEW}
             )
         )
-        own = own_rate(file, folder, prompts, given.seconds / 4)
+        own, own_first = own_rate(file, folder, prompts, given.seconds / 4)
         server = Server(file, "--queue", str(2 * CLIENTS))
         by_itself = asyncio.run(alone(server.port, prompts))
         seen, memory, seconds = asyncio.run(loaded(server.port, prompts, given.seconds, True))
-        own_after = own_rate(file, folder, prompts, given.seconds / 4)
+        first, freed = (
+            asyncio.run(firsts(server.port, prompts)),
+            asyncio.run(hung_up(server.port, prompts[0])),
+        )
+        own_after, _ = own_rate(file, folder, prompts, given.seconds / 4)
         ended = server.end()
         server = Server(file, "--queue", str(SHORT_QUEUE))
         short, _, _ = asyncio.run(loaded(server.port, prompts, given.seconds / 3, True))
@@ -284,6 +337,8 @@ def main() -> None:
         "tokens_per_second": rate,
         "own_tokens_per_second": [own, own_after],
         "of_own": rate / least,
+        "first_token_seconds": {"http": first, "own": own_first},
+        "freed_after_a_hang_up_seconds": freed,
         "wait_seconds": {
             "median": statistics.median(seen.seconds),
             "p99": statistics.quantiles(seen.seconds, n=100)[98],

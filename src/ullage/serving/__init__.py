@@ -6,5 +6,6 @@ plans, never loads by itself, and schedules nothing: who is served next is the p
     lending   the plan's roles in a pool      asked      what a body may say
     desk      requests for one role, collated answered   what is said back
     guard     who may come in at all          refusal    errors in OpenAI's form
-    routes    the door's paths                server     from a plan to a socket, and its end
+    routes    the door's paths, of which      server     from a plan to a socket, and its end
+              `completions` are chats
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ullage.errors import (
     DoesNotFitError,
@@ -15,6 +16,7 @@ from ullage.errors import (
     UnsupportedError,
     WaitError,
 )
+from ullage.serving.answered import Refused
 
 AGAIN: Final = 5
 """Seconds after which to come again where nothing tells how long it will take."""
@@ -25,6 +27,22 @@ _TYPES: Final = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+
+
+_SAID: Final[Mapping[int, str]] = {
+    400: "What was asked is wrong, or not done here",
+    401: "No token, or another one",
+    404: "No such model",
+    408: "The body did not come in time",
+    413: "More than is read",
+    429: "Too many wait; Retry-After says when to come again",
+    503: "The role cannot be had now",
+    504: "There was no answer in time",
+}
+REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Refused, "description": said} for status, said in _SAID.items()
+}
+"""What a path that is asked for work may say instead, for its documentation."""
 
 
 class Refusal(Exception):

@@ -2,13 +2,10 @@
 
 # Annotations are not postponed here: FastAPI reads them.
 
-import asyncio
 import base64
 import secrets
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -16,61 +13,30 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ullage.engines.engine import Piece, Reply
 from ullage.engines.painter import Canvas
 from ullage.serving.answered import (
-    Completion,
     Embeddings,
     Health,
     ModelCard,
     ModelList,
     Pictures,
-    Refused,
-    chunk,
-    completion,
 )
-from ullage.serving.answering import Events, event, refused, while_there
-from ullage.serving.asked import ChatRequest, EmbeddingRequest, ImageRequest, StatesRequest
-from ullage.serving.chats import (
-    SaidBack,
-    Wanted,
-    question_of,
-    said_back,
-    sampling_of,
-    told_back,
-    turns_of,
-    wanted,
-)
+from ullage.serving.answering import refused, while_there
+from ullage.serving.asked import EmbeddingRequest, ImageRequest, StatesRequest
+from ullage.serving.completions import add_completions
 from ullage.serving.metrics import CONTENT_TYPE
-from ullage.serving.refusal import Refusal, refusal_of
-from ullage.serving.served import Served, Waiting
-from ullage.workloads.kind import Told
+from ullage.serving.refusal import REFUSED, Refusal, refusal_of
+from ullage.serving.served import Served
 
-PATIENCE_SECONDS: Final = 0.5
-"""How long a stream waits for its first token before it begins, and a refusal can be no status any more."""
 SAFETENSORS: Final = "application/octet-stream"
 STARTED: Final = int(time.time())
-_SAID: Final[Mapping[int, str]] = {
-    400: "What was asked is wrong, or not done here",
-    401: "No token, or another one",
-    404: "No such model",
-    408: "The body did not come in time",
-    413: "More than is read",
-    429: "Too many wait; Retry-After says when to come again",
-    503: "The role cannot be had now",
-    504: "There was no answer in time",
-}
-_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Refused, "description": said} for status, said in _SAID.items()
-}
-_READ: Final = {status: _REFUSED[status] for status in (400, 401, 404, 408, 413)}
 
 
 def make_app(served: Served, version: str) -> FastAPI:
     """The application of a server's paths, without its guard."""
     app = FastAPI(title="ullage serve", version=version, docs_url=None, redoc_url=None)
     _tell_errors(app)
-    _completions(app, served)
+    add_completions(app, served)
     _embeddings(app, served)
     _states(app, served)
     _images(app, served)
@@ -87,136 +53,8 @@ def make_app(served: Served, version: str) -> FastAPI:
     return app
 
 
-def _completions(app: FastAPI, served: Served) -> None:
-    @app.post(
-        "/v1/chat/completions",
-        response_model=None,
-        responses={
-            200: {
-                "model": Completion,
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
-                "description": "The answer; with stream: true its parts as server-sent events",
-            },
-            **_REFUSED,
-        },
-    )
-    async def chat(body: ChatRequest, request: Request) -> Response:
-        """A role's answer to a chat."""
-        name = served.role(body.model, "chat")
-        if served.is_whole(name):
-            return await _of_whole(body, request, served, name)
-        if "pictures" in served.does(name):
-            return await _of_picture(body, request, served, name)
-        asked = wanted(body, name, served.lending.new_tokens(name))
-        if body.stream:
-            usage = body.stream_options is not None and body.stream_options.include_usage
-            return await _streamed(served, name, asked, request, usage)
-        reply = await while_there(request, _whole(served, name, asked), served.seconds)
-        return _completed(name, reply, asked.tools)
-
-
-async def _whole(served: Served, name: str, asked: Wanted) -> Reply:
-    reply = None
-    async for each in served.texts(name, asked):
-        if isinstance(each, Reply):
-            reply = each
-    assert reply is not None
-    return reply
-
-
-def _completed(name: str, reply: Reply, tools: bool) -> JSONResponse:
-    return JSONResponse(completion(_id(), int(time.time()), name, *said_back(reply, tools)))
-
-
-async def _of_picture(body: ChatRequest, request: Request, served: Served, name: str) -> Response:
-    question, sampling = question_of(body, name), sampling_of(body, name, served.lending.new_tokens(name))
-    seed = secrets.randbits(31) if body.seed is None else body.seed % 2**31
-    reply = await while_there(request, served.seen(name, question, sampling, seed), served.seconds)
-    if not body.stream:
-        return _completed(name, reply, False)
-    usage = body.stream_options is not None and body.stream_options.include_usage
-    return Events(_parts(name, _at_once(reply), partial(said_back, tools=False), usage), served.seconds)
-
-
-async def _of_whole(body: ChatRequest, request: Request, served: Served, name: str) -> Response:
-    """What all roles together answer: whole, also where it is streamed."""
-    work = served.told(name, turns_of(body, name), body.user or "")
-    if not body.stream:
-        message, finish, used = told_back(await while_there(request, work, served.seconds))
-        return JSONResponse(completion(_id(), int(time.time()), name, message, finish, used))
-    usage = body.stream_options is not None and body.stream_options.include_usage
-
-    async def once() -> AsyncIterator[Told]:
-        yield await work
-
-    events, coming = await _begun(served.with_news(name, once()))
-    return Events(_parts(name, _from(coming, events), told_back, usage), served.seconds)
-
-
-async def _at_once(reply: Reply) -> AsyncIterator[Piece | Reply | Waiting]:
-    yield reply
-
-
-async def _streamed(served: Served, name: str, asked: Wanted, request: Request, usage: bool) -> Response:
-    """A stream that begins with its first token, or, where that is long in coming, with where the role is."""
-    events, coming = await _begun(served.with_news(name, served.texts(name, asked)))
-    return Events(
-        _parts(name, _from(coming, events), partial(said_back, tools=asked.tools), usage), served.seconds
-    )
-
-
-async def _begun(events: AsyncIterator[Any]) -> tuple[AsyncIterator[Any], Awaitable[Any]]:
-    """Events, and the first of them, which may be still to come; what it raises soon is a status still."""
-    coming = asyncio.ensure_future(anext(events))
-    await asyncio.wait({coming}, timeout=PATIENCE_SECONDS)
-    if coming.done():
-        coming.result()
-    return events, coming
-
-
-async def _from(first: Awaitable[Any], events: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    try:
-        yield await first
-        async for each in events:
-            yield each
-    finally:
-        await events.aclose()  # type: ignore[attr-defined]
-
-
-async def _parts(
-    name: str, events: AsyncIterator[Any], said: Callable[[Any], SaidBack], usage: bool
-) -> AsyncIterator[str]:
-    """An answer's events as they are sent; `said` makes a message of what comes last."""
-    id_, created = _id(), int(time.time())
-    yield event(chunk(id_, created, name, {"role": "assistant", "content": ""}))
-    told = 0
-    try:
-        async for each in events:
-            if isinstance(each, Waiting):
-                yield f": {each.said}\n\n"
-            elif isinstance(each, Piece):
-                told += len(each.text)
-                if each.text:
-                    yield event(chunk(id_, created, name, {"content": each.text}))
-            else:
-                message, finish, used = said(each)
-                delta = {"content": (message["content"] or "")[told:]}
-                if "images" in message:
-                    delta["images"] = message["images"]
-                if "tool_calls" in message:
-                    calls = enumerate(message["tool_calls"])
-                    delta["tool_calls"] = [{"index": at, **call} for at, call in calls]
-                if delta["content"] or len(delta) > 1:
-                    yield event(chunk(id_, created, name, delta))
-                yield event(chunk(id_, created, name, {}, finish))
-                if usage:
-                    yield event({**chunk(id_, created, name, {}), "choices": [], "usage": used})
-    finally:
-        await events.aclose()  # type: ignore[attr-defined]
-
-
 def _embeddings(app: FastAPI, served: Served) -> None:
-    @app.post("/v1/embeddings", response_model=None, responses={200: {"model": Embeddings}, **_REFUSED})
+    @app.post("/v1/embeddings", response_model=None, responses={200: {"model": Embeddings}, **REFUSED})
     async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
         """A vector of length 1 of each text."""
         name = served.role(body.model, "embeddings")
@@ -246,7 +84,7 @@ def _states(app: FastAPI, served: Served) -> None:
                 "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}},
                 "description": "A safetensors file",
             },
-            **_REFUSED,
+            **REFUSED,
         },
     )
     async def states(body: StatesRequest, request: Request) -> Response:
@@ -258,7 +96,7 @@ def _states(app: FastAPI, served: Served) -> None:
 
 
 def _images(app: FastAPI, served: Served) -> None:
-    @app.post("/v1/images/generations", response_model=None, responses={200: {"model": Pictures}, **_REFUSED})
+    @app.post("/v1/images/generations", response_model=None, responses={200: {"model": Pictures}, **REFUSED})
     async def images(body: ImageRequest, request: Request) -> Response:
         """A picture of what the prompt says, by chance of its own."""
         name = served.role(body.model, "images")
@@ -274,7 +112,7 @@ def _images(app: FastAPI, served: Served) -> None:
 
 
 def _models(app: FastAPI, served: Served) -> None:
-    @app.get("/v1/models", response_model=None, responses={200: {"model": ModelList}, 401: _REFUSED[401]})
+    @app.get("/v1/models", response_model=None, responses={200: {"model": ModelList}, 401: REFUSED[401]})
     async def models() -> Response:
         """The roles, and where they are."""
         return JSONResponse({"object": "list", "data": [_card(served, name) for name in served.names]})
@@ -282,7 +120,7 @@ def _models(app: FastAPI, served: Served) -> None:
     @app.get(
         "/v1/models/{model}",
         response_model=None,
-        responses={200: {"model": ModelCard}, **{status: _REFUSED[status] for status in (400, 401, 404)}},
+        responses={200: {"model": ModelCard}, **{status: REFUSED[status] for status in (400, 401, 404)}},
     )
     async def model(model: str) -> Response:
         """A role, and where it is."""
@@ -328,7 +166,7 @@ def _state(app: FastAPI, served: Served) -> None:
     @app.get(
         "/metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: _REFUSED[401]},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: REFUSED[401]},
     )
     async def metrics() -> Response:
         """For Prometheus."""
@@ -383,7 +221,3 @@ def _mend(document: dict[str, Any], roles: list[str]) -> None:
         document["components"]["schemas"].pop(unused, None)
     security = {"token": {"type": "http", "scheme": "bearer"}}
     document["components"]["securitySchemes"] = security
-
-
-def _id() -> str:
-    return f"chatcmpl-{secrets.token_hex(12)}"
