@@ -51,8 +51,6 @@ class Desk:
         self.name, self._pool, self._splitter, self._room = name, pool, splitter, room
         self._mutex = threading.Lock()
         self._waiting: list[Job] = []
-        self.batches: list[int] = []
-        """Sizes of the last batches."""
 
     async def answer(self, job: Job) -> AsyncIterator[Piece | Reply | str]:
         """Waits for a loan of the role, then gives what comes: BEGUN, pieces, the reply.
@@ -82,7 +80,6 @@ class Desk:
         some = self._next(lent, loop)
         if not some:
             return
-        self.batches = [*self.batches[-99:], len(some)]
         _tell(loop, [(job, BEGUN) for job in some])
         lengths = [job.length for job in some]
         try:

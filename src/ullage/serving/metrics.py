@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ullage.serving.queue import Queue
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
