@@ -299,7 +299,7 @@ def test_a_full_queue_says_when_to_come_again_and_loses_nothing(serving):
 
         with ThreadPoolExecutor(16) as threads:
             [*threads.map(refused_or_answered, range(16))]
-        assert seen.count(200) >= 3
+        assert seen.count(200) >= 2
         assert all(1 <= again <= 60 for again in seen if again != 200)
         assert len(seen) > seen.count(200)
         with ThreadPoolExecutor(6) as threads:

@@ -115,6 +115,7 @@ HALF = '"\\ud800"'
         {"messages": [{"role": "user", "content": "HALF"}]},
         {"HALF": 1},
         {"model": "HALF"},
+        {"user": "HALF"},
         {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"a": "HALF"}}}]},
         {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"HALF": 1}}}]},
     ],

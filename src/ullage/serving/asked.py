@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 MOST_MESSAGES = 10_000
 MOST_STOPS = 4
 Text = Annotated[str, Field(max_length=2**24)]
-Metadata = Annotated[dict[str, str], Field(max_length=16)]
+Name = Annotated[str, Field(max_length=2**12)]
+"""With a bound pydantic looks at its characters: halves of some are refused."""
+Metadata = Annotated[dict[Name, Name], Field(max_length=16)]
 
 
 def _spelt(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -35,7 +37,9 @@ class TextPart(Body):
 
 
 class ImageUrl(Body):
-    url: str = Field(description="data:image/...;base64,... - nothing is fetched from anywhere")
+    url: Annotated[str, Field(max_length=2**28)] = Field(
+        description="data:image/...;base64,... - nothing is fetched from anywhere"
+    )
     detail: Literal["auto", "low", "high"] | None = Field(None, description="changes nothing here")
 
 
@@ -59,12 +63,12 @@ class UserMessage(Body):
 
 
 class CalledFunction(Body):
-    name: str
+    name: Name
     arguments: Text
 
 
 class MadeCall(Body):
-    id: str
+    id: Name
     type: Literal["function"] = "function"
     function: CalledFunction
 
@@ -79,7 +83,7 @@ class AssistantMessage(Body):
 class ToolMessage(Body):
     role: Literal["tool"]
     content: Texts
-    tool_call_id: str
+    tool_call_id: Name
 
 
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
@@ -110,7 +114,7 @@ class TextFormat(Body):
 class ChatRequest(Body):
     """A chat completion, as `POST /v1/chat/completions` of OpenAI's takes it."""
 
-    model: str = Field(description="a role")
+    model: Name = Field(description="a role")
     messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -134,7 +138,7 @@ class ChatRequest(Body):
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
     response_format: TextFormat | None = None
-    user: str | None = None
+    user: Name | None = None
     metadata: Metadata | None = None
     store: bool | None = None
 
@@ -142,32 +146,32 @@ class ChatRequest(Body):
 class EmbeddingRequest(Body):
     """Vectors of texts, as `POST /v1/embeddings` of OpenAI's takes them."""
 
-    model: str = Field(description="a role")
+    model: Name = Field(description="a role")
     input: (
         Annotated[Text, Field(min_length=1)]
         | Annotated[list[Annotated[Text, Field(min_length=1)]], Field(min_length=1, max_length=2048)]
     )
     encoding_format: Literal["float", "base64"] | None = None
-    user: str | None = None
+    user: Name | None = None
 
 
 class ImageRequest(Body):
     """A picture, as `POST /v1/images/generations` of OpenAI's takes it."""
 
-    model: str = Field(description="a role that paints")
+    model: Name = Field(description="a role that paints")
     prompt: Annotated[Text, Field(min_length=1, pattern=r"\S")]
     size: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")] | None = Field(
         None, description="what the role is planned for, which is the default"
     )
     n: Literal[1] | None = None
     response_format: Literal["b64_json"] | None = None
-    user: str | None = None
+    user: Name | None = None
 
 
 class StatesRequest(Body):
     """Hidden states of a text, at the sites that the file captures of the role."""
 
-    model: str = Field(description="a role")
+    model: Name = Field(description="a role")
     text: Annotated[Text, Field(min_length=1)]
     sites: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1000)] = Field(
         [], description="names or patterns, as blocks.3.* ; none: all that the file captures"
