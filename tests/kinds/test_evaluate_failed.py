@@ -225,3 +225,38 @@ def test_a_seed_is_its_questions_and_samples_alone(seed, index, sample):
     assert 0 <= one < 2**63
     assert answer_seed(seed, index, sample + 1) != one != answer_seed(seed, index + 1, sample)
     assert abs(answer_seed(seed + 1, index, sample) - one) > 2**31
+
+
+def test_thoughts_are_no_part_of_an_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "sk-test")
+    rows = [{"id": f"q{n}", "question": f"Where is person {n} ?", "references": ["Drosa"]} for n in range(4)]
+    write_lines(tmp_path / "questions.jsonl", rows)
+    judged = []
+
+    def behave(body, seen):
+        asked = body["messages"][-1]["content"]
+        if "top_logprobs" in body and "person" in asked and "Reference" in asked:
+            judged.append(asked)
+        if "top_logprobs" in body:
+            return 200, completion("yes", (("yes", -0.2), ("no", -2.0)))
+        over = "" if "person 3" in asked else "</think>\n\nDrosa"
+        return 200, completion(f"<think>Rome? No, they said{over}")
+
+    server = Server(behave)
+    role = {"model": "served", "engine": "openai", "openai": {"base_url": server.url, "key_env": "TEST_KEY"}}
+    body = {
+        "kind": "evaluate",
+        "roles": {"generator": role, "judge": role},
+        "budget": {"gpus": "cpu"},
+        "evaluate": {"input": "questions.jsonl", "max_failed": 0.5, "judge_check": 0},
+    }
+    (tmp_path / "work.json").write_text(json.dumps(body))
+    assert command("run", tmp_path / "work.json", "--out", tmp_path / "run", "--quiet") == 0
+    server.http.shutdown()
+    table = pyarrow.parquet.read_table(tmp_path / "run" / "results.parquet").to_pylist()
+    assert [row["exact_match"] for row in table] == [1.0, 1.0, 1.0, None]
+    assert "still thinking" in table[3]["failed"]
+    assert table[3]["answer"].startswith("<think>")
+    assert table[3]["judge_verdict"] is None
+    assert len(judged) == 3
+    assert not any("Rome" in each for each in judged)

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ullage.workloads.thoughts import after_thoughts
+
 RIGHT, WRONG = "right", "wrong"
 """Names of the two groups of a pattern."""
 LEAST_MASS: Final = 0.1
 """Of a judge that has understood what it is asked, both verdicts together have nearly all the probability; of
 one that wants to say something else, little."""
-THINKING: Final = ("<think>", "</think>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,12 @@ class Rule:
 
     def written(self, reply: str) -> Judgement:
         """The verdict of a written reply; anything but exactly one of the offered is unscored."""
-        begins, ends = THINKING
-        thoughts, ended, told = _seen(reply).rpartition(ends)
-        if not ended and begins in told:
+        seen = _seen(reply)
+        told = after_thoughts(seen)
+        if told is None:
             why = "the judge was still thinking when its reply ended; give it more new_tokens"
         elif not told.strip():
-            why = "the judge said nothing" + (" after its thoughts" if thoughts else "")
+            why = "the judge said nothing" + (" after its thoughts" if seen.strip() else "")
         else:
             verdict, why = self._named(told) if self.pattern is None else self._matched(self.pattern, told)
             if verdict is not None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ullage.engines.engine import Failure, Reply
+from ullage.workloads.thoughts import after_thoughts
 
 DIGITS = 6
 """Decimals of kept log-probabilities and entropies; a model in 16 bits gives three."""
+STILL_THINKING = "it was still thinking when its answer ended; give it more new_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,18 @@ class Answer:
         """Tokens written, or words where the engine tells no tokens."""
         return len(self.pieces) or len(self.text.split())
 
+    @property
+    def told(self) -> str:
+        """What is answered: the text without the thoughts that it begins with."""
+        return "" if self.failed else after_thoughts(self.text) or ""
+
 
 def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, object]:
-    """A reply as JSON."""
+    """A reply as JSON; one that ended among its thoughts is no answer, and is not asked for again."""
     if isinstance(reply, Failure):
         return {"index": index, "sample": sample, "failed": reply.reason}
-    return {
+    over = after_thoughts(reply.text) is not None
+    return ({} if over else {"failed": STILL_THINKING, "asked": False}) | {
         "index": index,
         "sample": sample,
         "text": reply.text,

@@ -131,7 +131,7 @@ def read_outcomes(
     for index, question in enumerate(questions):
         answer, drawn = kept.answers(index)
         meanings = tuple(
-            clusters([one.text for one in drawn], kept.implied(index, [one.text for one in drawn]))
+            clusters([one.told for one in drawn], kept.implied(index, [one.told for one in drawn]))
         )
         related = kept.related(index)
         relevance = {
@@ -141,7 +141,7 @@ def read_outcomes(
         }
         alike = {one.sample: related[one.sample]["samples"] for one in drawn if one.sample in related}
         metrics: dict[str, float | None] = {
-            name: None if answer.failed else _metric(name, answer.text, question, section)
+            name: None if answer.failed else _metric(name, answer.told, question, section)
             for name in section.metrics
         }
         judged = kept.judged(index, answer)
@@ -197,7 +197,7 @@ def _uncertainty(
     """Every measure by its name, larger meaning less certain; None where what it needs is not there."""
     found: dict[str, float | None] = {}
     known = not answer.failed
-    logprobs, entropies = answer.logprobs, answer.entropies
+    logprobs, entropies = (answer.logprobs, answer.entropies) if known else ((), ())
     found["length"] = float(answer.length) if known else None
     found["G-NLL"] = uncertainty.nll(logprobs) if logprobs else None
     found["mean NLL"] = uncertainty.mean_nll(logprobs) if logprobs else None
@@ -207,7 +207,7 @@ def _uncertainty(
     found["mean entropy"] = uncertainty.mean_entropy(entropies) if entropies else None
     found["max entropy"] = uncertainty.max_entropy(entropies) if entropies else None
     if drawn:
-        likelihoods = [one.logprobs for one in drawn]
+        likelihoods = [() if one.failed else one.logprobs for one in drawn]
         whole = all(likelihoods)
         found["predictive entropy"] = uncertainty.predictive_entropy(likelihoods) if whole else None
         found["mean predictive entropy"] = (

@@ -58,7 +58,7 @@ class Relating:
         asked = (
             (index, question, part, both)
             for index, question, drawn in told
-            for part, both in enumerate(pairs([one.text for one in drawn]))
+            for part, both in enumerate(pairs([one.told for one in drawn]))
         )
         if labels:
             read = (

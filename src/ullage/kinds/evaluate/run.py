@@ -179,7 +179,7 @@ class _Evaluation:
             Inquiry(
                 index,
                 Asked(index, question.id),
-                truth_prompt(question, answer.text, [one.text for one in drawn]),
+                truth_prompt(question, answer.told, [one.told for one in drawn]),
                 answer.failed,
             )
             for index, question, answer, drawn in self._told()
@@ -199,7 +199,7 @@ class _Evaluation:
         if ENTAILMENT in self._stages_of(name):
             self._compare(engine, name)
         asked = (
-            Inquiry(index, Asked(index, question.id), judging.prompt(question, answer.text), answer.failed)
+            Inquiry(index, Asked(index, question.id), judging.prompt(question, answer.told), answer.failed)
             for index, question, answer, _ in self._told(samples=False)
         )
         self._verdicts(Inquiries(self.turns, engine, name), name, asked, self._about)

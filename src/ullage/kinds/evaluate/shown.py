@@ -39,7 +39,7 @@ def _answer(place: int, one: Outcome, labels: Mapping[str, int], judges: list[st
         "question": one.question.question,
         "context": one.question.context,
         "references": "; ".join(one.question.references),
-        "text": one.greedy.text,
+        "text": one.greedy.told,
         "why": one.greedy.failed,
         "failed": int(bool(one.greedy.failed)),
         "doubt": f"{one.uncertainty.get('G-NLL') or 0.0:.6g}",
@@ -80,7 +80,7 @@ def _clusters(one: Outcome) -> list[dict[str, object]]:
     """Samples of one meaning together, the most frequent meaning first."""
     by_meaning: dict[int, list[str]] = {}
     for meaning, sample in zip(one.meanings, one.samples, strict=True):
-        by_meaning.setdefault(meaning, []).append(sample.text)
+        by_meaning.setdefault(meaning, []).append(sample.told)
     ordered = sorted(by_meaning.values(), key=lambda texts: -len(texts))
     return [{"count": len(texts), "texts": " / ".join(dict.fromkeys(texts))} for texts in ordered]
 
