@@ -68,7 +68,8 @@ def listen(
     with _bound(listening) as bound, open_lending(plans, options or Options()) as lending:
         served = Served(lending, listening.queue, listening.answer_seconds)
         server = _server(served, listening)
-        asyncio.run(_run(server, served, bound, ready))
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_run(server, served, bound, ready))
 
 
 def check(listening: Listening) -> None:
