@@ -104,6 +104,7 @@ def test_splitting_over_gpus_conserves_weights(name, one, other):
 
 
 SPOKEN = {"assistant": "voice", "evaluate": "generator", "extract": "model", "pii": "verifier"} | {
+    "serve": "answerer",
     "werewolf": "player"
 }
 """By kind the role whose states are captured."""
