@@ -91,8 +91,8 @@ docs: .venv/dev
 	@touch $@
 
 .venv/dev: .venv/run
-	$(PIP) -e ".[run,plot,image,openai,evaluate,memory]"
-	$(PIP) pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
+	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve]"
+	$(PIP) schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.

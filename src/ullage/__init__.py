@@ -121,6 +121,8 @@ if TYPE_CHECKING:
     from ullage.runtime.reading import check_threshold as check_threshold
     from ullage.runtime.reading import reset_peak as reset_peak
     from ullage.runtime.tokenizer import Tokenizer as Tokenizer
+    from ullage.serving.made import serve as serve
+    from ullage.serving.server import Listening as Listening
     from ullage.spec.positions import Positions as Positions
     from ullage.spec.price_list import read_prices as read_prices
     from ullage.spec.role_fields import RoleFields as RoleFields
@@ -156,6 +158,7 @@ PLACES: Final = {
     "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
     "Inputs": "ullage.capture.inputs",
+    "Listening": "ullage.serving.server",
     "Lora": "ullage.spec.training",
     "Memory": "ullage.spec.workload",
     "MissingExtraError": "ullage.errors",
@@ -233,6 +236,7 @@ PLACES: Final = {
     "sample": "ullage.api",
     "sample_model": "ullage.api",
     "schema": "ullage.api",
+    "serve": "ullage.serving.made",
     "sites_of": "ullage.api.extractor",
     "talk": "ullage.api",
     "tiny_path": "ullage.facts.bundled",

@@ -130,6 +130,16 @@ def test_a_file_that_can_be_run_says_where_each_part_would_be_loaded(doctor, tmp
     assert "problems" in repr(library)
 
 
+def test_whether_a_file_can_be_served_is_told_and_no_reason_not_to_run_it(doctor, tmp_path):
+    found = of(document(doctor, write(tmp_path), "--quick"), "serve")
+    assert found["state"] == "ok"
+    assert "ullage serve would serve its roles here: fits" in found["said"]
+    small = write(tmp_path, budget={"gpus": "1x(cpu, 8MiB)"})
+    found = of(document(doctor, small, "--quick", code=3), "serve")
+    assert found["state"] == "note"
+    assert "do not fit, however they take turns" in found["said"]
+
+
 def test_what_a_run_lacks_is_told_role_by_role_and_is_exit_code_1(doctor, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     lacking(monkeypatch, "bitsandbytes", "chromadb")

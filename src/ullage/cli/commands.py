@@ -111,6 +111,11 @@ OWN: Final = (
         FITS,
     ),
     Command(
+        "serve",
+        "Answer OpenAI's protocol by the roles of a workload file, inside their plan.",
+        "ullage.cli.serving:serve",
+    ),
+    Command(
         "probe",
         "Directions in a model's states: fitted to labelled dialogues, evaluated, applied, exchanged.",
         "ullage.cli.probes:probe",

@@ -8,6 +8,7 @@ from ullage.spec.engine import EngineDescription, Settings
 
 if TYPE_CHECKING:
     from ullage.engines.painter import Painter
+    from ullage.runtime.loader import Loaded
     from ullage.runtime.session import Session
 
 ENGINE: Final = EngineDescription(
@@ -34,7 +35,11 @@ ENGINE: Final = EngineDescription(
 
 def open_painter(session: Session, name: str) -> Painter:
     """Role `name`'s engine; its pipeline is loaded where the plan puts it unless it is there already."""
+    return painter_of(session, name, session.load(name))
+
+
+def painter_of(session: Session, name: str, loaded: Loaded) -> Painter:
+    """The engine of a role whose pipeline is loaded."""
     from ullage.engines.diffusers_engine import DiffusersEngine
 
-    loaded = session.load(name)
     return DiffusersEngine(loaded, session.workload.roles[name].model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -153,6 +153,30 @@ class Streaming(Protocol):
 
     def forget(self) -> None:
         """Gives up what is kept of earlier replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One prompt of several that are answered together; without `pieces` its reply alone is given."""
+
+    prompt: Prompt
+    new_tokens: int
+    seed: int = 0
+    pieces: bool = False
+
+
+@runtime_checkable
+class Collating(Protocol):
+    """An engine that writes several replies side by side and gives each as it comes."""
+
+    def write(
+        self, asks: Sequence[Ask], sampling: Sampling, gone: Callable[[int], bool]
+    ) -> Iterator[list[tuple[int, Piece | Reply]]]:
+        """Whenever all replies have grown by a token, what has come of which; of each its reply at last.
+
+        `sampling.new_tokens` is the most of any. The reply to an ask that is `gone`, which is looked at then,
+        ends with what it has.
+        """
 
 
 @runtime_checkable

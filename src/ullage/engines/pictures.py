@@ -26,6 +26,10 @@ _TURNED: Final = (5, 6, 7, 8)
 """Values of EXIF's orientation at which width and height change places."""
 
 
+class TooLargeError(FormatError):
+    """A picture of more bytes or pixels than are read; none of them was decoded."""
+
+
 def picture_size(given: Path | bytes) -> tuple[int, int]:
     """Width and height in pixels as the picture is seen, from its header. Raises as `open_picture`."""
     with _reading(given) as image:
@@ -82,7 +86,7 @@ def _reading(given: Path | bytes) -> Iterator[Image]:
 def _bytes(given: Path | bytes) -> bytes:
     if isinstance(given, bytes):
         if len(given) > LARGEST_FILE:
-            raise FormatError(f"the picture: larger than {LARGEST_FILE:,} bytes")
+            raise TooLargeError(f"the picture: larger than {LARGEST_FILE:,} bytes")
         return given
     if "\0" in str(given):
         raise InputError(f"{str(given)!r}: no file has such a name")
@@ -93,7 +97,7 @@ def _bytes(given: Path | bytes) -> bytes:
         raise InputError(f"{given}: cannot be read: {error.strerror or error}") from error
 
 
-def _too_many(name: str, found: str) -> FormatError:
-    return FormatError(
+def _too_many(name: str, found: str) -> TooLargeError:
+    return TooLargeError(
         f"{name}: has {found}; at most {MOST_PIXELS:,} are decoded, and none of these were: make it smaller"
     )

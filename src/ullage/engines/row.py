@@ -18,8 +18,8 @@ SEEDS_APART: Final = 1_000_003
 
 @dataclass(slots=True)
 class Row:
-    """A prompt, and what has been written after it by the chance of its own seed; `unread` says that the last
-    token has not gone through the model.
+    """A prompt, and what has been written after it by the chance of its own seed, `most` tokens where that is
+    fewer than its batch writes; `unread` says that the last token has not gone through the model.
 
     Invariant: `tokens` grow until `stop` is set, and never after; `logprobs` and `entropies` have one entry
     for each of them, and one for the `ending` where the model ended the sequence itself.
@@ -33,6 +33,7 @@ class Row:
     stop: StopReason | None = None
     ending: int | None = None
     unread: bool = False
+    most: int | None = None
 
     @property
     def whole(self) -> tuple[int, ...]:
@@ -57,13 +58,15 @@ class Row:
         self.unread = True
         if stops and first_stop(decode(self.tokens), stops) is not None:
             self.stop = "stop"
+        elif len(self.tokens) == self.most:
+            self.stop = "length"
 
 
-def new_row(prompt: Sequence[int], seed: int) -> Row:
+def new_row(prompt: Sequence[int], seed: int, most: int | None = None) -> Row:
     """A row that has nothing written yet."""
     import torch
 
-    return Row(tuple(prompt), torch.Generator().manual_seed(seed))
+    return Row(tuple(prompt), torch.Generator().manual_seed(seed), most=most)
 
 
 def seed_of(seed: int, place: int) -> int:

@@ -11,6 +11,7 @@ from ullage.spec.engine import EngineDescription, Settings
 
 if TYPE_CHECKING:
     from ullage.engines.engine import Engine
+    from ullage.runtime.loader import Loaded
     from ullage.runtime.session import Session
 
 LAYER_SECONDS: Final = 0.88e-3
@@ -41,13 +42,17 @@ ENGINE: Final = EngineDescription(
 
 def open_engine(session: Session, name: str) -> Engine:
     """Role `name`'s engine; its model is loaded where the plan puts it unless it is there already."""
+    return engine_of(session, name, session.load(name))
+
+
+def engine_of(session: Session, name: str, loaded: Loaded) -> Engine:
+    """The engine of a role whose model is loaded."""
     from ullage.engines.encoders import PairEncoder, TextEncoder
     from ullage.engines.transformers_engine import TransformersEngine
     from ullage.runtime.loader import is_encoder
     from ullage.runtime.pooling import pooling_of
     from ullage.runtime.source import source_of
 
-    loaded = session.load(name)
     role = session.workload.roles[name]
     if role.labels:
         return PairEncoder(loaded, role.model)

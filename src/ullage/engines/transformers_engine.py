@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ullage.capture.spelling import decode, generated_offsets, spelling_of
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
-from ullage.engines.engine import Failure, Piece, Prompt, Reply, Sampling
+from ullage.engines.engine import Ask, Failure, Piece, Prompt, Reply, Sampling
 from ullage.engines.forms import LIKELIEST
 from ullage.engines.kept_cache import KeptCache, keeps
 from ullage.engines.observer import Observer
@@ -100,10 +100,7 @@ class TransformersEngine:
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
         """The same reply as `generate` writes, piece by piece. What the prompt has in common with the last
         one streamed, and its reply, is not read again, where the model goes on as if it were."""
-        tokenizer = self._encoder.tokenizer
-        row = new_row(self._encoder.ids(prompt), seed)
-        cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
-        pieces = Pieces(spelling_of(tokenizer), sampling.stop, cleans)
+        row, pieces = new_row(self._encoder.ids(prompt), seed), self._pieces(sampling)
         kept = self._kept
         if self._observer is not None and self._observer.needs_all:
             kept = None
@@ -114,6 +111,28 @@ class TransformersEngine:
         reply = self._reply(row, sampling)
         yield from pieces.rest(reply)
         yield reply
+
+    def write(
+        self, asks: Sequence[Ask], sampling: Sampling, gone: Callable[[int], bool]
+    ) -> Iterator[list[tuple[int, Piece | Reply]]]:
+        """The same replies as `generate` writes, each as it comes; a row that is `gone` leaves its batch."""
+        rows = [new_row(self._encoder.ids(ask.prompt), ask.seed, ask.new_tokens) for ask in asks]
+        pieces = [self._pieces(sampling) if ask.pieces else None for ask in asks]
+        open_ = set(range(len(rows)))
+        for _ in self._writer.steps(rows, sampling):
+            found: list[tuple[int, Piece | Reply]] = []
+            for at in sorted(open_):
+                row, own = rows[at], pieces[at]
+                if row.stop is None and gone(at):
+                    row.stop = "length"
+                if own is not None and row.stop is None:
+                    found += [(at, piece) for piece in own.grown(row.tokens[-1])]
+                if row.stop is not None or len(row.tokens) == sampling.new_tokens:
+                    open_.discard(at)
+                    reply = self._reply(row, sampling)
+                    found += [(at, piece) for piece in ([] if own is None else own.rest(reply))]
+                    found.append((at, reply))
+            yield found
 
     def forget(self) -> None:
         """Gives up what was kept of streamed replies."""
@@ -220,6 +239,11 @@ class TransformersEngine:
                 some = [self._encoder.ids(prompt) for prompt in prompts[at : at + batch]]
                 found.append(self._scorer.embedded(some))
         return torch.cat(found)
+
+    def _pieces(self, sampling: Sampling) -> Pieces:
+        tokenizer = self._encoder.tokenizer
+        cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+        return Pieces(spelling_of(tokenizer), sampling.stop, cleans)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return decode(self._encoder.tokenizer, tokens)

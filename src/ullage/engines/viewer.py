@@ -158,8 +158,12 @@ class _Begun:
 
 def open_viewer(session: Session, name: str) -> Viewer:
     """Role `name` as one that sees; its model is loaded where the plan puts it unless it is there already."""
+    return viewer_of(session, name, session.load(name))
+
+
+def viewer_of(session: Session, name: str, loaded: Loaded) -> Viewer:
+    """The same of a role whose model is loaded."""
     role = session.workload.roles[name]
-    loaded = session.load(name)
     processor = open_processor(role, session.plan.base, session.download)
     phase, model = session.planned(name), session.plan.models.get(role.model)
     room = None if phase is None or not isinstance(model, Architecture) else room_of(phase.work, model)

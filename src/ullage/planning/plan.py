@@ -262,6 +262,11 @@ class Plan(Shown):
         seconds = self.total_seconds
         return None if self.cost is None or seconds is None else seconds * (self.cost.usd_per_hour / 3600)
 
+    def staying(self) -> tuple[str, ...]:
+        """Roles that are on the device in every phase but those that load."""
+        working = [phase.on_device() for phase in self.phases if phase.activity != "load"]
+        return tuple(name for name in self.roles if working and all(name in here for here in working))
+
     def card_of(self, device: DevicePlan) -> Gpu | None:
         """The card that a device is; None of host memory and disk."""
         return dict(zip(self.gpus.device_names, self.gpus.gpus, strict=True)).get(device.name)

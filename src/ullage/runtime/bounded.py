@@ -79,16 +79,30 @@ def _raise_in(thread: int) -> None:
 
 _watch: Final = _Watch()
 _one: Final = threading.RLock()
+_sharing = 0
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Inside, this process does other work beside what is `bounded`, in other threads: memory is not limited
+    then, for a limit would be theirs too, and fail the load of a model."""
+    global _sharing
+    _sharing += 1
+    try:
+        yield
+    finally:
+        _sharing -= 1
 
 
 @contextmanager
 def bounded(seconds: float, room: int) -> Iterator[None]:
     """Inside, this thread may compute so long, and the process grow by about `room` bytes.
 
-    One thread at a time. Raises TooLongError, or MemoryError where an allocation goes beyond.
+    One thread at a time; memory has no limit while the process is `shared`. Raises TooLongError, or
+    MemoryError where an allocation goes beyond.
     """
     with _one:
-        limits = _hold_to(room)
+        limits = None if _sharing else _hold_to(room)
         try:
             try:
                 _watch.begin(seconds)

@@ -54,8 +54,14 @@ class Options:
     allow_nan: bool = False
 
 
+Holds = Callable[[Plan, bool, Callable[[PoolSeen], None]], Residents]
+"""Makes the residents of a plan: whether models may be fetched, and who keeps what is seen of the pool."""
+
+
 @contextmanager
-def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Session]:
+def open_session(
+    plan: Plan, folder: RunFolder, options: Options, holds: Holds = Residents
+) -> Iterator[Session]:
     """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
     for name, role in plan.workload.roles.items():
         check_installed(role.engine, f"roles.{name}")
@@ -97,7 +103,7 @@ def open_session(plan: Plan, folder: RunFolder, options: Options) -> Iterator[Se
             progress,
             log.say,
             live,
-            Residents(plan, options.download, seen.keep),
+            holds(plan, options.download, seen.keep),
             simulated,
             options.download,
             options.smallest,

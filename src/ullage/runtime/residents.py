@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -13,7 +13,8 @@ from ullage.records.pool import PoolSeen
 from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.billed import Taken, billed
 from ullage.runtime.loader import Loaded, load_model
-from ullage.runtime.pool.clock import OneThread
+from ullage.runtime.pool.accounts import Sizes, either, together
+from ullage.runtime.pool.clock import Clock, OneThread
 from ullage.runtime.pool.holding import Place
 from ullage.runtime.pool.lease import Lease
 from ullage.runtime.pool.pool import Pool
@@ -99,7 +100,15 @@ class Residents:
     """The roles that a plan holds here. Invariant: whoever is on a device is lent to this run, so that nobody
     leaves whom the plan does not have leave; what the pool counts is what the plan bills."""
 
-    def __init__(self, plan: Plan, download: bool, told: Callable[[PoolSeen], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        download: bool,
+        told: Callable[[PoolSeen], None] | None,
+        lent: Callable[[str, BilledWeights], Role] = lambda name, weights: Role(name, (weights,)),
+        clock: Clock | None = None,
+    ) -> None:
+        """`lent` makes the pool's role of a name and its weights; without a `clock` it is a run's own."""
         self._plan, self._download = plan, download
         self._bill = billed(plan)
         self._leases: dict[str, Lease] = {}
@@ -110,11 +119,11 @@ class Residents:
         }
         terms = Terms(ran_out=is_out_of_memory, told=told, simulated=plan.gpus.abilities.simulated)
         self.pool = Pool(
-            [Role(name, (weights,)) for name, weights in self._weights.items()],
+            [lent(name, weights) for name, weights in self._weights.items()],
             self._bill.budgets,
             self._bill.host,
             terms,
-            OneThread(),
+            clock or OneThread(),
         )
 
     def here(self) -> Mapping[str, Loaded | Serving]:
@@ -131,6 +140,15 @@ class Residents:
         sizes = self._bill.roles[name].sizes
         every = max(sum(sizes.values()), 1)
         return {place: size * held // every for place, held in sizes.items()}
+
+    def sizes_of(self, names: Iterable[str]) -> Sizes:
+        """By place the weights of these roles together."""
+        return together(*(self._bill.roles[name].sizes for name in names))
+
+    @property
+    def most_beside(self) -> Sizes:
+        """By place the most that is no role's weights, in any phase."""
+        return either(*self._bill.beside.values())
 
     def parks(self, name: str) -> bool:
         """Whether the plan ever has it wait in host memory."""

@@ -139,8 +139,7 @@ class Session:
 
     def staying(self) -> tuple[str, ...]:
         """Roles that are on the device in every phase but those that load."""
-        working = [phase.on_device() for phase in self.plan.phases if phase.activity != "load"]
-        return tuple(name for name in self.plan.roles if working and all(name in here for here in working))
+        return self.plan.staying()
 
     @property
     def loaded(self) -> Mapping[str, Loaded]:

@@ -21,6 +21,8 @@ ONE_MODEL: Final = "estimate"
 Fidelity = Literal["auto", "formula", "traced"]
 """How it is known what a pass takes: by formulas, by traces of the models' own code, or by formulas where
 they were held against traces and by traces else."""
+SERVED: Final = "serve"
+"""The kind of roles that are served, whatever kind their file is of."""
 
 
 class Memory(Value):

@@ -27,7 +27,7 @@ from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
 from ullage.runtime.session import Session, record_of
 from ullage.spec.role import Cache
-from ullage.spec.workload import Workload
+from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
 from ullage.workloads.comparing import Difference, check_files, differences, refuse_differences, was_strict
 from ullage.workloads.inputs import Input, files_of, parts_of
@@ -235,7 +235,8 @@ def _runner(plan: Plan) -> Any:
     kind = plan.workload.kind
     runner = find_kind(kind).runner
     if not runner:
-        raise UnsupportedError(f"kind {kind} can be planned, but not run yet")
+        how = "is served: ullage serve FILE" if kind == SERVED else "can be planned, but not run yet"
+        raise UnsupportedError(f"kind {kind} {how}")
     check_able(plan)
     return import_module(runner)
 

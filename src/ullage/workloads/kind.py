@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -59,6 +60,38 @@ class Talk(Protocol):
         """Forgets what was said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a `user` or the `assistant` said, and a picture's file that came with it."""
+
+    role: str
+    text: str
+    picture: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer of a whole workload: words, a picture as PNG, or why there is neither."""
+
+    text: str
+    picture: bytes = b""
+    failed: str = ""
+    cut: bool = False
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
+class Answering(Protocol):
+    """A whole workload that is served as one model."""
+
+    def answer(self, said: Sequence[Message], user: str, gone: Callable[[], bool]) -> Told:
+        """What it says to the last message, which is a user's; `user` "" is nobody. One at a time.
+
+        It stops where whoever asked is `gone`. Raises what loading a role raises, InputError for what cannot
+        be answered.
+        """
+
+
 class Kind(NamedTuple):
     """A kind is one package and one entry point, in group `ullage.kinds`, that leads to this value.
 
@@ -78,7 +111,8 @@ class Kind(NamedTuple):
     `recognises(data)` says whether a mapping without `kind` is one, `workload_in(document)` lays it out as a
     workload's file and raises SpecError with every mistake.
     `talker` names the module whose `open_talk(plan, options)` is a context with a `Talk`; "" for a kind that
-    is not talked to as a whole.
+    is not talked to as a whole. `server` names the module whose `open_served(session)` is a context with an
+    `Answering`; "" for a kind that is not served as one model.
     """
 
     name: str
@@ -90,6 +124,7 @@ class Kind(NamedTuple):
     commands: tuple[Command, ...] = ()
     verbs: Mapping[str, str] = MappingProxyType({})
     talker: str = ""
+    server: str = ""
 
     @property
     def section(self) -> type[Section]:

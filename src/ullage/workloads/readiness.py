@@ -54,6 +54,7 @@ def readiness(workload: Workload, found: Diagnosis, gpus: str | None, base: Path
     if needs_card(workload) and not cards.abilities.processor:
         findings += _of_cards(found)
     findings += _files(workload, base)
+    findings.append(_served(workload, asked, base, found))
     findings += _extras(workload, found)
     findings += _room(roles, found)
     roles = [replace(each, device_map=maps.get(each.name, {})) for each in roles]
@@ -112,6 +113,27 @@ def _planned(workload: Workload, gpus: str, base: Path) -> tuple[Plan | None, tu
         return made, (problem(about, said, "ullage plan FILE tells what would"),)
     found = ok(about, said) if made.verdict == "fits" else note(about, said)
     return made, (found, *(note("plan", each) for each in made.warnings))
+
+
+def _served(workload: Workload, gpus: str, base: Path, found: Diagnosis) -> Finding:
+    """Whether its roles can be served here, which a file that is to be run need not."""
+    from ullage.workloads.served import serving_plans
+
+    about = "serve"
+    missing = [extra for extra in found.extras if extra.name == "serve" and extra.missing]
+    try:
+        with asking_nobody():
+            made = serving_plans(
+                workload, gpus, base, lambda each, cards, at: plan(each, cards, base=at, advice=False)
+            ).roles
+    except (UllageError, ImportError, OSError, RuntimeError) as error:
+        said = f"ullage serve would not serve it here: {' '.join(str(error).split())}"
+        return note(about, said, "it can be run all the same, as far as the rest says")
+    idle = {"swapped": ", idle roles in host memory", "sequential": ", idle roles on disk"}
+    said = f"ullage serve would serve its roles here: {made.verdict}{idle.get(made.workload.schedule, '')}"
+    if missing:
+        return note(about, f"{said}; {', '.join(missing[0].missing)} not installed", missing[0].install)
+    return ok(about, said)
 
 
 def _files(workload: Workload, base: Path) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import pytest
 from scripted_assistant import answers, scripted, write_lines
 
 import ullage
+from ullage.engines.calls import calls_in
 from ullage.errors import InputError
 from ullage.kinds.assistant.memory.chroma_memory import id_of, open_chroma
 from ullage.kinds.assistant.memory.embedder import by_words
@@ -14,7 +15,6 @@ from ullage.kinds.assistant.memory.memory import Found, Note, Query
 from ullage.kinds.assistant.memory.passage import notes_in, passage_of
 from ullage.kinds.assistant.prompts import specialist_prompt
 from ullage.kinds.assistant.specialists import Specialists
-from ullage.kinds.assistant.tools.calls import calls_in
 
 SECTION = "{input: requests.jsonl, memory: {chroma_dir: notes, embedder: words, found: 2}}"
 SCRIPTS = {

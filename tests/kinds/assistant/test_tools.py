@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ullage.engines.calls import BadCall, ToolCall, calls_in, calls_of
+from ullage.engines.offered import offered
 from ullage.errors import SpecError
 from ullage.kinds.assistant.memory.chroma_memory import open_chroma
 from ullage.kinds.assistant.memory.embedder import by_words
 from ullage.kinds.assistant.memory.memory import Note
 from ullage.kinds.assistant.memory.passage import notes_in
 from ullage.kinds.assistant.tools.calculator import Calculator
-from ullage.kinds.assistant.tools.calls import BadCall, ToolCall, calls_in, calls_of
 from ullage.kinds.assistant.tools.exchange import Exchange, as_message, as_tool_messages
 from ullage.kinds.assistant.tools.own import open_tool
 from ullage.kinds.assistant.tools.process import CallLimits
 from ullage.kinds.assistant.tools.retrieval import Retrieval
-from ullage.kinds.assistant.tools.tool import ToolError, offered
+from ullage.kinds.assistant.tools.tool import ToolError
 from ullage.kinds.assistant.tools.toolbox import open_toolbox
 from ullage.kinds.assistant.tools_section import ToolLimits
 
@@ -362,7 +363,7 @@ def test_what_came_of_calls_cannot_pose_as_what_is_around_it():
 
 def test_a_model_is_told_of_every_tool(folder):
     tools = [Calculator(), tool_of(folder, "weather")]
-    text = offered(tools)
+    text = offered([tool.definition for tool in tools])
     body = text.split("<tools>\n")[1].split("\n</tools>")[0]
     assert [json.loads(line)["function"]["name"] for line in body.split("\n")] == ["calculator", "weather"]
     assert offered([]) == ""

@@ -16,6 +16,7 @@ PURPOSES: Final = {
     "vllm": "engine vllm",
     "image": "painting, and looking at pictures",
     "memory": "an assistant's notes",
+    "serve": "serving roles over HTTP",
     "peft": "adapters",
     "probes": "fitting probes",
     "evaluate": "scores of an evaluation, and its figures",

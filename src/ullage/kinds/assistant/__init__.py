@@ -8,4 +8,5 @@ KIND = Kind(
     runner="ullage.kinds.assistant.run",
     reporter="ullage.kinds.assistant.report",
     talker="ullage.kinds.assistant.talk",
+    server="ullage.kinds.assistant.served",
 )

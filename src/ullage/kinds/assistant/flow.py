@@ -56,6 +56,10 @@ class Recalling:
                 lambda texts: self._with(lambda made: made.ask(texts)),
             )
 
+    def forget(self) -> None:
+        """Lets go of the role's engine."""
+        self._made = None
+
     def _with(self, use: Callable[[Embedder], NDArray[np.float32]]) -> NDArray[np.float32]:
         """What the role's own embedder makes; of a role that leaves nothing is held."""
         assert self.role is not None
@@ -86,6 +90,11 @@ class Flow:
 
     def __post_init__(self) -> None:
         self._served = served(self.section, self.crew.session.workload)
+
+    def forget(self) -> None:
+        """Lets go of engines: their roles are given back."""
+        self._router = None
+        self.recalling.forget()
 
     def answer(self, turns: Sequence[Turn]) -> None:
         """Fills the turns in. Raises what loading router, voice or the fallback raises."""

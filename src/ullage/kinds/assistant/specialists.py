@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from ullage.engines.calls import calls_in
 from ullage.engines.diffusers import open_painter
 from ullage.engines.engine import Chat, Engine, Failure, Message, Reply
+from ullage.engines.offered import offered
 from ullage.engines.opening import open_engine
 from ullage.engines.painter import Canvas
 from ullage.errors import InputError, UnsupportedError
@@ -15,9 +17,8 @@ from ullage.kinds.assistant.crew import Crew
 from ullage.kinds.assistant.memory.memory import Memory
 from ullage.kinds.assistant.prompts import specialist_prompt
 from ullage.kinds.assistant.section import Section
-from ullage.kinds.assistant.tools.calls import calls_in
 from ullage.kinds.assistant.tools.exchange import Exchange, as_message
-from ullage.kinds.assistant.tools.tool import Tool, offered
+from ullage.kinds.assistant.tools.tool import Tool
 from ullage.kinds.assistant.tools.toolbox import Toolbox
 from ullage.kinds.assistant.turn import Turn
 
@@ -49,7 +50,8 @@ class Specialists:
             for turn in turns:
                 tools = self._tools(name, turn)
                 exchange = Exchange(tools, self._section.tool_limits.calls) if tools else None
-                parts = (self._section.instructions.get(name, ""), offered(tools))
+                told = offered([each.definition for each in tools])
+                parts = (self._section.instructions.get(name, ""), told)
                 turn.messages, turn.left_out = specialist_prompt(
                     turn.request.text,
                     turn.before,

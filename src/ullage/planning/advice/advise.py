@@ -58,7 +58,8 @@ def advise(
     An entry on the cards that were asked for is beaten only by others on these: they may be all there is.
     `host` bytes of host memory are known to be there; None: as many as the plan as it is takes. `losses` are
     those of fewer bits that were measured. What is found is offered where it fits by `confirm` too, which may
-    know more than `evaluate` and be slower, and with what it says. Raises InputError for an unknown order, for a path to nothing, and where all is kept.
+    know more than `evaluate` and be slower, and with what it says. Raises InputError for an unknown order,
+    for a path to nothing, and where all is kept.
     """
     order, kept = read_order(for_), read_kept(keep, workload)
     base = evaluate(workload, gpus)

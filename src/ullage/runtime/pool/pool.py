@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -204,6 +205,13 @@ class Pool:
             raise
         future.add_done_callback(lambda _: self.give_back(resident, number))
         return future
+
+    def working(self, role: str) -> AbstractContextManager[None]:
+        """Inside, nothing else runs on the devices of `role`, which is lent, but what this thread does."""
+        with self._lock:
+            here = self._resident(role).here
+        assert here is not None, role
+        return self._workers.working([place for place in here.sizes if place != HOST])
 
     def _resident(self, role: str) -> Resident:
         if role not in self._by_name:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class Workers:
         self._threads = {
             device: ThreadPoolExecutor(1, thread_name_prefix=f"ullage-{device}") for device in devices
         }
-        self._busy = {device: threading.Lock() for device in devices}
+        self._busy = {device: threading.RLock() for device in devices}
         self._own = threading.local()
 
     def submit(self, devices: Collection[str], work: Callable[[], T]) -> Future[T]:
@@ -29,14 +29,21 @@ class Workers:
         return self._threads[order[0]].submit(self._run, order, work)
 
     def _run(self, devices: list[str], work: Callable[[], T]) -> T:
+        with self.working(devices):
+            return work()
+
+    @contextmanager
+    def working(self, devices: Collection[str]) -> Iterator[None]:
+        """Inside, nothing else runs on these devices but what this thread has them do."""
+        order, before = sorted(devices), getattr(self._own, "devices", None)
         with ExitStack() as held:
-            for device in devices:
+            for device in order:
                 held.enter_context(self._busy[device])
-            self._own.devices = devices
+            self._own.devices = order
             try:
-                return work()
+                yield
             finally:
-                self._own.devices = None
+                self._own.devices = before
 
     def close(self) -> None:
         """What was begun is ended; nothing more is asked."""

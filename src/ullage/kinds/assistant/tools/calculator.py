@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Final
 
-from ullage.kinds.assistant.tools.tool import Arguments, Definition, ToolError
+from ullage.engines.offered import Definition
+from ullage.kinds.assistant.tools.tool import Arguments, ToolError
 
 Number = int | float
 LONGEST: Final = 500

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ullage.engines.calls import BadCall, ToolCall
 from ullage.engines.engine import Message
 from ullage.kinds.assistant.memory.passage import quoted
-from ullage.kinds.assistant.tools.calls import BadCall, ToolCall
 from ullage.kinds.assistant.tools.tool import Tool, ToolError
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ullage.engines.offered import Definition
 from ullage.errors import FormatError, SpecError
 from ullage.fields import Fields
 from ullage.kinds.assistant.tools.process import CallLimits, result_of
-from ullage.kinds.assistant.tools.tool import Arguments, Definition, ToolError
+from ullage.kinds.assistant.tools.tool import Arguments, ToolError
 
 CHILD: Final = Path(__file__).with_name("child.py")
 IMPORT_SECONDS: Final = 60.0

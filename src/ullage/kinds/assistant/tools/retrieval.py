@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ullage.engines.offered import Definition
 from ullage.errors import UllageError
 from ullage.kinds.assistant.memory.memory import Memory, Query
 from ullage.kinds.assistant.memory.passage import passage_of
-from ullage.kinds.assistant.tools.tool import Arguments, Definition, ToolError
+from ullage.kinds.assistant.tools.tool import Arguments, ToolError
 
 NAME: Final = "retrieval"
 

@@ -1,0 +1,167 @@
+"""Who may come in: hosts, tokens, sizes and times, before anything of a request is read as what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ullage.serving.refusal import Refusal
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+OPEN: Final = frozenset({"/health"})
+"""What needs no token: whether the server lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """`hosts` are the names that may stand in a request's Host; numeric addresses may too where `numeric`.
+    `token` None asks for none. `largest` is a body's bytes, `reading` its seconds."""
+
+    hosts: frozenset[str]
+    numeric: bool
+    token: str | None
+    largest: int
+    reading: float
+
+
+def door(address: str, token: str | None, hosts: Collection[str], largest: int, reading: float) -> Door:
+    """For a server bound to `address`: names of this machine's loopback, and `hosts`.
+
+    A page of another site can have its own name lead here, but cannot name an address or this machine: a
+    Host that is neither is what tells it.
+    """
+    return Door(
+        frozenset({*LOCAL, address.lower(), *(host.lower() for host in hosts)}),
+        not is_loopback(address),
+        token,
+        largest,
+        reading,
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether nobody else reaches it."""
+    if address.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """Lets requests through to `app` whose body is there, whole."""
+
+    def __init__(self, app: App, door: Door, told: Callable[[str, int], None]) -> None:
+        """`told` is told the path and the status of every answer."""
+        self._app, self._door, self._told = app, door, told
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self._told(getattr(scope.get("route"), "path", "none"), message["status"])
+            await send(message)
+
+        await self._let_in(scope, receive, told)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        try:
+            self._check(scope, headers)
+            body = await asyncio.wait_for(self._body(headers, receive), self._door.reading)
+        except TimeoutError:
+            said = f"its body did not come within {self._door.reading:g} s"
+            await refuse(Refusal(408, said, "request_timeout"), send)
+        except Refusal as refusal:
+            await refuse(refusal, send)
+        except ConnectionError:
+            return
+        else:
+            await self._app(scope, _whole(body, receive), send)
+
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        host = _host(headers.get(b"host", b"").decode("latin-1"))
+        if host not in self._door.hosts and not (self._door.numeric and _numeric(host)):
+            said = f"host {host[:100]!r} is not served here; the server's --allow-host names more"
+            raise Refusal(400, said, "host_not_allowed")
+        if self._door.token is None or scope["path"] in OPEN:
+            return
+        kind, _, given = headers.get(b"authorization", b"").partition(b" ")
+        known = secrets.compare_digest(given.strip(), self._door.token.encode())
+        if kind.lower() != b"bearer" or not known:
+            raise Refusal(401, "no token, or another one: Authorization: Bearer TOKEN", "invalid_api_key")
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        said = headers.get(b"content-length", b"")
+        if said.isdigit() and int(said) > self._door.largest:
+            raise self._too_large()
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._door.largest:
+                raise self._too_large()
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    def _too_large(self) -> Refusal:
+        said = f"a body has at most {self._door.largest:,} bytes here"
+        return Refusal(413, said, "request_too_large")
+
+
+async def refuse(refusal: Refusal, send: Send) -> None:
+    """Answers with a refusal."""
+    body = json.dumps(refusal.body).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refusal.headers}
+    if refusal.status == 413:
+        headers["Connection"] = "close"
+    sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": sent})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _whole(body: bytes, receive: Receive) -> Receive:
+    """Gives the body once, then whatever comes after it: that they hung up."""
+    given = False
+
+    async def next_() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return next_
+
+
+def _host(said: str) -> str:
+    """The name in a Host header, without its port."""
+    said = said.strip().lower()
+    if said.startswith("["):
+        return said[1:].partition("]")[0]
+    return said.rpartition(":")[0] if said.count(":") == 1 else said
+
+
+def _numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""An assistant as one model, beside its roles, on the same pool."""
+
+import base64
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+import ullage
+from ullage.serving.made import plans_of
+
+
+@pytest.fixture(scope="module")
+def document(artist_folder, perception_folder):
+    roles = {name: {"model": "ullage:tiny"} for name in ("router", "voice", "pragmatist", "philosopher")}
+    roles["router"]["new_tokens"] = 1
+    roles["artist"] = {"model": str(artist_folder), "engine": "diffusers", "image_size": "32x32", "steps": 1}
+    roles["perception"] = {"model": str(perception_folder), "images": 1, "image_size": "64x48"}
+    work = {"prompt_tokens": 200, "new_tokens": 16, "batch": 2}
+    return {"kind": "assistant", "roles": roles, "budget": {"gpus": "2x(cpu, 64MiB)"}, **work}
+
+
+@pytest.fixture(scope="module")
+def assistant(begun, document):
+    with begun(document) as found:
+        yield found
+
+
+def said(*texts):
+    return [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
+
+
+def test_it_is_one_model_beside_its_roles(assistant, document):
+    names = [each.id for each in assistant.client().models.list()]
+    assert names == [*document["roles"], "assistant"]
+
+
+def test_it_answers_as_it_does_in_a_talk(assistant, document, tmp_path):
+    """Turn by turn, with the conversation in every request."""
+    asked = ["How do I fix a broken boat?", "Where is the cat?"]
+    path = tmp_path / "assistant.json"
+    path.write_text(json.dumps(document))
+    with ullage.talk(path) as talk:
+        rows = [talk.say(text).row for text in asked]
+    told = [row["voice"] or row["answer"] for row in rows]
+    client = assistant.client().chat.completions
+    first = client.create(model="assistant", messages=said(asked[0]))
+    assert first.choices[0].message.content == told[0]
+    assert first.usage.prompt_tokens > 0
+    second = client.create(model="assistant", messages=said(asked[0], told[0], asked[1]))
+    assert second.choices[0].message.content == told[1]
+
+
+def test_pictures_come_and_go(assistant):
+    from PIL import Image
+
+    client = assistant.client().chat.completions
+    painted = client.create(model="assistant", messages=said("Paint a red boat."))
+    (picture,) = painted.choices[0].message.images
+    png = base64.b64decode(picture["image_url"]["url"].partition(",")[2])
+    assert Image.open(io.BytesIO(png)).size == (32, 32)
+    url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    parts = [
+        {"type": "text", "text": "What is in the picture"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    streamed = [*client.create(model="assistant", messages=[{"role": "user", "content": parts}], stream=True)]
+    assert streamed[-1].choices[0].finish_reason in ("stop", "length")
+
+
+def test_roles_and_the_whole_are_asked_at_once(assistant):
+    client = assistant.client().chat.completions
+    models = ["assistant", "pragmatist", "voice", "philosopher"] * 3
+
+    def answer(model):
+        return client.create(model=model, messages=said("Where is the cat?")).choices[0].message.content
+
+    alone = [answer(model) for model in models[:4]]
+    with ThreadPoolExecutor(12) as threads:
+        assert [*threads.map(answer, models)] == alone * 3
+
+
+@pytest.mark.parametrize(
+    "more, problem",
+    [
+        ({"temperature": 1}, "temperature: assistant is several roles"),
+        ({"messages": said("one", "two")}, "the last one is not a user's"),
+        ({"messages": [{"role": "system", "content": "Be brief."}, *said("one")]}, "asked by users alone"),
+        ({"messages": said(" ")}, "nothing was said"),
+    ],
+)
+def test_what_its_file_says_is_not_said_again(assistant, more, problem):
+    with pytest.raises(openai.BadRequestError, match=problem):
+        assistant.client().chat.completions.create(
+            **{"model": "assistant", "messages": said("Hello"), **more}
+        )
+
+
+def test_router_and_voice_stay_while_specialists_take_turns(tmp_path, document):
+    path = tmp_path / "assistant.json"
+    path.write_text(json.dumps(document))
+    plans = plans_of(str(path))
+    assert set(plans.whole.staying()) <= set(plans.roles.staying())
