@@ -105,7 +105,8 @@ def forward_needs(found: Traced, layers: int, processor: bool, logits: bool) -> 
     states apart. The last block's moment is that of its `logits`, where there are any."""
     blocks = _loaded(found.blocks, layers)
     most = max(found.live - found.captures - sum(block.kept for block in blocks), 0)
-    share, room = (ON_PROCESSOR, 0) if processor else (ON_CARDS, TEMPORARY_ROUNDING)
+    # What a processor's kernels take inside one call is in no trace: small, of small passes the most.
+    share, room = ON_PROCESSOR if processor else ON_CARDS, TEMPORARY_ROUNDING
     needs = kept_needs(found, layers)
     for size, where in _alike(block.moment for block in blocks):
         # A moment before caches are full is not the peak that all of them would make of it.
