@@ -198,7 +198,7 @@ def test_models_cards_and_sets_are_tables(run):
     assert "deepseek-ai/DeepSeek-V3" in run("models")
     assert "GB/s" in run("gpus")
     Path("work.yaml").write_text("kind: pii\nroles: {verifier: {model: gpt2}}\nprompt_tokens: 64\n")
-    assert "cheapest per 1000 examples first" in run("gpus", "work.yaml")
+    assert run("gpus", "work.yaml").startswith("rent 1x ")
     none = run("gpus", "work.yaml", "--set", "batch=1000000", code=3)
     assert "no GPU set with a known price holds this workload" in none
     refused = run("gpus", "work.yaml", "--set", "prompt_tokens=100000", code=2)

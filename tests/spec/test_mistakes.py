@@ -143,7 +143,7 @@ def test_what_is_not_a_sane_mapping_is_one_clear_error(text: str) -> None:
 
 
 KINDS = {
-    "roles: {player: m}": "w.yaml:1:1: kind: is missing; one of: assistant, evaluate, extract, pii, werewo",
+    "roles: {player: m}": "w.yaml:1:1: kind: is missing; one of: assistant, evaluate, extract, pii, serve",
     "kind: werwolf\nroles: {player: m}": "w.yaml:1:7: kind: 'werwolf' is not a kind of workload; nearest:",
     "kind: [pii]\nroles: {a: m}": "w.yaml:1:7: kind: \"['pii']\" is not a kind of workload",
     "kind: pii": "w.yaml:1:1: roles: is missing: each role's name and its model",

@@ -114,6 +114,7 @@ OWN: Final = (
         "serve",
         "Answer OpenAI's protocol by the roles of a workload file, inside their plan.",
         "ullage.cli.serving:serve",
+        "ullage serve examples/serve-tiny.yaml --gpus cpu",
     ),
     Command(
         "probe",

@@ -60,7 +60,8 @@ def passes_of(
     passes = list(_asked(phases, held, roles))
     if tracing is not None and not tracing.says:
         passes = [each for each in passes if _must(each[2], held[each[0]])]
-    many = _too_many(passes, held, tracing)
+    many = "over several cards its segments are traced as those of one" if cards > 1 else ""
+    many = many or _too_many(passes, held, tracing)
     for name, work, asked in passes:
         role, own = roles[name], held[name]
         if work.activity == "backward":
@@ -144,8 +145,8 @@ def _as_proven(
     asked: Asked, own: Loaded, tracing: Tracing | None, why: str, many: str
 ) -> tuple[Known, Traced | None]:
     """A pass by its formula where that is proven or alone asked for, by a trace where it was found to be off:
-    not where these are too `many`. What was never held against a trace keeps its formula and says so: its
-    trace would be as new, and takes seconds."""
+    not where these are too `many`, or layers lie on several cards. What was never held against a trace keeps
+    its formula and says so: its trace would be as new, and takes seconds."""
     activity = asked.work.activity
     proof = _proof(asked, own, tracing)
     said = f"not tried with {why}" if why else f"{proof.standing}: {proof.why}"
