@@ -54,8 +54,8 @@ def test_a_plan_handed_over_as_json_gives_the_same_run(work, tmp_path):
 
 
 def test_a_run_opens_each_model_once_and_settles_once(work, tmp_path, monkeypatch):
-    from ullage.facts import model
     from ullage.planning import fallbacks
+    from ullage.workloads import opened as model
 
     opened, settled = Counter(), []
     open_model, settle = model.open_model, fallbacks.settle
