@@ -19,8 +19,8 @@ from ullage.spec.value import Count, Schedule, Switch, Tokens, Value
 ONE_MODEL: Final = "estimate"
 """What stands for the kind of a workload that no file can hold: one model without a task."""
 Fidelity = Literal["auto", "formula", "traced"]
-"""How it is known what a pass takes: by formulas, by traces of the models' own code, or by formulas where
-they were held against traces and by traces else."""
+"""How it is known what a pass takes: by formulas, by traces of the models' own code, or by formulas unless
+traces have shown them to be off."""
 SERVED: Final = "serve"
 """The kind of roles that are served, whatever kind their file is of."""
 
