@@ -8,12 +8,13 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 import ullage
 from ullage.api import bare_workload
 from ullage.cli.main import main as program
 from ullage.errors import SpecError, UnsupportedError
+from ullage.facts.catalog import config_of, model_names
 from ullage.facts.families.rows import known_types
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.proof import Proof
@@ -22,6 +23,7 @@ from ullage.memory.traced import Asked, Tracing
 from ullage.phases.phase import Work
 from ullage.records.evidence_place import evidence_file
 from ullage.runtime.shrunk import draw_weights, shrink
+from ullage.tracing.built import config_from
 from ullage.tracing.kept import forget_traces
 from ullage.workloads.outcomes import estimate
 from ullage.workloads.planned import models_of
@@ -309,8 +311,16 @@ def test_without_torch_formulas_plan_and_what_has_none_names_the_extra(unknown, 
     assert out[3] == "False"
 
 
+def test_transformers_reads_every_config_of_the_catalog_whose_code_it_has():
+    configs = {values["model_type"]: values for values in map(config_of, model_names())}
+    for family, values in configs.items():
+        if family in CONFIG_MAPPING:
+            assert config_from(family, values).model_type == family
+    assert {"falcon", "jamba", "mamba"} <= configs.keys()
+
+
 def test_that_there_is_no_trace_is_found_out_once(monkeypatch):
-    model = "ai21labs/Jamba-v0.1"
+    model = "nvidia/Llama-3_3-Nemotron-Super-49B-v1"  # its code comes with its weights
     asked = Asked(model, "bf16", "sdpa", Work("prefill", 1, 16, 1), False)
     with pytest.raises(UnsupportedError) as first:
         trace_model(asked)

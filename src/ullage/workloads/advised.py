@@ -51,7 +51,7 @@ def advise(
         outcomes(plan.models, base=plan.base, prices=prices),
         apply_changes,
         prices or known_prices(),
-        confirm=outcomes(plan.models, base=plan.base, prices=prices, fidelity=plan.workload.memory.fidelity),
+        confirm=outcomes(plan.models, base=plan.base, prices=prices, weighed=False),
         for_=for_,
         keep=tuple(keep),
         host=_host_memory(plan),
