@@ -342,6 +342,7 @@ def main() -> None:
     traces = last_traces() if options.again or options.more else {}
     if not options.again:
         new = [case for case in cases if name_of(case) not in traces]
+        new.sort(key=lambda case: case.asked.processor)  # what is known of a card bears on the processor
         traces |= traces_of(new, options.minutes, options.jobs)
     rows = [row_of(case, traces[name]) for case in cases if (name := name_of(case)) in traces]
     show(rows, options.worst)

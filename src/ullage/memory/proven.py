@@ -36,7 +36,8 @@ def kind_of(asked: Asked) -> str:
 
 
 def _features(work: Work, temperature: float) -> Iterator[str]:
-    """What the bytes of a pass depend on beside sizes, each in a word."""
+    """What the bytes of a pass depend on beside sizes, each in a word. What probes make, and are fitted
+    with, is in no trace: formulas say it in any case."""
     forward, training, captures = work.activity in ("prefill", "decode"), work.training, work.captures
     scores = work.activity == "prefill" and work.caches and not work.new_tokens
     there = {
@@ -51,8 +52,6 @@ def _features(work: Work, temperature: float) -> Iterator[str]:
         "captures within layers": any(site.count(".") != 2 for each in captures for site in each.sites),
         "captures of positions": any(each.positions != "all" for each in captures),
         "captures on the device": any(each.keep == "device" for each in captures),
-        "probes": bool(work.probed),
-        "a fit": work.fitting is not None,
         "images": work.images > 0,
         "checkpointed": work.activity == "train" and work.gradient_checkpointing,
         "adapter": training is not None and training.lora is not None,
