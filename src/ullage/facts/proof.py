@@ -130,9 +130,8 @@ def _apart(
     known = there and any(line.kernel == kernel for line in alike)
     stored = [line for line in lines if (line.precision, line.processor) == (precision, processor)]
     tried = {word for words in alike.values() for word in words}
-    missing = (
-        [each for each in features if each not in tried] if known else [f"{kind} with {kernel} attention"]
-    )
+    untried = [each for each in features if each not in tried]
+    missing = untried if known else [f"{kind} with {kernel} attention"]
     missing += [] if stored else [precision]
     if missing:
         return ", ".join(missing)

@@ -62,7 +62,7 @@ def passes_of(
         passes = [each for each in passes if _must(each[2], held[each[0]])]
     every = tracing is not None and tracing.fidelity == "traced"
     stands = [_stands(name, asked, held[name], roles[name], tracing, cards) for name, _, asked in passes]
-    many = _too_many(each for each in stands if not each.must)
+    many = _too_many(stands, tracing)
     for (name, work, asked), each in zip(passes, stands, strict=True):
         own = held[name]
         if work.activity == "backward":
@@ -90,9 +90,11 @@ class _Stands(NamedTuple):
     def proven(self) -> bool:
         return self.proof.standing == "proven" and not self.untraced
 
-    @property
-    def may(self) -> bool:
-        return not self.proven and not self.untraced and self.asked.work.activity not in TRAINING
+    def may(self, tracing: Tracing | None) -> bool:
+        if tracing is None or tracing.fidelity == "formula" or self.must:
+            return False
+        known = self.proven or (self.proof.standing == "untried" and not tracing.tries)
+        return not known and not self.untraced and self.asked.work.activity not in TRAINING
 
     @property
     def said(self) -> str:
@@ -111,9 +113,9 @@ def _must(asked: Asked, own: Loaded) -> bool:
     return bool(own.architecture.counted) or asked.work.activity == "backward"
 
 
-def _too_many(passes: Iterable[_Stands]) -> str:
+def _too_many(passes: Iterable[_Stands], tracing: Tracing | None) -> str:
     """Why none of them is traced that need not be, where they are so many; "" else."""
-    count = len({each.asked for each in passes if each.may})
+    count = len({each.asked for each in passes if each.may(tracing)})
     if count <= MOST_TRACED:
         return ""
     return (
@@ -166,7 +168,7 @@ def _as_proven(
     Raises UnsupportedError where the formula was found to be off, and what traces it is not installed.
     """
     formula = Known(asked.work.activity, "formula", stands.said, stands.proven)
-    if not stands.may or tracing is None or tracing.fidelity == "formula":
+    if tracing is None or not stands.may(tracing):
         return formula, None
     if many:
         return replace(formula, reason=f"{stands.said}; {many}"), None
