@@ -11,8 +11,8 @@ from rich.text import Text
 from ullage.facts.price import LABELS
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
-from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.tables import NARROW, ends, new_table, number, print_hanging, print_table
+from ullage.reports.figures import UNKNOWN, ends, number
+from ullage.reports.tables import NARROW, new_table, print_hanging, print_table
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
