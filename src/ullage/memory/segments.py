@@ -24,8 +24,8 @@ statements, which the formulas do not know of every family."""
 
 
 CHOSEN_STEPS: Final = (12, 8, 4, 2, 1)
-"""Bytes of a vocabulary entry of each sequence that passes of more and more sequences are weighed by: the next
-that is no less than theirs."""
+"""Bytes of a vocabulary entry of each sequence that passes of more and more sequences are weighed by: the
+next that is no less than theirs."""
 
 
 def is_replayed(run: Forward, cache: Cache) -> bool:
@@ -64,8 +64,8 @@ def _chosen_bytes(batch: int, vocabulary: int) -> int:
 
 
 def _growing(layers: Layers) -> int:
-    """What is typical of the pass or of one of fewer sequences. The more there are, the smaller is the share of
-    them whose token is chosen at once, and what that takes comes to fit into what layers left: what stays
+    """What is typical of the pass or of one of fewer sequences. The more there are, the smaller is the share
+    of them whose token is chosen at once, and what that takes comes to fit into what layers left: what stays
     unused would be less of a larger pass."""
     work, vocabulary = layers.work, layers.architecture.vocab_size
     together = sliced(work.batch, vocabulary)
