@@ -45,7 +45,9 @@ def _features(work: Work, temperature: float) -> Iterator[str]:
         "no logits": forward and work.caches and work.logits == "none",
         "all logits": forward and work.logits == "all",
         "scored": scores and work.logits == "last",
-        "shared prefix": forward and work.cached_tokens > 0,
+        "shared prefix": forward and work.cached_tokens > 0 and not work.new_tokens,
+        # What is written begins by other code, which reads all anew where windows or recurrences forget.
+        "shared beginning": forward and work.cached_tokens > 0 and work.new_tokens > 0,
         "in chunks": forward and work.chunk_tokens is not None and work.chunk_tokens < work.prompt_tokens,
         "drawn": work.activity == "decode" and temperature > 0,
         "captures": bool(captures),
