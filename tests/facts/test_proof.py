@@ -65,7 +65,7 @@ def test_a_processor_and_another_version_are_other_things():
 
 
 def test_of_lines_that_are_left_out_in_turn_those_called_proven_are(monkeypatch):
-    """The share that stands where the rule does."""
+    """The share that stands where the rule does, `_apart`."""
     shipped, rest = proof_table.__wrapped__(), {}
     monkeypatch.setattr(proof, "proof_table", lambda: proof._Table(shipped.versions, rest))
     near = []
