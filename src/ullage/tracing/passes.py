@@ -38,8 +38,8 @@ _READS: Final = {"backward": read_backward, "train": train_step, "update": train
 """Who runs an activity that is no forward pass alone."""
 
 
-class OutOfTimeError(UnsupportedError):
-    """A trace that came to no end, which it may on another day."""
+class PassingError(UnsupportedError):
+    """A trace that failed for what may be otherwise on another day: time, memory, a library that is missing."""
 
 
 def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
@@ -69,7 +69,10 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     except (UllageError, NotAlikeError):
         raise
     except EndlessError as error:
-        raise OutOfTimeError(str(_untraceable(asked, str(error)))) from error
+        raise PassingError(str(_untraceable(asked, str(error)))) from error
+    except (ImportError, MemoryError) as error:
+        why = f"{type(error).__name__}: {said_by(error)}"
+        raise PassingError(str(_untraceable(asked, why))) from error
     except Exception as error:  # whatever the model's own code says of tensors without data
         where = ""
         if storages.broke is not None:

@@ -95,6 +95,7 @@ class Storages(FakeTensorMode):
         kwargs = kwargs or {}
         if self._within or func.namespace == "prim":
             return super().__torch_dispatch__(func, types, args, kwargs)
+        self._bound()
         if is_made_of_others(func):
             with self:
                 found = made_of_others(func, args, kwargs)
@@ -194,7 +195,6 @@ class Storages(FakeTensorMode):
         key, size = storage._cdata, storage.nbytes()
         if key in self._numbers:
             return
-        self._bound()
         number = 0
         if self._counts and size:
             number = self._made = self._made + 1
