@@ -39,7 +39,7 @@ _READS: Final = {"backward": read_backward, "train": train_step, "update": train
 
 
 class PassingError(UnsupportedError):
-    """A trace that failed for what may be otherwise on another day: time, memory, a library that is missing."""
+    """A trace that failed for what may be otherwise another day: time, memory, a library that is missing."""
 
 
 def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
