@@ -77,7 +77,8 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
         where = ""
         if storages.broke is not None:
             operation, module = storages.broke
-            where = f" ({operation} in {module or 'no module'}, {storages.stage})"
+            place = f"{operation} in {module or 'no module'}" if operation else f"in {module}"
+            where = f" ({place}, {storages.stage})"
         what = "" if isinstance(error, UnknownError) else f"{type(error).__name__}: "
         raise _untraceable(asked, f"{what}{said_by(error)}{where}") from error
     finally:
@@ -110,7 +111,7 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
     read = _READS.get(asked.work.activity, read_forward)
     turns = None if whole or not _repeats(asked) else Turns(storages, few_of(layout))
     with ExitStack() as stack:
-        for each in (storages, as_on(asked, storages), told(model, storages.modules)):
+        for each in (storages, as_on(asked, storages), told(model, storages.modules, storages.broken_in)):
             stack.enter_context(each)
         if turns is not None:
             stack.enter_context(turns.taken(layout))
