@@ -252,8 +252,8 @@ def test_auto_traces_few_passes_and_says_how_many_there_are(monkeypatch):
     assert all(each.reason.endswith("no trace") and not each.proven for each in known_under(2))
     assert len(made) == 2
     proofs.append(Proof("untried", missing="gpt2 on a card"))
-    assert all(each.reason.endswith("no trace") for each in known_under(2))
-    assert len(made) == 4
+    assert all(each.reason.endswith("--fidelity traced traces it") for each in known_under(2))
+    assert len(made) == 2
 
 
 def test_a_damaged_trace_is_made_anew(unknown):
@@ -335,15 +335,24 @@ def test_without_torch_a_formula_that_was_found_to_be_off_is_refused_with_both_w
     assert {(each.by, each.proven) for each in planned("formula")} == {("formula", False)}
 
 
-def test_without_torch_what_was_not_tried_is_planned_and_names_the_extra(monkeypatch):
-    known = without_torch(monkeypatch, Proof("untried", missing="a pass"))("auto")
+def test_without_torch_a_formula_that_is_a_little_off_is_planned_by_and_names_the_extra(monkeypatch):
+    known = without_torch(monkeypatch, Proof("not proven", 1, 0.031, "transformers 5.19.0"))("auto")
     assert {(each.by, each.proven) for each in known} == {("formula", False)}
-    assert all(each.reason.startswith("untried: a pass") for each in known)
+    assert all("off by 3.1%" in each.reason for each in known)
     assert all('pip install "ullage[run]"' in each.reason for each in known)
 
 
-def test_what_is_not_proven_is_traced_over_several_cards(monkeypatch):
-    monkeypatch.setattr(fidelity, "proof_of_pass", lambda *_: Proof("untried", missing="a pass"))
+def test_what_was_not_tried_is_planned_and_says_what_would_make_it_known(monkeypatch):
+    known = without_torch(monkeypatch, Proof("untried", missing="a pass"))("auto")
+    assert {(each.by, each.proven) for each in known} == {("formula", False)}
+    assert all(each.reason.startswith("untried: a pass") for each in known)
+    assert all(each.reason.endswith("--fidelity traced traces it") for each in known)
+
+
+def test_what_was_found_to_be_off_is_traced_over_several_cards(monkeypatch):
+    monkeypatch.setattr(
+        fidelity, "proof_of_pass", lambda *_: Proof("not proven", 1, 0.2, "transformers 5.19.0")
+    )
     asked = {"batch": 2, "prompt_tokens": 200, "new_tokens": 6}
     plan = ullage.estimate_model("ullage:tiny", "2xA100-80GB", **asked)
     assert {each.by for each in plan.roles["model"].known} == {"trace"}

@@ -22,6 +22,9 @@ Key = tuple[str, Work]
 """A role and what it does."""
 
 
+MOST_OFF: Final = 0.1
+"""How far, as a share, a formula may have been found to be off whose pass is planned by it where nothing can
+trace it; an interval is about as wide."""
 MOST_TRACED: Final = 8
 """Passes of a plan that are traced although there are formulas: each takes a second or a few."""
 
@@ -79,7 +82,7 @@ def passes_of(
 
 class _Stands(NamedTuple):
     """A pass whose formula is as `proof` says; `untraced` is why no trace can say it, "" where one can. It
-    `must` be traced where there is no formula, and `may` be where that is not proven."""
+    `must` be traced where there is no formula, and `may` be where that was found to be off."""
 
     asked: Asked
     proof: Proof
@@ -93,8 +96,8 @@ class _Stands(NamedTuple):
     def may(self, tracing: Tracing | None) -> bool:
         if tracing is None or tracing.fidelity == "formula" or self.must:
             return False
-        known = self.proven or (self.proof.standing == "untried" and not tracing.tries)
-        return not known and not self.untraced and self.asked.work.activity not in TRAINING
+        off = self.proof.standing == "not proven"
+        return off and not self.untraced and self.asked.work.activity not in TRAINING
 
     @property
     def said(self) -> str:
@@ -162,20 +165,23 @@ def _as_it_must(
 def _as_proven(
     name: str, asked: Asked, own: Loaded, tracing: Tracing | None, stands: _Stands, many: str
 ) -> tuple[Known, Traced | None]:
-    """A pass by its formula where that is proven or alone asked for, else by a trace, unless there are too
-    `many` of them.
+    """A pass by its formula, or by a trace where that was found to be off, unless there are too `many` of
+    them. What was never tried keeps its formula: nothing speaks against it, and its trace takes seconds to
+    minutes.
 
-    Raises UnsupportedError where the formula was found to be off, and what traces it is not installed.
+    Raises UnsupportedError where the formula was found to be far off, and what traces it is not installed.
     """
     formula = Known(asked.work.activity, "formula", stands.said, stands.proven)
     if tracing is None or not stands.may(tracing):
+        if stands.proof.standing == "untried" and not stands.untraced:
+            formula = replace(formula, reason=f"{stands.said}; --fidelity traced traces it")
         return formula, None
     if many:
         return replace(formula, reason=f"{stands.said}; {many}"), None
     try:
         return _traced(asked, own, tracing, f"its formula is {stands.said}")
     except MissingExtraError as error:
-        if stands.proof.standing == "not proven":
+        if stands.proof.worst > MOST_OFF:
             raise UnsupportedError(
                 f"role {name}: the formula of {asked.work.activity} is {stands.said}; {error}, or plan by it "
                 "nevertheless: --fidelity formula (memory.fidelity)"

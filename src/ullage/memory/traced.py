@@ -73,14 +73,12 @@ Tracer = Callable[[Asked], Traced]
 class Tracing(NamedTuple):
     """How passes come to be known: by `fidelity`, as a workload's `memory` has it, traced by `trace`, and run
     by that version of `transformers` (None: not known). Where candidates are weighed, which are many, it does
-    not say (`says`) how formulas stand, and of those that are offered it traces only what was found to be
-    off, not what was never tried (`tries`)."""
+    not say (`says`) how formulas stand."""
 
     trace: Tracer
     fidelity: Fidelity = "auto"
     transformers: str | None = None
     says: bool = True
-    tries: bool = True
 
 
 def traced_needs(found: Traced, layers: int, processor: bool) -> list[Need]:

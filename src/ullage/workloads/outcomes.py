@@ -130,7 +130,7 @@ def outcomes(
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         beside = overhead(known, workload, gpus, here)
-        tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not weighed, tries=False)
+        tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not weighed)
         demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus))
         return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
 
