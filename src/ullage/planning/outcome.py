@@ -13,9 +13,8 @@ from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import HOST, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.placement import place
-from ullage.planning.plan import Verdict
 from ullage.planning.throughput import total_seconds
-from ullage.planning.verdict import verdict_of, worst
+from ullage.planning.verdict import Verdict, verdict_of, worst
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval, peak, total
 

@@ -18,7 +18,7 @@ from ullage.memory.weights.tensors import distinct_layers
 from ullage.phases.phase import Phase, Work
 from ullage.planning.device import Device
 from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
-from ullage.planning.plan import Bound
+from ullage.planning.phase_time import Bound
 from ullage.planning.roofline import (
     SCORE_BYTES,
     Seconds,

@@ -21,18 +21,10 @@ from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.passes import scans
+from ullage.planning.phase_time import PhaseTime, sum_times
 from ullage.planning.placement import Placement, place
-from ullage.planning.plan import (
-    DevicePlan,
-    EngineShare,
-    Kernel,
-    LoadedPart,
-    PhaseTime,
-    Placed,
-    Plan,
-    RolePlan,
-    sum_times,
-)
+from ullage.planning.plan import DevicePlan, Plan
+from ullage.planning.role_plan import EngineShare, Kernel, LoadedPart, Placed, RolePlan
 from ullage.planning.stage_times import Laid, latency
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst

@@ -16,7 +16,7 @@ from ullage.memory.forward.attention import QUADRATIC
 from ullage.memory.forward.cache import key_value_widths
 from ullage.memory.needs import RECENT
 from ullage.planning.pace import Pace
-from ullage.planning.plan import Bound
+from ullage.planning.phase_time import Bound
 
 SCORE_BYTES: Final = 20
 """Bytes moved for a score where scores exist: written and read in 16 and in 32 bits, masked, weighed. 8

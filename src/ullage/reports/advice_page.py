@@ -12,7 +12,8 @@ from ullage.reports.tables import STYLES, dollars, duration, number, print_hangi
 from ullage.units import GIB
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Advice, Nearest, Plan
+    from ullage.planning.advice.entry import Advice, Nearest
+    from ullage.planning.plan import Plan
 
 BREAK = " \\"
 """A shell's line that goes on in the next."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ullage.reports.latency_page import UNKNOWN, Grid
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import PhaseTime
+    from ullage.planning.phase_time import PhaseTime
     from ullage.units import Estimate
 
 COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload, s", "bound by", "basis")
