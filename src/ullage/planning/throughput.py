@@ -15,10 +15,11 @@ from ullage.phases.phase import Phase, Work
 from ullage.planning.billing import place_name
 from ullage.planning.device import Device
 from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, doing, manner
-from ullage.planning.passes import Held, Same, Task, expected_seconds, pass_time
+from ullage.planning.passes import expected_seconds, pass_time
 from ullage.planning.phase_time import Bound, PhaseTime, TimeBasis
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
+from ullage.planning.task import Held, Same, Task
 from ullage.units import Estimate
 
 _UNKNOWN: Final[tuple[None, Bound]] = (None, "unknown")
