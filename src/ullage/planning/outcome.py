@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices, known_prices
 from ullage.memory.demand import Demand
-from ullage.planning.billing import device_peaks, make_bill
+from ullage.planning.billing import device_peaks, peaks_beside_segments
 from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import HOST, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
@@ -16,7 +16,7 @@ from ullage.planning.placement import place
 from ullage.planning.throughput import total_seconds
 from ullage.planning.verdict import Verdict, verdict_of, worst
 from ullage.spec.workload import Workload
-from ullage.units import ZERO, Interval, peak, total
+from ullage.units import ZERO, Interval, total
 
 
 class Outcome(NamedTuple):
@@ -62,9 +62,8 @@ def outcome_of(
         from ullage.planning.engine_share import shares_of
 
         shares_of(workload.roles, demand, placement, devices)
-        # An engine comes beside segments that earlier phases have left, which the bill alone counts.
-        totals = make_bill(demand, placement, devices).totals
-        peaks = {name: peak(each.device for each in phases.values()) for name, phases in totals.items()}
+        # An engine comes beside segments that earlier phases have left.
+        peaks = peaks_beside_segments(demand, placement, devices)
     else:
         peaks = device_peaks(demand, placement, devices)
     limits = limits_of(devices, workload.budget)
