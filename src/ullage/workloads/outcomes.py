@@ -123,7 +123,8 @@ def outcomes(
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
     Without a `fidelity` they are weighed by formulas, for they are many; where a model has none, by traces.
-    `rough` ones have the verdicts, times and high values of any other; what is expected of bytes is less exact.
+    `rough` ones have the verdicts, times and high values of any other; what is expected of bytes is less
+    exact.
     """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
