@@ -77,7 +77,7 @@ def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     together first: who works alone in its phases has the same room as the others."""
     ladders = [axis for axis in axes if axis.ladder]
     if len(ladders) > 1:
-        at = climb(trials, at, _together(ladders))
+        at = climb(trials, at, as_one(ladders))
     better = True
     while better and not trials.over:
         better = False
@@ -106,7 +106,7 @@ def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     return at
 
 
-def _together(ladders: list[Axis]) -> Axis:
+def as_one(ladders: list[Axis]) -> Axis:
     """One ladder whose every step is that of each of them; smaller ones end below."""
     least = min(axis.unchanged for axis in ladders)
     sizes = sorted({_size(step) for axis in ladders for step in axis.steps if _size(step) > least})
