@@ -96,9 +96,11 @@ def beaten(plan: Any) -> Iterator[str]:
                     yield f"{one.changes} on {one.gpus} by {other.changes} on {other.gpus}"
 
 
-def points(entry: Any) -> tuple[float, float, float]:
-    """Loss, dollars (none where no price is known) and seconds, of the phases whose time is known."""
-    return entry.quality_loss, (entry.usd_per_hour or 0.0) * entry.known_seconds, entry.known_seconds
+def points(entry: Any) -> tuple[float, float, float, bool]:
+    """Loss, dollars (none where no price is known) and seconds, of the phases whose time is known; whether
+    there are others."""
+    usd = (entry.usd_per_hour or 0.0) * entry.known_seconds
+    return entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown)
 
 
 def cheaper(plan: Any) -> Iterator[str]:

@@ -131,7 +131,8 @@ def _advice(entry: Advice) -> Document:
     changes = [{"path": path, "value": value} for path, value in entry.changes]
     found = {**entry._asdict(), "changes": changes, "note": entry.quality_note}
     del found["quality_note"]
-    return found | {"peak": interval(entry.peak), "host": interval(entry.host)}
+    found |= {"peak": interval(entry.peak), "host": interval(entry.host)}
+    return found | {"unknown": list(entry.unknown)}
 
 
 def _device(device: DevicePlan, plan: Plan) -> Document:

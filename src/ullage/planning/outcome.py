@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
     `peak` is the sum of the cards' own peaks, in bytes. `over` is what exceeds the budgets of cards, host
     memory and disk together, `left` the bytes of budget that the fullest card has left, below 0 where it
     exceeds it. `host` is what lies in host memory. Seconds and dollars are for 1000 examples, None where a
-    phase's time is not known; `known_seconds` are of the phases whose time is.
+    phase's time is not known; `known_seconds` are of the phases whose time is, `unknown` the roles of others.
     """
 
     verdict: Verdict
@@ -36,6 +36,7 @@ class Outcome(NamedTuple):
     left: int = 0
     host: Interval = ZERO
     known_seconds: float = 0.0
+    unknown: tuple[str, ...] = ()
 
 
 Evaluate = Callable[[Workload, GpuSet], Outcome]
@@ -71,9 +72,9 @@ def outcome_of(
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     budgets = [(size, limits[name][1]) for name, size in peaks.items()]
     over = sum(max(size.high - budget, 0) for size, budget in budgets if budget is not None)
-    known, whole = total_seconds(demand, placement, devices, workload.examples, measured)
+    known, unknown = total_seconds(demand, placement, devices, workload.examples, measured)
     known *= per_1000(workload.examples)
-    seconds = known if whole else None
+    seconds = None if unknown else known
     return Outcome(
         worst(verdicts),
         total(size for _, size in cards),
@@ -83,4 +84,5 @@ def outcome_of(
         min(device.budget - size.high for device, size in cards),
         peaks.get(HOST, ZERO),
         known,
+        unknown,
     )

@@ -77,9 +77,11 @@ def total_seconds(
     devices: tuple[Device, ...],
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
-) -> tuple[float, bool]:
-    """Expected seconds of all phases of the workload whose time is known, and whether that is all of them."""
-    total, whole = 0.0, True
+) -> tuple[float, tuple[str, ...]]:
+    """Expected seconds of all phases of the workload whose time is known, and the roles of those whose is
+    not."""
+    total = 0.0
+    unknown: dict[str, None] = {}
     known: dict[Same, float | None] = {}
     for task in tasks(demand, placement, devices):
         if task is None:
@@ -89,10 +91,10 @@ def total_seconds(
         past = past_time(task, measured, placement, devices)
         seconds = known[task.same] if past is None else past.seconds.expected
         if seconds is None:
-            whole = False
+            unknown[task.phase.running] = None
         else:
             total += seconds * _passes(task.phase, examples)
-    return total, whole
+    return total, tuple(unknown)
 
 
 def _passes(phase: Phase, examples: int) -> float:

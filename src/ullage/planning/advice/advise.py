@@ -160,6 +160,7 @@ def _entry(
         candidate.usd_per_hour,
         outcome.host,
         there.usd_per_hour(candidate.gpus, outcome.host.high),
+        outcome.unknown,
     )
 
 

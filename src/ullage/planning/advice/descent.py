@@ -11,8 +11,8 @@ from ullage.planning.advice.trials import Candidate, Trials
 ALL: Final = "all batches"
 WORTH: Final = 0.01
 """Share of the time that a change must save to be made."""
-SAME: Final = 1.0001
-"""Times that differ by less are the same."""
+TELLS: Final = 0.0001
+"""Share of a time below which another is the same."""
 
 
 def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidate:
@@ -63,7 +63,7 @@ def _back(
     for way in ways:
         then = trials.plan(at.gpus, way)
         better = quality_first and then.loss < at.loss
-        if then.fits and (better or then.seconds <= at.seconds * SAME):
+        if then.fits and (better or not at.is_faster(then, TELLS)):
             return then
     if len(steps) > 1:
         middle = len(steps) // 2
@@ -102,7 +102,7 @@ def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
         then = trials.plan(at.gpus, with_step(at.steps, step))
         if then.fits and then.outcome.left > at.outcome.left:
             then = faster(trials, then, ladders)
-            at = then if then.seconds < at.seconds * (1 - WORTH) else at
+            at = then if then.is_faster(at, WORTH) else at
     return at
 
 
@@ -121,7 +121,7 @@ def _fastest(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     for steps in (*ways, *(with_step(at.steps, step) for step in axis.steps)):
         if not trials.over:
             then = trials.plan(at.gpus, steps)
-            if then.fits and then.seconds < best.seconds * (1 - WORTH):
+            if then.fits and then.is_faster(best, WORTH):
                 best = then
     return best
 
@@ -149,7 +149,7 @@ def climb(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
 def _taken(trials: Trials, at: Candidate, axis: Axis, step: Step) -> Candidate:
     """With the step, where that fits and saves time."""
     then = trials.plan(at.gpus, _sized(at.steps, axis, step))
-    return then if then.fits and then.seconds < at.seconds * (1 - WORTH) else at
+    return then if then.fits and then.is_faster(at, WORTH) else at
 
 
 def _sized(steps: tuple[Step, ...], axis: Axis, step: Step) -> tuple[Step, ...]:

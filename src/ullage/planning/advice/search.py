@@ -78,14 +78,15 @@ def _as_it_is(trials: Trials, gpus: GpuSet, room: Room) -> None:
     that hold it has a cheaper one: work takes as long as on the own cards, but for what these do faster."""
     base = trials.plan(gpus)
     best = min(
-        (usd for each in trials.found if each.fits and (usd := each.usd) is not None), default=math.inf
+        (usd for each in trials.found if each.fits and not each.open and (usd := each.usd) is not None),
+        default=math.inf,
     )
     for usd_per_hour, other in trials.prices.sets():
         roomy = other.abilities.has_kernels and bytes_of(other) >= base.outcome.peak.low // 2
         seconds = base.seconds * min(least_share(other, gpus, together=True), 1.0)
         if roomy and usd_per_hour * seconds / 3600 < best:
             then = trials.plan(other)
-            if then.fits and then.usd is not None:
+            if then.fits and not then.open and then.usd is not None:
                 best = min(best, then.usd)
 
 
@@ -122,8 +123,9 @@ def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
 
 def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tuple[SetSearch, Candidate]]:
     """Those near the best in dollars or in seconds, the best first."""
-    usd = min((point_of(each).usd for _, each in seen), default=math.inf)
-    seconds = min((each.seconds for _, each in seen), default=math.inf)
+    whole = [each for _, each in seen if not each.open] or [each for _, each in seen]
+    usd = min((point_of(each).usd for each in whole), default=math.inf)
+    seconds = min((each.seconds for each in whole), default=math.inf)
     near = [
         pair for pair in seen if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
     ]

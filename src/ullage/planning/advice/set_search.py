@@ -101,7 +101,7 @@ class SetSearch:
             for step in axis.steps
             if not self._trials.over
         ]
-        for then, axis in sorted(tried, key=lambda pair: pair[0].seconds):
+        for then, axis in sorted(tried, key=lambda pair: KEYS["time"](pair[0])):
             if then.fits and not self._trials.over:
                 faster(self._trials, then, beside[axis])
         if len(lower) > 1 and not self._trials.over:
@@ -194,7 +194,11 @@ def _over(candidate: Candidate) -> int:
 
 def _is_far(candidate: Candidate, trials: Trials) -> bool:
     """Whether another that loses no more is far cheaper, and one far faster."""
-    better = [each for each in trials.found if each.fits and each.loss <= candidate.loss]
+    better = [
+        each
+        for each in trials.found
+        if each.fits and each.loss <= candidate.loss and each.open <= candidate.open
+    ]
     usd = min(point_of(each).usd for each in better)
     seconds = min(each.seconds for each in better)
     return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR

@@ -55,6 +55,18 @@ class Candidate(NamedTuple):
         return self.outcome.known_seconds
 
     @property
+    def open(self) -> bool:
+        """Whether a phase's time is not known: what is known of it says nothing against a whole."""
+        return bool(self.outcome.unknown)
+
+    def is_faster(self, other: Candidate, by: float = 0.0) -> bool:
+        """Whether it takes less, by a share of what the other takes; or is known as a whole, and the other is
+        not."""
+        if self.open != other.open:
+            return other.open
+        return self.seconds < other.seconds * (1 - by)
+
+    @property
     def usd(self) -> float | None:
         """Of 1000 examples, for those seconds; None without a price."""
         return None if self.usd_per_hour is None else self.usd_per_hour * self.seconds / 3600
