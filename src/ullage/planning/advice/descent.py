@@ -22,6 +22,7 @@ def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidat
     for axis in axes:
         if axis.ladder and axis.leanest is None:
             base = base._replace(steps=without(base.steps, axis.name))
+    steps = [step for step in steps if trials.allows(with_step(base.steps, step))]
     at = _with(trials, base, steps)
     if at.possible:
         return at

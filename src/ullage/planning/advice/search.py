@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ullage.facts.abilities import Abilities
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.card_sets import Order, Room, bytes_of, least_share, other_sets
 from ullage.planning.advice.front import KEYS, point_of
@@ -25,7 +24,7 @@ SETS_BY_USUAL: Final = 10
 SHARE_TO_LOOK: Final = 0.6
 """Of what is left for other cards, to look at each of them; the rest is for the best ones."""
 LEAST_SHARE: Final = 0.4
-ENOUGH: Final = 0.7
+ENOUGH: Final = 0.8
 WITHIN: Final = 2.0
 """A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
 closely."""
@@ -50,7 +49,7 @@ def search(
     room = Room(min((peak.low for peak in peaks), default=0), trials.plan(gpus).outcome.peak.high)
     together = together or own.splits
     seen: list[tuple[SetSearch, Candidate]] = []
-    taken: dict[tuple[str, Abilities], bool] = {}
+    taken: dict[str, bool] = {}
     looked = 0
     with trials.within(SHARE_TO_LOOK):
         for other in other_sets(gpus, room, order, together, trials.prices):

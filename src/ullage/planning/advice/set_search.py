@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from ullage.facts.abilities import Abilities
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.descent import as_one, climb, faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
@@ -21,6 +20,8 @@ WAYS: Final[tuple[tuple[Family, ...], ...]] = (
 )
 """Families of changes by which a workload is made to fit; each way may cost what another does not."""
 LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
+NEAR: Final = 4
+"""Where less than that part of what is taken is too much, smaller batches and other places are tried."""
 FAR: Final = 3.0
 """What is so many times as dear and as slow before batches are raised stays so."""
 
@@ -126,7 +127,9 @@ class SetSearch:
         starts = dict.fromkeys(self._here(steps) for steps in others) or {(): None}
         tried = [self._trials.plan(self._gpus, steps) for steps in starts]
         fitting = [each for each in tried if each.fits]
-        near = [each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // 2]
+        near = [
+            each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
+        ]
         likely = [each for each in sorted(fitting, key=KEYS["time"])[:2] if not _is_far(each, self._trials)]
         if near and not fitting and not self._trials.over:
             beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self._gpus)))
@@ -142,9 +145,9 @@ class SetSearch:
             return at
         return climb(self._trials, at, ladders[0] if len(ladders) == 1 else as_one(ladders))
 
-    def usual(self, taken: dict[tuple[str, Abilities], bool]) -> list[tuple[Step, ...]]:
+    def usual(self, taken: dict[str, bool]) -> list[tuple[Step, ...]]:
         """vLLM for the roles it takes, in the precisions that checkpoints are stored in and in fewer bits.
-        `taken` remembers which it takes on cards like these."""
+        `taken` remembers which it took where that was asked first."""
         whole: tuple[Step, ...] = ()
         lower: tuple[Step, ...] = ()
         for role in dict.fromkeys(axis.role for axis in self._axes if axis.role):
@@ -152,10 +155,9 @@ class SetSearch:
             bits = {step.key: (step,) for step in own.get(f"{role} precision", ())}
             stored, fewer = bits.get("auto", ()), bits.get("nf4", bits.get("auto", ()))
             vllm = [step for step in own.get(f"{role} engine", ()) if step.key.startswith(VLLM)][-1:]
-            key = role, self._gpus.abilities
-            if vllm and key not in taken:
-                taken[key] = self._trials.plan(self._gpus, _all((*stored, *vllm))).possible
-            engine = tuple(vllm) if taken.get(key) else ()
+            if vllm and role not in taken:
+                taken[role] = self._trials.plan(self._gpus, _all((*stored, *vllm))).possible
+            engine = tuple(vllm) if taken.get(role) else ()
             whole, lower = (*whole, *stored, *engine), (*lower, *fewer, *engine)
         return [*dict.fromkeys((_all(whole), _all(lower)))]
 

@@ -131,6 +131,13 @@ class Trials:
             self._seen[key] = made
         return self._seen[key]
 
+    def allows(self, steps: tuple[Step, ...]) -> bool:
+        """Whether a file may say so: nothing is planned for that."""
+        try:
+            return self._is_valid(self._apply(self._workload, changes_of(steps)), steps)
+        except InputError:
+            return False
+
     def untried(self, gpus: GpuSet, axes: tuple[Axis, ...]) -> int:
         """How many settings with one step at most were never planned on `gpus`."""
         alone = [(gpus, ()), *((gpus, (step,)) for axis in axes for step in axis.steps)]
