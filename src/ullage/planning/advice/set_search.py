@@ -20,6 +20,8 @@ WAYS: Final[tuple[tuple[Family, ...], ...]] = (
 )
 """Families of changes by which a workload is made to fit; each way may cost what another does not."""
 LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
+SHARE_TO_RELAX: Final = 0.5
+"""Of what a way to fit may take; the rest is for larger batches."""
 NEAR: Final = 4
 """Where less than that part of what is taken is too much, smaller batches and other places are tried."""
 FAR: Final = 3.0
@@ -54,7 +56,8 @@ class SetSearch:
         without, those that lose quality first, and those that take time first."""
         own = self._of(*families)
         for quality_first in (True, False) if set(families) & {"lower", "less"} else (False,):
-            at = relaxed(self._trials, most, own, quality_first)
+            with self._trials.within(SHARE_TO_RELAX):
+                at = relaxed(self._trials, most, own, quality_first)
             relaxed(self._trials, self._quicken(at), own, quality_first)
 
     def _quicken(self, at: Candidate) -> Candidate:

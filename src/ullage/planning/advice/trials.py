@@ -101,6 +101,7 @@ class Trials:
         self._spent, self._allowed = 0.0, limit.trials
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
         self._valid: dict[Changes, bool] = {}
+        self._refused: set[Step] = set()
 
     @property
     def over(self) -> bool:
@@ -129,10 +130,14 @@ class Trials:
             made = Candidate(gpus, steps, self._outcome(gpus, steps), hourly)
             self._spent += 1 if made.possible else REFUSED
             self._seen[key] = made
+            if not made.possible and len(steps) == 1:
+                self._refused.update(steps)
         return self._seen[key]
 
     def allows(self, steps: tuple[Step, ...]) -> bool:
-        """Whether a file may say so: nothing is planned for that."""
+        """Whether a file may say so, and none of them was refused by itself: nothing is planned for that."""
+        if not self._refused.isdisjoint(steps):
+            return False
         try:
             return self._is_valid(self._apply(self._workload, changes_of(steps)), steps)
         except InputError:
