@@ -103,14 +103,12 @@ def points(entry: Any) -> tuple[float, float, float, bool]:
     return entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown)
 
 
-def cheaper(plan: Any) -> Iterator[str]:
-    """Sets that hold the workload as it is for less than any entry of the advice."""
-    from ullage import api
-
+def cheaper(plan: Any, holding: list[tuple[Any, Any]]) -> Iterator[str]:
+    """Sets among those that hold the workload as it is that do so for less than any entry of the advice."""
     costs = [entry.usd_per_1000_examples for entry in plan.advice]
     known = [cost for cost in costs if cost is not None]
     best = min(known, default=None)
-    for gpus, outcome in api.gpus(plan.workload, base=Path()):
+    for gpus, outcome in holding:
         usd = outcome.usd_per_1000
         if gpus == plan.gpus or outcome.verdict != "fits" or usd is None:
             continue
@@ -247,6 +245,7 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
     """Violations of one workload."""
     name, data, arguments = case.name, case.data, case.arguments
     import ullage
+    from ullage import api
     from ullage.planning.coherence import check_coherent
 
     found: list[Violation] = []
@@ -271,7 +270,7 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
         violated("no entry is beaten", said)
     if number % OFFERS_OF_GPUS == 0:
         try:
-            for said in cheaper(plan):
+            for said in cheaper(plan, api.gpus(plan.workload, base=Path())):
                 violated("plan and gpus agree", said)
         except ullage.InputError:
             seen["no card of any list"] += 1
