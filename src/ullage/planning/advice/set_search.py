@@ -25,7 +25,7 @@ SHARE_TO_RELAX: Final = 0.5
 NEAR: Final = 4
 """Where less than that part of what is taken is too much, smaller batches and other places are tried."""
 FAR: Final = 3.0
-"""What is so many times as dear and as slow before batches are raised stays so."""
+"""A setting that is so many times as dear and as slow as on other cards stays so with larger batches."""
 
 
 class SetSearch:
@@ -198,14 +198,11 @@ def _over(candidate: Candidate) -> int:
 
 
 def _is_far(candidate: Candidate, trials: Trials) -> bool:
-    """Whether another that loses no more is far cheaper, and one far faster."""
-    better = [
-        each
-        for each in trials.found
-        if each.fits and each.loss <= candidate.loss and each.open <= candidate.open
-    ]
-    usd = min(point_of(each).usd for each in better)
-    seconds = min(each.seconds for each in better)
+    """Whether the same setting is far cheaper on other cards, and far faster on some: larger batches change
+    that little."""
+    same = [each for each in trials.found if each.fits and each.steps == candidate.steps]
+    usd = min(point_of(each).usd for each in same)
+    seconds = min(each.seconds for each in same)
     return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR
 
 
