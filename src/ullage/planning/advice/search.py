@@ -19,12 +19,15 @@ SHARE_OF_OWN: Final = 0.5
 SHARE_TO_FIT: Final = 0.6
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
+"""How much faster than the bound says a set may be, for what has room there and nowhere else."""
 SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
 SHARE_TO_LOOK: Final = 0.6
 """Of what is left for other cards, to look at each of them; the rest is for the best ones."""
 LEAST_SHARE: Final = 0.4
+"""Of that rest for the best of them, however many there are."""
 ENOUGH: Final = 0.8
+"""Share of the least that anything took elsewhere below which a set is not tried."""
 WITHIN: Final = 2.0
 """A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
 closely."""
