@@ -107,8 +107,10 @@ def points(entry: Any) -> tuple[float, float, float, bool]:
 
 
 def cheaper(plan: Any, holding: list[tuple[Any, Any]]) -> Iterator[str]:
-    """Sets among those that hold the workload as it is that do so for less than any entry of the advice."""
-    costs = [entry.usd_per_1000_examples for entry in plan.advice]
+    """Sets among those that hold the workload as it is that do so for less than any entry of the advice, and
+    than the plan itself."""
+    own = plan.cost and plan.cost.usd_per_1000_examples if plan.verdict == "fits" else None
+    costs = [entry.usd_per_1000_examples for entry in plan.advice] + [own.expected if own else None]
     known = [cost for cost in costs if cost is not None]
     best = min(known, default=None)
     for gpus, outcome in holding:
