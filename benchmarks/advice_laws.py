@@ -27,6 +27,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def checked(case: Case, seen: Counter[str]) -> list[Violation]:
     if known != sorted(known, reverse=True):
         violated("what is known comes first", [entry.gpus for entry in plan.advice])
     try:
-        for said in agreeing(plan):
+        for said in islice(agreeing(plan), 1):
             violated("plan and gpus agree", said)
     except ullage.InputError:
         seen["no card of any list"] += 1
