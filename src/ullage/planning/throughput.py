@@ -32,13 +32,16 @@ def phase_times(
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
 ) -> tuple[PhaseTime, ...]:
-    """Seconds of one pass of each phase in which a device computes, and of all passes of the workload: as
-    past runs `measured` them, else by what the cards can do."""
+    """Seconds of one pass of each phase in which a role that is held here computes, and of all passes of the
+    workload: as past runs `measured` them, else by what the cards can do; what a processor takes beside cards
+    is not known."""
     times = []
     # Phases share works: those in which a role does the same take equally long.
     known: dict[Same, tuple[Estimate, Bound] | None] = {}
-    for task in tasks(demand, placement, devices):
+    for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
         if task is None:
+            if phase.running in placement:
+                times.append(PhaseTime(phase.name, None, None, None, "unknown", "unknown"))
             continue
         if task.same not in known:
             known[task.same] = pass_time(task)
@@ -83,8 +86,10 @@ def total_seconds(
     total = 0.0
     unknown: dict[str, None] = {}
     known: dict[Same, float | None] = {}
-    for task in tasks(demand, placement, devices):
+    for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
         if task is None:
+            if phase.running in placement:
+                unknown[phase.running] = None
             continue
         if task.same not in known:
             known[task.same] = expected_seconds(task)
