@@ -102,9 +102,9 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.memory.timeline import Timeline as Timeline
     from ullage.planning.advice.advise import Advised as Advised
+    from ullage.planning.advice.entry import Advice as Advice
     from ullage.planning.advice.trials import SearchLimit as SearchLimit
     from ullage.planning.outcome import Outcome as Outcome
-    from ullage.planning.plan import Advice as Advice
     from ullage.planning.plan import Plan as Plan
     from ullage.planning.renting import Renting as Renting
     from ullage.probes.probe import Probe as Probe
@@ -137,7 +137,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 PLACES: Final = {
-    "Advice": "ullage.planning.plan",
+    "Advice": "ullage.planning.advice.entry",
     "Advised": "ullage.planning.advice.advise",
     "AmbiguousNameError": "ullage.errors",
     "Architecture": "ullage.facts.architecture",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.api.probes import fit_probe as fit_probe
     from ullage.api.probes import import_probe as import_probe
     from ullage.api.probes import open_probe as open_probe
+    from ullage.api.renting import lists as lists
     from ullage.api.renting import rentals as rentals
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
@@ -76,6 +77,7 @@ PLACES: Final = {
     "gpu_set": "ullage.workloads.outcomes",
     "gpus": "ullage.api.planning",
     "import_probe": "ullage.api.probes",
+    "lists": "ullage.api.renting",
     "load": "ullage.workloads.loading",
     "model": "ullage.api.planning",
     "models": "ullage.api.catalog",

@@ -77,6 +77,7 @@ _ADVICE = of_object(
         "usd_per_hour": MAYBE_NUMBER,
         "host": INTERVAL,
         "host_usd_per_hour": MAYBE_NUMBER,
+        "unknown": of_list(TEXT),
     }
 )
 _SEARCH = of_object(

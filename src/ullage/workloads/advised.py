@@ -48,7 +48,7 @@ def advise(
     return advise(
         plan.workload,
         plan.gpus,
-        outcomes(plan.models, base=plan.base, prices=prices),
+        outcomes(plan.models, base=plan.base, prices=prices, rough=True),
         apply_changes,
         prices or known_prices(),
         confirm=outcomes(plan.models, base=plan.base, prices=prices, weighed=False),

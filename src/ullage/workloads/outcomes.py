@@ -118,10 +118,12 @@ def outcomes(
     base: Path | None = None,
     prices: Prices | None = None,
     weighed: bool = True,
+    rough: bool = False,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
-    They are `weighed` by formulas, for they are many, unless a model has none.
+    They are `weighed` by formulas, for they are many, unless a model has none. `rough` ones have the
+    verdicts, times and high values of any other; what is expected of bytes is less exact.
     """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
@@ -131,7 +133,9 @@ def outcomes(
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         beside = overhead(known, workload, gpus, here)
         tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not weighed)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus))
+        demand = estimate_phases(
+            phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus), rough
+        )
         return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
 
     return come_to
