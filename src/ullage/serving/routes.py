@@ -6,6 +6,7 @@ import base64
 import secrets
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -26,6 +27,7 @@ from ullage.serving.asked import EmbeddingRequest, ImageRequest, StatesRequest
 from ullage.serving.completions import add_completions
 from ullage.serving.metrics import CONTENT_TYPE
 from ullage.serving.refusal import REFUSED, Refusal, refusal_of
+from ullage.serving.responses import add_responses
 from ullage.serving.served import Served
 
 SAFETENSORS: Final = "application/octet-stream"
@@ -37,6 +39,7 @@ def make_app(served: Served, version: str) -> FastAPI:
     app = FastAPI(title="ullage serve", version=version, docs_url=None, redoc_url=None)
     _tell_errors(app)
     add_completions(app, served)
+    add_responses(app, served)
     _embeddings(app, served)
     _states(app, served)
     _images(app, served)
@@ -197,16 +200,35 @@ def _tell_errors(app: FastAPI) -> None:
 
 
 def _invalid(error: RequestValidationError) -> Refusal:
-    """The first thing that is wrong with a body."""
-    found = error.errors()[0]
-    if found["type"] == "json_invalid":
+    """What is wrong with a body: of the forms that a field may have, in the one that it comes closest to."""
+    problems = error.errors()
+    if problems[0]["type"] == "json_invalid":
         return Refusal(400, "the body is no JSON", "invalid_json")
-    param = ".".join(str(part) for part in found["loc"] if part != "body") or None
+    places = [_place(each["loc"], error.body) for each in problems]
+    close = [(not each["type"].endswith("_type"), len(at)) for each, at in zip(problems, places, strict=True)]
+    at = close.index(max(close))
+    found, param = problems[at], ".".join(places[at]) or None
     if found["type"] == "extra_forbidden":
         said = f"unsupported parameter: {param} is not done here; leave it out"
         return Refusal(400, said, "unsupported_parameter", param=param)
     said = f"{param}: {found['msg']}" if param else f"the body: {found['msg']}"
     return Refusal(400, said, "invalid_value", param=param)
+
+
+def _place(loc: Sequence[str | int], body: object) -> list[str]:
+    """The way to what is wrong, without the names that a schema gives to forms of a field."""
+    found = []
+    for part in loc[1:]:
+        if isinstance(body, dict):
+            if part not in body and part is not loc[-1]:
+                continue
+            body = body.get(part)  # none of its last: it is what lacks
+        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+        else:
+            continue
+        found.append(str(part))
+    return found
 
 
 def _mend(document: dict[str, Any], roles: list[str]) -> None:
