@@ -66,8 +66,8 @@ def add_responses(app: FastAPI, served: Served) -> None:
 
 
 def _chat(body: ResponseRequest) -> ChatRequest:
-    """The same as a chat."""
-    return ChatRequest(
+    """The same as a chat, whose bounds it has met: instructions are one message more."""
+    return ChatRequest.model_construct(
         model=body.model,
         messages=[*_messages(body)],
         max_completion_tokens=body.max_output_tokens,

@@ -31,6 +31,9 @@ from ullage.serving.responses import add_responses
 from ullage.serving.served import Served
 
 SAFETENSORS: Final = "application/octet-stream"
+ONE_MODEL: Final = "model"
+FIRST_LISTED: Final = {"operationId": ONE_MODEL, "parameters": {"model": "$response.body#/data/0/id"}}
+"""What can be asked of one path by the answer of another: nothing else here leaves a name behind."""
 STARTED: Final = int(time.time())
 
 
@@ -115,13 +118,16 @@ def _images(app: FastAPI, served: Served) -> None:
 
 
 def _models(app: FastAPI, served: Served) -> None:
-    @app.get("/v1/models", response_model=None, responses={200: {"model": ModelList}, 401: REFUSED[401]})
+    listed = {"model": ModelList, "links": {"first": FIRST_LISTED}}
+
+    @app.get("/v1/models", response_model=None, responses={200: listed, 401: REFUSED[401]})
     async def models() -> Response:
         """The roles, and where they are."""
         return JSONResponse({"object": "list", "data": [_card(served, name) for name in served.names]})
 
     @app.get(
         "/v1/models/{model}",
+        operation_id=ONE_MODEL,
         response_model=None,
         responses={200: {"model": ModelCard}, **{status: REFUSED[status] for status in (400, 401, 404)}},
     )
