@@ -24,6 +24,7 @@ from ullage.serving.chats import (
 )
 from ullage.serving.refusal import Refusal
 from ullage.serving.served import Served, Waiting
+from ullage.workloads.kind import Asked
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -116,8 +117,8 @@ def spoken(served: Served, body: ChatRequest) -> Spoken:
         said = f"logprobs: {name} gives none; roles that write texts here do"
         raise Refusal(400, said, "unsupported_parameter", param="logprobs")
     if served.is_whole(name):
-        turns = turns_of(body, name)
-        return Spoken(served, name, _once(lambda: served.told(name, turns, body.user or "")), told_back)
+        conversation = Asked(tuple(turns_of(body, name)), body.user or "")
+        return Spoken(served, name, _once(lambda: served.told(name, conversation)), told_back)
     most = served.lending.new_tokens(name)
     if "pictures" in served.does(name):
         question, sampling = question_of(body, name), sampling_of(body, name, most)
