@@ -165,6 +165,13 @@ def test_old_http_is_answered_and_ended(server, stream):
     assert said.endswith(b"data: [DONE]\n\n") if stream else json.loads(said)["choices"]
 
 
+def test_a_proxy_is_told_to_pass_a_stream_on(server):
+    """nginx gathers what comes until a buffer is full; many servers' streams came at once behind it."""
+    body = chat(stream=True, max_tokens=1)
+    answer = raw(server, head(server, body, more="Connection: close\n"), body=body)
+    assert b"x-accel-buffering: no" in answer.partition(b"\r\n\r\n")[0].lower()
+
+
 def test_a_connection_is_kept_for_the_next_request(server):
     body = chat(max_tokens=1)
     twice = (head(server, body).replace("\n", "\r\n").encode() + body) + (

@@ -62,7 +62,7 @@ class Events(Response):
         self._events, self._seconds, self._failed, self._end = events, seconds, failed, end
         self.background = None
         self.status_code = 200
-        self.init_headers({"Cache-Control": "no-store"})
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # nginx's, to pass it on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

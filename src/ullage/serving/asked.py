@@ -103,6 +103,15 @@ class Tool(Body):
     function: Function
 
 
+class ChosenFunction(Body):
+    name: Name
+
+
+class ChosenTool(Body):
+    type: Literal["function"]
+    function: ChosenFunction
+
+
 class StreamOptions(Body):
     include_usage: bool = False
 
@@ -131,8 +140,8 @@ class ChatRequest(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
-    tool_choice: Literal["auto", "none"] | None = None
-    parallel_tool_calls: Literal[True] | None = None
+    tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
+    parallel_tool_calls: bool | None = None
     n: Literal[1] | None = None
     logprobs: bool | None = None
     top_logprobs: Literal[0] | None = Field(None, description="the tokens that were taken have logprobs")

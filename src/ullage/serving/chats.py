@@ -7,10 +7,10 @@ import binascii
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ullage.engines.calls import ToolCall, calls_in
+from ullage.engines.calls import ToolCall
 from ullage.engines.engine import Ask, Message, Reply, Sampling
 from ullage.engines.offered import Definition, offered
 from ullage.engines.pictures import TooLargeError, picture_size
@@ -25,6 +25,7 @@ from ullage.serving.asked import (
     ToolMessage,
     UserMessage,
 )
+from ullage.serving.choice import NO_CALLS, Choice
 from ullage.serving.refusal import Refusal
 from ullage.workloads.kind import Message as Turn
 
@@ -49,22 +50,21 @@ class SaidBack:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A chat as it is asked of a role: its prompt and how the reply is drawn. `tools`: calls are looked for
-    in it."""
+    """A chat as it is asked of a role: its prompt, and how the reply is drawn."""
 
     ask: Ask
     sampling: Sampling
-    tools: bool
 
 
-def wanted(body: ChatRequest, role: str, most: int) -> Wanted:
+def wanted(body: ChatRequest, choice: Choice, role: str, most: int) -> Wanted:
     """The chat in a body, for a role that is planned for replies of `most` tokens. Raises Refusal."""
-    tools = body.tools if body.tools and body.tool_choice != "none" else []
-    messages = _with_tools([*_messages(body.messages, role)], tools)
+    messages = _with_tools([*_messages(body.messages, role)], (body.tools or []) if choice.names else [])
     sampling = sampling_of(body, role, most)
+    sampling = replace(sampling, stop=(*sampling.stop, *choice.stop))
     seed = secrets.randbits(31) if body.seed is None else body.seed % 2**31
-    pieces = bool(body.stream) and not tools
-    return Wanted(Ask(tuple(messages), sampling.new_tokens, seed, pieces), sampling, bool(tools))
+    pieces = bool(body.stream) and not choice.names
+    ask = Ask(tuple(messages), sampling.new_tokens, seed, pieces, choice.begins)
+    return Wanted(ask, sampling)
 
 
 def sampling_of(body: ChatRequest, role: str, most: int) -> Sampling:
@@ -161,11 +161,12 @@ def picture_in(url: str) -> bytes:
     return found
 
 
-def said_back(reply: Reply, *, tools: bool = False, logprobs: bool = False) -> SaidBack:
-    """What a role replied; with `tools` calls are looked for in it."""
+def said_back(reply: Reply, *, choice: Choice = NO_CALLS, logprobs: bool = False) -> SaidBack:
+    """What a role replied, and its calls as far as `choice` has it look for some. Raises Refusal for a reply
+    that was to be a call and is none."""
     usage = usage_of(reply.prompt_tokens, len(reply.tokens) or len(reply.pieces))
     weighed = _logprobs(reply) if logprobs else None
-    called = calls_in(reply.text) if tools else None
+    called = choice.called(reply)
     calls = [call for call in called.calls if isinstance(call, ToolCall)] if called is not None else []
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
     if called is None or not calls:

@@ -22,6 +22,7 @@ from ullage.serving.chats import (
     turns_of,
     wanted,
 )
+from ullage.serving.choice import choice_of
 from ullage.serving.refusal import Refusal
 from ullage.serving.served import Served, Waiting
 from ullage.workloads.kind import Asked
@@ -63,10 +64,15 @@ class Spoken:
         """
         events = self.served.with_news(self.name, self.events)
         coming = asyncio.ensure_future(anext(events))
-        await asyncio.wait({coming}, timeout=PATIENCE_SECONDS)
-        if coming.done():
-            coming.result()
-        return Parts(coming, events, self.said)
+        parts = Parts(coming, events, self.said)
+        try:
+            await asyncio.wait({coming}, timeout=PATIENCE_SECONDS)
+            if coming.done():
+                coming.result()
+        except BaseException:
+            await parts.aclose()
+            raise
+        return parts
 
 
 class Parts:
@@ -116,6 +122,11 @@ def spoken(served: Served, body: ChatRequest) -> Spoken:
     if body.logprobs and name not in served.lending.desks:
         said = f"logprobs: {name} gives none; roles that write texts here do"
         raise Refusal(400, said, "unsupported_parameter", param="logprobs")
+    choice = choice_of(body)
+    if (choice.begins or choice.ends) and name not in served.lending.desks:
+        param = "tool_choice" if choice.begins else "parallel_tool_calls"
+        said = f"{param}: nothing here holds {name} to it; roles that write texts here are held"
+        raise Refusal(400, said, "unsupported_parameter", param=param)
     if served.is_whole(name):
         conversation = Asked(tuple(turns_of(body, name)), body.user or "")
         return Spoken(served, name, _once(lambda: served.told(name, conversation)), told_back)
@@ -124,8 +135,8 @@ def spoken(served: Served, body: ChatRequest) -> Spoken:
         question, sampling = question_of(body, name), sampling_of(body, name, most)
         seed = secrets.randbits(31) if body.seed is None else body.seed % 2**31
         return Spoken(served, name, _once(lambda: served.seen(name, question, sampling, seed)), said_back)
-    asked = wanted(body, name, most)
-    said_of = partial(said_back, tools=asked.tools, logprobs=bool(body.logprobs))
+    asked = wanted(body, choice, name, most)
+    said_of = partial(said_back, choice=choice, logprobs=bool(body.logprobs))
     return Spoken(served, name, served.texts(name, asked), said_of)
 
 
