@@ -69,6 +69,8 @@ class Refusal(Exception):
     def headers(self) -> dict[str, str]:
         """What goes before the body."""
         found = {"Retry-After": str(self.again)} if self.again else {}
+        if self.status >= 500 and not self.again:
+            found["x-should-retry"] = "false"  # the official client asks the same again by itself
         if self.status == 401:
             found["WWW-Authenticate"] = "Bearer"
         return found
