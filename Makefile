@@ -22,7 +22,7 @@ demo: .venv/run
 # what a file's tests share is made once.
 test: .venv/dev lint
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
-	$(BIN)/mkdocs build --strict -q
+	$(BIN)/zensical build --strict
 
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
 # their own, for vLLM pins what it stands on.
@@ -59,7 +59,7 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 
 docs: .venv/dev
-	$(BIN)/mkdocs serve
+	$(BIN)/zensical serve
 
 .venv/python:
 	$(PYTHON) -m venv .venv
@@ -77,7 +77,7 @@ docs: .venv/dev
 
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve]"
-	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
+	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.
