@@ -48,7 +48,7 @@ class Choice:
             if not made:
                 why = "it was cut off; give it more tokens" if reply.stop == "length" else "it cannot be read"
                 said = f"tool_choice: the model went on from the beginning of a call, and {why}"
-                raise Refusal(502, said, "no_tool_call", param="tool_choice")
+                raise Refusal(400, said, "tool_use_failed", param="tool_choice")
             return Called("", tuple(made))
         return found
 
