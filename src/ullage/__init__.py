@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ullage.api import advise as advise
     from ullage.api import apply_probes as apply_probes
+    from ullage.api import audit as audit
     from ullage.api import cards as cards
     from ullage.api import chat as chat
     from ullage.api import check as check
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ullage.api import clear_evidence as clear_evidence
     from ullage.api import doctor as doctor
     from ullage.api import document_schema as document_schema
+    from ullage.api import draft_claims as draft_claims
     from ullage.api import estimate_model as estimate_model
     from ullage.api import evaluate_probe as evaluate_probe
     from ullage.api import evidence as evidence
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from ullage.memory.timeline import Timeline as Timeline
     from ullage.planning.advice.advise import Advised as Advised
     from ullage.planning.advice.trials import SearchLimit as SearchLimit
+    from ullage.planning.audit import Audit as Audit
     from ullage.planning.outcome import Outcome as Outcome
     from ullage.planning.plan import Advice as Advice
     from ullage.planning.plan import Plan as Plan
@@ -141,6 +144,7 @@ PLACES: Final = {
     "Advised": "ullage.planning.advice.advise",
     "AmbiguousNameError": "ullage.errors",
     "Architecture": "ullage.facts.architecture",
+    "Audit": "ullage.planning.audit",
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
@@ -199,6 +203,7 @@ PLACES: Final = {
     "Workload": "ullage.spec.workload",
     "advise": "ullage.api",
     "apply_probes": "ullage.api",
+    "audit": "ullage.api",
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
     "chat": "ullage.api",
@@ -211,6 +216,7 @@ PLACES: Final = {
     "device_info": "ullage.runtime.devices",
     "doctor": "ullage.api",
     "document_schema": "ullage.api",
+    "draft_claims": "ullage.api",
     "estimate_model": "ullage.api",
     "evaluate_probe": "ullage.api",
     "evidence": "ullage.api",

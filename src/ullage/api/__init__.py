@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ullage.api.auditing import audit as audit
+    from ullage.api.auditing import draft_claims as draft_claims
     from ullage.api.catalog import cards as cards
     from ullage.api.catalog import models as models
     from ullage.api.documents import document_schema as document_schema
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 PLACES: Final = {
     "advise": "ullage.workloads.advised",
     "apply_probes": "ullage.api.probe_scores",
+    "audit": "ullage.api.auditing",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
     "chat": "ullage.api.talking",
@@ -67,6 +70,7 @@ PLACES: Final = {
     "clear_evidence": "ullage.api.past_runs",
     "doctor": "ullage.api.machine",
     "document_schema": "ullage.api.documents",
+    "draft_claims": "ullage.api.auditing",
     "estimate": "ullage.workloads.outcomes",
     "estimate_model": "ullage.api.one_model",
     "evaluate_probe": "ullage.api.probes",

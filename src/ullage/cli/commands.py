@@ -92,6 +92,13 @@ OWN: Final = (
         {DOES_NOT_FIT: "no set holds it"},
     ),
     Command(
+        "audit",
+        "Claims of a document about what workloads need, held against what is computed.",
+        "ullage.cli.documents:audit",
+        "ullage audit examples/claims/generate-judge.yaml",
+        {FAILED: "a claim cannot be decided", DOES_NOT_FIT: "a claim is wrong"},
+    ),
+    Command(
         "models",
         "Parameters of a model by component; without a name, the catalog.",
         "ullage.cli.listings:models",
