@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ullage.api import cards as cards
     from ullage.api import chat as chat
     from ullage.api import check as check
+    from ullage.api import check_guide as check_guide
     from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
     from ullage.api import doctor as doctor
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ullage.api import export_probe as export_probe
     from ullage.api import fit_probe as fit_probe
     from ullage.api import gpus as gpus
+    from ullage.api import guide as guide
     from ullage.api import import_probe as import_probe
     from ullage.api import load as load
     from ullage.api import model as model
@@ -117,6 +119,7 @@ if TYPE_CHECKING:
     from ullage.records.pool_of_run import PoolOfRun as PoolOfRun
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
+    from ullage.reports.guide.guide_file import GuideChange as GuideChange
     from ullage.runtime.devices import DeviceInfo as DeviceInfo
     from ullage.runtime.devices import device_info as device_info
     from ullage.runtime.reading import PastThreshold as PastThreshold
@@ -159,6 +162,7 @@ PLACES: Final = {
     "Freed": "ullage.api.caches",
     "Gpu": "ullage.facts.gpu",
     "GpuSet": "ullage.facts.gpu",
+    "GuideChange": "ullage.reports.guide.guide_file",
     "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
     "Inputs": "ullage.capture.inputs",
@@ -208,6 +212,7 @@ PLACES: Final = {
     "cards": "ullage.api",
     "chat": "ullage.api",
     "check": "ullage.api",
+    "check_guide": "ullage.api",
     "check_run": "ullage.api",
     "check_threshold": "ullage.runtime.reading",
     "clear_cache": "ullage.api.caches",
@@ -223,6 +228,7 @@ PLACES: Final = {
     "export_probe": "ullage.api",
     "fit_probe": "ullage.api",
     "gpus": "ullage.api",
+    "guide": "ullage.api",
     "import_probe": "ullage.api",
     "load": "ullage.api",
     "model": "ullage.api",

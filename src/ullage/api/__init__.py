@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ullage.api.catalog import cards as cards
     from ullage.api.catalog import models as models
     from ullage.api.documents import document_schema as document_schema
+    from ullage.api.guides import check_guide as check_guide
+    from ullage.api.guides import guide as guide
     from ullage.api.machine import doctor as doctor
     from ullage.api.one_model import bare_workload as bare_workload
     from ullage.api.one_model import estimate_model as estimate_model
@@ -66,6 +68,7 @@ PLACES: Final = {
     "cards": "ullage.api.catalog",
     "chat": "ullage.api.talking",
     "check": "ullage.api.runs",
+    "check_guide": "ullage.api.guides",
     "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",
     "doctor": "ullage.api.machine",
@@ -79,6 +82,7 @@ PLACES: Final = {
     "fit_probe": "ullage.api.probes",
     "gpu_set": "ullage.workloads.outcomes",
     "gpus": "ullage.api.planning",
+    "guide": "ullage.api.guides",
     "import_probe": "ullage.api.probes",
     "load": "ullage.workloads.loading",
     "model": "ullage.api.planning",

@@ -25,12 +25,17 @@ STEP: Final = 256
 
 
 def audit(path: str | Path) -> Audit:
-    """What becomes of each claim in a file. Raises SpecError and InputError for what is no file."""
+    """What becomes of each claim in a file, on any machine: past runs here do not count.
+
+    Raises SpecError and InputError for what is no file of claims.
+    """
     from ullage.spec.claim_file import read_claims
+    from ullage.workloads.learned import as_anywhere
 
     held = read_claims(Path(path))
     plans = _Plans(held.workloads, Path(path).parent)
-    findings = tuple(_finding(each, plans) for each in held.entries)
+    with as_anywhere():
+        findings = tuple(_finding(each, plans) for each in held.entries)
     return Audit(held.path, held.document, held.source, held.note, findings)
 
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ullage.reports.terminal import DOES_NOT_FIT, FAILED, Json, Offline, tell
+from ullage.errors import InputError
+from ullage.reports.terminal import DOES_NOT_FIT, FAILED, Json, Offline, Sets, tell
+from ullage.text import visible
 
 
 def audit(
@@ -46,4 +48,35 @@ def audit(
     if found.of("wrong"):
         raise typer.Exit(DOES_NOT_FIT)
     if found.undecided:
+        raise typer.Exit(FAILED)
+
+
+def guide(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Workload files, YAML or JSON.")],
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Where to write it: .md, or .html; without it, printed."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; say which lines of --out are no longer true.")
+    ] = False,
+    set_: Sets = None,
+    offline: Offline = False,
+) -> None:
+    from ullage import api
+
+    if not check:
+        text = api.guide(files, out, set_ or ())
+        typer.echo(text if out is None else out, nl=out is not None)
+        return
+    if out is None:
+        raise InputError("--check holds a committed guide against its files: name it with --out")
+    found = api.check_guide(files, out, set_ or ())
+    for each in found:
+        for at, line in enumerate(each.are):
+            typer.echo(f"{out}:{each.line + at}: - {visible(line)}")
+        for line in each.computed:
+            typer.echo(f"{out}:{each.line}: + {visible(line)}")
+    if found:
+        typer.echo(f"{out}: {sum(len(each.are) or 1 for each in found)} lines are not what is computed")
         raise typer.Exit(FAILED)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Final
 
+from ullage.reports.pages.markdown import own_words
 from ullage.reports.pages.page import Code, Grid, Items, Page, Part, Prose
 from ullage.text import visible, without_secrets
 
@@ -22,7 +24,7 @@ pre { overflow-x: auto; border: 1px solid var(--line); padding: .6rem; }"""
 
 
 def html(page: Page) -> str:
-    """The whole page; everything on it is escaped."""
+    """The whole page; everything on it is escaped but what a person wrote into it as HTML."""
     title = _shown(page.title)
     lines = [
         "<!doctype html>",
@@ -55,15 +57,15 @@ def tables(page: Page) -> str:
 
 def _part(part: Part) -> Iterator[str]:
     if isinstance(part, Prose):
-        yield f"<p>{_shown(part.text)}</p>"
+        yield f"<p>{_words(part.text)}</p>"
     elif isinstance(part, Items):
-        yield f"<ul>{''.join(f'<li>{_shown(text)}</li>' for text in part.texts)}</ul>"
+        yield f"<ul>{''.join(f'<li>{_words(text)}</li>' for text in part.texts)}</ul>"
     elif isinstance(part, Code):
         yield f"<pre><code>{_shown(part.text)}</code></pre>"
     elif isinstance(part, Grid):
         yield from _grid(part)
-    elif part.text.strip():
-        yield f"<pre>{_shown(part.text)}</pre>"
+    else:
+        yield from own_words(part)
 
 
 def _grid(part: Grid) -> Iterator[str]:
@@ -76,9 +78,14 @@ def _grid(part: Grid) -> Iterator[str]:
     yield f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>"
     for row in part.rows:
         cells = zip(row, marks, strict=True)
-        yield "<tr>" + "".join(f"<td {mark}>{_shown(cell)}</td>" for cell, mark in cells) + "</tr>"
+        yield "<tr>" + "".join(f"<td {mark}>{_words(cell)}</td>" for cell, mark in cells) + "</tr>"
     yield "</tbody></table></div>"
 
 
 def _shown(text: str) -> str:
     return escape(visible(without_secrets(text), "\n"))
+
+
+def _words(text: str) -> str:
+    """What stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _shown(text))

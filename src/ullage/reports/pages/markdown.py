@@ -12,6 +12,7 @@ from ullage.text import visible, without_secrets
 BEGIN: Final = "<!-- own words: {} -->"
 END: Final = "<!-- end of own words -->"
 _SPECIAL: Final = re.compile(r"([\\`*|<>\[\]#]|(?<!\w)_|_(?!\w)|~~)")
+_CODE: Final = re.compile(r"(`[^`]+`)")
 _ORDERED: Final = re.compile(r"^(\d+)([.)])(?= )|^([-+])(?= )")
 
 
@@ -28,8 +29,10 @@ def markdown(page: Page) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` as one line of Markdown that shows it."""
-    said = _SPECIAL.sub(r"\\\1", " ".join(visible(without_secrets(text)).split()))
+    """`text` as one line of Markdown that shows it; what stands between backticks is code."""
+    said = " ".join(visible(without_secrets(text)).split())
+    parts = _CODE.split(said)
+    said = "".join(part if at % 2 else _SPECIAL.sub(r"\\\1", part) for at, part in enumerate(parts))
     return _ORDERED.sub(lambda found: f"{found[1]}\\{found[2]}" if found[1] else f"\\{found[3]}", said)
 
 
@@ -52,13 +55,18 @@ def _part(part: Part) -> Iterator[str]:
 def own_words(part: Own) -> Iterator[str]:
     """A place for a person's words, between two markers."""
     yield BEGIN.format(part.name)
-    yield from part.text.splitlines()
+    yield from part.text.split("\n") if part.text else ()
     yield END
 
 
+def _cell(text: str) -> str:
+    """In a table a bar ends the cell, in code too."""
+    return re.sub(r"(?<!\\)\|", r"\\|", escaped(text))
+
+
 def _grid(part: Grid) -> Iterator[str]:
-    yield f"| {' | '.join(map(escaped, part.columns))} |"
+    yield f"| {' | '.join(map(_cell, part.columns))} |"
     yield f"|{'|'.join('---:' if name in part.right else '---' for name in part.columns)}|"
-    yield from (f"| {' | '.join(map(escaped, row))} |" for row in part.rows)
+    yield from (f"| {' | '.join(map(_cell, row))} |" for row in part.rows)
     if part.caption:
         yield from ("", escaped(part.caption))
