@@ -16,7 +16,7 @@ from ullage.api import audit
 from ullage.planning.audit import RULINGS, Audit
 from ullage.reports.audit_page import RULE, audit_page
 from ullage.reports.pages.markdown import markdown
-from ullage.reports.pages.page import Grid, Page, Part, Prose, Section
+from ullage.reports.pages.page import Page, Part, Prose, Section, Table
 
 ROOT: Final = Path(__file__).parents[1]
 CLAIMS: Final = ROOT / "examples/claims"
@@ -55,7 +55,7 @@ def _summary(audits: list[Audit]) -> Part:
     count = str(sum(len(found.findings) for found in audits))
     rows.append(("all", *(str(whole[ruling]) for ruling in RULINGS[:4]), count, ""))
     columns = ("guide", *RULINGS[:4], "claims", "units of sizes")
-    return Grid(columns, tuple(rows), frozenset(columns[1:-1]))
+    return Table(columns, tuple(rows), frozenset(columns[1:-1]))
 
 
 def _units(found: Audit) -> str:

@@ -14,7 +14,7 @@ import yaml
 
 from ullage.api import guide
 from ullage.reports.pages.markdown import markdown
-from ullage.reports.pages.page import Grid, Page, Prose, Section
+from ullage.reports.pages.page import Page, Prose, Section, Table
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "examples/guide"
@@ -36,7 +36,7 @@ def page() -> str:
         Section(
             name,
             (
-                Grid(
+                Table(
                     ("heading", "computed"),
                     tuple(
                         (each["heading"], each.get("counterpart") or f"none: {each['reason']}")

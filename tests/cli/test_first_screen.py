@@ -18,10 +18,10 @@ from ullage.errors import UllageError
 from ullage.planning.plan import Advice, Nearest, Search
 from ullage.reports.console import PlainConsole
 from ullage.reports.document import model_document
+from ullage.reports.figures import whole
 from ullage.reports.items import at_the_peak
 from ullage.reports.plan_details import SMALL, alike, show_details
 from ullage.reports.plan_page import LINES, show_plan
-from ullage.reports.tables import whole
 from ullage.units import Interval
 
 RANDOM = 60

@@ -229,6 +229,7 @@ ACCEPTED = (
     "roundup_power2_divisions:[64:0,>:4]",
     "large_segment_size_mb:32, max_split_size_mb : 32",
     "max_non_split_rounding_mb:30",
+    "max_split_size_mb:64,",
 )
 REFUSED = (
     "max_split_size_mb:19",

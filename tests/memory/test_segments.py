@@ -1,10 +1,12 @@
 """Segments around a pass, replayed: laws, and published measurements."""
 
+import json
 import statistics
 from dataclasses import replace
 
 import pytest
 
+import ullage
 from ullage.facts.abilities import nvidia
 from ullage.facts.catalog import find_model
 from ullage.memory.forward.one_pass import Pass
@@ -14,6 +16,7 @@ from ullage.memory.forward.tensors import Tensors
 from ullage.memory.weights.precision import resolve_precision
 from ullage.spec.role import Role
 from ullage.units import MIB
+from ullage.workloads.loading import parse
 
 LLAMA = "meta-llama/Llama-2-7b-chat-hf"
 
@@ -80,6 +83,23 @@ def test_what_is_typical_grows_with_the_pass():
     ]
     assert found == sorted(found)
     assert found[0] > MIB
+
+
+@pytest.mark.parametrize(
+    "model", ["Qwen/Qwen2.5-0.5B", "meta-llama/Llama-3.2-1B-Instruct", "google/gemma-2-2b"]
+)
+def test_a_sequence_more_never_takes_less_where_tokens_are_chosen_in_slices(model):
+    """Vocabularies of 152, 128 and 256 thousand: slices hold 27, 32 and 16 sequences."""
+    highs = []
+    for batch in (*range(2, 60), 100, 200, 400):
+        section = {"kind": "evaluate", "roles": {"generator": {"model": model}, "judge": {"model": model}}}
+        workload = parse(
+            json.dumps(section | {"batch": batch, "prompt_tokens": 355, "budget": {"gpus": "2xB200"}}),
+            "workload.json",
+        )
+        device = max(ullage.plan(workload, advice=False).devices, key=lambda each: each.peak.device.high)
+        highs.append(device.peak.device.high)
+    assert highs == sorted(highs)
 
 
 def test_published_reserved_bytes_are_met_and_none_is_above_the_high_value():

@@ -319,3 +319,25 @@ def test_that_there_is_no_trace_is_found_out_once(monkeypatch):
     with pytest.raises(UnsupportedError) as second:
         trace_model(asked)
     assert str(second.value) == str(first.value)
+
+
+def test_but_what_another_day_may_trace_is_tried_again(monkeypatch):
+    asked = Asked("ullage:tiny", "bf16", "sdpa", Work("prefill", 1, 24, 1), False)
+    forget_traces()
+    with monkeypatch.context() as today:
+        today.setattr("ullage.tracing.passes.find_layout", _without_accelerate)
+        with pytest.raises(UnsupportedError, match="No module named 'accelerate'"):
+            trace_model(asked)
+    forget_traces()
+    assert trace_model(asked).live
+
+
+def _without_accelerate(model):
+    raise ModuleNotFoundError("No module named 'accelerate'", name="accelerate")
+
+
+def test_a_config_that_its_own_code_does_not_take_is_refused_in_its_words(tmp_path):
+    endless = {"model_type": "xlnet", "max_position_embeddings": 512, "n_layer": 2}
+    (tmp_path / "config.json").write_text(json.dumps(endless))
+    with pytest.raises(UnsupportedError, match="no sequence length limit"):
+        ullage.model(str(tmp_path))

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 FITS: Final = {0: "it fits", DOES_NOT_FIT: "it does not fit"}
 OWN: Final = (
     Command(
+        "demo",
+        "Plan, run and verify a small example with the bundled model, by the commands one would type.",
+        "ullage.cli.demo:demo",
+        "ullage demo evaluate",
+        {FAILED: "a command of it failed", DOES_NOT_FIT: "one did not fit"},
+    ),
+    Command(
         "plan",
         "Bytes on every GPU in every phase, whether they fit, and what would.",
         "ullage.cli.plans:plan",

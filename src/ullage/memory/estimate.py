@@ -12,7 +12,7 @@ from ullage.facts.architecture import Architecture, Model
 from ullage.facts.diffusion import Pipeline
 from ullage.memory.captures.stored import add_stored
 from ullage.memory.chunked import check_chunks
-from ullage.memory.demand import PROCESS, Demand, Quantized, RoleShape
+from ullage.memory.demand import PROCESS, Demand
 from ullage.memory.encoder import check_encoder
 from ullage.memory.fidelity import Key, idle_work, passes_of
 from ullage.memory.forward.window import BeyondWindowError
@@ -23,15 +23,15 @@ from ullage.memory.process import Overhead, blas_need, context_need
 from ullage.memory.refusals import check_role, check_training
 from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
+from ullage.memory.shape import shape_of
 from ullage.memory.traced import Traced, Tracing
 from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.part import needed_part
 from ullage.memory.weights.precision import resolve_precision
 from ullage.phases.phase import TRAINING, Phase, Resident, Where, Work
-from ullage.spec.device_map import block_devices
 from ullage.spec.role import Role
 from ullage.spec.rope import model_of
-from ullage.units import Interval, parse_bytes
+from ullage.units import Interval
 
 if TYPE_CHECKING:
     from ullage.memory.vllm.sizes import Served
@@ -70,7 +70,7 @@ def estimate(
     passes = passes_of(phases, held, roles, tracing, len(cards))
     asked = _asked(phases, held, roles, works, abilities, overhead, passes.traced)
     whole = {phase.running for phase in phases if phase.activity == "backward"}
-    shapes = tuple(_shape(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
+    shapes = tuple(shape_of(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
     precisions = {name: each.precision for name, each in held.items()}
     return Demand(phases, shapes, asked, parts, precisions, _served(held, works), passes.known)
@@ -253,50 +253,3 @@ def part_of(role: str, phases: Iterable[Phase], model: Model) -> Model:
 def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
     found = {resident.name: resident.role for phase in phases for resident in phase.resident}
     return {name: role for name, role in found.items() if role.runs_with.local}
-
-
-@lru_cache(maxsize=RECENT)
-def _shape(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
-    """`whole` where all blocks must be on one GPU."""
-    model, scheme = held.model, held.precision.scheme
-    names = _block_names(model)
-    if role.tensor_parallel > 1 and isinstance(model, Architecture):
-        from ullage.memory.vllm.ranks import check_ranks
-
-        check_ranks(model, role.tensor_parallel)
-    limits = tuple(
-        (device if device in ("cpu", "disk") else f"gpu:{device}", parse_bytes(size))
-        for device, size in (role.max_memory or {}).items()
-    )
-    splittable = role.runs_with.splits_layers and not whole
-    own = scheme if role.runs_with.memory == "process" else None
-    bound = (
-        None
-        if own is None
-        else Quantized(own.name, own.least_capability, own.offloads or held.precision.keeps_waiting)
-    )
-    wishes = role.placement, limits, splittable, bound, _places(name, role, held)
-    return RoleShape(name, len(names), names, role.tensor_parallel, *wishes)
-
-
-def _places(name: str, role: Role, held: Loaded) -> tuple[str, ...]:
-    """Where the role's own map puts the blocks that are loaded. Raises SpecError for another model's."""
-    if role.device_map is None:
-        return ()
-    found, wrong = block_devices(role.device_map, held.whole)
-    if wrong:
-        within = (f"device_map: {each.module}" if each.module else "device_map" for each in wrong)
-        raise SpecError(
-            [f"role {name}: {at}: {each.problem}" for at, each in zip(within, wrong, strict=True)]
-        )
-    if isinstance(held.model, Architecture):
-        return (*found[: len(held.model.layers) + 1], found[-1])
-    return found
-
-
-@lru_cache(maxsize=256)
-def _block_names(model: Model) -> tuple[str, ...]:
-    if isinstance(model, Pipeline):
-        return tuple(component.name for component in model.components)
-    layers = (f"layers.{index}" for index in range(len(model.layers)))
-    return ("embed_tokens", *layers, "norm+lm_head")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.facts.gpu import Gpu, GpuSet
@@ -15,7 +16,7 @@ from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, Totals
 from ullage.planning.hosted import Hosted
 from ullage.planning.latency import Latency
-from ullage.shown import Shown, named
+from ullage.shown import PAGES, Shown, named
 from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
 from ullage.units import NO_TIME, ZERO, Estimate, Interval, gib
@@ -281,6 +282,11 @@ class Plan(Shown):
     def title(self) -> str:
         """The workload's name, else its kind."""
         return self.workload.name or self.workload.kind
+
+    def plot(self) -> Any:
+        """What each device holds in each phase, as stacked bars (`ullage.reports.charts.Bars`): a notebook
+        shows them, `to_svg()` is their text."""
+        return import_module(PAGES).chart(self)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ullage.reports.tables import STYLES, dollars, duration, number, print_hanging
+from ullage.reports.figures import dollars, duration, number
+from ullage.reports.tables import STYLES, print_hanging
 from ullage.units import GIB
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.planning.audit import Audit, Finding, Ruling
 from ullage.planning.document import header
-from ullage.reports.pages.page import Grid, Page, Part, Prose, Section
-from ullage.reports.tables import duration
+from ullage.reports.figures import duration
+from ullage.reports.pages.page import Page, Part, Prose, Section, Table
 from ullage.spec.amount import Measure
 from ullage.units import GIB, UNITS, Estimate
 
@@ -62,7 +62,7 @@ def _parts(findings: Sequence[Finding], exact: bool) -> tuple[Part, ...]:
     filled = [at for at in range(len(columns)) if any(row[at] for row in rows)]
     kept = filled if exact else [at for at in filled if columns[at] != "bytes"]
     return (
-        Grid(
+        Table(
             tuple(columns[at] for at in kept),
             tuple(tuple(row[at] for at in kept) for row in rows),
             frozenset({"off", "bytes"}),

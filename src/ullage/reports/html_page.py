@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ullage.errors import MissingExtraError
+from ullage.reports.svg import drawn
 from ullage.text import visible, without_secrets
 
 
@@ -12,6 +13,7 @@ def render_page(template: Path, **values: object) -> str:
     """`template` filled with `values`, which are escaped. Raises MissingExtraError without jinja2."""
     try:
         import jinja2
+        import markupsafe
     except ImportError as error:
         raise MissingExtraError("jinja2", "run", "the report") from error
     environment = jinja2.Environment(
@@ -22,6 +24,7 @@ def render_page(template: Path, **values: object) -> str:
         finalize=_shown,
     )
     environment.filters |= {
+        "drawn": lambda chart: "" if chart is None else markupsafe.Markup(drawn(chart)),  # escaped within
         "percent": lambda value: "" if value is None else f"{value:.1%}",
         "number": lambda value: "" if value is None else f"{value:.3f}",
         "mebi": lambda value: "" if value is None else f"{value / 2**20:,.1f}",

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from ullage.reports.figures import UNKNOWN, spread
+from ullage.reports.grid import Grid
 
 if TYPE_CHECKING:
     from ullage.planning.latency import Latency, Rate, WayTime
     from ullage.units import Estimate
 
-UNKNOWN: Final = "unknown"
-"""What stands for a time or cost that no source gives."""
-
 LATENCY: Final = "latency: seconds of one request by itself (roofline estimate)"
-
-
-class Grid(NamedTuple):
-    """A table: its title, its columns, its rows, and what is said below it."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
 
 
 def latency_grids(latency: Latency) -> tuple[Grid, ...]:
@@ -70,10 +61,10 @@ def _whole(way: WayTime) -> Iterator[str]:
 
 
 def _ends(seconds: Estimate) -> str:
-    """`1.2 (0.9-1.7)`, with two decimals below a second."""
-    form = "{:,.2f}" if seconds.expected < 1 else "{:,.1f}" if seconds.expected < 100 else "{:,.0f}"
-    low, expected, high = (form.format(each) for each in seconds)
-    return f"{expected} ({low}-{high})"
+    """With two decimals below a second."""
+    return spread(
+        seconds, "{:,.2f}" if seconds.expected < 1 else "{:,.1f}" if seconds.expected < 100 else "{:,.0f}"
+    )
 
 
 def _batches(way: WayTime) -> str:
@@ -88,5 +79,4 @@ def _rates(of: Latency | WayTime) -> Sequence[str]:
 def _rate(rate: Rate | None) -> str:
     if rate is None:
         return UNKNOWN
-    low, expected, high = (f"{each:,.0f}" for each in rate.a_day)
-    return f"{expected} ({low}-{high})"
+    return spread(rate.a_day, "{:,.0f}")

@@ -11,8 +11,8 @@ from rich.text import Text
 from ullage.facts.price import LABELS
 from ullage.planning.document import header, interval
 from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
-from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.tables import NARROW, ends, new_table, number, print_hanging, print_table
+from ullage.reports.figures import UNKNOWN, ends, number
+from ullage.reports.tables import NARROW, new_table, print_hanging, print_table
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -36,9 +36,14 @@ def show_model(model: Model, console: Console) -> None:
     from ullage.facts.diffusion import Pipeline
 
     console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
-    table = new_table("parameters")
-    table.add_column("component")
-    table.add_column("count", justify="right")
+    table = new_table(
+        "parameters",
+        (
+            "component",
+            "count",
+        ),
+        right=("count",),
+    )
     for name, count in parameters_by_component(model).items():
         table.add_row(name, f"{count:,}")
     table.add_row("all", f"{model.parameters:,}", style="bold")

@@ -8,24 +8,13 @@ from rich.console import Console
 from rich.text import Text
 
 from ullage.reports.advice_page import show_advice
+from ullage.reports.bar import bar
+from ullage.reports.figures import dollars, durations, ends, number, spread, whole
+from ullage.reports.grid import Grid
 from ullage.reports.items import merged
-from ullage.reports.latency_page import Grid, latency_grids
-from ullage.reports.plan_page import bar
+from ullage.reports.latency_page import latency_grids
 from ullage.reports.storage_page import stored_lines
-from ullage.reports.tables import (
-    STYLES,
-    Footnotes,
-    below,
-    dollars,
-    durations,
-    ends,
-    new_table,
-    number,
-    print_hanging,
-    print_table,
-    spread,
-    whole,
-)
+from ullage.reports.tables import STYLES, Footnotes, below, new_table, print_hanging, print_table
 from ullage.units import GIB
 
 if TYPE_CHECKING:

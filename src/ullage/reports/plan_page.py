@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -13,8 +12,10 @@ from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.verdict import ORDER
 from ullage.reports.advice_page import in_short, typed
+from ullage.reports.bar import bar
+from ullage.reports.figures import dollars, duration, durations, number, whole
 from ullage.reports.items import at_the_peak, named
-from ullage.reports.tables import STYLES, dollars, duration, durations, hanging, number, whole
+from ullage.reports.tables import STYLES, hanging
 from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 LINES: Final = 25
 """Of the screen, at 80 columns or more."""
-BAR, LEAST_BAR = 30, 8
 ITEMS: Final = 3
 """Items of the peak that are named."""
 LABEL: Final = 9
@@ -135,22 +135,6 @@ def _kind(kind: Kind, console: Console) -> Iterator[Text]:
     peak = f"{shown} in {device.peak_phase}" if device.peak_phase else f"{shown}, nothing is held there"
     yield from hanging("", peak, console)
     yield bar(device, console.width)
-
-
-def bar(device: DevicePlan, width: int) -> Text:
-    """A limited device's peak against what can be used of it."""
-    assert device.usable is not None
-    assert device.ullage is not None
-    left = f"ullage {number(device.ullage)}" if device.ullage >= 0 else f"{number(-device.ullage)} too much"
-    said = f" {whole(device.peak.device)} of {number(device.usable)} GiB, {left}"
-    if device.verdict == "tight":
-        said += ": tight"
-    long = max(min(BAR, width - cell_len(said)), LEAST_BAR)
-    shares = [min(value / max(device.usable, 1), 1.0) for value in device.peak.device[1:]]
-    sure, maybe = (round(share * long) for share in shares)
-    line = Text("█" * sure + "▒" * (maybe - sure), style=STYLES[device.verdict])
-    line.append("·" * (long - maybe), style="dim")
-    return Text("").append_text(line).append(said)
 
 
 def _peak(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[Text]:

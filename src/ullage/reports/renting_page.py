@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.planning.document import header, interval
-from ullage.reports.latency_page import UNKNOWN, Grid
+from ullage.reports.figures import UNKNOWN, spread
+from ullage.reports.grid import Grid
+from ullage.reports.tables import new_table
 from ullage.text import one_line
 from ullage.units import GIB, Estimate
 
@@ -95,7 +97,8 @@ def _letters() -> Iterator[str]:
 
 
 def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table = new_table("")
+    table.padding = (0, 1, 0, 0)
     rows = [_cells(each, lists, wide, _unit(found)[3]) for each in found.rentals]
     columns = _columns(found) if wide else (*_columns(found)[:-1], "")  # of a letter, which says itself
     for name, *cells in zip(columns, *rows, strict=True):
@@ -125,9 +128,9 @@ def _cells(one: Rental, lists: dict[tuple[str, str], str], wide: bool, unit: flo
         one.gpus.name,
         one.verdict,
         f"{one.ullage / GIB:.1f}",
-        UNKNOWN if seconds is None else f"{ends(seconds * (1 / unit))}{mark}",
+        UNKNOWN if seconds is None else f"{_spread(seconds * (1 / unit))}{mark}",
         UNKNOWN if cost is None else f"{cost.usd_per_hour:,.2f}",
-        UNKNOWN if one.usd is None else ends(one.usd),
+        _spread(one.usd),
         _from(cost, lists, wide),
     )
 
@@ -188,12 +191,11 @@ def _decimals(value: float) -> int:
     return min(max(2 - max(size, 0), 1 - size, 0), 6)
 
 
-def ends(value: Estimate) -> str:
-    """`3.1 (2.1-5.0)`: what is expected, and between which values it lies, all to the same place."""
-    decimals = 0 if value.expected <= 0 else _decimals(value.expected)
-    decimals -= value.expected >= 1 and decimals > 0
-    low, expected, high = (f"{each:,.{decimals}f}" for each in value)
-    return f"{expected} ({low}-{high})"
+def _spread(value: Estimate | None) -> str:
+    """All to the same place."""
+    decimals = 0 if value is None or value.expected <= 0 else _decimals(value.expected)
+    decimals -= value is not None and value.expected >= 1 and decimals > 0
+    return spread(value, f"{{:,.{decimals}f}}")
 
 
 def renting_grid(found: Renting) -> Grid:

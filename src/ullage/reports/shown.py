@@ -14,10 +14,12 @@ from ullage.planning.plan import Plan
 from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
 from ullage.reports.audit_page import audit_document, audit_page
+from ullage.reports.charts import Bars
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.pages.html import tables
 from ullage.reports.pages.screen import show_page
+from ullage.reports.plan_chart import plan_chart
 from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
 from ullage.reports.renting_page import renting_document, renting_grid, show_renting
@@ -56,8 +58,8 @@ def _printed(show: Callable[[PlainConsole], None]) -> str:
 
 
 def table(value: Value) -> str:
-    """Tables of HTML: a plan's devices, times and what its requests take, the sets that may be rented,
-    claims, a verification's comparisons."""
+    """HTML without style or script: a plan's bars, devices, times and what its requests take, the sets that
+    may be rented, claims, a verification's comparisons."""
     if isinstance(value, Audit):
         return tables(audit_page(value, everything=True, exact=True))
     if isinstance(value, Renting):
@@ -81,7 +83,7 @@ def table(value: Value) -> str:
         grids = [] if value.latency is None else [*latency_grids(value.latency)]
         grids = [times_grid(value.times), *grids] if value.times else grids
         more = (_table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows) for grid in grids)
-        return "".join((_table(repr(value)[1:-1], columns, rows), *more))
+        return "".join((plan_chart(value).to_svg(), _table(repr(value)[1:-1], columns, rows), *more))
     columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
     cells = [
         (
@@ -97,6 +99,11 @@ def table(value: Value) -> str:
         for one in value.comparisons
     ]
     return _table(repr(value)[1:-1], columns, cells)
+
+
+def chart(value: Plan) -> Bars:
+    """What each device holds in each phase."""
+    return plan_chart(value)
 
 
 def document(value: Value) -> dict[str, object]:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from ullage.planning.document import estimate_document, header, interval, items_document, set_totals
+from ullage.reports.figures import dollars, durations, whole
 from ullage.reports.plan_details import show_items
 from ullage.reports.plan_page import kinds_of
-from ullage.reports.tables import STYLES, Footnotes, dollars, durations, new_table, print_table, whole
+from ullage.reports.tables import STYLES, Footnotes, new_table, print_table
 
 if TYPE_CHECKING:
     from ullage.planning.plan import DevicePlan, Plan

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ullage.reports.latency_page import UNKNOWN, Grid
+from ullage.reports.figures import spread
+from ullage.reports.grid import Grid
 
 if TYPE_CHECKING:
     from ullage.planning.plan import PhaseTime
-    from ullage.units import Estimate
 
 COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload, s", "bound by", "basis")
 
@@ -21,19 +21,12 @@ def times_grid(times: Iterable[PhaseTime]) -> Grid:
     rows = tuple(
         (
             each.phase,
-            seconds_of(each.seconds),
+            spread(each.seconds),
             "" if each.tokens_per_second is None else f"{each.tokens_per_second.expected:,.0f}",
-            seconds_of(each.total_seconds),
+            spread(each.total_seconds),
             each.bound,
             each.basis,
         )
         for each in times
     )
     return Grid("time", COLUMNS, rows, "; ".join(f"measured: {source}" for source in sources))
-
-
-def seconds_of(value: Estimate | None) -> str:
-    """`1.20 (0.90-1.70)`: what is expected, and between which values it lies."""
-    if value is None:
-        return UNKNOWN
-    return f"{value.expected:,.2f} ({value.low:,.2f}-{value.high:,.2f})"

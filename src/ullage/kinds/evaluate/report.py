@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import MissingExtraError
-from ullage.fields import Fields
 from ullage.kinds.evaluate.checked import told_of
 from ullage.kinds.evaluate.gathered import Gathered
 from ullage.kinds.evaluate.headline import lines
 from ullage.kinds.evaluate.shown import answers, filters
 from ullage.records.atomic import write_text
 from ullage.records.fits import Fitted
-from ullage.records.notes import read_notes
+from ullage.records.timeline import FILE as TIMELINE
+from ullage.records.timeline import read_timeline
+from ullage.reports.charts import Line, Lines
 from ullage.reports.html_page import render_page
+from ullage.reports.timeline_chart import timeline_chart
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
-    import numpy as np
-    from markupsafe import Markup
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-
     from ullage.kinds.evaluate.summary import Summary
-
-    Floats = NDArray[np.float64]
 
 PAGE: Final = "report.html"
 TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
-MOST_POINTS: Final = 10_000
-"""Of a curve."""
 CURVES: Final = 4
 """Measures drawn for a label beside answer length, the best by AUROC."""
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A")
-"""Colours that differ for every kind of colour vision (Okabe and Ito 2008)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +64,7 @@ def write_report(folder: Path, workload: Workload, gathered: Gathered, found: Su
         ],
         made=run.made,
         relevance=gathered.relevance,
-        timeline=_safe(_timeline(folder / "timeline.jsonl", run.planned)),
+        timeline=timeline_chart(read_timeline(folder / TIMELINE), run.planned),
         freed=run.freed,
         fits=run.fits,
         costs=_costs(run, gathered.questions),
@@ -104,102 +92,49 @@ def _label(name: str, gathered: Gathered, found: Summary) -> dict[str, object]:
         "name": name,
         "reason": "",
         "rows": rows,
-        "curves": _safe(_curves(gathered, name, drawn)),
+        "curves": _curves(gathered, name, drawn),
         "calibration": found["calibration"][name],
         "prefixes": found["prefixes"][name],
     }
 
 
-def _curves(gathered: Gathered, label: str, names: Sequence[str]) -> str:
-    """ROC curves and accuracy over the share of answers kept, as SVG."""
+def _curves(gathered: Gathered, label: str, names: Sequence[str]) -> tuple[Lines, Lines]:
+    """ROC curves, and accuracy over the share of answers kept."""
     from sklearn.metrics import roc_curve
 
     from ullage.measures.telling_apart import alike, kept_accuracy
 
-    figure, (roc, kept) = _figure(2)
-    for name, colour in zip(names, COLOURS, strict=False):
+    roc, kept = [], []
+    for name in names:
         wrong, values = gathered.scored(label, gathered.uncertainty[name])
         if wrong.all() or not wrong.any():
             continue
         labels, values, counts = alike(wrong.astype(float), values)
         false, true, _ = roc_curve(labels, values, sample_weight=counts)
-        roc.plot(*_thinned(false, true), color=colour, label=name)
+        roc.append(Line(name, tuple(zip(false.tolist(), true.tolist(), strict=True))))
         share, accuracy = kept_accuracy(labels, values, counts)
-        kept.plot(*_thinned(share, accuracy), color=colour)
-    roc.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
-    roc.set(xlabel="right answers flagged", ylabel="mistakes flagged", title="ROC")
-    roc.legend(frameon=False, fontsize=8, loc="lower right")
-    kept.set(xlabel="share of answers kept, most certain first", ylabel="accuracy", title="Rejection")
-    return _svg(figure)
-
-
-def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """A curve of more points than can be seen, by some of them, the ends among those."""
-    import numpy as np
-
-    if len(x) <= MOST_POINTS:
-        return x, y
-    some = np.linspace(0, len(x) - 1, MOST_POINTS).astype(int)
-    return x[some], y[some]
-
-
-def _timeline(path: Path, planned: Mapping[str, int]) -> str:
-    """Memory over time by device beside the planned peak, as SVG; nothing for a run too short to have been
-    sampled."""
-    by_device: dict[str, list[tuple[float, float]]] = {}
-    starts: list[tuple[float, str]] = []
-    for number, row in enumerate(read_notes(path) if path.is_file() else (), 1):
-        line = Fields(row, f"{path}:{number}")
-        seconds, phase = line.number("seconds"), line.text("phase")
-        level = "live" if row.get("live") is not None else "process"
-        if row.get(level) is not None:
-            by_device.setdefault(line.text("device"), []).append((seconds, line.whole(level) / 2**30))
-        if not starts or starts[-1][1] != phase:
-            starts.append((seconds, phase))
-    if sum(map(len, by_device.values())) < 2:
-        return ""
-    figure, (axes,) = _figure(1)
-    for (device, points), colour in zip(by_device.items(), COLOURS, strict=False):
-        axes.plot(*zip(*points, strict=True), color=colour, label=device)
-        if level == "live" and planned.get(device):
-            axes.axhline(planned[device] / 2**30, color=colour, linestyle="--", label=f"{device}, planned")
-    for second, phase in starts:
-        if phase.endswith("load"):
-            axes.axvline(second, color="#bbb", linewidth=0.8)
-            axes.annotate(phase, (second, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top")
-    axes.set(xlabel="seconds", ylabel="GiB alive", title="Memory over time")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
-
-
-def _figure(columns: int) -> tuple[Figure, Sequence[Axes]]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "evaluate", "the report's curves") from error
-    figure = Figure(figsize=(4.6 * columns, 3.6) if columns > 1 else (8, 3), layout="constrained")
-    axes = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
-    for each in axes:
-        each.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an element of a page; the same figure is the same text."""
-    import matplotlib
-
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "ullage", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _safe(svg: str) -> Markup:
-    from markupsafe import Markup
-
-    return Markup(svg)
+        kept.append(Line(name, tuple(zip(share.tolist(), accuracy.tolist(), strict=True))))
+    return (
+        Lines(
+            title="ROC",
+            description="Mistakes found over right answers flagged, by measure; the grey line is chance.",
+            x="right answers flagged",
+            y="mistakes flagged",
+            lines=tuple(roc),
+            across=(0.0, 1.0),
+            up=(0.0, 1.0),
+            diagonal=True,
+        ),
+        Lines(
+            title="Rejection",
+            description="Accuracy of the answers that are kept, over the share of them, by measure.",
+            x="share of answers kept, most certain first",
+            y="accuracy",
+            lines=tuple(kept),
+            across=(0.0, 1.0),
+            up=(0.0, 1.0),
+        ),
+    )
 
 
 def _costs(run: Spent, questions: int) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Final
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import read_text
+from ullage.kinds.pii.curves import curves
 from ullage.kinds.pii.section import VERIFIER
 from ullage.kinds.pii.summary import BinRow, CalibrationRows, Summary
 from ullage.kinds.pii.tally import RedactionTally, Tally, Thresholds
@@ -46,7 +47,9 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
     role = workload.roles[VERIFIER]
     memory = [one for one in verify(run.manifest().plan, record).comparisons if one.kind == "level"]
     title = workload.name or "verification"
-    write_text(page, render_page(TEMPLATE, title=title, model=role.model, memory=memory, **found))
+    drawn = curves(found)
+    filled = render_page(TEMPLATE, title=title, model=role.model, memory=memory, curves=drawn, **found)
+    write_text(page, filled)
     return table, page
 
 

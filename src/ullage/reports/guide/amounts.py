@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ullage.planning.claimed import COMPONENTS, amount_in
+from ullage.reports.figures import dollars, durations, whole
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.latency_page import latency_grids
-from ullage.reports.pages.page import Grid, Items, Part, Prose
+from ullage.reports.pages.page import Figure, Items, Part, Prose, Table
+from ullage.reports.plan_chart import plan_chart
 from ullage.reports.storage_page import stored_lines
-from ullage.reports.tables import dollars, durations, whole
 from ullage.reports.times_page import times_grid
 from ullage.units import GIB, Estimate
 
@@ -42,7 +43,7 @@ def precisions(guide: Guide) -> tuple[Part, ...]:
         f"The most of each component in any phase, summed over the cards; verdict on {guide.plan.gpus.name}, "
         "the other roles as planned. What the process takes beside its models is in the next table."
     )
-    table = Grid((*heads, "verdict"), tuple(rows), frozenset(heads[2:]), caption)
+    table = Table((*heads, "verdict"), tuple(rows), frozenset(heads[2:]), caption)
     return (table, Items(tuple(refused))) if refused else (table,)
 
 
@@ -51,7 +52,7 @@ def _size(value: Estimate) -> str:
     return expected if low == high else f"{expected} ({low}-{high})"
 
 
-def peak(plan: Plan) -> Grid:
+def peak(plan: Plan) -> Table:
     """Every reason for bytes on the fullest device, in the phase where it is fullest."""
     cards = [each for each in plan.devices if each.usable is not None] or list(plan.devices)
     device = max(cards, key=lambda each: each.peak.device.high / max(each.usable or GIB, 1))
@@ -59,7 +60,7 @@ def peak(plan: Plan) -> Grid:
         (named(item), whole(item.bytes), item.basis, item.note) for item in at_the_peak(plan, device)
     )
     caption = f"{device.name} in {device.peak_phase or 'no phase'}"
-    return Grid(("what", "GiB", "basis", "why"), rows, frozenset({"GiB"}), caption)
+    return Table(("what", "GiB", "basis", "why"), rows, frozenset({"GiB"}), caption)
 
 
 def allocation(plan: Plan) -> tuple[Part, ...]:
@@ -73,7 +74,7 @@ def allocation(plan: Plan) -> tuple[Part, ...]:
     rows.append(("peak", *(f"{each.peak.device.high / GIB:.2f}" for each in devices)))
     rows.append(("usable", *("" if each.usable is None else f"{each.usable / GIB:.2f}" for each in devices)))
     heads = tuple(_head(each) for each in devices)
-    table = Grid(
+    table = Table(
         ("phase", *heads), tuple(rows), frozenset(heads), "At most, GiB, the process and CUDA included."
     )
     staying = plan.staying()
@@ -82,7 +83,7 @@ def allocation(plan: Plan) -> tuple[Part, ...]:
         if staying
         else "No role stays on the device throughout."
     )
-    return (table, Prose(said))
+    return (table, Figure(plan_chart(plan)), Prose(said))
 
 
 def _head(device: DevicePlan) -> str:
@@ -96,7 +97,7 @@ def variations(guide: Guide) -> tuple[Part, ...]:
     return (Prose("Batch, all else as planned:"), batch, Prose("Context, all else as planned:"), context)
 
 
-def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Grid:
+def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Table:
     columns = (name, "fullest card, GiB", "all cards, GiB", "verdict", "all examples", "$ per 1000")
     rows = []
     for each in found:
@@ -117,7 +118,7 @@ def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Grid:
                 dollars(usd),
             )
         )
-    return Grid(
+    return Table(
         columns, tuple(rows), frozenset({columns[0], *columns[1:3], columns[5]}), f"On {asked.gpus.name}."
     )
 
@@ -132,10 +133,10 @@ def times(plan: Plan) -> Iterator[Part]:
         yield Prose("Nothing is known of the speed of these cards.")
         return
     grid = times_grid(plan.times)
-    yield Grid(grid.columns, grid.rows, frozenset(grid.columns[1:4]), grid.caption)
+    yield Table(grid.columns, grid.rows, frozenset(grid.columns[1:4]), grid.caption)
     for one in latency_grids(plan.latency) if plan.latency is not None else ():
         yield Prose(one.title)
-        yield Grid(one.columns, one.rows, frozenset(one.columns[1:]), one.caption)
+        yield Table(one.columns, one.rows, frozenset(one.columns[1:]), one.caption)
 
 
 def elsewhere(plan: Plan) -> Items:

@@ -8,11 +8,11 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from ullage.reports.advice_page import in_short, typed
+from ullage.reports.figures import dollars, durations, whole
 from ullage.reports.guide import amounts, sets
 from ullage.reports.guide.symptoms import symptoms
 from ullage.reports.items import at_the_peak, named
-from ullage.reports.pages.page import Code, Grid, Items, Own, Page, Part, Prose, Section
-from ullage.reports.tables import dollars, durations, whole
+from ullage.reports.pages.page import Code, Items, Own, Page, Part, Prose, Section, Table
 from ullage.units import gib
 
 if TYPE_CHECKING:
@@ -119,7 +119,11 @@ def _configuration(guide: Guide) -> tuple[Part, ...]:
         f"{name}: {role.placement.where} ({role.placement.reason})" for name, role in guide.plan.roles.items()
     ]
     language = "json" if guide.text.lstrip().startswith("{") else "yaml"
-    return (Prose(f"{guide.name}, as it was planned:"), Code(guide.text, language), Items(tuple(placed)))
+    return (
+        Prose(f"{guide.name}, as it was planned:"),
+        Code(guide.text.replace("\r\n", "\n"), language),
+        Items(tuple(placed)),
+    )
 
 
 def _advice(plan: Plan, name: str) -> Iterator[Part]:
@@ -159,7 +163,7 @@ def _known(plan: Plan) -> Iterator[Part]:
     for item in plan.bill.items:
         if item.bytes.high:
             found.setdefault(item.basis, {})[item.component.replace("_", " ")] = None
-    yield Grid(
+    yield Table(
         ("basis", "of what"), tuple((basis, ", ".join(parts)) for basis, parts in sorted(found.items()))
     )
     cards = {(gpu.id, gpu.usable_basis, gpu.usable_source) for gpu in plan.gpus.gpus}
@@ -190,7 +194,7 @@ def _sources(guides: Sequence[Guide]) -> Section:
     return Section(
         "Versions and dates",
         (
-            Grid(("of what", "version or date"), tuple(rows)),
+            Table(("of what", "version or date"), tuple(rows)),
             Prose(
                 "Of torch and transformers those that formulas were held against. Prices are of their day."
             ),

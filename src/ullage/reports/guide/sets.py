@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.planning.guide import COUNTS
 from ullage.reports.advice_page import in_short, typed
-from ullage.reports.latency_page import UNKNOWN
-from ullage.reports.pages.page import Grid, Part, Prose
-from ullage.reports.tables import dollars, durations
+from ullage.reports.figures import UNKNOWN, dollars, durations
+from ullage.reports.pages.page import Part, Prose, Table
 from ullage.units import GIB
 
 if TYPE_CHECKING:
@@ -18,11 +17,11 @@ SHORT: Final = {"does not fit": "no"}
 WIDE: Final = 10_000
 
 
-def tiers(guide: Guide) -> Grid:
+def tiers(guide: Guide) -> Table:
     """What to do with a card of each size."""
     rows = tuple((each.name, each.gpus, *_tier(each)) for each in guide.tiers)
     columns = ("size", "card", "as it is", "GiB free", "what to change", "then")
-    return Grid(
+    return Table(
         columns,
         rows,
         frozenset({"GiB free"}),
@@ -48,7 +47,7 @@ def _tier(tier: Tier) -> tuple[str, str, str, str]:
     return "no", free, options, f"{best.verdict}, {in_short(best)}"
 
 
-def fits(guide: Guide) -> Grid:
+def fits(guide: Guide) -> Table:
     """Fits, tight or no for common cards, by one and by several."""
     heads = tuple(f"{count}x" for count in COUNTS)
     rows = tuple(
@@ -58,7 +57,7 @@ def fits(guide: Guide) -> Grid:
     caption = (
         "Usable GiB of one card, what torch can take at least. refused: the card cannot do what is asked for."
     )
-    return Grid(("card", "usable GiB", *heads), rows, frozenset({"usable GiB"}), caption)
+    return Table(("card", "usable GiB", *heads), rows, frozenset({"usable GiB"}), caption)
 
 
 def costs(guide: Guide) -> tuple[Part, ...]:
@@ -90,4 +89,4 @@ def costs(guide: Guide) -> tuple[Part, ...]:
     )
     more = f"; {found.more} more sets hold it" if found.more else ""
     caption = f"{found.label} prices in US dollars, cheapest for the whole first{more}; each of its day"
-    return (Grid(columns, rows, frozenset(columns[2:5]), caption),)
+    return (Table(columns, rows, frozenset(columns[2:5]), caption),)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 
 from ullage.reports.pages.markdown import own_words
-from ullage.reports.pages.page import Code, Grid, Items, Page, Part, Prose
+from ullage.reports.pages.page import Code, Figure, Items, Page, Part, Prose, Table
 from ullage.text import visible, without_secrets
 
 _STYLE: Final = """\
@@ -51,7 +51,9 @@ def html(page: Page) -> str:
 
 def tables(page: Page) -> str:
     """The tables of a page alone, under their headings, for a notebook."""
-    grids = ((section, part) for section in page.sections for part in section.parts if isinstance(part, Grid))
+    grids = (
+        (section, part) for section in page.sections for part in section.parts if isinstance(part, Table)
+    )
     return "".join(f"<p>{_shown(section.title)}</p>{''.join(_grid(part))}" for section, part in grids)
 
 
@@ -62,13 +64,15 @@ def _part(part: Part) -> Iterator[str]:
         yield f"<ul>{''.join(f'<li>{_words(text)}</li>' for text in part.texts)}</ul>"
     elif isinstance(part, Code):
         yield f"<pre><code>{_shown(part.text)}</code></pre>"
-    elif isinstance(part, Grid):
+    elif isinstance(part, Table):
         yield from _grid(part)
+    elif isinstance(part, Figure):
+        yield f"<figure>{part.chart.to_svg()}</figure>"
     else:
         yield from own_words(part)
 
 
-def _grid(part: Grid) -> Iterator[str]:
+def _grid(part: Table) -> Iterator[str]:
     caption = f"<caption>{_shown(part.caption)}</caption>" if part.caption else ""
     marks = ['class="n"' if name in part.right else "" for name in part.columns]
     head = "".join(
@@ -83,7 +87,7 @@ def _grid(part: Grid) -> Iterator[str]:
 
 
 def _shown(text: str) -> str:
-    return escape(visible(without_secrets(text), "\n"))
+    return escape(visible(without_secrets(text), "\n\t"))
 
 
 def _words(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ullage.reports.pages.page import Code, Grid, Items, Own, Page, Part, Prose
+from ullage.reports.pages.page import Code, Items, Own, Page, Part, Prose, Table
 from ullage.text import visible, without_secrets
 
 BEGIN: Final = "<!-- own words: {} -->"
@@ -42,13 +42,15 @@ def _part(part: Part) -> Iterator[str]:
     elif isinstance(part, Items):
         yield from (f"- {escaped(text)}" for text in part.texts)
     elif isinstance(part, Code):
-        text = visible(without_secrets(part.text), "\n").strip("\n")
+        text = visible(without_secrets(part.text), "\n\t").strip("\n")
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-        yield from (f"{fence}{part.language}", *text.splitlines(), fence)
-    elif isinstance(part, Grid):
+        yield from (f"{fence}{part.language}", *text.split("\n"), fence)
+    elif isinstance(part, Table):
         yield from _grid(part)
-    else:
+    elif isinstance(part, Own):
         yield from own_words(part)
+    else:
+        return
     yield ""
 
 
@@ -64,7 +66,7 @@ def _cell(text: str) -> str:
     return re.sub(r"(?<!\\)\|", r"\\|", escaped(text))
 
 
-def _grid(part: Grid) -> Iterator[str]:
+def _grid(part: Table) -> Iterator[str]:
     yield f"| {' | '.join(map(_cell, part.columns))} |"
     yield f"|{'|'.join('---:' if name in part.right else '---' for name in part.columns)}|"
     yield from (f"| {' | '.join(map(_cell, row))} |" for row in part.rows)

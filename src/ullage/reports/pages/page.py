@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ullage.reports.charts import Bars, Lines
+
 
 class Prose(NamedTuple):
     """One paragraph."""
@@ -17,7 +19,7 @@ class Items(NamedTuple):
     texts: tuple[str, ...]
 
 
-class Grid(NamedTuple):
+class Table(NamedTuple):
     """A table; columns named in `right` hold numbers, `caption` is said below it."""
 
     columns: tuple[str, ...]
@@ -40,7 +42,13 @@ class Own(NamedTuple):
     text: str = ""
 
 
-Part = Prose | Items | Grid | Code | Own
+class Figure(NamedTuple):
+    """A chart; a table beside it says the same, which is all that text has of it."""
+
+    chart: Bars | Lines
+
+
+Part = Prose | Items | Table | Code | Figure | Own
 
 
 class Section(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from ullage.reports.pages.page import Code, Grid, Items, Page, Part, Prose
+from ullage.reports.pages.page import Code, Items, Page, Part, Prose, Table
 from ullage.reports.tables import below, new_table, print_hanging, print_table
 
 
@@ -30,7 +30,7 @@ def _show(part: Part, console: Console) -> None:
     elif isinstance(part, Code):
         for line in part.text.splitlines():
             console.print(Text(f"    {line}"), soft_wrap=True)
-    elif isinstance(part, Grid):
+    elif isinstance(part, Table):
         table = new_table("", part.columns, part.right)
         table.title = None
         for row in part.rows:

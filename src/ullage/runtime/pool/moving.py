@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from ullage.runtime.pool.accounts import exceeding, without
 from ullage.runtime.pool.clock import Clock
-from ullage.runtime.pool.holding import Place
+from ullage.runtime.pool.ledger import Ledger
 from ullage.runtime.pool.moves import Move
 from ullage.runtime.pool.state import Job
 from ullage.runtime.pool.telling import told
@@ -23,26 +23,6 @@ POLL: Final = 0.02
 
 class NotFreeError(MemoryError):
     """By the pool's accounts there is room, by the device's driver there is not."""
-
-
-class Ledger(Protocol):
-    """What is told of each move as it is done; each call is one instant for everybody else."""
-
-    def leaving(self, move: Move) -> None:
-        """Its model is about to go: nobody has it any more."""
-        ...
-
-    def stuck(self, move: Move, error: Exception) -> None:
-        """It could not even be dropped: its bytes stay taken, and it is not lent."""
-        ...
-
-    def left(self, move: Move) -> None:
-        """It is on no device any more."""
-        ...
-
-    def came(self, move: Move, model: object, source: Place, seconds: float) -> None:
-        """It is ready."""
-        ...
 
 
 def carry_out(job: Job, clock: Clock, ledger: Ledger, free: Free | None, patience: float) -> None:

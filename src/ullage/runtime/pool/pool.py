@@ -16,8 +16,9 @@ from ullage.records.pool import PoolSeen, write_pool
 from ullage.runtime.pool.accounts import Accounts, Sizes, exceeding, together
 from ullage.runtime.pool.clock import Clock, Threads
 from ullage.runtime.pool.fitting import check_fit, never_parked
-from ullage.runtime.pool.holding import Place, Where
+from ullage.runtime.pool.holding import Place
 from ullage.runtime.pool.lease import Asking
+from ullage.runtime.pool.ledger import Ledger
 from ullage.runtime.pool.moves import Move, moves_again, moves_to_rest
 from ullage.runtime.pool.moving import carry_out
 from ullage.runtime.pool.role import Resident, Role, residents_of
@@ -62,6 +63,7 @@ class Pool:
         self._by_name = {name: each for each in residents for name in each.names}
         keeps = never_parked(residents, limits)
         self._state = State(residents, Accounts(limits), self.terms.patience, keeps, self.terms.predictor)
+        self._ledger = Ledger(self._lock, self._clock, self._state)
 
     def lease(self, role: str, timeout: float | None = None) -> Asking:
         """A loan of `role`, for `with` or `async with`; waited for at most `timeout` seconds.
@@ -250,7 +252,7 @@ class Pool:
     def _carry_out(self, job: Job) -> None:
         error: BaseException | None = None
         try:
-            carry_out(job, self._clock, self, self.terms.free, self.terms.free_wait)
+            carry_out(job, self._clock, self._ledger, self.terms.free, self.terms.free_wait)
         except BaseException as failed:  # a thread's end is no place for it: those who wait are told
             error = failed
         with self._lock:
@@ -282,30 +284,3 @@ class Pool:
             if request.resident is own:
                 state.queue.remove(request)
                 request.refuse(said)
-
-    def leaving(self, move: Move) -> None:
-        """Of the ledger of moves: its model is nobody's any more."""
-        with self._lock:
-            if move.holding is move.resident.here:
-                move.resident.model = None
-
-    def stuck(self, move: Move, error: Exception) -> None:
-        """Of the ledger: it could not leave, and nobody knows what is left of it."""
-        with self._lock:
-            move.resident.stuck = f"{type(error).__name__}: {error}"
-            if self._state.closing:  # the process ends: there is nobody left to keep the room from
-                move.holding.where = Where()
-
-    def left(self, move: Move) -> None:
-        """Of the ledger: it is on no device any more."""
-        with self._lock:
-            if move.holding is move.resident.here:
-                move.resident.since = self._clock.now()
-            move.holding.where = move.holding.where.after(move.action)
-
-    def came(self, move: Move, model: object, source: Place, seconds: float) -> None:
-        """Of the ledger: it is ready."""
-        with self._lock:
-            move.holding.where = move.holding.where.after("bring")
-            move.holding.loaded(source, seconds)
-            move.resident.model, move.resident.since = model, self._clock.now()

@@ -1,0 +1,115 @@
+"""Charts as values: stacked bars, and lines over an axis. `to_svg` draws them, `table` tells them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ullage.reports.grid import Grid
+
+Range = tuple[float, float]
+
+
+class Segment(NamedTuple):
+    """A part of a bar; `note` is what else is known of it."""
+
+    name: str
+    size: float
+    note: str = ""
+
+
+class Bar(NamedTuple):
+    """Segments one after another. They may come to `most`; more than `limit` there is no room for."""
+
+    name: str
+    segments: tuple[Segment, ...]
+    most: float | None = None
+    limit: float | None = None
+
+    @property
+    def size(self) -> float:
+        return sum(segment.size for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars of sizes in one `unit`, on one scale. Segments of one name look alike in all of them."""
+
+    title: str
+    description: str
+    unit: str
+    bars: tuple[Bar, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the segments, in the order in which they first stand."""
+        return tuple(dict.fromkeys(segment.name for bar in self.bars for segment in bar.segments))
+
+    def to_svg(self) -> str:
+        """An element `svg` to stand within a page of HTML."""
+        return _drawn(self)
+
+    _repr_html_ = to_svg
+
+
+class Line(NamedTuple):
+    """Points (x, y) in the order in which they are joined. `weights`, from 0 to 1, size a dot on each."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    dashed: bool = False
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines over one axis. Axes span what is drawn, from 0 on the left and below, unless `across` and `up`
+    say otherwise; `marks` name values of x; `diagonal` draws where y equals x."""
+
+    title: str
+    description: str
+    x: str
+    y: str
+    lines: tuple[Line, ...]
+    across: Range | None = None
+    up: Range | None = None
+    marks: tuple[tuple[float, str], ...] = ()
+    diagonal: bool = False
+
+    def to_svg(self) -> str:
+        """An element `svg` to stand within a page of HTML."""
+        return _drawn(self)
+
+    _repr_html_ = to_svg
+
+
+Chart = Bars | Lines
+
+
+def table(chart: Chart) -> Grid:
+    """What a chart shows, in figures: a row for each bar with its parts, or for each point of each line."""
+    if isinstance(chart, Lines):
+        rows = tuple((line.name, f"{x:,.6g}", f"{y:,.6g}") for line in chart.lines for x, y in line.points)
+        return Grid(chart.title, ("line", chart.x, chart.y), rows, chart.description)
+    names = chart.names
+    columns = ("", *names, chart.unit, "at most", "limit")
+    return Grid(chart.title, columns, tuple(_row(bar, names) for bar in chart.bars), chart.description)
+
+
+def _row(bar: Bar, names: tuple[str, ...]) -> tuple[str, ...]:
+    sizes = dict.fromkeys(names, 0.0)
+    for segment in bar.segments:
+        sizes[segment.name] += segment.size
+    ends = (bar.most, bar.limit)
+    whole = (*sizes.values(), bar.size)
+    return (
+        bar.name,
+        *(f"{size:,.2f}" for size in whole),
+        *("" if end is None else f"{end:,.2f}" for end in ends),
+    )
+
+
+def _drawn(chart: Chart) -> str:
+    from ullage.reports.svg import drawn  # which knows these values
+
+    return drawn(chart)

@@ -1,0 +1,44 @@
+"""What each device of a plan holds in each phase, as stacked bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ullage.reports.charts import Bar, Bars, Segment
+from ullage.reports.plan_page import kinds_of
+from ullage.units import GIB
+
+if TYPE_CHECKING:
+    from ullage.planning.plan import DevicePlan, Plan
+
+
+def plan_chart(plan: Plan) -> Bars:
+    """A bar for each phase of the fullest device of each kind, in GiB: expected bytes by component, up to
+    where they may come, against what may be used. Host memory has bars where a role is there."""
+    shown = [(kind.fullest, len(kind.devices)) for kind in kinds_of(plan)]
+    known = {device.name for kind in kinds_of(plan) for device in kind.devices}
+    shown += [(each, 1) for each in plan.devices if each.name not in known and each.peak.device.high]
+    bars = [bar for device, count in shown for bar in _bars(plan, device, count)]
+    return Bars(
+        title=f"{plan.title} on {plan.gpus.name}: {plan.verdict}",
+        description="GiB held by phase and component, expected; the thin line ends at the high value, the "
+        "thick one stands where the device's usable memory ends.",
+        unit="GiB",
+        bars=tuple(bars),
+    )
+
+
+def _bars(plan: Plan, device: DevicePlan, count: int) -> Iterator[Bar]:
+    name = device.name if count == 1 else f"{device.name} (fullest of {count})"
+    limit = None if device.usable is None else device.usable / GIB
+    for phase in plan.phases:
+        parts: dict[str, float] = {}
+        for item in plan.bill.items:
+            if item.device == device.name and item.phase == phase.name and item.bytes.expected:
+                part = item.component.replace("_", " ")
+                parts[part] = parts.get(part, 0.0) + item.bytes.expected / GIB
+        if parts:
+            most = plan.bill.totals[device.name][phase.name].device.high / GIB
+            segments = tuple(Segment(part, size) for part, size in parts.items())
+            yield Bar(f"{name}: {phase.name}", segments, most, limit)
