@@ -103,6 +103,9 @@ def test_what_a_claim_itself_says_is_missing_is_no_failure(said, claims):
     ("entry", "said_of_it"),
     [
         ({"claimed": "1 GB"}, "name a model or a workload"),
+        (weights(True), "claimed"),
+        (weights(f"{'9' * 300} GB"), "is no amount"),
+        (weights("1 GB", metric="+"), "is not computed"),
         ({"claimed": "1 GB", "workload": "w"}, "none of the workloads"),
         (weights("50 %"), "a share of what"),
         (weights("3 h"), "is bytes"),
@@ -217,6 +220,24 @@ def test_one_file_of_html_has_every_claim_and_escapes_what_they_say(said, claims
     assert "&lt;script&gt;" in page
     assert "fourteen" in page
     assert f"{WEIGHTS:,}" in page
+
+
+def test_what_is_wrong_with_a_workload_is_told_of_each_claim_about_it(said, claims):
+    path = claims(
+        {"claimed": "1 GB", "workload": "game"}, weights("14.5 GB"), workloads={"game": {"kind": "chess"}}
+    )
+    code, out, _ = said(path, "--json")
+    first, second = json.loads(out)["claims"]
+    assert code == 1
+    assert "workload game: kind: 'chess' is not a kind of workload" in first["said"]
+    assert "; workload game: roles: is missing" in first["said"]
+    assert second["ruling"] == "rounded"
+
+
+def test_a_page_that_cannot_be_written_is_told_so(said, claims, tmp_path):
+    code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "no" / "audit.html")
+    assert code == 2
+    assert "audit.html: cannot be written" in err
 
 
 def test_an_audit_has_a_page_a_table_and_a_document(claims):

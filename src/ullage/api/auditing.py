@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import InputError, UllageError
+from ullage.errors import InputError, SpecError, UllageError
 from ullage.planning.audit import Audit, Finding, judge, judge_verdict
 from ullage.planning.claimed import PER_TOKEN, amount_in
 from ullage.units import Estimate
@@ -77,7 +77,10 @@ class _Plans:
         from ullage.workloads.loading import load
 
         if claim.workload is not None:
-            return load(self._workloads[claim.workload], (*claim.set, *settings))
+            try:
+                return load(self._workloads[claim.workload], (*claim.set, *settings))
+            except SpecError as error:
+                raise SpecError(f"workload {claim.workload}: {each}" for each in error.mistakes) from error
         assert claim.model is not None
         given = {key: getattr(claim, key) for key in ("prompt_tokens", "new_tokens", "batch")}
         fields = {key: value for key, value in given.items() if value is not None}
@@ -105,7 +108,7 @@ def _finding(entry: Entry, plans: _Plans) -> Finding:
         _check_measure(claim, amount.measure)
         judged = judge(amount, computed)
     except UllageError as error:
-        return Finding(entry.line, claim, "not decidable", amount, said=" ".join(str(error).split()))
+        return Finding(entry.line, claim, "not decidable", amount, said="; ".join(str(error).splitlines()))
     return Finding(entry.line, claim, judged.ruling, amount, computed, judged.off)
 
 

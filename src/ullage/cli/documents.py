@@ -39,7 +39,10 @@ def audit(
         from ullage.records.atomic import write_text
         from ullage.reports.pages.html import html as as_html
 
-        write_text(Path(html), as_html(audit_page(found, everything=True, exact=True)))
+        try:
+            write_text(Path(html), as_html(audit_page(found, everything=True, exact=True)), unique=True)
+        except OSError as error:
+            raise InputError(f"{html}: cannot be written: {error.strerror or error}") from error
     tell(
         json,
         lambda: audit_document(found),

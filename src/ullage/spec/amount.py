@@ -12,7 +12,7 @@ Measure = Literal["bytes", "share", "seconds", "tokens per second", "verdict"]
 Fits = Literal["fits", "tight", "does not fit"]
 FITS: Final[tuple[Fits, ...]] = ("fits", "tight", "does not fit")
 _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0, "days": 86400.0}
-_NUMBER: Final = r"(\d+(?:\.\d+)?)"
+_NUMBER: Final = r"(\d{1,15}(?:\.\d{1,15})?)"
 _AMOUNT: Final = re.compile(rf"[~+]?\s*{_NUMBER}(?:\s*(?:-|\u2013|to)\s*{_NUMBER})?\s*([^\s\d].*)?")
 FORM: Final = "write for example 16 GB, 0.5-0.8 GiB, 40-50 %, 3 h, 120 tokens/s, fits, tight or does not fit"
 

@@ -23,7 +23,7 @@ class Claim(Value):
     of it: bytes more, or the share that is saved.
     """
 
-    claimed: str | int | float
+    claimed: str | Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]
     metric: Word = "device"
     lines: tuple[Line, ...] = ()
     section: str = ""
