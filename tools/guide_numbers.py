@@ -3,7 +3,8 @@
     .venv/bin/python tools/guide_numbers.py FOLDER
 
 FOLDER holds the guides, which are not part of this repository: lyra.md for examples/claims/lyra.yaml. Writes
-examples/claims/numbers.jsonl, and names, with exit code 1, each number that is neither.
+examples/claims/numbers.jsonl, and names, with exit code 1, each number that is neither and each heading that
+examples/guide/headings.yaml has not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from ullage.errors import InputError
 from ullage.spec.amount import Amount, parse_amount
 from ullage.spec.claim import Claim
@@ -22,6 +25,7 @@ from ullage.spec.claim_file import read_claims
 
 ROOT: Final = Path(__file__).parents[1]
 CLAIMS: Final = ROOT / "examples/claims"
+HEADINGS: Final = ROOT / "examples/guide/headings.yaml"
 NUMBERS: Final = CLAIMS / "numbers.jsonl"
 AROUND: Final = 40
 """Characters of a line kept on either side of a number."""
@@ -78,8 +82,24 @@ def main(folder: Path) -> int:
     left = [each for each in held if not (each["claims"] or each["reason"])]
     for each in left:
         print(f"{each['guide']}:{each['line']}: {each['number']} {each['unit']}: {each['context']}")
+    missing = [
+        f"{path.stem}: {each}" for path in sorted(CLAIMS.glob("*.yaml")) for each in headings(folder, path)
+    ]
+    print(
+        *(f"{each}: is no heading of {HEADINGS.name}" for each in missing),
+        sep="\n",
+        end="\n" if missing else "",
+    )
     print(f"{len(held)} numbers, {sum(bool(each['claims']) for each in held)} in claims, {len(left)} neither")
-    return 1 if left else 0
+    return 1 if left or missing else 0
+
+
+def unlisted(folder: Path, path: Path) -> list[str]:
+    """Headings of a guide that are not in the table of headings; all of them where their order is another."""
+    text = re.sub(r"^```.*?^```", "", (folder / f"{path.stem}.md").read_text("utf-8"), flags=re.M | re.S)
+    found = re.findall(r"^#{1,6}\s+(.*?)\s*$", text, re.M)
+    known = [each["heading"] for each in yaml.safe_load(HEADINGS.read_text("utf-8"))[path.stem]]
+    return [each for each in found if each not in known] or (found if found != known else [])
 
 
 def numbers(folder: Path, path: Path) -> Iterator[dict[str, object]]:
