@@ -75,21 +75,17 @@ REASONS: Final = (
 
 
 def main(folder: Path) -> int:
-    held = [each for path in sorted(CLAIMS.glob("*.yaml")) for each in numbers(folder, path)]
+    paths = sorted(CLAIMS.glob("*.yaml"))
+    held = [each for path in paths for each in numbers(folder, path)]
     NUMBERS.write_text(
         "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in held), encoding="utf-8"
     )
     left = [each for each in held if not (each["claims"] or each["reason"])]
     for each in left:
         print(f"{each['guide']}:{each['line']}: {each['number']} {each['unit']}: {each['context']}")
-    missing = [
-        f"{path.stem}: {each}" for path in sorted(CLAIMS.glob("*.yaml")) for each in headings(folder, path)
-    ]
-    print(
-        *(f"{each}: is no heading of {HEADINGS.name}" for each in missing),
-        sep="\n",
-        end="\n" if missing else "",
-    )
+    missing = [f"{path.stem}: {each}" for path in paths for each in unlisted(folder, path)]
+    for said in missing:
+        print(f"{said}: not where it stands in {HEADINGS.name}")
     print(f"{len(held)} numbers, {sum(bool(each['claims']) for each in held)} in claims, {len(left)} neither")
     return 1 if left or missing else 0
 
