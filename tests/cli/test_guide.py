@@ -215,6 +215,17 @@ def test_a_role_that_runs_elsewhere_is_named_and_takes_nothing():
     assert "| judge |" not in text
 
 
+def test_where_no_role_is_held_here_nothing_is_said_of_memory(tmp_path, said):
+    path = tmp_path / "hosted.yaml"
+    role = {"model": "gpt-4o", "engine": "openai"}
+    path.write_text(yaml.safe_dump({"kind": "evaluate", "roles": {"generator": role, "judge": role}}))
+    assert "give budget.gpus" in said(path)[2]
+    text = ullage.guide([path], set_=["budget.gpus=RTX 4090"])
+    assert "No card is needed" in text
+    assert re.search(r"judge \(gpt-4o\) is asked [\d,]+ times for 1000 examples: price unknown", text)
+    assert titles(text) == ["Summary", "Configuration", "Commands", "Notes", "Versions and dates"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said_of_it"),
     [

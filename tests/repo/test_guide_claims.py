@@ -67,3 +67,11 @@ def test_the_tool_finds_numbers_in_words_and_under_headings_with_a_unit():
 def test_the_page_of_claims_is_what_is_computed_now():
     """`.venv/bin/python tools/claims.py` remakes it."""
     assert claims.PAGE.read_text(encoding="utf-8") == claims.page()
+
+
+def test_what_is_called_the_size_of_cards_is_one():
+    """Of one, or of as many as guides name: no other number hides behind that reason."""
+    sizes = {count * size for size in (4, 6, 8, 10, 12, 16, 24, 40, 48, 80) for count in (1, 2, 3, 4, 8)}
+    for number in (each for each in NUMBERS if each["reason"].startswith("the size of a card")):
+        assert number["unit"] == "GB", number
+        assert {float(end) for end in number["number"].split("-")} <= sizes, number

@@ -46,6 +46,8 @@ def guide_of(path: Path, overrides: Sequence[str] = ()) -> Guide:
     text, base = text_of(path), folder_of(path)
     workload = parse(text, str(path), overrides)
     asked_for = (workload.budget.gpus or "").strip().casefold()
+    if not asked_for:
+        raise InputError(f"{path}: no GPUs: give budget.gpus in the file, or --set budget.gpus='RTX 4090'")
     if asked_for in HERE:
         raise InputError(
             f"{path}: budget.gpus: {asked_for} is this machine, and a guide is the same on all; name the "
@@ -60,8 +62,8 @@ def guide_of(path: Path, overrides: Sequence[str] = ()) -> Guide:
             text,
             asked,
             tuple(_precisions(workload, asked, base)),
-            tuple(_batches(workload, asked, base)),
-            tuple(_contexts(workload, asked, base)),
+            tuple(_batches(workload, asked, base)) if asked.roles else (),
+            tuple(_contexts(workload, asked, base)) if asked.roles else (),
             tuple(_tier(workload, name, sets, base) for name, sets in TIERS) if needs_card(workload) else (),
             tuple(_fits(workload, base)),
             _renting(workload, base),

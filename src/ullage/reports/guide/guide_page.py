@@ -56,23 +56,30 @@ def _sections(guide: Guide, prefix: str) -> Iterator[Section]:
     yield Section("Summary", (*_summary(guide), Own(f"{prefix}summary")))
     if guide.tiers:
         yield Section("Recommended set-ups", (sets.tiers(guide), Own(f"{prefix}set-ups")))
-    if guide.precisions:
-        yield Section("Memory by precision and component", amounts.precisions(guide))
+    if plan.roles:
+        yield from _of_memory(guide)
+    yield Section("Configuration", _configuration(guide))
+    if plan.roles:
+        yield Section("When it does not fit", tuple(_advice(plan, guide.name)))
+    yield Section("Commands", (_commands(guide),))
+    if plan.roles:
+        yield Section("Troubleshooting", ())
+        yield from (Section(title, parts, 3) for title, parts in symptoms(plan))
+        yield Section("How this is known", tuple(_known(plan)))
+    yield Section("Notes", (*_notes(plan), Own(f"{prefix}notes")))
+
+
+def _of_memory(guide: Guide) -> Iterator[Section]:
+    """Of what is held here."""
+    plan = guide.plan
+    yield Section("Memory by precision and component", amounts.precisions(guide))
     yield Section("What the peak is made of", (amounts.peak(plan),))
     yield Section("Allocation by device and phase", amounts.allocation(plan))
     yield Section("Batch and context", amounts.variations(guide))
-    if guide.fits:
-        yield Section("Which cards hold it", (sets.fits(guide),))
-        yield Section("What it costs to rent", sets.costs(guide))
+    yield Section("Which cards hold it", (sets.fits(guide),))
+    yield Section("What it costs to rent", sets.costs(guide))
     yield Section("Time", tuple(amounts.times(plan)))
     yield Section("Host memory and disk", (amounts.elsewhere(plan),))
-    yield Section("Configuration", _configuration(guide))
-    yield Section("When it does not fit", tuple(_advice(plan, guide.name)))
-    yield Section("Commands", (_commands(guide),))
-    yield Section("Troubleshooting", ())
-    yield from (Section(title, parts, 3) for title, parts in symptoms(plan))
-    yield Section("How this is known", tuple(_known(plan)))
-    yield Section("Notes", (*_notes(plan), Own(f"{prefix}notes")))
 
 
 def _summary(guide: Guide) -> Iterator[Part]:
@@ -84,10 +91,17 @@ def _summary(guide: Guide) -> Iterator[Part]:
         f"Planned for {workload.prompt_tokens:,} tokens of prompt, {workload.new_tokens:,} new, batch "
         f"{workload.batch}, {workload.examples:,} examples."
     )
-    cards = [each for each in plan.devices if each.usable is not None]
-    if not cards:
+    asked = [
+        f"{each.role} ({each.model}) is asked {each.requests:,} times for 1000 examples: "
+        + ("price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all")
+        for each in plan.hosted
+    ]
+    if asked:
+        yield Items(tuple(asked))
+    if not plan.roles:
         yield Prose("No card is needed: every role runs elsewhere.")
         return
+    cards = [each for each in plan.devices if each.usable is not None]
     fullest = max(cards, key=lambda each: each.peak.device.high / max(each.usable or 1, 1))
     assert fullest.usable is not None
     assert fullest.ullage is not None
