@@ -88,6 +88,19 @@ def test_the_same_file_gives_the_same_bytes_elsewhere_and_on_another_day(text, t
     assert other.stdout.decode() == text
 
 
+def test_no_past_run_on_this_machine_is_looked_at(text, monkeypatch):
+    """The plan itself does look, which shows that looking would be noticed."""
+
+    def looked():
+        raise AssertionError("past runs are looked at")
+
+    monkeypatch.setattr("ullage.records.evidence_place.is_there", looked)
+    with pytest.raises(AssertionError, match="are looked at"):
+        ullage.plan(EXAMPLE, advice=False)
+    assert ullage.guide([EXAMPLE]) == text
+    assert ullage.audit(ROOT / "examples/claims/werewolf-probes.yaml").of("wrong")
+
+
 def test_a_guide_that_is_true_passes_and_one_that_is_not_names_its_lines(said, tmp_path):
     workload, out = tmp_path / "pii.yaml", tmp_path / "GPU.md"
     workload.write_text(EXAMPLE.read_text())
