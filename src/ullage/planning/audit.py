@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from ullage.planning.plan import Verdict
+from ullage.planning.verdict import Verdict
 from ullage.shown import Shown
 from ullage.spec.amount import FITS, Amount
 from ullage.spec.claim import Claim
