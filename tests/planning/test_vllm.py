@@ -12,7 +12,7 @@ from ullage import api
 from ullage.errors import InputError, SpecError
 from ullage.facts.catalog import find_model
 from ullage.facts.gpu_set import parse_gpu_set
-from ullage.memory.vllm.sizes import cache_tokens, serving
+from ullage.memory.vllm.sizes import logged_tokens, serving
 from ullage.memory.weights.precision import resolve_precision
 from ullage.spec.role import Role
 from ullage.units import GIB, MIB
@@ -88,7 +88,7 @@ def test_cache_tokens_of_other_cards_are_near_and_the_cautious_ones_are_there(to
     for rows in logs().values():
         for row in (row for row in rows if row["level"] == "kv_tokens"):
             sizes, settings = sizes_of(row, told)
-            tokens = cache_tokens(
+            tokens = logged_tokens(
                 sizes, int(settings["total_gib"] * GIB), settings["share"], settings["block"]
             )
             assert tokens.low <= int(row["measured_bytes"])

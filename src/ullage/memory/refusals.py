@@ -122,8 +122,22 @@ def check_training(
             f"role {name}: weights in {precision.storage} take no gradient; train adapters beside them "
             "(training.lora={r: 16}), or use another precision"
         )
+    if precision.scheme is not None and precision.scheme.untrained:
+        raise UnsupportedError(
+            f"role {name}: {precision.scheme.name}: {precision.scheme.untrained}; {_trainable(precision)}"
+        )
     if training is not None and training.lora is not None:
         _check_targets(name, architecture, training.lora)
+
+
+def _trainable(precision: ResolvedPrecision) -> str:
+    """What to use instead of weights that nothing is trained beside."""
+    scheme, stored = precision.scheme, precision.quantization is not None
+    if scheme is not None and scheme.dequantizes_on_request:
+        return "use precision: bf16" if stored else "use precision: bf16, int8 or nf4"
+    if stored:
+        return "name the model that it was made from, with precision: int8 or nf4"
+    return "use precision: int8 or nf4"
 
 
 def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
