@@ -55,11 +55,44 @@ def served(*settings, model=LLAMA, card="A100-80GB", **asked):
             ("vllm.max_num_seqs=128", "vllm.max_num_batched_tokens=64"),
             "max_num_batched_tokens: 64: vLLM refuses fewer than max_num_seqs, 128",
         ),
+        (("vllm.version=today",), "version: 'today' is not valid: vLLM's, as 0.19.1"),
     ],
 )
 def test_settings_that_vllm_refuses_are_mistakes(settings, said):
     with pytest.raises(SpecError, match=said):
         served(*settings)
+
+
+DRAFTED = {"model": "meta-llama/Llama-3.2-1B-Instruct", "num_speculative_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("own", "ranks", "said"),
+    [
+        ({"max_model_len": 200_000}, 1, "more than the 131072 positions of .* rope: yarn:2"),
+        (
+            {"speculative_config": {**DRAFTED, "model": "Qwen/Qwen2.5-0.5B-Instruct"}},
+            1,
+            "of 151,936 words and .* has 128,256: vLLM refuses such a pair",
+        ),
+        # github.com/vllm-project/vllm/issues/10483
+        (
+            {"speculative_config": {**DRAFTED, "draft_tensor_parallel_size": 2}, "version": "0.6.3"},
+            4,
+            "as the role's own, over 4; leave it out",
+        ),
+        ({"speculative_config": {**DRAFTED, "draft_tensor_parallel_size": 1}}, 4, "over 4; leave it out"),
+    ],
+)
+def test_lengths_and_drafts_that_vllm_refuses_are_refused_before_anything_is_planned(own, ranks, said):
+    asked = {"engine": "vllm", "tensor_parallel": ranks, "vllm": own}
+    with pytest.raises(UnsupportedError, match=said):
+        ullage.estimate_model(LLAMA, f"{ranks}xA100-80GB", **asked)
+
+
+def test_stretched_positions_may_be_served_whole():
+    asked = {"engine": "vllm", "vllm": {"max_model_len": 200_000}}
+    assert ullage.estimate_model("Qwen/Qwen3-8B", "A100-80GB", rope="yarn:8", **asked).verdict == "fits"
 
 
 def test_by_default_no_more_sequences_than_tokens_are_taken_in_a_step():

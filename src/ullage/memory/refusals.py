@@ -8,6 +8,7 @@ from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.diffusion import Pipeline
+from ullage.facts.rope import way_to
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import TRAINING, Work
 from ullage.spec.installed import engines_that
@@ -16,6 +17,11 @@ from ullage.spec.training import Lora
 
 OWN_CACHE: Final = ("auto", "fp8", "fp16", "bf16")
 """Precisions of a cache that is an engine's own, of those that vLLM has (`CacheDType` of 0.32)."""
+
+
+DRAFTS_SPLIT_ALIKE: Final = (0, 8)
+"""Versions before may keep a model that writes drafts whole on one rank (vllm/config/speculative.py
+`_verify_and_get_draft_tp`, vllm/v1/spec_decode/draft_model.py `_raise_if_draft_tp_mismatch`)."""
 
 
 def check_role(
@@ -77,6 +83,30 @@ def _check_own_cache(name: str, role: Role) -> None:
         asked, known = role.cache.precision, ", ".join(OWN_CACHE)
         raise UnsupportedError(
             f"role {name}: engine {role.engine} keeps no cache in {asked}; use a cache.precision of {known}"
+        )
+
+
+def check_served(name: str, role: Role, model: Architecture, draft: Architecture | None) -> None:
+    """Raises UnsupportedError where vLLM refuses a length of `model`, or what writes drafts for it."""
+    own, ranks = role.settings.own_cache(), role.tensor_parallel
+    asked, most = own.max_model_len, model.max_positions
+    if asked is not None and most is not None and asked > most:
+        raise UnsupportedError(
+            f"role {name}: {role.engine}.max_model_len {asked} is more than the {most} positions of "
+            f"{model.name}, which vLLM refuses; give no more{way_to(model, asked)}"
+        )
+    if draft is None:
+        return
+    if draft.vocab_size != model.vocab_size:
+        raise UnsupportedError(
+            f"role {name}: {draft.name} writes drafts of {draft.vocab_size:,} words and {model.name} has "
+            f"{model.vocab_size:,}: vLLM refuses such a pair; name one that has as many, or use method: ngram"
+        )
+    same = ranks if own.version is None or own.version >= DRAFTS_SPLIT_ALIKE else 1
+    if own.draft_ranks not in (None, same, ranks):
+        raise UnsupportedError(
+            f"role {name}: draft_tensor_parallel_size {own.draft_ranks}: vLLM splits what writes drafts "
+            f"as the role's own, over {ranks}; leave it out"
         )
 
 
