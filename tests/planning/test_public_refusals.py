@@ -42,6 +42,23 @@ def test_what_is_offered_instead_of_mxfp4_is_planned():
     assert trained("openai/gpt-oss-20b", precision="bf16").verdict == "fits"
 
 
+@pytest.mark.parametrize("name", ["mlp.q_proj", "model.layers.3.self_attn.q_proj", "proj"])
+def test_a_name_that_no_block_has_is_no_target_of_adapters(name):
+    """peft finds nothing by the first and the last, and one layer by the second."""
+    lora = {"r": 8, "target_modules": [name]}
+    with pytest.raises(UnsupportedError, match="no linear layer called"):
+        ullage.estimate_model(LLAMA, train="adamw", lora=lora, prompt_tokens=64)
+
+
+def test_a_target_may_be_named_with_what_it_is_in():
+    def live(name):
+        lora = {"r": 8, "target_modules": [name]}
+        found = ullage.estimate_model(LLAMA, train="adamw", lora=lora, prompt_tokens=64)
+        return found.devices[0].peak.live
+
+    assert live("self_attn.q_proj") == live("q_proj")
+
+
 def served(*settings, model=LLAMA, card="A100-80GB", **asked):
     return ullage.estimate_model(model, card, engine="vllm", set_=settings, **asked)
 

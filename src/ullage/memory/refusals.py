@@ -11,6 +11,7 @@ from ullage.facts.diffusion import Pipeline
 from ullage.facts.rope import way_to
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import TRAINING, Work
+from ullage.spec.device_map import devices_in
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.spec.training import Lora
@@ -47,17 +48,8 @@ def check_role(
         )
     if isinstance(model, Architecture) and model.adapter is not None:
         _check_adapter(name, role, model, precision)
-    if (
-        isinstance(model, Architecture)
-        and model.checkpoint is not None
-        and model.checkpoint.format == "gguf"
-        and engine.memory == "process"
-        and precision.scheme is not None
-    ):
-        raise UnsupportedError(
-            f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "
-            f"and not into {precision.storage}; use precision: auto, or name the model it was made from"
-        )
+    if isinstance(model, Architecture) and engine.memory == "process":
+        _check_file(name, role, model, precision)
     if isinstance(model, Pipeline) and precision.scheme is not None:
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
@@ -83,6 +75,22 @@ def _check_own_cache(name: str, role: Role) -> None:
         asked, known = role.cache.precision, ", ".join(OWN_CACHE)
         raise UnsupportedError(
             f"role {name}: engine {role.engine} keeps no cache in {asked}; use a cache.precision of {known}"
+        )
+
+
+def _check_file(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
+    """What transformers does not do with a GGUF file (5.19, quantizers/quantizer_gguf.py)."""
+    if model.checkpoint is None or model.checkpoint.format != "gguf":
+        return
+    if precision.scheme is not None:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "
+            f"and not into {precision.storage}; use precision: auto, or name the model it was made from"
+        )
+    if "disk" in devices_in(role.device_map or {}) or "disk" in (role.max_memory or {}):
+        raise UnsupportedError(
+            f"role {name}: {model.name} is a GGUF file, of which transformers leaves nothing on disk; "
+            "use cpu in place of disk, or name the model it was made from"
         )
 
 
@@ -182,11 +190,13 @@ def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
                 f"peft; name its linear layers: --set 'training.lora.target_modules=[{linear}]', or fewer"
             )
         return
-    unknown = [each for each in lora.target_modules if each.split(".")[-1] not in found]
+    unknown = [
+        each for each in lora.target_modules if not any(f".{name}".endswith(f".{each}") for name in named)
+    ]
     if unknown:
         raise UnsupportedError(
             f"role {name}: training.lora.target_modules: {architecture.name} has no linear layer called "
-            f"{unknown[0]}; it has {linear}"
+            f"{unknown[0]}{' in every block' * ('.' in unknown[0])}; it has {linear}"
         )
 
 
