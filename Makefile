@@ -89,9 +89,12 @@ docs: .venv/dev
 	$(VLLM)/pip install -q --no-compile --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
 	@touch $@
 
-# What the README shows of commands, and the first screen of every example, as they are now.
+# What the README shows of commands, the first screen of every example, the claims of guides and the
+# guide that is committed, as they are now.
 pages: .venv/run
 	$(BIN)/python tools/pages.py
+	$(BIN)/python tools/claims.py
+	$(BIN)/python tools/guides.py
 
 clean:
 	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

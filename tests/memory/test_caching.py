@@ -42,6 +42,17 @@ def played(allocator, steps):
     return held
 
 
+@given(STEPS, st.lists(SIZES, max_size=20))
+def test_a_branch_goes_on_as_its_origin_would(steps, more):
+    origin = made()
+    played(origin, steps)
+    branch = origin.branch()
+    for size in more:
+        other, one = branch.allocate(size), origin.allocate(size)
+        assert (other.address, other.size) == (one.address, one.size)
+        assert (branch.allocated, branch.reserved) == (origin.allocated, origin.reserved)
+
+
 @given(SETTINGS, STEPS)
 def test_blocks_never_overlap_and_hold_their_requests(text, steps):
     allocator = made(text)

@@ -99,6 +99,20 @@ OWN: Final = (
         {DOES_NOT_FIT: "no set holds it"},
     ),
     Command(
+        "audit",
+        "Claims of a document about what workloads need, held against what is computed.",
+        "ullage.cli.documents:audit",
+        "ullage audit examples/claims/generate-judge.yaml",
+        {FAILED: "a claim cannot be decided", DOES_NOT_FIT: "a claim is wrong"},
+    ),
+    Command(
+        "guide",
+        "A GPU requirements guide of workload files, in Markdown or HTML; --check holds one against them.",
+        "ullage.cli.documents:guide",
+        "ullage guide examples/werewolf.yaml --out GPU_REQUIREMENTS.md",
+        {FAILED: "a guide is no longer true"},
+    ),
+    Command(
         "models",
         "Parameters of a model by component; without a name, the catalog.",
         "ullage.cli.listings:models",

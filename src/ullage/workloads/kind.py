@@ -81,14 +81,26 @@ class Told:
     new_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A conversation whose last message, a user's, is to be answered; `user` "" is nobody."""
+
+    said: tuple[Message, ...]
+    user: str = ""
+
+
 class Answering(Protocol):
-    """A whole workload that is served as one model."""
+    """A whole workload that is served as one model; it answers up to `most` side by side."""
 
-    def answer(self, said: Sequence[Message], user: str, gone: Callable[[], bool]) -> Told:
-        """What it says to the last message, which is a user's; `user` "" is nobody. One at a time.
+    most: int
 
-        It stops where whoever asked is `gone`. Raises what loading a role raises, InputError for what cannot
-        be answered.
+    def check(self, asked: Asked) -> None:
+        """Raises InputError for what cannot be answered."""
+
+    def answer(self, asked: Sequence[Asked], gone: Callable[[], bool]) -> list[Told]:
+        """What it says to each, once they were checked; no two are one user's. One batch at a time.
+
+        It stops where all who asked are `gone`. Raises what loading a role raises.
         """
 
 
