@@ -62,3 +62,32 @@ def serving(file, **listening):
         thread.join()
     if problems:
         raise problems[0]
+
+
+def made_run(folder, title=""):
+    """A finished run of one model, with its memory over time."""
+    import ullage
+    from ullage.planning.document import plan_document
+    from ullage.records.folder import RunFolder
+    from ullage.records.manifest import Manifest
+    from ullage.records.notes import Notes
+    from ullage.records.record import Environment, Measured, Record
+
+    file = {
+        "kind": "extract",
+        "name": title,
+        "budget": {"gpus": "A100-80GB"},
+        "roles": {"model": {"model": "Qwen/Qwen2.5-7B-Instruct"}},
+    }
+    plan = ullage.plan(file, advice=False)
+    where = Environment("A100", "590", "2.11", "5.17", "3.11", "0.1.0")
+    measured = (Measured("model prefill", "gpu:0", 10**10, 2 * 10**10, None, None, 1.0, {"weights": 10**10}),)
+    folder.mkdir(parents=True)
+    notes = Notes(folder / "timeline.jsonl", print)
+    for at in range(50):
+        row = {"seconds": at / 4, "phase": "model prefill", "device": "gpu:0", "live": 10**9 * (10 + at % 7)}
+        notes.add(row)
+    held = RunFolder(folder)
+    held.write_manifest(Manifest(".", (), where, plan_document(plan)))
+    held.write_record(Record(where, measured, 10, 1, 12.5, 0))
+    return held

@@ -23,6 +23,7 @@ from ullage.spec.document import read_document
 from ullage.spec.written import document_text
 from ullage.ui.app import make_app
 from ullage.ui.changed import changes_between
+from ullage.ui.runs import Runs
 from ullage.ui.source import read_source
 from ullage.ui.state import State, read_state
 
@@ -308,7 +309,7 @@ def test_every_number_has_its_line_items_with_basis_and_note(page):
 
 
 def test_where_a_page_is_mounted_is_in_every_address():
-    app = Starlette(routes=[Mount("/ui", make_app(Here(read_source(None))))])
+    app = Starlette(routes=[Mount("/ui", make_app(Here(read_source(None)), Runs(None)))])
     text = TestClient(app).get("/ui/").text
     assert not re.findall(r'(?:href|src|action|hx-get)="/(?!ui/)[^"]*"', text)
     assert TestClient(app).get("/ui/static/page.css").status_code == 200

@@ -15,7 +15,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from ullage.errors import InputError, UllageError
 from ullage.ui.answers import Answered, Asked
 from ullage.ui.controls import FIELD
-from ullage.ui.pages import render
+from ullage.ui.pages import render, root_of
+from ullage.ui.runs import Runs
+from ullage.ui.runs_app import add_runs
 from ullage.ui.state import LONGEST, THAN, State, pairs_of, read_state
 from ullage.ui.worker import OverdueError, Workers
 
@@ -25,7 +27,7 @@ ADVICE: Final = "advice"
 Pairs = list[tuple[str, str]]
 
 
-def make_app(workers: Workers) -> FastAPI:
+def make_app(workers: Workers, runs: Runs) -> FastAPI:
     """The application of the page's paths, without what guards it."""
     app = FastAPI(title="ullage ui", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
@@ -33,12 +35,9 @@ def make_app(workers: Workers) -> FastAPI:
     _planner(app, workers)
     _changes(app, workers)
     _files(app, workers)
+    add_runs(app, runs)
     _static(app)
     return app
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def _is_part(request: Request) -> bool:
@@ -52,20 +51,20 @@ def _planner(app: FastAPI, workers: Workers) -> None:
         """The page of a state."""
         pairs = pairs_of(request.url.query)
         state = read_state([pair for pair in pairs if pair[0] != ADVICE])
-        asked = Asked("page", state, _root(request), advice=(ADVICE, "1") in pairs)
+        asked = Asked("page", state, root_of(request), advice=(ADVICE, "1") in pairs)
         return _page(await workers.answer(asked))
 
     @app.get("/advice")
     async def advice(request: Request) -> Response:
         """What would make it fit, cheaper or faster: a part of the page."""
-        asked = Asked("advice", read_state(pairs_of(request.url.query)), _root(request))
+        asked = Asked("advice", read_state(pairs_of(request.url.query)), root_of(request))
         found = await workers.advice(asked, request.is_disconnected)
         return Response(status_code=204) if found is None else _page(found)
 
     @app.get("/enter")
     async def enter(request: Request) -> Response:
         """Where a token comes by the address; it is taken before."""
-        return RedirectResponse(f"{_root(request)}/", 303)
+        return RedirectResponse(f"{root_of(request)}/", 303)
 
 
 def _changes(app: FastAPI, workers: Workers) -> None:
@@ -74,7 +73,7 @@ def _changes(app: FastAPI, workers: Workers) -> None:
         """What a form says, as the page of its state: at once for htmx, else by its address."""
         state, fields = _form(pairs_of(request.url.query))
         part = _is_part(request)
-        asked = Asked("part" if part else "page", state, _root(request), fields)
+        asked = Asked("part" if part else "page", state, root_of(request), fields)
         return _moved(await workers.answer(asked), request, part)
 
     @app.post("/text")
@@ -84,7 +83,7 @@ def _changes(app: FastAPI, workers: Workers) -> None:
         pairs = pairs_of(body)
         written = "".join(value for name, value in pairs if name == "text").replace("\r\n", "\n")
         beside = read_state([pair for pair in pairs if pair[0] == THAN])
-        asked = Asked("page", beside, _root(request), text=written)
+        asked = Asked("page", beside, root_of(request), text=written)
         return _moved(await workers.answer(asked), request, part=False)
 
 
@@ -99,7 +98,7 @@ def _moved(found: Answered, request: Request, part: bool) -> Response:
     query = found.state.query
     if len(query) > LONGEST:
         raise InputError("the changes are too long for an address; edit the file itself")
-    address = f"{_root(request)}/{'?' if query else ''}{query}"
+    address = f"{root_of(request)}/{'?' if query else ''}{query}"
     if part:
         return HTMLResponse(found.body, found.status, {"HX-Push-Url": address})
     return RedirectResponse(address, 303) if found.status == 200 else _page(found)
@@ -149,18 +148,19 @@ def _static(app: FastAPI) -> None:
 
 
 def _tell_errors(app: FastAPI) -> None:
-    async def told(status: int, lines: list[str]) -> Response:
-        return HTMLResponse(render("error.html.jinja", root="", status=status, lines=lines), status)
+    async def told(request: Request, status: int, lines: list[str]) -> Response:
+        page = render("error.html.jinja", root=root_of(request), status=status, lines=lines)
+        return HTMLResponse(page, status)
 
     @app.exception_handler(UllageError)
-    async def ours(_: Request, error: Exception) -> Response:
-        return await told(422 if isinstance(error, InputError) else 503, str(error).splitlines())
+    async def ours(request: Request, error: Exception) -> Response:
+        return await told(request, 422 if isinstance(error, InputError) else 503, str(error).splitlines())
 
     @app.exception_handler(OverdueError)
-    async def overdue(_: Request, error: Exception) -> Response:
-        return await told(504, str(error).splitlines())
+    async def overdue(request: Request, error: Exception) -> Response:
+        return await told(request, 504, str(error).splitlines())
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return await told(error.status_code, [str(error.detail)])
+        return await told(request, error.status_code, [str(error.detail)])

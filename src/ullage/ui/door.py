@@ -26,7 +26,7 @@ REPORT_POLICY: Final = (
 """Of a run's own page, which is shown as it was written: it runs no script and belongs to no site."""
 HEADERS: Final = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",

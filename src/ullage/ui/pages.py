@@ -15,6 +15,7 @@ from ullage.ui.state import State
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from starlette.requests import Request
 
     from ullage.planning.plan import Plan
     from ullage.ui.controls import Form
@@ -122,6 +123,11 @@ def _environment() -> Environment:
 def _shown(value: object) -> object:
     """Texts with what would turn round or hide what is read escaped; their lines and markup stay."""
     return visible(without_secrets(value), "\n\t\r") if type(value) is str else value
+
+
+def root_of(request: Request) -> str:
+    """The path that the pages are mounted at."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def check_installed() -> None:

@@ -12,6 +12,7 @@ from ullage.errors import InputError
 from ullage.serving.guard import door, is_loopback
 from ullage.ui.door import ENTER, LARGEST_BODY, guarded
 from ullage.ui.pages import check_installed
+from ullage.ui.runs import Runs
 from ullage.ui.source import read_source
 from ullage.ui.worker import Workers
 
@@ -61,7 +62,7 @@ def application(workers: Workers, listening: Listening) -> Any:
     from ullage.ui.app import make_app
 
     return guarded(
-        make_app(workers),
+        make_app(workers, Runs(listening.runs)),
         door(listening.address, listening.token, listening.hosts, LARGEST_BODY, READING),
     )
 
