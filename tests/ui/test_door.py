@@ -136,7 +136,7 @@ def test_a_worker_that_takes_too_long_is_ended_and_another_answers():
         worker._seconds = 60
         assert worker.ask(Asked("document", State())) == first
         worker._process.kill()
-        worker._process.join()
+        worker._process.wait()
         assert worker.ask(Asked("document", State())) == first
         assert worker.ask(Asked("document", State()), lambda: False) is None
     finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Final
 
 from ullage.errors import UllageError
 from ullage.ui.answers import Answered, Asked, answer
@@ -19,6 +21,13 @@ from ullage.ui.state import State
 
 SECONDS: Final = 20.0
 """An answer may take; one that takes longer ends its process."""
+START: Final = """
+import sys
+from multiprocessing.connection import Connection
+from ullage.ui.worker import work
+work(Connection(int(sys.argv[1])))
+"""
+"""A process that begins so, and not by multiprocessing, runs nothing of the program that began it."""
 MEMORY: Final = 8 * 2**30
 """Bytes of addresses that a process may take: a trace needs torch, which maps about half of it."""
 
@@ -34,19 +43,20 @@ class Worker:
     def __init__(self, source: Source, seconds: float = SECONDS) -> None:
         self._source, self._seconds = source, seconds
         self._lock = threading.Lock()
-        self._process: Any = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._end: Connection | None = None
 
     def begin(self) -> None:
         """Starts the process, where there is none."""
-        if self._process is not None and self._process.is_alive():
+        if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        context = multiprocessing.get_context("spawn")
-        self._end, other = context.Pipe()
-        self._process = context.Process(target=_work, args=(other, self._source), daemon=True)
-        self._process.start()
-        other.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-c", START, str(theirs.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._end = Connection(ours.detach())
+        self._end.send(self._source)
 
     def ask(self, asked: Asked, wanted: Callable[[], bool] = lambda: True) -> Answered | None:
         """The answer, after those who came before; None where it is no longer `wanted` when its turn comes.
@@ -79,7 +89,7 @@ class Worker:
         """Ends the process, whatever it does."""
         if self._process is not None:
             self._process.kill()
-            self._process.join()
+            self._process.wait()
         if self._end is not None:
             self._end.close()
         self._process = self._end = None
@@ -122,11 +132,12 @@ async def _of(gone: Callable[[], Awaitable[bool]]) -> bool:
     return await gone()
 
 
-def _work(end: Connection, source: Source) -> None:
+def work(end: Connection) -> None:
     """Answers until nobody asks any more. Ctrl-C in the terminal is for the process that listens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
     with contextlib.suppress(EOFError, OSError):
+        source: Source = end.recv()
         answer(source, Asked("page", State()))  # so that the first who asks need not wait for imports
         while True:
             asked = end.recv()
