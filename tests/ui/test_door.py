@@ -1,8 +1,13 @@
 """Who may come in, what a browser may do with what it gets, and what is shipped for it."""
 
+import asyncio
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,8 @@ from planner_pages import ROOT, page_of, serving
 import ullage.ui
 from ullage.errors import InputError
 from ullage.ui.answers import Asked
+from ullage.ui.app import make_app
+from ullage.ui.runs import Runs
 from ullage.ui.server import Listening, listen
 from ullage.ui.source import read_source
 from ullage.ui.state import State
@@ -143,11 +150,57 @@ def test_a_worker_that_takes_too_long_is_ended_and_another_answers():
         worker.close()
 
 
+def test_who_has_gone_before_advice_was_looked_for_gets_none():
+    workers = Workers(read_source(str(FILE)), 60)
+    workers._searches.ask = lambda asked, wanted: None if not wanted() else pytest.fail("was looked for")
+    sent = []
+
+    held = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return held.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/advice", "query_string": b"", "headers": []}
+    asyncio.run(make_app(workers, Runs(None))({**scope, "raw_path": b"/advice"}, receive, send))
+    assert sent[0]["status"] == 204
+
+
+def test_a_worker_that_is_stopped_answers_whoever_waits():
+    worker = Worker(read_source(str(FILE)), 60)
+    worker.begin()
+    worker.stop()
+    with pytest.raises(OverdueError):
+        worker.ask(Asked("page", State()))
+    worker.close()
+
+
+def test_what_goes_wrong_is_a_part_where_a_part_is_asked_for():
+    found = page_of(FILE).get("/change?x=1", headers={"HX-Request": "true"})
+    assert (found.status_code, "<html" in found.text) == (422, False)
+    assert "unknown parameter" in found.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_well_and_its_processes_with_it(number):
+    command = [sys.executable, "-m", "ullage", "ui", str(FILE), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        address = process.stderr.readline().split()[-1]
+        with urllib.request.urlopen(address) as answer:
+            assert answer.status == 200
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+    assert len(children) == 2
+    assert not [each for each in children if Path(f"/proc/{each}").exists()]
+
+
 def test_what_goes_wrong_in_a_worker_is_said_and_it_goes_on():
     workers = Workers(read_source(str(FILE)), 60)
     try:
-        import asyncio
-
         with pytest.raises(ullage.UllageError, match="internal error"):
             asyncio.run(workers.answer(Asked("page", None)))
         assert asyncio.run(workers.answer(Asked("page", State()))).status == 200
@@ -156,8 +209,6 @@ def test_what_goes_wrong_in_a_worker_is_said_and_it_goes_on():
 
 
 def test_it_is_served_from_processes_of_its_own_until_it_is_told_to_end():
-    import urllib.request
-
     with serving(FILE) as address:
         with urllib.request.urlopen(address) as answer:
             assert b"Verdict" in answer.read()

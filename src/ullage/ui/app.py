@@ -57,6 +57,7 @@ def _planner(app: FastAPI, workers: Workers) -> None:
     @app.get("/advice")
     async def advice(request: Request) -> Response:
         """What would make it fit, cheaper or faster: a part of the page."""
+        await request.body()  # so that what comes next tells that they have gone
         asked = Asked("advice", read_state(pairs_of(request.url.query)), root_of(request))
         found = await workers.advice(asked, request.is_disconnected)
         return Response(status_code=204) if found is None else _page(found)
@@ -149,7 +150,8 @@ def _static(app: FastAPI) -> None:
 
 def _tell_errors(app: FastAPI) -> None:
     async def told(request: Request, status: int, lines: list[str]) -> Response:
-        page = render("error.html.jinja", root=root_of(request), status=status, lines=lines)
+        template = "error_main.html.jinja" if _is_part(request) else "error.html.jinja"
+        page = render(template, root=root_of(request), status=status, lines=lines)
         return HTMLResponse(page, status)
 
     @app.exception_handler(UllageError)

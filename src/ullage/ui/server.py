@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ullage.errors import InputError
 from ullage.serving.guard import door, is_loopback
@@ -15,6 +16,9 @@ from ullage.ui.pages import check_installed
 from ullage.ui.runs import Runs
 from ullage.ui.source import read_source
 from ullage.ui.worker import Workers
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 PORT: Final = 8322
 LEAST_TOKEN: Final = 16
@@ -52,7 +56,7 @@ def listen(
         workers = Workers(source)
         workers.begin()
         try:
-            _serve(application(workers, listening), bound, listening, ready)
+            _serve(workers, bound, listening, ready)
         finally:
             workers.close()
 
@@ -68,10 +72,27 @@ def application(workers: Workers, listening: Listening) -> Any:
 
 
 def _serve(
-    app: Any, bound: socket.socket, listening: Listening, ready: Callable[[str, Callable[[], None]], None]
+    workers: Workers,
+    bound: socket.socket,
+    listening: Listening,
+    ready: Callable[[str, Callable[[], None]], None],
 ) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """One whose end by a signal is a good one, and waits for no answer."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            with super().capture_signals():
+                yield
+                self._captured_signals.clear()  # which would be raised again: they have been obeyed
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            workers.stop()
+            super().handle_exit(sig, frame)
+
+    app = application(workers, listening)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -81,11 +102,12 @@ def _serve(
         ws="none",
         timeout_graceful_shutdown=2,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
 
     def stop() -> None:
+        workers.stop()
         server.should_exit = True
 
     enter = "" if listening.token is None else f"{ENTER}?token=TOKEN"

@@ -45,12 +45,15 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._end: Connection | None = None
+        self._over = False
 
     def begin(self) -> None:
         """Starts the process, where there is none."""
         if self._process is not None and self._process.poll() is None:
             return
-        self.close()
+        if self._over:
+            raise OverdueError("the server ends")
+        self._clear()
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-c", START, str(theirs.fileno())]
@@ -74,19 +77,30 @@ class Worker:
                     raise OverdueError(f"no answer within {self._seconds:g} s: a smaller workload has one")
                 found = self._end.recv()
             except (EOFError, OSError) as error:
-                self.close()
+                self._clear()
                 raise OverdueError(
                     "the process that planned ended: it may have taken too much memory"
                 ) from error
             except OverdueError:
-                self.close()
+                self._clear()
                 raise
         if isinstance(found, Answered):
             return found
         raise UllageError(str(found))
 
+    def stop(self) -> None:
+        """Ends the process, whatever it does, and begins no other: who waits for an answer gets none."""
+        self._over = True
+        if self._process is not None:
+            self._process.kill()
+
     def close(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, and lets go of it."""
+        self.stop()
+        with self._lock:
+            self._clear()
+
+    def _clear(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -121,6 +135,11 @@ class Workers:
             return not asyncio.run_coroutine_threadsafe(_of(gone), loop).result()
 
         return await asyncio.to_thread(self._searches.ask, asked, wanted)
+
+    def stop(self) -> None:
+        """Ends both at once, from any thread."""
+        self._plans.stop()
+        self._searches.stop()
 
     def close(self) -> None:
         """Ends both."""
