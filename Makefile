@@ -9,29 +9,14 @@ PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constra
 
 .PHONY: demo pages test test-vllm attack bench accuracy coverage lint docs clean
 
-# Plans the example workloads (exit code 3 says that one does not fit, which some do not); then, on the
-# processor and with the bundled model, asks it something, extracts its states, evaluates it, lets it play with a probe
-# that listens, and lets it verify.
+# Plans the example workloads (some do not fit); then, on the processor and with the bundled model, asks it something
+# and shows every kind: extracts its states, evaluates it, lets it play with a probe that listens, lets it verify,
+# assist and serve.
 # SAMPLES=1 draws fewer answers to each question than the file says, which takes less than half as long.
 demo: .venv/run
-	@for file in examples/*.yaml; do \
-	  echo; echo "== ullage plan $$file"; \
-	  $(BIN)/ullage plan $$file; code=$$?; \
-	  if [ $$code -ne 0 ] && [ $$code -ne 3 ]; then exit $$code; fi; \
-	done
 	@rm -rf .demo
 	@echo; echo "== python examples/small/ask.py"; HF_HUB_OFFLINE=1 $(BIN)/python examples/small/ask.py
-	@for verb in "sample answer --count 200 --out .demo/answer.jsonl" "plan examples/small/extract.yaml" \
-	  "run examples/small/extract.yaml --out .demo/states" "verify .demo/states" "analyse .demo/states" \
-	  "sample answer --count 334 --out .demo/questions.jsonl" "sample answer-hard --count 166 --out .demo/hard.jsonl" \
-	  "run examples/evaluate-tiny.yaml --out .demo/evaluate $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))" "verify .demo/evaluate" \
-	  "sample artist --out .demo/artist" "sample perception --out .demo/perception" \
-	  "run examples/small/assistant-tiny.yaml --out .demo/assistant" "verify .demo/assistant" "pool .demo/assistant" \
-	  "run examples/small/werewolf-tiny.yaml --out .demo/werewolf" \
-	  "verify .demo/werewolf" "report .demo/werewolf" \
-	  "sample verify --count 500 --out .demo/verify.jsonl" "run examples/pii-tiny.yaml --out .demo/pii" "verify .demo/pii"; do \
-	  echo; echo "== ullage $$verb"; HF_HUB_OFFLINE=1 $(BIN)/ullage $$verb || exit 1; \
-	done
+	@$(BIN)/ullage demo --all --out . $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))
 
 # What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
 # since, and fails for one that is missing or damaged. Each process takes one half, and files are not torn apart:
@@ -39,7 +24,7 @@ demo: .venv/run
 # Where there is a browser the planner page is looked at in it.
 test: .venv/dev $(if $(BROWSER),.venv/browser) lint
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
-	$(BIN)/mkdocs build --strict -q
+	$(BIN)/zensical build --strict
 
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
 # their own, for vLLM pins what it stands on.
@@ -76,7 +61,7 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 
 docs: .venv/dev
-	$(BIN)/mkdocs serve
+	$(BIN)/zensical serve
 
 .venv/python:
 	$(PYTHON) -m venv .venv
@@ -89,12 +74,12 @@ docs: .venv/dev
 # torch first: the pin keeps other packages from pulling a CUDA build.
 .venv/run: .venv/core
 	$(PIP) torch==2.13.0
-	$(PIP) -e ".[run,evaluate,image]"
+	$(PIP) -e ".[run,evaluate,image,serve]"
 	@touch $@
 
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve]"
-	$(PIP) schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft mkdocs-material
+	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical
 	@touch $@
 
 # playwright brings no browser of its own here: it drives the one that is installed. Without axe-core, which is
@@ -113,9 +98,12 @@ docs: .venv/dev
 	$(VLLM)/pip install -q --no-compile --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
 	@touch $@
 
-# What the README shows of commands, and the first screen of every example, as they are now.
+# What the README shows of commands, the first screen of every example, the claims of guides and the
+# guide that is committed, as they are now.
 pages: .venv/run
 	$(BIN)/python tools/pages.py
+	$(BIN)/python tools/claims.py
+	$(BIN)/python tools/guides.py
 
 clean:
 	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

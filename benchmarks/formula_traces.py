@@ -35,6 +35,7 @@ import result_file
 import small_families
 
 from ullage import api
+from ullage.engines.prefix import LEAST_SAVED
 from ullage.errors import UllageError
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.proof import WORST
@@ -62,8 +63,18 @@ WIDE = 0.75
 KINDS = (
     "prefill", "captures", "decode", "shared", "read", "chunks",
     "score", "prefix", "all logits", "captured prefill", "inside", "read chunks", "captured decode",
+    "answer", "shared decode", "positions", "device",
 )  # fmt: skip
-SELDOM = KINDS[6:]
+SELDOM = KINDS[6:13]
+PLANNED = (
+    (False, "score"), (True, "captures"), (False, "prefix"), (True, "score"),
+    (False, "positions"), (True, "positions"), (False, "answer"), (True, "shared"),
+    (False, "shared decode"), (True, "prefix"), (False, "read chunks"), (True, "read chunks"),
+    (False, "device"), (True, "answer"), (True, "shared decode"),
+)  # fmt: skip
+"""What else plans have passes of, on the processor (True) and a card: one of each for every decoder."""
+FIRST_PLANNED = 12
+"""Their first number among a family's cases."""
 LAYERS = re.compile(r"(^|_)layers?(_|$)|first_k|period|offset|interval|pattern|sparse_step|num_blocks")
 """Numbers of a config that say how its layers follow one another."""
 STAGING = "buffers on their way to the host"
@@ -71,6 +82,11 @@ STAGING = "buffers on their way to the host"
 PRECISIONS = ("bf16", "fp16", "fp32", "int8", "nf4")
 STREAM = Capture(sites=("blocks.*.hook_resid_post",), keep="disk")
 INSIDE = Capture(sites=("blocks.*.attn.hook_z",), keep="disk")
+SOME = Capture(sites=STREAM.sites, positions="last:4", keep="disk")
+STAYS = Capture(sites=STREAM.sites, keep="device")
+LONG = 400
+"""Tokens that a scored prompt has at least: eight are read apart in a trace, as templates have them, where
+the formula knows of none that prompts share."""
 
 
 class Case(NamedTuple):
@@ -88,14 +104,17 @@ def cases_of(family: str) -> Iterator[Case]:
     precisions = [*PRECISIONS]
     draw.shuffle(precisions)
     for number, (processor, kernel, kind) in enumerate(_kinds(encodes, draw)):
+        planned = number >= FIRST_PLANNED
         precision = precisions[number % len(precisions)]
-        if processor:
+        if processor and not planned:
             precision = ("bf16", "fp32")[number % 2]
         scheme = precision if precision in ("int8", "nf4") else None
-        compute = precision if scheme is None else "bf16"
-        wide = not processor and draw.random() < WIDE
-        wide = wide and family not in SMALL_ALONE
+        compute = precision if scheme is None else "fp32" if processor else "bf16"
+        wide = (planned or not processor) and draw.random() < WIDE
+        wide = (wide or (planned and kind == "score")) and family not in SMALL_ALONE
         work = _work(kind, draw, wide)
+        if kind == "score" and not wide:
+            continue  # no small model reaches as far
         yield Case(family, wide, Asked(family, compute, kernel, work, processor, scheme))
 
 
@@ -109,6 +128,7 @@ def _kinds(encodes: bool, draw: random.Random) -> Iterator[tuple[bool, str, str]
     yield from ((False, "eager", kind) for kind in ("prefill", "captures", "decode"))
     yield from ((False, "sdpa", kind) for kind in ("shared", "read", "chunks", draw.choice(SELDOM)))
     yield from ((True, "sdpa", kind) for kind in ("prefill", "decode"))
+    yield from ((processor, "sdpa", kind) for processor, kind in PLANNED)
 
 
 def _work(kind: str, draw: random.Random, wide: bool) -> Work:
@@ -120,13 +140,21 @@ def _work(kind: str, draw: random.Random, wide: bool) -> Work:
         tokens -= tokens % chunk
     work = Work("prefill", max(min(batch, MOST // tokens), 1), tokens, 4)
     read = work.but(caches=False, new_tokens=0, logits="none")
+    scored, half = LONG + tokens, tokens // 2
+    halved = work.but(prompt_tokens=half, cached_tokens=half)
+    # So many rows that what they begin with is worth a pass of its own.
+    written = halved.but(batch=max(work.batch, 2 + LEAST_SAVED // half))
     return {
         "prefill": work,
-        "score": work.but(new_tokens=0),
+        "score": work.but(batch=max(min(batch, MOST // scored), 2), prompt_tokens=scored, new_tokens=0),
         "prefix": work.but(batch=1, new_tokens=0, logits="none"),
         "all logits": read.but(logits="all"),
         "chunks": work.but(chunk_tokens=chunk),
-        "shared": work.but(prompt_tokens=tokens // 2, cached_tokens=tokens // 2, new_tokens=0),
+        "shared": halved.but(new_tokens=0),
+        "answer": written,
+        "shared decode": written.but(activity="decode"),
+        "positions": read.but(captures=(SOME,)),
+        "device": read.but(captures=(STAYS,)),
         "captured prefill": work.but(captures=(STREAM,)),
         "read": read,
         "captures": read.but(captures=(STREAM,)),
@@ -170,7 +198,8 @@ def formula(case: Case) -> int:
     model = small_families.read(config_of(case))
     kernel = "auto" if model.encodes and asked.kernel == "sdpa" else asked.kernel
     role = Role(model=case.family, precision=asked.scheme or asked.compute, attention=kernel)
-    shared = asked.work.cached_tokens
+    # What is scored goes on from a row that stays; what is written begins with one that is gone.
+    shared = 0 if asked.work.new_tokens else asked.work.cached_tokens
     here = (Resident("model", role, cached_batch=1 if shared else 0, cached_tokens=shared),)
     phases = (Phase("load", here, "model", Work("load")), Phase("pass", here, "model", asked.work))
     demand = estimate(phases, {case.family: model}, gpus.abilities)
@@ -313,7 +342,7 @@ def main() -> None:
     traces = last_traces() if options.again or options.more else {}
     if not options.again:
         new = [case for case in cases if name_of(case) not in traces]
-        new.sort(key=lambda case: not case.asked.processor)  # small ones, of which there are few
+        new.sort(key=lambda case: case.asked.processor)  # what is known of a card bears on the processor
         traces |= traces_of(new, options.minutes, options.jobs)
     rows = [row_of(case, traces[name]) for case in cases if (name := name_of(case)) in traces]
     show(rows, options.worst)

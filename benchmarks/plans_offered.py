@@ -93,25 +93,29 @@ def beaten(plan: Any) -> Iterator[str]:
         ground = [entry for entry in plan.advice if entry.own_cards is own]
         for one in ground:
             for other in ground:
+                if (one.usd_per_hour is None) is not (other.usd_per_hour is None):
+                    continue  # what one of them costs is not known
                 if points(other) != points(one) and all(
                     a <= b for a, b in zip(points(other), points(one), strict=True)
                 ):
                     yield f"{one.changes} on {one.gpus} by {other.changes} on {other.gpus}"
 
 
-def points(entry: Any) -> tuple[float, float, float]:
-    """Loss, dollars (none where no price is known) and seconds, of the phases whose time is known."""
-    return entry.quality_loss, (entry.usd_per_hour or 0.0) * entry.known_seconds, entry.known_seconds
+def points(entry: Any) -> tuple[float, float, float, bool]:
+    """Loss, dollars (none where no price is known) and seconds, of the phases whose time is known; whether
+    there are others."""
+    usd = (entry.usd_per_hour or 0.0) * entry.known_seconds
+    return entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown)
 
 
-def cheaper(plan: Any) -> Iterator[str]:
-    """Sets that hold the workload as it is for less than any entry of the advice."""
-    from ullage import api
-
-    costs = [entry.usd_per_1000_examples for entry in plan.advice]
+def cheaper(plan: Any, holding: list[tuple[Any, Any]]) -> Iterator[str]:
+    """Sets among those that hold the workload as it is that do so for less than any entry of the advice, and
+    than the plan itself."""
+    own = plan.cost and plan.cost.usd_per_1000_examples if plan.verdict == "fits" else None
+    costs = [entry.usd_per_1000_examples for entry in plan.advice] + [own.expected if own else None]
     known = [cost for cost in costs if cost is not None]
     best = min(known, default=None)
-    for gpus, outcome in api.gpus(plan.workload, base=Path()):
+    for gpus, outcome in holding:
         usd = outcome.usd_per_1000
         if gpus == plan.gpus or outcome.verdict != "fits" or usd is None:
             continue
@@ -260,6 +264,7 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
     """Violations of one workload."""
     name, data, arguments = case.name, case.data, case.arguments
     import ullage
+    from ullage import api
     from ullage.planning.coherence import check_coherent
 
     found: list[Violation] = []
@@ -284,7 +289,7 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
         violated("no entry is beaten", said)
     if number % OFFERS_OF_GPUS == 0:
         try:
-            for said in cheaper(plan):
+            for said in cheaper(plan, api.gpus(plan.workload, base=Path())):
                 violated("plan and gpus agree", said)
         except ullage.InputError:
             seen["no card of any list"] += 1

@@ -1,4 +1,4 @@
-"""Planned against measured seconds a token: 112 rows of Qwen2.5's speed benchmark, 63 of bitsandbytes'.
+"""Planned against measured times: 112 rows of Qwen2.5's speed benchmark, 63 of bitsandbytes', 3 of vLLM's.
 
     python benchmarks/time_accuracy.py            # writes results/time_accuracy.json
     python benchmarks/time_accuracy.py --docs     # also rewrites the table of docs/accuracy.md
@@ -31,8 +31,9 @@ from ullage.facts.gpu_set import parse_gpu_set
 from ullage.planning import throughput
 from ullage.planning.device import devices_of
 from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
-from ullage.planning.passes import Task, one_pass
+from ullage.planning.passes import one_pass
 from ullage.planning.placement import place
+from ullage.planning.task import Task
 
 DOCS = HERE.parent / "docs/accuracy.md"
 BEGIN, END = "<!-- made by benchmarks/time_accuracy.py -->", "<!-- end of times -->"
@@ -112,6 +113,43 @@ def written() -> list[Written]:
     ]
 
 
+class Together(NamedTuple):
+    """One published figure of vLLM over several cards: seconds of a batch that is read and written."""
+
+    model: str
+    gpus: str
+    ranks: int
+    batch: int
+    prompt_tokens: int
+    new_tokens: int
+    measured: float
+
+    def planned(self) -> list[float]:
+        """The same at a fast, a likely and a slow pace."""
+        own = {"engine": "vllm", "tensor_parallel": self.ranks, "precision": "fp16", "batch": self.batch}
+        fields = {"prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens}
+        plan = api.estimate_model(self.model, self.gpus, advice=False, **own, **fields)
+        (time,) = (each for each in plan.times if each.phase.endswith("serve"))
+        return [*time.seconds]
+
+
+def together() -> list[Together]:
+    """Rows of vLLM's pull request 2192."""
+    listed = csv.DictReader((HERE / "measured/vllm-0.2-tensor-parallel.csv").open())
+    return [
+        Together(
+            each["model"],
+            each["gpus"],
+            int(each["tensor_parallel"]),
+            int(each["batch"]),
+            int(each["prompt_tokens"]),
+            int(each["new_tokens"]),
+            float(each["seconds"]),
+        )
+        for each in listed
+    ]
+
+
 def milliseconds(found: list[Task], pace: Pace) -> float:
     """A token, at `pace`."""
     return 1000 / NEW_TOKENS * sum(one_pass(task, pace).value for task in found)
@@ -160,8 +198,8 @@ def _off(times: list[list[float]], measured: list[float]) -> dict:
     }
 
 
-def of_written(listed: list[Written]) -> dict:
-    """The same of rows of bitsandbytes."""
+def of_planned(listed: list[Written] | list[Together]) -> dict:
+    """The same of rows of bitsandbytes, and of vLLM over several cards."""
     return _off([row.planned() for row in listed], [row.measured for row in listed])
 
 
@@ -170,7 +208,7 @@ def table(figures: dict) -> str:
         "| rows | count | median | 95 % within | largest | inside the interval |\n|---|---|---|---|---|---|"
     )
     lines = [head]
-    for name, each in (figures["groups"] | figures["bitsandbytes"]).items():
+    for name, each in (figures["groups"] | figures["bitsandbytes"] | figures["several"]).items():
         lines.append(
             f"| {name} | {each['rows']} | {each['median_percent']} % | {each['percentile_95_percent']} % "
             f"| {each['largest_percent']} % | {each['inside_percent']} % |"
@@ -193,14 +231,15 @@ def main() -> None:
     quantized = [row for row in written() if row.precision not in ("bf16", "fp16")]
     found = {
         "bitsandbytes": {
-            f"bitsandbytes, {gpu}": of_written([row for row in quantized if row.gpu == gpu])
+            f"bitsandbytes, {gpu}": of_planned([row for row in quantized if row.gpu == gpu])
             for gpu in dict.fromkeys(row.gpu for row in quantized)
         }
         | {
-            "bitsandbytes, int8 on an H100": of_written(
+            "bitsandbytes, int8 on an H100": of_planned(
                 [row for row in quantized if row[:3:2] == ("H100", "int8")]
             )
         },
+        "several": {"vLLM, each layer over several cards": of_planned(together())},
         "groups": groups,
         "as_today": figures_of(listed, repeats=False),
         "left_out": left_out(listed),

@@ -18,19 +18,23 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ullage.api import advise as advise
     from ullage.api import apply_probes as apply_probes
+    from ullage.api import audit as audit
     from ullage.api import cards as cards
     from ullage.api import chat as chat
     from ullage.api import check as check
+    from ullage.api import check_guide as check_guide
     from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
     from ullage.api import doctor as doctor
     from ullage.api import document_schema as document_schema
+    from ullage.api import draft_claims as draft_claims
     from ullage.api import estimate_model as estimate_model
     from ullage.api import evaluate_probe as evaluate_probe
     from ullage.api import evidence as evidence
     from ullage.api import export_probe as export_probe
     from ullage.api import fit_probe as fit_probe
     from ullage.api import gpus as gpus
+    from ullage.api import guide as guide
     from ullage.api import import_probe as import_probe
     from ullage.api import load as load
     from ullage.api import model as model
@@ -102,9 +106,10 @@ if TYPE_CHECKING:
     from ullage.kinds.pii.verbs import verify_with_each as verify_with_each
     from ullage.memory.timeline import Timeline as Timeline
     from ullage.planning.advice.advise import Advised as Advised
+    from ullage.planning.advice.entry import Advice as Advice
     from ullage.planning.advice.trials import SearchLimit as SearchLimit
+    from ullage.planning.audit import Audit as Audit
     from ullage.planning.outcome import Outcome as Outcome
-    from ullage.planning.plan import Advice as Advice
     from ullage.planning.plan import Plan as Plan
     from ullage.planning.renting import Renting as Renting
     from ullage.probes.probe import Probe as Probe
@@ -114,6 +119,7 @@ if TYPE_CHECKING:
     from ullage.records.pool_of_run import PoolOfRun as PoolOfRun
     from ullage.records.record import Record as Record
     from ullage.records.verification import Verification as Verification
+    from ullage.reports.guide.guide_file import GuideChange as GuideChange
     from ullage.runtime.devices import DeviceInfo as DeviceInfo
     from ullage.runtime.devices import device_info as device_info
     from ullage.runtime.reading import PastThreshold as PastThreshold
@@ -137,10 +143,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 PLACES: Final = {
-    "Advice": "ullage.planning.plan",
+    "Advice": "ullage.planning.advice.entry",
     "Advised": "ullage.planning.advice.advise",
     "AmbiguousNameError": "ullage.errors",
     "Architecture": "ullage.facts.architecture",
+    "Audit": "ullage.planning.audit",
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
@@ -155,6 +162,7 @@ PLACES: Final = {
     "Freed": "ullage.api.caches",
     "Gpu": "ullage.facts.gpu",
     "GpuSet": "ullage.facts.gpu",
+    "GuideChange": "ullage.reports.guide.guide_file",
     "Here": "ullage.records.observation",
     "InputError": "ullage.errors",
     "Inputs": "ullage.capture.inputs",
@@ -199,10 +207,12 @@ PLACES: Final = {
     "Workload": "ullage.spec.workload",
     "advise": "ullage.api",
     "apply_probes": "ullage.api",
+    "audit": "ullage.api",
     "can_allocate": "ullage.runtime.reading",
     "cards": "ullage.api",
     "chat": "ullage.api",
     "check": "ullage.api",
+    "check_guide": "ullage.api",
     "check_run": "ullage.api",
     "check_threshold": "ullage.runtime.reading",
     "clear_cache": "ullage.api.caches",
@@ -211,12 +221,14 @@ PLACES: Final = {
     "device_info": "ullage.runtime.devices",
     "doctor": "ullage.api",
     "document_schema": "ullage.api",
+    "draft_claims": "ullage.api",
     "estimate_model": "ullage.api",
     "evaluate_probe": "ullage.api",
     "evidence": "ullage.api",
     "export_probe": "ullage.api",
     "fit_probe": "ullage.api",
     "gpus": "ullage.api",
+    "guide": "ullage.api",
     "import_probe": "ullage.api",
     "load": "ullage.api",
     "model": "ullage.api",

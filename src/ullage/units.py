@@ -16,8 +16,8 @@ KIB = 2**10
 MIB = 2**20
 GIB = 2**30
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 2**40}
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 2**40}
 
 
 class _Ends(NamedTuple):
@@ -132,6 +132,6 @@ def parse_bytes(text: str | int) -> int:
     Raises InputError for anything else, negative or not finite sizes included.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
-    if match is None or match[2].upper() not in _UNITS:
+    if match is None or match[2].upper() not in UNITS:
         raise InputError(f"{text!r} is not a size; write for example 47GiB, 512MiB or 80GB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return int(float(match[1]) * UNITS[match[2].upper()])

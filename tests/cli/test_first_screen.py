@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 import ullage
 from ullage.errors import UllageError
-from ullage.planning.plan import Advice, Nearest, Search
+from ullage.planning.advice.entry import Advice, Nearest, Search
 from ullage.reports.console import PlainConsole
 from ullage.reports.document import model_document
 from ullage.reports.figures import whole

@@ -19,9 +19,9 @@ NAMES = ("assistant", "evaluate", "extract", "pii", "werewolf")
 def run(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments, code=0):
+    def call(*arguments, command="gpus", code=0):
         with pytest.raises(SystemExit) as ended:
-            main(["gpus", *map(str, arguments)])
+            main([command, *map(str, arguments)])
         output = capsys.readouterr()
         assert ended.value.code == code, output.err
         return output.out or output.err
@@ -142,6 +142,28 @@ def test_ones_own_list_and_one_provider(run, tmp_path):
     assert {each["provider"] for each in lambda_["sets"]} == {"Lambda"}
     plan = ullage.plan(ullage.load(file), "2x A40", base=EXAMPLES, prices=ullage.read_prices(own))
     assert (plan.cost.usd_per_hour, plan.cost.provider) == (0.4, "Attic")
+
+
+def test_a_plan_and_an_estimate_take_the_same_prices(run, tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "date,provider,label,card,usd_per_hour\n"
+        "2026-11-01,Basement,marketplace,RTX 3090,0.10\n2026-11-02,Attic,spot,RTX 3090,0.01\n"
+        "2026-11-02,Attic,spot,A40,0.03\n"
+    )
+    for command, what in (("plan", EXAMPLES / "pii.yaml"), ("estimate", "ullage:tiny")):
+        asked = what, "--gpus", "RTX 3090", "--prices", own
+        for options, price, provider in (
+            ((), 0.01, "Attic"),
+            (("--label", "marketplace"), 0.10, "Basement"),
+            (("--provider", "basement"), 0.10, "Basement"),
+        ):
+            found = json.loads(run(*asked, *options, "--json", command=command))
+            assert (found["cost"]["usd_per_hour"], found["cost"]["provider"]) == (price, provider)
+            priced = {each["gpus"] for each in found["advice"] if each["usd_per_hour"] is not None}
+            assert all("RTX 3090" in gpus or "A40" in gpus for gpus in priced)
+        told = run(*asked, "--label", "cheap", command=command, code=2)
+        assert "prices are on-demand, marketplace, spot" in told
 
 
 @pytest.mark.parametrize(

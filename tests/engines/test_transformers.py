@@ -6,7 +6,7 @@ import pytest
 import small_models
 import torch
 
-from ullage.engines.engine import Sampling
+from ullage.engines.engine import Ask, Sampling
 from ullage.engines.transformers_engine import TransformersEngine
 from ullage.errors import InputError, UnsupportedError
 
@@ -190,3 +190,16 @@ def test_a_message_cannot_pretend_to_be_the_template():
     ids = engine._encoder.ids(chat)
     assert ids.count(tokenizer.eos_token_id) == 1
     assert ids.count(tokenizer.bos_token_id) == 2
+
+
+def test_a_reply_goes_on_from_how_it_was_begun():
+    """As one to a prompt that ends so; replies of one batch may be begun or not."""
+    engine, _, _ = engine_of()
+    begins = ("", " ran over", " sings under the red")
+    asks = [Ask("the cat", 9, begins=each) for each in begins]
+    grown = [each for some in engine.write(asks, Sampling(9), lambda at: False) for each in some]
+    found = dict(grown)
+    for at, each in enumerate(begins):
+        (whole,) = engine.generate([f"the cat{each}"], Sampling(9), [0])
+        assert (found[at].tokens, found[at].prompt_tokens) == (whole.tokens, whole.prompt_tokens)
+    assert len({reply.text for reply in found.values()}) == len(begins)

@@ -6,9 +6,12 @@ import pytest
 import small_families
 
 from ullage.engines.engine import Sampling
+from ullage.engines.prefix import SHORTEST_PREFIX
 from ullage.engines.row import new_row
+from ullage.engines.scoring import Scorer
 from ullage.engines.writing import Writer
 from ullage.errors import UnsupportedError
+from ullage.runtime.layout import find_layout
 
 
 @pytest.mark.parametrize("family", ["mamba", "recurrent_gemma"])
@@ -17,6 +20,13 @@ def test_a_model_that_gives_no_cache_to_go_on_from_is_refused(family):
     writer = Writer(model, "cpu", frozenset(), lambda tokens: "")
     with pytest.raises(UnsupportedError, match="is read here and not written"):
         writer.write([new_row((5, 6, 7), 0)], Sampling(2, 0.0, 1.0, ()))
+
+
+def test_nor_is_what_prompts_begin_with_read_once_where_no_cache_is_given():
+    model = small_families.build(small_families.config_of("recurrent_gemma")).model
+    alike = [(*range(3, 3 + SHORTEST_PREFIX), end) for end in (20, 21)]
+    with pytest.raises(UnsupportedError, match="is read here and not written"):
+        Scorer(find_layout(model), "cpu").scores(alike, [[(5,), (6,)]] * len(alike))
 
 
 class Watching:

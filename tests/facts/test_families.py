@@ -47,10 +47,3 @@ def test_no_type_without_a_row_is_read_as_another():
     for wrapper in set(known_types()) - {*decoder_types(), *encoder_types()}:
         with pytest.raises(UllageError):
             read_config({"model_type": wrapper, "text_config": {"model_type": "warp"}}, "model", "test")
-
-
-@pytest.mark.parametrize("family", decoder_types())
-def test_what_a_router_casts_is_narrow_without_gradients_as_with_them(family):
-    row = family_of(family)
-    if row.experts is not None and row.flow.router:
-        assert row.experts.narrow == (row.flow.router == "softmax-cast")

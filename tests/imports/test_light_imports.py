@@ -17,6 +17,8 @@ VERBS = [
     ["gpus", "examples/pii.yaml"],
     ["gpus"],
     ["models"],
+    ["audit", "examples/claims/werewolf-probes.yaml"],
+    ["guide", "examples/pii.yaml"],
     ["models", "google/gemma-3-4b-it"],
     ["schema"],
     ["doctor", "--quick"],

@@ -42,6 +42,17 @@ def played(allocator, steps):
     return held
 
 
+@given(STEPS, st.lists(SIZES, max_size=20))
+def test_a_branch_goes_on_as_its_origin_would(steps, more):
+    origin = made()
+    played(origin, steps)
+    branch = origin.branch()
+    for size in more:
+        other, one = branch.allocate(size), origin.allocate(size)
+        assert (other.address, other.size) == (one.address, one.size)
+        assert (branch.allocated, branch.reserved) == (origin.allocated, origin.reserved)
+
+
 @given(SETTINGS, STEPS)
 def test_blocks_never_overlap_and_hold_their_requests(text, steps):
     allocator = made(text)
@@ -229,6 +240,7 @@ ACCEPTED = (
     "roundup_power2_divisions:[64:0,>:4]",
     "large_segment_size_mb:32, max_split_size_mb : 32",
     "max_non_split_rounding_mb:30",
+    "max_split_size_mb:64,",
 )
 REFUSED = (
     "max_split_size_mb:19",

@@ -42,7 +42,8 @@ def random_plans(seed):
 
 
 def point(entry):
-    return (entry.quality_loss, (entry.usd_per_hour or 0.0) * entry.known_seconds, entry.known_seconds)
+    usd = (entry.usd_per_hour or 0.0) * entry.known_seconds
+    return (entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown))
 
 
 def test_what_random_workloads_are_offered_is_so(tmp_path, monkeypatch):

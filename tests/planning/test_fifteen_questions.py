@@ -177,8 +177,10 @@ QUESTIONS = {
         alone("openai/gpt-oss-20b") | {"prompt_tokens": 7680, "new_tokens": 512},
         "RTX 4080",
         "does not fit",
-        None,  # transformers has no fused attention for its sinks: 64 heads' scores take more than is left
-        lambda plan: any(not entry.quality_loss for entry in others(plan)),
+        # transformers has no fused attention for its sinks, and the scores of 64 heads over the whole prompt
+        # take more than is left: it fits, as the expert says, where the prompt is read in pieces.
+        (("memory.streaming_chunk_size=32",), "RTX 4080"),
+        lambda plan: any(values(entry, "chunk_size") and not entry.quality_loss for entry in own(plan)),
     ),
     "8: gpt-oss-20b on a V100": Question(
         alone("openai/gpt-oss-20b") | {"prompt_tokens": 7680, "new_tokens": 512},
@@ -305,12 +307,23 @@ def test_the_answer_has_what_an_expert_says(name):
 
 @pytest.mark.parametrize("host", [(), ("budget.host_memory=128GiB",)])
 def test_2_an_assistant_on_two_a6000_has_three_settings_at_least(host):
+    """The expert has voice and pragmatist in nf4 and one specialist off the cards. So have entries here, but
+    in int8 where that has room: by bitsandbytes' own figures a batch of several sequences is written no
+    slower in int8 (nf4 dequantizes whole matrices for it), and it loses less."""
     workload = api.load(ROOT / "examples/assistant.yaml", host)
     plan = ullage.plan(workload)
     assert plan.verdict == "does not fit"
     found = own(plan)
-    assert len(found) >= 2  # nf4 is neither cheaper nor faster than int8 there, and loses more
+    assert len(found) >= 2
     assert len(plan.advice) >= 3
+    assert plan.advice[0].usd_per_1000_examples is not None  # elsewhere, where Jamba's time is known
+    bits = ("roles.voice.precision=nf4", "roles.pragmatist.precision=nf4", "schedule=swapped")
+    expert = (*host, *bits, "roles.philosopher.max_memory={cpu: 128GiB}")
+    his = ullage.plan(api.load(ROOT / "examples/assistant.yaml", expert), advice=False)
+    # In 128 GiB of host memory not all that waits has room: his setting does not fit there, and ours do.
+    assert (his.verdict == "does not fit") == bool(host)
+    known = sum(time.total_seconds.expected for time in his.times if time.total_seconds)
+    assert min(entry.known_seconds for entry in found) < known
     for entry in found:
         overrides = (*host, *(f"{path}={value}" for path, value in entry.changes))
         again = ullage.plan(api.load(ROOT / "examples/assistant.yaml", overrides), advice=False)
@@ -331,6 +344,9 @@ def test_10_an_estimate_of_130_000_tokens_has_a_cache_of_fewer_bits():
 
 
 def test_11_a_72b_in_4_bits_on_two_3090_has_more_at_once_and_vllm_elsewhere(tmp_path):
+    """The expert has vLLM on the two cards themselves. It is expected to fit there without CUDA graphs, by
+    less than what its starts were found to differ by (memory outside torch, NCCL): a verdict rests on the
+    most they took, so that no entry promises it."""
     workload = alone(quantized(tmp_path)) | {"prompt_tokens": 3072, "new_tokens": 512}
     plan = ullage.plan(api.load(workload), "2x RTX 3090")
     assert plan.verdict == "fits"
@@ -338,3 +354,8 @@ def test_11_a_72b_in_4_bits_on_two_3090_has_more_at_once_and_vllm_elsewhere(tmp_
     assert any(values(entry, "batch") for entry in own(plan))
     assert all(values(entry, "engine") == ["vllm"] for entry in others(plan))
     assert max(entry.known_seconds for entry in others(plan)) < plan.total_seconds.expected / 10
+    whole = ("roles.generator.engine=vllm", "roles.generator.tensor_parallel=2")
+    served = planned(workload, (*whole, "roles.generator.vllm.enforce_eager=true"), "2x RTX 3090")
+    for device in (each for each in served.devices if each.name.startswith("gpu:")):
+        assert device.peak.device.expected < device.usable < device.peak.device.high
+    assert served.total_seconds.expected < plan.total_seconds.expected / 3

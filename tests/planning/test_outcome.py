@@ -18,6 +18,7 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 GPUS = ["A100-80GB", "2xA100-40GB", "4x RTX A6000", "1xA100-80GB+2xL4", "RTX 4060", "MI300X", "cpu"]
 ROLE_VALUES = {
     "batch": ["1", "2", "7", "32"],
+    "engine": ["transformers", "vllm"],
     "precision": ["auto", "bf16", "int8", "nf4"],
     "attention": ["auto", "sdpa", "eager"],
     "placement": ["auto", "balanced", "cpu", "gpu:0"],
@@ -102,6 +103,21 @@ def test_an_outcome_is_that_of_the_whole_plan(name, gpus, chosen):
                 found.known_seconds,
             )
         assert found == planned(workload, gpus)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(NAMES), st.sampled_from(GPUS), st.lists(steps, min_size=1, max_size=4))
+def test_a_rough_outcome_is_another_in_what_is_expected_of_bytes_alone(name, gpus, chosen):
+    def told(workload, rough):
+        try:
+            found = api.outcomes(api.models_of(workload), rough=rough)(workload, api.gpu_set(workload, gpus))
+        except UllageError as error:
+            return str(error)
+        ends = (found.peak.low, found.peak.high, found.host.low, found.host.high)
+        return ends, found._replace(peak=None, host=None)
+
+    for workload in walked(name, chosen):
+        assert told(workload, True) == told(workload, False)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,7 +12,16 @@ LARGE = "meta-llama/Llama-3.3-70B-Instruct"
 
 
 def adapted(model, card, precision="nf4", **asked):
-    return ullage.estimate_model(model, card, train="adamw", lora=8, precision=precision, **asked)
+    asked = {"train": "adamw", "lora": 8} | asked
+    return ullage.estimate_model(model, card, precision=precision, **asked)
+
+
+def prepared(model, card, cast, rank, tokens):
+    """With what is not quantized cast to fp32 first, or not."""
+    lora = {"r": rank, "prepare_model_for_kbit_training": cast}
+    return adapted(
+        model, card, train="adamw-8bit", lora=lora, prompt_tokens=tokens, gradient_checkpointing=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,15 +61,7 @@ def test_all_of_70b_trained_by_adamw_are_a_terabyte_and_not_300_gb():
 def test_what_casting_to_fp32_costs_a_4_bit_model_in_training(cast, reported):
     """Qwen3-14B, reserved at most, with peft's casts and without: github.com/huggingface/trl/pull/4335, whose
     notebook says no length of texts."""
-    found = ullage.estimate_model(
-        "Qwen/Qwen3-14B",
-        "A100-40GB",
-        train="adamw-8bit",
-        lora={"r": 32, "prepare_model_for_kbit_training": cast},
-        precision="nf4",
-        prompt_tokens=1024,
-        gradient_checkpointing=True,
-    )
+    found = prepared("Qwen/Qwen3-14B", "A100-40GB", cast, rank=32, tokens=1024)
     assert found.devices[0].peak.reserved.expected == pytest.approx(reported * GIB, rel=0.07)
 
 
@@ -68,15 +69,7 @@ def test_casting_7b_to_fp32_before_training_is_not_for_nothing():
     """github.com/huggingface/peft/issues/3265: embedding, output layer and norms of Mistral-7B-v0.3."""
 
     def live(cast):
-        found = ullage.estimate_model(
-            "mistralai/Mistral-7B-Instruct-v0.3",
-            "H100",
-            train="adamw-8bit",
-            lora={"r": 16, "prepare_model_for_kbit_training": cast},
-            precision="nf4",
-            prompt_tokens=256,
-            gradient_checkpointing=True,
-        )
+        found = prepared("mistralai/Mistral-7B-Instruct-v0.3", "H100", cast, rank=16, tokens=256)
         return found.devices[0].peak.live.expected
 
     assert 2 * 2 * 32_768 * 4096 < live(True) - live(False) < 1.1 * GIB

@@ -59,6 +59,40 @@ def test_a_token_reads_the_experts_that_are_chosen_and_many_tokens_read_all():
     assert 2.5 * few.expected < many.expected < 4.5 * few.expected
 
 
+@pytest.mark.parametrize("row", time_accuracy.together(), ids=lambda row: row.gpus)
+def test_a_batch_of_vllm_over_several_cards_takes_as_long_as_published(row):
+    low, expected, high = row.planned()
+    assert low < row.measured < high
+    assert abs(expected / row.measured - 1) < 0.25
+
+
+def test_cards_that_a_bus_alone_joins_gain_less_from_sharing_layers():
+    """A100 over NVLink and over PCIe are alike but for that; of a bridge nothing is counted on."""
+    fields = {"engine": "vllm", "tensor_parallel": 8, "prompt_tokens": 1024, "new_tokens": 128, "batch": 16}
+    cards = ("8xA100-SXM4-40GB", "8xA100-PCIE-40GB")
+    linked, apart = (times("Llama-3.3-70B-Instruct", each, **fields)["serve"] for each in cards)
+    sums = 2 * 80 * 129  # two a layer, as the prompts are read and for each token
+    assert apart.expected - linked.expected > sums * 10e-6
+    assert apart.high - apart.low > linked.high - linked.low
+
+
+def test_how_fast_unknown_links_are_is_not_known():
+    fields = {"engine": "vllm", "tensor_parallel": 2, "prompt_tokens": 64, "new_tokens": 8}
+    card = "(24GiB, 936GB/s, 71TFLOPS, sm86{})"
+    for bus, known in (("", False), (", PCIe 4.0 x16", True)):
+        found = api.estimate_model("Llama-3.1-8B-Instruct", f"2x{card.format(bus)}", advice=False, **fields)
+        (serve,) = (each for each in found.times if each.phase.endswith("serve"))
+        assert (serve.seconds is not None) == known
+
+
+def test_scores_that_vllm_does_not_make_cost_nothing():
+    fields = {"engine": "vllm", "prompt_tokens": 4096, "new_tokens": 8}
+    eager, usual = (
+        times("Llama-3.1-8B-Instruct", attention=each, **fields)["serve"] for each in ("eager", "auto")
+    )
+    assert eager == usual
+
+
 @pytest.mark.parametrize("batch", [1, 8])
 def test_a_long_cache_costs_more_where_heads_are_copied(batch):
     """With padding, keys and values are copied to all heads; the flash kernel needs no such copy."""

@@ -12,7 +12,7 @@ from ullage.facts.abilities import PROCESSOR
 from ullage.facts.model import open_model
 from ullage.facts.quantization.known import SCHEMES
 from ullage.memory.weights.precision import resolve_precision
-from ullage.planning.plan import Kernel, LoadedPart, Placed, RolePlan
+from ullage.planning.role_plan import Kernel, LoadedPart, Placed, RolePlan
 from ullage.runtime.loader import load_model
 from ullage.runtime.quantization import check_capability
 from ullage.spec.role import Role

@@ -16,7 +16,7 @@ from ullage.facts.diffusion import Pipeline
 from ullage.facts.model import open_model
 from ullage.memory.weights.parking import Parking
 from ullage.memory.weights.precision import resolve_precision
-from ullage.planning.plan import Kernel, LoadedPart, Placed, RolePlan
+from ullage.planning.role_plan import Kernel, LoadedPart, Placed, RolePlan
 from ullage.runtime.live import LiveTensors
 from ullage.runtime.parking import ModelWeights, model_weights
 from ullage.runtime.role_weights import HOST, Cancelled

@@ -103,3 +103,47 @@ def test_router_and_voice_stay_while_specialists_take_turns(tmp_path, document):
     path.write_text(json.dumps(document))
     plans = plans_of(str(path))
     assert set(plans.whole.staying()) <= set(plans.roles.staying())
+
+
+def test_clients_that_wait_are_answered_side_by_side(assistant, monkeypatch):
+    """As many as the voice's batch, a user's own one after the other; each as it is answered alone."""
+    from ullage.kinds.assistant.flow import Flow
+
+    answer, batches = Flow.answer, []
+
+    def noted(flow, turns):
+        batches.append([turn.request.user for turn in turns])
+        answer(flow, turns)
+
+    monkeypatch.setattr(Flow, "answer", noted)
+
+    def ask(number):
+        users = {} if number < 8 else {"user": "ann"}
+        found = assistant.client().chat.completions.create(
+            model="assistant", messages=said(f"Where is cat {number % 4}?"), **users
+        )
+        return found.choices[0].message.content, found.usage
+
+    alone = [ask(number) for number in range(4)]
+    assert [len(users) for users in batches] == [1, 1, 1, 1]
+    batches.clear()
+    with ThreadPoolExecutor(12) as threads:
+        together = [*threads.map(ask, range(12))]
+    assert together == alone * 3
+    assert max(map(len, batches)) == 2
+    assert all(users.count("ann") < 2 for users in batches)
+
+
+def test_one_that_cannot_be_answered_takes_nobody_along(assistant):
+    client = assistant.client().chat.completions
+
+    def ask(text):
+        try:
+            return client.create(model="assistant", messages=said(text)).choices[0].message.content
+        except openai.BadRequestError as error:
+            return error.code
+
+    with ThreadPoolExecutor(6) as threads:
+        found = [*threads.map(ask, ["Where is the cat?", " "] * 3)]
+    assert found[1::2] == ["invalid_request"] * 3
+    assert len(set(found[::2])) == 1

@@ -77,6 +77,33 @@ def test_answers_end_where_they_are_asked_to(server):
     assert cut.message.content == whole[: whole.index(stop)]
 
 
+def test_tokens_come_with_their_probabilities(server):
+    """The first one's is the largest that the model itself gives after the same prompt."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import ullage
+
+    ask = {"model": "writer", "messages": asked(SPEAKING.format(3)), "logprobs": True, "top_logprobs": 0}
+    client = server.client().chat.completions
+    answer = client.create(**ask)
+    choice = answer.choices[0]
+    found = choice.logprobs.content
+    assert len(found) == answer.usage.completion_tokens
+    assert b"".join(bytes(each.bytes) for each in found).decode() == choice.message.content
+    assert all(each.logprob <= 0 and each.top_logprobs == [] for each in found)
+    words = AutoTokenizer.from_pretrained(ullage.tiny_path())
+    model = AutoModelForCausalLM.from_pretrained(ullage.tiny_path(), dtype=torch.float32).eval()
+    ids = words.apply_chat_template(ask["messages"], add_generation_prompt=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**ids).logits[0, -1]
+    assert found[0].logprob == pytest.approx(logits.log_softmax(-1).max().item(), abs=1e-3)
+    *_, last = client.create(**ask, stream=True)
+    assert [each.token for each in last.choices[0].logprobs.content] == [each.token for each in found]
+    cut = client.create(**ask, stop=choice.message.content[5:8]).choices[0]
+    assert "".join(each.token for each in cut.logprobs.content) == cut.message.content
+
+
 def test_the_same_seed_draws_the_same_answer(server):
     def drawn(seed):
         ask = {"model": "writer", "messages": asked(SPEAKING.format(4)), "temperature": 1.5, "seed": seed}
@@ -220,6 +247,12 @@ def test_models_are_the_roles_and_where_they_are(server):
         ({"messages": []}, 400, "messages"),
         ({"logit_bias": {"1": 2}}, 400, "unsupported parameter: logit_bias"),
         ({"n": 2}, 400, "n: "),
+        ({"top_logprobs": 3}, 400, "top_logprobs: "),
+        ({"model": "script", "logprobs": True}, 400, "logprobs: script gives none"),
+        ({"tool_choice": "required"}, 400, "tool_choice: there are no tools"),
+        ({"response_format": {"type": "json_object"}}, 400, "response_format.type: Input should be 'text'"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, 400, "stop: List should have at most 4 items"),
+        ({"messages": [{"role": "user", "content": None}]}, 400, "messages.0.content"),
         ({"max_tokens": 25}, 400, "25 is more than the 24 that role writer is planned for"),
         ({"temperature": 3}, 400, "temperature"),
         ({"messages": asked("the cat " * 300)}, 400, "tokens, and it is planned for prompts of 200"),

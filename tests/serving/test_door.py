@@ -18,6 +18,7 @@ from ullage.runtime.opening import Options
 from ullage.serving.checking import check_served
 from ullage.serving.guard import is_loopback
 from ullage.serving.made import plans_of
+from ullage.serving.refusal import Refusal
 from ullage.serving.server import Listening, listen
 
 
@@ -103,6 +104,14 @@ def test_what_is_no_request_is_told_in_the_form_that_clients_read(send, body):
     status, _, said = send("POST", "/v1/chat/completions", body)
     assert status == 400
     assert set(json.loads(said)["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    "status, again, said", [(504, 0, "false"), (502, 0, "false"), (503, 5, None), (429, 5, None)]
+)
+def test_the_client_asks_again_by_itself_where_waiting_helps_alone(status, again, said):
+    """ROCm/ATOM 1441: requests that clients sent again and again piled up."""
+    assert Refusal(status, "why", "code", again=again).headers.get("x-should-retry") == said
 
 
 HALF = '"\\ud800"'

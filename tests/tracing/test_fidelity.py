@@ -8,12 +8,13 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 import ullage
 from ullage.api import bare_workload
 from ullage.cli.main import main as program
-from ullage.errors import SpecError, UnsupportedError
+from ullage.errors import MissingExtraError, SpecError, UnsupportedError
+from ullage.facts.catalog import config_of, model_names
 from ullage.facts.families.rows import known_types
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.facts.proof import Proof
@@ -22,6 +23,7 @@ from ullage.memory.traced import Asked, Tracing
 from ullage.phases.phase import Work
 from ullage.records.evidence_place import evidence_file
 from ullage.runtime.shrunk import draw_weights, shrink
+from ullage.tracing.built import config_from
 from ullage.tracing.kept import forget_traces
 from ullage.workloads.outcomes import estimate
 from ullage.workloads.planned import models_of
@@ -30,6 +32,7 @@ from ullage.workloads.traced import trace_model
 UNKNOWN = "doge"
 WRITES = "axk2"
 """Types that no row describes; of the second states hold while it writes."""
+TRIED = "meta-llama/Llama-3.2-1B-Instruct"
 CARD = "1xH100"
 WITHOUT_TORCH = """
 import sys
@@ -295,22 +298,76 @@ def test_without_torch_formulas_plan_and_what_has_none_names_the_extra(unknown, 
     config = unknown / "model" / "config.json"
     body = WITHOUT_TORCH + (
         "import ullage\n"
-        "plan = ullage.estimate_model('openai-community/gpt2', prompt_tokens=64, new_tokens=4)\n"
-        "print({each.by for each in plan.roles['model'].known})\n"
+        f"plan = ullage.estimate_model({TRIED!r}, prompt_tokens=64, new_tokens=4)\n"
+        "print({(each.by, each.proven) for each in plan.roles['model'].known})\n"
         f"try: ullage.model({str(config)!r})\n"
         "except ullage.UllageError as error: print(str(error).splitlines()[0][-90:])\n"
         "try: ullage.estimate_model('ullage:tiny', fidelity='traced')\n"
         "except ullage.UllageError as error: print(error)\n"
     )
     out, err = run_in(home, body)
-    assert out[0] == "{'formula'}", err
+    assert out[0] == "{('formula', True)}", err
     assert 'pip install "ullage[run]"' in out[1]
     assert 'pip install "ullage[run]"' in out[2]
     assert out[3] == "False"
 
 
+def without_torch(monkeypatch, proof):
+    """A plan of a machine without torch, where the table says that of its every pass."""
+
+    def trace(asked):
+        raise MissingExtraError("torch", "run", f"tracing {asked.work.activity}")
+
+    monkeypatch.setattr(fidelity, "proof_of_pass", lambda *_: proof)
+    monkeypatch.setattr("ullage.workloads.outcomes.tracing_by", lambda said, _: Tracing(trace, said))
+
+    def planned(said):
+        workload = bare_workload(TRIED, prompt_tokens=32, new_tokens=4, fidelity=said)
+        return estimate(workload, models_of(workload), parse_gpu_set(CARD)).known["model"]
+
+    return planned
+
+
+def test_without_torch_a_formula_that_was_found_to_be_off_is_refused_with_both_ways_on(monkeypatch):
+    planned = without_torch(monkeypatch, Proof("not proven", 1, 0.2, "transformers 5.19.0"))
+    with pytest.raises(UnsupportedError, match=r'off by 20.0%.*"ullage\[run\]".*--fidelity formula'):
+        planned("auto")
+    assert {(each.by, each.proven) for each in planned("formula")} == {("formula", False)}
+
+
+def test_without_torch_a_formula_that_is_a_little_off_is_planned_by_and_names_the_extra(monkeypatch):
+    known = without_torch(monkeypatch, Proof("not proven", 1, 0.031, "transformers 5.19.0"))("auto")
+    assert {(each.by, each.proven) for each in known} == {("formula", False)}
+    assert all("off by 3.1%" in each.reason for each in known)
+    assert all('pip install "ullage[run]"' in each.reason for each in known)
+
+
+def test_what_was_not_tried_is_planned_and_says_what_would_make_it_known(monkeypatch):
+    known = without_torch(monkeypatch, Proof("untried", missing="a pass"))("auto")
+    assert {(each.by, each.proven) for each in known} == {("formula", False)}
+    assert all(each.reason.startswith("untried: a pass") for each in known)
+    assert all(each.reason.endswith("--fidelity traced traces it") for each in known)
+
+
+def test_what_was_found_to_be_off_is_traced_over_several_cards(monkeypatch):
+    monkeypatch.setattr(
+        fidelity, "proof_of_pass", lambda *_: Proof("not proven", 1, 0.2, "transformers 5.19.0")
+    )
+    asked = {"batch": 2, "prompt_tokens": 200, "new_tokens": 6}
+    plan = ullage.estimate_model("ullage:tiny", "2xA100-80GB", **asked)
+    assert {each.by for each in plan.roles["model"].known} == {"trace"}
+
+
+def test_transformers_reads_every_config_of_the_catalog_whose_code_it_has():
+    configs = {values["model_type"]: values for values in map(config_of, model_names())}
+    for family, values in configs.items():
+        if family in CONFIG_MAPPING:
+            assert config_from(family, values).model_type == family
+    assert {"falcon", "jamba", "mamba"} <= configs.keys()
+
+
 def test_that_there_is_no_trace_is_found_out_once(monkeypatch):
-    model = "ai21labs/Jamba-v0.1"
+    model = "nvidia/Llama-3_3-Nemotron-Super-49B-v1"  # its code comes with its weights
     asked = Asked(model, "bf16", "sdpa", Work("prefill", 1, 16, 1), False)
     with pytest.raises(UnsupportedError) as first:
         trace_model(asked)
@@ -319,3 +376,25 @@ def test_that_there_is_no_trace_is_found_out_once(monkeypatch):
     with pytest.raises(UnsupportedError) as second:
         trace_model(asked)
     assert str(second.value) == str(first.value)
+
+
+def test_but_what_another_day_may_trace_is_tried_again(monkeypatch):
+    asked = Asked("ullage:tiny", "bf16", "sdpa", Work("prefill", 1, 24, 1), False)
+    forget_traces()
+    with monkeypatch.context() as today:
+        today.setattr("ullage.tracing.passes.find_layout", _without_accelerate)
+        with pytest.raises(UnsupportedError, match="No module named 'accelerate'"):
+            trace_model(asked)
+    forget_traces()
+    assert trace_model(asked).live
+
+
+def _without_accelerate(model):
+    raise ModuleNotFoundError("No module named 'accelerate'", name="accelerate")
+
+
+def test_a_config_that_its_own_code_does_not_take_is_refused_in_its_words(tmp_path):
+    endless = {"model_type": "xlnet", "max_position_embeddings": 512, "n_layer": 2}
+    (tmp_path / "config.json").write_text(json.dumps(endless))
+    with pytest.raises(UnsupportedError, match="no sequence length limit"):
+        ullage.model(str(tmp_path))

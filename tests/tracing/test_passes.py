@@ -186,6 +186,31 @@ def test_what_has_no_end_is_said(monkeypatch):
         peak(llama())
 
 
+def test_nor_has_code_that_makes_nothing_new(monkeypatch):
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    def for_ever(self, x):
+        while True:
+            x.add_(1.0)
+
+    monkeypatch.setattr(LlamaMLP, "forward", for_ever)
+    monkeypatch.setattr(storages, "MOST_SECONDS", 0.5)
+    with pytest.raises(UnsupportedError, match=r"not come to an end after 0\.5 seconds"):
+        peak(llama())
+
+
+def test_code_that_raises_is_said_with_its_module(monkeypatch):
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    def raises(self, x):
+        raise RuntimeError("no such\nkernel")
+
+    monkeypatch.setattr(LlamaMLP, "forward", raises)
+    with pytest.raises(UnsupportedError) as said:
+        peak(llama())
+    assert str(said.value).endswith("RuntimeError: no such kernel (in model.layers.0.mlp, prefill)")
+
+
 def test_masks_have_values_and_states_have_none():
     """A row alone has no padding, so no mask is made, as in a run; two rows of other lengths have one."""
     one, two = (

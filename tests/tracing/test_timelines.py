@@ -74,6 +74,14 @@ def test_on_a_processor_nothing_is_reserved_beside_what_is_alive(folder):
     assert found.phase == "model decode"
 
 
+def test_the_fullest_moments_are_those_of_the_phase(folder):
+    found = ullage.trace(folder / "work.json", phase="decode", gpus=CARD)
+    top = found.peaks(5)
+    assert top[0] == found.fullest
+    assert {found.moments[at].stage for at in top} <= {*found.stages}
+    assert max(each.live for each in found.moments) > found.moments[top[0]].live
+
+
 def test_a_pass_reserves_what_its_tensors_make_the_allocator_ask_for():
     events = [(1, 16), (2, 24), (1, -16), (3, 20), (2, -24)]
     found = replayed(hand_made(*events), Settings(), None, 0)

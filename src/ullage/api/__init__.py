@@ -6,9 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ullage.api.auditing import audit as audit
+    from ullage.api.auditing import draft_claims as draft_claims
     from ullage.api.catalog import cards as cards
     from ullage.api.catalog import models as models
     from ullage.api.documents import document_schema as document_schema
+    from ullage.api.guides import check_guide as check_guide
+    from ullage.api.guides import guide as guide
     from ullage.api.machine import doctor as doctor
     from ullage.api.one_model import bare_workload as bare_workload
     from ullage.api.one_model import estimate_model as estimate_model
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from ullage.api.probes import fit_probe as fit_probe
     from ullage.api.probes import import_probe as import_probe
     from ullage.api.probes import open_probe as open_probe
+    from ullage.api.renting import lists as lists
     from ullage.api.renting import rentals as rentals
     from ullage.api.runs import check as check
     from ullage.api.runs import check_run as check_run
@@ -59,14 +64,17 @@ if TYPE_CHECKING:
 PLACES: Final = {
     "advise": "ullage.workloads.advised",
     "apply_probes": "ullage.api.probe_scores",
+    "audit": "ullage.api.auditing",
     "bare_workload": "ullage.api.one_model",
     "cards": "ullage.api.catalog",
     "chat": "ullage.api.talking",
     "check": "ullage.api.runs",
+    "check_guide": "ullage.api.guides",
     "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",
     "doctor": "ullage.api.machine",
     "document_schema": "ullage.api.documents",
+    "draft_claims": "ullage.api.auditing",
     "estimate": "ullage.workloads.outcomes",
     "estimate_model": "ullage.api.one_model",
     "evaluate_probe": "ullage.api.probes",
@@ -75,7 +83,9 @@ PLACES: Final = {
     "fit_probe": "ullage.api.probes",
     "gpu_set": "ullage.workloads.outcomes",
     "gpus": "ullage.api.planning",
+    "guide": "ullage.api.guides",
     "import_probe": "ullage.api.probes",
+    "lists": "ullage.api.renting",
     "load": "ullage.workloads.loading",
     "model": "ullage.api.planning",
     "models": "ullage.api.catalog",

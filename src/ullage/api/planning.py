@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ullage.errors import InputError
-from ullage.workloads.encoders import with_labels
 from ullage.workloads.loading import sections
 from ullage.workloads.outcomes import outcomes
-from ullage.workloads.planned import models_of, needs_card
-from ullage.workloads.probed import with_probe_shapes
+from ullage.workloads.planned import needs_card, opened
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
@@ -30,8 +28,7 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
 
     if not needs_card(workload):
         return []
-    models = models_of(workload, base)
-    workload = with_probe_shapes(with_labels(workload, models), base, models)
+    workload, models = opened(workload, base)
     return fitting_sets(workload, outcomes(models, base=base), [each for _, each in priced_sets()])
 
 

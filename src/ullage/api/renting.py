@@ -32,14 +32,18 @@ def rentals(
     """
     from ullage.workloads.renting import rent
 
-    return rent(workload, base, lists(prices).only(label, provider), most)
+    return rent(workload, base, lists(prices, label, provider), most)
 
 
-def lists(prices: Prices | str | Path | None) -> Prices:
-    """Price lists as they are given: a file of one's own, or none for those that come with Ullage."""
+def lists(
+    prices: Prices | str | Path | None, label: str | None = None, provider: str | None = None
+) -> Prices:
+    """Price lists as they are given: a file of one's own, or none for those that come with Ullage, compared
+    by one label, and by one provider alone where it is named. Raises as `rentals`."""
     from ullage.facts.price import Prices, known_prices
     from ullage.spec.price_list import read_prices
 
     if prices is None:
-        return known_prices()
-    return prices if isinstance(prices, Prices) else read_prices(Path(prices))
+        prices = known_prices()
+    found = prices if isinstance(prices, Prices) else read_prices(Path(prices))
+    return found if label is None and provider is None else found.only(label, provider)

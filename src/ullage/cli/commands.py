@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 FITS: Final = {0: "it fits", DOES_NOT_FIT: "it does not fit"}
 OWN: Final = (
     Command(
+        "demo",
+        "Plan, run and verify a small example with the bundled model, by the commands one would type.",
+        "ullage.cli.demo:demo",
+        "ullage demo evaluate",
+        {FAILED: "a command of it failed", DOES_NOT_FIT: "one did not fit"},
+    ),
+    Command(
         "plan",
         "Bytes on every GPU in every phase, whether they fit, and what would.",
         "ullage.cli.plans:plan",
@@ -90,6 +97,20 @@ OWN: Final = (
         "ullage.cli.listings:gpus",
         "ullage gpus examples/werewolf.yaml",
         {DOES_NOT_FIT: "no set holds it"},
+    ),
+    Command(
+        "audit",
+        "Claims of a document about what workloads need, held against what is computed.",
+        "ullage.cli.documents:audit",
+        "ullage audit examples/claims/generate-judge.yaml",
+        {FAILED: "a claim cannot be decided", DOES_NOT_FIT: "a claim is wrong"},
+    ),
+    Command(
+        "guide",
+        "A GPU requirements guide of workload files, in Markdown or HTML; --check holds one against them.",
+        "ullage.cli.documents:guide",
+        "ullage guide examples/werewolf.yaml --out GPU_REQUIREMENTS.md",
+        {FAILED: "a guide is no longer true"},
     ),
     Command(
         "models",

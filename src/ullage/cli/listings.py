@@ -6,20 +6,18 @@ from typing import Annotated
 
 import typer
 
+from ullage.cli.prices import by_prices
+from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Seed, Sets, exit_unless, tell
 
 
+@takes("whose", by_prices)
 def gpus(
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A workload file.")] = None,
     json: Json = False,
     set_: Sets = None,
-    prices: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Your own price list: YAML, JSON or CSV.")
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Compare on-demand (the default), marketplace or spot prices.")
-    ] = None,
-    provider: Annotated[str | None, typer.Option(help="Compare this provider's prices alone.")] = None,
+    *,
+    whose: dict[str, str | None],
     all_: Annotated[bool, typer.Option("--all", help="Every set that holds it, not ten.")] = False,
     offline: Offline = False,
 ) -> None:
@@ -36,9 +34,7 @@ def gpus(
     found = api.rentals(
         api.load(file, set_ or ()),
         base=api.folder_of(file),
-        prices=prices,
-        label=label,
-        provider=provider,
+        **whose,
         most=None if all_ else SHOWN,
     )
     tell(json, lambda: renting_document(found), lambda console: show_renting(found, console))

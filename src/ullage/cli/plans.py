@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ullage.cli.prices import by_prices
 from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
@@ -35,11 +36,14 @@ MeasuredLoss = Annotated[
 ]
 
 
+@takes("whose", by_prices)
 def plan(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A workload file, YAML or JSON.")],
     gpus: Gpus = None,
     json: Json = False,
     set_: Sets = None,
+    *,
+    whose: dict[str, str | None],
     sweep: Sweeps = None,
     details: Details = False,
     items: Items = False,
@@ -56,10 +60,17 @@ def plan(
     if sweep:
         from ullage.cli.sweep import sweep_file
 
-        return _tell_sweep(sweep_file(file, gpus, sets, sweep), json, items)
+        return _tell_sweep(sweep_file(file, gpus, sets, sweep, api.lists(**whose)), json, items)
     workload, base = api.load(file, sets), api.folder_of(file)
     found = api.plan(
-        workload, gpus, base=base, advice=advice, for_=for_, keep=keep or (), measured=measured or ()
+        workload,
+        gpus,
+        base=base,
+        advice=advice,
+        for_=for_,
+        keep=keep or (),
+        measured=measured or (),
+        prices=api.lists(**whose),
     )
     return _tell_plan(found, json, details, items)
 
@@ -96,6 +107,7 @@ def _training(
 
 @takes("role", _role)
 @takes("training", _training)
+@takes("whose", by_prices)
 def estimate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or config.json.")],
     *,
@@ -104,6 +116,7 @@ def estimate(
         list[str] | None, typer.Option(help="Sites to keep, as 'blocks.*.hook_resid_post'; may be repeated.")
     ] = None,
     training: dict[str, Any],
+    whose: dict[str, str | None],
     gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
     json: Json = False,
     set_: Annotated[
@@ -127,8 +140,16 @@ def estimate(
     if sweep:
         from ullage.cli.sweep import sweep_workload
 
-        return _tell_sweep(sweep_workload(workload, gpus, sweep), json, items)
-    found = api.plan(workload, gpus, advice=advice, for_=for_, keep=keep or (), measured=measured or ())
+        return _tell_sweep(sweep_workload(workload, gpus, sweep, api.lists(**whose)), json, items)
+    found = api.plan(
+        workload,
+        gpus,
+        advice=advice,
+        for_=for_,
+        keep=keep or (),
+        measured=measured or (),
+        prices=api.lists(**whose),
+    )
     return _tell_plan(found, json, details, items)
 
 

@@ -11,6 +11,7 @@ from ullage.errors import InputError
 from ullage.reports.sweep_page import Row
 
 if TYPE_CHECKING:
+    from ullage.facts.price import Prices
     from ullage.planning.plan import Plan
     from ullage.spec.workload import Workload
 
@@ -49,24 +50,32 @@ def _grid(sweeps: Sequence[str]) -> list[tuple[tuple[str, str], ...]]:
     return list(itertools.product(*axes))
 
 
-def sweep_file(file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequence[str]) -> list[Row]:
+def sweep_file(
+    file: str, gpus: str | None, sets: Sequence[str], sweeps: Sequence[str], prices: Prices | None = None
+) -> list[Row]:
     """Plans `file` once for each combination of the swept values. Raises InputError where all are refused."""
     from ullage import api
 
     workload = api.opened(file)
 
     def planned(settings: Sequence[str]) -> Plan:
-        return api.plan(workload([*sets, *settings]), gpus, base=api.folder_of(file), advice=False)
+        whole = workload([*sets, *settings])
+        return api.plan(whole, gpus, base=api.folder_of(file), advice=False, prices=prices)
 
     return _rows(planned, sweeps)
 
 
-def sweep_workload(workload: Workload, gpus: str, sweeps: Sequence[str]) -> list[Row]:
+def sweep_workload(
+    workload: Workload, gpus: str, sweeps: Sequence[str], prices: Prices | None = None
+) -> list[Row]:
     """The same for a workload of one model without a file."""
     from ullage import api
     from ullage.api.one_model import with_settings
 
-    return _rows(lambda settings: api.plan(with_settings(workload, settings), gpus, advice=False), sweeps)
+    def planned(settings: Sequence[str]) -> Plan:
+        return api.plan(with_settings(workload, settings), gpus, advice=False, prices=prices)
+
+    return _rows(planned, sweeps)
 
 
 def _rows(planned: Callable[[Sequence[str]], Plan], sweeps: Sequence[str]) -> list[Row]:

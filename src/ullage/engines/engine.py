@@ -157,12 +157,16 @@ class Streaming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One prompt of several that are answered together; without `pieces` its reply alone is given."""
+    """One prompt of several that are answered together; without `pieces` its reply alone is given.
+
+    The reply goes on from `begins`, which is read after the prompt and is no part of it.
+    """
 
     prompt: Prompt
     new_tokens: int
     seed: int = 0
     pieces: bool = False
+    begins: str = ""
 
 
 @runtime_checkable

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ullage.capture.coverage import Coverage, Part
 from ullage.engines.observer import Observer, observed
+from ullage.errors import UnsupportedError
 from ullage.runtime.rope import length_rule
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import Cache
+    from transformers.utils.generic import ModelOutput
 
     from ullage.runtime.layout import Layout
 
@@ -118,9 +120,20 @@ def _read(
         parts = tuple(Part(0, 0, sequence, begin, end) for sequence in range(sequences))
         with observed(observer, Coverage(1, parts)):
             out = base(input_ids=ids[:, begin:end], past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
+        cache = cache_of(base, out)
         del out
     assert cache is not None
+    return cache
+
+
+def cache_of(model: nn.Module, out: ModelOutput) -> Cache:
+    """What is passed on to the next pass. Raises UnsupportedError for a model that gives it otherwise."""
+    cache: Cache | None = getattr(out, "past_key_values", None)
+    if cache is None:
+        raise UnsupportedError(
+            f"{type(model).__name__}: is read here and not written: it gives no past_key_values "
+            "that a next pass could go on from; use engine: vllm, or a model of another family"
+        )
     return cache
 
 

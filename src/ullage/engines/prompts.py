@@ -59,6 +59,10 @@ class PromptEncoder:
         """
         return self.all_ids([prompt])[0]
 
+    def begun(self, prompt: Prompt, begins: str) -> tuple[int, ...]:
+        """The ids of a prompt, and of how its reply begins."""
+        return self.ids(prompt) + tuple(self.tokenizer(begins, add_special_tokens=False)["input_ids"])
+
     def all_ids(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
         """The same of many, which are tokenized together."""
         keys = [

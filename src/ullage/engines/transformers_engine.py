@@ -116,7 +116,9 @@ class TransformersEngine:
         self, asks: Sequence[Ask], sampling: Sampling, gone: Callable[[int], bool]
     ) -> Iterator[list[tuple[int, Piece | Reply]]]:
         """The same replies as `generate` writes, each as it comes; a row that is `gone` leaves its batch."""
-        rows = [new_row(self._encoder.ids(ask.prompt), ask.seed, ask.new_tokens) for ask in asks]
+        rows = [
+            new_row(self._encoder.begun(ask.prompt, ask.begins), ask.seed, ask.new_tokens) for ask in asks
+        ]
         pieces = [self._pieces(sampling) if ask.pieces else None for ask in asks]
         open_ = set(range(len(rows)))
         for _ in self._writer.steps(rows, sampling):

@@ -12,15 +12,13 @@ from ullage.engines.choosing import choose
 from ullage.engines.engine import Sampling
 from ullage.engines.kept_cache import KeptCache
 from ullage.engines.observer import Observer, observed
-from ullage.engines.prefix import Beginning
+from ullage.engines.prefix import Beginning, cache_of
 from ullage.engines.row import Row
-from ullage.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
     from transformers import Cache
-    from transformers.utils.generic import ModelOutput
 
 COMPACT_SHARE: Final = 0.75
 """Finished rows leave the batch once no more than this share of it is still being written."""
@@ -129,22 +127,12 @@ class Writer:
                     use_cache=True,
                     logits_to_keep=1,
                 )
-            batch.cache, logits = self._cache_of(out), out.logits[:, -1]
+            batch.cache, logits = cache_of(self.model, out), out.logits[:, -1]
             if batch.kept is not None:
                 batch.kept.end_pass(batch.cache, seen)
             del out
         assert logits is not None
         return batch.apart(logits)
-
-    def _cache_of(self, out: ModelOutput) -> Cache:
-        """What is passed on to the next pass. Raises UnsupportedError for a model that gives it otherwise."""
-        cache: Cache | None = getattr(out, "past_key_values", None)
-        if cache is None:
-            raise UnsupportedError(
-                f"{type(self.model).__name__}: is read here and not written: it gives no past_key_values "
-                "that a next pass could go on from; use engine: vllm, or a model of another family"
-            )
-        return cache
 
 
 class _Batch:

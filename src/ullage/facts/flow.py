@@ -54,9 +54,9 @@ class Flow(NamedTuple):
     `softmax` of the library's eager scores is in fp32 or in the compute dtype. `outlives`: what the last
     projection reads lives on until its output is normed, in the feed-forward `part` alone or in `both`.
 
-    `pairs`: what is rotated of a latent's queries and keys are neighbours. A `router` is of softmax in fp32,
-    whose chances weigh as they are or `cast` to the compute dtype, or of sigmoid in fp32 throughout; "" is
-    another.
+    `pairs`: what is rotated of a latent's queries and keys are neighbours. A `router` is of softmax in fp32
+    (whether its chances are cast to the compute dtype is `narrow` of the experts), or of sigmoid in fp32
+    throughout; "" is another.
 
     `experts` run on the tokens that chose them, the gate activated (`grouped`) or clamped first and scaled
     (`clamped` with a bias, `scaled` without one, dense parts too), or all on `every` token. `shared_first`:
@@ -95,7 +95,7 @@ class Flow(NamedTuple):
     experts: Literal["grouped", "clamped", "scaled", "every"] = "grouped"
     shared_first: bool = False
     pairs: bool = False
-    router: Literal["", "softmax", "softmax-cast", "sigmoid"] = ""
+    router: Literal["", "softmax", "sigmoid"] = ""
 
     def with_(self, changes: Mapping[str, object]) -> Self:
         """With these fields set, as a family's row gives them."""

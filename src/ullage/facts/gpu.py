@@ -29,7 +29,9 @@ class Rate:
 class Gpu:
     """One card. `usable` is what torch reports as its total memory, in bytes; its low value is what
     a verdict counts on; `usable_source` says where it is from. Bandwidths are bytes per second, one
-    direction; what is not known of its speed is None. `described` is a card by the user's own figures, and
+    direction; what is not known of its speed is None. `nvlink` (of AMD: Infinity Fabric) reaches every other
+    card of a machine: None too of a card that a bridge joins to one other, which rented ones seldom have.
+    `described` is a card by the user's own figures, and
     `usd_per_hour` the price among them.
     """
 

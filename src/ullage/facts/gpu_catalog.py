@@ -78,7 +78,8 @@ def candidates(name: str) -> tuple[Gpu, ...]:
 
 
 def _gpu(row: Row) -> Gpu:
-    usable, nvlink, bandwidth = _usable(row), row["nvlink_gbs_total"], row["memory_bandwidth_gbs"]
+    usable, bandwidth = _usable(row), row["memory_bandwidth_gbs"]
+    nvlink = None if row.get("nvlink_bridge") else row["nvlink_gbs_total"]
     abilities = _abilities(row)
     return Gpu(
         row["id"],

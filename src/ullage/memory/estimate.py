@@ -44,15 +44,18 @@ def estimate(
     overhead: Overhead | None = None,
     tracing: Tracing | None = None,
     cards: tuple[Interval, ...] = (),
+    rough: bool = False,
 ) -> Demand:
     """Every need of `phases`, unplaced.
 
     `models` maps the name a role's `model` field gives to what it is; `abilities` is what
     every GPU in question can do; `overhead` what a process was measured to take on such a GPU, where there is
     evidence; `tracing` says what is traced, and by whom (None: nothing is); `cards` are the usable bytes of
-    each GPU, of which an engine may be given a share. Raises UnsupportedError where a model and what is asked
-    of it do not go together, SpecError for sites or windows a model lacks, MissingExtraError where a pass has
-    to be traced and torch is not installed.
+    each GPU, of which an engine may be given a share. A `rough` estimate is one of many that are weighed: its
+    high values, which verdicts rest on, are those of any other.
+
+    Raises UnsupportedError where a model and what is asked of it do not go together, SpecError for sites or
+    windows a model lacks, MissingExtraError where a pass has to be traced and torch is not installed.
     """
     phases = tuple(phases)
     roles = _roles(phases)
@@ -68,7 +71,7 @@ def estimate(
         draft = models[drafts] if (drafts := role.settings.drafts()) is not None else None
         held[name] = _held(name, role, part, model, abilities, draft, _card(role, cards))
     passes = passes_of(phases, held, roles, tracing, len(cards))
-    asked = _asked(phases, held, roles, works, abilities, overhead, passes.traced)
+    asked = _asked(phases, held, roles, works, abilities, overhead, passes.traced, rough)
     whole = {phase.running for phase in phases if phase.activity == "backward"}
     shapes = tuple(shape_of(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
@@ -143,6 +146,7 @@ def _asked(
     abilities: Abilities,
     overhead: Overhead | None,
     traced: Mapping[Key, Traced],
+    rough: bool,
 ) -> tuple[dict[str, Needs], ...]:
     """By phase what each role needs, and the process."""
     found = []
@@ -155,7 +159,7 @@ def _asked(
         key = id(resident), id(work)
         if key not in known:
             own = held[resident.name]
-            known[key] = _needs_of(resident, own, work, works.get(resident.name, ()), phases, traced)
+            known[key] = _needs_of(resident, own, work, works.get(resident.name, ()), phases, traced, rough)
         return known[key]
 
     for phase in phases:
@@ -189,6 +193,7 @@ def _needs_of(
     works: Sequence[Work],
     phases: tuple[Phase, ...],
     traced: Mapping[Key, Traced],
+    rough: bool,
 ) -> Needs:
     """What a resident needs while it does `work`, or rests; `works` is all that it does."""
     try:
@@ -196,7 +201,7 @@ def _needs_of(
             return _served_needs(held, resident.where, tuple(dict.fromkeys(works)), work is not None)
         done = idle_work(resident) if work is None else work
         own = traced.get((resident.name, done)) if done is not None and traced else None
-        return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work, own)
+        return _needs(held, resident.where, resident.cached_batch, resident.cached_tokens, work, own, rough)
     except BeyondWindowError as error:
         name = next(p.name for p in phases if p.running == resident.name and p.work == error.work)
         raise SpecError(
@@ -215,6 +220,7 @@ def _needs(
     cached_tokens: int,
     work: Work | None,
     traced: Traced | None,
+    rough: bool,
 ) -> Needs:
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
@@ -223,7 +229,7 @@ def _needs(
     idle = traced if work is None else None
     groups = resident_groups(held, where, cached_batch, cached_tokens, idle)
     if work is not None:
-        groups += running_groups(held, work, traced)
+        groups += running_groups(held, work, traced, rough)
     return Needs(groups, len(held.model.layers) + 2)
 
 

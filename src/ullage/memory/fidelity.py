@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
-from ullage.errors import InputError, UnsupportedError
+from ullage.errors import InputError, MissingExtraError, UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.facts.families.rows import text_type
 from ullage.facts.proof import Proof
@@ -22,6 +22,9 @@ Key = tuple[str, Work]
 """A role and what it does."""
 
 
+MOST_OFF: Final = 0.1
+"""How far, as a share, a formula may have been found to be off whose pass is planned by it where nothing can
+trace it; an interval is about as wide."""
 MOST_TRACED: Final = 8
 """Passes of a plan that are traced although there are formulas: each takes a second or a few."""
 
@@ -60,21 +63,52 @@ def passes_of(
     passes = list(_asked(phases, held, roles))
     if tracing is not None and not tracing.says:
         passes = [each for each in passes if _must(each[2], held[each[0]])]
-    many = "over several cards its segments are traced as those of one" if cards > 1 else ""
-    many = many or _too_many(passes, held, tracing)
-    for name, work, asked in passes:
-        role, own = roles[name], held[name]
+    every = tracing is not None and tracing.fidelity == "traced"
+    stands = [_stands(name, asked, held[name], roles[name], tracing, cards) for name, _, asked in passes]
+    many = _too_many(stands, tracing)
+    for (name, work, asked), each in zip(passes, stands, strict=True):
+        own = held[name]
         if work.activity == "backward":
-            check_backward(name, role, own)
-        why = _untraced(role, own, work, cards)
-        if _must(asked, own) or (tracing is not None and tracing.fidelity == "traced"):
-            found, traced[name, work] = _as_it_must(name, asked, own, tracing, why)
+            check_backward(name, roles[name], own)
+        if each.must or every:
+            found, traced[name, work] = _as_it_must(name, asked, own, tracing, each.untraced)
         else:
-            found, trace = _as_proven(asked, own, tracing, why, many)
+            found, trace = _as_proven(name, asked, own, tracing, each, many)
             if trace is not None:
                 traced[name, work] = trace
         known.setdefault(name, {})[found] = None
     return Passes(traced, {name: tuple(each) for name, each in known.items()})
+
+
+class _Stands(NamedTuple):
+    """A pass whose formula is as `proof` says; `untraced` is why no trace can say it, "" where one can. It
+    `must` be traced where there is no formula, and `may` be where that was found to be off."""
+
+    asked: Asked
+    proof: Proof
+    untraced: str
+    must: bool
+
+    @property
+    def proven(self) -> bool:
+        return self.proof.standing == "proven" and not self.untraced
+
+    def may(self, tracing: Tracing | None) -> bool:
+        if tracing is None or tracing.fidelity == "formula" or self.must:
+            return False
+        off = self.proof.standing == "not proven"
+        return off and not self.untraced and self.asked.work.activity not in TRAINING
+
+    @property
+    def said(self) -> str:
+        known = f"{self.proof.standing}: {self.proof.why}"
+        return f"not tried with {self.untraced}" if self.untraced else known
+
+
+def _stands(name: str, asked: Asked, own: Loaded, role: Role, tracing: Tracing | None, cards: int) -> _Stands:
+    version = None if tracing is None else tracing.transformers
+    proof = proof_of_pass(text_type(own.architecture.model_type), asked, version)
+    return _Stands(asked, proof, _untraced(role, own, asked.work, cards), _must(asked, own))
 
 
 def _must(asked: Asked, own: Loaded) -> bool:
@@ -82,28 +116,15 @@ def _must(asked: Asked, own: Loaded) -> bool:
     return bool(own.architecture.counted) or asked.work.activity == "backward"
 
 
-def _too_many(
-    passes: Iterable[tuple[str, Work, Asked]], held: Mapping[str, Loaded], tracing: Tracing | None
-) -> str:
+def _too_many(passes: Iterable[_Stands], tracing: Tracing | None) -> str:
     """Why none of them is traced that need not be, where they are so many; "" else."""
-    if tracing is None or tracing.fidelity != "auto":
-        return ""
-    unproven = {
-        asked
-        for name, _, asked in passes
-        if not _must(asked, held[name]) and _proof(asked, held[name], tracing).standing == "not proven"
-    }
-    if len(unproven) <= MOST_TRACED:
+    count = len({each.asked for each in passes if each.may(tracing)})
+    if count <= MOST_TRACED:
         return ""
     return (
-        f"{len(unproven)} passes would be traced, and auto traces {MOST_TRACED} at most: --fidelity traced "
+        f"{count} passes would be traced, and auto traces {MOST_TRACED} at most: --fidelity traced "
         "traces them all"
     )
-
-
-def _proof(asked: Asked, own: Loaded, tracing: Tracing | None) -> Proof:
-    version = None if tracing is None else tracing.transformers
-    return proof_of_pass(text_type(own.architecture.model_type), asked, version)
 
 
 def _as_it_must(
@@ -142,26 +163,32 @@ def _as_it_must(
 
 
 def _as_proven(
-    asked: Asked, own: Loaded, tracing: Tracing | None, why: str, many: str
+    name: str, asked: Asked, own: Loaded, tracing: Tracing | None, stands: _Stands, many: str
 ) -> tuple[Known, Traced | None]:
-    """A pass by its formula where that is proven or alone asked for, by a trace where it was found to be off:
-    not where these are too `many`, or layers lie on several cards. What was never held against a trace keeps
-    its formula and says so: its trace would be as new, and takes seconds."""
-    activity = asked.work.activity
-    proof = _proof(asked, own, tracing)
-    said = f"not tried with {why}" if why else f"{proof.standing}: {proof.why}"
-    proven = proof.standing == "proven" and not why
-    formula = Known(activity, "formula", said, proven)
-    if proven or why or activity in TRAINING or tracing is None or tracing.fidelity == "formula":
+    """A pass by its formula, or by a trace where that was found to be off, unless there are too `many` of
+    them. What was never tried keeps its formula: nothing speaks against it, and its trace takes seconds to
+    minutes.
+
+    Raises UnsupportedError where the formula was found to be far off, and what traces it is not installed.
+    """
+    formula = Known(asked.work.activity, "formula", stands.said, stands.proven)
+    if tracing is None or not stands.may(tracing):
+        if stands.proof.standing == "untried" and not stands.untraced:
+            formula = replace(formula, reason=f"{stands.said}; --fidelity traced traces it")
         return formula, None
-    if proof.standing == "untried":
-        return replace(formula, reason=f"{said}; --fidelity traced traces it"), None
     if many:
-        return replace(formula, reason=f"{said}; {many}"), None
+        return replace(formula, reason=f"{stands.said}; {many}"), None
     try:
-        return _traced(asked, own, tracing, f"its formula is {said}")
+        return _traced(asked, own, tracing, f"its formula is {stands.said}")
+    except MissingExtraError as error:
+        if stands.proof.worst > MOST_OFF:
+            raise UnsupportedError(
+                f"role {name}: the formula of {asked.work.activity} is {stands.said}; {error}, or plan by it "
+                "nevertheless: --fidelity formula (memory.fidelity)"
+            ) from error
+        return replace(formula, reason=f"{stands.said}; {error}"), None
     except InputError as error:
-        return replace(formula, reason=f"{said}; {error}"), None
+        return replace(formula, reason=f"{stands.said}; {error}"), None
 
 
 def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[Known, Traced]:

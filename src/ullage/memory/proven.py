@@ -36,7 +36,8 @@ def kind_of(asked: Asked) -> str:
 
 
 def _features(work: Work, temperature: float) -> Iterator[str]:
-    """What the bytes of a pass depend on beside sizes, each in a word."""
+    """What the bytes of a pass depend on beside sizes, each in a word. What probes make, and are fitted
+    with, is in no trace: formulas say it in any case."""
     forward, training, captures = work.activity in ("prefill", "decode"), work.training, work.captures
     scores = work.activity == "prefill" and work.caches and not work.new_tokens
     there = {
@@ -44,15 +45,15 @@ def _features(work: Work, temperature: float) -> Iterator[str]:
         "no logits": forward and work.caches and work.logits == "none",
         "all logits": forward and work.logits == "all",
         "scored": scores and work.logits == "last",
-        "shared prefix": forward and work.cached_tokens > 0,
+        "shared prefix": forward and work.cached_tokens > 0 and not work.new_tokens,
+        # What is written begins by other code, which reads all anew where windows or recurrences forget.
+        "shared beginning": forward and work.cached_tokens > 0 and work.new_tokens > 0,
         "in chunks": forward and work.chunk_tokens is not None and work.chunk_tokens < work.prompt_tokens,
         "drawn": work.activity == "decode" and temperature > 0,
         "captures": bool(captures),
         "captures within layers": any(site.count(".") != 2 for each in captures for site in each.sites),
         "captures of positions": any(each.positions != "all" for each in captures),
         "captures on the device": any(each.keep == "device" for each in captures),
-        "probes": bool(work.probed),
-        "a fit": work.fitting is not None,
         "images": work.images > 0,
         "checkpointed": work.activity == "train" and work.gradient_checkpointing,
         "adapter": training is not None and training.lora is not None,

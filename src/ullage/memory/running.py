@@ -58,9 +58,11 @@ class _Run(NamedTuple):
         return len(self.architecture.layers) + 1
 
 
-def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> tuple[Group, ...]:
+def running_groups(
+    loaded: Loaded, work: Work, traced: Traced | None = None, rough: bool = False
+) -> tuple[Group, ...]:
     """Caches, temporaries, logits, captures, gradients: whatever `work` brings; where it was `traced`, what
-    that says.
+    that says. `rough`: with what is usual of segments around a pass for what is expected of them.
 
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
@@ -91,7 +93,7 @@ def running_groups(loaded: Loaded, work: Work, traced: Traced | None = None) -> 
         width = loaded.precision.element_bytes
         passing, beside = _forward_of(run), around
         if around is not None and is_replayed(passing, loaded.cache):
-            groups.append(group_of([segments_need(passing)], on_processor, None))
+            groups.append(group_of([segments_need(passing, rough)], on_processor, None))
             beside = None
         if run.one_pass.caches and run.seen:
             # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.

@@ -36,8 +36,9 @@ def is_replayed(run: Forward, cache: Cache) -> bool:
     return whole and not work.processor and not run.images and not (work.caches and cache.kind != "dynamic")
 
 
-def segments_need(run: Forward) -> Need:
-    """What torch's allocator holds around the pass, beside what is alive at its fullest moment."""
+def segments_need(run: Forward, rough: bool = False) -> Need:
+    """What torch's allocator holds around the pass, beside what is alive at its fullest moment. Where that is
+    `rough` the expected value is that of a typical pass, and one replay less; the high value is the same."""
     width = run.precision.element_bytes
     entries: tuple[int, ...] = ()
     chosen = run.logits not in ("all", "none") and not run.architecture.encodes
@@ -46,8 +47,8 @@ def segments_need(run: Forward) -> Need:
     elif chosen:
         entries = width, _chosen_bytes(run.one_pass.batch, run.architecture.vocab_size)
     layers = Layers(run.architecture, run.precision, run.one_pass, run.ends, run.logits == "all", entries)
-    unused = unused_segments(layers)
     typical = _growing(layers) if chosen else typical_segments(layers)
+    unused = typical if rough else unused_segments(layers)
     high = typical * SPREAD[0] // SPREAD[1] + TENSORS * _tensor(run) + ROUNDING
     if run.logits == "all":
         high += run.one_pass.rows * run.architecture.vocab_size * width

@@ -76,8 +76,13 @@ class Timeline:
     @cached_property
     def fullest(self) -> int:
         """The moment of the phase at which most is alive."""
+        return max(self._own, key=lambda at: self.moments[at].live)
+
+    @cached_property
+    def _own(self) -> Sequence[int]:
+        """The moments of the phase; of one that ended before it began, all."""
         own = [at for at, each in enumerate(self.moments) if not self.stages or each.stage in self.stages]
-        return max(own or range(len(self.moments)), key=lambda at: self.moments[at].live)
+        return own or range(len(self.moments))
 
     @property
     def reserved(self) -> int:
@@ -99,11 +104,11 @@ class Timeline:
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
     def peaks(self, count: int) -> list[int]:
-        """The fullest moments, the fullest first: of what one module does in one stage the fullest alone."""
+        """The fullest moments of the phase, the fullest first: of what one module does in one stage one."""
         best: dict[str, int] = {}
-        for at, each in enumerate(self.moments):
+        for at in self._own:
             where = self._where[at]
-            if where not in best or each.live > self.moments[best[where]].live:
+            if where not in best or self.moments[at].live > self.moments[best[where]].live:
                 best[where] = at
         return sorted(best.values(), key=lambda at: (-self.moments[at].live, at))[:count]
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import add
 
 from ullage.memory.demand import PROCESS, Demand, Spells
-from ullage.memory.needs import RECENT, Level, Need
+from ullage.memory.needs import PASSES, RECENT, Ends, Level, Need, Needs
 from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
@@ -61,6 +61,43 @@ def _column(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> 
     return spells.column(rows, 3 * len(devices) + 6)
 
 
+def peaks_beside_segments(
+    demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> dict[str, Interval]:
+    """The same with the segments that earlier phases have left, as the bill's totals have them."""
+    names, places = _names(devices), _assigned(placement)
+    found: dict[str, dict[str, list[int]]] = {}
+    for phase, asked in zip(demand.phases, demand.asked, strict=True):
+        for role, needs in asked.items():
+            for place, sizes in _by_level(needs, places[role]).items():
+                here = found.setdefault(names[place], {})
+                here[phase.name] = [*map(add, here.get(phase.name, [0] * 6), sizes)]
+    caching = {device.name for device in devices if not device.gpu.abilities.processor}
+    peaks = {}
+    for name, phases in found.items():
+        if name in caching:
+            reserved = {at: (sizes[0], sizes[1], sizes[2]) for at, sizes in phases.items()}
+            for at, _, unused in _unused(demand.phases, reserved):
+                phases[at][3:] = map(add, phases[at][3:], unused)
+        peaks[name] = Interval(
+            *(max(ends) for ends in zip(*(each[3:] for each in phases.values()), strict=True))
+        )
+    return peaks
+
+
+@lru_cache(maxsize=PASSES * RECENT)
+def _by_level(needs: Needs, assigned: Assigned) -> dict[Place, tuple[int, ...]]:
+    """What a role takes in each place in one phase: the ends of what is reserved, and of all."""
+    found: dict[Place, list[int]] = {}
+    charges = charged(needs, assigned)
+    for each in (*charges.sums, *charges.largest, *charges.passing):
+        sizes = found.setdefault(each.place, [0] * 6)
+        if each.need.level in ("live", "reserved"):
+            sizes[:3] = map(add, sizes[:3], each.bytes)
+        sizes[3:] = map(add, sizes[3:], each.bytes)
+    return {place: tuple(sizes) for place, sizes in found.items()}
+
+
 def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Bill:
     """Every line item with the totals that follow from them: what is alive together phase by phase, then
     temporaries by their largest, then what passes through."""
@@ -85,25 +122,31 @@ def _kept(
 ) -> Iterator[LineItem]:
     """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
     for device in devices:
-        here: set[str] = set()
-        most, since = ZERO, ""
-        for phase in phases:
-            if not here <= (here := set(phase.on_device())):
-                most, since = ZERO, ""
-            found = totals.get(device, {}).get(phase.name)
-            if found is None:
-                continue
-            now = found.reserved
-            more = [max(before - after, 0) for before, after in zip(most, now, strict=True)]
-            if more[2]:
-                unused = Interval(min(more), min(more[1:]), more[2])
-                kept = Need(
-                    "fragmentation", (), unused, "derived", "once", "reserved", note=f"kept since {since}"
-                )
-                yield _item(PROCESS, phase.name, Charge(OnDevice(0), kept, unused, ()), device, 1)
-            if now.high >= most.high:
-                since = phase.name
-            most = Interval(*map(max, zip(most, now, strict=True)))
+        reserved = {phase: found.reserved for phase, found in totals.get(device, {}).items()}
+        for phase, since, unused in _unused(phases, reserved):
+            kept = Need(
+                "fragmentation", (), unused, "derived", "once", "reserved", note=f"kept since {since}"
+            )
+            yield _item(PROCESS, phase, Charge(OnDevice(0), kept, unused, ()), device, 1)
+
+
+def _unused(phases: tuple[Phase, ...], reserved: Mapping[str, Ends]) -> Iterator[tuple[str, str, Interval]]:
+    """By phase what segments of an earlier one come to beside its own, and which that was."""
+    here: set[str] = set()
+    most: Ends = ZERO
+    since = ""
+    for phase in phases:
+        if not here <= (here := set(phase.on_device())):
+            most, since = ZERO, ""
+        now = reserved.get(phase.name)
+        if now is None:
+            continue
+        low, expected, high = (max(before - after, 0) for before, after in zip(most, now, strict=True))
+        if high:
+            yield phase.name, since, Interval(min(low, expected, high), min(expected, high), high)
+        if now[2] >= most[2]:
+            since = phase.name
+        most = max(most[0], now[0]), max(most[1], now[1]), max(most[2], now[2])
 
 
 def _sums(found: Charged) -> list[Charge]:

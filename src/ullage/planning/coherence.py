@@ -8,7 +8,8 @@ from typing import Final, get_args
 from ullage.facts.architecture import Model
 from ullage.memory.estimate import part_of
 from ullage.planning.device import devices_of, limits_of
-from ullage.planning.plan import LoadedPart, Plan, RolePlan
+from ullage.planning.plan import Plan
+from ullage.planning.role_plan import LoadedPart, RolePlan
 from ullage.planning.verdict import verdict_of, worst
 from ullage.spec.role import AttentionKernel
 from ullage.spec.rope import model_of

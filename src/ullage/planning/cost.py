@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices
-from ullage.planning.plan import Cost
 from ullage.units import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars at the price stated, which carries its label and its date; None for examples whose time is
+    not known. `usd` is of the whole workload, `host_bytes` the host memory that comes with the cards, where
+    the price list says it."""
+
+    usd_per_hour: float
+    usd_per_1000_examples: Estimate | None
+    provider: str
+    as_of: str
+    source: str
+    label: str = ""
+    usd: Estimate | None = None
+    host_bytes: int | None = None
 
 
 def cost_of(gpus: GpuSet, seconds: Estimate | None, examples: int, prices: Prices) -> Cost | None:

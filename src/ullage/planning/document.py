@@ -16,12 +16,17 @@ from ullage.errors import FormatError
 from ullage.facts.architecture import Model
 from ullage.facts.gpu import Gpu, GpuSet
 from ullage.phases.phase import Phase, Work
+from ullage.planning.advice.entry import Advice, Search
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.coherence import check_coherent
+from ullage.planning.cost import Cost
 from ullage.planning.hosted import Hosted
 from ullage.planning.latency import Latency
 from ullage.planning.latency_document import latency_document
-from ullage.planning.plan import Advice, Cost, DevicePlan, PhaseTime, Plan, RolePlan, Search, Verdict
+from ullage.planning.phase_time import PhaseTime
+from ullage.planning.plan import DevicePlan, Plan
+from ullage.planning.role_plan import RolePlan
+from ullage.planning.verdict import Verdict
 from ullage.spec.parse import Sections, parse_workload
 from ullage.spec.stored import Stored
 from ullage.spec.workload import ONE_MODEL
@@ -126,7 +131,8 @@ def _advice(entry: Advice) -> Document:
     changes = [{"path": path, "value": value} for path, value in entry.changes]
     found = {**entry._asdict(), "changes": changes, "note": entry.quality_note}
     del found["quality_note"]
-    return found | {"peak": interval(entry.peak), "host": interval(entry.host)}
+    found |= {"peak": interval(entry.peak), "host": interval(entry.host)}
+    return found | {"unknown": list(entry.unknown)}
 
 
 def _device(device: DevicePlan, plan: Plan) -> Document:

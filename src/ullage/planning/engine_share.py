@@ -13,7 +13,7 @@ from ullage.phases.phase import Phase
 from ullage.planning.device import Device
 from ullage.planning.place import OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.plan import EngineShare
+from ullage.planning.role_plan import EngineShare
 from ullage.spec.role import Role
 
 ROUNDING: Final = 1e-9

@@ -8,16 +8,15 @@ from typing import Final, NamedTuple
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices, known_prices
 from ullage.memory.demand import Demand
-from ullage.planning.billing import device_peaks, make_bill
+from ullage.planning.billing import device_peaks, peaks_beside_segments
 from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import HOST, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.placement import place
-from ullage.planning.plan import Verdict
 from ullage.planning.throughput import total_seconds
-from ullage.planning.verdict import verdict_of, worst
+from ullage.planning.verdict import Verdict, verdict_of, worst
 from ullage.spec.workload import Workload
-from ullage.units import ZERO, Interval, peak, total
+from ullage.units import ZERO, Interval, total
 
 
 class Outcome(NamedTuple):
@@ -26,7 +25,7 @@ class Outcome(NamedTuple):
     `peak` is the sum of the cards' own peaks, in bytes. `over` is what exceeds the budgets of cards, host
     memory and disk together, `left` the bytes of budget that the fullest card has left, below 0 where it
     exceeds it. `host` is what lies in host memory. Seconds and dollars are for 1000 examples, None where a
-    phase's time is not known; `known_seconds` are of the phases whose time is.
+    phase's time is not known; `known_seconds` are of the phases whose time is, `unknown` the roles of others.
     """
 
     verdict: Verdict
@@ -37,6 +36,7 @@ class Outcome(NamedTuple):
     left: int = 0
     host: Interval = ZERO
     known_seconds: float = 0.0
+    unknown: tuple[str, ...] = ()
 
 
 Evaluate = Callable[[Workload, GpuSet], Outcome]
@@ -63,9 +63,8 @@ def outcome_of(
         from ullage.planning.engine_share import shares_of
 
         shares_of(workload.roles, demand, placement, devices)
-        # An engine comes beside segments that earlier phases have left, which the bill alone counts.
-        totals = make_bill(demand, placement, devices).totals
-        peaks = {name: peak(each.device for each in phases.values()) for name, phases in totals.items()}
+        # An engine comes beside segments that earlier phases have left.
+        peaks = peaks_beside_segments(demand, placement, devices)
     else:
         peaks = device_peaks(demand, placement, devices)
     limits = limits_of(devices, workload.budget)
@@ -73,9 +72,9 @@ def outcome_of(
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     budgets = [(size, limits[name][1]) for name, size in peaks.items()]
     over = sum(max(size.high - budget, 0) for size, budget in budgets if budget is not None)
-    known, whole = total_seconds(demand, placement, devices, workload.examples, measured)
+    known, unknown = total_seconds(demand, placement, devices, workload.examples, measured)
     known *= per_1000(workload.examples)
-    seconds = known if whole else None
+    seconds = None if unknown else known
     return Outcome(
         worst(verdicts),
         total(size for _, size in cards),
@@ -85,4 +84,5 @@ def outcome_of(
         min(device.budget - size.high for device, size in cards),
         peaks.get(HOST, ZERO),
         known,
+        unknown,
     )

@@ -12,8 +12,10 @@ class Pace(NamedTuple):
 
     Shares: `memory` of a card's bandwidth when weights are read, `cache` when caches are copied and read,
     `compute` of its dense operations, `bus` of a bus's line rate from pinned memory. Bytes per second: `disk`
-    from a file onto a card, `pageable` from host memory that is not pinned. Factors of the host's time for a
-    layer: `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
+    from a file onto a card, `pageable` from host memory that is not pinned. Of a sum over several cards
+    (all-reduce) the share of their links' line rate, `nvlink`, and `between` cards that only a bus joins, and
+    seconds beside its bytes, `nvlink_call` and `between_call`. Factors of the host's time for a layer:
+    `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
     `mixture`, and `expert` for each that is chosen. `unpacking` is a factor of the rate at which a scheme's
     weights are read and dequantized, `slowdown` of a scheme that nobody published.
     """
@@ -25,6 +27,10 @@ class Pace(NamedTuple):
     disk: float
     pageable: float
     bus: float
+    nvlink: float
+    nvlink_call: float
+    between: float
+    between_call: float
     split: float
     mixture: float
     expert: float
@@ -43,6 +49,14 @@ LIKELY: Final = Pace(
     disk=2e9,  # assumed: a local NVMe drive
     pageable=10.7e9,  # an H200's machine, benchmarks/results/gpu-NVIDIA-H200.json
     bus=0.85,  # 55 of 63 GB/s there
+    # Two H100 with a bridge, a gibibyte: 115 of 300 GB/s (github.com/NVIDIA/nccl-tests issue 194). vLLM's own
+    # kernel, up to 32 KiB over 2 to 8 H100: 9 us (github.com/sgl-project/sglang pull request 2904).
+    nvlink=0.4,
+    nvlink_call=9e-6,
+    # NCCL over four V100 on PCIe 3.0: 19 us, and 9 of 15.8 GB/s (github.com/haohervchb/sglang-V100 pull
+    # request 2); over two RTX PRO 6000 18 of 63 (github.com/flashinfer-ai/flashinfer pull request 5023).
+    between=0.4,
+    between_call=20e-6,
     split=1.27,  # layers over several devices run under accelerate's hooks
     # Assumed: one product of all experts that were chosen, as transformers 5 takes where it can.
     mixture=0.3e-3,
@@ -58,6 +72,10 @@ FAST: Final = Pace(
     disk=6.5e9,  # what the page cache gave there
     pageable=12e9,
     bus=0.9,
+    nvlink=0.8,  # assumed: of switches that add up themselves (NVLS)
+    nvlink_call=4e-6,  # one shot, from sglang's own kernel (same source)
+    between=0.6,
+    between_call=4e-6,  # one shot over a PCIe switch (same source)
     split=1.0,
     mixture=0.1e-3,
     expert=0.0,
@@ -72,6 +90,10 @@ SLOW: Final = Pace(
     disk=0.4e9,  # assumed: a network drive
     pageable=5e9,
     bus=0.7,
+    nvlink=0.12,  # a mebibyte in vLLM's own kernel: 1.5 of it in 31 us, of 450 GB/s (same source)
+    nvlink_call=14e-6,  # assumed: NCCL's
+    between=0.15,  # assumed: where cards reach one another by host memory alone
+    between_call=42e-6,  # eight RTX 4090, 8 bytes (github.com/NVIDIA/nccl issue 1530)
     split=1.6,
     mixture=0.3e-3,
     expert=0.12e-3,  # assumed: one after the other, as where no such product is to be had

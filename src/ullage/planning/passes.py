@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from ullage.facts.architecture import Architecture, Experts, Model
 from ullage.facts.diffusion import Pipeline
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
-from ullage.facts.quantization.scheme import Slowdown
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.forward.window import image_tokens
-from ullage.memory.needs import RECENT, Needs
-from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.needs import RECENT
 from ullage.memory.weights.reading import chosen_experts, read_weights
 from ullage.memory.weights.tensors import distinct_layers
-from ullage.phases.phase import Phase, Work
-from ullage.planning.device import Device
+from ullage.phases.phase import Work
 from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
-from ullage.planning.plan import Bound
+from ullage.planning.phase_time import Bound
 from ullage.planning.roofline import (
     SCORE_BYTES,
     Seconds,
@@ -27,8 +24,9 @@ from ullage.planning.roofline import (
     attention_operations,
     cache_traffic,
     scores,
+    sum_seconds,
 )
-from ullage.spec.role import Role
+from ullage.planning.task import UNCHANGED, Task
 from ullage.units import Estimate
 
 TRAIN_FACTOR: Final = 3.0
@@ -37,70 +35,9 @@ costs once a forward pass, and layers are checkpointed always."""
 UPDATE_PASSES: Final = 7
 """Times weights go by while AdamW steps: they, their gradients and both moments read, all but gradients
 written."""
-UNCHANGED: Final = Slowdown(1.0, 1.0, 1.0)
-
-
-class Held(NamedTuple):
-    """How a role is held while it runs: the spans of its blocks by the device that computes them, how many
-    devices share every block, and the blocks that wait in host memory and on disk."""
-
-    spans: tuple[tuple[Device, int, int], ...]
-    ranks: int
-    host: int
-    disk: int
-
-    @property
-    def blocks(self) -> int:
-        """All of them."""
-        return self.spans[-1][2]
-
-    @property
-    def several(self) -> bool:
-        """Whether different devices compute different blocks."""
-        return len({device.name for device, _, _ in self.spans}) > 1
-
-    @property
-    def slowest(self) -> Device:
-        """That whose memory is read slowest; of unknown bandwidth is slower than all."""
-        return min((device for device, _, _ in self.spans), key=lambda device: device.gpu.bandwidth or 0.0)
-
-
-Same = tuple[Needs, int, bool]
-
-
-class Task(NamedTuple):
-    """One pass of a phase: a role where it is held, its model and what it does.
-
-    `from_disk`: its weights do not wait in host memory when they are loaded. `repeats`: grouped heads are
-    copied in front of the flash kernel too, as transformers 4.46 did.
-    """
-
-    phase: Phase
-    role: Role
-    model: Model
-    precision: ResolvedPrecision
-    kernel: str
-    needs: Needs
-    held: Held
-    from_disk: bool
-    repeats: bool = False
-
-    @property
-    def work(self) -> Work:
-        return self.phase.work
-
-    @property
-    def same(self) -> Same:
-        """Alike for passes of one plan that take equally long."""
-        return self.needs, id(self.work), self.phase.once
-
-    @property
-    def slowdown(self) -> Slowdown | None:
-        """What its scheme was measured to cost; None where nobody published it."""
-        scheme = self.precision.scheme
-        if scheme is None or self.role.runs_with.memory != "process":
-            return UNCHANGED
-        return scheme.slowdown
+SUMS: Final = 2
+"""All-reduces of a layer whose matrices several cards share: after its mixer and after its feed-forward
+(Shoeybi et al. 2019, arXiv 1909.08053)."""
 
 
 def pass_time(task: Task) -> tuple[Estimate, Bound] | None:
@@ -138,6 +75,8 @@ def one_pass(task: Task, pace: Pace) -> Seconds | None:
         return None
     gpus = [device.gpu for device, _, _ in task.held.spans]
     if any(gpu.operations is None or gpu.bandwidth is None for gpu in gpus):
+        return None
+    if task.held.ranks > 1 and any(gpu.pcie is None and gpu.nvlink is None for gpu in gpus):
         return None
     crossing = _crossing(task, pace)
     if crossing is None:
@@ -218,10 +157,12 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     operations = 2 * model.active_parameters * new + attention_operations(model, new, work.cached_tokens)
     operations = work.batch * (operations + _tower_operations(model, work))
     chunks = max(-(-new // work.chunk_tokens) if work.chunk_tokens else 1, 1)
-    made = work.batch * scores(model, task.kernel, new, new + work.cached_tokens) * SCORE_BYTES
+    own = task.role.runs_with.memory == "process"  # an engine with kernels of its own makes no scores
+    made = work.batch * scores(model, task.kernel, new, new + work.cached_tokens) * SCORE_BYTES * own
     positions = work.batch * -(-new // chunks)
     stages = _stages(model, task, positions, 0.0)
-    return Step(stages, chunks * _host(model, task, positions, pace), operations, made, chunks)
+    host = chunks * _host(model, task, positions, pace)
+    return Step(stages, host, operations, made, chunks, _summed(model, task, work.batch * new, chunks, pace))
 
 
 def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
@@ -236,7 +177,12 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
         expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
         traffic = cache_traffic(model, expands, task.role.cache.kind == "dynamic")
     stages = _stages(model, task, work.batch, cache * traffic)
-    return Step(stages, _host(model, task, work.batch, pace), 2 * model.active_parameters * work.batch)
+    return Step(
+        stages,
+        _host(model, task, work.batch, pace),
+        2 * model.active_parameters * work.batch,
+        summed=_summed(model, task, work.batch, 1, pace),
+    )
 
 
 def _updating(model: Architecture, task: Task) -> Step:
@@ -274,6 +220,15 @@ def _stages(model: Architecture, task: Task, positions: int, cache: float) -> tu
             )
         )
     return tuple(stages)
+
+
+def _summed(model: Architecture, task: Task, positions: int, passes: int, pace: Pace) -> float:
+    """Seconds in which ranks add up the stream of so many positions, layer by layer, in so many passes."""
+    if task.held.ranks == 1:
+        return 0.0
+    sums = SUMS * len(model.layers)
+    size = sums * positions * model.hidden_size * task.precision.element_bytes
+    return sum_seconds(size, sums * passes, task.held.ranks, task.held.slowest.gpu, pace)
 
 
 def _host(model: Architecture, task: Task, positions: int, pace: Pace) -> float:

@@ -21,18 +21,10 @@ from ullage.planning.cost import cost_of
 from ullage.planning.device import Device, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.passes import scans
+from ullage.planning.phase_time import PhaseTime, sum_times
 from ullage.planning.placement import Placement, place
-from ullage.planning.plan import (
-    DevicePlan,
-    EngineShare,
-    Kernel,
-    LoadedPart,
-    PhaseTime,
-    Placed,
-    Plan,
-    RolePlan,
-    sum_times,
-)
+from ullage.planning.plan import DevicePlan, Plan
+from ullage.planning.role_plan import EngineShare, Kernel, LoadedPart, Placed, RolePlan
 from ullage.planning.stage_times import Laid, latency
 from ullage.planning.throughput import phase_times
 from ullage.planning.verdict import verdict_of, worst
@@ -73,7 +65,7 @@ def make_plan(
         cost=cost_of(gpus, whole, workload.examples, prices or known_prices()),
         notes=_notes(workload, devices)
         + _of_layers(workload, demand)
-        + tuple(_unknown_speed(times, devices, demand)),
+        + tuple(_unknown_speed(times, devices, demand, placement)),
         models=models,
         base=base,
         latency=None if asked is None else latency(*asked, placement, devices, measured),
@@ -242,7 +234,7 @@ def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:
 
 
 def _unknown_speed(
-    times: tuple[PhaseTime, ...], devices: tuple[Device, ...], demand: Demand
+    times: tuple[PhaseTime, ...], devices: tuple[Device, ...], demand: Demand, placement: Placement
 ) -> Iterator[str]:
     """Why times and cost are left out, where they are."""
     if all(time.seconds is not None for time in times):
@@ -253,6 +245,12 @@ def _unknown_speed(
         yield (
             "time, and cost per example, are not known: no source states how many operations per second "
             f"{', '.join(dict.fromkeys(slow))} does"
+        )
+    beside = [name for name, assigned in placement.items() if not assigned.devices]
+    if beside and not slow:
+        yield (
+            f"time of the whole, and cost per example, are not known: {', '.join(beside)} computes on the "
+            "processor, whose speed no source states"
         )
     scanned = {phase.running for phase in demand.phases if scans(demand.parts.get(phase.running), phase.work)}
     if scanned:

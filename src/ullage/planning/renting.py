@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices
+from ullage.planning.cost import Cost
 from ullage.planning.outcome import Evaluate, Outcome
-from ullage.planning.plan import Cost, Plan, TimeBasis, Verdict
+from ullage.planning.phase_time import TimeBasis
+from ullage.planning.plan import Plan
+from ullage.planning.verdict import Verdict
 from ullage.shown import Shown
 from ullage.spec.workload import Workload
 from ullage.units import Estimate, Interval, total

@@ -2,7 +2,8 @@
 
 A pass takes as long as the slower of two: the host, which starts each layer's operations, and the cards,
 which read weights and caches and multiply. Cards that hold different layers work in turn, each at its own
-speed. What crosses from one to the next, and the choice of tokens, is not counted.
+speed; those that share each layer add up what they have, twice a layer, and wait for it. What crosses from
+one card's layers to the next's, and the choice of tokens, is not counted.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.facts.gpu import Gpu
 from ullage.facts.quantization.scheme import Slowdown
 from ullage.memory.forward.attention import QUADRATIC
 from ullage.memory.forward.cache import key_value_widths
 from ullage.memory.needs import RECENT
 from ullage.planning.pace import Pace
-from ullage.planning.plan import Bound
+from ullage.planning.phase_time import Bound
 
 SCORE_BYTES: Final = 20
 """Bytes moved for a score where scores exist: written and read in 16 and in 32 bits, masked, weighed. 8
@@ -42,13 +44,15 @@ class Seconds(NamedTuple):
 
 class Step(NamedTuple):
     """One forward pass: `host` seconds, expected, beside what the `stages` do in turn; `operations` of matrix
-    products, and `moved` bytes of scores."""
+    products, `moved` bytes of scores, and `summed`, the seconds in which cards that share each layer add up
+    what they have."""
 
     stages: tuple[Stage, ...]
     host: float
     operations: float
     moved: float = 0.0
     reads: int = 1
+    summed: float = 0.0
 
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""
@@ -63,9 +67,25 @@ class Step(NamedTuple):
             reading += read
             computing += compute
             device += max(read, compute) + self.moved * stage.share / bandwidth
+        device += self.summed
         if host > device:
             return Seconds(host, "host")
+        if self.summed > max(computing, reading):
+            return Seconds(device, "link")
         return Seconds(device, "compute" if computing > reading else "memory")
+
+
+def sum_seconds(size: float, calls: int, ranks: int, gpu: Gpu, pace: Pace) -> float:
+    """All-reduces of `size` bytes together, in so many `calls`, over `ranks` cards: 2 (n - 1) / n of
+    the bytes leave each card (Patarasuk and Yuan 2009, doi 10.1016/j.jpdc.2008.09.002).
+
+    By NVLink where it joins all of them, else over the bus, which must be known.
+    """
+    moved = 2 * (ranks - 1) / ranks * size
+    if gpu.nvlink is not None:
+        return calls * pace.nvlink_call + moved / (gpu.nvlink * pace.nvlink)
+    assert gpu.pcie is not None
+    return calls * pace.between_call + moved / (gpu.pcie * pace.between)
 
 
 @lru_cache(maxsize=RECENT)

@@ -15,10 +15,11 @@ from ullage.phases.phase import Phase, Work
 from ullage.planning.billing import place_name
 from ullage.planning.device import Device
 from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, doing, manner
-from ullage.planning.passes import Held, Same, Task, expected_seconds, pass_time
+from ullage.planning.passes import expected_seconds, pass_time
+from ullage.planning.phase_time import Bound, PhaseTime, TimeBasis
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.plan import Bound, PhaseTime, TimeBasis
+from ullage.planning.task import Held, Same, Task
 from ullage.units import Estimate
 
 _UNKNOWN: Final[tuple[None, Bound]] = (None, "unknown")
@@ -31,13 +32,16 @@ def phase_times(
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
 ) -> tuple[PhaseTime, ...]:
-    """Seconds of one pass of each phase in which a device computes, and of all passes of the workload: as
-    past runs `measured` them, else by what the cards can do."""
+    """Seconds of one pass of each phase in which a role that is held here computes, and of all passes of the
+    workload: as past runs `measured` them, else by what the cards can do; what a processor takes beside cards
+    is not known."""
     times = []
     # Phases share works: those in which a role does the same take equally long.
     known: dict[Same, tuple[Estimate, Bound] | None] = {}
-    for task in tasks(demand, placement, devices):
+    for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
         if task is None:
+            if phase.running in placement:
+                times.append(PhaseTime(phase.name, None, None, None, "unknown", "unknown"))
             continue
         if task.same not in known:
             known[task.same] = pass_time(task)
@@ -76,22 +80,26 @@ def total_seconds(
     devices: tuple[Device, ...],
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
-) -> tuple[float, bool]:
-    """Expected seconds of all phases of the workload whose time is known, and whether that is all of them."""
-    total, whole = 0.0, True
+) -> tuple[float, tuple[str, ...]]:
+    """Expected seconds of all phases of the workload whose time is known, and the roles of those whose is
+    not."""
+    total = 0.0
+    unknown: dict[str, None] = {}
     known: dict[Same, float | None] = {}
-    for task in tasks(demand, placement, devices):
+    for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
         if task is None:
+            if phase.running in placement:
+                unknown[phase.running] = None
             continue
         if task.same not in known:
             known[task.same] = expected_seconds(task)
         past = past_time(task, measured, placement, devices)
         seconds = known[task.same] if past is None else past.seconds.expected
         if seconds is None:
-            whole = False
+            unknown[task.phase.running] = None
         else:
             total += seconds * _passes(task.phase, examples)
-    return total, whole
+    return total, tuple(unknown)
 
 
 def _passes(phase: Phase, examples: int) -> float:

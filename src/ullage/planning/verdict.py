@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
-from ullage.planning.plan import Verdict
+Verdict = Literal["fits", "tight", "does not fit"]
 
 ORDER: tuple[Verdict, ...] = ("fits", "tight", "does not fit")
 

@@ -13,7 +13,8 @@ from ullage.reports.tables import STYLES, print_hanging
 from ullage.units import GIB
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Advice, Nearest, Plan
+    from ullage.planning.advice.entry import Advice, Nearest
+    from ullage.planning.plan import Plan
 
 BREAK = " \\"
 """A shell's line that goes on in the next."""
@@ -22,14 +23,30 @@ BREAK = " \\"
 def in_short(entry: Advice) -> str:
     """What an entry comes to: dollars, time, peak, host memory where it takes any, and what of the results it
     gives up, with how that is known."""
+    if entry.unknown:
+        return f"{_open(entry)}, {_rest(entry)}"
     usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
     price = "price unknown" if usd is None else dollars(usd)
     took = "time unknown" if seconds is None else duration(seconds)
+    return f"{price} and {took} per 1000 examples, {_rest(entry)}"
+
+
+def _open(entry: Advice) -> str:
+    """What is known where a role's time is not: the least it may come to."""
+    whose = ", ".join(entry.unknown)
+    said = f"time of {whose} unknown, all else {duration(entry.known_seconds)}"
+    if entry.usd_per_hour is not None:
+        said += f" and {dollars(entry.usd_per_hour * entry.known_seconds / 3600)}"
+    return f"{said} per 1000 examples"
+
+
+def _rest(entry: Advice) -> str:
+    """Memory and quality."""
     loss = f"quality loss {entry.quality_loss:.3f}, {entry.quality_basis}"
     if entry.quality_basis == "unchanged":
         loss = "quality unchanged"
     host = f", host {number(entry.host.high)} GiB" if entry.host.high >= GIB // 100 else ""
-    return f"{price} and {took} per 1000 examples, peak {number(entry.peak.high)} GiB{host}, {loss}"
+    return f"peak {number(entry.peak.high)} GiB{host}, {loss}"
 
 
 def typed(entry: Advice | Nearest, gpus: str, width: int) -> list[str]:

@@ -36,9 +36,14 @@ def show_model(model: Model, console: Console) -> None:
     from ullage.facts.diffusion import Pipeline
 
     console.print(f"{model.name} ({model.model_type}), stored as {model.dtype}", highlight=False)
-    table = new_table("parameters")
-    table.add_column("component")
-    table.add_column("count", justify="right")
+    table = new_table(
+        "parameters",
+        (
+            "component",
+            "count",
+        ),
+        right=("count",),
+    )
     for name, count in parameters_by_component(model).items():
         table.add_row(name, f"{count:,}")
     table.add_row("all", f"{model.parameters:,}", style="bold")

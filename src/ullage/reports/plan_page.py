@@ -19,7 +19,8 @@ from ullage.reports.tables import STYLES, hanging
 from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Advice, DevicePlan, Plan, Search
+    from ullage.planning.advice.entry import Advice, Search
+    from ullage.planning.plan import DevicePlan, Plan
 
 LINES: Final = 25
 """Of the screen, at 80 columns or more."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
+
+from ullage.reports.tables import new_table
 
 MOST_ROWS: Final = 40
 BAR: Final = 24
@@ -27,10 +28,7 @@ def show_fit(document: Mapping[str, Any], console: Console) -> None:
         far = document["fit"]["bound"]
         style = "yellow" if far > FAR else None
         console.print(f"weights at most {far:.1%} of their length from the optimum (bound)", style=style)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("on what was held out")
-    table.add_column("AUROC", justify="right")
-    table.add_column("95 %", justify="right")
+    table = new_table("", ("on what was held out", "AUROC", "95 %"), ("AUROC", "95 %"))
     table.add_row("probe, by dialogue", *_auroc(document["test"]))
     table.add_row("probe, by token", _number(document["test"]["token_auroc"]), "")
     table.add_row("words alone", *_auroc(document["words"]))
@@ -53,10 +51,8 @@ def show_fit(document: Mapping[str, Any], console: Console) -> None:
 
 def show_evaluation(document: Mapping[str, Any], console: Console) -> None:
     """A row for each probe; sets beside one another."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("probe")
-    for name in ("dialogues", "AUROC", "95 %", "by token", "without roles"):
-        table.add_column(name, justify="right")
+    numbers = ("dialogues", "AUROC", "95 %", "by token", "without roles")
+    table = new_table("", ("probe", *numbers), numbers)
     for row in document["probes"]:
         test, bare = row["test"], row["without_roles"]
         found = _number(None if bare is None else bare["auroc"])
@@ -79,11 +75,8 @@ def show_evaluation(document: Mapping[str, Any], console: Console) -> None:
 
 def show_scores(document: Mapping[str, Any], console: Console) -> None:
     """What each probe flags of finished texts."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("probe")
-    for name in ("threshold", "flagged", "share"):
-        table.add_column(name, justify="right")
-    table.add_column("calibrated on")
+    numbers = ("threshold", "flagged", "share")
+    table = new_table("", ("probe", *numbers, "calibrated on"), numbers)
     count = document["dialogues"] - document["empty"]
     for row in document["probes"]:
         if row["threshold"] is None:
@@ -114,10 +107,8 @@ def show_scores(document: Mapping[str, Any], console: Console) -> None:
 
 def show_drift(document: Mapping[str, Any], console: Console) -> None:
     """A row for each precision; how far scores moved in standard deviations of the first one's."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("precision")
-    for name in ("AUROC", "95 %", "correlation", "shift", "moved", "threshold", "recall", "false positives"):
-        table.add_column(name, justify="right")
+    numbers = ("AUROC", "95 %", "correlation", "shift", "moved", "threshold", "recall", "false positives")
+    table = new_table("", ("precision", *numbers), numbers)
     for row in document["rows"]:
         at = row["flagged"] or {"recall": None, "false_positives": None}
         table.add_row(
@@ -140,11 +131,7 @@ def show_drift(document: Mapping[str, Any], console: Console) -> None:
 
 def _sweep(document: Mapping[str, Any], console: Console) -> None:
     """AUROC where the choice was made, as bars from 0.5 to 1."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("site")
-    table.add_column("lambda", justify="right")
-    table.add_column("AUROC", justify="right")
-    table.add_column("0.5 to 1", no_wrap=True)
+    table = new_table("", ("site", "lambda", "AUROC", "0.5 to 1"), ("lambda", "AUROC"))
     rows = document["sweep"]
     shown = rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: -row["auroc"])[:MOST_ROWS]
     for row in shown:
@@ -175,10 +162,8 @@ def _flagged(found: Mapping[str, Any], console: Console) -> None:
 
 def _matrix(first: str, rows: Mapping[str, Mapping[str, float | None]], console: Console) -> None:
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table = Table(title="AUROC by set", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for name in columns:
-        table.add_column(name or "(no set)", justify="right")
+    named = [name or "(no set)" for name in columns]
+    table = new_table("AUROC by set", (first, *named), named)
     for name, row in rows.items():
         table.add_row(name or "(no set)", *(_number(row.get(column)) for column in columns))
     console.print(table)

@@ -21,7 +21,7 @@ from ullage.text import one_line
 from ullage.units import GIB, Estimate
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import Cost
+    from ullage.planning.cost import Cost
     from ullage.planning.renting import LeftOut, Rental, Renting
 
 WIDE: Final = 110

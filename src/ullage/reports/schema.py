@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS
+from ullage.reports.audit_schema import AUDIT
 from ullage.reports.doctor_schema import DIAGNOSIS
 from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
@@ -77,6 +78,7 @@ _ADVICE = of_object(
         "usd_per_hour": MAYBE_NUMBER,
         "host": INTERVAL,
         "host_usd_per_hour": MAYBE_NUMBER,
+        "unknown": of_list(TEXT),
     }
 )
 _SEARCH = of_object(
@@ -245,6 +247,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
+    "audit": of_document("audit", AUDIT),
     "gpu-sets": of_document("gpu-sets", GPU_SETS),
     "diagnosis": DIAGNOSIS,
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),

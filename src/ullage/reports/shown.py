@@ -8,13 +8,17 @@ from html import escape
 from io import StringIO
 from typing import Final
 
+from ullage.planning.audit import Audit
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
+from ullage.reports.audit_page import audit_document, audit_page
 from ullage.reports.charts import Bars
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
+from ullage.reports.pages.html import tables
+from ullage.reports.pages.screen import show_page
 from ullage.reports.plan_chart import plan_chart
 from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
@@ -28,7 +32,7 @@ WIDTH: Final = 140
 """Columns of a page that no terminal bounds."""
 
 
-Value = Plan | Renting | Verification
+Value = Audit | Plan | Renting | Verification
 
 
 def page(value: Value) -> str:
@@ -37,6 +41,8 @@ def page(value: Value) -> str:
         return _printed(partial(show_plan, value))
     if isinstance(value, Renting):
         return _printed(partial(show_renting, value))
+    if isinstance(value, Audit):
+        return _printed(partial(show_page, audit_page(value)))
     return _printed(partial(show_verification, value))
 
 
@@ -53,7 +59,9 @@ def _printed(show: Callable[[PlainConsole], None]) -> str:
 
 def table(value: Value) -> str:
     """HTML without style or script: a plan's bars, devices, times and what its requests take, the sets that
-    may be rented, a verification's comparisons."""
+    may be rented, claims, a verification's comparisons."""
+    if isinstance(value, Audit):
+        return tables(audit_page(value, everything=True, exact=True))
     if isinstance(value, Renting):
         grid = renting_grid(value)
         return _table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows)
@@ -102,6 +110,8 @@ def document(value: Value) -> dict[str, object]:
     """What `--json` prints of it."""
     if isinstance(value, Renting):
         return renting_document(value)
+    if isinstance(value, Audit):
+        return audit_document(value)
     return plan_document(value) if isinstance(value, Plan) else verification_document(value)
 
 

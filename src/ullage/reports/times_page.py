@@ -9,7 +9,7 @@ from ullage.reports.figures import spread
 from ullage.reports.grid import Grid
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import PhaseTime
+    from ullage.planning.phase_time import PhaseTime
 
 COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload, s", "bound by", "basis")
 

@@ -13,7 +13,7 @@ from ullage.facts.dtypes import TORCH_NAMES
 from ullage.facts.families.rows import encoder_types
 from ullage.facts.rope import parse_rope
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.planning.plan import RolePlan
+from ullage.planning.role_plan import RolePlan
 from ullage.runtime.adapter import add_adapter, check_alone, check_peft
 from ullage.runtime.device_map import AutoModels, computing, modules_on, torch_device
 from ullage.runtime.kernels import SDPA_MATH, register_math

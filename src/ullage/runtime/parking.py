@@ -13,7 +13,7 @@ from ullage.facts.architecture import Model
 from ullage.facts.diffusion import Pipeline
 from ullage.memory.pipeline import pipeline_parking
 from ullage.memory.weights.parking import Parking, parking
-from ullage.planning.plan import RolePlan
+from ullage.planning.role_plan import RolePlan
 from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.dropped import Dropped, drop_tensors
 from ullage.runtime.host_copy import HostCopy, copied

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ullage.errors import OutOfMemoryError, UllageError
 from ullage.phases.phase import Phase
-from ullage.planning.plan import Placed, Plan
+from ullage.planning.plan import Plan
+from ullage.planning.role_plan import Placed
 from ullage.records.pool import PoolSeen
 from ullage.runtime.batching import is_out_of_memory, release
 from ullage.runtime.billed import Taken, billed

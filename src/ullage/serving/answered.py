@@ -2,6 +2,9 @@
 
 # Annotations are not postponed here: FastAPI and pydantic read them.
 
+import secrets
+import time
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -44,10 +47,25 @@ class Said(BaseModel):
 Finish = Literal["stop", "length", "tool_calls"]
 
 
+class Weighed(BaseModel):
+    """A token's text, its UTF-8 bytes, and the natural logarithm of its probability. Of a character of
+    several tokens the last one has it, and the others have no text."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[None]
+
+
+class Logprobs(BaseModel):
+    content: list[Weighed]
+    refusal: None = None
+
+
 class Choice(BaseModel):
     index: Literal[0]
     message: Said
-    logprobs: None = None
+    logprobs: Logprobs | None = None
     finish_reason: Finish
 
 
@@ -58,6 +76,63 @@ class Completion(BaseModel):
     model: str
     choices: list[Choice]
     usage: Usage
+
+
+class SaidText(BaseModel):
+    type: Literal["output_text"]
+    text: str
+    annotations: list[None]
+    logprobs: list[None]
+
+
+class SaidMessage(BaseModel):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    status: Literal["completed", "incomplete"]
+    content: list[SaidText]
+
+
+class Painted(BaseModel):
+    id: str
+    type: Literal["image_generation_call"]
+    status: Literal["completed"]
+    result: str
+
+
+class Cached(BaseModel):
+    cached_tokens: Literal[0]
+    cache_write_tokens: Literal[0]
+
+
+class Reasoned(BaseModel):
+    reasoning_tokens: Literal[0]
+
+
+class ResponseUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: Cached
+    output_tokens: int
+    output_tokens_details: Reasoned
+    total_tokens: int
+
+
+class Incomplete(BaseModel):
+    reason: Literal["max_output_tokens"]
+
+
+class Responded(BaseModel):
+    """A response; fields of what was asked stand beside these."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    error: None
+    incomplete_details: Incomplete | None
+    model: str
+    output: list[SaidMessage | Painted]
+    usage: ResponseUsage
 
 
 class Held(BaseModel):
@@ -128,33 +203,52 @@ class Refused(BaseModel):
     error: Problem
 
 
-def completion(
-    id_: str, created: int, model: str, message: dict[str, Any], finish: Finish, usage: dict[str, int]
-) -> dict[str, Any]:
-    """A whole answer."""
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    return {
-        "id": id_,
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-        "usage": usage,
-    }
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What an answer to a chat begins with, and each part of one that is streamed. `counts`: the last part
+    has its usage, and the others say that they have none."""
+
+    id: str
+    created: int
+    model: str
+    counts: bool = False
+
+    def whole(
+        self,
+        message: dict[str, Any],
+        finish: Finish,
+        logprobs: dict[str, Any] | None,
+        usage: dict[str, int],
+    ) -> dict[str, Any]:
+        """An answer."""
+        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish}
+        return {**self._of("chat.completion", [choice]), "usage": usage}
+
+    def part(
+        self, delta: dict[str, Any], finish: Finish | None = None, logprobs: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A part of it, the last one with why it ends."""
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        none = {"usage": None} if self.counts else {}
+        return {**self._of("chat.completion.chunk", [choice]), **none}
+
+    def used(self, usage: dict[str, int]) -> dict[str, Any]:
+        """What comes after the last part where it `counts`."""
+        return {**self._of("chat.completion.chunk", []), "usage": usage}
+
+    def _of(self, what: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": what,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
 
 
-def chunk(
-    id_: str, created: int, model: str, delta: dict[str, Any], finish: Finish | None = None
-) -> dict[str, Any]:
-    """A part of an answer that is streamed."""
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return {
-        "id": id_,
-        "object": "chat.completion.chunk",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-    }
+def new_head(model: str, counts: bool = False) -> Head:
+    """Of an answer that begins now."""
+    return Head(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), model, counts)
 
 
 def usage_of(prompt_tokens: int, new_tokens: int) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping
 from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar
 
@@ -50,12 +50,19 @@ class Events(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[str], seconds: float) -> None:
-        """`events` are ready to be sent; they are closed whatever happens."""
-        self._events, self._seconds = events, seconds
+    def __init__(
+        self,
+        events: AsyncIterator[str],
+        seconds: float,
+        failed: Callable[[Refusal], str] = lambda refusal: event(refusal.body),
+        end: str = DONE,
+    ) -> None:
+        """`events` are ready to be sent; they are closed whatever happens. What goes wrong is sent as
+        `failed` says it, and `end` when all is over."""
+        self._events, self._seconds, self._failed, self._end = events, seconds, failed, end
         self.background = None
         self.status_code = 200
-        self.init_headers({"Cache-Control": "no-store"})
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # nginx's, to pass it on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -74,19 +81,20 @@ class Events(Response):
                 async for text in events:
                     await send(_part(text))
         except TimeoutError:
-            await send(_part(event(too_late(self._seconds).body)))
+            await send(_part(self._failed(too_late(self._seconds))))
         except Exception as error:
             refusal = refusal_of(error)
             if refusal.status == 500:
                 _log.error("a stream failed", exc_info=error)
-            await send(_part(event(refusal.body)))
-        await send(_part(DONE))
+            await send(_part(self._failed(refusal)))
+        await send(_part(self._end))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def event(data: dict[str, Any]) -> str:
-    """One event."""
-    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+def event(data: dict[str, Any], name: str = "") -> str:
+    """One event, by its `name` where it has one."""
+    named = f"event: {name}\n" if name else ""
+    return f"{named}data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
 def refused(refusal: Refusal) -> JSONResponse:

@@ -103,6 +103,15 @@ class Tool(Body):
     function: Function
 
 
+class ChosenFunction(Body):
+    name: Name
+
+
+class ChosenTool(Body):
+    type: Literal["function"]
+    function: ChosenFunction
+
+
 class StreamOptions(Body):
     include_usage: bool = False
 
@@ -131,16 +140,91 @@ class ChatRequest(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
-    tool_choice: Literal["auto", "none"] | None = None
-    parallel_tool_calls: Literal[True] | None = None
+    tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
+    parallel_tool_calls: bool | None = None
     n: Literal[1] | None = None
-    logprobs: Literal[False] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Literal[0] | None = Field(None, description="the tokens that were taken have logprobs")
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
     response_format: TextFormat | None = None
     user: Name | None = None
     metadata: Metadata | None = None
     store: bool | None = None
+
+
+class InputText(Body):
+    type: Literal["input_text"]
+    text: Text
+
+
+class InputImage(Body):
+    type: Literal["input_image"]
+    image_url: Annotated[str, Field(max_length=2**28)] = Field(
+        description="data:image/...;base64,... - nothing is fetched from anywhere"
+    )
+    detail: Literal["auto", "low", "high"] | None = Field(None, description="changes nothing here")
+
+
+class OutputText(Body):
+    """A text that was answered earlier, as it was given."""
+
+    type: Literal["output_text"]
+    text: Text
+    annotations: Annotated[list[JsonValue], Field(max_length=0)] = []
+    logprobs: Annotated[list[JsonValue], Field(max_length=0)] | None = None
+
+
+InputTexts = Text | Annotated[list[InputText], Field(min_length=1)]
+InputPart = Annotated[InputText | InputImage, Field(discriminator="type")]
+
+
+class SystemInput(Body):
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer"]
+    content: InputTexts
+
+
+class UserInput(Body):
+    type: Literal["message"] = "message"
+    role: Literal["user"]
+    content: Text | Annotated[list[InputPart], Field(min_length=1)]
+
+
+class AssistantInput(Body):
+    type: Literal["message"] = "message"
+    role: Literal["assistant"]
+    content: Text | Annotated[list[OutputText], Field(min_length=1)]
+    id: Name | None = None
+    status: Literal["completed", "incomplete"] | None = None
+    phase: None = None
+
+
+Input = Annotated[SystemInput | UserInput | AssistantInput, Field(discriminator="role")]
+
+
+class TextOptions(Body):
+    format: TextFormat | None = None
+
+
+class ResponseRequest(Body):
+    """A response, as `POST /v1/responses` of OpenAI's takes it: texts and pictures; nothing is kept here."""
+
+    model: Name = Field(description="a role")
+    input: Text | Annotated[list[Input], Field(min_length=1, max_length=MOST_MESSAGES)]
+    instructions: Text | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        None, description="default 0: the likeliest token"
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stream: bool | None = None
+    text: TextOptions | None = None
+    truncation: Literal["disabled"] | None = None
+    background: Literal[False] | None = None
+    store: bool | None = Field(None, description="changes nothing: no response is kept")
+    user: Name | None = None
+    metadata: Metadata | None = None
 
 
 class EmbeddingRequest(Body):

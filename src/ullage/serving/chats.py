@@ -7,10 +7,10 @@ import binascii
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ullage.engines.calls import ToolCall, calls_in
+from ullage.engines.calls import ToolCall
 from ullage.engines.engine import Ask, Message, Reply, Sampling
 from ullage.engines.offered import Definition, offered
 from ullage.engines.pictures import TooLargeError, picture_size
@@ -25,6 +25,7 @@ from ullage.serving.asked import (
     ToolMessage,
     UserMessage,
 )
+from ullage.serving.choice import NO_CALLS, Choice
 from ullage.serving.refusal import Refusal
 from ullage.workloads.kind import Message as Turn
 
@@ -32,29 +33,38 @@ if TYPE_CHECKING:
     from ullage.engines.viewer import Question
     from ullage.workloads.kind import Told
 
-SaidBack = tuple[dict[str, Any], Finish, dict[str, int]]
-"""A message, why it ended, and its usage."""
+LEAST: Final = -9999.0
+"""What stands for a logarithm of nothing, which JSON has no number for; OpenAI's."""
 STOPS: Final[dict[str, Finish]] = {"end": "stop", "stop": "stop", "length": "length"}
 
 
 @dataclass(frozen=True, slots=True)
+class SaidBack:
+    """A message as it is sent, why it ended, its usage, and its tokens' `logprobs`, where asked for."""
+
+    message: dict[str, Any]
+    finish: Finish
+    usage: dict[str, int]
+    logprobs: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """A chat as it is asked of a role: its prompt and how the reply is drawn. `tools`: calls are looked for
-    in it."""
+    """A chat as it is asked of a role: its prompt, and how the reply is drawn."""
 
     ask: Ask
     sampling: Sampling
-    tools: bool
 
 
-def wanted(body: ChatRequest, role: str, most: int) -> Wanted:
+def wanted(body: ChatRequest, choice: Choice, role: str, most: int) -> Wanted:
     """The chat in a body, for a role that is planned for replies of `most` tokens. Raises Refusal."""
-    tools = body.tools if body.tools and body.tool_choice != "none" else []
-    messages = _with_tools([*_messages(body.messages, role)], tools)
+    messages = _with_tools([*_messages(body.messages, role)], (body.tools or []) if choice.names else [])
     sampling = sampling_of(body, role, most)
+    sampling = replace(sampling, stop=(*sampling.stop, *choice.stop))
     seed = secrets.randbits(31) if body.seed is None else body.seed % 2**31
-    pieces = bool(body.stream) and not tools
-    return Wanted(Ask(tuple(messages), sampling.new_tokens, seed, pieces), sampling, bool(tools))
+    pieces = bool(body.stream) and not choice.names
+    ask = Ask(tuple(messages), sampling.new_tokens, seed, pieces, choice.begins)
+    return Wanted(ask, sampling)
 
 
 def sampling_of(body: ChatRequest, role: str, most: int) -> Sampling:
@@ -123,12 +133,13 @@ def _turn(said: object, name: str, last: bool) -> Turn:
 
 
 def told_back(told: Told) -> SaidBack:
-    """The message of what a whole workload answered, its picture in `images`; why it ended, and its usage."""
+    """What a whole workload answered, its picture in `images`."""
     message: dict[str, Any] = {"role": "assistant", "content": told.text, "refusal": None}
     if told.picture:
         url = f"data:image/png;base64,{base64.b64encode(told.picture).decode()}"
         message["images"] = [{"type": "image_url", "image_url": {"url": url}}]
-    return message, "length" if told.cut else "stop", usage_of(told.prompt_tokens, told.new_tokens)
+    usage = usage_of(told.prompt_tokens, told.new_tokens)
+    return SaidBack(message, "length" if told.cut else "stop", usage)
 
 
 def picture_in(url: str) -> bytes:
@@ -150,15 +161,18 @@ def picture_in(url: str) -> bytes:
     return found
 
 
-def said_back(reply: Reply, tools: bool) -> SaidBack:
-    """The message of a reply, why it ended, and its usage."""
+def said_back(reply: Reply, *, choice: Choice = NO_CALLS, logprobs: bool = False) -> SaidBack:
+    """What a role replied, and its calls as far as `choice` has it look for some. Raises Refusal for a reply
+    that was to be a call and is none."""
     usage = usage_of(reply.prompt_tokens, len(reply.tokens) or len(reply.pieces))
-    called = calls_in(reply.text) if tools else None
+    weighed = _logprobs(reply) if logprobs else None
+    called = choice.called(reply)
     calls = [call for call in called.calls if isinstance(call, ToolCall)] if called is not None else []
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
     if called is None or not calls:
-        message = {"role": "assistant", "content": reply.text, "refusal": None}
-        return message, STOPS[reply.stop], usage
-    made = [
+        return SaidBack(message, STOPS[reply.stop], usage, weighed)
+    message["content"] = called.words or None
+    message["tool_calls"] = [
         {
             "id": f"call_{secrets.token_hex(8)}",
             "type": "function",
@@ -169,8 +183,23 @@ def said_back(reply: Reply, tools: bool) -> SaidBack:
         }
         for call in calls
     ]
-    content = called.words or None
-    return {"role": "assistant", "content": content, "refusal": None, "tool_calls": made}, "tool_calls", usage
+    return SaidBack(message, "tool_calls", usage, weighed)
+
+
+def _logprobs(reply: Reply) -> dict[str, Any]:
+    """Of each token that was written; their texts make up the reply's."""
+    content = []
+    for (begin, end), logprob in zip(reply.offsets, reply.logprobs, strict=False):  # the ending's is left
+        text = reply.text[begin:end]
+        content.append(
+            {
+                "token": text,
+                "logprob": max(logprob, LEAST),
+                "bytes": [*text.encode("utf-8", "replace")],
+                "top_logprobs": [],
+            }
+        )
+    return {"content": content, "refusal": None}
 
 
 def _messages(said: Sequence[object], role: str) -> Iterator[Message]:

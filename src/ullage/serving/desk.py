@@ -109,7 +109,8 @@ class Desk:
         if job.length:
             return True
         try:
-            (job.length,) = lent.engine.lengths([job.ask.prompt])  # type: ignore[attr-defined]
+            read = [job.ask.prompt, job.ask.begins] if job.ask.begins else [job.ask.prompt]
+            job.length = sum(lent.engine.lengths(read))  # type: ignore[attr-defined]
             if job.length > self._room:
                 raise too_long(self.name, job.length, self._room)
         except Exception as error:

@@ -76,7 +76,8 @@ class Guard:
                 self._told(getattr(scope.get("route"), "path", "none"), message["status"])
             await send(message)
 
-        await self._let_in(scope, receive, told)
+        old = scope.get("http_version") == "1.0"
+        await self._let_in(scope, receive, _at_once(told) if old else told)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
@@ -135,6 +136,26 @@ async def refuse(refusal: Refusal, send: Send) -> None:
     sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
+
+
+def _at_once(send: Send) -> Send:
+    """Sends an answer when all of it is there, with its length: HTTP/1.0 knows no chunks."""
+    begun: MutableMapping[str, Any] = {}
+    parts: list[bytes] = []
+
+    async def kept(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            begun.update(message)
+            return
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            body = b"".join(parts)
+            headers = [each for each in begun["headers"] if each[0].lower() != b"content-length"]
+            headers.append((b"content-length", str(len(body)).encode()))
+            await send({**begun, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    return kept
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:

@@ -28,8 +28,8 @@ from ullage.runtime.residents import BilledWeights, Residents
 from ullage.runtime.role_weights import RoleWeights
 from ullage.runtime.session import Session
 from ullage.serving.desk import Desk
+from ullage.serving.whole import Whole
 from ullage.workloads.execution import check_able, refuse_unfit
-from ullage.workloads.kind import Answering
 from ullage.workloads.registry import find_kind
 from ullage.workloads.served import Plans
 
@@ -76,15 +76,6 @@ class Opened(RoleWeights):
 
     def drop(self) -> None:
         self.weights.drop()
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A workload that is served as one model, called `name`; it answers one request at a time."""
-
-    name: str
-    answering: Answering
-    thread: ThreadPoolExecutor
 
 
 class Lending:

@@ -36,6 +36,7 @@ _SAID: Final[Mapping[int, str]] = {
     408: "The body did not come in time",
     413: "More than is read",
     429: "Too many wait; Retry-After says when to come again",
+    502: "The role gave no answer, or another machine none for it",
     503: "The role cannot be had now",
     504: "There was no answer in time",
 }
@@ -69,6 +70,8 @@ class Refusal(Exception):
     def headers(self) -> dict[str, str]:
         """What goes before the body."""
         found = {"Retry-After": str(self.again)} if self.again else {}
+        if self.status >= 500 and not self.again:
+            found["x-should-retry"] = "false"  # the official client asks the same again by itself
         if self.status == 401:
             found["WWW-Authenticate"] = "Bearer"
         return found

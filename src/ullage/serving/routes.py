@@ -6,6 +6,7 @@ import base64
 import secrets
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -26,9 +27,13 @@ from ullage.serving.asked import EmbeddingRequest, ImageRequest, StatesRequest
 from ullage.serving.completions import add_completions
 from ullage.serving.metrics import CONTENT_TYPE
 from ullage.serving.refusal import REFUSED, Refusal, refusal_of
+from ullage.serving.responses import add_responses
 from ullage.serving.served import Served
 
 SAFETENSORS: Final = "application/octet-stream"
+ONE_MODEL: Final = "model"
+FIRST_LISTED: Final = {"operationId": ONE_MODEL, "parameters": {"model": "$response.body#/data/0/id"}}
+"""What can be asked of one path by the answer of another: nothing else here leaves a name behind."""
 STARTED: Final = int(time.time())
 
 
@@ -37,6 +42,7 @@ def make_app(served: Served, version: str) -> FastAPI:
     app = FastAPI(title="ullage serve", version=version, docs_url=None, redoc_url=None)
     _tell_errors(app)
     add_completions(app, served)
+    add_responses(app, served)
     _embeddings(app, served)
     _states(app, served)
     _images(app, served)
@@ -112,13 +118,16 @@ def _images(app: FastAPI, served: Served) -> None:
 
 
 def _models(app: FastAPI, served: Served) -> None:
-    @app.get("/v1/models", response_model=None, responses={200: {"model": ModelList}, 401: REFUSED[401]})
+    listed = {"model": ModelList, "links": {"first": FIRST_LISTED}}
+
+    @app.get("/v1/models", response_model=None, responses={200: listed, 401: REFUSED[401]})
     async def models() -> Response:
         """The roles, and where they are."""
         return JSONResponse({"object": "list", "data": [_card(served, name) for name in served.names]})
 
     @app.get(
         "/v1/models/{model}",
+        operation_id=ONE_MODEL,
         response_model=None,
         responses={200: {"model": ModelCard}, **{status: REFUSED[status] for status in (400, 401, 404)}},
     )
@@ -197,16 +206,35 @@ def _tell_errors(app: FastAPI) -> None:
 
 
 def _invalid(error: RequestValidationError) -> Refusal:
-    """The first thing that is wrong with a body."""
-    found = error.errors()[0]
-    if found["type"] == "json_invalid":
+    """What is wrong with a body: of the forms that a field may have, in the one that it comes closest to."""
+    problems = error.errors()
+    if problems[0]["type"] == "json_invalid":
         return Refusal(400, "the body is no JSON", "invalid_json")
-    param = ".".join(str(part) for part in found["loc"] if part != "body") or None
+    places = [_place(each["loc"], error.body) for each in problems]
+    close = [(not each["type"].endswith("_type"), len(at)) for each, at in zip(problems, places, strict=True)]
+    at = close.index(max(close))
+    found, param = problems[at], ".".join(places[at]) or None
     if found["type"] == "extra_forbidden":
         said = f"unsupported parameter: {param} is not done here; leave it out"
         return Refusal(400, said, "unsupported_parameter", param=param)
     said = f"{param}: {found['msg']}" if param else f"the body: {found['msg']}"
     return Refusal(400, said, "invalid_value", param=param)
+
+
+def _place(loc: Sequence[str | int], body: object) -> list[str]:
+    """The way to what is wrong, without the names that a schema gives to forms of a field."""
+    found = []
+    for part in loc[1:]:
+        if isinstance(body, dict):
+            if part not in body and part is not loc[-1]:
+                continue
+            body = body.get(part)  # none of its last: it is what lacks
+        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+        else:
+            continue
+        found.append(str(part))
+    return found
 
 
 def _mend(document: dict[str, Any], roles: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from ullage.engines.painter import Canvas, Painter, Painting
     from ullage.engines.viewer import Question, Viewer
     from ullage.serving.chats import Wanted
-    from ullage.workloads.kind import Message, Told
+    from ullage.workloads.kind import Asked, Told
 
 T = TypeVar("T")
 LOOKS_SECONDS: Final = 1.0
@@ -117,22 +116,12 @@ class Served:
             raise Refusal(502, f"role {name}: {found.reason}", "role_failed")
         yield found
 
-    async def told(self, name: str, said: Sequence[Message], user: str) -> Told:
+    async def told(self, name: str, asked: Asked) -> Told:
         """What the whole workload answers."""
         whole = self.lending.whole
         assert whole is not None
-        gone = threading.Event()
         with self.queue.place(name) as place:
-
-            def answer() -> Told:
-                loop.call_soon_threadsafe(place.begun)
-                return whole.answering.answer(said, user, gone.is_set)
-
-            loop = asyncio.get_running_loop()
-            try:
-                found = await loop.run_in_executor(whole.thread, answer)
-            finally:
-                gone.set()
+            found = await whole.answer(asked, place.begun)
             seconds = time.monotonic() - place.asked
             self.metrics.answered(name, seconds, found.prompt_tokens, found.new_tokens)
         if found.failed and not found.text:

@@ -67,9 +67,14 @@ def listen(
 
     with _bound(listening) as bound, open_lending(plans, options or Options()) as lending:
         served = Served(lending, listening.queue, listening.answer_seconds)
-        server = _server(served, listening)
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, served, bound, ready))
+        config = _config(served, listening)
+        server = _server(config, served, lambda: ready(_address(bound), stop))
+
+        def stop() -> None:
+            served.closing = server.should_exit = True
+
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_run(server, served, bound))
 
 
 def check(listening: Listening) -> None:
@@ -96,7 +101,7 @@ def _check_installed() -> None:
         raise MissingExtraError(error.name or "fastapi", "serve", "serving") from error
 
 
-def _server(served: Served, listening: Listening) -> Server:
+def _config(served: Served, listening: Listening) -> Config:
     from uvicorn import Config
 
     from ullage.serving.routes import make_app
@@ -112,7 +117,7 @@ def _server(served: Served, listening: Listening) -> Server:
         ),
         served.metrics.requested,
     )
-    config = Config(
+    return Config(
         guarded,
         log_level="warning",
         access_log=False,
@@ -122,14 +127,18 @@ def _server(served: Served, listening: Listening) -> Server:
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(listening.drain_seconds)),
     )
-    return _draining(config, served)
 
 
-def _draining(config: Config, served: Served) -> Server:
-    """A server that tells, from the signal on, that it closes, and whose end by a signal is a good one."""
+def _server(config: Config, served: Served, ready: Callable[[], None]) -> Server:
+    """A server that tells, from the signal on, that it closes, and whose end by a signal is a good one; from
+    when it is `ready` on it obeys signals."""
     import uvicorn
 
     class Draining(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             with super().capture_signals():
@@ -143,21 +152,19 @@ def _draining(config: Config, served: Served) -> Server:
     return Draining(config)
 
 
-async def _run(server: Server, served: Served, bound: socket.socket, ready: Ready) -> None:
+async def _run(server: Server, served: Served, bound: socket.socket) -> None:
     bound.listen(BACKLOG)  # who comes before the first turn of the loop waits, and is not turned away
     loading = asyncio.ensure_future(_load(served))
-    host, port = bound.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-
-    def stop() -> None:
-        served.closing = server.should_exit = True
-
-    ready(f"http://{shown}:{port}", stop)
     try:
         await server.serve([bound])
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _load(served: Served) -> None:

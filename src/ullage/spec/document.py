@@ -32,6 +32,10 @@ class Document:
             del self._places[inner]
         self._overrides[path] = text
 
+    def line(self, path: Path) -> int:
+        """Where a field stands, counted from 1; 0 where it is not in the file."""
+        return self._places[path].line if path in self._places else 0
+
     def tell(self, mistakes: Iterable[Mistake]) -> SpecError:
         """All mistakes as one error: by place, those of `--set` last."""
         lines = sorted({(*self._place(mistake), _line(mistake)) for mistake in mistakes})

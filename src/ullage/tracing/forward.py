@@ -76,7 +76,9 @@ def read_forward(
         if work.logits == "none":
             return (PREFIX,), _prefix(storages, layout, asked)
         if not work.new_tokens:
-            return (PREFILL,), _score(storages, layout, asked, points)
+            # Of prompts that share nothing that is known, what they begin with is read in the same phase.
+            stages = (PREFILL,) if work.cached_tokens else (PREFIX, PREFILL)
+            return stages, _score(storages, layout, asked, points)
         return _write(storages, model, layout, asked, points)
 
 

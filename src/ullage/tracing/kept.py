@@ -51,7 +51,7 @@ _known: Final[dict[str, Traced | Counted | Refused]] = {}
 
 def known_trace(asked: Asked, base: Path | None = None) -> Traced:
     """The trace of what is asked for under these versions: kept, or made now. That there is none is kept too,
-    but where time ran out.
+    but where another day may say otherwise.
 
     Raises UnsupportedError for what cannot be traced, ImportError where a library is missing.
     """
@@ -66,11 +66,11 @@ def known_trace(asked: Asked, base: Path | None = None) -> Traced:
     if (refused := _held(of_this_name, Refused)) is not None:
         raise UnsupportedError(refused.why)
     from ullage.tracing.built import config_from
-    from ullage.tracing.passes import OutOfTimeError, trace_config
+    from ullage.tracing.passes import PassingError, trace_config
 
     try:
         return _keep(key, _whole(trace_config(config_from(asked.model, values), asked), asked))
-    except OutOfTimeError:
+    except PassingError:
         raise
     except UnsupportedError as error:
         _keep(of_this_name, Refused(str(error)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def told(model: nn.Module, running: list[str]) -> Iterator[None]:
-    """While this lasts, `running` holds the paths of the model's modules that run, the innermost last.
+def told(model: nn.Module, running: list[str], broke: Callable[[str], None]) -> Iterator[None]:
+    """While this lasts, `running` holds the paths of the model's modules that run, the innermost last, and
+    `broke` is called with that of each that an exception leaves.
 
     Hooks of all modules at once leave those of the model as they are.
     """
@@ -23,8 +25,10 @@ def told(model: nn.Module, running: list[str]) -> Iterator[None]:
     def begun(module: nn.Module, _args: object) -> None:
         running.append(names.get(id(module), type(module).__name__))
 
-    def ended(module: nn.Module, _args: object, _output: object) -> None:
-        running.pop()
+    def ended(module: nn.Module, _args: object, output: object) -> None:
+        path = running.pop()
+        if output is None and sys.exc_info()[1] is not None:
+            broke(path)
 
     handles = register_module_forward_pre_hook(begun), register_module_forward_hook(ended, always_call=True)
     try:

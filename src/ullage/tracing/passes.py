@@ -38,8 +38,8 @@ _READS: Final = {"backward": read_backward, "train": train_step, "update": train
 """Who runs an activity that is no forward pass alone."""
 
 
-class OutOfTimeError(UnsupportedError):
-    """A trace that came to no end, which it may on another day."""
+class PassingError(UnsupportedError):
+    """A trace that failed for what may be otherwise another day: time, memory, a library that is missing."""
 
 
 def trace_pass(asked: Asked, base: Path | None = None) -> Trace:
@@ -69,12 +69,16 @@ def _trace(config: PreTrainedConfig, asked: Asked, whole: bool) -> Trace:
     except (UllageError, NotAlikeError):
         raise
     except EndlessError as error:
-        raise OutOfTimeError(str(_untraceable(asked, str(error)))) from error
+        raise PassingError(str(_untraceable(asked, str(error)))) from error
+    except (ImportError, MemoryError) as error:
+        why = f"{type(error).__name__}: {said_by(error)}"
+        raise PassingError(str(_untraceable(asked, why))) from error
     except Exception as error:  # whatever the model's own code says of tensors without data
         where = ""
         if storages.broke is not None:
             operation, module = storages.broke
-            where = f" ({operation} in {module or 'no module'}, {storages.stage})"
+            place = f"{operation} in {module or 'no module'}" if operation else f"in {module}"
+            where = f" ({place}, {storages.stage})"
         what = "" if isinstance(error, UnknownError) else f"{type(error).__name__}: "
         raise _untraceable(asked, f"{what}{said_by(error)}{where}") from error
     finally:
@@ -107,7 +111,7 @@ def _traced(storages: Storages, config: PreTrainedConfig, asked: Asked, whole: b
     read = _READS.get(asked.work.activity, read_forward)
     turns = None if whole or not _repeats(asked) else Turns(storages, few_of(layout))
     with ExitStack() as stack:
-        for each in (storages, as_on(asked, storages), told(model, storages.modules)):
+        for each in (storages, as_on(asked, storages), told(model, storages.modules, storages.broken_in)):
             stack.enter_context(each)
         if turns is not None:
             stack.enter_context(turns.taken(layout))

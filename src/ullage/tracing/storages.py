@@ -58,9 +58,9 @@ class Storages(FakeTensorMode):
 
     Invariant: the bytes of all events add up to those of the storages that are referenced, and `made` tells
     of each of them. `stage` is what the next ones are said to be of, `modules` are the paths of the modules
-    that are running, the innermost last, and `broke` are the operation and the module that raised the first
-    exception; `attends` says that attention runs. With `uncounted` nothing is told of, as of what lies
-    elsewhere.
+    that are running, the innermost last, and `broke` are the operation ("" for none) and the module that
+    raised the first exception; `attends` says that attention runs. With `uncounted` nothing is told of, as of
+    what lies elsewhere.
     """
 
     def __init__(self, workspaces: Workspaces) -> None:
@@ -95,6 +95,7 @@ class Storages(FakeTensorMode):
         kwargs = kwargs or {}
         if self._within or func.namespace == "prim":
             return super().__torch_dispatch__(func, types, args, kwargs)
+        self._bound()
         if is_made_of_others(func):
             with self:
                 found = made_of_others(func, args, kwargs)
@@ -173,6 +174,11 @@ class Storages(FakeTensorMode):
         self.made[number] = Made(self._module, _named(func), (size,), "uint8", "workspace")
         self.events += [Event(number, size, self.stage), Event(number, -size, self.stage)]
 
+    def broken_in(self, module: str) -> None:
+        """An exception leaves the module at that path."""
+        if self.broke is None:
+            self.broke = "", module
+
     def say(self, tensors: Iterable[Tensor], component: str) -> None:
         """The bytes of `tensors` are of that component."""
         for number in self.sizes_of(tensors):
@@ -194,7 +200,6 @@ class Storages(FakeTensorMode):
         key, size = storage._cdata, storage.nbytes()
         if key in self._numbers:
             return
-        self._bound()
         number = 0
         if self._counts and size:
             number = self._made = self._made + 1

@@ -15,8 +15,9 @@ from ullage.reports.plan_details import alike
 from ullage.reports.storage_page import stored_lines
 
 if TYPE_CHECKING:
+    from ullage.planning.advice.entry import Advice
     from ullage.planning.bill import LineItem
-    from ullage.planning.plan import Advice, DevicePlan, Plan
+    from ullage.planning.plan import DevicePlan, Plan
     from ullage.reports.grid import Grid
 
 

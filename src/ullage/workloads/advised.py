@@ -48,10 +48,10 @@ def advise(
     return advise(
         plan.workload,
         plan.gpus,
-        outcomes(plan.models, base=plan.base, prices=prices),
+        outcomes(plan.models, base=plan.base, prices=prices, rough=True),
         apply_changes,
         prices or known_prices(),
-        confirm=outcomes(plan.models, base=plan.base, prices=prices, fidelity=plan.workload.memory.fidelity),
+        confirm=outcomes(plan.models, base=plan.base, prices=prices, weighed=False),
         for_=for_,
         keep=tuple(keep),
         host=_host_memory(plan),

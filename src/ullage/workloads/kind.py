@@ -81,14 +81,26 @@ class Told:
     new_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A conversation whose last message, a user's, is to be answered; `user` "" is nobody."""
+
+    said: tuple[Message, ...]
+    user: str = ""
+
+
 class Answering(Protocol):
-    """A whole workload that is served as one model."""
+    """A whole workload that is served as one model; it answers up to `most` side by side."""
 
-    def answer(self, said: Sequence[Message], user: str, gone: Callable[[], bool]) -> Told:
-        """What it says to the last message, which is a user's; `user` "" is nobody. One at a time.
+    most: int
 
-        It stops where whoever asked is `gone`. Raises what loading a role raises, InputError for what cannot
-        be answered.
+    def check(self, asked: Asked) -> None:
+        """Raises InputError for what cannot be answered."""
+
+    def answer(self, asked: Sequence[Asked], gone: Callable[[], bool]) -> list[Told]:
+        """What it says to each, once they were checked; no two are one user's. One batch at a time.
+
+        It stops where all who asked are `gone`. Raises what loading a role raises.
         """
 
 
@@ -112,7 +124,8 @@ class Kind(NamedTuple):
     workload's file and raises SpecError with every mistake.
     `talker` names the module whose `open_talk(plan, options)` is a context with a `Talk`; "" for a kind that
     is not talked to as a whole. `server` names the module whose `open_served(session)` is a context with an
-    `Answering`; "" for a kind that is not served as one model.
+    `Answering`; "" for a kind that is not served as one model. `demo` are the commands of a demonstration on
+    the bundled model, as they are typed in a folder with the examples; what they write goes to `.demo`.
     """
 
     name: str
@@ -125,6 +138,7 @@ class Kind(NamedTuple):
     verbs: Mapping[str, str] = MappingProxyType({})
     talker: str = ""
     server: str = ""
+    demo: tuple[str, ...] = ()
 
     @property
     def section(self) -> type[Section]:

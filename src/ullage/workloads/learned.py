@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
 
 from ullage.units import MIB
 
@@ -15,10 +18,25 @@ if TYPE_CHECKING:
     from ullage.spec.workload import Workload
 
 
+_ANYWHERE: Final = ContextVar("anywhere", default=False)
+
+
+@contextmanager
+def as_anywhere() -> Iterator[None]:
+    """Plans made within are the same on every machine: nothing is taken from runs on this one."""
+    token = _ANYWHERE.set(True)
+    try:
+        yield
+    finally:
+        _ANYWHERE.reset(token)
+
+
 def past_runs() -> Evidence | None:
-    """What past runs left, None where they left nothing."""
+    """What past runs left, None where they left nothing, or are not to count."""
     from ullage.records.evidence_place import is_there
 
+    if _ANYWHERE.get():
+        return None
     if not is_there():
         return None
     from ullage.records.evidence_file import known_evidence

@@ -40,7 +40,7 @@ def load(path: str | Path | Mapping[str, object], overrides: Sequence[str] = ())
 
 def opened(path: str | Path) -> Callable[[Sequence[str]], Workload]:
     """What makes the workload in a file, by overrides. The file is read here, once: it may be a pipe."""
-    return partial(parse, _text_of(Path(path), LARGEST_FILE), str(path))
+    return partial(parse, text_of(Path(path), LARGEST_FILE), str(path))
 
 
 def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:
@@ -50,7 +50,7 @@ def read_plan(path: str | Path, base: Path | None = None) -> Plan | None:
     that is not on this machine). Raises FormatError for a plan that was changed, cut short or written by
     another version.
     """
-    return _plan_in(_text_of(Path(path), LARGEST_PLAN), Path(path), base)
+    return _plan_in(text_of(Path(path), LARGEST_PLAN), Path(path), base)
 
 
 def read_file(path: str | Path, overrides: Sequence[str] = ()) -> Plan | Workload:
@@ -58,7 +58,7 @@ def read_file(path: str | Path, overrides: Sequence[str] = ()) -> Plan | Workloa
 
     Raises SpecError, FormatError, and InputError for `overrides` of a plan.
     """
-    text = _text_of(Path(path), LARGEST_PLAN)
+    text = text_of(Path(path), LARGEST_PLAN)
     found = _plan_in(text, Path(path))
     if found is None:
         return parse(_small(text, path), str(path), overrides)
@@ -96,7 +96,8 @@ def _small(text: str, path: str | Path) -> str:
     return text
 
 
-def _text_of(path: Path, most: int) -> str:
+def text_of(path: Path, most: int = LARGEST_FILE) -> str:
+    """What a file says, or a pipe, once. Raises InputError."""
     try:
         return read_text(path, most)
     except FormatError as error:

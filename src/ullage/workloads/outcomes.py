@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ullage.phases.phase import Phase
     from ullage.planning.outcome import Outcome
     from ullage.records.observation import Here
-    from ullage.spec.workload import Fidelity, Workload
+    from ullage.spec.workload import Workload
     from ullage.units import Interval
 
 
@@ -76,7 +76,7 @@ def settle(
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
 
-    come_to = outcomes(models, here, base, fidelity=workload.memory.fidelity)
+    come_to = outcomes(models, here, base, weighed=False)
 
     def fits(candidate: Workload) -> bool:
         try:  # the share of a card that the file gives an engine may be too little for it
@@ -109,7 +109,7 @@ def outcome(
     base: Path | None = None,
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here, base, fidelity=workload.memory.fidelity)(workload, gpus)
+    return outcomes(models, here, base, weighed=False)(workload, gpus)
 
 
 def outcomes(
@@ -117,21 +117,25 @@ def outcomes(
     here: Here | None = None,
     base: Path | None = None,
     prices: Prices | None = None,
-    fidelity: Fidelity | None = None,
+    weighed: bool = True,
+    rough: bool = False,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
-    Without a `fidelity` they are weighed by formulas, for they are many; where a model has none, by traces.
+    They are `weighed` by formulas, for they are many, unless a model has none. `rough` ones have the
+    verdicts, times and high values of any other; what is expected of bytes is less exact.
     """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
 
     known = past_runs()
-    tracing = tracing_by(fidelity or "auto", base)._replace(says=fidelity is not None)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         beside = overhead(known, workload, gpus, here)
-        demand = estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus))
+        tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not weighed)
+        demand = estimate_phases(
+            phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus), rough
+        )
         return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
 
     return come_to

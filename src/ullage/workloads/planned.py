@@ -136,6 +136,12 @@ def _not_done(workload: Workload, models: Mapping[str, Model], base: Path | None
             )
 
 
+def opened(workload: Workload, base: Path | None) -> tuple[Workload, dict[str, Model]]:
+    """A workload with what its models and probes say of it, and these models."""
+    models = models_of(workload, base)
+    return with_probe_shapes(with_labels(workload, models), base, models), models
+
+
 def needs_card(workload: Workload) -> bool:
     """Whether a role is held here, so that what there is of cards bears on it."""
     from ullage.phases.blocks import is_local

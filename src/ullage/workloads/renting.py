@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ullage.workloads.encoders import with_labels
 from ullage.workloads.learned import past_runs, times
 from ullage.workloads.outcomes import estimate, outcomes
-from ullage.workloads.planned import models_of, needs_card
-from ullage.workloads.probed import with_probe_shapes
+from ullage.workloads.planned import needs_card, opened
 
 if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
@@ -31,8 +29,7 @@ def rent(workload: Workload, base: Path | None, prices: Prices, most: int | None
 
     if not needs_card(workload):
         return Renting(workload.examples, prices.label, prices.provider, prices.file, (), needed=False)
-    models = models_of(workload, base)
-    workload = with_probe_shapes(with_labels(workload, models), base, models)
+    workload, models = opened(workload, base)
     known, tried = past_runs(), Tried(outcomes(models, base=base, prices=prices))
     sets = [gpus for _, gpus in prices.sets()]
     holding = fitting_sets(workload, tried, sets)

@@ -24,7 +24,7 @@ from ullage.workloads.opened import opened_model
 
 if TYPE_CHECKING:
     from ullage.facts.quantization.scheme import Scheme
-    from ullage.planning.plan import RolePlan
+    from ullage.planning.role_plan import RolePlan
     from ullage.spec.role import Role
 
 

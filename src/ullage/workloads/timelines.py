@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu
     from ullage.memory.allocator.settings import Settings
     from ullage.memory.timeline import Timeline
-    from ullage.planning.plan import Plan, RolePlan
+    from ullage.planning.plan import Plan
+    from ullage.planning.role_plan import RolePlan
     from ullage.spec.role import Role
     from ullage.tracing.trace import Trace
 

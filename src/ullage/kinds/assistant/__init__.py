@@ -9,4 +9,12 @@ KIND = Kind(
     reporter="ullage.kinds.assistant.report",
     talker="ullage.kinds.assistant.talk",
     server="ullage.kinds.assistant.served",
+    demo=(
+        "ullage sample artist --out .demo/artist",
+        "ullage sample perception --out .demo/perception",
+        "ullage plan examples/small/assistant-tiny.yaml",
+        "ullage run examples/small/assistant-tiny.yaml --out .demo/assistant",
+        "ullage verify .demo/assistant",
+        "ullage pool .demo/assistant",
+    ),
 )

@@ -35,8 +35,6 @@ class Crew:
     def __init__(self, turns: Turns, section: Section) -> None:
         self.turns, self.session, self._section = turns, turns.session, section
         self.switches: list[Switch] = []
-        self.read = self.written = 0
-        """Tokens of prompts and of replies."""
         self._at_work: list[Phase | None] = []
         """What the roles at work do, one within another."""
         self._staying = set(self.session.staying())
@@ -107,8 +105,6 @@ class Crew:
     def counted(self, reply: Reply | Failure) -> Reply | Failure:
         """The same, with what was read and written for it among the run's tokens."""
         if isinstance(reply, Reply):
-            self.read += reply.prompt_tokens
-            self.written += len(reply.tokens)
             self.session.tokens += reply.prompt_tokens + len(reply.tokens)
         return reply
 

@@ -194,4 +194,5 @@ class Flow:
             if isinstance(reply, Failure):
                 turn.problems.append(f"the voice said nothing: {reply.reason}")
             else:
+                turn.replied(reply)
                 turn.voice = reply.text.strip()

@@ -19,50 +19,57 @@ from ullage.kinds.assistant.requests import Request
 from ullage.kinds.assistant.section import Section
 from ullage.kinds.assistant.tools.toolbox import open_toolbox
 from ullage.kinds.assistant.turn import Said, Turn
-from ullage.phases.blocks import own_section
+from ullage.phases.blocks import base_work, own_section
 from ullage.planning.plan import Plan
 from ullage.runtime.borrowed import Turned, borrowing
 from ullage.runtime.session import Session
-from ullage.workloads.kind import Message, Told
+from ullage.workloads.kind import Asked, Message, Told
 
 
 @dataclass(slots=True)
 class ServedAssistant:
-    """Invariant: between two answers no role is lent to it."""
+    """Invariant: between two batches no role is lent to it."""
 
     session: Session
     flow: Flow
     monitor: Turned
     folder: Path
     development: bool
+    most: int
     lines: Iterator[int]
 
-    def answer(self, said: Sequence[Message], user: str, gone: Callable[[], bool]) -> Told:
-        """As `Answering`; notes are those of `user`, and of nobody where none is named."""
-        before, last = _turns(said)
+    def check(self, asked: Asked) -> None:
+        """As `Answering`."""
+        _, last = _turns(asked.said)
         if not last.text.strip():
             raise InputError("nothing was said; the last message is empty")
-        line, crew = next(self.lines), self.flow.crew
-        picture = self.folder / f"picture-{line}" if last.picture else None
-        if picture is not None:
-            picture.write_bytes(last.picture)
-        turn = Turn(
-            Request(line, str(line), f"conversation {token_hex(8)}", user, last.text, picture),
-            before,
-            self.development,
-        )
-        crew.read = crew.written = 0
+
+    def answer(self, asked: Sequence[Asked], gone: Callable[[], bool]) -> list[Told]:
+        """As `Answering`; notes are those of a request's user, and of nobody where none is named."""
         self.monitor.gone = gone
+        turns = [self._turn(each, next(self.lines)) for each in asked]
         try:
-            self.flow.answer([turn])
+            self.flow.answer(turns)
         finally:
             self.flow.forget()
             self.session.residents.close()
             self.session.freed.clear()
-            if picture is not None:
-                picture.unlink()
-        cut = turn.stop == "length"
-        return Told(turn.told, turn.picture, turn.failed, cut, crew.read, crew.written)
+            for turn in turns:
+                if turn.request.image is not None:
+                    turn.request.image.unlink()
+        return [
+            Told(turn.told, turn.picture, turn.failed, turn.stop == "length", turn.read, turn.written)
+            for turn in turns
+        ]
+
+    def _turn(self, asked: Asked, line: int) -> Turn:
+        before, last = _turns(asked.said)
+        picture = self.folder / f"picture-{line}" if last.picture else None
+        if picture is not None:
+            picture.write_bytes(last.picture)
+        conversation = f"conversation {token_hex(8)}"
+        request = Request(line, str(line), conversation, asked.user, last.text, picture)
+        return Turn(request, before, self.development)
 
 
 def _turns(said: Sequence[Message]) -> tuple[tuple[Said, ...], Message]:
@@ -96,4 +103,5 @@ def open_served(session: Session, plan: Plan) -> Iterator[ServedAssistant]:
     ):
         own.residents.close()  # what opening the memory borrowed
         flow = Flow(crew, section, toolbox, memory, recalling)
-        yield ServedAssistant(own, flow, monitor, Path(folder), section.development_mode, count(1))
+        most = base_work(section.voice, plan.workload).batch
+        yield ServedAssistant(own, flow, monitor, Path(folder), section.development_mode, most, count(1))

@@ -158,4 +158,5 @@ def _take(name: str, turn: Turn, reply: Reply | Failure) -> None:
     if isinstance(reply, Failure):
         turn.failed = f"{name}: {reply.reason}"
     else:
+        turn.replied(reply)
         turn.answer, turn.stop = reply.text.strip(), reply.stop

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from ullage.engines.engine import Message
+from ullage.engines.engine import Message, Reply
 from ullage.kinds.assistant.requests import Request
 from ullage.kinds.assistant.routing import Route
 from ullage.kinds.assistant.tools.exchange import Answered
@@ -30,7 +30,7 @@ class Turn:
 
     `development` says that no model is asked: a script is. `problems` say what went wrong on the way and was
     gone around; a `failed` one has no answer, and why. `seconds` are those of each stage it was in, together
-    with all who were in it.
+    with all who were in it; `read` and `written` the tokens of its prompts and of the replies.
     """
 
     request: Request
@@ -51,6 +51,13 @@ class Turn:
     problems: list[str] = field(default_factory=list)
     failed: str = ""
     seconds: dict[Stage, float] = field(default_factory=dict)
+    read: int = 0
+    written: int = 0
+
+    def replied(self, reply: Reply) -> None:
+        """A role wrote this for it."""
+        self.read += reply.prompt_tokens
+        self.written += len(reply.tokens)
 
     def took(self, stage: Stage, seconds: float) -> None:
         """It was in a stage for so long, once more perhaps."""

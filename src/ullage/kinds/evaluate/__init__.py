@@ -36,4 +36,11 @@ KIND = Kind(
         "compare": "ullage.kinds.evaluate.verbs",
         "PairedEvaluations": "ullage.kinds.evaluate.paired",
     },
+    demo=(
+        "ullage sample answer --count 334 --out .demo/questions.jsonl",
+        "ullage sample answer-hard --count 166 --out .demo/hard.jsonl",
+        "ullage plan examples/evaluate-tiny.yaml",
+        "ullage run examples/evaluate-tiny.yaml --out .demo/evaluate",
+        "ullage verify .demo/evaluate",
+    ),
 )

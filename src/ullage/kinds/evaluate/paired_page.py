@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from ullage.planning.document import header
+from ullage.reports.tables import new_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,11 +60,8 @@ def _without(measures: Sequence[PairedMeasure]) -> Iterator[str]:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="left" if name in ("measure", "95 %") else "right")
-    return table
+    right = [name for name in others if name not in ("measure", "95 %")]
+    return new_table("", (first, *others), right)
 
 
 def _chance(value: float | None) -> str:

@@ -28,4 +28,11 @@ KIND = Kind(
         ),
     ),
     verbs=dict.fromkeys(("extract", "open_states", "export_states", "survey"), "ullage.kinds.extract.verbs"),
+    demo=(
+        "ullage sample answer --count 200 --out .demo/answer.jsonl",
+        "ullage plan examples/small/extract.yaml",
+        "ullage run examples/small/extract.yaml --out .demo/states",
+        "ullage verify .demo/states",
+        "ullage analyse .demo/states",
+    ),
 )

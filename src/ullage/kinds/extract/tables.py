@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+
+from ullage.reports.tables import new_table
 
 
 def show_survey(document: Mapping[str, Any], console: Console) -> None:
     """A row for each site; quartiles as their median."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("site")
-    for name in ("rows", "D_eff", "participation", "beta", "norm", "sparsity", "Hoyer"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("rows", "D_eff", "participation", "beta", "norm", "sparsity", "Hoyer")
+    table = new_table("", ("site", *numbers), numbers)
     for site, each in document["sites"].items():
         beta = document["compression"].get(site)
         table.add_row(

@@ -24,4 +24,10 @@ KIND = Kind(
         "calibrate_pii": "ullage.kinds.pii.finished",
         "compare_pii": "ullage.kinds.pii.finished",
     },
+    demo=(
+        "ullage sample verify --count 500 --out .demo/verify.jsonl",
+        "ullage plan examples/pii-tiny.yaml",
+        "ullage run examples/pii-tiny.yaml --out .demo/pii",
+        "ullage verify .demo/pii",
+    ),
 )

@@ -2,4 +2,11 @@
 
 from ullage.workloads.kind import Kind
 
-KIND = Kind("serve", __name__)
+KIND = Kind(
+    "serve",
+    __name__,
+    demo=(
+        "ullage plan examples/serve-tiny.yaml",
+        "ullage serve examples/serve-tiny.yaml --check",
+    ),
+)

@@ -17,4 +17,10 @@ KIND = Kind(
             RAN,
         ),
     ),
+    demo=(
+        "ullage plan examples/small/werewolf-tiny.yaml",
+        "ullage run examples/small/werewolf-tiny.yaml --out .demo/werewolf",
+        "ullage verify .demo/werewolf",
+        "ullage report .demo/werewolf",
+    ),
 )

@@ -87,8 +87,8 @@ def parse_settings(text: str, name: str = NAMES[0]) -> Settings:
 
 
 def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
-    """Options with their values; commas within brackets are a value's own."""
-    for part in re.split(r",(?![^\[]*\])", "".join(text.split())):
+    """Options with their values; commas within brackets are a value's own, and the last may have one too."""
+    for part in re.split(r",(?![^\[]*\])", "".join(text.split()).removesuffix(",")):
         key, colon, value = part.partition(":")
         if not key or not colon or not value:
             raise InputError(

@@ -80,8 +80,17 @@ def _enough(layers: Layers) -> int:
     return max(SCALED_FROM // (layers.architecture.hidden_size * layers.precision.element_bytes), 1)
 
 
-@lru_cache(maxsize=256)
 def _unused(layers: Layers) -> int:
+    replay = _replayed(layers._replace(entries=())).branch()
+    rows = layers.work.rows if layers.every else layers.work.batch
+    for entry in layers.entries if not layers.ends else ():
+        replay.take(rows * layers.architecture.vocab_size * entry)
+    return replay.reserved - replay.allocated
+
+
+@lru_cache(maxsize=128)
+def _replayed(layers: Layers) -> _Replay:
+    """Up to the logits: passes that differ in these alone are one replay."""
     replay = _Replay(CachingAllocator())
     stream = layers.work.rows * layers.architecture.hidden_size * layers.precision.element_bytes
     held, _ = model_bytes(layers.architecture, layers.work, layers.precision.element_bytes)
@@ -96,7 +105,7 @@ def _unused(layers: Layers) -> int:
             replay.give(entered)
     if not layers.ends:
         replay.head(left, stream, layers)
-    return replay.reserved - replay.allocated
+    return replay
 
 
 class _Replay:
@@ -115,6 +124,12 @@ class _Replay:
 
     def give(self, block: Block) -> None:
         self._allocator.free(block)
+
+    def branch(self) -> _Replay:
+        """Another one that goes on from here."""
+        other = _Replay(self._allocator.branch())
+        other.allocated, other.reserved = self.allocated, self.reserved
+        return other
 
     def layer(self, layer: Layer, stream: int, layers: Layers, attention_only: bool) -> Block:
         """One layer from the stream that enters it, which stays, to the one that leaves it."""
@@ -135,16 +150,13 @@ class _Replay:
         return held[passing[-1]] if passing else self.take(stream)
 
     def head(self, entered: Block, stream: int, layers: Layers) -> None:
-        """The final norm, and the logits with what is made of them."""
+        """The final norm."""
         full = stream * FULL // layers.precision.element_bytes
         upcast, scaled = self.take(full), self.take(full)
         self.give(upcast)
         rounded, _ = self.take(stream), self.take(stream)
         for block in (scaled, rounded, entered):
             self.give(block)
-        rows = layers.work.rows if layers.every else layers.work.batch
-        for entry in layers.entries:
-            self.take(rows * layers.architecture.vocab_size * entry)
 
 
 def _steps(

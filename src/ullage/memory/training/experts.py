@@ -51,7 +51,7 @@ def _weights(m: Meter, code: Code, part: Experts, mix: Mixture, x: Symbol) -> tu
     logits = linear(m, x, router)
     chances = op.softmax(m, logits, op.FULL)
     found = op.normalized(m, selected(m, chances, chosen, places), code.rows)
-    if code.layer.flow.router == "softmax-cast":
+    if part.narrow:
         found = op.cast(m, found, logits.width)
     return found, logits, places
 

@@ -11,6 +11,7 @@ from ullage.facts.price import Prices
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import ORDERS, Order
 from ullage.planning.advice.descent import relaxed
+from ullage.planning.advice.entry import Advice, LossBasis, Nearest, Search
 from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.host import Host
 from ullage.planning.advice.kept import read_kept
@@ -19,7 +20,6 @@ from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Axis, Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
-from ullage.planning.plan import Advice, LossBasis, Nearest, Search
 from ullage.spec.workload import Workload
 
 UNITS: Final = 4200
@@ -160,6 +160,7 @@ def _entry(
         candidate.usd_per_hour,
         outcome.host,
         there.usd_per_hour(candidate.gpus, outcome.host.high),
+        outcome.unknown,
     )
 
 

@@ -11,8 +11,8 @@ from ullage.planning.advice.trials import Candidate, Trials
 ALL: Final = "all batches"
 WORTH: Final = 0.01
 """Share of the time that a change must save to be made."""
-SAME: Final = 1.0001
-"""Times that differ by less are the same."""
+TELLS: Final = 0.0001
+"""Share of a time below which another is the same."""
 
 
 def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidate:
@@ -22,6 +22,7 @@ def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidat
     for axis in axes:
         if axis.ladder and axis.leanest is None:
             base = base._replace(steps=without(base.steps, axis.name))
+    steps = [step for step in steps if trials.allows(with_step(base.steps, step))]
     at = _with(trials, base, steps)
     if at.possible:
         return at
@@ -63,7 +64,7 @@ def _back(
     for way in ways:
         then = trials.plan(at.gpus, way)
         better = quality_first and then.loss < at.loss
-        if then.fits and (better or then.seconds <= at.seconds * SAME):
+        if then.fits and (better or not at.is_faster(then, TELLS)):
             return then
     if len(steps) > 1:
         middle = len(steps) // 2
@@ -77,7 +78,7 @@ def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     together first: who works alone in its phases has the same room as the others."""
     ladders = [axis for axis in axes if axis.ladder]
     if len(ladders) > 1:
-        at = climb(trials, at, _together(ladders))
+        at = climb(trials, at, as_one(ladders))
     better = True
     while better and not trials.over:
         better = False
@@ -102,11 +103,11 @@ def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
         then = trials.plan(at.gpus, with_step(at.steps, step))
         if then.fits and then.outcome.left > at.outcome.left:
             then = faster(trials, then, ladders)
-            at = then if then.seconds < at.seconds * (1 - WORTH) else at
+            at = then if then.is_faster(at, WORTH) else at
     return at
 
 
-def _together(ladders: list[Axis]) -> Axis:
+def as_one(ladders: list[Axis]) -> Axis:
     """One ladder whose every step is that of each of them; smaller ones end below."""
     least = min(axis.unchanged for axis in ladders)
     sizes = sorted({_size(step) for axis in ladders for step in axis.steps if _size(step) > least})
@@ -121,7 +122,7 @@ def _fastest(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     for steps in (*ways, *(with_step(at.steps, step) for step in axis.steps)):
         if not trials.over:
             then = trials.plan(at.gpus, steps)
-            if then.fits and then.seconds < best.seconds * (1 - WORTH):
+            if then.fits and then.is_faster(best, WORTH):
                 best = then
     return best
 
@@ -149,7 +150,7 @@ def climb(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
 def _taken(trials: Trials, at: Candidate, axis: Axis, step: Step) -> Candidate:
     """With the step, where that fits and saves time."""
     then = trials.plan(at.gpus, _sized(at.steps, axis, step))
-    return then if then.fits and then.seconds < at.seconds * (1 - WORTH) else at
+    return then if then.fits and then.is_faster(at, WORTH) else at
 
 
 def _sized(steps: tuple[Step, ...], axis: Axis, step: Step) -> tuple[Step, ...]:

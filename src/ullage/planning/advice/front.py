@@ -17,17 +17,19 @@ SHOWN: Final = 5
 
 
 class Point(NamedTuple):
-    """What counts of a candidate; dollars and seconds of 1000 examples."""
+    """What counts of a candidate; dollars and seconds of 1000 examples, of all that is known where it is
+    `open`: that is as good as no other's, and worse than none's."""
 
     loss: float
     usd: float
     seconds: float
+    open: bool = False
 
 
 def point_of(candidate: Candidate) -> Point:
     """Without a price dollars are beyond all others."""
     usd = math.inf if candidate.usd is None else candidate.usd
-    return Point(round(candidate.loss, 9), usd, candidate.seconds)
+    return Point(round(candidate.loss, 9), usd, candidate.seconds, candidate.open)
 
 
 def beats(one: Point, other: Point) -> bool:
@@ -47,12 +49,17 @@ def front(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 def _as_good(one: Point, other: Point) -> bool:
     """Whether the other gives up quality for next to nothing."""
-    return one.loss < other.loss and one.usd <= other.usd * NEXT and one.seconds <= other.seconds * NEXT
+    return (
+        one.loss < other.loss
+        and one.open <= other.open
+        and one.usd <= other.usd * NEXT
+        and one.seconds <= other.seconds * NEXT
+    )
 
 
 def _near(point: Point) -> Point:
     """To four digits: what differs by less is the same, and the simpler of both is kept."""
-    return Point(point.loss, float(f"{point.usd:.4g}"), float(f"{point.seconds:.4g}"))
+    return Point(point.loss, float(f"{point.usd:.4g}"), float(f"{point.seconds:.4g}"), point.open)
 
 
 def chosen(candidates: list[Candidate], order: Order) -> list[Candidate]:
@@ -77,17 +84,18 @@ def _first(candidates: list[Candidate]) -> Iterator[Candidate]:
 
 
 def _by_cost(candidate: Candidate) -> tuple[float, ...]:
-    loss, usd, seconds = point_of(candidate)
-    return usd, loss, seconds
+    loss, usd, seconds, unknown = point_of(candidate)
+    return unknown, usd, loss, seconds
 
 
 def _by_time(candidate: Candidate) -> tuple[float, ...]:
-    loss, usd, seconds = point_of(candidate)
-    return seconds, loss, usd
+    loss, usd, seconds, unknown = point_of(candidate)
+    return unknown, seconds, loss, usd
 
 
 def _by_quality(candidate: Candidate) -> tuple[float, ...]:
-    return point_of(candidate)
+    loss, usd, seconds, unknown = point_of(candidate)
+    return loss, unknown, usd, seconds
 
 
 KEYS: Final[dict[Order, Callable[[Candidate], tuple[float, ...]]]] = {

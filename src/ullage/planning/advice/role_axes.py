@@ -13,6 +13,7 @@ from ullage.planning.advice.measured import Losses
 from ullage.planning.advice.step import VLLM, Axis, Changes, Family, Step
 from ullage.spec.installed import find_engine, usual_settings
 from ullage.spec.role import Role
+from ullage.spec.section import Section
 from ullage.spec.workload import ONE_MODEL, Workload
 from ullage.units import GIB
 
@@ -37,7 +38,7 @@ def _all(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses)
     role = workload.roles[name]
     trains = workload.training is not None
     if not trains:
-        yield _engine(name, role, gpus)
+        yield _engine(name, role, gpus, _must_stay(role, workload))
         if role.runs_with.memory != "pipeline":
             yield _batch(name, role.batch or workload.batch, workload.examples)
         if workload.kind == ONE_MODEL:  # a run keeps a dynamic cache in the compute dtype
@@ -57,8 +58,15 @@ def _only(axis: str, family: Family, path: str, value: str, note: str) -> Axis:
     return Axis(axis, family, (Step(axis, value, ((path, value),), 0.0, note),), 0)
 
 
-def _engine(name: str, role: Role, gpus: GpuSet) -> Axis:
-    """The other of the two engines that write, and other numbers of cards for vLLM."""
+def _must_stay(role: Role, workload: Workload) -> bool:
+    """Whether it waits elsewhere now: an engine that gives nothing of its share of a card back cannot."""
+    waits = role.residency not in ("auto", "persistent") and role.engine != VLLM
+    return waits and (workload.section or Section).taking_turns == "swapped"
+
+
+def _engine(name: str, role: Role, gpus: GpuSet, stays: bool) -> Axis:
+    """The other of the two engines that write, and other numbers of cards for vLLM. With that it `stays`
+    where it waited before."""
     axis, path = f"{name} engine", f"roles.{name}"
     other = OTHER_ENGINE.get(role.engine)
     if other is None or role.settings != usual_settings(role.engine) or role.model.endswith(".gguf"):
@@ -73,6 +81,7 @@ def _engine(name: str, role: Role, gpus: GpuSet) -> Axis:
             changes = () if role.engine == "vllm" else ((f"{path}.engine", "vllm"),)
             if ranks != role.tensor_parallel:
                 changes += ((f"{path}.tensor_parallel", str(ranks)),)
+            changes += ((f"{path}.residency", "persistent"),) if stays else ()
             if changes:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
                 steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))

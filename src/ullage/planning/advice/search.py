@@ -8,171 +8,29 @@ from typing import Final
 
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.card_sets import Order, Room, bytes_of, least_share, other_sets
-from ullage.planning.advice.descent import faster, leanest, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
-from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
+from ullage.planning.advice.set_search import SetSearch
+from ullage.planning.advice.step import Axis, Step
 from ullage.planning.advice.trials import Candidate, Trials
 
 Axes = Callable[[GpuSet], tuple[Axis, ...]]
-WAYS: Final[tuple[tuple[Family, ...], ...]] = (
-    ("same",),
-    ("same", "lower"),
-    ("same", "wait"),
-    ("same", "lower", "wait"),
-)
-"""Families of changes by which a workload is made to fit; each way may cost what another does not."""
-LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
 SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
 SHARE_TO_FIT: Final = 0.6
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
+"""How much faster than the bound says a set may be, for what has room there and nowhere else."""
 SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
+SHARE_TO_LOOK: Final = 0.6
+"""Of what is left for other cards, to look at each of them; the rest is for the best ones."""
+LEAST_SHARE: Final = 0.4
+"""Of that rest for the best of them, however many there are."""
+ENOUGH: Final = 0.8
+"""Share of the least that anything took elsewhere below which a set is not tried."""
 WITHIN: Final = 2.0
 """A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
 closely."""
-
-
-class SetSearch:
-    """The search on one set of cards, whose axes it has."""
-
-    def __init__(self, trials: Trials, gpus: GpuSet, axes: tuple[Axis, ...]) -> None:
-        self._trials, self._gpus, self._axes = trials, gpus, axes
-
-    def by_families(self) -> None:
-        """Every way to make it fit; then what makes that faster, with fewer bits and without."""
-        base = self._trials.plan(self._gpus)
-        if base.fits:
-            self._quicken(base)
-            self._fewer_bits()
-            return
-        most = {families: self._leanest(base, self._of(*families)) for families in WAYS}
-        ways = [families for families, at in most.items() if at.fits]
-        if not ways:
-            most[LAST_WAY] = self._leanest(base, self._of(*LAST_WAY))
-            ways = [LAST_WAY] if most[LAST_WAY].fits else []
-        for count, families in enumerate(ways):
-            with self._trials.within(1 / (len(ways) - count + 1)):
-                self._by(most[families], families)
-        self._fewer_bits()
-
-    def _by(self, most: Candidate, families: tuple[Family, ...]) -> None:
-        """From what is as lean as changes of these families make it. They are taken back as far as it fits
-        without, those that lose quality first, and those that take time first."""
-        own = self._of(*families)
-        for quality_first in (True, False) if set(families) & {"lower", "less"} else (False,):
-            at = relaxed(self._trials, most, own, quality_first)
-            relaxed(self._trials, self._quicken(at), own, quality_first)
-
-    def _quicken(self, at: Candidate) -> Candidate:
-        same = self._of("same")
-        return roomier(self._trials, faster(self._trials, at, same), same)
-
-    def _leanest(self, base: Candidate, own: tuple[Axis, ...]) -> Candidate:
-        """As lean as can be. Quantized layers do not wait off the cards: where bits alone do not do, roles
-        keep theirs and wait instead, one after the other."""
-        waits = [axis for axis in own if axis.name.endswith(" offload")]
-        bits = [axis for axis in own if axis.name.endswith(" precision")]
-        if not waits or not bits:
-            return leanest(self._trials, base, own)
-        at = leanest(self._trials, base, tuple(axis for axis in own if axis not in waits))
-        while not at.fits and waits and not self._trials.over:
-            tried: dict[Axis, Candidate] = {}
-            for axis in waits:
-                tried[axis] = self._waiting(at, axis)
-                if tried[axis].fits:
-                    break
-            best = min(tried, key=lambda axis: tried[axis].outcome.over)
-            if tried[best].outcome.over >= at.outcome.over:
-                break
-            at = tried[best]
-            waits.remove(best)
-        return at
-
-    def _waiting(self, at: Candidate, axis: Axis) -> Candidate:
-        """With its role's layers unquantized, and partly off the cards."""
-        assert axis.leanest is not None
-        steps = without(at.steps, f"{axis.role} precision")
-        return self._trials.plan(self._gpus, with_step(steps, axis.leanest))
-
-    def _fewer_bits(self) -> None:
-        """Of what fits already, each lower precision with the batches and the engine it leaves room for; then
-        the lowest of every role."""
-        best = self._best_here()
-        if best is None:
-            return
-        lower = self._of("lower")
-        beside = {axis: self._beside(axis) for axis in lower}
-        tried = [
-            (self._trials.plan(self._gpus, with_step(best.steps, step)), axis)
-            for axis in lower
-            for step in axis.steps
-            if not self._trials.over
-        ]
-        for then, axis in sorted(tried, key=lambda pair: pair[0].seconds):
-            if then.fits and not self._trials.over:
-                faster(self._trials, then, beside[axis])
-        if len(lower) > 1 and not self._trials.over:
-            then = leanest(self._trials, best, lower)
-            self.climb(then) if then.fits else None
-
-    def _beside(self, axis: Axis) -> tuple[Axis, ...]:
-        """What may be changed of the same role without loss."""
-        return tuple(each for each in self._of("same") if each.role == axis.role)
-
-    def _best_here(self) -> Candidate | None:
-        own = [each for each in self._trials.found if each.gpus == self._gpus and each.fits]
-        return min(own, key=KEYS["time"], default=None)
-
-    def climb(self, at: Candidate) -> Candidate:
-        """Batches as large as fit, together and role by role."""
-        return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
-
-    def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """What was good elsewhere, and the workload as it is where nothing was, with batches as they fit
-        here; the fastest."""
-        starts = dict.fromkeys(self._here(steps) for steps in others) or {(): None}
-        tried = [self._trials.plan(self._gpus, steps) for steps in starts]
-        fitting = [each for each in tried if each.fits]
-        near = [each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // 2]
-        if near and not fitting and not self._trials.over:
-            small = leanest(self._trials, min(near, key=_over), self._of("same"))
-            fitting += [small] if small.fits else []
-        climbed = [self.climb(each) for each in sorted(fitting, key=KEYS["time"])[:2]]
-        return min(climbed, key=KEYS["time"], default=None)
-
-    @property
-    def splits(self) -> bool:
-        """Whether a role may be run by all cards together."""
-        return any(step.key.startswith(VLLM) for axis in self._axes for step in axis.steps)
-
-    def closely(self) -> None:
-        """What makes the fastest setting here faster still."""
-        best = self._best_here()
-        if best is not None:
-            self._quicken(best)
-            self._fewer_bits()
-
-    def _here(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        """The same steps as they are taken on these cards."""
-        found: tuple[Step, ...] = ()
-        for step in steps:
-            axis = next((each for each in self._axes if each.name == step.axis), None)
-            if axis is None or not axis.is_apt(found):
-                continue
-            keys = ["vllm on all", "vllm on one"] if step.key.startswith(VLLM) else [step.key]
-            own = next((each for key in keys for each in axis.steps if each.key == key), None)
-            if own is not None:
-                found = with_step(found, own)
-        return found
-
-    def _of(self, *families: Family) -> tuple[Axis, ...]:
-        return tuple(axis for axis in self._axes if axis.family in families)
-
-
-def _over(candidate: Candidate) -> int:
-    return candidate.outcome.over
 
 
 def search(
@@ -194,20 +52,26 @@ def search(
     room = Room(min((peak.low for peak in peaks), default=0), trials.plan(gpus).outcome.peak.high)
     together = together or own.splits
     seen: list[tuple[SetSearch, Candidate]] = []
-    for count, other in enumerate(other_sets(gpus, room, order, together, trials.prices)):
-        if trials.over:
-            yield other
-            continue
-        if _is_hopeless(other, trials, together):
-            continue
-        there = SetSearch(trials, other, axes(other))
-        usual = _usual(axes(other)) if count < SETS_BY_USUAL else []
-        found = there.from_others([*_best_so_far(trials), *usual])
-        if found is not None:
-            seen.append((there, found))
-    for there, _ in _promising(seen, order):
-        if not trials.over:
-            there.closely()
+    taken: dict[str, bool] = {}
+    looked = 0
+    with trials.within(SHARE_TO_LOOK):
+        for other in other_sets(gpus, room, order, together, trials.prices):
+            if trials.over:
+                yield other
+                continue
+            if _is_hopeless(other, trials, together) or _is_small(other, gpus, trials):
+                continue
+            there = SetSearch(trials, other, axes(other))
+            usual = there.usual(taken) if looked < SETS_BY_USUAL else []
+            looked += 1
+            found = there.from_others([*_best_so_far(trials), *usual])
+            if found is not None:
+                seen.append((there, found))
+    near = _promising(seen, order)
+    for count, (there, _) in enumerate(near):
+        with trials.within(max(1 / (len(near) - count), LEAST_SHARE)):
+            if not trials.over:
+                there.closely()
     _as_it_is(trials, gpus, room)
 
 
@@ -216,15 +80,22 @@ def _as_it_is(trials: Trials, gpus: GpuSet, room: Room) -> None:
     that hold it has a cheaper one: work takes as long as on the own cards, but for what these do faster."""
     base = trials.plan(gpus)
     best = min(
-        (usd for each in trials.found if each.fits and (usd := each.usd) is not None), default=math.inf
+        (usd for each in trials.found if each.fits and not each.open and (usd := each.usd) is not None),
+        default=math.inf,
     )
     for usd_per_hour, other in trials.prices.sets():
         roomy = other.abilities.has_kernels and bytes_of(other) >= base.outcome.peak.low // 2
         seconds = base.seconds * min(least_share(other, gpus, together=True), 1.0)
         if roomy and usd_per_hour * seconds / 3600 < best:
             then = trials.plan(other)
-            if then.fits and then.usd is not None:
+            if then.fits and not then.open and then.usd is not None:
                 best = min(best, then.usd)
+
+
+def _is_small(gpus: GpuSet, own: GpuSet, trials: Trials) -> bool:
+    """Whether it has far less than the least that anything took on other cards: none waits beside these."""
+    taken = [each.outcome.peak.high for each in trials.found if each.possible and each.gpus != own]
+    return bytes_of(gpus) < min(taken, default=0) * ENOUGH
 
 
 def _is_hopeless(gpus: GpuSet, trials: Trials, together: bool) -> bool:
@@ -252,28 +123,11 @@ def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
     return [*dict.fromkeys((best.steps, cheapest.steps))]
 
 
-def _usual(axes: tuple[Axis, ...]) -> list[tuple[Step, ...]]:
-    """vLLM for all it runs, in the precisions that checkpoints are stored in and in fewer bits."""
-    whole: tuple[Step, ...] = ()
-    lower: tuple[Step, ...] = ()
-    for axis in axes:
-        vllm = [step for step in axis.steps if step.key.startswith(VLLM)]
-        if vllm:
-            whole, lower = with_step(whole, vllm[-1]), with_step(lower, vllm[-1])
-        elif axis.name == f"{axis.role} precision":
-            whole, lower = _with(whole, axis, "auto"), _with(lower, axis, "nf4")
-    return [*dict.fromkeys((whole, lower))]
-
-
-def _with(steps: tuple[Step, ...], axis: Axis, key: str) -> tuple[Step, ...]:
-    own = next((step for step in axis.steps if step.key == key), None)
-    return steps if own is None else with_step(steps, own)
-
-
 def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tuple[SetSearch, Candidate]]:
     """Those near the best in dollars or in seconds, the best first."""
-    usd = min((point_of(each).usd for _, each in seen), default=math.inf)
-    seconds = min((each.seconds for _, each in seen), default=math.inf)
+    whole = [each for _, each in seen if not each.open] or [each for _, each in seen]
+    usd = min((point_of(each).usd for each in whole), default=math.inf)
+    seconds = min((each.seconds for each in whole), default=math.inf)
     near = [
         pair for pair in seen if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
     ]

@@ -55,6 +55,18 @@ class Candidate(NamedTuple):
         return self.outcome.known_seconds
 
     @property
+    def open(self) -> bool:
+        """Whether a phase's time is not known: what is known of it says nothing against a whole."""
+        return bool(self.outcome.unknown)
+
+    def is_faster(self, other: Candidate, by: float = 0.0) -> bool:
+        """Whether it takes less, by a share of what the other takes; or is known as a whole, and the other is
+        not."""
+        if self.open != other.open:
+            return other.open
+        return self.seconds < other.seconds * (1 - by)
+
+    @property
     def usd(self) -> float | None:
         """Of 1000 examples, for those seconds; None without a price."""
         return None if self.usd_per_hour is None else self.usd_per_hour * self.seconds / 3600
@@ -89,6 +101,7 @@ class Trials:
         self._spent, self._allowed = 0.0, limit.trials
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
         self._valid: dict[Changes, bool] = {}
+        self._refused: set[Step] = set()
 
     @property
     def over(self) -> bool:
@@ -117,7 +130,18 @@ class Trials:
             made = Candidate(gpus, steps, self._outcome(gpus, steps), hourly)
             self._spent += 1 if made.possible else REFUSED
             self._seen[key] = made
+            if not made.possible and len(steps) == 1:
+                self._refused.update(steps)
         return self._seen[key]
+
+    def allows(self, steps: tuple[Step, ...]) -> bool:
+        """Whether a file may say so, and none of them was refused by itself: nothing is planned for that."""
+        if not self._refused.isdisjoint(steps):
+            return False
+        try:
+            return self._is_valid(self._apply(self._workload, changes_of(steps)), steps)
+        except InputError:
+            return False
 
     def untried(self, gpus: GpuSet, axes: tuple[Axis, ...]) -> int:
         """How many settings with one step at most were never planned on `gpus`."""

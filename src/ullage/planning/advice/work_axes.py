@@ -10,8 +10,8 @@ from ullage.spec.capture import Capture
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
 
-CHUNKS: Final = (512, 2048)
-"""Tokens of a prompt that are read at once."""
+CHUNKS: Final = (32, 128, 512, 2048)
+"""Tokens of a prompt that are read at once: the fewest where a kernel holds all scores on a small card."""
 LONG: Final = 1024
 """A prompt that is no longer is not worth chunks."""
 

@@ -185,7 +185,7 @@ MIXTURES: Final[dict[str, Family]] = {
     "olmoe": _WITHOUT_DENSE._replace(
         attention=_BIASED._replace(norms=HeadNorms("full")),
         experts=Routed(narrow=True),
-        flow=Flow(router="softmax-cast"),
+        flow=Flow(router="softmax"),
     ),
     "phimoe": _WITHOUT_DENSE._replace(
         attention=_BIASED,

@@ -32,9 +32,7 @@ _BIASED_DENSE: Final = FeedForward(bias="mlp_bias")
 SHARED_COUNTED: Final = Shared(gated("mlp.shared_experts"), ("n_shared_experts",))
 
 _MIXTRAL: Final = MISTRAL._replace(dense=None, experts=Routed(), sparse=always, flow=Flow(router="softmax"))
-_QWEN3_MOE: Final = QWEN3._replace(
-    experts=Routed(narrow=True), sparse=stepped, flow=Flow(router="softmax-cast")
-)
+_QWEN3_MOE: Final = QWEN3._replace(experts=Routed(narrow=True), sparse=stepped, flow=Flow(router="softmax"))
 _GLM4_MOE: Final = MISTRAL._replace(
     attention=Projections(floored, bias="attention_bias", out_bias=False),
     experts=Routed(shared=SHARED_COUNTED),
@@ -99,7 +97,7 @@ ROUTED: Final[dict[str, Family]] = {
         attention=Projections(grouped, bias=Unless("qkv_bias"), out_bias=False),
         experts=Routed(narrow=True, shared=SHARED_GATED),
         sparse=stepped,
-        flow=Flow(shared_first=True, router="softmax-cast"),
+        flow=Flow(shared_first=True, router="softmax"),
     ),
     "qwen3_moe": _QWEN3_MOE,
     "qwen3_vl_moe_text": _QWEN3_MOE._replace(flow=Flow(rotates_each=True)),

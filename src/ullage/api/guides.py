@@ -1,0 +1,58 @@
+"""Requirements guides: written, and held against what is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ullage.errors import InputError
+
+if TYPE_CHECKING:
+    from ullage.reports.guide.guide_file import GuideChange
+
+
+def guide(files: Sequence[str | Path], out: str | Path | None = None, set_: Sequence[str] = ()) -> str:
+    """The requirements guide of workload files, Markdown, or HTML where `out` is called so; written there
+    if it is given. What a person wrote between markers of a guide that is there stays.
+
+    The same files and versions give the same bytes. Raises SpecError and InputError.
+    """
+    path = None if out is None else Path(out)
+    text = _made(files, path, set_)
+    if path is not None:
+        from ullage.records.atomic import write_text
+
+        try:
+            write_text(path, text, unique=True)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return text
+
+
+def check_guide(
+    files: Sequence[str | Path], out: str | Path, set_: Sequence[str] = ()
+) -> tuple[GuideChange, ...]:
+    """Where a committed guide is not what its workload files come to now, own words aside.
+
+    Raises InputError where it cannot be read.
+    """
+    from ullage.reports.guide.guide_file import changes, read_guide
+
+    path = Path(out)
+    return tuple(changes(read_guide(path), _made(files, path, set_)))
+
+
+def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -> str:
+    from ullage.reports.guide.guide_file import as_text, own_words, read_guide, with_words
+    from ullage.reports.guide.guide_page import guide_page
+    from ullage.workloads.guided import guide_of
+
+    if not files:
+        raise InputError("a guide is of one workload file or several; name them")
+    stems = [Path(each).stem for each in files]
+    if len(set(stems)) < len(stems):
+        raise InputError("files of a guide have different names, by which a person's words in it are kept")
+    words = own_words(read_guide(path), str(path)) if path is not None and path.exists() else {}
+    page = guide_page([guide_of(Path(each), set_) for each in files])
+    return as_text(with_words(page, words), path)

@@ -1,0 +1,214 @@
+"""The search on one set of cards: how a workload is made to fit there, and then faster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from ullage.facts.gpu import GpuSet
+from ullage.planning.advice.descent import as_one, climb, faster, leanest, relaxed, roomier
+from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
+from ullage.planning.advice.trials import Candidate, Trials
+
+WAYS: Final[tuple[tuple[Family, ...], ...]] = (
+    ("same",),
+    ("same", "lower"),
+    ("same", "wait"),
+    ("same", "lower", "wait"),
+)
+"""Families of changes by which a workload is made to fit; each way may cost what another does not."""
+LAST_WAY: Final[tuple[Family, ...]] = ("same", "lower", "wait", "less")
+SHARE_TO_RELAX: Final = 0.5
+"""Of what a way to fit may take; the rest is for larger batches."""
+NEAR: Final = 4
+"""Where less than that part of what is taken is too much, smaller batches and other places are tried."""
+FAR: Final = 3.0
+"""A setting that is so many times as dear and as slow as on other cards stays so with larger batches."""
+
+
+class SetSearch:
+    """The search on one set of cards, whose axes it has."""
+
+    def __init__(self, trials: Trials, gpus: GpuSet, axes: tuple[Axis, ...]) -> None:
+        self._trials, self._gpus, self._axes = trials, gpus, axes
+
+    def by_families(self) -> None:
+        """Every way to make it fit; then what makes that faster, with fewer bits and without."""
+        base = self._trials.plan(self._gpus)
+        if base.fits:
+            self._quicken(base)
+            self._fewer_bits()
+            return
+        most = {families: self._leanest(base, self._of(*families)) for families in WAYS}
+        ways = [families for families, at in most.items() if at.fits]
+        if not ways:
+            most[LAST_WAY] = self._leanest(base, self._of(*LAST_WAY))
+            ways = [LAST_WAY] if most[LAST_WAY].fits else []
+        for count, families in enumerate(ways):
+            with self._trials.within(1 / (len(ways) - count + 1)):
+                self._by(most[families], families)
+        self._fewer_bits()
+
+    def _by(self, most: Candidate, families: tuple[Family, ...]) -> None:
+        """From what is as lean as changes of these families make it. They are taken back as far as it fits
+        without, those that lose quality first, and those that take time first."""
+        own = self._of(*families)
+        for quality_first in (True, False) if set(families) & {"lower", "less"} else (False,):
+            with self._trials.within(SHARE_TO_RELAX):
+                at = relaxed(self._trials, most, own, quality_first)
+            relaxed(self._trials, self._quicken(at), own, quality_first)
+
+    def _quicken(self, at: Candidate) -> Candidate:
+        same = self._of("same")
+        return roomier(self._trials, faster(self._trials, at, same), same)
+
+    def _leanest(self, base: Candidate, own: tuple[Axis, ...]) -> Candidate:
+        """As lean as can be. Quantized layers do not wait off the cards: where bits alone do not do, roles
+        keep theirs and wait instead, one after the other."""
+        waits = [axis for axis in own if axis.name.endswith(" offload")]
+        bits = [axis for axis in own if axis.name.endswith(" precision")]
+        if not waits or not bits:
+            return leanest(self._trials, base, own)
+        at = leanest(self._trials, base, tuple(axis for axis in own if axis not in waits))
+        while not at.fits and waits and not self._trials.over:
+            tried: dict[Axis, Candidate] = {}
+            for axis in waits:
+                tried[axis] = self._waiting(at, axis)
+                if tried[axis].fits:
+                    break
+            best = min(tried, key=lambda axis: tried[axis].outcome.over)
+            if tried[best].outcome.over >= at.outcome.over:
+                break
+            at = tried[best]
+            waits.remove(best)
+        return at
+
+    def _waiting(self, at: Candidate, axis: Axis) -> Candidate:
+        """With its role's layers unquantized, and partly off the cards."""
+        assert axis.leanest is not None
+        steps = without(at.steps, f"{axis.role} precision")
+        return self._trials.plan(self._gpus, with_step(steps, axis.leanest))
+
+    def _fewer_bits(self) -> None:
+        """Of what fits already, each lower precision with the batches and the engine it leaves room for; then
+        the lowest of every role."""
+        best = self._best_here()
+        if best is None:
+            return
+        lower = self._of("lower")
+        beside = {axis: self._beside(axis) for axis in lower}
+        tried = [
+            (self._trials.plan(self._gpus, with_step(best.steps, step)), axis)
+            for axis in lower
+            for step in axis.steps
+            if not self._trials.over
+        ]
+        for then, axis in sorted(tried, key=lambda pair: KEYS["time"](pair[0])):
+            if then.fits and not self._trials.over:
+                faster(self._trials, then, beside[axis])
+        if len(lower) > 1 and not self._trials.over:
+            then = leanest(self._trials, best, lower)
+            self.climb(then) if then.fits else None
+
+    def _beside(self, axis: Axis) -> tuple[Axis, ...]:
+        """What may be changed of the same role without loss."""
+        return tuple(each for each in self._of("same") if each.role == axis.role)
+
+    def _best_here(self) -> Candidate | None:
+        own = [each for each in self._trials.found if each.gpus == self._gpus and each.fits]
+        return min(own, key=KEYS["time"], default=None)
+
+    def climb(self, at: Candidate) -> Candidate:
+        """Batches as large as fit, together and role by role."""
+        return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
+
+    def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
+        """What was good elsewhere, and the workload as it is where nothing was, with batches of all roles
+        together as they fit here, unless it is far from the best as it is; the fastest."""
+        starts = dict.fromkeys(self._here(steps) for steps in others) or {(): None}
+        tried = [self._trials.plan(self._gpus, steps) for steps in starts]
+        fitting = [each for each in tried if each.fits]
+        near = [
+            each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
+        ]
+        likely = [each for each in sorted(fitting, key=KEYS["time"])[:2] if not _is_far(each, self._trials)]
+        if near and not fitting and not self._trials.over:
+            beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self._gpus)))
+            small = (leanest(self._trials, each, self._of("same")) for each in beginnings)
+            likely = [*islice((each for each in small if each.fits), 1)]
+        climbed = [self._climb(each) for each in likely]
+        return min(climbed, key=KEYS["time"], default=None)
+
+    def _climb(self, at: Candidate) -> Candidate:
+        """Batches of all roles as large as fit, all of one size."""
+        ladders = [axis for axis in self._axes if axis.ladder]
+        if not ladders:
+            return at
+        return climb(self._trials, at, ladders[0] if len(ladders) == 1 else as_one(ladders))
+
+    def usual(self, taken: dict[str, bool]) -> list[tuple[Step, ...]]:
+        """vLLM for the roles it takes, in the precisions that checkpoints are stored in and in fewer bits.
+        `taken` remembers which it took where that was asked first."""
+        whole: tuple[Step, ...] = ()
+        lower: tuple[Step, ...] = ()
+        for role in dict.fromkeys(axis.role for axis in self._axes if axis.role):
+            own = {axis.name: axis.steps for axis in self._axes if axis.role == role}
+            bits = {step.key: (step,) for step in own.get(f"{role} precision", ())}
+            stored, fewer = bits.get("auto", ()), bits.get("nf4", bits.get("auto", ()))
+            vllm = [step for step in own.get(f"{role} engine", ()) if step.key.startswith(VLLM)][-1:]
+            if vllm and role not in taken:
+                taken[role] = self._trials.plan(self._gpus, _all((*stored, *vllm))).possible
+            engine = tuple(vllm) if taken.get(role) else ()
+            whole, lower = (*whole, *stored, *engine), (*lower, *fewer, *engine)
+        return [*dict.fromkeys((_all(whole), _all(lower)))]
+
+    @property
+    def splits(self) -> bool:
+        """Whether a role may be run by all cards together."""
+        return any(step.key.startswith(VLLM) for axis in self._axes for step in axis.steps)
+
+    def closely(self) -> None:
+        """What makes the fastest setting here faster still."""
+        best = self._best_here()
+        if best is not None:
+            self._quicken(best)
+            self._fewer_bits()
+
+    def _here(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The same steps as they are taken on these cards."""
+        found: tuple[Step, ...] = ()
+        for step in steps:
+            axis = next((each for each in self._axes if each.name == step.axis), None)
+            if axis is None or not axis.is_apt(found):
+                continue
+            keys = ["vllm on all", "vllm on one"] if step.key.startswith(VLLM) else [step.key]
+            own = next((each for key in keys for each in axis.steps if each.key == key), None)
+            if own is not None:
+                found = with_step(found, own)
+        return found
+
+    def _of(self, *families: Family) -> tuple[Axis, ...]:
+        return tuple(axis for axis in self._axes if axis.family in families)
+
+
+def _over(candidate: Candidate) -> int:
+    return candidate.outcome.over
+
+
+def _is_far(candidate: Candidate, trials: Trials) -> bool:
+    """Whether the same setting is far cheaper on other cards, and far faster on some: larger batches change
+    that little."""
+    same = [each for each in trials.found if each.fits and each.steps == candidate.steps]
+    usd = min(point_of(each).usd for each in same)
+    seconds = min(each.seconds for each in same)
+    return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR
+
+
+def _all(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """As one setting."""
+    found: tuple[Step, ...] = ()
+    for step in steps:
+        found = with_step(found, step)
+    return found

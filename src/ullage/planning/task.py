@@ -1,0 +1,78 @@
+"""One pass of a role where it is held: what a time is asked of."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ullage.facts.architecture import Model
+from ullage.facts.quantization.scheme import Slowdown
+from ullage.memory.needs import Needs
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.phases.phase import Phase, Work
+from ullage.planning.device import Device
+from ullage.spec.role import Role
+
+UNCHANGED: Final = Slowdown(1.0, 1.0, 1.0)
+
+
+class Held(NamedTuple):
+    """How a role is held while it runs: the spans of its blocks by the device that computes them, how many
+    devices share every block, and the blocks that wait in host memory and on disk."""
+
+    spans: tuple[tuple[Device, int, int], ...]
+    ranks: int
+    host: int
+    disk: int
+
+    @property
+    def blocks(self) -> int:
+        """All of them."""
+        return self.spans[-1][2]
+
+    @property
+    def several(self) -> bool:
+        """Whether different devices compute different blocks."""
+        return len({device.name for device, _, _ in self.spans}) > 1
+
+    @property
+    def slowest(self) -> Device:
+        """That whose memory is read slowest; of unknown bandwidth is slower than all."""
+        return min((device for device, _, _ in self.spans), key=lambda device: device.gpu.bandwidth or 0.0)
+
+
+Same = tuple[Needs, int, bool]
+
+
+class Task(NamedTuple):
+    """One pass of a phase: a role where it is held, its model and what it does.
+
+    `from_disk`: its weights do not wait in host memory when they are loaded. `repeats`: grouped heads are
+    copied in front of the flash kernel too, as transformers 4.46 did.
+    """
+
+    phase: Phase
+    role: Role
+    model: Model
+    precision: ResolvedPrecision
+    kernel: str
+    needs: Needs
+    held: Held
+    from_disk: bool
+    repeats: bool = False
+
+    @property
+    def work(self) -> Work:
+        return self.phase.work
+
+    @property
+    def same(self) -> Same:
+        """Alike for passes of one plan that take equally long."""
+        return self.needs, id(self.work), self.phase.once
+
+    @property
+    def slowdown(self) -> Slowdown | None:
+        """What its scheme was measured to cost; None where nobody published it."""
+        scheme = self.precision.scheme
+        if scheme is None or self.role.runs_with.memory != "process":
+            return UNCHANGED
+        return scheme.slowdown

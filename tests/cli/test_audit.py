@@ -1,0 +1,248 @@
+"""`ullage audit`: claims of documents, through the command line and from Python."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+import ullage
+from ullage.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+MODEL = "mistralai/Mistral-7B-v0.1"
+WEIGHTS = 2 * 7_241_732_096
+
+
+@pytest.fixture
+def said(capsys):
+    """What the command prints and exits with."""
+
+    def said(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["audit", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return said
+
+
+@pytest.fixture
+def claims(tmp_path):
+    """A file of claims, from its entries."""
+
+    def claims(*entries, **others):
+        path = tmp_path / "claims.yaml"
+        path.write_text(
+            yaml.safe_dump({"document": "guide.md", "claims": list(entries), **others}, sort_keys=False)
+        )
+        return path
+
+    return claims
+
+
+def weights(claimed, **others):
+    return {"claimed": claimed, "metric": "weights", "model": MODEL, "precision": "fp16", **others}
+
+
+def test_right_rounded_and_wrong_each_with_what_is_computed(said, claims):
+    path = claims(weights(f"{WEIGHTS} B"), weights("14 GB"), weights("7 GB", lines=[12]))
+    code, out, _ = said(path, "--json")
+    document = json.loads(out)
+    jsonschema.validate(document, ullage.document_schema("audit"))
+    assert code == 3
+    assert [each["ruling"] for each in document["claims"]] == ["right", "rounded", "wrong"]
+    assert {each["computed"]["expected"] for each in document["claims"]} == {WEIGHTS}
+    assert document["claims"][2]["off"] == pytest.approx(7e9 / WEIGHTS - 1)
+    assert document["claims"][2]["lines"] == [12]
+
+
+def test_the_page_names_the_wrong_ones_and_with_all_the_others_too(said, claims):
+    path = claims(weights("7 GB", says="the 7B takes 7 GB"), weights("14 GB", says="or fourteen"))
+    _, out, _ = said(path)
+    assert "2 claims: 1 wrong, 1 rounded" in out
+    assert "14.5 GB" in out
+    assert "fourteen" not in out
+    assert "fourteen" in said(path, "--all")[1]
+
+
+def test_nothing_wrong_is_exit_code_0(said, claims):
+    assert said(claims(weights("14.5 GB")))[0] == 0
+
+
+def test_a_claim_without_unit_or_model_is_told_with_its_line_and_the_others_audited(said, claims):
+    path = claims(
+        weights(16),
+        weights("14.5 GB", model="no/such-model"),
+        weights("14.5 GB", modl="x"),
+        weights("14.5 GB"),
+    )
+    code, out, _ = said(path, "--json", "--offline")
+    first, second, third, fourth = json.loads(out)["claims"]
+    lines = path.read_text().splitlines()
+    assert lines[first["line"] - 1].lstrip("- ").startswith("claimed: 16")
+    assert "has no unit" in first["said"]
+    assert f"{path}:{first['line']}:" in first["said"]
+    assert second["ruling"] == "not decidable"
+    assert "no/such-model" in second["said"]
+    assert "modl" in third["said"]
+    assert "nearest: model" in third["said"]
+    assert fourth["ruling"] == "rounded"
+    assert code == 1
+
+
+def test_what_a_claim_itself_says_is_missing_is_no_failure(said, claims):
+    code, out, _ = said(claims({"claimed": "5-10 %", "missing": "what it is compared with"}))
+    assert code == 0
+    assert "what it is compared with" in out
+
+
+@pytest.mark.parametrize(
+    ("entry", "said_of_it"),
+    [
+        ({"claimed": "1 GB"}, "name a model or a workload"),
+        (weights(True), "claimed"),
+        (weights(f"{'9' * 300} GB"), "is no amount"),
+        (weights("1 GB", metric="+"), "is not computed"),
+        ({"claimed": "1 GB", "workload": "w"}, "none of the workloads"),
+        (weights("50 %"), "a share of what"),
+        (weights("3 h"), "is bytes"),
+        (weights("1 GB", metric="weigths"), "is not computed"),
+        (weights("1 GB", on="gpu:5"), "no gpu:5"),
+        (weights("1 GB", set=["nonsense"]), "nonsense"),
+        (weights("1 GB", batch=0), "batch"),
+        ("words", "is no claim"),
+        ({"claimed": "1 GB", "model": MODEL, "gpus": "no such card"}, "no such card"),
+    ],
+)
+def test_what_cannot_be_decided_says_why(said, claims, entry, said_of_it):
+    code, out, err = said(claims(entry, weights("14.5 GB")), "--json")
+    first, second = json.loads(out)["claims"]
+    assert code == 1
+    assert first["ruling"] == "not decidable"
+    assert said_of_it in first["said"]
+    assert second["ruling"] == "rounded"
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said_of_it"),
+    [
+        ("", "empty"),
+        ("claims: 3", "must be a list"),
+        ("document: x", "must be a list"),
+        ("claims: []\nclaim: 1", "unknown key"),
+        ("claims: []\nworkloads: {a: 3}", "laid out as a file is"),
+        ("claims: []\ndefaults: {colour: red}", "no default"),
+        ("{", "broken YAML"),
+    ],
+)
+def test_what_is_no_file_of_claims_is_exit_code_2_and_names_the_line(said, tmp_path, text, said_of_it):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    code, _, err = said(path)
+    assert code == 2
+    assert f"{path}:" in err
+    assert said_of_it in err
+
+
+def test_of_workloads_differences_shares_and_what_fits(claims):
+    game = yaml.safe_load((ROOT / "examples/werewolf.yaml").read_text())
+    int8 = {"workload": "game", "set": ["roles.player.precision=int8"]}
+    found = ullage.audit(
+        claims(
+            {"claimed": "140 GB", "metric": "weights", "workload": "game"},
+            {
+                **int8,
+                "claimed": "49 %",
+                "metric": "weights",
+                "compared_with": ["roles.player.precision=bf16"],
+            },
+            {"claimed": "fits", "workload": "game", "gpus": "4x RTX A6000"},
+            {"claimed": "fits", "workload": "game", "gpus": "RTX 4090"},
+            {"claimed": "does not fit", "workload": "game", "gpus": "RTX 4090"},
+            {"claimed": "0.3 MiB", "metric": "kv_cache_per_token", "workload": "game"},
+            workloads={"game": game},
+        )
+    )
+    assert [each.ruling for each in found.findings] == [
+        "rounded",
+        "rounded",
+        "right",
+        "wrong",
+        "right",
+        "rounded",
+    ]
+    assert found.findings[3].ullage < 0
+    assert found.findings[5].computed.expected == 2 * 2 * 8 * 128 * 80
+
+
+def test_a_draft_is_read_back_and_none_of_it_is_judged(said, tmp_path):
+    guide = tmp_path / "guide.md"
+    guide.write_text(
+        "# Guide\n## Weights\n| Model | Params | FP16 (GB) | 4-bit VRAM |\n|---|---|---|---|\n"
+        "| **Mistral 7B v0.1** | 7B | 14 | ~3.5-4 GB |\n\n```\n| no | table | 3 GB |\n```\n"
+    )
+    code, out, _ = said(guide, "--draft")
+    assert code == 0
+    path = tmp_path / "draft.yaml"
+    path.write_text(out)
+    code, out, _ = said(path, "--json")
+    one, other = json.loads(out)["claims"]
+    assert code == 0
+    assert (one["ruling"], other["ruling"]) == ("unconfirmed", "unconfirmed")
+    assert (one["claimed"], other["claimed"]) == ([14e9, 14e9], [3.5e9, 4e9])
+    assert one["model"] == MODEL
+    assert (one["metric"], one["lines"], one["section"]) == ("weights", [5], "Weights")
+    # Once it is confirmed it is judged.
+    path.write_text(path.read_text().replace("  unconfirmed: true\n", ""))
+    assert said(path)[0] == 3
+
+
+def test_a_document_without_tables_is_told_so(said, tmp_path):
+    (tmp_path / "guide.md").write_text("It takes 16 GB.\n")
+    code, _, err = said(tmp_path / "guide.md", "--draft")
+    assert code == 2
+    assert "no table of it has a size" in err
+
+
+def test_one_file_of_html_has_every_claim_and_escapes_what_they_say(said, claims, tmp_path):
+    out = tmp_path / "audit.html"
+    said(
+        claims(weights("7 GB", says="<script>alert(1)</script>"), weights("14 GB", says="fourteen")),
+        "--html",
+        out,
+    )
+    page = out.read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "fourteen" in page
+    assert f"{WEIGHTS:,}" in page
+
+
+def test_what_is_wrong_with_a_workload_is_told_of_each_claim_about_it(said, claims):
+    path = claims(
+        {"claimed": "1 GB", "workload": "game"}, weights("14.5 GB"), workloads={"game": {"kind": "chess"}}
+    )
+    code, out, _ = said(path, "--json")
+    first, second = json.loads(out)["claims"]
+    assert code == 1
+    assert "workload game: kind: 'chess' is not a kind of workload" in first["said"]
+    assert "; workload game: roles: is missing" in first["said"]
+    assert second["ruling"] == "rounded"
+
+
+def test_a_page_that_cannot_be_written_is_told_so(said, claims, tmp_path):
+    code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "no" / "audit.html")
+    assert code == 2
+    assert "audit.html: cannot be written" in err
+
+
+def test_an_audit_has_a_page_a_table_and_a_document(claims):
+    found = ullage.audit(claims(weights("7 GB")))
+    assert repr(found) == "<Audit of guide.md: 1 wrong>"
+    assert "1 claims: 1 wrong" in str(found)
+    assert "<table" in found._repr_html_()
+    assert found.to_json()["counts"]["wrong"] == 1

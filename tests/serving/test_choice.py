@@ -1,0 +1,114 @@
+"""Replies that are to be calls, by a model that has learned one."""
+
+import json
+
+import openai
+import pytest
+
+CALL = {"name": "weather", "arguments": {"town": "Norby"}}
+BEGINS = ('<tool_call>\n{"name": "', '<tool_call>\n{"name": "weather", "arguments":')
+SAID = [{"role": "user", "content": "How is it in Norby?"}]
+
+
+def tool(name):
+    parameters = {"type": "object", "properties": {"town": {"type": "string"}}}
+    return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
+
+
+def chosen(name):
+    return {"type": "function", "function": {"name": name}}
+
+
+@pytest.fixture(scope="session")
+def calling_folder(tmp_path_factory):
+    """A small model that goes on with one call twice over from where a reply was begun, and ends."""
+    import small_models
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from ullage.engines.offered import Definition, offered
+
+    folder = small_models.save(tmp_path_factory.mktemp("calling"), chat=True, positions=2048)
+    words, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    parts = tool("weather")["function"]
+    told = offered([Definition(parts["name"], parts["description"], parts["parameters"])])
+    said = [{"role": "system", "content": told}, *SAID]
+    prompt = words.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+    whole = f"<tool_call>\n{json.dumps(CALL)}\n</tool_call>"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+
+    def ids(text):
+        return words(text, add_special_tokens=False)["input_ids"]
+
+    rows = []
+    for begins in ("", *BEGINS):
+        read = [*ids(prompt), *ids(begins)]
+        rest = [*ids((whole + whole)[len(begins) :]), words.eos_token_id]
+        rows.append((torch.tensor([read + rest]), torch.tensor([[-100] * len(read) + rest])))
+    for _ in range(400):
+        losses = [model(input_ids=tokens, labels=labels).loss for tokens, labels in rows]
+        sum(losses).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if max(loss.item() for loss in losses) < 0.02:
+            break
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calling(begun, calling_folder, small_roles):
+    roles = {"caller": {"model": str(calling_folder)}, "script": small_roles["script"]}
+    work = {"prompt_tokens": 1200, "new_tokens": 150, "batch": 2, "budget": {"gpus": "cpu"}}
+    with begun({"kind": "serve", "roles": roles, **work}) as found:
+        yield found.client().chat.completions
+
+
+def asked(**more):
+    return {"model": "caller", "messages": SAID, "tools": [tool("weather")], **more}
+
+
+def made(choice):
+    return [
+        {"name": each.function.name, "arguments": json.loads(each.function.arguments)}
+        for each in choice.message.tool_calls
+    ]
+
+
+def test_it_calls_as_often_as_it_likes_where_it_may(calling):
+    choice = calling.create(**asked()).choices[0]
+    assert (choice.finish_reason, made(choice)) == ("tool_calls", [CALL, CALL])
+
+
+@pytest.mark.parametrize(
+    "more", [{"parallel_tool_calls": False}, {"tool_choice": "required"}, {"tool_choice": chosen("weather")}]
+)
+def test_one_call_is_one(calling, more):
+    choice = calling.create(**asked(**more)).choices[0]
+    assert (choice.finish_reason, made(choice)) == ("tool_calls", [CALL])
+    parts = [*calling.create(**asked(**more), stream=True)]
+    calls = [each for part in parts for each in part.choices[0].delta.tool_calls or ()]
+    assert [(each.index, each.function.name) for each in calls] == [(0, "weather")]
+    assert "tool_call>" not in str(parts)
+
+
+def test_what_is_to_be_a_call_and_is_none_is_no_answer(calling):
+    """Cut off, or of a function that nobody offered."""
+    with pytest.raises(openai.BadRequestError, match="cut off; give it more tokens"):
+        calling.create(**asked(tool_choice="required", max_tokens=3))
+    with pytest.raises(openai.BadRequestError, match="cannot be read"):
+        calling.create(**asked(tools=[tool("tides")], tool_choice="required"))
+
+
+@pytest.mark.parametrize(
+    "more, problem",
+    [
+        ({"tool_choice": chosen("tides")}, "'tides' is not among the tools"),
+        ({"tool_choice": "required", "tools": openai.omit}, "there are no tools"),
+        ({"model": "script", "tool_choice": "required"}, "nothing here holds script to it"),
+        ({"model": "script", "parallel_tool_calls": False}, "parallel_tool_calls: nothing here holds"),
+    ],
+)
+def test_what_nothing_holds_a_model_to_is_refused(calling, more, problem):
+    with pytest.raises(openai.BadRequestError, match=problem):
+        calling.create(**asked(**more))
