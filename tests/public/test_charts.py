@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import ullage
 from ullage.reports.charts import Bar, Bars, Line, Lines, Segment, table
-from ullage.reports.svg import MOST_POINTS, thinned, ticks
+from ullage.reports.svg import MOST_POINTS, drawn, thinned, ticks
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 SVG = "{http://www.w3.org/2000/svg}"
@@ -29,11 +29,11 @@ lines = st.builds(Line, st.text(max_size=20), points, st.booleans(), st.just(())
 @given(st.text(max_size=40), st.lists(bars, max_size=5).map(tuple))
 def test_any_bars_are_markup_and_say_their_names(title, some):
     chart = Bars(title, "what it shows", "GiB", some)
-    root = ElementTree.fromstring(chart.to_svg())
+    root = ElementTree.fromstring(drawn(chart))
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
     assert [each.tag for each in root[:2]] == [f"{SVG}title", f"{SVG}desc"]
-    assert chart.to_svg() == Bars(title, "what it shows", "GiB", some).to_svg()
+    assert drawn(chart) == drawn(Bars(title, "what it shows", "GiB", some))
     rows = table(chart).rows
     assert [row[0] for row in rows] == [bar.name for bar in some]
     assert all(len(row) == len(table(chart).columns) for row in rows)
@@ -42,7 +42,7 @@ def test_any_bars_are_markup_and_say_their_names(title, some):
 @given(st.text(max_size=40), st.lists(lines, max_size=8).map(tuple), st.booleans())
 def test_any_lines_are_markup(title, some, diagonal):
     chart = Lines(title, "", "seconds", "GiB", some, diagonal=diagonal, marks=((1.0, "load"),))
-    ElementTree.fromstring(chart.to_svg())
+    ElementTree.fromstring(drawn(chart))
     assert len(table(chart).rows) == sum(len(line.points) for line in some)
 
 
@@ -54,7 +54,7 @@ def test_names_are_text_and_never_markup():
         Lines(bad, bad, bad, bad, (line,), marks=((0.5, bad),)),
     )
     for chart in charts:
-        text = chart.to_svg()
+        text = drawn(chart)
         assert "<script" not in text
         assert "\u202e" not in text
         assert not any(each.tag == f"{SVG}script" for each in ElementTree.fromstring(text).iter())
@@ -63,7 +63,7 @@ def test_names_are_text_and_never_markup():
 
 def test_segments_are_as_wide_as_they_are_large_and_told_apart_by_more_than_colour():
     chart = Bars("a", "b", "GiB", (Bar("one", (Segment("x", 1.0), Segment("y", 3.0)), 6.0, 8.0),))
-    root = ElementTree.fromstring(chart.to_svg())
+    root = ElementTree.fromstring(drawn(chart))
     found = [each for each in root if each.tag == f"{SVG}rect" and each.find(f"{SVG}title") is not None]
     wide = [float(each.get("width")) for each in found]
     assert wide[1] == pytest.approx(3 * wide[0], rel=0.01)
@@ -94,12 +94,13 @@ def test_ticks_are_few_round_and_within(low, wide):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_a_plan_is_drawn_with_what_its_bill_says(path):
     plan = ullage.plan(path, "4xL4", advice=False)
-    chart = plan.plot()
-    assert chart.to_svg() in plan._repr_html_()
+    drawing = plan.plot()
+    chart = drawing.chart
+    assert drawing._repr_html_() == drawing.to_svg() in plan._repr_html_()
     shown = {bar.name: bar for bar in chart.bars}
     for device in plan.devices:
         bar = shown.get(f"{device.name}: {device.peak_phase}")
         if bar is not None:
             assert bar.size == pytest.approx(device.peak.device.expected / 2**30)
             assert bar.most == pytest.approx(device.peak.device.high / 2**30)
-    assert re.search(r"of \d+\.\d\d GiB", chart.to_svg())
+    assert re.search(r"of \d+\.\d\d GiB", drawing.to_svg())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -75,36 +75,14 @@ def running_groups(
         around = QUADRATIC_FRAGMENTATION
     if work.expandable_segments:
         around = None
+    assert traced is not None or work.activity != "backward", "no formula says what it takes"
     groups: list[Group] = []
-    count = len(loaded.architecture.layers)
-    if traced is not None and work.activity in TRAINING:
-        groups.append(group_of(training_needs(traced, count, on_processor), on_processor, None))
-    elif traced is not None and work.activity != "backward":
-        found = forward_needs(traced, count, on_processor, work.logits != "none")
-        groups.append(group_of(found, on_processor, None))
+    if traced is not None:
+        groups.append(_traced(loaded, work, traced, around))
     elif work.activity in TRAINING:
         groups.append(group_of(_training(run), on_processor, around))
-    elif work.activity == "backward":
-        assert traced is not None
-        found = traced_needs(traced, count, on_processor)
-        groups.append(group_of(found, on_processor, around))
     else:
-        decode = work.activity == "decode"
-        width = loaded.precision.element_bytes
-        passing, beside = _forward_of(run), around
-        if around is not None and is_replayed(passing, loaded.cache):
-            groups.append(group_of([segments_need(passing, rough)], on_processor, None))
-            beside = None
-        if run.one_pass.caches and run.seen:
-            # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
-            more = work.read_back if loaded.cache.kind == "static" and not decode else 0
-            shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
-            if decode and loaded.cache.kind == "dynamic":
-                shape = _fullest(run.architecture, width, shape, _read(loaded, work))
-            groups.append(_caches(run.architecture, loaded.cache, width, shape, on_processor, beside))
-        if decode and loaded.cache.kind == "dynamic":
-            groups.append(_cache_growth(run.architecture, width, work.batch, run.seen, on_processor, around))
-        groups.append(forward(passing, on_processor, beside))
+        groups += _by_formula(run, loaded, work, around, rough)
     if work.captures:
         compute = loaded.precision.compute
         groups.append(
@@ -118,6 +96,37 @@ def running_groups(
         need = fit_need(loaded.numbered, work.fitting, on_processor, work)
         groups.append(group_of([need], on_processor, around))
     return tuple(groups)
+
+
+def _traced(loaded: Loaded, work: Work, traced: Traced, around: Around) -> Group:
+    """A pass as its trace says."""
+    on_processor, count = loaded.abilities.processor, len(loaded.architecture.layers)
+    if work.activity in TRAINING:
+        return group_of(training_needs(traced, count, on_processor), on_processor, None)
+    if work.activity == "backward":
+        return group_of(traced_needs(traced, count, on_processor), on_processor, around)
+    found = forward_needs(traced, count, on_processor, work.logits != "none")
+    return group_of(found, on_processor, None)
+
+
+def _by_formula(run: _Run, loaded: Loaded, work: Work, around: Around, rough: bool) -> Iterator[Group]:
+    """Caches and temporaries of reading or writing, and the segments around them."""
+    on_processor, decode = loaded.abilities.processor, work.activity == "decode"
+    width = loaded.precision.element_bytes
+    passing, beside = _forward_of(run), around
+    if around is not None and is_replayed(passing, loaded.cache):
+        yield group_of([segments_need(passing, rough)], on_processor, None)
+        beside = None
+    if run.one_pass.caches and run.seen:
+        # A dynamic cache is as long as what was seen, so nothing else of the work bears on it.
+        more = work.read_back if loaded.cache.kind == "static" and not decode else 0
+        shape = CacheShape(work.batch, run.seen, run.one_pass.new, run.seen + more)
+        if decode and loaded.cache.kind == "dynamic":
+            shape = _fullest(run.architecture, width, shape, _read(loaded, work))
+        yield _caches(run.architecture, loaded.cache, width, shape, on_processor, beside)
+    if decode and loaded.cache.kind == "dynamic":
+        yield _cache_growth(run.architecture, width, work.batch, run.seen, on_processor, around)
+    yield forward(passing, on_processor, beside)
 
 
 @lru_cache(maxsize=PASSES)

@@ -111,7 +111,7 @@ class Plan(Shown):
         return self.workload.name or self.workload.kind
 
     def plot(self) -> Any:
-        """What each device holds in each phase, as stacked bars (`ullage.reports.charts.Bars`): a notebook
+        """What each device holds in each phase, as stacked bars (`ullage.reports.svg.Drawing`): a notebook
         shows them, `to_svg()` is their text."""
         return import_module(PAGES).chart(self)
 

@@ -1,4 +1,4 @@
-"""Charts as values: stacked bars, and lines over an axis. `to_svg` draws them, `table` tells them."""
+"""Charts as values: stacked bars, and lines over an axis. `svg.drawn` draws them, `table` tells them."""
 
 from __future__ import annotations
 
@@ -45,12 +45,6 @@ class Bars:
         """Of the segments, in the order in which they first stand."""
         return tuple(dict.fromkeys(segment.name for bar in self.bars for segment in bar.segments))
 
-    def to_svg(self) -> str:
-        """An element `svg` to stand within a page of HTML."""
-        return _drawn(self)
-
-    _repr_html_ = to_svg
-
 
 class Line(NamedTuple):
     """Points (x, y) in the order in which they are joined. `weights`, from 0 to 1, size a dot on each."""
@@ -75,12 +69,6 @@ class Lines:
     up: Range | None = None
     marks: tuple[tuple[float, str], ...] = ()
     diagonal: bool = False
-
-    def to_svg(self) -> str:
-        """An element `svg` to stand within a page of HTML."""
-        return _drawn(self)
-
-    _repr_html_ = to_svg
 
 
 Chart = Bars | Lines
@@ -107,9 +95,3 @@ def _row(bar: Bar, names: tuple[str, ...]) -> tuple[str, ...]:
         *(f"{size:,.2f}" for size in whole),
         *("" if end is None else f"{end:,.2f}" for end in ends),
     )
-
-
-def _drawn(chart: Chart) -> str:
-    from ullage.reports.svg import drawn  # which knows these values
-
-    return drawn(chart)

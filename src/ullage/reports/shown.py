@@ -14,7 +14,6 @@ from ullage.planning.plan import Plan
 from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
 from ullage.reports.audit_page import audit_document, audit_page
-from ullage.reports.charts import Bars
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.pages.html import tables
@@ -23,6 +22,7 @@ from ullage.reports.plan_chart import plan_chart
 from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
 from ullage.reports.renting_page import renting_document, renting_grid, show_renting
+from ullage.reports.svg import Drawing, drawn
 from ullage.reports.times_page import times_grid
 from ullage.reports.verification_page import show_verification, verification_document
 from ullage.text import visible
@@ -83,7 +83,7 @@ def table(value: Value) -> str:
         grids = [] if value.latency is None else [*latency_grids(value.latency)]
         grids = [times_grid(value.times), *grids] if value.times else grids
         more = (_table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows) for grid in grids)
-        return "".join((plan_chart(value).to_svg(), _table(repr(value)[1:-1], columns, rows), *more))
+        return "".join((drawn(plan_chart(value)), _table(repr(value)[1:-1], columns, rows), *more))
     columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
     cells = [
         (
@@ -101,9 +101,9 @@ def table(value: Value) -> str:
     return _table(repr(value)[1:-1], columns, cells)
 
 
-def chart(value: Plan) -> Bars:
+def chart(value: Plan) -> Drawing:
     """What each device holds in each phase."""
-    return plan_chart(value)
+    return Drawing(plan_chart(value))
 
 
 def document(value: Value) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from ullage.reports.charts import Bar, Bars, Chart, Line, Lines
@@ -38,6 +38,19 @@ def drawn(chart: Chart) -> str:
         f'aria-label="{title}" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
         f"<title>{title}</title><desc>{description}</desc>{''.join(body)}</svg>"
     )
+
+
+class Drawing(NamedTuple):
+    """A chart that a notebook shows."""
+
+    chart: Chart
+
+    def to_svg(self) -> str:
+        """An element `svg` to stand within a page of HTML."""
+        return drawn(self.chart)
+
+    def _repr_html_(self) -> str:
+        return self.to_svg()
 
 
 def _text(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ullage.reports.pages.markdown import own_words
 from ullage.reports.pages.page import Code, Figure, Items, Page, Part, Prose, Table
+from ullage.reports.svg import drawn
 from ullage.text import visible, without_secrets
 
 _STYLE: Final = """\
@@ -67,7 +68,7 @@ def _part(part: Part) -> Iterator[str]:
     elif isinstance(part, Table):
         yield from _grid(part)
     elif isinstance(part, Figure):
-        yield f"<figure>{part.chart.to_svg()}</figure>"
+        yield f"<figure>{drawn(part.chart)}</figure>"
     else:
         yield from own_words(part)
 
