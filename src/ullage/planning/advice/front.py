@@ -11,7 +11,8 @@ from ullage.planning.advice.trials import Candidate
 
 ROUNDING: Final = 1e-9
 NEXT: Final = 1.03
-"""What is dearer, or slower, by no more than that is as cheap and as fast, where it loses less quality."""
+"""What is dearer, or slower, by no more than that is as cheap and as fast, where it loses less quality; and
+as fast, where it is cheaper by more."""
 SHOWN: Final = 5
 """Entries on the own cards, and as many on others."""
 
@@ -48,9 +49,9 @@ def front(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _as_good(one: Point, other: Point) -> bool:
-    """Whether the other gives up quality for next to nothing."""
+    """Whether the other gives up quality, or dollars, for next to nothing."""
     return (
-        one.loss < other.loss
+        (one.loss < other.loss or (one.loss == other.loss and one.usd * NEXT < other.usd))
         and one.open <= other.open
         and one.usd <= other.usd * NEXT
         and one.seconds <= other.seconds * NEXT
