@@ -101,8 +101,8 @@ def beaten(plan: Any) -> Iterator[str]:
 
 
 def points(entry: Any) -> tuple[float, float, float, bool]:
-    """Loss, dollars (without a price beyond all others) and seconds, of the phases whose time is known; whether
-    there are others."""
+    """Loss, dollars (without a price beyond all others) and seconds, of the phases whose time is known;
+    whether there are others."""
     usd = math.inf if entry.usd_per_hour is None else entry.usd_per_hour * entry.known_seconds
     return entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown)
 

@@ -10,7 +10,7 @@ import pytest
 import ullage
 from ullage import api
 from ullage.errors import InputError
-from ullage.planning.advice.front import beats, front
+from ullage.planning.advice.front import beats, chosen, front
 from ullage.planning.advice.step import Step
 from ullage.planning.advice.trials import Candidate
 from ullage.planning.outcome import IMPOSSIBLE
@@ -218,6 +218,23 @@ def test_a_dearer_entry_is_faster_by_more_than_next_to_nothing():
     free = plain._replace(usd_per_hour=None)  # what nobody prices is beyond all prices
     assert front([free, plain]) == [plain]
     assert front([free, hardly]) == [hardly]
+
+
+def test_what_is_shown_of_a_front_differs():
+    gpus = api.gpu_set(api.load(CHAT), "A100-80GB")
+    lossy = Step("bits", "nf4", (("roles.generator.precision", "nf4"),), 0.03, "")
+
+    def candidate(usd, seconds, *steps):
+        outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=seconds)
+        return Candidate(gpus, steps, outcome, usd / seconds * 3600)
+
+    cheapest, fastest = candidate(1.0, 200.0), candidate(5.0, 11.0)
+    like = [candidate(1.0 + 0.01 * step, 200.0 - step) for step in range(1, 6)]  # next to nothing faster
+    between, lossier = candidate(1.05, 20.0), candidate(1.0, 19.5, lossy)
+    for order in ("cost", "time"):
+        found = chosen([cheapest, *like, between, lossier, fastest], order)
+        assert {cheapest, between, fastest, lossier} <= set(found)
+        assert len(found) == 5
 
 
 SHARE_OF_A_LARGE_CARD = {

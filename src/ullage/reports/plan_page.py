@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -178,13 +179,13 @@ def _why(plan: Plan, entry: Advice) -> str:
     if plan.verdict != "fits":
         return "to do"
     now = None if plan.cost is None else plan.cost.usd_per_1000_examples
-    usd, seconds, took = entry.usd_per_1000_examples, entry.seconds_per_1000_examples, plan.total_seconds
+    usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
     is_cheaper = now is not None and usd is not None and usd < now.expected
-    is_faster = took is not None and seconds is not None
-    is_faster = is_faster and seconds < took.expected * per_1000(plan.workload.examples)
-    if is_faster and plan.search is not None and plan.search.for_ == "time":
-        return "faster"
-    return "cheaper" if is_cheaper else "faster" if is_faster else "also"
+    took = math.inf if plan.total_seconds is None else plan.total_seconds.expected
+    took *= per_1000(plan.workload.examples)
+    is_faster = seconds is not None and seconds < took < math.inf
+    for_time = plan.search is not None and plan.search.for_ == "time"
+    return "faster" if is_faster and (for_time or not is_cheaper) else "cheaper" if is_cheaper else "also"
 
 
 def _money(plan: Plan, console: Console) -> Iterator[Text]:
