@@ -21,6 +21,8 @@ from ullage.text import one_line
 from ullage.units import GIB, Estimate
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from ullage.planning.cost import Cost
     from ullage.planning.renting import LeftOut, Rental, Renting
 
@@ -105,7 +107,9 @@ def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Tab
         words = name in ("cards", "verdict", "from", "")
         # Names of cards give way, and headings; what the cells say stays on its line.
         least = None if name == "cards" else max(map(len, (*cells, *name.split())))
-        table.add_column(name, justify="left" if words else "right", overflow="fold", min_width=least)
+        whole = least is not None and least >= len(name)  # rich takes from a column that may wrap, to none
+        justify: JustifyMethod = "left" if words else "right"
+        table.add_column(name, justify=justify, overflow="fold", min_width=least, no_wrap=whole)
     for row in rows:
         table.add_row(*row)
     return table
@@ -155,6 +159,8 @@ def _below(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Ite
     if found.more:
         beaten = f", {found.beaten} of them no faster than fewer of the same card" if found.beaten else ""
         yield f"{found.more} more sets hold it{beaten}: --all shows them"
+    better = "would make it cheaper" if found.rentals else "would make it fit"
+    yield f"that is the workload as it stands; what {better} is in the advice of `ullage plan`"
     said = "; ".join(_left_out(found.left_out, found.label))
     if said:
         yield f"left out: {said}"
