@@ -223,3 +223,12 @@ def test_the_letter_of_a_list_stands_where_a_table_is_one_column_too_wide(tmp_pa
         rows = [line.split() for line in page.getvalue().splitlines() if " fits " in line]
         assert len(rows) == len(found.rentals)
         assert {row[-1] for row in rows} == {"a"}, width
+
+
+def test_host_memory_is_said_where_a_workload_takes_it(run):
+    placed = ("--set", "roles.player.placement=cpu")
+    text, found = run(EXAMPLES / "werewolf.yaml", *placed), document(run, EXAMPLES / "werewolf.yaml", *placed)
+    least = min(each["host"]["high"] for each in found["sets"])
+    assert least > 131 * 2**30, "all of its weights"
+    assert f"host memory beside the program: {least / 2**30:.2f}" in text
+    assert "host memory" not in run(EXAMPLES / "werewolf.yaml")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.planning.document import header, interval
-from ullage.reports.figures import UNKNOWN, spread
+from ullage.reports.figures import UNKNOWN, number, spread
 from ullage.reports.grid import Grid
 from ullage.reports.tables import new_table
 from ullage.text import one_line
@@ -154,6 +154,10 @@ def _below(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Ite
             f"{kind}{f' in {found.file}' if found.file else ''}, each set by the cheapest list that has all "
             "of it; in brackets from the least to the most"
         )
+    host = [each.host.high for each in found.rentals]
+    if max(host, default=0) >= GIB // 100:
+        ends = dict.fromkeys((number(min(host)), number(max(host))))
+        yield f"host memory beside the program: {' to '.join(ends)} GiB"
     if any(each.basis == "measured" for each in found.rentals):
         yield "* measured by past runs here"
     if found.more:
@@ -236,6 +240,7 @@ def _set(one: Rental, examples: int) -> dict[str, object]:
         "verdict": one.verdict,
         "peak": interval(one.peak),
         "ullage": one.ullage,
+        "host": interval(one.host),
         "seconds": None if seconds is None else seconds._asdict(),
         "basis": one.basis,
         "usd": None if one.usd is None else one.usd._asdict(),
