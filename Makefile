@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM := .venv-vllm/bin
+BROWSER := $(shell command -v chromium || command -v google-chrome)
 # Not compiled: of what is installed a part is imported, and Python compiles that, once, when it is.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constraints.txt
@@ -20,7 +21,8 @@ demo: .venv/run
 # What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
 # since, and fails for one that is missing or damaged. Each process takes one half, and files are not torn apart:
 # what a file's tests share is made once.
-test: .venv/dev lint
+# Where there is a browser the planner page is looked at in it.
+test: .venv/dev $(if $(BROWSER),.venv/browser) lint
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/zensical build --strict
 
@@ -78,6 +80,13 @@ docs: .venv/dev
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve]"
 	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical
+	@touch $@
+
+# playwright brings no browser of its own here: it drives the one that is installed. Without axe-core, which is
+# fetched, its tests say that they are skipped.
+.venv/browser: .venv/dev
+	$(PIP) playwright httpx
+	-$(BIN)/python tools/axe.py
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.

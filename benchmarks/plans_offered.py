@@ -94,6 +94,8 @@ def beaten(plan: Any) -> Iterator[str]:
         ground = [entry for entry in plan.advice if entry.own_cards is own]
         for one in ground:
             for other in ground:
+                if (one.usd_per_hour is None) is not (other.usd_per_hour is None):
+                    continue  # what one of them costs is not known
                 if points(other) != points(one) and all(
                     a <= b for a, b in zip(points(other), points(one), strict=True)
                 ):

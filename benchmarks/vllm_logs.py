@@ -20,7 +20,7 @@ from ullage.facts.abilities import Abilities, nvidia
 from ullage.facts.catalog import find_model
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.memory.vllm import sizes, startup
-from ullage.memory.vllm.sizes import Serving, cache_tokens, serving
+from ullage.memory.vllm.sizes import Serving, logged_tokens, serving
 from ullage.memory.weights.precision import resolve_precision
 from ullage.spec.role import Role
 from ullage.units import GIB, Interval
@@ -175,7 +175,7 @@ def _errors(log: Log, made: Serving) -> dict[str, object]:
             "above_high": size - digit > each.high,
         }
     if log.tokens:
-        tokens = cache_tokens(made, log.total, log.share, 16)
+        tokens = logged_tokens(made, log.total, log.share, 16)
         found["kv_tokens"] = {
             "measured": log.tokens,
             "error_percent": 100 * (tokens.expected / log.tokens - 1),

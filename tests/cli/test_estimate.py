@@ -160,3 +160,18 @@ def test_a_sweep_shows_the_line_items_of_every_point(run):
 def test_a_sweep_over_cards_has_a_column_for_each(run):
     shown = run("plan", EXAMPLE, "--sweep", "budget.gpus=L4,2xT4", code=0)
     assert {"L4", "2x", "T4"} <= set(shown.split("\n")[1].split())
+
+
+def test_an_engines_settings_may_be_named_without_the_role():
+    short, whole = (
+        bare_workload(MODEL, engine="vllm", set_=[f"{prefix}vllm.block_size=32"])
+        for prefix in ("", "roles.model.")
+    )
+    assert short == whole
+    assert short.roles["model"].settings.block_size == 32
+
+
+def test_a_training_step_writes_no_tokens_and_checkpointing_is_of_one(run):
+    assert "1,024 tokens of prompt, 0 new" in run("estimate", MODEL, "--train", "adamw", "--no-advice")
+    said = run("estimate", MODEL, "--gradient-checkpointing", code=2)
+    assert "saves nothing without a backward pass; give train as well" in said

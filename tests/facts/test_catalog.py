@@ -132,6 +132,22 @@ def test_a_row_without_a_shape_of_its_own_has_its_twins():
 
 
 @pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("TheBloke/Llama-2-13B-chat-GPTQ", "precision: gptq-int4"),
+        ("mine/Qwen3-8B-GPTQ-Int8", "precision: gptq-int8"),
+        ("mine/Meta-Llama-3.1-8B-Instruct-AWQ-INT4", "precision: awq"),
+        ("unsloth/Llama-3.1-8B-Instruct-bnb-4bit", "precision: nf4"),
+        ("mine/Qwen3-8B-FP8-dynamic", "precision: fp8"),
+        ("mine/Qwen3-8B-quantized.w4a16", "its precision"),
+    ],
+)
+def test_the_words_of_a_name_say_which_precision_to_plan_with(name, precision):
+    with pytest.raises(UnknownNameError, match=f"plan with that, in {precision}"):
+        open_model(name)
+
+
+@pytest.mark.parametrize(
     ("name", "shape"),
     [
         ("unsloth/Llama-3.1-8B-Instruct-bnb-4bit", "meta-llama/Llama-3.1-8B-Instruct"),

@@ -8,7 +8,7 @@ import ullage
 from ullage.facts.architecture import Attention, Layer
 from ullage.facts.catalog import find_model
 from ullage.memory.forward.cache import CacheShape, layer_cache
-from ullage.memory.vllm.sizes import token_bytes
+from ullage.memory.vllm.layers import token_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Cache
 from ullage.units import GIB, MIB

@@ -1,6 +1,7 @@
 """What loaders of today refuse or do otherwise, known before anything is loaded."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import small_models
@@ -14,7 +15,7 @@ from ullage.facts.checkpoint import Checkpoint
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.runtime.opening import _check_kernels
-from ullage.runtime.quantization import dequantizing_config, quantization_config
+from ullage.runtime.quantization import dequantizing_config, quantization_config, unpacking_config
 from ullage.units import GIB, MIB
 
 ONE = "meta-llama/Llama-3.2-1B-Instruct"
@@ -99,6 +100,22 @@ def test_a_gguf_file_is_asked_for_16_bits_alone(precision):
     workload = api.bare_workload("m", precision=precision, prompt_tokens=128, new_tokens=16)
     with pytest.raises(UnsupportedError, match=f"16 bits as it loads it and not into {precision}"):
         api.estimate(workload, {"m": model}, parse_gpu_set("A100-80GB"))
+
+
+@pytest.mark.parametrize("where", [{"max_memory": {"disk": "9GiB"}}, {"device_map": {"": "disk"}}])
+def test_nothing_of_a_gguf_file_is_left_on_disk(where):
+    model = replace(find_model(ONE), checkpoint=Checkpoint("gguf", "small.gguf", ()))
+    workload = api.bare_workload("m", prompt_tokens=128, **where)
+    with pytest.raises(UnsupportedError, match="leaves nothing on disk; use cpu"):
+        api.estimate(workload, {"m": model}, parse_gpu_set("A100-80GB"))
+
+
+def test_a_run_has_a_gguf_file_dequantized_by_versions_that_would_keep_its_blocks():
+    import transformers
+
+    told = unpacking_config(transformers)
+    assert told.dequantize if hasattr(transformers, "GgufConfig") else told is None
+    assert unpacking_config(SimpleNamespace()) is None
 
 
 def test_awq_is_computed_with_in_fp16_and_gptq_as_the_card_does():

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_no_source_file_outgrows_a_reader():
 
 
 def test_links_in_the_documentation_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -50,15 +51,19 @@ def test_the_changelog_knows_the_version():
     assert f"[{ullage.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def readme_commands():
-    lines = (ROOT / "README.md").read_text().splitlines()
+def commands(page):
+    lines = page.read_text().splitlines()
     return [line.strip() for line in lines if line.startswith("    ullage ") and "my-model" not in line]
 
 
-def test_the_commands_of_the_readme_work_one_after_another(tmp_path):
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    assert len(readme_commands()) >= 8
-    for command in readme_commands():
+TRIED = [ROOT / "README.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", TRIED, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_work_one_after_another(tmp_path, page):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    assert len(commands(page)) >= (8 if page.stem == "README" else 2)
+    for command in commands(page):
         words = shlex.split(command.split(" > ")[0], comments=True)[1:]
         done = subprocess.run(
             [sys.executable, "-m", "ullage", *words],
@@ -70,5 +75,5 @@ def test_the_commands_of_the_readme_work_one_after_another(tmp_path):
         )
         assert done.returncode in (0, 3), command + done.stderr
         assert done.stdout, command
-        if words[0] not in ("extract", "demo"):  # which show their progress
+        if words[0] not in ("extract", "demo", "run"):  # which show their progress
             assert done.stderr == "", command

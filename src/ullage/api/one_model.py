@@ -87,6 +87,10 @@ def bare_workload(
     role = parse_role({"placement": "balanced", "model": model, **fields})
     if lora is not None and train is None:
         raise SpecError(["lora: adapters are trained by an optimizer; give train as well: adamw"])
+    if gradient_checkpointing and train is None:
+        raise SpecError(
+            ["gradient_checkpointing: saves nothing without a backward pass; give train as well: adamw"]
+        )
     training = None
     if train is not None:
         beside = {} if lora is None else {"lora": {"r": lora} if isinstance(lora, int) else dict(lora)}
@@ -99,7 +103,7 @@ def bare_workload(
         examples=examples,
         batch=role.batch or 1,
         prompt_tokens=_prompt(role, base) if role.prompt_tokens is None else role.prompt_tokens,
-        new_tokens=role.new_tokens or 0,
+        new_tokens=(role.new_tokens or 0) if train is None else 0,
         captures=sites,
         memory=Memory(enable_gradient_checkpointing=gradient_checkpointing),
         training=training,
@@ -123,7 +127,8 @@ def with_settings(workload: Workload, settings: Sequence[str]) -> Workload:
 
 
 def _placed(setting: str) -> str:
-    """`precision=nf4` as `roles.model.precision=nf4`; a path that is whole stays."""
+    """`precision=nf4` as `roles.model.precision=nf4`, and so `vllm.block_size=32`; a whole path stays."""
+    from ullage.spec.installed import OWN
     from ullage.spec.role import Role
 
     path, equals, value = setting.partition("=")
@@ -131,7 +136,7 @@ def _placed(setting: str) -> str:
     role = "roles.model."
     if name.removeprefix(role).partition(".")[0] in OF_THE_WORKLOAD:
         return f"{name.removeprefix(role)}{equals}{value}"
-    if name.partition(".")[0] in Role.model_fields:
+    if name.partition(".")[0] in (*Role.model_fields, *OWN):
         return f"{role}{name}{equals}{value}"
     return setting
 

@@ -138,6 +138,12 @@ OWN: Final = (
         "ullage serve examples/serve-tiny.yaml --gpus cpu",
     ),
     Command(
+        "ui",
+        "A page on this machine to play with a workload file's numbers, and to look at runs.",
+        "ullage.cli.planner:ui",
+        "ullage ui examples/werewolf.yaml",
+    ),
+    Command(
         "probe",
         "Directions in a model's states: fitted to labelled dialogues, evaluated, applied, exchanged.",
         "ullage.cli.probes:probe",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypedDict
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ullage.errors import UnsupportedError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LAYER_SECONDS: Final = 0.04e-3
 """Host time per layer and decode step with CUDA graphs; assumed."""
+BLOCK: Final = 16
+"""Tokens of a block of the cache, which attention kernels on GPUs take multiples of ("Block size must be a
+multiple of 16", vllm/v1/attention/backends/flash_attn.py; Triton's, FlashInfer's and FlexAttention's too)."""
 
 
 class Options(TypedDict, total=False):
@@ -91,13 +94,26 @@ class Settings(EngineSettings):
     max_num_seqs: Count | None = None
     max_num_batched_tokens: Count | None = None
     enforce_eager: Switch = False
-    block_size: Count = 16
+    block_size: Count = Field(default=BLOCK, multiple_of=BLOCK)
     speculative_config: Speculation | None = Field(
         default=None, description="a model that writes drafts, or method: ngram"
     )
     version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.|$)")] | None = Field(
         default=None, description="vLLM's, as 0.19.1: narrows what its start-up is planned to take"
     )
+
+    @field_validator("max_num_batched_tokens")
+    @classmethod
+    def _holds_its_sequences(cls, tokens: int | None, info: ValidationInfo) -> int | None:
+        """As vLLM's scheduler checks it (vllm/config/scheduler.py, `verify_max_model_len`)."""
+        sequences = info.data.get("max_num_seqs")
+        if tokens is not None and sequences is not None and tokens < sequences:
+            raise PydanticCustomError(
+                "scheduler",
+                "vLLM refuses fewer than max_num_seqs, {sequences}: each sequence takes a token of a step",
+                {"sequences": sequences},
+            )
+        return tokens
 
     def own_cache(self) -> OwnCache:
         """What sizes vLLM's own cache."""

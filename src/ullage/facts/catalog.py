@@ -96,10 +96,14 @@ def unknown_model(name: str, hint: str, *others: str) -> UnknownNameError:
 
 def shape_by_name(name: str) -> str:
     """A sentence on the model of the catalog that has its shape by its name; empty where there is none."""
-    from ullage.facts.model_name import alike
+    from ullage.facts.model_name import alike, precision_by_name
 
     same = next(iter(alike(name, model_names())), None)
-    return f"By its name it has the shape of {same}: plan with that, in its precision." if same else ""
+    if same is None:
+        return ""
+    stored = precision_by_name(name)
+    how = f"precision: {stored}" if stored else "its precision"
+    return f"By its name it has the shape of {same}: plan with that, in {how}."
 
 
 def row_config(row: Mapping[str, Any]) -> dict[str, object]:

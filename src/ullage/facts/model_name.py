@@ -16,6 +16,25 @@ VARIANTS: Final = frozenset(
 """Words that say how a model was trained on, or how it is stored."""
 
 
+_STORED: Final = (
+    ({"gptq", "int8"}, "gptq-int8"),
+    ({"gptq", "8bit"}, "gptq-int8"),
+    ({"gptq"}, "gptq-int4"),
+    ({"awq"}, "awq"),
+    ({"bnb", "4bit"}, "nf4"),
+    ({"bnb", "8bit"}, "int8"),
+    ({"fp8"}, "fp8"),
+    ({"mxfp4"}, "mxfp4"),
+)
+"""Words that together name a precision of `ullage plan`; the first that are all there."""
+
+
+def precision_by_name(name: str) -> str:
+    """The precision that a model is stored in by the words of its name; "" where they do not say."""
+    words = _words(name)
+    return next((stored for needed, stored in _STORED if needed <= words), "")
+
+
 def alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """Those of `known` that are called as `name` is but for whose they are and for VARIANTS; first the ones
     that share most of these words.

@@ -20,7 +20,7 @@ from ullage.memory.loaded import Loaded, loaded
 from ullage.memory.needs import RECENT, Group, Needs, group_of
 from ullage.memory.pipeline import pipeline_needs
 from ullage.memory.process import Overhead, blas_need, context_need
-from ullage.memory.refusals import check_role, check_training
+from ullage.memory.refusals import check_role, check_served, check_training
 from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.shape import shape_of
@@ -134,6 +134,8 @@ def _held(
             raise UnsupportedError(
                 f"role {name}: {draft.name} is a diffusion pipeline, which writes no drafts"
             )
+        if isinstance(model, Architecture):
+            check_served(name, role, model, draft)
         own = served(part, role, precision, abilities, draft, card)
     return loaded(name, part, model, precision, abilities, role.attention, role.cache, own)
 

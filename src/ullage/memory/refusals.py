@@ -8,14 +8,21 @@ from ullage.errors import UnsupportedError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.diffusion import Pipeline
+from ullage.facts.rope import way_to
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.phases.phase import TRAINING, Work
+from ullage.spec.device_map import devices_in
 from ullage.spec.installed import engines_that
 from ullage.spec.role import Role
 from ullage.spec.training import Lora
 
 OWN_CACHE: Final = ("auto", "fp8", "fp16", "bf16")
 """Precisions of a cache that is an engine's own, of those that vLLM has (`CacheDType` of 0.32)."""
+
+
+DRAFTS_SPLIT_ALIKE: Final = (0, 8)
+"""Versions before may keep a model that writes drafts whole on one rank (vllm/config/speculative.py
+`_verify_and_get_draft_tp`, vllm/v1/spec_decode/draft_model.py `_raise_if_draft_tp_mismatch`)."""
 
 
 def check_role(
@@ -41,17 +48,8 @@ def check_role(
         )
     if isinstance(model, Architecture) and model.adapter is not None:
         _check_adapter(name, role, model, precision)
-    if (
-        isinstance(model, Architecture)
-        and model.checkpoint is not None
-        and model.checkpoint.format == "gguf"
-        and engine.memory == "process"
-        and precision.scheme is not None
-    ):
-        raise UnsupportedError(
-            f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "
-            f"and not into {precision.storage}; use precision: auto, or name the model it was made from"
-        )
+    if isinstance(model, Architecture) and engine.memory == "process":
+        _check_file(name, role, model, precision)
     if isinstance(model, Pipeline) and precision.scheme is not None:
         raise UnsupportedError(
             f"role {name}: pipelines are planned in fp32, fp16 and bf16; {precision.storage} is not described"
@@ -77,6 +75,46 @@ def _check_own_cache(name: str, role: Role) -> None:
         asked, known = role.cache.precision, ", ".join(OWN_CACHE)
         raise UnsupportedError(
             f"role {name}: engine {role.engine} keeps no cache in {asked}; use a cache.precision of {known}"
+        )
+
+
+def _check_file(name: str, role: Role, model: Architecture, precision: ResolvedPrecision) -> None:
+    """What transformers does not do with a GGUF file (5.19, quantizers/quantizer_gguf.py)."""
+    if model.checkpoint is None or model.checkpoint.format != "gguf":
+        return
+    if precision.scheme is not None:
+        raise UnsupportedError(
+            f"role {name}: {model.name} is a GGUF file, which transformers turns into 16 bits as it loads it "
+            f"and not into {precision.storage}; use precision: auto, or name the model it was made from"
+        )
+    if "disk" in devices_in(role.device_map or {}) or "disk" in (role.max_memory or {}):
+        raise UnsupportedError(
+            f"role {name}: {model.name} is a GGUF file, of which transformers leaves nothing on disk; "
+            "use cpu in place of disk, or name the model it was made from"
+        )
+
+
+def check_served(name: str, role: Role, model: Architecture, draft: Architecture | None) -> None:
+    """Raises UnsupportedError where vLLM refuses a length of `model`, or what writes drafts for it."""
+    own, ranks = role.settings.own_cache(), role.tensor_parallel
+    asked, most = own.max_model_len, model.max_positions
+    if asked is not None and most is not None and asked > most:
+        raise UnsupportedError(
+            f"role {name}: {role.engine}.max_model_len {asked} is more than the {most} positions of "
+            f"{model.name}, which vLLM refuses; give no more{way_to(model, asked)}"
+        )
+    if draft is None:
+        return
+    if draft.vocab_size != model.vocab_size:
+        raise UnsupportedError(
+            f"role {name}: {draft.name} writes drafts of {draft.vocab_size:,} words and {model.name} has "
+            f"{model.vocab_size:,}: vLLM refuses such a pair; name one that has as many, or use method: ngram"
+        )
+    same = ranks if own.version is None or own.version >= DRAFTS_SPLIT_ALIKE else 1
+    if own.draft_ranks not in (None, same, ranks):
+        raise UnsupportedError(
+            f"role {name}: draft_tensor_parallel_size {own.draft_ranks}: vLLM splits what writes drafts "
+            f"as the role's own, over {ranks}; leave it out"
         )
 
 
@@ -122,8 +160,22 @@ def check_training(
             f"role {name}: weights in {precision.storage} take no gradient; train adapters beside them "
             "(training.lora={r: 16}), or use another precision"
         )
+    if precision.scheme is not None and precision.scheme.untrained:
+        raise UnsupportedError(
+            f"role {name}: {precision.scheme.name}: {precision.scheme.untrained}; {_trainable(precision)}"
+        )
     if training is not None and training.lora is not None:
         _check_targets(name, architecture, training.lora)
+
+
+def _trainable(precision: ResolvedPrecision) -> str:
+    """What to use instead of weights that nothing is trained beside."""
+    scheme, stored = precision.scheme, precision.quantization is not None
+    if scheme is not None and scheme.dequantizes_on_request:
+        return "use precision: bf16" if stored else "use precision: bf16, int8 or nf4"
+    if stored:
+        return "name the model that it was made from, with precision: int8 or nf4"
+    return "use precision: int8 or nf4"
 
 
 def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
@@ -138,11 +190,13 @@ def _check_targets(name: str, architecture: Architecture, lora: Lora) -> None:
                 f"peft; name its linear layers: --set 'training.lora.target_modules=[{linear}]', or fewer"
             )
         return
-    unknown = [each for each in lora.target_modules if each.split(".")[-1] not in found]
+    unknown = [
+        each for each in lora.target_modules if not any(f".{name}".endswith(f".{each}") for name in named)
+    ]
     if unknown:
         raise UnsupportedError(
             f"role {name}: training.lora.target_modules: {architecture.name} has no linear layer called "
-            f"{unknown[0]}; it has {linear}"
+            f"{unknown[0]}{' in every block' * ('.' in unknown[0])}; it has {linear}"
         )
 
 

@@ -72,6 +72,19 @@ class RunFolder:
             os.close(file)
 
     @property
+    def held(self) -> bool:
+        """Whether a process writes in the folder."""
+        try:
+            with (self.path / ".lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_UN)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    @property
     def started(self) -> bool:
         return (self.path / MANIFEST).exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +26,7 @@ class PoolOfRun:
 def pool_of_run(folder: Path) -> PoolOfRun:
     """Raises FormatError where the folder holds no run that had a pool, or what it holds was changed."""
     run = RunFolder(folder)
-    running = _held(folder)
+    running = run.held
     if (folder / POOL).exists():
         return PoolOfRun(folder, "running" if running else "cut short", read_pool(folder))
     record = run.record()
@@ -35,16 +34,3 @@ def pool_of_run(folder: Path) -> PoolOfRun:
         raise FormatError(f"{folder}: its run is of an earlier version, and left nothing of a pool")
     where = f"{folder / RECORD}: not a record of a run"
     return PoolOfRun(folder, "ended", pool_of(Fields(record.outcome, where).inner("pool"), where))
-
-
-def _held(folder: Path) -> bool:
-    """Whether a process writes in the folder."""
-    try:
-        with (folder / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

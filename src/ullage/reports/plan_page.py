@@ -259,8 +259,9 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
     batches = sorted({role.batch or workload.batch for role in workload.roles.values()})
     shown = f"{batches[0]}" if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
     count = f"{workload.examples:,} example{'s' if workload.examples != 1 else ''}"
+    new = workload.new_tokens if any(phase.work.new_tokens for phase in plan.phases) else 0
     said = (
-        f"{workload.prompt_tokens:,} tokens of prompt, {workload.new_tokens:,} new, batch {shown}, {count}, "
+        f"{workload.prompt_tokens:,} tokens of prompt, {new:,} new, batch {shown}, {count}, "
         f"{workload.budget.reserve} reserve"
     )
     own = [

@@ -18,7 +18,12 @@ from ullage.runtime.adapter import add_adapter, check_alone, check_peft
 from ullage.runtime.device_map import AutoModels, computing, modules_on, torch_device
 from ullage.runtime.kernels import SDPA_MATH, register_math
 from ullage.runtime.libraries import find_transformers, in_turn
-from ullage.runtime.quantization import check_capability, dequantizing_config, quantization_config
+from ullage.runtime.quantization import (
+    check_capability,
+    dequantizing_config,
+    quantization_config,
+    unpacking_config,
+)
 from ullage.runtime.rope_scaling import check_applied, stretch
 from ullage.runtime.source import base_named, is_adapter, is_pipeline, source_of
 from ullage.runtime.tokenizer import Tokenizer, open_tokenizer
@@ -168,8 +173,10 @@ def _options(
         "output_loading_info": True,
         "dtype": getattr(torch, TORCH_NAMES[planned.precision.compute]),
     }
+    unpacked = None
     if source.suffix == ".gguf":
         options["gguf_file"] = source.name
+        unpacked = unpacking_config(transformers)
     else:
         options["use_safetensors"] = True
     kernel = _kernel(role, planned)
@@ -177,7 +184,7 @@ def _options(
         register_math()
     if kernel is not None:
         options["attn_implementation"] = kernel
-    quantization = quantization_config(transformers, planned.precision)
+    quantization = unpacked or quantization_config(transformers, planned.precision)
     if quantization is None:
         stored = getattr(config, "quantization_config", None)
         quantization = dequantizing_config(transformers, stored, planned.precision)

@@ -50,6 +50,15 @@ def quantization_config(
     return config
 
 
+def unpacking_config(transformers: ModuleType) -> QuantizationConfigMixin | None:
+    """Tells that a GGUF file is turned into 16 bits, as it is planned: where the package `kernels` is there,
+    transformers keeps its blocks since 5.19. None of versions that know no other way."""
+    if not hasattr(transformers, "GgufConfig"):
+        return None
+    config: QuantizationConfigMixin = transformers.GgufConfig(dequantize=True)
+    return config
+
+
 def dequantizing_config(
     transformers: ModuleType, stored: object, precision: ResolvedPrecision
 ) -> QuantizationConfigMixin | None:

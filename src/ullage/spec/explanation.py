@@ -28,6 +28,8 @@ _SORTS: Final = {
     "model": "a mapping of keys to values",
 }
 """What a value should have been, by the first word of pydantic's error type."""
+_OTHER_WORDS: Final = "string_pattern_mismatch"
+"""pydantic's error type for a text that is none of those which a field takes; its description says which."""
 _BOUNDS: Final = {
     "greater_than_equal": ("at least", "ge"),
     "greater_than": ("more than", "gt"),
@@ -72,7 +74,7 @@ def _mistake(
         return Mistake(prefix + path, "is missing" + (f": {description}" if description else ""))
     problem = _invalid(errors)
     description = getattr(_field(model, path), "description", None)
-    if description and all(kind.endswith("_type") for kind in kinds):
+    if description and all(kind.endswith(("_type", _OTHER_WORDS)) for kind in kinds):
         problem += f": {description}"
     return Mistake(prefix + path, problem)
 
@@ -92,6 +94,8 @@ def _invalid(errors: Sequence[ErrorDetails]) -> str:
         if kind == "literal_error":
             expected = error["ctx"]["expected"]
             names += re.findall(r"'([^']*)'", expected) or [expected]
+        elif kind == _OTHER_WORDS:
+            return f"{shown} is not valid"
         elif kind.split("_")[0] in _SORTS:
             sorts.append(_SORTS[kind.split("_")[0]])
         else:

@@ -19,7 +19,7 @@ PURPOSES: Final = {
     "serve": "serving roles over HTTP",
     "peft": "adapters",
     "probes": "fitting probes",
-    "evaluate": "scores of an evaluation, and its figures",
+    "evaluate": "scores of an evaluation",
     "pii": "calibrating what verifies personal data",
     "detect": "finding personal data",
     "plot": "figures",

@@ -25,6 +25,11 @@ AWQ_GROUPS: Final = (*MARLIN_GROUPS, 16)
 MARLIN_LOCKS: Final = Part(128 * 32, "matrix")
 """Marlin's workspace of each matrix: an int32 for each multiprocessor, and no fewer than 128
 (gptqmodel/utils/marlin.py `marlin_make_workspace_new`, 7.3)."""
+NO_WAY_BACK: Final = (
+    "the kernels that gptqmodel takes by itself have no backward pass, and those it has one for "
+    "(backend: auto_trainable) keep 16-bit copies that were not held against a step"
+)
+"""`SUPPORTS_TRAINING` of nn_modules/qlinear/marlin.py there; torch.py multiplies with what it dequantizes."""
 _GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0)
 _GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0)
 _AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0)
@@ -51,6 +56,7 @@ def gptq(bits: int) -> Scheme:
         methods=frozenset({"gptq"}),
         product=Dequantized(1, unpacked=4),
         packages=GPTQ_PACKAGES,
+        untrained=NO_WAY_BACK,
     )
     if bits not in MARLIN_BITS:
         return torch
@@ -63,6 +69,7 @@ def gptq(bits: int) -> Scheme:
         packages=GPTQ_PACKAGES,
         slowdown=_GPTQ_8 if bits == 8 else _GPTQ_4,
         elsewhere=torch,
+        untrained=NO_WAY_BACK,
     )
 
 
@@ -94,6 +101,7 @@ _AWQ_IN_TORCH: Final = Scheme(
     stores_tied_head=True,
     computes_in="fp16",
     packages=("gptqmodel",),
+    untrained=NO_WAY_BACK,
 )
 AWQ: Final = Scheme(
     # As gptqmodel's Marlin kernel holds it: qweight and qzeros at 4 bits, fp16 scales per group of inputs
@@ -108,6 +116,7 @@ AWQ: Final = Scheme(
     packages=("gptqmodel",),
     slowdown=_AWQ,
     elsewhere=_AWQ_IN_TORCH,
+    untrained=NO_WAY_BACK,
 )
 AUTO_AWQ: Final = Scheme(
     name="autoawq",  # as AutoAWQ held it, for transformers before 5: its GEMM layout

@@ -89,6 +89,8 @@ NF4_DOUBLE: Final = Scheme(
 )
 
 
+REFUSED_BY_TRAINER: Final = "transformers 5.19 refuses to train a model in it, with adapters too"
+"""`validate_quantization_for_training` of trainer_utils.py, where `is_trainable` of a quantizer is False."""
 FP8: Final = Scheme(
     name="fp8",  # an fp32 scale per output row, or per 128x128 block where stored so
     parts=(Part(8, "element"), Part(32, "tile")),
@@ -97,6 +99,7 @@ FP8: Final = Scheme(
     dequantizes_on_request=True,
     keeps_tied_head=True,
     least_capability=(8, 9),  # transformers 5.19, quantizers/quantizer_finegrained_fp8.py
+    untrained=REFUSED_BY_TRAINER,
 )
 MXFP4: Final = Scheme(
     name="mxfp4",  # OCP MX: one 8-bit scale per 32
@@ -106,6 +109,7 @@ MXFP4: Final = Scheme(
     dequantizes_on_request=True,
     least_capability=(7, 5),  # transformers 5.19, quantizers/quantizer_mxfp4.py
     packages=("kernels", "triton"),
+    untrained=REFUSED_BY_TRAINER,
 )
 
 

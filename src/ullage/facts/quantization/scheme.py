@@ -90,7 +90,8 @@ class Scheme(NamedTuple):
     is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
     first CUDA compute capability that computes with it, None where none is known. `packages` are what
     transformers loads a checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
-    `elsewhere` is how they hold it where the kernel that this describes does not run.
+    `elsewhere` is how they hold it where the kernel that this describes does not run. `untrained` says why
+    adapters are not trained beside it, "" where they are.
     """
 
     name: str
@@ -110,3 +111,4 @@ class Scheme(NamedTuple):
     packages: tuple[str, ...] = ()
     slowdown: Slowdown | None = None
     elsewhere: "Scheme | None" = None
+    untrained: str = ""

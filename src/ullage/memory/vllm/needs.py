@@ -86,5 +86,6 @@ def _cache(loaded: Loaded, served: Served, work: Work) -> tuple[int, int]:
     limits = [each for each in (loaded.architecture.max_positions, served.window) if each is not None]
     longest = longest_sequence(work, prompt_of(loaded, work), min(limits, default=None))
     tokens = seen_tokens(loaded, work, longest - work.cached_tokens)
-    held = (sequences * -(-tokens // served.block) + 1) * served.block * served.sizes.token_bytes
-    return held + sequences * served.sizes.sequence_bytes, sequences
+    sizes, block = served.sizes, served.block
+    held = sequences * sizes.blocks_bytes(tokens, block) + block * sizes.token_bytes
+    return held + sequences * sizes.sequence_bytes, sequences

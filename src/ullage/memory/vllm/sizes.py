@@ -5,14 +5,16 @@ Modelled on vLLM 0.19 (V1 engine); what other versions do otherwise stands in `s
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from ullage.facts.abilities import Abilities
-from ullage.facts.architecture import Architecture, Attention, LatentAttention
-from ullage.memory.forward.cache import cache_bits, latent_width, recurrent_bytes
+from ullage.facts.architecture import Architecture
+from ullage.memory.forward.cache import recurrent_bytes
 from ullage.memory.process import CUDA_CONTEXT
+from ullage.memory.vllm.layers import Windowed, token_bytes, windows_of
 from ullage.memory.vllm.ranks import check_ranks, rank_weights
 from ullage.memory.vllm.startup import (
     GRAPHS_IN_SHARE,
@@ -40,7 +42,8 @@ several tokens one after the other."""
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one rank of a vLLM engine takes, in bytes; `token_bytes` is one cached token's cost.
+    """What one rank of a vLLM engine takes, in bytes; `token_bytes` is one cached token's cost in all layers,
+    `windows` are those of them that keep fewer tokens.
 
     `draft` are the weights of a model that writes drafts beside it, `nccl` what communicators take.
     `graphs_shared` says whether CUDA graphs are part of the engine's share of a card, None where its version
@@ -53,10 +56,18 @@ class Serving:
     cuda_graphs: Interval
     token_bytes: int
     sequence_bytes: int
+    windows: tuple[Windowed, ...] = ()
     draft: Interval = ZERO
     nccl: Interval = ZERO
     graphs_shared: bool | None = None
     process_shared: bool = False
+
+    def blocks_bytes(self, tokens: int, block: int) -> int:
+        """What the blocks of one sequence take. A window may begin inside of one, which is one more
+        (vllm/v1/kv_cache_interface.py, `SlidingWindowSpec.max_memory_usage_bytes`)."""
+        whole = -(-tokens // block)
+        spared = sum(each.bytes * max(whole - -(-each.tokens // block) - 1, 0) for each in self.windows)
+        return block * (self.token_bytes * whole - spared)
 
     @property
     def in_share(self) -> Interval:
@@ -99,12 +110,11 @@ def scheduler_limits(own: OwnCache, abilities: Abilities) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens): the file's, else vLLM's defaults for `LLM(...)`.
 
     Source: vllm/engine/arg_utils.py `get_batch_defaults`: 1024 and 16384 on large cards, 256 and 8192 on
-    others. A large workstation card is undercounted unless the file names the limits.
+    others. A large workstation card is undercounted unless the file names the limits. By default no more
+    sequences than tokens are taken in a step.
     """
-    return (
-        own.max_num_seqs or (1024 if abilities.large else 256),
-        own.max_num_batched_tokens or (16384 if abilities.large else 8192),
-    )
+    tokens = own.max_num_batched_tokens or (16384 if abilities.large else 8192)
+    return own.max_num_seqs or min(1024 if abilities.large else 256, tokens), tokens
 
 
 def cache_block(own: OwnCache, abilities: Abilities) -> int:
@@ -170,6 +180,7 @@ def serving(
         cuda_graphs=found.cuda_graphs + beside.cuda_graphs,
         token_bytes=found.token_bytes + beside.token_bytes,
         sequence_bytes=found.sequence_bytes + beside.sequence_bytes,
+        windows=found.windows + beside.windows,
         draft=beside.weights,
     )
 
@@ -198,40 +209,30 @@ def _serving(
             if layer.recurrent is not None
         )
         // ranks,
+        windows_of(architecture, ranks, own, cache, precision, limits[1]),
         nccl=nccl_bytes(own, abilities, ranks),
         graphs_shared=graphs_in_share(own),
         process_shared=process_in_share(own),
     )
 
 
-def token_bytes(architecture: Architecture, ranks: int, cache: Cache, precision: ResolvedPrecision) -> int:
-    """Cache bytes per token and rank, layers padded to equal groups.
-
-    vLLM groups layers of one kind so that all groups have the same number of layers
-    (vllm/v1/core/kv_cache_utils.py): the smallest kind's count, or the largest where they are
-    within a quarter. Compressed latents are copied to every rank.
-    """
-    kinds: dict[tuple[str, int], int] = {}
-    for layer, blocks in distinct_layers(architecture):
-        mixer = layer.mixer
-        if isinstance(mixer, LatentAttention):
-            key = ("latent", latent_width(mixer))
-        elif isinstance(mixer, Attention) and mixer.stores_kv:
-            heads = max(mixer.kv_heads // ranks, 1)
-            key = (mixer.kind, heads * (mixer.head_dim + mixer.value_dim))
-        else:
-            continue
-        kinds[key] = kinds.get(key, 0) + len(blocks)
-    if not kinds:
-        return 0
-    counts = kinds.values()
-    group = max(counts) if max(counts) < 1.25 * min(counts) else min(counts)
-    elements = sum(width * -(-count // group) * group for (_, width), count in kinds.items())
-    return elements * cache_bits(cache, precision.element_bytes) // 8
-
-
 def cache_tokens(serving: Serving, total_bytes: int, utilization: float, block: int) -> Interval:
-    """How many tokens fit the cache of a card of `total_bytes`; low answers the high memory use."""
+    """How many tokens of one sequence fit the cache of a card of `total_bytes`; low answers the high memory
+    use."""
+    logged = logged_tokens(serving, total_bytes, utilization, block)
+    if sum(each.bytes for each in serving.windows) in (0, serving.token_bytes):
+        return logged
+
+    def longest(tokens: int) -> int:
+        room, most = serving.token_bytes * tokens, total_bytes // block
+        fits = bisect_right(range(most), room, key=lambda blocks: serving.blocks_bytes(blocks * block, block))
+        return max(fits - 1, 0) * block
+
+    return Interval(*map(longest, logged))
+
+
+def logged_tokens(serving: Serving, total_bytes: int, utilization: float, block: int) -> Interval:
+    """The tokens that vLLM before 0.21 says at its start that this cache holds: as if each layer kept all."""
     share = int(total_bytes * utilization)
     sizes = serving.beside_cache
 

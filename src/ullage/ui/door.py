@@ -1,0 +1,128 @@
+"""What stands before the pages: whose request it is, and what every answer allows a browser to do."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from ullage.serving.guard import App, Door, Guard, Receive, Scope, Send, refuse
+from ullage.serving.refusal import Refusal
+
+LARGEST_BODY: Final = 2**20
+"""Bytes of a request's body."""
+COOKIE: Final = "ullage_token"
+ENTER: Final = "/enter"
+"""Where a browser, which can send no header of its own, brings the token once: `/enter?token=TOKEN`."""
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; frame-src 'self'"
+)
+REPORT_POLICY: Final = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+"""Of a run's own page, which is shown as it was written: it runs no script and belongs to no site."""
+HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+def guarded(app: App, door: Door) -> App:
+    """`app` behind what every request passes."""
+    return _Headers(_Origins(_Cookies(Guard(app, door, lambda path, status: None), door), door))
+
+
+class _Headers:
+    """Answers with the headers that they do not have."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                held = {name.lower() for name, _ in message["headers"]}
+                more = {"content-security-policy": POLICY, **HEADERS}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.encode(), value.encode())
+                        for name, value in more.items()
+                        if name.encode() not in held
+                    ),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class _Origins:
+    """No page of another site asks anything here: not by a form, a link or a script of its own."""
+
+    def __init__(self, app: App, door: Door) -> None:
+        self._app, self._door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            origin = headers.get(b"origin")
+            foreign = origin is not None and urlsplit(origin).netloc != headers.get(b"host", "")
+            elsewhere = headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin")
+            followed = headers.get(b"sec-fetch-mode") == "navigate" and scope["method"] == "GET"
+            if foreign or (elsewhere and not followed):
+                await refuse(
+                    Refusal(403, "another site's page asks nothing here", "origin_not_allowed"), send
+                )
+                return
+        await self._app(scope, receive, send)
+
+
+class _Cookies:
+    """A token that came once by the address comes back in a cookie, which no script reads and no other site
+    sends; to who guards it is the header that it stands for."""
+
+    def __init__(self, app: App, door: Door) -> None:
+        self._app, self._door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._door.token is None:
+            await self._app(scope, receive, send)
+            return
+        token, entering = _cookie(scope), scope["path"] == ENTER
+        if entering:
+            token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        headers = [*scope["headers"]]
+        if token:
+            headers = [pair for pair in headers if pair[0].lower() != b"authorization"]
+            headers.append((b"authorization", f"Bearer {token}".encode("latin-1", "replace")))
+        if not entering:
+            await self._app({**scope, "headers": headers}, receive, send)
+            return
+
+        async def sent(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 303:
+                cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
+                message["headers"] = [
+                    *message["headers"],
+                    (b"set-cookie", cookie.encode("latin-1", "replace")),
+                ]
+            await send(message)
+
+        await self._app({**scope, "headers": headers}, receive, sent)
+
+
+def _cookie(scope: Scope) -> str:
+    held: SimpleCookie = SimpleCookie()
+    try:
+        for name, value in scope["headers"]:
+            if name.lower() == b"cookie":
+                held.load(value.decode("latin-1"))
+    except CookieError:
+        return ""
+    return held[COOKIE].value if COOKIE in held else ""

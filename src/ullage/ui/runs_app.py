@@ -1,0 +1,56 @@
+"""The paths of runs."""
+
+# Annotations are not postponed here: FastAPI reads them.
+
+import asyncio
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from ullage.ui.door import REPORT_POLICY
+from ullage.ui.pages import render, root_of
+from ullage.ui.runs import Runs, course_of, run_of, timeline_document
+
+
+def add_runs(app: FastAPI, runs: Runs) -> None:
+    """A list, a page for each, what of it changes while it goes on, and its own report."""
+
+    def found(id: str) -> Path:
+        path = runs.find(id)
+        if path is None:
+            raise HTTPException(404, "there is no such run")
+        return path
+
+    @app.get("/runs")
+    async def listed(request: Request) -> Response:
+        held = await asyncio.to_thread(runs.list)
+        return HTMLResponse(render("runs.html.jinja", root=root_of(request), folder=runs.shown, runs=held))
+
+    def shown(id: str, template: str, root: str) -> Response:
+        path = found(id)
+        return HTMLResponse(render(template, root=root, run=run_of(path), course=course_of(path)))
+
+    @app.get("/runs/{id}")
+    async def one(id: str, request: Request) -> Response:
+        return await asyncio.to_thread(shown, id, "run.html.jinja", root_of(request))
+
+    @app.get("/runs/{id}/now")
+    async def now(id: str, request: Request) -> Response:
+        return await asyncio.to_thread(shown, id, "run_now.html.jinja", root_of(request))
+
+    def document(id: str) -> Response:
+        path = found(id)
+        return JSONResponse(timeline_document(run_of(path), course_of(path).chart))
+
+    @app.get("/runs/{id}/timeline")
+    async def timeline(id: str) -> Response:
+        return await asyncio.to_thread(document, id)
+
+    @app.get("/runs/{id}/report")
+    async def report(id: str) -> Response:
+        page = await asyncio.to_thread(runs.report, id)
+        if page is None:
+            raise HTTPException(404, "this run has no report")
+        return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})

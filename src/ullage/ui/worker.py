@@ -1,0 +1,178 @@
+"""Processes that plan, so that whoever listens is never held up: warm, limited in time and memory, and begun
+again when one of them ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
+from typing import Final
+
+from ullage.errors import UllageError
+from ullage.ui.answers import Answered, Asked, answer
+from ullage.ui.source import Source
+from ullage.ui.state import State
+
+SECONDS: Final = 20.0
+"""An answer may take; one that takes longer ends its process."""
+START: Final = """
+import sys
+from multiprocessing.connection import Connection
+from ullage.ui.worker import work
+work(Connection(int(sys.argv[1])))
+"""
+"""A process that begins so, and not by multiprocessing, runs nothing of the program that began it."""
+MEMORY: Final = 8 * 2**30
+"""Bytes of addresses that a process may take: a trace needs torch, which maps about half of it."""
+
+
+class OverdueError(UllageError):
+    """No answer within the time there is."""
+
+
+class Worker:
+    """One process, and a line of those who wait for it. Invariant: whoever has the lock has an answer that is
+    to its own question, for a process that gave none in time is gone."""
+
+    def __init__(self, source: Source, seconds: float = SECONDS) -> None:
+        self._source, self._seconds = source, seconds
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end: Connection | None = None
+        self._over = False
+
+    def begin(self) -> None:
+        """Starts the process, where there is none."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._over:
+            raise OverdueError("the server ends")
+        self._clear()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-c", START, str(theirs.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._end = Connection(ours.detach())
+        self._end.send(self._source)
+
+    def ask(self, asked: Asked, wanted: Callable[[], bool] = lambda: True) -> Answered | None:
+        """The answer, after those who came before; None where it is no longer `wanted` when its turn comes.
+
+        Raises OverdueError, and whatever error of Ullage's planning raised.
+        """
+        with self._lock:
+            if not wanted():
+                return None
+            self.begin()
+            assert self._end is not None
+            try:
+                self._end.send(asked)
+                if not self._end.poll(self._seconds):
+                    raise OverdueError(f"no answer within {self._seconds:g} s: a smaller workload has one")
+                found = self._end.recv()
+            except (EOFError, OSError) as error:
+                self._clear()
+                raise OverdueError(
+                    "the process that planned ended: it may have taken too much memory"
+                ) from error
+            except OverdueError:
+                self._clear()
+                raise
+        if isinstance(found, Answered):
+            return found
+        raise UllageError(str(found))
+
+    def stop(self) -> None:
+        """Ends the process, whatever it does, and begins no other: who waits for an answer gets none."""
+        self._over = True
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Ends the process, and lets go of it."""
+        self.stop()
+        with self._lock:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._end is not None:
+            self._end.close()
+        self._process = self._end = None
+
+
+class Workers:
+    """One that plans and one that searches: a plan never waits for advice that nobody wants any more."""
+
+    def __init__(self, source: Source, seconds: float = SECONDS) -> None:
+        self._plans, self._searches = Worker(source, seconds), Worker(source, seconds)
+
+    def begin(self) -> None:
+        """Starts both."""
+        self._plans.begin()
+        self._searches.begin()
+
+    async def answer(self, asked: Asked) -> Answered:
+        """A page, a fragment of it, or a file."""
+        worker = self._searches if asked.advice else self._plans
+        found = await asyncio.to_thread(worker.ask, asked)
+        assert found is not None
+        return found
+
+    async def advice(self, asked: Asked, gone: Callable[[], Awaitable[bool]]) -> Answered | None:
+        """Advice; None where who asked has gone before their turn came."""
+        loop = asyncio.get_running_loop()
+
+        def wanted() -> bool:
+            return not asyncio.run_coroutine_threadsafe(_of(gone), loop).result()
+
+        return await asyncio.to_thread(self._searches.ask, asked, wanted)
+
+    def stop(self) -> None:
+        """Ends both at once, from any thread."""
+        self._plans.stop()
+        self._searches.stop()
+
+    def close(self) -> None:
+        """Ends both."""
+        self._plans.close()
+        self._searches.close()
+
+
+async def _of(gone: Callable[[], Awaitable[bool]]) -> bool:
+    return await gone()
+
+
+def work(end: Connection) -> None:
+    """Answers until nobody asks any more. Ctrl-C in the terminal is for the process that listens."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory()
+    with contextlib.suppress(EOFError, OSError):
+        source: Source = end.recv()
+        answer(source, Asked("page", State()))  # so that the first who asks need not wait for imports
+        while True:
+            asked = end.recv()
+            try:
+                found: object = answer(source, asked)
+            except UllageError as error:
+                found = str(error)
+            except MemoryError:
+                found = "planning this takes more memory than a page may"
+            except Exception as error:  # the page must stand, and say it
+                found = f"internal error, please report it: {type(error).__name__}: {str(error)[:1000]}"
+            end.send(found)
+
+
+def _limit_memory() -> None:
+    import resource
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))

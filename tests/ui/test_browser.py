@@ -1,0 +1,298 @@
+"""The page in a real browser: by mouse, by keyboard, back and forward, without a word on the console, and as
+axe-core finds it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("jinja2")
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: make .venv/browser")
+
+import axe  # noqa: E402
+from planner_pages import ROOT, made_run, serving  # noqa: E402
+
+import ullage  # noqa: E402
+from ullage.records.notes import Notes  # noqa: E402
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    *(f"--disable-{what}" for what in ("quic", "background-networking", "component-update", "sync")),
+    "--no-first-run",
+]
+FILE = ROOT / "examples/werewolf.yaml"
+WIDTHS = (320, 768, 1280)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run that is finished, and one under way."""
+    folder = tmp_path_factory.mktemp("runs")
+    made_run(folder / "one")
+    held = made_run(folder / "two")
+    (folder / "two" / "record.json").unlink()
+    with held.lock():
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def address(runs):
+    with serving(FILE, runs=runs) as found:
+        yield found
+
+
+@pytest.fixture
+def shown(browser, address):
+    """A page that fails its test where it writes to the console, or asks another machine for something."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.said = said
+    yield page
+    context.close()
+    assert [each for each in said if "422" not in each] == []
+    assert [each for each in asked if not each.startswith((address, "data:"))] == []
+
+
+def plan_of(*changes):
+    return ullage.plan(ullage.load(FILE, changes), base=FILE.parent, advice=False)
+
+
+def expect_plan(page, *changes):
+    """Waits until the page shows the plan of these changes, and its address says them."""
+    plan = plan_of(*changes)
+    total = plan.bill.totals["gpu:0"][plan.devices[0].peak_phase].device.high
+    page.wait_for_function(
+        "([n, high]) => location.search.split('set=').length - 1 == n"
+        " && document.querySelector('#verdict .verdict')"
+        " && document.querySelector('.device').textContent.includes(high)",
+        arg=[len(changes), f"{total / 2**30:.2f}"],
+    )
+    assert page.locator("#verdict .verdict").text_content() == plan.verdict
+
+
+CONTROLS = [
+    ("batch", "4"),
+    ("prompt tokens", "2048"),
+    ("new tokens", "700"),
+    ("examples", "7"),
+    ("GPUs", "2x H100"),
+]
+PATHS = {
+    "batch": "batch",
+    "prompt tokens": "prompt_tokens",
+    "new tokens": "new_tokens",
+    "GPUs": "budget.gpus",
+}
+
+
+@pytest.mark.parametrize(("label", "value"), CONTROLS)
+def test_a_field_that_is_typed_in_changes_the_plan(shown, label, value):
+    field = shown.get_by_label(label, exact=True).first
+    field.click()
+    field.fill(value)
+    expect_plan(shown, f"{PATHS.get(label, label)}={value}")
+    assert field.input_value() == value
+
+
+@pytest.mark.parametrize(("label", "path", "keys"), [("precision", "roles.player.precision", "i")])
+def test_a_choice_is_made_by_keyboard_alone(shown, label, path, keys):
+    for _ in range(80):
+        shown.keyboard.press("Tab")
+        if shown.evaluate("document.activeElement.labels?.[0]?.textContent") == label:
+            break
+    shown.keyboard.type(keys)
+    chosen = shown.get_by_label(label, exact=True).input_value()
+    assert chosen.startswith(keys)
+    expect_plan(shown, f"{path}={chosen}")
+    assert shown.evaluate("document.activeElement.labels?.[0]?.textContent") == label
+
+
+@pytest.mark.parametrize(
+    ("label", "path", "value"),
+    [
+        ("schedule", "schedule", "swapped"),
+        ("precision", "roles.player.precision", "nf4"),
+        ("residency", "roles.player.residency", "swapped"),
+        ("keep", "captures.0.keep", "device"),
+    ],
+)
+def test_a_choice_is_made_by_mouse(shown, label, path, value):
+    shown.get_by_label(label, exact=True).select_option(value)
+    expect_plan(shown, f"{path}={value}")
+
+
+@pytest.mark.parametrize(
+    ("label", "path", "value"),
+    [
+        ("sites", "captures.0.sites", '["blocks.*.hook_mlp_out"]'),
+        ("layers", "captures.0.layers", "all"),
+        ("positions", "captures.0.positions", "all"),
+    ],
+)
+def test_captures_are_changed(shown, label, path, value):
+    shown.get_by_label(label, exact=True).fill(value)
+    expect_plan(shown, f"{path}={value}")
+
+
+def test_back_and_forward_restore_plan_and_fields(shown):
+    field = shown.get_by_label("batch", exact=True).first
+    field.fill("4")
+    expect_plan(shown, "batch=4")
+    field.fill("8")
+    expect_plan(shown, "batch=8")
+    shown.go_back()
+    expect_plan(shown, "batch=4")
+    assert shown.get_by_label("batch", exact=True).first.input_value() == "4"
+    shown.go_back()
+    expect_plan(shown)
+    shown.go_forward()
+    shown.go_forward()
+    expect_plan(shown, "batch=8")
+    assert shown.get_by_label("batch", exact=True).first.input_value() == "8"
+
+
+def test_the_last_of_many_changes_wins(shown):
+    field = shown.get_by_label("batch", exact=True).first
+    for value in range(2, 30):
+        field.fill(str(value))
+        shown.wait_for_timeout(40 if value % 3 else 170)
+    expect_plan(shown, "batch=29")
+    shown.wait_for_load_state("networkidle")
+    expect_plan(shown, "batch=29")
+
+
+def test_advice_follows_by_itself_and_is_followed(shown):
+    link = shown.locator("#advice ol a").first
+    link.wait_for()
+    link.click()
+    shown.wait_for_url(re.compile(r"\?set="))
+    assert shown.locator("#verdict .verdict").count() == 1
+
+
+def test_a_mistake_is_told_beside_its_field_and_is_mended(shown):
+    field = shown.get_by_label("batch", exact=True).first
+    field.fill("-1")
+    wrong = shown.locator("#field-batch-wrong")
+    wrong.wait_for()
+    assert "batch" in wrong.text_content()
+    assert field.get_attribute("aria-describedby") == "field-batch-wrong"
+    field.fill("2")
+    expect_plan(shown, "batch=2")
+    assert wrong.count() == 0
+
+
+def test_line_items_stay_open_while_numbers_change(shown):
+    summary = shown.locator(".device summary").first
+    summary.focus()
+    shown.keyboard.press("Enter")
+    table = shown.locator(".device details table").first
+    assert table.is_visible()
+    shown.get_by_label("batch", exact=True).first.fill("2")
+    expect_plan(shown, "batch=2")
+    assert table.is_visible()
+
+
+def test_the_whole_file_is_edited_and_two_plans_are_compared(shown):
+    shown.get_by_text("Keep this plan to compare with").click()
+    shown.get_by_text("The whole file").click()
+    area = shown.get_by_label("Workload file, YAML or JSON")
+    area.fill(area.input_value().replace("precision: bf16", "precision: int8"))
+    shown.get_by_role("button", name="Plan this text").click()
+    expect_plan(shown, "roles.player.precision=int8")
+    assert shown.locator("figure svg").count() == 2
+    shown.get_by_text("Compare no more").click()
+    expect_plan(shown, "roles.player.precision=int8")
+    assert shown.locator("figure svg").count() == 1
+
+
+def test_what_is_downloaded_is_the_text_of_the_page(shown, tmp_path):
+    shown.get_by_label("batch", exact=True).first.fill("2")
+    expect_plan(shown, "batch=2")
+    with shown.expect_download() as begun:
+        shown.get_by_text("Download this workload file").click()
+    text = Path(begun.value.path()).read_text()
+    shown.get_by_text("The whole file").click()
+    assert shown.get_by_label("Workload file, YAML or JSON").input_value() == text
+
+
+def test_without_script_a_form_and_links_do_the_same(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_label("batch", exact=True).first.fill("4")
+    page.get_by_role("button", name="Plan", exact=True).click()
+    assert page.url.endswith("?set=batch%3D4")
+    page.get_by_text("What would make it fit").click()
+    assert page.locator("#advice ol li").count() > 0
+    context.close()
+
+
+def serious_in(page):
+    """What axe-core finds serious or worse, with all that opens open."""
+    if not axe.PLACE.is_file():
+        pytest.skip("no axe-core: make .venv/browser")
+    for each in page.locator("details").all():
+        each.evaluate("each => each.open = true")
+    page.evaluate(axe.PLACE.read_text())
+    violations = page.evaluate("axe.run().then(found => found.violations)")
+    return [
+        (each["id"], each["nodes"][0]["html"][:200])
+        for each in violations
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("query", ["", "?set=batch%3D-1", "?than=", "runs", "runs/one", "runs/two"])
+def test_axe_finds_nothing_serious(shown, address, scheme, query, tmp_path):
+    shown.emulate_media(color_scheme=scheme)
+    shown.goto(address + query)
+    shown.wait_for_timeout(500)  # a run under way is asked about again and again: the network is never idle
+    assert serious_in(shown) == []
+    shown.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+
+
+def test_axe_finds_a_field_without_a_label(shown):
+    shown.evaluate("document.querySelector('label').remove()")
+    assert [name for name, _ in serious_in(shown)] == ["label"]
+
+
+def test_a_run_under_way_is_drawn_and_told_anew(shown, address, runs):
+    shown.goto(f"{address}runs/two")
+    shown.locator("#live canvas").wait_for()
+    assert shown.locator("#live .u-legend").text_content().count("gpu:0") == 2
+    row = {"seconds": 99.0, "phase": "model prefill", "device": "gpu:0", "live": 12_345_678_901}
+    Notes(runs / "two" / "timeline.jsonl", print).add(row)
+    shown.get_by_role("cell", name="11.4978").first.wait_for()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("query", ["", "runs", "runs/two"])
+def test_no_page_scrolls_sideways(shown, address, width, query):
+    shown.goto(address + query)
+    shown.set_viewport_size({"width": width, "height": 700})
+    for each in shown.locator("details").all():
+        each.evaluate("each => each.open = true")
+    sizes = shown.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert sizes[0] <= sizes[1]

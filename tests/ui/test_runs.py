@@ -1,0 +1,134 @@
+"""The page of runs: finished, under way, cut short, of another version, and none at all."""
+
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("jinja2")
+
+from planner_pages import ROOT, made_run, page_of
+
+from ullage.records.folder import RunFolder
+
+FILE = ROOT / "examples/pii.yaml"
+BAD = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    made_run(folder / "one")
+    return folder
+
+
+def page(folder):
+    return page_of(FILE, runs=folder)
+
+
+def test_a_finished_run_is_listed_and_its_page_shows_its_memory_and_report(runs):
+    (runs / "one" / "report.html").write_text(f"<h1>report</h1>{BAD}")
+    listed = page(runs).get("/runs").text
+    assert ">one</a>" in listed
+    assert ">finished</td>" in listed
+    shown = page(runs).get("/runs/one").text
+    assert "<svg" in shown
+    assert "10 examples" in shown
+    assert "<script" not in shown
+    report = page(runs).get("/runs/one/report")
+    assert report.text == f"<h1>report</h1>{BAD}"
+    policy = report.headers["content-security-policy"]
+    assert policy.startswith("sandbox;")
+    assert "script-src" not in policy
+    assert "default-src 'none'" in policy
+
+
+def test_a_run_under_way_has_its_timeline_and_planned_line(runs):
+    (runs / "one" / "record.json").unlink()
+    with RunFolder(runs / "one").lock():
+        shown = page(runs).get("/runs/one").text
+        assert "live.js" in shown
+        assert 'hx-trigger="every 2s"' in shown
+        assert 'hx-trigger="every 2s"' in page(runs).get("/runs/one/now").text
+        told = page(runs).get("/runs/one/timeline").json()
+    assert told["state"] == "running"
+    names = [line["name"] for line in told["lines"]]
+    assert names == ["gpu:0", "gpu:0, planned at most"]
+    assert all(len(line["values"]) == len(told["seconds"]) for line in told["lines"])
+    assert "cut short" in page(runs).get("/runs/one").text
+
+
+def damage(folder, how):
+    manifest, record = folder / "manifest.json", folder / "record.json"
+    if how == "no manifest":
+        manifest.unlink()
+    elif how == "manifest cut short":
+        manifest.write_bytes(manifest.read_bytes()[:100])
+    elif how == "newer":
+        manifest.write_text(json.dumps({"document": "run", "version": 9}))
+    elif how == "record cut short":
+        record.write_bytes(record.read_bytes()[:50])
+    elif how == "timeline of noise":
+        (folder / "timeline.jsonl").write_bytes(b"\xff\xfe{}\n[1]\n")
+    elif how == "journal of noise":
+        (folder / "journal.jsonl").write_bytes(b"[1]\n{}\n")
+    else:
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "no manifest",
+        "manifest cut short",
+        "newer",
+        "record cut short",
+        "timeline of noise",
+        "journal of noise",
+        "empty",
+    ],
+)
+def test_a_run_that_is_damaged_is_listed_with_what_can_be_read(runs, how):
+    made_run(runs / "two")
+    damage(runs / "one", how)
+    listed = page(runs).get("/runs")
+    assert listed.status_code == 200
+    assert ">one</a>" in listed.text
+    assert ">two</a>" in listed.text
+    for part in ("", "/now", "/timeline"):
+        assert page(runs).get(f"/runs/one{part}").status_code == 200
+    if how not in ("empty", "timeline of noise"):
+        assert "one" in listed.text.partition('class="words wrong"')[2]
+
+
+@pytest.mark.parametrize(
+    "id", ["..", "%2e%2e", "one%2f..%2fone", "link", "none", "one/../one", "%00", ".", "file"]
+)
+def test_a_run_is_known_by_its_name_alone(runs, tmp_path, id):
+    made_run(tmp_path / "outside")
+    (tmp_path / "outside" / "report.html").write_text("outside")
+    (runs / "link").symlink_to(tmp_path / "outside")
+    (runs / "file").write_text("x")
+    (runs / "one" / "report.html").symlink_to(tmp_path / "outside" / "report.html")
+    for part in ("", "/report", "/timeline"):
+        found = page(runs).get(f"/runs/{id}{part}")
+        assert found.status_code in (200, 404, 307)
+        assert "outside" not in found.text
+    assert page(runs).get("/runs/one/report").status_code == 404
+
+
+def test_markup_in_a_run_stays_text(runs):
+    made_run(runs / "<b>bold", title=BAD)
+    for address in ("/runs", "/runs/%3Cb%3Ebold"):
+        found = page(runs).get(address)
+        assert found.status_code == 200
+        assert BAD not in found.text
+        assert "<b>bold" not in found.text
+
+
+def test_without_a_folder_it_says_how_to_give_one():
+    assert "--runs FOLDER" in page_of(FILE).get("/runs").text
+    assert page_of(FILE).get("/runs/one").status_code == 404
