@@ -243,7 +243,7 @@ SHARE_OF_A_LARGE_CARD = {
         "player": {
             "model": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
             "engine": "vllm",
-            "vllm": {"gpu_memory_utilization": 0.2, "max_model_len": 3124, "enforce_eager": True},
+            "vllm": {"gpu_memory_utilization": 0.2, "max_model_len": 2048, "enforce_eager": True},
             "batch": 10,
         }
     },
