@@ -232,3 +232,8 @@ def test_host_memory_is_said_where_a_workload_takes_it(run):
     assert least > 131 * 2**30, "all of its weights"
     assert f"host memory beside the program: {least / 2**30:.2f}" in text
     assert "host memory" not in run(EXAMPLES / "werewolf.yaml")
+
+
+def test_a_card_in_place_of_a_file_is_told_as_such(run):
+    assert "names cards, not a workload file" in run("RTX 4090", code=2)
+    assert "No such file" in run("nofile.yaml", code=2)
