@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import tempfile
 import time
@@ -102,9 +103,9 @@ def beaten(plan: Any) -> Iterator[str]:
 
 
 def points(entry: Any) -> tuple[float, float, float, bool]:
-    """Loss, dollars (none where no price is known) and seconds, of the phases whose time is known; whether
-    there are others."""
-    usd = (entry.usd_per_hour or 0.0) * entry.known_seconds
+    """Loss, dollars (without a price beyond all others) and seconds, of the phases whose time is known;
+    whether there are others."""
+    usd = math.inf if entry.usd_per_hour is None else entry.usd_per_hour * entry.known_seconds
     return entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown)
 
 

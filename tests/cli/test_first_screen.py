@@ -121,6 +121,39 @@ def test_warnings_are_on_the_screen_where_there_is_room(plans):
     assert "warning: it trades precision for room" in screen(plan)
 
 
+CHAT = {"kind": "evaluate", "roles": {"generator": {"model": "meta-llama/Llama-3.1-8B-Instruct"}}}
+
+
+def said(plan, label):
+    """What a line of the screen says."""
+    return next(line[9:] for line in screen(plan) if line.startswith(label))
+
+
+def test_time_is_said_as_advice_says_it_too():
+    plan = ullage.plan({**CHAT, "examples": 10}, "A100-80GB", advice=False)
+    assert "per 1000" in said(plan, "time")
+    plan = ullage.plan(CHAT, "A100-80GB", for_="time")
+    assert any(line.startswith("faster") for line in screen(plan)), "what was looked for"
+    assert any(line.startswith("cheaper") for line in screen(ullage.plan(CHAT, "A100-80GB")))
+
+
+def test_a_time_that_is_not_known_is_no_roofline():
+    plan = ullage.plan(CHAT, "2x GTX 1080 Ti", advice=False)
+    assert "a note says why" in said(plan, "time")
+    assert "GTX 1080 Ti" in " ".join(plan.notes)
+    assert "roofline" not in said(plan, "assumed")
+
+
+def test_a_rate_below_one_is_not_none_at_all():
+    assert "at 0 tokens/s" not in " ".join(screen(ullage.plan(CHAT, "cpu", advice=False)))
+
+
+def test_a_search_that_finds_nothing_better_says_so():
+    plan = ullage.plan(CHAT, "A100-80GB", keep=("budget", "roles", "batch", "memory"))
+    assert not plan.advice
+    assert said(plan, "to do").startswith("nothing: none of ")
+
+
 def test_cards_of_one_kind_stand_once_by_their_fullest():
     lines = screen(ullage.plan(pages.EXAMPLES[-3], advice=False))
     assert pages.EXAMPLES[-3].stem == "werewolf"

@@ -1,5 +1,6 @@
 """`ullage gpus FILE`: what to rent for a workload, by whose prices, and what was left out."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import ullage
 from ullage.cli.main import main
 from ullage.planning.renting import Renting
+from ullage.reports.console import PlainConsole
+from ullage.reports.renting_page import show_renting
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("assistant", "evaluate", "extract", "pii", "werewolf")
@@ -204,3 +207,33 @@ def test_the_library_says_the_same(run):
     assert json.loads(json.dumps(found.to_json())) == document(run, EXAMPLES / "pii.yaml")
     assert repr(found).startswith("<Renting: 1x ")
     assert found._repr_html_().count("<tr>") == 1 + len(found.rentals)
+
+
+def test_the_letter_of_a_list_stands_where_a_table_is_one_column_too_wide(tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "date,provider,label,card,count,usd_per_hour\n2026-11-01,Basement,on-demand,RTX 4090,,0.30\n"
+    )
+    roles = {"generator": {"model": "meta-llama/Llama-3.1-8B-Instruct"}}
+    file = {"kind": "evaluate", "roles": roles, "prompt_tokens": 512, "new_tokens": 64, "examples": 100}
+    found = ullage.rentals(ullage.load(file), prices=own, most=None)
+    for width in range(72, 90):
+        page = io.StringIO()
+        show_renting(found, PlainConsole(file=page, width=width, color_system=None))
+        rows = [line.split() for line in page.getvalue().splitlines() if " fits " in line]
+        assert len(rows) == len(found.rentals)
+        assert {row[-1] for row in rows} == {"a"}, width
+
+
+def test_host_memory_is_said_where_a_workload_takes_it(run):
+    placed = ("--set", "roles.player.placement=cpu")
+    text, found = run(EXAMPLES / "werewolf.yaml", *placed), document(run, EXAMPLES / "werewolf.yaml", *placed)
+    least = min(each["host"]["high"] for each in found["sets"])
+    assert least > 131 * 2**30, "all of its weights"
+    assert f"host memory beside the program: {least / 2**30:.2f}" in text
+    assert "host memory" not in run(EXAMPLES / "werewolf.yaml")
+
+
+def test_a_card_in_place_of_a_file_is_told_as_such(run):
+    assert "names cards, not a workload file" in run("RTX 4090", code=2)
+    assert "No such file" in run("nofile.yaml", code=2)

@@ -10,7 +10,7 @@ import pytest
 import ullage
 from ullage import api
 from ullage.errors import InputError
-from ullage.planning.advice.front import beats, front
+from ullage.planning.advice.front import beats, chosen, front
 from ullage.planning.advice.step import Step
 from ullage.planning.advice.trials import Candidate
 from ullage.planning.outcome import IMPOSSIBLE
@@ -18,7 +18,7 @@ from ullage.units import ZERO
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from plans_offered import plan_of, refused  # noqa: E402
+from plans_offered import plan_of, points, refused  # noqa: E402
 from random_workloads import cases, catalog, write_models  # noqa: E402
 
 RANDOM = 12
@@ -41,20 +41,15 @@ def random_plans(seed):
             continue
 
 
-def point(entry):
-    usd = (entry.usd_per_hour or 0.0) * entry.known_seconds
-    return (entry.quality_loss, usd, entry.known_seconds, bool(entry.unknown))
-
-
 def test_what_random_workloads_are_offered_is_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_models(tmp_path)
     offered = 0
     for plan in islice(random_plans(7), RANDOM):
         for ground in (True, False):
-            points = [point(entry) for entry in plan.advice if entry.own_cards is ground]
-            for one in points:
-                rest = [two for two in points if two != one]
+            found = [points(entry) for entry in plan.advice if entry.own_cards is ground]
+            for one in found:
+                rest = [two for two in found if two != one]
                 assert not any(all(a <= b for a, b in zip(two, one, strict=True)) for two in rest), plan
         for entry in plan.advice[:3]:
             changed = ullage.spec.changes.apply_changes(plan.workload, entry.changes)
@@ -115,6 +110,8 @@ def test_what_is_kept_is_not_changed(keep):
         ({"keep": ("roles.nobody",)}, "roles has no nobody; nearest: generator"),
         ({"keep": ("presicion",)}, "a workload has no presicion"),
         ({"keep": ("*",)}, "nothing is left to change"),
+        ({"keep": ("roles.*.presicion",)}, r"roles\.\* has no presicion; nearest: precision"),
+        ({"keep": ("roles.no*.precision",)}, r"roles has no no\*"),
     ],
 )
 def test_what_cannot_be_asked_for_is_one_line(options, said):
@@ -206,3 +203,82 @@ def test_of_two_equal_settings_the_simpler_is_kept_and_a_beaten_one_is_not():
     assert front([plain, hardly]) == [plain]
     assert front([plain, much]) == [plain, much]
     assert not beats(*[(0.0, 1.0, 1.0)] * 2)
+
+
+def test_a_dearer_entry_is_faster_by_more_than_next_to_nothing():
+    outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=100.0)
+    gpus = api.gpu_set(api.load(CHAT), "A100-80GB")
+    plain = Candidate(gpus, (), outcome, 1.0)
+    hardly, clearly = (
+        plain._replace(outcome=outcome._replace(known_seconds=seconds), usd_per_hour=2.0)
+        for seconds in (99.0, 80.0)
+    )
+    assert front([plain, hardly]) == [plain]
+    assert front([plain, clearly]) == [plain, clearly]
+    free = plain._replace(usd_per_hour=None)  # what nobody prices is beyond all prices
+    assert front([free, plain]) == [plain]
+    assert front([free, hardly]) == [hardly]
+
+
+def test_what_is_shown_of_a_front_differs():
+    gpus = api.gpu_set(api.load(CHAT), "A100-80GB")
+    lossy = Step("bits", "nf4", (("roles.generator.precision", "nf4"),), 0.03, "")
+
+    def candidate(usd, seconds, *steps):
+        outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=seconds)
+        return Candidate(gpus, steps, outcome, usd / seconds * 3600)
+
+    cheapest, fastest = candidate(1.0, 200.0), candidate(5.0, 11.0)
+    like = [candidate(1.0 + 0.01 * step, 200.0 - step) for step in range(1, 6)]  # next to nothing faster
+    between, lossier = candidate(1.05, 20.0), candidate(1.0, 19.5, lossy)
+    for order in ("cost", "time"):
+        found = chosen([cheapest, *like, between, lossier, fastest], order)
+        assert {cheapest, between, fastest, lossier} <= set(found)
+        assert len(found) == 5
+
+
+SHARE_OF_A_LARGE_CARD = {
+    "kind": "werewolf",
+    "roles": {
+        "player": {
+            "model": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+            "engine": "vllm",
+            "vllm": {"gpu_memory_utilization": 0.2, "max_model_len": 2048, "enforce_eager": True},
+            "batch": 10,
+        }
+    },
+    "prompt_tokens": 1720,
+    "examples": 11,
+    "budget": {"reserve": "0%"},
+}
+CARDS_THAT_WAIT = {
+    "kind": "evaluate",
+    "roles": {
+        "generator": {
+            "model": "meta-llama/Llama-2-70b-hf",
+            "engine": "vllm",
+            "vllm": {"gpu_memory_utilization": 0.59},
+            "precision": "nf4",
+            "batch": 31,
+            "new_tokens": 17,
+        },
+        "judge": {
+            "model": "Qwen/Qwen2.5-VL-3B-Instruct",
+            "engine": "vllm",
+            "batch": 30,
+            "prompt_tokens": 128,
+        },
+    },
+    "evaluate": {"p_true": True},
+    "prompt_tokens": 3,
+    "new_tokens": 62,
+    "schedule": "swapped",
+}
+
+
+@pytest.mark.parametrize(("file", "gpus"), [(SHARE_OF_A_LARGE_CARD, "2x GB300"), (CARDS_THAT_WAIT, "2x T4")])
+def test_no_set_that_holds_it_as_it_is_is_cheaper_than_the_cheapest_entry(file, gpus):
+    plan = ullage.plan(api.load(file), gpus)
+    cheapest = ullage.rentals(api.load(file)).best
+    best = min(entry.usd_per_1000_examples for entry in plan.advice if entry.usd_per_1000_examples)
+    assert best <= cheapest.cost.usd_per_1000_examples.expected * (1 + 1e-9)

@@ -518,3 +518,17 @@ def test_a_pipeline_in_four_bits_is_refused_and_a_gptq_model_in_sixteen():
         api.estimate_model("FLUX.1-schnell", engine="diffusers", precision="nf4")
     with pytest.raises(InputError, match="not dequantized"):
         api.estimate_model("Meta-Llama-3.1-8B-Instruct-quantized.w4a16", precision="bf16")
+
+
+def test_a_batch_that_is_never_full_is_told():
+    file = {"kind": "evaluate", "roles": {"generator": {"model": "meta-llama/Llama-3.1-8B-Instruct"}}}
+    said = [
+        note
+        for examples in (10, 64, 100)
+        for note in api.plan(
+            api.load({**file, "batch": 64, "examples": examples}), "A100-80GB", advice=False
+        ).notes
+        if "for a batch of" in note
+    ]
+    assert len(said) == 1
+    assert "has 10 sequences for a batch of 64" in said[0]

@@ -31,6 +31,7 @@ def gpus(
     from ullage.api.renting import SHOWN
     from ullage.reports.renting_page import renting_document, show_renting
 
+    _no_card(file)
     found = api.rentals(
         api.load(file, set_ or ()),
         base=api.folder_of(file),
@@ -39,6 +40,25 @@ def gpus(
     )
     tell(json, lambda: renting_document(found), lambda console: show_renting(found, console))
     return exit_unless(bool(found.rentals) or not found.needed)
+
+
+def _no_card(file: str) -> None:
+    """Raises InputError where cards are named in place of a file."""
+    from pathlib import Path
+
+    from ullage.errors import InputError
+    from ullage.facts.gpu_set import parse_gpu_set
+
+    if Path(file).exists():
+        return
+    try:
+        parse_gpu_set(file)
+    except InputError:
+        return  # what is wrong with it as a file is told where it is read
+    raise InputError(
+        f"{file}: names cards, not a workload file; `ullage gpus` alone lists all cards, "
+        f"`ullage plan FILE --gpus '{file}'` plans on these"
+    )
 
 
 def models(

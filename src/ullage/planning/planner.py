@@ -65,6 +65,7 @@ def make_plan(
         cost=cost_of(gpus, whole, workload.examples, prices or known_prices()),
         notes=_notes(workload, devices)
         + _of_layers(workload, demand)
+        + tuple(_unfilled(workload, demand))
         + tuple(_unknown_speed(times, devices, demand, placement)),
         models=models,
         base=base,
@@ -222,6 +223,20 @@ def _unshown(architecture: Architecture, precision: ResolvedPrecision) -> Iterat
             "planned as its recurrent layers run in torch alone; with the kernels of mamba-ssm, "
             "causal-conv1d or flash-linear-attention a prompt takes several times less"
         )
+
+
+def _unfilled(workload: Workload, demand: Demand) -> Iterator[str]:
+    """Roles with fewer sequences than one of their batches takes: a time is that of a share of a pass."""
+    said: dict[str, str] = {}
+    for phase in demand.phases:
+        sequences = phase.work.passes * phase.work.batch * workload.examples
+        if phase.running in demand.parts and not phase.once and 0 < sequences < phase.work.batch:
+            said.setdefault(
+                phase.running,
+                f"{phase.running}: {phase.name} has {sequences:.3g} sequences for a batch of "
+                f"{phase.work.batch}; its time and cost are that share of a pass, and a run takes longer",
+            )
+    yield from said.values()
 
 
 def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:

@@ -9,20 +9,21 @@ from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices
 from ullage.planning.cost import Cost
+from ullage.planning.device import HOST
 from ullage.planning.outcome import Evaluate, Outcome
 from ullage.planning.phase_time import TimeBasis
 from ullage.planning.plan import Plan
 from ullage.planning.verdict import Verdict
 from ullage.shown import Shown
 from ullage.spec.workload import Workload
-from ullage.units import Estimate, Interval, total
+from ullage.units import ZERO, Estimate, Interval, total
 
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """A set of cards that holds the workload, as its plan says: bytes free on the fullest card, seconds and
-    dollars of the whole workload. `cost` is None where no list has a price, and its dollars where the cards'
-    speed is not known."""
+    """A set of cards that holds the workload, as its plan says: bytes free on the fullest card and bytes of
+    host memory taken, seconds and dollars of the whole workload. `cost` is None where no list has a price,
+    and its dollars where the cards' speed is not known."""
 
     gpus: GpuSet
     verdict: Verdict
@@ -31,6 +32,7 @@ class Rental:
     seconds: Estimate | None
     basis: TimeBasis
     cost: Cost | None
+    host: Interval = ZERO
 
     @property
     def usd(self) -> Estimate | None:
@@ -168,4 +170,5 @@ def _rental(gpus: GpuSet, plan: Plan) -> Rental:
         plan.total_seconds,
         next((each for each in order if each in bases), "unknown"),
         plan.cost,
+        next((device.peak.device for device in plan.devices if device.name == HOST), ZERO),
     )

@@ -37,6 +37,17 @@ def spread(value: Estimate | None, form: str = "{:,.2f}") -> str:
     return expected if low == high else f"{expected} ({low}-{high})"
 
 
+def rate(value: float) -> str:
+    """Tokens a second: `2,998`; of less than one two digits that say something."""
+    return f"{value:.2g}" if 0 < value < 1 else f"{value:,.0f}"
+
+
+def rates(value: Estimate) -> str:
+    """`519 (311-778)`."""
+    low, expected, high = map(rate, value)
+    return expected if low == high else f"{expected} ({low}-{high})"
+
+
 def dollars(value: Estimate | float | None) -> str:
     """`$1,474.65 (1,121.92-1,987.73)`; of less than ten cents two digits that say something."""
     if value is None:

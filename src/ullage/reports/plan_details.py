@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ullage.reports.advice_page import show_advice
 from ullage.reports.bar import bar
-from ullage.reports.figures import dollars, durations, ends, number, spread, whole
+from ullage.reports.figures import dollars, durations, ends, number, rates, spread, whole
 from ullage.reports.grid import Grid
 from ullage.reports.items import merged
 from ullage.reports.latency_page import latency_grids
@@ -161,7 +161,7 @@ def _show_times(plan: Plan, console: Console) -> None:
     table = new_table("time", ("phase", *names), names)
     sources = Footnotes()
     for time in plan.times:
-        rate = spread(time.tokens_per_second, "{:,.0f}") if time.tokens_per_second else ""
+        rate = rates(time.tokens_per_second) if time.tokens_per_second else ""
         known = f"{time.basis} {sources.mark(time.source)}".rstrip()
         row = (time.phase, spread(time.seconds), rate, durations(time.total_seconds), time.bound, known)
         table.add_row(*row)

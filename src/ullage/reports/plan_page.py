@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -10,10 +11,10 @@ from rich.text import Text
 
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
-from ullage.planning.verdict import ORDER
+from ullage.planning.verdict import ORDER, Verdict
 from ullage.reports.advice_page import in_short, typed
 from ullage.reports.bar import bar
-from ullage.reports.figures import dollars, duration, durations, number, whole
+from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.tables import STYLES, hanging
 from ullage.units import GIB, MIB, Interval, total
@@ -157,8 +158,8 @@ def _to_do(plan: Plan, console: Console) -> Iterator[Text]:
         yield from _labelled(_why(plan, best), in_short(best), console)
         margin = " " * LABEL
         yield from (Text(margin + line) for line in typed(best, plan.gpus.name, console.width - LABEL))
-    elif plan.search is not None and plan.verdict != "fits":
-        yield from _labelled("to do", _none(plan.search), console)
+    elif plan.search is not None:
+        yield from _labelled("to do", _none(plan.search, plan.verdict), console)
         if (nearest := plan.search.nearest) is not None:
             margin = " " * LABEL
             yield Text(f"{margin}the nearest is {number(nearest.over)} GiB too much:")
@@ -166,8 +167,10 @@ def _to_do(plan: Plan, console: Console) -> Iterator[Text]:
             yield from (Text(margin + line) for line in lines)
 
 
-def _none(search: Search) -> str:
+def _none(search: Search, verdict: Verdict) -> str:
     left = f", {search.left:,} were left for want of time" if search.left else ""
+    if verdict == "fits":
+        return f"nothing: none of {search.tried:,} settings that were tried is cheaper or faster{left}"
     return f"none of {search.tried:,} settings that were tried fits{left}"
 
 
@@ -177,31 +180,40 @@ def _why(plan: Plan, entry: Advice) -> str:
         return "to do"
     now = None if plan.cost is None else plan.cost.usd_per_1000_examples
     usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
-    if now is not None and usd is not None and usd < now.expected:
-        return "cheaper"
-    whole_time = plan.total_seconds
-    if seconds is None or whole_time is None:
-        return "also"
-    return "faster" if seconds < whole_time.expected * per_1000(plan.workload.examples) else "also"
+    is_cheaper = now is not None and usd is not None and usd < now.expected
+    took = math.inf if plan.total_seconds is None else plan.total_seconds.expected
+    took *= per_1000(plan.workload.examples)
+    is_faster = seconds is not None and seconds < took < math.inf
+    for_time = plan.search is not None and plan.search.for_ == "time"
+    return "faster" if is_faster and (for_time or not is_cheaper) else "cheaper" if is_cheaper else "also"
 
 
 def _money(plan: Plan, console: Console) -> Iterator[Text]:
     """Time and cost of the whole workload, with their ends; what servers ask for what they hold."""
     if plan.times:
         said = "if it fitted, " if plan.verdict == "does not fit" else ""
-        said += durations(plan.total_seconds)
+        said += _time(plan)
         known = [time for time in plan.times if time.total_seconds is not None]
         longest = max(known, key=lambda time: time.total_seconds or (0.0, 0.0, 0.0), default=None)
         if longest is not None and longest.total_seconds is not None and len(known) > 1:
             took = duration(longest.total_seconds.expected)
-            rate = longest.tokens_per_second
-            per = f" at {rate.expected:,.0f} tokens/s" if rate is not None else ""
+            tokens = longest.tokens_per_second
+            per = f" at {rate(tokens.expected)} tokens/s" if tokens is not None else ""
             said += f"; {longest.phase} {took}{per}, bound by {longest.bound}"
         yield from _labelled("time", said, console)
         yield from _labelled("cost", _cost(plan), console)
     for each in plan.hosted:
         usd = "price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all"
         yield from _labelled("hosted", f"{each.role} ({each.model}): {usd}", console)
+
+
+def _time(plan: Plan) -> str:
+    """As advice says it too: of 1000 examples."""
+    seconds, examples = plan.total_seconds, plan.workload.examples
+    if seconds is None:
+        return f"{UNKNOWN}, a note says why"
+    per = f", {duration(seconds.expected * per_1000(examples))} per 1000" if examples != 1000 else ""
+    return durations(seconds) + per
 
 
 def _cost(plan: Plan) -> str:
@@ -265,7 +277,8 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
         parts.append(f"{whole(total(item.bytes for item in guessed))} GiB of the peak ({names})")
     cards = {card.usable_basis for each in plan.devices if (card := plan.card_of(each)) is not None}
     parts += ["usable memory"] if "assumed" in cards else []
-    parts += ["times (a roofline)"] if any(time.basis != "measured" for time in plan.times) else []
+    guessed_times = [each for each in plan.times if each.basis not in ("measured", UNKNOWN)]
+    parts += ["times (a roofline)"] if any(each.bound != "load" for each in guessed_times) else []
     yield from _labelled("assumed", ", ".join(parts) or "nothing", console)
 
 

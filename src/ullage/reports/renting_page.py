@@ -14,13 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage.planning.document import header, interval
-from ullage.reports.figures import UNKNOWN, spread
+from ullage.reports.figures import UNKNOWN, number, spread
 from ullage.reports.grid import Grid
 from ullage.reports.tables import new_table
 from ullage.text import one_line
 from ullage.units import GIB, Estimate
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from ullage.planning.cost import Cost
     from ullage.planning.renting import LeftOut, Rental, Renting
 
@@ -105,7 +107,9 @@ def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Tab
         words = name in ("cards", "verdict", "from", "")
         # Names of cards give way, and headings; what the cells say stays on its line.
         least = None if name == "cards" else max(map(len, (*cells, *name.split())))
-        table.add_column(name, justify="left" if words else "right", overflow="fold", min_width=least)
+        whole = least is not None and least >= len(name)  # rich takes from a column that may wrap, to none
+        justify: JustifyMethod = "left" if words else "right"
+        table.add_column(name, justify=justify, overflow="fold", min_width=least, no_wrap=whole)
     for row in rows:
         table.add_row(*row)
     return table
@@ -150,11 +154,17 @@ def _below(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Ite
             f"{kind}{f' in {found.file}' if found.file else ''}, each set by the cheapest list that has all "
             "of it; in brackets from the least to the most"
         )
+    host = [each.host.high for each in found.rentals]
+    if max(host, default=0) >= GIB // 100:
+        ends = dict.fromkeys((number(min(host)), number(max(host))))
+        yield f"host memory beside the program: {' to '.join(ends)} GiB"
     if any(each.basis == "measured" for each in found.rentals):
         yield "* measured by past runs here"
     if found.more:
         beaten = f", {found.beaten} of them no faster than fewer of the same card" if found.beaten else ""
         yield f"{found.more} more sets hold it{beaten}: --all shows them"
+    better = "would make it cheaper" if found.rentals else "would make it fit"
+    yield f"that is the workload as it stands; what {better} is in the advice of `ullage plan`"
     said = "; ".join(_left_out(found.left_out, found.label))
     if said:
         yield f"left out: {said}"
@@ -230,6 +240,7 @@ def _set(one: Rental, examples: int) -> dict[str, object]:
         "verdict": one.verdict,
         "peak": interval(one.peak),
         "ullage": one.ullage,
+        "host": interval(one.host),
         "seconds": None if seconds is None else seconds._asdict(),
         "basis": one.basis,
         "usd": None if one.usd is None else one.usd._asdict(),

@@ -25,6 +25,7 @@ _SET: Schema = of_object(
         "verdict": VERDICT,
         "peak": INTERVAL,
         "ullage": {"type": "integer"},
+        "host": INTERVAL,
         "seconds": maybe(ESTIMATE),
         "basis": {"enum": ["derived", "assumed", "measured", "unknown"]},
         "usd": maybe(ESTIMATE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ullage.reports.figures import spread
+from ullage.reports.figures import rate, spread
 from ullage.reports.grid import Grid
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def times_grid(times: Iterable[PhaseTime]) -> Grid:
         (
             each.phase,
             spread(each.seconds),
-            "" if each.tokens_per_second is None else f"{each.tokens_per_second.expected:,.0f}",
+            "" if each.tokens_per_second is None else rate(each.tokens_per_second.expected),
             spread(each.total_seconds),
             each.bound,
             each.basis,

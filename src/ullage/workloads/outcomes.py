@@ -93,6 +93,10 @@ def gpu_set(workload: Workload, gpus: str | None) -> GpuSet:
 
     text = gpus or workload.budget.gpus
     if text is None:
+        from ullage.phases.blocks import is_local
+
+        if not any(map(is_local, workload.roles.values())):
+            raise InputError("no GPUs: every role runs elsewhere, so none is needed: give --gpus cpu")
         raise InputError("no GPUs: give --gpus 2xA100-80GB, or budget.gpus in the file")
     if not isinstance(text, str):
         raise InputError(f"gpus: {text!r} is no text; name cards as '2xA100-80GB' or 'A100-40GB, L4'")

@@ -11,7 +11,10 @@ from ullage.planning.advice.trials import Candidate
 
 ROUNDING: Final = 1e-9
 NEXT: Final = 1.03
-"""What is dearer, or slower, by no more than that is as cheap and as fast, where it loses less quality."""
+"""What is dearer, or slower, by no more than that is as cheap and as fast, where it loses less quality; and
+as fast, where it is cheaper by more."""
+WORTH: Final = 10.0
+"""Of quality: a loss of 0.03 counts as a third more dollars or seconds where entries are chosen to differ."""
 SHOWN: Final = 5
 """Entries on the own cards, and as many on others."""
 
@@ -48,9 +51,9 @@ def front(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _as_good(one: Point, other: Point) -> bool:
-    """Whether the other gives up quality for next to nothing."""
+    """Whether the other gives up quality, or dollars, for next to nothing."""
     return (
-        one.loss < other.loss
+        (one.loss < other.loss or (one.loss == other.loss and one.usd * NEXT < other.usd))
         and one.open <= other.open
         and one.usd <= other.usd * NEXT
         and one.seconds <= other.seconds * NEXT
@@ -63,11 +66,25 @@ def _near(point: Point) -> Point:
 
 
 def chosen(candidates: list[Candidate], order: Order) -> list[Candidate]:
-    """A few of a front, which differ most: the cheapest, the fastest and the best first, then for each loss
-    the cheapest, then what is left, in `order`."""
-    found = dict.fromkeys(_first(candidates))
-    found |= dict.fromkeys(ordered(candidates, order))
-    return ordered(list(found)[:SHOWN], order)
+    """A few of a front, in `order`: the cheapest, the fastest and the best, for each loss the cheapest, then
+    those that gain most over every one of these."""
+    found = list(dict.fromkeys(_first(candidates)))[:SHOWN]
+    left = [each for each in candidates if each not in found]
+    while left and len(found) < SHOWN:
+        points = [point_of(each) for each in found]
+        best = max(left, key=lambda each: min(_gain(point_of(each), point) for point in points))
+        left.remove(best)
+        found.append(best)
+    return ordered(found, order)
+
+
+def _gain(one: Point, other: Point) -> float:
+    """By which power of e it is cheaper, or faster, than the other, the more of both; quality weighed in."""
+    if one.open != other.open:
+        return -math.inf if one.open else math.inf
+    pairs = ((one.usd, other.usd), (one.seconds, other.seconds))
+    ratios = (math.log(its / own) for own, its in pairs if 0 < own < math.inf and 0 < its < math.inf)
+    return max(ratios, default=0.0) + (other.loss - one.loss) * WORTH
 
 
 def _first(candidates: list[Candidate]) -> Iterator[Candidate]:

@@ -46,19 +46,30 @@ def _path(text: str, workload: Workload) -> tuple[str, ...]:
         if parts == ("*",):
             return parts
         raise InputError(f"--keep {text!r}: write a path as roles.judge.precision, or budget.gpus")
-    at: object = workload
+    found: list[object] = [workload]
     for index, part in enumerate(parts):
-        if "*" in part:
-            break
-        names = _names(at)
+        within, names = _meant(found, part)
         if names is None:
             break  # a value that is not there yet, or an engine's own part
-        if part not in names:
+        if not within:
             close = nearest(part, names) or tuple(names)[:10]
             where = ".".join(parts[:index]) or "a workload"
             raise InputError(f"--keep {text!r}: {where} has no {part}; nearest: {', '.join(close)}")
-        at = _within(at, part)
+        found = within
     return parts
+
+
+def _meant(found: list[object], pattern: str) -> tuple[list[object], list[str] | None]:
+    """What a part of a path leads to from any of these, and the names there are; None for names that are not
+    known."""
+    within, known = [], dict[str, None]()
+    for at in found:
+        names = _names(at)
+        if names is None:
+            return [], None
+        known |= dict.fromkeys(names)
+        within += [_within(at, name) for name in names if fnmatchcase(name, pattern)]
+    return within, list(known)
 
 
 def _names(at: object) -> list[str] | None:

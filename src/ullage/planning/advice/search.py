@@ -72,20 +72,24 @@ def search(
         with trials.within(max(1 / (len(near) - count), LEAST_SHARE)):
             if not trials.over:
                 there.closely()
-    _as_it_is(trials, gpus, room)
+    _as_it_is(trials, gpus)
 
 
-def _as_it_is(trials: Trials, gpus: GpuSet, room: Room) -> None:
+def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     """The unchanged workload on every set where a bound allows it to be the cheapest, so that no list of sets
-    that hold it has a cheaper one: work takes as long as on the own cards, but for what these do faster."""
+    that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
+    one another, but for what these do faster. An engine that takes a share of a card takes less of a smaller
+    one, so that what it took elsewhere counts."""
     base = trials.plan(gpus)
+    taken = [each.outcome.peak.low for each in trials.found if each.possible]
+    least = min(taken, default=0) // 2
     best = min(
         (usd for each in trials.found if each.fits and not each.open and (usd := each.usd) is not None),
         default=math.inf,
     )
     for usd_per_hour, other in trials.prices.sets():
-        roomy = other.abilities.has_kernels and bytes_of(other) >= base.outcome.peak.low // 2
-        seconds = base.seconds * min(least_share(other, gpus, together=True), 1.0)
+        roomy = other.abilities.has_kernels and bytes_of(other) >= least
+        seconds = base.seconds * min(least_share(other, gpus, together=True) / len(gpus.gpus), 1.0)
         if roomy and usd_per_hour * seconds / 3600 < best:
             then = trials.plan(other)
             if then.fits and not then.open and then.usd is not None:
