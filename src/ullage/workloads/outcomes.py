@@ -48,17 +48,14 @@ def estimate(
     gpus: GpuSet,
     here: Here | None = None,
     base: Path | None = None,
-    weighed: bool = False,
 ) -> Demand:
     """Every need of the workload, not yet placed; `here` is the process that is to run it, if known, and
-    paths are relative to `base`. Where it is one of many that are `weighed`, formulas say it, unless a model
-    has none."""
+    paths are relative to `base`."""
     from ullage.memory.estimate import estimate as estimate_phases
 
     beside = overhead(past_runs(), workload, gpus, here)
-    cards = _cards(gpus)
-    tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not weighed)
-    return estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, cards)
+    tracing = tracing_by(workload.memory.fidelity, base)
+    return estimate_phases(phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus))
 
 
 def _cards(gpus: GpuSet) -> tuple[Interval, ...]:

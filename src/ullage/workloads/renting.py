@@ -30,13 +30,13 @@ def rent(workload: Workload, base: Path | None, prices: Prices, most: int | None
     if not needs_card(workload):
         return Renting(workload.examples, prices.label, prices.provider, prices.file, (), needed=False)
     workload, models = opened(workload, base)
-    known, tried = past_runs(), Tried(outcomes(models, base=base, prices=prices))
+    known, tried = past_runs(), Tried(outcomes(models, base=base, prices=prices, weighed=False))
     sets = [gpus for _, gpus in prices.sets()]
     holding = fitting_sets(workload, tried, sets)
     without = sum(not gpus.abilities.has_kernels for gpus in sets)
 
     def planned(gpus: GpuSet) -> Plan:
-        demand = estimate(workload, models, gpus, base=base, weighed=True)
+        demand = estimate(workload, models, gpus, base=base)
         measured = times(known, workload, gpus, None)
         return make_plan(workload, demand, models, gpus, base or Path(), None, prices, measured)
 
