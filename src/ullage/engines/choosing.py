@@ -48,7 +48,8 @@ def _drawn(logprobs: Tensor, rows: Sequence[Row], sampling: Sampling) -> Tensor:
     """One token a row by inverting the cumulative distribution at the row's own random number."""
     import torch
 
-    weights = (logprobs.double() / sampling.temperature).softmax(-1)
+    below = logprobs.double() - logprobs.double().max(-1, keepdim=True).values
+    weights = (below / sampling.temperature).softmax(-1)  # however low it is, the likeliest stays at 0
     if sampling.top_p < 1:
         ordered, places = weights.sort(-1, descending=True)
         ordered[ordered.cumsum(-1) - ordered >= sampling.top_p] = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from ullage.capture.chats import render_chat
 from ullage.capture.spelling import decode
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ullage.runtime.loader import Loaded
+
+COLDEST: Final = 1e-6
+"""A temperature below which the likeliest token is taken: logits of 32 bits divided by it might overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class Viewer:
 
         given = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         chance: dict[str, object] = {"do_sample": False}
-        if sampling.temperature:
+        if sampling.temperature > COLDEST:
             chance = {"do_sample": True, "top_k": 0, "top_p": sampling.top_p}
             chance["temperature"] = sampling.temperature
         with torch.inference_mode(), torch.random.fork_rng():

@@ -74,9 +74,14 @@ class MadeCall(Body):
 
 
 class AssistantMessage(Body):
+    """As the official client gives it back; what is null there is nothing."""
+
     role: Literal["assistant"]
     content: Texts | None = None
     refusal: None = None
+    annotations: Annotated[list[JsonValue], Field(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
     tool_calls: Annotated[list[MadeCall], Field(min_length=1)] | None = None
 
 
@@ -114,6 +119,7 @@ class ChosenTool(Body):
 
 class StreamOptions(Body):
     include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
 
 
 class TextFormat(Body):
@@ -147,8 +153,12 @@ class ChatRequest(Body):
     top_logprobs: Literal[0] | None = Field(None, description="the tokens that were taken have logprobs")
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
+    logit_bias: Annotated[dict[Name, float], Field(max_length=0)] | None = None
     response_format: TextFormat | None = None
     user: Name | None = None
+    safety_identifier: Name | None = None
+    prompt_cache_key: Name | None = None
+    service_tier: Literal["auto", "default"] | None = None
     metadata: Metadata | None = None
     store: bool | None = None
 
@@ -224,6 +234,9 @@ class ResponseRequest(Body):
     background: Literal[False] | None = None
     store: bool | None = Field(None, description="changes nothing: no response is kept")
     user: Name | None = None
+    safety_identifier: Name | None = None
+    prompt_cache_key: Name | None = None
+    service_tier: Literal["auto", "default"] | None = None
     metadata: Metadata | None = None
 
 

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ullage.engines.engine import Ask, Collating, Piece, Reply, Sampling
-from ullage.serving.refusal import Refusal
+from ullage.engines.engine import Ask, Collating, Piece, Prompt, Reply, Sampling
+from ullage.serving.room import check_characters, too_long
 
 if TYPE_CHECKING:
     from ullage.runtime.batching import Splitter
     from ullage.runtime.pool import Pool
+    from ullage.runtime.pool.lease import AsyncLease
     from ullage.serving.lending import Lent
 
 BEGUN = "begun"
@@ -25,10 +26,11 @@ Event = Piece | Reply | Exception | str
 @dataclass(slots=True, eq=False)
 class Job:
     """One request for one reply. `gone`: whoever asked has hung up; `given` pieces were told of; `ended`: it
-    has its reply, or why not."""
+    has its reply, or why not. Its `lease` ends then, however slowly its client reads."""
 
     ask: Ask
     sampling: Sampling
+    lease: AsyncLease | None = None
     events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     asked: float = field(default_factory=time.monotonic)
     length: int = 0
@@ -60,6 +62,7 @@ class Desk:
         loop = asyncio.get_running_loop()
         try:
             async with self._pool.lease(self.name) as lease:
+                job.lease = lease
                 with self._mutex:
                     self._waiting.append(job)
                 lease.submit(lambda lent: self._turn(lent, loop))  # type: ignore[arg-type]
@@ -109,25 +112,19 @@ class Desk:
         if job.length:
             return True
         try:
+            check_characters(self.name, _texts(job.ask.prompt), self._room, "messages")
             read = [job.ask.prompt, job.ask.begins] if job.ask.begins else [job.ask.prompt]
             job.length = sum(lent.engine.lengths(read))  # type: ignore[attr-defined]
             if job.length > self._room:
-                raise too_long(self.name, job.length, self._room)
+                raise too_long(self.name, job.length, self._room, "messages")
         except Exception as error:
             _tell(loop, [(job, error)])
             return False
         return True
 
 
-def too_long(name: str, tokens: int, room: int) -> Refusal:
-    """More was said than a role is planned for."""
-    return Refusal(
-        400,
-        f"role {name}: the messages take {tokens:,} tokens, and it is planned for prompts of {room:,}; "
-        "shorten them, or plan for more: prompt_tokens",
-        "context_length_exceeded",
-        param="messages",
-    )
+def _texts(prompt: Prompt) -> list[str]:
+    return [prompt] if isinstance(prompt, str) else [said["content"] for said in prompt]
 
 
 def _write(engine: Collating, jobs: Sequence[Job], loop: asyncio.AbstractEventLoop) -> list[None]:
@@ -160,3 +157,5 @@ def _tell(loop: asyncio.AbstractEventLoop, events: Sequence[tuple[Job, Event]]) 
 def _deliver(events: Sequence[tuple[Job, Event]]) -> None:
     for job, event in events:
         job.events.put_nowait(event)
+        if job.lease is not None and isinstance(event, Reply | Exception):
+            job.lease.end()

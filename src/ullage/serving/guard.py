@@ -7,6 +7,7 @@ import ipaddress
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,14 +82,16 @@ class Guard:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
+        coming = _Coming(receive)
         try:
             self._check(scope, headers)
-            body = await asyncio.wait_for(self._body(headers, receive), self._door.reading)
+            body = await asyncio.wait_for(self._body(headers, coming.next), self._door.reading)
         except TimeoutError:
             said = f"its body did not come within {self._door.reading:g} s"
             await refuse(Refusal(408, said, "request_timeout"), send)
         except Refusal as refusal:
-            await refuse(refusal, send)
+            waits = b"expect" in headers  # to be told to go on, and sends no body now
+            await refuse(refusal, send, None if waits else coming, self._door.reading)
         except ConnectionError:
             return
         else:
@@ -127,15 +130,40 @@ class Guard:
         return Refusal(413, said, "request_too_large")
 
 
-async def refuse(refusal: Refusal, send: Send) -> None:
-    """Answers with a refusal."""
+class _Coming:
+    """A body as it comes; `ended`: all of it is there."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.ended = receive, False
+
+    async def next(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self.ended = not message.get("more_body", False)
+        return message
+
+    async def rest(self) -> None:
+        """What has not come yet is forgotten."""
+        while not self.ended:
+            await self.next()
+
+
+async def refuse(refusal: Refusal, send: Send, coming: _Coming | None = None, seconds: float = 0.0) -> None:
+    """Answers with a refusal.
+
+    Of a body that is still `coming` the rest is taken, for so many seconds, before the connection may be
+    closed: else whoever sends it all first finds it broken, and never reads why. Without it, it is closed.
+    """
     body = json.dumps(refusal.body).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refusal.headers}
-    if refusal.status == 413:
+    if coming is None:
         headers["Connection"] = "close"
     sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": sent})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    if coming is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(coming.rest(), seconds)
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _at_once(send: Send) -> Send:

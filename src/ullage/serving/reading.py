@@ -13,8 +13,8 @@ from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture
 from ullage.runtime.layout import find_layout
 from ullage.runtime.tokenizer import special_ids
-from ullage.serving.desk import too_long
 from ullage.serving.refusal import Refusal
+from ullage.serving.room import check_characters, too_long
 from ullage.spec.rope import model_of
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def states_of(
     assert isinstance(whole, Architecture)
     if loaded.tokenizer is None:
         raise UnsupportedError(f"role {name}: its folder has no tokenizer, so it cannot be given a text")
+    check_characters(name, [text], room, "text")
     ids = loaded.tokenizer(text)["input_ids"]
     if len(ids) > room:
-        raise too_long(name, len(ids), room)
+        raise too_long(name, len(ids), room, "text")
     chunk = plan.workload.memory.streaming_chunk_size
     layout = find_layout(loaded.model)
     ways = (chunk is not None, False)

@@ -208,6 +208,9 @@ def _tell_errors(app: FastAPI) -> None:
 def _invalid(error: RequestValidationError) -> Refusal:
     """What is wrong with a body: of the forms that a field may have, in the one that it comes closest to."""
     problems = error.errors()
+    if isinstance(error.body, bytes) and error.body:  # which FastAPI leaves as it is without that header
+        said = "the body is not told to be JSON: send Content-Type: application/json"
+        return Refusal(400, said, "invalid_content_type")
     if problems[0]["type"] == "json_invalid":
         return Refusal(400, "the body is no JSON", "invalid_json")
     places = [_place(each["loc"], error.body) for each in problems]

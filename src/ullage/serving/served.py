@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from ullage.engines.engine import Embedding, Failure, Piece, Reply
 from ullage.errors import nearest
 from ullage.facts.architecture import Architecture
-from ullage.serving.desk import BEGUN, Job, too_long
+from ullage.serving.desk import BEGUN, Job
 from ullage.serving.lending import Lending, Lent
 from ullage.serving.metrics import Metrics
 from ullage.serving.queue import Place, Queue
 from ullage.serving.refusal import Refusal
+from ullage.serving.room import check_characters, too_long
 
 if TYPE_CHECKING:
     from ullage.engines.engine import Sampling
@@ -120,6 +121,8 @@ class Served:
         """What the whole workload answers."""
         whole = self.lending.whole
         assert whole is not None
+        room = max((self.lending.room(role) for role in self.lending.plan.roles), default=2**62)
+        check_characters(name, (each.text for each in asked.said), room, "messages")
         with self.queue.place(name) as place:
             found = await whole.answer(asked, place.begun)
             seconds = time.monotonic() - place.asked
@@ -132,6 +135,7 @@ class Served:
         """What a role that looks at pictures says of one."""
 
         def look(lent: object) -> Reply | Failure:
+            check_characters(name, [question.text], self.lending.room(name), "messages")
             viewer = cast("Viewer", cast("Lent", lent).engine)
             (found,) = viewer.view([question], sampling, [seed])
             return found
@@ -145,6 +149,7 @@ class Served:
         """A picture by a role that paints."""
 
         def paint(lent: object) -> Painting | Failure:
+            check_characters(name, [prompt], self.lending.room(name), "prompt")
             painter = cast("Painter", cast("Lent", lent).engine)
             (found,) = painter.paint([prompt], canvas, [seed])
             return found
@@ -161,10 +166,16 @@ class Served:
         def embed(lent: object) -> tuple[list[list[float]], int]:
             engine = cast("Lent", lent).engine
             assert isinstance(engine, Embedding)
-            lengths = cast("Any", engine).lengths(texts)
-            if max(lengths) > room:
-                raise too_long(name, max(lengths), room)
-            return engine.embed(texts, batch).tolist(), sum(lengths)
+            tokens = 0
+            for begin in range(0, len(texts), batch):  # the first that is too long ends it
+                some = texts[begin : begin + batch]
+                for text in some:
+                    check_characters(name, [text], room, "input")
+                lengths = cast("Any", engine).lengths(some)
+                if max(lengths) > room:
+                    raise too_long(name, max(lengths), room, "input")
+                tokens += sum(lengths)
+            return engine.embed(texts, batch).tolist(), tokens
 
         return await self._lent(name, embed)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ullage.errors import InputError, MissingExtraError
 from ullage.runtime.opening import Options
 from ullage.serving.guard import Guard, door, is_loopback
+from ullage.serving.idle import Idle
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -68,7 +71,7 @@ def listen(
     with _bound(listening) as bound, open_lending(plans, options or Options()) as lending:
         served = Served(lending, listening.queue, listening.answer_seconds)
         config = _config(served, listening)
-        server = _server(config, served, lambda: ready(_address(bound), stop))
+        server = _server(config, served, listening.body_seconds, lambda: ready(_address(bound), stop))
 
         def stop() -> None:
             served.closing = server.should_exit = True
@@ -88,6 +91,18 @@ def check(listening: Listening) -> None:
         raise InputError("the token has fewer than 16 characters; `openssl rand -hex 32` makes a good one")
     if not 0 <= listening.port <= 65_535:
         raise InputError(f"--port: {listening.port} is none; 0 takes a free one")
+    for name, seconds in (
+        ("--time-limit", listening.answer_seconds),
+        ("--drain", listening.drain_seconds),
+        ("body_seconds", listening.body_seconds),
+    ):
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise InputError(f"{name}: {seconds:g} is no time to wait; give seconds, more than 0")
+    if listening.largest_body < 1:
+        raise InputError(f"--largest: {listening.largest_body} lets no body in; as 64MiB")
+    for host in listening.hosts:
+        if not host or not set(host).isdisjoint("/@ ") or host.count(":") == 1:
+            raise InputError(f"--allow-host {host}: give the name alone, without http:// and port")
     if listening.queue < 1:
         raise InputError(f"--queue: {listening.queue} lets nobody wait; give 1 or more")
 
@@ -129,15 +144,21 @@ def _config(served: Served, listening: Listening) -> Config:
     )
 
 
-def _server(config: Config, served: Served, ready: Callable[[], None]) -> Server:
+def _server(config: Config, served: Served, idle_seconds: float, ready: Callable[[], None]) -> Server:
     """A server that tells, from the signal on, that it closes, and whose end by a signal is a good one; from
     when it is `ready` on it obeys signals."""
     import uvicorn
+
+    idle = Idle(idle_seconds)
 
     class Draining(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready()
+
+        async def on_tick(self, counter: int) -> bool:
+            idle.close(self.server_state.connections, time.monotonic())  # type: ignore[arg-type]
+            return await super().on_tick(counter)
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
