@@ -179,6 +179,14 @@ def test_settings_that_cannot_be_are_refused(setting):
         check(Listening(**setting))
 
 
+@pytest.mark.parametrize(
+    "token", ["gehei\u00dfes-wort-und-noch-mehr", "sixteen characters\nand a line", "x" * 15]
+)
+def test_a_token_that_no_header_carries_or_that_is_short_is_refused(token):
+    with pytest.raises(ullage.InputError, match="openssl rand"):
+        check(Listening(token=token))
+
+
 def test_who_reads_slowly_keeps_no_role_from_others(tmp_path):
     """Its loan lasted until it had read its answer, and a role that was to take its place waited for that."""
     path, work = tmp_path / "file.json", {"prompt_tokens": 60, "new_tokens": 5, "budget": {"gpus": "cpu"}}

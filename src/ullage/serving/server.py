@@ -89,6 +89,8 @@ def check(listening: Listening) -> None:
         )
     if listening.token is not None and len(listening.token) < 16:
         raise InputError("the token has fewer than 16 characters; `openssl rand -hex 32` makes a good one")
+    if listening.token is not None and not (listening.token.isascii() and listening.token.isprintable()):
+        raise InputError("the token has characters that no header carries; `openssl rand -hex 32` makes one")
     if not 0 <= listening.port <= 65_535:
         raise InputError(f"--port: {listening.port} is none; 0 takes a free one")
     for name, seconds in (
