@@ -1,6 +1,6 @@
 """Whether what plans offer is so: random workloads, their advice and the cards they are said to fit.
 
-    python benchmarks/plans_offered.py [--count 3000] [--seed 24] [--minutes 240]
+    python benchmarks/plans_offered.py [--count 3000] [--seed 24] [--minutes 240] [--jobs 1]
 
 Writes results/plans_offered.json.
 
@@ -26,8 +26,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
+import multiprocessing
 import os
 import tempfile
 import time
@@ -313,6 +315,20 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
     return found
 
 
+def held(numbered: tuple[int, Case]) -> tuple[list[Violation], Counter]:
+    """Violations of one workload, and what was counted."""
+    number, case = numbered
+    seen: Counter = Counter()
+    try:
+        found = checked(case, number, seen)
+    except Exception:
+        said = traceback.format_exc()[-400:]
+        found = [{"name": case.name, "law": "nothing fails", "said": said}]
+    for each in found:
+        print(each, flush=True)
+    return found, seen
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=3000)
@@ -320,6 +336,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=240, help="ends after these, and says how many it held"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args()
     made = result_file.start("plans_offered")
     seen: Counter = Counter()
@@ -332,20 +349,13 @@ def main() -> None:
 
         write_models(Path())
         models = catalog([model_document(model) for model in api.models()])
-        drawn = cases(models, given.seed)
-        for number, case in enumerate(drawn):
-            if seen["planned"] == given.count or time.monotonic() - begun > 60 * given.minutes:
-                break
-            try:
-                found = checked(case, number, seen)
-            except Exception:
-                said = traceback.format_exc()[-400:]
-                found = [{"name": case.name, "law": "nothing fails", "said": said}]
-            for each in found:
-                print(each, flush=True)
-            violations += found
-            if number % 100 == 0:
-                print(number, dict(seen), Counter(each["law"] for each in violations), flush=True)
+        drawn = enumerate(cases(models, given.seed))
+        with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
+            while seen["planned"] < given.count and time.monotonic() - begun < 60 * given.minutes:
+                for found, more in pool.map(held, itertools.islice(drawn, 10 * given.jobs), 1):
+                    seen.update(more)
+                    violations += found
+                print(dict(seen), Counter(each["law"] for each in violations), flush=True)
     figures = {
         "seed": given.seed,
         **{key: seen[key] for key in ("planned", "refused", "offers")},
