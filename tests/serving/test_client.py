@@ -255,7 +255,7 @@ def test_models_are_the_roles_and_where_they_are(server):
         ({"messages": [{"role": "user", "content": None}]}, 400, "messages.0.content"),
         ({"max_tokens": 25}, 400, "25 is more than the 24 that role writer is planned for"),
         ({"temperature": 3}, 400, "temperature"),
-        ({"messages": asked("the cat " * 300)}, 400, "tokens, and it is planned for prompts of 200"),
+        ({"messages": asked("the cat " * 300)}, 400, "tokens, and the role is planned for prompts of 200"),
         ({"messages": with_picture("data:image/png;base64,")}, 400, "reads no pictures"),
     ],
 )

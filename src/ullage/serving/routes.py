@@ -217,7 +217,10 @@ def _invalid(error: RequestValidationError) -> Refusal:
     close = [(not each["type"].endswith("_type"), len(at)) for each, at in zip(problems, places, strict=True)]
     at = close.index(max(close))
     found, param = problems[at], ".".join(places[at]) or None
-    if found["type"] == "extra_forbidden":
+    empty = (
+        found["type"] == "too_long" and found["ctx"]["max_length"] == 0
+    )  # it may stand there with nothing in it
+    if found["type"] == "extra_forbidden" or empty:
         said = f"unsupported parameter: {param} is not done here; leave it out"
         return Refusal(400, said, "unsupported_parameter", param=param)
     said = f"{param}: {found['msg']}" if param else f"the body: {found['msg']}"
