@@ -1,8 +1,10 @@
 """An assistant as one model, beside its roles, on the same pool."""
 
 import base64
+import http.client
 import io
 import json
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
@@ -132,6 +134,23 @@ def test_clients_that_wait_are_answered_side_by_side(assistant, monkeypatch):
     assert together == alone * 3
     assert max(map(len, batches)) == 2
     assert all(users.count("ann") < 2 for users in batches)
+
+
+def test_a_mistake_that_only_the_work_finds_keeps_the_connection(assistant):
+    host = urllib.parse.urlsplit(assistant.address).netloc
+    headers = {"Authorization": f"Bearer {assistant.token}", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection(host)
+    connection.connect()
+    local = connection.sock.getsockname()
+    for text, status in ((" ", 400), ("Where is the cat?", 200), (" ", 400), (" ", 400)):
+        body = json.dumps({"model": "assistant", "messages": said(text)})
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        answer = connection.getresponse()
+        assert answer.status == status, answer.read()
+        answer.read()
+        assert connection.sock is not None  # the server did not end it
+        assert connection.sock.getsockname() == local
+    connection.close()
 
 
 def test_one_that_cannot_be_answered_takes_nobody_along(assistant):

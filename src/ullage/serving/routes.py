@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from ullage.engines.painter import Canvas
+from ullage.errors import UllageError
 from ullage.serving.answered import (
     Embeddings,
     Health,
@@ -196,6 +197,9 @@ def _tell_errors(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
+    # Starlette raises again what the handler of all exceptions has answered: the connection would be broken
+    # off, and a mistake of whoever asks be a traceback in the log.
+    @app.exception_handler(UllageError)
     @app.exception_handler(Refusal)
     async def refusal(_: Request, error: Exception) -> Response:
         return refused(refusal_of(error))
