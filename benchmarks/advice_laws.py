@@ -20,24 +20,20 @@ Where the minutes are over, the result says how many workloads were held.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import result_file
-from plans_offered import ROUND, beaten, cheaper, offered, peaks, plan_of, refused
-from random_workloads import Case, cases, catalog, write_models
+from plans_offered import ROUND, Violation, beaten, cheaper, offered, peaks, plan_of, refused, told
+from random_workloads import Case, drawn_apart
 
 NEAR = 1e-6
 """Share by which the same seconds or dollars may differ."""
-Violation = dict[str, object]
 
 
 def agreeing(plan: Any) -> Iterator[str]:
@@ -131,23 +127,11 @@ def main() -> None:
     seen: Counter[str] = Counter()
     violations: list[Violation] = []
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        os.environ |= {"HOME": name, "XDG_DATA_HOME": name, "HF_HUB_OFFLINE": "1"}
-        from ullage import api
-        from ullage.reports.document import model_document
-
-        write_models(Path())
-        for case in cases(catalog([model_document(model) for model in api.models()]), given.seed):
+    with drawn_apart(given.seed) as drawn:
+        for case in drawn:
             if seen["planned"] == given.count or time.monotonic() - begun > 60 * given.minutes:
                 break
-            try:
-                found = checked(case, seen)
-            except Exception:
-                said = traceback.format_exc()[-400:]
-                found = [{"name": case.name, "law": "nothing fails", "said": said}]
-            for each in found:
-                print(each, flush=True)
-            violations += found
+            violations += told(case, partial(checked, case, seen))
             if sum(seen.values()) % 50 == 0:
                 print(dict(seen), flush=True)
     figures = {"seed": given.seed, **dict(sorted(seen.items())), "violations": violations}

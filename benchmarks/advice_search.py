@@ -18,10 +18,7 @@ Where the minutes are over, the result says how many workloads were held.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +26,7 @@ from typing import Any
 
 import result_file
 from plans_offered import plan_of
-from random_workloads import cases, catalog, write_models
+from random_workloads import Case, drawn_apart
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 1.05
@@ -78,17 +75,14 @@ def held(name: str, plan: Any) -> dict[str, object]:
     }
 
 
-def plans(count: int, seed: int) -> Iterator[tuple[str, Any]]:
+def plans(count: int, drawn: Iterator[Case]) -> Iterator[tuple[str, Any]]:
     """Every example, then random workloads."""
     import ullage
-    from ullage import api
-    from ullage.reports.document import model_document
 
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         yield path.stem, ullage.plan(path, advice=False)
-    write_models(Path())
     made = 0
-    for case in cases(catalog([model_document(model) for model in api.models()]), seed):
+    for case in drawn:
         if made == count:
             return
         try:
@@ -109,9 +103,8 @@ def main() -> None:
     made = result_file.start("advice_search")
     rows: list[dict[str, Any]] = []
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        os.environ |= {"HOME": name, "XDG_DATA_HOME": name, "HF_HUB_OFFLINE": "1"}
-        for title, plan in plans(given.count, given.seed):
+    with drawn_apart(given.seed) as drawn:
+        for title, plan in plans(given.count, drawn):
             if time.monotonic() - begun > 60 * given.minutes:
                 break
             rows.append(held(title, plan))

@@ -25,24 +25,21 @@ Of each of `count` random workloads (random_workloads.py) that are planned, what
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import math
 import multiprocessing
-import os
-import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import result_file
-from random_workloads import Case, cases, catalog, write_models
+from random_workloads import Case, drawn_apart
 
 OFFERS_OF_GPUS = 10
 CARDS_TRIED = 4
@@ -96,8 +93,6 @@ def beaten(plan: Any) -> Iterator[str]:
         ground = [entry for entry in plan.advice if entry.own_cards is own]
         for one in ground:
             for other in ground:
-                if (one.usd_per_hour is None) is not (other.usd_per_hour is None):
-                    continue  # what one of them costs is not known
                 if points(other) != points(one) and all(
                     a <= b for a, b in zip(points(other), points(one), strict=True)
                 ):
@@ -315,18 +310,23 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
     return found
 
 
-def held(numbered: tuple[int, Case]) -> tuple[list[Violation], Counter]:
-    """Violations of one workload, and what was counted."""
-    number, case = numbered
-    seen: Counter = Counter()
+def told(case: Case, check: Callable[[], list[Violation]]) -> list[Violation]:
+    """What `check` finds of a workload, printed; that it fails is a violation too."""
     try:
-        found = checked(case, number, seen)
+        found = check()
     except Exception:
         said = traceback.format_exc()[-400:]
         found = [{"name": case.name, "law": "nothing fails", "said": said}]
     for each in found:
         print(each, flush=True)
-    return found, seen
+    return found
+
+
+def held(numbered: tuple[int, Case]) -> tuple[list[Violation], Counter]:
+    """Violations of one workload, and what was counted."""
+    number, case = numbered
+    seen: Counter = Counter()
+    return told(case, lambda: checked(case, number, seen)), seen
 
 
 def main() -> None:
@@ -342,14 +342,8 @@ def main() -> None:
     seen: Counter = Counter()
     violations: list[Violation] = []
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        os.environ |= {"HOME": name, "XDG_DATA_HOME": name, "HF_HUB_OFFLINE": "1"}
-        from ullage import api
-        from ullage.reports.document import model_document
-
-        write_models(Path())
-        models = catalog([model_document(model) for model in api.models()])
-        drawn = enumerate(cases(models, given.seed))
+    with drawn_apart(given.seed) as some:
+        drawn = enumerate(some)
         with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
             while seen["planned"] < given.count and time.monotonic() - begun < 60 * given.minutes:
                 for found, more in pool.map(held, itertools.islice(drawn, 10 * given.jobs), 1):

@@ -6,9 +6,12 @@ from GGUF headers; `write_models` puts the latter two beside the workload files.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
 import struct
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -426,6 +429,18 @@ class _Draw:
             for change in self._random.sample(changes, self._random.choice((1, 1, 2))):
                 given += ["--set", change]
         return tuple(given)
+
+
+@contextlib.contextmanager
+def drawn_apart(seed: int) -> Iterator[Iterator[Case]]:
+    """Workloads over the catalog's models and those of FILES, inside in a folder and a home of their own."""
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        os.environ |= {"HOME": name, "XDG_DATA_HOME": name, "HF_HUB_OFFLINE": "1"}
+        from ullage import api
+        from ullage.reports.document import model_document
+
+        write_models(Path())
+        yield cases(catalog([model_document(model) for model in api.models()]), seed)
 
 
 def write_models(folder: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ullage import api
 from ullage.errors import UllageError
 from ullage.spec.changes import apply_changes
+from ullage.workloads.fidelity import with_fidelity
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
@@ -117,7 +118,8 @@ def test_a_rough_outcome_is_another_in_what_is_expected_of_bytes_alone(name, gpu
         return ends, found._replace(peak=None, host=None)
 
     for workload in walked(name, chosen):
-        assert told(workload, True) == told(workload, False)
+        by_formula = with_fidelity(workload, "formula")  # a trace says other than a formula in either case
+        assert told(by_formula, True) == told(by_formula, False)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

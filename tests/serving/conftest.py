@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import threading
 import urllib.request
 from dataclasses import dataclass
 
@@ -10,6 +9,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 openai = pytest.importorskip("openai")
+
+from threaded import threaded  # noqa: E402
 
 from ullage.serving.made import plans_of  # noqa: E402
 from ullage.serving.server import Listening, listen  # noqa: E402
@@ -39,32 +40,9 @@ class Running:
 @contextlib.contextmanager
 def running(plan, **listening):
     """The address of a server that ends with the block; what it raises is raised."""
-    begun, held, problems = threading.Event(), [], []
-
-    def ready(address, stop):
-        held.extend((address, stop))
-        begun.set()
-
-    def work():
-        try:
-            listen(plan, Listening(port=0, **{"token": TOKEN, **listening}), ready=ready)
-        except BaseException as error:
-            problems.append(error)
-        finally:
-            begun.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    begun.wait()
-    try:
-        if held:
-            yield Running(held[0], plan)
-    finally:
-        if held:
-            held[1]()
-        thread.join()
-    if problems:
-        raise problems[0]
+    at = Listening(port=0, **{"token": TOKEN, **listening})
+    with threaded(lambda ready: listen(plan, at, ready=ready)) as address:
+        yield Running(address, plan)
 
 
 def planned(folder, document, gpus=None):

@@ -29,9 +29,7 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
     if not needs_card(workload):
         return []
     workload, models = opened(workload, base)
-    return fitting_sets(
-        workload, outcomes(models, base=base, weighed=False), [each for _, each in priced_sets()]
-    )
+    return fitting_sets(workload, outcomes(models, base=base), [each for _, each in priced_sets()])
 
 
 def model(name: str, base: Path | None = None) -> Model:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ullage.cli.serving import TOKEN, _token
+from ullage.cli.door import AllowHost, Host, Port, TokenFile, token_of
 from ullage.reports.terminal import Offline
 
 
@@ -16,16 +16,10 @@ def ui(
     file: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="A workload file; without one, a small new one.")
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="The address to listen at; others than loopback need a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8322,
-    token_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help=f"Has the token; else {TOKEN} has it.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="A name it goes by; may be repeated.")
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8322,
+    token_file: TokenFile = None,
+    allow_host: AllowHost = None,
     runs: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Runs to look at; default runs, where that is.")
     ] = None,
@@ -35,7 +29,7 @@ def ui(
 
     folder = Path("runs" if runs is None else runs)
     found = folder if runs is not None or folder.is_dir() else None
-    listening = Listening(host, port, _token(token_file), tuple(allow_host or ()), found)
+    listening = Listening(host, port, token_of(token_file), tuple(allow_host or ()), found)
     listen(
         file, listening, lambda address, _: print(f"the page is at {address}", file=sys.stderr, flush=True)
     )

@@ -32,6 +32,12 @@ class Timeline:
     starts: tuple[tuple[float, str], ...]
 
 
+def planned_live(plan: Fields) -> dict[str, int]:
+    """The high value of what is alive at the peak of each device of a written plan, in bytes. Raises
+    FormatError."""
+    return {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
+
+
 def read_timeline(path: Path) -> Timeline:
     """Of a run's timeline.jsonl; nothing where there is none. Raises FormatError for lines that are no such
     notes."""

@@ -12,17 +12,17 @@ UNKNOWN: Final = "unknown"
 LEAST_USD: Final = 0.0001
 
 
-def number(value: int) -> str:
+def number(value: float) -> str:
     """Bytes in GiB."""
     return f"{value / GIB:.2f}"
 
 
-def ends(value: Interval) -> str:
+def ends(value: Interval | Estimate) -> str:
     """`1.00-2.00`, in GiB."""
     return f"{number(value.low)}-{number(value.high)}"
 
 
-def whole(value: Interval) -> str:
+def whole(value: Interval | Estimate) -> str:
     """`1.50 (1.00-2.00)`, in GiB; what is known to the last digit shown stands alone."""
     if number(value.low) == number(value.high):
         return number(value.expected)

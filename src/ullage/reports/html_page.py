@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ullage.errors import MissingExtraError
 from ullage.reports.svg import drawn
 from ullage.text import visible, without_secrets
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 
 def render_page(template: Path, **values: object) -> str:
     """`template` filled with `values`, which are escaped. Raises MissingExtraError without jinja2."""
+    environment = environment_of(Path(__file__).parent)  # what pages of all kinds include
+    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+
+
+def environment_of(folder: Path, **settings: Any) -> Environment:
+    """Templates of a folder, what is filled into them escaped. Raises MissingExtraError without jinja2."""
     try:
         import jinja2
         import markupsafe
     except ImportError as error:
         raise MissingExtraError("jinja2", "run", "the report") from error
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),  # what pages of all kinds include
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
+        **settings,
     )
     environment.filters |= {
         "drawn": lambda chart: "" if chart is None else markupsafe.Markup(drawn(chart)),  # escaped within
@@ -30,7 +41,7 @@ def render_page(template: Path, **values: object) -> str:
         "mebi": lambda value: "" if value is None else f"{value / 2**20:,.1f}",
         "milli": lambda value: "" if value is None else f"{1000 * value:,.1f}",
     }
-    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+    return environment
 
 
 def _shown(value: object) -> object:

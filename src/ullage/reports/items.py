@@ -47,6 +47,11 @@ def at_the_peak(plan: Plan, device: DevicePlan | None) -> list[LineItem]:
     return [item for item in merged(plan, {device.name: device.peak_phase}) if item.bytes.high]
 
 
+def layers_of(item: LineItem) -> str:
+    """`0-31`, the last one included; nothing for what is about no layers."""
+    return "" if item.layers is None else f"{item.layers[0]}-{item.layers[1] - 1}"
+
+
 def named(item: LineItem) -> str:
     """`weights of player`; what is of no role is of the process."""
     return f"{item.component.replace('_', ' ')} of {item.role or 'the process'}"

@@ -11,7 +11,7 @@ from ullage.reports.advice_page import show_advice
 from ullage.reports.bar import bar
 from ullage.reports.figures import dollars, durations, ends, number, rates, spread, whole
 from ullage.reports.grid import Grid
-from ullage.reports.items import merged
+from ullage.reports.items import layers_of, merged
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.storage_page import stored_lines
 from ullage.reports.tables import STYLES, Footnotes, below, new_table, print_hanging, print_table
@@ -19,6 +19,7 @@ from ullage.units import GIB
 
 if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu
+    from ullage.planning.cost import Cost
     from ullage.planning.hosted import Hosted
     from ullage.planning.plan import DevicePlan, Plan
 
@@ -135,8 +136,8 @@ def show_items(plan: Plan, console: Console, everything: bool) -> None:
         if item.bytes.high < SMALL and not everything:
             small += 1
             continue
-        layers = f"{item.layers[0]}-{item.layers[1] - 1}" if item.layers is not None else ""
-        cells = [shown[item.device], item.role or "(process)", item.component, layers, whole(item.bytes)]
+        cells = [shown[item.device], item.role or "(process)", item.component]
+        cells += [layers_of(item), whole(item.bytes)]
         cells += [item.basis, notes.mark(item.note)]
         table.add_row(*([item.phase, *cells] if everything else cells))
     if small:
@@ -172,12 +173,15 @@ def _show_times(plan: Plan, console: Console) -> None:
     if plan.cost is None:
         console.print("cost: no price is known for these cards")
         return
-    per_1000 = plan.cost.usd_per_1000_examples
-    said = (
-        f"{dollars(plan.cost.usd_per_hour)} an hour, {dollars(per_1000)} per 1000 examples "
-        f"({plan.cost.provider}, {plan.cost.label} price as of {plan.cost.as_of})"
+    print_hanging("cost: ", priced(plan.cost), console)
+
+
+def priced(cost: Cost) -> str:
+    """What cards cost, and whose price that is."""
+    return (
+        f"{dollars(cost.usd_per_hour)} an hour, {dollars(cost.usd_per_1000_examples)} per 1000 examples "
+        f"({cost.provider}, {cost.label} price as of {cost.as_of})"
     )
-    print_hanging("cost: ", said, console)
 
 
 def _show_grid(grid: Grid, console: Console) -> None:

@@ -6,20 +6,26 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from ullage.errors import InputError, MissingExtraError
 from ullage.runtime.opening import Options
-from ullage.serving.guard import Guard, door, is_loopback
+from ullage.serving.guard import Guard, door
 from ullage.serving.idle import Idle
+from ullage.serving.listening import (
+    LEAST_TOKEN,
+    Ready,
+    bound_at,
+    check_reach,
+    config_of,
+    server_that,
+    url_of,
+)
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from uvicorn import Config, Server
 
     from ullage.serving.served import Served
@@ -29,9 +35,6 @@ PORT: Final = 8321
 QUEUE: Final = 128
 LARGEST_BODY: Final = 64 * 2**20
 BACKLOG: Final = 2048
-
-
-Ready = Callable[[str, Callable[[], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,13 @@ def listen(
     from ullage.serving.lending import open_lending
     from ullage.serving.served import Served
 
-    with _bound(listening) as bound, open_lending(plans, options or Options()) as lending:
+    with (
+        bound_at(listening.address, listening.port) as bound,
+        open_lending(plans, options or Options()) as lending,
+    ):
         served = Served(lending, listening.queue, listening.answer_seconds)
         config = _config(served, listening)
-        server = _server(config, served, listening.body_seconds, lambda: ready(_address(bound), stop))
+        server = _server(config, served, listening.body_seconds, lambda: ready(url_of(bound), stop))
 
         def stop() -> None:
             served.closing = server.should_exit = True
@@ -82,17 +88,13 @@ def listen(
 
 def check(listening: Listening) -> None:
     """Raises InputError for settings that cannot be."""
-    if not is_loopback(listening.address) and not listening.token:
+    check_reach(listening.address, listening.port, listening.token)
+    if listening.token is not None and len(listening.token) < LEAST_TOKEN:
         raise InputError(
-            f"{listening.address}: others reach it, so it takes a token: give one in ULLAGE_TOKEN or "
-            "--token-file, or bind to 127.0.0.1"
+            f"the token has fewer than {LEAST_TOKEN} characters; `openssl rand -hex 32` makes a good one"
         )
-    if listening.token is not None and len(listening.token) < 16:
-        raise InputError("the token has fewer than 16 characters; `openssl rand -hex 32` makes a good one")
     if listening.token is not None and not (listening.token.isascii() and listening.token.isprintable()):
         raise InputError("the token has characters that no header carries; `openssl rand -hex 32` makes one")
-    if not 0 <= listening.port <= 65_535:
-        raise InputError(f"--port: {listening.port} is none; 0 takes a free one")
     for name, seconds in (
         ("--time-limit", listening.answer_seconds),
         ("--drain", listening.drain_seconds),
@@ -119,8 +121,6 @@ def _check_installed() -> None:
 
 
 def _config(served: Served, listening: Listening) -> Config:
-    from uvicorn import Config
-
     from ullage.serving.routes import make_app
 
     guarded = Guard(
@@ -134,43 +134,26 @@ def _config(served: Served, listening: Listening) -> Config:
         ),
         served.metrics.requested,
     )
-    return Config(
-        guarded,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        ws="none",
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=max(1, round(listening.drain_seconds)),
-    )
+    drain = max(1, round(listening.drain_seconds))
+    return config_of(guarded, drain, backlog=BACKLOG)
 
 
 def _server(config: Config, served: Served, idle_seconds: float, ready: Callable[[], None]) -> Server:
     """A server that tells, from the signal on, that it closes, and whose end by a signal is a good one; from
     when it is `ready` on it obeys signals."""
-    import uvicorn
-
     idle = Idle(idle_seconds)
 
-    class Draining(uvicorn.Server):
+    def closes() -> None:
+        served.closing = True
+
+    class Draining(server_that(closes)):  # type: ignore[misc]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready()
 
         async def on_tick(self, counter: int) -> bool:
-            idle.close(self.server_state.connections, time.monotonic())  # type: ignore[arg-type]
-            return await super().on_tick(counter)
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            with super().capture_signals():
-                yield
-                self._captured_signals.clear()  # which would be raised again: they have been obeyed
-
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            served.closing = True
-            super().handle_exit(sig, frame)
+            idle.close(self.server_state.connections, time.monotonic())
+            return bool(await super().on_tick(counter))
 
     return Draining(config)
 
@@ -185,11 +168,6 @@ async def _run(server: Server, served: Served, bound: socket.socket) -> None:
         await asyncio.gather(loading, return_exceptions=True)
 
 
-def _address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
 async def _load(served: Served) -> None:
     """Brings those that stay; what fails is said, and tried again by whoever asks."""
     for name in served.lending.staying():
@@ -198,25 +176,3 @@ async def _load(served: Served) -> None:
                 pass
         except Exception as error:
             served.lending.session.say(f"role {name}: {error}")
-
-
-@contextmanager
-def _bound(listening: Listening) -> Iterator[socket.socket]:
-    """A socket at the address, before anything is loaded for it. Raises InputError."""
-    where = f"{listening.address}:{listening.port}"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            listening.address, listening.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be listened at: {error.strerror or error}") from error
-    with bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind(address)
-        except OSError as error:
-            raise InputError(
-                f"{where}: cannot be listened at: {error.strerror or error}; another --port may be free"
-            ) from error
-        yield bound

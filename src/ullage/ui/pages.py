@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ullage.errors import MissingExtraError
-from ullage.reports.svg import drawn
-from ullage.text import visible, without_secrets
+from ullage.reports.html_page import environment_of
 from ullage.ui.state import State
 
 if TYPE_CHECKING:
@@ -100,29 +99,13 @@ def render(template: str, **values: object) -> str:
 @cache
 def _environment() -> Environment:
     check_installed()
-    import jinja2
-    import markupsafe
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        auto_reload=False,
-    )
-    filters: Mapping[str, Any] = {
-        "drawn": lambda chart: markupsafe.Markup(drawn(chart)),  # escaped within
-        "changed": lambda state, changes: state.with_changes((*state.changes, *changes)).query,
-    }
-    environment.filters |= filters
+    environment = environment_of(TEMPLATES, lstrip_blocks=True, auto_reload=False)
+    environment.filters["changed"] = _changed
     return environment
 
 
-def _shown(value: object) -> object:
-    """Texts with what would turn round or hide what is read escaped; their lines and markup stay."""
-    return visible(without_secrets(value), "\n\t\r") if type(value) is str else value
+def _changed(state: State, changes: Sequence[str]) -> str:
+    return state.with_changes((*state.changes, *changes)).query
 
 
 def root_of(request: Request) -> str:

@@ -11,7 +11,7 @@ from ullage.errors import UllageError
 from ullage.fields import Fields
 from ullage.records.folder import RunFolder
 from ullage.records.pool import PoolSeen
-from ullage.records.timeline import FILE, Timeline, read_timeline
+from ullage.records.timeline import FILE, Timeline, planned_live, read_timeline
 from ullage.reports.charts import Line, Lines
 from ullage.reports.svg import thinned
 from ullage.reports.timeline_chart import timeline_chart
@@ -129,7 +129,7 @@ def course_of(path: Path) -> Course:
     planned: dict[str, int] = {}
     try:
         plan = Fields(RunFolder(path).manifest().plan, f"{path}: a plan")
-        planned = {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
+        planned = planned_live(plan)
     except (UllageError, OSError) as error:
         wrong.append(str(error))
     found = Timeline((), ())

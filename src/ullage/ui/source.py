@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ullage.files import read_text
 from ullage.spec.document import LARGEST_TEXT, read_document
 from ullage.spec.override import apply_overrides
 from ullage.spec.written import document_text
@@ -50,17 +49,9 @@ def read_source(file: str | None) -> Source:
     """Raises SpecError or InputError for what is no workload, however wrong its values may be."""
     if file is None:
         return _source(NEW, "new.yaml", Path())
-    from ullage.errors import FormatError, InputError
-    from ullage.workloads.loading import folder_of
+    from ullage.workloads.loading import folder_of, text_of
 
-    try:
-        text = read_text(Path(file), LARGEST_TEXT)
-    except FormatError as error:
-        raise InputError(f"{file}: too large for a workload file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text; is this a workload file?") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+    text = text_of(Path(file), LARGEST_TEXT)
     return _source(text, file, folder_of(file))
 
 

@@ -8,10 +8,10 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ullage.reports.advice_page import in_short
-from ullage.reports.figures import UNKNOWN, dollars, durations, number, spread, whole
-from ullage.reports.items import merged
+from ullage.reports.figures import UNKNOWN, dollars, durations, number, rates, spread, whole
+from ullage.reports.items import layers_of, merged
 from ullage.reports.latency_page import latency_grids
-from ullage.reports.plan_details import alike
+from ullage.reports.plan_details import alike, priced
 from ullage.reports.storage_page import stored_lines
 
 if TYPE_CHECKING:
@@ -109,13 +109,7 @@ def figures_of(plan: Plan) -> Figures:
 
 
 def _price(plan: Plan) -> str:
-    if plan.cost is None:
-        return ""
-    per_1000 = dollars(plan.cost.usd_per_1000_examples)
-    return (
-        f"{dollars(plan.cost.usd_per_hour)} an hour, {per_1000} per 1000 examples "
-        f"({plan.cost.provider}, {plan.cost.label} price as of {plan.cost.as_of})"
-    )
+    return "" if plan.cost is None else priced(plan.cost)
 
 
 def _hosted(plan: Plan) -> Iterator[str]:
@@ -167,14 +161,13 @@ def _phases(
 
 
 def _item(item: LineItem) -> Item:
-    layers = "" if item.layers is None else f"{item.layers[0]}-{item.layers[1] - 1}"
-    component = item.component.replace("_", " ")
-    return Item(item.role or "(process)", component, layers, whole(item.bytes), item.basis, item.note)
+    component, size = item.component.replace("_", " "), whole(item.bytes)
+    return Item(item.role or "(process)", component, layers_of(item), size, item.basis, item.note)
 
 
 def _times(plan: Plan) -> Iterator[TimeRow]:
     for time in plan.times:
-        rate = spread(time.tokens_per_second, "{:,.0f}") if time.tokens_per_second else ""
+        rate = rates(time.tokens_per_second) if time.tokens_per_second else ""
         total = durations(time.total_seconds)
         yield TimeRow(time.phase, spread(time.seconds), rate, total, time.bound, time.basis, time.source)
 

@@ -51,7 +51,7 @@ def advise(
         outcomes(plan.models, base=plan.base, prices=prices, rough=True),
         apply_changes,
         prices or known_prices(),
-        confirm=outcomes(plan.models, base=plan.base, prices=prices, weighed=False),
+        confirm=outcomes(plan.models, base=plan.base, prices=prices),
         for_=for_,
         keep=tuple(keep),
         host=_host_memory(plan),

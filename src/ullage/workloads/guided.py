@@ -153,7 +153,7 @@ def _fits(workload: Workload, base: Path) -> Iterator[Fit]:
         return
     models = models_of(workload, base)
     workload = with_probe_shapes(with_labels(workload, models), base, models)
-    come_to = outcomes(models, base=base, weighed=False)
+    come_to = outcomes(models, base=base)
     for card in CARDS:
         verdicts: list[str] = []
         for count in COUNTS:

@@ -73,7 +73,7 @@ def settle(
     """The workload in the first of its roles' `fallback_precisions` that fits, and what that trades."""
     from ullage.planning.fallbacks import settle as settle_precisions
 
-    come_to = outcomes(models, here, base, weighed=False)
+    come_to = outcomes(models, here, base)
 
     def fits(candidate: Workload) -> bool:
         try:  # the share of a card that the file gives an engine may be too little for it
@@ -110,7 +110,7 @@ def outcome(
     base: Path | None = None,
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here, base, weighed=False)(workload, gpus)
+    return outcomes(models, here, base)(workload, gpus)
 
 
 def outcomes(
@@ -118,13 +118,12 @@ def outcomes(
     here: Here | None = None,
     base: Path | None = None,
     prices: Prices | None = None,
-    weighed: bool = True,
     rough: bool = False,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
-    They are `weighed` by formulas, for they are many, unless a model has none. `rough` ones have the
-    verdicts, times and high values of any other; what is expected of bytes is less exact.
+    Where they are many, `rough` ones do: formulas say them, unless a model has none, and what is expected of
+    bytes is less exact.
     """
     from ullage.memory.estimate import estimate as estimate_phases
     from ullage.planning.outcome import outcome_of
@@ -133,7 +132,7 @@ def outcomes(
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         beside = overhead(known, workload, gpus, here)
-        tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not weighed)
+        tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not rough)
         demand = estimate_phases(
             phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus), rough
         )

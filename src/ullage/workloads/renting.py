@@ -30,7 +30,7 @@ def rent(workload: Workload, base: Path | None, prices: Prices, most: int | None
     if not needs_card(workload):
         return Renting(workload.examples, prices.label, prices.provider, prices.file, (), needed=False)
     workload, models = opened(workload, base)
-    known, tried = past_runs(), Tried(outcomes(models, base=base, prices=prices, weighed=False))
+    known, tried = past_runs(), Tried(outcomes(models, base=base, prices=prices))
     sets = [gpus for _, gpus in prices.sets()]
     holding = fitting_sets(workload, tried, sets)
     without = sum(not gpus.abilities.has_kernels for gpus in sets)

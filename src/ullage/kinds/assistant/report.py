@@ -21,7 +21,7 @@ from ullage.records.folder import RunFolder
 from ullage.records.lines import read_lines
 from ullage.records.record import Record
 from ullage.records.timeline import FILE as TIMELINE
-from ullage.records.timeline import read_timeline
+from ullage.records.timeline import planned_live, read_timeline
 from ullage.records.verification import verify
 from ullage.reports.charts import Lines
 from ullage.reports.html_page import render_page
@@ -78,5 +78,4 @@ def _requests(workload: Workload, base: Path) -> list[Request]:
 def _memory(run: RunFolder) -> Lines | None:
     """Memory over time beside what was planned at most."""
     plan = Fields(run.manifest().plan, f"{run.path}: the plan in manifest.json")
-    planned = {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
-    return timeline_chart(read_timeline(run.path / TIMELINE), planned, loads=False)
+    return timeline_chart(read_timeline(run.path / TIMELINE), planned_live(plan), loads=False)

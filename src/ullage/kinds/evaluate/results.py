@@ -28,6 +28,7 @@ from ullage.records.atomic import write_json
 from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
 from ullage.records.record import ENDED, Record
+from ullage.records.timeline import planned_live
 from ullage.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _spent(run: RunFolder, record: Record) -> Spent:
     asked = outcome.inner("usage") if "usage" in outcome else Fields({}, outcome.where)
     usage = {role: asked.inner(role).numbers() for role in asked.values}
     freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
-    planned = {each.text("name"): each.inner("live").whole("high") for each in plan.each("devices")}
+    planned = planned_live(plan)
     return Spent(record.seconds, hourly, usage, freed, planned, _made(run, record), fits_in(record.outcome))
 
 

@@ -6,20 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ullage.planning.claimed import COMPONENTS, amount_in
-from ullage.reports.figures import dollars, durations, whole
+from ullage.reports.figures import dollars, durations, number, whole
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.pages.page import Figure, Items, Part, Prose, Table
 from ullage.reports.plan_chart import plan_chart
 from ullage.reports.storage_page import stored_lines
 from ullage.reports.times_page import times_grid
-from ullage.units import GIB, Estimate
+from ullage.units import GIB
 
 if TYPE_CHECKING:
     from ullage.planning.guide import Guide, Variation
     from ullage.planning.plan import DevicePlan, Plan
 
-NO: Final = "no"
 COLUMNS: Final = ("weights", "kv_cache", "activations", "logits", "captures")
 """Components that have a column of their own; the others are one."""
 
@@ -33,11 +32,13 @@ def precisions(guide: Guide) -> tuple[Part, ...]:
             refused.append(f"{each.role} in {each.name}: {each.refused}")
             continue
         now = guide.plan.roles[each.role].precision.storage == each.plan.roles[each.role].precision.storage
-        cells = [_size(amount_in(each.plan, name, role=each.role)) for name in COLUMNS]
+        cells = [whole(amount_in(each.plan, name, role=each.role)) for name in COLUMNS]
         others = "+".join(name for name in COMPONENTS if name not in COLUMNS)
-        rest = _size(amount_in(each.plan, others, role=each.role))
+        rest = whole(amount_in(each.plan, others, role=each.role))
         name = each.plan.roles[each.role].precision.storage
-        rows.append((each.role, f"{name} (as planned)" if now else name, *cells, rest, _verdict(each.plan)))
+        rows.append(
+            (each.role, f"{name} (as planned)" if now else name, *cells, rest, in_a_cell(each.plan.verdict))
+        )
     heads = ("role", "precision", *(name.replace("_", " ") for name in COLUMNS), "other")
     caption = (
         f"The most of each component in any phase, summed over the cards; verdict on {guide.plan.gpus.name}, "
@@ -45,11 +46,6 @@ def precisions(guide: Guide) -> tuple[Part, ...]:
     )
     table = Table((*heads, "verdict"), tuple(rows), frozenset(heads[2:]), caption)
     return (table, Items(tuple(refused))) if refused else (table,)
-
-
-def _size(value: Estimate) -> str:
-    low, expected, high = (f"{each / GIB:.2f}" for each in value)
-    return expected if low == high else f"{expected} ({low}-{high})"
 
 
 def peak(plan: Plan) -> Table:
@@ -69,10 +65,10 @@ def allocation(plan: Plan) -> tuple[Part, ...]:
     rows = []
     for phase in plan.phases:
         totals = [plan.bill.totals[device.name].get(phase.name) for device in devices]
-        cells = ("" if total is None else f"{total.device.high / GIB:.2f}" for total in totals)
+        cells = ("" if total is None else number(total.device.high) for total in totals)
         rows.append((phase.name, *cells))
-    rows.append(("peak", *(f"{each.peak.device.high / GIB:.2f}" for each in devices)))
-    rows.append(("usable", *("" if each.usable is None else f"{each.usable / GIB:.2f}" for each in devices)))
+    rows.append(("peak", *(number(each.peak.device.high) for each in devices)))
+    rows.append(("usable", *("" if each.usable is None else number(each.usable) for each in devices)))
     heads = tuple(_head(each) for each in devices)
     table = Table(
         ("phase", *heads), tuple(rows), frozenset(heads), "At most, GiB, the process and CUDA included."
@@ -112,8 +108,8 @@ def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Table:
             (
                 each.name,
                 "" if fullest is None else whole(fullest),
-                f"{sum(peak.high for peak in cards) / GIB:.2f}",
-                _verdict(plan),
+                number(sum(peak.high for peak in cards)),
+                in_a_cell(plan.verdict),
                 durations(plan.total_seconds),
                 dollars(usd),
             )
@@ -123,8 +119,9 @@ def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Table:
     )
 
 
-def _verdict(plan: Plan) -> str:
-    return NO if plan.verdict == "does not fit" else plan.verdict
+def in_a_cell(verdict: str) -> str:
+    """A verdict in as few words as there are."""
+    return "no" if verdict == "does not fit" else verdict
 
 
 def times(plan: Plan) -> Iterator[Part]:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.planning.guide import COUNTS
 from ullage.reports.advice_page import in_short, typed
-from ullage.reports.figures import UNKNOWN, dollars, durations
+from ullage.reports.figures import UNKNOWN, dollars, durations, number
+from ullage.reports.guide.amounts import in_a_cell
 from ullage.reports.pages.page import Part, Prose, Table
-from ullage.units import GIB
 
 if TYPE_CHECKING:
     from ullage.planning.guide import Guide, Tier
 
-SHORT: Final = {"does not fit": "no"}
 WIDE: Final = 10_000
 
 
@@ -34,13 +33,13 @@ def _tier(tier: Tier) -> tuple[str, str, str, str]:
     if plan is None:
         return "refused", "", tier.refused, ""
     left = min((each.ullage for each in plan.devices if each.ullage is not None), default=None)
-    free = "" if left is None else f"{left / GIB:.2f}"
+    free = "" if left is None else number(left)
     if plan.verdict != "does not fit":
         time = f"{durations(plan.total_seconds)} for all"
         return plan.verdict, free, "nothing", time
     if not plan.advice:
         nearest = None if plan.search is None else plan.search.nearest
-        over = "" if nearest is None else f"; the nearest is {nearest.over / GIB:.2f} GiB too much"
+        over = "" if nearest is None else f"; the nearest is {number(nearest.over)} GiB too much"
         return "no", free, f"nothing that was tried fits{over}", ""
     best = plan.advice[0]
     options = " ".join(line.removesuffix(" \\") for line in typed(best, plan.gpus.name, WIDE))
@@ -50,10 +49,7 @@ def _tier(tier: Tier) -> tuple[str, str, str, str]:
 def fits(guide: Guide) -> Table:
     """Fits, tight or no for common cards, by one and by several."""
     heads = tuple(f"{count}x" for count in COUNTS)
-    rows = tuple(
-        (each.card, f"{each.usable / GIB:.2f}", *(SHORT.get(verdict, verdict) for verdict in each.verdicts))
-        for each in guide.fits
-    )
+    rows = tuple((each.card, number(each.usable), *map(in_a_cell, each.verdicts)) for each in guide.fits)
     caption = (
         "Usable GiB of one card, what torch can take at least. refused: the card cannot do what is asked for."
     )
