@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 
 from assistant_tables import killed_assistants, remembering_talks
+from cluster_tables import simulated
 from memory_tables import remembered
 from parking_tables import parked
 from probe_tables import drift, probe_peers, probes, scoring, transfer
@@ -561,6 +562,7 @@ def page() -> str:
         remembered(made("memory_kills")),
         killed_assistants(made("assistant_faults")),
         remembering_talks(made("assistant_talk")),
+        simulated(made("cluster_simulation")),
     ]
     return "\n".join(parts)
 

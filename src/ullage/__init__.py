@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ullage.api import models as models
     from ullage.api import open_probe as open_probe
     from ullage.api import plan as plan
+    from ullage.api import plan_cluster as plan_cluster
     from ullage.api import probe_drift as probe_drift
     from ullage.api import read_plan as read_plan
     from ullage.api import read_pool as read_pool
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from ullage.planning.advice.entry import Advice as Advice
     from ullage.planning.advice.trials import SearchLimit as SearchLimit
     from ullage.planning.audit import Audit as Audit
+    from ullage.planning.cluster.cluster_plan import ClusterPlan as ClusterPlan
     from ullage.planning.outcome import Outcome as Outcome
     from ullage.planning.plan import Plan as Plan
     from ullage.planning.renting import Renting as Renting
@@ -151,6 +153,7 @@ PLACES: Final = {
     "BusyError": "ullage.errors",
     "Checked": "ullage.workloads.execution",
     "Chunk": "ullage.capture.reader",
+    "ClusterPlan": "ullage.planning.cluster.cluster_plan",
     "Conversation": "ullage.workloads.conversation",
     "DeviceInfo": "ullage.runtime.devices",
     "Diagnosis": "ullage.facts.health.diagnosis",
@@ -235,6 +238,7 @@ PLACES: Final = {
     "models": "ullage.api",
     "open_probe": "ullage.api",
     "plan": "ullage.api",
+    "plan_cluster": "ullage.api",
     "probe_drift": "ullage.api",
     "read_plan": "ullage.api",
     "read_pool": "ullage.api",

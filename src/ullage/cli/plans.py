@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ullage.cli.prices import by_prices
+from ullage.errors import InputError
 from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ullage.planning.cluster.cluster_plan import ClusterPlan
     from ullage.planning.plan import Plan
     from ullage.reports.sweep_page import Row
 
 Gpus = Annotated[str | None, typer.Option("--gpus", help="As 2xA100-80GB, or '2x(24GiB, 936GB/s, sm86)'.")]
+Nodes = Annotated[
+    str | None, typer.Option("--nodes", help="A cluster: '4x(8xH100-80GB; spot 0.05/h) + 2x(4xL4)'.")
+]
+Partition = Annotated[
+    int | None, typer.Option(min=1, help="Records of a partition, of --nodes; else the soonest done.")
+]
 Sweeps = Annotated[
     list[str] | None, typer.Option("--sweep", help="path=1..64 (doubling), path=0..10:2, path=a,b.")
 ]
@@ -45,6 +53,8 @@ def plan(
     *,
     whose: dict[str, str | None],
     sweep: Sweeps = None,
+    nodes: Nodes = None,
+    partition: Partition = None,
     details: Details = False,
     items: Items = False,
     advice: Advise = True,
@@ -57,11 +67,16 @@ def plan(
     from ullage import api
 
     sets = with_fidelity(set_, fidelity)
-    if sweep:
+    if sweep and nodes is None:
         from ullage.cli.sweep import sweep_file
 
         return _tell_sweep(sweep_file(file, gpus, sets, sweep, api.lists(**whose)), json, items)
     workload, base = api.load(file, sets), api.folder_of(file)
+    if nodes is not None:
+        _no_other("--nodes", gpus=gpus, sweep=sweep)
+        return _tell_cluster(api.plan_cluster(workload, nodes, base=base, partition=partition, **whose), json)
+    if partition is not None:
+        raise InputError("--partition: only a cluster has partitions; give --nodes too")
     found = api.plan(
         workload,
         gpus,
@@ -156,6 +171,23 @@ def estimate(
 def with_fidelity(sets: list[str] | None, fidelity: str | None) -> list[str]:
     """What the command changes of a file, `fidelity` among it."""
     return [*(sets or ()), *([] if fidelity is None else [f"memory.fidelity={fidelity}"])]
+
+
+def _no_other(option: str, **others: object) -> None:
+    """Refuses what bears on one machine beside an option that names many."""
+    for name, value in others.items():
+        if value is not None:
+            raise InputError(f"{option}: says what machines there are; leave out --{name}")
+
+
+def _tell_cluster(found: ClusterPlan, json: bool) -> None:
+    def page(console: Console) -> None:
+        from ullage.reports.cluster_page import cluster_page
+        from ullage.reports.pages.screen import show_page
+
+        show_page(cluster_page(found), console)
+
+    tell(json, found.to_json, page)
 
 
 def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:

@@ -9,11 +9,13 @@ from io import StringIO
 from typing import Final
 
 from ullage.planning.audit import Audit
+from ullage.planning.cluster.cluster_plan import ClusterPlan
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
 from ullage.reports.audit_page import audit_document, audit_page
+from ullage.reports.cluster_page import cluster_document, cluster_page
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.pages.html import tables
@@ -32,7 +34,7 @@ WIDTH: Final = 140
 """Columns of a page that no terminal bounds."""
 
 
-Value = Audit | Plan | Renting | Verification
+Value = Audit | ClusterPlan | Plan | Renting | Verification
 
 
 def page(value: Value) -> str:
@@ -43,6 +45,8 @@ def page(value: Value) -> str:
         return _printed(partial(show_renting, value))
     if isinstance(value, Audit):
         return _printed(partial(show_page, audit_page(value)))
+    if isinstance(value, ClusterPlan):
+        return _printed(partial(show_page, cluster_page(value)))
     return _printed(partial(show_verification, value))
 
 
@@ -62,6 +66,8 @@ def table(value: Value) -> str:
     may be rented, claims, a verification's comparisons."""
     if isinstance(value, Audit):
         return tables(audit_page(value, everything=True, exact=True))
+    if isinstance(value, ClusterPlan):
+        return tables(cluster_page(value))
     if isinstance(value, Renting):
         grid = renting_grid(value)
         return _table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows)
@@ -112,6 +118,8 @@ def document(value: Value) -> dict[str, object]:
         return renting_document(value)
     if isinstance(value, Audit):
         return audit_document(value)
+    if isinstance(value, ClusterPlan):
+        return cluster_document(value)
     return plan_document(value) if isinstance(value, Plan) else verification_document(value)
 
 

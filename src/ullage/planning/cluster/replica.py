@@ -1,0 +1,98 @@
+"""One copy of a workload on some of a machine's cards: what its plan says of a record and of a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from ullage.facts.gpu import GpuSet
+from ullage.phases.phase import Phase
+from ullage.planning.device import HOST
+from ullage.planning.phase_time import PhaseTime, sum_times
+from ullage.planning.plan import Plan
+from ullage.planning.storage import written
+from ullage.planning.verdict import Verdict
+from ullage.units import NO_TIME, ZERO, Estimate, Interval
+
+TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
+"""Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
+and up to three bytes a letter."""
+HANDLING: Final = Estimate(0.05, 0.3, 2.0)
+"""Seconds that a partition takes beside its records, assumed: handed out, written, renamed, told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """`record`: seconds of one in the steady state, None where a phase's are not known; `each_partition`
+    beside its records, models included that do not stay; `at_start` once; `batch` records fill every pass.
+    `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
+    and `written` bytes of one record."""
+
+    gpus: GpuSet
+    verdict: Verdict
+    peak: Interval
+    host: Interval
+    record: Estimate | None
+    each_partition: Estimate
+    at_start: Estimate
+    batch: int
+    weights: int
+    read: Estimate
+    written: Estimate
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known how long it takes."""
+        return self.record is not None
+
+
+def replica_of(plan: Plan) -> Replica:
+    """What a plan on some cards says of a copy that does partition after partition."""
+    examples = max(plan.workload.examples, 1)
+    pairs = [(phase, time) for phase, time in _timed(plan)]
+    steady = sum_times(time for phase, time in pairs if not phase.once)
+    loads = sum_times(time for phase, time in pairs if phase.once and phase.activity == "load")
+    others = sum_times(time for phase, time in pairs if phase.once and phase.activity != "load")
+    known = steady is not None and loads is not None and others is not None and len(pairs) == len(plan.times)
+    loads, others = loads or NO_TIME, others or NO_TIME
+    stay = set(plan.staying()) == set(plan.roles)
+    cards = [device.peak.device for device in plan.devices if device.name.startswith(("gpu:", "cpu"))]
+    text_read, text_written = _texts(plan)
+    states = written(plan)
+    return Replica(
+        plan.gpus,
+        plan.verdict,
+        max(cards, key=lambda peak: peak.high, default=ZERO),
+        next((device.peak.device for device in plan.devices if device.name == HOST), ZERO),
+        steady * (1 / examples) if known and steady is not None else None,
+        HANDLING + others + (NO_TIME if stay else loads),
+        loads,
+        _batch(pairs),
+        sum(each.bytes.expected for each in plan.stored if not each.each),
+        TOKEN_BYTES * text_read,
+        TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
+    )
+
+
+def _timed(plan: Plan) -> Iterator[tuple[Phase, PhaseTime]]:
+    times = {time.phase: time for time in plan.times}
+    return ((phase, times[phase.name]) for phase in plan.phases if phase.name in times)
+
+
+def _batch(pairs: Sequence[tuple[Phase, PhaseTime]]) -> int:
+    """Records that fill a pass of the phase which takes longest."""
+    steady = [(time.total_seconds, phase.work.passes) for phase, time in pairs if not phase.once]
+    took = [(seconds.expected, passes) for seconds, passes in steady if seconds is not None and passes]
+    return ceil(1 / max(took)[1]) if took else 1
+
+
+def _texts(plan: Plan) -> tuple[float, float]:
+    """Tokens of a record's longest reading and of all that is written for it."""
+    works = [phase.work for phase in plan.phases if not phase.once]
+    read = max(
+        (work.batch * work.passes * (work.prompt_tokens + work.cached_tokens) for work in works), default=0.0
+    )
+    new = sum(work.batch * work.passes * work.new_tokens for work in works if work.activity != "prefill")
+    return read, new

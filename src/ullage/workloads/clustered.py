@@ -1,0 +1,94 @@
+"""From a workload and the machines of a cluster to how many copies of it work there, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ullage.errors import DoesNotFitError, InputError
+from ullage.units import gib
+from ullage.workloads.planned import needs_card, plan
+
+if TYPE_CHECKING:
+    from ullage.facts.gpu import GpuSet
+    from ullage.facts.node import NodeType
+    from ullage.facts.price import Prices
+    from ullage.planning.cluster.cluster_plan import ClusterPlan, Share
+    from ullage.planning.plan import Plan
+    from ullage.spec.workload import Workload
+
+
+def plan_cluster(
+    workload: Workload, nodes: str, *, base: Path | None = None, prices: Prices, partition: int | None = None
+) -> ClusterPlan:
+    """The plan of a workload on `nodes`, as `parse_nodes` reads them.
+
+    Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards.
+    Raises InputError for other nodes and for a workload that nothing is held of, DoesNotFitError for a node
+    on which it does not fit.
+    """
+    from ullage.facts.node import parse_nodes
+    from ullage.planning.cluster.cluster_plan import cluster_plan
+    from ullage.spec.card import own_cards
+
+    if not needs_card(workload):
+        raise InputError("every role of this workload runs elsewhere: nodes would hold nothing of it")
+    types = parse_nodes(nodes, own_cards(workload.cards))
+    shares = [_share(workload, node, base, prices) for node in types]
+    return cluster_plan(workload.name or workload.kind, workload.examples, shares, partition)
+
+
+def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices) -> Share:
+    from ullage.planning.cluster.cluster_plan import Share
+    from ullage.planning.cluster.replica import replica_of
+
+    found = [(count, plan_on) for count, plan_on in _tried(workload, node, base, prices)]
+    holding = [pair for pair in found if pair[1].verdict == "fits"]
+    holding = holding or [pair for pair in found if pair[1].verdict == "tight"]
+    if not holding:
+        raise DoesNotFitError(_too_small(node, found[-1][1]))
+    ways = [(count, replica_of(plan_on)) for count, plan_on in holding]
+    # Where a time is not known, as many as there is room for.
+    count, replica = max(
+        ways, key=lambda way: (way[1].known, way[0] / way[1].record.expected if way[1].record else way[0])
+    )
+    label = prices.only("spot") if node.spot is not None else prices
+    return Share(node, count, replica, label.of(node.gpus))
+
+
+def _tried(
+    workload: Workload, node: NodeType, base: Path | None, prices: Prices
+) -> Iterator[tuple[int, Plan]]:
+    """How many replicas a node has room for on so many of its cards, and the plan of one."""
+    for gpus in _parts(node.gpus):
+        on = workload.model_copy(update={"budget": workload.budget.model_copy(update={"gpus": None})})
+        found = plan(on, _spelled(gpus), base=base, advice=False, prices=prices)
+        yield len(node.gpus.gpus) // len(gpus.gpus), found
+
+
+def _parts(gpus: GpuSet) -> Iterator[GpuSet]:
+    """Of cards that are alike 1, 2, 4, ... of them, and all; of others all together."""
+    whole = len(gpus.gpus)
+    if len(set(gpus.gpus)) == 1:
+        size = 1
+        while size < whole:
+            yield gpus._replace(gpus=gpus.gpus[:size])
+            size *= 2
+    yield gpus
+
+
+def _spelled(gpus: GpuSet) -> str:
+    """As `parse_gpu_set` reads it."""
+    counts: Mapping[str, int] = {gpu.id: gpus.gpus.count(gpu) for gpu in gpus.gpus}
+    return " + ".join(f"{count}x {name}" for name, count in counts.items())
+
+
+def _too_small(node: NodeType, plan_on: Plan) -> str:
+    over = [device for device in plan_on.devices if device.verdict == "does not fit"]
+    worst = max(over, key=lambda device: device.peak.device.high)
+    needs = gib(worst.peak.device.high) + ("" if worst.usable is None else f" of {gib(worst.usable)}")
+    return (
+        f"{node}: the workload does not fit one node: {worst.name} needs {needs}; "
+        f"`ullage plan FILE --gpus '{node.gpus.name}'` says what would make it fit"
+    )

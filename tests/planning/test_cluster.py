@@ -1,0 +1,169 @@
+"""Plans of clusters: laws of the expectations, of the partition's size, and the door."""
+
+from __future__ import annotations
+
+import json
+from math import exp, isclose
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ullage
+from ullage.cli.main import main
+from ullage.facts.node import CARD_FAILURES, parse_nodes
+from ullage.planning.cluster.interruptions import expected_seconds, lost_seconds, missed_seconds
+from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILE = str(EXAMPLES / "pii.yaml")
+SECONDS = st.floats(0.1, 3600)
+RATES = st.floats(0, 1e-3)
+
+
+@pytest.fixture
+def plan_on(capsys):
+    def call(file, *arguments, code=0):
+        with pytest.raises(SystemExit) as ended:
+            main(["plan", file, *arguments])
+        output = capsys.readouterr()
+        assert ended.value.code == code, output.err
+        return output.out or output.err
+
+    return call
+
+
+def crews(rates=RATES):
+    return st.builds(
+        lambda machines, each, record, beside, rate, back: Crew(
+            machines * each, machines, record, beside, rate, back
+        ),
+        st.integers(1, 200),
+        st.integers(1, 8),
+        st.floats(0.001, 10),
+        st.floats(0.01, 100),
+        rates,
+        st.floats(0, 1000),
+    )
+
+
+@given(SECONDS, st.floats(1e-9, 1e-3), st.floats(0, 1000))
+def test_an_expectation_is_that_of_its_first_step(seconds, rate, back):
+    """E = P(no loss) seconds + P(loss) (mean time of a loss + back + E), solved for E."""
+    stays = exp(-rate * seconds)
+    mean_loss = (1 / rate) - seconds * stays / (1 - stays)
+    solved = seconds + (1 - stays) / stays * (mean_loss + back)
+    assert isclose(expected_seconds(seconds, rate, back), solved, rel_tol=1e-4)
+
+
+@given(SECONDS, RATES, st.floats(0, 1000), st.floats(0.1, 1e6))
+def test_losses_only_add(seconds, rate, back, whole):
+    assert expected_seconds(seconds, rate, back) >= seconds * (1 - 1e-12)
+    assert lost_seconds(seconds, rate) >= -1e-9
+    assert 0 <= missed_seconds(back, whole) <= min(back, whole)
+
+
+@given(st.lists(crews(), min_size=1, max_size=3), st.integers(1, 10**7), st.integers(1, 64))
+def test_no_other_number_of_batches_is_sooner_done_beside_a_slow_replica(found, examples, batch):
+    best = best_partition(found, examples, batch)
+    assert best % batch == 0
+
+    def late(records):
+        return wall_seconds(found, records, examples) + max(crew.partition(records) for crew in found)
+
+    for factor in (0.5, 0.9, 1.1, 2):
+        other = max(round(best * factor / batch), 1) * batch
+        if other * sum(crew.replicas for crew in found) < examples:
+            assert late(best) <= late(other) * 1.02
+
+
+@given(crews(), st.integers(1, 1000), st.integers(1000, 10**7))
+def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples):
+    whole = wall_seconds([crew], records, examples)
+    assert whole >= examples / records / crew.replicas * crew.partition(records) * (1 - 1e-9)
+    twice = crew._replace(replicas=2 * crew.replicas, machines=2 * crew.machines)
+    assert steady_rate([twice], records) >= steady_rate([crew], records)
+
+
+def test_nodes_are_read_as_they_are_written():
+    said = "spot 0.05/h; network 100Gbit/s; disk 2GB/s; start 5min; $32/h"
+    spot, own = parse_nodes(f"4x(8xH100-80GB; {said}) + 2x((24GiB, sm86))")
+    assert (spot.count, len(spot.gpus.gpus), spot.network, spot.disk) == (4, 8, 12.5e9, 2e9)
+    assert (spot.start, spot.price) == (300, 32)
+    assert isclose(spot.interruptions * 3600, 0.05)
+    assert (own.count, own.spot, own.interruptions) == (2, None, CARD_FAILURES)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names no nodes"),
+        ("8xH100", "names no nodes"),
+        ("0x(8xH100-80GB)", "names no nodes"),
+        ("4x(8xH100-80GB; fast)", "'fast' says nothing of a node"),
+        ("4x(8xH100-80GB; network 0GB/s)", "'network 0GB/s' is nothing"),
+        ("4x(8xH100-80GB; start 5min; start 1min)", "says start twice"),
+        ("4x(8xH100-80GB", "names no nodes"),
+        ("4x(8xH1000)", "H1000"),
+        ("999999x(8xH100-80GB)", "at most 100,000 nodes"),
+    ],
+)
+def test_what_names_no_nodes_is_one_line(plan_on, text, said):
+    found = plan_on(FILE, "--nodes", text, code=2)
+    assert said in found
+    assert len(found.splitlines()) == 1
+
+
+def test_two_things_that_say_what_machines_there_are_are_refused(plan_on):
+    assert "leave out --gpus" in plan_on(FILE, "--nodes", "2x(4xL4)", "--gpus", "L4", code=2)
+    assert "give --nodes too" in plan_on(FILE, "--partition", "5", code=2)
+
+
+def test_a_node_that_is_too_small_is_exit_code_3(plan_on):
+    found = plan_on(str(EXAMPLES / "evaluate.yaml"), "--nodes", "2x(1xL4)", code=3)
+    assert "does not fit one node" in found
+
+
+def test_the_whole_is_its_parts_and_what_they_cost():
+    workload = ullage.load(FILE)
+    plan = ullage.plan_cluster(workload, "2x(4xL4; $3/h; start 60s)")
+    (node,) = plan.nodes
+    assert (node.replicas, node.cards, node.count) == (4, "1x L4", 2)
+    assert plan.seconds.expected == pytest.approx(
+        plan.start.expected + plan.steady.expected + plan.end.expected
+    )
+    assert plan.usd.expected == pytest.approx(plan.seconds.expected / 3600 * 6)
+    assert plan.steady.expected == pytest.approx(plan.examples / plan.records_per_second.expected)
+    assert plan.partitions * plan.partition >= plan.examples > (plan.partitions - 1) * plan.partition
+    one = ullage.plan(workload, "L4", advice=False)
+    alone = one.total_seconds.expected / plan.examples
+    assert node.record_seconds.expected == pytest.approx(alone, rel=0.01)
+
+
+def test_a_slow_network_is_the_limit_and_said():
+    workload = ullage.load(EXAMPLES / "extract.yaml")
+    free = ullage.plan_cluster(workload, "4x(8xH100-80GB)")
+    bound = ullage.plan_cluster(workload, "4x(8xH100-80GB; network 10Gbit/s)")
+    assert (free.nodes[0].bound, bound.nodes[0].bound) == ("compute", "network")
+    assert bound.records_per_second.expected < free.records_per_second.expected
+    assert "its network is the limit now" in str(bound)
+    assert bound.nodes[0].network_needs.expected == pytest.approx(1.25e9, rel=0.05)
+
+
+def test_losing_nodes_costs_time_and_is_said():
+    workload = ullage.load(FILE, ["examples=1000000000"])
+    calm = ullage.plan_cluster(workload, "1000x(8xL4)")
+    spot = ullage.plan_cluster(workload, "1000x(8xL4; spot 0.2/h)")
+    assert spot.seconds.expected > calm.seconds.expected
+    assert spot.partition < calm.partition
+    assert spot.interruptions > 100 * calm.interruptions > 0
+    assert "nodes are expected to be lost" in str(spot)
+
+
+def test_the_document_has_what_the_page_says(plan_on):
+    document = json.loads(plan_on(FILE, "--nodes", "2x(4xL4)", "--json"))
+    assert document["document"] == "cluster"
+    assert document == ullage.plan_cluster(ullage.load(FILE), "2x(4xL4)").to_json()
+    rate = document["nodes"][0]["records_per_second"]
+    assert rate["low"] < rate["expected"] < rate["high"]
