@@ -19,8 +19,8 @@ def simulated(made: str) -> str:
 
 {made} simulates {found["settings"]} clusters event by event and compares the time until the last
 partition is whole with the [formulas](cluster-plans.md): median error {100 * found["median_error"]:.2f} %,
-largest {100 * found["largest_error"]:.1f} %. The five largest errors, and the setting of most partitions (nodes
-x replicas, losses of a node, seconds of a partition, partitions a replica):
+largest {100 * found["largest_error"]:.1f} %. The five largest errors, and the setting of most partitions
+(nodes x replicas, losses of a node, seconds of a partition, partitions a replica):
 
 | setting | partitions | simulated, s | by formula, s | error |
 |---|---|---|---|---|

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ullage.api import check_guide as check_guide
     from ullage.api import check_run as check_run
     from ullage.api import clear_evidence as clear_evidence
+    from ullage.api import cluster_file as cluster_file
     from ullage.api import doctor as doctor
     from ullage.api import document_schema as document_schema
     from ullage.api import draft_claims as draft_claims
@@ -220,6 +221,7 @@ PLACES: Final = {
     "check_threshold": "ullage.runtime.reading",
     "clear_cache": "ullage.api.caches",
     "clear_evidence": "ullage.api",
+    "cluster_file": "ullage.api",
     "collect": "ullage.api.extractor",
     "device_info": "ullage.runtime.devices",
     "doctor": "ullage.api",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ullage.api.auditing import draft_claims as draft_claims
     from ullage.api.catalog import cards as cards
     from ullage.api.catalog import models as models
+    from ullage.api.clusters import cluster_file as cluster_file
     from ullage.api.clusters import plan_cluster as plan_cluster
     from ullage.api.documents import document_schema as document_schema
     from ullage.api.guides import check_guide as check_guide
@@ -74,6 +75,7 @@ PLACES: Final = {
     "check_run": "ullage.api.runs",
     "clear_evidence": "ullage.api.past_runs",
     "doctor": "ullage.api.machine",
+    "cluster_file": "ullage.api.clusters",
     "plan_cluster": "ullage.api.clusters",
     "document_schema": "ullage.api.documents",
     "draft_claims": "ullage.api.auditing",

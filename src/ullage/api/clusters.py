@@ -38,3 +38,25 @@ def plan_cluster(
 
         raise InputError(f"partition: {partition} records are none; give 1 or more")
     return plan_nodes(workload, nodes, base=base, prices=lists(prices, label, provider), partition=partition)
+
+
+def cluster_file(
+    plan: ClusterPlan, form: str, *, image: str, cloud: str = "", region: str = "", head: str = ""
+) -> str:
+    """The file that starts the cluster of a plan, as YAML: `form` is `kuberay` (a RayCluster) or `vm` (what
+    `ray up` takes, of `cloud` aws, gcp or azure, in a `region`, `head` the type of machine that hands out the
+    work). `image` has Ray and Ullage in it. Raises InputError for another form or cloud, and where a kind of
+    node does not say its type of machine."""
+    from ullage.errors import InputError
+    from ullage.reports.cluster_file import Wanted, kuberay_file, vm_file
+
+    if form not in ("kuberay", "vm"):
+        raise InputError(f"--for {form!r}: there are kuberay and vm")
+    if not image.strip():
+        raise InputError("--image: name the image that has Ray and Ullage in it")
+    wanted = Wanted(image, cloud, region, head)
+    if form == "kuberay":
+        return kuberay_file(plan, wanted)
+    if not region or not head:
+        raise InputError("a cluster of virtual machines needs --region and --head-type")
+    return vm_file(plan, wanted)

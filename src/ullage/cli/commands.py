@@ -32,6 +32,13 @@ OWN: Final = (
         FITS,
     ),
     Command(
+        "cluster",
+        "The file that starts the cluster of a plan: for KubeRay, or for Ray's launcher of virtual machines.",
+        "ullage.cli.clusters:cluster",
+        "ullage cluster examples/pii.yaml --nodes '4x(8xL4)' --for kuberay --image IMAGE --out cluster.yaml",
+        FITS,
+    ),
+    Command(
         "trace",
         "What is alive and reserved from moment to moment in one pass, by the model's own code.",
         "ullage.cli.tracing:trace",

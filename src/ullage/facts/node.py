@@ -22,6 +22,8 @@ CARD_FAILURES: Final = 419 / (54 * 24 * HOUR * 16_384)
 """Unexpected interruptions a second of one card in a machine that nobody takes away: 419 in 54 days on 16,384
 H100 (Llama Team 2024, arXiv 2407.21783, section 3.3.4)."""
 _NUMBER: Final = r"(\d{1,12}(?:\.\d{1,12})?)"
+_MACHINE: Final = r"type\s+([A-Za-z0-9][A-Za-z0-9._-]{0,62})"
+_LABEL: Final = r"label\s+([a-z0-9][a-z0-9./-]{0,252})=([A-Za-z0-9][A-Za-z0-9._-]{0,62})"
 _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": HOUR}
 
 
@@ -46,7 +48,8 @@ _PARTS: Final[Mapping[str, tuple[str, Callable[[re.Match[str]], float]]]] = {
 class NodeType:
     """`count` machines with the same cards. None is not said: `spot`, how often a second one is taken away,
     `network` and `disk` in bytes a second of one machine, `start` the seconds from asking for one until it
-    works, `price` dollars an hour of one."""
+    works, `price` dollars an hour of one. `machine` is what a cloud calls it, `labels` what Kubernetes knows it
+    by: both are for cluster files alone."""
 
     gpus: GpuSet
     count: int
@@ -55,6 +58,8 @@ class NodeType:
     disk: float | None = None
     start: float | None = None
     price: float | None = None
+    machine: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def interruptions(self) -> float:
@@ -83,12 +88,20 @@ def _node_type(part: str, text: str, own: Mapping[str, Gpu] | None) -> NodeType:
         raise InputError(f"{text!r} names no nodes; write {FORMS}")
     cards, *said = _outside_brackets(match[2], ";")
     given: dict[str, float] = {}
-    for each in said:
-        name, value = _said(each.strip(), text)
+    machine, labels = "", []
+    for each in map(str.strip, said):
+        label, named = re.fullmatch(_LABEL, each), re.fullmatch(_MACHINE, each)
+        if label is not None:
+            labels.append((label[1], label[2]))
+            continue
+        name, value = ("type", 0.0) if named is not None else _said(each, text)
         if name in given:
             raise InputError(f"{text!r}: says {name} twice")
         given[name] = value
-    return NodeType(parse_gpu_set(cards.strip(), own), int(match[1]), **given)
+        machine = named[1] if named is not None else machine
+    given.pop("type", None)
+    gpus = parse_gpu_set(cards.strip(), own)
+    return NodeType(gpus, int(match[1]), **given, machine=machine, labels=tuple(labels))
 
 
 def _said(part: str, text: str) -> tuple[str, float]:

@@ -40,12 +40,13 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One type of machine: `replicas` on each, every one on `cards` of it. Seconds of a record are those of
-    one replica, records a second of all; `bound` says what they wait for. `needs` are bytes a second that a
+    """One type of machine, of `size` cards: `replicas` on each, every one on `cards` of it. Seconds of a record are those of
+    one replica, records a second of all machines; `bound` says what they wait for. `needs` are bytes a second that a
     machine's network and disk carry; `host` is what all replicas of a machine take of its host memory."""
 
     node: str
     count: int
+    size: int
     replicas: int
     cards: str
     verdict: Verdict
@@ -64,6 +65,9 @@ class NodePlan:
     usd_per_hour: float | None
     price_label: str
     price_as_of: str
+    spot: bool
+    machine: str
+    labels: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,7 @@ def _node_plan(
     return NodePlan(
         node.gpus.name,
         node.count,
+        len(node.gpus.gpus),
         share.replicas,
         replica.gpus.name,
         replica.verdict,
@@ -212,6 +217,9 @@ def _node_plan(
         share.usd_per_hour,
         "" if node.price is not None or share.price is None else share.price.label,
         "" if node.price is not None or share.price is None else share.price.as_of,
+        node.spot is not None,
+        node.machine,
+        node.labels,
     )
 
 
