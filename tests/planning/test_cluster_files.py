@@ -16,7 +16,8 @@ from ullage.cli.main import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCHEMAS = Path(__file__).parents[1] / "cluster_schemas"
-NODES = "3x(8xL4; spot 0.05/h; type g6.48xlarge; label cloud.google.com/gke-spot=true) + 2x(4xA100-80GB; type a100)"
+SPOT = "3x(8xL4; spot 0.05/h; type g6.48xlarge; label cloud.google.com/gke-spot=true)"
+NODES = f"{SPOT} + 2x(4xA100-80GB; type a100)"
 VM = ("--cloud", "aws", "--region", "us-east-1", "--head-type", "m7i.xlarge")
 
 

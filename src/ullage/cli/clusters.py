@@ -33,7 +33,7 @@ def cluster(
     from ullage import api
 
     workload = api.load(file, set_ or ())
-    plan = api.plan_cluster(workload, nodes, base=api.folder_of(file), **whose)
+    plan = api.plan_cluster(workload, nodes, base=api.folder_of(file), prices=api.lists(**whose))
     text = api.cluster_file(plan, form, image=image, cloud=cloud, region=region, head=head_type)
     if out is None:
         typer.echo(text, nl=False)

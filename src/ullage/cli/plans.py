@@ -74,7 +74,9 @@ def plan(
     workload, base = api.load(file, sets), api.folder_of(file)
     if nodes is not None:
         _no_other("--nodes", gpus=gpus, sweep=sweep)
-        return _tell_cluster(api.plan_cluster(workload, nodes, base=base, partition=partition, **whose), json)
+        return _tell_cluster(
+            api.plan_cluster(workload, nodes, base=base, partition=partition, prices=api.lists(**whose)), json
+        )
     if partition is not None:
         raise InputError("--partition: only a cluster has partitions; give --nodes too")
     found = api.plan(

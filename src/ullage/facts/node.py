@@ -48,8 +48,8 @@ _PARTS: Final[Mapping[str, tuple[str, Callable[[re.Match[str]], float]]]] = {
 class NodeType:
     """`count` machines with the same cards. None is not said: `spot`, how often a second one is taken away,
     `network` and `disk` in bytes a second of one machine, `start` the seconds from asking for one until it
-    works, `price` dollars an hour of one. `machine` is what a cloud calls it, `labels` what Kubernetes knows it
-    by: both are for cluster files alone."""
+    works, `price` dollars an hour of one. `machine` is what a cloud calls it, `labels` what Kubernetes knows
+    it by: both are for cluster files alone."""
 
     gpus: GpuSet
     count: int

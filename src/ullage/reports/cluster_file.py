@@ -79,6 +79,7 @@ def vm_file(plan: ClusterPlan, wanted: Wanted) -> str:
     if wanted.cloud not in CLOUDS:
         raise InputError(f"--cloud {wanted.cloud!r}: there are {', '.join(CLOUDS)}")
     named, spot = CLOUDS[wanted.cloud]
+    region = "location" if wanted.cloud == "azure" else "region"
     types: dict[str, Any] = {
         "head": {"resources": {"CPU": 0}, "node_config": _machine(wanted.cloud, {named: wanted.head})}
     }
@@ -97,7 +98,7 @@ def vm_file(plan: ClusterPlan, wanted: Wanted) -> str:
         "max_workers": sum(node.count for node in plan.nodes),
         "provider": {
             "type": wanted.cloud,
-            ("location" if wanted.cloud == "azure" else "region"): wanted.region,
+            region: wanted.region,
         },
         "docker": {"image": wanted.image, "container_name": "ray"},
         "head_node_type": "head",
@@ -138,6 +139,6 @@ def _said(plan: ClusterPlan) -> Iterator[str]:
     for number, node in enumerate(plan.nodes):
         kind = "spot" if node.spot else "not spot"
         yield (
-            f"nodes-{number}: {node.count} of {node.node}, {kind}; {node.replicas} replicas each on {node.cards}, "
-            f"host memory {_host_bytes(node) / GIB:.1f} GiB (6 GiB a replica assumed beside the plan's)"
+            f"nodes-{number}: {node.count} of {node.node}, {kind}; {node.replicas} replicas each on {node.cards}"
+            f", host memory {_host_bytes(node) / GIB:.1f} GiB (6 GiB a replica assumed beside the plan's)"
         )
