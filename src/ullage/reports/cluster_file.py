@@ -65,10 +65,8 @@ def kuberay_file(plan: ClusterPlan, wanted: Wanted) -> str:
         },
     }
     unlabelled = [f"nodes-{at}" for at, node in enumerate(plan.nodes) if node.spot and not node.labels]
-    more = (
-        (f"{', '.join(unlabelled)}: spot, but no label says so: add `label KEY=VALUE`",) if unlabelled else ()
-    )
-    return _text(plan, document, more)
+    missing = f"{', '.join(unlabelled)}: spot, but no label says so: add `label KEY=VALUE`"
+    return _text(plan, document, (missing,) if unlabelled else ())
 
 
 def vm_file(plan: ClusterPlan, wanted: Wanted) -> str:
@@ -139,6 +137,7 @@ def _said(plan: ClusterPlan) -> Iterator[str]:
     for number, node in enumerate(plan.nodes):
         kind = "spot" if node.spot else "not spot"
         yield (
-            f"nodes-{number}: {node.count} of {node.node}, {kind}; {node.replicas} replicas each on {node.cards}"
-            f", host memory {_host_bytes(node) / GIB:.1f} GiB (6 GiB a replica assumed beside the plan's)"
+            f"nodes-{number}: {node.count} of {node.node}, {kind}; {node.replicas} replicas each on "
+            f"{node.cards}, host memory {_host_bytes(node) / GIB:.1f} GiB (6 GiB a replica assumed beside "
+            "the plan's)"
         )
