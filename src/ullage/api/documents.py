@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from ullage.documents import adapter, header
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import core_schema
+
+PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "check": ("ullage.reports.run_page:CheckDocument",),
+    "evidence": ("ullage.reports.evidence_document:EvidenceDocument",),
+    "pool": ("ullage.records.pool:PoolSeen", "ullage.records.pool_of_run:BesidePool"),
+    "record": ("ullage.records.record:Record", "ullage.records.folder:BesideRecord"),
+    "run": ("ullage.records.manifest:Manifest", "ullage.records.seal:Sealed"),
+    "run-check": ("ullage.reports.run_page:RunCheckDocument",),
+    "verification": ("ullage.reports.verification_page:VerificationDocument",),
+}
+"""The type of each document of Ullage's own, by the word that it begins with; after it what may stand beside.
+Kinds bring their own."""
 
 
 def document_schema(kind: str) -> dict[str, Any]:
@@ -14,7 +36,55 @@ def document_schema(kind: str) -> dict[str, Any]:
     from ullage.reports.schema import DOCUMENTS
     from ullage.workloads.registry import kind_documents
 
-    known = {**DOCUMENTS, **kind_documents()}
+    known = {**dict.fromkeys(PLACES), **DOCUMENTS, **kind_documents()}
     if kind not in known:
         raise UnknownNameError("document", kind, known, f"There are: {', '.join(sorted(known))}")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **known[kind]}
+    if kind not in PLACES:
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **known[kind]}
+    types = [_at(place) for place in PLACES[kind]]
+    return {"$schema": GenerateJsonSchema.schema_dialect, **_schema(kind, types)}
+
+
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _schema(word: str, types: list[Any]) -> dict[str, Any]:
+    """The fields of all `types` after a document's own two; no others."""
+    heading = {name: {"const": value} for name, value in header(word).items()}
+    merged: dict[str, Any] = {"properties": heading, "required": list(heading), "$defs": {}}
+    for each in types:
+        found = adapter(each).json_schema(mode="serialization", schema_generator=_Closed)
+        merged["properties"] |= found["properties"]
+        merged["required"] += found.get("required", [])
+        merged["$defs"] |= found.get("$defs", {})
+    return {"type": "object", **merged, "additionalProperties": False}
+
+
+class _Closed(GenerateJsonSchema):
+    """Objects have these fields and no others, all of them; a whole number is a count, or bytes, and never
+    negative."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        return field["type"] != "typed-dict-field" or field.get("required", total)
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _closed(super().dataclass_schema(schema))
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _closed(super().typed_dict_schema(schema))
+
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        return {"minimum": 0, **super().int_schema(schema)}
+
+
+def _closed(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {key: value for key, value in schema.items() if key != "title"} | {"additionalProperties": False}
