@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from pydantic_core import core_schema
 
 PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "audit": ("ullage.reports.audit_document:AuditDocument",),
     "check": ("ullage.reports.run_page:CheckDocument",),
+    "diagnosis": ("ullage.reports.doctor_document:DiagnosisDocument",),
     "evidence": ("ullage.reports.evidence_document:EvidenceDocument",),
+    "gpu-sets": ("ullage.reports.renting_document:RentingDocument",),
+    "gpus": ("ullage.reports.gpu_document:GpusDocument",),
+    "model": ("ullage.reports.model_document:ModelDocument",),
+    "models": ("ullage.reports.model_document:ModelsDocument",),
     "pool": ("ullage.records.pool:PoolSeen", "ullage.records.pool_of_run:BesidePool"),
     "record": ("ullage.records.record:Record", "ullage.records.folder:BesideRecord"),
     "run": ("ullage.records.manifest:Manifest", "ullage.records.seal:Sealed"),
     "run-check": ("ullage.reports.run_page:RunCheckDocument",),
+    "trace": ("ullage.reports.trace_document:TraceDocument",),
     "verification": ("ullage.reports.verification_page:VerificationDocument",),
 }
 """The type of each document of Ullage's own, by the word that it begins with; after it what may stand beside.
@@ -59,6 +66,7 @@ def _schema(word: str, types: list[Any]) -> dict[str, Any]:
         merged["properties"] |= found["properties"]
         merged["required"] += found.get("required", [])
         merged["$defs"] |= found.get("$defs", {})
+    merged["required"] = list(dict.fromkeys(merged["required"]))
     return {"type": "object", **merged, "additionalProperties": False}
 
 

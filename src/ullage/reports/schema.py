@@ -6,31 +6,25 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.document import LEVELS
-from ullage.reports.audit_schema import AUDIT
-from ullage.reports.doctor_schema import DIAGNOSIS
 from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
-from ullage.reports.renting_schema import GPU_SETS
 from ullage.reports.run_schema import RUNS
 from ullage.reports.schema_parts import (
     ESTIMATE,
     INTERVAL,
     MAYBE_BYTES,
     MAYBE_NUMBER,
-    MAYBE_TEXT,
     NUMBER,
     TEXT,
     TOTALS,
     VERDICT,
     Schema,
-    heading,
     maybe,
     of_document,
     of_list,
     of_object,
 )
 from ullage.reports.storage_schema import STORED
-from ullage.reports.trace_schema import TRACES
 
 _DEVICE = of_object(
     {
@@ -196,34 +190,6 @@ _PLAN = {
         )
     ),
 }
-_MODEL_FIELDS: Schema = {
-    "name": TEXT,
-    "model_type": TEXT,
-    "parameters": {"type": "integer", "minimum": 1},
-    "parameters_by_component": {"type": "object", "additionalProperties": {"type": "integer"}},
-    "dtype": TEXT,
-    "source": TEXT,
-    "stored_bytes": MAYBE_BYTES,
-}
-_MODEL: Schema = {
-    "type": "object",
-    "properties": _MODEL_FIELDS,
-    "required": ["name", "model_type", "parameters", "parameters_by_component", "dtype"],
-}
-_GPU = of_object(
-    {
-        "name": TEXT,
-        "usable": INTERVAL,
-        "basis": {"enum": ["measured", "derived", "assumed"]},
-        "source": TEXT,
-        "bandwidth_bytes_per_second": MAYBE_NUMBER,
-        "flops_per_second": MAYBE_NUMBER,
-        "flops_basis": {"enum": ["derived", "assumed", None]},
-        "can": of_list({"enum": ["bf16", "fp16", "flash"]}),
-        "usd_per_hour": MAYBE_NUMBER,
-        **dict.fromkeys(("price_label", "price_provider", "price_as_of"), MAYBE_TEXT),
-    }
-)
 _PEAK = of_object(
     dict.fromkeys(("name", "gpu", "peak_phase"), TEXT)
     | {"usable": MAYBE_BYTES, "verdict": VERDICT, "peak": INTERVAL}
@@ -240,16 +206,9 @@ _ROW = {**of_object(_POINT), "properties": {**_POINT, "items": of_list(_ITEM)}}
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
     **PROBES,
-    **TRACES,
     **RUNS,
     "plan": of_document("plan", _PLAN | {"sha256": TEXT}),
     "estimate": of_document("estimate", _PLAN),
-    "model": {**_MODEL, "properties": {**heading("model"), **_MODEL_FIELDS}},
-    "models": of_document("models", {"models": of_list(_MODEL)}),
-    "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
-    "audit": of_document("audit", AUDIT),
-    "gpu-sets": of_document("gpu-sets", GPU_SETS),
-    "diagnosis": DIAGNOSIS,
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
 }
 """What Ullage itself prints and writes, by the word a document begins with; kinds bring their own."""

@@ -13,7 +13,8 @@ from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
-from ullage.reports.audit_page import audit_document, audit_page
+from ullage.reports.audit_document import audit_document
+from ullage.reports.audit_page import audit_page
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.pages.html import tables
@@ -21,7 +22,8 @@ from ullage.reports.pages.screen import show_page
 from ullage.reports.plan_chart import plan_chart
 from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
-from ullage.reports.renting_page import renting_document, renting_grid, show_renting
+from ullage.reports.renting_document import renting_document
+from ullage.reports.renting_page import renting_grid, show_renting
 from ullage.reports.svg import Drawing, drawn
 from ullage.reports.times_page import times_grid
 from ullage.reports.verification_page import show_verification, verification_document

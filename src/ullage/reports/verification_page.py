@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from ullage.documents import ByName, document
 from ullage.records.not_finite import KEY, NotFinite

@@ -1,29 +1,79 @@
-"""Models as JSON documents, versioned; docs/json.md describes them. A plan writes its own."""
+"""Models as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired
 
-from ullage.planning.document import header
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ullage.documents import VERSION, document
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Layer, Model
 
 
+class ModelDocument(TypedDict):
+    """A model's parameters by component. A pipeline of several models says no more; any other what its layers
+    are, and how many there are of each."""
+
+    document: Literal["model"]
+    version: Literal[1]
+    name: str
+    model_type: str
+    parameters: Annotated[int, Field(ge=1)]
+    dtype: str
+    source: str
+    parameters_by_component: Mapping[str, int]
+    active_parameters: NotRequired[int]
+    published_parameters: NotRequired[int | None]
+    tied: NotRequired[bool]
+    hidden_size: NotRequired[int]
+    vocab_size: NotRequired[int]
+    max_positions: NotRequired[int | None]
+    layers: NotRequired[Mapping[str, int]]
+    quantization: NotRequired[str | None]
+    stored_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsDocument:
+    """The catalog."""
+
+    models: tuple[ModelDocument, ...]
+
+
 def model_document(model: Model) -> dict[str, object]:
-    """A model's parameters by component."""
+    """As JSON."""
+    return document("model", ModelDocument, _model(model))
+
+
+def models_document(models: Iterable[Model]) -> dict[str, object]:
+    """As JSON; each is a document of its own."""
+    return document("models", ModelsDocument, ModelsDocument(tuple(map(_model, models))))
+
+
+def _model(model: Model) -> ModelDocument:
     from ullage.facts.diffusion import Pipeline
 
-    common = {**header("model"), "name": model.name, "model_type": model.model_type}
-    common |= {"parameters": model.parameters, "dtype": model.dtype, "source": model.source}
-    common |= {"parameters_by_component": parameters_by_component(model)}
-    stored = stored_bytes(model)
+    said = ModelDocument(
+        document="model",
+        version=VERSION,
+        name=model.name,
+        model_type=model.model_type,
+        parameters=model.parameters,
+        dtype=model.dtype,
+        source=model.source,
+        parameters_by_component=parameters_by_component(model),
+        stored_bytes=stored_bytes(model),
+    )
     if isinstance(model, Pipeline):
-        return {**common, "stored_bytes": stored}
+        return said
     return {
-        **common,
+        **said,
         "active_parameters": model.active_parameters,
         "published_parameters": model.published_parameters,
         "tied": model.tied,
@@ -32,7 +82,7 @@ def model_document(model: Model) -> dict[str, object]:
         "max_positions": model.max_positions,
         "layers": layer_counts(model),
         "quantization": model.quantization.method if model.quantization is not None else None,
-        "stored_bytes": stored,
+        "stored_bytes": stored_bytes(model),
     }
 
 
