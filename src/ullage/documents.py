@@ -1,8 +1,9 @@
-"""JSON documents. The fields of a value are those of its document, and its types are the schema: pydantic makes
-both from the same dataclass (or typed dict), so that neither says what the other does not."""
+"""JSON documents. The fields of a value are those of its document, and their types are its schema: pydantic
+makes both from one dataclass (or typed dict), so that neither says what the other does not."""
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
@@ -24,8 +25,12 @@ def document(word: str, kind: Any, value: object) -> dict[str, Any]:
 
 
 def as_json(kind: Any, value: object) -> Any:
-    """`value`, one of `kind`, in what JSON knows: objects, arrays, text, numbers, None."""
-    return adapter(kind).dump_python(value, mode="json", by_alias=True)
+    """`value`, one of `kind`, in what JSON knows: objects, arrays, text, numbers, None.
+
+    By way of text: in pydantic's own JSON a key with a lone surrogate, as names of files may have, becomes
+    another.
+    """
+    return json.loads(json.dumps(adapter(kind).dump_python(value, by_alias=True)))
 
 
 @cache

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit": ("ullage.reports.audit_document:AuditDocument",),
+    "chat-reply": ("ullage.workloads.said:ReplyDocument",),
     "check": ("ullage.reports.run_page:CheckDocument",),
     "diagnosis": ("ullage.reports.doctor_document:DiagnosisDocument",),
     "evidence": ("ullage.reports.evidence_document:EvidenceDocument",),
@@ -24,9 +25,15 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("ullage.reports.model_document:ModelDocument",),
     "models": ("ullage.reports.model_document:ModelsDocument",),
     "pool": ("ullage.records.pool:PoolSeen", "ullage.records.pool_of_run:BesidePool"),
+    "probe": ("ullage.probes.card:CardDocument", "ullage.records.seal:MaybeSealed"),
+    "probe-drift": ("ullage.probes.documents:DriftDocument",),
+    "probe-evaluation": ("ullage.probes.documents:EvaluationDocument",),
+    "probe-fit": ("ullage.probes.documents:FitDocument",),
+    "probe-scores": ("ullage.probes.documents:ScoresDocument",),
     "record": ("ullage.records.record:Record", "ullage.records.folder:BesideRecord"),
     "run": ("ullage.records.manifest:Manifest", "ullage.records.seal:Sealed"),
     "run-check": ("ullage.reports.run_page:RunCheckDocument",),
+    "states": ("ullage.capture.index:StatesDocument", "ullage.records.seal:Sealed"),
     "trace": ("ullage.reports.trace_document:TraceDocument",),
     "verification": ("ullage.reports.verification_page:VerificationDocument",),
 }
@@ -43,12 +50,13 @@ def document_schema(kind: str) -> dict[str, Any]:
     from ullage.reports.schema import DOCUMENTS
     from ullage.workloads.registry import kind_documents
 
-    known = {**dict.fromkeys(PLACES), **DOCUMENTS, **kind_documents()}
-    if kind not in known:
-        raise UnknownNameError("document", kind, known, f"There are: {', '.join(sorted(known))}")
-    if kind not in PLACES:
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **known[kind]}
-    types = [_at(place) for place in PLACES[kind]]
+    if kind in DOCUMENTS:
+        return {"$schema": GenerateJsonSchema.schema_dialect, **DOCUMENTS[kind]}
+    of_kinds = {} if kind in PLACES else kind_documents()
+    if kind not in PLACES and kind not in of_kinds:
+        known = sorted({*PLACES, *of_kinds})
+        raise UnknownNameError("document", kind, known, f"There are: {', '.join(known)}")
+    types = [_at(place) for place in PLACES[kind]] if kind in PLACES else [of_kinds[kind]]
     return {"$schema": GenerateJsonSchema.schema_dialect, **_schema(kind, types)}
 
 

@@ -16,16 +16,13 @@ LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
 """PCI Express bandwidth of one lane and direction, GB/s, after line coding (PCI-SIG)."""
 
 
-RateBasis = Literal["derived", "assumed", "given"]
-
-
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Dense 16-bit operations per second at the peak, and how that is known: `derived` from a data sheet,
     `assumed` where it states another dtype's or another clock's alone, `given` by the user."""
 
     per_second: float
-    basis: RateBasis
+    basis: Literal["derived", "assumed", "given"]
 
 
 @dataclass(frozen=True, slots=True)

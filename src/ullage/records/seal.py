@@ -27,6 +27,12 @@ class Sealed(TypedDict):
     sha256: str
 
 
+class MaybeSealed(TypedDict, total=False):
+    """The same of what is printed too, without one."""
+
+    sha256: str
+
+
 def write_sealed(path: Path, document: Mapping[str, object]) -> None:
     """Writes a document with its seal, whole or not at all."""
     write_text(path, _document_text(document))

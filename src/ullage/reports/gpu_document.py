@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from ullage.documents import document
 from ullage.facts.abilities import Ability
-from ullage.facts.gpu import Basis, Gpu, RateBasis
+from ullage.facts.gpu import Gpu
 from ullage.facts.price import Price
 from ullage.units import Interval
 
@@ -18,11 +19,11 @@ class GpuDocument:
 
     name: str
     usable: Interval
-    basis: Basis
+    basis: Literal["measured", "derived", "assumed"]
     source: str
     bandwidth_bytes_per_second: float | None
     flops_per_second: float | None
-    flops_basis: RateBasis | None
+    flops_basis: Literal["derived", "assumed"] | None
     can: tuple[Ability, ...]
     usd_per_hour: float | None
     price_label: str | None
@@ -43,14 +44,17 @@ def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]
 
 
 def _card(gpu: Gpu, price: Price | None) -> GpuDocument:
+    basis, rate = gpu.usable_basis, None if gpu.operations is None else gpu.operations.basis
+    assert basis != "given", gpu.id
+    assert rate != "given", gpu.id
     return GpuDocument(
         gpu.id,
         gpu.usable,
-        gpu.usable_basis,
+        basis,
         gpu.usable_source,
         gpu.bandwidth,
         None if gpu.operations is None else gpu.operations.per_second,
-        None if gpu.operations is None else gpu.operations.basis,
+        rate,
         gpu.abilities.names,
         None if price is None else price.usd_per_hour,
         None if price is None else price.label,

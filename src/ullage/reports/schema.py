@@ -7,8 +7,6 @@ from typing import Final
 
 from ullage.planning.document import LEVELS
 from ullage.reports.latency_schema import LATENCY
-from ullage.reports.probe_schema import PROBES
-from ullage.reports.run_schema import RUNS
 from ullage.reports.schema_parts import (
     ESTIMATE,
     INTERVAL,
@@ -205,8 +203,6 @@ _POINT = {
 _ROW = {**of_object(_POINT), "properties": {**_POINT, "items": of_list(_ITEM)}}
 
 DOCUMENTS: Final[Mapping[str, Schema]] = {
-    **PROBES,
-    **RUNS,
     "plan": of_document("plan", _PLAN | {"sha256": TEXT}),
     "estimate": of_document("estimate", _PLAN),
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),
