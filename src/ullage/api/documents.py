@@ -19,11 +19,13 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "chat-reply": ("ullage.workloads.said:ReplyDocument",),
     "check": ("ullage.reports.run_page:CheckDocument",),
     "diagnosis": ("ullage.reports.doctor_document:DiagnosisDocument",),
+    "estimate": ("ullage.planning.document:PlanDocument",),
     "evidence": ("ullage.reports.evidence_document:EvidenceDocument",),
     "gpu-sets": ("ullage.reports.renting_document:RentingDocument",),
     "gpus": ("ullage.reports.gpu_document:GpusDocument",),
     "model": ("ullage.reports.model_document:ModelDocument",),
     "models": ("ullage.reports.model_document:ModelsDocument",),
+    "plan": ("ullage.planning.document:PlanDocument", "ullage.records.seal:Sealed"),
     "pool": ("ullage.records.pool:PoolSeen", "ullage.records.pool_of_run:BesidePool"),
     "probe": ("ullage.probes.card:CardDocument", "ullage.records.seal:MaybeSealed"),
     "probe-drift": ("ullage.probes.documents:DriftDocument",),
@@ -34,6 +36,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "run": ("ullage.records.manifest:Manifest", "ullage.records.seal:Sealed"),
     "run-check": ("ullage.reports.run_page:RunCheckDocument",),
     "states": ("ullage.capture.index:StatesDocument", "ullage.records.seal:Sealed"),
+    "sweep": ("ullage.reports.sweep_document:SweepDocument",),
     "trace": ("ullage.reports.trace_document:TraceDocument",),
     "verification": ("ullage.reports.verification_page:VerificationDocument",),
 }
@@ -47,11 +50,8 @@ def document_schema(kind: str) -> dict[str, Any]:
     Raises UnknownNameError.
     """
     from ullage.errors import UnknownNameError
-    from ullage.reports.schema import DOCUMENTS
     from ullage.workloads.registry import kind_documents
 
-    if kind in DOCUMENTS:
-        return {"$schema": GenerateJsonSchema.schema_dialect, **DOCUMENTS[kind]}
     of_kinds = {} if kind in PLACES else kind_documents()
     if kind not in PLACES and kind not in of_kinds:
         known = sorted({*PLACES, *of_kinds})
@@ -74,13 +74,15 @@ def _schema(word: str, types: list[Any]) -> dict[str, Any]:
         merged["properties"] |= found["properties"]
         merged["required"] += found.get("required", [])
         merged["$defs"] |= found.get("$defs", {})
-    merged["required"] = list(dict.fromkeys(merged["required"]))
-    return {"type": "object", **merged, "additionalProperties": False}
+    required = list(dict.fromkeys(merged["required"]))
+    return {"type": "object", **merged, "required": required, "additionalProperties": False}
 
 
 class _Closed(GenerateJsonSchema):
-    """Objects have these fields and no others, all of them; a whole number is a count, or bytes, and never
-    negative."""
+    """Objects have these fields and no others, all of them. A whole number is a count, or bytes, and never
+    negative; but those of a workload file (its pydantic models) say themselves what they may be."""
+
+    _written = False
 
     def field_is_required(
         self,
@@ -98,8 +100,15 @@ class _Closed(GenerateJsonSchema):
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
         return _closed(super().typed_dict_schema(schema))
 
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        self._written, outside = True, self._written
+        try:
+            return super().model_schema(schema)
+        finally:
+            self._written = outside
+
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
-        return {"minimum": 0, **super().int_schema(schema)}
+        return ({} if self._written else {"minimum": 0}) | super().int_schema(schema)
 
 
 def _closed(schema: JsonSchemaValue) -> JsonSchemaValue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from ullage.facts.architecture import Layer, Model
 
 
-class ModelDocument(TypedDict):
-    """A model's parameters by component. A pipeline of several models says no more; any other what its layers
-    are, and how many there are of each."""
+class OfLayers(TypedDict, total=False):
+    """What is said of any model but a pipeline of several: how many layers there are of each label, ..."""
+
+    active_parameters: int
+    published_parameters: int | None
+    tied: bool
+    hidden_size: int
+    vocab_size: int
+    max_positions: int | None
+    layers: Mapping[str, int]
+    quantization: str | None
+
+
+class ModelDocument(OfLayers):
+    """A model's parameters by component; in a list too each begins as a document."""
 
     document: Literal["model"]
     version: Literal[1]
@@ -28,14 +40,6 @@ class ModelDocument(TypedDict):
     dtype: str
     source: str
     parameters_by_component: Mapping[str, int]
-    active_parameters: NotRequired[int]
-    published_parameters: NotRequired[int | None]
-    tied: NotRequired[bool]
-    hidden_size: NotRequired[int]
-    vocab_size: NotRequired[int]
-    max_positions: NotRequired[int | None]
-    layers: NotRequired[Mapping[str, int]]
-    quantization: NotRequired[str | None]
     stored_bytes: int | None
 
 
@@ -57,23 +61,26 @@ def models_document(models: Iterable[Model]) -> dict[str, object]:
 
 
 def _model(model: Model) -> ModelDocument:
+    return {
+        "document": "model",
+        "version": VERSION,
+        "name": model.name,
+        "model_type": model.model_type,
+        "parameters": model.parameters,
+        "dtype": model.dtype,
+        "source": model.source,
+        "parameters_by_component": parameters_by_component(model),
+        **_of_layers(model),
+        "stored_bytes": stored_bytes(model),
+    }
+
+
+def _of_layers(model: Model) -> OfLayers:
     from ullage.facts.diffusion import Pipeline
 
-    said = ModelDocument(
-        document="model",
-        version=VERSION,
-        name=model.name,
-        model_type=model.model_type,
-        parameters=model.parameters,
-        dtype=model.dtype,
-        source=model.source,
-        parameters_by_component=parameters_by_component(model),
-        stored_bytes=stored_bytes(model),
-    )
     if isinstance(model, Pipeline):
-        return said
+        return {}
     return {
-        **said,
         "active_parameters": model.active_parameters,
         "published_parameters": model.published_parameters,
         "tied": model.tied,
@@ -82,7 +89,6 @@ def _model(model: Model) -> ModelDocument:
         "max_positions": model.max_positions,
         "layers": layer_counts(model),
         "quantization": model.quantization.method if model.quantization is not None else None,
-        "stored_bytes": stored_bytes(model),
     }
 
 

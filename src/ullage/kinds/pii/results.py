@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ullage.documents import adapter
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import read_text
@@ -56,7 +56,7 @@ def read_summary(folder: Path) -> Summary:
     """The summary that a finished run wrote. Raises FormatError where there is none."""
     path = folder / SUMMARY
     try:
-        found: Summary = json.loads(read_text(path, LARGEST_SUMMARY))
+        found: Summary = adapter(Summary).validate_json(read_text(path, LARGEST_SUMMARY))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: cannot be read; `ullage report {folder}` writes it anew") from error
     return found
