@@ -64,7 +64,8 @@ def _read(document: Mapping[str, Any]) -> PlanDocument:
     from pydantic import ValidationError
 
     try:
-        found: PlanDocument = adapter(PlanDocument).validate_python(document)
+        # The manifest of a run leaves out where the plan was made.
+        found: PlanDocument = adapter(PlanDocument).validate_python({"base": "", **document})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
