@@ -437,7 +437,7 @@ def drawn_apart(seed: int) -> Iterator[Iterator[Case]]:
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"HOME": name, "XDG_DATA_HOME": name, "HF_HUB_OFFLINE": "1"}
         from ullage import api
-        from ullage.reports.document import model_document
+        from ullage.reports.model_document import model_document
 
         write_models(Path())
         yield cases(catalog([model_document(model) for model in api.models()]), seed)

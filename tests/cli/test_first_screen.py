@@ -17,9 +17,9 @@ import ullage
 from ullage.errors import UllageError
 from ullage.planning.advice.entry import Advice, Nearest, Search
 from ullage.reports.console import PlainConsole
-from ullage.reports.document import model_document
 from ullage.reports.figures import whole
 from ullage.reports.items import at_the_peak
+from ullage.reports.model_document import model_document
 from ullage.reports.plan_details import SMALL, alike, show_details
 from ullage.reports.plan_page import LINES, show_plan
 from ullage.units import Interval

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 import small_models
 
@@ -75,7 +76,9 @@ def test_a_draft_model_is_told_to_the_engine_as_it_lies_here_and_survives_a_writ
         )
     )
     plan = ullage.plan(tmp_path / "work.yaml", advice=False)
-    read = plan_of(json.loads(json.dumps(plan_document(plan))), "plan.json", tmp_path)
+    document = plan_document(plan)
+    jsonschema.validate(document, ullage.document_schema("plan"))
+    read = plan_of(document, "plan.json", tmp_path)
     assert read.roles["generator"].share == plan.roles["generator"].share
     role = read.workload.roles["generator"]
     assert role == plan.workload.roles["generator"]

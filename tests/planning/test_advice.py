@@ -32,7 +32,7 @@ CHAT = {
 
 
 def random_plans(seed):
-    from ullage.reports.document import model_document
+    from ullage.reports.model_document import model_document
 
     for case in cases(catalog([model_document(model) for model in api.models()]), seed):
         try:

@@ -8,7 +8,8 @@ import pytest
 
 from ullage import api, document_schema
 from ullage.cli.main import main
-from ullage.planning.document import plan_document, read_plan
+from ullage.planning.document import plan_document
+from ullage.planning.reading import read_plan
 from ullage.units import GIB
 
 MODEL = "Qwen/Qwen2.5-0.5B-Instruct"

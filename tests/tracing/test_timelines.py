@@ -14,7 +14,8 @@ from ullage.cli.main import main
 from ullage.errors import InputError, UnsupportedError
 from ullage.memory.allocator.settings import Settings
 from ullage.reports.snapshot import snapshot, write_snapshot
-from ullage.reports.trace_page import trace_document, write_trace_page
+from ullage.reports.trace_document import trace_document
+from ullage.reports.trace_page import write_trace_page
 from ullage.tracing.storages import Event, Made
 from ullage.tracing.timelines import replayed
 from ullage.tracing.trace import Trace

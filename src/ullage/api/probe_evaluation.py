@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ullage.errors import InputError
 if TYPE_CHECKING:
     from ullage.probes.card import Card, Origin
     from ullage.probes.dialogues import Dialogues
+    from ullage.probes.documents import EvaluatedProbe
     from ullage.probes.labels import Labelled
     from ullage.probes.probe import Probe
 
@@ -49,12 +50,7 @@ class Evaluation:
             bare, _ = self.source.read(stripped, self.folder / "without-roles", where)
         rows = []
         for name, probe, card in self.probes:
-            row = self._row(name, probe, card, dialogues, read.origin, ordinary)
-            if bare is not None:
-                from ullage.probes.evaluation import evaluate
-
-                row["without_roles"] = asdict(evaluate(probe, bare)[0])
-            rows.append(row)
+            rows.append(self._row(name, probe, card, dialogues, read.origin, ordinary, bare))
         if self.tokens is not None:
             self._write_tokens(dialogues, self.tokens)
         return evaluation_document(where, read.origin, rows, len(labelled) - len(dialogues))
@@ -67,11 +63,12 @@ class Evaluation:
         dialogues: Dialogues,
         origin: Origin,
         ordinary: Dialogues | None,
-    ) -> dict[str, object]:
+        bare: Dialogues | None,
+    ) -> EvaluatedProbe:
         import numpy as np
 
         from ullage.probes.card import check_sites
-        from ullage.probes.documents import evaluated_row
+        from ullage.probes.documents import EvaluatedProbe
         from ullage.probes.evaluation import auroc, calibrated, dialogue_scores, evaluate, flagged
 
         check_sites(probe, dialogues.store.sites, str(dialogues.store.folder))
@@ -88,8 +85,14 @@ class Evaluation:
         by_set = {
             str(each): auroc(dialogues.labels[sets == each], values[sets == each]) for each in np.unique(sets)
         }
-        return evaluated_row(
-            name, card, told, found, by_set if len(by_set) > 1 else {}, card.other_origin(origin)
+        return EvaluatedProbe(
+            name,
+            card.method,
+            told,
+            found,
+            by_set if len(by_set) > 1 else {},
+            tuple(card.other_origin(origin)),
+            None if bare is None else evaluate(probe, bare)[0],
         )
 
     def _write_tokens(self, dialogues: Dialogues, path: Path) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ullage.api.probe_evaluation import kept_unseen
 from ullage.api.probe_settings import Settings, extraction_of, new_folder, settled, source_of
 from ullage.api.probe_states import Reader
+from ullage.documents import document
 from ullage.errors import InputError, UllageError
 
 if TYPE_CHECKING:
-    from ullage.probes.card import Card
-    from ullage.probes.dialogues import Dialogues
     from ullage.probes.labels import Labelled
-    from ullage.probes.probe import Floats, Probe
+    from ullage.probes.probe import Floats
 
 USUAL = "dialogues of label 0"
 """What thresholds are calibrated on here."""
@@ -40,6 +38,8 @@ def probe_drift(
     model is read in any, for one that it cannot be read in or does not fit in.
     """
     from ullage.probes.card import check_sites, open_probe
+    from ullage.probes.documents import DriftDocument, DriftRow
+    from ullage.probes.evaluation import calibrated, evaluate, flagged
     from ullage.probes.labels import read_labels
 
     if len(set(precisions)) < 2:
@@ -51,22 +51,20 @@ def probe_drift(
     each: dict[str, Settings] = {name: {**given, "precision": name} for name in precisions}
     _check(model, each, kept, str(labels))
     rate = given["rate"] if card.rate is None else card.rate
-    rows: list[dict[str, object]] = []
+    rows: list[DriftRow] = []
     first: Floats | None = None
     for precision, own in each.items():
         dialogues, _ = source_of(model, None, own).read(kept, folder / precision, str(labels))
         check_sites(opened, dialogues.store.sites, str(dialogues.store.folder))
-        told, values = _told(opened, card, dialogues, rate)
+        tested, values = evaluate(opened, dialogues)
         first = values if first is None else first
-        rows.append({"precision": precision, **told, **_moved(values, first)})
-    return {
-        "document": "probe-drift",
-        "version": 1,
-        "probe": str(probe),
-        "labels": str(labels),
-        "model": model,
-        "rows": rows,
-    }
+        ordinary, by_card = values[~dialogues.labels], None
+        if card.threshold is not None:
+            by_card = flagged(dialogues.labels, values, card.threshold, card.rate, card.control)
+        threshold = calibrated(ordinary, USUAL, rate)[0]
+        rows.append(DriftRow(precision, tested, threshold, by_card, *_moved(values, first)))
+    said = DriftDocument(str(probe), str(labels), model, tuple(rows))
+    return document("probe-drift", DriftDocument, said)
 
 
 def _check(model: str, each: Mapping[str, Settings], kept: Sequence[Labelled], where: str) -> None:
@@ -81,26 +79,12 @@ def _check(model: str, each: Mapping[str, Settings], kept: Sequence[Labelled], w
         raise InputError(*dict.fromkeys(wrong))
 
 
-def _told(probe: Probe, card: Card, dialogues: Dialogues, rate: float) -> tuple[dict[str, object], Floats]:
-    """What is told of one precision by itself, and the score of each dialogue."""
-    from ullage.probes.evaluation import calibrated, evaluate, flagged
-
-    tested, values = evaluate(probe, dialogues)
-    labels = dialogues.labels
-    by_card = None
-    if card.threshold is not None:
-        by_card = asdict(flagged(labels, values, card.threshold, card.rate, card.control))
-    threshold = calibrated(values[~labels], USUAL, rate)[0]
-    return {"test": asdict(tested), "threshold": threshold, "flagged": by_card}, values
-
-
-def _moved(values: Floats, first: Floats) -> dict[str, object]:
-    """How far scores lie from those of the first precision, in standard deviations of those."""
+def _moved(values: Floats, first: Floats) -> tuple[float, float, float]:
+    """How scores lie beside those of the first precision: their correlation, and by how much they are higher
+    and away from those, in standard deviations of those."""
     import numpy as np
 
     spread = float(first.std()) or 1.0
-    return {
-        "correlation": float(np.corrcoef(first, values)[0, 1]),
-        "shift": float((values - first).mean()) / spread,
-        "moved": float(np.abs(values - first).mean()) / spread,
-    }
+    correlation = float(np.corrcoef(first, values)[0, 1])
+    apart = values - first
+    return correlation, float(apart.mean()) / spread, float(np.abs(apart).mean()) / spread

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Unpack
 
 from ullage.api.probe_settings import Settings, extraction_of, settled
 from ullage.api.probe_states import Reader
+from ullage.documents import document
 from ullage.errors import InputError
 
 if TYPE_CHECKING:
     from ullage.fields import Fields
+    from ullage.probes.documents import AppliedProbe
     from ullage.probes.labels import Labelled
 
 
@@ -31,6 +33,7 @@ def apply_probes(
     `out` in a folder of its name with `.run`: the same call goes on there where it was cut short, and `out`
     is there whole or not at all. Of the settings those of the extraction count.
     """
+    from ullage.probes.documents import ScoresDocument
     from ullage.probes.labels import read_labels
     from ullage.records.folder import RunFolder
     from ullage.records.lines import read_lines
@@ -49,19 +52,18 @@ def apply_probes(
     tally = Tally(named)
     kept = [one for one in labelled if one.id not in too_long]
     _write_lines(path, tally.counted(in_order(read_lines(run / "scores.jsonl")), kept))
-    return {
-        "document": "probe-scores",
-        "version": 1,
-        "texts": str(texts),
-        "model": model,
-        "out": str(path),
-        "run": str(run),
-        "dialogues": tally.dialogues,
-        "tokens": tally.tokens,
-        "empty": len(labelled) - len(said),
-        "left_out": len(too_long),
-        "probes": tally.rows(RunFolder(run).record().outcome),
-    }
+    found = ScoresDocument(
+        str(texts),
+        model,
+        str(path),
+        str(run),
+        tally.dialogues,
+        tally.tokens,
+        len(labelled) - len(said),
+        len(too_long),
+        tuple(tally.rows(RunFolder(run).record().outcome)),
+    )
+    return document("probe-scores", ScoresDocument, found)
 
 
 def _new_file(path: Path) -> Path:
@@ -115,28 +117,28 @@ class Tally:
         nothing = dict.fromkeys(self._probes)
         return {"scores": {name: [] for name in self._probes}, "score": nothing, "flagged": nothing}
 
-    def rows(self, outcome: Mapping[str, object]) -> list[dict[str, object]]:
+    def rows(self, outcome: Mapping[str, object]) -> Iterator[AppliedProbe]:
         """What is told of each probe, beside what the run says of its card."""
         from ullage.fields import Fields
+        from ullage.probes.documents import AppliedProbe
 
         cards = Fields(outcome, "the run's record").inner("probes")
-        found: list[dict[str, object]] = []
         for name, path in self._probes.items():
             card = cards.inner(name)
-            known = card.value("threshold") is not None
-            found.append(
-                {
-                    "probe": path,
-                    "name": name,
-                    "threshold": card.value("threshold"),
-                    "false_positive_rate": card.value("false_positive_rate"),
-                    "control": card.text("control"),
-                    "flagged": self._flagged[name] if known else None,
-                    "unscored": self._unscored[name],
-                    "warnings": list(card.array("other")),
-                }
+            threshold, rate = (
+                None if card.value(each) is None else card.number(each)
+                for each in ("threshold", "false_positive_rate")
             )
-        return found
+            yield AppliedProbe(
+                path,
+                name,
+                threshold,
+                rate,
+                card.text("control"),
+                None if threshold is None else self._flagged[name],
+                self._unscored[name],
+                tuple(map(str, card.array("other"))),
+            )
 
 
 def in_order(rows: Iterable[Mapping[str, object]]) -> Iterator[Fields]:

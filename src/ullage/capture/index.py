@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import TypedDict
 
 from ullage.capture.entries import StoredBatches, StoredSequence
 from ullage.capture.keeping import OFFSETS, TOKENS
+from ullage.documents import document
 from ullage.errors import MissingExtraError
 from ullage.records.atomic import sha256_of, write_with
 from ullage.records.seal import write_sealed
@@ -56,6 +59,17 @@ class FileIndex(TypedDict):
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class StatesDocument:
+    """Everything in a folder of states: how much, of which roles, every role's sites, and the files."""
+
+    examples: int
+    tokens: int
+    roles: Mapping[str, RoleIndex]
+    sites: Mapping[str, SiteIndex]
+    files: tuple[FileIndex, ...]
+
+
 class Place(TypedDict):
     """A site's rows [begin, end) in `file`, seen in `shape`; of which `positions` (None: all, last, mean)."""
 
@@ -97,15 +111,9 @@ def write_index(
         contents.add(each)
     examples, tokens = _write_rows(folder, contents.in_order(folder, stored()))
     roles = contents.roles
-    index: dict[str, object] = {
-        "document": "states",
-        "version": 1,
-        "examples": examples,
-        "tokens": tokens,
-        "roles": roles,
-        "sites": {site: kept for held in reversed(roles.values()) for site, kept in held["sites"].items()},
-        "files": [*(contents.shards or _maps(folder)), _file(folder / ROWS)],
-    }
+    sites = {site: kept for held in reversed(roles.values()) for site, kept in held["sites"].items()}
+    files = (*(contents.shards or _maps(folder)), _file(folder / ROWS))
+    index = document("states", StatesDocument, StatesDocument(examples, tokens, roles, sites, files))
     write_sealed(folder / INDEX, index)
     return index
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.capture.gradients import LOSS, is_gradient, is_pattern
 from ullage.capture.stored import StoredStates
+from ullage.documents import document
 from ullage.errors import InputError
 from ullage.measures.geometry import (
     Spectrum,
@@ -83,30 +85,55 @@ def _kind_of(name: str) -> str:
     return name.split(".", 2)[-1] if name.startswith("blocks.") else name
 
 
+Quartiles = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDocument:
+    """One site, with quartiles of what each row has."""
+
+    rows: int
+    effective_dimension: int
+    participation_ratio: float
+    norm_quartiles: Quartiles
+    sparsity_quartiles: Quartiles
+    hoyer_quartiles: Quartiles
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyDocument:
+    """One entry a site, then what lies between sites."""
+
+    sites: Mapping[str, SiteDocument]
+    compression: Mapping[str, float]
+    cosines: list[list[float]] | None
+
+
 def survey_document(found: Survey) -> dict[str, object]:
-    """As JSON: one entry a site, then what lies between sites."""
-    import numpy as np
-
-    def quartiles(values: Array) -> list[float]:
-        return [float(value) for value in np.quantile(values, [0.25, 0.5, 0.75])]
-
-    return {
-        "document": "survey",
-        "version": 1,
-        "sites": {
-            name: {
-                "rows": each.rows,
-                "effective_dimension": each.spectrum.effective_dimension(),
-                "participation_ratio": each.spectrum.participation_ratio,
-                "norm_quartiles": quartiles(each.norms),
-                "sparsity_quartiles": quartiles(each.sparsity),
-                "hoyer_quartiles": quartiles(each.hoyer),
-            }
+    """As JSON."""
+    said = SurveyDocument(
+        {
+            name: SiteDocument(
+                each.rows,
+                each.spectrum.effective_dimension(),
+                each.spectrum.participation_ratio,
+                _quartiles(each.norms),
+                _quartiles(each.sparsity),
+                _quartiles(each.hoyer),
+            )
             for name, each in found.sites.items()
         },
-        "compression": found.compression,
-        "cosines": None if found.cosines is None else found.cosines.tolist(),
-    }
+        found.compression,
+        None if found.cosines is None else found.cosines.tolist(),
+    )
+    return document("survey", SurveyDocument, said)
+
+
+def _quartiles(values: Array) -> Quartiles:
+    import numpy as np
+
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return float(low), float(middle), float(high)
 
 
 def draw_survey(found: Survey, store: StoredStates, out: Path) -> list[Path]:

@@ -22,7 +22,8 @@ def doctor(
     json: Json = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.doctor_page import diagnosis_document, show_diagnosis
+    from ullage.reports.doctor_document import diagnosis_document
+    from ullage.reports.doctor_page import show_diagnosis
 
     if file is None and set_:
         raise InputError(f"--set {set_[0]}: changes a workload file; give the FILE as well")

@@ -31,7 +31,8 @@ def audit(
     if draft:
         typer.echo(api.draft_claims(file), nl=False)
         return
-    from ullage.reports.audit_page import audit_document, audit_page
+    from ullage.reports.audit_document import audit_document
+    from ullage.reports.audit_page import audit_page
     from ullage.reports.pages.screen import show_page
 
     found = api.audit(file)

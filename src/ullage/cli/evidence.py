@@ -14,7 +14,8 @@ def evidence(
     json: Json = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.evidence_page import evidence_document, show_cleared, show_evidence
+    from ullage.reports.evidence_document import evidence_document
+    from ullage.reports.evidence_page import show_cleared, show_evidence
 
     found = api.clear_evidence() if clear else api.evidence()
     show = show_cleared if clear else show_evidence

@@ -24,12 +24,14 @@ def gpus(
     from ullage import api
 
     if file is None:
-        from ullage.reports.model_page import gpus_document, show_gpus
+        from ullage.reports.gpu_document import gpus_document
+        from ullage.reports.model_page import show_gpus
 
         priced = api.cards()
         return tell(json, lambda: gpus_document(priced), lambda console: show_gpus(priced, console))
     from ullage.api.renting import SHOWN
-    from ullage.reports.renting_page import renting_document, show_renting
+    from ullage.reports.renting_document import renting_document
+    from ullage.reports.renting_page import show_renting
 
     _no_card(file)
     found = api.rentals(
@@ -67,8 +69,8 @@ def models(
     offline: Offline = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.document import model_document
-    from ullage.reports.model_page import models_document, show_model, show_models
+    from ullage.reports.model_document import model_document, models_document
+    from ullage.reports.model_page import show_model, show_models
 
     if name is None:
         known = api.models()

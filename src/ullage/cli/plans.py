@@ -212,7 +212,8 @@ def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:
 
 
 def _tell_sweep(rows: list[Row], json: bool, items: bool) -> None:
-    from ullage.reports.sweep_page import show_sweep, sweep_document
+    from ullage.reports.sweep_document import sweep_document
+    from ullage.reports.sweep_page import show_sweep
 
     tell(json, lambda: sweep_document(rows, items), lambda console: show_sweep(rows, console, items=items))
     exit_unless(any(row.verdict in ("fits", "tight") for row in rows))

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ullage.documents import document
 from ullage.errors import InputError
 from ullage.text import one_line, visible
-from ullage.workloads.said import Said, Token
+from ullage.workloads.said import ProbeScores, ReplyDocument, Said, Token
 
 if TYPE_CHECKING:
     from ullage.probes.card import Card
+    from ullage.probes.replies import ReplyScores
 
 KEPT: Final = "\n\t"
 """What may rule the screen in a reply: nothing else does."""
@@ -70,23 +72,21 @@ class JsonLines:
 
     def end(self, said: Said) -> None:
         """The reply's line."""
-        probes = {
-            name: {**found, "threshold": self._cards[name].threshold}
-            | {"above": above(self._cards[name], found["score"])}
-            for name, found in said.probes.items()
-        }
-        line = {
-            "document": "chat-reply",
-            "version": 1,
-            "text": said.text,
-            "stop": said.stop,
-            "prompt_tokens": said.prompt_tokens,
-            "tokens": [token.id for token in said.tokens],
-            "pieces": [token.text for token in said.tokens],
-            "probes": probes,
-            "left_out": said.left_out,
-        }
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        line = ReplyDocument(
+            said.text,
+            said.stop,
+            said.prompt_tokens,
+            tuple(token.id for token in said.tokens),
+            tuple(token.text for token in said.tokens),
+            {name: self._heard(self._cards[name], found) for name, found in said.probes.items()},
+            said.left_out,
+        )
+        print(json.dumps(document("chat-reply", ReplyDocument, line), ensure_ascii=False), flush=True)
+
+    @staticmethod
+    def _heard(card: Card, found: ReplyScores) -> ProbeScores:
+        score = found["score"]
+        return ProbeScores(tuple(found["tokens"]), score, card.threshold, above(card, score))
 
 
 class Terminal:

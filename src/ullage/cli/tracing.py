@@ -35,7 +35,8 @@ def trace(
     offline: Offline = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.trace_page import show_trace, trace_document, write_trace_page
+    from ullage.reports.trace_document import trace_document
+    from ullage.reports.trace_page import show_trace, write_trace_page
 
     _check_places(html, snapshot)
     found = api.trace(api.load(file, set_ or ()), role, phase, gpus, base=api.folder_of(file))

@@ -10,6 +10,8 @@ from ullage.errors import InputError
 from ullage.units import MIB, ZERO, Interval
 
 Capability = tuple[int, int]
+Ability = Literal["bf16", "fp16", "flash"]
+NAMES: Final[tuple[Ability, ...]] = ("bf16", "fp16", "flash")
 Platform = Literal["cuda", "rocm", "apple", "processor", "simulated", "unknown"]
 BF16_CAPABILITY: Final = (8, 0)
 """First compute capability with bf16 tensor cores (Ampere)."""
@@ -75,9 +77,9 @@ class Abilities:
         return least is None or self.capability is None or self.capability >= least
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Those it has of bf16, fp16 and flash."""
-        return tuple(name for name in ("bf16", "fp16", "flash") if getattr(self, name))
+    def names(self) -> tuple[Ability, ...]:
+        """Those it has."""
+        return tuple(name for name in NAMES if getattr(self, name))
 
 
 PROCESSOR: Final = Abilities("processor", "a processor", bf16=True, fp16=True)

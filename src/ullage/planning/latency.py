@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from ullage.spec.value import Count
 from ullage.units import NO_TIME, Estimate
 
 MINUTE: Final = 60
@@ -29,7 +30,7 @@ class StageTime:
     known: Estimate
     at_first: Estimate | None
     away: bool
-    batch: int
+    batch: Count
     share: Estimate | None
     again: int = 0
 

@@ -2,51 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ullage.planning.latency import Latency, StageTime, WayTime
 from ullage.units import Estimate
 
-Ends = dict[str, float]
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Requests in a minute or a day at the planned batches: where all whom they need are there, or not."""
+
+    there: Estimate | None
+    away: Estimate | None
 
 
-def latency_document(latency: Latency) -> dict[str, object]:
-    """Each way with its stages; what follows from these stands beside them."""
-    return {"ways": [_way(way) for way in latency.ways], **_rates(latency)}
+@dataclass(frozen=True, slots=True)
+class WaySeconds:
+    """Of one request by itself; None where a stage's are not known."""
+
+    there: Estimate | None
+    away: Estimate | None
+    at_first: Estimate | None
 
 
-def _way(way: WayTime) -> dict[str, object]:
-    seconds = {"there": way.there, "away": way.away, "at_first": way.at_first}
-    known = {"there": way.known(away=False), "away": way.known(away=True)}
-    return {
-        "name": way.name,
-        "stages": [_stage(stage) for stage in way.stages],
-        "seconds": {name: _ends(each) for name, each in seconds.items()},
-        "known_seconds": {name: _ends(each) for name, each in known.items()},
-        **_rates(way),
-    }
+@dataclass(frozen=True, slots=True)
+class KnownSeconds:
+    """Of the stages whose seconds are known."""
+
+    there: Estimate
+    away: Estimate
 
 
-def _stage(stage: StageTime) -> dict[str, object]:
-    return {
-        "name": stage.name,
-        "role": stage.role,
-        "seconds": _ends(stage.seconds),
-        "known": _ends(stage.known),
-        "at_first": _ends(stage.at_first),
-        "away": stage.away,
-        "batch": stage.batch,
-        "share": _ends(stage.share),
-        "again": stage.again,
-    }
+@dataclass(frozen=True, slots=True)
+class WayDocument:
+    """A way with its stages; what follows from these stands beside them."""
+
+    name: str
+    stages: tuple[StageTime, ...]
+    seconds: WaySeconds
+    known_seconds: KnownSeconds
+    a_minute: Rates
+    a_day: Rates
 
 
-def _rates(of: Latency | WayTime) -> dict[str, object]:
-    """Requests in a minute and in a day at the planned batches."""
-    rates = {"there": of.rate(away=False), "away": of.rate(away=True)}
-    return {
-        "a_minute": {name: None if rate is None else _ends(rate.a_minute) for name, rate in rates.items()},
-        "a_day": {name: None if rate is None else _ends(rate.a_day) for name, rate in rates.items()},
-    }
+@dataclass(frozen=True, slots=True)
+class LatencyDocument:
+    """Each way, and the rates of requests that go all of them equally often."""
+
+    ways: tuple[WayDocument, ...]
+    a_minute: Rates
+    a_day: Rates
+
+    def latency(self) -> Latency:
+        """What it was made of."""
+        return Latency(tuple(WayTime(way.name, way.stages) for way in self.ways))
 
 
-def _ends(value: Estimate | None) -> Ends | None:
-    return None if value is None else value._asdict()
+def latency_document(latency: Latency) -> LatencyDocument:
+    return LatencyDocument(tuple(map(_way, latency.ways)), *_rates(latency))
+
+
+def _way(way: WayTime) -> WayDocument:
+    seconds = WaySeconds(way.there, way.away, way.at_first)
+    known = KnownSeconds(way.known(away=False), way.known(away=True))
+    return WayDocument(way.name, way.stages, seconds, known, *_rates(way))
+
+
+def _rates(of: Latency | WayTime) -> tuple[Rates, Rates]:
+    there, away = of.rate(away=False), of.rate(away=True)
+    a_minute = Rates(None if there is None else there.a_minute, None if away is None else away.a_minute)
+    a_day = Rates(None if there is None else there.a_day, None if away is None else away.a_day)
+    return a_minute, a_day

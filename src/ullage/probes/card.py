@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
+
+from pydantic import Field
 
 from ullage.capture.index import SiteIndex
+from ullage.documents import document
 from ullage.errors import FormatError, InputError, UnknownNameError
 from ullage.fields import Fields
 from ullage.probes.probe import FORMS, Aggregation, Form, Probe, Reading, RowsOf, layer_of
@@ -72,6 +75,44 @@ class Card:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """The file beside the card."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardDocument:
+    """A probe and how it was made."""
+
+    form: Form
+    method: str
+    model: str
+    revision: str
+    precision: str
+    sites: tuple[str, ...]
+    layers: tuple[int | None, ...]
+    hidden: int
+    rows: RowsOf
+    aggregation: Aggregation
+    window: int
+    skip_first: int
+    scaler: bool
+    intercept: float
+    strength: Annotated[float | None, Field(serialization_alias="lambda")]
+    fit: Mapping[str, float]
+    data: str
+    dialogues: int
+    metrics: Mapping[str, float]
+    threshold: float | None
+    false_positive_rate: float | None
+    control: str
+    source: str
+    weights: WeightsFile
+
+
 def save_probe(probe: Probe, card: Card, folder: Path) -> dict[str, object]:
     """Writes both files into a folder; the card's document."""
     import numpy as np
@@ -85,36 +126,35 @@ def save_probe(probe: Probe, card: Card, folder: Path) -> dict[str, object]:
     }
     write_with(folder / WEIGHTS, lambda path: save_file({**named, **seen}, path))
     reading = probe.reading
-    document: dict[str, object] = {
-        "document": "probe",
-        "version": 1,
-        "form": probe.form,
-        "method": card.method,
-        "model": card.origin.model,
-        "revision": card.origin.revision,
-        "precision": card.origin.precision,
-        "sites": list(probe.sites),
-        "layers": [layer_of(site) for site in probe.sites],
-        "hidden": probe.hidden,
-        "rows": reading.rows,
-        "aggregation": reading.aggregation,
-        "window": reading.window,
-        "skip_first": reading.skip_first,
-        "scaler": bool((probe.scale != 1).any()),
-        "intercept": probe.intercept,
-        "lambda": card.strength,
-        "fit": dict(card.notes),
-        "data": card.data,
-        "dialogues": card.dialogues,
-        "metrics": dict(card.metrics),
-        "threshold": card.threshold,
-        "false_positive_rate": card.rate,
-        "control": card.control,
-        "source": card.source,
-        "weights": {"name": WEIGHTS, "sha256": sha256_of(folder / WEIGHTS)},
-    }
-    write_sealed(folder / CARD, document)
-    return document
+    said = CardDocument(
+        probe.form,
+        card.method,
+        card.origin.model,
+        card.origin.revision,
+        card.origin.precision,
+        probe.sites,
+        tuple(layer_of(site) for site in probe.sites),
+        probe.hidden,
+        reading.rows,
+        reading.aggregation,
+        reading.window,
+        reading.skip_first,
+        bool((probe.scale != 1).any()),
+        probe.intercept,
+        card.strength,
+        card.notes,
+        card.data,
+        card.dialogues,
+        card.metrics,
+        card.threshold,
+        card.rate,
+        card.control,
+        card.source,
+        WeightsFile(WEIGHTS, sha256_of(folder / WEIGHTS)),
+    )
+    found = document("probe", CardDocument, said)
+    write_sealed(folder / CARD, found)
+    return found
 
 
 def open_probe(folder: Path | str) -> tuple[Probe, Card]:

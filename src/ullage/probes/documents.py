@@ -1,18 +1,139 @@
-"""What fits and evaluations are told as, for JSON and for pages."""
+"""What fits, evaluations, drift and scores are told as."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
+
+from ullage.documents import document
 from ullage.probes.card import Card, Origin
 from ullage.probes.evaluation import Flagged, Told
 from ullage.probes.fitting import Fit
 from ullage.probes.parts import PARTS
 from ullage.probes.probe import layer_of
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+
+@dataclass(frozen=True, slots=True)
+class SweptDocument:
+    """One point of the sweep."""
+
+    sites: tuple[str, ...]
+    strength: Annotated[float, Field(serialization_alias="lambda")]
+    auroc: float
+    fit: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """AUROC with labels that say nothing, over so many draws."""
+
+    draws: int
+    mean: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitDocument:
+    """A fit, and what it comes to: `test`, beside chance (`shuffled`) and words alone; `without_roles` with
+    system messages taken out, None where that was not tried; AUROC by the set fitted to and the one tested
+    on (`transfer`)."""
+
+    out: str
+    model: str
+    method: str
+    sites: tuple[str, ...]
+    layers: tuple[int | None, ...]
+    strength: Annotated[float | None, Field(serialization_alias="lambda")]
+    fit: Mapping[str, float]
+    parts: Mapping[str, int]
+    left_out: int
+    sweep: tuple[SweptDocument, ...]
+    test: Told
+    flagged: Flagged
+    shuffled: Shuffled
+    words: Told
+    without_roles: Told | None
+    transfer: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedProbe:
+    """One probe of an evaluation; AUROC by `sets` where there are several."""
+
+    probe: str
+    method: str
+    test: Told
+    flagged: Flagged | None
+    sets: Mapping[str, float | None]
+    warnings: tuple[str, ...]
+    without_roles: Told | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationDocument:
+    """Probes on dialogues that they have not seen."""
+
+    labels: str
+    model: str
+    probes: tuple[EvaluatedProbe, ...]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """One precision: how its scores lie beside those of the first, `shift` and `moved` in standard deviations
+    of those; `threshold` is what label 0 of this precision would set, `flagged` by the card's."""
+
+    precision: str
+    test: Told
+    threshold: float
+    flagged: Flagged | None
+    correlation: float
+    shift: float
+    moved: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDocument:
+    """A probe on the same dialogues in several precisions."""
+
+    probe: str
+    labels: str
+    model: str
+    rows: tuple[DriftRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedProbe:
+    """What one probe makes of texts: how many it flagged, None without a threshold."""
+
+    probe: str
+    name: str
+    threshold: float | None
+    false_positive_rate: float | None
+    control: str
+    flagged: int | None
+    unscored: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresDocument:
+    """Texts that were read once, with the file of their scores."""
+
+    texts: str
+    model: str
+    out: str
+    run: str
+    dialogues: int
+    tokens: int
+    empty: int
+    left_out: int
+    probes: tuple[AppliedProbe, ...]
 
 
 def fit_document(
@@ -20,65 +141,30 @@ def fit_document(
 ) -> dict[str, object]:
     """The document `probe-fit`; `bare` is how it did with system messages taken out, where that was tried."""
     chance = fit.shuffled
-    return {
-        "document": "probe-fit",
-        "version": 1,
-        "out": out,
-        "model": card.origin.model,
-        "method": card.method,
-        "sites": list(fit.probe.sites),
-        "layers": [layer_of(site) for site in fit.probe.sites],
-        "lambda": card.strength,
-        "fit": dict(fit.notes),
-        "parts": {name: int(part.sum()) for name, part in zip(PARTS, fit.parts, strict=True)},
-        "left_out": left_out,
-        "sweep": [
-            {"sites": list(each.sites), "lambda": each.strength, "auroc": each.auroc, "fit": dict(each.notes)}
-            for each in fit.swept
-        ],
-        "test": asdict(fit.told),
-        "flagged": asdict(fit.flagged),
-        "shuffled": {
-            "draws": len(chance),
-            "mean": sum(chance) / len(chance),
-            "least": min(chance),
-            "most": max(chance),
-        },
-        "words": asdict(fit.words),
-        "without_roles": None if bare is None else asdict(bare),
-        "transfer": {name: dict(row) for name, row in fit.transfer.items()},
-    }
-
-
-def evaluated_row(
-    name: str,
-    card: Card,
-    told: Told,
-    found: Flagged | None,
-    by_set: Mapping[str, float | None],
-    warnings: Sequence[str],
-) -> dict[str, object]:
-    """One probe of the document `probe-evaluation`."""
-    return {
-        "probe": name,
-        "method": card.method,
-        "test": asdict(told),
-        "flagged": None if found is None else asdict(found),
-        "sets": dict(by_set),
-        "warnings": list(warnings),
-        "without_roles": None,
-    }
+    said = FitDocument(
+        out,
+        card.origin.model,
+        card.method,
+        fit.probe.sites,
+        tuple(layer_of(site) for site in fit.probe.sites),
+        card.strength,
+        fit.notes,
+        {name: int(part.sum()) for name, part in zip(PARTS, fit.parts, strict=True)},
+        left_out,
+        tuple(SweptDocument(each.sites, each.strength, each.auroc, each.notes) for each in fit.swept),
+        fit.told,
+        fit.flagged,
+        Shuffled(len(chance), sum(chance) / len(chance), min(chance), max(chance)),
+        fit.words,
+        bare,
+        fit.transfer,
+    )
+    return document("probe-fit", FitDocument, said)
 
 
 def evaluation_document(
-    labels: str, origin: Origin, rows: Sequence[Mapping[str, object]], left_out: int
+    labels: str, origin: Origin, rows: Sequence[EvaluatedProbe], left_out: int
 ) -> dict[str, object]:
     """The document `probe-evaluation`."""
-    return {
-        "document": "probe-evaluation",
-        "version": 1,
-        "labels": labels,
-        "model": origin.model,
-        "probes": list(rows),
-        "left_out": left_out,
-    }
+    said = EvaluationDocument(labels, origin.model, tuple(rows), left_out)
+    return document("probe-evaluation", EvaluationDocument, said)

@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import TypedDict
+
+from ullage.documents import VERSION
 from ullage.errors import BusyError, FormatError, InputError
 from ullage.fields import Fields
 from ullage.records.inventory import Held, read_inventory, take_inventory
@@ -27,11 +30,18 @@ from ullage.records.pool import POOL
 from ullage.records.record import Record, read_record
 from ullage.records.seal import read_sealed, write_sealed
 
-VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 JOURNAL: Final = "journal.jsonl"
 RECORD: Final = "record.json"
 OURS: Final = frozenset({MANIFEST, RECORD, JOURNAL, "log.jsonl", "timeline.jsonl", POOL, ".lock"})
+
+
+class BesideRecord(TypedDict, total=False):
+    """What a record's document says of its run: where it lies, what lay there, its seal."""
+
+    folder: str
+    files: tuple[Held, ...]
+    sha256: str
 
 
 class RunFolder:
@@ -117,7 +127,7 @@ class RunFolder:
         return read_inventory(Fields(self._read(RECORD, "record"), f"{path}: not a record of a run"))
 
     def write_manifest(self, manifest: Manifest) -> None:
-        write_sealed(self.path / MANIFEST, {"document": "run", "version": VERSION, **manifest.to_json()})
+        write_sealed(self.path / MANIFEST, manifest.to_json())
 
     def write_record(self, record: Record, files: Sequence[Held] | None = None) -> None:
         """Ends the run: `record`, and what lies in the folder (None: whatever is there now)."""

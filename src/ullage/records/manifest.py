@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+from ullage.documents import document
 from ullage.fields import Fields
 from ullage.records.record import Environment, read_environment
 
@@ -25,13 +26,8 @@ class Manifest:
     plan: Mapping[str, object]
 
     def to_json(self) -> dict[str, object]:
-        """The fields of manifest.json."""
-        return {
-            "base": self.base,
-            "inputs": list(self.inputs),
-            "environment": asdict(self.environment),
-            "plan": self.plan,
-        }
+        """The document of the run, as manifest.json holds it."""
+        return document("run", Manifest, self)
 
 
 def read_manifest(document: Mapping[str, object], where: str) -> Manifest:

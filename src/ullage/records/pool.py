@@ -6,16 +6,16 @@ While a run lasts its folder holds a snapshot; a finished run's record holds the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ullage.documents import VERSION, document
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.records.seal import read_sealed, write_sealed
 
 POOL: Final = "pool.json"
-VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class PoolSeen:
 
     def to_json(self) -> dict[str, object]:
         """As a document."""
-        return {"document": "pool", "version": VERSION, **asdict(self)}
+        return document("pool", PoolSeen, self)
 
 
 def write_pool(folder: Path, seen: PoolSeen) -> None:

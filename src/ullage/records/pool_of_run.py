@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import TypedDict
+
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.records.folder import RECORD, RunFolder
@@ -21,6 +23,13 @@ class PoolOfRun:
     folder: Path
     state: State
     seen: PoolSeen
+
+
+class BesidePool(TypedDict, total=False):
+    """What the document of a run's pool says of the run."""
+
+    folder: str
+    state: State
 
 
 def pool_of_run(folder: Path) -> PoolOfRun:

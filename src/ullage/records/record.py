@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final
 
+from ullage.documents import document
 from ullage.fields import Fields
 
 ENDED: Final = "ended"
@@ -68,9 +69,7 @@ class Record:
 
     def to_json(self) -> dict[str, object]:
         """The document of the run, as record.json holds it."""
-        from ullage.planning.document import header
-
-        return {**header("record"), **asdict(self)}
+        return document("record", Record, self)
 
 
 def remarks_in(outcome: Mapping[str, object]) -> tuple[str, ...]:

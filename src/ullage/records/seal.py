@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import TypedDict
+
 from ullage.errors import FormatError
 from ullage.files import read_bytes
 from ullage.records.atomic import write_text
@@ -17,6 +19,18 @@ SEAL: Final = "sha256"
 LARGEST_DOCUMENT: Final = 256 * 2**20
 """Bytes; the plan of eight roles and a hundred phases in a manifest has one or two million."""
 CHANGED: Final = "was changed since it was written (its SHA-256 differs)"
+
+
+class Sealed(TypedDict):
+    """What a document ends with that vouches for itself."""
+
+    sha256: str
+
+
+class MaybeSealed(TypedDict, total=False):
+    """The same of what is printed too, without one."""
+
+    sha256: str
 
 
 def write_sealed(path: Path, document: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Audited claims as a page, and as JSON."""
+"""Audited claims as a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ullage.planning.audit import Audit, Finding, Ruling
-from ullage.planning.document import header
 from ullage.reports.figures import duration
 from ullage.reports.pages.page import Page, Part, Prose, Section, Table
 from ullage.spec.amount import Measure
@@ -124,38 +123,3 @@ def _amount(value: Estimate, measure: Measure, unit: str) -> str:
     low, expected, high = (f"{each:,.{decimals}f}" for each in ends)
     spread = "" if low == high else f" ({low} to {high})" if measure == "share" else f" ({low}-{high})"
     return f"{expected} {unit}{spread}"
-
-
-def audit_document(found: Audit) -> dict[str, object]:
-    """As JSON: every claim with what is computed, in the order of the file."""
-    return {
-        **header("audit"),
-        "file": found.path,
-        "audited": found.document,
-        "source": found.source,
-        "counts": dict(found.counts),
-        "units": dict(found.units),
-        "claims": [_claim(each) for each in found.findings],
-    }
-
-
-def _claim(found: Finding) -> dict[str, object]:
-    claim, amount = found.claim, found.amount
-    return {
-        "line": found.line,
-        "lines": [] if claim is None else list(claim.lines),
-        "section": "" if claim is None else claim.section,
-        "says": "" if claim is None else claim.says or str(claim.claimed),
-        "metric": "" if claim is None else claim.metric,
-        "model": None if claim is None else claim.model,
-        "workload": None if claim is None else claim.workload,
-        "measure": None if amount is None else amount.measure,
-        "claimed": None if amount is None or amount.fits else [amount.low, amount.high],
-        "claimed_verdict": None if amount is None else amount.fits,
-        "ruling": found.ruling,
-        "computed": None if found.computed is None else found.computed._asdict(),
-        "verdict": found.verdict,
-        "ullage": found.ullage,
-        "off": found.off,
-        "said": found.said,
-    }

@@ -1,16 +1,14 @@
-"""A diagnosis on the terminal and as JSON: what was found, part by part, each with what to do."""
+"""A diagnosis on the terminal: what was found, part by part, each with what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
 from ullage.facts.health.diagnosis import Diagnosis, Readiness
 from ullage.facts.health.finding import Finding
-from ullage.planning.document import header
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "red"}
 WORDS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
@@ -83,30 +81,3 @@ def _seconds(found: Diagnosis) -> str:
     trying = next(part.seconds for part in found.parts if part.name == "libraries")
     total = sum(part.seconds for part in found.parts)
     return f"{total:.1f} s, {trying:.1f} s of it importing ({each or 'nothing'})"
-
-
-def diagnosis_document(found: Diagnosis) -> dict[str, object]:
-    """As JSON; bytes, seconds, and bytes per second."""
-    return {
-        **header("diagnosis"),
-        "quick": found.quick,
-        "problems": sum(each.state == "problem" for each in found.findings),
-        "parts": [
-            {
-                "name": part.name,
-                "seconds": part.seconds,
-                "findings": [asdict(each) for each in part.findings],
-            }
-            for part in found.parts
-        ],
-        "cards": {**asdict(found.cards), "cuda": list(found.cards.cuda)},
-        "libraries": [asdict(each) for each in found.tried.values()],
-        "extras": [{**asdict(each), "missing": list(each.missing)} for each in found.extras],
-        "host": asdict(found.host),
-        "runs": found.runs,
-        "file": None if found.file is None else _file_document(found.file),
-    }
-
-
-def _file_document(file: Readiness) -> dict[str, object]:
-    return {**asdict(file), "verdict": file.verdict or None, "runs": file.runs, "fits": file.fits}

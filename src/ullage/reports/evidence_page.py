@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 
 from rich.console import Console
@@ -102,42 +101,3 @@ def show_cleared(found: Evidence, console: Console) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def evidence_document(found: Evidence, cleared: bool = False) -> dict[str, object]:
-    """As JSON; bytes and seconds. `cleared` says that what is listed was removed."""
-    from ullage.planning.document import header, interval
-
-    return {
-        **header("evidence"),
-        "file": found.file,
-        "cleared": cleared,
-        "damage": found.damage,
-        "not_counted": [{"reason": reason, "lines": count} for reason, count in found.set_aside],
-        "observations": [asdict(each) for each in found.observations],
-        "timings": [asdict(each) for each in found.timings],
-        "planned": [
-            {
-                "key": asdict(each.key),
-                "workload": each.workload,
-                "runs": each.runs,
-                "bytes": interval(each.overhead.bytes),
-                "source": each.overhead.source,
-            }
-            for each in learned(found)
-        ],
-        "planned_times": [
-            {
-                "key": asdict(each.key),
-                "gpus": each.gpus,
-                "workload": each.workload,
-                "phase": each.phase,
-                "manner": each.manner,
-                "seconds": each.time.seconds._asdict(),
-                "source": each.time.source,
-            }
-            for each in learned_times(found.timings, version("ullage"))
-        ],
-        "rule": RULE,
-        "time_rule": TIME_RULE,
-    }

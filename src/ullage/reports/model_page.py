@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ullage.facts.price import LABELS
-from ullage.planning.document import header, interval
-from ullage.reports.document import layer_counts, model_document, parameters_by_component, stored_bytes
 from ullage.reports.figures import UNKNOWN, ends, number
+from ullage.reports.model_document import layer_counts, parameters_by_component, stored_bytes
 from ullage.reports.tables import NARROW, new_table, print_hanging, print_table
 
 if TYPE_CHECKING:
@@ -76,33 +75,6 @@ def show_models(models: Iterable[Model], console: Console) -> None:
         print_hanging("", name, console, style)
         apart = " " * room + rest if room >= LEAST_ROOM else f"  {count} {kind} {dtype}"
         print_hanging("", apart, console, style)
-
-
-def models_document(models: Iterable[Model]) -> dict[str, object]:
-    """The catalog."""
-    return {**header("models"), "models": [model_document(each) for each in models]}
-
-
-def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]:
-    """The cards that are known, each with its cheapest price."""
-    listed = [
-        {
-            "name": gpu.id,
-            "usable": interval(gpu.usable),
-            "basis": gpu.usable_basis,
-            "source": gpu.usable_source,
-            "bandwidth_bytes_per_second": gpu.bandwidth,
-            "flops_per_second": None if gpu.operations is None else gpu.operations.per_second,
-            "flops_basis": None if gpu.operations is None else gpu.operations.basis,
-            "can": gpu.abilities.names,
-            "usd_per_hour": None if price is None else price.usd_per_hour,
-            "price_label": None if price is None else price.label,
-            "price_provider": None if price is None else price.provider,
-            "price_as_of": None if price is None else str(price.as_of),
-        }
-        for gpu, price in gpus
-    ]
-    return {**header("gpus"), "gpus": listed}
 
 
 def show_gpus(gpus: Iterable[tuple[Gpu, Price | None]], console: Console) -> None:

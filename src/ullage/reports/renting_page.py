@@ -1,10 +1,9 @@
-"""What it costs to rent cards for a workload, on the terminal and as JSON."""
+"""What it costs to rent cards for a workload, on the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import islice
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ullage.planning.document import header, interval
 from ullage.reports.figures import UNKNOWN, number, spread
 from ullage.reports.grid import Grid
 from ullage.reports.tables import new_table
@@ -212,44 +210,3 @@ def renting_grid(found: Renting) -> Grid:
     """The same as one table, for a notebook."""
     rows = tuple(_cells(each, {}, True, _unit(found)[3]) for each in found.rentals)
     return Grid(repr(found)[1:-1], _columns(found), rows, "; ".join(islice(_below(found, {}, True), 1, None)))
-
-
-def renting_document(found: Renting) -> dict[str, object]:
-    """As JSON: the sets in the order of the page, seconds and dollars of the whole workload."""
-    best, second = found.best, found.runner_up
-    return {
-        **header("gpu-sets"),
-        "examples": found.examples,
-        "label": found.label,
-        "provider": found.provider,
-        "file": found.file,
-        "currency": "USD",
-        "recommended": None if best is None else best.gpus.name,
-        "runner_up": None if second is None else second.gpus.name,
-        "sets": [_set(each, found.examples) for each in found.rentals],
-        "more": found.more,
-        "beaten": found.beaten,
-        "left_out": asdict(found.left_out),
-    }
-
-
-def _set(one: Rental, examples: int) -> dict[str, object]:
-    cost, seconds, share = one.cost, one.seconds, 1000 / max(examples, 1)
-    return {
-        "gpus": one.gpus.name,
-        "verdict": one.verdict,
-        "peak": interval(one.peak),
-        "ullage": one.ullage,
-        "host": interval(one.host),
-        "seconds": None if seconds is None else seconds._asdict(),
-        "basis": one.basis,
-        "usd": None if one.usd is None else one.usd._asdict(),
-        "usd_per_hour": None if cost is None else cost.usd_per_hour,
-        "label": None if cost is None else cost.label,
-        "provider": None if cost is None else cost.provider,
-        "as_of": None if cost is None else cost.as_of,
-        "source": None if cost is None else cost.source,
-        "host_bytes": None if cost is None else cost.host_bytes,
-        "seconds_per_1000_examples": None if seconds is None else seconds.expected * share,
-        "usd_per_1000_examples": None if one.usd is None else one.usd.expected * share,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ullage.documents import document, header
 from ullage.fields import Fields
-from ullage.planning.document import header
 from ullage.records.failing import AGAIN, failing_in
 from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
@@ -22,6 +22,25 @@ from ullage.units import gib
 
 PAGE: Final = "report.html"
 """What every kind that writes a page calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDocument:
+    """Of each role the devices its modules are on, and the peaks of one smallest batch."""
+
+    device_maps: Mapping[str, Mapping[str, str]]
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheckDocument:
+    """Whether a run is whole: places that are not what was written, and what a repair took away."""
+
+    folder: str
+    complete: bool
+    done: int
+    damaged: tuple[str, ...]
+    dropped: tuple[str, ...]
 
 
 def show_run(folder: Path, record: Record, console: Console) -> None:
@@ -80,7 +99,7 @@ def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measure
 
 def check_document(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured]) -> dict[str, object]:
     """Where each role's modules are, and the peaks."""
-    return {**header("check"), "device_maps": maps, "measured": [asdict(one) for one in measured]}
+    return document("check", CheckDocument, CheckDocument(maps, tuple(measured)))
 
 
 def show_run_check(
@@ -101,8 +120,8 @@ def run_check_document(
     folder: Path, complete: bool, done: int, damaged: Sequence[str], dropped: Sequence[str]
 ) -> dict[str, object]:
     """Whether a run is whole."""
-    found = {"folder": str(folder), "complete": complete, "done": done}
-    return {**header("run-check"), **found, "damaged": list(damaged), "dropped": list(dropped)}
+    found = RunCheckDocument(str(folder), complete, done, tuple(damaged), tuple(dropped))
+    return document("run-check", RunCheckDocument, found)
 
 
 def _peaks(measured: Iterable[Measured]) -> Table:

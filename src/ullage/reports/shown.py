@@ -8,14 +8,16 @@ from html import escape
 from io import StringIO
 from typing import Final
 
+from ullage.documents import document as as_document
 from ullage.planning.audit import Audit
 from ullage.planning.cluster.cluster_plan import ClusterPlan
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.planning.renting import Renting
 from ullage.records.verification import Verification
-from ullage.reports.audit_page import audit_document, audit_page
-from ullage.reports.cluster_page import cluster_document, cluster_page
+from ullage.reports.audit_document import audit_document
+from ullage.reports.audit_page import audit_page
+from ullage.reports.cluster_page import cluster_page
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_grids
 from ullage.reports.pages.html import tables
@@ -23,7 +25,8 @@ from ullage.reports.pages.screen import show_page
 from ullage.reports.plan_chart import plan_chart
 from ullage.reports.plan_details import show_details
 from ullage.reports.plan_page import show_plan
-from ullage.reports.renting_page import renting_document, renting_grid, show_renting
+from ullage.reports.renting_document import renting_document
+from ullage.reports.renting_page import renting_grid, show_renting
 from ullage.reports.svg import Drawing, drawn
 from ullage.reports.times_page import times_grid
 from ullage.reports.verification_page import show_verification, verification_document
@@ -119,7 +122,7 @@ def document(value: Value) -> dict[str, object]:
     if isinstance(value, Audit):
         return audit_document(value)
     if isinstance(value, ClusterPlan):
-        return cluster_document(value)
+        return as_document("cluster", ClusterPlan, value)
     return plan_document(value) if isinstance(value, Plan) else verification_document(value)
 
 

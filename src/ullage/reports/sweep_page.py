@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.text import Text
 
-from ullage.planning.document import estimate_document, header, interval, items_document, set_totals
 from ullage.reports.figures import dollars, durations, whole
 from ullage.reports.plan_details import show_items
 from ullage.reports.plan_page import kinds_of
 from ullage.reports.tables import STYLES, Footnotes, new_table, print_table
 
 if TYPE_CHECKING:
-    from ullage.planning.plan import DevicePlan, Plan
+    from ullage.planning.plan import Plan
+    from ullage.planning.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +28,8 @@ class Row:
     refused: str = ""
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict | Literal["refused"]:
         return "refused" if self.plan is None else self.plan.verdict
-
-
-def sweep_document(rows: Sequence[Row], items: bool = False) -> dict[str, object]:
-    """What the table shows of each plan; with `items` its line items too."""
-    return {**header("sweep"), "rows": [_row(row, items) for row in rows]}
-
-
-def _row(row: Row, items: bool) -> dict[str, object]:
-    found = row.plan
-    known: dict[str, object] = {
-        "settings": dict(row.settings),
-        "verdict": row.verdict,
-        "refused": row.refused,
-        "total": None if found is None else set_totals(found.devices),
-        "devices": [] if found is None else [_device(device) for device in found.devices],
-        "seconds": estimate_document(None if found is None else found.total_seconds),
-        "usd": estimate_document(None if found is None else found.total_usd),
-        "usd_per_1000_examples": estimate_document(
-            None if found is None or found.cost is None else found.cost.usd_per_1000_examples
-        ),
-    }
-    return known | ({"items": [] if found is None else items_document(found)} if items else {})
-
-
-def _device(device: DevicePlan) -> dict[str, object]:
-    return {
-        "name": device.name,
-        "gpu": device.gpu,
-        "usable": device.usable,
-        "verdict": device.verdict,
-        "peak_phase": device.peak_phase,
-        "peak": interval(device.peak.device),
-    }
 
 
 def show_sweep(rows: Sequence[Row], console: Console, *, items: bool = False) -> None:

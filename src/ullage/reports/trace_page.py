@@ -1,4 +1,4 @@
-"""A trace on the terminal, as one HTML page and as JSON."""
+"""A trace on the terminal and as one HTML page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from ullage.memory.timeline import Lived, Timeline
-from ullage.planning.document import header
+from ullage.memory.timeline import Timeline
 from ullage.units import GIB, MIB, gib
 
 if TYPE_CHECKING:
@@ -76,36 +75,6 @@ def _said(found: Timeline) -> list[str]:
 def size_of(size: int) -> str:
     """In MiB where it would be hardly anything in GiB."""
     return gib(size) if size >= GIB or not size else f"{size / MIB:,.2f} MiB"
-
-
-def trace_document(found: Timeline) -> dict[str, object]:
-    """As JSON: every tensor and every moment; bytes."""
-    shortage = found.shortage
-    return {
-        **header("trace"),
-        "model": found.model,
-        "role": found.role,
-        "phase": found.phase,
-        "device": found.device,
-        "capacity": found.capacity,
-        "allocator": found.settings,
-        "stages": list(found.stages),
-        "fullest": found.fullest,
-        "live": found.moments[found.fullest].live,
-        "reserved": found.reserved,
-        "stuck": found.stuck,
-        "components": found.components(found.fullest),
-        "shortage": None
-        if shortage is None
-        else {"tensor": _tensor(shortage.tensor), "stage": shortage.stage, "words": shortage.words},
-        "tensors": [_tensor(each) for each in found.tensors],
-        "moments": [each._asdict() for each in found.moments],
-        "notes": list(found.notes),
-    }
-
-
-def _tensor(each: Lived) -> dict[str, object]:
-    return {**each._asdict(), "shape": list(each.shape)}
 
 
 def write_trace_page(found: Timeline, path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from typing import Annotated, NotRequired
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import TypedDict
 
-from ullage.records.not_finite import KEY
+from ullage.documents import ByName, document
+from ullage.records.not_finite import KEY, NotFinite
 from ullage.records.verification import Comparison, TimeComparison, Verification
 from ullage.text import one_line
 from ullage.units import MIB
@@ -85,38 +87,27 @@ def _cells(one: Comparison) -> list[str]:
     ]
 
 
-def verification_document(found: Verification) -> dict[str, object]:
-    """As JSON; bytes, seconds of times, and errors as shares of the measurement."""
-    from ullage.planning.document import header, interval
+_LEVEL = ByName("device", "phase", "what", "kind", "predicted", "measured", "error", "verdict")
+_TIME = ByName("phase", "examples", "predicted", "basis", "measured", "error", "verdict")
 
-    return {
-        **header("verification"),
-        "holds": found.holds,
-        "comparisons": [
-            {
-                "device": one.device,
-                "phase": one.phase,
-                "what": one.what,
-                "kind": one.kind,
-                "predicted": interval(one.predicted),
-                "measured": one.measured,
-                "error": one.error,
-                "verdict": one.verdict,
-            }
-            for one in found.comparisons
-        ],
-        "times": [
-            {
-                "phase": one.phase,
-                "examples": one.examples,
-                "predicted": one.predicted._asdict(),
-                "basis": one.basis,
-                "measured": one.measured,
-                "error": one.error,
-                "verdict": one.verdict,
-            }
-            for one in found.times
-        ],
-        **({"remarks": list(found.remarks)} if found.remarks else {}),
-        **({} if found.not_finite is None else {KEY: asdict(found.not_finite)}),
-    }
+
+class VerificationDocument(TypedDict):
+    """Bytes, seconds of times, and errors as shares of the measurement."""
+
+    holds: bool
+    comparisons: list[Annotated[Comparison, _LEVEL]]
+    times: list[Annotated[TimeComparison, _TIME]]
+    remarks: NotRequired[list[str]]
+    not_finite: NotRequired[NotFinite]
+
+
+def verification_document(found: Verification) -> dict[str, object]:
+    """As JSON."""
+    said = VerificationDocument(
+        holds=found.holds, comparisons=list(found.comparisons), times=list(found.times)
+    )
+    if found.remarks:
+        said["remarks"] = list(found.remarks)
+    if found.not_finite is not None:
+        said[KEY] = found.not_finite
+    return document("verification", VerificationDocument, said)

@@ -111,8 +111,8 @@ class Kind(NamedTuple):
     module `phases` holds `phases(workload)`, which lays the work out and raises SpecError where roles or work
     the kind needs are missing; its `requests(workload)`, if there is one, what is asked of the servers of
     remote roles; its `request_ways(workload)`, if there is one, the stages of a request's answer. A module
-    `documents`, if there is one, holds `DOCUMENTS`: JSON Schemas of what the kind prints and writes, by the
-    word each begins with. `runner` names the module whose `run(session)`
+    `documents`, if there is one, holds `DOCUMENTS`: the types (dataclasses, typed dicts) of what the kind
+    prints and writes as JSON, by the word each begins with. `runner` names the module whose `run(session)`
     does the work; "" while a kind can be planned but not run. `reporter` names the module whose `report(run,
     workload, base, record)` writes pages and tables of a run; "" for none. `retrier` names the module whose
     `retry(run, workload)` takes back what failed in a run, so that it is done again, and whose `failed(run,

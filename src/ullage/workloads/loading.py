@@ -148,7 +148,7 @@ def workload_of(document: Mapping[str, Any], where: str, overrides: Sequence[str
 
 def plan_of(document: Mapping[str, Any], where: str, base: Path) -> Plan:
     """The plan in a document; each of its models is opened once. Raises FormatError."""
-    from ullage.planning.document import read_plan
+    from ullage.planning.reading import read_plan
     from ullage.workloads.opened import opened_model
 
     return read_plan(document, where, sections(), partial(opened_model, base=base), base)

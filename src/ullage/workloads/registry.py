@@ -106,10 +106,10 @@ def find_verb(name: str) -> Callable[..., Any] | None:
     return verb
 
 
-def kind_documents() -> dict[str, dict[str, Any]]:
-    """Schemas of the documents that installed kinds print and write: `DOCUMENTS` of a kind's module
-    `documents`, where it has one."""
-    found: dict[str, dict[str, Any]] = {}
+def kind_documents() -> dict[str, Any]:
+    """The types of the documents that installed kinds print and write, by the word each begins with:
+    `DOCUMENTS` of a kind's module `documents`, where it has one."""
+    found: dict[str, Any] = {}
     for kind in installed_kinds():
         place = f"{kind.package}.documents"
         if find_spec(place) is not None:

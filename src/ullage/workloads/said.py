@@ -38,6 +38,29 @@ class Said:
     left_out: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeScores:
+    """One probe's scores of each token and of the reply, beside the threshold of its card."""
+
+    tokens: tuple[float | None, ...]
+    score: float | None
+    threshold: float | None
+    above: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDocument:
+    """A reply with its tokens and their `pieces` of the text; `left_out` earlier turns were not read."""
+
+    text: str
+    stop: StopReason | Literal["stopped"]
+    prompt_tokens: int
+    tokens: tuple[int, ...]
+    pieces: tuple[str, ...]
+    probes: Mapping[str, ProbeScores]
+    left_out: int
+
+
 class Talking(Protocol):
     """Whoever can be talked to."""
 

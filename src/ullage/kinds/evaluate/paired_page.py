@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
-from ullage.planning.document import header
+from ullage.documents import document
 from ullage.reports.tables import new_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ LEAST: Final = 0.001
 
 def paired_document(found: PairedEvaluations) -> dict[str, object]:
     """All of it."""
-    return {**header("compared"), **found}
+    from ullage.kinds.evaluate.paired import PairedEvaluations
+
+    return document("compared", PairedEvaluations, found)
 
 
 def show_paired(found: PairedEvaluations, console: Console) -> None:

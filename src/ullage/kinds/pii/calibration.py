@@ -6,10 +6,11 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from ullage.documents import VERSION, document
 from ullage.errors import FormatError, InputError
 from ullage.files import read_text
 from ullage.measures.calibration import calibration_error, fit_temperature, probability
@@ -87,7 +88,7 @@ def fit(margins: Sequence[float], gold: Sequence[bool], model: str, prompt_versi
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Into a new file. Raises FileExistsError where there is one."""
-    body = {"document": "calibration", "version": 1, **asdict(calibration)}
+    body = document("calibration", Calibration, calibration)
     with path.open("x", encoding="utf-8") as file:
         file.write(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
         file.flush()
@@ -98,7 +99,7 @@ def read_calibration(path: Path) -> Calibration:
     """Raises FormatError for a file that holds none."""
     try:
         body = json.loads(read_text(path, LARGEST_FILE))
-        if body.pop("document") != "calibration" or body.pop("version") != 1:
+        if body.pop("document") != "calibration" or body.pop("version") != VERSION:
             raise KeyError("document")
         for field in fields(Calibration):
             if isinstance(body.get(field.name), list):

@@ -44,7 +44,8 @@ def verify(
     if context.invoked_subcommand is not None:
         return
     from ullage.kinds.pii import verbs
-    from ullage.kinds.pii.tables import show_summary, summary_document
+    from ullage.kinds.pii.documents import summary_document
+    from ullage.kinds.pii.tables import show_summary
 
     named = (("--model-path", model_path), ("--input", input), ("--output", output))
     if missing := [name for name, value in named if value is None]:
@@ -85,8 +86,9 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Temperature and threshold from labelled candidates."""
+    from ullage.kinds.pii.documents import calibration_document
     from ullage.kinds.pii.finished import calibrate_pii
-    from ullage.kinds.pii.tables import calibration_document, show_calibration
+    from ullage.kinds.pii.tables import show_calibration
 
     chosen = [
         (name, value)
@@ -119,9 +121,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """Several models or precisions beside one another."""
+    from ullage.kinds.pii.documents import comparison_document
     from ullage.kinds.pii.field_options import fields_from
     from ullage.kinds.pii.finished import compare_pii
-    from ullage.kinds.pii.tables import comparison_document, show_comparison
+    from ullage.kinds.pii.tables import show_comparison
     from ullage.kinds.pii.verbs import verify_with_each
 
     folders = [Path(run) for run in runs or ()]

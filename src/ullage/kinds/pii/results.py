@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ullage.documents import adapter
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import read_text
@@ -36,7 +36,6 @@ MOST_REASONS: Final = 20
 OTHER_REASONS: Final = "other reasons; see the failed file"
 MOST_UNREAD: Final = 20
 """Fields that are named."""
-PERCENTILES: Final = (0.5, 0.9, 0.95, 0.99)
 
 
 def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tuple[Path, ...]:
@@ -57,7 +56,7 @@ def read_summary(folder: Path) -> Summary:
     """The summary that a finished run wrote. Raises FormatError where there is none."""
     path = folder / SUMMARY
     try:
-        found: Summary = json.loads(read_text(path, LARGEST_SUMMARY))
+        found: Summary = adapter(Summary).validate_json(read_text(path, LARGEST_SUMMARY))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: cannot be read; `ullage report {folder}` writes it anew") from error
     return found
@@ -99,7 +98,12 @@ def summary(folder: Path) -> Summary:
         "redaction": redaction.document(),
         "calibration": _calibration(bins),
         "records_per_second": records / done.seconds if done.seconds else None,
-        "seconds_a_candidate": {f"p{100 * s:g}": _percentile(done.batches, s) for s in PERCENTILES},
+        "seconds_a_candidate": {
+            "p50": _percentile(done.batches, 0.5),
+            "p90": _percentile(done.batches, 0.9),
+            "p95": _percentile(done.batches, 0.95),
+            "p99": _percentile(done.batches, 0.99),
+        },
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 
 class Confusion(TypedDict):
@@ -63,8 +63,17 @@ class CalibrationRows(TypedDict):
     expected_calibration_error: float | None
 
 
+class Percentiles(TypedDict):
+    """Seconds; None of nothing."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+
+
 class Summary(TypedDict):
-    """`seconds_a_candidate` is by percentile, as p50; `unread_fields` counts the records without candidates
+    """`unread_fields` counts the records without candidates
     that have each field from which nothing was taken, `failures` the candidates by reason. Threshold and
     temperature are those that were last decided with."""
 
@@ -81,7 +90,7 @@ class Summary(TypedDict):
     redaction: RedactionCounts | None
     calibration: CalibrationRows
     records_per_second: float | None
-    seconds_a_candidate: dict[str, float | None]
+    seconds_a_candidate: Percentiles
 
 
 class Paired(TypedDict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Final, Literal
 
 from rich.console import Console
@@ -11,23 +10,10 @@ from rich.table import Table
 
 from ullage.kinds.pii.calibration import FEW, Calibration
 from ullage.kinds.pii.summary import Compared, Paired, Summary
-from ullage.planning.document import header
 from ullage.units import GIB
 
 BESIDE_RUN: Final = 77
 """Columns of a comparison beside the run's name."""
-
-
-def summary_document(found: Summary) -> dict[str, object]:
-    return {**header("pii"), **found}
-
-
-def comparison_document(rows: Sequence[Compared]) -> dict[str, object]:
-    return {**header("pii-comparison"), "runs": rows}
-
-
-def calibration_document(found: Calibration) -> dict[str, object]:
-    return {**header("calibration"), **asdict(found)}
 
 
 def show_summary(found: Summary, console: Console) -> None:
@@ -47,7 +33,7 @@ def show_summary(found: Summary, console: Console) -> None:
     rate, latency = found["records_per_second"], found["seconds_a_candidate"]
     if rate:
         said = ", ".join(
-            f"{name} {1000 * value:.1f} ms" for name, value in latency.items() if value is not None
+            f"{name} {1000 * value:.1f} ms" for name, value in latency.items() if isinstance(value, float)
         )
         latencies = f"; a candidate takes {said}" if said else ""
         console.print(f"{found['records']:,} records, {rate:,.0f} a second{latencies}")

@@ -9,9 +9,9 @@ from ullage.errors import InputError, UnknownNameError
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices
 from ullage.planning.advice.axes import axes_of
-from ullage.planning.advice.card_sets import ORDERS, Order
+from ullage.planning.advice.card_sets import ORDERS
 from ullage.planning.advice.descent import relaxed
-from ullage.planning.advice.entry import Advice, LossBasis, Nearest, Search
+from ullage.planning.advice.entry import Advice, LossBasis, Nearest, Order, Search
 from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.host import Host
 from ullage.planning.advice.kept import read_kept

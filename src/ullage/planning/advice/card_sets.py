@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import SET_SIZES, Prices
+from ullage.planning.advice.entry import Order
 
-Order = Literal["cost", "time", "quality"]
 ORDERS: Final[tuple[Order, ...]] = ("cost", "time", "quality")
 
 

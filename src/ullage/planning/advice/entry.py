@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+from ullage.documents import ByName
 from ullage.planning.verdict import Verdict
 from ullage.units import ZERO, Interval
 
+Order = Literal["cost", "time", "quality"]
+"""What advice is ordered by."""
 LossBasis = Literal["unchanged", "assumed", "measured"]
 """How a loss of quality is known: there is none, by the order of published ones, or by runs of the user's."""
 
@@ -56,8 +59,8 @@ class Search:
     """How advice was searched for: in which order (`for_`) and what was `kept`; `tried` settings were
     planned, `left` were not for want of time. `nearest` where nothing fits."""
 
-    for_: str
+    for_: Order
     kept: tuple[str, ...]
     tried: int
     left: int
-    nearest: Nearest | None = None
+    nearest: Annotated[Nearest, ByName()] | None = None

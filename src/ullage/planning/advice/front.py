@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from ullage.planning.advice.card_sets import Order
+from ullage.planning.advice.entry import Order
 from ullage.planning.advice.trials import Candidate
 
 ROUNDING: Final = 1e-9

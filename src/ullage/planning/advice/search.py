@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.card_sets import Order, Room, bytes_of, least_share, other_sets
+from ullage.planning.advice.card_sets import Room, bytes_of, least_share, other_sets
+from ullage.planning.advice.entry import Order
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.set_search import SetSearch
 from ullage.planning.advice.step import Axis, Step

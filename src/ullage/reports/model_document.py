@@ -1,29 +1,86 @@
-"""Models as JSON documents, versioned; docs/json.md describes them. A plan writes its own."""
+"""Models as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from ullage.planning.document import header
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ullage.documents import VERSION, document
 
 if TYPE_CHECKING:
     from ullage.facts.architecture import Layer, Model
 
 
+class OfLayers(TypedDict, total=False):
+    """What is said of any model but a pipeline of several: how many layers there are of each label, ..."""
+
+    active_parameters: int
+    published_parameters: int | None
+    tied: bool
+    hidden_size: int
+    vocab_size: int
+    max_positions: int | None
+    layers: Mapping[str, int]
+    quantization: str | None
+
+
+class ModelDocument(OfLayers):
+    """A model's parameters by component; in a list too each begins as a document."""
+
+    document: Literal["model"]
+    version: Literal[1]
+    name: str
+    model_type: str
+    parameters: Annotated[int, Field(ge=1)]
+    dtype: str
+    source: str
+    parameters_by_component: Mapping[str, int]
+    stored_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsDocument:
+    """The catalog."""
+
+    models: tuple[ModelDocument, ...]
+
+
 def model_document(model: Model) -> dict[str, object]:
-    """A model's parameters by component."""
+    """As JSON."""
+    return document("model", ModelDocument, _model(model))
+
+
+def models_document(models: Iterable[Model]) -> dict[str, object]:
+    """As JSON; each is a document of its own."""
+    return document("models", ModelsDocument, ModelsDocument(tuple(map(_model, models))))
+
+
+def _model(model: Model) -> ModelDocument:
+    return {
+        "document": "model",
+        "version": VERSION,
+        "name": model.name,
+        "model_type": model.model_type,
+        "parameters": model.parameters,
+        "dtype": model.dtype,
+        "source": model.source,
+        "parameters_by_component": parameters_by_component(model),
+        **_of_layers(model),
+        "stored_bytes": stored_bytes(model),
+    }
+
+
+def _of_layers(model: Model) -> OfLayers:
     from ullage.facts.diffusion import Pipeline
 
-    common = {**header("model"), "name": model.name, "model_type": model.model_type}
-    common |= {"parameters": model.parameters, "dtype": model.dtype, "source": model.source}
-    common |= {"parameters_by_component": parameters_by_component(model)}
-    stored = stored_bytes(model)
     if isinstance(model, Pipeline):
-        return {**common, "stored_bytes": stored}
+        return {}
     return {
-        **common,
         "active_parameters": model.active_parameters,
         "published_parameters": model.published_parameters,
         "tied": model.tied,
@@ -32,7 +89,6 @@ def model_document(model: Model) -> dict[str, object]:
         "max_positions": model.max_positions,
         "layers": layer_counts(model),
         "quantization": model.quantization.method if model.quantization is not None else None,
-        "stored_bytes": stored,
     }
 
 
