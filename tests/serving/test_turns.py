@@ -83,6 +83,13 @@ def test_a_role_leaves_by_itself_once_nobody_asks_for_it(begun):
         assert where(server)["one"] == "device"
 
 
+def test_who_is_pinned_stays_in_every_layout(tmp_path):
+    path = tmp_path / "file.json"
+    for schedule in ("swapped", "sequential"):
+        path.write_text(json.dumps(file_of("40MiB", schedule=schedule, serve={"pinned": ["two"]})))
+        assert plans_of(str(path)).roles.staying() == ("two",)
+
+
 @pytest.mark.parametrize(
     "more, problem",
     [
