@@ -96,7 +96,10 @@ def test_who_is_pinned_stays_in_every_layout(tmp_path):
         ({"serve": {"pinned": ["tree"]}}, "nearest: three"),
         ({"serve": {"keep_alive": 0}}, "keep_alive"),
         ({"captures": [{"role": "one", "sites": ["blocks.*"], "positions": "span"}]}, "a record's own"),
-        ({"roles": {"one": {"model": "ullage:tiny", "engine": "vllm"}}}, "vllm serves by itself"),
+        (
+            {"roles": {"one": {"model": "ullage:tiny", "engine": "vllm", "residency": "disk"}}},
+            "vllm gives nothing of its share",
+        ),
         ({"training": {"optimizer": "adamw"}}, "trains nothing"),
     ],
 )

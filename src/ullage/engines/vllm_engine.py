@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ullage.capture.spelling import generated_offsets
 from ullage.engines.choosing import summed
-from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
+from ullage.engines.engine import Ask, Failure, Piece, Prompt, Reply, Sampling, StopReason
 from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
+from ullage.engines.pieces import pieces_of
 from ullage.engines.prompts import PromptEncoder
+from ullage.engines.vllm_writing import Asked, given, params_of, written
 from ullage.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -95,28 +97,35 @@ class VllmEngine:
         self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Reply | Failure]:
         """A reply to each prompt; one that leaves no room for a reply fails."""
-        from vllm import SamplingParams
-
         asked = [self._encoder.ids(prompt) for prompt in prompts]
         fits = [len(one) < self._longest for one in asked]
         ids = [one for one, fit in zip(asked, fits, strict=True) if fit]
         options = [
-            SamplingParams(
-                max_tokens=sampling.new_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                stop=list(sampling.stop) or None,
-                seed=seed,
-                logprobs=0,
-            )
+            params_of(sampling, seed, sampling.new_tokens)
             for seed, fit in zip(seeds, fits, strict=True)
             if fit
         ]
-        found = self._llm.generate(_given(ids), options, use_tqdm=False) if ids else []
+        found = self._llm.generate([*map(given, ids)], options, use_tqdm=False) if ids else []
         replies = iter([self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)])
         return [
             next(replies) if fit else self._too_long(len(one)) for one, fit in zip(asked, fits, strict=True)
         ]
+
+    def write(
+        self, asks: Sequence[Ask], sampling: Sampling, gone: Callable[[int], bool]
+    ) -> Iterator[list[tuple[int, Piece | Reply]]]:
+        """The same replies, each as it comes; one that is `gone` leaves vLLM's batch.
+
+        Raises InputError for a prompt that leaves no room for a reply.
+        """
+        asked = []
+        for ask in asks:
+            ids = self._encoder.begun(ask.prompt, ask.begins)
+            if len(ids) >= self._longest:
+                raise InputError(self._too_long(len(ids)).reason)
+            pieces = pieces_of(self._encoder.tokenizer, sampling.stop) if ask.pieces else None
+            asked.append(Asked(ids, params_of(sampling, ask.seed, ask.new_tokens), pieces))
+        yield from written(self._llm, asked, self._reply, gone)
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt, one token deep for each of its tokens."""
@@ -154,7 +163,7 @@ class VllmEngine:
             )
             for one in fits
         ]
-        found = iter(self._llm.generate(_given(fits), options, use_tqdm=False) if fits else [])
+        found = iter(self._llm.generate([*map(given, fits)], options, use_tqdm=False) if fits else [])
         return [
             begun_with(words, self._steps(next(found)))
             if len(one) < self._longest
@@ -231,7 +240,7 @@ class VllmEngine:
             SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=sorted(asked[one]))
             for one in sequences
         ]
-        found = self._llm.generate(_given(sequences), options, use_tqdm=False) if sequences else []
+        found = self._llm.generate([*map(given, sequences)], options, use_tqdm=False) if sequences else []
         return {
             sequence: {token: one.outputs[0].logprobs[0][token].logprob for token in asked[sequence]}
             for sequence, one in zip(sequences, found, strict=True)
@@ -280,7 +289,3 @@ def _held(worker: _Worker) -> dict[str, int]:
     if runner.device.type != "cpu":
         held["weights"] = sum(tensor.nbytes for tensor in runner.model.parameters())
     return held
-
-
-def _given(sequences: Sequence[tuple[int, ...]]) -> list[dict[str, list[int]]]:
-    return [{"prompt_token_ids": list(sequence)} for sequence in sequences]

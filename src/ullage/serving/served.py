@@ -83,7 +83,7 @@ class Served:
             return ["chat"] if role.runs_with.writes else []
         model = self.lending.plan.models.get(role.model)
         able = ["chat"] if name in self.lending.desks and not _encodes(model) else []
-        able += ["embeddings"] if not role.labels else []
+        able += ["embeddings"] if role.runs_with.states and not role.labels else []
         return able + (["states"] if self.lending.captured(name) else [])
 
     async def texts(self, name: str, wanted: Wanted) -> AsyncIterator[Piece | Reply]:
