@@ -53,6 +53,24 @@ def test_answers_are_those_of_transformers(server):
         assert cut[0][1] == "length"
 
 
+def test_the_likeliest_tokens_and_several_answers(server):
+    client = server.client().chat.completions
+
+    def told(role):
+        found = client.create(
+            model=role, messages=said(TEXTS[0]), logprobs=True, top_logprobs=3, max_tokens=6
+        )
+        return [
+            (other.token, pytest.approx(other.logprob, abs=1e-3))
+            for each in found.choices[0].logprobs.content
+            for other in each.top_logprobs
+        ]
+
+    assert told("theirs") == told("ours")
+    several = client.create(model="theirs", messages=said(TEXTS[0]), n=3, temperature=1, seed=1)
+    assert len({choice.message.content for choice in several.choices}) == 3
+
+
 def test_a_stream_makes_up_the_same_text_and_many_are_answered_side_by_side(server):
     client = server.client().chat.completions
     alone = [client.create(model="theirs", messages=said(text)).choices[0].message.content for text in TEXTS]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from ullage.capture.spelling import decode, generated_offsets
+from ullage.capture.spelling import decode, generated_offsets, told
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Ask, Failure, Piece, Prompt, Reply, Sampling
@@ -118,7 +118,8 @@ class TransformersEngine:
     ) -> Iterator[list[tuple[int, Piece | Reply]]]:
         """The same replies as `generate` writes, each as it comes; a row that is `gone` leaves its batch."""
         rows = [
-            new_row(self._encoder.begun(ask.prompt, ask.begins), ask.seed, ask.new_tokens) for ask in asks
+            new_row(self._encoder.begun(ask.prompt, ask.begins), ask.seed, ask.new_tokens, ask.likeliest)
+            for ask in asks
         ]
         pieces = [pieces_of(self._encoder.tokenizer, sampling.stop) if ask.pieces else None for ask in asks]
         open_ = set(range(len(rows)))
@@ -265,4 +266,5 @@ class TransformersEngine:
             tuple((begin, min(end, len(text))) for begin, end in offsets[:kept]),
             tuple(row.logprobs[:counted]),
             tuple(row.entropies[:counted]),
+            told(row.tokens[:kept], row.told, self._encoder.tokenizer) if row.likeliest else (),
         )

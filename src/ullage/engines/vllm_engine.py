@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ullage.capture.spelling import generated_offsets
+from ullage.capture.spelling import generated_offsets, told
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Ask, Failure, Piece, Prompt, Reply, Sampling, StopReason
 from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
     from vllm import LLM, RequestOutput
+    from vllm.logprobs import Logprob
 
     from ullage.engines.vllm import Options
 
@@ -124,7 +125,7 @@ class VllmEngine:
             if len(ids) >= self._longest:
                 raise InputError(self._too_long(len(ids)).reason)
             pieces = pieces_of(self._encoder.tokenizer, sampling.stop) if ask.pieces else None
-            asked.append(Asked(ids, params_of(sampling, ask.seed, ask.new_tokens), pieces))
+            asked.append(Asked(ids, params_of(sampling, ask.seed, ask.new_tokens, ask.likeliest), pieces))
         yield from written(self._llm, asked, self._reply, gone)
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
@@ -246,7 +247,7 @@ class VllmEngine:
             for sequence, one in zip(sequences, found, strict=True)
         }
 
-    def _reply(self, found: RequestOutput, prompt_tokens: int) -> Reply:
+    def _reply(self, found: RequestOutput, prompt_tokens: int, likeliest: int = 0) -> Reply:
         out = found.outputs[0]
         tokenizer = self._encoder.tokenizer
         logprobs = tuple(at[token].logprob for token, at in zip(out.token_ids, out.logprobs, strict=True))
@@ -267,7 +268,14 @@ class VllmEngine:
             tuple(tokenizer.convert_ids_to_tokens(list(tokens))),
             tuple((begin, min(end, len(text))) for begin, end in offsets[: len(tokens)]),
             logprobs[:kept],
+            likeliest=told(tokens, _likeliest(out.logprobs, likeliest), tokenizer) if likeliest else (),
         )
+
+
+def _likeliest(logprobs: Sequence[Mapping[int, Logprob]], count: int) -> list[list[tuple[int, float]]]:
+    """Of each place so many tokens and their logarithms, the greatest first; the one taken comes beside."""
+    ranked = [sorted((one.rank or 0, token, one.logprob) for token, one in each.items()) for each in logprobs]
+    return [[(token, logprob) for _, token, logprob in some[:count]] for some in ranked]
 
 
 class _Runner(Protocol):

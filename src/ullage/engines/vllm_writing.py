@@ -22,8 +22,8 @@ class Asked:
     pieces: Pieces | None
 
 
-def params_of(sampling: Sampling, seed: int, new_tokens: int) -> SamplingParams:
-    """How one reply is drawn, in vLLM's words."""
+def params_of(sampling: Sampling, seed: int, new_tokens: int, likeliest: int = 0) -> SamplingParams:
+    """How one reply is drawn, in vLLM's words; it tells so many `likeliest` tokens beside the one taken."""
     from vllm import SamplingParams
 
     return SamplingParams(
@@ -32,7 +32,7 @@ def params_of(sampling: Sampling, seed: int, new_tokens: int) -> SamplingParams:
         top_p=sampling.top_p,
         stop=list(sampling.stop) or None,
         seed=seed,
-        logprobs=0,
+        logprobs=likeliest,
     )
 
 
@@ -44,11 +44,11 @@ def given(ids: Sequence[int]) -> dict[str, list[int]]:
 def written(
     llm: LLM,
     asked: Sequence[Asked],
-    reply: Callable[[RequestOutput, int], Reply],
+    reply: Callable[[RequestOutput, int, int], Reply],
     gone: Callable[[int], bool],
 ) -> Iterator[list[tuple[int, Piece | Reply]]]:
-    """What has come of which after each of vLLM's steps, as `Collating.write`; `reply` makes one of an output
-    and its prompt's tokens.
+    """What has come of which after each of vLLM's steps, as `Collating.write`; `reply` makes one of an
+    output, its prompt's tokens, and how many likeliest ones it tells.
 
     Left before its end, or where vLLM fails, nothing of it stays in vLLM.
     """
@@ -66,7 +66,7 @@ def written(
                 at = open_[found.request_id]
                 pieces, tokens = asked[at].pieces, found.outputs[0].token_ids  # all so far
                 if found.finished or gone(at):
-                    whole = reply(found, len(asked[at].ids))
+                    whole = reply(found, len(asked[at].ids), asked[at].params.logprobs or 0)
                     grown += [(at, piece) for piece in ([] if pieces is None else pieces.rest(whole))]
                     grown.append((at, whole))
                     if not found.finished:

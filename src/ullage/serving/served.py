@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from ullage.engines.engine import Embedding, Failure, Piece, Reply
 from ullage.errors import nearest
 from ullage.facts.architecture import Architecture
+from ullage.runtime.loader import Loaded
 from ullage.serving.desk import BEGUN, Job
 from ullage.serving.lending import Lending, Lent
 from ullage.serving.metrics import Metrics
@@ -186,8 +187,10 @@ class Served:
         lending = self.lending
 
         def read(lent: object) -> bytes:
+            loaded = cast("Lent", lent).loaded
+            assert isinstance(loaded, Loaded)
             return states_of(
-                cast("Lent", lent).loaded,
+                loaded,
                 lending.plan,
                 name,
                 lending.captured(name),

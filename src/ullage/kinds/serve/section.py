@@ -29,8 +29,8 @@ class Section(BaseSection):
     )
 
     def staying(self, workload: Workload) -> tuple[str, ...]:
-        """Roles that never leave, whatever is said of idle ones: those that are pinned, and whose engine keeps
-        what it was given of a card."""
+        """Roles that never leave, whatever is said of idle ones: those that are pinned, and those of engines
+        that keep what they were given of a card."""
         kept = (name for name, role in workload.roles.items() if role.runs_with.memory == "own cache")
         return tuple(dict.fromkeys((*self.pinned, *kept)))
 
