@@ -190,7 +190,8 @@ def said_back(reply: Reply, *, choice: Choice = NO_CALLS, logprobs: bool = False
         }
         for call in calls
     ]
-    return SaidBack(message, "tool_calls", usage, weighed)
+    # One that was cut off may have been about to call more.
+    return SaidBack(message, "length" if reply.stop == "length" else "tool_calls", usage, weighed)
 
 
 def _logprobs(reply: Reply) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ullage.engines.engine import Engine
 from ullage.engines.opening import open_engine
 from ullage.engines.turns import Turns
-from ullage.errors import DoesNotFitError
+from ullage.errors import DoesNotFitError, EngineError, InputError
 from ullage.phases.blocks import captures_of
 from ullage.records.folder import RunFolder
 from ullage.runtime.bounded import shared
@@ -49,8 +49,9 @@ class Lent:
 
 @dataclass(slots=True, eq=False)
 class Opened(RoleWeights):
-    """Weights that come with their engine, which holds them and so leaves with them."""
+    """Weights of role `name` that come with their engine, which holds them and so leaves with them."""
 
+    name: str
     weights: BilledWeights
     open: Callable[[Loaded], object]
 
@@ -67,8 +68,11 @@ class Opened(RoleWeights):
         return self.weights.parked_bytes
 
     def bring(self, cancelled: Callable[[], bool]) -> Lent:
-        loaded = self.weights.bring(cancelled)
-        return Lent(loaded, self.open(loaded) if isinstance(loaded, Loaded) else loaded)
+        try:
+            loaded = self.weights.bring(cancelled)
+            return Lent(loaded, self.open(loaded) if isinstance(loaded, Loaded) else loaded)
+        except InputError as error:  # a file that is gone, say: no mistake of whoever asks
+            raise EngineError(f"role {self.name}: {error}") from error
 
     def park(self) -> None:
         self.weights.park()
@@ -137,7 +141,7 @@ def open_lending(plans: Plans, options: Options) -> Iterator[Lending]:
 
     def holds(made: Plan, download: bool, _: Callable[[PoolSeen], None]) -> Residents:
         def lent(name: str, weights: BilledWeights) -> Role:
-            return _role(made, name, Opened(weights, lambda loaded: _engine(held[0], name, loaded)))
+            return _role(made, name, Opened(name, weights, lambda loaded: _engine(held[0], name, loaded)))
 
         return Residents(made, download, None, lent, Threads(len(made.roles)))
 
