@@ -29,7 +29,7 @@ test: .venv/dev $(if $(BROWSER),.venv/browser) lint
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
 # their own, for vLLM pins what it stands on.
 test-vllm: .venv-vllm/ready
-	HF_HUB_OFFLINE=1 VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM)/pytest tests/engines/test_vllm.py tests/engines/test_vllm_runs.py tests/kinds/test_pii_detection.py
+	HF_HUB_OFFLINE=1 VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM)/pytest tests/engines/test_vllm.py tests/engines/test_vllm_runs.py tests/serving/test_vllm.py tests/kinds/test_pii_detection.py
 
 # What takes too long for `test` (kills, memory, every family), and how fast and how good: all of them, or
 # ONLY="NAME ..."; ONLY=stale for those whose sources have changed. `.venv/bin/python benchmarks/attack.py --list`

@@ -14,6 +14,8 @@ from threaded import threaded  # noqa: E402
 
 from ullage.serving.made import plans_of  # noqa: E402
 from ullage.serving.server import Listening, listen  # noqa: E402
+from ullage.ui.beside import pages_beside  # noqa: E402
+from ullage.ui.source import source_of  # noqa: E402
 
 TOKEN = "a token of the tests, long enough"
 CALL = 'I look.\n<tool_call>{"name": "weather", "arguments": {"town": "Norby"}}</tool_call>'
@@ -38,10 +40,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(plan, **listening):
+def running(plan, pages=False, **listening):
     """The address of a server that ends with the block; what it raises is raised."""
     at = Listening(port=0, **{"token": TOKEN, **listening})
-    with threaded(lambda ready: listen(plan, at, ready=ready)) as address:
+    source = source_of(plan.roles, "served.json")
+    with (
+        pages_beside(source, None) if pages else contextlib.nullcontext() as beside,
+        threaded(lambda ready: listen(plan, at, ready=ready, beside=beside)) as address,
+    ):
         yield Running(address, plan)
 
 

@@ -11,7 +11,10 @@ import openai
 import pytest
 
 import ullage
+from ullage.runtime.opening import Options
+from ullage.serving.checking import check_served
 from ullage.serving.made import plans_of
+from ullage.serving.server import Listening
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,7 @@ def document(artist_folder, perception_folder):
     roles["artist"] = {"model": str(artist_folder), "engine": "diffusers", "image_size": "32x32", "steps": 1}
     roles["perception"] = {"model": str(perception_folder), "images": 1, "image_size": "64x48"}
     work = {"prompt_tokens": 200, "new_tokens": 16, "batch": 2}
-    return {"kind": "assistant", "roles": roles, "budget": {"gpus": "2x(cpu, 64MiB)"}, **work}
+    return {"kind": "assistant", "roles": roles, "budget": {"gpus": "2x(cpu, 40MiB)"}, **work}
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +103,35 @@ def test_what_its_file_says_is_not_said_again(assistant, more, problem):
         )
 
 
-def test_router_and_voice_stay_while_specialists_take_turns(tmp_path, document):
-    path = tmp_path / "assistant.json"
-    path.write_text(json.dumps(document))
-    plans = plans_of(str(path))
-    assert set(plans.whole.staying()) <= set(plans.roles.staying())
+def test_router_and_voice_stay_while_specialists_take_turns(assistant):
+    """Where its run has them: the voice's layers over both devices, beside whoever has its turn."""
+    plans = assistant.plan
+    assert plans.whole.staying() == plans.roles.staying() == ("router", "voice")
+    maps = [
+        {name: role.placement.device_map for name, role in each.roles.items()}
+        for each in (plans.whole, plans.roles)
+    ]
+    assert maps[0] == maps[1]
+    assert set(maps[0]["voice"].values()) == {"gpu:0", "gpu:1"}
+    pool = json.loads(assistant.client().models.with_raw_response.retrieve("voice").content)["ullage"]
+    assert pool["where"] == "device"
+    assert set(pool["bytes"]) == {"gpu:0", "gpu:1"}
+
+
+def test_the_example_is_asked_once_for_each_role_and_as_a_whole(tmp_path, artist_folder, perception_folder):
+    roles = [f"roles.artist.model={artist_folder}", f"roles.perception.model={perception_folder}"]
+    plans = plans_of("examples/small/assistant-tiny.yaml", overrides=roles)
+    answered = check_served(plans, Listening(), Options(quiet=True))
+    assert [line.partition(" answered")[0] for line in answered] == [
+        "router: chat",
+        "voice: chat",
+        "pragmatist: chat",
+        "philosopher: chat",
+        "archivist: chat",
+        "artist: images",
+        "perception: pictures",
+        "assistant: pictures",
+    ]
 
 
 def test_clients_that_wait_are_answered_side_by_side(assistant, monkeypatch):

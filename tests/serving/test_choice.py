@@ -75,6 +75,16 @@ def made(choice):
     ]
 
 
+def test_calls_that_were_cut_off_are_told_as_cut_off(calling):
+    """vllm 47963: a call that max_tokens had cut off ended as if it were whole."""
+    tokens = calling.create(**asked()).usage.completion_tokens
+    short = asked(max_tokens=tokens * 3 // 4)
+    (cut,) = calling.create(**short).choices
+    assert made(cut) == [CALL]
+    *_, last = calling.create(**short, stream=True)
+    assert cut.finish_reason == last.choices[0].finish_reason == "length"
+
+
 def test_it_calls_as_often_as_it_likes_where_it_may(calling):
     choice = calling.create(**asked()).choices[0]
     assert (choice.finish_reason, made(choice)) == ("tool_calls", [CALL, CALL])

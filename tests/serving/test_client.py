@@ -102,6 +102,37 @@ def test_tokens_come_with_their_probabilities(server):
     assert [each.token for each in last.choices[0].logprobs.content] == [each.token for each in found]
     cut = client.create(**ask, stop=choice.message.content[5:8]).choices[0]
     assert "".join(each.token for each in cut.logprobs.content) == cut.message.content
+    told = client.create(**ask | {"top_logprobs": 5}).choices[0].logprobs.content
+    for each in told:
+        assert (each.top_logprobs[0].token, each.top_logprobs[0].logprob) == (each.token, each.logprob)
+        weights = [other.logprob for other in each.top_logprobs]
+        assert weights == sorted(weights, reverse=True)
+        assert len(weights) == 5
+    likely = logits.log_softmax(-1).topk(5)
+    assert [each.logprob for each in told[0].top_logprobs] == pytest.approx(likely.values.tolist(), abs=1e-3)
+    texts = [words.decode([token]) for token in likely.indices]
+    assert [each.token for each in told[0].top_logprobs] == texts
+
+
+def test_several_answers_to_one_chat_are_drawn_apart(server):
+    client = server.client().chat.completions
+    ask = {"model": "writer", "messages": asked(SPEAKING.format(4)), "temperature": 1.5, "seed": 7}
+    alone = client.create(**ask)
+    four = client.create(**ask, n=4)
+    texts = [choice.message.content for choice in four.choices]
+    assert [choice.index for choice in four.choices] == [0, 1, 2, 3]
+    assert texts[0] == alone.choices[0].message.content
+    assert len(set(texts)) > 1
+    assert [choice.message.content for choice in client.create(**ask, n=4).choices] == texts
+    assert four.usage.prompt_tokens == alone.usage.prompt_tokens
+    parts = [*client.create(**ask, n=4, stream=True, stream_options={"include_usage": True})]
+    streamed = dict.fromkeys(range(4), "")
+    for part in parts:
+        for choice in part.choices:
+            streamed[choice.index] += choice.delta.content or ""
+    assert [*streamed.values()] == texts
+    assert sorted(c.index for p in parts for c in p.choices if c.finish_reason) == [0, 1, 2, 3]
+    assert parts[-1].usage == four.usage
 
 
 def test_the_same_seed_draws_the_same_answer(server):
@@ -246,8 +277,11 @@ def test_models_are_the_roles_and_where_they_are(server):
         ({"model": "painter"}, 400, "painter does images"),
         ({"messages": []}, 400, "messages"),
         ({"logit_bias": {"1": 2}}, 400, "unsupported parameter: logit_bias"),
-        ({"n": 2}, 400, "n: "),
+        ({"n": 2}, 400, "n: the likeliest answer is one"),
+        ({"n": 9, "temperature": 1}, 400, "n: 9 is more than the 8"),
+        ({"n": 2, "temperature": 1, "model": "script"}, 400, "n: script gives one answer"),
         ({"top_logprobs": 3}, 400, "top_logprobs: "),
+        ({"top_logprobs": 21, "logprobs": True}, 400, "top_logprobs: "),
         ({"model": "script", "logprobs": True}, 400, "logprobs: script gives none"),
         ({"tool_choice": "required"}, 400, "tool_choice: there are no tools"),
         ({"response_format": {"type": "json_object"}}, 400, "response_format.type: Input should be 'text'"),

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -124,6 +125,34 @@ def test_nothing_of_a_stop_text_is_sent_before_it_is_known(server):
         assert "".join(part.choices[0].delta.content or "" for part in parts) == cut.message.content
         assert len(cut.message.content) < len(whole)
         assert cut.finish_reason == "stop"
+
+
+def test_likeliest_tokens_that_are_spelt_alike_are_told_apart(server):
+    """sgl-project/sglang 32290: those of one text, as parts of characters are, were one."""
+    ask = {"messages": asked("Say é, 日本 and 🌍"), "temperature": 2, "seed": 1, "logprobs": True}
+    found = server.client().chat.completions.create(model="writer", **ask, top_logprobs=20).choices[0]
+    texts = [[other.token for other in each.top_logprobs] for each in found.logprobs.content]
+    assert all(len(some) == 20 for some in texts)
+    assert any(len(set(some)) < 20 for some in texts)
+
+
+def test_why_an_answer_ended_stands_in_a_part_without_text(server):
+    """vllm 35705: the last part had a piece of the text too, which clients left out."""
+    parts = server.client().chat.completions.create(
+        model="writer", messages=asked(SPEAKING.format(1)), max_tokens=5, stream=True
+    )
+    *before, last = [part.choices[0] for part in parts]
+    assert (last.finish_reason, last.delta.content) == ("length", None)
+    assert all(choice.finish_reason is None for choice in before)
+
+
+def test_the_same_question_without_a_seed_is_drawn_anew_by_each(server):
+    """Blaizzy/mlx-vlm 1818: answers to one prompt, in one batch or one after the other, were the same."""
+    client = server.client().chat.completions
+    ask = {"model": "writer", "messages": asked(SPEAKING.format(2)), "temperature": 1.5}
+    with ThreadPoolExecutor(6) as threads:
+        found = [*threads.map(lambda _: client.create(**ask).choices[0].message.content, range(6))]
+    assert len(set(found)) > 3
 
 
 def test_who_leaves_while_waiting_leaves_the_queue(serving, endless_folder):

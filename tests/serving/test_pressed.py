@@ -236,12 +236,11 @@ def test_two_clients_of_roles_that_drive_each_other_out_are_answered_by_theirs(b
         assert sum(each == "device" for each in where.values()) == 1
 
 
-def test_a_whole_that_would_wait_for_ever_is_refused_at_the_start(tmp_path):
-    """It held its voice, and waited for a specialist that had no room beside it, without an end."""
+def test_a_whole_whose_roles_fit_in_their_turns_alone_is_served_so(tmp_path):
+    """It was to hold its voice, and wait for a specialist that had no room beside it, without an end."""
     roles = {name: {"model": "ullage:tiny"} for name in ("router", "voice", "pragmatist", "philosopher")}
     roles["router"]["new_tokens"] = 1
     work = {"prompt_tokens": 200, "new_tokens": 32, "batch": 4, "budget": {"gpus": "2x(cpu, 44MiB)"}}
     path = tmp_path / "file.json"
     path.write_text(json.dumps({"kind": "assistant", "roles": roles, **work}))
-    with pytest.raises(ullage.DoesNotFitError, match="keeps router, voice while another role works"):
-        plans_of(str(path))
+    assert set(plans_of(str(path)).roles.staying()) >= {"router", "voice"}

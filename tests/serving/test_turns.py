@@ -83,13 +83,23 @@ def test_a_role_leaves_by_itself_once_nobody_asks_for_it(begun):
         assert where(server)["one"] == "device"
 
 
+def test_who_is_pinned_stays_in_every_layout(tmp_path):
+    path = tmp_path / "file.json"
+    for schedule in ("swapped", "sequential"):
+        path.write_text(json.dumps(file_of("40MiB", schedule=schedule, serve={"pinned": ["two"]})))
+        assert plans_of(str(path)).roles.staying() == ("two",)
+
+
 @pytest.mark.parametrize(
     "more, problem",
     [
         ({"serve": {"pinned": ["tree"]}}, "nearest: three"),
         ({"serve": {"keep_alive": 0}}, "keep_alive"),
         ({"captures": [{"role": "one", "sites": ["blocks.*"], "positions": "span"}]}, "a record's own"),
-        ({"roles": {"one": {"model": "ullage:tiny", "engine": "vllm"}}}, "vllm serves by itself"),
+        (
+            {"roles": {"one": {"model": "ullage:tiny", "engine": "vllm", "residency": "disk"}}},
+            "vllm gives nothing of its share",
+        ),
         ({"training": {"optimizer": "adamw"}}, "trains nothing"),
     ],
 )

@@ -74,6 +74,31 @@ def spelling_of(tokenizer: Tokenizer) -> Spelling:
     )
 
 
+def _instead(tokens: Sequence[int], others: Sequence[int], tokenizer: Tokenizer) -> list[str]:
+    """What each of `others` would have added as text in place of the last of `tokens`; of a part of a
+    character nothing, of a special token its name."""
+    before, special = list(tokens[-1 - CONTEXT : -1]), set(tokenizer.all_special_ids)
+    text = decode(tokenizer, before)
+    found = []
+    for other in others:
+        added = decode(tokenizer, [*before, other])
+        added = added[len(text) :] if added.startswith(text) else decode(tokenizer, [other])
+        name = str(tokenizer.convert_ids_to_tokens(other))
+        found.append(name if other in special else added.rstrip(UNKNOWN))
+    return found
+
+
+def told(
+    tokens: Sequence[int], likeliest: Sequence[Sequence[tuple[int, float]]], tokenizer: Tokenizer
+) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """Of each of `tokens` the texts and the logarithms of those that were `likeliest` in its place."""
+    found = []
+    for at, some in enumerate(likeliest[: len(tokens)]):
+        texts = _instead(tokens[: at + 1], [other for other, _ in some], tokenizer)
+        found.append(tuple(zip(texts, (logprob for _, logprob in some), strict=True)))
+    return tuple(found)
+
+
 def generated_offsets(
     text: str, new_tokens: Sequence[int], tokenizer: Tokenizer
 ) -> tuple[str, list[tuple[int, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,8 @@ def serve(
     from ullage.serving.checking import check_served
     from ullage.serving.made import plans_of
     from ullage.serving.server import Listening, listen
+    from ullage.ui.beside import pages_beside
+    from ullage.ui.source import source_of
     from ullage.units import parse_bytes
 
     listening = Listening(
@@ -55,9 +58,12 @@ def serve(
         for line in check_served(plans, listening, options):
             print(line)
         return
-    listen(
-        plans,
-        listening,
-        options,
-        lambda address, _: print(f"serves at {address}", file=sys.stderr, flush=True),
-    )
+
+    def told(address: str, _: object) -> None:
+        enter = "" if listening.token is None else "enter?token=TOKEN"
+        print(f"serves at {address}", file=sys.stderr)
+        print(f"its planner page is at {address}/ui/{enter}", file=sys.stderr, flush=True)
+
+    runs = Path("runs")
+    with pages_beside(source_of(plans.whole or plans.roles, file), runs if runs.is_dir() else None) as pages:
+        listen(plans, listening, options, told, pages)

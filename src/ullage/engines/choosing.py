@@ -26,7 +26,8 @@ def summed(logprobs: Sequence[float], forms: Sequence[Sequence[object]]) -> tupl
 def choose(logits: Tensor, rows: Sequence[Row], sampling: Sampling) -> list[int]:
     """The next token of each row, of logits (rows, vocabulary).
 
-    Its log-probability and the entropy go to rows still being written.
+    Its log-probability and the entropy go to rows still being written, and the likeliest ones where a row
+    is to tell them.
     """
     import torch
 
@@ -38,10 +39,22 @@ def choose(logits: Tensor, rows: Sequence[Row], sampling: Sampling) -> list[int]
         some = rows[begin : begin + size]
         tokens = logprobs.argmax(-1) if sampling.temperature == 0 else _drawn(logprobs, some, sampling)
         weights = logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
-        for row, weight, entropy in zip(some, weights, entropies, strict=True):
-            row.weigh(weight, entropy)
+        others = _likeliest(logprobs, max(row.likeliest for row in some))
+        for row, weight, entropy, likely in zip(some, weights, entropies, others, strict=True):
+            row.weigh(weight, entropy, likely)
         chosen += tokens.tolist()
     return chosen
+
+
+def _likeliest(logprobs: Tensor, count: int) -> list[list[tuple[int, float]]]:
+    """Of each row so many tokens and their logarithms, the greatest first."""
+    if not count:
+        return [[] for _ in logprobs]
+    found = logprobs.topk(min(count, logprobs.shape[-1]))
+    return [
+        [*zip(ids, weights, strict=True)]
+        for ids, weights in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    ]
 
 
 def _drawn(logprobs: Tensor, rows: Sequence[Row], sampling: Sampling) -> Tensor:

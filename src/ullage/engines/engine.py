@@ -40,6 +40,8 @@ class Reply:
     their texts, `offsets` their characters [begin, end) in `text`. `logprobs` are natural logarithms of each
     token's probability under the model itself, at temperature 1; `entropies` those of its whole distribution,
     in nats, where the engine has it. Where the model ended its reply both have one entry more, the ending's.
+    `likeliest` are for each token the likeliest in its place, if they were asked for: texts that would have
+    been added, a special token's own name, and their logarithms, the greatest first.
     """
 
     text: str
@@ -50,6 +52,7 @@ class Reply:
     offsets: tuple[tuple[int, int], ...] = ()
     logprobs: tuple[float, ...] = ()
     entropies: tuple[float, ...] = ()
+    likeliest: tuple[tuple[tuple[str, float], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,8 @@ class Streaming(Protocol):
 class Ask:
     """One prompt of several that are answered together; without `pieces` its reply alone is given.
 
-    The reply goes on from `begins`, which is read after the prompt and is no part of it.
+    The reply goes on from `begins`, which is read after the prompt and is no part of it. It tells so many
+    `likeliest` tokens of each place.
     """
 
     prompt: Prompt
@@ -167,6 +171,7 @@ class Ask:
     seed: int = 0
     pieces: bool = False
     begins: str = ""
+    likeliest: int = 0
 
 
 @runtime_checkable

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ullage.capture.spelling import UNKNOWN, Spelling
+from ullage.capture.spelling import UNKNOWN, Spelling, spelling_of
 from ullage.engines.engine import Piece, Reply
+from ullage.runtime.tokenizer import Tokenizer
 
 CLEANED: Final = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 """What tokenizers with `clean_up_tokenization_spaces` write closer together, once it is complete."""
@@ -63,6 +64,13 @@ class Pieces:
         self._said += piece.text
         self._given += 1
         return piece
+
+
+def pieces_of(tokenizer: Tokenizer, stops: Sequence[str]) -> Pieces:
+    """Of a reply that a tokenizer spells, and that one of `stops` ends."""
+    return Pieces(
+        spelling_of(tokenizer), stops, bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+    )
 
 
 def held_back(text: str, stops: Sequence[str]) -> int:

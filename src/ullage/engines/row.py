@@ -19,7 +19,8 @@ SEEDS_APART: Final = 1_000_003
 @dataclass(slots=True)
 class Row:
     """A prompt, and what has been written after it by the chance of its own seed, `most` tokens where that is
-    fewer than its batch writes; `unread` says that the last token has not gone through the model.
+    fewer than its batch writes; `unread` says that the last token has not gone through the model. `told` are
+    the ids and logarithms of so many `likeliest` tokens of each place.
 
     Invariant: `tokens` grow until `stop` is set, and never after; `logprobs` and `entropies` have one entry
     for each of them, and one for the `ending` where the model ended the sequence itself.
@@ -34,6 +35,8 @@ class Row:
     ending: int | None = None
     unread: bool = False
     most: int | None = None
+    likeliest: int = 0
+    told: list[list[tuple[int, float]]] = field(default_factory=list)
 
     @property
     def whole(self) -> tuple[int, ...]:
@@ -41,11 +44,13 @@ class Row:
         ending = () if self.ending is None else (self.ending,)
         return (*self.prompt, *self.tokens, *ending)
 
-    def weigh(self, logprob: float, entropy: float) -> None:
-        """Notes the probability of the token that comes, and the entropy it was chosen at."""
+    def weigh(self, logprob: float, entropy: float, others: Sequence[tuple[int, float]] = ()) -> None:
+        """Notes the probability of the token that comes, the entropy it was chosen at, and what else might
+        have come, the likeliest first."""
         if not self.stop:
             self.logprobs.append(logprob)
             self.entropies.append(entropy)
+            self.told.append([*others[: self.likeliest]])
 
     def extend(self, token: int, ends: Collection[int], stops: Sequence[str], decode: Decode) -> None:
         """Adds a token, or stops where it ends the sequence."""
@@ -62,11 +67,11 @@ class Row:
             self.stop = "length"
 
 
-def new_row(prompt: Sequence[int], seed: int, most: int | None = None) -> Row:
+def new_row(prompt: Sequence[int], seed: int, most: int | None = None, likeliest: int = 0) -> Row:
     """A row that has nothing written yet."""
     import torch
 
-    return Row(tuple(prompt), torch.Generator().manual_seed(seed), most=most)
+    return Row(tuple(prompt), torch.Generator().manual_seed(seed), most=most, likeliest=likeliest)
 
 
 def seed_of(seed: int, place: int) -> int:

@@ -180,6 +180,6 @@ def _line(text: str, place: str) -> Line:
 
 def _reply(value: dict[str, Any]) -> Reply:
     text = str(value["text"])
-    numbers = (tuple(map(float, value.get(name, ()))) for name in ("logprobs", "entropies"))
+    logprobs, entropies = (tuple(map(float, value.get(name, ()))) for name in ("logprobs", "entropies"))
     pieces = tuple(text.split())
-    return Reply(text, "end", 0, (), pieces, (), *numbers)
+    return Reply(text, "end", 0, (), pieces, (), logprobs, entropies)

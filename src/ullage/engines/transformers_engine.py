@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from ullage.capture.spelling import decode, generated_offsets, spelling_of
+from ullage.capture.spelling import decode, generated_offsets, told
 from ullage.engines.branching import rows_of, why_singly, window_of
 from ullage.engines.choosing import summed
 from ullage.engines.engine import Ask, Failure, Piece, Prompt, Reply, Sampling
 from ullage.engines.forms import LIKELIEST
 from ullage.engines.kept_cache import KeptCache, keeps
 from ullage.engines.observer import Observer
-from ullage.engines.pieces import Pieces
+from ullage.engines.pieces import pieces_of
 from ullage.engines.prefix import Beginning
 from ullage.engines.prompts import PromptEncoder
 from ullage.engines.row import Row, first_stop, new_row
@@ -100,7 +100,8 @@ class TransformersEngine:
     def stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> Iterator[Piece | Reply]:
         """The same reply as `generate` writes, piece by piece. What the prompt has in common with the last
         one streamed, and its reply, is not read again, where the model goes on as if it were."""
-        row, pieces = new_row(self._encoder.ids(prompt), seed), self._pieces(sampling)
+        row = new_row(self._encoder.ids(prompt), seed)
+        pieces = pieces_of(self._encoder.tokenizer, sampling.stop)
         kept = self._kept
         if self._observer is not None and self._observer.needs_all:
             kept = None
@@ -117,9 +118,10 @@ class TransformersEngine:
     ) -> Iterator[list[tuple[int, Piece | Reply]]]:
         """The same replies as `generate` writes, each as it comes; a row that is `gone` leaves its batch."""
         rows = [
-            new_row(self._encoder.begun(ask.prompt, ask.begins), ask.seed, ask.new_tokens) for ask in asks
+            new_row(self._encoder.begun(ask.prompt, ask.begins), ask.seed, ask.new_tokens, ask.likeliest)
+            for ask in asks
         ]
-        pieces = [self._pieces(sampling) if ask.pieces else None for ask in asks]
+        pieces = [pieces_of(self._encoder.tokenizer, sampling.stop) if ask.pieces else None for ask in asks]
         open_ = set(range(len(rows)))
         for _ in self._writer.steps(rows, sampling):
             found: list[tuple[int, Piece | Reply]] = []
@@ -242,11 +244,6 @@ class TransformersEngine:
                 found.append(self._scorer.embedded(some))
         return torch.cat(found)
 
-    def _pieces(self, sampling: Sampling) -> Pieces:
-        tokenizer = self._encoder.tokenizer
-        cleans = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
-        return Pieces(spelling_of(tokenizer), sampling.stop, cleans)
-
     def _decode(self, tokens: Sequence[int]) -> str:
         return decode(self._encoder.tokenizer, tokens)
 
@@ -269,4 +266,5 @@ class TransformersEngine:
             tuple((begin, min(end, len(text))) for begin, end in offsets[:kept]),
             tuple(row.logprobs[:counted]),
             tuple(row.entropies[:counted]),
+            told(row.tokens[:kept], row.told, self._encoder.tokenizer) if row.likeliest else (),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypedDict
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -15,6 +15,7 @@ from ullage.spec.value import Count, Switch, Value
 
 if TYPE_CHECKING:
     from ullage.engines.engine import Engine
+    from ullage.engines.vllm_engine import VllmEngine
     from ullage.runtime.session import Session
     from ullage.spec.role import Role
 
@@ -170,14 +171,33 @@ def open_engine(session: Session, name: str) -> Engine:
     What its weights and cache take is measured, and how many tokens the cache holds is said where they are
     fewer than its sequences may need: vLLM then does fewer at a time.
     """
-    from ullage.engines.vllm_engine import VllmEngine, start_vllm
+    from ullage.engines.vllm_engine import VllmEngine
     from ullage.phases.blocks import base_work
-    from ullage.runtime.rope_scaling import overrides
-    from ullage.runtime.source import source_of
 
     running = session.residents.here().get(name)
     if isinstance(running, VllmEngine):
         return running
+    options, begin = _options(session, name), starter(session, name)
+    engine = session.serve(name, begin)
+    assert isinstance(engine, VllmEngine)
+    sequences = min(options["max_num_seqs"], base_work(name, session.workload).batch)
+    needed = sequences * options["max_model_len"]
+    told = session.outcome.setdefault("vllm", {})
+    assert isinstance(told, dict)
+    told[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
+    if engine.cache_tokens < needed:
+        session.say(
+            f"{name}: vLLM's cache holds {engine.cache_tokens:,} tokens, a whole batch takes up to {needed:,}"
+        )
+    return engine
+
+
+def starter(session: Session, name: str) -> Callable[[], VllmEngine]:
+    """What starts role `name`'s engine. Raises UnsupportedError for what vLLM cannot be told to do."""
+    from ullage.engines.vllm_engine import VllmEngine, start_vllm
+    from ullage.runtime.rope_scaling import overrides
+    from ullage.runtime.source import source_of
+
     role = session.workload.roles[name]
     options, speculation = _options(session, name), _speculation(session, role)
     device = next(item.device for item in session.plan.bill.items if item.role == name)
@@ -193,18 +213,7 @@ def open_engine(session: Session, name: str) -> Engine:
             session.hold(name, device, component, size)
         return started
 
-    engine = session.serve(name, start)
-    assert isinstance(engine, VllmEngine)
-    sequences = min(options["max_num_seqs"], base_work(name, session.workload).batch)
-    needed = sequences * options["max_model_len"]
-    told = session.outcome.setdefault("vllm", {})
-    assert isinstance(told, dict)
-    told[name] = {"cache_tokens": engine.cache_tokens, "needed": needed}
-    if engine.cache_tokens < needed:
-        session.say(
-            f"{name}: vLLM's cache holds {engine.cache_tokens:,} tokens, a whole batch takes up to {needed:,}"
-        )
-    return engine
+    return start
 
 
 def _speculation(session: Session, role: Role) -> dict[str, object] | None:

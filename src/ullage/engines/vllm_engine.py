@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ullage.capture.spelling import generated_offsets
+from ullage.capture.spelling import generated_offsets, told
 from ullage.engines.choosing import summed
-from ullage.engines.engine import Failure, Prompt, Reply, Sampling, StopReason
+from ullage.engines.engine import Ask, Failure, Piece, Prompt, Reply, Sampling, StopReason
 from ullage.engines.forms import LIKELIEST, Step, begun_with, steps_for
+from ullage.engines.pieces import pieces_of
 from ullage.engines.prompts import PromptEncoder
+from ullage.engines.vllm_writing import Asked, given, params_of, written
 from ullage.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
     from vllm import LLM, RequestOutput
+    from vllm.logprobs import Logprob
 
     from ullage.engines.vllm import Options
 
@@ -95,28 +98,35 @@ class VllmEngine:
         self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Reply | Failure]:
         """A reply to each prompt; one that leaves no room for a reply fails."""
-        from vllm import SamplingParams
-
         asked = [self._encoder.ids(prompt) for prompt in prompts]
         fits = [len(one) < self._longest for one in asked]
         ids = [one for one, fit in zip(asked, fits, strict=True) if fit]
         options = [
-            SamplingParams(
-                max_tokens=sampling.new_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                stop=list(sampling.stop) or None,
-                seed=seed,
-                logprobs=0,
-            )
+            params_of(sampling, seed, sampling.new_tokens)
             for seed, fit in zip(seeds, fits, strict=True)
             if fit
         ]
-        found = self._llm.generate(_given(ids), options, use_tqdm=False) if ids else []
+        found = self._llm.generate([*map(given, ids)], options, use_tqdm=False) if ids else []
         replies = iter([self._reply(one, len(own)) for one, own in zip(found, ids, strict=True)])
         return [
             next(replies) if fit else self._too_long(len(one)) for one, fit in zip(asked, fits, strict=True)
         ]
+
+    def write(
+        self, asks: Sequence[Ask], sampling: Sampling, gone: Callable[[int], bool]
+    ) -> Iterator[list[tuple[int, Piece | Reply]]]:
+        """The same replies, each as it comes; one that is `gone` leaves vLLM's batch.
+
+        Raises InputError for a prompt that leaves no room for a reply.
+        """
+        asked = []
+        for ask in asks:
+            ids = self._encoder.begun(ask.prompt, ask.begins)
+            if len(ids) >= self._longest:
+                raise InputError(self._too_long(len(ids)).reason)
+            pieces = pieces_of(self._encoder.tokenizer, sampling.stop) if ask.pieces else None
+            asked.append(Asked(ids, params_of(sampling, ask.seed, ask.new_tokens, ask.likeliest), pieces))
+        yield from written(self._llm, asked, self._reply, gone)
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The log-probability of each choice after each prompt, one token deep for each of its tokens."""
@@ -154,7 +164,7 @@ class VllmEngine:
             )
             for one in fits
         ]
-        found = iter(self._llm.generate(_given(fits), options, use_tqdm=False) if fits else [])
+        found = iter(self._llm.generate([*map(given, fits)], options, use_tqdm=False) if fits else [])
         return [
             begun_with(words, self._steps(next(found)))
             if len(one) < self._longest
@@ -231,13 +241,13 @@ class VllmEngine:
             SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=sorted(asked[one]))
             for one in sequences
         ]
-        found = self._llm.generate(_given(sequences), options, use_tqdm=False) if sequences else []
+        found = self._llm.generate([*map(given, sequences)], options, use_tqdm=False) if sequences else []
         return {
             sequence: {token: one.outputs[0].logprobs[0][token].logprob for token in asked[sequence]}
             for sequence, one in zip(sequences, found, strict=True)
         }
 
-    def _reply(self, found: RequestOutput, prompt_tokens: int) -> Reply:
+    def _reply(self, found: RequestOutput, prompt_tokens: int, likeliest: int = 0) -> Reply:
         out = found.outputs[0]
         tokenizer = self._encoder.tokenizer
         logprobs = tuple(at[token].logprob for token, at in zip(out.token_ids, out.logprobs, strict=True))
@@ -258,7 +268,14 @@ class VllmEngine:
             tuple(tokenizer.convert_ids_to_tokens(list(tokens))),
             tuple((begin, min(end, len(text))) for begin, end in offsets[: len(tokens)]),
             logprobs[:kept],
+            likeliest=told(tokens, _likeliest(out.logprobs, likeliest), tokenizer) if likeliest else (),
         )
+
+
+def _likeliest(logprobs: Sequence[Mapping[int, Logprob]], count: int) -> list[list[tuple[int, float]]]:
+    """Of each place so many tokens and their logarithms, the greatest first; the one taken comes beside."""
+    ranked = [sorted((one.rank or 0, token, one.logprob) for token, one in each.items()) for each in logprobs]
+    return [[(token, logprob) for _, token, logprob in some[:count]] for some in ranked]
 
 
 class _Runner(Protocol):
@@ -280,7 +297,3 @@ def _held(worker: _Worker) -> dict[str, int]:
     if runner.device.type != "cpu":
         held["weights"] = sum(tensor.nbytes for tensor in runner.model.parameters())
     return held
-
-
-def _given(sequences: Sequence[tuple[int, ...]]) -> list[dict[str, list[int]]]:
-    return [{"prompt_token_ids": list(sequence)} for sequence in sequences]

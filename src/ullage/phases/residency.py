@@ -90,15 +90,19 @@ class Residency:
 
 
 def residency_of(
-    workload: Workload, names: Iterable[str], otherwise: Rest, fixed: Collection[str] = ()
+    workload: Workload,
+    names: Iterable[str],
+    otherwise: Rest,
+    fixed: Collection[str] = (),
+    pinned: Collection[str] = (),
 ) -> Residency:
     """Of the roles in `names` that are local. `otherwise` is where an idle one is if nothing says so; those
-    in `fixed` then stay on the device."""
-    return Residency(
-        workload,
-        tuple(
-            (name, rest(name, workload, "device" if name in fixed else otherwise))
-            for name in names
-            if name in workload.roles and is_local(workload.roles[name])
-        ),
-    )
+    in `fixed` then stay on the device, those in `pinned` whatever is said."""
+
+    def idle(name: str) -> Rest:
+        if name in pinned:
+            return "device"
+        return rest(name, workload, "device" if name in fixed else otherwise)
+
+    local = [name for name in names if name in workload.roles and is_local(workload.roles[name])]
+    return Residency(workload, tuple((name, idle(name)) for name in local))

@@ -28,7 +28,7 @@ class WithModel(Protocol):
     """What a pool lends, where that is more than a model."""
 
     @property
-    def loaded(self) -> Loaded: ...
+    def loaded(self) -> Loaded | Serving: ...
 
 
 class Borrowed(Residents):
@@ -50,6 +50,9 @@ class Borrowed(Residents):
     def parks(self, name: str) -> bool:
         """What is given back is the pool's."""
         return False
+
+    def opened_by(self, name: str, opener: Callable[[], Serving]) -> None:
+        """The pool's roles are opened by whoever made it."""
 
     def bring(self, name: str, phase: Phase | None) -> Loaded | Serving:
         """Role `name`'s model, once it is lent. Raises what waiting for it, or loading it, raised."""

@@ -4,10 +4,11 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Usage(BaseModel):
@@ -47,14 +48,19 @@ class Said(BaseModel):
 Finish = Literal["stop", "length", "tool_calls"]
 
 
-class Weighed(BaseModel):
+class Likely(BaseModel):
     """A token's text, its UTF-8 bytes, and the natural logarithm of its probability. Of a character of
     several tokens the last one has it, and the others have no text."""
 
     token: str
     logprob: float
     bytes: list[int]
-    top_logprobs: list[None]
+
+
+class Weighed(Likely):
+    """One that was taken, and the likeliest in its place."""
+
+    top_logprobs: list[Likely]
 
 
 class Logprobs(BaseModel):
@@ -63,7 +69,7 @@ class Logprobs(BaseModel):
 
 
 class Choice(BaseModel):
-    index: Literal[0]
+    index: Annotated[int, Field(ge=0)]
     message: Said
     logprobs: Logprobs | None = None
     finish_reason: Finish
@@ -213,22 +219,19 @@ class Head:
     model: str
     counts: bool = False
 
-    def whole(
-        self,
-        message: dict[str, Any],
-        finish: Finish,
-        logprobs: dict[str, Any] | None,
-        usage: dict[str, int],
-    ) -> dict[str, Any]:
+    def whole(self, choices: list[dict[str, Any]], usage: dict[str, int]) -> dict[str, Any]:
         """An answer."""
-        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish}
-        return {**self._of("chat.completion", [choice]), "usage": usage}
+        return {**self._of("chat.completion", choices), "usage": usage}
 
     def part(
-        self, delta: dict[str, Any], finish: Finish | None = None, logprobs: dict[str, Any] | None = None
+        self,
+        at: int,
+        delta: dict[str, Any],
+        finish: Finish | None = None,
+        logprobs: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """A part of it, the last one with why it ends."""
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        """A part of the choice at place `at`, its last one with why it ends."""
+        choice = {"index": at, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         none = {"usage": None} if self.counts else {}
         return {**self._of("chat.completion.chunk", [choice]), **none}
 
@@ -255,3 +258,8 @@ def usage_of(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
     """Tokens that were read and written."""
     total = prompt_tokens + new_tokens
     return {"prompt_tokens": prompt_tokens, "completion_tokens": new_tokens, "total_tokens": total}
+
+
+def usage_together(usages: Sequence[dict[str, int]]) -> dict[str, int]:
+    """Of several answers to one prompt, which is read once."""
+    return usage_of(usages[0]["prompt_tokens"], sum(each["completion_tokens"] for each in usages))

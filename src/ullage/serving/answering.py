@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ullage.serving.guard import Receive, Scope, Send
-from ullage.serving.refusal import Refusal, refusal_of
+from ullage.serving.refusal import Refusal, ended, refusal_of
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -68,12 +68,22 @@ class Events(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         sending = asyncio.ensure_future(self._send(send))
         leaving = asyncio.ensure_future(_gone(receive))
+        cut = False
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
+        except asyncio.CancelledError:  # the server ends, and has waited as long as it does
+            cut = True
         finally:
             await _stop(sending, leaving)
+        if cut:
+            await send(_part(self._failed(ended())))
+            await self._over(send)
+
+    async def _over(self, send: Send) -> None:
+        await send(_part(self._end))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send) -> None:
         try:
@@ -87,8 +97,7 @@ class Events(Response):
             if refusal.status == 500:
                 _log.error("a stream failed", exc_info=error)
             await send(_part(self._failed(refusal)))
-        await send(_part(self._end))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._over(send)
 
 
 def event(data: dict[str, Any], name: str = "") -> str:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 MOST_MESSAGES = 10_000
 MOST_STOPS = 4
+MOST_CHOICES = 128
 Text = Annotated[str, Field(max_length=2**24)]
 Name = Annotated[str, Field(max_length=2**12)]
 """With a bound pydantic looks at its characters: halves of some are refused."""
@@ -148,9 +149,11 @@ class ChatRequest(Body):
     tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
-    n: Literal[1] | None = None
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = Field(
+        None, description="answers, drawn apart: beyond 1 at a temperature, and up to the role's batch"
+    )
     logprobs: bool | None = None
-    top_logprobs: Literal[0] | None = Field(None, description="the tokens that were taken have logprobs")
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
     logit_bias: Annotated[dict[Name, float], Field(max_length=0)] | None = None

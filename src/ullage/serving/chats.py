@@ -14,6 +14,7 @@ from ullage.engines.calls import ToolCall
 from ullage.engines.engine import Ask, Message, Reply, Sampling
 from ullage.engines.offered import Definition, offered
 from ullage.engines.pictures import TooLargeError, picture_size
+from ullage.engines.row import seed_of
 from ullage.errors import InputError
 from ullage.serving.answered import Finish, usage_of
 from ullage.serving.asked import (
@@ -55,6 +56,11 @@ class Wanted:
     ask: Ask
     sampling: Sampling
 
+    def drawn(self, at: int) -> Wanted:
+        """The same of the answer at place `at` of several: the first is that of one alone."""
+        seed = seed_of(self.ask.seed, at) if at else self.ask.seed
+        return replace(self, ask=replace(self.ask, seed=seed))
+
 
 def wanted(body: ChatRequest, choice: Choice, role: str, most: int) -> Wanted:
     """The chat in a body, for a role that is planned for replies of `most` tokens. Raises Refusal."""
@@ -63,7 +69,8 @@ def wanted(body: ChatRequest, choice: Choice, role: str, most: int) -> Wanted:
     sampling = replace(sampling, stop=(*sampling.stop, *choice.stop))
     seed = secrets.randbits(31) if body.seed is None else body.seed % 2**31
     pieces = bool(body.stream) and not choice.names
-    ask = Ask(tuple(messages), sampling.new_tokens, seed, pieces, choice.begins)
+    likeliest = body.top_logprobs or 0
+    ask = Ask(tuple(messages), sampling.new_tokens, seed, pieces, choice.begins, likeliest)
     return Wanted(ask, sampling)
 
 
@@ -183,23 +190,21 @@ def said_back(reply: Reply, *, choice: Choice = NO_CALLS, logprobs: bool = False
         }
         for call in calls
     ]
-    return SaidBack(message, "tool_calls", usage, weighed)
+    # One that was cut off may have been about to call more.
+    return SaidBack(message, "length" if reply.stop == "length" else "tool_calls", usage, weighed)
 
 
 def _logprobs(reply: Reply) -> dict[str, Any]:
     """Of each token that was written; their texts make up the reply's."""
     content = []
-    for (begin, end), logprob in zip(reply.offsets, reply.logprobs, strict=False):  # the ending's is left
-        text = reply.text[begin:end]
-        content.append(
-            {
-                "token": text,
-                "logprob": max(logprob, LEAST),
-                "bytes": [*text.encode("utf-8", "replace")],
-                "top_logprobs": [],
-            }
-        )
-    return {"content": content, "refusal": None}
+    for at, ((begin, end), logprob) in enumerate(zip(reply.offsets, reply.logprobs, strict=False)):
+        others = [_likely(*each) for each in reply.likeliest[at]] if reply.likeliest else []
+        content.append({**_likely(reply.text[begin:end], logprob), "top_logprobs": others})
+    return {"content": content, "refusal": None}  # the ending's is left
+
+
+def _likely(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": max(logprob, LEAST), "bytes": [*text.encode("utf-8", "replace")]}
 
 
 def _messages(said: Sequence[object], role: str) -> Iterator[Message]:

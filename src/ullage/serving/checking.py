@@ -77,11 +77,12 @@ def _asking(plan: Plan, name: str, does: str) -> tuple[str, dict[str, Any]]:
         return "/v1/embeddings", {"model": name, "input": HELLO}
     content: object = HELLO
     if does == "pictures":
-        url = (
-            f"data:image/png;base64,{base64.b64encode(_white(plan.workload.roles[name].image_size)).decode()}"
-        )
+        roles = plan.workload.roles
+        looks = roles.get(name) or next(role for role in roles.values() if role.images)
+        url = f"data:image/png;base64,{base64.b64encode(_white(looks.image_size)).decode()}"
         content = [{"type": "text", "text": HELLO}, {"type": "image_url", "image_url": {"url": url}}]
-    return _CHAT, {"model": name, "max_tokens": 1, "messages": [{"role": "user", "content": content}]}
+    limits = {"max_tokens": 1} if name in plan.workload.roles else {}  # the whole's are its roles' own
+    return _CHAT, {"model": name, **limits, "messages": [{"role": "user", "content": content}]}
 
 
 def _post(address: str, listening: Listening, path: str, body: dict[str, Any]) -> None:

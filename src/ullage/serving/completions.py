@@ -4,11 +4,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from ullage.serving.answered import Completion, Head, new_head
+from ullage.serving.answered import Completion, Head, new_head, usage_together
 from ullage.serving.answering import Events, event
 from ullage.serving.asked import ChatRequest
 from ullage.serving.refusal import REFUSED
@@ -37,25 +38,38 @@ def add_completions(app: FastAPI, served: Served) -> None:
             parts = await answer.parts()
             return Events(_events(new_head(answer.name, usage), parts), served.seconds)
         said = await answer.whole(request)
-        return JSONResponse(new_head(answer.name).whole(said.message, said.finish, said.logprobs, said.usage))
+        choices = [
+            {"index": at, "message": each.message, "logprobs": each.logprobs, "finish_reason": each.finish}
+            for at, each in enumerate(said)
+        ]
+        used = usage_together([each.usage for each in said])
+        return JSONResponse(new_head(answer.name).whole(choices, used))
 
 
 async def _events(head: Head, parts: Parts) -> AsyncIterator[str]:
     """An answer's events as they are sent."""
     async with aclosing(parts):
-        yield event(head.part({"role": "assistant", "content": ""}))
+        for at in range(parts.count):
+            yield event(head.part(at, {"role": "assistant", "content": ""}))
+        usages = []
         async for each in parts:
             if isinstance(each, Waiting):
                 yield f": {each.said}\n\n"
-            elif isinstance(each, str):
-                yield event(head.part({"content": each}))
+            elif isinstance(each.said, str):
+                yield event(head.part(each.at, {"content": each.said}))
             else:
-                delta = {name: each.message[name] for name in ("images",) if name in each.message}
-                if "tool_calls" in each.message:
-                    calls = enumerate(each.message["tool_calls"])
-                    delta["tool_calls"] = [{"index": at, **call} for at, call in calls]
+                delta = _delta(each.said.message)
                 if delta:
-                    yield event(head.part(delta))
-                yield event(head.part({}, each.finish, each.logprobs))
-                if head.counts:
-                    yield event(head.used(each.usage))
+                    yield event(head.part(each.at, delta))
+                yield event(head.part(each.at, {}, each.said.finish, each.said.logprobs))
+                usages.append(each.said.usage)
+        if head.counts:
+            yield event(head.used(usage_together(usages)))
+
+
+def _delta(message: dict[str, Any]) -> dict[str, Any]:
+    """What of a message comes at its end: pictures, and calls."""
+    found = {name: message[name] for name in ("images",) if name in message}
+    if "tool_calls" in message:
+        found["tool_calls"] = [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]
+    return found

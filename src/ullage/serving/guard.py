@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ullage.serving.refusal import Refusal
+from ullage.serving.refusal import Refusal, ended
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -72,13 +72,22 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def told(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 self._told(getattr(scope.get("route"), "path", "none"), message["status"])
             await send(message)
 
         old = scope.get("http_version") == "1.0"
-        await self._let_in(scope, receive, _at_once(told) if old else told)
+        try:
+            await self._let_in(scope, receive, _at_once(told) if old else told)
+        except asyncio.CancelledError:  # the server ends, and has waited as long as it does
+            if begun:
+                raise
+            await refuse(ended(), told)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ullage.engines.engine import Engine
 from ullage.engines.opening import open_engine
 from ullage.engines.turns import Turns
-from ullage.errors import DoesNotFitError
+from ullage.errors import DoesNotFitError, EngineError, InputError
 from ullage.phases.blocks import captures_of
 from ullage.records.folder import RunFolder
 from ullage.runtime.bounded import shared
@@ -24,7 +24,7 @@ from ullage.runtime.pool import Role
 from ullage.runtime.pool.accounts import exceeding, together
 from ullage.runtime.pool.clock import Threads
 from ullage.runtime.pool.telling import told
-from ullage.runtime.residents import BilledWeights, Residents
+from ullage.runtime.residents import BilledWeights, Residents, Serving
 from ullage.runtime.role_weights import RoleWeights
 from ullage.runtime.session import Session
 from ullage.serving.desk import Desk
@@ -41,16 +41,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """What is lent of a role: its model, and the engine that was made of it."""
+    """What is lent of a role: its model, and the engine that was made of it, or holds it itself."""
 
-    loaded: Loaded
+    loaded: Loaded | Serving
     engine: object
 
 
 @dataclass(slots=True, eq=False)
 class Opened(RoleWeights):
-    """Weights that come with their engine, which holds them and so leaves with them."""
+    """Weights of role `name` that come with their engine, which holds them and so leaves with them."""
 
+    name: str
     weights: BilledWeights
     open: Callable[[Loaded], object]
 
@@ -67,9 +68,11 @@ class Opened(RoleWeights):
         return self.weights.parked_bytes
 
     def bring(self, cancelled: Callable[[], bool]) -> Lent:
-        loaded = self.weights.bring(cancelled)
-        assert isinstance(loaded, Loaded)
-        return Lent(loaded, self.open(loaded))
+        try:
+            loaded = self.weights.bring(cancelled)
+            return Lent(loaded, self.open(loaded) if isinstance(loaded, Loaded) else loaded)
+        except InputError as error:  # a file that is gone, say: no mistake of whoever asks
+            raise EngineError(f"role {self.name}: {error}") from error
 
     def park(self) -> None:
         self.weights.park()
@@ -138,7 +141,7 @@ def open_lending(plans: Plans, options: Options) -> Iterator[Lending]:
 
     def holds(made: Plan, download: bool, _: Callable[[PoolSeen], None]) -> Residents:
         def lent(name: str, weights: BilledWeights) -> Role:
-            return _role(made, name, Opened(weights, lambda loaded: _engine(held[0], name, loaded)))
+            return _role(made, name, Opened(name, weights, lambda loaded: _engine(held[0], name, loaded)))
 
         return Residents(made, download, None, lent, Threads(len(made.roles)))
 
@@ -148,6 +151,10 @@ def open_lending(plans: Plans, options: Options) -> Iterator[Lending]:
         open_session(plan, RunFolder(Path(folder)), options, holds) as session,
     ):
         held.append(session)
+        for name in plan.roles:
+            engine = plan.workload.roles[name].runs_with
+            if engine.memory == "own cache":
+                session.residents.opened_by(name, import_module(engine.opener).starter(session, name))
         _occupy(session)
         for warning in plan.warnings:
             session.say(warning)
@@ -167,14 +174,12 @@ def _opened(session: Session, plan: Plan) -> Iterator[Whole]:
 
 def _role(plan: Plan, name: str, weights: Opened) -> Role:
     """Of a file that has roles leave by themselves only those stay that it pins."""
-    section = plan.workload.section
+    workload, section = plan.workload, plan.workload.section
     keep_alive = getattr(section, "keep_alive", None)
-    pinned = name in getattr(section, "pinned", ())
-    stays = name in plan.staying()
-    own = plan.workload.roles[name].residency == "persistent"
-    return Role(
-        name, (weights,), persistent=pinned or own or (stays and keep_alive is None), idle_seconds=keep_alive
-    )
+    stays = name in plan.staying() and keep_alive is None
+    own = workload.roles[name].residency == "persistent"
+    never_leaves = section is not None and name in section.staying(workload)  # type: ignore[attr-defined]
+    return Role(name, (weights,), persistent=never_leaves or own or stays, idle_seconds=keep_alive)
 
 
 def _engine(session: Session, name: str, loaded: Loaded) -> object:

@@ -64,8 +64,11 @@ def config_of(app: App, drain_seconds: int, **more: Any) -> Config:
     """uvicorn's, of a server that says nothing of itself and waits so long for answers when it ends."""
     from uvicorn import Config
 
+    from ullage.serving.heads import protocol
+
     return Config(
         app,
+        http=protocol(),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -77,6 +77,11 @@ class Refusal(Exception):
         return found
 
 
+def ended() -> Refusal:
+    """The server has ended before the answer was there."""
+    return Refusal(503, "the server ends, and this was not answered in time", "closing", again=AGAIN)
+
+
 def _text(quoted: str) -> str:
     """What can be sent, whatever was quoted."""
     return quoted[:LONGEST].encode("utf-8", "replace").decode()
@@ -99,5 +104,5 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, InputError | UnsupportedError):
         return Refusal(400, str(error), "invalid_request")
     if isinstance(error, UllageError):
-        return Refusal(500, str(error), "role_failed")
+        return Refusal(502, str(error), "role_failed")
     return Refusal(500, "the server failed at this request; its log says where", "internal_error")

@@ -60,7 +60,8 @@ def add_responses(app: FastAPI, served: Served) -> None:
             answer = spoken(served, _chat(body))
             if body.stream:
                 return Events(_events(form, await answer.parts()), served.seconds, form.failed, end="")
-            return JSONResponse(form.ended(await answer.whole(request)))
+            (said,) = await answer.whole(request)
+            return JSONResponse(form.ended(said))
         except Refusal as refusal:
             raise _by_its_names(refusal) from None
 
@@ -226,11 +227,11 @@ async def _events(form: Form, parts: Parts) -> AsyncIterator[str]:
         async for each in parts:
             if isinstance(each, Waiting):
                 yield f": {each.said}\n\n"
-            elif isinstance(each, str):
-                texts.append(each)
-                yield form.at("response.output_text.delta", delta=each, logprobs=[])
+            elif isinstance(each.said, str):
+                texts.append(each.said)
+                yield form.at("response.output_text.delta", delta=each.said, logprobs=[])
             else:
-                text, whole = "".join(texts), form.ended(each)
+                text, whole = "".join(texts), form.ended(each.said)
                 yield form.at("response.output_text.done", text=text, logprobs=[])
                 yield form.at("response.content_part.done", part=form.text(text))
                 yield form.event("response.output_item.done", output_index=0, item=whole["output"][0])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from ullage.engines.engine import Embedding, Failure, Piece, Reply
 from ullage.errors import nearest
 from ullage.facts.architecture import Architecture
+from ullage.runtime.loader import Loaded
 from ullage.serving.desk import BEGUN, Job
 from ullage.serving.lending import Lending, Lent
 from ullage.serving.metrics import Metrics
@@ -83,7 +84,7 @@ class Served:
             return ["chat"] if role.runs_with.writes else []
         model = self.lending.plan.models.get(role.model)
         able = ["chat"] if name in self.lending.desks and not _encodes(model) else []
-        able += ["embeddings"] if not role.labels else []
+        able += ["embeddings"] if role.runs_with.states and not role.labels else []
         return able + (["states"] if self.lending.captured(name) else [])
 
     async def texts(self, name: str, wanted: Wanted) -> AsyncIterator[Piece | Reply]:
@@ -186,8 +187,10 @@ class Served:
         lending = self.lending
 
         def read(lent: object) -> bytes:
+            loaded = cast("Lent", lent).loaded
+            assert isinstance(loaded, Loaded)
             return states_of(
-                cast("Lent", lent).loaded,
+                loaded,
                 lending.plan,
                 name,
                 lending.captured(name),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.errors import InputError, MissingExtraError
 from ullage.runtime.opening import Options
-from ullage.serving.guard import Guard, door
+from ullage.serving.guard import App, Guard, door
 from ullage.serving.idle import Idle
 from ullage.serving.listening import (
     LEAST_TOKEN,
@@ -28,6 +28,7 @@ from ullage.serving.listening import (
 if TYPE_CHECKING:
     from uvicorn import Config, Server
 
+    from ullage.serving.beside import Beside
     from ullage.serving.served import Served
     from ullage.workloads.served import Plans
 
@@ -59,9 +60,11 @@ def listen(
     listening: Listening = Listening(),
     options: Options | None = None,
     ready: Ready = lambda address, stop: None,
+    beside: Beside | None = None,
 ) -> None:
-    """Serves plans until it is told to end; then answers whom it has let in, as far as `drain_seconds` go.
-    `ready` is told the address once it listens, and what ends the server as a signal does.
+    """Serves plans, and what is `beside` them, until it is told to end; then answers whom it has let in, as
+    far as `drain_seconds` go. `ready` is told the address once it listens, and what ends the server as a
+    signal does.
 
     Raises InputError for an address that cannot be taken, or that others reach and no token guards;
     DoesNotFitError for a plan that does not fit.
@@ -76,11 +79,18 @@ def listen(
         open_lending(plans, options or Options()) as lending,
     ):
         served = Served(lending, listening.queue, listening.answer_seconds)
-        config = _config(served, listening)
-        server = _server(config, served, listening.body_seconds, lambda: ready(url_of(bound), stop))
+        config = _config(served, listening, beside)
+
+        def closes() -> None:
+            served.closing = True
+            if beside is not None:
+                beside.stop()
 
         def stop() -> None:
-            served.closing = server.should_exit = True
+            closes()
+            server.should_exit = True
+
+        server = _server(config, closes, listening.body_seconds, lambda: ready(url_of(bound), stop))
 
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_run(server, served, bound))
@@ -120,31 +130,25 @@ def _check_installed() -> None:
         raise MissingExtraError(error.name or "fastapi", "serve", "serving") from error
 
 
-def _config(served: Served, listening: Listening) -> Config:
+def _config(served: Served, listening: Listening, beside: Beside | None) -> Config:
+    from ullage.serving.beside import with_beside
     from ullage.serving.routes import make_app
 
-    guarded = Guard(
-        make_app(served, version("ullage")),
-        door(
-            listening.address,
-            listening.token,
-            listening.hosts,
-            listening.largest_body,
-            listening.body_seconds,
-        ),
-        served.metrics.requested,
+    let_in = door(
+        listening.address, listening.token, listening.hosts, listening.largest_body, listening.body_seconds
     )
-    drain = max(1, round(listening.drain_seconds))
-    return config_of(guarded, drain, backlog=BACKLOG)
+    app: App = Guard(make_app(served, version("ullage")), let_in, served.metrics.requested)
+    if beside is not None:
+        app = with_beside(app, beside, let_in)
+    return config_of(app, max(1, round(listening.drain_seconds)), backlog=BACKLOG)
 
 
-def _server(config: Config, served: Served, idle_seconds: float, ready: Callable[[], None]) -> Server:
-    """A server that tells, from the signal on, that it closes, and whose end by a signal is a good one; from
-    when it is `ready` on it obeys signals."""
+def _server(
+    config: Config, closes: Callable[[], None], idle_seconds: float, ready: Callable[[], None]
+) -> Server:
+    """A server that `closes` from the signal on, and whose end by a signal is a good one; from when it is
+    `ready` on it obeys signals."""
     idle = Idle(idle_seconds)
-
-    def closes() -> None:
-        served.closing = True
 
     class Draining(server_that(closes)):  # type: ignore[misc]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

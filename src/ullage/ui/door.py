@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from ullage.serving.guard import App, Door, Guard, Receive, Scope, Send, refuse
 from ullage.serving.refusal import Refusal
@@ -107,11 +107,9 @@ class _Cookies:
 
         async def sent(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start" and message["status"] == 303:
-                cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
-                message["headers"] = [
-                    *message["headers"],
-                    (b"set-cookie", cookie.encode("latin-1", "replace")),
-                ]
+                path = scope.get("root_path") or "/"  # what is beside the pages takes no cookie
+                cookie = f"{COOKIE}={quote(token, safe='')}; Path={path}; HttpOnly; SameSite=Strict"
+                message["headers"] = [*message["headers"], (b"set-cookie", cookie.encode())]
             await send(message)
 
         await self._app({**scope, "headers": headers}, receive, sent)
@@ -125,4 +123,4 @@ def _cookie(scope: Scope) -> str:
                 held.load(value.decode("latin-1"))
     except CookieError:
         return ""
-    return held[COOKIE].value if COOKIE in held else ""
+    return unquote(held[COOKIE].value) if COOKIE in held else ""

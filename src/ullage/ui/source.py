@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ullage.spec.document import LARGEST_TEXT, read_document
 from ullage.spec.override import apply_overrides
-from ullage.spec.written import document_text
+from ullage.spec.written import document_text, workload_text
+
+if TYPE_CHECKING:
+    from ullage.planning.plan import Plan
 
 NEW: Final = """\
 kind: extract
@@ -53,6 +57,14 @@ def read_source(file: str | None) -> Source:
 
     text = text_of(Path(file), LARGEST_TEXT)
     return _source(text, file, folder_of(file))
+
+
+def source_of(plan: Plan, name: str) -> Source:
+    """The workload of a plan, as it was settled on, for the cards that it was asked for."""
+    data: dict[str, Any] = json.loads(workload_text(plan.workload))
+    if plan.asked:
+        data["budget"] = {**data.get("budget", {}), "gpus": plan.asked}
+    return Source(document_text(data), name, plan.base, frozenset(opened_by(data)))
 
 
 def _source(text: str, name: str, base: Path) -> Source:

@@ -66,15 +66,9 @@ def serving_plans(
     made = None
     for each in _layouts(served(workload, pinned)):
         made = make(each, gpus, base)
-        if made.verdict != "does not fit" and set(pinned) <= set(made.staying()):
+        if made.verdict != "does not fit":
             return Plans(made, whole)
     assert made is not None
-    if made.verdict != "does not fit":  # it would hold its roles, wait for one more, and never get it
-        raise DoesNotFitError(
-            f"{workload.kind} as one model keeps {', '.join(pinned)} while another role works, and there is "
-            "no room for that where each role is held whole; give more memory (budget.gpus), or serve its "
-            "roles alone: kind: serve"
-        )
     raise DoesNotFitError(*_refusal(made, base))
 
 

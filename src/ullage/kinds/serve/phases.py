@@ -19,13 +19,14 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     """Each role writes, paints or reads whole batches of what it is planned for; where captures are taken of
     it, it reads prompts for them too.
 
-    Unless the file says otherwise all roles stay on the device. Raises SpecError.
+    Unless the file says otherwise all roles stay on the device; those that never leave do whatever it says.
+    Raises SpecError.
     """
     return tuple(_phases(workload, own_section(workload, Section)))
 
 
 def _phases(workload: Workload, section: Section) -> Iterator[Phase]:
-    residency = residency_of(workload, workload.roles, "device", section.pinned)
+    residency = residency_of(workload, workload.roles, "device", pinned=section.staying(workload))
     yield from residency.first_loads()
     for name in residency.names:
         held = residency.while_active({name, *residency.staying})

@@ -28,20 +28,26 @@ class Section(BaseSection):
         default=None, description="seconds without a request after which a role leaves by itself; None: never"
     )
 
+    def staying(self, workload: Workload) -> tuple[str, ...]:
+        """Roles that never leave, whatever is said of idle ones: those that are pinned, and those of engines
+        that keep what they were given of a card."""
+        kept = (name for name, role in workload.roles.items() if role.runs_with.memory == "own cache")
+        return tuple(dict.fromkeys((*self.pinned, *kept)))
+
     def encoders(self, workload: Workload) -> Mapping[str, tuple[str, ...]]:
         """Any role may be one: texts are embedded by it."""
         return dict.fromkeys(workload.roles, ("states",))
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
-        """Engines that do not share a card, pins on roles that are not there or not here."""
+        """Engines that would not leave a card, pins on roles that are not there or not here."""
         yield from wrong_training(workload)
         for name, role in workload.roles.items():
-            if role.runs_with.memory == "own cache":
+            if role.runs_with.memory == "own cache" and role.residency not in ("auto", "persistent"):
                 problem = (
-                    f"engine {role.engine} serves by itself, and gives nothing of its share of a card back; "
-                    "begin its own server and name that with engine: openai, or use engine: transformers"
+                    f"engine {role.engine} gives nothing of its share of a card back, so role {name} never "
+                    "leaves; remove it, or use engine: transformers"
                 )
-                yield Mistake(("roles", name, "engine"), problem)
+                yield Mistake(("roles", name, "residency"), problem)
         for place, capture in enumerate(workload.captures):
             if capture.positions == "span":
                 problem = "a span is a record's own, and what is asked of a server has none"
