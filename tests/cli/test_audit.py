@@ -1,6 +1,7 @@
 """`ullage audit`: claims of documents, through the command line and from Python."""
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
@@ -238,6 +239,15 @@ def test_a_page_that_cannot_be_written_is_told_so(said, claims, tmp_path):
     code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "no" / "audit.html")
     assert code == 2
     assert "audit.html: cannot be written" in err
+
+
+def test_a_pipe_does_not_become_a_page(said, claims, tmp_path):
+    """Nor does a device: as root a file would take the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "pipe")
+    assert code == 2
+    assert "pipe: cannot be written: is no ordinary file" in err
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_an_audit_has_a_page_a_table_and_a_document(claims):
