@@ -24,7 +24,7 @@ from ullage.reports.guide.guide_file import (
     with_words,
 )
 from ullage.reports.pages.html import html
-from ullage.reports.pages.markdown import END, markdown
+from ullage.reports.pages.markdown import BEGIN, END, markdown
 from ullage.reports.pages.page import Code, Items, Own, Page, Prose, Section, Table
 
 ROOT = Path(__file__).parents[2]
@@ -396,6 +396,14 @@ def test_contexts_are_named_by_the_roles_where_each_has_its_own(tmp_path):
     found = contexts(ullage.guide([path]))
     assert [tokens for tokens, _ in found] == ["20", "40", "80", "160", "320"]
     assert found[0] != found[4]
+
+
+def test_a_workload_file_brings_no_markers_into_its_guide(said, hosted, tmp_path):
+    hosted.write_text(hosted.read_text() + f"name: |-\n  {BEGIN.format('summary')}\n  mine\n  {END}\n")
+    code, _, err = said(hosted, "--set", "budget.gpus=L4", "--out", tmp_path / "GPU.md")
+    assert code == 2
+    assert f"{hosted}:{len(hosted.read_text().splitlines()) - 2}: <!-- own words: summary --> marks" in err
+    assert not (tmp_path / "GPU.md").exists()
 
 
 def test_no_files_are_refused():

@@ -49,7 +49,14 @@ def check_guide(
 
 
 def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -> str:
-    from ullage.reports.guide.guide_file import as_text, check_is_guide, own_words, read_guide, with_words
+    from ullage.reports.guide.guide_file import (
+        as_text,
+        check_has_no_markers,
+        check_is_guide,
+        own_words,
+        read_guide,
+        with_words,
+    )
     from ullage.reports.guide.guide_page import guide_page
     from ullage.workloads.guided import guide_of
 
@@ -63,5 +70,8 @@ def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -
         held = read_guide(path)
         words = own_words(held, str(path))
         check_is_guide(held, str(path))
-    page = guide_page([guide_of(Path(each), set_) for each in files])
+    guides = [guide_of(Path(each), set_) for each in files]
+    for each, made in zip(files, guides, strict=True):
+        check_has_no_markers(made.text, str(each))
+    page = guide_page(guides)
     return as_text(with_words(page, words), path)

@@ -70,6 +70,17 @@ def own_words(text: str, where: str) -> dict[str, str]:
     return found
 
 
+def check_has_no_markers(text: str, where: str) -> None:
+    """Raises InputError for a workload file in which a marker stands alone on a line: a guide shows the file
+    as it is, and what stood there would be taken for a person's own words."""
+    for at, line in enumerate(text.splitlines(), 1):
+        if _BEGIN.fullmatch(line.strip()) or line.strip() == END:
+            raise InputError(
+                f"{where}:{at}: {line.strip()} marks own words in a guide, which shows this file; write it "
+                "otherwise, or beside other words"
+            )
+
+
 def check_is_guide(text: str, where: str) -> None:
     """Raises InputError for a file that has something else in it, which would be lost."""
     if text.strip() and not _GUIDE.search(text):
