@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -88,16 +89,22 @@ def _proposed(cell: Cell) -> dict[str, object]:
 def _model(cell: Cell) -> str:
     """The model of the catalog that a row, its column or its section names, else that whose name is nearest
     to the row's first cell; nothing where none is near."""
-    from ullage.facts.catalog import model_names
-
-    names = {_plain(name.rpartition("/")[2]): name for name in sorted(model_names())}
+    names = _names()
     for text in (cell.row, cell.column, cell.section):
         words = f"-{_plain(text)}-"
         held = [name for name in names if f"-{name}-" in words]
         if held:
             return names[max(held, key=len)]
-    found = nearest(re.sub(r"\s+", "-", cell.row.strip()), model_names(), 1)
+    found = nearest(re.sub(r"\s+", "-", cell.row.strip()), names.values(), 1)
     return found[0] if found else ""
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The catalog's models by their plain names."""
+    from ullage.facts.catalog import model_names
+
+    return {_plain(name.rpartition("/")[2]): name for name in sorted(model_names())}
 
 
 def _plain(text: str) -> str:
