@@ -1,6 +1,7 @@
 """`ullage audit`: claims of documents, through the command line and from Python."""
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
@@ -179,6 +180,27 @@ def test_of_workloads_differences_shares_and_what_fits(claims):
     assert found.findings[5].computed.expected == 2 * 2 * 8 * 128 * 80
 
 
+def test_bytes_per_token_are_of_one_sequence_of_one_role(claims):
+    """Whoever's the batch and the length are, and however long a judge's prompt is by itself."""
+    small, large = "Qwen/Qwen2.5-7B-Instruct", "mistralai/Mistral-7B-Instruct-v0.3"
+    roles = {"generator": {"model": small, "batch": 8, "prompt_tokens": 500}, "judge": {"model": large}}
+    both = {"kind": "evaluate", "budget": {"gpus": "H100"}, "prompt_tokens": 300, "roles": roles}
+    said = {"metric": "kv_cache_per_token", "workload": "both"}
+    found = ullage.audit(
+        claims(
+            {**said, "claimed": "56 KiB", "role": "generator"},
+            {**said, "claimed": "128 KiB", "role": "judge"},
+            {**said, "claimed": "256 KiB", "role": "judge", "copies": 2},
+            {**said, "claimed": "56 KiB"},
+            {**said, "claimed": "56 KiB", "role": "voice"},
+            workloads={"both": both},
+        )
+    ).findings
+    assert [each.ruling for each in found] == ["right"] * 3 + ["not decidable"] * 2
+    assert found[3].said == "role: name the one whose cache it is: generator, judge"
+    assert "has no role voice" in found[4].said
+
+
 def test_a_draft_is_read_back_and_none_of_it_is_judged(said, tmp_path):
     guide = tmp_path / "guide.md"
     guide.write_text(
@@ -199,6 +221,28 @@ def test_a_draft_is_read_back_and_none_of_it_is_judged(said, tmp_path):
     # Once it is confirmed it is judged.
     path.write_text(path.read_text().replace("  unconfirmed: true\n", ""))
     assert said(path)[0] == 3
+
+
+def test_a_draft_takes_sizes_as_people_write_them(tmp_path):
+    guide = tmp_path / "guide.md"
+    guide.write_text(
+        "# Guide\n## Memory of Llama-3.1-8B-Instruct\n| precision | weights (MB) | KV cache | VRAM |\n"
+        "|---|---|---|---|\n| fp16 | 16,061 | ~1.0 GB | 17GB\u201319GB |\n"
+        "| int8 | 3,5 | `2 GB` | \u2248 9 GB |\n"
+        "| weird \\| `Qwen2.5-7B-Instruct` (nf4) | 4,100-5,200.5 | | 1 GB to 900 MB |\n"
+    )
+    found = yaml.safe_load(ullage.draft_claims(guide))["claims"]
+    keys = ("claimed", "model", "precision", "metric")
+    llama, qwen = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-7B-Instruct"
+    assert [tuple(each.get(key) for key in keys) for each in found] == [
+        ("16061 MB", llama, "fp16", "weights"),
+        ("1.0 GB", llama, "fp16", "kv_cache"),
+        ("17-19 GB", llama, "fp16", None),
+        ("2 GB", llama, "int8", "kv_cache"),  # 3,5 may be 3.5 or 35
+        ("9 GB", llama, "int8", None),
+        ("4100-5200.5 MB", qwen, "nf4", "weights"),
+        ("1 GB", qwen, "nf4", None),
+    ]
 
 
 def test_a_document_without_tables_is_told_so(said, tmp_path):
@@ -238,6 +282,15 @@ def test_a_page_that_cannot_be_written_is_told_so(said, claims, tmp_path):
     code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "no" / "audit.html")
     assert code == 2
     assert "audit.html: cannot be written" in err
+
+
+def test_a_pipe_does_not_become_a_page(said, claims, tmp_path):
+    """Nor does a device: as root a file would take the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "pipe")
+    assert code == 2
+    assert "pipe: cannot be written: is no ordinary file" in err
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_an_audit_has_a_page_a_table_and_a_document(claims):

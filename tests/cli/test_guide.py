@@ -1,5 +1,6 @@
 """`ullage guide`: a requirements guide of workload files, through the command line and from Python."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,9 +15,16 @@ from hypothesis import strategies as st
 import ullage
 from ullage.cli.main import main
 from ullage.errors import InputError
-from ullage.reports.guide.guide_file import as_text, changes, own_words, with_words
+from ullage.reports.guide.guide_file import (
+    as_text,
+    changes,
+    check_is_guide,
+    own_words,
+    read_guide,
+    with_words,
+)
 from ullage.reports.pages.html import html
-from ullage.reports.pages.markdown import END, markdown
+from ullage.reports.pages.markdown import BEGIN, END, markdown
 from ullage.reports.pages.page import Code, Items, Own, Page, Prose, Section, Table
 
 ROOT = Path(__file__).parents[2]
@@ -228,12 +236,18 @@ def test_a_role_that_runs_elsewhere_is_named_and_takes_nothing():
     assert "| judge |" not in text
 
 
-def test_where_no_role_is_held_here_nothing_is_said_of_memory(tmp_path, said):
+@pytest.fixture
+def hosted(tmp_path):
+    """A file whose every role runs elsewhere, and a guide is quickly made."""
     path = tmp_path / "hosted.yaml"
     role = {"model": "gpt-4o", "engine": "openai"}
     path.write_text(yaml.safe_dump({"kind": "evaluate", "roles": {"generator": role, "judge": role}}))
-    assert "give budget.gpus" in said(path)[2]
-    text = ullage.guide([path], set_=["budget.gpus=RTX 4090"])
+    return path
+
+
+def test_where_no_role_is_held_here_nothing_is_said_of_memory(said, hosted):
+    assert "give budget.gpus" in said(hosted)[2]
+    text = ullage.guide([hosted], set_=["budget.gpus=RTX 4090"])
     assert "No card is needed" in text
     assert re.search(r"judge \(gpt-4o\) is asked [\d,]+ times for 1000 examples: price unknown", text)
     assert titles(text) == ["Summary", "Configuration", "Commands", "Notes", "Versions and dates"]
@@ -287,6 +301,109 @@ def test_the_examples_for_ci_call_what_there_is(said, tmp_path, monkeypatch, nam
     Path("workload.yaml").write_text(EXAMPLE.read_text())
     ullage.guide(["workload.yaml"], "GPU_REQUIREMENTS.md")
     assert said(*command[1:])[0] == 0
+
+
+def test_a_committed_guide_may_end_its_lines_as_on_windows(tmp_path, text):
+    out = tmp_path / "GPU.md"
+    out.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert read_guide(out) == text
+
+
+@pytest.mark.parametrize("text", ["# My notes\n\nOf many hours.\n", EXAMPLE.read_text()])
+def test_a_file_that_is_no_guide_is_not_written_over(said, tmp_path, text):
+    out = tmp_path / "README.md"
+    out.write_text(text)
+    code, _, err = said(EXAMPLE, "--out", out)
+    assert code == 2
+    assert f"{out}: is there already and is no guide; name another --out, or remove it" in err
+    assert out.read_text() == text
+
+
+def test_a_guide_without_its_markers_and_an_empty_file_may_be_written_over(text):
+    for held in (re.sub("<!-- .* -->\n", "", text), "\n", "<p>Written by <code>ullage guide a.yaml</code>"):
+        check_is_guide(held, "GPU.md")
+
+
+def test_a_link_stays_a_link_and_nothing_but_a_file_is_written_over(said, tmp_path, hosted):
+    real, link, pipe = (tmp_path / name for name in ("real.md", "link.md", "pipe.md"))
+    link.symlink_to("real.md")
+    assert said(hosted, "--set", "budget.gpus=L4", "--out", link)[0] == 0
+    assert link.is_symlink()
+    assert not real.is_symlink()
+    assert real.read_text().startswith("# GPU requirements")
+    os.mkfifo(pipe)
+    for out in (pipe, tmp_path):
+        code, _, err = said(hosted, "--out", out)
+        assert (code, "is no ordinary file" in err) == (2, True)
+    assert pipe.is_fifo()
+
+
+LENGTHS = {
+    "kind": "evaluate",
+    "budget": {"gpus": "L4"},
+    "prompt_tokens": 900,
+    "roles": {
+        "generator": {"model": "Qwen/Qwen2.5-1.5B-Instruct", "batch": 8, "prompt_tokens": 2000},
+        "judge": {"model": "Qwen/Qwen2.5-1.5B-Instruct"},
+    },
+}
+
+
+def contexts(text):
+    """The rows of the table of contexts: tokens, GiB of the fullest card."""
+    table = text.partition("| tokens of prompt |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| (\d+) \| ([\d.]+)", table, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def of_lengths(tmp_path_factory):
+    """A file whose roles have lengths of their own, and its guide, made with changes."""
+    path = tmp_path_factory.mktemp("lengths") / "own.yaml"
+    path.write_text(yaml.safe_dump(LENGTHS))
+    return path, ullage.guide([path], set_=["budget.gpus=RTX 4060", "roles.generator.batch=8"])
+
+
+def test_changes_stand_in_whatever_is_to_be_typed(of_lengths):
+    text = of_lengths[1]
+    typed = "own.yaml --set 'budget.gpus=RTX 4060' --set roles.generator.batch=8"
+    assert f"Written by `ullage guide {typed}`" in text
+    assert f"own.yaml, which was planned with `{typed.partition(' ')[2]}`:" in text
+    commands = re.findall(r"^ullage (?!verify).*$", text, re.MULTILINE)
+    assert len(commands) > 5
+    assert [each for each in commands if typed not in each] == []
+
+
+def test_lengths_and_batches_of_roles_are_said_and_varied(of_lengths):
+    """Where roles have their own, the workload's alone would say and change nothing of what is planned."""
+    path, text = of_lengths
+    assert "- generator: Qwen/Qwen2.5-1.5B-Instruct, bf16, 2,000 tokens of prompt, batch 8" in text
+    assert "Planned for 900 tokens of prompt, 128 new, batch 1 to 8, 1,000 examples." in text
+    assert "`--set roles.generator.batch=4` halves most of both." in text
+    found = contexts(text)
+    assert [tokens for tokens, _ in found] == ["225", "450", "900", "1800", "3600"]
+    for at, prompt in ((1, 1000), (3, 4000)):
+        changes = [f"roles.generator.prompt_tokens={prompt}", f"prompt_tokens={prompt * 9 // 20}"]
+        plan = ullage.plan(
+            ullage.load(path, [*changes, "budget.gpus=RTX 4060"]), advice=False, fidelity="formula"
+        )
+        assert found[at][1] == f"{plan.devices[0].peak.device.expected / 2**30:.2f}"
+
+
+def test_contexts_are_named_by_the_roles_where_each_has_its_own(tmp_path):
+    path = tmp_path / "own.yaml"
+    roles = {"model": {**LENGTHS["roles"]["generator"], "model": "ullage:tiny", "prompt_tokens": 80}}
+    path.write_text(yaml.safe_dump({**LENGTHS, "kind": "extract", "roles": roles}))
+    found = contexts(ullage.guide([path]))
+    assert [tokens for tokens, _ in found] == ["20", "40", "80", "160", "320"]
+    assert found[0] != found[4]
+
+
+def test_a_workload_file_brings_no_markers_into_its_guide(said, hosted, tmp_path):
+    hosted.write_text(hosted.read_text() + f"name: |-\n  {BEGIN.format('summary')}\n  mine\n  {END}\n")
+    code, _, err = said(hosted, "--set", "budget.gpus=L4", "--out", tmp_path / "GPU.md")
+    assert code == 2
+    assert f"{hosted}:{len(hosted.read_text().splitlines()) - 2}: <!-- own words: summary --> marks" in err
+    assert not (tmp_path / "GPU.md").exists()
 
 
 def test_no_files_are_refused():

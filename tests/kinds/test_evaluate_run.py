@@ -419,7 +419,7 @@ def test_a_question_without_an_answer_is_answered_by_saying_so(scripted):
         ("evaluate.template=tell me", "lacks {question}"),
         ("evaluate.verdicts=[right, Right]", "twice the same word"),
         ("evaluate.clusters_by=entailment", "no role called entailment"),
-        ("roles.critic.model=judge.jsonl", "no such role"),
+        ("roles.critic.model=judge.jsonl", "no such role; valid: generator, judge, similarity, entailment$"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(scripted, override, said):

@@ -110,3 +110,18 @@ def test_verifications_and_records():
     record = Record(where, (peak,) * 50, 1000, 123_456, 12.34, 0, {"long": "x" * 10_000})
     assert one_line(record) == "<Record of 1,000 examples, 123,456 tokens in 12.3 s on A100: 50 peaks>"
     jsonschema.validate(json.loads(json.dumps(record.to_json())), ullage.document_schema("record"))
+    cells = parsed(replace(record, measured=(replace(peak, phase=HOSTILE, live=3 * 2**20),)))
+    assert cells.tags.count("tr") == 2
+    assert "script" not in cells.tags
+    assert "3.00" in cells.text
+
+
+def test_a_bill_shows_its_totals_and_every_reason_for_them():
+    plan = ullage.plan(EXAMPLES[0], "4xL4", advice=False)
+    cells = parsed(plan.bill)
+    assert cells.tags.count("table") == 2
+    device = plan.devices[0]
+    peak = plan.bill.totals[device.name][device.peak_phase].device
+    assert any(f"-{peak.high / 2**30:.2f})" in text for text in cells.text)
+    reasons = {item.component.replace("_", " ") for item in plan.bill.items if item.bytes.high}
+    assert reasons <= set(cells.text)

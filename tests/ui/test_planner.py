@@ -206,6 +206,18 @@ def test_a_mistake_stands_beside_its_field(page, change, field):
     assert found.text.count("<label") > 10
 
 
+def test_states_that_are_kept_first_are_given_a_role_by_the_form():
+    """Of several roles a capture names one; of one it need not, and the form does not ask."""
+    page = page_of(ROOT / "examples/evaluate.yaml")
+    state = [("set", 'captures=[{sites: ["blocks.*.hook_resid_post"]}]')]
+    found = page.get(f"/?{urlencode(state)}")
+    assert found.status_code == 422
+    assert re.search(r'<select id="field-captures-0-role"[^>]* aria-invalid="true"', found.text)
+    found = page.get(f"/change?{urlencode([*state, ('f.captures.0.role', 'generator')])}")
+    assert found.status_code == 303  # to the address of what can be planned
+    assert "captures.0.role" not in page_of(ROOT / "examples/werewolf.yaml").get("/").text
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -1,6 +1,7 @@
 """The page of runs: finished, under way, cut short, of another version, and none at all."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -72,6 +73,10 @@ def damage(folder, how):
         record.write_bytes(record.read_bytes()[:50])
     elif how == "timeline of noise":
         (folder / "timeline.jsonl").write_bytes(b"\xff\xfe{}\n[1]\n")
+    elif how == "pipes":
+        for path in (manifest, record, folder / ".lock"):
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
     elif how == "journal of noise":
         (folder / "journal.jsonl").write_bytes(b"[1]\n{}\n")
     else:
@@ -88,6 +93,7 @@ def damage(folder, how):
         "record cut short",
         "timeline of noise",
         "journal of noise",
+        "pipes",
         "empty",
     ],
 )

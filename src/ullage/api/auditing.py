@@ -131,7 +131,7 @@ def _computed(claim: Claim, plans: _Plans, *, saved: bool) -> Estimate:
 
     metric = claim.metric
     if metric == PER_TOKEN:
-        return _per_token(claim, plans)
+        return _per_token(claim, plans) * claim.copies
     if not claim.compared_with:
         return of()
     return _compared(of(), of(*claim.compared_with), saved=saved)
@@ -147,9 +147,28 @@ def _compared(one: Estimate, other: Estimate, *, saved: bool) -> Estimate:
 
 
 def _per_token(claim: Claim, plans: _Plans) -> Estimate:
-    """Bytes of the cache for one more token of one sequence."""
+    """Bytes of one role's cache for one more token of one sequence."""
     plan = plans.of(claim)
-    tokens, batch = plan.workload.prompt_tokens, plan.workload.batch
-    longer = plans.of(claim, (f"prompt_tokens={tokens + STEP}",))
-    one, other = (amount_in(each, "kv_cache") for each in (longer, plan))
-    return _compared(one, other, saved=False) * (1 / (STEP * batch))
+    role = claim.role or _with_cache(plan)
+    amount_in(plan, "kv_cache", claim.on, role)  # raises for a role or a card that there is not
+    own = plan.workload.roles[role]
+    tokens = own.prompt_tokens or plan.workload.prompt_tokens
+    # Both lengths are given: a role that is given none may read more than the workload's.
+    shorter, longer = (
+        amount_in(plans.of(claim, (f"roles.{role}.prompt_tokens={length}",)), "kv_cache", claim.on, role)
+        for length in (tokens, tokens + STEP)
+    )
+    added = _compared(longer, shorter, saved=False)
+    if not added.high:
+        raise InputError(f"metric: the cache of role {role} does not grow with its prompt")
+    return added * (1 / (STEP * (own.batch or plan.workload.batch)))
+
+
+def _with_cache(plan: Plan) -> str:
+    """The role whose cache it is, where there is one. Raises InputError."""
+    items = (item for item in plan.bill.items if item.component == "kv_cache" and item.bytes.high)
+    found = list(dict.fromkeys(item.role for item in items))
+    if len(found) != 1:
+        said = ", ".join(found)
+        raise InputError(f"role: name the one whose cache it is: {said}" if found else "no role has a cache")
+    return found[0]

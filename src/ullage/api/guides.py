@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +19,17 @@ def guide(files: Sequence[str | Path], out: str | Path | None = None, set_: Sequ
 
     The same files and versions give the same bytes. Raises SpecError and InputError.
     """
+    from ullage.files import check_ordinary
+
     path = None if out is None else Path(out)
+    if path is not None:
+        check_ordinary(path)
     text = _made(files, path, set_)
     if path is not None:
         from ullage.records.atomic import write_text
 
         try:
-            write_text(path, text, unique=True)
+            write_text(Path(os.path.realpath(path)), text, unique=True)  # a link stays one
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     return text
@@ -44,7 +49,14 @@ def check_guide(
 
 
 def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -> str:
-    from ullage.reports.guide.guide_file import as_text, own_words, read_guide, with_words
+    from ullage.reports.guide.guide_file import (
+        as_text,
+        check_has_no_markers,
+        check_is_guide,
+        own_words,
+        read_guide,
+        with_words,
+    )
     from ullage.reports.guide.guide_page import guide_page
     from ullage.workloads.guided import guide_of
 
@@ -53,6 +65,13 @@ def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -
     stems = [Path(each).stem for each in files]
     if len(set(stems)) < len(stems):
         raise InputError("files of a guide have different names, by which a person's words in it are kept")
-    words = own_words(read_guide(path), str(path)) if path is not None and path.exists() else {}
-    page = guide_page([guide_of(Path(each), set_) for each in files])
+    words: dict[str, str] = {}
+    if path is not None and path.exists():
+        held = read_guide(path)
+        words = own_words(held, str(path))
+        check_is_guide(held, str(path))
+    guides = [guide_of(Path(each), set_) for each in files]
+    for each, made in zip(files, guides, strict=True):
+        check_has_no_markers(made.text, str(each))
+    page = guide_page(guides)
     return as_text(with_words(page, words), path)

@@ -55,7 +55,7 @@ def wrong_roles(
     for name in workload.roles:
         if allowed is not None and name not in allowed:
             close = nearest(name, allowed)
-            hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(allowed)}"
+            hint = f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(dict.fromkeys(allowed))}"
             problem = f"kind {workload.kind} has no such role; {hint}"
             yield Mistake(("roles", name), problem, at_key=True)
 

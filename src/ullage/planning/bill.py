@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import NamedTuple
 
 from ullage.memory.needs import Basis, ItemKind, Level
@@ -39,3 +40,8 @@ class Bill(NamedTuple):
 
     items: tuple[LineItem, ...]
     totals: dict[str, dict[str, Totals]]
+
+    def _repr_html_(self) -> str:
+        """The tables that a notebook shows."""
+        table: str = import_module("ullage.reports.held").bill_table(self)
+        return table

@@ -37,7 +37,9 @@ def amount_in(plan: Plan, metric: str, on: str = "", role: str = "") -> Estimate
     if metric in TIMES:
         return _time(plan, metric)
     cards = [each for each in plan.devices if _is_card(each) and on in ("", each.name)]
-    if metric in LEVELS and not role:
+    if metric in LEVELS:
+        if role:
+            raise InputError(f"metric: {metric} is of whole cards; of one role name a component, or all")
         return _estimate(total(getattr(card.peak, metric) for card in cards))
     if metric == "host":
         return _estimate(total(each.peak.device for each in plan.devices if each.name == "host"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 from typing import Final, NamedTuple
 
 from ullage.planning.plan import Plan
@@ -72,8 +73,9 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """Of one workload file: its `name` and `text`, plans, prices of `prices_of`, facts of `facts_of`, by
-    these `versions`. Nothing in it depends on the machine or the day it is made on."""
+    """Of one workload file: its `name` and `text`, the `changes` to it (`path=value`), plans, prices of
+    `prices_of`, facts of `facts_of`, by these `versions`. Nothing in it depends on the machine or the day it
+    is made on."""
 
     name: str
     text: str
@@ -87,3 +89,14 @@ class Guide:
     prices_of: str
     facts_of: str
     versions: tuple[tuple[str, str], ...]
+    changes: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> str:
+        """The changes as they are typed; empty where there are none."""
+        return " ".join(f"--set {quote(each)}" for each in self.changes)
+
+    @property
+    def typed(self) -> str:
+        """The file with its changes, as commands take them."""
+        return f"{quote(self.name)} {self.options}".strip()

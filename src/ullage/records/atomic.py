@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from errno import EINVAL
 from pathlib import Path
 from secrets import token_hex
 
@@ -16,8 +17,11 @@ def write_with(path: Path, write: Callable[[Path], object], unique: bool = False
     """Lets `write` make a file beside `path`, then moves it there once it is safely on disk.
 
     That file is PATH.tmp, and whatever bears that name is replaced: right for a run's own folder. `unique`
-    takes a name that nobody else has.
+    takes a name that nobody else has. Raises OSError where a device or a pipe is, such as /dev/null, whose
+    place the file would take.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "is no ordinary file", str(path))
     temporary = path.with_name(f".{path.name}.{token_hex(8)}.tmp" if unique else f"{path.name}.tmp")
     try:
         write(temporary)

@@ -84,8 +84,11 @@ class RunFolder:
     @property
     def held(self) -> bool:
         """Whether a process writes in the folder."""
+        lock = self.path / ".lock"
+        if not lock.is_file():  # a pipe would wait for whoever writes to it
+            return False
         try:
-            with (self.path / ".lock").open("rb") as file:
+            with lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 fcntl.flock(file, fcntl.LOCK_UN)
         except BlockingIOError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Final
 
 from ullage.documents import document
@@ -66,6 +67,11 @@ class Record:
             f"<Record of {self.examples:,} examples, {self.tokens:,} tokens in {self.seconds:,.1f} s on "
             f"{self.environment.gpu}: {len(self.measured)} peaks>"
         )
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        table: str = import_module("ullage.reports.held").record_table(self)
+        return table
 
     def to_json(self) -> dict[str, object]:
         """The document of the run, as record.json holds it."""

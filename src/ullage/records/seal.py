@@ -11,7 +11,7 @@ from typing import Final
 from typing_extensions import TypedDict
 
 from ullage.errors import FormatError
-from ullage.files import read_bytes
+from ullage.files import check_ordinary, read_bytes
 from ullage.records.atomic import write_text
 
 SEAL: Final = "sha256"
@@ -43,6 +43,7 @@ def read_sealed(path: Path) -> dict[str, object]:
 
     Raises FormatError unless the file is, byte for byte, what `write_sealed` writes; FileNotFoundError.
     """
+    check_ordinary(path)
     try:
         data = read_bytes(path, LARGEST_DOCUMENT)
     except FileNotFoundError:

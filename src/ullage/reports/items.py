@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ullage.planning.bill import LineItem
+    from ullage.planning.bill import Bill, LineItem
     from ullage.planning.plan import DevicePlan, Plan
 
 NOTES: Final = 6
@@ -14,9 +14,14 @@ NOTES: Final = 6
 def merged(plan: Plan, peaks: dict[str, str] | None) -> list[LineItem]:
     """Items of one role, component and basis on a device as one, largest first; of each device's phase in
     `peaks`, or of all phases."""
+    return merged_in(plan.bill, peaks)
+
+
+def merged_in(bill: Bill, peaks: dict[str, str] | None) -> list[LineItem]:
+    """The same of a bill."""
     found: dict[tuple[str, ...], LineItem] = {}
     notes: dict[tuple[str, ...], dict[str, None]] = {}
-    for item in plan.bill.items:
+    for item in bill.items:
         if peaks is not None and peaks.get(item.device) != item.phase:
             continue
         key = (item.device, item.phase, item.role, item.component, item.level, item.basis)

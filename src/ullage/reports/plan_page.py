@@ -16,6 +16,7 @@ from ullage.reports.advice_page import in_short, typed
 from ullage.reports.bar import bar
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.items import at_the_peak, named
+from ullage.reports.lengths import lengths_of
 from ullage.reports.tables import STYLES, hanging
 from ullage.units import GIB, MIB, Interval, total
 
@@ -256,14 +257,7 @@ def _output(plan: Plan, kept: Interval) -> str:
 def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[Text]:
     """Lengths and batch that the numbers hold for; what of the peak, of time and of limits is no fact."""
     workload = plan.workload
-    batches = sorted({role.batch or workload.batch for role in workload.roles.values()})
-    shown = f"{batches[0]}" if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
-    count = f"{workload.examples:,} example{'s' if workload.examples != 1 else ''}"
-    new = workload.new_tokens if any(phase.work.new_tokens for phase in plan.phases) else 0
-    said = (
-        f"{workload.prompt_tokens:,} tokens of prompt, {new:,} new, batch {shown}, {count}, "
-        f"{workload.budget.reserve} reserve"
-    )
+    said = f"{lengths_of(plan)}, {workload.budget.reserve} reserve"
     own = [
         name for name, role in workload.roles.items() if (role.prompt_tokens, role.new_tokens) != (None, None)
     ]

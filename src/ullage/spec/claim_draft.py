@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,8 +15,12 @@ from ullage.spec.amount import parse_amount
 LARGEST_FILE: Final = 4_000_000
 _HEADING: Final = re.compile(r"(#{1,6})\s+(.*)")
 _RULE: Final = re.compile(r"\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
-_SIZE: Final = r"\d+(?:\.\d+)?(?:\s*(?:-|\u2013|to)\s*\d+(?:\.\d+)?)?"
-_CELL: Final = re.compile(rf"[~+]?\s*({_SIZE})\s*([KMGT]i?B)?\b.*")
+_NUMBER: Final = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_BYTES: Final = r"[KMGT]i?B"
+_CELL: Final = re.compile(
+    rf"[~+<>\u2248\u2264\u2265]?\s*({_NUMBER})\s*({_BYTES})?"
+    rf"(?:\s*(?:-|\u2013|to)\s*({_NUMBER})\s*({_BYTES})?)?(?![\d,.]*\d)\b.*"
+)
 _UNIT: Final = re.compile(r"\(([KMGT]i?B)\)")
 PRECISIONS: Final = {
     "fp32": r"fp32|float32|full precision",
@@ -25,6 +30,8 @@ PRECISIONS: Final = {
     "nf4": r"nf4|int4|4-?\s?bit",
 }
 """How headings of columns and rows name what weights are stored in."""
+METRICS: Final = {"weights": "weights", "kv_cache": r"kv[- ]?cache"}
+"""How they name what is claimed."""
 HEAD: Final = """\
 # Claims that may stand in {name}. Each is unconfirmed and is not judged: look at what the document
 # says, name the model and its settings, take `unconfirmed` away; remove what is no claim (a card's size).
@@ -63,25 +70,46 @@ def drafted(path: Path) -> str:
 def _proposed(cell: Cell) -> dict[str, object]:
     found: dict[str, object] = {"claimed": cell.claimed, "lines": [cell.line], "section": cell.section}
     found["says"] = f"{cell.row}, {cell.column}: {cell.text}"
-    model = _model(cell.row)
+    model = _model(cell)
     if model:
         found["model"] = model
     for name, words in PRECISIONS.items():
         if re.search(words, f"{cell.column} {cell.row}", re.IGNORECASE):
             found["precision"] = name
             break
-    if re.search("weights", f"{cell.row} {cell.column} {cell.section}", re.IGNORECASE):
-        found["metric"] = "weights"
+    said = (cell.column, cell.row, cell.section)
+    named = (
+        name for text in said for name, words in METRICS.items() if re.search(words, text, re.IGNORECASE)
+    )
+    if metric := next(named, None):
+        found["metric"] = metric
     return {**found, "unconfirmed": True}
 
 
-def _model(words: str) -> str:
-    """The model of the catalog whose name is nearest to a row's first cell; nothing where none is near."""
+def _model(cell: Cell) -> str:
+    """The model of the catalog that a row, its column or its section names, else that whose name is nearest
+    to the row's first cell; nothing where none is near."""
+    names = _names()
+    for text in (cell.row, cell.column, cell.section):
+        words = f"-{_plain(text)}-"
+        held = [name for name in names if f"-{name}-" in words]
+        if held:
+            return names[max(held, key=len)]
+    found = nearest(re.sub(r"\s+", "-", cell.row.strip()), names.values(), 1)
+    return found[0] if found else ""
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The catalog's models by their plain names."""
     from ullage.facts.catalog import model_names
 
-    named = re.sub(r"\s+", "-", words.strip())
-    found = nearest(named, model_names(), 1)
-    return found[0] if found else ""
+    return {_plain(name.rpartition("/")[2]): name for name in sorted(model_names())}
+
+
+def _plain(text: str) -> str:
+    """In small letters, its words joined by hyphens."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.casefold()).strip("-")
 
 
 def cells(text: str) -> Iterator[Cell]:
@@ -108,11 +136,7 @@ def cells(text: str) -> Iterator[Cell]:
 
 def _of_row(line: int, section: str, columns: Sequence[str], row: Sequence[str]) -> Iterator[Cell]:
     for column, text in zip(columns[1:], row[1:], strict=False):
-        found = _CELL.fullmatch(text)
-        unit = _UNIT.search(column)
-        if found is None or not (found[2] or unit):
-            continue
-        claimed = f"{found[1]} {found[2] or (unit[1] if unit else '')}"
+        claimed = _claimed(text, column)
         try:
             parse_amount(claimed)
         except InputError:
@@ -120,6 +144,19 @@ def _of_row(line: int, section: str, columns: Sequence[str], row: Sequence[str])
         yield Cell(line, section, row[0], column, text, claimed)
 
 
+def _claimed(text: str, column: str) -> str:
+    """A size and its unit, the cell's own or its column's; nothing where there is none."""
+    found, head = _CELL.fullmatch(text), _UNIT.search(column)
+    if found is None:
+        return ""
+    low, first, high, last = found.groups()
+    unit = last or first or (head[1] if head else "")
+    if first and last and first != last:  # two units, which no claim has
+        low, high, unit = low, None, first
+    return f"{'-'.join(each.replace(',', '') for each in (low, high) if each)} {unit}" if unit else ""
+
+
 def _split(line: str) -> list[str]:
-    """The cells of one line of a table, without bold."""
-    return [cell.strip().strip("*").strip() for cell in line.strip().strip("|").split("|")]
+    """The cells of one line of a table, without bold and code; a bar behind a backslash is part of one."""
+    cells = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
+    return [cell.replace("\\|", "|").strip().strip("*`").strip() for cell in cells]

@@ -172,6 +172,9 @@ def _of_capture(data: Mapping[str, Any], at: int) -> Iterator[Control]:
         path = f"captures.{at}.{field}"
         return Control(path, label, kind, shown(value_at(data, path)), usual, **more)
 
+    roles = data.get("roles")
+    if isinstance(roles, Mapping) and len(roles) > 1:  # of one it is that one's
+        yield control("role", "role", "choice", "none", options=tuple(roles))
     yield control("sites", "sites", "text")
     yield control("layers", "layers", "text", "all")
     yield control("positions", "positions", "text", "all")

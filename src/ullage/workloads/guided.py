@@ -70,6 +70,7 @@ def guide_of(path: Path, overrides: Sequence[str] = ()) -> Guide:
             known_prices().newest.isoformat(),
             _facts_of(),
             _versions(),
+            tuple(overrides),
         )
 
 
@@ -111,6 +112,7 @@ def _precisions(workload: Workload, asked: Plan, base: Path) -> Iterator[Variati
 
 
 def _batches(workload: Workload, asked: Plan, base: Path) -> Iterator[Variation]:
+    """Of every role, whether its batch is its own or the workload's."""
     own = [name for name, role in workload.roles.items() if role.batch is not None]
     sizes = sorted({*BATCHES, workload.batch} if not own else BATCHES)
     for size in sizes:
@@ -119,9 +121,21 @@ def _batches(workload: Workload, asked: Plan, base: Path) -> Iterator[Variation]
 
 
 def _contexts(workload: Workload, asked: Plan, base: Path) -> Iterator[Variation]:
-    tokens = sorted({max(int(workload.prompt_tokens * share), 1) for share in SHARES})
-    for count in tokens:
-        yield _varied(workload, asked.asked, base, str(count), (("prompt_tokens", str(count)),))
+    """Of every role by the same share, named by the workload's, or by the longest where each has its own."""
+    own = {
+        f"roles.{name}.prompt_tokens": role.prompt_tokens
+        for name, role in workload.roles.items()
+        if role.prompt_tokens is not None
+    }
+    lengths = {"prompt_tokens": workload.prompt_tokens, **own}
+    named = workload.prompt_tokens if len(own) < len(workload.roles) else max(own.values())
+    shown: set[int] = set()
+    for share in SHARES:
+        count = max(int(named * share), 1)
+        if count not in shown:
+            shown.add(count)
+            changes = tuple((path, str(max(int(tokens * share), 1))) for path, tokens in lengths.items())
+            yield _varied(workload, asked.asked, base, str(count), changes)
 
 
 def _tier(workload: Workload, name: str, sets: Sequence[str], base: Path) -> Tier:

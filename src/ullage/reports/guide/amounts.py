@@ -90,7 +90,17 @@ def variations(guide: Guide) -> tuple[Part, ...]:
     """Batches and contexts, with all else as it is."""
     batch = _varied("batch", guide.batches, guide.plan)
     context = _varied("tokens of prompt", guide.contexts, guide.plan)
-    return (Prose("Batch, all else as planned:"), batch, Prose("Context, all else as planned:"), context)
+    roles = guide.plan.workload.roles.values()
+    of_all = "Batch of every role" if any(role.batch for role in roles) and len(roles) > 1 else "Batch"
+    said = "Context"
+    if any(role.prompt_tokens for role in roles):
+        said = "Context of every role by the same share" if len(roles) > 1 else said
+    return (
+        Prose(f"{of_all}, all else as planned:"),
+        batch,
+        Prose(f"{said}, all else as planned:"),
+        context,
+    )
 
 
 def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Table:

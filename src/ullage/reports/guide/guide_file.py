@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 from ullage.errors import FormatError, InputError
 from ullage.files import read_text
 from ullage.reports.pages.html import html
-from ullage.reports.pages.markdown import END, markdown
+from ullage.reports.pages.markdown import BEGIN, END, markdown
 from ullage.reports.pages.page import Own, Page, Section
 
 LARGEST_FILE: Final = 16_000_000
 _BEGIN: Final = re.compile(r"<!-- own words: (.*) -->")
+_GUIDE: Final = re.compile(r"<!-- own words: |Written by (?:`|<code>)ullage guide ")
 LEFT: Final = "Own words without a place"
 """Where words go whose place the guide no longer has: none are lost."""
 
@@ -29,9 +30,9 @@ class GuideChange(NamedTuple):
 
 
 def read_guide(path: Path) -> str:
-    """A committed guide. Raises InputError for one that cannot be read."""
+    """A committed guide, whose lines may end as on Windows. Raises InputError for one that cannot be read."""
     try:
-        return read_text(path, LARGEST_FILE)
+        return read_text(path, LARGEST_FILE).removeprefix("\ufeff").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         said = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or error
         raise InputError(f"{path}: cannot be read as a guide: {said}") from error
@@ -56,7 +57,10 @@ def own_words(text: str, where: str) -> dict[str, str]:
             name, begun, held = begin[1], at, []
         elif line.strip() == END:
             if name is None:
-                raise InputError(f"{where}:{at}: own words end that did not begin; remove the marker")
+                raise InputError(
+                    f"{where}:{at}: own words end that did not begin; remove the marker, or begin them on a "
+                    f"line of its own: {BEGIN.format('NAME')}"
+                )
             found[name] = "\n".join(held)
             name = None
         elif name is not None:
@@ -64,6 +68,23 @@ def own_words(text: str, where: str) -> dict[str, str]:
     if name is not None:
         raise InputError(f"{where}:{begun}: own words {name!r} do not end; write {END} after them")
     return found
+
+
+def check_has_no_markers(text: str, where: str) -> None:
+    """Raises InputError for a workload file in which a marker stands alone on a line: a guide shows the file
+    as it is, and what stood there would be taken for a person's own words."""
+    for at, line in enumerate(text.splitlines(), 1):
+        if _BEGIN.fullmatch(line.strip()) or line.strip() == END:
+            raise InputError(
+                f"{where}:{at}: {line.strip()} marks own words in a guide, which shows this file; write it "
+                "otherwise, or beside other words"
+            )
+
+
+def check_is_guide(text: str, where: str) -> None:
+    """Raises InputError for a file that has something else in it, which would be lost."""
+    if text.strip() and not _GUIDE.search(text):
+        raise InputError(f"{where}: is there already and is no guide; name another --out, or remove it")
 
 
 def with_words(page: Page, words: Mapping[str, str]) -> Page:

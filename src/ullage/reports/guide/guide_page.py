@@ -12,6 +12,7 @@ from ullage.reports.figures import dollars, durations, whole
 from ullage.reports.guide import amounts, sets
 from ullage.reports.guide.symptoms import symptoms
 from ullage.reports.items import at_the_peak, named
+from ullage.reports.lengths import lengths_of, own_lengths
 from ullage.reports.pages.page import Code, Items, Own, Page, Part, Prose, Section, Table
 from ullage.units import gib
 
@@ -43,7 +44,7 @@ def guide_page(guides: Sequence[Guide]) -> Page:
 
 
 def _opening(guides: Sequence[Guide]) -> Iterator[Part]:
-    files = " ".join(quote(guide.name) for guide in guides)
+    files = " ".join((*(quote(guide.name) for guide in guides), guides[0].options)).strip()
     yield Prose(
         f"Written by `ullage guide {files}`; it changes when the file, a price or the program does. Write "
         "your own words between the markers: they stay."
@@ -60,7 +61,7 @@ def _sections(guide: Guide, prefix: str) -> Iterator[Section]:
         yield from _of_memory(guide)
     yield Section("Configuration", _configuration(guide))
     if plan.roles:
-        yield Section("When it does not fit", tuple(_advice(plan, guide.name)))
+        yield Section("When it does not fit", tuple(_advice(plan, guide.typed)))
     yield Section("Commands", (_commands(guide),))
     if plan.roles:
         yield Section("Troubleshooting", ())
@@ -84,13 +85,12 @@ def _of_memory(guide: Guide) -> Iterator[Section]:
 
 def _summary(guide: Guide) -> Iterator[Part]:
     plan = guide.plan
-    roles = [f"{name}: {role.model}, {_precision(plan, name)}" for name, role in plan.workload.roles.items()]
+    roles = [
+        f"{name}: {', '.join((role.model, _precision(plan, name), *own_lengths(role)))}"
+        for name, role in plan.workload.roles.items()
+    ]
     yield Items(tuple(roles))
-    workload = plan.workload
-    yield Prose(
-        f"Planned for {workload.prompt_tokens:,} tokens of prompt, {workload.new_tokens:,} new, batch "
-        f"{workload.batch}, {workload.examples:,} examples."
-    )
+    yield Prose(f"Planned for {lengths_of(plan)}.")
     asked = [
         f"{each.role} ({each.model}) is asked {each.requests:,} times for 1000 examples: "
         + ("price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all")
@@ -120,7 +120,10 @@ def _summary(guide: Guide) -> Iterator[Part]:
     best = guide.renting.best
     if best is not None and best.cost is not None and best.usd is not None:
         by = f"{best.cost.provider}, {best.cost.as_of}"
-        yield Prose(f"The cheapest to rent for all of it: {best.gpus.name} ({by}), {dollars(best.usd)}.")
+        cheapest = (
+            "The cheapest to rent that fits" if best.verdict == "fits" else "The cheapest to rent, tight"
+        )
+        yield Prose(f"{cheapest}, for all of it: {best.gpus.name} ({by}), {dollars(best.usd)}.")
 
 
 def _precision(plan: Plan, role: str) -> str:
@@ -132,15 +135,16 @@ def _configuration(guide: Guide) -> tuple[Part, ...]:
     placed = [
         f"{name}: {role.placement.where} ({role.placement.reason})" for name, role in guide.plan.roles.items()
     ]
+    as_planned = f"which was planned with `{guide.options}`" if guide.options else "as it was planned"
     language = "json" if guide.text.lstrip().startswith("{") else "yaml"
     return (
-        Prose(f"{guide.name}, as it was planned:"),
+        Prose(f"{guide.name}, {as_planned}:"),
         Code(guide.text.replace("\r\n", "\n"), language),
         Items(tuple(placed)),
     )
 
 
-def _advice(plan: Plan, name: str) -> Iterator[Part]:
+def _advice(plan: Plan, file: str) -> Iterator[Part]:
     if not plan.advice:
         yield Prose("Nothing better was found than the workload as it is on these cards.")
         return
@@ -150,25 +154,27 @@ def _advice(plan: Plan, name: str) -> Iterator[Part]:
         yield Prose(f"{entry.gpus}: {entry.verdict}; {in_short(entry)}. {entry.quality_note}".strip())
         lines = typed(entry, plan.gpus.name, WIDE)
         if lines:
-            yield Code("\n".join([f"ullage plan {quote(name)} \\", *(f"  {line}" for line in lines)]), "bash")
+            yield Code("\n".join([f"ullage plan {file} \\", *(f"  {line}" for line in lines)]), "bash")
 
 
 def _commands(guide: Guide) -> Part:
-    name = quote(guide.name)
+    file = guide.typed
     lines = [
-        f"ullage plan {name} --details          # every number with its reason",
-        f"ullage gpus {name}                    # what to rent now",
-        f"ullage doctor {name}                  # whether this machine can run it",
-        f"ullage check {name}                   # load every model, run one smallest batch",
+        (f"ullage plan {file} --details", "every number with its reason"),
+        (f"ullage gpus {file}", "what to rent now"),
+        (f"ullage doctor {file}", "whether this machine can run it"),
+        (f"ullage check {file}", "load every model, run one smallest batch"),
     ]
     if guide.plan.workload.kind != "serve":
         lines += [
-            f"ullage run {name} --out run",
-            "ullage verify run                  # predicted against measured",
+            (f"ullage run {file} --out run", "the workload itself, inside the plan"),
+            ("ullage verify run", "predicted against measured"),
         ]
     else:
-        lines.append(f"ullage serve {name}")
-    return Code("\n".join([*lines, "watch -n 1 nvidia-smi"]), "bash")
+        lines.append((f"ullage serve {file}", "its roles behind OpenAI's protocol"))
+    lines.append(("watch -n 1 nvidia-smi", "what a card holds now"))
+    wide = max(len(command) for command, _ in lines)
+    return Code("\n".join(f"{command:{wide}}  # {why}" for command, why in lines), "bash")
 
 
 def _known(plan: Plan) -> Iterator[Part]:

@@ -65,16 +65,25 @@ def _loading(plan: Plan) -> Iterator[str]:
 
 def _working(plan: Plan) -> Iterator[str]:
     cache = _size(plan, "kv_cache")
-    batch = plan.workload.batch
     if cache >= LEAST:
         yield f"The cache takes {gib(cache)}, and grows with batch and context; see the tables of both."
     moving = _size(plan, "activations") + _size(plan, "logits")
     if moving >= LEAST:
         yield f"Activations and logits take {gib(moving)} at most."
-    if batch > 1:
-        yield f"`--set batch={batch // 2}` halves most of both."
+    halved = _halved(plan)
+    if halved:
+        yield f"`{halved}` halves most of both."
     yield "A run splits a batch that does not fit, and says so in its record: `ullage verify RUN`."
     yield "Shorter prompts: `--set prompt_tokens=N`; a run cuts or refuses longer ones as its kind says."
+
+
+def _halved(plan: Plan) -> str:
+    """Every batch that is more than one, by half, as it is typed."""
+    workload = plan.workload
+    batches = {f"roles.{name}.batch": role.batch for name, role in workload.roles.items() if role.batch}
+    if len(batches) < len(workload.roles):
+        batches["batch"] = workload.batch
+    return " ".join(f"--set {path}={size // 2}" for path, size in batches.items() if size > 1)
 
 
 def _capturing(plan: Plan) -> Iterator[str]:
