@@ -6,6 +6,7 @@ import json
 from math import exp, isclose
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,7 +164,7 @@ def test_losing_nodes_costs_time_and_is_said():
 
 def test_the_document_has_what_the_page_says(plan_on):
     document = json.loads(plan_on(FILE, "--nodes", "2x(4xL4)", "--json"))
-    assert document["document"] == "cluster"
+    jsonschema.validate(document, ullage.document_schema("cluster"))
     assert document == ullage.plan_cluster(ullage.load(FILE), "2x(4xL4)").to_json()
     rate = document["nodes"][0]["records_per_second"]
     assert rate["low"] < rate["expected"] < rate["high"]

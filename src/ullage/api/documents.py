@@ -18,6 +18,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit": ("ullage.reports.audit_document:AuditDocument",),
     "chat-reply": ("ullage.workloads.said:ReplyDocument",),
     "check": ("ullage.reports.run_page:CheckDocument",),
+    "cluster": ("ullage.planning.cluster.cluster_plan:ClusterPlan",),
     "diagnosis": ("ullage.reports.doctor_document:DiagnosisDocument",),
     "estimate": ("ullage.planning.document:PlanDocument",),
     "evidence": ("ullage.reports.evidence_document:EvidenceDocument",),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ullage.planning.document import header
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, spread
 from ullage.reports.pages.page import Items, Page, Section, Table
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
     from ullage.planning.cluster.cluster_plan import ClusterPlan, NodePlan
     from ullage.units import Estimate
 
@@ -106,17 +102,3 @@ def _flow(value: Estimate) -> str:
         (1e3, "kB/s"),
     )
     return f"{spread(value * (1 / unit), '{:,.3g}')} {name}"
-
-
-def cluster_document(plan: ClusterPlan) -> dict[str, Any]:
-    """As docs/json.md has it."""
-    return {**header("cluster"), "verdict": plan.verdict, **_adapter().dump_python(plan, mode="json")}
-
-
-@cache
-def _adapter() -> TypeAdapter[ClusterPlan]:
-    from pydantic import TypeAdapter
-
-    from ullage.planning.cluster.cluster_plan import ClusterPlan
-
-    return TypeAdapter(ClusterPlan)

@@ -73,13 +73,15 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan(Shown):
-    """All machines together. `seconds` go from asking for them until the last record is there: `start`, the
-    steady state, and an end in which some have nothing to do. `lost_share` of all work is begun again because
-    a machine went; `slow_end` is what a replica of half the speed would add. Bytes a second are those of the
-    steady state, for all machines. None where the time of a phase is not known, or a price is not."""
+    """All machines together; `verdict` is the worst of any. `seconds` go from asking for them until the last
+    record is there: `start`, the steady state, and an end in which some have nothing to do. `lost_share` of
+    all work is begun again because a machine went; `slow_end` is what a replica of half the speed would add.
+    Bytes a second are those of the steady state, for all machines. None where the time of a phase is not
+    known, or a price is not."""
 
     workload: str
     examples: int
+    verdict: Verdict
     nodes: tuple[NodePlan, ...]
     partition: int | None
     partitions: int | None
@@ -97,12 +99,6 @@ class ClusterPlan(Shown):
     written_per_second: Estimate | None
     fetched_bytes: int
     notes: tuple[str, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of any machine's."""
-        order: tuple[Verdict, ...] = ("does not fit", "tight", "fits")
-        return next(each for each in order if any(node.verdict == each for node in self.nodes))
 
     def __repr__(self) -> str:
         replicas = sum(node.count * node.replicas for node in self.nodes)
@@ -129,6 +125,7 @@ def cluster_plan(
     return ClusterPlan(
         title,
         examples,
+        "tight" if any(share.replica.verdict == "tight" for share in shares) else "fits",
         tuple(_node_plan(share, *bound) for share, bound in zip(shares, bounds, strict=True)),
         size,
         None if size is None else ceil(examples / size),
