@@ -15,6 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 import pytest
 
+from ullage.engines.engine import Reply
+from ullage.serving.chats import said_back
+
 SPEAKING = "Rewrite the answer in the first person. The boat number {} is red and is with Ann and Ben."
 
 
@@ -127,13 +130,13 @@ def test_nothing_of_a_stop_text_is_sent_before_it_is_known(server):
         assert cut.finish_reason == "stop"
 
 
-def test_likeliest_tokens_that_are_spelt_alike_are_told_apart(server):
+def test_likeliest_tokens_that_are_spelt_alike_are_told_apart():
     """sgl-project/sglang 32290: those of one text, as parts of characters are, were one."""
-    ask = {"messages": asked("Say é, 日本 and 🌍"), "temperature": 2, "seed": 1, "logprobs": True}
-    found = server.client().chat.completions.create(model="writer", **ask, top_logprobs=20).choices[0]
-    texts = [[other.token for other in each.top_logprobs] for each in found.logprobs.content]
-    assert all(len(some) == 20 for some in texts)
-    assert any(len(set(some)) < 20 for some in texts)
+    likeliest = ((("", -0.5), ("", -1.5), ("a", -2.0)),)
+    reply = Reply("a", "length", 3, (7,), ("a",), ((0, 1),), (-2.0,), likeliest=likeliest)
+    (found,) = said_back(reply, logprobs=True).logprobs["content"]
+    told = [(other["token"], other["logprob"]) for other in found["top_logprobs"]]
+    assert told == [("", -0.5), ("", -1.5), ("a", -2.0)]
 
 
 def test_why_an_answer_ended_stands_in_a_part_without_text(server):

@@ -169,8 +169,9 @@ def _check_done(served: Served, body: ChatRequest, name: str) -> None:
     if several and not body.temperature:
         said = "n: the likeliest answer is one; give a temperature to have more drawn"
         raise Refusal(400, said, "invalid_value", param="n")
-    if several and (body.n or 1) > served.lending.batch(name):
-        said = f"n: {body.n} is more than the {served.lending.batch(name)} that role {name} writes at once"
+    most = min(served.lending.batch(name), served.queue.most) if several else 1  # each has a place in it
+    if (body.n or 1) > most:
+        said = f"n: {body.n} is more than the {most} that role {name} writes at once"
         raise Refusal(400, said, "invalid_value", param="n")
 
 
