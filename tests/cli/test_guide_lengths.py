@@ -1,4 +1,4 @@
-"""What a guide says where roles have lengths and batches of their own, and of the changes it was made with."""
+"""What a guide says where roles have lengths and batches of their own, and of changes it was made with."""
 
 import re
 
