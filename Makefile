@@ -102,6 +102,7 @@ docs: .venv/dev
 # the claims of guides and the guide that is committed, as they are now.
 pages: .venv/run
 	$(BIN)/python tools/pages.py
+	$(BIN)/python tools/journeys.py
 	$(BIN)/python tools/commands_page.py
 	$(BIN)/python tools/claims.py
 	$(BIN)/python tools/guides.py

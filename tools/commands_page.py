@@ -1,6 +1,6 @@
 """The reference of the command line, from what the program itself says of its commands.
 
-    .venv/bin/python tools/commands_page.py          (or: make pages)
+.venv/bin/python tools/commands_page.py          (or: make pages)
 """
 
 from __future__ import annotations
