@@ -17,8 +17,8 @@ from ullage.cli.main import EXITS, app
 PAGE: Final = Path(__file__).parents[1] / "docs/reference/commands.md"
 HEAD: Final = f"""# Commands
 
-Every command with its arguments and options, as `--help` says them. What may be repeated is marked `list`; defaults
-stand in brackets.
+Every command with its arguments and options, as `--help` says them. What may be repeated is marked `list`;
+defaults stand in brackets.
 
 {EXITS}
 """

@@ -2,11 +2,11 @@
 
     .venv/bin/python tools/journeys.py          (or: make pages)
 
-In a page of docs/tutorials an indented block is a step: a file, where its first line is its name as a comment
-(`# states.yaml`); commands, each as `$ ullage ...` with what it prints below; or Python, as `>>>` with what that
-prints. Walking a page gives the page with what its steps print now. What a run measured differs from run to run:
-of commands that measure, what was printed stays as it stands where nothing but figures changed. A line `...` in
-what was printed stands for lines that are left out.
+In a page of docs/tutorials an indented block is a step: a file, where its first line is its name as a
+comment (`# states.yaml`); commands, each as `$ ullage ...` with what it prints below; or Python, as `>>>`
+with what that prints. Walking a page gives the page with what its steps print now. What a run measured
+differs from run to run: of commands that measure, what was printed stays as it stands where nothing but
+figures changed. A line `...` in what was printed stands for lines that are left out.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _cut(now: list[str], before: list[str]) -> list[str]:
 
 
 def _words(lines: list[str]) -> list[str]:
-    """What was printed, figures apart, in any order: what is wider makes a table break its lines elsewhere."""
+    """What was printed, figures apart, in any order: wider ones make a table break its lines elsewhere."""
     return sorted(_FIGURES.sub(" ", "\n".join(lines)).split())
 
 
