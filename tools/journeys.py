@@ -1,8 +1,8 @@
-"""Tutorials, walked from their first step to their last in an empty folder.
+"""Tutorials, and what the memory model works by hand, walked from first step to last in an empty folder.
 
     .venv/bin/python tools/journeys.py          (or: make pages)
 
-In a page of docs/tutorials an indented block is a step: a file, where its first line is its name as a
+In such a page an indented block is a step: a file, where its first line is its name as a
 comment (`# states.yaml`); commands, each as `$ ullage ...` with what it prints below; or Python, as `>>>`
 with what that prints. Walking a page gives the page with what its steps print now. What a run measured
 differs from run to run: of commands that measure, what was printed stays as it stands where nothing but
@@ -25,6 +25,7 @@ from typing import Any, Final
 import pages
 
 FOLDER: Final = pages.ROOT / "docs/tutorials"
+BY_HAND: Final = pages.ROOT / "docs/memory-model.md"
 MEASURING: Final = {"run", "verify", "serve", "pool", "report", "evidence"}
 """Commands that print what was measured."""
 INDENT: Final = " " * 4
@@ -131,7 +132,7 @@ def _python(block: str, names: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    for page in tutorials():
+    for page in (*tutorials(), BY_HAND):
         with tempfile.TemporaryDirectory() as folder:
             text = walked(page.read_text(encoding="utf-8"), Path(folder))
         page.write_text(text, encoding="utf-8")

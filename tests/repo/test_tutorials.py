@@ -13,7 +13,7 @@ def test_every_kind_of_workload_has_a_tutorial():
     assert {page.stem for page in journeys.tutorials()} == set(own_names())
 
 
-@pytest.mark.parametrize("page", journeys.tutorials(), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*journeys.tutorials(), journeys.BY_HAND], ids=lambda page: page.stem)
 def test_a_tutorial_shows_what_its_steps_print(page, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert journeys.walked(text, tmp_path) == text, "python tools/journeys.py walks it anew"
