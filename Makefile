@@ -79,7 +79,7 @@ docs: .venv/dev
 
 .venv/dev: .venv/run
 	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve]"
-	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical
+	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical mkdocstrings-python
 	@touch $@
 
 # playwright brings no browser of its own here: it drives the one that is installed. Without axe-core, which is
@@ -98,10 +98,12 @@ docs: .venv/dev
 	$(VLLM)/pip install -q --no-compile --disable-pip-version-check -r .venv-vllm/requirements.txt -e ".[run,evaluate,pii,detect]" pytest hypothesis
 	@touch $@
 
-# What the README shows of commands, the first screen of every example, the claims of guides and the
-# guide that is committed, as they are now.
+# What the README and tutorials show of commands, the first screen of every example, the reference of commands,
+# the claims of guides and the guide that is committed, as they are now.
 pages: .venv/run
 	$(BIN)/python tools/pages.py
+	$(BIN)/python tools/journeys.py
+	$(BIN)/python tools/commands_page.py
 	$(BIN)/python tools/claims.py
 	$(BIN)/python tools/guides.py
 

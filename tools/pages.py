@@ -37,17 +37,31 @@ _BLOCK: Final = re.compile(r"^ {4}\$ ullage .*\n(?:(?: {4}.*)?\n)*?(?= {4}\$ |\S
 def said(command: str) -> str:
     """What `ullage` prints for `command` to a pipe, from the repository's root, without past runs; blanks at
     the ends of lines are left out."""
-    from ullage.cli.main import main
-
     out = io.StringIO()
-    with _pipe(), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        main(shlex.split(command))
+    with piped():
+        call(shlex.split(command), out)
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
+def call(words: list[str], out: io.StringIO, err: io.StringIO | None = None) -> object:
+    """`ullage` with `words`, in this process, which has imported everything once: its exit code.
+
+    What it says on its error stream goes to `err`, where that is given.
+    """
+    from ullage.cli.main import main
+
+    aside = contextlib.nullcontext() if err is None else contextlib.redirect_stderr(err)
+    with contextlib.redirect_stdout(out), aside:
+        try:
+            main(words)
+        except SystemExit as ended:
+            return ended.code
+    return 0
+
+
 @contextlib.contextmanager
-def _pipe() -> Iterator[None]:
-    """In the root, 80 columns wide, on a machine of two cores and 16 GiB where no run has left anything; no
+def piped(place: Path = ROOT) -> Iterator[None]:
+    """In `place`, 80 columns wide, on a machine of two cores and 16 GiB where no run has left anything; no
     hub is asked."""
     before, folder = dict(os.environ), Path.cwd()
     with (
@@ -57,7 +71,7 @@ def _pipe() -> Iterator[None]:
         patch("ullage.facts.health.host.memory_limit", lambda: (None, None)),
     ):
         os.environ |= {"COLUMNS": WIDTH, "ULLAGE_HOME": home, "HF_HOME": home, "HF_HUB_OFFLINE": "1"}
-        os.chdir(ROOT)
+        os.chdir(place)
         try:
             yield
         finally:

@@ -7,33 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands_page
 import pytest
-import typer
 
-from ullage.cli.main import EXITS, app
+from ullage.cli.main import EXITS
 from ullage.cli.main import main as ullage_main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def walk(name, command, context):
-    """Every command that can be called, with its path: what is not built yet is built as a call would."""
-    built = command.make_context(name, [], context, resilient_parsing=True).command
-    if name != "ullage":
-        yield name, built
-    for each in getattr(built, "commands", {}):
-        yield from walk(f"{name} {each}", built.get_command(context, each), context)
-
-
-def every_command():
-    group = typer.main.get_command(app)
-    context = group.make_context("ullage", [], resilient_parsing=True)
-    for name in group.list_commands(context):
-        yield from walk(name, group.get_command(context, name), context)
-
-
-COMMANDS = dict(every_command())
+COMMANDS = dict(commands_page.every_command())
 
 
 def help_of(capsys, *words):

@@ -1,13 +1,13 @@
 """What a reader of the repository may rely on."""
 
-import os
+import io
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import pages
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -64,17 +64,11 @@ TRIED = [ROOT / "README.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
 def test_the_commands_of_a_page_work_one_after_another(tmp_path, page):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     assert len(commands(page)) >= (8 if page.stem == "README" else 2)
-    for command in commands(page):
-        words = shlex.split(command.split(" > ")[0], comments=True)[1:]
-        done = subprocess.run(
-            [sys.executable, "-m", "ullage", *words],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-            check=False,
-        )
-        assert done.returncode in (0, 3), command + done.stderr
-        assert done.stdout, command
-        if words[0] not in ("extract", "run"):  # which show their progress
-            assert done.stderr == "", command
+    with pages.piped(tmp_path):
+        for command in commands(page):
+            words = shlex.split(command.split(" > ")[0], comments=True)[1:]
+            out, err = io.StringIO(), io.StringIO()
+            assert pages.call(words, out, err) in (0, 3), command + err.getvalue()
+            assert out.getvalue(), command
+            if words[0] not in ("extract", "run"):  # which show their progress
+                assert err.getvalue() == "", command

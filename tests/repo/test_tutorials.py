@@ -1,0 +1,56 @@
+"""Tutorials work from their first step to their last, and show what their steps print.
+
+.venv/bin/python tools/journeys.py          (or: make pages) walks them anew
+"""
+
+import journeys
+import pytest
+
+from ullage.workloads.registry import own_names
+
+
+def test_every_kind_of_workload_has_a_tutorial():
+    assert {page.stem for page in journeys.tutorials()} == set(own_names())
+
+
+@pytest.mark.parametrize("page", [*journeys.tutorials(), journeys.BY_HAND], ids=lambda page: page.stem)
+def test_a_tutorial_shows_what_its_steps_print(page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    assert journeys.walked(text, tmp_path) == text, "python tools/journeys.py walks it anew"
+
+
+PAGE = """One.
+
+    # two.yaml
+    kind: nothing
+
+    $ ullage models gpt2
+    old
+    ...
+    older
+
+    >>> open("two.yaml").read()
+    'old'
+
+Three, and `    no step`.
+
+    no step either
+"""
+
+
+def test_what_steps_print_replaces_what_was_shown(tmp_path):
+    page = PAGE.replace("nothing\n\n", "nothing\n\nAnd\n\n").replace("older\n\n", "older\n\nand\n\n")
+    again = journeys.walked(page, tmp_path)
+    head, _, end = again.partition("    ...\n")
+    assert head.startswith(
+        "One.\n\n    # two.yaml\n    kind: nothing\n\nAnd\n\n    $ ullage models gpt2\n    openai-comm"
+    )
+    assert "old" not in again
+    assert end.endswith("    'kind: nothing\\n'\n\nThree, and `    no step`.\n\n    no step either\n")
+    assert journeys.walked(again, tmp_path) == again
+
+
+def test_only_figures_of_what_was_measured_may_differ():
+    words = journeys._words
+    assert words(["peak  0.51 GiB  inside"]) == words(["peak  1,000.2 GiB", "below"])
+    assert words(["every peak is inside"]) != words(["a peak is above"])
