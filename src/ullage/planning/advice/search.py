@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
@@ -15,18 +16,18 @@ from ullage.planning.advice.trials import Candidate, Trials
 from ullage.spec.role import Role
 
 Axes = Callable[[GpuSet], tuple[Axis, ...]]
-SHARE_OF_OWN: Final = 0.5
+SHARE_OF_OWN: Final = 0.4
 """Of what a search may take, for the cards that were asked for."""
-SHARE_TO_FIT: Final = 0.6
+SHARE_TO_FIT: Final = 0.4
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 """How much faster than the bound says a set may be, for what has room there and nowhere else."""
 SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
-SHARE_TO_GLANCE: Final = 0.4
-"""Of what is left for other cards, to plan on each of them what was good elsewhere."""
-SHARE_TO_LOOK: Final = 0.4
-"""Of what is left then, for larger batches on those that look best; the rest is for the best of these."""
+SETS_AT_ONCE: Final = 8
+"""Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
+SHARE_TO_LOOK: Final = 0.6
+"""Of what is left for other cards, to look at each of them; the rest is for the best ones."""
 LEAST_SHARE: Final = 0.4
 """Of that rest for the best of them, however many there are."""
 ENOUGH: Final = 0.8
@@ -54,26 +55,25 @@ def search(
     peaks = [each.outcome.peak for each in trials.found if each.possible]
     room = Room(min((peak.low for peak in peaks), default=0), trials.plan(gpus).outcome.peak.high)
     together = together or own.splits
-    glanced: list[tuple[SetSearch, list[Candidate]]] = []
-    taken: dict[str, bool] = {}
-    with trials.within(SHARE_TO_GLANCE):
-        for other in other_sets(gpus, room, order, together, trials.prices):
-            if trials.over:
-                yield other
-                continue
-            if _is_hopeless(other, trials, together) or _is_small(other, gpus, trials):
-                continue
-            there = SetSearch(trials, other, axes(other))
-            usual = there.usual(taken) if len(glanced) < SETS_BY_USUAL else []
-            glanced.append((there, there.glance([*_best_so_far(trials), *usual])))
     seen: list[tuple[SetSearch, Candidate]] = []
+    taken: dict[str, bool] = {}
+    looked = 0
+    sets = iter(other_sets(gpus, room, order, together, trials.prices))
     with trials.within(SHARE_TO_LOOK):
-        for there, tried in sorted(glanced, key=lambda pair: _promise(pair[1], order)):
-            if trials.over:
-                break
-            if not _is_hopeless(there.gpus, trials, together):
-                found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
-                seen += [] if found is None else [(there, found)]
+        while some := list(islice(sets, SETS_AT_ONCE)):
+            glanced: list[tuple[SetSearch, list[Candidate]]] = []
+            for other in some:
+                if trials.over:
+                    yield other
+                elif not _is_hopeless(other, trials, together) and not _is_small(other, gpus, trials):
+                    there = SetSearch(trials, other, axes(other))
+                    usual = there.usual(taken) if looked < SETS_BY_USUAL else []
+                    looked += 1
+                    glanced.append((there, there.glance([*_best_so_far(trials), *usual])))
+            for there, tried in sorted(glanced, key=lambda pair: _promise(pair[1], order)):
+                if not trials.over and not _is_hopeless(there.gpus, trials, together):
+                    found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
+                    seen += [] if found is None else [(there, found)]
     near = _promising(seen, order)
     for count, (there, _) in enumerate(near):
         with trials.within(max(1 / (len(near) - count), LEAST_SHARE)):
