@@ -152,9 +152,7 @@ def _kept(
             yield _item(PROCESS, phases[at].name, Charge(OnDevice(0), kept, unused, ()), device, 1)
 
 
-def _unused(
-    held: Iterable[set[str]], reserved: Iterable[Ends | None]
-) -> Iterator[tuple[int, int, Interval]]:
+def _unused(held: Iterable[set[str]], reserved: Iterable[Ends | None]) -> Iterator[tuple[int, int, Interval]]:
     """By phase what segments of an earlier one come to beside its own, and which that was: of the roles
     `held` in each, and of what is reserved in it."""
     before: set[str] = set()
