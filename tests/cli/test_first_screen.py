@@ -154,6 +154,25 @@ def test_a_search_that_finds_nothing_better_says_so():
     assert said(plan, "to do").startswith("nothing: none of ")
 
 
+def test_other_cards_stand_first_with_the_order_that_puts_them_there_and_what_ones_own_take():
+    plan = ullage.plan(pages.ROOT / "examples/assistant.yaml", advice=False)
+    one = Advice((), "1x B200-SXM", "fits", 0.0, "", 90.0, 0.5, 0, Interval(1, 1, 1), own_cards=False)
+    own = one._replace(changes=(("batch", "1"),), usd_per_1000_examples=2.0, own_cards=True)
+    lossy = own._replace(quality_loss=0.03)
+    short = lossy._replace(changes=(("prompt_tokens", "64"),))
+    found = {
+        (own,): "cheapest first, on these cards $2.00",
+        (lossy, own): "cheapest first, on these cards $2.00 and quality loss 0.030",
+        (short,): "cheapest first, on these cards $2.00 for less than all of it",
+        (): "cheapest first, on these cards nothing found",
+    }
+    for others, words in found.items():
+        advised = replace(plan, advice=(one, *others), search=Search("cost", (), 9, 0))
+        assert words in " ".join(line.strip() for line in screen(advised))
+    advised = replace(plan, advice=(own, one), search=Search("cost", (), 9, 0))
+    assert "first," not in " ".join(screen(advised))
+
+
 def test_cards_of_one_kind_stand_once_by_their_fullest():
     lines = screen(ullage.plan(pages.EXAMPLES[-3], advice=False))
     assert pages.EXAMPLES[-3].stem == "werewolf"

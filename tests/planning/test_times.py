@@ -146,3 +146,15 @@ def test_70b_in_8_bits_on_an_h100_and_an_l4_stay_on_the_h100_whose_host_is_what_
     alone = ullage.plan(workload, "H100", advice=False)
     assert alone.times[-1].seconds == decode.seconds
     assert alone.cost.usd_per_1000_examples.expected < found.cost.usd_per_1000_examples.expected
+
+
+@pytest.mark.parametrize(("examples", "passes"), [(1, 1), (16, 1), (17, 2), (1000, 63)])
+def test_the_last_batch_of_a_run_is_a_pass_too(examples, passes):
+    roles = {"model": {"model": "Qwen/Qwen2.5-0.5B-Instruct", "batch": 16}}
+    workload = {"kind": "extract", "roles": roles, "examples": examples, "new_tokens": 8}
+    times = ullage.plan(workload, "L4", advice=False).times
+    found = [
+        each.total_seconds.expected / each.seconds.expected for each in times if "load" not in each.phase
+    ]
+    assert found == pytest.approx([passes] * len(found))
+    assert found

@@ -62,6 +62,7 @@ def test_a_row_that_lacks_what_is_needed_is_one_line(tmp_path, lacking):
     ("column", "value", "said"),
     [
         ("date", "yesterday", "is no day; write it as 2026-11-09"),
+        ("date", "2999-01-01", "2999-01-01 is not here yet; a price has the day on which it was read"),
         ("card", "RTX 4091", "unknown GPU 'RTX 4091'; nearest: RTX 4090"),
         ("card", "RTX 6000", "may be any of"),
         ("label", "cheap", "prices are on-demand, marketplace, spot"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -115,9 +116,19 @@ class Phase(NamedTuple):
         """What the running role's model does: loads, reads, writes, trains, ..."""
         return self.work.activity
 
+    def passes_of(self, examples: int) -> int:
+        """How many there are in a run of so many examples."""
+        return 1 if self.once else whole_passes(self.work.passes, examples)
+
     def on_device(self) -> tuple[str, ...]:
         """The roles whose weights are on the device, in the plan's order."""
         return tuple(resident.name for resident in self.resident if resident.where == "device")
+
+
+def whole_passes(passes: float, examples: int) -> int:
+    """How many are made of so many examples, of each of which there are `passes`: the last batch of a run may
+    have fewer sequences, and is a pass too."""
+    return math.ceil(round(passes * examples, 6))
 
 
 def find_phase(

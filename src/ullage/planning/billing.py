@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from operator import add
 
@@ -61,28 +61,49 @@ def _column(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> 
     return spells.column(rows, 3 * len(devices) + 6)
 
 
+Sizes = tuple[int, ...]
+"""The three ends of what torch's allocator reserves, then those of all."""
+
+
 def peaks_beside_segments(
     demand: Demand, placement: Placement, devices: tuple[Device, ...]
 ) -> dict[str, Interval]:
     """The same with the segments that earlier phases have left, as the bill's totals have them."""
     names, places = _names(devices), _assigned(placement)
-    found: dict[str, dict[str, list[int]]] = {}
-    for phase, asked in zip(demand.phases, demand.asked, strict=True):
-        for role, needs in asked.items():
+    found: dict[str, list[Sizes | None]] = {}
+    for role, own in demand.spells.items():
+        for needs, phases in own.each:
             for place, sizes in _by_level(needs, places[role]).items():
-                here = found.setdefault(names[place], {})
-                here[phase.name] = [*map(add, here.get(phase.name, [0] * 6), sizes)]
+                here = found.setdefault(names[place], [None] * len(demand.phases))
+                for at in phases:
+                    before = here[at]
+                    here[at] = sizes if before is None else (*map(add, before, sizes),)
     caching = {device.name for device in devices if not device.gpu.abilities.processor}
+    held = _held(demand.phases)
+    # Ranks of one role are alike, and what is on their cards with them.
+    known: dict[tuple[bool, tuple[Sizes | None, ...]], Interval] = {}
     peaks = {}
-    for name, phases in found.items():
-        if name in caching:
-            reserved = {at: (sizes[0], sizes[1], sizes[2]) for at, sizes in phases.items()}
-            for at, _, unused in _unused(demand.phases, reserved):
-                phases[at][3:] = map(add, phases[at][3:], unused)
-        peaks[name] = Interval(
-            *(max(ends) for ends in zip(*(each[3:] for each in phases.values()), strict=True))
-        )
+    for name, each in found.items():
+        key = name in caching, tuple(each)
+        if key not in known:
+            known[key] = _fullest(each, held if name in caching else None)
+        peaks[name] = known[key]
     return peaks
+
+
+def _held(phases: Iterable[Phase]) -> list[set[str]]:
+    """The roles on devices, phase by phase."""
+    return [set(phase.on_device()) for phase in phases]
+
+
+def _fullest(sizes: list[Sizes | None], held: list[set[str]] | None) -> Interval:
+    """The highest ends of a device; beside what it keeps of earlier phases where it has `held` roles."""
+    alive = {at: each[3:] for at, each in enumerate(sizes) if each is not None}
+    if held is not None:
+        reserved = [None if each is None else (each[0], each[1], each[2]) for each in sizes]
+        for at, _, unused in _unused(held, reserved):
+            alive[at] = (*map(add, alive[at], unused),)
+    return Interval(*map(max, *alive.values())) if len(alive) > 1 else Interval(*next(iter(alive.values())))
 
 
 @lru_cache(maxsize=PASSES * RECENT)
@@ -121,31 +142,34 @@ def _kept(
     phases: tuple[Phase, ...], totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
 ) -> Iterator[LineItem]:
     """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
+    held = _held(phases)
     for device in devices:
-        reserved = {phase: found.reserved for phase, found in totals.get(device, {}).items()}
-        for phase, since, unused in _unused(phases, reserved):
-            kept = Need(
-                "fragmentation", (), unused, "derived", "once", "reserved", note=f"kept since {since}"
-            )
-            yield _item(PROCESS, phase, Charge(OnDevice(0), kept, unused, ()), device, 1)
+        here = totals.get(device, {})
+        reserved = [here[phase.name].reserved if phase.name in here else None for phase in phases]
+        for at, since, unused in _unused(held, reserved):
+            note = f"kept since {phases[since].name}"
+            kept = Need("fragmentation", (), unused, "derived", "once", "reserved", note=note)
+            yield _item(PROCESS, phases[at].name, Charge(OnDevice(0), kept, unused, ()), device, 1)
 
 
-def _unused(phases: tuple[Phase, ...], reserved: Mapping[str, Ends]) -> Iterator[tuple[str, str, Interval]]:
-    """By phase what segments of an earlier one come to beside its own, and which that was."""
-    here: set[str] = set()
+def _unused(held: Iterable[set[str]], reserved: Iterable[Ends | None]) -> Iterator[tuple[int, int, Interval]]:
+    """By phase what segments of an earlier one come to beside its own, and which that was: of the roles
+    `held` in each, and of what is reserved in it."""
+    before: set[str] = set()
     most: Ends = ZERO
-    since = ""
-    for phase in phases:
-        if not here <= (here := set(phase.on_device())):
-            most, since = ZERO, ""
-        now = reserved.get(phase.name)
+    since = 0
+    for at, (here, now) in enumerate(zip(held, reserved, strict=True)):
+        if not before <= here:
+            most, since = ZERO, at
+        before = here
         if now is None:
             continue
-        low, expected, high = (max(before - after, 0) for before, after in zip(most, now, strict=True))
-        if high:
-            yield phase.name, since, Interval(min(low, expected, high), min(expected, high), high)
+        if now[0] < most[0] or now[1] < most[1] or now[2] < most[2]:
+            low, expected, high = (max(kept - own, 0) for kept, own in zip(most, now, strict=True))
+            if high:
+                yield at, since, Interval(min(low, expected, high), min(expected, high), high)
         if now[2] >= most[2]:
-            since = phase.name
+            since = at
         most = max(most[0], now[0]), max(most[1], now[1]), max(most[2], now[2])
 
 

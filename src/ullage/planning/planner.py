@@ -226,7 +226,7 @@ def _unshown(architecture: Architecture, precision: ResolvedPrecision) -> Iterat
 
 
 def _unfilled(workload: Workload, demand: Demand) -> Iterator[str]:
-    """Roles with fewer sequences than one of their batches takes: a time is that of a share of a pass."""
+    """Roles with fewer sequences than one of their batches takes: a time is that of a full one."""
     said: dict[str, str] = {}
     for phase in demand.phases:
         sequences = phase.work.passes * phase.work.batch * workload.examples
@@ -234,7 +234,7 @@ def _unfilled(workload: Workload, demand: Demand) -> Iterator[str]:
             said.setdefault(
                 phase.running,
                 f"{phase.running}: {phase.name} has {sequences:.3g} sequences for a batch of "
-                f"{phase.work.batch}; its time and cost are that share of a pass, and a run takes longer",
+                f"{phase.work.batch}; its time and cost are those of a full batch, and a run takes less",
             )
     yield from said.values()
 

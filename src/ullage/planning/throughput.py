@@ -11,7 +11,7 @@ from ullage.memory.demand import Demand
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
 from ullage.memory.running import kernel_of
-from ullage.phases.phase import Phase, Work
+from ullage.phases.phase import Work
 from ullage.planning.billing import place_name
 from ullage.planning.device import Device
 from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, doing, manner
@@ -51,7 +51,7 @@ def phase_times(
         past = past_time(task, measured, placement, devices)
         if past is not None:
             seconds, basis, source = past.seconds, "measured", past.source
-        whole = None if seconds is None else seconds * _passes(task.phase, examples)
+        whole = None if seconds is None else seconds * phase.passes_of(examples)
         rate = None if seconds is None else seconds.per(_tokens(task.work, task.model))
         times.append(PhaseTime(name, seconds, whole, rate, bound, basis, source))
     return tuple(times)
@@ -98,13 +98,8 @@ def total_seconds(
         if seconds is None:
             unknown[task.phase.running] = None
         else:
-            total += seconds * _passes(task.phase, examples)
+            total += seconds * phase.passes_of(examples)
     return total, tuple(unknown)
-
-
-def _passes(phase: Phase, examples: int) -> float:
-    """How many there are in the whole workload."""
-    return 1.0 if phase.once else phase.work.passes * examples
 
 
 def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Task | None]:

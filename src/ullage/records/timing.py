@@ -83,7 +83,7 @@ def timings_of(
         done = manner(phase.work, made.storage, made.compute, role.kernel.name, role.placement.where)
         sums = pooled.setdefault((phase.running, doing(phase), done), [0.0, 0.0])
         sums[0] += took.get(phase.name, 0.0)
-        sums[1] += 1.0 if phase.once else phase.work.passes * record.examples
+        sums[1] += phase.passes_of(record.examples)
     key, version = key_of(record.environment), f"ullage {record.environment.ullage}"
     found = []
     for (name, what, how), (seconds, passes) in pooled.items():

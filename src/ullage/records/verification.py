@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from ullage.errors import FormatError
 from ullage.fields import Fields
+from ullage.phases.phase import whole_passes
 from ullage.records.not_finite import NotFinite, not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
 from ullage.shown import Shown
@@ -125,9 +126,9 @@ def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:
         yield TimeComparison(phase, record.examples, one * passes[phase], basis, took)
 
 
-def _passes(phase: Fields, examples: int) -> float:
+def _passes(phase: Fields, examples: int) -> int:
     """How many of a phase so many examples take."""
-    return 1.0 if phase.flag("once") else phase.inner("work").number("passes") * examples
+    return 1 if phase.flag("once") else whole_passes(phase.inner("work").number("passes"), examples)
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:

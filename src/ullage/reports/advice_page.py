@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 BREAK = " \\"
 """A shell's line that goes on in the next."""
+FIRST: Final[dict[str, str]] = {"cost": "cheapest", "time": "fastest", "quality": "best quality"}
+"""What stands first, by the order of advice that was asked for."""
+CUT: Final = ("prompt_tokens", "layers")
+"""Where a change has less of the work done: such an entry comes after all that do the whole of it."""
 
 
 def in_short(entry: Advice) -> str:
@@ -47,6 +51,22 @@ def _rest(entry: Advice) -> str:
         loss = "quality unchanged"
     host = f", host {number(entry.host.high)} GiB" if entry.host.high >= GIB // 100 else ""
     return f"peak {number(entry.peak.high)} GiB{host}, {loss}"
+
+
+def before_own(plan: Plan, best: Advice) -> str:
+    """Why other cards stand first where the plan's own do not do as it is: the order, and what these take."""
+    if best.own_cards or plan.verdict == "fits" or plan.search is None:
+        return ""
+    own = next((each for each in plan.advice if each.own_cards), None)
+    usd, seconds = (None, None) if own is None else (own.usd_per_1000_examples, own.seconds_per_1000_examples)
+    said = "nothing found" if own is None else "price unknown" if usd is None else dollars(usd)
+    if own is not None and (plan.search.for_ == "time" or usd is None):
+        said = "time unknown" if seconds is None else duration(seconds)
+    if own is not None and any(path.split(".")[-1] in CUT for path, _ in own.changes):
+        said += " for less than all of it"
+    elif own is not None and own.quality_loss > best.quality_loss:
+        said += f" and quality loss {own.quality_loss:.3f}"
+    return f"; {FIRST[plan.search.for_]} first, on these cards {said}"
 
 
 def typed(entry: Advice | Nearest, gpus: str, width: int) -> list[str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.verdict import ORDER, Verdict
-from ullage.reports.advice_page import in_short, typed
+from ullage.reports.advice_page import before_own, in_short, typed
 from ullage.reports.bar import bar
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.items import at_the_peak, named
@@ -154,15 +154,14 @@ def _peak(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[T
 def _to_do(plan: Plan, console: Console) -> Iterator[Text]:
     """The first advice as it can be typed, and what it comes to; where a search found none, how near it
     came."""
+    margin = " " * LABEL
     if plan.advice:
         best = plan.advice[0]
-        yield from _labelled(_why(plan, best), in_short(best), console)
-        margin = " " * LABEL
+        yield from _labelled(_why(plan, best), in_short(best) + before_own(plan, best), console)
         yield from (Text(margin + line) for line in typed(best, plan.gpus.name, console.width - LABEL))
     elif plan.search is not None:
         yield from _labelled("to do", _none(plan.search, plan.verdict), console)
         if (nearest := plan.search.nearest) is not None:
-            margin = " " * LABEL
             yield Text(f"{margin}the nearest is {number(nearest.over)} GiB too much:")
             lines = typed(nearest, plan.gpus.name, console.width - LABEL)
             yield from (Text(margin + line) for line in lines)

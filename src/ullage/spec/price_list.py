@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,10 +115,14 @@ def _price(told: Mapping[str, Any]) -> Price:
 
 
 def _day(value: object) -> date:
+    """A day that has begun somewhere on earth."""
     try:
-        return date.fromisoformat(str(value))
+        day = date.fromisoformat(str(value))
     except ValueError as error:
         raise ValueError(f"{_shown(value)} is no day; write it as 2026-11-09") from error
+    if day > datetime.now(UTC).date() + timedelta(days=1):
+        raise ValueError(f"{day} is not here yet; a price has the day on which it was read")
+    return day
 
 
 def _text(value: object) -> str:

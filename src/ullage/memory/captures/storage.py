@@ -17,7 +17,7 @@ from ullage.memory.captures.sites import (
     site_bytes,
 )
 from ullage.memory.needs import Home, Need
-from ullage.phases.phase import Work
+from ullage.phases.phase import Work, whole_passes
 from ullage.spec.capture import Capture
 from ullage.spec.positions import awaited, most_rows
 from ullage.units import ZERO, Interval
@@ -114,7 +114,7 @@ def _sequences(work: Work) -> int:
 
 def _units(work: Work) -> int:
     """Batches whose states are stored: `passes` for each example."""
-    return max(math.ceil(round(work.examples * work.passes, 6)), 1)
+    return max(whole_passes(work.passes, work.examples), 1)
 
 
 def _most(capture: Capture, work: Work, positions: int) -> int:

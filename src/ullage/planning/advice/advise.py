@@ -16,16 +16,17 @@ from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.host import Host
 from ullage.planning.advice.kept import read_kept
 from ullage.planning.advice.measured import NONE_MEASURED, Losses
+from ullage.planning.advice.role_axes import Ground, ground_of
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Axis, Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.spec.workload import Workload
 
-UNITS: Final = 4200
+UNITS: Final = 6000
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
 are free it ends within half a second (benchmarks/advice_search.py)."""
-UNITS_OF_ONE: Final = 8
+UNITS_OF_ONE: Final = 15
 SECONDS: Final = 10.0
 """When a search ends on a machine that is busy with other things."""
 SHARE_TO_SIMPLIFY: Final = 0.1
@@ -65,8 +66,13 @@ def advise(
     base = evaluate(workload, gpus)
     there = Host(host, base.host.high, gpus, prices)
 
+    known: dict[Ground, tuple[Axis, ...]] = {}
+
     def axes(cards: GpuSet) -> tuple[Axis, ...]:
-        return axes_of(workload, cards, there.weights(cards), kept, losses)
+        ground = ground_of(cards, there.weights(cards))
+        if ground not in known:
+            known[ground] = axes_of(workload, ground, kept, losses)
+        return known[ground]
 
     if kept.cards and not axes(gpus):
         raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.gpu import GpuSet
@@ -27,30 +27,45 @@ CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
 PLATFORMS_OF_VLLM: Final = ("cuda", "rocm")
 
 
-def role_axes(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses) -> Iterator[Axis]:
-    """Of a role that is held here; `host` bytes of host memory are known to be there, and `losses` were
-    measured."""
-    for axis in _all(name, workload, gpus, host, losses):
+class Ground(NamedTuple):
+    """What of cards decides which changes there are: how many, of which platform, whether they share memory
+    with the host, and how many bytes of host memory are known to be there."""
+
+    cards: int
+    platform: str
+    unified: bool
+    host: int
+
+
+def ground_of(gpus: GpuSet, host: int) -> Ground:
+    """Of cards beside so many bytes of host memory."""
+    abilities = gpus.abilities
+    return Ground(len(gpus.gpus), abilities.platform, abilities.unified, host)
+
+
+def role_axes(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
+    """Of a role that is held here; `losses` were measured."""
+    for axis in _all(name, workload, ground, losses):
         yield axis._replace(role=name)
 
 
-def _all(name: str, workload: Workload, gpus: GpuSet, host: int, losses: Losses) -> Iterator[Axis]:
+def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
     role = workload.roles[name]
     trains = workload.training is not None
     if not trains:
-        yield _engine(name, role, gpus, _must_stay(role, workload))
+        yield _engine(name, role, ground, _must_stay(role, workload))
         if role.runs_with.memory != "pipeline":
             yield _batch(name, role.batch or workload.batch, workload.examples)
         if workload.kind == ONE_MODEL:  # a run keeps a dynamic cache in the compute dtype
             yield from _cache(name, role)
         if len(workload.roles) > 1:
-            yield from _residency(name, role, host)
+            yield from _residency(name, role, ground.host)
         yield from _own_cache(name, role)
     if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
         yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel")
     yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
     if not trains:
-        yield from _offload(name, role, gpus, host)
+        yield from _offload(name, role, ground)
 
 
 def _only(axis: str, family: Family, path: str, value: str, note: str) -> Axis:
@@ -64,7 +79,7 @@ def _must_stay(role: Role, workload: Workload) -> bool:
     return waits and (workload.section or Section).taking_turns == "swapped"
 
 
-def _engine(name: str, role: Role, gpus: GpuSet, stays: bool) -> Axis:
+def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
     """The other of the two engines that write, and other numbers of cards for vLLM. With that it `stays`
     where it waited before."""
     axis, path = f"{name} engine", f"roles.{name}"
@@ -76,8 +91,8 @@ def _engine(name: str, role: Role, gpus: GpuSet, stays: bool) -> Axis:
         ends: Changes = ((f"{path}.tensor_parallel", "1"),) if role.tensor_parallel > 1 else ()
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
-    if gpus.abilities.platform in PLATFORMS_OF_VLLM and role.images == 0:
-        for key, ranks in _ranks(len(gpus.gpus)).items():
+    if ground.platform in PLATFORMS_OF_VLLM and role.images == 0:
+        for key, ranks in _ranks(ground.cards).items():
             changes = () if role.engine == "vllm" else ((f"{path}.engine", "vllm"),)
             if ranks != role.tensor_parallel:
                 changes += ((f"{path}.tensor_parallel", str(ranks)),)
@@ -202,10 +217,11 @@ def _with_losses(axis: Axis, role: Role, losses: Losses) -> Axis:
     return axis._replace(steps=tuple(steps))
 
 
-def _offload(name: str, role: Role, gpus: GpuSet, host: int) -> Iterator[Axis]:
+def _offload(name: str, role: Role, ground: Ground) -> Iterator[Axis]:
     """Layers that wait in host memory, as far as there is any; quantized ones do not."""
     held = role.max_memory is not None or role.device_map is not None
-    if host < GIB or held or not role.runs_with.splits_layers or gpus.abilities.unified:
+    if ground.host < GIB or held or not role.runs_with.splits_layers or ground.unified:
         return
     note = f"{name} partly in host memory: far slower"
-    yield _only(f"{name} offload", "wait", f"roles.{name}.max_memory", f"{{cpu: {host // GIB}GiB}}", note)
+    value = f"{{cpu: {ground.host // GIB}GiB}}"
+    yield _only(f"{name} offload", "wait", f"roles.{name}.max_memory", value, note)

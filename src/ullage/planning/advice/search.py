@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
@@ -13,16 +14,19 @@ from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.set_search import SetSearch
 from ullage.planning.advice.step import Axis, Step
 from ullage.planning.advice.trials import Candidate, Trials
+from ullage.spec.role import Role
 
 Axes = Callable[[GpuSet], tuple[Axis, ...]]
 SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
-SHARE_TO_FIT: Final = 0.6
+SHARE_TO_FIT: Final = 0.4
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 """How much faster than the bound says a set may be, for what has room there and nowhere else."""
 SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
+SETS_AT_ONCE: Final = 8
+"""Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
 SHARE_TO_LOOK: Final = 0.6
 """Of what is left for other cards, to look at each of them; the rest is for the best ones."""
 LEAST_SHARE: Final = 0.4
@@ -55,19 +59,22 @@ def search(
     seen: list[tuple[SetSearch, Candidate]] = []
     taken: dict[str, bool] = {}
     looked = 0
+    sets = iter(other_sets(gpus, room, order, together, trials.prices))
     with trials.within(SHARE_TO_LOOK):
-        for other in other_sets(gpus, room, order, together, trials.prices):
-            if trials.over:
-                yield other
-                continue
-            if _is_hopeless(other, trials, together) or _is_small(other, gpus, trials):
-                continue
-            there = SetSearch(trials, other, axes(other))
-            usual = there.usual(taken) if looked < SETS_BY_USUAL else []
-            looked += 1
-            found = there.from_others([*_best_so_far(trials), *usual])
-            if found is not None:
-                seen.append((there, found))
+        while some := list(islice(sets, SETS_AT_ONCE)):
+            glanced: list[tuple[SetSearch, list[Candidate]]] = []
+            for other in some:
+                if trials.over:
+                    yield other
+                elif not _is_hopeless(other, trials, together) and not _is_small(other, gpus, trials):
+                    there = SetSearch(trials, other, axes(other))
+                    usual = there.usual(taken) if looked < SETS_BY_USUAL else []
+                    looked += 1
+                    glanced.append((there, there.glance([*_best_so_far(trials), *usual])))
+            for there, tried in sorted(glanced, key=lambda pair: _promise(pair[1], order)):
+                if not trials.over and not _is_hopeless(there.gpus, trials, together):
+                    found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
+                    seen += [] if found is None else [(there, found)]
     near = _promising(seen, order)
     for count, (there, _) in enumerate(near):
         with trials.within(max(1 / (len(near) - count), LEAST_SHARE)):
@@ -79,22 +86,37 @@ def search(
 def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     """The unchanged workload on every set where a bound allows it to be the cheapest, so that no list of sets
     that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
-    one another, but for what these do faster. An engine that takes a share of a card takes less of a smaller
-    one, so that what it took elsewhere counts."""
+    one another, but for what these do faster."""
     base = trials.plan(gpus)
-    taken = [each.outcome.peak.low for each in trials.found if each.possible]
-    least = min(taken, default=0) // 2
+    elastic = any(_is_elastic(role) for role in trials.workload.roles.values())
+    tried = [] if elastic else [each for each in trials.found if each.possible and not each.steps]
     best = min(
         (usd for each in trials.found if each.fits and not each.open and (usd := each.usd) is not None),
         default=math.inf,
     )
     for usd_per_hour, other in trials.prices.sets():
-        roomy = other.abilities.has_kernels and bytes_of(other) >= least
+        roomy = other.abilities.has_kernels and bytes_of(other) >= _least(tried, elastic)
         seconds = base.seconds * min(least_share(other, gpus, together=True) / len(gpus.gpus), 1.0)
         if roomy and usd_per_hour * seconds / 3600 < best:
             then = trials.plan(other)
+            tried += [then] if then.possible else []
             if then.fits and not then.open and then.usd is not None:
                 best = min(best, then.usd)
+
+
+def _is_elastic(role: Role) -> bool:
+    """Whether it takes more of a larger card: an engine with a cache of its own, or what may wait beside."""
+    held = role.max_memory is not None or role.device_map is not None
+    return held or role.runs_with.memory == "own cache"
+
+
+def _least(tried: list[Candidate], elastic: bool) -> float:
+    """Bytes that a setting takes of any cards, as far as those tell on which it was `tried`, cheap ones
+    first: were one of these full while the others are empty; where it is `elastic`, what it took of the
+    smallest."""
+    if elastic:
+        return ENOUGH * min((each.outcome.peak.low for each in tried), default=0)
+    return max((each.outcome.peak.low / len(each.gpus.gpus) for each in tried), default=0)
 
 
 def _is_small(gpus: GpuSet, own: GpuSet, trials: Trials) -> bool:
@@ -126,6 +148,12 @@ def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
     best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
     cheapest = min(fitting, key=KEYS["cost"])
     return [*dict.fromkeys((best.steps, cheapest.steps))]
+
+
+def _promise(tried: list[Candidate], order: Order) -> tuple[float, ...]:
+    """What looks best first: the best of what fits, then what is least too large."""
+    fitting = [KEYS[order](each) for each in tried if each.fits]
+    return (0, *min(fitting)) if fitting else (1, min(each.outcome.over for each in tried))
 
 
 def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tuple[SetSearch, Candidate]]:

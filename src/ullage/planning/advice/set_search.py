@@ -32,11 +32,11 @@ class SetSearch:
     """The search on one set of cards, whose axes it has."""
 
     def __init__(self, trials: Trials, gpus: GpuSet, axes: tuple[Axis, ...]) -> None:
-        self._trials, self._gpus, self._axes = trials, gpus, axes
+        self._trials, self.gpus, self._axes = trials, gpus, axes
 
     def by_families(self) -> None:
         """Every way to make it fit; then what makes that faster, with fewer bits and without."""
-        base = self._trials.plan(self._gpus)
+        base = self._trials.plan(self.gpus)
         if base.fits:
             self._quicken(base)
             self._fewer_bits()
@@ -89,7 +89,7 @@ class SetSearch:
         """With its role's layers unquantized, and partly off the cards."""
         assert axis.leanest is not None
         steps = without(at.steps, f"{axis.role} precision")
-        return self._trials.plan(self._gpus, with_step(steps, axis.leanest))
+        return self._trials.plan(self.gpus, with_step(steps, axis.leanest))
 
     def _fewer_bits(self) -> None:
         """Of what fits already, each lower precision with the batches and the engine it leaves room for; then
@@ -100,7 +100,7 @@ class SetSearch:
         lower = self._of("lower")
         beside = {axis: self._beside(axis) for axis in lower}
         tried = [
-            (self._trials.plan(self._gpus, with_step(best.steps, step)), axis)
+            (self._trials.plan(self.gpus, with_step(best.steps, step)), axis)
             for axis in lower
             for step in axis.steps
             if not self._trials.over
@@ -117,25 +117,29 @@ class SetSearch:
         return tuple(each for each in self._of("same") if each.role == axis.role)
 
     def _best_here(self) -> Candidate | None:
-        own = [each for each in self._trials.found if each.gpus == self._gpus and each.fits]
+        own = [each for each in self._trials.found if each.gpus == self.gpus and each.fits]
         return min(own, key=KEYS["time"], default=None)
 
     def climb(self, at: Candidate) -> Candidate:
         """Batches as large as fit, together and role by role."""
         return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
 
-    def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """What was good elsewhere, and the workload as it is where nothing was, with batches of all roles
-        together as they fit here, unless it is far from the best as it is; the fastest."""
+    def glance(self, others: list[tuple[Step, ...]]) -> list[Candidate]:
+        """What was good elsewhere, and the workload as it is where nothing was, as it is here."""
         starts = dict.fromkeys(self._here(steps) for steps in others) or {(): None}
-        tried = [self._trials.plan(self._gpus, steps) for steps in starts]
+        return [self._trials.plan(self.gpus, steps) for steps in starts]
+
+    def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
+        """The same with batches of all roles together as they fit here, unless it is far from the best as it
+        is; the fastest."""
+        tried = self.glance(others)
         fitting = [each for each in tried if each.fits]
         near = [
             each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
         ]
         likely = [each for each in sorted(fitting, key=KEYS["time"])[:2] if not _is_far(each, self._trials)]
         if near and not fitting and not self._trials.over:
-            beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self._gpus)))
+            beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self.gpus)))
             small = (leanest(self._trials, each, self._of("same")) for each in beginnings)
             likely = [*islice((each for each in small if each.fits), 1)]
         climbed = [self._climb(each) for each in likely]
@@ -159,7 +163,7 @@ class SetSearch:
             stored, fewer = bits.get("auto", ()), bits.get("nf4", bits.get("auto", ()))
             vllm = [step for step in own.get(f"{role} engine", ()) if step.key.startswith(VLLM)][-1:]
             if vllm and role not in taken:
-                taken[role] = self._trials.plan(self._gpus, _all((*stored, *vllm))).possible
+                taken[role] = self._trials.plan(self.gpus, _all((*stored, *vllm))).possible
             engine = tuple(vllm) if taken.get(role) else ()
             whole, lower = (*whole, *stored, *engine), (*lower, *fewer, *engine)
         return [*dict.fromkeys((_all(whole), _all(lower)))]
@@ -190,7 +194,15 @@ class SetSearch:
         return found
 
     def _of(self, *families: Family) -> tuple[Axis, ...]:
-        return tuple(axis for axis in self._axes if axis.family in families)
+        """Axes of these families; of the others what asks nothing of the user: no step that loses quality."""
+        own = (axis if axis.family in families else _harmless(axis) for axis in self._axes)
+        return tuple(axis for axis in own if axis is not None)
+
+
+def _harmless(axis: Axis) -> Axis | None:
+    """Its steps to other bits that lose none, as those that are stored are; None without any."""
+    steps = tuple(step for step in axis.steps if not step.loss) if axis.family == "lower" else ()
+    return axis._replace(steps=steps, lean=None) if steps else None
 
 
 def _over(candidate: Candidate) -> int:

@@ -95,7 +95,7 @@ class Trials:
         host: Host,
         limit: SearchLimit,
     ) -> None:
-        self._workload, self._evaluate, self._apply = workload, evaluate, apply
+        self.workload, self._evaluate, self._apply = workload, evaluate, apply
         self.prices, self.host, self._limit = prices, host, limit
         self._until = time.monotonic() + limit.seconds
         self._spent, self._allowed = 0.0, limit.trials
@@ -139,7 +139,7 @@ class Trials:
         if not self._refused.isdisjoint(steps):
             return False
         try:
-            return self._is_valid(self._apply(self._workload, changes_of(steps)), steps)
+            return self._is_valid(self._apply(self.workload, changes_of(steps)), steps)
         except InputError:
             return False
 
@@ -150,7 +150,7 @@ class Trials:
 
     def _outcome(self, gpus: GpuSet, steps: tuple[Step, ...]) -> Outcome:
         try:
-            changed = self._apply(self._workload, changes_of(steps))
+            changed = self._apply(self.workload, changes_of(steps))
             if not self._is_valid(changed, steps):
                 return IMPOSSIBLE
             outcome = self._evaluate(changed, gpus)
