@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ullage.reports.advice_page import in_short
 from ullage.reports.figures import UNKNOWN, dollars, durations, number, rates, spread, whole
 from ullage.reports.items import layers_of, merged
-from ullage.reports.latency_page import latency_grids
+from ullage.reports.latency_page import latency_tables
 from ullage.reports.plan_details import alike, priced
 from ullage.reports.storage_page import stored_lines
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ullage.planning.advice.entry import Advice
     from ullage.planning.bill import LineItem
     from ullage.planning.plan import DevicePlan, Plan
-    from ullage.reports.grid import Grid
+    from ullage.reports.pages.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Figures:
     price: str
     devices: tuple[DeviceTable, ...]
     times: tuple[TimeRow, ...]
-    latency: tuple[Grid, ...]
+    latency: tuple[Table, ...]
     decisions: tuple[tuple[str, str, str], ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -100,7 +100,7 @@ def figures_of(plan: Plan) -> Figures:
         _price(plan),
         tuple(_devices(plan)),
         tuple(_times(plan)),
-        () if plan.latency is None else tuple(latency_grids(plan.latency)),
+        () if plan.latency is None else tuple(latency_tables(plan.latency)),
         tuple((each.subject, each.choice, each.reason) for each in plan.decisions),
         plan.warnings,
         (*_hosted(plan), *plan.notes),

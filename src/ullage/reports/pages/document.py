@@ -1,0 +1,31 @@
+"""A page as JSON: each part is an object that says which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import cast
+
+from ullage.reports.pages.page import Page
+
+
+def page_document(page: Page) -> dict[str, object]:
+    """All of it; what a chart shows are its numbers."""
+    return cast("dict[str, object]", _value(page))
+
+
+def _value(value: object) -> object:
+    held = _fields(value)
+    if held is not None:
+        return {"part": type(value).__name__.lower(), **{name: _value(one) for name, one in held.items()}}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return [_value(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _fields(value: object) -> Mapping[str, object] | None:
+    """Of a named tuple or a dataclass."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
+    names = getattr(value, "_fields", None)
+    return None if names is None else dict(zip(names, cast("tuple[object, ...]", value), strict=True))
