@@ -85,7 +85,7 @@ def expect_plan(page, *changes):
     page.wait_for_function(
         "([n, high]) => location.search.split('set=').length - 1 == n"
         " && document.querySelector('#verdict .verdict')"
-        " && document.querySelector('.device').textContent.includes(high)",
+        " && [...document.querySelectorAll('summary')].some(each => each.textContent.includes(high))",
         arg=[len(changes), f"{total / 2**30:.2f}"],
     )
     assert page.locator("#verdict .verdict").text_content() == plan.verdict
@@ -203,10 +203,10 @@ def test_a_mistake_is_told_beside_its_field_and_is_mended(shown):
 
 
 def test_line_items_stay_open_while_numbers_change(shown):
-    summary = shown.locator(".device summary").first
+    summary = shown.locator("summary", has_text="GiB").first
     summary.focus()
     shown.keyboard.press("Enter")
-    table = shown.locator(".device details table").first
+    table = shown.locator("details", has=shown.locator("summary", has_text="GiB")).first.locator("table")
     assert table.is_visible()
     shown.get_by_label("batch", exact=True).first.fill("2")
     expect_plan(shown, "batch=2")

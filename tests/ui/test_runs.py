@@ -101,7 +101,7 @@ def test_a_run_that_is_damaged_is_listed_with_what_can_be_read(runs, how):
     for part in ("", "/now", "/timeline"):
         assert page(runs).get(f"/runs/one{part}").status_code == 200
     if how not in ("empty", "timeline of noise"):
-        assert "one" in listed.text.partition('class="words wrong"')[2]
+        assert "one" in listed.text.partition('class="bad"')[2]
 
 
 @pytest.mark.parametrize(

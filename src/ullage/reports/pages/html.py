@@ -34,6 +34,8 @@ STYLE: Final = Path(__file__).with_name("page.css")
 """Of every page of HTML."""
 SCRIPT: Final = Path(__file__).with_name("listed.js")
 """Of a page that has a list to be looked through; without it all of the list is there."""
+NAMED: Final = 3
+"""Headings down to this level may be led to."""
 HUES: Final = {"orange": "213, 94, 0", "blue": "0, 114, 178"}
 
 
@@ -120,7 +122,7 @@ def _holder(part: Facts | Beside | Fold | Listed | Section) -> Iterator[str]:
         lines = ((inline(entry.line), "\n".join(parts(entry.parts))) for entry in part.entries)
         yield from listed(part, lines)
     else:
-        named = f' id="{_slug(part.title)}"' if part.level == 2 else ""
+        named = f' id="{_slug(part.title)}"' if part.level <= NAMED else ""
         yield f"<h{part.level}{named}>{shown(part.title)}</h{part.level}>"
         yield from parts(part.parts)
 
@@ -172,6 +174,8 @@ def _coded(text: str) -> str:
 def _span(each: Span) -> str:
     text = shown(each.text)
     tip = f' title="{shown(each.tip)}"' if each.tip else ""
+    if each.to:
+        return f'<a href="{escape(each.to)}"{tip}>{text}</a>'
     if each.shade is not None:
         style = f"background: rgba({HUES[each.hue]}, {each.shade:.2f})"
         return f'<span class="shaded" style="{style}"{tip}>{text}</span>'

@@ -11,13 +11,14 @@ Hue = Literal["orange", "blue"]
 
 class Span(NamedTuple):
     """Words shown letter by letter. `tip` is what else is known of them; `shade`, from 0 to 1, is how dark
-    their `hue` lies under them."""
+    their `hue` lies under them; `to` is an address of ours that they lead to."""
 
     text: str
     tone: Tone = ""
     tip: str = ""
     shade: float | None = None
     hue: Hue = "orange"
+    to: str = ""
 
 
 Words = str | Span | tuple[str | Span, ...]
