@@ -149,8 +149,9 @@ def table(part: Table) -> Iterator[str]:
     yield f'<div class="wide" tabindex="0" role="region" aria-label="{label}">'
     yield f"<table>{title}<thead><tr>{head}</tr></thead><tbody>"
     for first, *rest in part.rows:
-        cells = (f"<td{mark}>{inline(cell)}</td>" for cell, mark in zip(rest, marks[1:], strict=True))
-        yield f'<tr><th scope="row"{marks[0]}>{inline(first)}</th>{"".join(cells)}</tr>'
+        cells = zip(rest, marks[1:], strict=True)
+        held = "".join([f"<td{mark}>{inline(cell)}</td>" for cell, mark in cells])
+        yield f'<tr><th scope="row"{marks[0]}>{inline(first)}</th>{held}</tr>'
     yield "</tbody></table></div>"
     if part.caption:
         yield f'<p class="note">{inline(part.caption)}</p>'
@@ -158,6 +159,8 @@ def table(part: Table) -> Iterator[str]:
 
 def inline(words: Words) -> str:
     """Within a line."""
+    if isinstance(words, str):
+        return _coded(words)
     return "".join(_coded(each) if isinstance(each, str) else _span(each) for each in spans(words))
 
 
@@ -168,7 +171,8 @@ def shown(text: str) -> str:
 
 def _coded(text: str) -> str:
     """What stands between backticks is code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", shown(text))
+    said = shown(text)
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", said) if "`" in said else said
 
 
 def _span(each: Span) -> str:
