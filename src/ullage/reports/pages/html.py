@@ -60,8 +60,13 @@ def html(page: Page) -> str:
         "</main>",
     ]
     if any(isinstance(part, Listed) for section in page.sections for part in section.parts):
-        lines.append(f"<script>\n{_text(SCRIPT)}</script>")
+        lines.append(f"<script>{script()}</script>")
     return "\n".join((*lines, "</body>", "</html>")) + "\n"
+
+
+def script() -> str:
+    """What a page that has a list runs, letter by letter."""
+    return f"\n{_text(SCRIPT)}"
 
 
 def tables(page: Page) -> str:
