@@ -12,14 +12,23 @@ if TYPE_CHECKING:
     from ullage.reports.guide.guide_file import GuideChange
 
 
-def guide(files: Sequence[str | Path], out: str | Path | None = None, set_: Sequence[str] = ()) -> str:
-    """The requirements guide of workload files, Markdown, or HTML where `out` is called so; written there
-    if it is given. What a person wrote between markers of a guide that is there stays.
+def guide(
+    files: Sequence[str | Path],
+    out: str | Path | None = None,
+    set_: Sequence[str] = (),
+    *,
+    json: bool = False,
+) -> str:
+    """The requirements guide of workload files, Markdown, or HTML or JSON where `out` is called so (and JSON
+    with `json`); written there if it is given. What a person wrote between markers of a guide that is there
+    stays.
 
     The same files and versions give the same bytes. Raises SpecError and InputError.
     """
+    if json and out is not None:
+        raise InputError(f"{out}: a guide is JSON where the file's name ends in .json: leave --json")
     path = None if out is None else Path(out)
-    text = _made(files, path, set_)
+    text = _made(files, path, set_, json)
     if path is not None:
         from ullage.records.atomic import write_text
 
@@ -43,7 +52,7 @@ def check_guide(
     return tuple(changes(read_guide(path), _made(files, path, set_)))
 
 
-def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -> str:
+def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str], json: bool = False) -> str:
     from ullage.reports.guide.guide_file import as_text, own_words, read_guide, with_words
     from ullage.reports.guide.guide_page import guide_page
     from ullage.workloads.guided import guide_of
@@ -55,4 +64,4 @@ def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -
         raise InputError("files of a guide have different names, by which a person's words in it are kept")
     words = own_words(read_guide(path), str(path)) if path is not None and path.exists() else {}
     page = guide_page([guide_of(Path(each), set_) for each in files])
-    return as_text(with_words(page, words), path)
+    return as_text(with_words(page, words), path, json)

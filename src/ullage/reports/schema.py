@@ -8,6 +8,7 @@ from typing import Final
 from ullage.planning.document import LEVELS
 from ullage.reports.audit_schema import AUDIT
 from ullage.reports.doctor_schema import DIAGNOSIS
+from ullage.reports.guide_schema import GUIDE
 from ullage.reports.latency_schema import LATENCY
 from ullage.reports.probe_schema import PROBES
 from ullage.reports.renting_schema import GPU_SETS
@@ -248,6 +249,7 @@ DOCUMENTS: Final[Mapping[str, Schema]] = {
     "models": of_document("models", {"models": of_list(_MODEL)}),
     "gpus": of_document("gpus", {"gpus": of_list(_GPU)}),
     "audit": of_document("audit", AUDIT),
+    "guide": of_document("guide", GUIDE),
     "gpu-sets": of_document("gpu-sets", GPU_SETS),
     "diagnosis": DIAGNOSIS,
     "sweep": of_document("sweep", {"rows": of_list(_ROW)}),

@@ -10,8 +10,8 @@ from ullage.reports.pages.page import Page
 
 
 def page_document(page: Page) -> dict[str, object]:
-    """All of it; what a chart shows are its numbers."""
-    return cast("dict[str, object]", _value(page))
+    """Title, sections and opening; what a chart shows are its numbers."""
+    return {name: _value(one) for name, one in page._asdict().items()}
 
 
 def _value(value: object) -> object:

@@ -36,6 +36,8 @@ SCRIPT: Final = Path(__file__).with_name("listed.js")
 """Of a page that has a list to be looked through; without it all of the list is there."""
 NAMED: Final = 3
 """Headings down to this level may be led to."""
+DARKEST: Final = 0.7
+"""Opacity of the darkest shade: words on it are read in both themes (a contrast of 4.5 and more)."""
 HUES: Final = {"orange": "213, 94, 0", "blue": "0, 114, 178"}
 
 
@@ -186,7 +188,7 @@ def _span(each: Span) -> str:
     if each.to:
         return f'<a href="{escape(each.to)}"{tip}>{text}</a>'
     if each.shade is not None:
-        style = f"background: rgba({HUES[each.hue]}, {each.shade:.2f})"
+        style = f"background: rgba({HUES[each.hue]}, {DARKEST * each.shade:.2f})"
         return f'<span class="shaded" style="{style}"{tip}>{text}</span>'
     if each.tone == "strong":
         return f"<b{tip}>{text}</b>"
