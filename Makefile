@@ -21,7 +21,7 @@ demo: .venv/run
 # What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
 # since, and fails for one that is missing or damaged. Each process takes one half, and files are not torn apart:
 # what a file's tests share is made once.
-# Where there is a browser the planner page is looked at in it.
+# Where there is a browser the planner page is looked at in it; what it looked like, light and dark, is in .screenshots.
 test: .venv/dev $(if $(BROWSER),.venv/browser) lint
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/zensical build --strict
@@ -108,4 +108,4 @@ pages: .venv/run
 	$(BIN)/python tools/guides.py
 
 clean:
-	rm -rf .venv .venv-vllm .demo site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-vllm .demo .screenshots site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -16,7 +16,8 @@ from ullage.api import audit
 from ullage.planning.audit import RULINGS, Audit
 from ullage.reports.audit_page import RULE, audit_page
 from ullage.reports.pages.markdown import markdown
-from ullage.reports.pages.page import Page, Part, Prose, Section, Table
+from ullage.reports.pages.page import Page, Part, Prose, Section
+from ullage.reports.pages.table import Table
 
 ROOT: Final = Path(__file__).parents[1]
 CLAIMS: Final = ROOT / "examples/claims"

@@ -14,7 +14,8 @@ import yaml
 
 from ullage.api import guide
 from ullage.reports.pages.markdown import markdown
-from ullage.reports.pages.page import Page, Prose, Section, Table
+from ullage.reports.pages.page import Page, Prose, Section
+from ullage.reports.pages.table import Table
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "examples/guide"

@@ -1,5 +1,6 @@
 """`ullage guide`: a requirements guide of workload files, through the command line and from Python."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import guides
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given
@@ -25,7 +27,8 @@ from ullage.reports.guide.guide_file import (
 )
 from ullage.reports.pages.html import html
 from ullage.reports.pages.markdown import BEGIN, END, markdown
-from ullage.reports.pages.page import Code, Items, Own, Page, Prose, Section, Table
+from ullage.reports.pages.page import Code, Items, Own, Page, Prose, Section
+from ullage.reports.pages.table import Table
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/pii.yaml"
@@ -349,3 +352,19 @@ def test_a_workload_file_brings_no_markers_into_its_guide(said, hosted, tmp_path
 def test_no_files_are_refused():
     with pytest.raises(InputError, match="name them"):
         ullage.guide([])
+
+
+def test_the_same_page_is_json_where_that_is_asked_for(said, tmp_path):
+    code, out, _ = said(EXAMPLE, "--json")
+    found = json.loads(out)
+    jsonschema.Draft202012Validator(ullage.document_schema("guide")).validate(found)
+    assert (code, found["document"]) == (0, "guide")
+    assert [each["title"] for each in found["sections"]] == re.findall(
+        r"(?m)^##+ (.*)$", ullage.guide([EXAMPLE]).replace("\\", "")
+    )
+    assert said(EXAMPLE, "--out", tmp_path / "g.json")[0] == 0
+    assert json.loads((tmp_path / "g.json").read_text()) == found
+    for more in (("--out", tmp_path / "g.md", "--json"), ("--out", tmp_path / "g.json", "--check", "--json")):
+        code, _, err = said(EXAMPLE, *more)
+        assert code == 2
+        assert "leave --json" in err

@@ -26,13 +26,13 @@ CLICKS = """<script>addEventListener("load", () => {
     .map(one => one.querySelector(".note").textContent)
   const press = name => document.querySelector(`[data-filter=${name}]`).click()
   const set = (name, value, event) => {
-    document.getElementById(name).value = value
-    document.getElementById(name).dispatchEvent(new Event(event))
+    document.querySelector(`[name=${name}]`).value = value
+    document.querySelector(`[name=${name}]`).dispatchEvent(new Event(event))
   }
   const found = {}
   found.first = ids()
   press("wrong"); found.wrong = ids()
-  document.getElementById("more").click(); found.more = ids().length
+  document.querySelector("[name=more]").click(); found.more = ids().length
   press("disagree"); found.disagree = ids()
   press("unscored"); found.unscored = ids()
   press("failed"); found.failed = ids()
@@ -40,7 +40,7 @@ CLICKS = """<script>addEventListener("load", () => {
   set("search", "", "input"); set("order", "place", "change"); found.place = ids()
   set("order", "doubt", "change"); found.doubt = ids()
   document.querySelector(".one:not([hidden])").open = true
-  const labels = [...document.querySelectorAll(".label")].filter(one => !one.hidden)
+  const labels = [...document.querySelectorAll("[data-view]")].filter(one => !one.hidden)
   found.labels = labels.map(one => one.querySelector("summary").textContent)
   const root = document.documentElement
   found.height = root.scrollHeight
@@ -91,7 +91,7 @@ def folder(tmp_path_factory):
 
 def test_the_headline_answers_first(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
-    head = page[page.index('<div class="head">') : page.index('id="answers"')]
+    head = page[page.index("<h1>") : page.index('id="answers"')]
     assert (
         "66.1% of 59 answers are right (53.4% to 76.9%) in the eyes of judge, a judge that was found" in head
     )

@@ -654,14 +654,15 @@ def test_the_page_shows_scores_confusion_and_calibration_and_no_text(verified):
     assert f"{found['all']['f1']:.3f}" in page
     assert "at threshold 0.500 and temperature 1.000" in page
     for one in found["by_threshold"]:
-        cells = (f"{one['threshold']:.2f}", f"{one['verified']:,}", f"{one['recall']:.3f}")
+        assert f'<th scope="row" class="n">{one["threshold"]:.2f}</th>' in page
+        cells = (f"{one['verified']:,}", f"{one['recall']:.3f}")
         assert all(f'<td class="n">{cell}</td>' in page for cell in cells)
     for one in found["calibration"]["bins"]:
-        assert f'<td class="n">{one["probability"]:.3f}</td>' in page
+        assert f'<th scope="row" class="n">{one["probability"]:.3f}</th>' in page
         assert f'<td class="n">{one["candidates"]:,}</td></tr>' in page
     for one in ullage.verify(folder / "o.jsonl.run").comparisons:
         if one.kind == "level":
-            assert f'data-of="measured">{one.measured / 2**20:,.1f}</td>' in page
+            assert f'<td class="n">{one.measured / 2**20:,.1f}</td>' in page
     texts = [row["text"] for row in read_lines(folder / "v.jsonl")]
     assert not any(text in page for text in texts)
 

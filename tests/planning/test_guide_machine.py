@@ -8,7 +8,7 @@ import pytest
 import small_families
 
 import ullage
-from ullage.reports.latency_page import latency_grids
+from ullage.reports.latency_page import latency_tables
 from ullage.units import GIB, gib, parse_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_a_setting_is_one_that_the_loader_carries_out(name):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_page_has_each_settings_latency_and_requests_a_day(name):
-    _, whole, rates = latency_grids(planned(name).latency)
+    _, whole, rates = latency_tables(planned(name).latency)
     days = {each[0]: each[-2:] for each in rates.rows}
     seconds = ("resident, s", "switched, s", "first of all, s")
     titles = ("to", *seconds, "a day, resident", "a day, switched")

@@ -12,10 +12,12 @@ pytest.importorskip("jinja2")
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: make .venv/browser")
 
 import axe  # noqa: E402
+import every_part  # noqa: E402
 from planner_pages import ROOT, made_run, serving  # noqa: E402
 
 import ullage  # noqa: E402
 from ullage.records.notes import Notes  # noqa: E402
+from ullage.reports.pages.html import html  # noqa: E402
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
@@ -29,6 +31,8 @@ FLAGS = [
 ]
 FILE = ROOT / "examples/werewolf.yaml"
 WIDTHS = (320, 768, 1280)
+SCREENSHOTS = ROOT / ".screenshots"
+"""Where pages in both themes are kept to be looked at; git leaves them out."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,7 @@ def runs(tmp_path_factory):
     """A run that is finished, and one under way."""
     folder = tmp_path_factory.mktemp("runs")
     made_run(folder / "one")
+    (folder / "one" / "report.html").write_text(html(every_part.PAGE), encoding="utf-8")
     held = made_run(folder / "two")
     (folder / "two" / "record.json").unlink()
     with held.lock():
@@ -85,7 +90,7 @@ def expect_plan(page, *changes):
     page.wait_for_function(
         "([n, high]) => location.search.split('set=').length - 1 == n"
         " && document.querySelector('#verdict .verdict')"
-        " && document.querySelector('.device').textContent.includes(high)",
+        " && [...document.querySelectorAll('summary')].some(each => each.textContent.includes(high))",
         arg=[len(changes), f"{total / 2**30:.2f}"],
     )
     assert page.locator("#verdict .verdict").text_content() == plan.verdict
@@ -203,10 +208,10 @@ def test_a_mistake_is_told_beside_its_field_and_is_mended(shown):
 
 
 def test_line_items_stay_open_while_numbers_change(shown):
-    summary = shown.locator(".device summary").first
+    summary = shown.locator("summary", has_text="GiB").first
     summary.focus()
     shown.keyboard.press("Enter")
-    table = shown.locator(".device details table").first
+    table = shown.locator("details", has=shown.locator("summary", has_text="GiB")).first.locator("table")
     assert table.is_visible()
     shown.get_by_label("batch", exact=True).first.fill("2")
     expect_plan(shown, "batch=2")
@@ -263,14 +268,44 @@ def serious_in(page):
     ]
 
 
+PAGES = {
+    "planner": "",
+    "mistake": "?set=batch%3D-1",
+    "beside": "?than=",
+    "runs": "runs",
+    "finished": "runs/one",
+    "under-way": "runs/two",
+    "report": "runs/one/report",
+}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("query", ["", "?set=batch%3D-1", "?than=", "runs", "runs/one", "runs/two"])
-def test_axe_finds_nothing_serious(shown, address, scheme, query, tmp_path):
+@pytest.mark.parametrize(("name", "query"), PAGES.items())
+def test_axe_finds_nothing_serious(shown, address, scheme, name, query):
     shown.emulate_media(color_scheme=scheme)
     shown.goto(address + query)
     shown.wait_for_timeout(500)  # a run under way is asked about again and again: the network is never idle
+    SCREENSHOTS.mkdir(exist_ok=True)
+    shown.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
     assert serious_in(shown) == []
-    shown.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+
+
+def test_a_runs_own_page_is_looked_through_where_it_is_served(shown, address):
+    shown.goto(f"{address}runs/one/report")
+    line = shown.locator(".one:visible summary")
+    assert line.count() == 10
+    shown.get_by_role("button", name="Wrong").focus()
+    shown.keyboard.press("Enter")
+    assert line.count() == 6
+    shown.get_by_label("In the eyes of").select_option("metric")
+    assert line.count() == 4
+    shown.get_by_label("search").fill("q9")
+    assert line.all_text_contents() == ["q9 question 9"]
+    secret = shown.locator("p.secret")
+    shown.get_by_text("A game").click()
+    assert not secret.is_visible()
+    shown.get_by_label("show it").check()
+    assert secret.is_visible()
 
 
 def test_axe_finds_a_field_without_a_label(shown):
@@ -288,7 +323,7 @@ def test_a_run_under_way_is_drawn_and_told_anew(shown, address, runs):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("query", ["", "runs", "runs/two"])
+@pytest.mark.parametrize("query", ["", "runs", "runs/two", "runs/one/report"])
 def test_no_page_scrolls_sideways(shown, address, width, query):
     shown.goto(address + query)
     shown.set_viewport_size({"width": width, "height": 700})

@@ -7,7 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from planner_pages import ROOT, page_of, serving
 
 import ullage.ui
 from ullage.errors import InputError
-from ullage.ui.answers import Asked
+from ullage.ui.answers import Answered, Asked
 from ullage.ui.app import make_app
 from ullage.ui.runs import Runs
 from ullage.ui.server import Listening, listen
@@ -130,7 +133,7 @@ def test_what_is_shipped_is_what_the_manifest_says():
             assert hashlib.sha256((STATIC / file["name"]).read_bytes()).hexdigest() == file["sha256"]
         named |= set(names)
     ours = {path.name for path in STATIC.iterdir()} - named
-    assert ours == {"page.css", "live.js", "scripts.json"}
+    assert ours == {"planner.css", "live.js", "scripts.json"}
 
 
 def test_a_worker_that_takes_too_long_is_ended_and_another_answers():
@@ -166,6 +169,35 @@ def test_who_has_gone_before_advice_was_looked_for_gets_none():
     scope = {"type": "http", "method": "GET", "path": "/advice", "query_string": b"", "headers": []}
     asyncio.run(make_app(workers, Runs(None))({**scope, "raw_path": b"/advice"}, receive, send))
     assert sent[0]["status"] == 204
+
+
+def test_a_search_that_nobody_waits_for_ends_and_its_process_answers_others():
+    worker = Worker(read_source(str(FILE)), 60)
+    asked, left = Asked("advice", State()), threading.Event()
+    try:
+        first = worker.ask(Asked("document", State()))
+        process = worker._process
+        with ThreadPoolExecutor(1) as pool:
+            found = pool.submit(worker.ask, asked, lambda: not left.is_set())
+            while worker._asked is None:
+                time.sleep(0.01)
+            left.set()
+            while not found.done():
+                worker.abandon(asked)
+                time.sleep(0.01)
+            assert found.result() is None
+            worker.abandon(asked)
+        assert worker.ask(Asked("document", State())) == first
+        assert worker._process is process
+    finally:
+        worker.close()
+
+
+def test_who_is_abandoned_for_anothers_sake_asks_again():
+    worker, told = Worker(read_source(str(FILE)), 60), Answered(200, "found", State())
+    coming = [None, None, told]
+    worker._answer = lambda asked: coming.pop(0)
+    assert worker.ask(Asked("advice", State())) is told
 
 
 def test_a_worker_that_is_stopped_answers_whoever_waits():

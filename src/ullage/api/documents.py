@@ -24,6 +24,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "evidence": ("ullage.reports.evidence_document:EvidenceDocument",),
     "gpu-sets": ("ullage.reports.renting_document:RentingDocument",),
     "gpus": ("ullage.reports.gpu_document:GpusDocument",),
+    "guide": ("ullage.reports.pages.document:PageDocument",),
     "model": ("ullage.reports.model_document:ModelDocument",),
     "models": ("ullage.reports.model_document:ModelsDocument",),
     "plan": ("ullage.planning.document:PlanDocument", "ullage.records.seal:Sealed"),

@@ -13,18 +13,27 @@ if TYPE_CHECKING:
     from ullage.reports.guide.guide_file import GuideChange
 
 
-def guide(files: Sequence[str | Path], out: str | Path | None = None, set_: Sequence[str] = ()) -> str:
-    """The requirements guide of workload files, Markdown, or HTML where `out` is called so; written there
-    if it is given. What a person wrote between markers of a guide that is there stays.
+def guide(
+    files: Sequence[str | Path],
+    out: str | Path | None = None,
+    set_: Sequence[str] = (),
+    *,
+    json: bool = False,
+) -> str:
+    """The requirements guide of workload files, Markdown, or HTML or JSON where `out` is called so (and JSON
+    with `json`); written there if it is given. What a person wrote between markers of a guide that is there
+    stays.
 
     The same files and versions give the same bytes. Raises SpecError and InputError.
     """
     from ullage.files import check_ordinary
 
+    if json and out is not None:
+        raise InputError(f"{out}: a guide is JSON where the file's name ends in .json: leave --json")
     path = None if out is None else Path(out)
     if path is not None:
         check_ordinary(path)
-    text = _made(files, path, set_)
+    text = _made(files, path, set_, json)
     if path is not None:
         from ullage.records.atomic import write_text
 
@@ -48,7 +57,7 @@ def check_guide(
     return tuple(changes(read_guide(path), _made(files, path, set_)))
 
 
-def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -> str:
+def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str], json: bool = False) -> str:
     from ullage.reports.guide.guide_file import (
         as_text,
         check_has_no_markers,
@@ -74,4 +83,4 @@ def _made(files: Sequence[str | Path], path: Path | None, set_: Sequence[str]) -
     for each, made in zip(files, guides, strict=True):
         check_has_no_markers(made.text, str(each))
     page = guide_page(guides)
-    return as_text(with_words(page, words), path)
+    return as_text(with_words(page, words), path, json)

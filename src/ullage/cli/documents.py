@@ -59,8 +59,9 @@ def guide(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Workload files, YAML or JSON.")],
     out: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Where to write it: .md, or .html; without it, printed."),
+        typer.Option(metavar="FILE", help="Where to write it: .md, .html or .json; without it, printed."),
     ] = None,
+    json: Json = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; say which lines of --out are no longer true.")
     ] = False,
@@ -70,9 +71,11 @@ def guide(
     from ullage import api
 
     if not check:
-        text = api.guide(files, out, set_ or ())
+        text = api.guide(files, out, set_ or (), json=json)
         typer.echo(text if out is None else out, nl=out is not None)
         return
+    if json:
+        raise InputError("--check holds a committed guide as its name says: leave --json")
     if out is None:
         raise InputError("--check holds a committed guide against its files: name it with --out")
     found = api.check_guide(files, out, set_ or ())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ullage.planning.audit import Audit, Finding, Ruling
 from ullage.reports.figures import duration
-from ullage.reports.pages.page import Page, Part, Prose, Section, Table
+from ullage.reports.pages.page import Page, Part, Prose, Section
+from ullage.reports.pages.table import Table
 from ullage.spec.amount import Measure
 from ullage.units import GIB, UNITS, Estimate
 

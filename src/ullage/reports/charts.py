@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ullage.reports.grid import Grid
+from ullage.reports.pages.table import Table
 
 Range = tuple[float, float]
 
@@ -74,14 +74,16 @@ class Lines:
 Chart = Bars | Lines
 
 
-def table(chart: Chart) -> Grid:
+def table(chart: Chart) -> Table:
     """What a chart shows, in figures: a row for each bar with its parts, or for each point of each line."""
     if isinstance(chart, Lines):
         rows = tuple((line.name, f"{x:,.6g}", f"{y:,.6g}") for line in chart.lines for x, y in line.points)
-        return Grid(chart.title, ("line", chart.x, chart.y), rows, chart.description)
+        numbers = (chart.x, chart.y)
+        return Table(("line", *numbers), rows, frozenset(numbers), chart.description, chart.title)
     names = chart.names
     columns = ("", *names, chart.unit, "at most", "limit")
-    return Grid(chart.title, columns, tuple(_row(bar, names) for bar in chart.bars), chart.description)
+    bars = tuple(_row(bar, names) for bar in chart.bars)
+    return Table(columns, bars, frozenset(columns[1:]), chart.description, chart.title)
 
 
 def _row(bar: Bar, names: tuple[str, ...]) -> tuple[str, ...]:

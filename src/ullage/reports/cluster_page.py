@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, spread
-from ullage.reports.pages.page import Items, Page, Section, Table
+from ullage.reports.pages.page import Items, Page, Section
+from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.cluster.cluster_plan import ClusterPlan, NodePlan

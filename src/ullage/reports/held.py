@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ullage.reports.figures import whole
 from ullage.reports.items import layers_of, merged_in
 from ullage.reports.pages.html import tables
-from ullage.reports.pages.page import Page, Section, Table
+from ullage.reports.pages.page import Page, Section
+from ullage.reports.pages.table import Table
 from ullage.units import MIB
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ullage.errors import MissingExtraError
-from ullage.reports.svg import drawn
+from ullage.reports.pages.html import parts
 from ullage.text import visible, without_secrets
 
 if TYPE_CHECKING:
@@ -34,13 +34,7 @@ def environment_of(folder: Path, **settings: Any) -> Environment:
         finalize=_shown,
         **settings,
     )
-    environment.filters |= {
-        "drawn": lambda chart: "" if chart is None else markupsafe.Markup(drawn(chart)),  # escaped within
-        "percent": lambda value: "" if value is None else f"{value:.1%}",
-        "number": lambda value: "" if value is None else f"{value:.3f}",
-        "mebi": lambda value: "" if value is None else f"{value / 2**20:,.1f}",
-        "milli": lambda value: "" if value is None else f"{1000 * value:,.1f}",
-    }
+    environment.filters["parts"] = lambda each: markupsafe.Markup("\n".join(parts(each)))  # escaped within
     return environment
 
 

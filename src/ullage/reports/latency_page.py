@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ullage.reports.figures import UNKNOWN, spread
-from ullage.reports.grid import Grid
+from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.latency import Latency, Rate, WayTime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LATENCY: Final = "latency: seconds of one request by itself (roofline estimate)"
 
 
-def latency_grids(latency: Latency) -> tuple[Grid, ...]:
+def latency_tables(latency: Latency) -> tuple[Table, ...]:
     """The stages of a request of each way, what it takes in all, and how many are answered."""
     names = tuple(dict.fromkeys(stage.name for way in latency.ways for stage in way.stages))
     stages = tuple((way.name, *(_stage(way, name) for name in names)) for way in latency.ways)
@@ -32,10 +32,14 @@ def latency_grids(latency: Latency) -> tuple[Grid, ...]:
     if len(rates) > 1:
         rates = (*rates, ("all equally often", "", *_rates(latency)))
     return (
-        Grid(LATENCY, ("to", *names), stages),
-        Grid("in all", ("to", "resident", "switched", "first of all"), whole, "; ".join(said)),
-        Grid("requests a day, in the plan's batches", ("to", "at once", "resident", "switched"), rates),
+        _table(LATENCY, names, stages),
+        _table("in all", ("resident", "switched", "first of all"), whole, "; ".join(said)),
+        _table("requests a day, in the plan's batches", ("at once", "resident", "switched"), rates),
     )
+
+
+def _table(title: str, names: Sequence[str], rows: tuple[tuple[str, ...], ...], caption: str = "") -> Table:
+    return Table(("to", *names), rows, frozenset(names), caption, title)
 
 
 def _again(latency: Latency) -> Iterator[str]:

@@ -10,9 +10,10 @@ from rich.text import Text
 from ullage.reports.advice_page import show_advice
 from ullage.reports.bar import bar
 from ullage.reports.figures import dollars, durations, ends, number, rates, spread, whole
-from ullage.reports.grid import Grid
 from ullage.reports.items import layers_of, merged
-from ullage.reports.latency_page import latency_grids
+from ullage.reports.latency_page import latency_tables
+from ullage.reports.pages.screen import show_part
+from ullage.reports.pages.table import Table
 from ullage.reports.storage_page import stored_lines
 from ullage.reports.tables import STYLES, Footnotes, below, new_table, print_hanging, print_table
 from ullage.units import GIB
@@ -41,8 +42,8 @@ def show_details(plan: Plan, console: Console, *, items: bool = False) -> None:
         show_items(plan, console, everything=items)
     _show_decisions(plan, console)
     _show_times(plan, console)
-    for grid in () if plan.latency is None else latency_grids(plan.latency):
-        _show_grid(grid, console)
+    for table in () if plan.latency is None else latency_tables(plan.latency):
+        show_part(table, console)
     for each in plan.hosted:
         print_hanging("", _of_hosted(each, plan.workload.examples), console)
     show_advice(plan, console)
@@ -50,6 +51,25 @@ def show_details(plan: Plan, console: Console, *, items: bool = False) -> None:
         print_hanging("warning: ", warning, console, "yellow")
     for note in plan.notes:
         print_hanging("note: ", note, console, "dim")
+
+
+def devices_table(plan: Plan) -> Table:
+    """A row for each device: its peak, and what may be used of it."""
+    columns = ("device", "GPU", "verdict", "peak GiB", "at most", "usable", "ullage", "peak in")
+    rows = tuple(
+        (
+            device.name,
+            device.gpu,
+            device.verdict,
+            number(device.peak.device.expected),
+            number(device.peak.device.high),
+            "" if device.usable is None else number(device.usable),
+            "" if device.ullage is None else number(device.ullage),
+            device.peak_phase,
+        )
+        for device in plan.devices
+    )
+    return Table(columns, rows, frozenset(columns[3:7]), title=repr(plan)[1:-1])
 
 
 def alike(plan: Plan) -> dict[str, str]:
@@ -182,15 +202,6 @@ def priced(cost: Cost) -> str:
         f"{dollars(cost.usd_per_hour)} an hour, {dollars(cost.usd_per_1000_examples)} per 1000 examples "
         f"({cost.provider}, {cost.label} price as of {cost.as_of})"
     )
-
-
-def _show_grid(grid: Grid, console: Console) -> None:
-    table = new_table(grid.title, grid.columns, [name for name in grid.columns if name != "to"])
-    for row in grid.rows:
-        table.add_row(*row)
-    print_table(table, console)
-    if grid.caption:
-        print_hanging("", grid.caption, console, "dim")
 
 
 def _of_hosted(each: Hosted, examples: int) -> str:

@@ -8,12 +8,12 @@ from itertools import islice
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Final
 
+from rich import table as rich_table
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ullage.reports.figures import UNKNOWN, number, spread
-from ullage.reports.grid import Grid
+from ullage.reports.pages.table import Table
 from ullage.reports.tables import new_table
 from ullage.text import one_line
 from ullage.units import GIB, Estimate
@@ -96,7 +96,7 @@ def _letters() -> Iterator[str]:
     yield from (one + other for one in ascii_lowercase for other in ascii_lowercase)
 
 
-def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Table:
+def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> rich_table.Table:
     table = new_table("")
     table.padding = (0, 1, 0, 0)
     rows = [_cells(each, lists, wide, _unit(found)[3]) for each in found.rentals]
@@ -206,7 +206,8 @@ def _spread(value: Estimate | None) -> str:
     return spread(value, f"{{:,.{decimals}f}}")
 
 
-def renting_grid(found: Renting) -> Grid:
+def renting_table(found: Renting) -> Table:
     """The same as one table, for a notebook."""
     rows = tuple(_cells(each, {}, True, _unit(found)[3]) for each in found.rentals)
-    return Grid(repr(found)[1:-1], _columns(found), rows, "; ".join(islice(_below(found, {}, True), 1, None)))
+    columns, said = _columns(found), "; ".join(islice(_below(found, {}, True), 1, None))
+    return Table(columns, rows, frozenset(columns[2:]), said, repr(found)[1:-1])

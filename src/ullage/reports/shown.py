@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
-from html import escape
 from io import StringIO
 from typing import Final
 
@@ -19,19 +18,18 @@ from ullage.reports.audit_document import audit_document
 from ullage.reports.audit_page import audit_page
 from ullage.reports.cluster_page import cluster_page
 from ullage.reports.console import PlainConsole
-from ullage.reports.latency_page import latency_grids
-from ullage.reports.pages.html import tables
+from ullage.reports.latency_page import latency_tables
+from ullage.reports.pages.html import parts, tables
+from ullage.reports.pages.page import Figure
 from ullage.reports.pages.screen import show_page
 from ullage.reports.plan_chart import plan_chart
-from ullage.reports.plan_details import show_details
+from ullage.reports.plan_details import devices_table, show_details
 from ullage.reports.plan_page import show_plan
 from ullage.reports.renting_document import renting_document
-from ullage.reports.renting_page import renting_grid, show_renting
-from ullage.reports.svg import Drawing, drawn
-from ullage.reports.times_page import times_grid
-from ullage.reports.verification_page import show_verification, verification_document
-from ullage.text import visible
-from ullage.units import GIB, MIB
+from ullage.reports.renting_page import renting_table, show_renting
+from ullage.reports.svg import Drawing
+from ullage.reports.times_page import times_table
+from ullage.reports.verification_page import comparison_table, show_verification, verification_document
 
 WIDTH: Final = 140
 """Columns of a page that no terminal bounds."""
@@ -72,42 +70,12 @@ def table(value: Value) -> str:
     if isinstance(value, ClusterPlan):
         return tables(cluster_page(value))
     if isinstance(value, Renting):
-        grid = renting_grid(value)
-        return _table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows)
+        return "".join(parts([renting_table(value)]))
     if isinstance(value, Plan):
-        columns = ("device", "GPU", "verdict", "peak GiB", "at most", "usable", "ullage", "peak in")
-        rows = [
-            (
-                device.name,
-                device.gpu,
-                device.verdict,
-                _size(device.peak.device.expected, GIB),
-                _size(device.peak.device.high, GIB),
-                _size(device.usable, GIB),
-                _size(device.ullage, GIB),
-                device.peak_phase,
-            )
-            for device in value.devices
-        ]
-        grids = [] if value.latency is None else [*latency_grids(value.latency)]
-        grids = [times_grid(value.times), *grids] if value.times else grids
-        more = (_table(f"{grid.title} {grid.caption}".strip(), grid.columns, grid.rows) for grid in grids)
-        return "".join((drawn(plan_chart(value)), _table(repr(value)[1:-1], columns, rows), *more))
-    columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
-    cells = [
-        (
-            one.device,
-            one.phase,
-            one.what,
-            _size(one.predicted.expected, MIB),
-            _size(one.predicted.high, MIB),
-            _size(one.measured, MIB),
-            "" if one.error is None else f"{100 * one.error:+.2f} %",
-            one.verdict,
-        )
-        for one in value.comparisons
-    ]
-    return _table(repr(value)[1:-1], columns, cells)
+        more = [times_table(value.times)] if value.times else []
+        more += [] if value.latency is None else latency_tables(value.latency)
+        return "".join(parts((Figure(plan_chart(value)), devices_table(value), *more)))
+    return "".join(parts([comparison_table(value.comparisons, repr(value)[1:-1])]))
 
 
 def chart(value: Plan) -> Drawing:
@@ -124,19 +92,3 @@ def document(value: Value) -> dict[str, object]:
     if isinstance(value, ClusterPlan):
         return as_document("cluster", ClusterPlan, value)
     return plan_document(value) if isinstance(value, Plan) else verification_document(value)
-
-
-def _size(value: int | None, unit: int) -> str:
-    return "" if value is None else f"{value / unit:,.2f}"
-
-
-def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Every cell is escaped: names come from files that anyone may have written."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(visible(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f"<table><caption>{escape(visible(caption))}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ullage.reports.figures import rate, spread
-from ullage.reports.grid import Grid
+from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.phase_time import PhaseTime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload, s", "bound by", "basis")
 
 
-def times_grid(times: Iterable[PhaseTime]) -> Grid:
+def times_table(times: Iterable[PhaseTime]) -> Table:
     """A row for each phase; below it whose measurements stand among them."""
     times = tuple(times)
     sources = dict.fromkeys(each.source for each in times if each.source)
@@ -29,4 +29,5 @@ def times_grid(times: Iterable[PhaseTime]) -> Grid:
         )
         for each in times
     )
-    return Grid("time", COLUMNS, rows, "; ".join(f"measured: {source}" for source in sources))
+    said = "; ".join(f"measured: {source}" for source in sources)
+    return Table(COLUMNS, rows, frozenset(COLUMNS[1:4]), said, "time")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, NotRequired
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final, NotRequired
 
+from rich import table as rich_table
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from typing_extensions import TypedDict
 
 from ullage.documents import ByName, document
 from ullage.records.not_finite import KEY, NotFinite
 from ullage.records.verification import Comparison, TimeComparison, Verification
+from ullage.reports.pages.table import Table
+from ullage.reports.pages.words import Span, Tone, Words
 from ullage.text import one_line
 from ullage.units import MIB
 
 STYLES = {"inside": "green", "below": "yellow", "above": "red"}
+TONES: Final[dict[str, Tone]] = {"above": "bad"}
 WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 
@@ -28,7 +31,7 @@ def show_verification(found: Verification, console: Console) -> None:
         console.print("nothing is compared: the plan holds no model here, or the run measured nothing of it")
         return
     title = "MiB: planned (expected, at most) beside measured"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("device", "phase", "what"):
         table.add_column(name, no_wrap=name != "phase")
     for name in ("planned", "at most", "measured", "error"):
@@ -48,10 +51,10 @@ def show_verification(found: Verification, console: Console) -> None:
         console.print(Text(str(found.not_finite), style="yellow"))
 
 
-def _times(times: Sequence[TimeComparison]) -> Table:
+def _times(times: Sequence[TimeComparison]) -> rich_table.Table:
     """What each phase was planned to take, and took; a plan's times are estimates, and break no promise."""
     title = f"seconds for {times[0].examples:,} examples: planned (from, to) beside measured"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("phase", overflow="fold")
     for name in ("planned", "from", "to", "measured", "error"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -85,6 +88,17 @@ def _cells(one: Comparison) -> list[str]:
         f"{one.measured / MIB:,.1f}",
         error,
     ]
+
+
+def comparison_table(comparisons: Iterable[Comparison], title: str = "") -> Table:
+    """A row for each; MiB."""
+    columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
+    rows = tuple[tuple[Words, ...], ...]((*_cells(one), _verdict(one)) for one in comparisons)
+    return Table(columns, rows, frozenset(columns[3:7]), title=title)
+
+
+def _verdict(one: Comparison) -> Span:
+    return Span(one.verdict, TONES.get(one.verdict, ""))
 
 
 _LEVEL = ByName("device", "phase", "what", "kind", "predicted", "measured", "error", "verdict")

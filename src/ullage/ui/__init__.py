@@ -10,5 +10,6 @@ from elsewhere.
     changed   the file with its changes    worker      a process that plans
     controls  the form                     pages       values -> HTML
     planned   text -> plan, or mistakes    door, app, server: from a request to an answer
-    tables    a plan's figures             answers     what a worker does
+    shown     a plan beside another        answers     what a worker does
+    advice    its entries, as changes      runs_shown  runs as parts of a page
 """

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from ullage.errors import InputError, UllageError
+from ullage.reports.pages.html import STYLE
 from ullage.ui.answers import Answered, Asked
 from ullage.ui.controls import FIELD
 from ullage.ui.pages import render, root_of
@@ -133,7 +134,7 @@ def _file(found: Answered, kind: str, name: str = "") -> Response:
 
 
 def _static(app: FastAPI) -> None:
-    held = {path.name: path for path in STATIC.iterdir() if path.suffix in (".js", ".css")}
+    held = {path.name: path for path in (*STATIC.iterdir(), STYLE) if path.suffix in (".js", ".css")}
 
     @cache
     def read(name: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from ullage.reports.figures import UNKNOWN, dollars, duration, number
-from ullage.reports.grid import Grid
+from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 
-def difference(this: Plan, that: Plan) -> Grid:
+def difference(this: Plan, that: Plan) -> Table:
     """Verdict, each device's peak at most, time and cost of two plans, and how much more `this` takes."""
     columns = ("", "kept plan", "this plan", "difference")
-    return Grid(
-        "Difference", columns, tuple(_rows(this, that)), "Peaks in GiB, at most; time and cost expected."
-    )
+    said = "Peaks in GiB, at most; time and cost expected."
+    return Table(columns, tuple(_rows(this, that)), frozenset(columns[1:]), said, "Difference")
 
 
 def _rows(this: Plan, that: Plan) -> Iterator[tuple[str, str, str, str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import MutableMapping
+from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from ullage.reports.pages.html import script
 from ullage.serving.guard import App, Door, Guard, Receive, Scope, Send, refuse
 from ullage.serving.refusal import Refusal
 
@@ -19,11 +22,13 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; frame-src 'self'"
 )
+_DIGEST: Final = b64encode(sha256(script().encode()).digest()).decode()
 REPORT_POLICY: Final = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-    "frame-ancestors 'self'"
+    f"sandbox allow-scripts; default-src 'none'; script-src 'sha256-{_DIGEST}'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; frame-ancestors 'self'"
 )
-"""Of a run's own page, which is shown as it was written: it runs no script and belongs to no site."""
+"""Of a run's own page, which is shown as it was written: it runs no script but the one of our own lists, and
+belongs to no site."""
 HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",

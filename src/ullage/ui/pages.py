@@ -41,26 +41,19 @@ class View:
 
 def planner(view: View, *, whole: bool) -> str:
     """The page, or of it what lies within `main`."""
-    from ullage.reports.charts import table
-    from ullage.reports.plan_chart import plan_chart
-    from ullage.ui.difference import difference
-    from ullage.ui.tables import advice_of, figures_of
+    from ullage.reports.plan_parts import in_full, notes
+    from ullage.ui.advice import advice_of
+    from ullage.ui.shown import above
 
     plan = view.found.plan
-    that = None if view.beside is None else view.beside.plan
-    chart = None if plan is None else plan_chart(plan)
-    there = None if that is None else plan_chart(that)
     return render(
         "planner.html.jinja" if whole else "planner_main.html.jinja",
         root=view.root,
         view=view,
-        figures=None if plan is None else figures_of(plan),
-        chart=chart,
-        grid=None if chart is None else table(chart),
-        kept=there,
-        kept_grid=None if there is None else table(there),
-        kept_wrong=() if view.beside is None else view.beside.wrong,
-        difference=None if plan is None or that is None else difference(plan, that),
+        plan=plan,
+        above=() if plan is None else above(plan, view),
+        full=() if plan is None else in_full(plan),
+        notes=() if plan is None else (notes(plan),),
         entries=advice_of(plan) if plan is not None and view.advice else None,
         search=None if plan is None else plan.search,
         cards=_cards(),
@@ -70,7 +63,7 @@ def planner(view: View, *, whole: bool) -> str:
 
 def advice(plan: Plan | None, state: State, root: str) -> str:
     """The fragment that follows a plan."""
-    from ullage.ui.tables import advice_of
+    from ullage.ui.advice import advice_of
 
     entries = () if plan is None else advice_of(plan)
     search = None if plan is None else plan.search

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from ullage.ui.door import REPORT_POLICY
 from ullage.ui.pages import render, root_of
 from ullage.ui.runs import Runs, course_of, run_of, timeline_document
+from ullage.ui.runs_shown import facts, figure, in_figures, listed, now
 
 
 def add_runs(app: FastAPI, runs: Runs) -> None:
@@ -24,20 +25,32 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
         return path
 
     @app.get("/runs")
-    async def listed(request: Request) -> Response:
+    async def all_of_them(request: Request) -> Response:
         held = await asyncio.to_thread(runs.list)
-        return HTMLResponse(render("runs.html.jinja", root=root_of(request), folder=runs.shown, runs=held))
+        root = root_of(request)
+        shown = listed(held, runs.shown, root)
+        return HTMLResponse(render("runs.html.jinja", root=root, folder=runs.shown, listed=shown))
 
     def shown(id: str, template: str, root: str) -> Response:
         path = found(id)
-        return HTMLResponse(render(template, root=root, run=run_of(path), course=course_of(path)))
+        run, course = run_of(path), course_of(path)
+        page = render(
+            template,
+            root=root,
+            run=run,
+            facts=(facts(run),),
+            now=now(run, course),
+            figure=figure(course),
+            course=in_figures(course),
+        )
+        return HTMLResponse(page)
 
     @app.get("/runs/{id}")
     async def one(id: str, request: Request) -> Response:
         return await asyncio.to_thread(shown, id, "run.html.jinja", root_of(request))
 
     @app.get("/runs/{id}/now")
-    async def now(id: str, request: Request) -> Response:
+    async def as_it_is(id: str, request: Request) -> Response:
         return await asyncio.to_thread(shown, id, "run_now.html.jinja", root_of(request))
 
     def document(id: str) -> Response:

@@ -32,8 +32,16 @@ MEMORY: Final = 8 * 2**30
 """Bytes of addresses that a process may take: a trace needs torch, which maps about half of it."""
 
 
+LOOK: Final = 0.05
+"""Seconds after which it is looked again whether somebody still waits for advice."""
+
+
 class OverdueError(UllageError):
     """No answer within the time there is."""
+
+
+class AbandonedError(BaseException):
+    """In a process that plans: nobody waits for the answer any more. No planning takes it for a mistake."""
 
 
 class Worker:
@@ -45,6 +53,8 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._end: Connection | None = None
+        self._ready = False
+        self._asked: Asked | None = None
         self._over = False
 
     def begin(self) -> None:
@@ -62,31 +72,46 @@ class Worker:
         self._end.send(self._source)
 
     def ask(self, asked: Asked, wanted: Callable[[], bool] = lambda: True) -> Answered | None:
-        """The answer, after those who came before; None where it is no longer `wanted` when its turn comes.
+        """The answer, after those who came before; None where it is no longer `wanted`.
 
         Raises OverdueError, and whatever error of Ullage's planning raised.
         """
+        found = None
         with self._lock:
-            if not wanted():
-                return None
-            self.begin()
-            assert self._end is not None
-            try:
-                self._end.send(asked)
-                if not self._end.poll(self._seconds):
-                    raise OverdueError(f"no answer within {self._seconds:g} s: a smaller workload has one")
-                found = self._end.recv()
-            except (EOFError, OSError) as error:
-                self._clear()
-                raise OverdueError(
-                    "the process that planned ended: it may have taken too much memory"
-                ) from error
-            except OverdueError:
-                self._clear()
-                raise
-        if isinstance(found, Answered):
+            while found is None and wanted():  # whoever is left for another's sake asks again
+                found = self._answer(asked)
+        if found is None or isinstance(found, Answered):
             return found
         raise UllageError(str(found))
+
+    def abandon(self, asked: Asked) -> None:
+        """Ends the work on what was `asked`, if that is what is worked on; the process stays."""
+        process = self._process
+        if self._asked is asked and process is not None:
+            process.send_signal(signal.SIGUSR1)
+
+    def _answer(self, asked: Asked) -> object:
+        """An `Answered`, what went wrong in words, or None: abandoned."""
+        self.begin()
+        assert self._end is not None
+        try:
+            self._ready = self._ready or bool(self._received(self._end))
+            self._end.send(asked)
+            self._asked = asked
+            return self._received(self._end)
+        except (EOFError, OSError) as error:
+            self._clear()
+            raise OverdueError("the process that planned ended: it may have taken too much memory") from error
+        except OverdueError:
+            self._clear()
+            raise
+        finally:
+            self._asked = None
+
+    def _received(self, end: Connection) -> object:
+        if not end.poll(self._seconds):
+            raise OverdueError(f"no answer within {self._seconds:g} s: a smaller workload has one")
+        return end.recv()
 
     def stop(self) -> None:
         """Ends the process, whatever it does, and begins no other: who waits for an answer gets none."""
@@ -107,6 +132,7 @@ class Worker:
         if self._end is not None:
             self._end.close()
         self._process = self._end = None
+        self._ready = False
 
 
 class Workers:
@@ -128,13 +154,16 @@ class Workers:
         return found
 
     async def advice(self, asked: Asked, gone: Callable[[], Awaitable[bool]]) -> Answered | None:
-        """Advice; None where who asked has gone before their turn came."""
-        loop = asyncio.get_running_loop()
-
-        def wanted() -> bool:
-            return not asyncio.run_coroutine_threadsafe(_of(gone), loop).result()
-
-        return await asyncio.to_thread(self._searches.ask, asked, wanted)
+        """Advice; None where who asked has gone, whose search ends then."""
+        if await gone():
+            return None
+        left = threading.Event()
+        found = asyncio.create_task(asyncio.to_thread(self._searches.ask, asked, lambda: not left.is_set()))
+        while not (await asyncio.wait([found], timeout=LOOK))[0]:
+            if left.is_set() or await gone():
+                left.set()
+                self._searches.abandon(asked)
+        return await found
 
     def stop(self) -> None:
         """Ends both at once, from any thread."""
@@ -147,28 +176,45 @@ class Workers:
         self._searches.close()
 
 
-async def _of(gone: Callable[[], Awaitable[bool]]) -> bool:
-    return await gone()
-
-
 def work(end: Connection) -> None:
     """Answers until nobody asks any more. Ctrl-C in the terminal is for the process that listens."""
+    busy = False
+
+    def abandon(*_: object) -> None:
+        nonlocal busy
+        if busy:
+            busy = False
+            raise AbandonedError
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, abandon)
     _limit_memory()
     with contextlib.suppress(EOFError, OSError):
         source: Source = end.recv()
         answer(source, Asked("page", State()))  # so that the first who asks need not wait for imports
+        end.send(True)  # from here on it may be told to abandon what it does
         while True:
             asked = end.recv()
+            found: object = None
             try:
-                found: object = answer(source, asked)
-            except UllageError as error:
-                found = str(error)
-            except MemoryError:
-                found = "planning this takes more memory than a page may"
-            except Exception as error:  # the page must stand, and say it
-                found = f"internal error, please report it: {type(error).__name__}: {str(error)[:1000]}"
+                busy = True
+                found = _found(source, asked)
+                busy = False
+            except AbandonedError:
+                found = None
             end.send(found)
+
+
+def _found(source: Source, asked: Asked) -> Answered | str:
+    """The answer, or what went wrong."""
+    try:
+        return answer(source, asked)
+    except UllageError as error:
+        return str(error)
+    except MemoryError:
+        return "planning this takes more memory than a page may"
+    except Exception as error:  # the page must stand, and say it
+        return f"internal error, please report it: {type(error).__name__}: {str(error)[:1000]}"
 
 
 def _limit_memory() -> None:

@@ -35,19 +35,20 @@ CLICKS = """<script>addEventListener("load", () => {
     .map(one => one.querySelector(".note").textContent)
   const press = name => { document.querySelector(`[data-filter=${name}]`).click(); return ids() }
   const set = (name, value, event) => {
-    document.getElementById(name).value = value
-    document.getElementById(name).dispatchEvent(new Event(event))
+    document.querySelector(`[name=${name}]`).value = value
+    document.querySelector(`[name=${name}]`).dispatchEvent(new Event(event))
     return ids()
   }
-  const found = {title, scripts: document.querySelectorAll("#list script, #list [onerror]").length}
+  const found = {title, scripts: document.querySelectorAll(".entries script, .entries [onerror]").length}
   found.first = ids()
   const filters = ["failed", "fell", "replaced", "switched", "pictures", "problem"]
   for (const name of filters) found[name] = press(name)
-  press("all"); document.getElementById("more").click(); found.more = ids().length
-  found.far = set("specialist", "far", "change"); set("specialist", "", "change")
+  press("all"); document.querySelector("[name=more]").click(); found.more = ids().length
+  found.far = set("view", "far", "change"); set("view", "all", "change")
   found.search = set("search", "number 7", "input"); set("search", "", "input")
   found.place = set("order", "place", "change")
-  found.images = [...document.querySelectorAll("#list img")].map(one => [one.naturalWidth, one.naturalHeight])
+  found.images = [...document.querySelectorAll(".entries img")]
+    .map(one => [one.naturalWidth, one.naturalHeight])
   document.title = JSON.stringify(found)
 })</script>"""
 
@@ -172,6 +173,6 @@ def test_requests_are_found_by_what_became_of_them(folder, tmp_path):
 @needs_browser
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_is_to_be_pushed_sideways(folder, tmp_path, width):
-    opened = page_of(folder).replace('<details class="one"', '<details open class="one"')
+    opened = page_of(folder).replace("<details", "<details open")
     inner, scrolled = seen(TITLED + framed(opened, width, 900), tmp_path, SIDEWAYS)
     assert scrolled <= inner

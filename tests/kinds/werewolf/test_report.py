@@ -76,13 +76,13 @@ def test_the_page_tells_every_game_again_and_shows_who_was_who_on_demand(written
     page = written["report.html"].read_text()
     assert "<b>lies</b>" not in page
     assert "&lt;b&gt;lies&lt;/b&gt;" in page
-    assert page.count('<details class="game">') == 4
+    assert page.count('<details class="reveals">') == 4
     assert "http" not in page.split("</style>")[1]
     for game in games_in(folder):
         seats = "; ".join(
             f"{name}: {identity}" for name, identity in zip(game.names, game.identities, strict=True)
         )
-        assert f'<div class="who"><p>The {game.winner} win' in page
+        assert f'<p class="secret">The {game.winner} win' in page
         assert seats in page
 
 

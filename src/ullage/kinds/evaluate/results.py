@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from ullage.kinds.evaluate.dataset import Questions
 from ullage.kinds.evaluate.gathered import PREFIXES, RIGHT, UNSCORED, WRONG, Gathered, gather
 from ullage.kinds.evaluate.headline import headline
 from ullage.kinds.evaluate.outcomes import read_outcomes
-from ullage.kinds.evaluate.report import Spent, write_report
+from ullage.kinds.evaluate.report import Freed, Spent, write_report
 from ullage.kinds.evaluate.section import Section, judges
 from ullage.kinds.evaluate.summary import Agreement, Counts, PrefixRow, ScoreRow, Summary
 from ullage.kinds.evaluate.table import write_table
@@ -161,9 +161,16 @@ def _spent(run: RunFolder, record: Record) -> Spent:
     outcome = Fields(record.outcome, f"{run.path}: the record's outcome")
     asked = outcome.inner("usage") if "usage" in outcome else Fields({}, outcome.where)
     usage = {role: asked.inner(role).numbers() for role in asked.values}
-    freed = [each.values for each in outcome.each("freed")] if "freed" in outcome else []
+    freed = [*_freed(outcome)] if "freed" in outcome else []
     planned = planned_live(plan)
     return Spent(record.seconds, hourly, usage, freed, planned, _made(run, record), fits_in(record.outcome))
+
+
+def _freed(outcome: Fields) -> Iterator[Freed]:
+    for each in outcome.each("freed"):
+        after = each.inner("after").numbers()
+        for device, before in each.inner("before").numbers().items():
+            yield Freed(each.text("role"), device, before, after[device])
 
 
 def _made(run: RunFolder, record: Record) -> str:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ullage.reports.charts import Line, Lines
+
+if TYPE_CHECKING:
+    from ullage.kinds.pii.summary import CalibrationRows, Summary
 
 WHOLE = (0.0, 1.0)
 
 
-def curves(found: Mapping[str, Any]) -> dict[str, Lines]:
-    """Precision and recall by threshold, and what probabilities mean, of a summary with labels; none of one
-    without."""
-    if not found["by_threshold"]:
-        return {}
-    return {"threshold_curve": _thresholds(found), "calibration_curve": _calibration(found["calibration"])}
-
-
-def _thresholds(found: Mapping[str, Any]) -> Lines:
-    own = found["threshold"]
+def threshold_curve(found: Summary) -> Lines:
+    """Precision and recall by threshold, of a summary with labels."""
+    own, rows = found["threshold"], found["by_threshold"]
+    precisions = ((one["threshold"], one["precision"]) for one in rows)
+    recalls = ((one["threshold"], one["recall"]) for one in rows)
     lines = (
-        Line(
-            name,
-            tuple((one["threshold"], one[name]) for one in found["by_threshold"] if one[name] is not None),
-        )
-        for name in ("precision", "recall")
+        Line(name, tuple((at, value) for at, value in points if value is not None))
+        for name, points in (("precision", precisions), ("recall", recalls))
     )
     return Lines(
         title="Precision and recall",
@@ -39,7 +33,8 @@ def _thresholds(found: Mapping[str, Any]) -> Lines:
     )
 
 
-def _calibration(found: Mapping[str, Any]) -> Lines:
+def calibration_curve(found: CalibrationRows) -> Lines:
+    """What probabilities mean."""
     bins = found["bins"]
     most = max((one["candidates"] for one in bins), default=1)
     return Lines(

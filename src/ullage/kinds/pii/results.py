@@ -12,7 +12,7 @@ from ullage.documents import adapter
 from ullage.errors import FormatError
 from ullage.fields import Fields
 from ullage.files import read_text
-from ullage.kinds.pii.curves import curves
+from ullage.kinds.pii.page import page_of
 from ullage.kinds.pii.section import VERIFIER
 from ullage.kinds.pii.summary import BinRow, CalibrationRows, Summary
 from ullage.kinds.pii.tally import RedactionTally, Tally, Thresholds
@@ -24,14 +24,13 @@ from ullage.records.journal import read_journal
 from ullage.records.lines import read_lines
 from ullage.records.record import Record
 from ullage.records.verification import verify
-from ullage.reports.html_page import render_page
+from ullage.reports.pages.html import html
 from ullage.spec.workload import Workload
 
 SUMMARY: Final = "summary.json"
 LARGEST_SUMMARY: Final = 64 * 2**20
 """Bytes; one has a few thousand for each type."""
 PAGE: Final = "report.html"
-TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
 MOST_REASONS: Final = 20
 OTHER_REASONS: Final = "other reasons; see the failed file"
 MOST_UNREAD: Final = 20
@@ -46,9 +45,7 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
     role = workload.roles[VERIFIER]
     memory = [one for one in verify(run.manifest().plan, record).comparisons if one.kind == "level"]
     title = workload.name or "verification"
-    drawn = curves(found)
-    filled = render_page(TEMPLATE, title=title, model=role.model, memory=memory, curves=drawn, **found)
-    write_text(page, filled)
+    write_text(page, html(page_of(found, title, role.model, memory)))
     return table, page
 
 

@@ -8,18 +8,20 @@ from typing import Final
 
 from ullage.kinds.werewolf.found import find, probes_of
 from ullage.kinds.werewolf.judged import counted, judged_in
-from ullage.kinds.werewolf.report import write_page
+from ullage.kinds.werewolf.page import page_of
 from ullage.kinds.werewolf.rows import GAMES, TURNS, TurnRow, games_in, turns_in
 from ullage.kinds.werewolf.section import Section
 from ullage.kinds.werewolf.tables import write_games, write_turns
 from ullage.phases.blocks import own_section
-from ullage.records.atomic import write_json
+from ullage.records.atomic import write_json, write_text
 from ullage.records.fits import fits_in
 from ullage.records.folder import RunFolder
 from ullage.records.record import Record
+from ullage.reports.pages.html import html
 from ullage.spec.workload import Workload
 
 SUMMARY: Final = "results.json"
+PAGE: Final = "report.html"
 BY_JUDGE: Final = ", says the judge"
 
 
@@ -41,13 +43,7 @@ def report(run: RunFolder, workload: Workload, base: Path, record: Record) -> tu
     write_games(run.path / f"{GAMES}.parquet", games)
     write_json(run.path / SUMMARY, found.written())
     models = {name: role.model for name, role in workload.roles.items()}
-    page = write_page(
-        run.path,
-        workload.name or "werewolf",
-        models,
-        found,
-        games,
-        [by_judge(turn, BY_JUDGE) for turn in turns],
-        fits_in(record.outcome),
-    )
-    return run.path / f"{TURNS}.parquet", run.path / f"{GAMES}.parquet", run.path / SUMMARY, page
+    said = [by_judge(turn, BY_JUDGE) for turn in turns]
+    page = page_of(workload.name or "werewolf", models, found, games, said, fits_in(record.outcome))
+    write_text(run.path / PAGE, html(page))
+    return run.path / f"{TURNS}.parquet", run.path / f"{GAMES}.parquet", run.path / SUMMARY, run.path / PAGE

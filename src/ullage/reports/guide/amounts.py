@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 from ullage.planning.claimed import COMPONENTS, amount_in
 from ullage.reports.figures import dollars, durations, number, whole
 from ullage.reports.items import at_the_peak, named
-from ullage.reports.latency_page import latency_grids
-from ullage.reports.pages.page import Figure, Items, Part, Prose, Table
+from ullage.reports.latency_page import latency_tables
+from ullage.reports.pages.page import Figure, Items, Part, Prose
+from ullage.reports.pages.table import Table
 from ullage.reports.plan_chart import plan_chart
 from ullage.reports.storage_page import stored_lines
-from ullage.reports.times_page import times_grid
+from ullage.reports.times_page import times_table
 from ullage.units import GIB
 
 if TYPE_CHECKING:
@@ -139,11 +140,10 @@ def times(plan: Plan) -> Iterator[Part]:
     if not plan.times:
         yield Prose("Nothing is known of the speed of these cards.")
         return
-    grid = times_grid(plan.times)
-    yield Table(grid.columns, grid.rows, frozenset(grid.columns[1:4]), grid.caption)
-    for one in latency_grids(plan.latency) if plan.latency is not None else ():
+    yield times_table(plan.times)._replace(title="")
+    for one in latency_tables(plan.latency) if plan.latency is not None else ():
         yield Prose(one.title)
-        yield Table(one.columns, one.rows, frozenset(one.columns[1:]), one.caption)
+        yield one._replace(title="")
 
 
 def elsewhere(plan: Plan) -> Items:

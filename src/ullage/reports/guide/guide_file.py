@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
+from json import dumps
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ullage.documents import header
 from ullage.errors import FormatError, InputError
 from ullage.files import read_text
+from ullage.reports.pages.document import page_document
 from ullage.reports.pages.html import html
 from ullage.reports.pages.markdown import BEGIN, END, markdown
 from ullage.reports.pages.page import Own, Page, Section
@@ -105,9 +108,12 @@ def with_words(page: Page, words: Mapping[str, str]) -> Page:
     return page._replace(sections=(*sections, *([Section(LEFT, left)] if left else [])))
 
 
-def as_text(page: Page, path: Path | None) -> str:
-    """HTML where the file is called so, else Markdown."""
-    return html(page) if path is not None and path.suffix.casefold() in (".html", ".htm") else markdown(page)
+def as_text(page: Page, path: Path | None, json: bool = False) -> str:
+    """HTML or JSON where the file is called so, JSON if that is wanted, else Markdown."""
+    ending = "" if path is None else path.suffix.casefold()
+    if json or ending == ".json":
+        return dumps({**header("guide"), **page_document(page)}, indent=1) + "\n"
+    return html(page) if ending in (".html", ".htm") else markdown(page)
 
 
 def changes(committed: str, computed: str) -> Iterator[GuideChange]:

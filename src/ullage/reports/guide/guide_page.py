@@ -13,7 +13,8 @@ from ullage.reports.guide import amounts, sets
 from ullage.reports.guide.symptoms import symptoms
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.lengths import lengths_of, own_lengths
-from ullage.reports.pages.page import Code, Items, Own, Page, Part, Prose, Section, Table
+from ullage.reports.pages.page import Code, Items, Own, Page, Part, Prose, Section
+from ullage.reports.pages.table import Table
 from ullage.units import gib
 
 if TYPE_CHECKING:

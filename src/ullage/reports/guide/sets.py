@@ -8,7 +8,8 @@ from ullage.planning.guide import COUNTS
 from ullage.reports.advice_page import in_short, typed
 from ullage.reports.figures import UNKNOWN, dollars, durations, number
 from ullage.reports.guide.amounts import in_a_cell
-from ullage.reports.pages.page import Part, Prose, Table
+from ullage.reports.pages.page import Part, Prose
+from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.guide import Guide, Tier

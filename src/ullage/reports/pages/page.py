@@ -1,31 +1,26 @@
-"""A page as a value: sections of prose, lists, tables and text to be pasted."""
+"""A page as a value: sections of prose, lists, tables, charts and text to be pasted."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ullage.reports.charts import Bars, Lines
+from ullage.reports.charts import Chart
+from ullage.reports.pages.table import Table
+from ullage.reports.pages.words import Tone, Words, plain
 
 
 class Prose(NamedTuple):
     """One paragraph."""
 
-    text: str
+    text: Words
+    tone: Tone = ""
 
 
 class Items(NamedTuple):
     """A list of short texts."""
 
-    texts: tuple[str, ...]
-
-
-class Table(NamedTuple):
-    """A table; columns named in `right` hold numbers, `caption` is said below it."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    right: frozenset[str] = frozenset()
-    caption: str = ""
+    texts: tuple[Words, ...]
+    tone: Tone = ""
 
 
 class Code(NamedTuple):
@@ -45,10 +40,60 @@ class Own(NamedTuple):
 class Figure(NamedTuple):
     """A chart; a table beside it says the same, which is all that text has of it."""
 
-    chart: Bars | Lines
+    chart: Chart
+    caption: str = ""
 
 
-Part = Prose | Items | Table | Code | Figure | Own
+class Picture(NamedTuple):
+    """A PNG in base64, and what it is."""
+
+    png: str
+    name: str
+
+
+class Facts(NamedTuple):
+    """Names, and what is said of each."""
+
+    pairs: tuple[tuple[str, tuple[Part, ...]], ...]
+
+
+class Beside(NamedTuple):
+    """Parts that stand side by side where there is room."""
+
+    parts: tuple[Part, ...]
+
+
+class Fold(NamedTuple):
+    """Parts under a line that opens them. With `reveal`, what that says shows the secret words within; with
+    `view`, it is there only while the page's list is seen in that view."""
+
+    title: Words
+    parts: tuple[Part, ...]
+    opened: bool = False
+    reveal: str = ""
+    view: str = ""
+
+
+class Entry(NamedTuple):
+    """One of a list: its line, what lies under it, the `marks` that it has in each view (None: it is not in
+    that one), and a number for each order, the least first."""
+
+    line: Words
+    parts: tuple[Part, ...]
+    marks: tuple[tuple[str, ...] | None, ...]
+    ranks: tuple[float, ...]
+
+
+class Listed(NamedTuple):
+    """Entries that are looked through in a `chosen` one of `views`, by filters and in orders: each a mark or
+    a key and what it is called. The filter `all` passes every entry."""
+
+    entries: tuple[Entry, ...]
+    filters: tuple[tuple[str, str], ...]
+    orders: tuple[tuple[str, str], ...]
+    seen: str
+    views: tuple[str, ...]
+    chosen: str = ""
 
 
 class Section(NamedTuple):
@@ -59,9 +104,34 @@ class Section(NamedTuple):
     level: int = 2
 
 
+Simple = Prose | Items | Table | Code | Own | Figure
+"""What text has too."""
+Part = Simple | Picture | Facts | Beside | Fold | Listed | Section
+
+
 class Page(NamedTuple):
     """A title, what stands before the first heading, and the sections."""
 
     title: str
     sections: tuple[Section, ...]
     opening: tuple[Part, ...] = ()
+
+
+def simple(part: Part) -> tuple[Simple, ...]:
+    """The same for those who can only read on: nothing beside another, folded or filtered."""
+    if isinstance(part, Facts):
+        return tuple(each for name, parts in part.pairs for each in _named(name, parts))
+    if isinstance(part, Beside):
+        return tuple(each for one in part.parts for each in simple(one))
+    if isinstance(part, Fold | Section):
+        return Prose(part.title, "strong"), *(each for one in part.parts for each in simple(one))
+    if isinstance(part, Listed):
+        return (Items(tuple(entry.line for entry in part.entries)),)
+    return (Prose(part.name, "note"),) if isinstance(part, Picture) else (part,)
+
+
+def _named(name: str, parts: tuple[Part, ...]) -> tuple[Simple, ...]:
+    found = tuple(each for one in parts for each in simple(one))
+    if len(found) == 1 and isinstance(found[0], Prose):
+        return (Prose(f"{name}: {plain(found[0].text)}", found[0].tone),)
+    return Prose(f"{name}:"), *found
