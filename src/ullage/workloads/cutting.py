@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -49,9 +50,11 @@ def cut(path: Path, partition: Partition, look: Callable[[int, bytes], None]) ->
 def _lines(path: Path) -> Iterator[tuple[int, bool, bytes | None]]:
     """Of each line its bytes, whether it is blank, and itself unless it is longer than PIECE."""
     try:
+        mark = BOM_UTF8  # at the very beginning it says how the file is written, and is no text of it
         with path.open("rb") as file:
             while piece := file.readline(PIECE):
-                size, blank, whole = len(piece), not piece.strip(), piece
+                size, blank, whole = len(piece), not piece.removeprefix(mark).strip(), piece
+                mark = b""
                 while not piece.endswith(b"\n") and (piece := file.readline(PIECE)):
                     size, blank, whole = size + len(piece), blank and not piece.strip(), b""
                 yield size, blank, whole or None
