@@ -6,6 +6,7 @@ once it is whole; which are left to do is told from the folder alone.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-from ullage.errors import UnsupportedError
+from ullage.errors import InputError, UnsupportedError
 from ullage.fields import Fields
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
@@ -23,6 +24,7 @@ from ullage.records.journal import Journal
 from ullage.records.parts import JOURNAL, Ended, Parts
 from ullage.records.record import Measured, Record, read_environment, read_measured
 from ullage.runtime.machine import environment
+from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
 from ullage.spec.partition import Partition
 from ullage.workloads.cutting import cut
@@ -31,6 +33,11 @@ from ullage.workloads.registry import find_kind
 
 HERE: Final = "here"
 """Who does partitions where no cluster does."""
+LOCAL: Final = "local"
+CLUSTER: Final = "ray"
+"""The cluster that RAY_ADDRESS names, or that this machine belongs to."""
+CARRIER: Final = "ullage.scale.cluster"
+"""The module of `Cluster`, in a room that knows this one."""
 
 
 class Partitioner(Protocol):
@@ -66,6 +73,16 @@ class Here:
             do_partition(session, parts, number, HERE, HERE)
 
 
+def carrier_at(on: str, options: Options) -> Carrier | None:
+    """Who has partitions done `on` a cluster; None: they are done here. Raises InputError."""
+    if on == LOCAL:
+        return None
+    if on != CLUSTER and not re.fullmatch(r"(ray://)?[^\s:/]+:\d{1,5}", on):
+        raise InputError(f"--on {on}: is neither {LOCAL}, {CLUSTER} nor HOST:PORT of a cluster's head")
+    made: Carrier = import_module(CARRIER).Cluster(on, options)
+    return made
+
+
 def check_partitions(plan: Plan) -> None:
     """Raises InputError for work that is not done in partitions."""
     _partitioner(plan).input_of(plan)
@@ -76,6 +93,9 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
     partitioner, parts = _partitioner(session.plan), Parts(session.folder.path)
     partition = session.workload.partition
     assert partition is not None
+    if parts.count is None and any(True for _ in session.journal.work):
+        _runner(session.plan).run(session)  # it had ended: some of it was taken back, to be asked again
+        return
     if parts.count is None:
         with partitioner.looked_over(session) as look:
             parts.cut(cut(partitioner.input_of(session.plan), partition, look))
@@ -89,13 +109,12 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
 
 def do_partition(session: Session, parts: Parts, number: int, actor: str, node: str) -> str:
     """Does one partition with the models that `session` holds; the SHA-256 of its journal."""
-    runner = import_module(find_kind(session.workload.kind).runner)
     begun = time.monotonic()
     with parts.attempt(number) as folder:
         journal = Journal(folder / JOURNAL)
         own = _of_its_own(session, RunFolder(folder), journal, parts, number)
         try:
-            runner.run(own)
+            _runner(session.plan).run(own)
         finally:
             journal.close()
         ended = Ended(
@@ -186,6 +205,10 @@ def as_measured(record: Record, run: RunFolder) -> Record:
             if key not in most or (found.process or 0) > (most[key].process or 0):
                 most[key] = found
     return replace(record, measured=tuple(most.values()), environment=where)
+
+
+def _runner(plan: Plan) -> Any:
+    return import_module(find_kind(plan.workload.kind).runner)
 
 
 def _partitioner(plan: Plan) -> Partitioner:
