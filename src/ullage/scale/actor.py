@@ -14,7 +14,7 @@ from ullage.workloads.partitioned import do_partition, threads_of
 
 
 class Actor:
-    """Holds the models of a run from its first partition on. It is given paths and a number, nothing large."""
+    """Holds the models of a run from its first partition on. It is given paths and numbers alone."""
 
     def __init__(self, run: str, base: str, name: str, options: Options) -> None:
         self._run, self._base, self._name, self._options = Path(run), Path(base), name, options

@@ -1,7 +1,7 @@
 """Partitions carried to the actors of a Ray cluster, one number at a time.
 
-Ray Data is not used: its pool of actors does a lost block again without saying so, for ever or never, and what
-has to be counted here is how often each partition has killed whoever did it.
+Ray Data is not used: its pool of actors does a lost block again without saying so, for ever or never, and
+what has to be counted here is how often each partition has killed whoever did it.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class Cluster:
     """
 
     address: str
-    options: Options = Options(quiet=True)
+    options: Options
     _deaths: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Raises UnsupportedError for an address of Ray's client, MissingExtraError without Ray."""
         if self.address.startswith("ray://"):
             raise UnsupportedError(
-                f"--on {self.address}: Ray's client gives no actor of its own to a job; give HOST:PORT of the "
+                f"--on {self.address}: Ray's client keeps no actor for a job; give HOST:PORT of the "
                 "cluster's head, or submit the command there: ray job submit -- ullage run FILE --on ray"
             )
         try:
@@ -119,11 +119,12 @@ class _Fleet:
         partition = self.session.workload.partition
         assert partition is not None
         self.waiting.extend(self.parts.left())
-        share, room = share_of(self.session.plan, partition), 0
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        share = share_of(self.session.plan, partition)
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        alive: list[dict[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
         room = sum(share.fits(node) for node in alive)
         if not room:
-            largest = max(alive, key=lambda node: node.get("CPU", 0.0), default={})
+            largest = max(alive, key=lambda node: node.get("CPU", 0.0), default=dict[str, float]())
             has = ", ".join(f"{name} {largest.get(name, 0):g}" for name in ("CPU", "GPU", "memory"))
             raise InputError(
                 f"--on {self.cluster.address}: no node has room for an actor ({share}); the largest of "
@@ -149,7 +150,8 @@ class _Fleet:
         from ullage.scale.actor import Actor
 
         name = token_hex(4)
-        made = ray.remote(Actor).options(
+        remote: Any = ray.remote(Actor)
+        made = remote.options(
             num_cpus=share.cpus, num_gpus=share.gpus, memory=share.memory, max_restarts=0, max_task_retries=0
         )
         run, base = self.session.folder.path.resolve(), self.session.plan.base.resolve()
@@ -212,9 +214,10 @@ class _Fleet:
     def _diagnosis(self, share: Share, patience: int) -> str:
         import ray
 
+        available: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         opening = sum(number < 0 for _, _, number in self.busy.values())
         doing = sorted(number for _, _, number in self.busy.values() if number >= 0)
-        free = ", ".join(f"{k} {v:g}" for k, v in sorted(ray.available_resources().items()) if k in _SHOWN)
+        free = ", ".join(f"{k} {v:g}" for k, v in sorted(available.items()) if k in _SHOWN)
         return (
             f"nothing went on for {patience} s: {opening} actors wait to be placed or to open ({share} each; "
             f"free now: {free or 'nothing'}), partitions in flight: {doing[:8]}; what is done is kept, and "

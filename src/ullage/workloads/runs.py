@@ -48,7 +48,8 @@ def run(
     `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
     folder, `strict` (False) reads large weights whole to know them again when the run is resumed,
     `verbose` (False) lets the libraries' own notices through, `allow_nan` (False) keeps states that are NaN
-    or infinite and counts them, `on` ("local") is where partitions are done: `ray`, or HOST:PORT of a cluster. Raises DoesNotFitError unless the plan fits or `anyway` (False).
+    or infinite and counts them, `on` ("local") is where partitions are done:
+    `ray`, or HOST:PORT of a cluster. Raises DoesNotFitError unless the plan fits or `anyway` (False).
     """
     return run_plan(plan_here(workload, gpus, base), out, **settings)
 

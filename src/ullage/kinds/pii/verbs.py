@@ -16,7 +16,7 @@ from ullage.kinds.pii.results import read_summary, summary
 from ullage.kinds.pii.short_form import BATCHES, DEFAULTS, Settings, short_form
 from ullage.records.folder import RunFolder
 from ullage.workloads.planned import plan
-from ullage.workloads.runs import resume, run
+from ullage.workloads.runs import Settings, resume, run
 
 if TYPE_CHECKING:
     from ullage.kinds.pii.summary import Summary
@@ -64,7 +64,7 @@ def verify_pii(
     else:
         made, options = (
             _fitting(model, source, given),
-            {"download": download, "quiet": quiet, "verbose": verbose},
+            Settings(download=download, quiet=quiet, verbose=verbose),
         )
         run(made, held.path, given["gpus"], base=base, **options)
     copy_out(held, target)
