@@ -7,6 +7,7 @@ what has to be counted here is how often each partition has killed whoever did i
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from ullage.units import gib
 DEATHS: Final = 3
 """Of actors at one partition, after which the run ends and says so."""
 LOOK_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 5.0
 
 
 class StalledError(UllageError):
@@ -91,8 +93,15 @@ class Cluster:
 
 
 def _connect(address: str) -> None:
+    """Raises InputError where no cluster answers: at an address at once, as Ray waits a minute or more."""
     import ray
 
+    host, _, port = address.rpartition(":")
+    if host:
+        try:
+            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"--on {address}: no Ray cluster can be used there: {error}") from error
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         found = "auto" if address == "ray" else address

@@ -16,7 +16,7 @@ from ullage.kinds.pii.results import read_summary, summary
 from ullage.kinds.pii.short_form import BATCHES, DEFAULTS, Settings, short_form
 from ullage.records.folder import RunFolder
 from ullage.workloads.planned import plan
-from ullage.workloads.runs import Settings, resume, run
+from ullage.workloads.runs import resume, run
 
 if TYPE_CHECKING:
     from ullage.kinds.pii.summary import Summary
@@ -62,11 +62,8 @@ def verify_pii(
         check_same(held, short_form(model, source, given, 1), given["gpus"], base)
         resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet, verbose=verbose)
     else:
-        made, options = (
-            _fitting(model, source, given),
-            Settings(download=download, quiet=quiet, verbose=verbose),
-        )
-        run(made, held.path, given["gpus"], base=base, **options)
+        made = _fitting(model, source, given)
+        run(made, held.path, given["gpus"], base=base, download=download, quiet=quiet, verbose=verbose)
     copy_out(held, target)
     try:
         return read_summary(held.path)
