@@ -1,5 +1,6 @@
 """Verifications on a Ray cluster of three nodes on this machine, against the local run: the same bytes, also
-where actors, a node and the driver are killed. Needs `ray`."""
+where actors, a node and the driver are killed. Needs `ray`. Writes results/cluster_runs.json.
+"""
 
 from __future__ import annotations
 
