@@ -33,12 +33,21 @@ from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
 from ullage.runtime.session import Session, record_of
+from ullage.spec.partition import Partition
 from ullage.spec.role import Cache
 from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
 from ullage.workloads.comparing import Difference, check_files, differences, refuse_differences, was_strict
 from ullage.workloads.inputs import Input, files_of, parts_of
 from ullage.workloads.leaving import leave_evidence
+from ullage.workloads.partitioned import (
+    Carrier,
+    Here,
+    as_measured,
+    check_partitions,
+    run_partitions,
+    threads_of,
+)
 from ullage.workloads.portable import portable_plan
 from ullage.workloads.registry import find_kind
 from ullage.workloads.runs import workload_of_run
@@ -58,13 +67,15 @@ class Begun:
     """How a run begins: `resumed` goes on with what the folder holds; `prepare` may put work that is done
     already into a new folder, or take work back in one that is resumed; `anyway` does a plan that does not
     fit, and goes on with other models, versions or threads than a run was begun with. `strict` reads weights
-    whole, to tell later that they are the same.
+    whole, to tell later that they are the same. `carrier` has partitions done elsewhere; None: they are done
+    here, if there are any.
     """
 
     resumed: bool = False
     anyway: bool = False
     strict: bool = False
     prepare: Callable[[RunFolder], None] | None = None
+    carrier: Carrier | None = None
 
 
 def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
@@ -76,6 +87,10 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
+    if begun.carrier is not None and plan.workload.partition is None:
+        plan = replace(plan, workload=plan.workload.model_copy(update={"partition": Partition()}))
+    if plan.workload.partition is not None:
+        check_partitions(plan)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -92,20 +107,29 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             begun.prepare(run)
         prepared = run.done
         told = stack.enter_context(_told_how_to_go_on(run))
-        with open_session(plan, run, options) as session:
+        if plan.workload.partition is not None:
+            stack.enter_context(threads_of(plan.workload.partition))
+        with open_session(plan, run, options, elsewhere=begun.carrier is not None) as session:
             told.say = session.say
             if not private:
                 session.say(f"{run.path}: others may look into this folder, and it cannot be closed to them")
             _begin(session, files, begun)
             started = time.monotonic()
             fit_probes(session)
-            runner.run(session)
+            if plan.workload.partition is None:
+                runner.run(session)
+            else:
+                run_partitions(session, begun.carrier or Here())
             session.free_guests()
             record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
+            if begun.carrier is not None:
+                record = as_measured(record, run)
         if find_kind(plan.workload.kind).reporter:
             _report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
-        leave_evidence(session, record, run, known_as)
+        run.drop_partitions()
+        if begun.carrier is None:
+            leave_evidence(session, record, run, known_as)
     return record
 
 
