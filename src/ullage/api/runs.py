@@ -54,7 +54,7 @@ def read_pool(folder: str | Path) -> PoolOfRun:
 def report(folder: str | Path, *, base: str | Path | None = None) -> tuple[Path, ...]:
     """Writes a finished run's tables and page anew; their paths. `base` is where its inputs are now."""
     from ullage.records.folder import RunFolder
-    from ullage.workloads.execution import report_anew
+    from ullage.workloads.reporting import report_anew
 
     return report_anew(RunFolder(Path(folder)), None if base is None else Path(base))
 

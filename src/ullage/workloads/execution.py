@@ -14,8 +14,6 @@ from typing import Any
 from ullage.errors import (
     DoesNotFitError,
     InputError,
-    MissingExtraError,
-    MissingPackageError,
     OutOfMemoryError,
     UnsupportedError,
 )
@@ -24,7 +22,6 @@ from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.probes.fitted import fit_probes
 from ullage.records.folder import RunFolder, new_folder
-from ullage.records.inventory import with_files
 from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.places import base_of_a_run
@@ -37,7 +34,7 @@ from ullage.spec.partition import Partition
 from ullage.spec.role import Cache
 from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
-from ullage.workloads.comparing import Difference, check_files, differences, refuse_differences, was_strict
+from ullage.workloads.comparing import Difference, differences, refuse_differences, was_strict
 from ullage.workloads.inputs import Input, files_of, parts_of
 from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
@@ -50,8 +47,8 @@ from ullage.workloads.partitioned import (
 )
 from ullage.workloads.portable import portable_plan
 from ullage.workloads.registry import find_kind
-from ullage.workloads.runs import workload_of_run
-from ullage.workloads.wholeness import finished, require_whole
+from ullage.workloads.reporting import report_anyway
+from ullage.workloads.wholeness import require_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +122,12 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             if begun.carrier is not None:
                 record = as_measured(record, run)
         if find_kind(plan.workload.kind).reporter:
-            _report_anyway(session, record)
+            report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
         run.drop_partitions()
         if begun.carrier is None:
             leave_evidence(session, record, run, known_as)
     return record
-
-
-def _report_anyway(session: Session, record: Record) -> None:
-    """Pages and tables of work that is done; where they cannot be written, that is said and costs nothing."""
-    run = session.folder
-    try:
-        report(session.workload, run, session.plan.base, record)
-    except (OSError, UnicodeError, MissingPackageError) as error:
-        said = getattr(error, "strerror", None) or error
-        session.say(
-            f"{run.path}: its report cannot be written: {said}; `ullage report {run.path}` does it later"
-        )
 
 
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
@@ -183,37 +168,6 @@ def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
     others = [entry[RESUMED] for entry in session.journal.entries if RESUMED in entry]
     if others:
         session.outcome[RESUMED] = others
-
-
-def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tuple[Path, ...]:
-    """Writes the pages and tables of a run whose work is done; their paths.
-
-    Raises UnsupportedError for a kind that has none, MissingExtraError where its tables need what is missing.
-    """
-    reporter = find_kind(workload.kind).reporter
-    if not reporter:
-        raise UnsupportedError(
-            f"kind {workload.kind} has no report; see `ullage verify` and `ullage analyse`"
-        )
-    try:
-        written: tuple[Path, ...] = import_module(reporter).report(run, workload, base, record)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "pyarrow", "run", "the report") from error
-    return written
-
-
-def report_anew(run: RunFolder, base: Path | None = None) -> tuple[Path, ...]:
-    """Writes a finished run's pages and tables anew; their paths. `base` is where its inputs are now.
-
-    Raises FormatError where anything but these pages was changed, InputError where an input was.
-    """
-    record = finished(run, pages=False)
-    workload, found = workload_of_run(run, base=base)
-    check_files(run, workload, found)
-    with run.lock():
-        written = report(workload, run, found, record)
-        run.write_record(record, with_files(run.inventory(), run.path, written))
-    return written
 
 
 @dataclass(slots=True)

@@ -135,7 +135,7 @@ def _damaged_ending(run: RunFolder, entries: Iterable[Entry], known: set[str]) -
 
 def _written_anew(run: RunFolder, found: Sequence[Damage]) -> list[str]:
     """Has damaged pages written anew; where there is nobody who writes them, the run is no longer ended."""
-    from ullage.workloads.execution import report_anew
+    from ullage.workloads.reporting import report_anew
 
     try:
         report_anew(run)
