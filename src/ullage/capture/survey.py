@@ -47,7 +47,7 @@ class SiteSurvey:
 class Survey:
     """All sites of a store in model order.
 
-    `compression` is, for a site, D_eff of the same kind of site in the layer captured before it over its own;
+    Formulas and their sources stand with `ullage.measures`. `compression` is, for a site, D_eff of the same kind of site in the layer captured before it over its own;
     `cosines` is (sites, sites), where all hold the same rows.
     """
 
