@@ -35,8 +35,8 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
 def model(name: str, base: Path | None = None) -> Model:
     """A model by catalog name, folder, config.json or GGUF file; a path is relative to `base`.
 
-    Raises UnknownNameError for a name that no table holds, FormatError for a broken file, UnsupportedError for
-    an architecture whose weights cannot be counted.
+    Raises UnknownNameError for a name that no table holds, FormatError for a broken file, UnsupportedError
+    for an architecture whose weights cannot be counted.
     """
     from ullage.workloads.opened import opened_model
 

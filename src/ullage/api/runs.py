@@ -25,8 +25,8 @@ def check(
 ) -> Checked:
     """Loads every model where the plan puts it and runs one smallest batch; peaks in bytes.
 
-    `gpus`, `base`, `download` and `quiet` are those of `run`. Raises DoesNotFitError unless the plan fits,
-    and as `run` for models and inputs that are not there.
+    `gpus`, `base`, `download` and `quiet` are those of `run`. A plan that does not fit is tried all the same:
+    raises OutOfMemoryError where memory runs out, and as `run` for models and inputs that are not there.
     """
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import check as check_plan
@@ -35,7 +35,7 @@ def check(
 
 
 def verify(folder: str | Path) -> Verification:
-    """Predicted against measured of a finished run: bytes by phase, device and level or component, and seconds.
+    """Predicted against measured of a finished run: bytes by phase, device and level or component; seconds.
 
     Raises InputError for a run that is not finished, FormatError where its folder was changed.
     """

@@ -161,8 +161,8 @@ def check_threshold(
 
 
 def reset_peak(devices: Sequence[str | int]) -> None:
-    """Starts torch's peak counters of the GPUs among `devices` anew; a processor has none. Raises InputError for
-    what names no device."""
+    """Starts torch's peak counters of the GPUs among `devices` anew; a processor has none. Raises InputError
+    for what is no device of this machine."""
     import torch
 
     for device in devices:
