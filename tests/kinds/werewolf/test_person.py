@@ -76,7 +76,7 @@ def test_the_end_of_the_input_ends_the_game():
 
 
 def test_games_and_their_pages_need_no_torch():
-    names = ("results", "report", "playing", "person", "guide_file", "section", "phases", "forecast")
+    names = ("results", "page", "playing", "person", "guide_file", "section", "phases", "forecast")
     code = "; ".join(f"import ullage.kinds.werewolf.{name}" for name in names)
     code += "; import sys; print({'torch', 'transformers', 'numpy', 'sklearn', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from ullage.reports.pages.page import Page, Part
 
-_PARTS: Final = sorted(each.__name__.lower() for each in Part.__args__)
-_SHAPE: Final = {"type": "object", "properties": {"part": {"enum": _PARTS}}, "required": ["part"]}
-_Part = Annotated[dict[str, Any], WithJsonSchema(_SHAPE)]
-"""With the fields of the value that it is made from."""
+
+def _shape(kind: type) -> dict[str, Any]:
+    """An object with the fields of the value that it is made from, and what that is."""
+    names = [each.name for each in fields(kind)] if is_dataclass(kind) else [*kind._fields]  # type: ignore[attr-defined]
+    held: dict[str, Any] = {"part": {"const": kind.__name__.lower()}, **{name: {} for name in names}}
+    return {"type": "object", "properties": held, "required": [*held], "additionalProperties": False}
+
+
+_Part = Annotated[dict[str, Any], WithJsonSchema({"anyOf": [_shape(each) for each in Part.__args__]})]
 
 
 class SectionDocument(TypedDict):
