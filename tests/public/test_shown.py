@@ -18,6 +18,7 @@ from ullage.records.verification import Comparison, TimeComparison, Verification
 from ullage.reports import shown
 from ullage.reports.console import PlainConsole
 from ullage.reports.plan_page import show_plan
+from ullage.reports.tables import new_table, print_named
 from ullage.reports.verification_page import show_verification
 from ullage.units import Estimate, Interval
 
@@ -127,6 +128,22 @@ def test_many_comparisons_are_one_screen_with_the_worst_of_each_device():
     assert all(f"specialist {at}" in whole for at in (0, 39))
     assert whole.count(" ABOVE") == 1
     assert shown.details(value).count("gpu:") == len(value.comparisons)
+
+
+@pytest.mark.parametrize("width", [60, 74, 80])
+def test_a_table_tears_neither_names_nor_figures(width):
+    names, figures = ["blocks.5.hook_resid_post", "x" * 30], ["1.25 (0.50-2.00)", "12.50 (5.00-20.00)"]
+    table = new_table("", ("site", "rows", "GiB", "dtype"), ("rows", "GiB"))
+    for name, size in zip(names, figures, strict=True):
+        table.add_row(name, "100", size, "bfloat16")
+    file = StringIO()
+    print_named(table, PlainConsole(file=file, width=width, color_system=None))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for name, size in zip(names, figures, strict=True):
+        at = next(at for at, line in enumerate(lines) if line.startswith(name))
+        assert size in lines[at + (width == 60)]
+        assert lines[at + (width == 60)].rstrip().endswith("bfloat16")
 
 
 def test_verifications_and_records():

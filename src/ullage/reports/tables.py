@@ -50,6 +50,21 @@ def print_table(table: Table, console: Console) -> None:
     console.print(table)
 
 
+def print_named(table: Table, console: Console) -> None:
+    """A table whose first column names its rows. One that is too wide has its columns nearer to one another;
+    where that is not enough, names stand above their cells."""
+    wide = needed_width(table)
+    if wide - len(table.columns) > console.width:
+        names, *table.columns = table.columns
+        print_stacked(table, console, [str(cell) for cell in names.cells])
+        return
+    if wide > console.width:
+        table.padding = (0, 1, 0, 0)
+    for column, width in zip(table.columns, _widths(table), strict=True):
+        column.width = width
+    console.print(table)
+
+
 def print_stacked(table: Table, console: Console, heads: Sequence[str]) -> None:
     """A table wider than the terminal: each row's head on a line of its own, and below it its cells in as
     many lines as they need, each under its heading. No cell is torn."""
