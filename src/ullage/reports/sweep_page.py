@@ -48,7 +48,7 @@ def show_sweep(rows: Sequence[Row], console: Console, *, items: bool = False) ->
     table = new_table(TITLE, (*paths, *devices, *last), (*paths, *devices, "$/1000"))
     why = Footnotes()
     for row, peak, usd in zip(rows, peaks, costs, strict=True):
-        cells = (
+        cells: tuple[str | Text, ...] = (
             *(peak.get(name, "") for name in devices),
             Text(f"{row.verdict} {why.mark(row.refused)}".rstrip(), style=STYLES.get(row.verdict, "red")),
             "" if row.plan is None else durations(row.plan.total_seconds),
