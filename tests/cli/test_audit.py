@@ -278,6 +278,17 @@ def test_what_is_wrong_with_a_workload_is_told_of_each_claim_about_it(said, clai
     assert second["ruling"] == "rounded"
 
 
+def test_a_page_takes_the_place_of_no_other_file(said, claims, tmp_path):
+    file, out = claims(weights("14.5 GB")), tmp_path / "notes.html"
+    for before, code in ((b"", 0), (b"<title>my notes \xff</title>", 2)):
+        out.write_bytes(before)
+        for _ in range(2):  # a page of an audit is written anew
+            found, _, err = said(file, "--html", out)
+            assert found == code, err
+    assert "notes.html: is there already and is no page of an audit; name another, or remove it" in err
+    assert out.read_bytes() == before
+
+
 def test_a_page_that_cannot_be_written_is_told_so(said, claims, tmp_path):
     code, _, err = said(claims(weights("14.5 GB")), "--html", tmp_path / "no" / "audit.html")
     assert code == 2

@@ -1,6 +1,7 @@
 """`ullage estimate` and sweeps: a model without a file, and many plans of one thing."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,27 @@ def test_a_sweeps_document_has_what_its_table_shows(run):
         assert row["settings"]["batch"] in shown
         assert row["verdict"] in shown
         assert f"{row['seconds']['expected'] / 3600:.1f} h" in shown.replace("\n", " ")
+
+
+def test_a_wide_sweep_tears_nothing_in_eighty_columns(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    asked = (
+        "plan",
+        EXAMPLE,
+        "--sweep",
+        "roles.verifier.batch=1,2",
+        "--sweep",
+        "roles.verifier.precision=bf16,nf4",
+    )
+    shown, rows = run(*asked, code=0).splitlines(), json.loads(run(*asked, "--json", code=0))["rows"]
+    assert max(map(len, shown)) <= 80
+    for row in rows:
+        settings = " ".join(f"{path}={value}" for path, value in row["settings"].items())
+        figures = shown[shown.index(settings) + 1]
+        peak = row["devices"][0]["peak"]
+        low, expected, high = (f"{peak[end] / 2**30:.2f}" for end in ("low", "expected", "high"))
+        assert f"  {expected} ({low}-{high})  {row['verdict']}  " in figures
+        assert re.search(r"\d \(.* to .*\)$", figures)
 
 
 def test_a_sweep_shows_the_line_items_of_every_point(run):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_the_same_file_gives_the_same_bytes_elsewhere_and_on_another_day(text, t
     }
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=True)
     assert other.stdout.decode() == text
+
+
+def test_its_commands_name_the_file_as_it_was_typed(tmp_path, monkeypatch):
+    (tmp_path / "plans").mkdir()
+    shutil.copy(guides.ROOT / "examples/extract.yaml", tmp_path / "plans/w.yaml")
+    monkeypatch.chdir(tmp_path)
+    typed, elsewhere = ullage.guide(["./plans/w.yaml"]), ullage.guide([tmp_path / "plans/w.yaml"])
+    assert "ullage guide plans/w.yaml`" in typed
+    assert "\nullage check plans/w.yaml " in typed
+    assert str(tmp_path) not in typed + elsewhere
+    assert typed.replace("plans/w.yaml", "w.yaml").split() == elsewhere.split()
 
 
 def test_no_past_run_on_this_machine_is_looked_at(text, monkeypatch):

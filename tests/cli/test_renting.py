@@ -48,7 +48,8 @@ def test_ten_sets_with_everything_that_matters_in_eighty_columns(run, name):
     assert "…" not in text
     squeezed = " ".join(text.split())
     for each in found["sets"]:
-        assert all(word in squeezed for word in each["gpus"].split())
+        (line,) = (line for line in lines[2:] if line.startswith(f"{each['gpus']} "))
+        assert f" {each['verdict']} " in line
         assert each["label"] == "on-demand"
         assert f"{each['provider']}, {each['as_of']}" in squeezed
         assert f"{each['usd_per_hour']:,.2f}" in text
@@ -63,6 +64,17 @@ def test_ten_sets_with_everything_that_matters_in_eighty_columns(run, name):
     totals = [each["usd"]["expected"] for each in found["sets"]]
     assert totals == sorted(totals)
     assert len(re.findall(r"\([\d.,]+-[\d.,]+\)", text)) >= 2 * len(totals)
+
+
+def test_in_a_narrower_terminal_names_stand_above_their_figures(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "64")
+    file = EXAMPLES / "werewolf.yaml"
+    lines = run(file).splitlines()
+    for each in document(run, file)["sets"]:
+        figures = lines[lines.index(each["gpus"]) + 1]
+        assert f"  {each['verdict']} " in figures
+        assert f" {each['usd_per_hour']:,.2f} " in figures
+        assert len(figures) <= 64
 
 
 @pytest.mark.parametrize("name", ["pii", "evaluate"])

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import jsonschema
@@ -13,9 +14,13 @@ from rich.console import Console
 import ullage
 from ullage.cli.main import main
 from ullage.records.record import Environment, Measured, Record
-from ullage.records.verification import Comparison, Verification
+from ullage.records.verification import Comparison, TimeComparison, Verification
+from ullage.reports import shown
+from ullage.reports.console import PlainConsole
 from ullage.reports.plan_page import show_plan
-from ullage.units import Interval
+from ullage.reports.tables import new_table, print_named
+from ullage.reports.verification_page import show_verification
+from ullage.units import Estimate, Interval
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 HOSTILE = "<script>alert(1)</script>\n" + "x" * 500
@@ -91,6 +96,54 @@ def test_a_notebook_shows_a_table_and_what_files_say_is_escaped():
     assert {"derived", "basis"} <= {text.strip() for text in cells.text}
     assert "script" not in cells.tags
     assert {"gpu:0", "gpu:2", plan.verdict} <= {text.strip() for text in cells.text}
+
+
+def test_many_comparisons_are_one_screen_with_the_worst_of_each_device():
+    planned = Interval(0, 2**20, 10 * 2**20)
+    phases = [f"voice prefill beside specialist {at}" for at in range(40)]
+    found = [
+        Comparison(phase, device, what, "level", planned, (at * 7 % 40) * 2**20 // 4)
+        for at, phase in enumerate(phases)
+        for device in ("gpu:0", "gpu:1")
+        for what in ("live", "device")
+    ]
+    times = [
+        TimeComparison(phase, 1, Estimate(1, 2, 3), "derived", at + 1) for at, phase in enumerate(phases)
+    ]
+    value = Verification((*found, replace(found[0], measured=2**30)), times=tuple(times))
+    pages = {}
+    for details in (False, True):
+        file = StringIO()
+        show_verification(value, PlainConsole(file=file, width=80, color_system=None), details=details)
+        pages[details] = file.getvalue()
+        assert "1 measurements exceed" in pages[details]
+    short, whole = pages[False].splitlines(), " ".join(pages[True].split())
+    assert len(short) <= 50 < len(pages[True].splitlines())
+    assert max(map(len, short)) <= 80
+    rows = [line.split() for line in short if line.startswith("gpu:")]
+    assert [row[0] for row in rows] == ["gpu:0"] * 2 + ["gpu:1"] * 2
+    assert [row[-1] for row in rows] == ["ABOVE", "inside", "inside", "inside"]
+    assert all("9.8" in row for row in rows[1:])  # the largest measurement, of one phase in forty
+    assert "--details all 161 comparisons and 40 times" in short[-1]
+    assert all(f"specialist {at}" in whole for at in (0, 39))
+    assert whole.count(" ABOVE") == 1
+    assert shown.details(value).count("gpu:") == len(value.comparisons)
+
+
+@pytest.mark.parametrize("width", [60, 74, 80])
+def test_a_table_tears_neither_names_nor_figures(width):
+    names, figures = ["blocks.5.hook_resid_post", "x" * 30], ["1.25 (0.50-2.00)", "12.50 (5.00-20.00)"]
+    table = new_table("", ("site", "rows", "GiB", "dtype"), ("rows", "GiB"))
+    for name, size in zip(names, figures, strict=True):
+        table.add_row(name, "100", size, "bfloat16")
+    file = StringIO()
+    print_named(table, PlainConsole(file=file, width=width, color_system=None))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for name, size in zip(names, figures, strict=True):
+        at = next(at for at, line in enumerate(lines) if line.startswith(name))
+        assert size in lines[at + (width == 60)]
+        assert lines[at + (width == 60)].rstrip().endswith("bfloat16")
 
 
 def test_verifications_and_records():

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def cards() -> list[tuple[Gpu, Price | None]]:
-    """Every card in the catalog, and the cheapest offer known for it."""
+    """Every card in the catalog, and the cheapest offer known for it, in US dollars an hour; None where no
+    list has it."""
     from ullage.facts.gpu_catalog import find_gpu, gpu_names
     from ullage.facts.price import known_prices
 

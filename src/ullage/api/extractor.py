@@ -233,7 +233,7 @@ class Extractor:
 
 def collect(chunks: Iterable[Chunk]) -> Mapping[str, Tensor]:
     """All chunks of a stream in one tensor a site: (batch, tokens, *width), patterns (batch, heads, tokens,
-    tokens)."""
+    tokens), in the dtype and on the device of the chunks; of no chunks nothing."""
     import torch
 
     parts: dict[str, list[Tensor]] = {}

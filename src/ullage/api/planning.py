@@ -33,7 +33,11 @@ def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, 
 
 
 def model(name: str, base: Path | None = None) -> Model:
-    """A model by catalog name, folder, config.json or GGUF file."""
+    """A model by catalog name, folder, config.json or GGUF file; a path is relative to `base`.
+
+    Raises UnknownNameError for a name that no table holds, FormatError for a broken file, UnsupportedError
+    for an architecture whose weights cannot be counted.
+    """
     from ullage.workloads.opened import opened_model
 
     return opened_model(name, base)

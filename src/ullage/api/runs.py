@@ -23,7 +23,11 @@ def check(
     download: bool = False,
     quiet: bool = True,
 ) -> Checked:
-    """Loads every model where the plan puts it and runs one smallest batch."""
+    """Loads every model where the plan puts it and runs one smallest batch; peaks in bytes.
+
+    `gpus`, `base`, `download` and `quiet` are those of `run`. A plan that does not fit is tried all the same:
+    raises OutOfMemoryError where memory runs out, and as `run` for models and inputs that are not there.
+    """
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import check as check_plan
 
@@ -31,7 +35,10 @@ def check(
 
 
 def verify(folder: str | Path) -> Verification:
-    """Predicted against measured of a finished run. Raises FormatError where its folder was changed."""
+    """Predicted against measured of a finished run: bytes by phase, device and level or component; seconds.
+
+    Raises InputError for a run that is not finished, FormatError where its folder was changed.
+    """
     from ullage.records.folder import RunFolder
     from ullage.records.verification import verify as compare
     from ullage.workloads.wholeness import finished
@@ -52,7 +59,11 @@ def read_pool(folder: str | Path) -> PoolOfRun:
 
 
 def report(folder: str | Path, *, base: str | Path | None = None) -> tuple[Path, ...]:
-    """Writes a finished run's tables and page anew; their paths. `base` is where its inputs are now."""
+    """Writes a finished run's tables and page anew; their paths. `base` is where its inputs are now.
+
+    Raises InputError for a run that is not finished or of a kind without a report, FormatError where anything
+    in its folder was changed.
+    """
     from ullage.records.folder import RunFolder
     from ullage.workloads.reporting import report_anew
 

@@ -47,8 +47,9 @@ class SiteSurvey:
 class Survey:
     """All sites of a store in model order.
 
-    `compression` is, for a site, D_eff of the same kind of site in the layer captured before it over its own;
-    `cosines` is (sites, sites), where all hold the same rows.
+    Formulas and their sources stand with `ullage.measures`. `compression` is, for a site, D_eff of the same
+    kind of site in the layer captured before it over its own; `cosines` is (sites, sites), where all hold the
+    same rows.
     """
 
     sites: dict[str, SiteSurvey]

@@ -32,7 +32,7 @@ def audit(
         typer.echo(api.draft_claims(file), nl=False)
         return
     from ullage.reports.audit_document import audit_document
-    from ullage.reports.audit_page import audit_page
+    from ullage.reports.audit_page import audit_page, check_is_audit
     from ullage.reports.pages.screen import show_page
 
     found = api.audit(file)
@@ -40,6 +40,7 @@ def audit(
         from ullage.records.atomic import write_text
         from ullage.reports.pages.html import html as as_html
 
+        check_is_audit(Path(html))
         try:
             write_text(Path(html), as_html(audit_page(found, everything=True, exact=True)), unique=True)
         except OSError as error:

@@ -161,12 +161,22 @@ def _check_run(folder: str, repair: bool, json: bool) -> None:
     exit_unless(found.holds)
 
 
-def verify(folder: Run, json: Json = False) -> None:
+def verify(
+    folder: Run,
+    json: Json = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Every phase of every device, of a run with many too.")
+    ] = False,
+) -> None:
     from ullage import api
     from ullage.reports.verification_page import show_verification, verification_document
 
     found = api.verify(folder)
-    tell(json, lambda: verification_document(found), lambda console: show_verification(found, console))
+    tell(
+        json,
+        lambda: verification_document(found),
+        lambda console: show_verification(found, console, details=details),
+    )
     exit_unless(found.holds)
 
 

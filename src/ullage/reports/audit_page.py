@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ullage.errors import InputError
 from ullage.planning.audit import Audit, Finding, Ruling
 from ullage.reports.figures import duration
 from ullage.reports.pages.page import Page, Part, Prose, Section
@@ -15,6 +17,7 @@ from ullage.units import GIB, UNITS, Estimate
 if TYPE_CHECKING:
     from ullage.spec.claim import Claim
 
+TITLE: Final = "Claims of "
 TITLES: Final[dict[Ruling, str]] = {
     "wrong": "Wrong",
     "rounded": "Rounded",
@@ -37,7 +40,19 @@ def audit_page(found: Audit, *, everything: bool = False, exact: bool = False) -
     sections = [
         Section(f"{TITLES[each]} ({found.counts[each]})", _parts(found.of(each), exact)) for each in shown
     ]
-    return Page(f"Claims of {found.document}", tuple(sections), tuple(_opening(found, everything)))
+    return Page(f"{TITLE}{found.document}", tuple(sections), tuple(_opening(found, everything)))
+
+
+def check_is_audit(path: Path) -> None:
+    """Raises InputError where a file is there that is no such page, and would be lost."""
+    if not path.is_file():
+        return  # what is no file is refused where it is written
+    try:
+        held = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if held.strip() and f"<title>{TITLE}".encode() not in held:
+        raise InputError(f"{path}: is there already and is no page of an audit; name another, or remove it")
 
 
 def _opening(found: Audit, everything: bool) -> Iterator[Part]:

@@ -61,7 +61,7 @@ def _observations(found: Evidence) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("date", no_wrap=True)
     for name in ("run", "phase", "workload", "threads"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("taken", "held"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in found.observations:
@@ -73,7 +73,7 @@ def _observations(found: Evidence) -> Table:
 def _learned(found: list[Learned]) -> Table:
     table = Table(title="MiB planned", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("workload", "runs", "at least", "expected", "at most", "from"):
-        table.add_column(name, justify="left" if name in ("workload", "from") else "right")
+        table.add_column(name, justify="left" if name in ("workload", "from") else "right", overflow="fold")
     for one in found:
         size = one.overhead.bytes
         sizes = (f"{value / MIB:,.0f}" for value in (size.low, size.expected, size.high))

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ullage.records.pool import PlaceUse, RoleSeen
 from ullage.records.pool_of_run import PoolOfRun
+from ullage.reports.tables import print_named
 from ullage.units import GIB, MIB, gib
 
 STATES = {
@@ -27,11 +28,11 @@ def show_pool(found: PoolOfRun, console: Console) -> None:
         console.print(Text(_place(place)))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("role", "where", "bytes", "since", "lent", "loads", "a load takes"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name)
     for role in seen.roles:
         table.add_row(*_cells(role))
     if seen.roles:
-        console.print(table)
+        print_named(table, console)
     for each in seen.waiting:
         console.print(f"{each.role} is waited for, since {each.seconds:,.1f} s")
     if seen.failures:

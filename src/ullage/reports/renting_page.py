@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ullage.reports.figures import UNKNOWN, number, spread
 from ullage.reports.pages.table import Table
-from ullage.reports.tables import new_table
+from ullage.reports.tables import new_table, print_stacked
 from ullage.text import one_line
 from ullage.units import GIB, Estimate
 
@@ -40,7 +40,7 @@ def show_renting(found: Renting, console: Console) -> None:
         console.print(line, soft_wrap=True, highlight=False)
     lists = _lists(found.rentals)
     if found.rentals:
-        console.print(_table(found, lists, console.width >= WIDE))
+        _print_sets(found, lists, console)
     for line in _below(found, lists, console.width >= WIDE):
         console.print(Text(line, style="dim"), soft_wrap=False, highlight=False)
 
@@ -96,19 +96,34 @@ def _letters() -> Iterator[str]:
     yield from (one + other for one in ascii_lowercase for other in ascii_lowercase)
 
 
-def _table(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> rich_table.Table:
-    table = new_table("")
-    table.padding = (0, 1, 0, 0)
+def _print_sets(found: Renting, lists: dict[tuple[str, str], str], console: Console) -> None:
+    """A line for each set; where that is too wide for the terminal its name stands on a line above."""
+    wide = console.width >= WIDE
     rows = [_cells(each, lists, wide, _unit(found)[3]) for each in found.rentals]
     columns = _columns(found) if wide else (*_columns(found)[:-1], "")  # of a letter, which says itself
-    for name, *cells in zip(columns, *rows, strict=True):
+    lines = list(zip(columns, *rows, strict=True))
+    if sum(_least(*line) + 1 for line in lines) - 1 <= console.width:
+        console.print(_table(lines))
+    else:
+        print_stacked(_table(lines[1:]), console, [name for name, *_ in rows])
+
+
+def _least(name: str, *cells: str) -> int:
+    """The width of a column whose heading alone gives way."""
+    return max(map(len, (*cells, *name.split())))
+
+
+def _table(columns: Sequence[tuple[str, ...]]) -> rich_table.Table:
+    """Of columns, each its heading and cells."""
+    table = new_table("")
+    table.padding = (0, 1, 0, 0)
+    for name, *cells in columns:
         words = name in ("cards", "verdict", "from", "")
-        # Names of cards give way, and headings; what the cells say stays on its line.
-        least = None if name == "cards" else max(map(len, (*cells, *name.split())))
-        whole = least is not None and least >= len(name)  # rich takes from a column that may wrap, to none
+        least = _least(name, *cells)
+        whole = least >= len(name)  # rich takes from a column that may wrap, to none
         justify: JustifyMethod = "left" if words else "right"
         table.add_column(name, justify=justify, overflow="fold", min_width=least, no_wrap=whole)
-    for row in rows:
+    for row in zip(*(cells for _, *cells in columns), strict=True):
         table.add_row(*row)
     return table
 

@@ -52,7 +52,9 @@ def page(value: Value) -> str:
 
 
 def details(value: Value) -> str:
-    """What `--details` adds to the page of a plan; there is no more of others."""
+    """What `--details` adds to the page of a plan, all of a verification; there is no more of others."""
+    if isinstance(value, Verification):
+        return _printed(partial(show_verification, value, details=True))
     return _printed(partial(show_details, value)).strip("\n") if isinstance(value, Plan) else page(value)
 
 

@@ -3,7 +3,7 @@ in the next line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.cells import cell_len
@@ -31,15 +31,76 @@ def below(table: Table, text: str) -> None:
     table.caption_justify = "left"
 
 
+def needed_width(table: Table) -> int:
+    """Columns of a terminal that the table takes with every cell on one line."""
+    return sum(_widths(table)) + 2 * len(table.columns)
+
+
+def _widths(table: Table) -> list[int]:
+    return [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in table.columns]
+
+
 def print_table(table: Table, console: Console) -> None:
     """Where all of it fits, columns are given their width, for rich would lay every cell out to find it: that
     took a sixth of a page's time."""
-    widths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in table.columns]
-    fits = sum(widths) + 2 * len(widths) <= console.width
-    for column, width in zip(table.columns, widths, strict=True):
+    fits = needed_width(table) <= console.width
+    for column, width in zip(table.columns, _widths(table), strict=True):
         if fits or column.no_wrap:
             column.width = width
     console.print(table)
+
+
+def print_named(table: Table, console: Console) -> None:
+    """A table whose first column names its rows. One that is too wide has its columns nearer to one another;
+    where that is not enough, names stand above their cells."""
+    wide = needed_width(table)
+    if wide - len(table.columns) > console.width:
+        names, *table.columns = table.columns
+        print_stacked(table, console, [str(cell) for cell in names.cells])
+        return
+    if wide > console.width:
+        table.padding = (0, 1, 0, 0)
+    for column, width in zip(table.columns, _widths(table), strict=True):
+        column.width = width
+    console.print(table)
+
+
+def print_stacked(table: Table, console: Console, heads: Sequence[str]) -> None:
+    """A table wider than the terminal: each row's head on a line of its own, and below it its cells in as
+    many lines as they need, each under its heading. No cell is torn."""
+    shown = table.columns
+    texts = [[Text(str(column.header)), *map(_as_text, column.cells)] for column in shown]
+    widths = [max(text.cell_len for text in each) for each in texts]
+    lines = list(_lines(widths, console.width))
+    if table.title:
+        console.print(table.title, style="table.title")
+    for at, head in enumerate(("", *heads)):
+        if at:
+            print_hanging("", Text(head), console)
+        for line in lines:
+            row = Text("", style="" if at else "bold")
+            for number in line:
+                cell = texts[number][at].copy()
+                cell.align("right" if shown[number].justify == "right" else "left", widths[number])
+                row.append("  ").append_text(cell)
+            row.rstrip()
+            console.print(row, no_wrap=True, overflow="ignore", crop=False, highlight=False)
+
+
+def _as_text(cell: object) -> Text:
+    return cell if isinstance(cell, Text) else Text(str(cell))
+
+
+def _lines(widths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Which columns stand in each line, so that none is longer than `most` where one column is not."""
+    line: list[int] = []
+    for at, width in enumerate(widths):
+        if line and sum(widths[each] + 2 for each in line) + width + 2 > most:
+            yield line
+            line = []
+        line.append(at)
+    if line:
+        yield line
 
 
 class Footnotes:

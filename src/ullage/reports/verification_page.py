@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, NotRequired
 
@@ -15,6 +16,7 @@ from ullage.records.not_finite import KEY, NotFinite
 from ullage.records.verification import Comparison, TimeComparison, Verification
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span, Tone, Words
+from ullage.reports.tables import needed_width
 from ullage.text import one_line
 from ullage.units import MIB
 
@@ -23,32 +25,74 @@ TONES: Final[dict[str, Tone]] = {"above": "bad"}
 WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 
-def show_verification(found: Verification, console: Console) -> None:
-    """A row for each level and component that was measured."""
+SCREEN: Final = 24
+"""Rows up to which a run is shown whole."""
+TIMES: Final = 8
+
+
+def show_verification(found: Verification, console: Console, *, details: bool = False) -> None:
+    """A row for each level and component that was measured. Of more than a screen, without `details`, each
+    device's worst phase by level and component, and the longest phases' times."""
     if not found.comparisons:
         for line in found.remarks:
             console.print(Text(one_line(line), style="yellow"))
         console.print("nothing is compared: the plan holds no model here, or the run measured nothing of it")
         return
-    title = "MiB: planned (expected, at most) beside measured"
+    shown, title = found.comparisons, "MiB: planned (expected, at most) beside measured"
+    whole = details or len(shown) <= SCREEN
+    if not whole:
+        shown, title = worst(shown), f"{title}, worst of each device"
+    console.print(_table(shown, title, console.width))
+    above = [c for c in found.comparisons if c.kind == "level" and c.verdict == "above"]
+    if above:
+        console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
+    else:
+        console.print("every measured peak is within what was planned at most")
+    times = found.times if whole else _longest(found.times)
+    if times:
+        console.print(_times(times))
+    if found.not_finite is not None:
+        console.print(Text(str(found.not_finite), style="yellow"))
+    if not whole:
+        more = f"--details all {len(found.comparisons)} comparisons"
+        more += f" and {len(found.times)} times" if len(times) < len(found.times) else ""
+        console.print(Text(more, style="dim"), highlight=False)
+
+
+def worst(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    """Of each device, level and component the comparison whose measurement is the largest share of what was
+    planned at most; devices by name."""
+    found: dict[tuple[str, str, str], Comparison] = {}
+    for one in comparisons:
+        key = (one.device, one.kind, one.what)
+        found[key] = max(found.get(key, one), one, key=_used)
+    return tuple(sorted(found.values(), key=lambda one: one.device))
+
+
+def _used(one: Comparison) -> float:
+    """The measurement as a share of what was planned at most."""
+    if not one.predicted.high:
+        return math.inf if one.measured else 0.0
+    return one.measured / one.predicted.high
+
+
+def _longest(times: Sequence[TimeComparison]) -> tuple[TimeComparison, ...]:
+    least = sorted((one.measured for one in times), reverse=True)[:TIMES]
+    return tuple(one for one in times if one.measured >= least[-1])
+
+
+def _table(comparisons: Sequence[Comparison], title: str, width: int) -> rich_table.Table:
     table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("device", "phase", "what"):
         table.add_column(name, no_wrap=name != "phase")
     for name in ("planned", "at most", "measured", "error"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for one in found.comparisons:
+    for one in comparisons:
         table.add_row(*_cells(one), Text(WORDS[one.verdict], style=STYLES[one.verdict]))
-    console.print(table)
-    above = [c for c in found.comparisons if c.kind == "level" and c.verdict == "above"]
-    if above:
-        console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
-    else:
-        console.print("every measured peak is within what was planned at most")
-    if found.times:
-        console.print(_times(found.times))
-    if found.not_finite is not None:
-        console.print(Text(str(found.not_finite), style="yellow"))
+    if needed_width(table) > width:
+        table.padding = (0, 1, 0, 0)  # for the phases' names
+    return table
 
 
 def _times(times: Sequence[TimeComparison]) -> rich_table.Table:

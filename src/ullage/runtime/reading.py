@@ -37,7 +37,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class PastThreshold:
-    """A device past the threshold."""
+    """A device past the threshold: bytes `used` by everybody of its `total`."""
 
     device: str
     used: int
@@ -150,7 +150,10 @@ def can_allocate(bytes_: int | str, device: str | int = CPU) -> bool:
 def check_threshold(
     threshold: float = 0.85, devices: Sequence[str | int] = (CPU,)
 ) -> tuple[PastThreshold, ...]:
-    """A warning for each device of which more than `threshold` (a share) is in use."""
+    """A warning for each device of which more than `threshold` (a share) is in use, by whomever.
+
+    Raises InputError for what is no device of this machine.
+    """
     readings = [read_device(device) for device in devices]
     return tuple(
         PastThreshold(r.device, r.on_device, r.total) for r in readings if r.on_device > threshold * r.total
@@ -158,7 +161,8 @@ def check_threshold(
 
 
 def reset_peak(devices: Sequence[str | int]) -> None:
-    """Starts torch's peak counters of the GPUs among `devices` anew."""
+    """Starts torch's peak counters of the GPUs among `devices` anew; a processor has none. Raises InputError
+    for what is no device of this machine."""
     import torch
 
     for device in devices:

@@ -39,7 +39,8 @@ Optimizer = Literal["none", "sgd", "adamw", "adamw-8bit", "paged-adamw-8bit"]
 
 
 class Lora(Value):
-    """Low-rank adapters, by the names of peft's LoraConfig and of its functions."""
+    """Low-rank adapters, by the names of peft's LoraConfig and of its functions: beside a weight (out, in)
+    two trained ones, (r, in) and (out, r) (Hu et al. 2021, arXiv:2106.09685)."""
 
     r: Count = 8
     target_modules: Annotated[Literal["all-linear"] | tuple[str, ...], Field(union_mode="left_to_right")] = (

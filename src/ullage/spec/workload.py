@@ -27,7 +27,8 @@ SERVED: Final = "serve"
 
 
 class Memory(Value):
-    """Memory settings under the names extraction users know."""
+    """Memory settings under the names extraction users know. Chunks are in tokens, the threshold is a share
+    of a device."""
 
     precision_mode: Literal["auto", "fp32", "fp16", "bf16"] | None = None
     streaming_chunk_size: Count | None = Field(None, description="prefill in chunks of this many tokens")

@@ -37,6 +37,12 @@ HERE: Final = ("cpu", "local")
 Changes = tuple[tuple[str, str], ...]
 
 
+def _as_named(path: Path) -> str:
+    """The file as the guide's commands name it, to be typed where the guide was asked for. An absolute path
+    gives its name alone: a guide says nothing of the machine that it was made on."""
+    return path.name if path.is_absolute() else path.as_posix()
+
+
 def guide_of(path: Path, overrides: Sequence[str] = ()) -> Guide:
     """All of a guide, the same on every machine: no past runs count, passes are known by formulas unless the
     file says otherwise, and no search ends for want of time. Raises SpecError and InputError."""
@@ -58,7 +64,7 @@ def guide_of(path: Path, overrides: Sequence[str] = ()) -> Guide:
     with as_anywhere():
         asked = _advised(plan(workload, base=base, advice=False))
         return Guide(
-            path.name,
+            _as_named(path),
             text,
             asked,
             tuple(_precisions(workload, asked, base)),

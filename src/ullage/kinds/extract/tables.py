@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ullage.reports.tables import new_table
+from ullage.reports.tables import new_table, print_named
 
 
 def show_survey(document: Mapping[str, Any], console: Console) -> None:
@@ -26,7 +26,7 @@ def show_survey(document: Mapping[str, Any], console: Console) -> None:
             f"{each['sparsity_quartiles'][1]:.2f}",
             f"{each['hoyer_quartiles'][1]:.2f}",
         )
-    console.print(table)
+    print_named(table, console)
     console.print(
         "D_eff: components for 90 % of the variance; beta: D_eff of this site a layer before over its own"
     )
