@@ -65,7 +65,7 @@ def report(folder: str | Path, *, base: str | Path | None = None) -> tuple[Path,
     in its folder was changed.
     """
     from ullage.records.folder import RunFolder
-    from ullage.workloads.execution import report_anew
+    from ullage.workloads.reporting import report_anew
 
     return report_anew(RunFolder(Path(folder)), None if base is None else Path(base))
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from ullage.capture.chats import render_chat
 from ullage.errors import InputError
+from ullage.records.parts import Part
 from ullage.runtime.tokenizer import Tokenizer, check_ids
 
 LARGEST_LINE: Final = 64 * 2**20
@@ -40,11 +41,12 @@ class Tokenized:
 
 
 def read_records(
-    path: Path, text_field: str, halves: bool = False
+    path: Path, text_field: str, halves: bool = False, part: Part | None = None
 ) -> Iterator[tuple[int, dict[str, object]]]:
-    """(line number, record) of JSON lines, or of a .txt file with one text a line.
+    """(line number, record) of JSON lines, or of a .txt file with one text a line; of a `part` of it alone.
 
-    Blank lines are skipped. Raises InputError naming the line that is wrong; one with half of a surrogate
+    Blank lines are skipped, and those that a part leaves out. Raises InputError naming the line that is
+    wrong; one with half of a surrogate
     pair is, unless `halves` leaves that to whoever asks.
     """
     try:
@@ -52,7 +54,14 @@ def read_records(
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     with file:
-        for number, raw in enumerate(iter(partial(file.readline, LARGEST_LINE + 1), b""), 1):
+        before, end = (0, None) if part is None else (part.line, part.end)
+        if part is not None:
+            file.seek(part.begin)
+        for number, raw in enumerate(iter(partial(file.readline, LARGEST_LINE + 1), b""), before + 1):
+            if end is not None and file.tell() > end:
+                return
+            if part is not None and number in part.rejected:
+                continue
             if number == 1:
                 raw = raw.removeprefix(BOM_UTF8)  # says how the file is written, and is no text of it
             if len(raw) > LARGEST_LINE:
@@ -105,11 +114,16 @@ def tokenize(
     vocabulary: int,
     text_field: str,
     special_tokens: bool,
+    part: Part | None = None,
 ) -> Iterator[Tokenized]:
     """Record after record as token ids; no more are held than are read together. Raises InputError naming
-    record and field for what cannot be one, after those before it, and where there are none at all."""
+    record and field for what cannot be one, after those before it, and where there are none at all.
+
+    Of a `part` there may be none left; a record without an id is called by its place in the whole input.
+    """
     count = 0
-    for some in _together(_texts(records, where, tokenizer, vocabulary, text_field)):
+    first = 0 if part is None else part.item
+    for some in _together(_texts(records, where, tokenizer, vocabulary, text_field, first)):
         for each, (tokens, offsets) in zip(some, _encoded(some, tokenizer, special_tokens), strict=True):
             place = f"{where}:{each.line}"
             if each.text is not None and tokenizer is not None:
@@ -120,7 +134,7 @@ def tokenize(
             count += 1
             one = _with_counted(one, each.record["counted"], place) if "counted" in each.record else one
             yield _with_span(one, each.record["span"], place) if "span" in each.record else one
-    if not count:
+    if not count and part is None:
         raise InputError(f"{where}: holds no records")
 
 
@@ -143,8 +157,9 @@ def _texts(
     tokenizer: Tokenizer | None,
     vocabulary: int,
     text_field: str,
+    first: int,
 ) -> Iterator[_Read]:
-    for count, (number, record) in enumerate(records):
+    for count, (number, record) in enumerate(records, first):
         place = f"{where}:{number}"
         name = str(record.get("id", count))
         if "tokens" in record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,10 @@ def run(
         bool, typer.Option("--no-retry", help="With --resume: what a server failed is not asked again.")
     ] = False,
     base: Base = None,
+    on: Annotated[
+        str,
+        typer.Option(help="Where partitions are done: local, ray (this machine's cluster), or HOST:PORT."),
+    ] = "local",
     fidelity: HowKnown = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Read large weights whole, so that a resume compares them all.")
@@ -69,7 +73,8 @@ def run(
 
     if (file is None) == (resume is None):
         raise InputError("give a workload FILE to run, or --resume RUN to go on with one")
-    options = {"anyway": anyway, "quiet": quiet, "verbose": verbose, "allow_nan": allow_nan}
+    options: dict[str, Any] = {"anyway": anyway, "quiet": quiet, "verbose": verbose}
+    options |= {"allow_nan": allow_nan, "on": on}
     if resume is not None:
         new = {"--strict": strict, "--set": set_, "--gpus": gpus, "--fidelity": fidelity, "--out": out}
         _check_resumed(resume, [option for option, given in new.items() if given])

@@ -163,7 +163,8 @@ class Turns:
         for item, standing in store.changes():
             done.note(item, standing)
         self.session.progress.start(stage, total, done.count)
-        for window in windows(items, limits, done):
+        first = 0 if self.session.part is None else self.session.part.item
+        for window in windows(items, limits, done, first):
             self._keep(stage, store, name, verb, window, unit)
         store.finish()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from ullage.fields import Fields
 from ullage.records.inventory import Held, read_inventory, take_inventory
 from ullage.records.journal import read_journal
 from ullage.records.manifest import Manifest, read_manifest
+from ullage.records.parts import PARTITIONS, Parts
 from ullage.records.pool import POOL
 from ullage.records.record import Record, read_record
 from ullage.records.seal import read_sealed, write_sealed
@@ -104,7 +106,7 @@ class RunFolder:
     @property
     def done(self) -> int:
         """Pieces of work that are safely on disk."""
-        return len(read_journal(self.path / JOURNAL))
+        return len(read_journal(self.path / JOURNAL)) + Parts(self.path).kept
 
     @property
     def complete(self) -> bool:
@@ -138,10 +140,15 @@ class RunFolder:
         document = {**record.to_json(), "files": [each.to_json() for each in held]}
         write_sealed(self.path / RECORD, document)
 
+    def drop_partitions(self) -> None:
+        """Removes what the run's results were put together from."""
+        shutil.rmtree(self.path / PARTITIONS, ignore_errors=True)
+
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
         names = ("*.jsonl", "*.sqlite", *(f"states/*.{end}" for end in ("npy", "safetensors", "tmp")))
         own = (path for name in names for path in self.path.glob(name))
+        self.drop_partitions()
         for path in (*own, *(self.path / name for name in OURS)):
             path.unlink(missing_ok=True)
         for folder in (self.path / "states", self.path):

@@ -11,6 +11,7 @@ from typing import Final
 from ullage.fields import Fields
 from ullage.records.atomic import sha256_of
 from ullage.records.damage import Damage
+from ullage.records.parts import PARTITIONS
 from ullage.records.seal import CHANGED
 
 STATES: Final = "states"
@@ -87,5 +88,6 @@ def _names(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         of_states = name.startswith(f"{STATES}/") and name != OF_STATES
-        if path.is_file() and name not in NOT_KEPT and not of_states and path.suffix != ".tmp":
+        passing = path.suffix == ".tmp" or name.startswith(f"{PARTITIONS}/")
+        if path.is_file() and name not in NOT_KEPT and not of_states and not passing:
             yield name

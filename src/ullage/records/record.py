@@ -89,7 +89,7 @@ def read_record(document: Mapping[str, object], where: str) -> Record:
     found = Fields(document, f"{where}: not a record of a run")
     return Record(
         read_environment(found.inner("environment")),
-        tuple(_measured(each) for each in found.each("measured")),
+        tuple(read_measured(each) for each in found.each("measured")),
         found.whole("examples"),
         found.whole("tokens"),
         found.number("seconds"),
@@ -112,7 +112,8 @@ def read_environment(found: Fields) -> Environment:
     )
 
 
-def _measured(found: Fields) -> Measured:
+def read_measured(found: Fields) -> Measured:
+    """What was measured of one phase, in a record. Raises FormatError."""
     return Measured(
         found.text("phase"),
         found.text("device"),

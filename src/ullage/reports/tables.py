@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ullage.text import one_line
+
 STYLES: Final = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 NARROW: Final = 100
 """Columns under which a catalog leaves out what `--json` has as well."""
@@ -76,7 +78,7 @@ def print_stacked(table: Table, console: Console, heads: Sequence[str]) -> None:
         console.print(table.title, style="table.title")
     for at, head in enumerate(("", *heads)):
         if at:
-            print_hanging("", Text(head), console)
+            print_hanging("", one_line(head), console)
         for line in lines:
             row = Text("", style="" if at else "bold")
             for number in line:

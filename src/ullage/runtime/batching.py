@@ -85,14 +85,19 @@ class Window(Generic[Item]):
     left: Mapping[int, tuple[int, ...]]
 
 
-def windows(measured: Iterable[tuple[Item, int]], limits: Limits, done: Done) -> Iterator[Window[Item]]:
+def windows(
+    measured: Iterable[tuple[Item, int]], limits: Limits, done: Done, first: int = 0
+) -> Iterator[Window[Item]]:
     """An input of items and their lengths, window by window; no more than one is held.
 
     The same lengths and limits give the same batches, so a resumed run makes the same ones, but for those
     that are `done`. Where other items have been done under a batch's number (the texts had other lengths
     then), what is left from that window on is put into batches of its own, under numbers of their own.
+
+    `first` is the first item's number: of a partition how many come before it. Its batches are counted from
+    there too, and they are no more than its items, so no two partitions have one number.
     """
-    begin = number = 0
+    begin = number = first
     anew = False
     for held in _gathered(measured, limits):
         lengths = [length for _, length in held]

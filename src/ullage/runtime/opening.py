@@ -60,24 +60,30 @@ Holds = Callable[[Plan, bool, Callable[[PoolSeen], None]], Residents]
 
 @contextmanager
 def open_session(
-    plan: Plan, folder: RunFolder, options: Options, holds: Holds = Residents
+    plan: Plan, folder: RunFolder, options: Options, holds: Holds = Residents, *, elsewhere: bool = False
 ) -> Iterator[Session]:
-    """A session on this machine, measured from begin to end; the folder's lock is the caller's."""
+    """A session on this machine, measured from begin to end; the folder's lock is the caller's.
+
+    Where the work is done `elsewhere`, nothing of this machine is measured or bounded.
+    """
     for name, role in plan.workload.roles.items():
         check_installed(role.engine, f"roles.{name}")
     devices = tuple(device.name for device in plan.devices if device.name not in ("host", "disk"))
-    _check_machine(plan, devices)
+    if elsewhere:
+        devices = ()
+    else:
+        _check_machine(plan, devices)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
         if not options.verbose:
             stack.enter_context(silent_loggers())
         log = _Log(folder.path, plan.base, progress)
-        live = _live_tensors(plan)
+        live = None if elsewhere else _live_tensors(plan)
         simulated = None
-        if plan.gpus.abilities.simulated:
+        if plan.gpus.abilities.simulated and not elsewhere:
             assert live is not None
             simulated = SimulatedDevices(plan, live)
-        begun_with = stack.enter_context(_bounded(plan, devices, log, progress))
+        begun_with = 0 if elsewhere else stack.enter_context(_bounded(plan, devices, log, progress))
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(

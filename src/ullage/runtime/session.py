@@ -14,6 +14,7 @@ from ullage.phases.phase import Phase, Work, find_phase
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
+from ullage.records.parts import Part
 from ullage.records.record import Record
 from ullage.runtime.gauges import SimulatedDevices
 from ullage.runtime.loader import Loaded
@@ -51,7 +52,8 @@ class Session:
     Who is in memory follows the plan: `bring` loads and frees what a phase says. `smallest` asks for one
     smallest batch (`ullage check`), whose folder is not kept; `allow_nan` says that states which are NaN or
     infinite are kept, whatever the workload says. `begun_with` is what the process held before
-    any model, in bytes: all of it on a processor, on a card what torch held of somebody else's.
+    any model, in bytes: all of it on a processor, on a card what torch held of somebody else's. `part` is the
+    partition of the input that is done, None where all of it is.
     """
 
     plan: Plan
@@ -69,6 +71,7 @@ class Session:
     freed_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str, str], int] = field(default_factory=dict)
     begun_with: int = 0
+    part: Part | None = None
     examples: int = 0
     tokens: int = 0
     splits: int = 0

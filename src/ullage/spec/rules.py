@@ -13,6 +13,7 @@ from ullage.spec.card import mistakes_in_cards
 from ullage.spec.device_map import devices_in, offloads, wrong_alone
 from ullage.spec.installed import engines_that
 from ullage.spec.mistake import Mistake, Path, shorten
+from ullage.spec.partition import mistakes_in_partition
 from ullage.spec.positions import written
 from ullage.spec.role import Role
 from ullage.spec.site_patterns import names_patterns
@@ -48,6 +49,8 @@ def mistakes_in(workload: Workload) -> Iterator[Mistake]:
     yield from _memory(workload)
     if workload.training is not None:
         yield from mistakes_in_training(workload.training)
+    if workload.partition is not None:
+        yield from mistakes_in_partition(workload.partition)
     yield from _budget(workload)
     yield from mistakes_in_cards(workload.cards)
 

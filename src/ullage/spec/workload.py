@@ -10,6 +10,7 @@ from ullage.shown import named
 from ullage.spec.budget import Budget
 from ullage.spec.capture import Capture
 from ullage.spec.card import Card
+from ullage.spec.partition import Partition
 from ullage.spec.probe import Probe
 from ullage.spec.role import Role
 from ullage.spec.section import Section
@@ -60,6 +61,9 @@ class Workload(Value):
     probes: dict[str, Probe] = Field(default={}, description="directions read while a role speaks, by name")
     memory: Memory = Memory()
     training: Training | None = None
+    partition: Partition | None = Field(
+        default=None, description="the input is done in partitions, here or on a cluster"
+    )
     budget: Budget = Budget()
     cards: dict[str, Card] = Field(default={}, description="cards of your own, by name, for budget.gpus")
     section: Annotated[Section | None, Field(exclude=True)] = None

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
     from ullage.facts.node import NodeType
     from ullage.facts.price import Prices
-    from ullage.planning.cluster.cluster_plan import ClusterPlan, Share
+    from ullage.planning.cluster.cluster_plan import ClusterPlan
+    from ullage.planning.cluster.shares import Share
     from ullage.planning.plan import Plan
     from ullage.spec.workload import Workload
 
@@ -29,7 +30,7 @@ def plan_cluster(
     on which it does not fit.
     """
     from ullage.facts.node import parse_nodes
-    from ullage.planning.cluster.cluster_plan import cluster_plan
+    from ullage.planning.cluster.shares import cluster_plan
     from ullage.spec.card import own_cards
 
     if not needs_card(workload):
@@ -40,8 +41,8 @@ def plan_cluster(
 
 
 def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices) -> Share:
-    from ullage.planning.cluster.cluster_plan import Share
     from ullage.planning.cluster.replica import replica_of
+    from ullage.planning.cluster.shares import Share
 
     found = [(count, plan_on) for count, plan_on in _tried(workload, node, base, prices)]
     holding = [pair for pair in found if pair[1].verdict == "fits"]

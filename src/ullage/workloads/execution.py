@@ -14,8 +14,6 @@ from typing import Any
 from ullage.errors import (
     DoesNotFitError,
     InputError,
-    MissingExtraError,
-    MissingPackageError,
     OutOfMemoryError,
     UnsupportedError,
 )
@@ -24,7 +22,6 @@ from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.probes.fitted import fit_probes
 from ullage.records.folder import RunFolder, new_folder
-from ullage.records.inventory import with_files
 from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.places import base_of_a_run
@@ -33,16 +30,25 @@ from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
 from ullage.runtime.session import Session, record_of
+from ullage.spec.partition import Partition
 from ullage.spec.role import Cache
 from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
-from ullage.workloads.comparing import Difference, check_files, differences, refuse_differences, was_strict
+from ullage.workloads.comparing import Difference, differences, refuse_differences, was_strict
 from ullage.workloads.inputs import Input, files_of, parts_of
 from ullage.workloads.leaving import leave_evidence
+from ullage.workloads.partitioned import (
+    Carrier,
+    Here,
+    as_measured,
+    check_partitions,
+    run_partitions,
+    threads_of,
+)
 from ullage.workloads.portable import portable_plan
 from ullage.workloads.registry import find_kind
-from ullage.workloads.runs import workload_of_run
-from ullage.workloads.wholeness import finished, require_whole
+from ullage.workloads.reporting import report_anyway
+from ullage.workloads.wholeness import require_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +64,15 @@ class Begun:
     """How a run begins: `resumed` goes on with what the folder holds; `prepare` may put work that is done
     already into a new folder, or take work back in one that is resumed; `anyway` does a plan that does not
     fit, and goes on with other models, versions or threads than a run was begun with. `strict` reads weights
-    whole, to tell later that they are the same.
+    whole, to tell later that they are the same. `carrier` has partitions done elsewhere; None: they are done
+    here, if there are any.
     """
 
     resumed: bool = False
     anyway: bool = False
     strict: bool = False
     prepare: Callable[[RunFolder], None] | None = None
+    carrier: Carrier | None = None
 
 
 def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
@@ -76,6 +84,10 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
+    if begun.carrier is not None and plan.workload.partition is None:
+        plan = replace(plan, workload=plan.workload.model_copy(update={"partition": Partition()}))
+    if plan.workload.partition is not None:
+        check_partitions(plan)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -92,33 +104,30 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             begun.prepare(run)
         prepared = run.done
         told = stack.enter_context(_told_how_to_go_on(run))
-        with open_session(plan, run, options) as session:
+        if plan.workload.partition is not None:
+            stack.enter_context(threads_of(plan.workload.partition))
+        with open_session(plan, run, options, elsewhere=begun.carrier is not None) as session:
             told.say = session.say
             if not private:
                 session.say(f"{run.path}: others may look into this folder, and it cannot be closed to them")
             _begin(session, files, begun)
             started = time.monotonic()
             fit_probes(session)
-            runner.run(session)
+            if plan.workload.partition is None:
+                runner.run(session)
+            else:
+                run_partitions(session, begun.carrier or Here())
             session.free_guests()
             record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
+            if begun.carrier is not None:
+                record = as_measured(record, run)
         if find_kind(plan.workload.kind).reporter:
-            _report_anyway(session, record)
+            report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
-        leave_evidence(session, record, run, known_as)
+        run.drop_partitions()
+        if begun.carrier is None:
+            leave_evidence(session, record, run, known_as)
     return record
-
-
-def _report_anyway(session: Session, record: Record) -> None:
-    """Pages and tables of work that is done; where they cannot be written, that is said and costs nothing."""
-    run = session.folder
-    try:
-        report(session.workload, run, session.plan.base, record)
-    except (OSError, UnicodeError, MissingPackageError) as error:
-        said = getattr(error, "strerror", None) or error
-        session.say(
-            f"{run.path}: its report cannot be written: {said}; `ullage report {run.path}` does it later"
-        )
 
 
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
@@ -159,37 +168,6 @@ def _go_on(session: Session, found: Sequence[Difference], anyway: bool) -> None:
     others = [entry[RESUMED] for entry in session.journal.entries if RESUMED in entry]
     if others:
         session.outcome[RESUMED] = others
-
-
-def report(workload: Workload, run: RunFolder, base: Path, record: Record) -> tuple[Path, ...]:
-    """Writes the pages and tables of a run whose work is done; their paths.
-
-    Raises UnsupportedError for a kind that has none, MissingExtraError where its tables need what is missing.
-    """
-    reporter = find_kind(workload.kind).reporter
-    if not reporter:
-        raise UnsupportedError(
-            f"kind {workload.kind} has no report; see `ullage verify` and `ullage analyse`"
-        )
-    try:
-        written: tuple[Path, ...] = import_module(reporter).report(run, workload, base, record)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "pyarrow", "run", "the report") from error
-    return written
-
-
-def report_anew(run: RunFolder, base: Path | None = None) -> tuple[Path, ...]:
-    """Writes a finished run's pages and tables anew; their paths. `base` is where its inputs are now.
-
-    Raises FormatError where anything but these pages was changed, InputError where an input was.
-    """
-    record = finished(run, pages=False)
-    workload, found = workload_of_run(run, base=base)
-    check_files(run, workload, found)
-    with run.lock():
-        written = report(workload, run, found, record)
-        run.write_record(record, with_files(run.inventory(), run.path, written))
-    return written
 
 
 @dataclass(slots=True)

@@ -124,7 +124,9 @@ class Kind(NamedTuple):
     workload's file and raises SpecError with every mistake.
     `talker` names the module whose `open_talk(plan, options)` is a context with a `Talk`; "" for a kind that
     is not talked to as a whole. `server` names the module whose `open_served(session)` is a context with an
-    `Answering`; "" for a kind that is not served as one model. `demo` are the commands of a demonstration on
+    `Answering`; "" for a kind that is not served as one model. `partitioner` names the module that says how
+    an input is done in partitions, with what `workloads.partitioned.Partitioner` asks of it; "" for a kind
+    whose work hangs together. `demo` are the commands of a demonstration on
     the bundled model, as they are typed in a folder with the examples; what they write goes to `.demo`.
     """
 
@@ -138,6 +140,7 @@ class Kind(NamedTuple):
     verbs: Mapping[str, str] = MappingProxyType({})
     talker: str = ""
     server: str = ""
+    partitioner: str = ""
     demo: tuple[str, ...] = ()
 
     @property

@@ -30,6 +30,7 @@ class Settings(TypedDict, total=False):
     strict: bool
     verbose: bool
     allow_nan: bool
+    on: str
 
 
 def run(
@@ -47,7 +48,8 @@ def run(
     `quiet` (True) shows no progress, `snapshot` (False) leaves the history of torch's allocator in the
     folder, `strict` (False) reads large weights whole to know them again when the run is resumed,
     `verbose` (False) lets the libraries' own notices through, `allow_nan` (False) keeps states that are NaN
-    or infinite and counts them. Raises DoesNotFitError unless the plan fits or `anyway` (False).
+    or infinite and counts them, `on` ("local") is where partitions are done:
+    `ray`, or HOST:PORT of a cluster. Raises DoesNotFitError unless the plan fits or `anyway` (False).
     """
     return run_plan(plan_here(workload, gpus, base), out, **settings)
 
@@ -74,6 +76,7 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
+    from ullage.workloads.partitioned import LOCAL, carrier_at
 
     for name in settings.keys() - Settings.__optional_keys__:
         raise TypeError(f"run_plan() got an unexpected keyword argument {name!r}")
@@ -81,13 +84,17 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
         made = plan_here(made.workload, base=made.base)
     _check_can_run(made.gpus)
     folder = Path(out) if out is not None else next_folder(made.workload)
-    begun = Begun(anyway=settings.get("anyway", False), strict=settings.get("strict", False))
     options = Options(
         settings.get("download", False),
         settings.get("quiet", True),
         snapshot=settings.get("snapshot", False),
         verbose=settings.get("verbose", False),
         allow_nan=settings.get("allow_nan", False),
+    )
+    begun = Begun(
+        anyway=settings.get("anyway", False),
+        strict=settings.get("strict", False),
+        carrier=carrier_at(settings.get("on", LOCAL), options),
     )
     return folder, execute(made, folder, options, begun)
 
@@ -116,6 +123,7 @@ def resume(
     verbose: bool = False,
     allow_nan: bool = False,
     retry: bool = True,
+    on: str = "local",
 ) -> Record:
     """Goes on with a run that was cut short; its record. A finished run's record is given as it is.
 
@@ -125,7 +133,8 @@ def resume(
     `base` is where its inputs are now (default: where they were, seen from the run's folder). Raises
     FormatError where anything in the folder is not what was written, InputError where models, versions or
     number of threads are not those it was begun with, unless `anyway`; the record says what was not.
-    `allow_nan` goes on where NaN or infinite states have stopped a run, and counts them.
+    `allow_nan` goes on where NaN or infinite states have stopped a run, and counts them. `on` is where
+    partitions are done, wherever they were before.
     """
     held = RunFolder(Path(folder))
     held.manifest()
@@ -140,19 +149,22 @@ def resume(
     from ullage.workloads.comparing import check_files
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.loading import plan_of
+    from ullage.workloads.partitioned import carrier_at
     from ullage.workloads.retrying import take_back_failed
 
     workload, found = workload_of_run(held, base=base)
     check_files(held, workload, found)
     document = _planned(held)
     made = plan_of(document, f"{held.path}/manifest.json", found)
+    options = Options(download, quiet, verbose=verbose, allow_nan=allow_nan)
     return execute(
         made,
         held.path,
-        Options(download, quiet, verbose=verbose, allow_nan=allow_nan),
+        options,
         Begun(
             resumed=True,
             anyway=anyway,
+            carrier=carrier_at(on, options),
             prepare=partial(take_back_failed, planned=document) if retry else None,
         ),
     )

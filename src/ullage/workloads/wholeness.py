@@ -21,10 +21,11 @@ from ullage.records.inventory import damaged_files
 from ullage.records.journal import Entry, recovered, scan, write_journal
 from ullage.records.kept_lines import damaged_lines, kept_lines
 from ullage.records.notes import damaged_notes, keep_whole_notes
+from ullage.records.parts import PARTITIONS
 from ullage.records.record import Record
 from ullage.spec.probe import OF_A_FIT
 
-STAYS: Final = OURS - {RECORD}
+STAYS: Final = (OURS - {RECORD}) | {PARTITIONS}
 """What a repaired run has beside the files that its journal names."""
 LOST: Final = "nothing else says what the run is of: restore it from a copy, or start a new run"
 
@@ -134,7 +135,7 @@ def _damaged_ending(run: RunFolder, entries: Iterable[Entry], known: set[str]) -
 
 def _written_anew(run: RunFolder, found: Sequence[Damage]) -> list[str]:
     """Has damaged pages written anew; where there is nobody who writes them, the run is no longer ended."""
-    from ullage.workloads.execution import report_anew
+    from ullage.workloads.reporting import report_anew
 
     try:
         report_anew(run)

@@ -23,6 +23,7 @@ PURPOSES: Final = {
     "pii": "calibrating what verifies personal data",
     "detect": "finding personal data",
     "plot": "figures",
+    "ray": "runs on a cluster",
 }
 """What each is for; their packages stand in pyproject.toml alone."""
 _REQUIREMENT: Final = re.compile(

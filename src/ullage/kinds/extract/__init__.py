@@ -6,6 +6,7 @@ KIND = Kind(
     "extract",
     __name__,
     runner="ullage.kinds.extract.run",
+    partitioner="ullage.kinds.extract.partitioned",
     commands=(
         Command(
             "extract",

@@ -12,9 +12,9 @@ from ullage.capture.backward import BackwardReader, reached
 from ullage.capture.choosing import NOWHERE, short_of, some_of
 from ullage.capture.counted import read_counted
 from ullage.capture.entries import StoredBatches, read_entries
-from ullage.capture.finite import not_finite, outcome_of, refused
+from ullage.capture.finite import not_finite, refused
 from ullage.capture.gradients import GRADIENT, LOSS
-from ullage.capture.index import check_writable, write_index
+from ullage.capture.index import check_writable
 from ullage.capture.listener import ReadSequence
 from ullage.capture.proofs import proof_of, proven_points, to_json
 from ullage.capture.reader import Reader
@@ -27,6 +27,7 @@ from ullage.engines.writing import Writer, end_tokens
 from ullage.engines.written import written_states
 from ullage.errors import InputError, UnsupportedError
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.kinds.extract.ending import conclude
 from ullage.kinds.extract.phases import EXTRACT, all_captures
 from ullage.kinds.extract.scores import score_texts
 from ullage.kinds.extract.section import Section
@@ -99,8 +100,11 @@ def run(session: Session) -> None:
         special=texts.special,
     )
     session.progress.start(f"{name} extract", 1 if session.smallest else texts.count, done.count)
-    _Extraction(session, section, name, reader, loaded).run(windows(measured, limits, done), limits)
-    session.told_longest(name, texts.longest, texts.planned)
+    first = 0 if session.part is None else session.part.item
+    _Extraction(session, section, name, reader, loaded).run(windows(measured, limits, done, first), limits)
+    if session.part is None:
+        conclude(session)
+        session.told_longest(name, texts.longest, texts.planned)
 
 
 def _say_widened(session: Session, captures: Iterable[Capture], loaded: Loaded) -> None:
@@ -160,12 +164,6 @@ class _Extraction:
                 session.tokens += sum(window.lengths)
             self._keep(store.finish())
         session.splits = splitter.splits
-        models = {self._name: session.workload.roles[self._name].model}
-        index = write_index(
-            session.folder.path / "states", lambda: read_entries(session.journal.work), models
-        )
-        session.outcome |= {name: index[name] for name in ("examples", "tokens", "sites")}
-        session.outcome |= outcome_of(read_entries(session.journal.work))
         session.outcome |= short_of(self._reader.points, read_entries(session.journal.work))
 
     def _malloc(self) -> AbstractContextManager[None]:

@@ -66,6 +66,8 @@ class Texts:
     @property
     def count(self) -> int:
         """How many records there are."""
+        if self.session.part is not None:
+            return self.session.part.records
         return count_records(self.session.path(self._input))
 
     def look_ahead(self) -> None:
@@ -90,9 +92,10 @@ class Texts:
         captures = self.session.workload.captures
         spans = [c.span_tokens or 1 for c in captures if c.positions == "span"]
         listed = [(index, c) for index, c in enumerate(captures) if not isinstance(c.positions, str)]
-        records = read_records(self.session.path(self._input), section.text_field)
+        part = self.session.part
+        records = read_records(self.session.path(self._input), section.text_field, part=part)
         given = (self._input, self._tokenizer, self.whole.vocab_size)
-        for record in tokenize(records, *given, section.text_field, section.special_tokens):
+        for record in tokenize(records, *given, section.text_field, section.special_tokens, part):
             self.longest = max(self.longest, len(record.tokens))
             kept = self._within_plan(record)
             if section.backward and len(kept.tokens) < 2:

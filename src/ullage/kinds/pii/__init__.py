@@ -8,6 +8,7 @@ KIND = Kind(
     runner="ullage.kinds.pii.run",
     reporter="ullage.kinds.pii.results",
     retrier="ullage.kinds.pii.retrying",
+    partitioner="ullage.kinds.pii.partitioned",
     commands=(
         Command(
             "pii",

@@ -40,17 +40,22 @@ def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def json_lines(file: ByteStream, longest: int, after: int = 0) -> Iterator[Line]:
-    """Every line after the first `after` that is not blank. No more than `longest` bytes are ever held."""
-    number = 0
-    while raw := file.readline(longest + 1):
+def json_lines(
+    file: ByteStream, longest: int, after: int = 0, before: int = 0, most: int | None = None
+) -> Iterator[Line]:
+    """Every line after line `after` that is not blank. No more than `longest` bytes are ever held.
+
+    The stream's first line has number `before` + 1; no more than `most` are read.
+    """
+    number = before
+    while (most is None or number < before + most) and (raw := file.readline(longest + 1)):
         number += 1
         raw = raw.removeprefix(BOM_UTF8) if number == 1 else raw
         whole = raw.endswith(b"\n") or len(raw) <= longest
         if not whole:
             skip_line(file)
         if number > after and (not whole or raw.strip()):
-            yield _line(number, raw) if whole else Line(number, None, too_long(longest))
+            yield json_line(number, raw) if whole else Line(number, None, too_long(longest))
 
 
 def count_lines(file: ByteStream) -> int:
@@ -83,7 +88,8 @@ def line_of(number: int, value: object) -> Line:
     return Line(number, None, "not a JSON object")
 
 
-def _line(number: int, raw: bytes) -> Line:
+def json_line(number: int, raw: bytes) -> Line:
+    """What one line holds."""
     if b"\0" in raw:
         return Line(number, None, "holds a NUL byte")
     try:

@@ -103,11 +103,7 @@ class RecordReader:
         holder, inner, text_field = _with_text(record, fields.text)
         text = _text(inner[text_field], "text")
         id_field = field_of(record, fields.id, IDS)
-        name = None if id_field is None else record[id_field]
-        if isinstance(name, str):
-            name = _text(name, "id")
-        elif name is not None and type(name) is not int:
-            raise NotARecord("its id is neither text nor a whole number")
+        name = record_id(record, fields.id)
         rest = {each: value for each, value in record.items() if each not in (id_field, holder, text_field)}
         if holder:
             for each, value in inner.items():
@@ -164,6 +160,17 @@ class RecordReader:
             return Candidate(kind, None, None, gold, reason, others=rest), letter
         (start, end), folded = found
         return Candidate(kind, start, end, gold, reason, True, rest, folded), letter
+
+
+def record_id(record: Mapping[str, object], own: str | None) -> str | int | None:
+    """A record's id, under its `own` name or a known one; None where it has none. Raises NotARecord."""
+    id_field = field_of(record, own, IDS)
+    name = None if id_field is None else record[id_field]
+    if isinstance(name, str):
+        return _text(name, "id")
+    if name is not None and type(name) is not int:
+        raise NotARecord("its id is neither text nor a whole number")
+    return name
 
 
 def _add(found: list[tuple[Candidate, str]], candidate: Candidate, letter: str, text: str) -> None:

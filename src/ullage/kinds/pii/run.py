@@ -17,7 +17,8 @@ from ullage.errors import InputError
 from ullage.kinds.pii.asking import EXPLAIN, Asking
 from ullage.kinds.pii.calibration import Calibration, read_calibration
 from ullage.kinds.pii.detection import open_detector
-from ullage.kinds.pii.failing import FAILED, failed_row, failing_outcome
+from ullage.kinds.pii.ending import FILES, conclude
+from ullage.kinds.pii.failing import FAILED, failed_row
 from ullage.kinds.pii.input_lines import Line
 from ullage.kinds.pii.items import Item, likeliest
 from ullage.kinds.pii.locating import locate
@@ -37,7 +38,6 @@ from ullage.records.lines import LineStore
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
 
-FILES: Final = ("verified", FAILED, "rejects")
 WINDOW_BATCHES: Final = 64
 """Of candidates; a window is verified and written before the next is read."""
 UNSURE: Final = 0.2
@@ -74,7 +74,8 @@ def run(session: Session) -> None:
     turns = Turns(session)
     store = turns.store(VERIFIER, FILES)
     path = session.path(section.input)
-    source = Source(section.input, path, parse_bytes(section.longest_line), section.fields.text)
+    longest = parse_bytes(section.longest_line)
+    source = Source(section.input, path, longest, section.fields.text, session.part)
     reader, lines = surveyed(
         source, section, types, session.progress.note, store.finished, any(True for _ in store.entries)
     )
@@ -135,8 +136,9 @@ class _Verification:
 
     def run(self, source: Source, lines: Iterator[Line]) -> None:
         session = self.session
-        after = max(self.store.told("line"), default=0)
-        session.progress.start(f"{VERIFIER} score", source.count(), after)
+        first = 0 if session.part is None else session.part.line
+        after = max(self.store.told("line"), default=first)
+        session.progress.start(f"{VERIFIER} score", source.count(), after - first)
         if not source.once:
             lines = source.lines(after)
         asking, reading = self._asking(), self._reading()
@@ -149,10 +151,7 @@ class _Verification:
                         break
                 self.store.finish()
         self.turns.states.finish()
-        session.examples = sum(self.store.told("records"))
-        session.tokens = sum(self.store.told("tokens"))
-        told = sum(self.store.told("candidates"))
-        session.outcome |= failing_outcome(session.folder.path, told, self.section.max_failed, source.once)
+        conclude(session, self.store, self.section, source.once)
 
     def _asking(self) -> Asking:
         section, work = self.section, base_work(VERIFIER, self.session.workload)

@@ -16,6 +16,7 @@ from ullage.kinds.pii.input_forms import PARQUET, Form, foreign, form_of, looks_
 from ullage.kinds.pii.input_lines import Line, count_lines, json_lines
 from ullage.kinds.pii.json_values import Broken, json_values
 from ullage.kinds.pii.pipes import STANDARD_INPUT, endless, read_once
+from ullage.records.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,14 @@ class Source:
     """A file's or a pipe's records.
 
     `name` is what it is called in messages, `longest` the bytes that one record may have; by `text_field` a
-    table is told whose text is under no known name.
+    table is told whose text is under no known name. Of a `part`, lines of it alone are read.
     """
 
     name: str
     path: Path
     longest: int
     text_field: str | None = None
+    part: Part | None = None
     _begins: list[tuple[bytes, Form]] = field(default_factory=list)
 
     @property
@@ -43,6 +45,9 @@ class Source:
         A pipe that breaks off ends with a line that says so. Raises InputError for a file that cannot be
         opened, is damaged, or holds something else than records.
         """
+        if self.part is not None:
+            yield from self._lines_of(self.part)
+            return
         number = after
         with self._opened() as (form, file):
             try:
@@ -58,8 +63,29 @@ class Source:
                     raise InputError(f"{self.name}: is damaged after line {number:,}: {error}") from error
                 yield Line(number + 1, None, f"the input breaks off here: {error}")
 
+    def _lines_of(self, part: Part) -> Iterator[Line]:
+        """Lines of a partition; one that is left out stands among them with the reason."""
+        with self._file() as file:
+            file.seek(part.begin)
+            for line in json_lines(file, self.longest, before=part.line, most=part.lines):
+                reason = part.rejected.get(line.number)
+                yield line if reason is None else Line(line.number, None, reason)
+
+    def check_plain(self) -> None:
+        """Raises InputError unless each line of the file is a record."""
+        if self.once:
+            raise InputError(f"{self.name}: is a pipe, which is read once and not in partitions; name a file")
+        with self._opened() as (form, _), self._file() as file:
+            head, same = looked_at(file)
+            if form != "lines" or unpacked(head, same) is not same:
+                raise InputError(
+                    f"{self.name}: only plain JSON lines are cut into partitions; convert it first"
+                )
+
     def count(self) -> int | None:
         """How many lines or records it has; None of a pipe. Raises InputError as `lines` does."""
+        if self.part is not None:
+            return self.part.lines
         if self.once:
             return None
         with self._opened() as (form, file):

@@ -32,13 +32,14 @@ def surveyed(
     finished: bool,
     resumed: bool,
 ) -> tuple[RecordReader, Iterator[Line]]:
-    """The reader of the input's records, what its offsets count settled, and the lines of a pipe.
+    """The reader of the input's records, what its offsets count settled, and the lines of a pipe; a partition
+    is not looked at before it is read, as the whole was before it was cut.
 
     Raises InputError where the input holds no record, its unit cannot be told, or a pipe is to be read again.
     """
     unit = section.offsets
     reader = RecordReader(types, section.fields, "characters" if unit == "auto" else unit)
-    if finished:
+    if finished or source.part is not None:
         return reader, iter(())
     if source.once and resumed:
         raise InputError(

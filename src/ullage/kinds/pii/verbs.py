@@ -62,11 +62,8 @@ def verify_pii(
         check_same(held, short_form(model, source, given, 1), given["gpus"], base)
         resume(held.path, base=base, anyway=anyway, download=download, quiet=quiet, verbose=verbose)
     else:
-        made, options = (
-            _fitting(model, source, given),
-            {"download": download, "quiet": quiet, "verbose": verbose},
-        )
-        run(made, held.path, given["gpus"], base=base, **options)
+        made = _fitting(model, source, given)
+        run(made, held.path, given["gpus"], base=base, download=download, quiet=quiet, verbose=verbose)
     copy_out(held, target)
     try:
         return read_summary(held.path)

@@ -1,41 +1,15 @@
-"""How many records a cluster does in which time and for how much, and what bounds it."""
+"""What a workload comes to on the machines of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
-from ullage.facts.node import HOUR, NodeType
-from ullage.facts.price import SetPrice
-from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
-from ullage.planning.cluster.replica import HANDLING, Replica
 from ullage.planning.verdict import Verdict
 from ullage.shown import Shown, named
-from ullage.units import NO_TIME, Estimate, Interval
+from ullage.units import Estimate, Interval
 
-STARTING: Final = Estimate(60.0, 180.0, 600.0)
-"""Seconds from asking for a machine until it works, image included; assumed where it is not said."""
-Ends = Literal["low", "expected", "high"]
-ENDS: Final[tuple[Ends, ...]] = ("low", "expected", "high")
-
-
-class Share(NamedTuple):
-    """Machines of one type, how many replicas each has, and what one costs an hour."""
-
-    node: NodeType
-    replicas: int
-    replica: Replica
-    price: SetPrice | None
-
-    @property
-    def usd_per_hour(self) -> float | None:
-        """Of one machine: as the user says, else as a list does."""
-        if self.node.price is not None:
-            return self.node.price
-        return None if self.price is None else self.price.usd_per_hour
+Bound = Literal["compute", "network", "disk", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +34,7 @@ class NodePlan:
     fetch: Estimate | None
     record_seconds: Estimate | None
     records_per_second: Estimate | None
-    bound: Literal["compute", "network", "disk", "unknown"]
+    bound: Bound
     network_needs: Estimate | None
     disk_needs: Estimate | None
     usd_per_hour: float | None
@@ -104,213 +78,3 @@ class ClusterPlan(Shown):
         replicas = sum(node.count * node.replicas for node in self.nodes)
         count = sum(node.count for node in self.nodes)
         return f"<ClusterPlan of {named(self.workload)}: {replicas:,} replicas on {count:,} nodes>"
-
-
-def cluster_plan(
-    title: str, examples: int, shares: Sequence[Share], partition: int | None = None
-) -> ClusterPlan:
-    """What `examples` take on all machines of `shares`; without `partition` records in one, with those that
-    are soonest done."""
-    bounds = [_bound(share) for share in shares]
-    known = all(record is not None for record, _ in bounds)
-    crews = {end: _crews(shares, bounds, end) for end in ENDS} if known else {}
-    size = partition
-    if size is None and known:
-        size = best_partition(crews["expected"], examples, max(share.replica.batch for share in shares))
-    start = Estimate(*(max(_until_it_works(share, end) for share in shares) for end in ENDS))
-    course = _course(crews, size, examples, start)
-    rate, seconds = course.records_per_second, course.seconds
-    usd = _usd(shares, seconds)
-    lost = sum(share.node.count * share.node.interruptions for share in shares)
-    return ClusterPlan(
-        title,
-        examples,
-        "tight" if any(share.replica.verdict == "tight" for share in shares) else "fits",
-        tuple(_node_plan(share, *bound) for share, bound in zip(shares, bounds, strict=True)),
-        size,
-        None if size is None else ceil(examples / size),
-        start,
-        course.steady,
-        course.end,
-        seconds,
-        rate,
-        usd,
-        None if usd is None else usd * (1000 / examples),
-        0.0 if seconds is None else lost * seconds.expected,
-        _lost(crews.get("expected", ()), size),
-        None if size is None or not crews else max(crew.partition(size) for crew in crews["expected"]),
-        _flow(shares, size, crews, "read"),
-        _flow(shares, size, crews, "written"),
-        sum(share.node.count * share.replica.weights for share in shares),
-        tuple(_notes(shares, known)),
-    )
-
-
-class _Course(NamedTuple):
-    """Seconds of the steady state, of the end and of all, and records a second; None where they are not
-    known, or would hardly ever be done."""
-
-    steady: Estimate | None = None
-    end: Estimate | None = None
-    seconds: Estimate | None = None
-    records_per_second: Estimate | None = None
-
-
-def _course(crews: dict[Ends, list[Crew]], size: int | None, examples: int, start: Estimate) -> _Course:
-    if size is None or not crews:
-        return _Course()
-    walls = [wall_seconds(crews[end], size, examples) for end in ENDS]
-    if not all(map(isfinite, walls)):
-        return _Course()
-    low, likely, high = (steady_rate(crews[end], size) for end in ENDS)
-    steady = Estimate(examples / low, examples / likely, examples / high)
-    end = Estimate(*(max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)))
-    return _Course(steady, end, start + steady + end, Estimate(high, likely, low))
-
-
-def _bound(share: Share) -> tuple[Estimate | None, Literal["compute", "network", "disk", "unknown"]]:
-    """Seconds of a record of one replica, with what its machine's network and disk carry of them all."""
-    record, node = share.replica.record, share.node
-    if record is None:
-        return None, "unknown"
-    carried = share.replica.read + share.replica.written
-    slowest: Literal["compute", "network", "disk", "unknown"] = "compute"
-    for name, speed, size in (("network", node.network, carried), ("disk", node.disk, share.replica.written)):
-        if speed is not None:
-            crossing = size * (share.replicas / speed)
-            if crossing.expected > record.expected:
-                slowest = "network" if name == "network" else "disk"
-            record = Estimate(*map(max, record, crossing))
-    return record, slowest
-
-
-def _node_plan(
-    share: Share, record: Estimate | None, bound: Literal["compute", "network", "disk", "unknown"]
-) -> NodePlan:
-    node, replica = share.node, share.replica
-    each = None if record is None else record.per(share.replicas)
-
-    def needs(size: Estimate) -> Estimate | None:
-        return None if each is None else Estimate(*(a * b for a, b in zip(size, each, strict=True)))
-
-    return NodePlan(
-        node.gpus.name,
-        node.count,
-        len(node.gpus.gpus),
-        share.replicas,
-        replica.gpus.name,
-        replica.verdict,
-        replica.peak,
-        replica.host * share.replicas,
-        node.interruptions * HOUR,
-        _start(share),
-        "assumed" if node.start is None else "given",
-        replica.at_start,
-        _fetch(share),
-        record,
-        None if each is None else each * node.count,
-        bound,
-        needs(replica.read + replica.written),
-        needs(replica.written),
-        share.usd_per_hour,
-        "" if node.price is not None or share.price is None else share.price.label,
-        "" if node.price is not None or share.price is None else share.price.as_of,
-        node.spot is not None,
-        node.machine,
-        node.labels,
-    )
-
-
-def _start(share: Share) -> Estimate:
-    """Until a machine works, its models fetched where its network is said."""
-    given = share.node.start
-    start = STARTING if given is None else Estimate(given, given, given)
-    return start + (_fetch(share) or NO_TIME)
-
-
-def _until_it_works(share: Share, end: Ends) -> float:
-    """Until the replicas of a machine that is asked for do their first record."""
-    return float(getattr(_start(share), end) + getattr(share.replica.at_start, end))
-
-
-def _fetch(share: Share) -> Estimate | None:
-    if share.node.network is None:
-        return None
-    seconds = share.replica.weights / share.node.network
-    return Estimate(seconds, seconds, seconds)
-
-
-def _crews(shares: Sequence[Share], bounds: Sequence[tuple[Estimate | None, str]], end: Ends) -> list[Crew]:
-    found = []
-    for share, (record, _) in zip(shares, bounds, strict=True):
-        assert record is not None
-        back = _until_it_works(share, end)
-        found.append(
-            Crew(
-                share.node.count * share.replicas,
-                share.node.count,
-                getattr(record, end),
-                getattr(share.replica.each_partition, end),
-                share.node.interruptions,
-                back,
-            )
-        )
-    return found
-
-
-def _usd(shares: Sequence[Share], seconds: Estimate | None) -> Estimate | None:
-    """All machines are paid from when they are asked for until the last record is there."""
-    prices = [share.usd_per_hour for share in shares]
-    if seconds is None or any(price is None for price in prices):
-        return None
-    return seconds * (
-        sum((price or 0.0) * s.node.count for price, s in zip(prices, shares, strict=True)) / HOUR
-    )
-
-
-def _lost(crews: Sequence[Crew], size: int | None) -> float:
-    """Share of all seconds of work that is done again."""
-    if size is None or not crews:
-        return 0.0
-    done = lost = 0.0
-    for crew in crews:
-        partitions = crew.replicas / crew.expected(size)  # a second
-        done += partitions * crew.partition(size)
-        lost += partitions * lost_seconds(crew.partition(size), crew.rate)
-    return lost / (done + lost) if done + lost else 0.0
-
-
-def _flow(
-    shares: Sequence[Share], size: int | None, crews: dict[Ends, list[Crew]], what: Literal["read", "written"]
-) -> Estimate | None:
-    """Bytes a second of all machines; what is begun again is read again, and written once."""
-    if size is None or not crews:
-        return None
-    ends = []
-    for end, fast in zip(ENDS, reversed(ENDS), strict=True):
-        flow = 0.0
-        for share, crew in zip(shares, crews[fast], strict=True):
-            again = attempts_lost(crew.partition(size), crew.rate) if what == "read" else 0.0
-            size_of_one = getattr(getattr(share.replica, what), end)
-            flow += crew.replicas * size / crew.expected(size) * (1 + again) * size_of_one
-        ends.append(flow)
-    return Estimate(*ends)
-
-
-def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
-    low, likely, high = (f"{each:g}" for each in HANDLING)
-    yield (
-        f"assumed: {likely} s ({low}-{high}) a partition for handing it out and writing it down; 5 bytes "
-        "(2-12) a token of text"
-    )
-    if any(share.node.start is None for share in shares):
-        low, likely, high = (f"{each:g}" for each in STARTING)
-        yield f"assumed: a node works {likely} s ({low}-{high}) after it is asked for; say it: start 5min"
-    if any(share.node.network is None for share in shares):
-        yield "models lie on each node's disk; say a node's network, and fetching them is counted"
-    if any(share.node.spot is None for share in shares):
-        yield "nodes that nobody takes away fail as 16,384 H100 did: 419 times in 54 days (arXiv 2407.21783)"
-    yield "a node that is lost is replaced as fast as one starts; both are paid"
-    if not known:
-        names = ", ".join(str(share.node) for share in shares if not share.replica.known)
-        yield f"how long a record takes is not known on {names}: no time, no cost, no partition"

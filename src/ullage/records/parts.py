@@ -1,0 +1,204 @@
+"""The partitions of a run: what each is of, which are done, and what lies in the folder of one.
+
+`partitions/` of a run's folder holds, until the run has its results:
+
+    index.jsonl        a line of WIDTH bytes a partition, and one that says how many there are
+    NNNNNNNN/          a partition that is done: its own journal, what that vouches for, and part.json
+    NNNNNNNN.TOKEN.tmp one that somebody is doing, or was doing when he died
+    attempts.jsonl     a line for each time that a partition was begun or lost
+    rejected.jsonl     records that end whatever reads them, with the reason
+
+A partition is done once its folder has its name: that is one rename, and whoever comes second keeps nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from ullage.errors import FormatError
+from ullage.fields import Fields
+from ullage.records.atomic import sha256_of, write_with
+from ullage.records.notes import Notes, read_notes
+from ullage.records.seal import read_sealed, write_sealed
+
+PARTITIONS: Final = "partitions"
+INDEX: Final = "index.jsonl"
+PART: Final = "part.json"
+JOURNAL: Final = "journal.jsonl"
+ATTEMPTS: Final = "attempts.jsonl"
+REJECTED: Final = "rejected.jsonl"
+WIDTH: Final = 128
+"""Bytes of a line of the index: any partition's line is found without reading the others."""
+DIGITS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Partition `number`: bytes [begin, end) of the input, whole lines.
+
+    `line` lines and `item` records come before it in the input; it has `lines` lines, `records` of them not
+    blank. `rejected` are lines that are left out, each with the reason.
+    """
+
+    number: int
+    begin: int
+    end: int
+    line: int
+    item: int
+    lines: int
+    records: int
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What part.json says: how much was done, by whom, what was measured so far in that process."""
+
+    number: int
+    journal: str
+    examples: int
+    tokens: int
+    splits: int
+    seconds: float
+    ended: float
+    actor: str
+    node: str
+    outcome: Mapping[str, object]
+    measured: Sequence[Mapping[str, object]]
+    environment: Mapping[str, object]
+
+
+class Parts:
+    """The partitions in the folder of a run. Invariant: what `kept` names is whole, and never changes."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / PARTITIONS
+
+    @property
+    def count(self) -> int | None:
+        """How many there are; None where the input has not been cut yet."""
+        path = self.path / INDEX
+        return path.stat().st_size // WIDTH - 1 if path.exists() else None
+
+    def cut(self, parts: Iterator[Part]) -> None:
+        """Writes the index, whole or not at all."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+
+        def write(temporary: Path) -> None:
+            count = 0
+            with temporary.open("wb") as file:
+                for count, part in enumerate(parts, 1):  # noqa: B007
+                    numbers = {name: value for name, value in asdict(part).items() if name != "rejected"}
+                    file.write(_fixed(numbers))
+                file.write(_fixed({"count": count}))
+
+        write_with(self.path / INDEX, write)
+
+    def part(self, number: int) -> Part:
+        """Partition `number`. Raises FormatError where the index was changed."""
+        path = self.path / INDEX
+        with path.open("rb") as file:
+            file.seek(number * WIDTH)
+            try:
+                found = json.loads(file.read(WIDTH))
+                part = Part(**found, rejected={})
+            except (ValueError, TypeError) as error:
+                raise FormatError(f"{path}:{number + 1}: no partition; the run was changed") from error
+        inside = range(part.line + 1, part.line + part.lines + 1)
+        rejected = {line: why for line, why in self.rejected().items() if line in inside}
+        return Part(**found, rejected=rejected)
+
+    def rejected(self) -> dict[int, str]:
+        """Lines of the input that are left out, each with the reason."""
+        path = self.path / REJECTED
+        rows = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+        return {int(row["line"]): str(row["reason"]) for row in rows}
+
+    def reject(self, line: int, reason: str) -> None:
+        """From now on a line of the input is left out."""
+        before = [*self.rejected().items(), (line, reason)]
+        text = "".join(json.dumps({"line": each, "reason": why}) + "\n" for each, why in before)
+        write_with(self.path / REJECTED, lambda temporary: temporary.write_text(text))
+
+    def left(self) -> Iterator[int]:
+        """Numbers of those that are not done, in order."""
+        return (number for number in range(self.count or 0) if not self.folder(number).is_dir())
+
+    @property
+    def kept(self) -> int:
+        """How many are done."""
+        return sum(1 for _ in self.path.glob("[0-9]" * DIGITS)) if self.path.is_dir() else 0
+
+    def folder(self, number: int) -> Path:
+        """Where a partition lies once it is done."""
+        return self.path / f"{number:0{DIGITS}}"
+
+    def ended(self, number: int) -> Ended:
+        """What a partition that is done says of itself. Raises FormatError where it was changed."""
+        path = self.folder(number) / PART
+        try:
+            found = read_sealed(path)
+        except FileNotFoundError as error:
+            raise FormatError(f"{path}: is missing; the run was changed") from error
+        read = Fields(found, f"{path}: no partition's document")
+        ended = Ended(
+            read.whole("number"),
+            read.text("journal"),
+            read.whole("examples"),
+            read.whole("tokens"),
+            read.whole("splits"),
+            read.number("seconds"),
+            read.number("ended"),
+            read.text("actor"),
+            read.text("node"),
+            read.inner("outcome").values,
+            [each.values for each in read.each("measured")],
+            read.inner("environment").values,
+        )
+        if ended.journal != sha256_of(self.folder(number) / JOURNAL):
+            raise FormatError(f"{self.folder(number) / JOURNAL}: was changed since it was written")
+        return ended
+
+    @contextmanager
+    def attempt(self, number: int) -> Iterator[Path]:
+        """A folder to do a partition in, which is gone afterwards unless it was kept."""
+        path = self.path / f"{number:0{DIGITS}}.{token_hex(6)}.tmp"
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def keep(self, attempt: Path, ended: Ended) -> None:
+        """The partition that was done in `attempt` is done; nothing happens where it was already."""
+        write_sealed(attempt / PART, {"document": "part", "version": 1, **asdict(ended)})
+        with suppress(OSError):  # a folder that is there already has its files: the first one stays
+            attempt.rename(self.folder(ended.number))
+
+    def clear(self) -> None:
+        """Removes what was in flight when somebody died."""
+        for path in self.path.glob("*.tmp"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def note(self, what: str, number: int, **facts: object) -> None:
+        """Adds a line to the attempts: `begun`, or `lost` with who did it."""
+        notes = Notes(self.path / ATTEMPTS, lambda text: None)
+        notes.add({"what": what, "partition": number, "time": round(time.time(), 3), **facts})
+
+    def attempts(self) -> Iterator[dict[str, object]]:
+        """Every line of the attempts. Raises FormatError where one was changed."""
+        return read_notes(self.path / ATTEMPTS)
+
+
+def _fixed(row: Mapping[str, object]) -> bytes:
+    line = json.dumps(row).encode()
+    assert len(line) < WIDTH, line
+    return line.ljust(WIDTH - 1) + b"\n"

@@ -1,0 +1,49 @@
+"""Who does partitions on a cluster: one process with the models of a run."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from ullage.errors import UllageError
+from ullage.records.folder import RunFolder
+from ullage.records.parts import Parts
+from ullage.runtime.opening import Options, open_session
+from ullage.workloads.loading import plan_of
+from ullage.workloads.partitioned import do_partition, threads_of
+
+
+class Actor:
+    """Holds the models of a run from its first partition on. It is given paths and numbers alone."""
+
+    def __init__(self, run: str, base: str, name: str, options: Options) -> None:
+        self._run, self._base, self._name, self._options = Path(run), Path(base), name, options
+        self._stack = ExitStack()
+        self._parts = Parts(self._run)
+
+    def open(self) -> tuple[str, str]:
+        """Makes ready; this node's name, and what is wrong with it ("" nothing)."""
+        import platform
+
+        node = platform.node()
+        try:
+            made = plan_of(RunFolder(self._run).manifest().plan, str(self._run), self._base)
+            assert made.workload.partition is not None
+            folder = self._parts.path / "actors" / self._name
+            folder.mkdir(parents=True, mode=0o700)
+            self._stack.enter_context(threads_of(made.workload.partition))
+            self._session = self._stack.enter_context(open_session(made, RunFolder(folder), self._options))
+        except (UllageError, OSError) as error:
+            return node, str(error)
+        return node, ""
+
+    def do(self, number: int, node: str) -> tuple[str, str]:
+        """Does one partition: the SHA-256 of its journal, and what it failed with ("" nothing)."""
+        try:
+            return do_partition(self._session, self._parts, number, self._name, node), ""
+        except UllageError as error:
+            return "", str(error)
+
+    def close(self) -> None:
+        """Lets go of the models."""
+        self._stack.close()

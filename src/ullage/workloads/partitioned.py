@@ -1,0 +1,221 @@
+"""Runs a plan in partitions: the input is cut, each partition done as a whole, and all of them put together.
+
+Whoever does a partition writes what an ordinary run of its records writes, into a folder that takes its name
+once it is whole; which are left to do is told from the folder alone.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from ullage.errors import InputError, UnsupportedError
+from ullage.fields import Fields
+from ullage.planning.plan import Plan
+from ullage.records.atomic import sha256_of
+from ullage.records.folder import RunFolder
+from ullage.records.journal import Journal
+from ullage.records.parts import JOURNAL, Ended, Parts
+from ullage.records.record import Measured, Record, read_environment, read_measured
+from ullage.runtime.machine import environment
+from ullage.runtime.opening import Options
+from ullage.runtime.session import Session
+from ullage.spec.partition import Partition
+from ullage.workloads.cutting import cut
+from ullage.workloads.merging import merge
+from ullage.workloads.registry import find_kind
+
+HERE: Final = "here"
+"""Who does partitions where no cluster does."""
+LOCAL: Final = "local"
+CLUSTER: Final = "ray"
+"""The cluster that RAY_ADDRESS names, or that this machine belongs to."""
+CARRIER: Final = "ullage.scale.cluster"
+"""The module of `Cluster`, in a room that knows this one."""
+
+
+class Partitioner(Protocol):
+    """What a kind says of its work in partitions: a module, named in its `Kind`.
+
+    Its `run(session)` then does `session.part` of the input alone, and leaves the whole to `conclude`.
+    """
+
+    def input_of(self, plan: Plan) -> Path:
+        """The file that is cut, one record a line. Raises InputError where that cannot be."""
+
+    def looked_over(self, session: Session) -> AbstractContextManager[Callable[[int, bytes], None]]:
+        """What looks at each line, with its number, before anything is done. It raises InputError for what
+        no partition could tell by itself."""
+
+    def conclude(self, session: Session, outcomes: Iterable[Mapping[str, object]]) -> None:
+        """Ends the run from what it has on disk, and from what the partitions' outcomes say, in order."""
+
+
+class Carrier(Protocol):
+    """Has partitions done."""
+
+    def carry(self, session: Session, parts: Parts) -> None:
+        """Does all that are `left`; when it returns, none is. Raises what ends the run."""
+
+
+class Here:
+    """Does one after another in this process."""
+
+    def carry(self, session: Session, parts: Parts) -> None:
+        for number in parts.left():
+            parts.note("begun", number, actor=HERE, node=HERE)
+            do_partition(session, parts, number, HERE, HERE)
+
+
+def carrier_at(on: str, options: Options) -> Carrier | None:
+    """Who has partitions done `on` a cluster; None: they are done here. Raises InputError."""
+    if on == LOCAL:
+        return None
+    if on != CLUSTER and not re.fullmatch(r"(ray://)?[^\s:/]+:\d{1,5}", on):
+        raise InputError(f"--on {on}: is neither {LOCAL}, {CLUSTER} nor HOST:PORT of a cluster's head")
+    made: Carrier = import_module(CARRIER).Cluster(on, options)
+    return made
+
+
+def check_partitions(plan: Plan) -> None:
+    """Raises InputError for work that is not done in partitions."""
+    _partitioner(plan).input_of(plan)
+
+
+def run_partitions(session: Session, carrier: Carrier) -> None:
+    """Does what is left of a run, and puts its results together."""
+    partitioner, parts = _partitioner(session.plan), Parts(session.folder.path)
+    partition = session.workload.partition
+    assert partition is not None
+    if parts.count is None and any(True for _ in session.journal.work):
+        _runner(session.plan).run(session)  # it had ended: some of it was taken back, to be asked again
+        return
+    if parts.count is None:
+        with partitioner.looked_over(session) as look:
+            parts.cut(cut(partitioner.input_of(session.plan), partition, look))
+    parts.clear()
+    carrier.carry(session, parts)
+    merge(parts, session.journal, session.folder.path)
+    ended = (parts.ended(number) for number in range(parts.count or 0))
+    partitioner.conclude(session, _counted(session, ended))
+    session.outcome["partitions"] = accounts(parts)
+
+
+def do_partition(session: Session, parts: Parts, number: int, actor: str, node: str) -> str:
+    """Does one partition with the models that `session` holds; the SHA-256 of its journal."""
+    begun = time.monotonic()
+    with parts.attempt(number) as folder:
+        journal = Journal(folder / JOURNAL)
+        own = _of_its_own(session, RunFolder(folder), journal, parts, number)
+        try:
+            _runner(session.plan).run(own)
+        finally:
+            journal.close()
+        ended = Ended(
+            number,
+            sha256_of(folder / JOURNAL),
+            own.examples,
+            own.tokens,
+            own.splits,
+            time.monotonic() - begun,
+            time.time(),
+            actor,
+            node,
+            own.outcome,
+            [asdict(each) for each in session.monitor.measured],
+            asdict(environment(session.plan.gpus)),
+        )
+        parts.keep(folder, ended)
+    return ended.journal
+
+
+def _of_its_own(session: Session, folder: RunFolder, journal: Journal, parts: Parts, number: int) -> Session:
+    """A session with the models of another, for one partition."""
+    return replace(
+        session,
+        folder=folder,
+        journal=journal,
+        part=parts.part(number),
+        freed=[],
+        outcome={},
+        examples=0,
+        tokens=0,
+        splits=0,
+    )
+
+
+@contextmanager
+def threads_of(partition: Partition) -> Iterator[None]:
+    """Inside, torch computes with the threads that each partition is done with, wherever it is."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(partition.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _counted(session: Session, ended: Iterable[Ended]) -> Iterator[Mapping[str, object]]:
+    """The outcome of each partition, once what it did is added to the run's."""
+    for each in ended:
+        session.examples += each.examples
+        session.tokens += each.tokens
+        session.splits += each.splits
+        yield each.outcome
+
+
+def accounts(parts: Parts) -> dict[str, object]:
+    """Who did how much, and how often something was begun again."""
+    actors: dict[str, dict[str, Any]] = {}
+    for number in range(parts.count or 0):
+        each = parts.ended(number)
+        told = actors.setdefault(each.actor, {"node": each.node, "partitions": 0, "seconds": 0.0})
+        told["partitions"] += 1
+        told["seconds"] = round(told["seconds"] + each.seconds, 3)
+        told["measured"] = each.measured
+    begun = sum(1 for each in parts.attempts() if each.get("what") == "begun")
+    count = parts.count or 0
+    return {
+        "count": count,
+        "again": max(begun - count, 0),
+        "rejected": len(parts.rejected()),
+        "actors": actors,
+    }
+
+
+def as_measured(record: Record, run: RunFolder) -> Record:
+    """The record with what was measured where the work was done: of every phase the most of any actor."""
+    parts = Parts(run.path)
+    most: dict[tuple[str, str], Measured] = {}
+    where = record.environment
+    for number in range(parts.count or 0):
+        each = parts.ended(number)
+        where = read_environment(Fields(each.environment, f"{parts.folder(number)}: its environment"))
+        for told in each.measured:
+            found = read_measured(Fields(told, f"{parts.folder(number)}: what was measured"))
+            key = found.phase, found.device
+            if key not in most or (found.process or 0) > (most[key].process or 0):
+                most[key] = found
+    return replace(record, measured=tuple(most.values()), environment=where)
+
+
+def _runner(plan: Plan) -> Any:
+    return import_module(find_kind(plan.workload.kind).runner)
+
+
+def _partitioner(plan: Plan) -> Partitioner:
+    """Raises UnsupportedError for a kind whose work hangs together."""
+    kind = find_kind(plan.workload.kind)
+    if not kind.partitioner:
+        raise UnsupportedError(
+            f"partition: the work of kind {kind.name} hangs together and is not done in partitions; remove it"
+        )
+    return cast(Partitioner, import_module(kind.partitioner))

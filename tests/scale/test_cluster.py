@@ -1,0 +1,46 @@
+"""Where partitions are carried: addresses, and what an actor takes of a node."""
+
+import pytest
+
+import ullage
+from ullage.errors import InputError
+from ullage.scale.cluster import Share
+
+WORK = {
+    "kind": "pii",
+    "roles": {"verifier": {"model": "development", "engine": "scripted"}},
+    "budget": {"gpus": "cpu"},
+    "pii": {"input": "records.jsonl"},
+}
+ADDRESSES = [
+    ("ray://127.0.0.1:10001", "Ray's client keeps no actor for a job"),
+    ("somewhere", "is neither local, ray nor HOST:PORT"),
+    ("http://127.0.0.1:80", "is neither local, ray nor HOST:PORT"),
+    ("127.0.0.1:", "is neither local, ray nor HOST:PORT"),
+]
+
+
+@pytest.mark.parametrize("address, said", ADDRESSES, ids=[address for address, _ in ADDRESSES])
+def test_an_address_that_is_none_is_refused_in_a_line(tmp_path, address, said):
+    with pytest.raises(InputError, match=said) as raised:
+        ullage.run(ullage.load(WORK), tmp_path / "run", base=tmp_path, on=address)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_node_has_room_for_as_many_actors_as_its_scarcest_resource():
+    share = Share(cpus=2, gpus=1, memory=100)
+    assert share.fits({"CPU": 9.0, "GPU": 8.0, "memory": 1000.0}) == 4
+    assert share.fits({"CPU": 9.0, "GPU": 1.0, "memory": 1000.0}) == 1
+    assert share.fits({"CPU": 9.0, "GPU": 8.0, "memory": 99.0}) == 0
+    assert share.fits({"CPU": 9.0, "memory": 1000.0}) == 0
+    assert Share(cpus=1, gpus=0, memory=0).fits({"CPU": 1.5}) == 1
+
+
+def test_a_cluster_that_does_not_answer_is_one_line_at_once():
+    pytest.importorskip("ray")
+    from ullage.scale.cluster import _connect
+
+    with pytest.raises(InputError, match="no Ray cluster can be used there") as raised:
+        _connect("127.0.0.1:1")
+    assert "\n" not in str(raised.value)
