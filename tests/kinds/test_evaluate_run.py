@@ -555,6 +555,16 @@ def test_a_record_whose_outcome_was_changed_is_refused(scripted, outcome, said):
     assert said in str(refused.value)
 
 
+def test_what_nobody_counted_is_unknown_on_the_page(scripted):
+    """vLLM holds a model in a process of its own, and nothing alive is counted there."""
+    folder, _ = run(scripted)
+    path = folder / "record.json"
+    freed = {"role": "judge", "before": {"cpu": 2**20}, "after": {"cpu": None}}
+    write_sealed(path, read_sealed(path) | {"outcome": {"freed": [freed]}})
+    ullage.report(folder)
+    assert ">unknown<" in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_journal_whose_usage_was_changed_is_refused(scripted):
     folder, _ = run(scripted)
     (folder / "record.json").unlink()

@@ -10,6 +10,7 @@ from ullage.kinds.evaluate.curves import curves
 from ullage.kinds.evaluate.headline import lines
 from ullage.kinds.evaluate.shown import answers
 from ullage.reports.counted import listing, share, three, within
+from ullage.reports.figures import UNKNOWN
 from ullage.reports.fits_section import fits_sections
 from ullage.reports.pages.page import Beside, Figure, Fold, Page, Part, Prose, Section
 from ullage.reports.pages.table import Table
@@ -145,14 +146,16 @@ def _score(one: ScoreRow) -> Words:
     return within(three(one["value"]), (one["low"], one["high"]))
 
 
+def _alive(size: int | None) -> str:
+    return UNKNOWN if size is None else f"{size / MIB:,.1f}"
+
+
 def _spent(found: Summary, run: Spent, course: Lines | None) -> Iterator[Part]:
     if course is not None:
         yield Figure(course)
     if run.freed:
         numbers = ("alive before, MiB", "after, MiB")
-        rows = tuple(
-            (one.role, one.device, f"{one.before / MIB:,.1f}", f"{one.after / MIB:,.1f}") for one in run.freed
-        )
+        rows = tuple((one.role, one.device, _alive(one.before), _alive(one.after)) for one in run.freed)
         yield Table(("freed", "on", *numbers), rows, frozenset(numbers))
     yield from map(Prose, run.costs(found["questions"]))
     for name, some in found["unscored"].items():

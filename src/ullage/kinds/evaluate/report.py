@@ -24,12 +24,13 @@ PAGE: Final = "report.html"
 
 
 class Freed(NamedTuple):
-    """A role that was let go of between phases: bytes alive on a device before and after."""
+    """A role that was let go of between phases: bytes alive on a device before and after; None where nobody
+    counts them, as where an engine holds a model in a process of its own."""
 
     role: str
     device: str
-    before: float
-    after: float
+    before: int | None
+    after: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,9 +168,9 @@ def _spent(run: RunFolder, record: Record) -> Spent:
 
 def _freed(outcome: Fields) -> Iterator[Freed]:
     for each in outcome.each("freed"):
-        after = each.inner("after").numbers()
-        for device, before in each.inner("before").numbers().items():
-            yield Freed(each.text("role"), device, before, after[device])
+        before, after = each.inner("before"), each.inner("after")
+        for device in before.values:
+            yield Freed(each.text("role"), device, before.whole_or_none(device), after.whole_or_none(device))
 
 
 def _made(run: RunFolder, record: Record) -> str:
