@@ -81,6 +81,7 @@ class Parts:
 
     def __init__(self, run: Path) -> None:
         self.path = run / PARTITIONS
+        self._noted: Notes | None = None
 
     @property
     def count(self) -> int | None:
@@ -142,14 +143,15 @@ class Parts:
         return self.path / f"{number:0{DIGITS}}"
 
     def ended(self, number: int) -> Ended:
-        """What a partition that is done says of itself. Raises FormatError where it was changed."""
+        """What a partition that is done says of itself; its journal is not looked into (`check`). Raises
+        FormatError where it was changed."""
         path = self.folder(number) / PART
         try:
             found = read_sealed(path)
         except FileNotFoundError as error:
             raise FormatError(f"{path}: is missing; the run was changed") from error
         read = Fields(found, f"{path}: no partition's document")
-        ended = Ended(
+        return Ended(
             read.whole("number"),
             read.text("journal"),
             read.whole("examples"),
@@ -163,9 +165,12 @@ class Parts:
             [each.values for each in read.each("measured")],
             read.inner("environment").values,
         )
-        if ended.journal != sha256_of(self.folder(number) / JOURNAL):
-            raise FormatError(f"{self.folder(number) / JOURNAL}: was changed since it was written")
-        return ended
+
+    def check(self, number: int) -> None:
+        """Raises FormatError where what a partition that is done says, or its journal, was changed."""
+        path = self.folder(number) / JOURNAL
+        if self.ended(number).journal != sha256_of(path):
+            raise FormatError(f"{path}: was changed since it was written")
 
     @contextmanager
     def attempt(self, number: int) -> Iterator[Path]:
@@ -190,8 +195,9 @@ class Parts:
 
     def note(self, what: str, number: int, **facts: object) -> None:
         """Adds a line to the attempts: `begun`, or `lost` with who did it."""
-        notes = Notes(self.path / ATTEMPTS, lambda text: None)
-        notes.add({"what": what, "partition": number, "time": round(time.time(), 3), **facts})
+        if self._noted is None:  # it looks through all that was noted before
+            self._noted = Notes(self.path / ATTEMPTS, lambda text: None)
+        self._noted.add({"what": what, "partition": number, "time": round(time.time(), 3), **facts})
 
     def attempts(self) -> Iterator[dict[str, object]]:
         """Every line of the attempts. Raises FormatError where one was changed."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ullage.documents import Signed, document
+from ullage.planning.cost import per_1000
 from ullage.planning.phase_time import TimeBasis
 from ullage.planning.renting import LeftOut, Rental, Renting
 from ullage.planning.verdict import Verdict
@@ -71,7 +72,7 @@ def renting_document(found: Renting) -> dict[str, object]:
 
 
 def _set(one: Rental, examples: int) -> SetDocument:
-    cost, share = one.cost, 1000 / max(examples, 1)
+    cost, share = one.cost, per_1000(examples)
     return SetDocument(
         one.gpus.name,
         one.verdict,

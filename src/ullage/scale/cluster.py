@@ -59,14 +59,10 @@ def share_of(plan: Plan, partition: Partition) -> Share:
 
 @dataclass(slots=True)
 class Cluster:
-    """Carries partitions to the cluster at `address` ("ray": RAY_ADDRESS, or the one of this machine).
-
-    Invariant: a number is with one actor at a time, or waits, or is done.
-    """
+    """Carries partitions to the cluster at `address` ("ray": RAY_ADDRESS, or the one of this machine)."""
 
     address: str
     options: Options
-    _deaths: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Raises UnsupportedError for an address of Ray's client, MissingExtraError without Ray."""
@@ -113,7 +109,11 @@ def _connect(address: str) -> None:
 
 @dataclass(slots=True)
 class _Fleet:
-    """The actors of one run. `busy` maps what is awaited to who does which partition, -1 while it opens."""
+    """The actors of one run. `busy` maps what is awaited to who does which partition, -1 while it opens;
+    `deaths` counts those of actors by partition.
+
+    Invariant: a number is with one actor at a time, or waits, or is done.
+    """
 
     cluster: Cluster
     session: Session
@@ -121,6 +121,7 @@ class _Fleet:
     waiting: deque[int] = field(default_factory=deque)
     busy: dict[Any, tuple[Any, str, int]] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
+    deaths: Counter[int] = field(default_factory=Counter)
 
     def run(self) -> None:
         import ray
@@ -194,11 +195,11 @@ class _Fleet:
     def _died(self, number: int, name: str, share: Share, error: Exception) -> None:
         """An actor is gone: its partition waits again, and another takes its place."""
         said = " ".join(str(error).split())[:300]
-        self.cluster._deaths[number] += 1
+        self.deaths[number] += 1
         if number >= 0 and not self.parts.folder(number).is_dir():
             self.parts.note("lost", number, actor=name)
             self.waiting.appendleft(number)
-        if self.cluster._deaths[number] >= DEATHS:
+        if self.deaths[number] >= DEATHS:
             part = self.parts.part(max(number, 0))
             what = f"opening an actor ended {DEATHS} of them"
             if number >= 0:

@@ -44,7 +44,7 @@ def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices
     from ullage.planning.cluster.replica import replica_of
     from ullage.planning.cluster.shares import Share
 
-    found = [(count, plan_on) for count, plan_on in _tried(workload, node, base, prices)]
+    found = list(_tried(workload, node, base, prices))
     holding = [pair for pair in found if pair[1].verdict == "fits"]
     holding = holding or [pair for pair in found if pair[1].verdict == "tight"]
     if not holding:

@@ -43,7 +43,7 @@ def _entries(parts: Parts, merging: _Merging) -> Iterator[Entry]:
     """The entries of the run's journal, in order; `merging` knows what each of them is of."""
     for number in range(parts.count or 0):
         folder = parts.folder(number)
-        parts.ended(number)
+        parts.check(number)
         merging.begin(folder)
         for entry in read_journal(folder / JOURNAL):
             if entry.get("unit") != END:

@@ -51,7 +51,7 @@ class Replica:
 def replica_of(plan: Plan) -> Replica:
     """What a plan on some cards says of a copy that does partition after partition."""
     examples = max(plan.workload.examples, 1)
-    pairs = [(phase, time) for phase, time in _timed(plan)]
+    pairs = list(_timed(plan))
     steady = sum_times(time for phase, time in pairs if not phase.once)
     loads = sum_times(time for phase, time in pairs if phase.once and phase.activity == "load")
     others = sum_times(time for phase, time in pairs if phase.once and phase.activity != "load")

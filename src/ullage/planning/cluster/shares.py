@@ -12,12 +12,13 @@ from ullage.planning.cluster.cluster_plan import Bound, ClusterPlan, NodePlan
 from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
 from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
 from ullage.planning.cluster.replica import HANDLING, Replica
+from ullage.planning.cost import per_1000
 from ullage.units import NO_TIME, Estimate
 
 STARTING: Final = Estimate(60.0, 180.0, 600.0)
 """Seconds from asking for a machine until it works, image included; assumed where it is not said."""
-Ends = Literal["low", "expected", "high"]
-ENDS: Final[tuple[Ends, ...]] = ("low", "expected", "high")
+ENDS: Final = range(len(Estimate._fields))
+LIKELY: Final = Estimate._fields.index("expected")
 
 
 class Share(NamedTuple):
@@ -43,11 +44,12 @@ def cluster_plan(
     are soonest done."""
     bounds = [_bound(share) for share in shares]
     known = all(record is not None for record, _ in bounds)
-    crews = {end: _crews(shares, bounds, end) for end in ENDS} if known else {}
+    crews = [_crews(shares, bounds, end) for end in ENDS] if known else []
+    likely = crews[LIKELY] if known else []
     size = partition
     if size is None and known:
-        size = best_partition(crews["expected"], examples, max(share.replica.batch for share in shares))
-    start = Estimate(*(max(_until_it_works(share, end) for share in shares) for end in ENDS))
+        size = best_partition(likely, examples, max(share.replica.batch for share in shares))
+    start = Estimate(*map(max, zip(*map(_until_it_works, shares), strict=True)))
     course = _course(crews, size, examples, start)
     rate, seconds = course.records_per_second, course.seconds
     usd = _usd(shares, seconds)
@@ -65,10 +67,10 @@ def cluster_plan(
         seconds,
         rate,
         usd,
-        None if usd is None else usd * (1000 / examples),
+        None if usd is None else usd * per_1000(examples),
         0.0 if seconds is None else lost * seconds.expected,
-        _lost(crews.get("expected", ()), size),
-        None if size is None or not crews else max(crew.partition(size) for crew in crews["expected"]),
+        _lost(likely, size),
+        None if size is None or not known else max(crew.partition(size) for crew in likely),
         _flow(shares, size, crews, "read"),
         _flow(shares, size, crews, "written"),
         sum(share.node.count * share.replica.weights for share in shares),
@@ -86,13 +88,13 @@ class _Course(NamedTuple):
     records_per_second: Estimate | None = None
 
 
-def _course(crews: dict[Ends, list[Crew]], size: int | None, examples: int, start: Estimate) -> _Course:
+def _course(crews: Sequence[Sequence[Crew]], size: int | None, examples: int, start: Estimate) -> _Course:
     if size is None or not crews:
         return _Course()
-    walls = [wall_seconds(crews[end], size, examples) for end in ENDS]
+    walls = [wall_seconds(each, size, examples) for each in crews]
     if not all(map(isfinite, walls)):
         return _Course()
-    low, likely, high = (steady_rate(crews[end], size) for end in ENDS)
+    low, likely, high = (steady_rate(each, size) for each in crews)
     steady = Estimate(examples / low, examples / likely, examples / high)
     end = Estimate(*(max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)))
     return _Course(steady, end, start + steady + end, Estimate(high, likely, low))
@@ -156,9 +158,9 @@ def _start(share: Share) -> Estimate:
     return start + (_fetch(share) or NO_TIME)
 
 
-def _until_it_works(share: Share, end: Ends) -> float:
+def _until_it_works(share: Share) -> Estimate:
     """Until the replicas of a machine that is asked for do their first record."""
-    return float(getattr(_start(share), end) + getattr(share.replica.at_start, end))
+    return _start(share) + share.replica.at_start
 
 
 def _fetch(share: Share) -> Estimate | None:
@@ -168,19 +170,18 @@ def _fetch(share: Share) -> Estimate | None:
     return Estimate(seconds, seconds, seconds)
 
 
-def _crews(shares: Sequence[Share], bounds: Sequence[tuple[Estimate | None, str]], end: Ends) -> list[Crew]:
+def _crews(shares: Sequence[Share], bounds: Sequence[tuple[Estimate | None, str]], end: int) -> list[Crew]:
     found = []
     for share, (record, _) in zip(shares, bounds, strict=True):
         assert record is not None
-        back = _until_it_works(share, end)
         found.append(
             Crew(
                 share.node.count * share.replicas,
                 share.node.count,
-                getattr(record, end),
-                getattr(share.replica.each_partition, end),
+                record[end],
+                share.replica.each_partition[end],
                 share.node.interruptions,
-                back,
+                _until_it_works(share)[end],
             )
         )
     return found
@@ -209,17 +210,20 @@ def _lost(crews: Sequence[Crew], size: int | None) -> float:
 
 
 def _flow(
-    shares: Sequence[Share], size: int | None, crews: dict[Ends, list[Crew]], what: Literal["read", "written"]
+    shares: Sequence[Share],
+    size: int | None,
+    crews: Sequence[Sequence[Crew]],
+    what: Literal["read", "written"],
 ) -> Estimate | None:
     """Bytes a second of all machines; what is begun again is read again, and written once."""
     if size is None or not crews:
         return None
     ends = []
-    for end, fast in zip(ENDS, reversed(ENDS), strict=True):
+    for end, faster in zip(ENDS, reversed(crews), strict=True):
         flow = 0.0
-        for share, crew in zip(shares, crews[fast], strict=True):
+        for share, crew in zip(shares, faster, strict=True):
             again = attempts_lost(crew.partition(size), crew.rate) if what == "read" else 0.0
-            size_of_one = getattr(getattr(share.replica, what), end)
+            size_of_one = (share.replica.read if what == "read" else share.replica.written)[end]
             flow += crew.replicas * size / crew.expected(size) * (1 + again) * size_of_one
         ends.append(flow)
     return Estimate(*ends)
