@@ -19,8 +19,12 @@ from ullage.units import NO_TIME, ZERO, Estimate, Interval
 TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
 """Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
 and up to three bytes a letter."""
-HANDLING: Final = Estimate(0.05, 0.3, 2.0)
-"""Seconds that a partition takes beside its records, assumed: handed out, written, renamed, told of."""
+HANDLING: Final = Estimate(0.01, 0.03, 2.0)
+"""Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were measured
+on one machine's disk (benchmarks/cluster_scaling.py); what a store takes that nodes share is assumed."""
+OPENING: Final = Estimate(3.0, 10.0, 60.0)
+"""Seconds until the process of a replica can begin to load, torch and the engine imported: assumed. One to
+eight at once took 5 to 20 on two processors (benchmarks/cluster_scaling.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def replica_of(plan: Plan) -> Replica:
         next((device.peak.device for device in plan.devices if device.name == HOST), ZERO),
         steady * (1 / examples) if known and steady is not None else None,
         HANDLING + others + (NO_TIME if stay else loads),
-        loads,
+        OPENING + loads,
         _batch(pairs),
         sum(each.bytes.expected for each in plan.stored if not each.each),
         TOKEN_BYTES * text_read,
