@@ -28,7 +28,12 @@ def ray_cluster(cpus: Sequence[int]) -> Iterator[Any]:
     head."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": cpus[0], "num_gpus": cpus[0], "object_store_memory": STORE, "include_dashboard": False}
+    head = {
+        "num_cpus": cpus[0],
+        "num_gpus": cpus[0],
+        "object_store_memory": STORE,
+        "include_dashboard": False,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for count in cpus[1:]:

@@ -52,8 +52,12 @@ SETTINGS: Final = (
     Setting("pii, one actor", verifying(8, 1000, "ullage:tiny"), 1, 1),
     Setting("pii, two nodes, small partitions", verifying(8, 200, "ullage:tiny"), 2, 1),
     Setting("pii, batch 32, two nodes", verifying(32, 1500, "ullage:tiny"), 2, 1),
-    Setting("extract, last position, two nodes", extracting(16, 500, "blocks.*.hook_resid_post", "last"), 2, 1),
-    Setting("extract, all positions, one node of two", extracting(8, 250, "blocks.1.hook_resid_post", "all"), 1, 2),
+    Setting(
+        "extract, last position, two nodes", extracting(16, 500, "blocks.*.hook_resid_post", "last"), 2, 1
+    ),
+    Setting(
+        "extract, all positions, one node of two", extracting(8, 250, "blocks.1.hook_resid_post", "all"), 1, 2
+    ),
 )
 
 
@@ -61,7 +65,9 @@ def texts(path: Path, count: int) -> None:
     """Sentences of the same length, each of its own."""
     with path.open("w") as file:
         for number in range(count):
-            file.write(json.dumps({"id": f"t{number}", "text": f"Number {number:07} is on its way home now"}) + "\n")
+            file.write(
+                json.dumps({"id": f"t{number}", "text": f"Number {number:07} is on its way home now"}) + "\n"
+            )
 
 
 def records(folder: Path, count: int) -> None:
@@ -73,7 +79,9 @@ def records(folder: Path, count: int) -> None:
 def calibrated(setting: Setting, folder: Path, name: str) -> float:
     """One run without partitions, which leaves its times; its records a second."""
     records(folder, CALIBRATED)
-    alone = {key: value for key, value in setting.work.items() if key != "partition"} | {"examples": CALIBRATED}
+    alone = {key: value for key, value in setting.work.items() if key != "partition"} | {
+        "examples": CALIBRATED
+    }
     _, record = ullage.run(ullage.load(alone), folder / name, base=folder)
     return CALIBRATED / sum({each.phase: each.seconds for each in record.measured}.values())
 
@@ -102,7 +110,9 @@ def row(setting: Setting, folder: Path, number: int, seconds: float) -> dict[str
         "measured_per_second": round(ran.rate, 2),
         "error": round(error, 4),
         "seconds": round(ran.seconds, 1),
-        "start_planned": [round(each, 1) for each in (planned.start.low, planned.start.expected, planned.start.high)],
+        "start_planned": [
+            round(each, 1) for each in (planned.start.low, planned.start.expected, planned.start.high)
+        ],
         "start_measured": round(ran.before - first, 1),
     }
 
