@@ -38,9 +38,9 @@ SECONDS: Final = 0.15
 APART: Final = (1.5, 4.0)
 """Seconds between two kills of one run."""
 DRIVER: Final = """
-import json, sys, ullage
+import sys, ullage
 from pathlib import Path
-ullage.run(ullage.load(json.loads(Path("work.json").read_text())), Path(sys.argv[1]), base=Path(), on=sys.argv[2])
+ullage.run(ullage.load("work.json"), Path(sys.argv[1]), base=Path(), on=sys.argv[2])
 """
 
 
@@ -68,14 +68,15 @@ class Killer:
 
 
 def workers() -> list[psutil.Process]:
-    """Processes in which Ray runs something for this program's clusters: actors, and those that wait."""
+    """Processes in which Ray runs something for this program's clusters: actors, and those that wait. A node's
+    own agents are named alike, and a node ends with any of them."""
     found = []
     for each in psutil.Process().children(recursive=True):
         try:
             title = each.cmdline()[:1]
         except psutil.Error:
             continue
-        if title and title[0].startswith("ray::"):
+        if title and (title[0].startswith("ray::IDLE") or "Actor" in title[0]):
             found.append(each)
     return found
 
