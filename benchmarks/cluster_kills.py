@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import psutil
 import result_file
-from cluster_made import STORE, candidates, ray_cluster, script, verifying
+from cluster_made import candidates, node_of, ray_cluster, script, verifying
 
 import ullage
 from ullage.records.parts import Parts
@@ -68,8 +68,8 @@ class Killer:
 
 
 def workers() -> list[psutil.Process]:
-    """Processes in which Ray runs something for this program's clusters: actors, and those that wait. A node's
-    own agents are named alike, and a node ends with any of them."""
+    """Processes in which Ray runs something for this program's clusters: actors, and those that wait. The
+    agents of a node are named alike, and a node ends with any of them."""
     found = []
     for each in psutil.Process().children(recursive=True):
         try:
@@ -158,7 +158,7 @@ def main() -> None:
             def kill_node() -> str:
                 others = [node for node in cluster.list_all_nodes() if node is not cluster.head_node]
                 cluster.remove_node(chance.choice(others), allow_graceful=False)
-                cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE)
+                cluster.add_node(**node_of(1))
                 return "node"
 
             def until(kind: str, count: int, kill: Callable[[], str], most: int) -> None:
