@@ -156,9 +156,8 @@ def main() -> None:
             on = cluster.address
 
             def kill_node() -> str:
-                others = [node for node in cluster.list_all_nodes() if node is not cluster.head_node]
-                cluster.remove_node(chance.choice(others), allow_graceful=False)
-                cluster.add_node(**node_of(1))
+                node = chance.choice(sorted(cluster.worker_nodes, key=id))
+                cluster.remove_node(node, allow_graceful=False)
                 return "node"
 
             def until(kind: str, count: int, kill: Callable[[], str], most: int) -> None:
@@ -168,6 +167,10 @@ def main() -> None:
                     killer = Killer(folder / name, min(most, count - done), chance, kill)
                     runs.append(driven(folder, name, on, killer))
                     done += len(killer.killed)
+                    while (
+                        len(cluster.worker_nodes) < NODES - 1
+                    ):  # Ray starts nodes from the main thread alone
+                        cluster.add_node(**node_of(1))
                     print(json.dumps(runs[-1]), flush=True)
 
             until("worker", given.workers, lambda: kill_worker(chance), 5)
