@@ -4,7 +4,7 @@ import pytest
 
 import ullage
 from ullage.errors import InputError
-from ullage.scale.cluster import Share
+from ullage.scale.share import Share
 
 WORK = {
     "kind": "pii",

@@ -208,7 +208,7 @@ def test_a_partition_that_was_in_flight_is_done_again(work, monkeypatch):
         stop_after(patched, verifying._Verification, "_verify", 2)
         with pytest.raises(Stopped):
             run(work, "run", {**PII, "partition": {"records": 7}, "batch": 1})
-    (work / "run/partitions/00000003.dead.tmp").mkdir()  # what a killed process leaves
+    (work / "run/partitions/doing/00000003.dead").mkdir(parents=True)  # what a killed process leaves
     ullage.resume(work / "run")
     assert rows(work / "run") == rows(run(work, "whole"))
     assert RunFolder(work / "run").record().outcome["partitions"]["again"] == 1

@@ -2,11 +2,11 @@
 
 `partitions/` of a run's folder holds, until the run has its results:
 
-    index.jsonl        a line of WIDTH bytes a partition, and one that says how many there are
-    NNNNNNNN/          a partition that is done: its own journal, what that vouches for, and part.json
-    NNNNNNNN.TOKEN.tmp one that somebody is doing, or was doing when he died
-    attempts.jsonl     a line for each time that a partition was begun or lost
-    rejected.jsonl     records that end whatever reads them, with the reason
+    index.jsonl          a line of WIDTH bytes a partition, and one that says how many there are
+    NNNNNNNN/            a partition that is done: its own journal, what that vouches for, and part.json
+    doing/NNNNNNNN.TOKEN one that somebody is doing, or was doing when he died
+    attempts.jsonl       a line for each time that a partition was begun, lost, or tried in part
+    rejected.jsonl       records that end whatever reads them, with the reason
 
 A partition is done once its folder has its name: that is one rename, and whoever comes second keeps nothing.
 """
@@ -32,6 +32,7 @@ from ullage.records.seal import read_sealed, write_sealed
 PARTITIONS: Final = "partitions"
 INDEX: Final = "index.jsonl"
 PART: Final = "part.json"
+DOING: Final = "doing"
 JOURNAL: Final = "journal.jsonl"
 ATTEMPTS: Final = "attempts.jsonl"
 REJECTED: Final = "rejected.jsonl"
@@ -175,8 +176,8 @@ class Parts:
     @contextmanager
     def attempt(self, number: int) -> Iterator[Path]:
         """A folder to do a partition in, which is gone afterwards unless it was kept."""
-        path = self.path / f"{number:0{DIGITS}}.{token_hex(6)}.tmp"
-        path.mkdir(mode=0o700)
+        path = self.path / DOING / f"{number:0{DIGITS}}.{token_hex(6)}"
+        path.mkdir(mode=0o700, parents=True)
         try:
             yield path
         finally:
@@ -190,11 +191,21 @@ class Parts:
 
     def clear(self) -> None:
         """Removes what was in flight when somebody died."""
-        for path in self.path.glob("*.tmp"):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / DOING, ignore_errors=True)
+        for path in self.path.glob("*.jsonl.tmp"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def written(self) -> int:
+        """Bytes in the journals of what is being done."""
+        size = 0
+        for path in self.path.glob(f"{DOING}/*/{JOURNAL}"):
+            with suppress(FileNotFoundError):  # it was kept just now
+                size += path.stat().st_size
+        return size
 
     def note(self, what: str, number: int, **facts: object) -> None:
-        """Adds a line to the attempts: `begun`, or `lost` with who did it."""
+        """Adds a line to the attempts: `begun`, `lost`, `tried` and what came of that, and who did it."""
         if self._noted is None:  # it looks through all that was noted before
             self._noted = Notes(self.path / ATTEMPTS, lambda text: None)
         self._noted.add({"what": what, "partition": number, "time": round(time.time(), 3), **facts})

@@ -10,7 +10,7 @@ from ullage.records.folder import RunFolder
 from ullage.records.parts import Parts
 from ullage.runtime.opening import Options, open_session
 from ullage.workloads.loading import plan_of
-from ullage.workloads.partitioned import do_partition, threads_of
+from ullage.workloads.partitioned import do_partition, threads_of, try_partition
 
 
 class Actor:
@@ -43,6 +43,14 @@ class Actor:
             return do_partition(self._session, self._parts, number, self._name, node), ""
         except UllageError as error:
             return "", str(error)
+
+    def try_out(self, number: int, first: int, last: int) -> tuple[str, str]:
+        """Does these lines of a partition and keeps nothing; what it failed with ("" nothing)."""
+        try:
+            try_partition(self._session, self._parts, number, range(first, last + 1))
+        except UllageError as error:
+            return "", str(error)
+        return "", ""
 
     def close(self) -> None:
         """Lets go of the models."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
-from ullage.records.parts import JOURNAL, Ended, Parts
+from ullage.records.parts import JOURNAL, Ended, Part, Parts
 from ullage.records.record import Measured, Record, read_environment, read_measured
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options
@@ -111,12 +112,7 @@ def do_partition(session: Session, parts: Parts, number: int, actor: str, node: 
     """Does one partition with the models that `session` holds; the SHA-256 of its journal."""
     begun = time.monotonic()
     with parts.attempt(number) as folder:
-        journal = Journal(folder / JOURNAL)
-        own = _of_its_own(session, RunFolder(folder), journal, parts, number)
-        try:
-            _runner(session.plan).run(own)
-        finally:
-            journal.close()
+        own = _done(session, folder, parts.part(number))
         ended = Ended(
             number,
             sha256_of(folder / JOURNAL),
@@ -135,13 +131,32 @@ def do_partition(session: Session, parts: Parts, number: int, actor: str, node: 
     return ended.journal
 
 
-def _of_its_own(session: Session, folder: RunFolder, journal: Journal, parts: Parts, number: int) -> Session:
-    """A session with the models of another, for one partition."""
+def try_partition(session: Session, parts: Parts, number: int, lines: range) -> None:
+    """Does these lines of a partition alone and keeps nothing: what is asked is whether it ends."""
+    part = parts.part(number)
+    others = range(part.line + 1, part.line + part.lines + 1)
+    left_out = {line: "left out of a trial" for line in others if line not in lines}
+    with parts.attempt(number) as folder:
+        _done(session, folder, replace(part, rejected={**part.rejected, **left_out}))
+
+
+def _done(session: Session, folder: Path, part: Part) -> Session:
+    """A session with the models of another, with which a partition was done in `folder`."""
+    journal = Journal(folder / JOURNAL)
+    try:
+        own = _of_its_own(session, RunFolder(folder), journal, part)
+        _runner(session.plan).run(own)
+    finally:
+        journal.close()
+    return own
+
+
+def _of_its_own(session: Session, folder: RunFolder, journal: Journal, part: Part) -> Session:
     return replace(
         session,
         folder=folder,
         journal=journal,
-        part=parts.part(number),
+        part=part,
         freed=[],
         outcome={},
         examples=0,
@@ -181,11 +196,12 @@ def accounts(parts: Parts) -> dict[str, object]:
         told["partitions"] += 1
         told["seconds"] = round(told["seconds"] + each.seconds, 3)
         told["measured"] = each.measured
-    begun = sum(1 for each in parts.attempts() if each.get("what") == "begun")
+    noted = Counter(each.get("what") for each in parts.attempts())
     count = parts.count or 0
     return {
         "count": count,
-        "again": max(begun - count, 0),
+        "again": max(noted["begun"] - count, 0),
+        "trials": noted["tried"],
         "rejected": len(parts.rejected()),
         "actors": actors,
     }

@@ -20,8 +20,8 @@ TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
 """Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
 and up to three bytes a letter."""
 HANDLING: Final = Estimate(0.01, 0.03, 2.0)
-"""Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were measured
-on one machine's disk (benchmarks/cluster_scaling.py); what a store takes that nodes share is assumed."""
+"""Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were
+measured on one machine's disk (benchmarks/cluster_scaling.py); a store that nodes share may take more."""
 OPENING: Final = Estimate(3.0, 10.0, 60.0)
 """Seconds until the process of a replica can begin to load, torch and the engine imported: assumed. One to
 eight at once took 5 to 20 on two processors (benchmarks/cluster_scaling.py)."""
