@@ -266,6 +266,7 @@ def test_whoever_does_a_partition_second_keeps_nothing(tmp_path):
             digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
             parts.keep(folder, Ended(3, digest, 1, 1, 0, 0.1, 0.0, actor, "node", {}, (), {}))
     assert parts.ended(3).actor == "first"
+    parts.clear()
     assert os.listdir(parts.path) == ["00000003"]
 
 
