@@ -80,6 +80,11 @@ class Ended:
     environment: Mapping[str, object]
 
 
+NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
+"""Of a partition, in the order in which its line of the index has them: of the largest inputs that can be too,
+these fit its WIDTH."""
+
+
 class Parts:
     """The partitions in the folder of a run. Invariant: what `kept` names is whole, and never changes."""
 
@@ -101,9 +106,8 @@ class Parts:
             count = 0
             with temporary.open("wb") as file:
                 for count, part in enumerate(parts, 1):  # noqa: B007
-                    numbers = {name: value for name, value in asdict(part).items() if name != "rejected"}
-                    file.write(_fixed(numbers))
-                file.write(_fixed({"count": count}))
+                    file.write(_fixed([getattr(part, name) for name in NUMBERS]))
+                file.write(_fixed([count]))
 
         write_with(self.path / INDEX, write)
 
@@ -121,7 +125,8 @@ class Parts:
             file.seek(number * WIDTH)
             for line in range(number + 1, count + 1):
                 try:
-                    yield Part(**json.loads(file.read(WIDTH)))
+                    found = map(int, json.loads(file.read(WIDTH)))
+                    yield Part(**dict(zip(NUMBERS, found, strict=True)))
                 except (ValueError, TypeError) as error:
                     raise FormatError(f"{path}:{line}: no partition; the run was changed") from error
 
@@ -228,7 +233,7 @@ class Parts:
         return read_notes(self.path / ATTEMPTS)
 
 
-def _fixed(row: Mapping[str, object]) -> bytes:
+def _fixed(row: Sequence[int]) -> bytes:
     line = json.dumps(row).encode()
     assert len(line) < WIDTH, line
     return line.ljust(WIDTH - 1) + b"\n"

@@ -78,13 +78,14 @@ class Fleet:
         """Deaths of an earlier driver's actors count."""
         for each in self.parts.attempts():
             what, number = each.get("what"), each.get("partition")
-            if isinstance(number, int):
-                self.deaths[number] += what == "lost"
-                if what in ("rejected", "cleared"):
-                    del self.deaths[number]
-                if what == "cleared":
-                    self.cleared.add(number)
-        self.deaths = Counter({number: count for number, count in self.deaths.items() if count})
+            if not isinstance(number, int):
+                continue
+            if what == "lost":
+                self.deaths[number] += 1
+            elif what in ("rejected", "cleared"):
+                del self.deaths[number]
+            if what == "cleared":
+                self.cleared.add(number)
 
     def _room(self) -> int:
         """How many actors the cluster has room for. Raises InputError where it is none."""
