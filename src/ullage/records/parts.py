@@ -81,8 +81,8 @@ class Ended:
 
 
 NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
-"""Of a partition, in the order in which its line of the index has them: of the largest inputs that can be too,
-these fit its WIDTH."""
+"""Of a partition, in the order in which its line of the index has them; those of the largest inputs fit its
+WIDTH."""
 
 
 class Parts:
@@ -125,10 +125,11 @@ class Parts:
             file.seek(number * WIDTH)
             for line in range(number + 1, count + 1):
                 try:
-                    found = map(int, json.loads(file.read(WIDTH)))
-                    yield Part(**dict(zip(NUMBERS, found, strict=True)))
+                    number, begin, end, before, item, lines, records = map(int, json.loads(file.read(WIDTH)))
+                    part = Part(number, begin, end, before, item, lines, records)
                 except (ValueError, TypeError) as error:
                     raise FormatError(f"{path}:{line}: no partition; the run was changed") from error
+                yield part
 
     def rejected(self) -> dict[int, str]:
         """Lines of the input that are left out, each with the reason."""
