@@ -208,7 +208,7 @@ def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
 
 
 def test_actors_that_never_open_end_the_run_in_a_line(work, monkeypatch):
-    with pytest.raises(InputError, match="opening an actor ended 3 of them"):
+    with pytest.raises(InputError, match="opening an actor ended 10 in a row"):
         carried(monkeypatch, work, "opening", lambda method, args, found: method == "open")
 
 

@@ -18,6 +18,8 @@ from ullage.scale.share import Share, share_of
 from ullage.scale.waiting import Task, Waiting
 
 LOOK_SECONDS: Final = 1.0
+OPENINGS: Final = 10
+"""Of actors that end while they open, one after the other: nodes may be lost just then, and often."""
 REASON: Final = f"whatever did this record alone ended, {DEATHS} times"
 """Of a rejection."""
 SHOWN: Final = ("CPU", "GPU", "memory")
@@ -163,8 +165,8 @@ class Fleet:
         self.session.say(f"an actor ended: {why}")
         if task is None:
             self.deaths[-1] += 1
-            if self.deaths[-1] >= DEATHS:
-                raise InputError(f"--on {self.address}: opening an actor ended {DEATHS} of them: {why}")
+            if self.deaths[-1] >= OPENINGS:
+                raise InputError(f"--on {self.address}: opening an actor ended {OPENINGS} in a row: {why}")
         elif task.lines is not None:
             self._found(task.number, self.searches[task.number].died())
         elif not self.parts.folder(task.number).is_dir():  # else it died after its work
