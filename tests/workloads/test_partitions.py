@@ -16,7 +16,7 @@ from ullage.kinds.pii import run as verifying
 from ullage.records.failing import OUTCOME
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
-from ullage.records.parts import Ended, Parts
+from ullage.records.parts import Ended, Part, Parts
 from ullage.spec.partition import Partition
 from ullage.workloads import merging, partitioned
 from ullage.workloads.cutting import cut
@@ -266,6 +266,7 @@ def test_whoever_does_a_partition_second_keeps_nothing(tmp_path):
             digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
             parts.keep(folder, Ended(3, digest, 1, 1, 0, 0.1, 0.0, actor, "node", {}, (), {}))
     assert parts.ended(3).actor == "first"
+    parts.clear()
     assert os.listdir(parts.path) == ["00000003"]
 
 
@@ -313,3 +314,11 @@ def test_what_cannot_be_cut_is_refused_before_anything_is_done(work, changed, sa
     assert isinstance(raised.value, InputError | SpecError)
     assert not (work / "run").exists()
     shutil.rmtree(work / "run", ignore_errors=True)
+
+
+def test_an_index_has_room_for_the_largest_inputs(tmp_path):
+    size = 10**18  # bytes of an input, and of one line
+    last = Part(10**8 - 1, size - 1, size, 10**15, 10**15, 10**9, 10**9)
+    held = Parts(tmp_path)
+    held.cut(iter([last]))
+    assert held.part(0) == last

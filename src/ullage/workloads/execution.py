@@ -119,14 +119,17 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
                 run_partitions(session, begun.carrier or Here())
             session.free_guests()
             record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
+            alike = True
             if begun.carrier is not None:
-                record = as_measured(record, run)
+                record, alike = as_measured(record, run)
         if find_kind(plan.workload.kind).reporter:
             report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
         run.drop_partitions()
-        if begun.carrier is None:
-            leave_evidence(session, record, run, known_as)
+        if alike:
+            leave_evidence(session, record, run, known_as, elsewhere=begun.carrier is not None)
+        else:
+            session.say("nothing is kept as evidence: the nodes' cards, driver or versions differ")
     return record
 
 

@@ -192,8 +192,11 @@ def accounts(parts: Parts) -> dict[str, object]:
     actors: dict[str, dict[str, Any]] = {}
     for number in range(parts.count or 0):
         each = parts.ended(number)
-        told = actors.setdefault(each.actor, {"node": each.node, "partitions": 0, "seconds": 0.0})
+        told = actors.setdefault(
+            each.actor, {"node": each.node, "partitions": 0, "records": 0, "seconds": 0.0}
+        )
         told["partitions"] += 1
+        told["records"] += each.examples
         told["seconds"] = round(told["seconds"] + each.seconds, 3)
         told["measured"] = each.measured
     noted = Counter(each.get("what") for each in parts.attempts())
@@ -201,26 +204,36 @@ def accounts(parts: Parts) -> dict[str, object]:
     return {
         "count": count,
         "again": max(noted["begun"] - count, 0),
+        "lost": noted["lost"],
         "trials": noted["tried"],
         "rejected": len(parts.rejected()),
         "actors": actors,
     }
 
 
-def as_measured(record: Record, run: RunFolder) -> Record:
-    """The record with what was measured where the work was done: of every phase the most of any actor."""
+def as_measured(record: Record, run: RunFolder) -> tuple[Record, bool]:
+    """The record with what was measured where the work was done: of every phase the most bytes of any actor,
+    and the seconds of all; and whether all actors worked in the same environment, which is the record's."""
     parts = Parts(run.path)
-    most: dict[tuple[str, str], Measured] = {}
-    where = record.environment
+    last: dict[str, Ended] = {}
     for number in range(parts.count or 0):
         each = parts.ended(number)
-        where = read_environment(Fields(each.environment, f"{parts.folder(number)}: its environment"))
+        if each.actor not in last or last[each.actor].ended < each.ended:
+            last[each.actor] = each
+    most: dict[tuple[str, str], Measured] = {}
+    where = []
+    for each in last.values():
+        place = str(parts.folder(each.number))
+        where.append(read_environment(Fields(each.environment, f"{place}: its environment")))
         for told in each.measured:
-            found = read_measured(Fields(told, f"{parts.folder(number)}: what was measured"))
-            key = found.phase, found.device
-            if key not in most or (found.process or 0) > (most[key].process or 0):
-                most[key] = found
-    return replace(record, measured=tuple(most.values()), environment=where)
+            found = read_measured(Fields(told, f"{place}: what was measured"))
+            before = most.get((found.phase, found.device), found)
+            seconds = found.seconds + (0.0 if before is found else before.seconds)
+            largest = max(before, found, key=lambda one: one.on_device or one.process or one.live or 0)
+            most[found.phase, found.device] = replace(largest, seconds=seconds)
+    alike = all(each == where[0] for each in where)
+    at = where[0] if where else record.environment
+    return replace(record, measured=tuple(most.values()), environment=at), alike
 
 
 def _runner(plan: Plan) -> Any:
