@@ -84,10 +84,9 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
-    if begun.carrier is not None and plan.workload.partition is None:
-        plan = replace(plan, workload=plan.workload.model_copy(update={"partition": Partition()}))
-    if plan.workload.partition is not None:
+    if begun.carrier is not None or plan.workload.partition is not None:
         check_partitions(plan)
+        plan = _settled(plan)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -128,6 +127,14 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if begun.carrier is None:
             leave_evidence(session, record, run, known_as)
     return record
+
+
+def _settled(plan: Plan) -> Plan:
+    """With partitions whose size is said."""
+    partition = plan.workload.partition or Partition()
+    stay = set(plan.roles) == set(plan.staying())
+    settled = {"partition": partition.settled(stay)}
+    return replace(plan, workload=plan.workload.model_copy(update=settled))
 
 
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:
