@@ -84,9 +84,9 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
-    if begun.carrier is not None or plan.workload.partition is not None:
+    if plan.workload.partition is not None:
         check_partitions(plan)
-        plan = _settled(plan)
+        plan = _settled(plan, plan.workload.partition)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -129,9 +129,8 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     return record
 
 
-def _settled(plan: Plan) -> Plan:
+def _settled(plan: Plan, partition: Partition) -> Plan:
     """With partitions whose size is said."""
-    partition = plan.workload.partition or Partition()
     stay = set(plan.roles) == set(plan.staying())
     settled = {"partition": partition.settled(stay)}
     return replace(plan, workload=plan.workload.model_copy(update=settled))

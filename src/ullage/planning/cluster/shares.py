@@ -235,6 +235,11 @@ def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
         f"assumed: {likely} s ({low}-{high}) a partition for handing it out and writing it down; 5 bytes "
         "(2-12) a token of text"
     )
+    for share in shares:
+        least, seconds, most = share.replica.swaps
+        if seconds:
+            told = f"{seconds:.1f} s ({least:.1f}-{most:.1f})"
+            yield f"{share.node}: each partition loads its models anew: {told}"
     if any(share.node.start is None for share in shares):
         low, likely, high = (f"{each:g}" for each in STARTING)
         yield f"assumed: a node works {likely} s ({low}-{high}) after it is asked for; say it: start 5min"
