@@ -21,7 +21,10 @@ from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
 from ullage.records.lines import END
 from ullage.records.parts import Parts
+from ullage.runtime.opening import Options
+from ullage.scale.actor import Actor
 from ullage.workloads import merging, partitioned
+from ullage.workloads.execution import Begun, execute
 
 SCRIPTED = {
     "kind": "evaluate",
@@ -392,3 +395,23 @@ def test_a_cluster_shares_out_what_each_partition_loads():
     assert not any("loads its models anew" in note for note in staying.notes)
     assert said.partition == 100
     assert said.seconds.expected > swapped.seconds.expected
+
+
+def test_what_actors_do_of_an_evaluation_is_what_is_done_here(work, whole, tmp_path):
+    """Each opens the run by its folder alone; the driver holds no model, and says what is said of all."""
+    options = Options(quiet=True)
+
+    class Carrying:
+        def carry(self, session, parts):
+            actors = [Actor(str(session.folder.path), str(work), f"a{n}", options) for n in range(2)]
+            assert [actor.open()[1] for actor in actors] == ["", ""]
+            for number in reversed([*parts.left()]):
+                assert actors[number % 2].do(number, "node")[1] == ""
+            for actor in actors:
+                actor.close()
+
+    made = ullage.plan(ullage.load(cut(5)), "cpu", base=work)
+    execute(made, tmp_path / "run", options, Begun(carrier=Carrying()))
+    assert results(tmp_path / "run") == results(whole[0])
+    accounts = RunFolder(tmp_path / "run").record().outcome["partitions"]
+    assert {name: each["partitions"] for name, each in accounts["actors"].items()} == {"a0": 3, "a1": 3}
