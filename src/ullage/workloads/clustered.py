@@ -25,17 +25,24 @@ def plan_cluster(
 ) -> ClusterPlan:
     """The plan of a workload on `nodes`, as `parse_nodes` reads them.
 
-    Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards.
+    Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards. A
+    partition has `partition` records, else what the workload says, else as many as are soonest done.
     Raises InputError for other nodes and for a workload that nothing is held of, DoesNotFitError for a node
     on which it does not fit.
     """
     from ullage.facts.node import parse_nodes
     from ullage.planning.cluster.shares import cluster_plan
     from ullage.spec.card import own_cards
+    from ullage.spec.partition import Partition
+    from ullage.workloads.registry import find_kind
 
     if not needs_card(workload):
         raise InputError("every role of this workload runs elsewhere: nodes would hold nothing of it")
     types = parse_nodes(nodes, own_cards(workload.cards))
+    if workload.partition is not None:
+        partition = partition or workload.partition.records
+    elif find_kind(workload.kind).partitioner:
+        workload = workload.model_copy(update={"partition": Partition()})
     shares = [_share(workload, node, base, prices) for node in types]
     return cluster_plan(workload.name or workload.kind, workload.examples, shares, partition)
 

@@ -84,10 +84,9 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
-    if begun.carrier is not None and plan.workload.partition is None:
-        plan = replace(plan, workload=plan.workload.model_copy(update={"partition": Partition()}))
     if plan.workload.partition is not None:
         check_partitions(plan)
+        plan = _settled(plan, plan.workload.partition)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -131,6 +130,13 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         else:
             session.say("nothing is kept as evidence: the nodes' cards, driver or versions differ")
     return record
+
+
+def _settled(plan: Plan, partition: Partition) -> Plan:
+    """With partitions whose size is said."""
+    stay = set(plan.roles) == set(plan.staying())
+    settled = {"partition": partition.settled(stay)}
+    return replace(plan, workload=plan.workload.model_copy(update=settled))
 
 
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:

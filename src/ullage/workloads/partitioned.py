@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -28,7 +28,7 @@ from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
 from ullage.spec.partition import Partition
-from ullage.workloads.cutting import cut
+from ullage.workloads.cutting import Look, cut
 from ullage.workloads.merging import merge
 from ullage.workloads.registry import find_kind
 
@@ -50,9 +50,9 @@ class Partitioner(Protocol):
     def input_of(self, plan: Plan) -> Path:
         """The file that is cut, one record a line. Raises InputError where that cannot be."""
 
-    def looked_over(self, session: Session) -> AbstractContextManager[Callable[[int, bytes], None]]:
-        """What looks at each line, with its number, before anything is done. It raises InputError for what
-        no partition could tell by itself."""
+    def looked_over(self, session: Session) -> AbstractContextManager[Look]:
+        """What looks at each record before anything is done. It raises InputError for what no partition could
+        tell by itself."""
 
     def conclude(self, session: Session, outcomes: Iterable[Mapping[str, object]]) -> None:
         """Ends the run from what it has on disk, and from what the partitions' outcomes say, in order."""

@@ -234,6 +234,11 @@ def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
         f"assumed: {_said(HANDLING)} a partition for handing it out and writing it down; {_said(OPENING)} "
         "until a replica's process can load; 5 bytes (2-12) a token of text"
     )
+    for share in shares:
+        least, seconds, most = share.replica.swaps
+        if seconds:
+            told = f"{seconds:.1f} s ({least:.1f}-{most:.1f})"
+            yield f"{share.node}: each partition loads its models anew: {told}"
     if any(share.node.start is None for share in shares):
         yield f"assumed: a node works {_said(STARTING)} after it is asked for; say it: start 5min"
     if any(share.node.network is None for share in shares):
