@@ -17,7 +17,14 @@ from ullage.records.notes import Notes
 from ullage.records.places import impersonal
 from ullage.records.pool import POOL, PoolSeen, write_pool
 from ullage.runtime.batching import release
-from ullage.runtime.gauges import CardGauge, Gauge, ProcessorGauge, SimulatedDevices, SimulatedGauge
+from ullage.runtime.gauges import (
+    CardGauge,
+    Gauge,
+    ProcessorGauge,
+    SharedCardGauge,
+    SimulatedDevices,
+    SimulatedGauge,
+)
 from ullage.runtime.libraries import silent_loggers
 from ullage.runtime.machine import held_on_cards
 from ullage.runtime.malloc import hold_malloc
@@ -43,7 +50,8 @@ class Options:
     `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
     smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
     pytorch.org/memory_viz draws, in the folder. `verbose` lets the libraries' own notices through.
-    `allow_nan` keeps states that are NaN or infinite.
+    `allow_nan` keeps states that are NaN or infinite. So many processes as `sharing` says share each card:
+    this one takes its part alone, and is measured by itself.
     """
 
     download: bool = False
@@ -52,6 +60,7 @@ class Options:
     snapshot: bool = False
     verbose: bool = False
     allow_nan: bool = False
+    sharing: int = 1
 
 
 Holds = Callable[[Plan, bool, Callable[[PoolSeen], None]], Residents]
@@ -82,13 +91,15 @@ def open_session(
         simulated = None
         if plan.gpus.abilities.simulated and not elsewhere:
             assert live is not None
-            simulated = SimulatedDevices(plan, live)
-        begun_with = 0 if elsewhere else stack.enter_context(_bounded(plan, devices, log, progress))
+            simulated = SimulatedDevices(plan, live, options.sharing)
+        begun_with = (
+            0 if elsewhere else stack.enter_context(_bounded(plan, devices, log, progress, options.sharing))
+        )
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
-            [_gauge(device, live, simulated) for device in devices],
-            {device.name: device.usable for device in plan.devices if device.usable is not None},
+            [_gauge(device, live, simulated, options.sharing) for device in devices],
+            _usable(plan, options.sharing),
             plan.workload.memory.memory_warning_threshold,
             log.say,
             folder.path / "timeline.jsonl",
@@ -121,7 +132,9 @@ def open_session(
 
 
 @contextmanager
-def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress) -> Iterator[int]:
+def _bounded(
+    plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress, sharing: int
+) -> Iterator[int]:
     """Inside, what keeps a run within its plan is on; what this process holds before any model, in bytes."""
     if plan.gpus.abilities.simulated:
         progress.note("its devices are simulated: all of it lies in this machine's memory, and is counted")
@@ -131,7 +144,7 @@ def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress
         yield resident_bytes()
     else:
         held = max(held_on_cards(len(devices)))
-        _keep_inside(plan)
+        _keep_inside(plan, sharing)
         with _without_cudnn_attention():
             yield held
 
@@ -214,10 +227,18 @@ class _Log:
         self._notes.add({"time": now, "said": one_line(impersonal(text, self._places))})
 
 
-def _gauge(device: str, live: LiveTensors | None, simulated: SimulatedDevices | None) -> Gauge:
+def _gauge(device: str, live: LiveTensors | None, simulated: SimulatedDevices | None, sharing: int) -> Gauge:
     if simulated is not None:
         return SimulatedGauge(device, simulated)
-    return ProcessorGauge(live) if device == CPU else CardGauge(device)
+    if device == CPU:
+        return ProcessorGauge(live)
+    return CardGauge(device) if sharing == 1 else SharedCardGauge(device, sharing)
+
+
+def _usable(plan: Plan, sharing: int) -> dict[str, int]:
+    """Bytes of each device that a process may use, one of so many on a card."""
+    usable = {device.name: device.usable for device in plan.devices if device.usable is not None}
+    return {name: size // sharing if name.startswith("gpu:") else size for name, size in usable.items()}
 
 
 def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
@@ -264,15 +285,15 @@ def _check_kernels(count: int) -> None:
             )
 
 
-def _keep_inside(plan: Plan) -> None:
-    """torch may not take more of a GPU than the plan's budget leaves for it."""
+def _keep_inside(plan: Plan, sharing: int = 1) -> None:
+    """torch may not take more of a GPU than the plan's budget leaves for it, one of so many on the card."""
     import torch
 
     for index, device in enumerate(d for d in plan.devices if d.name.startswith("gpu:")):
         if device.budget is not None:
             total = torch.cuda.get_device_properties(index).total_memory
             beside = device.peak.process.low - device.peak.reserved.low
-            share = max(min((device.budget - beside) / total, 1.0), 0.0)
+            share = max(min((device.budget // sharing - beside) / total, 1.0), 0.0)
             torch.cuda.set_per_process_memory_fraction(share, index)
 
 
