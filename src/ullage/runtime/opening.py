@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import DoesNotFitError, InputError, MissingExtraError, UnsupportedError
+from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
@@ -26,7 +26,7 @@ from ullage.runtime.gauges import (
     SimulatedGauge,
 )
 from ullage.runtime.libraries import silent_loggers
-from ullage.runtime.machine import held_on_cards
+from ullage.runtime.machine import check_machine, held_on_cards
 from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
@@ -81,7 +81,7 @@ def open_session(
     if elsewhere:
         devices = ()
     else:
-        _check_machine(plan, devices)
+        check_machine(plan, devices)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
         if not options.verbose:
@@ -239,50 +239,6 @@ def _usable(plan: Plan, sharing: int) -> dict[str, int]:
     """Bytes of each device that a process may use, one of so many on a card."""
     usable = {device.name: device.usable for device in plan.devices if device.usable is not None}
     return {name: size // sharing if name.startswith("gpu:") else size for name, size in usable.items()}
-
-
-def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
-    """Raises InputError where this machine lacks what the plan is for."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "run", "running a workload") from error
-    if plan.gpus.abilities.processor:
-        return
-    count = torch.cuda.device_count()
-    if count < len(devices):
-        have = f"{count} CUDA GPU{'' if count == 1 else 's'}" if count else "no CUDA GPU"
-        raise InputError(
-            f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
-            "this machine: --gpus local, or --gpus cpu"
-        )
-    _check_kernels(len(devices))
-    for index, gpu in enumerate(plan.gpus.gpus):
-        total = torch.cuda.get_device_properties(index).total_memory
-        planned = plan.devices[index].peak.device.high
-        if total < planned:
-            name = torch.cuda.get_device_name(index)
-            raise DoesNotFitError(
-                f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
-                f"{planned / 2**30:.1f} GiB of it"
-            )
-
-
-def _check_kernels(count: int) -> None:
-    """Raises UnsupportedError for a card that the installed torch was built without."""
-    import torch
-
-    built = [int(name.removeprefix("sm_")) for name in torch.cuda.get_arch_list() if name[3:].isdecimal()]
-    if torch.version.hip is not None or not built:
-        return
-    for index in range(count):
-        major, minor = torch.cuda.get_device_capability(index)
-        if 10 * major + minor < min(built):
-            raise UnsupportedError(
-                f"gpu:{index} is {torch.cuda.get_device_name(index)} of compute capability {major}.{minor}; "
-                f"torch {torch.__version__} has kernels from {min(built) // 10}.{min(built) % 10} on; "
-                "install a build for CUDA 12.6, or use another card"
-            )
 
 
 def _keep_inside(plan: Plan, sharing: int = 1) -> None:
