@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +33,8 @@ SIZES: Final = (1, 1, 1, 2, 2, 3)
 """Logical processors of a node: Ray has whole ones there, and gives out parts of them."""
 TAKEN: Final = (0.25, 0.5, 0.75, 1, 1.5)
 """Of them what other work takes."""
-PATIENCE: Final = 25
-"""Seconds: an actor's process takes 10 to begin on two busy processors."""
+PATIENCE: Final = 40
+"""Seconds: an actor's process takes 10 to 20 to begin on two busy processors."""
 BOUND: Final = 60
 """Seconds beside its patience in which a run has to end, however it does."""
 RECORDS, PARTITION = 40, 10
@@ -248,11 +248,11 @@ def main() -> None:
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             cards = [parts_of_cards(cluster, sharing) for sharing in (2, 3)]
-            nodes, others, runs = Nodes(cluster), Others(cluster.address), []
-            for number in range(given.clusters):
-                runs.append(one(drawn(chance), folder, f"run-{number}", nodes, others, cluster.address))
-                print(json.dumps(runs[-1]), flush=True)
-            others.close()
+            nodes, runs = Nodes(cluster), []
+            with closing(Others(cluster.address)) as others:
+                for number in range(given.clusters):
+                    runs.append(one(drawn(chance), folder, f"run-{number}", nodes, others, cluster.address))
+                    print(json.dumps(runs[-1]), flush=True)
         finally:
             cluster.shutdown()
     seconds = round(time.monotonic() - begun, 1)

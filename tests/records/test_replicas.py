@@ -9,7 +9,14 @@ import pytest
 
 from ullage.errors import FormatError
 from ullage.records.record import Environment, Measured, Record
-from ullage.records.replica import Replica, record_of_all, records_of_each_kind, replicas_in, together
+from ullage.records.replica import (
+    Replica,
+    record_of_all,
+    records_of_each_kind,
+    replicas_in,
+    said_of_machines,
+    together,
+)
 from ullage.records.verification import verify
 
 L4 = Environment("L4", "1", "2.13.0", "5.19", "3.11", "0.1", 1)
@@ -55,6 +62,12 @@ def test_a_record_says_where_most_was_done():
     }
     alone = Record(L4, (SCORE,), 1, 0, 1.0, 0)
     assert record_of_all(alone) == alone
+
+
+def test_cards_of_several_kinds_are_remarked():
+    assert said_of_machines(record(a=replica("one"), b=replica("two")).outcome) == ()
+    (line,) = said_of_machines(record(a=replica("one"), b=replica("two", 25, A100)).outcome)
+    assert line.startswith("done on A100 (torch 2.13.0), L4 (torch 2.13.0): ")
 
 
 def test_machines_of_each_kind_leave_their_own():

@@ -99,6 +99,16 @@ def records_of_each_kind(record: Record) -> Iterator[tuple[Record, int]]:
         yield own, max(each.held for each in alike)
 
 
+def said_of_machines(outcome: Mapping[str, object]) -> tuple[str, ...]:
+    """A line where replicas computed on machines of several kinds: results are equal to rounding alone."""
+    kinds = {
+        f"{each.environment.gpu} (torch {each.environment.torch})" for each in replicas_in(outcome).values()
+    }
+    if len(kinds) < 2:
+        return ()
+    return (f"done on {', '.join(sorted(kinds))}: what one would have found, the others find to rounding",)
+
+
 def _alike(replicas: Iterable[Replica]) -> list[list[Replica]]:
     found: dict[object, list[Replica]] = {}
     for each in replicas:

@@ -47,7 +47,8 @@ class Share:
 
     def __str__(self) -> str:
         gpus = f", {self.ray_gpus:g} GPU{'s' if self.gpus > 1 else ''}" if self.gpus else ""
-        return f"{self.cpus} CPUs{gpus}, {gib(self.memory)} of memory"
+        memory = f", {gib(self.memory)} of memory" if self.memory else ""
+        return f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}{gpus}{memory}"
 
 
 def _units(amount: float) -> int:

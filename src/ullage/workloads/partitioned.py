@@ -22,7 +22,8 @@ from ullage.records.atomic import sha256_of
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
 from ullage.records.parts import JOURNAL, Ended, Part, Parts
-from ullage.records.replica import ACTORS, PARTITIONS
+from ullage.records.record import REMARKS, remarks_in
+from ullage.records.replica import ACTORS, PARTITIONS, said_of_machines
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
@@ -105,6 +106,9 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
     ended = (parts.ended(number) for number in range(parts.count or 0))
     partitioner.conclude(session, _counted(session, ended))
     session.outcome[PARTITIONS] = accounts(parts)
+    remarks = (*remarks_in(session.outcome), *said_of_machines(session.outcome))
+    if remarks:
+        session.outcome[REMARKS] = list(remarks)
 
 
 def do_partition(session: Session, parts: Parts, number: int, actor: str, node: str) -> str:
