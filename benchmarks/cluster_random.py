@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ PATIENCE: Final = 40
 """Seconds: an actor's process takes 10 to 20 to begin on two busy processors."""
 BOUND: Final = 60
 """Seconds beside its patience in which a run has to end, however it does."""
+STARTS: Final = 3
 RECORDS, PARTITION = 40, 10
 OTHERS: Final = """
 import json, sys, time
@@ -166,7 +167,7 @@ class Nodes:
                 self._cluster.remove_node(node)
                 self._here.remove((size, node))
         for size in keep.elements():
-            self._here.append((size, self._cluster.add_node(num_cpus=size, object_store_memory=STORE)))
+            self._here.append((size, added(self._cluster, size)))
         left = list(self._here)
         found = []
         for size in sizes:
@@ -174,6 +175,14 @@ class Nodes:
             left.remove(each)
             found.append(each[1].node_id)
         return found
+
+
+def added(cluster: Any, size: int) -> Any:
+    """A node more. Ray gives one half a minute to start, which a busy machine may not."""
+    for _ in range(STARTS - 1):
+        with suppress(Exception):  # Ray raises no other
+            return cluster.add_node(num_cpus=size, object_store_memory=STORE)
+    return cluster.add_node(num_cpus=size, object_store_memory=STORE)
 
 
 def tried(drew: Drawn, folder: Path, name: str, on: str) -> tuple[str, str]:

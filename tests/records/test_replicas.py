@@ -25,8 +25,8 @@ LOAD = Measured("load", "gpu:0", 10, 20, 30, None, 3.0, {"weights": 10}, "load")
 SCORE = Measured("score", "gpu:0", 100, 200, 300, 400, 5.0, {"weights": 10, "captures": 1}, "prefill")
 
 
-def replica(node, examples=10, environment=L4, held=7, **changes):
-    return Replica(node, 2, examples, 6.0, held, (LOAD, replace(SCORE, **changes)), environment)
+def replica(node, records=10, environment=L4, held=7, **changes):
+    return Replica(node, 2, records, 6.0, held, (LOAD, replace(SCORE, **changes)), environment)
 
 
 def record(**replicas):

@@ -17,7 +17,7 @@ from ullage.kinds.pii import run as verifying
 from ullage.records.failing import OUTCOME
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
-from ullage.records.parts import DOING, Ended, Parts
+from ullage.records.parts import Ended, Part, Parts
 from ullage.records.replica import replicas_in
 from ullage.reports.verification_page import show_verification
 from ullage.spec.partition import Partition
@@ -269,8 +269,8 @@ def test_whoever_does_a_partition_second_keeps_nothing(tmp_path):
             digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
             parts.keep(folder, Ended(3, digest, 1, 1, 0, 0.1, 0.0, actor, "node", {}, (), {}, 0))
     assert parts.ended(3).actor == "first"
-    assert sorted(os.listdir(parts.path)) == ["00000003", DOING]
-    assert os.listdir(parts.path / DOING) == []
+    parts.clear()
+    assert os.listdir(parts.path) == ["00000003"]
 
 
 def test_a_rejected_record_stands_among_the_rejects(work):
@@ -331,9 +331,17 @@ def test_what_each_that_did_partitions_took_is_in_the_record_and_verified(
     found = ullage.verify(folder)
     assert [(each.actor, each.partitions) for each in found.replicas] == [("a", 2), ("b", 1)]
     replicas = replicas_in(RunFolder(folder).record().outcome)
-    assert [each.examples for each in replicas.values()] == [13, 7]
+    assert [each.records for each in replicas.values()] == [13, 7]
     for each in found.replicas:
         assert {"live", "process"} <= {one.what for one in each.comparisons}
     assert found.to_json()["replicas"][1]["comparisons"]
     show_verification(found, Console(width=120))
     assert "MiB by replica" in capsys.readouterr().out
+
+
+def test_an_index_has_room_for_the_largest_inputs(tmp_path):
+    size = 10**18  # bytes of an input, and of one line
+    last = Part(10**8 - 1, size - 1, size, 10**15, 10**15, 10**9, 10**9)
+    held = Parts(tmp_path)
+    held.cut(iter([last]))
+    assert held.part(0) == last

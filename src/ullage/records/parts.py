@@ -14,11 +14,13 @@ A partition is done once its folder has its name: that is one rename, and whoeve
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -39,6 +41,7 @@ REJECTED: Final = "rejected.jsonl"
 WIDTH: Final = 128
 """Bytes of a line of the index: any partition's line is found without reading the others."""
 DIGITS: Final = 8
+_NUMBER: Final = re.compile(rf"\d{{{DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ class Ended:
     held: int
 
 
+NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
+"""Of a partition, in the order in which its line of the index has them; those of the largest inputs fit its
+WIDTH."""
+
+
 class Parts:
     """The partitions in the folder of a run. Invariant: what `kept` names is whole, and never changes."""
 
@@ -100,25 +108,30 @@ class Parts:
             count = 0
             with temporary.open("wb") as file:
                 for count, part in enumerate(parts, 1):  # noqa: B007
-                    numbers = {name: value for name, value in asdict(part).items() if name != "rejected"}
-                    file.write(_fixed(numbers))
-                file.write(_fixed({"count": count}))
+                    file.write(_fixed([getattr(part, name) for name in NUMBERS]))
+                file.write(_fixed([count]))
 
         write_with(self.path / INDEX, write)
 
     def part(self, number: int) -> Part:
         """Partition `number`. Raises FormatError where the index was changed."""
-        path = self.path / INDEX
+        part = next(self.parts(number))
+        inside = range(part.line + 1, part.line + part.lines + 1)
+        return replace(part, rejected={line: why for line, why in self.rejected().items() if line in inside})
+
+    def parts(self, number: int = 0) -> Iterator[Part]:
+        """Each from `number` on, as the index has it: without what was rejected since. Raises FormatError
+        where the index was changed."""
+        path, count = self.path / INDEX, self.count or 0
         with path.open("rb") as file:
             file.seek(number * WIDTH)
-            try:
-                found = json.loads(file.read(WIDTH))
-                part = Part(**found, rejected={})
-            except (ValueError, TypeError) as error:
-                raise FormatError(f"{path}:{number + 1}: no partition; the run was changed") from error
-        inside = range(part.line + 1, part.line + part.lines + 1)
-        rejected = {line: why for line, why in self.rejected().items() if line in inside}
-        return Part(**found, rejected=rejected)
+            for line in range(number + 1, count + 1):
+                try:
+                    number, begin, end, before, item, lines, records = map(int, json.loads(file.read(WIDTH)))
+                    part = Part(number, begin, end, before, item, lines, records)
+                except (ValueError, TypeError) as error:
+                    raise FormatError(f"{path}:{line}: no partition; the run was changed") from error
+                yield part
 
     def rejected(self) -> dict[int, str]:
         """Lines of the input that are left out, each with the reason."""
@@ -139,7 +152,13 @@ class Parts:
     @property
     def kept(self) -> int:
         """How many are done."""
-        return sum(1 for _ in self.path.glob("[0-9]" * DIGITS)) if self.path.is_dir() else 0
+        return sum(1 for _ in self.kept_numbers())
+
+    def kept_numbers(self) -> Iterator[int]:
+        """Numbers of those that are done, in no order."""
+        if self.path.is_dir():
+            with os.scandir(self.path) as found:
+                yield from (int(each.name) for each in found if _NUMBER.fullmatch(each.name))
 
     def folder(self, number: int) -> Path:
         """Where a partition lies once it is done."""
@@ -218,7 +237,7 @@ class Parts:
         return read_notes(self.path / ATTEMPTS)
 
 
-def _fixed(row: Mapping[str, object]) -> bytes:
+def _fixed(row: Sequence[int]) -> bytes:
     line = json.dumps(row).encode()
     assert len(line) < WIDTH, line
     return line.ljust(WIDTH - 1) + b"\n"

@@ -17,12 +17,12 @@ ACTORS: Final = "actors"
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One process that did partitions: on which node, how many with how many examples, in how many seconds;
+    """One process that did partitions: on which node, how many with how many records, in how many seconds;
     what it measured where, and the bytes it `held` before any model."""
 
     node: str
     partitions: int
-    examples: int
+    records: int
     seconds: float
     held: int
     measured: tuple[Measured, ...]
@@ -42,7 +42,7 @@ def _read(found: Fields) -> Replica:
     return Replica(
         found.text("node"),
         found.whole("partitions"),
-        found.whole("examples"),
+        found.whole("records"),
         found.number("seconds"),
         found.whole("held"),
         tuple(map(read_measured, found.each("measured"))),
@@ -85,7 +85,7 @@ def record_of_all(record: Record) -> Record:
     replicas = list(replicas_in(record.outcome).values())
     if not replicas:
         return record
-    most = max(_alike(replicas), key=lambda alike: sum(each.examples for each in alike))
+    most = max(_alike(replicas), key=lambda alike: sum(each.records for each in alike))
     return replace(record, measured=together(replicas), environment=most[0].environment)
 
 
@@ -93,9 +93,10 @@ def records_of_each_kind(record: Record) -> Iterator[tuple[Record, int]]:
     """A record of the replicas of each kind of machine, and the bytes that one of them held before any model
     at most: what evidence keeps apart."""
     for alike in _alike(replicas_in(record.outcome).values()):
-        examples = sum(each.examples for each in alike)
+        examples = sum(each.records for each in alike)
         where = alike[0].environment
-        own = replace(record, environment=where, measured=together(alike), examples=examples)
+        outcome = {**record.outcome, PARTITIONS: {"count": sum(each.partitions for each in alike)}}
+        own = replace(record, environment=where, measured=together(alike), examples=examples, outcome=outcome)
         yield own, max(each.held for each in alike)
 
 

@@ -20,6 +20,8 @@ from ullage.scale.share import Share, share_of
 from ullage.scale.waiting import Task, Waiting
 
 LOOK_SECONDS: Final = 1.0
+OPENINGS: Final = 10
+"""Of actors that end while they open, one after the other: nodes may be lost just then, and often."""
 REASON: Final = f"whatever did this record alone ended, {DEATHS} times"
 """Of a rejection."""
 
@@ -104,13 +106,14 @@ class Fleet:
         """Deaths of an earlier driver's actors count."""
         for each in self.parts.attempts():
             what, number = each.get("what"), each.get("partition")
-            if isinstance(number, int):
-                self.deaths[number] += what == "lost"
-                if what in ("rejected", "cleared"):
-                    del self.deaths[number]
-                if what == "cleared":
-                    self.cleared.add(number)
-        self.deaths = Counter({number: count for number, count in self.deaths.items() if count})
+            if not isinstance(number, int):
+                continue
+            if what == "lost":
+                self.deaths[number] += 1
+            elif what in ("rejected", "cleared"):
+                del self.deaths[number]
+            if what == "cleared":
+                self.cleared.add(number)
 
     def _begin(self) -> None:
         """One more actor, where Ray finds room for it."""
@@ -177,8 +180,8 @@ class Fleet:
         self.session.say(f"an actor ended: {why}")
         if task is None:
             self.deaths[-1] += 1
-            if self.deaths[-1] >= DEATHS:
-                raise InputError(f"--on {self.address}: opening an actor ended {DEATHS} of them: {why}")
+            if self.deaths[-1] >= OPENINGS:
+                raise InputError(f"--on {self.address}: opening an actor ended {OPENINGS} in a row: {why}")
         elif task.lines is not None:
             self._found(task.number, self.searches[task.number].died())
         elif not self.parts.folder(task.number).is_dir():  # else it died after its work

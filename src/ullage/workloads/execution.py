@@ -129,8 +129,8 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if begun.carrier is None:
             leave_evidence(session, [(record, session.begun_with)], run, known_as)
         else:
-            timed = replicas_of_a_card(plan) == 1 and not plan.gpus.abilities.processor
-            leave_evidence(session, records_of_each_kind(record), run, known_as, timed=timed)
+            alone = replicas_of_a_card(plan) == 1
+            leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
     return record
 
 

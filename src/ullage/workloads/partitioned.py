@@ -197,10 +197,10 @@ def accounts(parts: Parts) -> dict[str, object]:
     count, actors, last = parts.count or 0, dict[str, dict[str, Any]](), dict[str, float]()
     for number in range(count):
         each = parts.ended(number)
-        nothing = {"node": each.node, "partitions": 0, "examples": 0, "seconds": 0.0}
+        nothing = {"node": each.node, "partitions": 0, "records": 0, "seconds": 0.0}
         told = actors.setdefault(each.actor, nothing)
         told["partitions"] += 1
-        told["examples"] += each.examples
+        told["records"] += each.examples
         told["seconds"] = round(told["seconds"] + each.seconds, 3)
         if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
             last[each.actor] = each.ended
@@ -209,6 +209,7 @@ def accounts(parts: Parts) -> dict[str, object]:
     return {
         "count": count,
         "again": max(noted["begun"] - count, 0),
+        "lost": noted["lost"],
         "trials": noted["tried"],
         "rejected": len(parts.rejected()),
         ACTORS: actors,
