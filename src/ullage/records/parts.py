@@ -65,7 +65,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What part.json says: how much was done, by whom, what was measured so far in that process."""
+    """What part.json says: how much was done, by whom, what was measured so far in that process, and what
+    that `held` before any model, in bytes."""
 
     number: int
     journal: str
@@ -79,6 +80,7 @@ class Ended:
     outcome: Mapping[str, object]
     measured: Sequence[Mapping[str, object]]
     environment: Mapping[str, object]
+    held: int
 
 
 NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
@@ -185,6 +187,7 @@ class Parts:
             read.inner("outcome").values,
             [each.values for each in read.each("measured")],
             read.inner("environment").values,
+            read.whole("held"),
         )
 
     def check(self, number: int) -> None:

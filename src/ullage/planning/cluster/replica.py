@@ -9,6 +9,7 @@ from typing import Final
 
 from ullage.facts.gpu import GpuSet
 from ullage.phases.phase import Phase
+from ullage.planning.cluster.sharing import replicas_of_a_card, shared
 from ullage.planning.device import HOST
 from ullage.planning.phase_time import PhaseTime, sum_times
 from ullage.planning.plan import Plan
@@ -29,13 +30,14 @@ eight at once took 5 to 20 on two processors (benchmarks/cluster_scaling.py)."""
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """`record`: seconds of one in the steady state, None where a phase's are not known; `each_partition`
-    beside its records, with `swaps`, the loading of models that do not stay; `at_start` once; `batch` records
-    fill every pass.
+    """`sharing` of them are on one card. `record`: seconds of one in the steady state, the others at work,
+    None where a phase's are not known; `each_partition` beside its records, with `swaps`, the loading of models
+    that do not stay; `at_start` once; `batch` records fill every pass.
     `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
     and `written` bytes of one record."""
 
     gpus: GpuSet
+    sharing: int
     verdict: Verdict
     peak: Interval
     host: Interval
@@ -73,12 +75,14 @@ def replica_of(plan: Plan) -> Replica:
     cards = [device.peak.device for device in plan.devices if device.name.startswith(("gpu:", "cpu"))]
     text_read, text_written = _texts(plan)
     states = written(plan)
+    sharing = replicas_of_a_card(plan)
     return Replica(
         plan.gpus,
+        sharing,
         plan.verdict,
         max(cards, key=lambda peak: peak.high, default=ZERO),
         next((device.peak.device for device in plan.devices if device.name == HOST), ZERO),
-        steady * (1 / examples) if known and steady is not None else None,
+        shared(steady * (1 / examples), plan, sharing) if known and steady is not None else None,
         swaps,
         HANDLING + others + swaps,
         OPENING + loads,
