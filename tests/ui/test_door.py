@@ -177,8 +177,6 @@ def test_who_has_gone_before_advice_was_looked_for_gets_none():
     workers = Workers(read_source(str(FILE)), 60)
     searching = workers._searches.worker
     searching.ask = lambda asked, wanted: None if not wanted() else pytest.fail("was looked for")
-        None if not wanted() else pytest.fail("was looked for")
-    )
     sent = []
 
     held = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
