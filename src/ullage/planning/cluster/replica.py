@@ -31,7 +31,7 @@ eight at once took 5 to 20 on two processors (benchmarks/cluster_scaling.py)."""
 @dataclass(frozen=True, slots=True)
 class Replica:
     """`sharing` of them are on one card. `record`: seconds of one in the steady state, the others at work,
-    None where a phase's are not known; `each_partition` beside its records, with `swaps`, the loading of models
+    None where a phase's are not known; `each_partition` beside its records, with `swaps`, loading models
     that do not stay; `at_start` once; `batch` records fill every pass.
     `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
     and `written` bytes of one record."""
