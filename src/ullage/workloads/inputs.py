@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from ullage.errors import InputError
@@ -14,6 +16,8 @@ from ullage.records.contents import digest
 from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
+from ullage.workloads.kind import MADE
+from ullage.workloads.registry import find_kind
 
 Input = dict[str, str]
 """A file (`file`, `sha256`), or a role's part (`role`, `part`, and its digest by how that was taken)."""
@@ -37,21 +41,42 @@ PARTS: Final = (
 """Of a model's folder: weights and adapters, tokenizer, chat templates, generation config."""
 
 
+def names_of(workload: Workload) -> tuple[str, ...]:
+    """Of the files that the workload names."""
+    files = workload.section.files() if workload.section is not None else ()
+    return (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files))
+
+
+def require_files(workload: Workload, base: Path) -> None:
+    """Raises InputError for a file that the workload names and is not there."""
+    for name in names_of(workload):
+        path = placed(name, base)
+        if not path.exists():
+            raise InputError(f"{name}: no such file (looked for {path}){_made_by(workload.kind, path)}")
+
+
+def _made_by(kind: str, path: Path) -> str:
+    """The command that makes a file of a demonstration; empty for what is none."""
+    parts = Path(os.path.normpath(path)).parts
+    if MADE not in parts or not find_kind(kind).demo:
+        return ""
+    folder = quote(str(Path(*parts[: parts.index(MADE)])))
+    return f"; `ullage demo {kind} --out {folder}` makes it, and goes on to run the example"
+
+
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
+    require_files(workload, base)
     found = []
-    files = workload.section.files() if workload.section is not None else ()
-    for name in (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files)):
+    for name in names_of(workload):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):
                 found.append({"file": str(Path(name) / part.relative_to(path)), "sha256": sha256_of(part)})
         elif path.is_file():
             found.append({"file": name, "sha256": sha256_of(path)})
-        elif path.exists():
-            raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
         else:
-            raise InputError(f"{name}: no such file (looked for {path})")
+            raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
     return found
 
 
