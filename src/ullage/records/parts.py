@@ -48,8 +48,9 @@ _NUMBER: Final = re.compile(rf"\d{{{DIGITS}}}")
 class Part:
     """Partition `number`: bytes [begin, end) of the input, whole lines.
 
-    `line` lines and `item` records come before it in the input; it has `lines` lines, `records` of them not
-    blank. `rejected` are lines that are left out, each with the reason.
+    `line` lines and `item` items (records, or what its kind finds in them) come before it in the input; it
+    has `lines` lines, `records` of them not blank. `rejected` are lines that are left out, each with the
+    reason.
     """
 
     number: int
@@ -64,7 +65,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What part.json says: how much was done, by whom, what was measured so far in that process."""
+    """What part.json says: how much was done, by whom, what was measured so far in that process, and what
+    that `held` before any model, in bytes."""
 
     number: int
     journal: str
@@ -78,6 +80,7 @@ class Ended:
     outcome: Mapping[str, object]
     measured: Sequence[Mapping[str, object]]
     environment: Mapping[str, object]
+    held: int
 
 
 NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
@@ -184,6 +187,7 @@ class Parts:
             read.inner("outcome").values,
             [each.values for each in read.each("measured")],
             read.inner("environment").values,
+            read.whole("held"),
         )
 
     def check(self, number: int) -> None:

@@ -41,17 +41,31 @@ PARTS: Final = (
 """Of a model's folder: weights and adapters, tokenizer, chat templates, generation config."""
 
 
-def names_of(workload: Workload) -> tuple[str, ...]:
-    """Of the files that the workload names."""
-    files = workload.section.files() if workload.section is not None else ()
-    return (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files))
+def files_of(workload: Workload, base: Path) -> list[Input]:
+    """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
+    return [{"file": name, "sha256": sha256_of(path)} for name, path in paths_of(workload, base)]
 
 
 def require_files(workload: Workload, base: Path) -> None:
     """Raises InputError for a file that the workload names and is not there."""
-    for name in names_of(workload):
+    for _ in paths_of(workload, base):
+        pass
+
+
+def paths_of(workload: Workload, base: Path) -> Iterator[tuple[str, Path]]:
+    """Files that the workload names, by name, and where each lies. Raises InputError for one that is not
+    there."""
+    files = workload.section.files() if workload.section is not None else ()
+    for name in (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files)):
         path = placed(name, base)
-        if not path.exists():
+        if path.is_dir():
+            for part in sorted(each for each in path.rglob("*") if each.is_file()):
+                yield str(Path(name) / part.relative_to(path)), part
+        elif path.is_file():
+            yield name, path
+        elif path.exists():
+            raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
+        else:
             raise InputError(f"{name}: no such file (looked for {path}){_made_by(workload.kind, path)}")
 
 
@@ -64,28 +78,12 @@ def _made_by(kind: str, path: Path) -> str:
     return f"; `ullage demo {kind} --out {folder}` makes it, and goes on to run the example"
 
 
-def files_of(workload: Workload, base: Path) -> list[Input]:
-    """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
-    require_files(workload, base)
-    found = []
-    for name in names_of(workload):
-        path = placed(name, base)
-        if path.is_dir():
-            for part in sorted(each for each in path.rglob("*") if each.is_file()):
-                found.append({"file": str(Path(name) / part.relative_to(path)), "sha256": sha256_of(part)})
-        elif path.is_file():
-            found.append({"file": name, "sha256": sha256_of(path)})
-        else:
-            raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
-    return found
-
-
 def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: bool = False) -> list[Input]:
     """The parts of each role's model, by `contents.digest`; none of a model that a server holds."""
     known: dict[Path, tuple[str, str]] = {}
     found = []
     for name, role in workload.roles.items():
-        for path, part in _parts(role, base, download):
+        for path, part in part_paths(role, base, download):
             whole = path.resolve()
             if whole not in known:
                 known[whole] = digest(path, strict=strict)
@@ -94,7 +92,7 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
     return found
 
 
-def _parts(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
+def part_paths(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
     """Each part's path, and its name within the model; of an adapter those of its base too."""
     path = local_path(role.model, base)
     if not path.exists():
