@@ -24,7 +24,7 @@ LONG = "a_field_that_nobody_reads_and_whose_name_has_no_end_at_all"
 MEASURED = """<script>addEventListener("load", () => {
   const seen = [...document.querySelectorAll("iframe")].map(one => {
     const root = one.contentDocument.documentElement
-    const all = [...root.querySelectorAll(".wide, svg, p, h1")]  // a table scrolls by itself
+    const all = [...root.querySelectorAll(".wide, p, h1")]  // in it a table or a chart scrolls by itself
     const over = all.map(each => each.getBoundingClientRect().right)
     return [one.clientWidth, root.scrollWidth, Math.ceil(Math.max(...over))]
   })

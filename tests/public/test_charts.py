@@ -74,6 +74,30 @@ def test_segments_are_as_wide_as_they_are_large_and_told_apart_by_more_than_colo
     assert hatched == [0, 1]
 
 
+def test_a_part_looks_the_same_in_every_chart_that_knows_it():
+    whole = Bars("a", "b", "GiB", (Bar("one", (Segment("x", 1.0), Segment("y", 3.0))),), ("x", "y"))
+    less = Bars("a", "b", "GiB", (Bar("one", (Segment("z", 1.0), Segment("y", 3.0))),), ("x", "y"))
+    assert (whole.looks, less.looks) == ({"x": 0, "y": 1}, {"z": 2, "y": 1})
+    filled = [
+        re.findall(r'<rect x="[^"]*"[^>]*fill="url\(#\w+-(\d)\)"', drawn(each)) for each in (whole, less)
+    ]
+    assert filled == [["0", "1"] * 2, ["2", "1"] * 2]  # in the bar, and in the legend
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"), [("gpu:0: load", 1), ("gpu:0: a long name of " + "a phase " * 5, 2)]
+)
+def test_no_bars_words_lie_over_one_another(name, lines):
+    chart = Bars(
+        "", "", "GiB", (Bar(name, (Segment("x", 1.0),), 2.0, 3.0), Bar("next", (Segment("x", 1.0),)))
+    )
+    texts = [each for each in ElementTree.fromstring(drawn(chart)) if each.tag == f"{SVG}text"]
+    at = {each.text: float(each.get("y")) for each in texts if each.text}
+    said = "1.00 of 3.00 GiB, at most 2.00"
+    assert (at[said] > at[name]) == (lines == 2)
+    assert at["next"] > at[said] + 20
+
+
 @given(st.lists(st.tuples(sizes, sizes), min_size=1, max_size=200), st.integers(1, 40))
 def test_of_many_points_the_ends_and_the_highest_are_drawn(some, times):
     many = some * (times * MOST_POINTS // len(some) // 20 + 1)

@@ -304,6 +304,8 @@ def test_axe_finds_nothing_serious(shown, address, scheme, name, query):
     shown.wait_for_timeout(500)  # a run under way is asked about again and again: the network is never idle
     SCREENSHOTS.mkdir(exist_ok=True)
     shown.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
+    shown.set_viewport_size({"width": min(WIDTHS), "height": 700})
+    shown.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{min(WIDTHS)}.png", full_page=True)
     assert serious_in(shown) == []
 
 
@@ -323,6 +325,33 @@ def test_a_runs_own_page_is_looked_through_where_it_is_served(shown, address):
     assert not secret.is_visible()
     shown.get_by_label("show it").check()
     assert secret.is_visible()
+
+
+HOSTILE = """<!doctype html><title>report</title><link rel="stylesheet" href="{0}a">
+<link rel="prefetch" href="{0}b">
+<script>document.title = "ran"</script><script src="{0}c"></script><svg onload="document.title = 'ran'"></svg>
+<img src="{0}d" onerror="document.title = 'ran'"><iframe src="{0}e"></iframe><object data="{0}f"></object>
+<form action="{0}g"><button>send</button></form><video src="{0}h"></video><base href="{0}">
+<style>@import "{0}i"</style>
+"""
+
+
+def test_a_hostile_report_runs_nothing_and_asks_nobody(browser, address, runs):
+    made_run(runs / "bad")
+    (runs / "bad" / "report.html").write_text(HOSTILE.format("http://127.0.0.1:9/"), encoding="utf-8")
+    context = browser.new_context()
+    page, asked = context.new_page(), []
+    page.route("http://127.0.0.1:9/**", lambda route: asked.append(route.request.url) or route.abort())
+    page.goto(f"{address}runs/bad/report")
+    page.get_by_text("send").click()
+    page.wait_for_timeout(200)
+    assert page.title() == "report"
+    assert page.url == f"{address}runs/bad/report"
+    assert asked == []
+    assert (
+        page.evaluate("origin") == "null"
+    )  # of no site: neither cookies nor pages of ours are within its reach
+    context.close()
 
 
 def test_axe_finds_a_field_without_a_label(shown):

@@ -17,12 +17,10 @@ import typer
 
 from ullage.errors import InputError
 from ullage.reports.terminal import DOES_NOT_FIT, Sets
-from ullage.workloads.kind import Kind
+from ullage.workloads.kind import MADE, Kind
 from ullage.workloads.registry import find_kind, installed_kinds
 
 FIRST: Final = "extract"
-MADE: Final = ".demo"
-"""The folder of all that the demonstrations write."""
 EXAMPLES: Final = "examples"
 
 

@@ -33,17 +33,25 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars of sizes in one `unit`, on one scale. Segments of one name look alike in all of them."""
+    """Bars of sizes in one `unit`, on one scale. Segments of one name look alike in all of them; those of
+    `known` names in all charts that know the same."""
 
     title: str
     description: str
     unit: str
     bars: tuple[Bar, ...]
+    known: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the segments, in the order in which they first stand."""
         return tuple(dict.fromkeys(segment.name for bar in self.bars for segment in bar.segments))
+
+    @property
+    def looks(self) -> dict[str, int]:
+        """Of each name, which colour and hatching it has."""
+        every = {name: at for at, name in enumerate(dict.fromkeys((*self.known, *self.names)))}
+        return {name: every[name] for name in self.names}
 
 
 class Line(NamedTuple):

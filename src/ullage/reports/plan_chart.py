@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, get_args
 
+from ullage.memory.needs import ItemKind
 from ullage.reports.charts import Bar, Bars, Segment
 from ullage.reports.plan_page import kinds_of
 from ullage.units import GIB
@@ -12,6 +13,22 @@ from ullage.units import GIB
 if TYPE_CHECKING:
     from ullage.planning.plan import DevicePlan, Plan
 
+KNOWN: Final = tuple(
+    kind.replace("_", " ")
+    for kind in dict.fromkeys(
+        (
+            "weights",
+            "kv_cache",
+            "activations",
+            "context",
+            "fragmentation",
+            "captures",
+            "workspace",
+            *get_args(ItemKind),
+        )
+    )
+)
+"""Components look alike in every plan; the most frequent have a colour of their own."""
 Sizes = dict[tuple[str, str], dict[str, float]]
 
 
@@ -29,6 +46,7 @@ def plan_chart(plan: Plan) -> Bars:
         "thick one stands where the device's usable memory ends.",
         unit="GiB",
         bars=tuple(bars),
+        known=KNOWN,
     )
 
 

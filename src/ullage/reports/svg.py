@@ -24,7 +24,7 @@ HEIGHT: Final = 250
 """Of a plot, without its words."""
 LETTER: Final = 6.3
 """Width of a letter of 12 px, about."""
-ROW, THICK = 44, 16
+ROW, THICK, LINE = 44, 16, 15
 MOST_POINTS: Final = 2_000
 """Of a line; of more than can be seen some are left out, never the highest of those beside it."""
 
@@ -71,15 +71,22 @@ def _line(path: str, more: str = ' stroke="currentColor" stroke-opacity=".35"') 
 
 
 def _bars(chart: Bars) -> tuple[list[str], int]:
-    """A line of words above each bar, so that long names need no room beside it."""
-    names = {name: at for at, name in enumerate(chart.names)}
+    """A line of words above each bar, two where they are long, so that they need no room beside it."""
+    names = chart.looks
     key = f"u{crc32(repr(chart).encode()):08x}"
     sizes = [size for bar in chart.bars for size in (bar.size, bar.most or 0.0, bar.limit or 0.0)]
     scale = (WIDTH - 2) / (max(sizes, default=0.0) or 1.0)
     body = [f"<defs>{''.join(_pattern(key, at) for at in names.values())}</defs>", _heading(chart.title)]
-    for at, bar in enumerate(chart.bars):
-        body += _bar(bar, chart.unit, TOP + ROW * at, scale, key, names)
-    marks, bottom = _legend(names, TOP + ROW * len(chart.bars) + 10, key)
+    top = TOP
+    for bar in chart.bars:
+        said = _said(bar, chart.unit)
+        body.append(_words(0, top + 14, bar.name))
+        if LETTER * (len(bar.name) + len(said) + 1) > WIDTH:  # side by side one would lie over the other
+            top += LINE
+        body.append(_words(WIDTH, top + 14, said, ' text-anchor="end"'))
+        body += _bar(bar, chart.unit, top, scale, key, names)
+        top += ROW
+    marks, bottom = _legend(names.items(), top + 10, key)
     return [*body, *marks], bottom
 
 
@@ -96,12 +103,15 @@ def _pattern(key: str, at: int) -> str:
     )
 
 
-def _bar(bar: Bar, unit: str, top: int, scale: float, key: str, names: dict[str, int]) -> Iterator[str]:
+def _said(bar: Bar, unit: str) -> str:
+    """Its size, its limit, and where it may come."""
     said = f"{bar.size:,.2f}" + ("" if bar.limit is None else f" of {bar.limit:,.2f}") + f" {unit}"
     if bar.most is not None and f"{bar.most:,.2f}" != f"{bar.size:,.2f}":
         said += f", at most {bar.most:,.2f}"
-    yield _words(0, top + 14, bar.name)
-    yield _words(WIDTH, top + 14, said, ' text-anchor="end"')
+    return said
+
+
+def _bar(bar: Bar, unit: str, top: int, scale: float, key: str, names: dict[str, int]) -> Iterator[str]:
     left, middle = 0.0, top + 20 + THICK / 2
     for segment in bar.segments:
         note = f": {segment.note}" if segment.note else ""
@@ -122,11 +132,12 @@ def _bar(bar: Bar, unit: str, top: int, scale: float, key: str, names: dict[str,
 
 
 def _legend(
-    names: Iterable[str], top: float, key: str = "", dashed: Sequence[bool] = ()
+    names: Iterable[tuple[str, int]], top: float, key: str = "", dashed: Sequence[bool] = ()
 ) -> tuple[list[str], int]:
-    """Marks and names in as many rows as they take: squares of parts, strokes of lines; and where it ends."""
+    """Marks and names, each with its look, in as many rows as they take; and where it ends. With a `key` they
+    are squares of parts, else strokes of lines."""
     body, x, y = [], 0.0, top
-    for at, name in enumerate(names):
+    for name, at in names:
         wide = 22 + LETTER * len(name) + 14
         if x and x + wide > WIDTH:
             x, y = 0.0, y + 18
@@ -158,8 +169,9 @@ def _plot(chart: Lines) -> tuple[list[str], int]:
         body.append(_line(f"M{_number(a)} {_number(b)}L{_number(c)} {_number(d)}"))
     for at, line in enumerate(chart.lines):
         body += _curve(line, at, scale)
+    body += _marks(chart, scale)
     marks, bottom = _legend(
-        [line.name for line in chart.lines],
+        [(line.name, at) for at, line in enumerate(chart.lines)],
         TOP + HEIGHT + BOTTOM + 8,
         dashed=[line.dashed for line in chart.lines],
     )
@@ -198,11 +210,18 @@ def _axes(chart: Lines, scale: _Scale) -> Iterator[str]:
     middle = TOP + HEIGHT / 2
     turned = f' text-anchor="middle" transform="rotate(-90 11 {_number(middle)})"'
     yield _words(11, middle, chart.y, turned)
+
+
+def _marks(chart: Lines, scale: _Scale) -> Iterator[str]:
+    """Upright lines with their names, which are read over whatever curve they lie on."""
     for value, name in chart.marks:
         x, _ = scale.at(value, scale.up[0])
-        yield _line(f"M{_number(x)} {TOP}V{bottom}", ' stroke="currentColor" stroke-dasharray="2 3"')
+        yield _line(f"M{_number(x)} {TOP}V{TOP + HEIGHT}", ' stroke="currentColor" stroke-dasharray="2 3"')
         past = x > WIDTH / 2
-        yield _words(x - 4 if past else x + 4, TOP + 10, name, ' text-anchor="end"' if past else "")
+        more = ' paint-order="stroke" stroke="Canvas" stroke-width="4"' + (
+            ' text-anchor="end"' if past else ""
+        )
+        yield _words(x - 4 if past else x + 4, TOP + 10, name, more)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

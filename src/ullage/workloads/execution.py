@@ -37,7 +37,7 @@ from ullage.spec.role import Cache
 from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
 from ullage.workloads.comparing import Difference, differences, refuse_differences, was_strict
-from ullage.workloads.inputs import Input, files_of, parts_of
+from ullage.workloads.inputs import Input, files_of, parts_of, require_files
 from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
     Carrier,
@@ -219,6 +219,7 @@ def _discard_nothing(run: RunFolder, prepared: int) -> None:
 def check(plan: Plan, options: Options) -> Checked:
     """Loads everything where the plan puts it and runs one smallest batch; nothing of it is kept."""
     runner = _runner(plan)
+    require_files(plan.workload, plan.base)
     with TemporaryDirectory() as folder:
         smallest = replace(options, smallest=True)
         with open_session(plan, RunFolder(Path(folder)), smallest) as session:

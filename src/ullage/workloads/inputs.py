@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from ullage.errors import InputError
@@ -14,6 +16,8 @@ from ullage.records.contents import digest
 from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
+from ullage.workloads.kind import MADE
+from ullage.workloads.registry import find_kind
 
 Input = dict[str, str]
 """A file (`file`, `sha256`), or a role's part (`role`, `part`, and its digest by how that was taken)."""
@@ -42,6 +46,12 @@ def files_of(workload: Workload, base: Path) -> list[Input]:
     return [{"file": name, "sha256": sha256_of(path)} for name, path in paths_of(workload, base)]
 
 
+def require_files(workload: Workload, base: Path) -> None:
+    """Raises InputError for a file that the workload names and is not there."""
+    for _ in paths_of(workload, base):
+        pass
+
+
 def paths_of(workload: Workload, base: Path) -> Iterator[tuple[str, Path]]:
     """Files that the workload names, by name, and where each lies. Raises InputError for one that is not
     there."""
@@ -56,7 +66,16 @@ def paths_of(workload: Workload, base: Path) -> Iterator[tuple[str, Path]]:
         elif path.exists():
             raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
         else:
-            raise InputError(f"{name}: no such file (looked for {path})")
+            raise InputError(f"{name}: no such file (looked for {path}){_made_by(workload.kind, path)}")
+
+
+def _made_by(kind: str, path: Path) -> str:
+    """The command that makes a file of a demonstration; empty for what is none."""
+    parts = Path(os.path.normpath(path)).parts
+    if MADE not in parts or not find_kind(kind).demo:
+        return ""
+    folder = quote(str(Path(*parts[: parts.index(MADE)])))
+    return f"; `ullage demo {kind} --out {folder}` makes it, and goes on to run the example"
 
 
 def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: bool = False) -> list[Input]:

@@ -60,6 +60,10 @@ class Talk(Protocol):
         """Forgets what was said."""
 
 
+MADE: Final = ".demo"
+"""The folder of all that demonstrations write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a `user` or the `assistant` said, and a picture's file that came with it."""

@@ -118,7 +118,7 @@ def test_the_headline_answers_first_and_the_run_says_it_at_its_end(folder):
         "25 of 25 requests were answered.",
         "2 fell back: 'near' has 0.525, less than 0.6; nobody here looks at the picture that came with it.",
         "1 were answered by another specialist: gone by near.",
-        "times a specialist was brought, which took",
+        "a specialist was brought, which took",
         "A request took",
         "route",
         "voice",

@@ -69,8 +69,8 @@ def _who(found: Summary) -> Iterator[Part]:
             yield Section(title, (counts("why", reasons),), 3)
     vain = f", {found['calls_failed']} in vain" if found["calls_failed"] else ""
     yield Prose(
-        f"{found['remembered']} requests had notes put before them; {found['calls']} tools were called{vain}"
-        f"; {found['pictures']} pictures were painted.",
+        f"Requests with notes before them: {found['remembered']}; tools called: {found['calls']}{vain}; "
+        f"pictures painted: {found['pictures']}.",
         "note",
     )
 

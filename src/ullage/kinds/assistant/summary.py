@@ -183,7 +183,8 @@ def _reasons(counted: Mapping[str, int], what: str) -> str:
 
 def _switched(how: str, each: Spread) -> str:
     what = "brought" if how == BROUGHT else "there already"
-    return f"{each['count']:,} times a specialist was {what}, which took {_shown(each)}"
+    times = f"{each['count']:,} times" if each["count"] != 1 else "once"
+    return f"{times} a specialist was {what}, which took {_shown(each)}"
 
 
 def _shown(each: Spread) -> str:

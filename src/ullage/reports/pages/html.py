@@ -26,7 +26,7 @@ from ullage.reports.pages.page import (
     Section,
 )
 from ullage.reports.pages.table import Table
-from ullage.reports.pages.words import Span, Words, spans
+from ullage.reports.pages.words import Span, Words, plain, spans
 from ullage.reports.svg import drawn
 from ullage.text import visible, without_secrets
 
@@ -34,6 +34,8 @@ STYLE: Final = Path(__file__).with_name("page.css")
 """Of every page of HTML."""
 SCRIPT: Final = Path(__file__).with_name("listed.js")
 """Of a page that has a list to be looked through; without it all of the list is there."""
+LONG: Final = 40
+"""Letters of a cell that has a width of its own."""
 NAMED: Final = 3
 """Headings down to this level may be led to."""
 DARKEST: Final = 0.7
@@ -102,7 +104,7 @@ def _part(part: Part) -> Iterator[str]:
         yield from table(part)
     elif isinstance(part, Figure):
         caption = f"<figcaption>{shown(part.caption)}</figcaption>" if part.caption else ""
-        yield f"<figure>{drawn(part.chart)}{caption}</figure>"
+        yield f"<figure>{_scrolling(part.chart.title)}{drawn(part.chart)}</div>{caption}</figure>"
     elif isinstance(part, Picture):
         yield f'<img alt="{shown(part.name)}" src="data:image/png;base64,{escape(part.png)}">'
     elif isinstance(part, Facts | Beside | Fold | Listed | Section):
@@ -152,16 +154,25 @@ def table(part: Table) -> Iterator[str]:
         f'<th scope="col"{mark}>{shown(name)}</th>' if name else "<td></td>" for name, mark in heads
     )
     title = f"<caption>{shown(part.title)}</caption>" if part.title else ""
-    label = shown(part.title or ", ".join(filter(None, part.columns)))
-    yield f'<div class="wide" tabindex="0" role="region" aria-label="{label}">'
+    yield _scrolling(part.title or ", ".join(filter(None, part.columns)))
     yield f"<table>{title}<thead><tr>{head}</tr></thead><tbody>"
     for first, *rest in part.rows:
         cells = zip(rest, marks[1:], strict=True)
-        held = "".join([f"<td{mark}>{inline(cell)}</td>" for cell, mark in cells])
+        held = "".join([f"<td{mark or _class(_breadth(cell))}>{inline(cell)}</td>" for cell, mark in cells])
         yield f'<tr><th scope="row"{marks[0]}>{inline(first)}</th>{held}</tr>'
     yield "</tbody></table></div>"
     if part.caption:
         yield f'<p class="note">{inline(part.caption)}</p>'
+
+
+def _breadth(cell: Words) -> str:
+    """So that what is long is not squeezed to a letter or two a line."""
+    return "long" if len(plain(cell)) > LONG else ""
+
+
+def _scrolling(label: str) -> str:
+    """Begins what is wider than a narrow screen, which keys scroll as well."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{shown(label)}">'
 
 
 def inline(words: Words) -> str:
