@@ -370,6 +370,8 @@ def test_a_plan_counts_what_each_partition_loads(tmp_path):
     assert loads(partition={}) == [3, 3]
     assert loads(partition={"records": 1000}) == [25, 25]
     assert loads(partition={"records": 1000}, schedule="simultaneous") == [1, 1]
+    told = ullage.plan(ullage.load({**given, "partition": {}}), "H100-80GB").notes
+    assert "each of 3 partitions loads its models anew, which is in the times" in told
     swapped = {**given, "schedule": "swapped", "partition": {}}
     made = ullage.plan(ullage.load(swapped), "H100-80GB")
     first = next(phase for phase in made.phases if phase.activity == "prefill")
