@@ -20,7 +20,8 @@ SWAPPED: Final = 10_000
 
 class Partition(Value):
     """A partition ends before the record with which it would exceed `records` or `bytes`. The rest is of
-    those that do partitions: how many threads each has, and how long all of them may stand still."""
+    those that do partitions: how many threads each has, how many share a card, and how long all of them
+    may stand still."""
 
     records: Count | None = Field(
         default=None,
@@ -29,6 +30,9 @@ class Partition(Value):
     bytes: str = Field(default="16MiB", description="bytes of a partition's records in the input, at most")
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)] = Field(
         default=1, description="threads that do one partition, here and on a cluster"
+    )
+    per_card: Annotated[int, Field(strict=True, ge=1, le=64)] | None = Field(
+        default=None, description="replicas that share one card on a cluster; as many as pay where not said"
     )
     patience: Count = Field(
         default=600, description="seconds without any progress after which a run on a cluster ends"

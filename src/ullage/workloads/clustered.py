@@ -56,7 +56,8 @@ def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices
     holding = holding or [pair for pair in found if pair[1].verdict == "tight"]
     if not holding:
         raise DoesNotFitError(_too_small(node, found[-1][1]))
-    ways = [(count, replica_of(plan_on)) for count, plan_on in holding]
+    made = ((each, replica_of(plan_on)) for each, plan_on in holding)
+    ways = [(each * replica.sharing, replica) for each, replica in made]
     # Where a time is not known, as many as there is room for.
     count, replica = max(
         ways, key=lambda way: (way[1].known, way[0] / way[1].record.expected if way[1].record else way[0])
@@ -68,8 +69,10 @@ def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices
 def _tried(
     workload: Workload, node: NodeType, base: Path | None, prices: Prices
 ) -> Iterator[tuple[int, Plan]]:
-    """How many replicas a node has room for on so many of its cards, and the plan of one."""
-    for gpus in _parts(node.gpus):
+    """How many times a node has as many of its cards, and the plan of a replica on them. Replicas that share
+    a card by the workload's own word are tried on one alone."""
+    share = workload.partition is not None and (workload.partition.per_card or 1) > 1
+    for gpus in _parts(node.gpus) if not share else [node.gpus._replace(gpus=node.gpus.gpus[:1])]:
         on = workload.model_copy(update={"budget": workload.budget.model_copy(update={"gpus": None})})
         found = plan(on, _spelled(gpus), base=base, advice=False, prices=prices)
         yield len(node.gpus.gpus) // len(gpus.gpus), found

@@ -18,6 +18,7 @@ from ullage.errors import (
     UnsupportedError,
 )
 from ullage.facts.architecture import Architecture
+from ullage.planning.cluster.sharing import replicas_of_a_card
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.probes.fitted import fit_probes
@@ -26,6 +27,7 @@ from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.places import base_of_a_run
 from ullage.records.record import Measured, Record
+from ullage.records.replica import record_of_all, records_of_each_kind
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
@@ -40,7 +42,6 @@ from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
     Carrier,
     Here,
-    as_measured,
     check_partitions,
     run_partitions,
     threads_of,
@@ -119,13 +120,16 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             session.free_guests()
             record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
             if begun.carrier is not None:
-                record = as_measured(record, run)
+                record = record_of_all(record)
         if find_kind(plan.workload.kind).reporter:
             report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
         run.drop_partitions()
         if begun.carrier is None:
-            leave_evidence(session, record, run, known_as)
+            leave_evidence(session, [(record, session.begun_with)], run, known_as)
+        else:
+            alone = replicas_of_a_card(plan) == 1
+            leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
     return record
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from ullage.facts.gpu import GpuSet
 from ullage.phases.phase import Phase
+from ullage.planning.cluster.sharing import replicas_of_a_card, shared
 from ullage.planning.device import HOST
 from ullage.planning.phase_time import PhaseTime, sum_times
 from ullage.planning.plan import Plan
@@ -19,19 +20,24 @@ from ullage.units import NO_TIME, ZERO, Estimate, Interval
 TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
 """Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
 and up to three bytes a letter."""
-HANDLING: Final = Estimate(0.05, 0.3, 2.0)
-"""Seconds that a partition takes beside its records, assumed: handed out, written, renamed, told of."""
+HANDLING: Final = Estimate(0.01, 0.03, 2.0)
+"""Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were
+measured on one machine's disk (benchmarks/cluster_scaling.py); a store that nodes share may take more."""
+OPENING: Final = Estimate(3.0, 10.0, 60.0)
+"""Seconds until the process of a replica can begin to load, torch and the engine imported: assumed. One to
+eight at once took 5 to 20 on two processors (benchmarks/cluster_scaling.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """`record`: seconds of one in the steady state, None where a phase's are not known; `each_partition`
-    beside its records, with `swaps`, the loading of models that do not stay; `at_start` once; `batch` records
-    fill every pass.
+    """`sharing` of them are on one card. `record`: seconds of one in the steady state, the others at work,
+    None where a phase's are not known; `each_partition` beside its records, with `swaps`, loading models
+    that do not stay; `at_start` once; `batch` records fill every pass.
     `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
     and `written` bytes of one record."""
 
     gpus: GpuSet
+    sharing: int
     verdict: Verdict
     peak: Interval
     host: Interval
@@ -69,15 +75,17 @@ def replica_of(plan: Plan) -> Replica:
     cards = [device.peak.device for device in plan.devices if device.name.startswith(("gpu:", "cpu"))]
     text_read, text_written = _texts(plan)
     states = written(plan)
+    sharing = replicas_of_a_card(plan)
     return Replica(
         plan.gpus,
+        sharing,
         plan.verdict,
         max(cards, key=lambda peak: peak.high, default=ZERO),
         next((device.peak.device for device in plan.devices if device.name == HOST), ZERO),
-        steady * (1 / examples) if known and steady is not None else None,
+        shared(steady * (1 / examples), plan, sharing) if known and steady is not None else None,
         swaps,
         HANDLING + others + swaps,
-        loads,
+        OPENING + loads,
         _batch(pairs),
         sum(each.bytes.expected for each in plan.stored if not each.each),
         TOKEN_BYTES * text_read,
