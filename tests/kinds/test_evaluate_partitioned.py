@@ -21,10 +21,11 @@ from ullage.records.folder import RunFolder
 from ullage.records.journal import read_journal
 from ullage.records.lines import END
 from ullage.records.parts import Parts
-from ullage.runtime.opening import Options
-from ullage.scale.actor import Actor
+from ullage.runtime.opening import Options, open_session
 from ullage.workloads import merging, partitioned
 from ullage.workloads.execution import Begun, execute
+from ullage.workloads.loading import plan_of
+from ullage.workloads.partitioned import do_partition
 
 SCRIPTED = {
     "kind": "evaluate",
@@ -370,6 +371,8 @@ def test_a_plan_counts_what_each_partition_loads(tmp_path):
     assert loads(partition={}) == [3, 3]
     assert loads(partition={"records": 1000}) == [25, 25]
     assert loads(partition={"records": 1000}, schedule="simultaneous") == [1, 1]
+    told = ullage.plan(ullage.load({**given, "partition": {}}), "H100-80GB").notes
+    assert "each of 3 partitions loads its models anew, which is in the times" in told
     swapped = {**given, "schedule": "swapped", "partition": {}}
     made = ullage.plan(ullage.load(swapped), "H100-80GB")
     first = next(phase for phase in made.phases if phase.activity == "prefill")
@@ -403,12 +406,13 @@ def test_what_actors_do_of_an_evaluation_is_what_is_done_here(work, whole, tmp_p
 
     class Carrying:
         def carry(self, session, parts):
-            actors = [Actor(str(session.folder.path), str(work), f"a{n}", options) for n in range(2)]
-            assert [actor.open()[1] for actor in actors] == ["", ""]
+            run = session.folder
             for number in reversed([*parts.left()]):
-                assert actors[number % 2].do(number, "node")[1] == ""
-            for actor in actors:
-                actor.close()
+                own = RunFolder(tmp_path / f"actor{number}")
+                own.path.mkdir()
+                made = plan_of(run.manifest().plan, str(run.path), work)
+                with open_session(made, own, options) as opened:
+                    do_partition(opened, parts, number, f"a{number % 2}", "node")
 
     made = ullage.plan(ullage.load(cut(5)), "cpu", base=work)
     execute(made, tmp_path / "run", options, Begun(carrier=Carrying()))

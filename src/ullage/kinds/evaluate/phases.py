@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
+from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges, residency
 from ullage.phases.blocks import (
     base_work,
     generate,
@@ -18,7 +18,6 @@ from ullage.phases.blocks import (
 )
 from ullage.phases.hosted import Requests, requests_of
 from ullage.phases.phase import Phase, Resident, Work
-from ullage.phases.residency import residency_of
 from ullage.spec.workload import Workload
 
 SCORE: Final = "score"
@@ -39,15 +38,14 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     unknown.
     """
     section = own_section(workload, Section)
-    order = (GENERATOR, *judges(workload), SIMILARITY, ENTAILMENT)
-    residency = residency_of(workload, order, "freed")
-    found = residency.first_loads()
-    partition = None if residency.stay else workload.partition
+    residing = residency(workload)
+    found = residing.first_loads()
+    partition = None if residing.stay else workload.partition
     each = None if partition is None else 1 / partition.settled(stay=False).most
-    for name in residency.names:
+    for name in residing.names:
         # From the second partition on those that come later wait too.
-        held = residency.in_first_turn(name) if each is None else residency.while_active((name,))
-        if name not in residency.staying:
+        held = residing.in_first_turn(name) if each is None else residing.while_active((name,))
+        if name not in residing.staying:
             found += load(name, held, each)
         found += _turn(name, workload, section, held)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from ullage.phases.blocks import (
     wrong_roles,
     wrong_training,
 )
+from ullage.phases.residency import Residency, residency_of
 from ullage.spec.mistake import Mistake
 from ullage.spec.precision import Precision
 from ullage.spec.section import Section as BaseSection
@@ -150,9 +152,12 @@ class Section(BaseSection):
         return {name: QUANTIZED for name in named if workload.roles[name].runs_with.memory == "process"}
 
     def notes(self, workload: Workload) -> Iterator[str]:
-        """What schedule `auto` comes to."""
+        """What schedule `auto` comes to, and that models are loaded in each partition."""
         if workload.schedule == "auto":
             yield "schedule auto: planned as sequential, one model in memory at a time"
+        if workload.partition is not None and not residency(workload).stay:
+            count = ceil(workload.examples / workload.partition.settled(stay=False).most)
+            yield f"each of {count:,} partitions loads its models anew, which is in the times"
 
     def mistakes(self, workload: Workload) -> Iterator[Mistake]:
         """A generator, and none but the roles known here; settings that have no use."""
@@ -239,6 +244,11 @@ def _wrong_labels(workload: Workload) -> Iterator[Mistake]:
             problem = f"{has}, and writes and weighs nothing; name a decoder"
         if problem:
             yield Mistake(("roles", name), problem, at_key=True)
+
+
+def residency(workload: Workload) -> Residency:
+    """Where each local role is while others have their turns, in the order of these."""
+    return residency_of(workload, (GENERATOR, *judges(workload), SIMILARITY, ENTAILMENT), "freed")
 
 
 def judges(workload: Workload) -> tuple[str, ...]:
