@@ -77,6 +77,21 @@ def test_machines_of_each_kind_leave_their_own():
     assert (second.environment, second.examples, other) == (A100, 25, 7)
 
 
+def test_what_is_done_once_is_done_in_each_partition_but_for_loading():
+    def phase(name, activity):
+        return {"name": name, "once": True, "work": {"activity": activity, "passes": 1}}
+
+    one = {"low": 1, "expected": 1, "high": 1}
+    phases = [phase("load", "load"), phase("score", "prefill")]
+    times = [{"phase": each["name"], "seconds": one} for each in phases]
+    plan = {"devices": [], "items": [], "times": times, "phases": phases}
+    found = verify(plan, record_of_all(record(a=replica("one"), b=replica("two"))))
+    assert [(each.phase, each.predicted.high, each.measured) for each in found.times] == [
+        ("load", 1, 3.0),
+        ("score", 4, 10.0),
+    ]
+
+
 def test_each_replica_is_held_against_the_plan():
     def interval(high):
         return {"low": 0, "expected": high, "high": high}

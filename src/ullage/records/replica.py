@@ -38,6 +38,13 @@ def replicas_in(outcome: Mapping[str, object]) -> dict[str, Replica]:
     return {name: _read(actors.inner(name)) for name in actors.values}
 
 
+def partitions_of(record: Record) -> int:
+    """How many partitions a run was done in; 1 where it was done as a whole."""
+    accounts = record.outcome.get(PARTITIONS)
+    count = accounts.get("count") if isinstance(accounts, Mapping) else 1
+    return count if isinstance(count, int) else 1
+
+
 def _read(found: Fields) -> Replica:
     return Replica(
         found.text("node"),

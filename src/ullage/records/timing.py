@@ -15,6 +15,7 @@ from ullage.planning.measured_time import Manner, MeasuredTime, doing, manner
 from ullage.planning.plan import Plan
 from ullage.records.observation import Key, key_of, read_key
 from ullage.records.record import Record
+from ullage.records.replica import partitions_of
 from ullage.units import Estimate
 
 RISK: Final = 10
@@ -72,7 +73,7 @@ def timings_of(
     """
     if record.splits or record.resumed or not record.examples:
         return ()
-    parts = _partitions(record)
+    parts = partitions_of(record)
     took: dict[str, float] = {}
     for measured in record.measured:
         took[measured.phase] = max(took.get(measured.phase, 0.0), measured.seconds)
@@ -95,13 +96,6 @@ def timings_of(
             where = plan.gpus.name
             found.append(Timing(key, software, where, workload, what, how, seconds, passes, date, run))
     return tuple(found)
-
-
-def _partitions(record: Record) -> int:
-    """How many partitions a run was done in."""
-    accounts = record.outcome.get("partitions")
-    count = accounts.get("count") if isinstance(accounts, Mapping) else 1
-    return count if isinstance(count, int) else 1
 
 
 def times_of(

@@ -11,7 +11,7 @@ from ullage.fields import Fields
 from ullage.phases.phase import whole_passes
 from ullage.records.not_finite import NotFinite, not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
-from ullage.records.replica import replicas_in
+from ullage.records.replica import partitions_of, replicas_in
 from ullage.shown import Shown
 from ullage.units import Estimate, Interval
 
@@ -145,7 +145,8 @@ def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:
     earlier parts are not known."""
     if record.resumed or not record.examples or "phases" not in plan:
         return
-    passes = {each.text("name"): _passes(each, record.examples) for each in plan.each("phases")}
+    parts = partitions_of(record)
+    passes = {each.text("name"): _passes(each, record.examples, parts) for each in plan.each("phases")}
     for time in plan.each("times"):
         phase, seconds = time.text("phase"), time.value("seconds")
         took = max((each.seconds for each in record.measured if each.phase == phase), default=0.0)
@@ -157,9 +158,13 @@ def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:
         yield TimeComparison(phase, record.examples, one * passes[phase], basis, took)
 
 
-def _passes(phase: Fields, examples: int) -> int:
-    """How many of a phase so many examples take."""
-    return 1 if phase.flag("once") else whole_passes(phase.inner("work").number("passes"), examples)
+def _passes(phase: Fields, examples: int, parts: int) -> int:
+    """How many of a phase so many examples take. What is done once is done in each of so many partitions, but
+    for loading."""
+    work = phase.inner("work")
+    if phase.flag("once"):
+        return 1 if work.text("activity") == "load" else parts
+    return whole_passes(work.number("passes"), examples)
 
 
 def _levels(plan: Fields, measured: Measured) -> Iterator[Comparison]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ullage.errors import UllageError
 from ullage.records.folder import RunFolder
 from ullage.records.parts import Parts
+from ullage.runtime.machine import this_process
 from ullage.runtime.opening import Options, open_session
 from ullage.scale.looking import Asked, look
 from ullage.workloads.loading import plan_of
@@ -39,6 +40,8 @@ class Actor:
             folder = self._parts.path / "actors" / self._name
             folder.mkdir(parents=True, mode=0o700)
             self._stack.enter_context(threads_of(made.workload.partition))
+            if any(role.runs_with.memory != "none" for role in made.workload.roles.values()):
+                this_process(made.gpus)  # imports what a run here has imported before it is measured
             self._session = self._stack.enter_context(open_session(made, RunFolder(folder), self._options))
         except (UllageError, OSError) as error:
             return node, str(error)

@@ -89,7 +89,7 @@ class Fleet:
         free = self.share.fits(available)
         if free < len(first):
             self.session.say(
-                f"others hold part of the cluster: there is room for {free} of {len(first)} actors "
+                f"others hold part of the cluster: it has room for {free} of {len(first)} actors at most "
                 f"({self.share} each); the others begin where some comes free"
             )
         for _ in first:
