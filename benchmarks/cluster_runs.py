@@ -160,7 +160,7 @@ def _is_output(path: Path) -> bool:
 
 
 def fatal(folder: Path, on: str) -> dict[str, Any]:
-    """A run with a record that ends whatever does it; the others are those of a local run, where it does not."""
+    """A run with a record that ends whatever does it; others are those of a local run, where it does not."""
     _, record = ullage.run(ullage.load(works("fatal")), folder / "fatal", base=folder, on=on)
     ullage.run(ullage.load(works("fatal")), folder / "harmless", base=folder)
     own, others = (
