@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import psutil
 import result_file
-from cluster_made import STORE, candidates, ray_cluster, script, verifying
+from cluster_made import candidates, node_of, ray_cluster, script, verifying
 
 import ullage
 from ullage.records.parts import Parts
@@ -38,9 +38,9 @@ SECONDS: Final = 0.15
 APART: Final = (1.5, 4.0)
 """Seconds between two kills of one run."""
 DRIVER: Final = """
-import json, sys, ullage
+import sys, ullage
 from pathlib import Path
-ullage.run(ullage.load(json.loads(Path("work.json").read_text())), Path(sys.argv[1]), base=Path(), on=sys.argv[2])
+ullage.run(ullage.load("work.json"), Path(sys.argv[1]), base=Path(), on=sys.argv[2])
 """
 
 
@@ -68,14 +68,15 @@ class Killer:
 
 
 def workers() -> list[psutil.Process]:
-    """Processes in which Ray runs something for this program's clusters: actors, and those that wait."""
+    """Processes in which Ray runs something for this program's clusters: actors, and those that wait. The
+    agents of a node are named alike, and a node ends with any of them."""
     found = []
     for each in psutil.Process().children(recursive=True):
         try:
             title = each.cmdline()[:1]
         except psutil.Error:
             continue
-        if title and title[0].startswith("ray::"):
+        if title and (title[0].startswith("ray::IDLE") or "Actor" in title[0]):
             found.append(each)
     return found
 
@@ -155,9 +156,8 @@ def main() -> None:
             on = cluster.address
 
             def kill_node() -> str:
-                others = [node for node in cluster.list_all_nodes() if node is not cluster.head_node]
-                cluster.remove_node(chance.choice(others), allow_graceful=False)
-                cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE)
+                node = chance.choice(sorted(cluster.worker_nodes, key=id))
+                cluster.remove_node(node, allow_graceful=False)
                 return "node"
 
             def until(kind: str, count: int, kill: Callable[[], str], most: int) -> None:
@@ -167,6 +167,10 @@ def main() -> None:
                     killer = Killer(folder / name, min(most, count - done), chance, kill)
                     runs.append(driven(folder, name, on, killer))
                     done += len(killer.killed)
+                    while (
+                        len(cluster.worker_nodes) < NODES - 1
+                    ):  # Ray starts nodes from the main thread alone
+                        cluster.add_node(**node_of(1))
                     print(json.dumps(runs[-1]), flush=True)
 
             until("worker", given.workers, lambda: kill_worker(chance), 5)

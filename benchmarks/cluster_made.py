@@ -1,4 +1,4 @@
-"""What the measurements of clusters share: a Ray cluster on this machine, work for it, and how fast it goes."""
+"""What the measurements of clusters share: a Ray cluster on this machine, work for it, how fast it goes."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ def ray_cluster(cpus: Sequence[int]) -> Iterator[Any]:
     head."""
     from ray.cluster_utils import Cluster
 
-    head = {
-        "num_cpus": cpus[0],
-        "num_gpus": cpus[0],
-        "object_store_memory": STORE,
-        "include_dashboard": False,
-    }
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster(initialize_head=True, head_node_args=node_of(cpus[0]) | {"include_dashboard": False})
     try:
         for count in cpus[1:]:
-            cluster.add_node(num_cpus=count, num_gpus=count, object_store_memory=STORE)
+            cluster.add_node(**node_of(count))
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def node_of(cpus: int) -> dict[str, Any]:
+    """What a node of so many processors is started with; its GPUs are logical."""
+    return {"num_cpus": cpus, "num_gpus": cpus, "object_store_memory": STORE}
 
 
 def candidates(path: Path, count: int) -> None:
@@ -112,7 +111,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run: records a second in the steady state, seconds before it and in all, and what its record says."""
+    """One run: records a second in the steady state, seconds before it and in all, its record."""
 
     rate: float
     before: float

@@ -1,5 +1,5 @@
-"""Weak scaling: one to eight actors of a Ray cluster on this machine, each with as much to do, against one and
-against the run without a cluster. Needs `ray`. Writes results/cluster_scaling.json.
+"""Weak scaling: one to eight actors of a Ray cluster on this machine, each with as much to do, against one,
+and against the run without a cluster. Needs `ray`. Writes results/cluster_scaling.json.
 
 The verifier is scripted and takes the same time for every batch, so that actors share two processors without
 waiting for one another: what is measured is what handing out, writing and keeping partitions takes.
