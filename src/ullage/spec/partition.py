@@ -17,7 +17,8 @@ LARGEST: Final = 2**40
 
 class Partition(Value):
     """A partition ends before the record with which it would exceed `records` or `bytes`. The rest is of
-    those that do partitions: how many threads each has, and how long all of them may stand still."""
+    those that do partitions: how many threads each has, and how long all of them may stand still, and
+    where what they did is left."""
 
     records: Count = Field(default=1000, description="records of a partition, at most")
     bytes: str = Field(default="16MiB", description="bytes of a partition's records in the input, at most")
@@ -26,6 +27,9 @@ class Partition(Value):
     )
     patience: Count = Field(
         default=600, description="seconds without any progress after which a run on a cluster ends"
+    )
+    store: str | None = Field(
+        default=None, description="URL in a store under which partitions lie until they are put together"
     )
 
 

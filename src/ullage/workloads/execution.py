@@ -35,7 +35,7 @@ from ullage.spec.role import Cache
 from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
 from ullage.workloads.comparing import Difference, differences, refuse_differences, was_strict
-from ullage.workloads.inputs import Input, files_of, parts_of
+from ullage.workloads.inputs import Input, fetch_files, files_of, parts_of
 from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
     Carrier,
@@ -84,6 +84,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
+    fetch_files(plan.workload)
     if begun.carrier is not None and plan.workload.partition is None:
         plan = replace(plan, workload=plan.workload.model_copy(update={"partition": Partition()}))
     if plan.workload.partition is not None:
@@ -212,6 +213,7 @@ def _discard_nothing(run: RunFolder, prepared: int) -> None:
 def check(plan: Plan, options: Options) -> Checked:
     """Loads everything where the plan puts it and runs one smallest batch; nothing of it is kept."""
     runner = _runner(plan)
+    fetch_files(plan.workload)
     with TemporaryDirectory() as folder:
         smallest = replace(options, smallest=True)
         with open_session(plan, RunFolder(Path(folder)), smallest) as session:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from ullage.copies import fetch
 from ullage.errors import InputError
 from ullage.facts.bundled import local_path
 from ullage.files import placed
@@ -14,6 +15,7 @@ from ullage.records.contents import digest
 from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
+from ullage.store import is_url
 
 Input = dict[str, str]
 """A file (`file`, `sha256`), or a role's part (`role`, `part`, and its digest by how that was taken)."""
@@ -39,9 +41,9 @@ PARTS: Final = (
 
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
+    fetch_files(workload)
     found = []
-    files = workload.section.files() if workload.section is not None else ()
-    for name in (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files)):
+    for name in _named(workload):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):
@@ -53,6 +55,28 @@ def files_of(workload: Workload, base: Path) -> list[Input]:
         else:
             raise InputError(f"{name}: no such file (looked for {path})")
     return found
+
+
+def fetch_files(workload: Workload) -> None:
+    """Sees that what the workload names in a store is here, as it is now. Raises InputError."""
+    for name in _named(workload):
+        if is_url(name):
+            fetch(name)
+
+
+def check_fetched(workload: Workload, inputs: Iterable[Mapping[str, str]]) -> None:
+    """Fetches what lies in a store. Raises InputError where it is not what a run's manifest says that it was
+    begun with."""
+    fetch_files(workload)
+    for entry in inputs:
+        name = entry.get("file", "")
+        if is_url(name) and sha256_of(placed(name, Path())) != entry["sha256"]:
+            raise InputError(f"{name}: was replaced since this run began; start a new run")
+
+
+def _named(workload: Workload) -> tuple[str, ...]:
+    files = workload.section.files() if workload.section is not None else ()
+    return (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files))
 
 
 def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: bool = False) -> list[Input]:
