@@ -23,7 +23,7 @@ from ullage.errors import InputError, MissingExtraError
 T = TypeVar("T")
 SCHEMES: Final = ("s3", "gs", "file", "memory")
 WAITS: Final = [0.5, 2.0, 8.0, 20.0]
-"""Seconds between one try and the next of what a store did not do: errors of its own, timeouts, slow downs."""
+"""Seconds between tries of what a store did not do: errors of its own, timeouts, slow downs."""
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -32,7 +32,7 @@ class LostError(InputError):
 
 
 class Stat(NamedTuple):
-    """Of an object its bytes, and what changes whenever it is written: its ETag, or what a store has instead."""
+    """Of an object its bytes, and its ETag, or what else changes whenever it is written."""
 
     size: int
     tag: str
