@@ -68,4 +68,6 @@ def memory():
     import fsspec
 
     yield "memory://somewhere"
-    fsspec.filesystem("memory").store.clear()
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]

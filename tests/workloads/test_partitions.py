@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 import ullage
 from ullage.errors import FormatError, InputError, SpecError, UllageError
 from ullage.kinds.pii import run as verifying
+from ullage.records.ended import Ended
 from ullage.records.failing import OUTCOME
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
-from ullage.records.parts import Ended, Part, Parts
+from ullage.records.parts import Part, Parts
 from ullage.spec.partition import Partition
 from ullage.workloads import merging, partitioned
 from ullage.workloads.cutting import cut

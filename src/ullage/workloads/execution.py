@@ -126,7 +126,10 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if find_kind(plan.workload.kind).reporter:
             report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
-        run.drop_partitions()
+        try:
+            run.drop_partitions()
+        except InputError as error:
+            session.say(f"the run is complete, but its partitions could not be removed: {error}")
         if alike:
             leave_evidence(session, record, run, known_as, elsewhere=begun.carrier is not None)
         else:
