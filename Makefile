@@ -91,7 +91,7 @@ docs: .venv/dev
 
 # Without it tests of stores that answer as S3 does say that they are skipped.
 .venv/storage: .venv/dev
-	-$(PIP) -e ".[storage]" "moto[server]"
+	-$(PIP) -e ".[storage]" "moto[s3]" flask flask-cors
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.
