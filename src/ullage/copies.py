@@ -23,7 +23,7 @@ def fetch(url: str) -> str:
     """
     store = Store(url)
     stat = store.stat()
-    folder = _home() / mark_of(url) / mark_of(stat.tag)
+    folder = home_of(url) / mark_of(stat.tag)
     path = folder / url.rpartition("/")[2]
     if not (path.is_file() and path.stat().st_size == stat.size):
         temporary = folder.with_name(f"{folder.name}.{token_hex(6)}.tmp")
@@ -43,5 +43,6 @@ def fetch(url: str) -> str:
     return stat.tag
 
 
-def _home() -> Path:
-    return data_home() / "objects"
+def home_of(url: str) -> Path:
+    """Where copies of an object, or of the objects under a URL, lie."""
+    return data_home() / "objects" / mark_of(url)

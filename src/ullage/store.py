@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,14 +103,18 @@ class Store:
             info = self._files.info(self._at(key))
             if info.get("type") != "file":
                 raise FileNotFoundError(key)
-            tag = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("created")
-            return Stat(int(info["size"]), f"{tag}".strip('"'))
+            return _stat(info)
 
         return self._asked(key, ask)
 
     def read(self, key: str) -> bytes:
         """All of a small object."""
         found: bytes = self._asked(key, lambda: self._files.cat_file(self._at(key)))
+        return found
+
+    def range(self, key: str, begin: int, end: int) -> bytes:
+        """Bytes [begin, end) of an object."""
+        found: bytes = self._asked(key, lambda: self._files.cat_file(self._at(key), start=begin, end=end))
         return found
 
     def get(self, key: str, path: Path) -> Stat:
@@ -175,10 +179,15 @@ class Store:
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all objects under `prefix`, relative to it."""
+        return sorted(self.stats(prefix))
 
-        def ask() -> list[str]:
+    def stats(self, prefix: str = "") -> dict[str, Stat]:
+        """All objects under `prefix`, by their keys relative to it, as a listing has them."""
+
+        def ask() -> dict[str, Stat]:
             begin = len(self._at(prefix)) + 1
-            return sorted(each[begin:] for each in self._files.find(self._at(prefix)))
+            found = self._files.find(self._at(prefix), detail=True)
+            return {name[begin:]: _stat(info) for name, info in found.items()}
 
         return self._asked(prefix, ask)
 
@@ -225,6 +234,11 @@ class Store:
                     ) from error
                 time.sleep(wait)
         raise AssertionError("the last try returns or raises")
+
+
+def _stat(info: Mapping[str, Any]) -> Stat:
+    tag = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("created")
+    return Stat(int(info["size"]), f"{tag}".strip('"'))
 
 
 def _made(path: Path, data: bytes) -> None:

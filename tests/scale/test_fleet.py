@@ -122,15 +122,15 @@ def rows(folder, name):
 class Killer:
     """Whoever does one of these `lines` dies, and so does whoever is named in `chances`, in turn."""
 
-    def __init__(self, parts, lines=(), chances=()):
-        self._parts, self._lines, self._chances = parts, set(lines), list(chances)
+    def __init__(self, lines=(), chances=()):
+        self._lines, self._chances = set(lines), list(chances)
 
     def __call__(self, method, args, found):
         if method not in ("do", "try_out") or found is not None:
             return False
         if self._chances and self._chances.pop():
             return True
-        part = self._parts.part(args[0])
+        part = args[0]
         lines = range(part.line + 1, part.line + part.lines + 1)
         if method == "try_out":
             lines = range(args[1], args[2] + 1)
@@ -148,7 +148,7 @@ def test_records_that_end_actors_are_rejected_and_all_others_done(work, lines, c
         name = f"run-{sorted(lines)}-{chances}-{seed}"
         if (work / name).exists():
             return
-        killer = Killer(Parts(work / name), lines, chances)
+        killer = Killer(lines, chances)
         record = carried(patched, work, name, killer, seed)
     whole = rows(work / "local", "verified.jsonl")
     assert rows(work / name, "verified.jsonl") == [
@@ -201,7 +201,7 @@ def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         carried(monkeypatch, work, "twice", kills)
     assert read_attempts(Parts(work / "twice"))[1]["lost"] == 2
-    again = Killer(Parts(work / "twice"), {14})
+    again = Killer({14})
     monkeypatch.setitem(sys.modules, "ray", Ray(again))
     accounts = ullage.resume(work / "twice", on="ray").outcome["partitions"]
     assert (accounts["lost"], accounts["rejected"]) == (3, 1)

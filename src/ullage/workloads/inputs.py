@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ullage.copies import fetch
 from ullage.errors import InputError
 from ullage.facts.bundled import local_path
+from ullage.facts.stored_model import stats_of
 from ullage.files import placed
 from ullage.records.atomic import sha256_of
 from ullage.records.contents import digest
 from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
-from ullage.store import is_url
+from ullage.store import Store, is_url, mark_of
 
 Input = dict[str, str]
 """A file (`file`, `sha256`), or a role's part (`role`, `part`, and its digest by how that was taken)."""
@@ -42,7 +43,7 @@ PARTS: Final = (
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
     fetch_files(workload)
-    found = []
+    found: list[Input] = []
     for name in _named(workload):
         path = placed(name, base)
         if path.is_dir():
@@ -64,7 +65,7 @@ def fetch_files(workload: Workload) -> None:
             fetch(name)
 
 
-def check_fetched(workload: Workload, inputs: Iterable[Mapping[str, str]]) -> None:
+def check_fetched(workload: Workload, inputs: Sequence[Mapping[str, str]]) -> None:
     """Fetches what lies in a store. Raises InputError where it is not what a run's manifest says that it was
     begun with."""
     fetch_files(workload)
@@ -72,6 +73,10 @@ def check_fetched(workload: Workload, inputs: Iterable[Mapping[str, str]]) -> No
         name = entry.get("file", "")
         if is_url(name) and sha256_of(placed(name, Path())) != entry["sha256"]:
             raise InputError(f"{name}: was replaced since this run began; start a new run")
+    for name, role in workload.roles.items():
+        before = [dict(entry) for entry in inputs if entry.get("role") == name]
+        if is_url(role.model) and before != list(_parts_in_store(name, role)):
+            raise InputError(f"{role.model}: was replaced since this run began; start a new run")
 
 
 def _named(workload: Workload) -> tuple[str, ...]:
@@ -82,8 +87,11 @@ def _named(workload: Workload) -> tuple[str, ...]:
 def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: bool = False) -> list[Input]:
     """The parts of each role's model, by `contents.digest`; none of a model that a server holds."""
     known: dict[Path, tuple[str, str]] = {}
-    found = []
+    found: list[Input] = []
     for name, role in workload.roles.items():
+        if is_url(role.model):
+            found.extend(_parts_in_store(name, role))
+            continue
         for path, part in _parts(role, base, download):
             whole = path.resolve()
             if whole not in known:
@@ -91,6 +99,14 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
             way, hexadecimal = known[whole]
             found.append({"role": name, "part": part, way: hexadecimal})
     return found
+
+
+def _parts_in_store(name: str, role: Role) -> Iterator[Input]:
+    """Its objects by their ETags: each changes with what it is of."""
+    stats = {"": Store(role.model).stat()} if role.model.endswith(".gguf") else stats_of(role.model)
+    for key, stat in sorted(stats.items()):
+        part = key or role.model.rpartition("/")[2]
+        yield {"role": name, "part": part, "etag": mark_of(f"{stat.tag} {stat.size}")}
 
 
 def _parts(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
