@@ -106,12 +106,12 @@ def work(tmp_path_factory):
     return folder
 
 
-def carried(monkeypatch, folder, name, kills, seed=0):
+def carried(monkeypatch, folder, name, kills, seed=0, overrides=()):
     ray = Ray(kills, seed=seed)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(cluster, "_connect", lambda address: None)
     monkeypatch.setattr("gc.collect", lambda: 0)  # of each actor, a fifth of a second beside torch
-    _, record = ullage.run(ullage.load(WORK), folder / name, base=folder, on="ray")
+    _, record = ullage.run(ullage.load(WORK, overrides), folder / name, base=folder, on="ray")
     return record
 
 
@@ -169,8 +169,22 @@ def test_an_actor_that_dies_after_its_work_is_no_death_of_the_partition(work, mo
     assert rows(work / "after", "verified.jsonl") == rows(work / "local", "verified.jsonl")
 
 
+def test_actors_whose_partitions_lie_in_a_store_die_as_others_do(work, monkeypatch, tmp_path):
+    store = f"partition.store=file://{tmp_path}/store"
+    chances = [False, True, False, True, True]
+    done = lambda method, args, found: bool(
+        method == "do" and found is not None and chances and chances.pop()
+    )  # noqa: E731
+    accounts = carried(monkeypatch, work, "stored", kills, overrides=[store]).outcome["partitions"]
+    assert (accounts["again"], accounts["lost"]) == (0, 0), "each died after its manifest was there"
+    lost = carried(monkeypatch, work, "lost", Killer({9}), overrides=[store]).outcome["partitions"]
+    assert (lost["lost"], lost["rejected"]) == (3, 1)
+    assert rows(work / "stored", "verified.jsonl") == rows(work / "local", "verified.jsonl")
+    assert [each for each in (tmp_path / "store").rglob("*") if each.is_file()] == []
+
+
 def test_a_partition_that_only_as_a_whole_ends_actors_ends_the_run_in_a_line(work, monkeypatch):
-    kills = lambda method, args, found: method == "do" and args[0] == 1  # noqa: E731
+    kills = lambda method, args, found: method == "do" and args[0].number == 1  # noqa: E731
     with pytest.raises(InputError, match=r"partition 1 \(lines 7 to 12 .* no line of it alone did") as raised:
         carried(monkeypatch, work, "whole", kills)
     assert "\n" not in str(raised.value)
@@ -191,7 +205,7 @@ def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
     died = []
 
     def kills(method, args, found):  # others are kept before the last is begun
-        if method == "do" and args[0] == 2:
+        if method == "do" and args[0].number == 2:
             died.append(args)
             if len(died) == 3:
                 raise KeyboardInterrupt
