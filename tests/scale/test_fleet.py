@@ -172,9 +172,10 @@ def test_an_actor_that_dies_after_its_work_is_no_death_of_the_partition(work, mo
 def test_actors_whose_partitions_lie_in_a_store_die_as_others_do(work, monkeypatch, tmp_path):
     store = f"partition.store=file://{tmp_path}/store"
     chances = [False, True, False, True, True]
-    done = lambda method, args, found: bool(
-        method == "do" and found is not None and chances and chances.pop()
-    )  # noqa: E731
+
+    def kills(method, args, found):
+        return bool(method == "do" and found is not None and chances and chances.pop())
+
     accounts = carried(monkeypatch, work, "stored", kills, overrides=[store]).outcome["partitions"]
     assert (accounts["again"], accounts["lost"]) == (0, 0), "each died after its manifest was there"
     lost = carried(monkeypatch, work, "lost", Killer({9}), overrides=[store]).outcome["partitions"]
