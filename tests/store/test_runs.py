@@ -308,7 +308,7 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
             replaced = Store(f"{s3}/in")
             replaced.remove("records.jsonl")
             replaced.put_new(lines(records(9)), "records.jsonl")
-            late = Actor("/nowhere", str(base), "c", *given)
+            late = Actor("/nowhere", str(base), "c", Options(quiet=True), parts.depot.url)
             assert "was replaced since this run began" in late.open()[1]
             late.close()
 
