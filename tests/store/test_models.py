@@ -8,8 +8,10 @@ from ullage.facts.bundled import tiny_path
 from ullage.facts.model import open_model
 from ullage.facts.stored_model import fetch_model, see_model
 from ullage.files import COPIES
+from ullage.records.folder import RunFolder
 from ullage.runtime.source import source_of
 from ullage.store import Store
+from ullage.workloads.inputs import check_fetched
 
 
 def put_tiny(url):
@@ -34,28 +36,30 @@ def test_a_plan_reads_headers_and_no_weights(s3, monkeypatch):
     assert stored.bytes.expected == here.checkpoint.bytes
 
 
-def test_a_run_loads_what_the_folder_holds_and_refuses_it_replaced(memory, tmp_path):
+def test_a_run_loads_what_the_folder_holds_and_an_actor_refuses_it_replaced(memory, tmp_path):
     url = put_tiny(f"{memory}/tiny")
-    (tmp_path / "records.jsonl").write_text('{"text": "one two"}\n' * 3)
-    rows = []
-    for model in ("ullage:tiny", url):
-        workload = {
-            "kind": "extract",
-            "roles": {"model": {"model": model}},
-            "budget": {"gpus": "cpu"},
-            "captures": [{"sites": ["blocks.0.hook_resid_post"]}],
-            "extract": {"input": "records.jsonl"},
-        }
-        out = tmp_path / f"run-{len(rows)}"
-        ullage.run(ullage.load(workload), out, base=tmp_path, quiet=True, download=True)
-        rows.append([path.read_bytes() for path in sorted((out / "states").glob("*.safetensors"))])
-    assert rows[0] == rows[1]
-    whole = COPIES[url]
-    assert not (whole / "modeling_tiny.py").exists()
-    assert not (whole / "pytorch_model.bin").exists()
-    told = [each for each in ullage.records.folder.RunFolder(out).manifest().inputs if "role" in each]
-    assert all("etag" in each for each in told)
-    assert {each["part"] for each in told} >= {"config.json", "model.safetensors"}
+    (tmp_path / "records.jsonl").write_text('{"text": "one two"}\n')
+    given = {
+        "kind": "extract",
+        "roles": {"model": {"model": url}},
+        "budget": {"gpus": "cpu"},
+        "captures": [{"sites": ["blocks.0.hook_resid_post"]}],
+        "extract": {"input": "records.jsonl"},
+    }
+    workload, out = ullage.load(given), tmp_path / "run"
+    ullage.run(workload, out, base=tmp_path, quiet=True, download=True)
+    fetched = {path.name: path.read_bytes() for path in COPIES[url].iterdir()}
+    assert fetched.keys() >= {"config.json", "model.safetensors", "tokenizer.json"}
+    assert not fetched.keys() & {"modeling_tiny.py", "pytorch_model.bin"}
+    assert all((tiny_path() / name).read_bytes() == data for name, data in fetched.items())
+    manifest = RunFolder(out).manifest()
+    parts = {each["part"] for each in manifest.inputs if "etag" in each}
+    assert parts == fetched.keys()
+    check_fetched(workload, manifest.inputs)
+    Store(url).remove("config.json")
+    Store(url).put_new(fetched["config.json"] + b" ", "config.json")
+    with pytest.raises(InputError, match=r"memory://somewhere/tiny: was replaced since this run began"):
+        check_fetched(workload, manifest.inputs)
 
 
 def test_a_model_is_fetched_where_that_was_asked_for_and_each_content_apart(memory):
