@@ -10,7 +10,8 @@ from ullage.fields import Fields
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What part.json says: how much was done, by whom, what was measured so far in that process."""
+    """What part.json says: how much was done, by whom, what was measured so far in that process, and what
+    that `held` before any model, in bytes."""
 
     number: int
     journal: str
@@ -24,6 +25,7 @@ class Ended:
     outcome: Mapping[str, object]
     measured: Sequence[Mapping[str, object]]
     environment: Mapping[str, object]
+    held: int
 
 
 def read_ended(document: Mapping[str, object], where: str) -> Ended:
@@ -42,4 +44,5 @@ def read_ended(document: Mapping[str, object], where: str) -> Ended:
         read.inner("outcome").values,
         [each.values for each in read.each("measured")],
         read.inner("environment").values,
+        read.whole("held"),
     )

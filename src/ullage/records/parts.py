@@ -53,8 +53,9 @@ _NUMBER: Final = re.compile(rf"\d{{{DIGITS}}}")
 class Part:
     """Partition `number`: bytes [begin, end) of the input, whole lines.
 
-    `line` lines and `item` records come before it in the input; it has `lines` lines, `records` of them not
-    blank. `rejected` are lines that are left out, each with the reason.
+    `line` lines and `item` items (records, or what its kind finds in them) come before it in the input; it
+    has `lines` lines, `records` of them not blank. `rejected` are lines that are left out, each with the
+    reason.
     """
 
     number: int

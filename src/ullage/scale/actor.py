@@ -11,6 +11,7 @@ from ullage.records.depot import Depot
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.parts import Part, Parts
 from ullage.runtime.opening import Options, open_session
+from ullage.scale.looking import Asked, look
 from ullage.workloads.inputs import check_fetched
 from ullage.workloads.loading import plan_of
 from ullage.workloads.partitioned import do_partition, threads_of, try_partition
@@ -20,17 +21,25 @@ class Actor:
     """Holds the models of a run from its first partition on. It is given paths and numbers alone; of a run
     whose partitions lie at the URL `depot` it needs no folder but one of its own."""
 
-    def __init__(self, run: str, base: str, name: str, options: Options, depot: str = "") -> None:
+    def __init__(
+        self, run: str, base: str, name: str, options: Options, asked: Asked, depot: str = ""
+    ) -> None:
         self._depot = depot
         self._run, self._base, self._name, self._options = Path(run), Path(base), name, options
         self._stack = ExitStack()
         self._parts = Parts(self._run)
+        self._asked = asked
 
     def open(self) -> tuple[str, str]:
         """Makes ready; this node's name, and what is wrong with it ("" nothing)."""
         import platform
 
+        import ray
+
         node = platform.node()
+        wrong = look(self._asked, ray.get_runtime_context().get_node_id())  # it may have joined since
+        if wrong:
+            return node, "; ".join(wrong)
         try:
             if self._depot:
                 self._move()

@@ -7,6 +7,7 @@ what has to be counted here is how often each partition has killed whoever did i
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from typing import Final
@@ -67,5 +68,17 @@ def _connect(address: str) -> None:
         found = "auto" if address == "ray" else address
         ray.init(address=found, log_to_driver=False, configure_logging=False)
     except Exception as error:  # Ray raises anything here: ConnectionError, RuntimeError, ValueError
-        said = " ".join(str(error).split())[:300]
+        said = _other_versions(str(error)) or " ".join(str(error).split())[:300]
         raise InputError(f"--on {address}: no Ray cluster can be used there: {said}") from error
+
+
+def _other_versions(said: str) -> str:
+    """What Ray says of a cluster of another Ray or Python, in a line; "" where it says something else."""
+    pairs = re.findall(r"Ray: (\S+)\s+Python: (\S+)", said)
+    if len(pairs) != 2:
+        return ""
+    (theirs, their_python), (ours, our_python) = pairs
+    return (
+        f"it runs Ray {theirs} on Python {their_python}, and this is Ray {ours} on Python {our_python}; run "
+        "the command with theirs"
+    )

@@ -14,13 +14,16 @@ from ullage.records.parts import Parts
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
 from ullage.scale.bisection import DEATHS, Bisection, Found
+from ullage.scale.looking import Asked
+from ullage.scale.nodes import SHOWN, asked_of, check_nodes, nodes_with_room
 from ullage.scale.share import Share, share_of
 from ullage.scale.waiting import Task, Waiting
 
 LOOK_SECONDS: Final = 1.0
+OPENINGS: Final = 10
+"""Of actors that end while they open, one after the other: nodes may be lost just then, and often."""
 REASON: Final = f"whatever did this record alone ended, {DEATHS} times"
 """Of a rejection."""
-SHOWN: Final = ("CPU", "GPU", "memory")
 
 
 class StalledError(UllageError):
@@ -42,6 +45,7 @@ class Fleet:
     parts: Parts
     waiting: Waiting = field(init=False)
     share: Share = field(init=False)
+    asked: Asked = field(init=False)
     busy: dict[Any, tuple[Any, str, Task | None]] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
     deaths: Counter[int] = field(default_factory=Counter)
@@ -57,14 +61,9 @@ class Fleet:
         assert partition is not None
         self._remember()
         self.share = share_of(self.session.plan, partition)
-        self.waiting = Waiting(self.parts.left())
-        first = list(islice(iter(self.waiting.take, None), self._room()))
-        for task in reversed(first):
-            self.waiting.add(task)
-        for _ in first:
-            self._begin()
+        self._place()
         seen, since = (-1, -1), time.monotonic()
-        while self.busy:
+        while self._goes_on():
             ready, _ = ray.wait([*self.busy], timeout=LOOK_SECONDS)
             for each in ready:
                 self._take(each)
@@ -73,6 +72,35 @@ class Fleet:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > partition.patience:
                 raise StalledError(self._diagnosis(partition.patience))
+
+    def _place(self) -> None:
+        """As many actors as there is room for, and work. Raises InputError where a node is not fit for it."""
+        import ray
+
+        nodes = nodes_with_room(self.address, self.share)
+        self.asked = asked_of(self.session, self.parts)
+        check_nodes(nodes, self.asked, self.address)
+        self.waiting = Waiting(self.parts.left())
+        room = sum(self.share.fits(node.has) for node in nodes)
+        first = list(islice(iter(self.waiting.take, None), room))
+        for task in reversed(first):
+            self.waiting.add(task)
+        available: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call, unused-ignore]
+        free = self.share.fits(available)
+        if free < len(first):
+            self.session.say(
+                f"others hold part of the cluster: there is room for {free} of {len(first)} actors "
+                f"({self.share} each); the others begin where some comes free"
+            )
+        for _ in first:
+            self._begin()
+
+    def _goes_on(self) -> bool:
+        """Whether anything is left to do, or being done. An actor that nothing is left for is not waited
+        for."""
+        return bool(self.busy) and (
+            bool(self.waiting) or any(task is not None for _, _, task in self.busy.values())
+        )
 
     def _remember(self) -> None:
         """Deaths of an earlier driver's actors count."""
@@ -87,22 +115,6 @@ class Fleet:
             if what == "cleared":
                 self.cleared.add(number)
 
-    def _room(self) -> int:
-        """How many actors the cluster has room for. Raises InputError where it is none."""
-        import ray
-
-        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call, unused-ignore]
-        alive: list[dict[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
-        room = sum(self.share.fits(node) for node in alive)
-        if not room:
-            largest = max(alive, key=lambda node: node.get("CPU", 0.0), default=dict[str, float]())
-            has = ", ".join(f"{name} {largest.get(name, 0):g}" for name in SHOWN)
-            raise InputError(
-                f"--on {self.address}: no node has room for an actor ({self.share}); the largest of "
-                f"{len(alive)} has {has}; plan for less, or add nodes"
-            )
-        return room
-
     def _begin(self) -> None:
         """One more actor, where Ray finds room for it."""
         import ray
@@ -111,13 +123,18 @@ class Fleet:
 
         name, share = token_hex(4), self.share
         remote: Any = ray.remote(Actor)
+        options = replace(self.options, quiet=True, sharing=share.sharing)
         made = remote.options(
-            num_cpus=share.cpus, num_gpus=share.gpus, memory=share.memory, max_restarts=0, max_task_retries=0
+            num_cpus=share.cpus,
+            num_gpus=share.ray_gpus,
+            memory=share.memory,
+            max_restarts=0,
+            max_task_retries=0,
         )
         run, base = self.session.folder.path.resolve(), self.session.plan.base.resolve()
         depot = self.parts.depot
         url = "" if depot is None else depot.url
-        actor = made.remote(str(run), str(base), name, replace(self.options, quiet=True), url)
+        actor = made.remote(str(run), str(base), name, options, self.asked, url)
         self.busy[actor.open.remote()] = (actor, name, None)
 
     def _take(self, ready: Any) -> None:
@@ -165,8 +182,8 @@ class Fleet:
         self.session.say(f"an actor ended: {why}")
         if task is None:
             self.deaths[-1] += 1
-            if self.deaths[-1] >= DEATHS:
-                raise InputError(f"--on {self.address}: opening an actor ended {DEATHS} of them: {why}")
+            if self.deaths[-1] >= OPENINGS:
+                raise InputError(f"--on {self.address}: opening an actor ended {OPENINGS} in a row: {why}")
         elif task.lines is not None:
             self._found(task.number, self.searches[task.number].died())
         elif not self.parts.has(task.number):  # else it died after its work

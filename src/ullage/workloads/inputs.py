@@ -43,19 +43,23 @@ PARTS: Final = (
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
     fetch_files(workload)
-    found: list[Input] = []
+    return [{"file": name, "sha256": sha256_of(path)} for name, path in paths_of(workload, base)]
+
+
+def paths_of(workload: Workload, base: Path) -> Iterator[tuple[str, Path]]:
+    """Files that the workload names, by name, and where each lies. Raises InputError for one that is not
+    there."""
     for name in _named(workload):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):
-                found.append({"file": str(Path(name) / part.relative_to(path)), "sha256": sha256_of(part)})
+                yield str(Path(name) / part.relative_to(path)), part
         elif path.is_file():
-            found.append({"file": name, "sha256": sha256_of(path)})
+            yield name, path
         elif path.exists():
             raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
         else:
             raise InputError(f"{name}: no such file (looked for {path})")
-    return found
 
 
 def fetch_files(workload: Workload) -> None:
@@ -92,7 +96,7 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
         if is_url(role.model):
             found.extend(_parts_in_store(name, role))
             continue
-        for path, part in _parts(role, base, download):
+        for path, part in part_paths(role, base, download):
             whole = path.resolve()
             if whole not in known:
                 known[whole] = digest(path, strict=strict)
@@ -109,7 +113,7 @@ def _parts_in_store(name: str, role: Role) -> Iterator[Input]:
         yield {"role": name, "part": part, "etag": mark_of(f"{stat.tag} {stat.size}")}
 
 
-def _parts(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
+def part_paths(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
     """Each part's path, and its name within the model; of an adapter those of its base too."""
     path = local_path(role.model, base)
     if not path.exists():

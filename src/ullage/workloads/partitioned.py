@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -18,20 +18,20 @@ from secrets import token_hex
 from typing import Any, Final, Protocol, cast
 
 from ullage.errors import InputError, UnsupportedError
-from ullage.fields import Fields
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
 from ullage.records.ended import Ended
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.journal import Journal
 from ullage.records.parts import JOURNAL, Part, Parts
-from ullage.records.record import Measured, Record, read_environment, read_measured
+from ullage.records.record import REMARKS, remarks_in
+from ullage.records.replica import ACTORS, PARTITIONS, said_of_machines
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
 from ullage.spec.partition import Partition
 from ullage.store import Store
-from ullage.workloads.cutting import cut
+from ullage.workloads.cutting import Look, cut
 from ullage.workloads.merging import merge
 from ullage.workloads.registry import find_kind
 
@@ -53,9 +53,9 @@ class Partitioner(Protocol):
     def input_of(self, plan: Plan) -> Path:
         """The file that is cut, one record a line. Raises InputError where that cannot be."""
 
-    def looked_over(self, session: Session) -> AbstractContextManager[Callable[[int, bytes], None]]:
-        """What looks at each line, with its number, before anything is done. It raises InputError for what
-        no partition could tell by itself."""
+    def looked_over(self, session: Session) -> AbstractContextManager[Look]:
+        """What looks at each record before anything is done. It raises InputError for what no partition could
+        tell by itself."""
 
     def conclude(self, session: Session, outcomes: Iterable[Mapping[str, object]]) -> None:
         """Ends the run from what it has on disk, and from what the partitions' outcomes say, in order."""
@@ -118,7 +118,10 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
     merge(parts, session.journal, session.folder.path)
     ended = (parts.ended(number) for number in range(parts.count or 0))
     partitioner.conclude(session, _counted(session, ended))
-    session.outcome["partitions"] = accounts(parts)
+    session.outcome[PARTITIONS] = accounts(parts)
+    remarks = (*remarks_in(session.outcome), *said_of_machines(session.outcome))
+    if remarks:
+        session.outcome[REMARKS] = list(remarks)
 
 
 def do_partition(session: Session, parts: Parts, part: Part, actor: str, node: str) -> str:
@@ -126,6 +129,7 @@ def do_partition(session: Session, parts: Parts, part: Part, actor: str, node: s
     begun = time.monotonic()
     with parts.attempt(part.number) as folder:
         own = _done(session, folder, part)
+        session.monitor.enter(None)  # so that all of it is in what was measured
         ended = Ended(
             part.number,
             sha256_of(folder / JOURNAL),
@@ -139,6 +143,7 @@ def do_partition(session: Session, parts: Parts, part: Part, actor: str, node: s
             own.outcome,
             [asdict(each) for each in session.monitor.measured],
             asdict(environment(session.plan.gpus)),
+            session.begun_with,
         )
         parts.keep(folder, ended)
     return ended.journal
@@ -200,52 +205,27 @@ def _counted(session: Session, ended: Iterable[Ended]) -> Iterator[Mapping[str, 
 
 
 def accounts(parts: Parts) -> dict[str, object]:
-    """Who did how much, and how often something was begun again."""
-    actors: dict[str, dict[str, Any]] = {}
-    for number in range(parts.count or 0):
+    """Who did how much, what each measured, and how often something was begun again."""
+    count, actors, last = parts.count or 0, dict[str, dict[str, Any]](), dict[str, float]()
+    for number in range(count):
         each = parts.ended(number)
-        told = actors.setdefault(
-            each.actor, {"node": each.node, "partitions": 0, "records": 0, "seconds": 0.0}
-        )
+        nothing = {"node": each.node, "partitions": 0, "records": 0, "seconds": 0.0}
+        told = actors.setdefault(each.actor, nothing)
         told["partitions"] += 1
         told["records"] += each.examples
         told["seconds"] = round(told["seconds"] + each.seconds, 3)
-        told["measured"] = each.measured
+        if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
+            last[each.actor] = each.ended
+            told |= {"held": each.held, "measured": each.measured, "environment": each.environment}
     noted = Counter(each.get("what") for each in parts.attempts())
-    count = parts.count or 0
     return {
         "count": count,
         "again": max(noted["begun"] - count, 0),
         "lost": noted["lost"],
         "trials": noted["tried"],
         "rejected": len(parts.rejected()),
-        "actors": actors,
+        ACTORS: actors,
     }
-
-
-def as_measured(record: Record, run: RunFolder) -> tuple[Record, bool]:
-    """The record with what was measured where the work was done: of every phase the most bytes of any actor,
-    and the seconds of all; and whether all actors worked in the same environment, which is the record's."""
-    parts = Parts(run.path)
-    last: dict[str, Ended] = {}
-    for number in range(parts.count or 0):
-        each = parts.ended(number)
-        if each.actor not in last or last[each.actor].ended < each.ended:
-            last[each.actor] = each
-    most: dict[tuple[str, str], Measured] = {}
-    where = []
-    for each in last.values():
-        place = str(parts.folder(each.number))
-        where.append(read_environment(Fields(each.environment, f"{place}: its environment")))
-        for told in each.measured:
-            found = read_measured(Fields(told, f"{place}: what was measured"))
-            before = most.get((found.phase, found.device), found)
-            seconds = found.seconds + (0.0 if before is found else before.seconds)
-            largest = max(before, found, key=lambda one: one.on_device or one.process or one.live or 0)
-            most[found.phase, found.device] = replace(largest, seconds=seconds)
-    alike = all(each == where[0] for each in where)
-    at = where[0] if where else record.environment
-    return replace(record, measured=tuple(most.values()), environment=at), alike
 
 
 def _runner(plan: Plan) -> Any:

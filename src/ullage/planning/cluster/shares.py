@@ -12,6 +12,7 @@ from ullage.planning.cluster.cluster_plan import Bound, ClusterPlan, NodePlan
 from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
 from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
 from ullage.planning.cluster.replica import HANDLING, OPENING, Replica
+from ullage.planning.cluster.sharing import AT_WORK
 from ullage.planning.cost import per_1000
 from ullage.units import NO_TIME, Estimate
 
@@ -129,6 +130,7 @@ def _node_plan(share: Share, record: Estimate | None, bound: Bound) -> NodePlan:
         len(node.gpus.gpus),
         share.replicas,
         replica.gpus.name,
+        replica.sharing,
         replica.verdict,
         replica.peak,
         replica.host * share.replicas,
@@ -234,12 +236,23 @@ def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
         f"assumed: {_said(HANDLING)} a partition for handing it out and writing it down; {_said(OPENING)} "
         "until a replica's process can load; 5 bytes (2-12) a token of text"
     )
+    for share in shares:
+        least, seconds, most = share.replica.swaps
+        if seconds:
+            told = f"{seconds:.1f} s ({least:.1f}-{most:.1f})"
+            yield f"{share.node}: each partition loads its models anew: {told}"
     if any(share.node.start is None for share in shares):
         yield f"assumed: a node works {_said(STARTING)} after it is asked for; say it: start 5min"
     if any(share.node.network is None for share in shares):
         yield "models lie on each node's disk; say a node's network, and fetching them is counted"
     if any(share.node.spot is None for share in shares):
         yield "nodes that nobody takes away fail as 16,384 H100 did: 419 times in 54 days (arXiv 2407.21783)"
+    if any(share.replica.sharing > 1 for share in shares):
+        low, likely, high = (100 * share for share in AT_WORK)
+        yield (
+            f"replicas share cards that compute {likely:g} % ({low:g}-{high:g}) of the time in which a phase "
+            "waits for the processor: assumed"
+        )
     yield "a node that is lost is replaced as fast as one starts; both are paid"
     if not known:
         names = ", ".join(str(share.node) for share in shares if not share.replica.known)
