@@ -1,6 +1,8 @@
 """Runs whose input, or whose partitions, lie in a store: their results are those of files."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -285,7 +287,12 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
     work, s3, wanted, tmp_path_factory, monkeypatch
 ):
     from ullage.runtime.opening import Options
+    from ullage.scale import actor as acting
     from ullage.scale.actor import Actor
+
+    context = SimpleNamespace(get_node_id=lambda: "node")  # what nodes are asked has tests of its own
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
+    monkeypatch.setattr(acting, "look", lambda asked, node: [])
 
     class Apart:
         """Two actors in turns; they see the model alone of what lies in `work`."""
@@ -296,7 +303,8 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
             base = tmp_path_factory.mktemp("base")
             (base / "script.jsonl").write_bytes(lines(SCRIPT))
             actors = [
-                Actor("/nowhere", str(base), name, Options(quiet=True), parts.depot.url) for name in "ab"
+                Actor("/nowhere", str(base), name, Options(quiet=True), None, parts.depot.url)
+                for name in "ab"
             ]
             assert [actor.open()[1] for actor in actors] == ["", ""]
             for number in parts.left():
@@ -308,7 +316,7 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
             replaced = Store(f"{s3}/in")
             replaced.remove("records.jsonl")
             replaced.put_new(lines(records(9)), "records.jsonl")
-            late = Actor("/nowhere", str(base), "c", Options(quiet=True), parts.depot.url)
+            late = Actor("/nowhere", str(base), "c", Options(quiet=True), None, parts.depot.url)
             assert "was replaced since this run began" in late.open()[1]
             late.close()
 
