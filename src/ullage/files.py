@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from ullage.errors import FormatError
 
@@ -34,9 +35,14 @@ def is_nowhere(path: Path) -> bool:
     return path.parts[:1] == ("~",)
 
 
+COPIES: Final[dict[str, Path]] = {}
+"""URLs of objects of which this process has a copy, and where that is (`ullage.copies`)."""
+
+
 def placed(name: str, base: Path) -> Path:
-    """Where a file called `name` lies, relative to `base`; `~` is a home, where one is known."""
-    return base / os.path.expanduser(name)
+    """Where a file called `name` lies, relative to `base`; `~` is a home, where one is known. Of an object in
+    a store it is the copy that was fetched, and nothing before."""
+    return COPIES.get(name) or base / os.path.expanduser(name)
 
 
 def read_bytes(path: Path, most: int) -> bytes:

@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 
 import ullage
-from ullage.records.parts import Ended, Part, Parts
+from ullage.records.ended import Ended
+from ullage.records.parts import Part, Parts
 from ullage.records.status import status_of
 from ullage.reports.console import PlainConsole
 from ullage.reports.pages.screen import show_page
@@ -37,10 +38,10 @@ def cut_short(tmp_path, monkeypatch):
     (tmp_path / "records.jsonl").write_text(line * 9)
     done = partitioned.do_partition
 
-    def do(session, parts, number, *who):
-        if number == 2:
+    def do(session, parts, part, *who):
+        if part.number == 2:
             raise Stopped
-        return done(session, parts, number, *who)
+        return done(session, parts, part, *who)
 
     monkeypatch.setattr(partitioned, "do_partition", do)
     with pytest.raises(Stopped):

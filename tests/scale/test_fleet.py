@@ -116,14 +116,14 @@ def work(tmp_path_factory):
     return folder
 
 
-def carried(monkeypatch, folder, name, kills, seed=0):
+def carried(monkeypatch, folder, name, kills, seed=0, overrides=()):
     ray = Ray(kills, seed=seed)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(cluster, "_connect", lambda address: None)
     monkeypatch.setattr(fleet, "check_nodes", lambda nodes, asked, address: None)  # test_nodes has it
     monkeypatch.setattr("ullage.scale.actor.look", lambda asked, node: [])  # so that no Ray need be installed
     monkeypatch.setattr("gc.collect", lambda: 0)  # of each actor, a fifth of a second beside torch
-    _, record = ullage.run(ullage.load(WORK), folder / name, base=folder, on="ray")
+    _, record = ullage.run(ullage.load(WORK, overrides), folder / name, base=folder, on="ray")
     return record
 
 
@@ -134,15 +134,15 @@ def rows(folder, name):
 class Killer:
     """Whoever does one of these `lines` dies, and so does whoever is named in `chances`, in turn."""
 
-    def __init__(self, parts, lines=(), chances=()):
-        self._parts, self._lines, self._chances = parts, set(lines), list(chances)
+    def __init__(self, lines=(), chances=()):
+        self._lines, self._chances = set(lines), list(chances)
 
     def __call__(self, method, args, found):
         if method not in ("do", "try_out") or found is not None:
             return False
         if self._chances and self._chances.pop():
             return True
-        part = self._parts.part(args[0])
+        part = args[0]
         lines = range(part.line + 1, part.line + part.lines + 1)
         if method == "try_out":
             lines = range(args[1], args[2] + 1)
@@ -160,7 +160,7 @@ def test_records_that_end_actors_are_rejected_and_all_others_done(work, lines, c
         name = f"run-{sorted(lines)}-{chances}-{seed}"
         if (work / name).exists():
             return
-        killer = Killer(Parts(work / name), lines, chances)
+        killer = Killer(lines, chances)
         record = carried(patched, work, name, killer, seed)
     whole = rows(work / "local", "verified.jsonl")
     assert rows(work / name, "verified.jsonl") == [
@@ -181,8 +181,23 @@ def test_an_actor_that_dies_after_its_work_is_no_death_of_the_partition(work, mo
     assert rows(work / "after", "verified.jsonl") == rows(work / "local", "verified.jsonl")
 
 
+def test_actors_whose_partitions_lie_in_a_store_die_as_others_do(work, monkeypatch, tmp_path):
+    store = f"partition.store=file://{tmp_path}/store"
+    chances = [False, True, False, True, True]
+
+    def kills(method, args, found):
+        return bool(method == "do" and found is not None and chances and chances.pop())
+
+    accounts = carried(monkeypatch, work, "stored", kills, overrides=[store]).outcome["partitions"]
+    assert (accounts["again"], accounts["lost"]) == (0, 0), "each died after its manifest was there"
+    lost = carried(monkeypatch, work, "lost", Killer({9}), overrides=[store]).outcome["partitions"]
+    assert (lost["lost"], lost["rejected"]) == (3, 1)
+    assert rows(work / "stored", "verified.jsonl") == rows(work / "local", "verified.jsonl")
+    assert [each for each in (tmp_path / "store").rglob("*") if each.is_file()] == []
+
+
 def test_a_partition_that_only_as_a_whole_ends_actors_ends_the_run_in_a_line(work, monkeypatch):
-    kills = lambda method, args, found: method == "do" and args[0] == 1  # noqa: E731
+    kills = lambda method, args, found: method == "do" and args[0].number == 1  # noqa: E731
     with pytest.raises(InputError, match=r"partition 1 \(lines 7 to 12 .* no line of it alone did") as raised:
         carried(monkeypatch, work, "whole", kills)
     assert "\n" not in str(raised.value)
@@ -203,7 +218,7 @@ def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
     died = []
 
     def kills(method, args, found):  # others are kept before the last is begun
-        if method == "do" and args[0] == 2:
+        if method == "do" and args[0].number == 2:
             died.append(args)
             if len(died) == 3:
                 raise KeyboardInterrupt
@@ -213,7 +228,7 @@ def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         carried(monkeypatch, work, "twice", kills)
     assert read_attempts(Parts(work / "twice"))[1]["lost"] == 2
-    again = Killer(Parts(work / "twice"), {14})
+    again = Killer({14})
     monkeypatch.setitem(sys.modules, "ray", Ray(again))
     accounts = ullage.resume(work / "twice", on="ray").outcome["partitions"]
     assert (accounts["lost"], accounts["rejected"]) == (3, 1)

@@ -14,10 +14,11 @@ from rich.console import Console
 import ullage
 from ullage.errors import FormatError, InputError, SpecError, UllageError
 from ullage.kinds.pii import run as verifying
+from ullage.records.ended import Ended
 from ullage.records.failing import OUTCOME
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
-from ullage.records.parts import Ended, Part, Parts
+from ullage.records.parts import Part, Parts
 from ullage.records.replica import replicas_in
 from ullage.reports.verification_page import show_verification
 from ullage.spec.partition import Partition

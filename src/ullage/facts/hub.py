@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -20,10 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ullage.errors import FormatError, InputError, MissingExtraError
-from ullage.facts.headers_only import SIZES
 from ullage.facts.hub_name import COMMIT, HubName
 from ullage.facts.hub_patience import Patience, TooSlowError
-from ullage.facts.hub_repository import Repository, contents, open_repository
+from ullage.facts.hub_repository import Repository, lay_down, open_repository
 from ullage.files import data_home, is_nowhere, read_text
 
 if TYPE_CHECKING:
@@ -120,16 +118,8 @@ def _fetch(home: Path, name: HubName, repository: Repository) -> Snapshot:
     target = _place(home, name, repository.commit)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-    sizes: dict[Path, dict[str, int]] = {}
     try:
-        for file, data in contents(name.file, repository):
-            path = folder / (PurePosixPath(file).name if name.file else file)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            if len(data) < repository.files[file]:
-                sizes.setdefault(path.parent, {})[path.name] = repository.files[file]
-        for place, held in sizes.items():
-            (place / SIZES).write_text(json.dumps(held, indent=1))
+        lay_down(folder, name.file, repository)
         try:
             os.replace(folder, target)
         except OSError:

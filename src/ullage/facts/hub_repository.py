@@ -139,6 +139,20 @@ def _is_inside(file: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and path.name not in ("", SIZES)
 
 
+def lay_down(folder: Path, file: str | None, repository: Repository) -> None:
+    """Writes what a plan needs of it into a folder, as `contents` gives it: of weight files their beginning,
+    and their true sizes beside them."""
+    sizes: dict[Path, dict[str, int]] = {}
+    for name, data in contents(file, repository):
+        path = folder / (PurePosixPath(name).name if file else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        if len(data) < repository.files[name]:
+            sizes.setdefault(path.parent, {})[path.name] = repository.files[name]
+    for place, held in sizes.items():
+        (place / SIZES).write_text(json.dumps(held, indent=1))
+
+
 def contents(file: str | None, repository: Repository) -> Iterator[tuple[str, bytes]]:
     """Every file that a plan needs, of weight files their headers; of one GGUF `file`, or of the whole model.
 

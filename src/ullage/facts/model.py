@@ -12,7 +12,9 @@ from ullage.facts.catalog import UNKNOWN_MODEL, find_model, shape_by_name, unkno
 from ullage.facts.config import Count, parse_config, read_config
 from ullage.facts.hub_name import HubName, hub_name, is_at_commit
 from ullage.facts.picture_files import with_processor
+from ullage.facts.stored_model import see_model
 from ullage.files import model_cache, read_text
+from ullage.store import is_url
 
 
 def open_model(text: str, base: Path | None = None, count: Count | None = None) -> Model:
@@ -28,6 +30,8 @@ def open_model(text: str, base: Path | None = None, count: Count | None = None) 
 
 
 def _open(text: str, base: Path | None, count: Count | None, *, adapters: bool) -> Model:
+    if is_url(text):
+        see_model(text)
     path = local_path(text, base)
     if path.exists():
         found = _open_path(path, base, adapters, count)

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
+from ullage.facts.headers_only import SIZES
 from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
 from ullage.spec.stored import Stored
@@ -30,7 +31,8 @@ def _checkpoints(workload: Workload, models: Mapping[str, Model], base: Path | N
     for name, model in models.items():
         roles = [role for role, each in workload.roles.items() if each.model == name]
         size, basis, note = _checkpoint(model)
-        fetched = not local_path(name, base).exists()
+        path = local_path(name, base)
+        fetched = not path.exists() or (path / SIZES).exists()
         yield Stored(CHECKPOINT + ", ".join(roles), size, basis, note, fetched=fetched)
 
 

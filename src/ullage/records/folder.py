@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +21,12 @@ from typing import Final
 from typing_extensions import TypedDict
 
 from ullage.documents import VERSION
-from ullage.errors import BusyError, FormatError, InputError
+from ullage.errors import BusyError, FormatError, InputError, UllageError
 from ullage.fields import Fields
 from ullage.records.inventory import Held, read_inventory, take_inventory
 from ullage.records.journal import read_journal
 from ullage.records.manifest import Manifest, read_manifest
-from ullage.records.parts import PARTITIONS, Parts
+from ullage.records.parts import Parts
 from ullage.records.pool import POOL
 from ullage.records.record import Record, read_record
 from ullage.records.seal import read_sealed, write_sealed
@@ -106,7 +105,9 @@ class RunFolder:
     @property
     def done(self) -> int:
         """Pieces of work that are safely on disk."""
-        return len(read_journal(self.path / JOURNAL)) + Parts(self.path).kept
+        parts = Parts(self.path)
+        # A store is not asked: this is how a run that was cut short says how to go on.
+        return len(read_journal(self.path / JOURNAL)) + (parts.kept if parts.depot is None else parts.begun)
 
     @property
     def complete(self) -> bool:
@@ -141,14 +142,16 @@ class RunFolder:
         write_sealed(self.path / RECORD, document)
 
     def drop_partitions(self) -> None:
-        """Removes what the run's results were put together from."""
-        shutil.rmtree(self.path / PARTITIONS, ignore_errors=True)
+        """Removes what the run's results were put together from. Raises InputError where a store keeps its
+        part of it."""
+        Parts(self.path).drop()
 
     def discard(self) -> None:
         """Removes what a run that came to nothing wrote; anything else stays."""
         names = ("*.jsonl", "*.sqlite", *(f"states/*.{end}" for end in ("npy", "safetensors", "tmp")))
         own = (path for name in names for path in self.path.glob(name))
-        self.drop_partitions()
+        with contextlib.suppress(UllageError):
+            self.drop_partitions()
         for path in (*own, *(self.path / name for name in OURS)):
             path.unlink(missing_ok=True)
         for folder in (self.path / "states", self.path):

@@ -7,8 +7,10 @@
     doing/NNNNNNNN.TOKEN one that somebody is doing, or was doing when he died
     attempts.jsonl       a line for each time that a partition was begun, lost, or tried in part
     rejected.jsonl       records that end whatever reads them, with the reason
+    depot.json           where partitions that are done lie in a store, if they do (`records.depot`)
 
 A partition is done once its folder has its name: that is one rename, and whoever comes second keeps nothing.
+In a store a manifest stands for the name; `collect` brings what is done there into folders here.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from ullage.errors import FormatError
-from ullage.fields import Fields
 from ullage.records.atomic import sha256_of, write_with
+from ullage.records.depot import BLOCK, Depot, blocks, read_depot
+from ullage.records.ended import Ended, read_ended
 from ullage.records.notes import Notes, read_notes
 from ullage.records.seal import read_sealed, write_sealed
 
@@ -38,6 +42,7 @@ DOING: Final = "doing"
 JOURNAL: Final = "journal.jsonl"
 ATTEMPTS: Final = "attempts.jsonl"
 REJECTED: Final = "rejected.jsonl"
+DEPOT: Final = "depot.json"
 WIDTH: Final = 128
 """Bytes of a line of the index: any partition's line is found without reading the others."""
 DIGITS: Final = 8
@@ -63,26 +68,6 @@ class Part:
     rejected: Mapping[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What part.json says: how much was done, by whom, what was measured so far in that process, and what
-    that `held` before any model, in bytes."""
-
-    number: int
-    journal: str
-    examples: int
-    tokens: int
-    splits: int
-    seconds: float
-    ended: float
-    actor: str
-    node: str
-    outcome: Mapping[str, object]
-    measured: Sequence[Mapping[str, object]]
-    environment: Mapping[str, object]
-    held: int
-
-
 NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
 """Of a partition, in the order in which its line of the index has them; those of the largest inputs fit its
 WIDTH."""
@@ -94,6 +79,19 @@ class Parts:
     def __init__(self, run: Path) -> None:
         self.path = run / PARTITIONS
         self._noted: Notes | None = None
+        self._depot: Depot | None = None
+
+    @property
+    def depot(self) -> Depot | None:
+        """Where what is done lies in a store; None: here."""
+        if self._depot is None:
+            self._depot = read_depot(self.path / DEPOT)
+        return self._depot
+
+    def settle(self, url: str) -> None:
+        """What is done lies under a URL from now on, which is this run's alone."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_with(self.path / DEPOT, lambda temporary: temporary.write_text(json.dumps(url)))
 
     @property
     def count(self) -> int | None:
@@ -148,7 +146,20 @@ class Parts:
 
     def left(self) -> Iterator[int]:
         """Numbers of those that are not done, in order."""
-        return (number for number in range(self.count or 0) if not self.folder(number).is_dir())
+        if self.depot is None:
+            return (number for number in range(self.count or 0) if not self.folder(number).is_dir())
+        return self._not_in(self.depot)
+
+    def _not_in(self, depot: Depot) -> Iterator[int]:
+        for block in range(blocks(self.count or 0)):
+            done = depot.numbers(block)
+            for number in range(block * BLOCK, min((block + 1) * BLOCK, self.count or 0)):
+                if number not in done and not self.folder(number).is_dir():
+                    yield number
+
+    def has(self, number: int) -> bool:
+        """Whether a partition is done."""
+        return self.folder(number).is_dir() or (self.depot is not None and self.depot.has(number))
 
     @property
     def kept(self) -> int:
@@ -157,9 +168,21 @@ class Parts:
 
     def kept_numbers(self) -> Iterator[int]:
         """Numbers of those that are done, in no order."""
-        if self.path.is_dir():
+        depot, count = self.depot, self.count or 0
+        for block in range(blocks(count) if depot is not None else 0):
+            assert depot is not None
+            yield from depot.numbers(block)
+        if self.path.is_dir() and depot is None:
             with os.scandir(self.path) as found:
                 yield from (int(each.name) for each in found if _NUMBER.fullmatch(each.name))
+
+    def collect(self) -> None:
+        """Brings every partition that is done in a store into its folder here. Raises FormatError where one
+        was changed there."""
+        if self.depot is not None:
+            for number in range(self.count or 0):
+                if not self.folder(number).is_dir():
+                    self.depot.bring(number, self.folder(number))
 
     def folder(self, number: int) -> Path:
         """Where a partition lies once it is done."""
@@ -170,25 +193,17 @@ class Parts:
         FormatError where it was changed."""
         path = self.folder(number) / PART
         try:
-            found = read_sealed(path)
+            found = self._document(number)
         except FileNotFoundError as error:
             raise FormatError(f"{path}: is missing; the run was changed") from error
-        read = Fields(found, f"{path}: no partition's document")
-        return Ended(
-            read.whole("number"),
-            read.text("journal"),
-            read.whole("examples"),
-            read.whole("tokens"),
-            read.whole("splits"),
-            read.number("seconds"),
-            read.number("ended"),
-            read.text("actor"),
-            read.text("node"),
-            read.inner("outcome").values,
-            [each.values for each in read.each("measured")],
-            read.inner("environment").values,
-            read.whole("held"),
-        )
+        return read_ended(found, str(path))
+
+    def _document(self, number: int) -> dict[str, object]:
+        if self.depot is None or self.folder(number).is_dir():
+            return read_sealed(self.folder(number) / PART)
+        with TemporaryDirectory() as folder:
+            self.depot.bring(number, Path(folder) / "part", (PART,))
+            return read_sealed(Path(folder) / "part" / PART)
 
     def check(self, number: int) -> None:
         """Raises FormatError where what a partition that is done says, or its journal, was changed."""
@@ -209,6 +224,9 @@ class Parts:
     def keep(self, attempt: Path, ended: Ended) -> None:
         """The partition that was done in `attempt` is done; nothing happens where it was already."""
         write_sealed(attempt / PART, {"document": "part", "version": 1, **asdict(ended)})
+        if self.depot is not None:
+            self.depot.keep(ended.number, attempt)
+            return
         with suppress(OSError):  # a folder that is there already has its files: the first one stays
             attempt.rename(self.folder(ended.number))
 
@@ -217,6 +235,22 @@ class Parts:
         shutil.rmtree(self.path / DOING, ignore_errors=True)
         for path in self.path.glob("*.jsonl.tmp"):
             path.unlink(missing_ok=True)
+        for path in self.path.glob("*.*.tmp"):  # of what was on its way here
+            shutil.rmtree(path, ignore_errors=True)
+        if self.depot is not None:
+            self.depot.clear(self.count or 0)
+
+    def drop(self) -> None:
+        """Removes all partitions. Raises InputError where a store does not."""
+        depot = self.depot
+        shutil.rmtree(self.path, ignore_errors=True)
+        if depot is not None:
+            depot.drop()
+
+    @property
+    def begun(self) -> int:
+        """How often a partition was begun, whatever came of it."""
+        return sum(1 for each in self.attempts() if each.get("what") == "begun")
 
     @property
     def written(self) -> int:

@@ -12,7 +12,9 @@ from ullage.facts.adapter import is_adapter as holds_adapter
 from ullage.facts.bundled import local_path
 from ullage.facts.config import parse_config
 from ullage.facts.hub_name import HubName, hub_name
+from ullage.facts.stored_model import fetch_model
 from ullage.files import check_ordinary
+from ullage.store import is_url
 
 READ: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".gguf", ".tiktoken")
 """Endings of what is read of a model."""
@@ -23,6 +25,8 @@ PICKLED: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt
 
 def source_of(name: str, base: Path | None, download: bool) -> Path:
     """A folder or GGUF file, bundled, from a path, or from the hub's local cache."""
+    if is_url(name):
+        fetch_model(name, download)
     path = local_path(name, base)
     if path.is_dir() or path.suffix == ".gguf":
         _refuse_pickles(path, name)

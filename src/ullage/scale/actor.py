@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ullage.errors import UllageError
-from ullage.records.folder import RunFolder
-from ullage.records.parts import Parts
+from ullage.records.depot import Depot
+from ullage.records.folder import MANIFEST, RunFolder
+from ullage.records.parts import Part, Parts
 from ullage.runtime.machine import this_process
 from ullage.runtime.opening import Options, open_session
 from ullage.scale.looking import Asked, look
+from ullage.workloads.inputs import check_fetched
 from ullage.workloads.loading import plan_of
 from ullage.workloads.partitioned import do_partition, threads_of, try_partition
 
 
 class Actor:
-    """Holds the models of a run from its first partition on. It is given paths and numbers alone."""
+    """Holds the models of a run from its first partition on. It is given paths and numbers alone; of a run
+    whose partitions lie at the URL `depot` it needs no folder but one of its own."""
 
-    def __init__(self, run: str, base: str, name: str, options: Options, asked: Asked) -> None:
+    def __init__(
+        self, run: str, base: str, name: str, options: Options, asked: Asked, depot: str = ""
+    ) -> None:
+        self._depot = depot
         self._run, self._base, self._name, self._options = Path(run), Path(base), name, options
         self._stack = ExitStack()
         self._parts = Parts(self._run)
@@ -35,7 +42,11 @@ class Actor:
         if wrong:
             return node, "; ".join(wrong)
         try:
-            made = plan_of(RunFolder(self._run).manifest().plan, str(self._run), self._base)
+            if self._depot:
+                self._move()
+            manifest = RunFolder(self._run).manifest()
+            made = plan_of(manifest.plan, str(self._run), self._base)
+            check_fetched(made.workload, manifest.inputs)
             assert made.workload.partition is not None
             folder = self._parts.path / "actors" / self._name
             folder.mkdir(parents=True, mode=0o700)
@@ -47,17 +58,24 @@ class Actor:
             return node, str(error)
         return node, ""
 
-    def do(self, number: int, node: str) -> tuple[str, str]:
+    def _move(self) -> None:
+        """Works in a folder of its own, with the run's manifest."""
+        self._run = Path(self._stack.enter_context(TemporaryDirectory(prefix="ullage-actor-")))
+        Depot(self._depot).manifest(self._run / MANIFEST)
+        self._parts = Parts(self._run)
+        self._parts.settle(self._depot)
+
+    def do(self, part: Part, node: str) -> tuple[str, str]:
         """Does one partition: the SHA-256 of its journal, and what it failed with ("" nothing)."""
         try:
-            return do_partition(self._session, self._parts, number, self._name, node), ""
+            return do_partition(self._session, self._parts, part, self._name, node), ""
         except UllageError as error:
             return "", str(error)
 
-    def try_out(self, number: int, first: int, last: int) -> tuple[str, str]:
+    def try_out(self, part: Part, first: int, last: int) -> tuple[str, str]:
         """Does these lines of a partition and keeps nothing; what it failed with ("" nothing)."""
         try:
-            try_partition(self._session, self._parts, number, range(first, last + 1))
+            try_partition(self._session, self._parts, part, range(first, last + 1))
         except UllageError as error:
             return "", str(error)
         return "", ""

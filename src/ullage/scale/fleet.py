@@ -132,7 +132,9 @@ class Fleet:
             max_task_retries=0,
         )
         run, base = self.session.folder.path.resolve(), self.session.plan.base.resolve()
-        actor = made.remote(str(run), str(base), name, options, self.asked)
+        depot = self.parts.depot
+        url = "" if depot is None else depot.url
+        actor = made.remote(str(run), str(base), name, options, self.asked, url)
         self.busy[actor.open.remote()] = (actor, name, None)
 
     def _take(self, ready: Any) -> None:
@@ -165,14 +167,14 @@ class Fleet:
         return None
 
     def _give(self, actor: Any, name: str, task: Task) -> None:
-        node = self.nodes[name]
+        node, part = self.nodes[name], self.parts.part(task.number)
         if task.lines is None:
             self.parts.note("begun", task.number, actor=name, node=node)
-            asked = actor.do.remote(task.number, node)
+            asked = actor.do.remote(part, node)
         else:
             lines = [task.lines.start, task.lines.stop - 1]
             self.parts.note("tried", task.number, actor=name, node=node, lines=lines)
-            asked = actor.try_out.remote(task.number, *lines)
+            asked = actor.try_out.remote(part, *lines)
         self.busy[asked] = (actor, name, task)
 
     def _died(self, task: Task | None, name: str, why: str) -> None:
@@ -184,7 +186,7 @@ class Fleet:
                 raise InputError(f"--on {self.address}: opening an actor ended {OPENINGS} in a row: {why}")
         elif task.lines is not None:
             self._found(task.number, self.searches[task.number].died())
-        elif not self.parts.folder(task.number).is_dir():  # else it died after its work
+        elif not self.parts.has(task.number):  # else it died after its work
             self._lost(task.number, name, why)
         if self.waiting:
             self._begin()

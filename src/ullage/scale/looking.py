@@ -22,7 +22,7 @@ END_BYTES = 65536
 class Asked:
     """What a node is held against: `versions` by package, the digest of Ullage's `source`, `modules` with
     what brings each, and `files` with their `ends_of`. In `folder` there is a file whose name and text are
-    `token`; the node leaves one of its own beside it."""
+    `token`; the node leaves one of its own beside it ("": it needs none)."""
 
     versions: Mapping[str, str]
     source: str
@@ -35,6 +35,8 @@ class Asked:
 def look(asked: Asked, node: str) -> list[str]:
     """What is wrong on this machine, a line each. Ray's name of it is `node`."""
     wrong = [*_packages(asked), *_files(asked)]
+    if not asked.folder:  # what is done lies in a store
+        return wrong
     place = os.path.join(asked.folder, asked.token)
     try:
         with open(place, encoding="ascii") as file:

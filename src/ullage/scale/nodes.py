@@ -17,6 +17,7 @@ from ullage.scale import looking
 from ullage.scale.looking import Asked, ends_of, look, source_of, version_of
 from ullage.scale.share import Share
 from ullage.spec.installed import find_engine
+from ullage.store import is_url
 from ullage.workloads.inputs import part_paths, paths_of
 
 ANSWER_SECONDS: Final = 120.0
@@ -77,16 +78,20 @@ def asked_of(session: Session, parts: Parts) -> Asked:
     (folder / token).write_text(token, encoding="ascii")
     files = {str(path): ends_of(str(path)) for path in _read_by(session)}
     versions = {name: version_of(name) for name in SAME}
-    return Asked(versions, source_of("ullage"), modules, files, str(folder), token)
+    shared = "" if parts.depot is not None else str(folder)
+    return Asked(versions, source_of("ullage"), modules, files, shared, token)
 
 
 def _read_by(session: Session) -> Iterator[Path]:
     """Files of the input and of models; of models only those that nodes do not have with Ullage, and could
     not fetch."""
     base = session.plan.base.resolve()
-    for _, path in paths_of(session.workload, base):
-        yield path.resolve()
+    for name, path in paths_of(session.workload, base):
+        if not is_url(name):
+            yield path.resolve()
     for role in session.workload.roles.values():
+        if is_url(role.model):
+            continue
         here = local_path(role.model, base).exists()
         if role.model != TINY and (here or not session.download):
             for path, _ in part_paths(role, base, download=False):
@@ -126,7 +131,7 @@ def _answer(get: Callable[[Any], list[str]], task: Any, node: Node, asked: Asked
         said = " ".join(str(error).split())[-300:]
         return [f"could not be asked: {said}"]
     left = Path(asked.folder) / f"{asked.token}.{node.id}"
-    if wrong:
+    if wrong or not asked.folder:
         return wrong
     with suppress(OSError):
         if left.read_text(encoding="ascii") == node.id:

@@ -17,6 +17,7 @@ from ullage.spec.override import apply_overrides
 from ullage.spec.role import Role
 from ullage.spec.rules import mistakes_in, unheard_probes
 from ullage.spec.section import Section
+from ullage.spec.urls import mistakes_in_urls
 from ullage.spec.value import Value
 from ullage.spec.workload import Workload
 
@@ -130,6 +131,7 @@ def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -
         workload = workload.model_copy(update={"section": section})
         among += unheard_probes(workload, section.heard(workload))
         among += section.mistakes(workload)
+        among += mistakes_in_urls(workload, section)
     told = {each.path for each in wrong}
     mistakes += [
         each for each in among if not any(each.path[:length] in told for length in range(len(each.path) + 1))

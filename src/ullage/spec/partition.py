@@ -20,8 +20,8 @@ SWAPPED: Final = 10_000
 
 class Partition(Value):
     """A partition ends before the record with which it would exceed `records` or `bytes`. The rest is of
-    those that do partitions: how many threads each has, how many share a card, and how long all of them
-    may stand still."""
+    those that do partitions: how many threads each has, how many share a card, how long all of them may
+    stand still, and where what they did is left."""
 
     records: Count | None = Field(
         default=None,
@@ -36,6 +36,9 @@ class Partition(Value):
     )
     patience: Count = Field(
         default=600, description="seconds without any progress after which a run on a cluster ends"
+    )
+    store: str | None = Field(
+        default=None, description="URL in a store under which partitions lie until they are put together"
     )
 
     @property

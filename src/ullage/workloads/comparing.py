@@ -16,7 +16,7 @@ from ullage.workloads.inputs import Input, files_of
 
 DIGITS: Final = 12
 """Of a digest that are shown."""
-WAYS: Final = ("sha256", "sampled")
+WAYS: Final = ("sha256", "sampled", "etag")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from ullage.spec.role import Cache
 from ullage.spec.workload import SERVED, Workload
 from ullage.units import gib
 from ullage.workloads.comparing import Difference, differences, refuse_differences, was_strict
-from ullage.workloads.inputs import Input, files_of, parts_of, require_files
+from ullage.workloads.inputs import Input, fetch_files, files_of, parts_of, require_files
 from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
     Carrier,
@@ -85,6 +85,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
+    fetch_files(plan.workload)
     if plan.workload.partition is not None:
         check_partitions(plan)
         plan = _settled(plan, plan.workload.partition)
@@ -124,7 +125,10 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if find_kind(plan.workload.kind).reporter:
             report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
-        run.drop_partitions()
+        try:
+            run.drop_partitions()
+        except InputError as error:
+            session.say(f"the run is complete, but its partitions could not be removed: {error}")
         if begun.carrier is None:
             leave_evidence(session, [(record, session.begun_with)], run, known_as)
         else:
@@ -219,6 +223,7 @@ def _discard_nothing(run: RunFolder, prepared: int) -> None:
 def check(plan: Plan, options: Options) -> Checked:
     """Loads everything where the plan puts it and runs one smallest batch; nothing of it is kept."""
     runner = _runner(plan)
+    fetch_files(plan.workload)
     require_files(plan.workload, plan.base)
     with TemporaryDirectory() as folder:
         smallest = replace(options, smallest=True)

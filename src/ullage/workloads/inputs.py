@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Final
 
+from ullage.copies import fetch
 from ullage.errors import InputError
 from ullage.facts.bundled import local_path
+from ullage.facts.stored_model import stats_of
 from ullage.files import placed
 from ullage.records.atomic import sha256_of
 from ullage.records.contents import digest
 from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
+from ullage.store import Store, is_url, mark_of
 from ullage.workloads.kind import MADE
 from ullage.workloads.registry import find_kind
 
@@ -43,6 +46,7 @@ PARTS: Final = (
 
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
+    fetch_files(workload)
     return [{"file": name, "sha256": sha256_of(path)} for name, path in paths_of(workload, base)]
 
 
@@ -55,8 +59,7 @@ def require_files(workload: Workload, base: Path) -> None:
 def paths_of(workload: Workload, base: Path) -> Iterator[tuple[str, Path]]:
     """Files that the workload names, by name, and where each lies. Raises InputError for one that is not
     there."""
-    files = workload.section.files() if workload.section is not None else ()
-    for name in (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files)):
+    for name in _named(workload):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):
@@ -78,11 +81,40 @@ def _made_by(kind: str, path: Path) -> str:
     return f"; `ullage demo {kind} --out {folder}` makes it, and goes on to run the example"
 
 
+def fetch_files(workload: Workload) -> None:
+    """Sees that what the workload names in a store is here, as it is now. Raises InputError."""
+    for name in _named(workload):
+        if is_url(name):
+            fetch(name)
+
+
+def check_fetched(workload: Workload, inputs: Sequence[Mapping[str, str]]) -> None:
+    """Fetches what lies in a store. Raises InputError where it is not what a run's manifest says that it was
+    begun with."""
+    fetch_files(workload)
+    for entry in inputs:
+        name = entry.get("file", "")
+        if is_url(name) and sha256_of(placed(name, Path())) != entry["sha256"]:
+            raise InputError(f"{name}: was replaced since this run began; start a new run")
+    for name, role in workload.roles.items():
+        before = [dict(entry) for entry in inputs if entry.get("role") == name]
+        if is_url(role.model) and before != list(_parts_in_store(name, role)):
+            raise InputError(f"{role.model}: was replaced since this run began; start a new run")
+
+
+def _named(workload: Workload) -> tuple[str, ...]:
+    files = workload.section.files() if workload.section is not None else ()
+    return (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files))
+
+
 def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: bool = False) -> list[Input]:
     """The parts of each role's model, by `contents.digest`; none of a model that a server holds."""
     known: dict[Path, tuple[str, str]] = {}
-    found = []
+    found: list[Input] = []
     for name, role in workload.roles.items():
+        if is_url(role.model):
+            found.extend(_parts_in_store(name, role))
+            continue
         for path, part in part_paths(role, base, download):
             whole = path.resolve()
             if whole not in known:
@@ -90,6 +122,14 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
             way, hexadecimal = known[whole]
             found.append({"role": name, "part": part, way: hexadecimal})
     return found
+
+
+def _parts_in_store(name: str, role: Role) -> Iterator[Input]:
+    """Its objects by their ETags: each changes with what it is of."""
+    stats = {"": Store(role.model).stat()} if role.model.endswith(".gguf") else stats_of(role.model)
+    for key, stat in sorted(stats.items()):
+        part = key or role.model.rpartition("/")[2]
+        yield {"role": name, "part": part, "etag": mark_of(f"{stat.tag} {stat.size}")}
 
 
 def part_paths(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:

@@ -14,20 +14,23 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final, Protocol, cast
 
 from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
-from ullage.records.folder import RunFolder
+from ullage.records.ended import Ended
+from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.journal import Journal
-from ullage.records.parts import JOURNAL, Ended, Part, Parts
+from ullage.records.parts import JOURNAL, Part, Parts
 from ullage.records.record import REMARKS, remarks_in
 from ullage.records.replica import ACTORS, PARTITIONS, said_of_machines
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
 from ullage.spec.partition import Partition
+from ullage.store import Store
 from ullage.workloads.cutting import Look, cut
 from ullage.workloads.merging import merge
 from ullage.workloads.registry import find_kind
@@ -71,7 +74,7 @@ class Here:
     def carry(self, session: Session, parts: Parts) -> None:
         for number in parts.left():
             parts.note("begun", number, actor=HERE, node=HERE)
-            do_partition(session, parts, number, HERE, HERE)
+            do_partition(session, parts, parts.part(number), HERE, HERE)
 
 
 def carrier_at(on: str, options: Options) -> Carrier | None:
@@ -85,8 +88,13 @@ def carrier_at(on: str, options: Options) -> Carrier | None:
 
 
 def check_partitions(plan: Plan) -> None:
-    """Raises InputError for work that is not done in partitions."""
+    """Raises InputError for work that is not done in partitions, and for a store that takes none."""
     _partitioner(plan).input_of(plan)
+    assert plan.workload.partition is not None
+    if plan.workload.partition.store is not None:
+        store, key = Store(plan.workload.partition.store), f"tried-{token_hex(8)}"
+        store.put_new(b"{}", key)
+        store.remove(key)
 
 
 def run_partitions(session: Session, carrier: Carrier) -> None:
@@ -98,10 +106,15 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
         _runner(session.plan).run(session)  # it had ended: some of it was taken back, to be asked again
         return
     if parts.count is None:
+        if partition.store is not None:
+            parts.settle(f"{partition.store.rstrip('/')}/run-{token_hex(8)}")
+        if parts.depot is not None:
+            parts.depot.begin(session.folder.path / MANIFEST)
         with partitioner.looked_over(session) as look:
             parts.cut(cut(partitioner.input_of(session.plan), partition, look))
     parts.clear()
     carrier.carry(session, parts)
+    parts.collect()
     merge(parts, session.journal, session.folder.path)
     ended = (parts.ended(number) for number in range(parts.count or 0))
     partitioner.conclude(session, _counted(session, ended))
@@ -111,14 +124,14 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
         session.outcome[REMARKS] = list(remarks)
 
 
-def do_partition(session: Session, parts: Parts, number: int, actor: str, node: str) -> str:
+def do_partition(session: Session, parts: Parts, part: Part, actor: str, node: str) -> str:
     """Does one partition with the models that `session` holds; the SHA-256 of its journal."""
     begun = time.monotonic()
-    with parts.attempt(number) as folder:
-        own = _done(session, folder, parts.part(number))
+    with parts.attempt(part.number) as folder:
+        own = _done(session, folder, part)
         session.monitor.enter(None)  # so that all of it is in what was measured
         ended = Ended(
-            number,
+            part.number,
             sha256_of(folder / JOURNAL),
             own.examples,
             own.tokens,
@@ -136,12 +149,11 @@ def do_partition(session: Session, parts: Parts, number: int, actor: str, node: 
     return ended.journal
 
 
-def try_partition(session: Session, parts: Parts, number: int, lines: range) -> None:
+def try_partition(session: Session, parts: Parts, part: Part, lines: range) -> None:
     """Does these lines of a partition alone and keeps nothing: what is asked is whether it ends."""
-    part = parts.part(number)
     others = range(part.line + 1, part.line + part.lines + 1)
     left_out = {line: "left out of a trial" for line in others if line not in lines}
-    with parts.attempt(number) as folder:
+    with parts.attempt(part.number) as folder:
         _done(session, folder, replace(part, rejected={**part.rejected, **left_out}))
 
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import UllageError
+from ullage.errors import InputError, UllageError
 from ullage.facts.health.cards import Cards
 from ullage.facts.health.diagnosis import CARDS, VERDICT, Diagnosis, Readiness, RoleReadiness
 from ullage.facts.health.finding import Finding, note, ok, problem
 from ullage.facts.hub import asking_nobody
 from ullage.files import placed
 from ullage.planning.device_maps import device_maps
+from ullage.store import Store, is_url
 from ullage.units import gib
 from ullage.workloads.fidelity import any_counted
 from ullage.workloads.outcomes import gpu_set
@@ -141,7 +142,12 @@ def _files(workload: Workload, base: Path) -> Iterator[Finding]:
     names = [] if workload.section is None else [*workload.section.files()]
     names += [name for probe in workload.probes.values() for name in probe.files]
     for name in dict.fromkeys(names):
-        if not placed(name, base).exists():
+        if is_url(name):
+            try:
+                Store(name).stat()
+            except InputError as error:
+                yield problem("files", str(error), "see what the store and its credentials say")
+        elif not placed(name, base).exists():
             yield problem("files", f"{name} is not there", f"looked for {placed(name, base)}")
 
 

@@ -24,6 +24,7 @@ PURPOSES: Final = {
     "detect": "finding personal data",
     "plot": "figures",
     "ray": "runs on a cluster",
+    "storage": "reads and writes objects in a store: s3://",
 }
 """What each is for; their packages stand in pyproject.toml alone."""
 _REQUIREMENT: Final = re.compile(
