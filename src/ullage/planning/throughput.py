@@ -74,16 +74,16 @@ def past_time(
     return measured.get((doing(task.phase), done))
 
 
-def total_seconds(
+def seconds_by_role(
     demand: Demand,
     placement: Placement,
     devices: tuple[Device, ...],
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
-) -> tuple[float, tuple[str, ...]]:
-    """Expected seconds of all phases of the workload whose time is known, and the roles of those whose is
-    not."""
-    total = 0.0
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Expected seconds of all phases of the workload whose time is known, by the role that works in them, and
+    the roles of those whose is not."""
+    spent: dict[str, float] = {}
     unknown: dict[str, None] = {}
     known: dict[Same, float | None] = {}
     for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
@@ -98,8 +98,8 @@ def total_seconds(
         if seconds is None:
             unknown[task.phase.running] = None
         else:
-            total += seconds * phase.passes_of(examples)
-    return total, tuple(unknown)
+            spent[phase.running] = spent.get(phase.running, 0.0) + seconds * phase.passes_of(examples)
+    return spent, tuple(unknown)
 
 
 def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Task | None]:

@@ -212,9 +212,7 @@ def _over(candidate: Candidate) -> int:
 def _is_far(candidate: Candidate, trials: Trials) -> bool:
     """Whether the same setting is far cheaper on other cards, and far faster on some: larger batches change
     that little."""
-    same = [each for each in trials.found if each.fits and each.steps == candidate.steps]
-    usd = min(point_of(each).usd for each in same)
-    seconds = min(each.seconds for each in same)
+    usd, seconds = trials.best.of_setting(candidate.steps)
     return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR
 
 
