@@ -33,9 +33,8 @@ class Best:
     def add(self, one: Candidate) -> None:
         """One more that was planned."""
         if one.possible:
-            self._taken[one.gpus] = min(
-                self._taken.get(one.gpus, one.outcome.peak.high), one.outcome.peak.high
-            )
+            taken = one.outcome.peak.high
+            self._taken[one.gpus] = min(self._taken.get(one.gpus, taken), taken)
         if not one.fits:
             return
         by_cost = KEYS["cost"](one)
@@ -53,7 +52,7 @@ class Best:
         self._elsewhere[one.steps] = min(usd, point_of(one).usd), min(seconds, one.seconds)
 
     def least_taken(self, but: GpuSet) -> int:
-        """The fewest bytes that anything takes on other cards than these; 0 where nothing was planned there."""
+        """The fewest bytes that anything takes on other cards than these; 0 where nothing was planned."""
         return min((taken for gpus, taken in self._taken.items() if gpus != but), default=0)
 
     def of_setting(self, steps: Setting) -> tuple[float, float]:
