@@ -126,7 +126,7 @@ def _fastest(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     best = at
     taken = any(step.axis == axis.name for step in at.steps)
     ways = [without(at.steps, axis.name)] if taken else []
-    for steps in (*ways, *(with_step(at.steps, step) for step in axis.steps)):
+    for steps in (*ways, *(with_step(at.steps, step) for step in axis.steps if not step.slower)):
         if not trials.over:
             then = trials.plan(at.gpus, steps)
             if then.fits and then.is_faster(best, WORTH):
@@ -142,15 +142,15 @@ def climb(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     if first is at:
         return at
     best, fits, beyond = first, 0, len(higher)
-    place = _predicted(at, first, higher)
+    place = _between(at, _size(higher[0]) // 2, first, _size(higher[0]), higher)
     while fits + 1 < beyond and not trials.over:
         place = place if fits < place < beyond else (fits + beyond) // 2
-        then = _taken(trials, best, axis, higher[place])
-        if then is best:
-            beyond = place
+        then = trials.plan(at.gpus, _sized(best.steps, axis, higher[place]))
+        if then.fits and then.is_faster(best, WORTH):
+            best, fits, place = then, place, place + 1
         else:
-            best, fits = then, place
-        place = fits + 1
+            beyond = place
+            place = _between(best, _size(higher[fits]), then, _size(higher[beyond]), higher)
     return best
 
 
@@ -181,9 +181,9 @@ def _size(step: Step) -> int:
     return int(step.key)
 
 
-def _predicted(at: Candidate, then: Candidate, higher: list[Step]) -> int:
-    """Which of the steps above leaves nothing on the fullest card, if each sequence takes as much."""
-    first = _size(higher[0])
-    taken = max(at.outcome.left - then.outcome.left, 1) / max(first - first // 2, 1)
-    most = first + then.outcome.left / taken
-    return sum(_size(step) <= most for step in higher[1:])
+def _between(one: Candidate, size: int, other: Candidate, larger: int, ladder: list[Step]) -> int:
+    """The place of the last step of a ladder that leaves something on the fullest card, if each sequence
+    takes as much as between two sizes; -1 where that is none."""
+    taken = max(one.outcome.left - other.outcome.left, 1) / max(larger - size, 1)
+    most = larger + other.outcome.left / taken
+    return sum(_size(step) <= most for step in ladder) - 1

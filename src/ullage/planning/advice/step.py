@@ -18,7 +18,7 @@ LOSS_OF_LESS = 0.25
 
 class Step(NamedTuple):
     """One change: `key` names it among those of its `axis`, on whatever cards. `loss` is of quality, assumed
-    unless it was `measured`; only the order of losses is relied on."""
+    unless it was `measured`; only the order of losses is relied on. One that is `slower` saves but memory."""
 
     axis: str
     key: str
@@ -26,6 +26,7 @@ class Step(NamedTuple):
     loss: float
     note: str
     measured: bool = False
+    slower: bool = False
 
 
 class Axis(NamedTuple):
