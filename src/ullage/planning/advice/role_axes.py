@@ -46,7 +46,7 @@ def ground_of(gpus: GpuSet, host: int) -> Ground:
 def role_axes(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
     """Of a role that is held here; `losses` were measured."""
     for axis in _all(name, workload, ground, losses):
-        yield axis._replace(role=name)
+        yield axis._replace(role=name, steps=tuple(step._replace(role=name) for step in axis.steps))
 
 
 def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,12 @@ class Candidate(NamedTuple):
     def seconds(self) -> float:
         """Of 1000 examples, in the phases whose time is known."""
         return self.outcome.known_seconds
+
+    def seconds_of(self, role: str) -> float:
+        """The same of those in which a role works; infinite where a phase of its is not known."""
+        if role in self.outcome.unknown:
+            return math.inf
+        return self.seconds * dict(self.outcome.shares).get(role, 0.0)
 
     @property
     def open(self) -> bool:
