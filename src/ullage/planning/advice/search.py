@@ -23,11 +23,11 @@ SHARE_TO_FIT: Final = 0.4
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 """How much faster than the bound says a set may be, for what has room there and nowhere else."""
-SETS_BY_USUAL: Final = 10
+SETS_BY_USUAL: Final = 4
 """Sets on which what usually is good is tried beside what was best so far."""
 SETS_AT_ONCE: Final = 8
 """Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
-SHARE_TO_LOOK: Final = 0.6
+SHARE_TO_LOOK: Final = 0.8
 """Of what is left for other cards, to look at each of them; the rest is for the best ones."""
 LEAST_SHARE: Final = 0.4
 """Of that rest for the best of them, however many there are."""

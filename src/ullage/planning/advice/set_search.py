@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
@@ -123,22 +122,32 @@ class SetSearch:
         return [self._trials.plan(self.gpus, steps) for steps in starts]
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """The same with batches of all roles together as they fit here, unless it is far from the best as it
-        is; the fastest."""
+        """Of each role what was fastest of these, without loss and with any, and batches of all roles together as
+        they fit here, unless it is far from the best as it is; the fastest."""
         tried = self.glance(others)
-        fitting = [each for each in tried if each.fits]
-        if fitting:
-            fitting.append(mixed(self._trials, min(fitting, key=KEYS["time"]), tried))
+        likely = [self._mixed([each for each in tried if not each.loss]), self._mixed(tried)]
+        if not any(each.fits for each in tried):
+            likely = [self._fitted(tried)]
+        climbed = [self._climb(each) for each in dict.fromkeys(likely) if each is not None]
+        return min(climbed, key=KEYS["time"], default=None)
+
+    def _mixed(self, tried: list[Candidate]) -> Candidate | None:
+        best = min((each for each in tried if each.fits), key=KEYS["time"], default=None)
+        if best is None or self._trials.over:
+            return best
+        then = mixed(self._trials, best, tried)
+        return None if _is_far(then, self._trials) else then
+
+    def _fitted(self, tried: list[Candidate]) -> Candidate | None:
+        """What exceeds these cards by little, and the workload as it is, as lean as it can be without loss."""
         near = [
             each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
         ]
-        likely = [each for each in sorted(dict.fromkeys(fitting), key=KEYS["time"])[:2] if not _is_far(each, self._trials)]
-        if near and not fitting and not self._trials.over:
-            beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self.gpus)))
-            small = (leanest(self._trials, each, self._of("same")) for each in beginnings)
-            likely = [*islice((each for each in small if each.fits), 1)]
-        climbed = [self._climb(each) for each in likely]
-        return min(climbed, key=KEYS["time"], default=None)
+        if not near or self._trials.over:
+            return None
+        beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self.gpus)))
+        small = (leanest(self._trials, each, self._of("same")) for each in beginnings)
+        return next((each for each in small if each.fits), None)
 
     def _climb(self, at: Candidate) -> Candidate:
         """Batches of all roles as large as fit, all of one size."""
