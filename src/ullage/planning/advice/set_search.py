@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.descent import as_one, climb, each_way, faster, kinds, leanest, mixed, relaxed, roomier
+from ullage.planning.advice.descent import (
+    as_one,
+    climb,
+    each_way,
+    faster,
+    kinds,
+    leanest,
+    mixed,
+    relaxed,
+    roomier,
+)
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.role_axes import WHOLE
 from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
@@ -92,8 +102,8 @@ class SetSearch:
         return self._trials.plan(self.gpus, with_step(steps, axis.leanest))
 
     def _fewer_bits(self) -> None:
-        """Of what fits already, lower precisions of all roles, and of those that it makes faster, with the batches
-        and the engines they leave room for; then the lowest of every role."""
+        """Of what fits already, lower precisions of all roles, and of those that it makes faster, with the
+        batches and the engines they leave room for; then the lowest of every role."""
         best = self._best_here()
         if best is None:
             return
@@ -122,8 +132,8 @@ class SetSearch:
         return [self._trials.plan(self.gpus, steps) for steps in starts]
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """Of each role what was fastest of these, without loss and with any, and batches of all roles together as
-        they fit here, unless it is far from the best as it is; the fastest."""
+        """Of each role what was fastest of these, without loss and with any, and batches of all roles together
+        as they fit here, unless it is far from the best as it is; the fastest."""
         tried = self.glance(others)
         likely = [self._mixed([each for each in tried if not each.loss]), self._mixed(tried)]
         if not any(each.fits for each in tried):
@@ -139,7 +149,7 @@ class SetSearch:
         return None if _is_far(then, self._trials) else then
 
     def _fitted(self, tried: list[Candidate]) -> Candidate | None:
-        """What exceeds these cards by little, and the workload as it is, as lean as it can be without loss."""
+        """What exceeds these cards by little, or the workload as it is, as lean as can be without loss."""
         near = [
             each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
         ]
@@ -165,7 +175,8 @@ class SetSearch:
             if axis.kind == "engine":
                 vllm = [step for step in axis.steps if step.key.startswith(VLLM)][-1:]
                 if vllm and axis.role not in taken:
-                    taken[axis.role] = self._trials.plan(self.gpus, _all((*self._stored(axis.role), *vllm))).possible
+                    asked = _all((*self._stored(axis.role), *vllm))
+                    taken[axis.role] = self._trials.plan(self.gpus, asked).possible
                 engines += tuple(vllm) if taken.get(axis.role) else ()
             for step in axis.steps if axis.kind == "precision" else ():
                 bits[step.key] = (*bits.get(step.key, ()), step)
