@@ -132,8 +132,8 @@ class SetSearch:
         return [self._trials.plan(self.gpus, steps) for steps in starts]
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """Of each role what was fastest of these, without loss and with any, and batches of all roles together
-        as they fit here, unless it is far from the best as it is; the fastest."""
+        """Of each role what was fastest of these, without loss and with any; batches of all roles together as
+        they fit here, unless it is far from the best as it is; the fastest."""
         tried = self.glance(others)
         likely = [self._mixed([each for each in tried if not each.loss]), self._mixed(tried)]
         if not any(each.fits for each in tried):
