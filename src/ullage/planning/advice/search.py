@@ -19,7 +19,7 @@ from ullage.spec.role import Role
 Axes = Callable[[GpuSet], tuple[Axis, ...]]
 SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
-SHARE_TO_FIT: Final = 0.4
+SHARE_TO_FIT: Final = 0.3
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 """How much faster than the bound says a set may be, for what has room there and nowhere else."""
