@@ -106,7 +106,7 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis]) -> Candidate:
     if trials.over or not alike:
         return at
     if not alike[0].ladder:
-        return mixed(trials, at, each_way(trials, at, [_quick(axis) for axis in alike]))
+        return mixed(trials, at, each_way(trials, at, [_quick(axis, at) for axis in alike]))
     ladder = as_one(alike) if len(alike) > 1 else alike[0]
     at = climb(trials, at, ladder)
     if len(alike) == 1:
@@ -115,8 +115,10 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis]) -> Candidate:
     return mixed(trials, at, [trials.plan(at.gpus, steps) for steps in more if not trials.over])
 
 
-def _quick(axis: Axis) -> Axis:
-    """Without steps that save but memory."""
+def _quick(axis: Axis, at: Candidate) -> Axis:
+    """Without steps that save but memory, unless one of them is taken: another may be less slow."""
+    if any(step.axis == axis.name for step in at.steps):
+        return axis
     return axis._replace(steps=tuple(step for step in axis.steps if not step.slower))
 
 
@@ -162,6 +164,8 @@ def mixed(trials: Trials, at: Candidate, tried: list[Candidate]) -> Candidate:
         saving = best.seconds_of(role) - fastest.seconds_of(role)
         if saving > best.seconds * WORTH:
             saved[role] = saving, fastest
+    if not saved or trials.over:
+        return best
     roles = sorted(saved, key=lambda role: -saved[role][0])
     whole = best.steps
     for role in roles:

@@ -23,7 +23,7 @@ SHARE_TO_FIT: Final = 0.3
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 """How much faster than the bound says a set may be, for what has room there and nowhere else."""
-SETS_BY_USUAL: Final = 4
+SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
 SETS_AT_ONCE: Final = 8
 """Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
