@@ -13,7 +13,7 @@ from ullage.planning.cost import per_1000, usd_per_1000
 from ullage.planning.device import HOST, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.placement import place
-from ullage.planning.throughput import seconds_by_role
+from ullage.planning.throughput import total_seconds
 from ullage.planning.verdict import Verdict, verdict_of, worst
 from ullage.spec.workload import Workload
 from ullage.units import ZERO, Interval, total
@@ -74,9 +74,8 @@ def outcome_of(
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     budgets = [(size, limits[name][1]) for name, size in peaks.items()]
     over = sum(max(size.high - budget, 0) for size, budget in budgets if budget is not None)
-    spent, unknown = seconds_by_role(demand, placement, devices, workload.examples, measured)
-    total_seconds = sum(spent.values())
-    known = total_seconds * per_1000(workload.examples)
+    whole, spent, unknown = total_seconds(demand, placement, devices, workload.examples, measured)
+    known = whole * per_1000(workload.examples)
     seconds = None if unknown else known
     return Outcome(
         worst(verdicts),
@@ -88,5 +87,5 @@ def outcome_of(
         peaks.get(HOST, ZERO),
         known,
         unknown,
-        tuple((role, seconds / total_seconds) for role, seconds in spent.items() if seconds),
+        tuple((role, own / whole) for role, own in spent.items() if own),
     )

@@ -74,15 +74,16 @@ def past_time(
     return measured.get((doing(task.phase), done))
 
 
-def seconds_by_role(
+def total_seconds(
     demand: Demand,
     placement: Placement,
     devices: tuple[Device, ...],
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
-) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Expected seconds of all phases of the workload whose time is known, by the role that works in them, and
-    the roles of those whose is not."""
+) -> tuple[float, dict[str, float], tuple[str, ...]]:
+    """Expected seconds of all phases of the workload whose time is known, the same by the role that works in
+    them, and the roles of those whose is not."""
+    total = 0.0
     spent: dict[str, float] = {}
     unknown: dict[str, None] = {}
     known: dict[Same, float | None] = {}
@@ -98,8 +99,10 @@ def seconds_by_role(
         if seconds is None:
             unknown[task.phase.running] = None
         else:
-            spent[phase.running] = spent.get(phase.running, 0.0) + seconds * phase.passes_of(examples)
-    return spent, tuple(unknown)
+            whole = seconds * phase.passes_of(examples)
+            total += whole
+            spent[phase.running] = spent.get(phase.running, 0.0) + whole
+    return total, spent, tuple(unknown)
 
 
 def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Task | None]:
