@@ -19,10 +19,7 @@ class Here:
     def __init__(self, source):
         self.source = source
 
-    async def answer(self, asked):
-        return answer(self.source, asked)
-
-    async def advice(self, asked, gone):
+    async def answer(self, asked, gone):
         return answer(self.source, asked)
 
 

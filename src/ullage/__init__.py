@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ullage.api import sample as sample
     from ullage.api import sample_model as sample_model
     from ullage.api import schema as schema
+    from ullage.api import status as status
     from ullage.api import talk as talk
     from ullage.api import trace as trace
     from ullage.api import verify as verify
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     from ullage.records.observation import Here as Here
     from ullage.records.pool_of_run import PoolOfRun as PoolOfRun
     from ullage.records.record import Record as Record
+    from ullage.records.status import RunStatus as RunStatus
     from ullage.records.verification import Verification as Verification
     from ullage.reports.guide.guide_file import GuideChange as GuideChange
     from ullage.runtime.devices import DeviceInfo as DeviceInfo
@@ -194,6 +196,7 @@ PLACES: Final = {
     "Renting": "ullage.planning.renting",
     "RoleFields": "ullage.spec.role_fields",
     "RunCheck": "ullage.workloads.wholeness",
+    "RunStatus": "ullage.records.status",
     "SearchLimit": "ullage.planning.advice.trials",
     "SpecError": "ullage.errors",
     "StateView": "ullage.capture.view",
@@ -256,6 +259,7 @@ PLACES: Final = {
     "schema": "ullage.api",
     "serve": "ullage.serving.made",
     "sites_of": "ullage.api.extractor",
+    "status": "ullage.api",
     "talk": "ullage.api",
     "tiny_path": "ullage.facts.bundled",
     "trace": "ullage.api",

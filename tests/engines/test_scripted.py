@@ -34,10 +34,21 @@ def test_what_the_script_lacks_is_named_without_the_prompt(engine):
         engine.score(["secret"], ["yes"])
 
 
+def test_a_batch_takes_as_long_as_the_slowest_of_its_lines(tmp_path, monkeypatch):
+    slept = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    lines = ('{"contains": "a", "text": "x", "seconds": 0.1}', '{"contains": "b", "text": "y", "seconds": 2}')
+    (tmp_path / "s.jsonl").write_text("\n".join(lines))
+    open_script(tmp_path / "s.jsonl").generate(["a", "b", "a"], Sampling(4), [0, 1, 2])
+    assert slept == [2.0]
+
+
 @pytest.mark.parametrize(
     "text, said",
     [
         ("", "has no lines"),
+        ('{"text": "a", "seconds": -1}', "seconds are from 0 to 3600, not -1"),
+        ('{"text": "a", "seconds": NaN}', "seconds are from 0 to 3600, not nan"),
         ("{", "s.jsonl:1: not JSON"),
         ('{"contains": "x"}', "s.jsonl:1: not an object with 'text' or 'scores'"),
         ('{"text": "a", "colour": 1}', "s.jsonl:1: not an object"),

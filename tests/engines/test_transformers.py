@@ -1,5 +1,7 @@
 """The engine in this process, held against transformers' own generate and forward pass."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -203,3 +205,18 @@ def test_a_reply_goes_on_from_how_it_was_begun():
         (whole,) = engine.generate([f"the cat{each}"], Sampling(9), [0])
         assert (found[at].tokens, found[at].prompt_tokens) == (whole.tokens, whole.prompt_tokens)
     assert len({reply.text for reply in found.values()}) == len(begins)
+
+
+def test_what_an_engine_kept_in_a_cache_goes_with_it_at_once():
+    engine, _, _ = engine_of()
+    prompts = ["one two three four five six seven eight nine ten " + end for end in ("a", "b")]
+    engine.score(prompts, ["yes", "no"])
+    kept = weakref.ref(engine._scorer._prefix)
+    assert kept()._cache is not None
+    gc.collect()
+    gc.disable()
+    try:
+        del engine
+        assert kept() is None
+    finally:
+        gc.enable()

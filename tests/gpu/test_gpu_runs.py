@@ -72,7 +72,7 @@ def test_real_out_of_memory_is_split_and_nothing_is_lost(workload, monkeypatch):
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
 
-    def keep_little(_plan):
+    def keep_little(_plan, _sharing):
         room = torch.cuda.memory_reserved(0) + 160 * 2**20  # weights 73, cuBLAS 32, and so little beside them
         torch.cuda.set_per_process_memory_fraction(room / total, 0)
 

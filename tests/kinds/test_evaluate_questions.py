@@ -57,7 +57,7 @@ ROWS = {
 
 
 def read(rows, reader, limit=None):
-    return list(read_questions(lambda: iter(rows), reader, limit))
+    return [question for _, question in read_questions(lambda: iter(rows), reader, limit)]
 
 
 @pytest.mark.parametrize("name", FORMATS)

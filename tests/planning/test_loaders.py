@@ -14,7 +14,7 @@ from ullage.facts.catalog import find_model
 from ullage.facts.checkpoint import Checkpoint
 from ullage.facts.gpu_set import parse_gpu_set
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.runtime.opening import _check_kernels
+from ullage.runtime.machine import check_kernels
 from ullage.runtime.quantization import dequantizing_config, quantization_config, unpacking_config
 from ullage.units import GIB, MIB
 
@@ -87,10 +87,10 @@ def test_a_card_that_the_installed_torch_has_no_kernels_for_is_refused_at_a_run(
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90a", "sm_120", "compute_120"])
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Tesla V100-SXM2-16GB")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (7, 5))
-    _check_kernels(1)
+    check_kernels(1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (7, 0))
     with pytest.raises(UnsupportedError, match=r"gpu:0 is Tesla V100.* has kernels from 7\.5 on"):
-        _check_kernels(1)
+        check_kernels(1)
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4", "q8_0", "q4_k"])

@@ -4,7 +4,7 @@ import pytest
 
 import ullage
 from ullage.errors import InputError
-from ullage.scale.cluster import Share
+from ullage.scale.share import Share
 
 WORK = {
     "kind": "pii",
@@ -35,6 +35,15 @@ def test_a_node_has_room_for_as_many_actors_as_its_scarcest_resource():
     assert share.fits({"CPU": 9.0, "GPU": 8.0, "memory": 99.0}) == 0
     assert share.fits({"CPU": 9.0, "memory": 1000.0}) == 0
     assert Share(cpus=1, gpus=0, memory=0).fits({"CPU": 1.5}) == 1
+    assert Share(cpus=1, gpus=0, memory=0).fits({"CPU": 0.5}) == 0
+
+
+@pytest.mark.parametrize("sharing", range(2, 65))
+def test_as_many_actors_as_share_a_card_fit_it_and_no_more(sharing):
+    share = Share(cpus=1, gpus=1, memory=0, sharing=sharing)
+    ten_thousandths = round(share.ray_gpus * 10_000)
+    assert sharing * ten_thousandths <= 10_000 < (sharing + 1) * ten_thousandths
+    assert share.fits({"CPU": 1000.0, "GPU": 3.0}) == 3 * sharing
 
 
 def test_a_cluster_that_does_not_answer_is_one_line_at_once():

@@ -4,6 +4,7 @@ axe-core finds it."""
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -17,6 +18,7 @@ from planner_pages import ROOT, made_run, serving  # noqa: E402
 
 import ullage  # noqa: E402
 from ullage.records.notes import Notes  # noqa: E402
+from ullage.reports.figures import durations  # noqa: E402
 from ullage.reports.pages.html import html  # noqa: E402
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -87,77 +89,105 @@ def expect_plan(page, *changes):
     """Waits until the page shows the plan of these changes, and its address says them."""
     plan = plan_of(*changes)
     total = plan.bill.totals["gpu:0"][plan.devices[0].peak_phase].device.high
+    seconds = durations(plan.total_seconds)
     page.wait_for_function(
-        "([n, high]) => location.search.split('set=').length - 1 == n"
+        "([n, high, seconds]) => location.search.split('set=').length - 1 == n"
         " && document.querySelector('#verdict .verdict')"
-        " && [...document.querySelectorAll('summary')].some(each => each.textContent.includes(high))",
-        arg=[len(changes), f"{total / 2**30:.2f}"],
+        " && [...document.querySelectorAll('summary')].some(each => each.textContent.includes(high))"
+        " && document.body.textContent.includes(seconds)",
+        arg=[len(changes), f"{total / 2**30:.2f}", seconds],
     )
+    assert {change for _, change in parse_qsl(urlsplit(page.url).query)} == set(changes)
     assert page.locator("#verdict .verdict").text_content() == plan.verdict
 
 
-CONTROLS = [
-    ("batch", "4"),
-    ("prompt tokens", "2048"),
-    ("new tokens", "700"),
-    ("examples", "7"),
-    ("GPUs", "2x H100"),
-]
-PATHS = {
-    "batch": "batch",
-    "prompt tokens": "prompt_tokens",
-    "new tokens": "new_tokens",
-    "GPUs": "budget.gpus",
+WALK = {
+    "budget.gpus": "2x H100",
+    "batch": "4",
+    "prompt_tokens": "8192",
+    "new_tokens": "300",
+    "examples": "7",
+    "schedule": "simultaneous",
+    "roles.player.model": "Qwen/Qwen2.5-72B-Instruct",
+    "roles.player.precision": "int8",
+    "roles.player.residency": "persistent",
+    "roles.player.batch": "2",
+    "roles.player.prompt_tokens": "7999",
+    "roles.player.new_tokens": "77",
+    "captures.0.sites": '["blocks.*.hook_mlp_out"]',
+    "captures.0.layers": "all",
+    "captures.0.positions": "all",
+    "captures.0.keep": "device",
 }
+"""Every control of the form in its order, and what is put into it."""
 
 
-@pytest.mark.parametrize(("label", "value"), CONTROLS)
-def test_a_field_that_is_typed_in_changes_the_plan(shown, label, value):
-    field = shown.get_by_label(label, exact=True).first
-    field.click()
-    field.fill(value)
-    expect_plan(shown, f"{PATHS.get(label, label)}={value}")
-    assert field.input_value() == value
+def by_mouse(page, field, value):
+    if field.evaluate("each => each.tagName") == "SELECT":
+        field.select_option(value)  # the list that opens is the desktop's, not the page's
+    else:
+        field.click()
+        field.fill(value)
 
 
-@pytest.mark.parametrize(("label", "path", "keys"), [("precision", "roles.player.precision", "i")])
-def test_a_choice_is_made_by_keyboard_alone(shown, label, path, keys):
-    for _ in range(80):
-        shown.keyboard.press("Tab")
-        if shown.evaluate("document.activeElement.labels?.[0]?.textContent") == label:
-            break
-    shown.keyboard.type(keys)
-    chosen = shown.get_by_label(label, exact=True).input_value()
-    assert chosen.startswith(keys)
-    expect_plan(shown, f"{path}={chosen}")
-    assert shown.evaluate("document.activeElement.labels?.[0]?.textContent") == label
+def by_keyboard(page, field, value):
+    """From the control before it: the page that came for that one has left it where it was."""
+    page.keyboard.press("Tab")
+    assert field.evaluate("each => each === document.activeElement")
+    if field.evaluate("each => each.tagName") != "SELECT":
+        page.keyboard.press("Control+a")
+    page.keyboard.type(value)
 
 
-@pytest.mark.parametrize(
-    ("label", "path", "value"),
-    [
-        ("schedule", "schedule", "swapped"),
-        ("precision", "roles.player.precision", "nf4"),
-        ("residency", "roles.player.residency", "swapped"),
-        ("keep", "captures.0.keep", "device"),
-    ],
-)
-def test_a_choice_is_made_by_mouse(shown, label, path, value):
-    shown.get_by_label(label, exact=True).select_option(value)
-    expect_plan(shown, f"{path}={value}")
+@pytest.mark.parametrize("put", [by_mouse, by_keyboard])
+def test_every_control_changes_the_plan(shown, put):
+    fields = shown.locator("#form [name^='f.']")
+    assert [each.get_attribute("name") for each in fields.all()] == [f"f.{path}" for path in WALK]
+    shown.locator("nav a").last.focus()
+    said = []
+    for at, (path, value) in enumerate(WALK.items()):
+        said.append(f"{path}={value}")
+        put(shown, fields.nth(at), value)
+        expect_plan(shown, *said)
+        assert fields.nth(at).input_value() == value
 
 
-@pytest.mark.parametrize(
-    ("label", "path", "value"),
-    [
-        ("sites", "captures.0.sites", '["blocks.*.hook_mlp_out"]'),
-        ("layers", "captures.0.layers", "all"),
-        ("positions", "captures.0.positions", "all"),
-    ],
-)
-def test_captures_are_changed(shown, label, path, value):
-    shown.get_by_label(label, exact=True).fill(value)
-    expect_plan(shown, f"{path}={value}")
+def follow(page, how, name):
+    """A link, a button or what opens, by its text."""
+    found = page.locator("a, button, summary", has_text=re.compile(f"^{name}$"))
+    if how == "mouse":
+        found.click()
+        return
+    found.focus()
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("how", ["mouse", "keyboard"])
+def test_all_that_is_followed_leads_where_it_says(shown, address, how):
+    shown.get_by_label("batch", exact=True).first.fill("3")
+    follow(shown, how, "Plan")
+    expect_plan(shown, "batch=3")
+    follow(shown, how, "Keep this plan to compare with")
+    shown.wait_for_url("**/?set=batch%3D3&than=batch%3D3")
+    assert shown.locator("figure svg").count() == 2
+    follow(shown, how, "The whole file")
+    area = shown.get_by_label("Workload file, YAML or JSON")
+    area.fill(area.input_value().replace("batch: 3", "batch: 5"))
+    follow(shown, how, "Plan this text")
+    shown.wait_for_url("**/?set=batch%3D5&than=batch%3D3")
+    follow(shown, how, "Compare no more")
+    expect_plan(shown, "batch=5")
+    assert shown.locator("figure svg").count() == 1
+    follow(shown, how, "These bars as a table")
+    assert shown.locator("details[open] table").first.is_visible()
+    follow(shown, how, "The file as it is")
+    expect_plan(shown)
+    for name, there in (("Runs", "runs"), ("one", "runs/one"), ("Its report", "runs/one/report")):
+        follow(shown, how, name)
+        shown.wait_for_url(address + there)
+    shown.go_back()
+    follow(shown, how, "Planner")
+    expect_plan(shown)
 
 
 def test_back_and_forward_restore_plan_and_fields(shown):
@@ -216,19 +246,6 @@ def test_line_items_stay_open_while_numbers_change(shown):
     shown.get_by_label("batch", exact=True).first.fill("2")
     expect_plan(shown, "batch=2")
     assert table.is_visible()
-
-
-def test_the_whole_file_is_edited_and_two_plans_are_compared(shown):
-    shown.get_by_text("Keep this plan to compare with").click()
-    shown.get_by_text("The whole file").click()
-    area = shown.get_by_label("Workload file, YAML or JSON")
-    area.fill(area.input_value().replace("precision: bf16", "precision: int8"))
-    shown.get_by_role("button", name="Plan this text").click()
-    expect_plan(shown, "roles.player.precision=int8")
-    assert shown.locator("figure svg").count() == 2
-    shown.get_by_text("Compare no more").click()
-    expect_plan(shown, "roles.player.precision=int8")
-    assert shown.locator("figure svg").count() == 1
 
 
 def test_what_is_downloaded_is_the_text_of_the_page(shown, tmp_path):

@@ -5,12 +5,15 @@ import hashlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -28,7 +31,7 @@ from ullage.ui.runs import Runs
 from ullage.ui.server import Listening, listen
 from ullage.ui.source import read_source
 from ullage.ui.state import State
-from ullage.ui.worker import OverdueError, Worker, Workers
+from ullage.ui.worker import START, OverdueError, Worker, Workers
 
 FILE = ROOT / "examples/pii.yaml"
 TOKEN = "0123456789abcdef0123"
@@ -43,6 +46,11 @@ ADDRESSES = [
     "/none",
     "/?x=1",
 ]
+
+
+async def stays():
+    """Whether who asked has gone: no."""
+    return False
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -69,6 +77,7 @@ def test_every_answer_forbids_scripts_and_styles_within_it(address):
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://127.0.0.1:9"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[evil"}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
         ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
         ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
@@ -96,6 +105,17 @@ def test_a_token_comes_once_by_the_address_and_then_in_a_cookie():
     assert (
         page_of(FILE, token=TOKEN).get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     )
+
+
+@pytest.mark.parametrize("other", ['prefs={"a":1}', "a[b]@=1; x:y=2", '"=; , a'])
+def test_cookies_of_other_servers_of_this_machine_hide_no_token(other):
+    headers = {"Cookie": f"{other}; ullage_token={TOKEN}"}
+    assert page_of(FILE, token=TOKEN).get("/static/page.css", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/", "/runs", "/runs/one/report", "/plan.json", "/static/page.css"])
+def test_without_the_token_nothing_is_shown(address):
+    assert page_of(FILE, token=TOKEN).get(address).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -155,7 +175,8 @@ def test_a_worker_that_takes_too_long_is_ended_and_another_answers():
 
 def test_who_has_gone_before_advice_was_looked_for_gets_none():
     workers = Workers(read_source(str(FILE)), 60)
-    workers._searches.ask = lambda asked, wanted: None if not wanted() else pytest.fail("was looked for")
+    searching = workers._searches.worker
+    searching.ask = lambda asked, wanted: None if not wanted() else pytest.fail("was looked for")
     sent = []
 
     held = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
@@ -191,6 +212,77 @@ def test_a_search_that_nobody_waits_for_ends_and_its_process_answers_others():
         assert worker._process is process
     finally:
         worker.close()
+
+
+class Slow:
+    """A worker that answers `last`, and nothing else until it is abandoned."""
+
+    def __init__(self, last=None):
+        self.last, self.begun, self.left = last, [], threading.Event()
+
+    def ask(self, asked, wanted):
+        if not wanted():
+            return None
+        self.begun.append(asked)
+        if asked is self.last:
+            return Answered(200, "last", asked.state)
+        assert self.left.wait(20)
+        self.left.clear()
+        return None
+
+    def abandon(self, asked):
+        if asked is self.begun[-1]:
+            self.left.set()
+
+
+def test_the_last_of_many_plans_waits_for_none_that_nobody_waits_for():
+    asked = [Asked("part", State((f"batch={at}",))) for at in range(1, 31)]
+    workers = Workers(read_source(str(FILE)), 60)
+    slow = workers._plans.worker = Slow(asked[-1])
+
+    async def all_of_them():
+        async def gone(at):
+            return at < 29 and bool(slow.begun)
+
+        return await asyncio.gather(*(workers.answer(one, partial(gone, at)) for at, one in enumerate(asked)))
+
+    found = asyncio.run(asyncio.wait_for(all_of_them(), 10))
+    assert [each.status for each in found] == [204] * 29 + [200]
+    assert slow.begun[0] is asked[0]
+    assert len(slow.begun) < 4
+
+
+def test_however_many_plans_are_waited_for_other_work_has_its_threads():
+    workers = Workers(read_source(str(FILE)), 60)
+    slow, left = Slow(), threading.Event()
+    workers._plans.worker = slow
+
+    async def gone():
+        return left.is_set()
+
+    async def crowd():
+        waiting = [asyncio.ensure_future(workers.answer(Asked("page", State()), gone)) for _ in range(64)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(ullage.UllageError, match="waited for already"):
+            await workers.answer(Asked("page", State()), gone)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "other work"), 5) == "other work"
+        left.set()
+        return await asyncio.gather(*waiting)
+
+    assert {each.status for each in asyncio.run(crowd())} == {204}
+
+
+def test_a_process_that_plans_ends_with_who_listens_though_it_is_busy():
+    ours, theirs = socket.socketpair()
+    with theirs, Connection(ours.detach()) as end:
+        command = [sys.executable, "-c", START, str(theirs.fileno())]
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
+        end.send(read_source(str(ROOT / "examples/assistant.yaml")))
+        assert end.recv()
+        end.send(Asked("advice", State(("batch=7",))))
+        time.sleep(0.05)
+    assert process.wait(10) == 1  # 0 is the end of one that came to an end of its work
 
 
 def test_who_is_abandoned_for_anothers_sake_asks_again():
@@ -234,8 +326,8 @@ def test_what_goes_wrong_in_a_worker_is_said_and_it_goes_on():
     workers = Workers(read_source(str(FILE)), 60)
     try:
         with pytest.raises(ullage.UllageError, match="internal error"):
-            asyncio.run(workers.answer(Asked("page", None)))
-        assert asyncio.run(workers.answer(Asked("page", State()))).status == 200
+            asyncio.run(workers.answer(Asked("page", None), stays))
+        assert asyncio.run(workers.answer(Asked("page", State()), stays)).status == 200
     finally:
         workers.close()
 

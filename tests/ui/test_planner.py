@@ -227,6 +227,7 @@ def test_states_that_are_kept_first_are_given_a_role_by_the_form():
         "/?set=..%3D1",
         "/?set=%FF%00%3D2",
         "/?set=batch%3D%5B",
+        f"/?set={'a.' * 9000}b%3D1",
         "/?than=batch%3D-1",
     ],
 )

@@ -140,6 +140,12 @@ def test_markup_in_a_run_stays_text(runs):
         assert "<b>bold" not in found.text
 
 
+def test_a_name_that_is_no_text_is_listed_and_found(runs):
+    os.mkdir(os.fsencode(runs) + b"/\xff")
+    assert "\\xff</a>" in page(runs).get("/runs").text
+    assert page(runs).get("/runs/%5Cxff").status_code == 200
+
+
 def test_without_a_folder_it_says_how_to_give_one():
     assert "--runs FOLDER" in page_of(FILE).get("/runs").text
     assert page_of(FILE).get("/runs/one").status_code == 404

@@ -9,6 +9,7 @@ import pytest
 import small_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 import ullage
 from ullage.errors import FormatError, InputError, SpecError, UllageError
@@ -16,7 +17,9 @@ from ullage.kinds.pii import run as verifying
 from ullage.records.failing import OUTCOME
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
-from ullage.records.parts import Ended, Parts
+from ullage.records.parts import Ended, Part, Parts
+from ullage.records.replica import replicas_in
+from ullage.reports.verification_page import show_verification
 from ullage.spec.partition import Partition
 from ullage.workloads import merging, partitioned
 from ullage.workloads.cutting import cut
@@ -89,9 +92,9 @@ def test_partitions_are_the_input_line_for_line(tmp_path_factory, lines, records
     wanted = [number for number, line in enumerate(there, 1) if line.strip()]
     if not wanted:
         with pytest.raises(InputError, match="holds no records"):
-            list(cut(path, partition, lambda number, line: seen.append(number)))
+            list(cut(path, partition, lambda number, line: seen.append(number) or 1))
         return
-    parts = list(cut(path, partition, lambda number, line: seen.append(number)))
+    parts = list(cut(path, partition, lambda number, line: seen.append(number) or 1))
     assert seen == wanted
     assert [part.number for part in parts] == list(range(len(parts)))
     assert (parts[0].begin, parts[0].line, parts[0].item, parts[-1].end) == (0, 0, 0, len(data))
@@ -107,7 +110,7 @@ def test_partitions_are_the_input_line_for_line(tmp_path_factory, lines, records
 
 def test_an_index_says_what_was_cut(tmp_path):
     write_lines(tmp_path / "input", range(1000))
-    parts, held = list(cut(tmp_path / "input", Partition(records=7), lambda *_: None)), Parts(tmp_path)
+    parts, held = list(cut(tmp_path / "input", Partition(records=7), lambda *_: 1)), Parts(tmp_path)
     assert held.count is None
     held.cut(iter(parts))
     assert held.count == len(parts) == 143
@@ -208,7 +211,7 @@ def test_a_partition_that_was_in_flight_is_done_again(work, monkeypatch):
         stop_after(patched, verifying._Verification, "_verify", 2)
         with pytest.raises(Stopped):
             run(work, "run", {**PII, "partition": {"records": 7}, "batch": 1})
-    (work / "run/partitions/00000003.dead.tmp").mkdir()  # what a killed process leaves
+    (work / "run/partitions/doing/00000003.dead").mkdir(parents=True)  # what a killed process leaves
     ullage.resume(work / "run")
     assert rows(work / "run") == rows(run(work, "whole"))
     assert RunFolder(work / "run").record().outcome["partitions"]["again"] == 1
@@ -264,8 +267,9 @@ def test_whoever_does_a_partition_second_keeps_nothing(tmp_path):
         with parts.attempt(3) as folder:
             (folder / "journal.jsonl").write_bytes(b"")
             digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-            parts.keep(folder, Ended(3, digest, 1, 1, 0, 0.1, 0.0, actor, "node", {}, (), {}))
+            parts.keep(folder, Ended(3, digest, 1, 1, 0, 0.1, 0.0, actor, "node", {}, (), {}, 0))
     assert parts.ended(3).actor == "first"
+    parts.clear()
     assert os.listdir(parts.path) == ["00000003"]
 
 
@@ -313,3 +317,31 @@ def test_what_cannot_be_cut_is_refused_before_anything_is_done(work, changed, sa
     assert isinstance(raised.value, InputError | SpecError)
     assert not (work / "run").exists()
     shutil.rmtree(work / "run", ignore_errors=True)
+
+
+def test_what_each_that_did_partitions_took_is_in_the_record_and_verified(
+    tmp_path, tiny, monkeypatch, capsys
+):
+    def carry(_, session, parts):
+        for number in parts.left():
+            partitioned.do_partition(session, parts, number, "ab"[number % 2], "a node")
+
+    monkeypatch.setattr(partitioned.Here, "carry", carry)
+    folder = run(tmp_path, "run", {**tiny, "partition": {"records": 7}})
+    found = ullage.verify(folder)
+    assert [(each.actor, each.partitions) for each in found.replicas] == [("a", 2), ("b", 1)]
+    replicas = replicas_in(RunFolder(folder).record().outcome)
+    assert [each.records for each in replicas.values()] == [13, 7]
+    for each in found.replicas:
+        assert {"live", "process"} <= {one.what for one in each.comparisons}
+    assert found.to_json()["replicas"][1]["comparisons"]
+    show_verification(found, Console(width=120))
+    assert "MiB by replica" in capsys.readouterr().out
+
+
+def test_an_index_has_room_for_the_largest_inputs(tmp_path):
+    size = 10**18  # bytes of an input, and of one line
+    last = Part(10**8 - 1, size - 1, size, 10**15, 10**15, 10**9, 10**9)
+    held = Parts(tmp_path)
+    held.cut(iter([last]))
+    assert held.part(0) == last

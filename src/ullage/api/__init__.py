@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ullage.api.runs import check_run as check_run
     from ullage.api.runs import read_pool as read_pool
     from ullage.api.runs import report as report
+    from ullage.api.runs import status as status
     from ullage.api.runs import verify as verify
     from ullage.api.talking import chat as chat
     from ullage.api.talking import talk as talk
@@ -117,6 +118,7 @@ PLACES: Final = {
     "schema": "ullage.api.planning",
     "sections": "ullage.workloads.loading",
     "settle": "ullage.workloads.outcomes",
+    "status": "ullage.api.runs",
     "talk": "ullage.api.talking",
     "trace": "ullage.api.tracing",
     "verify": "ullage.api.runs",

@@ -38,6 +38,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "run": ("ullage.records.manifest:Manifest", "ullage.records.seal:Sealed"),
     "run-check": ("ullage.reports.run_page:RunCheckDocument",),
     "states": ("ullage.capture.index:StatesDocument", "ullage.records.seal:Sealed"),
+    "status": ("ullage.records.status:RunStatus",),
     "sweep": ("ullage.reports.sweep_document:SweepDocument",),
     "trace": ("ullage.reports.trace_document:TraceDocument",),
     "verification": ("ullage.reports.verification_page:VerificationDocument",),

@@ -9,6 +9,7 @@ from ullage.workloads.runs import plan_here
 
 if TYPE_CHECKING:
     from ullage.records.pool_of_run import PoolOfRun
+    from ullage.records.status import RunStatus
     from ullage.records.verification import Verification
     from ullage.spec.workload import Workload
     from ullage.workloads.execution import Checked
@@ -56,6 +57,16 @@ def read_pool(folder: str | Path) -> PoolOfRun:
     from ullage.records.pool_of_run import pool_of_run
 
     return pool_of_run(Path(folder))
+
+
+def status(folder: str | Path) -> RunStatus:
+    """How far a run is, from its folder alone: done and left, rate, cost so far, partitions, who does them.
+
+    Raises FormatError where the folder holds no run.
+    """
+    from ullage.records.status import status_of
+
+    return status_of(Path(folder))
 
 
 def report(folder: str | Path, *, base: str | Path | None = None) -> tuple[Path, ...]:

@@ -74,6 +74,12 @@ OWN: Final = (
         {DOES_NOT_FIT: "more was measured than was planned at most"},
     ),
     Command(
+        "status",
+        "How far a run is: done and left, rate, cost so far, partitions, and who does them.",
+        "ullage.cli.runs:status",
+        "ullage status runs/pii-1 --watch",
+    ),
+    Command(
         "pool",
         "Which role's weights are where in a run, and what is taken of every budget.",
         "ullage.cli.runs:pool",

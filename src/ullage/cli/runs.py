@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -28,6 +28,8 @@ from ullage.reports.terminal import (
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
 
+WATCHED_SECONDS: Final = 3.0
+"""Between two looks at a run."""
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 
 
@@ -178,6 +180,27 @@ def verify(
         lambda console: show_verification(found, console, details=details),
     )
     exit_unless(found.holds)
+
+
+def status(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    json: Json = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again every few seconds, until the run has ended.")
+    ] = False,
+) -> None:
+    import time
+
+    from ullage import api
+    from ullage.reports.pages.screen import show_page
+    from ullage.reports.status_page import status_document, status_page
+
+    while True:
+        found = api.status(folder)
+        tell(json, partial(status_document, found), partial(show_page, status_page(found)))
+        if not watch or found.state != "running":
+            return
+        time.sleep(WATCHED_SECONDS)
 
 
 def pool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Settings(EngineSettings):
 
 LARGEST_SCRIPT: Final = 64 * 2**20
 """Bytes."""
+LONGEST: Final = 3600.0
+"""Seconds that a line may take."""
 
 ENGINE: Final = EngineDescription(
     name="scripted",
@@ -70,13 +73,14 @@ def stand_in(name: str) -> Line:
 class Line:
     """One line of a script: what a prompt must contain to be met by it, and what it is met with.
 
-    One that `echoes` repeats the last message of the prompt behind its own text.
+    One that `echoes` repeats the last message of the prompt behind its own text. It takes `seconds`.
     """
 
     contains: str
     reply: Reply | None
     scores: dict[str, float]
     echoes: bool = False
+    seconds: float = 0.0
 
 
 class ScriptedEngine:
@@ -84,7 +88,8 @@ class ScriptedEngine:
 
     JSON lines: `{"contains": "...", "text": "...", "logprobs": [...], "entropies": [...]}` for a reply,
     `{"contains": "...", "scores": {"yes": -0.1, "no": -2.3}}` for choices, or both; without `contains` a line
-    meets every prompt. The same prompt always gets the same answer, so runs can be repeated and resumed.
+    meets every prompt. `"seconds": 0.2` has it take that long, as a model would; a batch takes as long as the
+    slowest of its lines. The same prompt always gets the same answer, so runs can be repeated and resumed.
     `script` is what messages call it.
     """
 
@@ -100,8 +105,7 @@ class ScriptedEngine:
     ) -> list[Reply | Failure]:
         """The script's replies. Raises EngineError for a prompt that no line meets."""
         found: list[Reply | Failure] = []
-        for prompt in prompts:
-            line = self._met(prompt, "text")
+        for line, prompt in zip(self._all_met(prompts, "text"), prompts, strict=True):
             assert line.reply is not None
             found.append(_echoed(line.reply, prompt) if line.echoes else line.reply)
         return found
@@ -109,8 +113,7 @@ class ScriptedEngine:
     def score(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[tuple[float, ...] | Failure]:
         """The script's scores. Raises EngineError where a choice has none."""
         found: list[tuple[float, ...] | Failure] = []
-        for prompt in prompts:
-            line = self._met(prompt, "scores")
+        for line in self._all_met(prompts, "scores"):
             missing = [choice for choice in choices if choice.strip() not in line.scores]
             if missing:
                 raise EngineError(f"{self._script}: the script has no score for the choice {missing[0]!r}")
@@ -121,13 +124,19 @@ class ScriptedEngine:
         """The script's scores of each word, whatever forms it writes it in, together. Raises EngineError
         where a word has none."""
         found: list[tuple[float, ...] | Failure] = []
-        for prompt in prompts:
-            scores = self._met(prompt, "scores").scores
+        for line in self._all_met(prompts, "scores"):
+            scores = line.scores
             forms = [[scores[form] for form in scores if said(form) == said(word)] for word in words]
             missing = [word for word, own in zip(words, forms, strict=True) if not own]
             if missing:
                 raise EngineError(f"{self._script}: the script has no score for the choice {missing[0]!r}")
             found.append(tuple(map(together, forms)))
+        return found
+
+    def _all_met(self, prompts: Sequence[Prompt], what: str) -> list[Line]:
+        """The lines that a batch is met with, after as long as they take."""
+        found = [self._met(prompt, what) for prompt in prompts]
+        time.sleep(max((line.seconds for line in found), default=0.0))
         return found
 
     def _met(self, prompt: Prompt, what: str) -> Line:
@@ -167,15 +176,18 @@ def _line(text: str, place: str) -> Line:
         value = json.loads(text)
     except ValueError as error:
         raise FormatError(f"{place}: not JSON: {error}") from error
-    known = {"contains", "text", "scores", "logprobs", "entropies"}
+    known = {"contains", "text", "scores", "logprobs", "entropies", "seconds"}
     if not isinstance(value, dict) or not set(value) <= known or not {"text", "scores"} & set(value):
         raise FormatError(f"{place}: not an object with 'text' or 'scores' (and: {', '.join(sorted(known))})")
     try:
         reply = _reply(value) if "text" in value else None
         scores = {str(name): float(weight) for name, weight in dict(value.get("scores", {})).items()}
+        seconds = float(value.get("seconds", 0.0))
+        if not 0 <= seconds <= LONGEST:
+            raise ValueError(f"seconds are from 0 to {LONGEST:g}, not {seconds:g}")
     except (TypeError, ValueError) as error:
         raise FormatError(f"{place}: {error}") from error
-    return Line(str(value.get("contains", "")), reply, scores)
+    return Line(str(value.get("contains", "")), reply, scores, seconds=seconds)
 
 
 def _reply(value: dict[str, Any]) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ullage.capture.spelling import decode, generated_offsets, told
@@ -54,8 +55,10 @@ class TransformersEngine:
         self._window = window_of(self._layout.config)
         windowed = self._window is not None
         beginning = None if windowed else Beginning(self._layout, loaded.device, chunk_tokens)
+        # Nothing that an engine holds leads back to it: its caches go as soon as it does, at no collection.
+        as_text = partial(decode, self._encoder.tokenizer)
         self._writer = Writer(
-            loaded.model, loaded.device, ends, self._decode, chunk_tokens, on_prefilled, beginning
+            loaded.model, loaded.device, ends, as_text, chunk_tokens, on_prefilled, beginning
         )
         self._scorer = Scorer(self._layout, loaded.device, chunk_tokens, during_prefix)
         self._observer: Observer | None = None
@@ -243,9 +246,6 @@ class TransformersEngine:
                 some = [self._encoder.ids(prompt) for prompt in prompts[at : at + batch]]
                 found.append(self._scorer.embedded(some))
         return torch.cat(found)
-
-    def _decode(self, tokens: Sequence[int]) -> str:
-        return decode(self._encoder.tokenizer, tokens)
 
     def _reply(self, row: Row, sampling: Sampling) -> Reply:
         """A row as it is given back: text and tokens end where a stop sequence begins."""

@@ -148,11 +148,14 @@ class Turns:
         *,
         total: int,
         most: int | None = None,
+        of_each: int = 1,
     ) -> None:
         """Does `unit` for items, numbered from 0, each of which comes with its length; keeps its rows.
 
         They are taken window by window, in batches of like length, of `most` items where that is fewer than
-        the plan allows. `total` is how many there are about, for whoever waits.
+        the plan allows. `total` is how many there are about, for whoever waits. Items of a partition are
+        numbered on from those before it, `of_each` for each of its items; 0 where nobody knows how many that
+        are: then from 0, and the merge numbers them on.
         """
         store, limits = self.store(stage), self.limits(name, verb)
         if store.finished:
@@ -163,7 +166,7 @@ class Turns:
         for item, standing in store.changes():
             done.note(item, standing)
         self.session.progress.start(stage, total, done.count)
-        first = 0 if self.session.part is None else self.session.part.item
+        first = 0 if self.session.part is None else self.session.part.item * of_each
         for window in windows(items, limits, done, first):
             self._keep(stage, store, name, verb, window, unit)
         store.finish()

@@ -52,6 +52,12 @@ class Residency:
         """Roles that stay on the device from begin to end."""
         return tuple(name for name, idle in self.rests if idle == "device")
 
+    @property
+    def stay(self) -> bool:
+        """Whether nobody has to make room for another, so that all are where they were when turns begin
+        anew."""
+        return len(self.names) < 2 or len(self.staying) == len(self.names)
+
     @cached_property
     def _held(self) -> dict[str, tuple[Resident, Resident | None]]:
         """By name the role on the device, and at rest; None where it then is freed."""

@@ -2,11 +2,11 @@
 
 `partitions/` of a run's folder holds, until the run has its results:
 
-    index.jsonl        a line of WIDTH bytes a partition, and one that says how many there are
-    NNNNNNNN/          a partition that is done: its own journal, what that vouches for, and part.json
-    NNNNNNNN.TOKEN.tmp one that somebody is doing, or was doing when he died
-    attempts.jsonl     a line for each time that a partition was begun or lost
-    rejected.jsonl     records that end whatever reads them, with the reason
+    index.jsonl          a line of WIDTH bytes a partition, and one that says how many there are
+    NNNNNNNN/            a partition that is done: its own journal, what that vouches for, and part.json
+    doing/NNNNNNNN.TOKEN one that somebody is doing, or was doing when he died
+    attempts.jsonl       a line for each time that a partition was begun, lost, or tried in part
+    rejected.jsonl       records that end whatever reads them, with the reason
 
 A partition is done once its folder has its name: that is one rename, and whoever comes second keeps nothing.
 """
@@ -14,11 +14,13 @@ A partition is done once its folder has its name: that is one rename, and whoeve
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -32,20 +34,23 @@ from ullage.records.seal import read_sealed, write_sealed
 PARTITIONS: Final = "partitions"
 INDEX: Final = "index.jsonl"
 PART: Final = "part.json"
+DOING: Final = "doing"
 JOURNAL: Final = "journal.jsonl"
 ATTEMPTS: Final = "attempts.jsonl"
 REJECTED: Final = "rejected.jsonl"
 WIDTH: Final = 128
 """Bytes of a line of the index: any partition's line is found without reading the others."""
 DIGITS: Final = 8
+_NUMBER: Final = re.compile(rf"\d{{{DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Partition `number`: bytes [begin, end) of the input, whole lines.
 
-    `line` lines and `item` records come before it in the input; it has `lines` lines, `records` of them not
-    blank. `rejected` are lines that are left out, each with the reason.
+    `line` lines and `item` items (records, or what its kind finds in them) come before it in the input; it
+    has `lines` lines, `records` of them not blank. `rejected` are lines that are left out, each with the
+    reason.
     """
 
     number: int
@@ -60,7 +65,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What part.json says: how much was done, by whom, what was measured so far in that process."""
+    """What part.json says: how much was done, by whom, what was measured so far in that process, and what
+    that `held` before any model, in bytes."""
 
     number: int
     journal: str
@@ -74,6 +80,12 @@ class Ended:
     outcome: Mapping[str, object]
     measured: Sequence[Mapping[str, object]]
     environment: Mapping[str, object]
+    held: int
+
+
+NUMBERS: Final = ("number", "begin", "end", "line", "item", "lines", "records")
+"""Of a partition, in the order in which its line of the index has them; those of the largest inputs fit its
+WIDTH."""
 
 
 class Parts:
@@ -97,25 +109,30 @@ class Parts:
             count = 0
             with temporary.open("wb") as file:
                 for count, part in enumerate(parts, 1):  # noqa: B007
-                    numbers = {name: value for name, value in asdict(part).items() if name != "rejected"}
-                    file.write(_fixed(numbers))
-                file.write(_fixed({"count": count}))
+                    file.write(_fixed([getattr(part, name) for name in NUMBERS]))
+                file.write(_fixed([count]))
 
         write_with(self.path / INDEX, write)
 
     def part(self, number: int) -> Part:
         """Partition `number`. Raises FormatError where the index was changed."""
-        path = self.path / INDEX
+        part = next(self.parts(number))
+        inside = range(part.line + 1, part.line + part.lines + 1)
+        return replace(part, rejected={line: why for line, why in self.rejected().items() if line in inside})
+
+    def parts(self, number: int = 0) -> Iterator[Part]:
+        """Each from `number` on, as the index has it: without what was rejected since. Raises FormatError
+        where the index was changed."""
+        path, count = self.path / INDEX, self.count or 0
         with path.open("rb") as file:
             file.seek(number * WIDTH)
-            try:
-                found = json.loads(file.read(WIDTH))
-                part = Part(**found, rejected={})
-            except (ValueError, TypeError) as error:
-                raise FormatError(f"{path}:{number + 1}: no partition; the run was changed") from error
-        inside = range(part.line + 1, part.line + part.lines + 1)
-        rejected = {line: why for line, why in self.rejected().items() if line in inside}
-        return Part(**found, rejected=rejected)
+            for line in range(number + 1, count + 1):
+                try:
+                    number, begin, end, before, item, lines, records = map(int, json.loads(file.read(WIDTH)))
+                    part = Part(number, begin, end, before, item, lines, records)
+                except (ValueError, TypeError) as error:
+                    raise FormatError(f"{path}:{line}: no partition; the run was changed") from error
+                yield part
 
     def rejected(self) -> dict[int, str]:
         """Lines of the input that are left out, each with the reason."""
@@ -136,7 +153,13 @@ class Parts:
     @property
     def kept(self) -> int:
         """How many are done."""
-        return sum(1 for _ in self.path.glob("[0-9]" * DIGITS)) if self.path.is_dir() else 0
+        return sum(1 for _ in self.kept_numbers())
+
+    def kept_numbers(self) -> Iterator[int]:
+        """Numbers of those that are done, in no order."""
+        if self.path.is_dir():
+            with os.scandir(self.path) as found:
+                yield from (int(each.name) for each in found if _NUMBER.fullmatch(each.name))
 
     def folder(self, number: int) -> Path:
         """Where a partition lies once it is done."""
@@ -164,6 +187,7 @@ class Parts:
             read.inner("outcome").values,
             [each.values for each in read.each("measured")],
             read.inner("environment").values,
+            read.whole("held"),
         )
 
     def check(self, number: int) -> None:
@@ -175,8 +199,8 @@ class Parts:
     @contextmanager
     def attempt(self, number: int) -> Iterator[Path]:
         """A folder to do a partition in, which is gone afterwards unless it was kept."""
-        path = self.path / f"{number:0{DIGITS}}.{token_hex(6)}.tmp"
-        path.mkdir(mode=0o700)
+        path = self.path / DOING / f"{number:0{DIGITS}}.{token_hex(6)}"
+        path.mkdir(mode=0o700, parents=True)
         try:
             yield path
         finally:
@@ -190,11 +214,21 @@ class Parts:
 
     def clear(self) -> None:
         """Removes what was in flight when somebody died."""
-        for path in self.path.glob("*.tmp"):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / DOING, ignore_errors=True)
+        for path in self.path.glob("*.jsonl.tmp"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def written(self) -> int:
+        """Bytes in the journals of what is being done."""
+        size = 0
+        for path in self.path.glob(f"{DOING}/*/{JOURNAL}"):
+            with suppress(FileNotFoundError):  # it was kept just now
+                size += path.stat().st_size
+        return size
 
     def note(self, what: str, number: int, **facts: object) -> None:
-        """Adds a line to the attempts: `begun`, or `lost` with who did it."""
+        """Adds a line to the attempts: `begun`, `lost`, `tried` and what came of that, and who did it."""
         if self._noted is None:  # it looks through all that was noted before
             self._noted = Notes(self.path / ATTEMPTS, lambda text: None)
         self._noted.add({"what": what, "partition": number, "time": round(time.time(), 3), **facts})
@@ -204,7 +238,7 @@ class Parts:
         return read_notes(self.path / ATTEMPTS)
 
 
-def _fixed(row: Mapping[str, object]) -> bytes:
+def _fixed(row: Sequence[int]) -> bytes:
     line = json.dumps(row).encode()
     assert len(line) < WIDTH, line
     return line.ljust(WIDTH - 1) + b"\n"

@@ -66,11 +66,13 @@ def timings_of(
     """What a run says of the phases of its plan that it went through.
 
     Nothing where memory ran out and batches were split, or of a run that was resumed, of roles that another
-    process runs, and of phases that were not entered. Phases in which a role does the same beside others
-    count together. `packages` are the versions of what quantizes, by role.
+    process runs, and of phases that were not entered. What is done once was done in each partition. Phases in
+    which a role does the same beside others count together. `packages` are the versions of what quantizes, by
+    role.
     """
     if record.splits or record.resumed or not record.examples:
         return ()
+    parts = _partitions(record)
     took: dict[str, float] = {}
     for measured in record.measured:
         took[measured.phase] = max(took.get(measured.phase, 0.0), measured.seconds)
@@ -83,7 +85,8 @@ def timings_of(
         done = manner(phase.work, made.storage, made.compute, role.kernel.name, role.placement.where)
         sums = pooled.setdefault((phase.running, doing(phase), done), [0.0, 0.0])
         sums[0] += took.get(phase.name, 0.0)
-        sums[1] += phase.passes_of(record.examples)
+        times = parts if phase.once and phase.activity != "load" else 1
+        sums[1] += phase.passes_of(record.examples) * times
     key, version = key_of(record.environment), f"ullage {record.environment.ullage}"
     found = []
     for (name, what, how), (seconds, passes) in pooled.items():
@@ -92,6 +95,13 @@ def timings_of(
             where = plan.gpus.name
             found.append(Timing(key, software, where, workload, what, how, seconds, passes, date, run))
     return tuple(found)
+
+
+def _partitions(record: Record) -> int:
+    """How many partitions a run was done in."""
+    accounts = record.outcome.get("partitions")
+    count = accounts.get("count") if isinstance(accounts, Mapping) else 1
+    return count if isinstance(count, int) else 1
 
 
 def times_of(

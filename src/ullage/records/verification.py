@@ -11,6 +11,7 @@ from ullage.fields import Fields
 from ullage.phases.phase import whole_passes
 from ullage.records.not_finite import NotFinite, not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
+from ullage.records.replica import replicas_in
 from ullage.shown import Shown
 from ullage.units import Estimate, Interval
 
@@ -70,9 +71,20 @@ class TimeComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaComparison:
+    """One of several processes that did a run: its name, its node, how many partitions it did, and its
+    comparisons."""
+
+    actor: str
+    node: str
+    partitions: int
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verification(Shown):
     """Every comparison of a run. It holds when no measured level exceeds its high value; its `times` are told
-    and break nothing.
+    and break nothing. Where several `replicas` did it, `comparisons` are of the most that any of them took.
 
     `not_finite` is what the record says of stored states that are NaN or infinite, if there are any;
     `remarks` is what the run remarks itself. Of a run that loaded no model nothing is compared.
@@ -82,16 +94,21 @@ class Verification(Shown):
     not_finite: NotFinite | None = None
     remarks: tuple[str, ...] = ()
     times: tuple[TimeComparison, ...] = ()
+    replicas: tuple[ReplicaComparison, ...] = ()
 
     @property
     def holds(self) -> bool:
-        return not any(c.verdict == "above" for c in self.comparisons if c.kind == "level")
+        return not self._above
+
+    @property
+    def _above(self) -> int:
+        """Levels of the whole that exceed the plan. A level is no more than the most of any replica's."""
+        return sum(one.kind == "level" and one.verdict == "above" for one in self.comparisons)
 
     def __repr__(self) -> str:
         if not self.comparisons:
             return "<Verification of no numbers: nothing that was planned was measured>"
-        above = sum(one.kind == "level" and one.verdict == "above" for one in self.comparisons)
-        said = f"{above} levels exceed the plan" if above else "within the plan"
+        said = f"{self._above} levels exceed the plan" if self._above else "within the plan"
         return f"<Verification of {len(self.comparisons)} numbers: {said}>"
 
 
@@ -101,12 +118,26 @@ def verify(plan: Mapping[str, object], record: Record) -> Verification:
     Raises FormatError where `plan` is none.
     """
     document = Fields(plan, "the manifest holds no plan document")
+    replicas = replicas_in(record.outcome)
+    each = (
+        ReplicaComparison(name, one.node, one.partitions, _compared(document, one.measured))
+        for name, one in replicas.items()
+    )
+    return Verification(
+        _compared(document, record.measured),
+        not_finite_in(record.outcome),
+        remarks_in(record.outcome),
+        tuple(_times(document, record)),
+        tuple(each) if len(replicas) > 1 else (),
+    )
+
+
+def _compared(plan: Fields, measured: Sequence[Measured]) -> tuple[Comparison, ...]:
     found: list[Comparison] = []
-    for measured in record.measured:
-        found += _levels(document, measured)
-        found += _components(document, measured)
-    remarks = remarks_in(record.outcome)
-    return Verification(tuple(found), not_finite_in(record.outcome), remarks, tuple(_times(document, record)))
+    for each in measured:
+        found += _levels(plan, each)
+        found += _components(plan, each)
+    return tuple(found)
 
 
 def _times(plan: Fields, record: Record) -> Iterator[TimeComparison]:

@@ -18,6 +18,10 @@ RAY: Final = "2.60.0"
 """The version that runs are tried with."""
 HEAD: Final = {"cpu": "4", "memory": "16Gi"}
 """Of the machine that hands partitions out, assumed."""
+SUBMIT: Final = (
+    "ray job submit --address http://HEAD:8265 -- ullage run SHARED/FILE --out SHARED/RUN --on ray"
+)
+"""How a run is begun from a machine that is none of the cluster's: there is no `ray://` for that."""
 PROCESS: Final = 6 * GIB
 """Bytes of host memory of one replica beside what its plan keeps there, assumed: the interpreter, torch, its
 libraries, and pages of the files that it loads."""
@@ -133,7 +137,8 @@ def _text(plan: ClusterPlan, document: dict[str, Any], more: tuple[str, ...]) ->
 
 def _said(plan: ClusterPlan) -> Iterator[str]:
     yield f"{plan!r}"[1:-1]
-    yield "then: ray job submit --address http://HEAD:8265 --working-dir . -- ullage run FILE --on ray"
+    yield f"then: {SUBMIT}"
+    yield "SHARED: a folder that all nodes have at one path, with FILE, inputs, models and the run in it"
     for number, node in enumerate(plan.nodes):
         kind = "spot" if node.spot else "not spot"
         yield (

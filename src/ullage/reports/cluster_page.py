@@ -63,7 +63,7 @@ def _row(node: NodePlan) -> tuple[str, ...]:
     rate = node.records_per_second
     return (
         f"{node.count:,} x ({node.node})",
-        f"{node.replicas} on {node.cards}",
+        f"{node.replicas} on {node.cards}{f', {node.sharing} a card' if node.sharing > 1 else ''}",
         node.verdict,
         number(node.peak.high),
         UNKNOWN if rate is None else f"{rate.expected:,.2f}",

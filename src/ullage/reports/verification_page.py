@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from ullage.documents import ByName, document
 from ullage.records.not_finite import KEY, NotFinite
-from ullage.records.verification import Comparison, TimeComparison, Verification
+from ullage.records.verification import Comparison, ReplicaComparison, TimeComparison, Verification
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span, Tone, Words
 from ullage.reports.tables import needed_width
@@ -48,6 +48,10 @@ def show_verification(found: Verification, console: Console, *, details: bool = 
         console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
     else:
         console.print("every measured peak is within what was planned at most")
+    if found.replicas:
+        console.print(_replicas(found.replicas if details else found.replicas[:SCREEN]))
+    if len(found.replicas) > SCREEN and not details:
+        console.print(Text(f"--details all {len(found.replicas)} replicas", style="dim"), highlight=False)
     times = found.times if whole else _longest(found.times)
     if times:
         console.print(_times(times))
@@ -120,6 +124,27 @@ def _times(times: Sequence[TimeComparison]) -> rich_table.Table:
     return table
 
 
+def _replicas(replicas: Sequence[ReplicaComparison]) -> rich_table.Table:
+    """Of each replica and device the level that came nearest to what was planned at most."""
+    title = "MiB by replica: the level nearest to its most, planned at most beside measured"
+    table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("replica", "node", "device"):
+        table.add_column(name, overflow="fold")
+    for name in ("partitions", "at most", "measured"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("of")
+    table.add_column("", no_wrap=True)
+    for each in replicas:
+        levels = [one for one in each.comparisons if one.kind == "level"]
+        for device in dict.fromkeys(one.device for one in levels):
+            one = max((one for one in levels if one.device == device), key=_used)
+            sizes = (f"{one.predicted.high / MIB:,.1f}", f"{one.measured / MIB:,.1f}")
+            style = STYLES[one.verdict]
+            said = Text(WORDS[one.verdict], style=style)
+            table.add_row(each.actor, each.node, device, f"{each.partitions:,}", *sizes, one.what, said)
+    return table
+
+
 def _cells(one: Comparison) -> list[str]:
     predicted = one.predicted
     error = "-" if one.error is None else f"{100 * one.error:+.2f} %"
@@ -149,12 +174,22 @@ _LEVEL = ByName("device", "phase", "what", "kind", "predicted", "measured", "err
 _TIME = ByName("phase", "examples", "predicted", "basis", "measured", "error", "verdict")
 
 
+class ReplicaDocument(TypedDict):
+    """One of several processes that did the run."""
+
+    actor: str
+    node: str
+    partitions: int
+    comparisons: list[Annotated[Comparison, _LEVEL]]
+
+
 class VerificationDocument(TypedDict):
     """Bytes, seconds of times, and errors as shares of the measurement."""
 
     holds: bool
     comparisons: list[Annotated[Comparison, _LEVEL]]
     times: list[Annotated[TimeComparison, _TIME]]
+    replicas: NotRequired[list[ReplicaDocument]]
     remarks: NotRequired[list[str]]
     not_finite: NotRequired[NotFinite]
 
@@ -164,6 +199,16 @@ def verification_document(found: Verification) -> dict[str, object]:
     said = VerificationDocument(
         holds=found.holds, comparisons=list(found.comparisons), times=list(found.times)
     )
+    if found.replicas:
+        said["replicas"] = [
+            ReplicaDocument(
+                actor=each.actor,
+                node=each.node,
+                partitions=each.partitions,
+                comparisons=list(each.comparisons),
+            )
+            for each in found.replicas
+        ]
     if found.remarks:
         said["remarks"] = list(found.remarks)
     if found.not_finite is not None:

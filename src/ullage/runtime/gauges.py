@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ullage.phases.phase import Phase
@@ -86,13 +87,36 @@ class CardGauge:
         )
 
 
+class SharedCardGauge:
+    """A card that `sharing` processes share: of its memory this one sees its part, and of what is on it what
+    is its own."""
+
+    def __init__(self, device: str, sharing: int) -> None:
+        self.device, self._sharing = device, sharing
+
+    def read(self) -> Reading:
+        found = read_device(self.device)
+        own = found.process if found.process is not None else found.reserved
+        return replace(found, on_device=own or 0, total=found.total // self._sharing)
+
+    def begin(self, phase: Phase | None) -> None:
+        reset_peak((self.device,))
+
+    def peaks(self, samples: Mapping[str, int]) -> Peaks:
+        """Everything on the card is not this process's: of that nothing is said."""
+        import torch
+
+        index = int(self.device.removeprefix("gpu:"))
+        return Peaks(torch.cuda.max_memory_allocated(index), torch.cuda.max_memory_reserved(index), None)
+
+
 class SimulatedDevices:
     """Which of this process's tensors count on which simulated device: a role's weights where the plan has
     them, whatever else there is on the first device of the role that runs. What waits counts on none."""
 
-    def __init__(self, plan: Plan, live: LiveTensors) -> None:
+    def __init__(self, plan: Plan, live: LiveTensors, sharing: int = 1) -> None:
         self._live = live
-        self.sizes = {device.name: device.usable or 0 for device in plan.devices}
+        self.sizes = {device.name: (device.usable or 0) // sharing for device in plan.devices}
         self._first = {
             name: next((each for each in role.placement.device_map.values() if each in self.sizes), "")
             for name, role in plan.roles.items()

@@ -1,10 +1,13 @@
-"""What this machine is to a run: the versions its measurements depend on, and what this process holds."""
+"""What this machine is to a run: whether it can do it, the versions that its measurements depend on, and what
+this process holds."""
 
 from __future__ import annotations
 
 import platform
 
+from ullage.errors import DoesNotFitError, InputError, MissingExtraError, UnsupportedError
 from ullage.facts.gpu import GpuSet
+from ullage.planning.plan import Plan
 from ullage.records.observation import Here, key_of
 from ullage.records.record import Environment
 from ullage.runtime.batching import release
@@ -52,6 +55,50 @@ def held_on_cards(count: int) -> list[int]:
         return [0] * count
     release()
     return [torch.cuda.memory_reserved(index) for index in range(min(count, torch.cuda.device_count()))]
+
+
+def check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
+    """Raises InputError where this machine lacks what the plan is for."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "run", "running a workload") from error
+    if plan.gpus.abilities.processor:
+        return
+    count = torch.cuda.device_count()
+    if count < len(devices):
+        have = f"{count} CUDA GPU{'' if count == 1 else 's'}" if count else "no CUDA GPU"
+        raise InputError(
+            f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
+            "this machine: --gpus local, or --gpus cpu"
+        )
+    check_kernels(len(devices))
+    for index, gpu in enumerate(plan.gpus.gpus):
+        total = torch.cuda.get_device_properties(index).total_memory
+        planned = plan.devices[index].peak.device.high
+        if total < planned:
+            name = torch.cuda.get_device_name(index)
+            raise DoesNotFitError(
+                f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
+                f"{planned / 2**30:.1f} GiB of it"
+            )
+
+
+def check_kernels(count: int) -> None:
+    """Raises UnsupportedError for a card that the installed torch was built without."""
+    import torch
+
+    built = [int(name.removeprefix("sm_")) for name in torch.cuda.get_arch_list() if name[3:].isdecimal()]
+    if torch.version.hip is not None or not built:
+        return
+    for index in range(count):
+        major, minor = torch.cuda.get_device_capability(index)
+        if 10 * major + minor < min(built):
+            raise UnsupportedError(
+                f"gpu:{index} is {torch.cuda.get_device_name(index)} of compute capability {major}.{minor}; "
+                f"torch {torch.__version__} has kernels from {min(built) // 10}.{min(built) % 10} on; "
+                "install a build for CUDA 12.6, or use another card"
+            )
 
 
 def _driver() -> str:

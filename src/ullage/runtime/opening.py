@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ullage.errors import DoesNotFitError, InputError, MissingExtraError, UnsupportedError
+from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
@@ -17,9 +17,16 @@ from ullage.records.notes import Notes
 from ullage.records.places import impersonal
 from ullage.records.pool import POOL, PoolSeen, write_pool
 from ullage.runtime.batching import release
-from ullage.runtime.gauges import CardGauge, Gauge, ProcessorGauge, SimulatedDevices, SimulatedGauge
+from ullage.runtime.gauges import (
+    CardGauge,
+    Gauge,
+    ProcessorGauge,
+    SharedCardGauge,
+    SimulatedDevices,
+    SimulatedGauge,
+)
 from ullage.runtime.libraries import silent_loggers
-from ullage.runtime.machine import held_on_cards
+from ullage.runtime.machine import check_machine, held_on_cards
 from ullage.runtime.malloc import hold_malloc
 from ullage.runtime.monitor import Monitor
 from ullage.runtime.progress import Progress
@@ -43,7 +50,8 @@ class Options:
     `download` lets models be fetched from the hub, `quiet` shows no progress; `smallest` asks for one
     smallest batch. `snapshot` records every allocation on the GPUs and leaves `allocator.pickle`, which
     pytorch.org/memory_viz draws, in the folder. `verbose` lets the libraries' own notices through.
-    `allow_nan` keeps states that are NaN or infinite.
+    `allow_nan` keeps states that are NaN or infinite. So many processes as `sharing` says share each card:
+    this one takes its part alone, and is measured by itself.
     """
 
     download: bool = False
@@ -52,6 +60,7 @@ class Options:
     snapshot: bool = False
     verbose: bool = False
     allow_nan: bool = False
+    sharing: int = 1
 
 
 Holds = Callable[[Plan, bool, Callable[[PoolSeen], None]], Residents]
@@ -72,7 +81,7 @@ def open_session(
     if elsewhere:
         devices = ()
     else:
-        _check_machine(plan, devices)
+        check_machine(plan, devices)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(options.quiet))
         if not options.verbose:
@@ -82,13 +91,15 @@ def open_session(
         simulated = None
         if plan.gpus.abilities.simulated and not elsewhere:
             assert live is not None
-            simulated = SimulatedDevices(plan, live)
-        begun_with = 0 if elsewhere else stack.enter_context(_bounded(plan, devices, log, progress))
+            simulated = SimulatedDevices(plan, live, options.sharing)
+        begun_with = (
+            0 if elsewhere else stack.enter_context(_bounded(plan, devices, log, progress, options.sharing))
+        )
         journal = Journal(folder.path / "journal.jsonl")
         stack.callback(journal.close)
         monitor = Monitor(
-            [_gauge(device, live, simulated) for device in devices],
-            {device.name: device.usable for device in plan.devices if device.usable is not None},
+            [_gauge(device, live, simulated, options.sharing) for device in devices],
+            _usable(plan, options.sharing),
             plan.workload.memory.memory_warning_threshold,
             log.say,
             folder.path / "timeline.jsonl",
@@ -121,7 +132,9 @@ def open_session(
 
 
 @contextmanager
-def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress) -> Iterator[int]:
+def _bounded(
+    plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress, sharing: int
+) -> Iterator[int]:
     """Inside, what keeps a run within its plan is on; what this process holds before any model, in bytes."""
     if plan.gpus.abilities.simulated:
         progress.note("its devices are simulated: all of it lies in this machine's memory, and is counted")
@@ -131,7 +144,7 @@ def _bounded(plan: Plan, devices: tuple[str, ...], log: _Log, progress: Progress
         yield resident_bytes()
     else:
         held = max(held_on_cards(len(devices)))
-        _keep_inside(plan)
+        _keep_inside(plan, sharing)
         with _without_cudnn_attention():
             yield held
 
@@ -214,65 +227,29 @@ class _Log:
         self._notes.add({"time": now, "said": one_line(impersonal(text, self._places))})
 
 
-def _gauge(device: str, live: LiveTensors | None, simulated: SimulatedDevices | None) -> Gauge:
+def _gauge(device: str, live: LiveTensors | None, simulated: SimulatedDevices | None, sharing: int) -> Gauge:
     if simulated is not None:
         return SimulatedGauge(device, simulated)
-    return ProcessorGauge(live) if device == CPU else CardGauge(device)
+    if device == CPU:
+        return ProcessorGauge(live)
+    return CardGauge(device) if sharing == 1 else SharedCardGauge(device, sharing)
 
 
-def _check_machine(plan: Plan, devices: tuple[str, ...]) -> None:
-    """Raises InputError where this machine lacks what the plan is for."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "run", "running a workload") from error
-    if plan.gpus.abilities.processor:
-        return
-    count = torch.cuda.device_count()
-    if count < len(devices):
-        have = f"{count} CUDA GPU{'' if count == 1 else 's'}" if count else "no CUDA GPU"
-        raise InputError(
-            f"the plan is for {plan.gpus.name}, but this machine has {have}; run where they are, or plan for "
-            "this machine: --gpus local, or --gpus cpu"
-        )
-    _check_kernels(len(devices))
-    for index, gpu in enumerate(plan.gpus.gpus):
-        total = torch.cuda.get_device_properties(index).total_memory
-        planned = plan.devices[index].peak.device.high
-        if total < planned:
-            name = torch.cuda.get_device_name(index)
-            raise DoesNotFitError(
-                f"gpu:{index} here is {name} with {total / 2**30:.1f} GiB; the plan for {gpu.id} needs up to "
-                f"{planned / 2**30:.1f} GiB of it"
-            )
+def _usable(plan: Plan, sharing: int) -> dict[str, int]:
+    """Bytes of each device that a process may use, one of so many on a card."""
+    usable = {device.name: device.usable for device in plan.devices if device.usable is not None}
+    return {name: size // sharing if name.startswith("gpu:") else size for name, size in usable.items()}
 
 
-def _check_kernels(count: int) -> None:
-    """Raises UnsupportedError for a card that the installed torch was built without."""
-    import torch
-
-    built = [int(name.removeprefix("sm_")) for name in torch.cuda.get_arch_list() if name[3:].isdecimal()]
-    if torch.version.hip is not None or not built:
-        return
-    for index in range(count):
-        major, minor = torch.cuda.get_device_capability(index)
-        if 10 * major + minor < min(built):
-            raise UnsupportedError(
-                f"gpu:{index} is {torch.cuda.get_device_name(index)} of compute capability {major}.{minor}; "
-                f"torch {torch.__version__} has kernels from {min(built) // 10}.{min(built) % 10} on; "
-                "install a build for CUDA 12.6, or use another card"
-            )
-
-
-def _keep_inside(plan: Plan) -> None:
-    """torch may not take more of a GPU than the plan's budget leaves for it."""
+def _keep_inside(plan: Plan, sharing: int = 1) -> None:
+    """torch may not take more of a GPU than the plan's budget leaves for it, one of so many on the card."""
     import torch
 
     for index, device in enumerate(d for d in plan.devices if d.name.startswith("gpu:")):
         if device.budget is not None:
             total = torch.cuda.get_device_properties(index).total_memory
             beside = device.peak.process.low - device.peak.reserved.low
-            share = max(min((device.budget - beside) / total, 1.0), 0.0)
+            share = max(min((device.budget // sharing - beside) / total, 1.0), 0.0)
             torch.cuda.set_per_process_memory_fraction(share, index)
 
 

@@ -9,6 +9,7 @@ from ullage.errors import SpecError, nearest
 from ullage.spec.document import Document, read_value
 from ullage.spec.guide_keys import name_models
 from ullage.spec.mistake import Path, shorten
+from ullage.spec.tree import LARGEST_DEPTH
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> list[str]:
@@ -34,6 +35,8 @@ def _apply(document: Document, text: str, shown: str) -> str:
     parts = path_text.strip().split(".")
     if not equals or not all(parts):
         return "write path=value, for example batch=8"
+    if len(parts) > LARGEST_DEPTH:
+        return f"nested deeper than {LARGEST_DEPTH} levels"
     try:
         value = read_value(value_text)
     except SpecError as error:

@@ -41,6 +41,12 @@ def make_app(workers: Workers, runs: Runs) -> FastAPI:
     return app
 
 
+async def _answered(workers: Workers, asked: Asked, request: Request) -> Answered:
+    """The answer, as long as it is waited for."""
+    await request.body()  # so that what comes next tells that they have gone
+    return await workers.answer(asked, request.is_disconnected)
+
+
 def _is_part(request: Request) -> bool:
     """Whether htmx asks, and will put the answer into the page; of one that it restores it takes all."""
     return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
@@ -53,15 +59,13 @@ def _planner(app: FastAPI, workers: Workers) -> None:
         pairs = pairs_of(request.url.query)
         state = read_state([pair for pair in pairs if pair[0] != ADVICE])
         asked = Asked("page", state, root_of(request), advice=(ADVICE, "1") in pairs)
-        return _page(await workers.answer(asked))
+        return _page(await _answered(workers, asked, request))
 
     @app.get("/advice")
     async def advice(request: Request) -> Response:
         """What would make it fit, cheaper or faster: a part of the page."""
-        await request.body()  # so that what comes next tells that they have gone
         asked = Asked("advice", read_state(pairs_of(request.url.query)), root_of(request))
-        found = await workers.advice(asked, request.is_disconnected)
-        return Response(status_code=204) if found is None else _page(found)
+        return _page(await _answered(workers, asked, request))
 
     @app.get("/enter")
     async def enter(request: Request) -> Response:
@@ -76,7 +80,7 @@ def _changes(app: FastAPI, workers: Workers) -> None:
         state, fields = _form(pairs_of(request.url.query))
         part = _is_part(request)
         asked = Asked("part" if part else "page", state, root_of(request), fields)
-        return _moved(await workers.answer(asked), request, part)
+        return _moved(await _answered(workers, asked, request), request, part)
 
     @app.post("/text")
     async def text(request: Request) -> Response:
@@ -86,7 +90,7 @@ def _changes(app: FastAPI, workers: Workers) -> None:
         written = "".join(value for name, value in pairs if name == "text").replace("\r\n", "\n")
         beside = read_state([pair for pair in pairs if pair[0] == THAN])
         asked = Asked("page", beside, root_of(request), text=written)
-        return _moved(await workers.answer(asked), request, part=False)
+        return _moved(await _answered(workers, asked, request), request, part=False)
 
 
 def _form(pairs: Pairs) -> tuple[State, tuple[tuple[str, str], ...]]:
@@ -110,7 +114,8 @@ def _files(app: FastAPI, workers: Workers) -> None:
     @app.get("/workload.yaml")
     async def workload(request: Request) -> Response:
         """The file that was planned."""
-        found = await workers.answer(Asked("file", read_state(pairs_of(request.url.query))))
+        asked = Asked("file", read_state(pairs_of(request.url.query)))
+        found = await _answered(workers, asked, request)
         return _file(found, "application/yaml", "workload.yaml")
 
     @app.get("/plan.json")
@@ -118,7 +123,8 @@ def _files(app: FastAPI, workers: Workers) -> None:
         """What `ullage plan --json` prints of it; without advice, unless that is asked for."""
         pairs = pairs_of(request.url.query)
         state = read_state([pair for pair in pairs if pair[0] != ADVICE])
-        found = await workers.answer(Asked("document", state, advice=(ADVICE, "1") in pairs))
+        asked = Asked("document", state, advice=(ADVICE, "1") in pairs)
+        found = await _answered(workers, asked, request)
         return _file(found, "application/json")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import MutableMapping
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -77,7 +76,7 @@ class _Origins:
         if scope["type"] == "http":
             headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
             origin = headers.get(b"origin")
-            foreign = origin is not None and urlsplit(origin).netloc != headers.get(b"host", "")
+            foreign = origin is not None and _netloc(origin) != headers.get(b"host", "")
             elsewhere = headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin")
             followed = headers.get(b"sec-fetch-mode") == "navigate" and scope["method"] == "GET"
             if foreign or (elsewhere and not followed):
@@ -120,12 +119,20 @@ class _Cookies:
         await self._app({**scope, "headers": headers}, receive, sent)
 
 
-def _cookie(scope: Scope) -> str:
-    held: SimpleCookie = SimpleCookie()
+def _netloc(origin: str) -> str | None:
+    """None of what is no origin."""
     try:
-        for name, value in scope["headers"]:
-            if name.lower() == b"cookie":
-                held.load(value.decode("latin-1"))
-    except CookieError:
-        return ""
-    return unquote(held[COOKIE].value) if COOKIE in held else ""
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _cookie(scope: Scope) -> str:
+    """As browsers mean them: other servers of this machine have cookies of any form at the same name."""
+    from starlette.requests import cookie_parser
+
+    held: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name.lower() == b"cookie":
+            held |= cookie_parser(value.decode("latin-1"))
+    return unquote(held.get(COOKIE, ""))

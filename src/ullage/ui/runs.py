@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,12 @@ class Runs:
 
     def list(self) -> tuple[Run, ...]:
         """Every run, the last that was begun first."""
-        held = sorted(self._paths(), key=lambda path: path.lstat().st_mtime, reverse=True)
+        held = sorted(self._paths(), key=_changed, reverse=True)
         return tuple(run_of(path) for path in held[:MOST_RUNS])
 
     def find(self, id: str) -> Path | None:
         """The folder of a run."""
-        return next((path for path in self._paths() if path.name == id), None)
+        return next((path for path in self._paths() if id_of(path) == id), None)
 
     def report(self, id: str) -> bytes | None:
         """A finished run's own page."""
@@ -88,6 +89,19 @@ class Runs:
         for path in self._folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 yield path
+
+
+def id_of(path: Path) -> str:
+    """The folder's name, as text that can be written: bytes that are no UTF-8 stand as \\xff."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
+
+
+def _changed(path: Path) -> float:
+    """Seconds since the epoch; 0 of what has gone meanwhile."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def run_of(path: Path) -> Run:
@@ -109,7 +123,7 @@ def run_of(path: Path) -> Run:
     except (UllageError, OSError) as error:
         wrong.append(str(error))
     return Run(
-        path.name,
+        id_of(path),
         "unreadable" if not plan else state,
         str(plan.get("workload", "")),
         str(plan.get("kind", "")),

@@ -3,7 +3,10 @@
 # Annotations are not postponed here: FastAPI reads them.
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -14,9 +17,16 @@ from ullage.ui.pages import render, root_of
 from ullage.ui.runs import Runs, course_of, run_of, timeline_document
 from ullage.ui.runs_shown import facts, figure, in_figures, listed, now
 
+Found = TypeVar("Found")
+
 
 def add_runs(app: FastAPI, runs: Runs) -> None:
     """A list, a page for each, what of it changes while it goes on, and its own report."""
+
+    threads = ThreadPoolExecutor(2, "runs")  # its own: what else is served keeps those that it has
+
+    async def aside(work: Callable[..., Found], *given: str) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(threads, work, *given)
 
     def found(id: str) -> Path:
         path = runs.find(id)
@@ -26,7 +36,7 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
 
     @app.get("/runs")
     async def all_of_them(request: Request) -> Response:
-        held = await asyncio.to_thread(runs.list)
+        held = await aside(runs.list)
         root = root_of(request)
         shown = listed(held, runs.shown, root)
         return HTMLResponse(render("runs.html.jinja", root=root, folder=runs.shown, listed=shown))
@@ -47,11 +57,11 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
 
     @app.get("/runs/{id}")
     async def one(id: str, request: Request) -> Response:
-        return await asyncio.to_thread(shown, id, "run.html.jinja", root_of(request))
+        return await aside(shown, id, "run.html.jinja", root_of(request))
 
     @app.get("/runs/{id}/now")
     async def as_it_is(id: str, request: Request) -> Response:
-        return await asyncio.to_thread(shown, id, "run_now.html.jinja", root_of(request))
+        return await aside(shown, id, "run_now.html.jinja", root_of(request))
 
     def document(id: str) -> Response:
         path = found(id)
@@ -59,11 +69,11 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
 
     @app.get("/runs/{id}/timeline")
     async def timeline(id: str) -> Response:
-        return await asyncio.to_thread(document, id)
+        return await aside(document, id)
 
     @app.get("/runs/{id}/report")
     async def report(id: str) -> Response:
-        page = await asyncio.to_thread(runs.report, id)
+        page = await aside(runs.report, id)
         if page is None:
             raise HTTPException(404, "this run has no report")
         return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})

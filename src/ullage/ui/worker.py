@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -30,10 +33,10 @@ work(Connection(int(sys.argv[1])))
 """A process that begins so, and not by multiprocessing, runs nothing of the program that began it."""
 MEMORY: Final = 8 * 2**30
 """Bytes of addresses that a process may take: a trace needs torch, which maps about half of it."""
-
-
 LOOK: Final = 0.05
-"""Seconds after which it is looked again whether somebody still waits for advice."""
+"""Seconds after which it is looked again whether somebody still waits for an answer."""
+MOST_WAITING: Final = 64
+"""Who may wait for one process at once."""
 
 
 class OverdueError(UllageError):
@@ -135,40 +138,64 @@ class Worker:
         self._ready = False
 
 
-class Workers:
-    """One that plans and one that searches: a plan never waits for advice that nobody wants any more."""
+class _Line:
+    """Those who wait for a worker, in a thread of its own: however many they are, they take none of the
+    threads that whatever else is served has."""
 
-    def __init__(self, source: Source, seconds: float = SECONDS) -> None:
-        self._plans, self._searches = Worker(source, seconds), Worker(source, seconds)
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.thread = ThreadPoolExecutor(1, "planner")
+        self._waiting = 0
 
-    def begin(self) -> None:
-        """Starts both."""
-        self._plans.begin()
-        self._searches.begin()
+    async def answer(self, asked: Asked, gone: Callable[[], Awaitable[bool]]) -> Answered:
+        """The answer; with status 204 where who asked has `gone`, for whom nothing is worked on any longer.
 
-    async def answer(self, asked: Asked) -> Answered:
-        """A page, a fragment of it, or a file."""
-        worker = self._searches if asked.advice else self._plans
-        found = await asyncio.to_thread(worker.ask, asked)
-        assert found is not None
-        return found
+        Raises UllageError where too many wait, and as `Worker.ask`.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise UllageError(f"{MOST_WAITING} plans are waited for already; try again in a while")
+        self._waiting += 1
+        try:
+            return await self._answer(asked, gone) or Answered(204, "", asked.state)
+        finally:
+            self._waiting -= 1
 
-    async def advice(self, asked: Asked, gone: Callable[[], Awaitable[bool]]) -> Answered | None:
-        """Advice; None where who asked has gone, whose search ends then."""
+    async def _answer(self, asked: Asked, gone: Callable[[], Awaitable[bool]]) -> Answered | None:
         if await gone():
             return None
-        left = threading.Event()
-        found = asyncio.create_task(asyncio.to_thread(self._searches.ask, asked, lambda: not left.is_set()))
+        left, loop = threading.Event(), asyncio.get_running_loop()
+        found = loop.run_in_executor(self.thread, self.worker.ask, asked, lambda: not left.is_set())
         while not (await asyncio.wait([found], timeout=LOOK))[0]:
             if left.is_set() or await gone():
                 left.set()
-                self._searches.abandon(asked)
+                self.worker.abandon(asked)
         return await found
+
+    def close(self) -> None:
+        self.worker.close()
+        self.thread.shutdown(cancel_futures=True)
+
+
+class Workers:
+    """One that plans and one that searches: a plan never waits for advice."""
+
+    def __init__(self, source: Source, seconds: float = SECONDS) -> None:
+        self._plans, self._searches = _Line(Worker(source, seconds)), _Line(Worker(source, seconds))
+
+    def begin(self) -> None:
+        """Starts both."""
+        self._plans.worker.begin()
+        self._searches.worker.begin()
+
+    async def answer(self, asked: Asked, gone: Callable[[], Awaitable[bool]]) -> Answered:
+        """A page, a fragment of it, or a file; of status 204 where who asked has gone."""
+        line = self._searches if asked.advice or asked.wanted == "advice" else self._plans
+        return await line.answer(asked, gone)
 
     def stop(self) -> None:
         """Ends both at once, from any thread."""
-        self._plans.stop()
-        self._searches.stop()
+        self._plans.worker.stop()
+        self._searches.worker.stop()
 
     def close(self) -> None:
         """Ends both."""
@@ -189,6 +216,7 @@ def work(end: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, abandon)
     _limit_memory()
+    threading.Thread(target=_end_with, args=(end.fileno(),), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         source: Source = end.recv()
         answer(source, Asked("page", State()))  # so that the first who asks need not wait for imports
@@ -203,6 +231,14 @@ def work(end: Connection) -> None:
             except AbandonedError:
                 found = None
             end.send(found)
+
+
+def _end_with(descriptor: int) -> None:
+    """Ends this process, whatever it does, when who listens has gone without a word, as by SIGKILL."""
+    hung_up = select.poll()
+    hung_up.register(descriptor, 0)  # which tells of that alone
+    hung_up.poll()
+    os._exit(1)
 
 
 def _found(source: Source, asked: Asked) -> Answered | str:

@@ -25,17 +25,24 @@ def plan_cluster(
 ) -> ClusterPlan:
     """The plan of a workload on `nodes`, as `parse_nodes` reads them.
 
-    Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards.
+    Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards. A
+    partition has `partition` records, else what the workload says, else as many as are soonest done.
     Raises InputError for other nodes and for a workload that nothing is held of, DoesNotFitError for a node
     on which it does not fit.
     """
     from ullage.facts.node import parse_nodes
     from ullage.planning.cluster.shares import cluster_plan
     from ullage.spec.card import own_cards
+    from ullage.spec.partition import Partition
+    from ullage.workloads.registry import find_kind
 
     if not needs_card(workload):
         raise InputError("every role of this workload runs elsewhere: nodes would hold nothing of it")
     types = parse_nodes(nodes, own_cards(workload.cards))
+    if workload.partition is not None:
+        partition = partition or workload.partition.records
+    elif find_kind(workload.kind).partitioner:
+        workload = workload.model_copy(update={"partition": Partition()})
     shares = [_share(workload, node, base, prices) for node in types]
     return cluster_plan(workload.name or workload.kind, workload.examples, shares, partition)
 
@@ -49,7 +56,8 @@ def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices
     holding = holding or [pair for pair in found if pair[1].verdict == "tight"]
     if not holding:
         raise DoesNotFitError(_too_small(node, found[-1][1]))
-    ways = [(count, replica_of(plan_on)) for count, plan_on in holding]
+    made = ((each, replica_of(plan_on)) for each, plan_on in holding)
+    ways = [(each * replica.sharing, replica) for each, replica in made]
     # Where a time is not known, as many as there is room for.
     count, replica = max(
         ways, key=lambda way: (way[1].known, way[0] / way[1].record.expected if way[1].record else way[0])
@@ -61,8 +69,10 @@ def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices
 def _tried(
     workload: Workload, node: NodeType, base: Path | None, prices: Prices
 ) -> Iterator[tuple[int, Plan]]:
-    """How many replicas a node has room for on so many of its cards, and the plan of one."""
-    for gpus in _parts(node.gpus):
+    """How many times a node has as many of its cards, and the plan of a replica on them. Replicas that share
+    a card by the workload's own word are tried on one alone."""
+    share = workload.partition is not None and (workload.partition.per_card or 1) > 1
+    for gpus in _parts(node.gpus) if not share else [node.gpus._replace(gpus=node.gpus.gpus[:1])]:
         on = workload.model_copy(update={"budget": workload.budget.model_copy(update={"gpus": None})})
         found = plan(on, _spelled(gpus), base=base, advice=False, prices=prices)
         yield len(node.gpus.gpus) // len(gpus.gpus), found

@@ -18,6 +18,7 @@ from ullage.errors import (
     UnsupportedError,
 )
 from ullage.facts.architecture import Architecture
+from ullage.planning.cluster.sharing import replicas_of_a_card
 from ullage.planning.document import plan_document
 from ullage.planning.plan import Plan
 from ullage.probes.fitted import fit_probes
@@ -26,6 +27,7 @@ from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.places import base_of_a_run
 from ullage.records.record import Measured, Record
+from ullage.records.replica import record_of_all, records_of_each_kind
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
@@ -40,7 +42,6 @@ from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
     Carrier,
     Here,
-    as_measured,
     check_partitions,
     run_partitions,
     threads_of,
@@ -84,10 +85,9 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     FormatError where what it holds has.
     """
     runner = _runner(plan)
-    if begun.carrier is not None and plan.workload.partition is None:
-        plan = replace(plan, workload=plan.workload.model_copy(update={"partition": Partition()}))
     if plan.workload.partition is not None:
         check_partitions(plan)
+        plan = _settled(plan, plan.workload.partition)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
     known_as, plan = plan.workload, plan if begun.resumed else portable_plan(plan)
@@ -120,14 +120,24 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             session.free_guests()
             record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
             if begun.carrier is not None:
-                record = as_measured(record, run)
+                record = record_of_all(record)
         if find_kind(plan.workload.kind).reporter:
             report_anyway(session, record)
         run.write_record(record)  # last: a folder that has it is complete
         run.drop_partitions()
         if begun.carrier is None:
-            leave_evidence(session, record, run, known_as)
+            leave_evidence(session, [(record, session.begun_with)], run, known_as)
+        else:
+            alone = replicas_of_a_card(plan) == 1
+            leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
     return record
+
+
+def _settled(plan: Plan, partition: Partition) -> Plan:
+    """With partitions whose size is said."""
+    stay = set(plan.roles) == set(plan.staying())
+    settled = {"partition": partition.settled(stay)}
+    return replace(plan, workload=plan.workload.model_copy(update=settled))
 
 
 def _begin(session: Session, files: Sequence[Input], begun: Begun) -> None:

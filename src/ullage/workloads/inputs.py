@@ -39,20 +39,24 @@ PARTS: Final = (
 
 def files_of(workload: Workload, base: Path) -> list[Input]:
     """Files that the workload names, with their SHA-256. Raises InputError for one that is not there."""
-    found = []
+    return [{"file": name, "sha256": sha256_of(path)} for name, path in paths_of(workload, base)]
+
+
+def paths_of(workload: Workload, base: Path) -> Iterator[tuple[str, Path]]:
+    """Files that the workload names, by name, and where each lies. Raises InputError for one that is not
+    there."""
     files = workload.section.files() if workload.section is not None else ()
     for name in (*files, *dict.fromkeys(name for probe in workload.probes.values() for name in probe.files)):
         path = placed(name, base)
         if path.is_dir():
             for part in sorted(each for each in path.rglob("*") if each.is_file()):
-                found.append({"file": str(Path(name) / part.relative_to(path)), "sha256": sha256_of(part)})
+                yield str(Path(name) / part.relative_to(path)), part
         elif path.is_file():
-            found.append({"file": name, "sha256": sha256_of(path)})
+            yield name, path
         elif path.exists():
             raise InputError(f"{name}: is no ordinary file, which can be read again; copy it to a disk first")
         else:
             raise InputError(f"{name}: no such file (looked for {path})")
-    return found
 
 
 def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: bool = False) -> list[Input]:
@@ -60,7 +64,7 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
     known: dict[Path, tuple[str, str]] = {}
     found = []
     for name, role in workload.roles.items():
-        for path, part in _parts(role, base, download):
+        for path, part in part_paths(role, base, download):
             whole = path.resolve()
             if whole not in known:
                 known[whole] = digest(path, strict=strict)
@@ -69,7 +73,7 @@ def parts_of(workload: Workload, base: Path, *, strict: bool = False, download: 
     return found
 
 
-def _parts(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
+def part_paths(role: Role, base: Path, download: bool) -> Iterator[tuple[Path, str]]:
     """Each part's path, and its name within the model; of an adapter those of its base too."""
     path = local_path(role.model, base)
     if not path.exists():

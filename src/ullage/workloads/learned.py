@@ -77,7 +77,7 @@ def times(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Here |
     where nothing was measured."""
     from ullage.planning.measured_time import NO_TIMES
 
-    key = None if known is None or not known.timings or gpus.abilities.simulated else _key(known, gpus, here)
+    key = None if known is None or not known.timings else _key(known, gpus, here)
     if known is None or key is None:
         return NO_TIMES
     from importlib.metadata import version

@@ -17,6 +17,7 @@ from ullage.records.atomic import sha256_of
 from ullage.records.journal import Entry, Journal, read_journal
 from ullage.records.lines import END
 from ullage.records.parts import JOURNAL, Parts
+from ullage.records.undone import numbers_in
 
 STATES: Final = "states"
 
@@ -46,8 +47,9 @@ def _entries(parts: Parts, merging: _Merging) -> Iterator[Entry]:
         parts.check(number)
         merging.begin(folder)
         for entry in read_journal(folder / JOURNAL):
+            moved = merging.moved(entry)
             if entry.get("unit") != END:
-                yield merging.moved(entry)
+                yield moved
     for stage, lengths in merging.stages.items():
         merging.nothing()
         yield {"stage": stage, "unit": END, "bytes": lengths}
@@ -66,10 +68,12 @@ class _Merging:
     _shards: int = 0
     _rows: list[tuple[str, int, int, str]] = field(default_factory=list)
     _states: list[tuple[str, str, str]] = field(default_factory=list)
+    _next: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _on: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def begin(self, folder: Path) -> None:
         """Partition by partition: what comes is in `folder`."""
-        self._folder, self._before = folder, dict(self.lengths)
+        self._folder, self._before, self._on = folder, dict(self.lengths), {}
 
     def nothing(self) -> None:
         """An entry that no rows or states belong to."""
@@ -86,7 +90,7 @@ class _Merging:
             found[STATES] = [{**each.values, "file": self._shard(each)} for each in told.each(STATES)]
         if "bytes" in entry and "stage" in entry:
             ends = told.inner("bytes").wholes()
-            digests = told.inner("sha256").texts()
+            digests = told.inner("sha256").texts() if "sha256" in entry else {}
             for name, digest in digests.items():
                 begin = self.lengths.get(name, 0) - self._before.get(name, 0)
                 self._rows.append((name, begin, ends[name], digest))
@@ -94,7 +98,19 @@ class _Merging:
             self.lengths |= moved
             self.stages[told.text("stage")] = moved
             found["bytes"] = moved
+        if "items" in entry:
+            found |= self._numbered(told)
         return found
+
+    def _numbered(self, told: Fields) -> dict[str, object]:
+        """Unit and items of an entry, numbered on where a partition counts them from 0, as it could not know
+        how many come before it."""
+        stage, unit, items = told.text("stage"), told.whole("unit"), [*numbers_in(told.values, "items")]
+        units, many = self._next.get(stage, (0, 0))
+        unit_on, item_on = self._on.setdefault(stage, (0, 0) if unit >= units else (units, many))
+        unit, items = unit + unit_on, [item + item_on for item in items]
+        self._next[stage] = max(units, unit + 1), max([many, *(item + 1 for item in items)])
+        return {"unit": unit, "items": items}
 
     def _shard(self, told: Fields) -> str:
         name = f"{self._shards:05}.safetensors"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -16,18 +17,18 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from ullage.errors import InputError, UnsupportedError
-from ullage.fields import Fields
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
 from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal
-from ullage.records.parts import JOURNAL, Ended, Parts
-from ullage.records.record import Measured, Record, read_environment, read_measured
+from ullage.records.parts import JOURNAL, Ended, Part, Parts
+from ullage.records.record import REMARKS, remarks_in
+from ullage.records.replica import ACTORS, PARTITIONS, said_of_machines
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
 from ullage.spec.partition import Partition
-from ullage.workloads.cutting import cut
+from ullage.workloads.cutting import Look, cut
 from ullage.workloads.merging import merge
 from ullage.workloads.registry import find_kind
 
@@ -49,9 +50,9 @@ class Partitioner(Protocol):
     def input_of(self, plan: Plan) -> Path:
         """The file that is cut, one record a line. Raises InputError where that cannot be."""
 
-    def looked_over(self, session: Session) -> AbstractContextManager[Callable[[int, bytes], None]]:
-        """What looks at each line, with its number, before anything is done. It raises InputError for what
-        no partition could tell by itself."""
+    def looked_over(self, session: Session) -> AbstractContextManager[Look]:
+        """What looks at each record before anything is done. It raises InputError for what no partition could
+        tell by itself."""
 
     def conclude(self, session: Session, outcomes: Iterable[Mapping[str, object]]) -> None:
         """Ends the run from what it has on disk, and from what the partitions' outcomes say, in order."""
@@ -104,19 +105,18 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
     merge(parts, session.journal, session.folder.path)
     ended = (parts.ended(number) for number in range(parts.count or 0))
     partitioner.conclude(session, _counted(session, ended))
-    session.outcome["partitions"] = accounts(parts)
+    session.outcome[PARTITIONS] = accounts(parts)
+    remarks = (*remarks_in(session.outcome), *said_of_machines(session.outcome))
+    if remarks:
+        session.outcome[REMARKS] = list(remarks)
 
 
 def do_partition(session: Session, parts: Parts, number: int, actor: str, node: str) -> str:
     """Does one partition with the models that `session` holds; the SHA-256 of its journal."""
     begun = time.monotonic()
     with parts.attempt(number) as folder:
-        journal = Journal(folder / JOURNAL)
-        own = _of_its_own(session, RunFolder(folder), journal, parts, number)
-        try:
-            _runner(session.plan).run(own)
-        finally:
-            journal.close()
+        own = _done(session, folder, parts.part(number))
+        session.monitor.enter(None)  # so that all of it is in what was measured
         ended = Ended(
             number,
             sha256_of(folder / JOURNAL),
@@ -130,18 +130,38 @@ def do_partition(session: Session, parts: Parts, number: int, actor: str, node: 
             own.outcome,
             [asdict(each) for each in session.monitor.measured],
             asdict(environment(session.plan.gpus)),
+            session.begun_with,
         )
         parts.keep(folder, ended)
     return ended.journal
 
 
-def _of_its_own(session: Session, folder: RunFolder, journal: Journal, parts: Parts, number: int) -> Session:
-    """A session with the models of another, for one partition."""
+def try_partition(session: Session, parts: Parts, number: int, lines: range) -> None:
+    """Does these lines of a partition alone and keeps nothing: what is asked is whether it ends."""
+    part = parts.part(number)
+    others = range(part.line + 1, part.line + part.lines + 1)
+    left_out = {line: "left out of a trial" for line in others if line not in lines}
+    with parts.attempt(number) as folder:
+        _done(session, folder, replace(part, rejected={**part.rejected, **left_out}))
+
+
+def _done(session: Session, folder: Path, part: Part) -> Session:
+    """A session with the models of another, with which a partition was done in `folder`."""
+    journal = Journal(folder / JOURNAL)
+    try:
+        own = _of_its_own(session, RunFolder(folder), journal, part)
+        _runner(session.plan).run(own)
+    finally:
+        journal.close()
+    return own
+
+
+def _of_its_own(session: Session, folder: RunFolder, journal: Journal, part: Part) -> Session:
     return replace(
         session,
         folder=folder,
         journal=journal,
-        part=parts.part(number),
+        part=part,
         freed=[],
         outcome={},
         examples=0,
@@ -173,38 +193,27 @@ def _counted(session: Session, ended: Iterable[Ended]) -> Iterator[Mapping[str, 
 
 
 def accounts(parts: Parts) -> dict[str, object]:
-    """Who did how much, and how often something was begun again."""
-    actors: dict[str, dict[str, Any]] = {}
-    for number in range(parts.count or 0):
+    """Who did how much, what each measured, and how often something was begun again."""
+    count, actors, last = parts.count or 0, dict[str, dict[str, Any]](), dict[str, float]()
+    for number in range(count):
         each = parts.ended(number)
-        told = actors.setdefault(each.actor, {"node": each.node, "partitions": 0, "seconds": 0.0})
+        nothing = {"node": each.node, "partitions": 0, "records": 0, "seconds": 0.0}
+        told = actors.setdefault(each.actor, nothing)
         told["partitions"] += 1
+        told["records"] += each.examples
         told["seconds"] = round(told["seconds"] + each.seconds, 3)
-        told["measured"] = each.measured
-    begun = sum(1 for each in parts.attempts() if each.get("what") == "begun")
-    count = parts.count or 0
+        if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
+            last[each.actor] = each.ended
+            told |= {"held": each.held, "measured": each.measured, "environment": each.environment}
+    noted = Counter(each.get("what") for each in parts.attempts())
     return {
         "count": count,
-        "again": max(begun - count, 0),
+        "again": max(noted["begun"] - count, 0),
+        "lost": noted["lost"],
+        "trials": noted["tried"],
         "rejected": len(parts.rejected()),
-        "actors": actors,
+        ACTORS: actors,
     }
-
-
-def as_measured(record: Record, run: RunFolder) -> Record:
-    """The record with what was measured where the work was done: of every phase the most of any actor."""
-    parts = Parts(run.path)
-    most: dict[tuple[str, str], Measured] = {}
-    where = record.environment
-    for number in range(parts.count or 0):
-        each = parts.ended(number)
-        where = read_environment(Fields(each.environment, f"{parts.folder(number)}: its environment"))
-        for told in each.measured:
-            found = read_measured(Fields(told, f"{parts.folder(number)}: what was measured"))
-            key = found.phase, found.device
-            if key not in most or (found.process or 0) > (most[key].process or 0):
-                most[key] = found
-    return replace(record, measured=tuple(most.values()), environment=where)
 
 
 def _runner(plan: Plan) -> Any:

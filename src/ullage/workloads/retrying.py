@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 
 from ullage.records.folder import RECORD, RunFolder
+from ullage.records.parts import Parts
 from ullage.spec.workload import Workload
 from ullage.workloads.loading import workload_of
 from ullage.workloads.registry import find_kind
@@ -21,8 +22,9 @@ def anything_failed(run: RunFolder, planned: Mapping[str, object]) -> bool:
 
 
 def take_back_failed(run: RunFolder, planned: Mapping[str, object]) -> None:
-    """Takes back what failed in a run that is whole, so that it is done again."""
-    if not anything_failed(run, planned):
+    """Takes back what failed in a run that is whole, so that it is done again. What is being put together of
+    partitions stays as it is: it is whole once they are."""
+    if Parts(run.path).count is not None or not anything_failed(run, planned):
         return
     (run.path / RECORD).unlink(missing_ok=True)  # first: the run is no longer finished
     workload = workload_of(planned, f"{run.path}/manifest.json", ())

@@ -75,6 +75,7 @@ def plan_here(workload: Workload, gpus: str | None = None, base: Path | None = N
 def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Settings]) -> tuple[Path, Record]:
     """Carries out a plan, whoever made it and wherever; the run's folder and its record. As `run` else."""
     from ullage.runtime.opening import Options
+    from ullage.spec.partition import Partition
     from ullage.workloads.execution import Begun, execute
     from ullage.workloads.partitioned import LOCAL, carrier_at
 
@@ -82,6 +83,10 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
         raise TypeError(f"run_plan() got an unexpected keyword argument {name!r}")
     if _carried_out(made.workload) is not made.workload:
         made = plan_here(made.workload, base=made.base)
+    if settings.get("on", LOCAL) != LOCAL and made.workload.partition is None:
+        made = plan_here(
+            made.workload.model_copy(update={"partition": Partition()}), made.asked or None, made.base
+        )
     _check_can_run(made.gpus)
     folder = Path(out) if out is not None else next_folder(made.workload)
     options = Options(

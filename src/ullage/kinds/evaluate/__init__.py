@@ -8,6 +8,7 @@ KIND = Kind(
     runner="ullage.kinds.evaluate.run",
     reporter="ullage.kinds.evaluate.results",
     retrier="ullage.kinds.evaluate.retrying",
+    partitioner="ullage.kinds.evaluate.partitioned",
     commands=(
         Command(
             "judge",

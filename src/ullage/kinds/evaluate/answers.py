@@ -65,6 +65,11 @@ def answer_row(index: int, sample: int, reply: Reply | Failure) -> dict[str, obj
     }
 
 
+def left_out_row(index: int, sample: int, reason: str) -> dict[str, object]:
+    """The row of a question that nobody may be asked, ever."""
+    return {"index": index, "sample": sample, "failed": reason, "asked": False}
+
+
 def tokens_of(reply: Reply | Failure) -> int:
     """Tokens that were read and written for a reply, as far as the engine knows."""
     return 0 if isinstance(reply, Failure) else reply.prompt_tokens + len(reply.tokens or reply.pieces)
@@ -88,13 +93,16 @@ def read_answer(row: Mapping[str, Any]) -> Answer:
     )
 
 
-def answers_by_question(rows: Iterable[Mapping[str, Any]], count: int) -> Iterator[list[Answer]]:
-    """The `count` answers of each question in its turn, by sample, of rows that were written batch by batch.
+def answers_by_question(
+    rows: Iterable[Mapping[str, Any]], count: int, first: int = 0
+) -> Iterator[list[Answer]]:
+    """The `count` answers of each question from number `first` on in its turn, by sample, of rows that were
+    written batch by batch.
 
     Rows that come before their turn wait, which are those of a window at most.
     """
     waiting: dict[int, list[Answer]] = {}
-    index = 0
+    index = first
     for row in rows:
         answer = read_answer(row)
         waiting.setdefault(answer.index, []).append(answer)

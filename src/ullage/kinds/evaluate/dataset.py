@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -16,6 +18,7 @@ from ullage.kinds.evaluate.questions import FORMATS, Question, Reader, Record, U
 from ullage.kinds.evaluate.questions import Fields as QuestionFields
 from ullage.kinds.evaluate.section import Section
 from ullage.records.failing import Failing, count_failing
+from ullage.records.parts import Part
 
 if TYPE_CHECKING:
     import pyarrow.csv
@@ -34,12 +37,20 @@ class Questions:
     the first AHEAD at once, of later ones when they are reached.
     """
 
-    def __init__(self, section: Section, base: Path) -> None:
-        """`base` is what the input's paths are relative to. Raises InputError where there are none to ask."""
+    def __init__(self, section: Section, base: Path, part: Part | None = None) -> None:
+        """`base` is what the input's paths are relative to; of a `part` those alone that are in it, which are
+        taken as they are. Raises InputError where there are none to ask."""
         if not section.files():
             raise InputError("evaluate: input: is missing; name a file of questions")
-        self._section, self._base = section, base
+        self._section, self._base, self._part = section, base, part
         self._mapped = QuestionFields(**section.fields.model_dump())
+        self.shots: tuple[Question, ...] = ()
+        self.remarks: tuple[str, ...] = ()
+        if part is None:
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        section = self._section
         held = tuple(islice(self._all(), section.shots + 1))
         if not held:
             reasons = [reason for each in self.unread() for reason in each.reasons]
@@ -63,6 +74,8 @@ class Questions:
 
     def about(self, planned: int) -> int:
         """How many there are: `planned`, where that cannot be counted without reading more than AHEAD."""
+        if self._part is not None:
+            return self._part.records
         if self._first < AHEAD:
             return self._first - self._section.shots
         paths = [placed(name, self._base) for name in self._section.files()]
@@ -89,14 +102,28 @@ class Questions:
                 f"{CONTEXT}, or null to be asked without"
             )
 
-    def _all(self, unread: Unread = lambda reason: None) -> Iterator[Question]:
+    def left_out(self) -> dict[int, str]:
+        """Of a partition, the questions by number whose records are left out, with the reason."""
+        if self._part is None or not self._part.rejected:
+            return {}
+        rejected = self._part.rejected
+        numbered = enumerate((line for line, _ in self.numbered()), self._part.item)
+        return {index: rejected[line] for index, line in numbered if line in rejected}
+
+    def numbered(self, unread: Unread = lambda reason: None) -> Iterator[tuple[int, Question]]:
+        """Each with the number of its record, those of `shots` too."""
         section = self._section
         read: Reader = self._mapped.read if section.format == "fields" else FORMATS[section.format]
-        limit = None if section.limit is None else section.limit + section.shots
+        before = 0 if self._part is None else self._part.item
+        limit = None if section.limit is None else section.limit + section.shots - before
         return read_questions(self._records, read, limit, unread)
 
+    def _all(self, unread: Unread = lambda reason: None) -> Iterator[Question]:
+        return (question for _, question in self.numbered(unread))
+
     def _records(self) -> Iterator[tuple[str, int, Record]]:
-        return ((name, *row) for name in self._section.files() for row in _rows(placed(name, self._base)))
+        rows = _rows if self._part is None else partial(_rows_of, self._part)
+        return ((name, *row) for name in self._section.files() for row in rows(placed(name, self._base)))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Record]]:
@@ -110,6 +137,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Record]]:
     if path.suffix == ".json":
         return _document(path)
     return read_records(path, "question", halves=True)
+
+
+def _rows_of(part: Part, path: Path) -> Iterator[tuple[int, Record]]:
+    """Of a partition, what is left out of it too: every question keeps its place."""
+    return read_records(path, "question", halves=True, part=replace(part, rejected={}))
 
 
 def _document(path: Path) -> Iterator[tuple[int, Record]]:

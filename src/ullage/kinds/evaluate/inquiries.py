@@ -34,12 +34,13 @@ class Inquiry(Generic[Put]):
 @dataclass(frozen=True, slots=True)
 class Inquiries:
     """Puts inquiries to the engine of role `name`, in the phase of `verb`; each has one row in the file of a
-    stage."""
+    stage. There are `of_each` about a question; 0: nobody knows how many."""
 
     turns: Turns
     engine: Engine
     name: str
     verb: str = SCORE
+    of_each: int = 1
 
     def weigh(self, stage: str, asked: Iterator[Inquiry[Chat]], words: Sequence[str], total: int) -> None:
         """How probable each word is, in all its forms, and all together."""
@@ -124,7 +125,7 @@ class Inquiries:
 
         measured = turns.measured(lengths_of, asked)
         items = (((one, length), length) for one, length in measured)
-        turns.work(stage, self.name, self.verb, items, unit, total=total)
+        turns.work(stage, self.name, self.verb, items, unit, total=total, of_each=self.of_each)
 
 
 def _scores(found: tuple[float, ...]) -> Row:

@@ -34,17 +34,21 @@ AROUND: Final = 4
 def phases(workload: Workload) -> tuple[Phase, ...]:
     """Roles that stay are loaded first; each other one just before its turn.
 
-    Under schedule `auto` the plan is made for `sequential`, which needs the least memory. Raises
-    SpecError when the generator is missing or a role is unknown.
+    In partitions every one of these goes from role to role anew. Under schedule `auto` the plan is made for
+    `sequential`, which needs the least memory. Raises SpecError when the generator is missing or a role is
+    unknown.
     """
     section = own_section(workload, Section)
     order = (GENERATOR, *judges(workload), SIMILARITY, ENTAILMENT)
     residency = residency_of(workload, order, "freed")
     found = residency.first_loads()
+    partition = None if residency.stay else workload.partition
+    each = None if partition is None else 1 / partition.settled(stay=False).most
     for name in residency.names:
-        held = residency.in_first_turn(name)
+        # From the second partition on those that come later wait too.
+        held = residency.in_first_turn(name) if each is None else residency.while_active((name,))
         if name not in residency.staying:
-            found += load(name, held)
+            found += load(name, held, each)
         found += _turn(name, workload, section, held)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from ullage.errors import InputError, nearest
@@ -158,26 +158,25 @@ Unread = Callable[[str], None]
 
 def read_questions(
     records: Records, read: Reader, limit: int | None = None, unread: Unread = lambda reason: None
-) -> Iterator[Question]:
-    """The questions of records, each with its file and number, one by one; at most `limit`.
+) -> Iterator[tuple[int, Question]]:
+    """The questions of records, each with the number of its record, one by one; at most `limit`.
 
     Raises InputError for a record that holds none, naming its place, and for two questions of one id; of
     those read, a hash of each id is held. A record that is no text, or whose reference is no number, is left
     out, and `unread` is told.
     """
     seen = Ids()
-    for count, (place, question) in enumerate(_placed(records, read, unread)):
-        if count == limit:
-            return
+    coming = _placed(records, read, unread)
+    for place, number, question in coming if limit is None else islice(coming, limit):
         if not seen.add(question.id):
             again = _placed(records, read, lambda reason: None)
-            first = next(where for where, one in again if one.id == question.id)
+            first = next(where for where, _, one in again if one.id == question.id)
             raise InputError(f"{place}: id {question.id!r} is that of {first} too")
-        yield question
+        yield number, question
 
 
-def _placed(records: Records, read: Reader, unread: Unread) -> Iterator[tuple[str, Question]]:
-    """Each question with the place of its record."""
+def _placed(records: Records, read: Reader, unread: Unread) -> Iterator[tuple[str, int, Question]]:
+    """Each question with the place and the number of its record."""
     for where, number, record in records():
         place = f"{where}:{number}"
         try:
@@ -187,7 +186,7 @@ def _placed(records: Records, read: Reader, unread: Unread) -> Iterator[tuple[st
         except UnreadableError as error:
             unread(str(error))
             continue
-        yield from ((place, question) for question in found)
+        yield from ((place, number, question) for question in found)
 
 
 def _is_text(one: Question) -> bool:

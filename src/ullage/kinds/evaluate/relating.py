@@ -54,7 +54,7 @@ class Relating:
     def implied(self, engine: Engine, told: Iterator[Told], labels: Sequence[str]) -> None:
         """Whether each answer of a question implies each other that has other words; `labels` are an
         encoder's."""
-        put = Inquiries(self.turns, engine, self.name)
+        put = Inquiries(self.turns, engine, self.name, of_each=0)
         asked = (
             (index, question, part, both)
             for index, question, drawn in told

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice, repeat
 
 from ullage.engines.engine import Chat, Engine, Prompt, Reply, Sampling
 from ullage.engines.states import Asked
 from ullage.engines.turns import Row, Turns
-from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, tokens_of
+from ullage.kinds.evaluate.answers import Answer, answer_row, answers_by_question, left_out_row, tokens_of
 from ullage.kinds.evaluate.asking import Asking, stops
-from ullage.kinds.evaluate.checked import CHECKS, JudgeCheck, judge_checks, told_of
 from ullage.kinds.evaluate.checking import known_answers
 from ullage.kinds.evaluate.dataset import Questions
-from ullage.kinds.evaluate.failing import OF_LOGPROBS, failures, without_logprobs
+from ullage.kinds.evaluate.ending import conclude
 from ullage.kinds.evaluate.inquiries import Inquiries, Inquiry
 from ullage.kinds.evaluate.judging import Judging
 from ullage.kinds.evaluate.longest import Longest
@@ -23,16 +21,12 @@ from ullage.kinds.evaluate.meaning import TRUTH, truth_prompt
 from ullage.kinds.evaluate.phases import CHECK, SCORE
 from ullage.kinds.evaluate.questions import Question
 from ullage.kinds.evaluate.relating import Relating
-from ullage.kinds.evaluate.retrying import failed
-from ullage.kinds.evaluate.right import right_answers
 from ullage.kinds.evaluate.section import ENTAILMENT, GENERATOR, SIMILARITY, Section, judges
 from ullage.kinds.evaluate.stages import GREEDY, P_TRUE, SAMPLES, answer_seed, check_stage
 from ullage.phases.blocks import base_work, own_section
 from ullage.probes.listening import open_probes
 from ullage.probes.projections import Projections
 from ullage.probes.replies import reply_scores
-from ullage.records.failing import AGAIN, MOST, OUTCOME
-from ullage.records.record import ENDED, REMARKS
 from ullage.runtime.session import Session
 from ullage.workloads.judgement import RIGHT, WRONG
 
@@ -47,7 +41,7 @@ def run(session: Session) -> None:
     is loaded, for a later one, and for a prompt longer than the plan's, when it is reached.
     """
     section = own_section(session.workload, Section)
-    questions = Questions(section, session.plan.base)
+    questions = Questions(section, session.plan.base, session.part)
     _Evaluation(session, section, questions, Turns(session)).run()
 
 
@@ -76,41 +70,22 @@ class _Evaluation:
                 continue
             work(name)
             self.turns.keep_usage(name)
-        self.turns.states.finish()
-        self.session.outcome |= {"usage": self.turns.usage(), ENDED: datetime.now(UTC).date().isoformat()}
-        self.session.outcome[CHECKS] = self._checks()
-        self.session.examples = sum(1 for _ in self.turns.store(GREEDY).rows())
-        self._tell_failed()
-
-    def _checks(self) -> dict[str, JudgeCheck]:
-        """How well each judge judges answers whose verdicts are known; what is said of that, below how many
-        answers are right."""
-        folder, workload = self.session.folder.path, self.session.workload
-        if self.session.smallest:
-            return {}
-        found = judge_checks(folder, workload, self.section)
-        right = right_answers(folder, workload, self.section, self.questions)
-        judged = [told_of(name, check) for name, check in found.items()]
-        self.session.outcome[REMARKS] = [*right, *judged, *self.questions.remarks]
-        return found
-
-    def _tell_failed(self) -> None:
-        """What failed goes into the record, and what was not given is said."""
-        folder, section = self.session.folder.path, self.section
-        found = [*self.questions.unread(), *failures(folder, self.session.workload, section)]
-        self.session.outcome |= {OUTCOME: [each.to_json() for each in found], MOST: section.max_failed}
-        self.session.outcome[AGAIN] = failed(self.session.folder, self.session.workload)
-        missing, answers = without_logprobs(folder)
-        if missing:
-            self.session.say(
-                f"{GENERATOR}: {missing:,} of {answers:,} answers came without log-probabilities, and so "
-                f"without {OF_LOGPROBS}"
-            )
+        if self.session.part is None:
+            conclude(self.session, self.turns, self.section, self.questions)
+        else:
+            self.session.examples = sum(1 for _ in self.turns.store(GREEDY).rows())
+            self.session.outcome["freed"] = self.session.freed
 
     def _stages_of(self, judge: str) -> tuple[str, ...]:
         clusters = judge == self.section.clusters_by and self.section.samples
-        checks = self.section.judge_check and not self.session.smallest
-        return (*((check_stage(judge),) if checks else ()), judge, *((ENTAILMENT,) if clusters else ()))
+        return (*((check_stage(judge),) if self._checks else ()), judge, *((ENTAILMENT,) if clusters else ()))
+
+    @property
+    def _checks(self) -> bool:
+        """Whether judges are judged; of partitions the first has that done, on questions of the whole
+        input."""
+        first = self.session.part is None or self.session.part.number == 0
+        return bool(self.section.judge_check) and not self.session.smallest and first
 
     def _finished(self, stages: Sequence[str]) -> bool:
         idle = {SAMPLES: not self.section.samples, P_TRUE: not self.section.p_true}
@@ -164,14 +139,29 @@ class _Evaluation:
                     row["probes"] = reply_scores(self._probes, each, reply)
             return rows
 
+        left_out = self.questions.left_out()
+
+        def unless_left_out(batch: Sequence[tuple[int, tuple[Question, Prompt]]]) -> list[Row]:
+            asked = [each for each in batch if each[0] // count not in left_out]
+            found = dict(zip((item for item, _ in asked), unit(asked) if asked else (), strict=True))
+            return [
+                found[item]
+                if item in found
+                else left_out_row(item // count, first + item % count, left_out[item // count])
+                for item, _ in batch
+            ]
+
         def lengths(some: Sequence[tuple[Question, Prompt]]) -> list[int]:
             return engine.lengths([prompt for _, prompt in some])
 
         prompted = ((question, asking.prompt(question)) for question in self._asked)
         measured = longest.checked(self.turns.measured(lengths, prompted))
         repeated = (one for one in measured for _ in range(1 if self.session.smallest else count))
-        self.turns.work(stage, GENERATOR, "", repeated, unit, total=self._about * count)
-        if longest.found and self.session.planned(GENERATOR) is not None:
+        self.turns.work(
+            stage, GENERATOR, "", repeated, unless_left_out, total=self._about * count, of_each=count
+        )
+        whole = self.session.part is None
+        if longest.found and whole and self.session.planned(GENERATOR) is not None:
             self.session.told_longest(GENERATOR, longest.found, longest.planned)
 
     def _ask_truth(self, engine: Engine, name: str) -> None:
@@ -207,9 +197,11 @@ class _Evaluation:
     def _check(self, engine: Engine, name: str, judging: Judging) -> None:
         """Has a judge judge answers whose verdicts are known, before any other."""
         section = self.section
-        if not section.judge_check or self.session.smallest:
+        if not self._checks:
             return
-        known = known_answers(self.questions, section.judge_check, section.seed)
+        apart = self.session.part is not None
+        whole = Questions(section, self.session.plan.base) if apart else self.questions
+        known = known_answers(whole, section.judge_check, section.seed)
         asked = (
             Inquiry(
                 (one.index, one.question.id, RIGHT if one.right else WRONG),
@@ -244,10 +236,14 @@ class _Evaluation:
 
     def _told(self, samples: bool = True) -> Iterator[Told]:
         """Every question with what was answered; without `samples` none of those."""
-        greedy = answers_by_question(self.turns.store(GREEDY).rows(), 1)
+        begin = 0 if self.session.part is None else self.session.part.item
+        greedy = answers_by_question(self.turns.store(GREEDY).rows(), 1, begin)
         count = self.section.samples if samples and not self.session.smallest else 0
         drawn = (
-            answers_by_question(self.turns.store(SAMPLES).rows(), count) if count else repeat(list[Answer]())
+            answers_by_question(self.turns.store(SAMPLES).rows(), count, begin)
+            if count
+            else repeat(list[Answer]())
         )
-        for index, (question, (answer,), several) in enumerate(zip(self._asked, greedy, drawn, strict=False)):
+        asked = zip(self._asked, greedy, drawn, strict=False)
+        for index, (question, (answer,), several) in enumerate(asked, begin):
             yield index, question, answer, [one for one in several if not one.failed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ullage.planning.plan import Plan
 from ullage.records.lines import LineStore
 from ullage.runtime.session import Session
 from ullage.units import parse_bytes
+from ullage.workloads.cutting import Look
 
 
 def input_of(plan: Plan) -> Path:
@@ -44,7 +45,7 @@ def input_of(plan: Plan) -> Path:
 
 
 @contextmanager
-def looked_over(session: Session) -> Iterator[Callable[[int, bytes], None]]:
+def looked_over(session: Session) -> Iterator[Look]:
     """Raises InputError for a file that holds no record, and at a record whose id an earlier one has: nobody
     who does one partition sees another."""
     section = own_section(session.workload, Section)
@@ -54,19 +55,20 @@ def looked_over(session: Session) -> Iterator[Callable[[int, bytes], None]]:
     surveyed(source, section, types, session.progress.note, finished=False, resumed=False)
     with SeenIds(session.folder.path / "ids.sqlite") as seen:
 
-        def look(number: int, raw: bytes) -> None:
+        def look(number: int, raw: bytes) -> int:
             record = json_line(number, raw.removeprefix(BOM_UTF8)).record
             if record is None:
-                return
+                return 1
             try:
                 name = record_id(record, section.fields.id)
             except NotARecord:
-                return  # its partition says so of the line
+                return 1  # its partition says so of the line
             if name is not None and not seen.add(name, number):
                 raise InputError(
                     f"{section.input}:{number}: its id is that of an earlier record; partitions are done "
                     "apart, so ids must differ: give it another, or leave partition out"
                 )
+            return 1
 
         yield look
 

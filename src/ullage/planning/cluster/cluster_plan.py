@@ -14,16 +14,17 @@ Bound = Literal["compute", "network", "disk", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One type of machine, of `size` cards: `replicas` on each, every one on `cards` of it. Seconds of a
-    record are those of one replica, records a second of all machines; `bound` says what they wait for.
-    `needs` are bytes a second that a machine's network and disk carry; `host` is what all replicas of a
-    machine take of its host memory."""
+    """One type of machine, of `size` cards: `replicas` on each, every one on `cards` of it, `sharing` on each
+    card. Seconds of a record are those of one replica, records a second of all machines; `bound` says what
+    they wait for. `needs` are bytes a second that a machine's network and disk carry; `host` is what all
+    replicas of a machine take of its host memory."""
 
     node: str
     count: int
     size: int
     replicas: int
     cards: str
+    sharing: int
     verdict: Verdict
     peak: Interval
     host: Interval

@@ -11,7 +11,8 @@ from ullage.facts.price import SetPrice
 from ullage.planning.cluster.cluster_plan import Bound, ClusterPlan, NodePlan
 from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
 from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
-from ullage.planning.cluster.replica import HANDLING, Replica
+from ullage.planning.cluster.replica import HANDLING, OPENING, Replica
+from ullage.planning.cluster.sharing import AT_WORK
 from ullage.planning.cost import per_1000
 from ullage.units import NO_TIME, Estimate
 
@@ -129,6 +130,7 @@ def _node_plan(share: Share, record: Estimate | None, bound: Bound) -> NodePlan:
         len(node.gpus.gpus),
         share.replicas,
         replica.gpus.name,
+        replica.sharing,
         replica.verdict,
         replica.peak,
         replica.host * share.replicas,
@@ -230,19 +232,32 @@ def _flow(
 
 
 def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
-    low, likely, high = (f"{each:g}" for each in HANDLING)
     yield (
-        f"assumed: {likely} s ({low}-{high}) a partition for handing it out and writing it down; 5 bytes "
-        "(2-12) a token of text"
+        f"assumed: {_said(HANDLING)} a partition for handing it out and writing it down; {_said(OPENING)} "
+        "until a replica's process can load; 5 bytes (2-12) a token of text"
     )
+    for share in shares:
+        least, seconds, most = share.replica.swaps
+        if seconds:
+            told = f"{seconds:.1f} s ({least:.1f}-{most:.1f})"
+            yield f"{share.node}: each partition loads its models anew: {told}"
     if any(share.node.start is None for share in shares):
-        low, likely, high = (f"{each:g}" for each in STARTING)
-        yield f"assumed: a node works {likely} s ({low}-{high}) after it is asked for; say it: start 5min"
+        yield f"assumed: a node works {_said(STARTING)} after it is asked for; say it: start 5min"
     if any(share.node.network is None for share in shares):
         yield "models lie on each node's disk; say a node's network, and fetching them is counted"
     if any(share.node.spot is None for share in shares):
         yield "nodes that nobody takes away fail as 16,384 H100 did: 419 times in 54 days (arXiv 2407.21783)"
+    if any(share.replica.sharing > 1 for share in shares):
+        low, likely, high = (100 * share for share in AT_WORK)
+        yield (
+            f"replicas share cards that compute {likely:g} % ({low:g}-{high:g}) of the time in which a phase "
+            "waits for the processor: assumed"
+        )
     yield "a node that is lost is replaced as fast as one starts; both are paid"
     if not known:
         names = ", ".join(str(share.node) for share in shares if not share.replica.known)
         yield f"how long a record takes is not known on {names}: no time, no cost, no partition"
+
+
+def _said(seconds: Estimate) -> str:
+    return f"{seconds.expected:g} s ({seconds.low:g}-{seconds.high:g})"

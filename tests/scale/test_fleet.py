@@ -1,0 +1,266 @@
+"""What becomes of partitions whose actors die: which are done again, searched, rejected, given up."""
+
+import json
+import random
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ullage
+from ullage.errors import InputError
+from ullage.records.attempts import read_attempts
+from ullage.records.parts import Parts
+from ullage.records.status import status_of
+from ullage.scale import cluster, fleet
+from ullage.scale.bisection import DEATHS, Bisection
+from ullage.scale.fleet import REASON
+from ullage.scale.waiting import Task, Waiting
+
+RECORDS = 17
+WORK = {
+    "kind": "pii",
+    "roles": {"verifier": {"model": "script.jsonl", "engine": "scripted", "batch": 2}},
+    "budget": {"gpus": "cpu"},
+    "new_tokens": 8,
+    "pii": {"input": "records.jsonl"},
+    "partition": {"records": 6},
+}
+
+
+class RayError(Exception):
+    pass
+
+
+class RayActorError(RayError):
+    pass
+
+
+class Ray:
+    """As much of Ray as is asked for, in this process: an actor's work is done when it is waited for.
+    `kills(method, args)` is asked before a method is done, and again after it, with what it
+    returned: True ends the actor."""
+
+    exceptions = SimpleNamespace(RayError=RayError, RayActorError=RayActorError)
+
+    def __init__(self, kills, nodes=2, seed=0):
+        self._kills, self._nodes, self._chance = kills, nodes, random.Random(seed)
+        self.killed = 0
+
+    def nodes(self):
+        here = {"Alive": True, "Resources": self._resources(1), "NodeManagerHostname": "here"}
+        return [{**here, "NodeID": f"{number:056x}"} for number in range(self._nodes)]
+
+    def available_resources(self):
+        return self._resources(self._nodes)
+
+    @staticmethod
+    def _resources(nodes):
+        return {"CPU": 1.0 * nodes, "memory": 1e12 * nodes}
+
+    def get_runtime_context(self):
+        return SimpleNamespace(get_node_id=lambda: "0" * 56)
+
+    def wait(self, asked, timeout):
+        chosen = self._chance.choice(asked)
+        return [chosen], [each for each in asked if each is not chosen]
+
+    def get(self, asked):
+        return asked()
+
+    def kill(self, actor):
+        self.killed += 1
+
+    def shutdown(self):
+        pass
+
+    def remote(self, kind):
+        def made(*args):
+            return _Handle(self._kills, kind(*args))
+
+        return SimpleNamespace(options=lambda **given: SimpleNamespace(remote=made))
+
+
+class _Handle:
+    def __init__(self, kills, actor):
+        self._kills, self._actor = kills, actor
+
+    def __getattr__(self, method):
+        def remote(*args):
+            def done():
+                if self._kills(method, args, None):
+                    raise RayActorError("killed before")
+                found = getattr(self._actor, method)(*args)
+                if self._kills(method, args, found):
+                    raise RayActorError("killed after")
+                return found
+
+            if method == "close":
+                return done()
+            return done
+
+        return SimpleNamespace(remote=remote)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fleet")
+    (folder / "script.jsonl").write_text('{"contains": "", "scores": {"yes": -0.1, "no": -3.0}}\n')
+    with (folder / "records.jsonl").open("w") as file:
+        for number in range(RECORDS):
+            found = {"type": "phone", "start": 5, "end": 9}
+            file.write(json.dumps({"id": f"r{number}", "text": "Call 1234", "candidates": [found]}) + "\n")
+    ullage.run(ullage.load(WORK), folder / "local", base=folder)
+    return folder
+
+
+def carried(monkeypatch, folder, name, kills, seed=0):
+    ray = Ray(kills, seed=seed)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(cluster, "_connect", lambda address: None)
+    monkeypatch.setattr(fleet, "check_nodes", lambda nodes, asked, address: None)  # test_nodes has it
+    monkeypatch.setattr("ullage.scale.actor.look", lambda asked, node: [])  # so that no Ray need be installed
+    monkeypatch.setattr("gc.collect", lambda: 0)  # of each actor, a fifth of a second beside torch
+    _, record = ullage.run(ullage.load(WORK), folder / name, base=folder, on="ray")
+    return record
+
+
+def rows(folder, name):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+class Killer:
+    """Whoever does one of these `lines` dies, and so does whoever is named in `chances`, in turn."""
+
+    def __init__(self, parts, lines=(), chances=()):
+        self._parts, self._lines, self._chances = parts, set(lines), list(chances)
+
+    def __call__(self, method, args, found):
+        if method not in ("do", "try_out") or found is not None:
+            return False
+        if self._chances and self._chances.pop():
+            return True
+        part = self._parts.part(args[0])
+        lines = range(part.line + 1, part.line + part.lines + 1)
+        if method == "try_out":
+            lines = range(args[1], args[2] + 1)
+        return bool(self._lines & (set(lines) - set(part.rejected)))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sets(st.integers(1, RECORDS), max_size=2),
+    st.lists(st.booleans(), max_size=3),
+    st.integers(0, 9),
+)
+def test_records_that_end_actors_are_rejected_and_all_others_done(work, lines, chances, seed):
+    with pytest.MonkeyPatch.context() as patched:
+        name = f"run-{sorted(lines)}-{chances}-{seed}"
+        if (work / name).exists():
+            return
+        killer = Killer(Parts(work / name), lines, chances)
+        record = carried(patched, work, name, killer, seed)
+    whole = rows(work / "local", "verified.jsonl")
+    assert rows(work / name, "verified.jsonl") == [
+        row for number, row in enumerate(whole, 1) if number not in lines
+    ]
+    rejected = rows(work / name, "rejects.jsonl")
+    assert [(row["line"], row["reason"]) for row in rejected] == [(line, REASON) for line in sorted(lines)]
+    accounts = record.outcome["partitions"]
+    assert accounts["rejected"] == len(lines)
+    assert (accounts["trials"] > 0) >= bool(lines)
+    assert ullage.check_run(work / name).holds
+
+
+def test_an_actor_that_dies_after_its_work_is_no_death_of_the_partition(work, monkeypatch):
+    kills = lambda method, args, found: method == "do" and found is not None  # noqa: E731
+    accounts = carried(monkeypatch, work, "after", kills).outcome["partitions"]
+    assert (accounts["again"], accounts["lost"], accounts["trials"]) == (0, 0, 0)
+    assert rows(work / "after", "verified.jsonl") == rows(work / "local", "verified.jsonl")
+
+
+def test_a_partition_that_only_as_a_whole_ends_actors_ends_the_run_in_a_line(work, monkeypatch):
+    kills = lambda method, args, found: method == "do" and args[0] == 1  # noqa: E731
+    with pytest.raises(InputError, match=r"partition 1 \(lines 7 to 12 .* no line of it alone did") as raised:
+        carried(monkeypatch, work, "whole", kills)
+    assert "\n" not in str(raised.value)
+    assert 1 <= Parts(work / "whole").kept < 3
+    found = status_of(work / "whole")
+    assert found.state == "cut short"
+    assert found.partitions.lost == 2 * DEATHS
+    assert (found.done > 0, found.total) == (True, RECORDS)
+    # What was found out is remembered: the next driver asks once more, and does not search again.
+    ray = Ray(lambda *_: False)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    record = ullage.resume(work / "whole", on="ray")
+    assert record.outcome["partitions"]["lost"] == 2 * DEATHS
+    assert rows(work / "whole", "verified.jsonl") == rows(work / "local", "verified.jsonl")
+
+
+def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
+    died = []
+
+    def kills(method, args, found):  # others are kept before the last is begun
+        if method == "do" and args[0] == 2:
+            died.append(args)
+            if len(died) == 3:
+                raise KeyboardInterrupt
+            return True
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        carried(monkeypatch, work, "twice", kills)
+    assert read_attempts(Parts(work / "twice"))[1]["lost"] == 2
+    again = Killer(Parts(work / "twice"), {14})
+    monkeypatch.setitem(sys.modules, "ray", Ray(again))
+    accounts = ullage.resume(work / "twice", on="ray").outcome["partitions"]
+    assert (accounts["lost"], accounts["rejected"]) == (3, 1)
+
+
+def test_actors_that_never_open_end_the_run_in_a_line(work, monkeypatch):
+    with pytest.raises(InputError, match="opening an actor ended 10 in a row"):
+        carried(monkeypatch, work, "opening", lambda method, args, found: method == "open")
+
+
+@given(st.integers(1, 3000), st.data())
+def test_one_line_of_many_is_found_in_as_many_trials_as_halvings(count, data):
+    line = data.draw(st.integers(1, count))
+    search, trials, found = Bisection(range(1, count + 1)), 0, "nothing yet"
+    while found == "nothing yet":
+        trials += 1
+        found = search.died() if line in search.trial else search.lived()
+    assert found == "it is the line"
+    assert list(search.suspects) == [line]
+    assert trials <= (count - 1).bit_length() + DEATHS
+
+
+@given(st.integers(1, 300), st.lists(st.booleans(), max_size=40))
+def test_a_line_is_blamed_only_after_it_alone_ended_so_many(count, deaths):
+    search, alone, found = Bisection(range(count)), {}, "nothing yet"
+    for died in deaths:
+        if found != "nothing yet":
+            break
+        trial = tuple(search.trial)
+        if len(trial) == 1 and died:
+            alone[trial] = alone.get(trial, 0) + 1
+        found = search.died() if died else search.lived()
+    if found == "it is the line":
+        assert alone[tuple(search.suspects)] == DEATHS
+
+
+def test_what_waits_is_looked_up_as_it_is_asked_for():
+    looked = []
+
+    def left():
+        for number in range(10**9):
+            looked.append(number)
+            yield number
+
+    waiting = Waiting(left())
+    assert waiting
+    assert waiting.take() == Task(0)
+    waiting.add(Task(7, range(3)))
+    assert [waiting.take(), waiting.take()] == [Task(7, range(3)), Task(1)]
+    assert looked == [0, 1]
