@@ -11,7 +11,7 @@ import ullage
 from ullage import api
 from ullage.errors import InputError
 from ullage.planning.advice.front import beats, chosen, front
-from ullage.planning.advice.step import Step
+from ullage.planning.advice.step import Step, loss_of
 from ullage.planning.advice.trials import Candidate
 from ullage.planning.outcome import IMPOSSIBLE
 from ullage.units import ZERO
@@ -194,12 +194,12 @@ def test_of_two_equal_settings_the_simpler_is_kept_and_a_beaten_one_is_not():
     outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=100.0)
     gpus = api.gpu_set(api.load(CHAT), "A100-80GB")
     step = Step("chunk", "512", (("memory.streaming_chunk_size", "512"),), 0.0, "")
-    plain, same = Candidate(gpus, (), outcome, 1.0), Candidate(gpus, (step,), outcome, 1.0)
-    slow = Candidate(gpus, (step._replace(key="64"),), outcome._replace(known_seconds=200.0), 1.0)
+    plain, same = Candidate(gpus, (), outcome, 1.0, 0.0), Candidate(gpus, (step,), outcome, 1.0, 0.0)
+    slow = Candidate(gpus, (step._replace(key="64"),), outcome._replace(known_seconds=200.0), 1.0, 0.0)
     assert front([slow, same, plain]) == [plain]
     lossy = (step._replace(axis="bits", loss=0.03),)
-    hardly = Candidate(gpus, lossy, outcome._replace(known_seconds=99.0), 1.0)
-    much = Candidate(gpus, lossy, outcome._replace(known_seconds=50.0), 1.0)
+    hardly = Candidate(gpus, lossy, outcome._replace(known_seconds=99.0), 1.0, loss_of(lossy))
+    much = Candidate(gpus, lossy, outcome._replace(known_seconds=50.0), 1.0, loss_of(lossy))
     assert front([plain, hardly]) == [plain]
     assert front([plain, much]) == [plain, much]
     assert not beats(*[(0.0, 1.0, 1.0)] * 2)
@@ -208,7 +208,7 @@ def test_of_two_equal_settings_the_simpler_is_kept_and_a_beaten_one_is_not():
 def test_a_dearer_entry_is_faster_by_more_than_next_to_nothing():
     outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=100.0)
     gpus = api.gpu_set(api.load(CHAT), "A100-80GB")
-    plain = Candidate(gpus, (), outcome, 1.0)
+    plain = Candidate(gpus, (), outcome, 1.0, 0.0)
     hardly, clearly = (
         plain._replace(outcome=outcome._replace(known_seconds=seconds), usd_per_hour=2.0)
         for seconds in (99.0, 80.0)
@@ -226,7 +226,7 @@ def test_what_is_shown_of_a_front_differs():
 
     def candidate(usd, seconds, *steps):
         outcome = IMPOSSIBLE._replace(verdict="fits", peak=ZERO, known_seconds=seconds)
-        return Candidate(gpus, steps, outcome, usd / seconds * 3600)
+        return Candidate(gpus, steps, outcome, usd / seconds * 3600, loss_of(steps))
 
     cheapest, fastest = candidate(1.0, 200.0), candidate(5.0, 11.0)
     like = [candidate(1.0 + 0.01 * step, 200.0 - step) for step in range(1, 6)]  # next to nothing faster

@@ -25,7 +25,8 @@ class Outcome(NamedTuple):
     `peak` is the sum of the cards' own peaks, in bytes. `over` is what exceeds the budgets of cards, host
     memory and disk together, `left` the bytes of budget that the fullest card has left, below 0 where it
     exceeds it. `host` is what lies in host memory. Seconds and dollars are for 1000 examples, None where a
-    phase's time is not known; `known_seconds` are of the phases whose time is, `unknown` the roles of others.
+    phase's time is not known; `known_seconds` are of the phases whose time is, `unknown` the roles of others,
+    and `shares` are of those seconds, by the role that works in them.
     """
 
     verdict: Verdict
@@ -37,6 +38,7 @@ class Outcome(NamedTuple):
     host: Interval = ZERO
     known_seconds: float = 0.0
     unknown: tuple[str, ...] = ()
+    shares: tuple[tuple[str, float], ...] = ()
 
 
 Evaluate = Callable[[Workload, GpuSet], Outcome]
@@ -72,8 +74,8 @@ def outcome_of(
     cards = [(device, peaks.get(device.name, ZERO)) for device in devices]
     budgets = [(size, limits[name][1]) for name, size in peaks.items()]
     over = sum(max(size.high - budget, 0) for size, budget in budgets if budget is not None)
-    known, unknown = total_seconds(demand, placement, devices, workload.examples, measured)
-    known *= per_1000(workload.examples)
+    whole, spent, unknown = total_seconds(demand, placement, devices, workload.examples, measured)
+    known = whole * per_1000(workload.examples)
     seconds = None if unknown else known
     return Outcome(
         worst(verdicts),
@@ -85,4 +87,5 @@ def outcome_of(
         peaks.get(HOST, ZERO),
         known,
         unknown,
+        tuple((role, own / whole) for role, own in spent.items() if own),
     )

@@ -80,10 +80,11 @@ def total_seconds(
     devices: tuple[Device, ...],
     examples: int,
     measured: MeasuredTimes = NO_TIMES,
-) -> tuple[float, tuple[str, ...]]:
-    """Expected seconds of all phases of the workload whose time is known, and the roles of those whose is
-    not."""
+) -> tuple[float, dict[str, float], tuple[str, ...]]:
+    """Expected seconds of all phases of the workload whose time is known, the same by the role that works in
+    them, and the roles of those whose is not."""
     total = 0.0
+    spent: dict[str, float] = {}
     unknown: dict[str, None] = {}
     known: dict[Same, float | None] = {}
     for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
@@ -98,8 +99,10 @@ def total_seconds(
         if seconds is None:
             unknown[task.phase.running] = None
         else:
-            total += seconds * phase.passes_of(examples)
-    return total, tuple(unknown)
+            whole = seconds * phase.passes_of(examples)
+            total += whole
+            spent[phase.running] = spent.get(phase.running, 0.0) + whole
+    return total, spent, tuple(unknown)
 
 
 def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Task | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ullage.facts.machine import PROCESSOR_ID
@@ -48,6 +48,12 @@ class Evidence:
     damage: str = ""
     file: str = ""
     timings: tuple[Timing, ...] = ()
+    _newest: dict[str, Key] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Timings and observations of a run have one key; which card's is newest is asked for every plan."""
+        for key in (*(each.key for each in self.timings), *(each.key for each in self.observations)):
+            self._newest[key.gpu] = key
 
     @property
     def warning(self) -> str:
@@ -63,8 +69,7 @@ class Evidence:
 
     def newest(self, gpu: str) -> Key | None:
         """The key of the last run on `gpu`."""
-        keys = (*(each.key for each in self.timings), *(each.key for each in self.observations))
-        return next((key for key in reversed(keys) if key.gpu == gpu), None)
+        return self._newest.get(gpu)
 
     def overhead(self, key: Key, workload: str, usual: Interval, held: int = 0) -> Overhead | None:
         """What a process takes beside its tensors; None where nothing was observed under `key`.

@@ -23,10 +23,10 @@ from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.spec.workload import Workload
 
-UNITS: Final = 6000
+UNITS: Final = 5400
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
 are free it ends within half a second (benchmarks/advice_search.py)."""
-UNITS_OF_ONE: Final = 15
+UNITS_OF_ONE: Final = 7
 SECONDS: Final = 10.0
 """When a search ends on a machine that is busy with other things."""
 SHARE_TO_SIMPLIFY: Final = 0.1

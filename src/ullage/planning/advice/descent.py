@@ -11,6 +11,8 @@ from ullage.planning.advice.trials import Candidate, Trials
 ALL: Final = "all batches"
 WORTH: Final = 0.01
 """Share of the time that a change must save to be made."""
+BEYOND: Final = 2
+"""Sizes of all roles' batches beyond the largest that fits, which say what each would gain by its own."""
 TELLS: Final = 0.0001
 """Share of a time below which another is the same."""
 
@@ -74,36 +76,124 @@ def _back(
 
 
 def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
-    """One axis after the other, the fastest of its steps that fits, until none saves time. Batches are raised
-    together first: who works alone in its phases has the same room as the others."""
-    ladders = [axis for axis in axes if axis.ladder]
-    if len(ladders) > 1:
-        at = climb(trials, at, as_one(ladders))
+    """One kind of change after the other until none saves time: of all roles at once, and of each what makes
+    it faster."""
     better = True
     while better and not trials.over:
         better = False
-        for axis in axes:
-            if trials.over:
-                break
-            if not axis.is_apt(at.steps):
-                continue
-            then = climb(trials, at, axis) if axis.ladder else _fastest(trials, at, axis)
+        for alike in kinds(axes):
+            then = _faster_by(trials, at, [axis for axis in alike if _is_worth(axis, at)])
             if then is not at:
                 at, better = then, True
     return at
 
 
+def kinds(axes: tuple[Axis, ...]) -> list[list[Axis]]:
+    """Axes of one kind together; batches first, which are raised together: who works alone in its phases has
+    the same room as the others."""
+    found: dict[str, list[Axis]] = {}
+    for axis in sorted(axes, key=lambda axis: not axis.ladder):
+        found.setdefault(axis.kind, []).append(axis)
+    return [*found.values()]
+
+
+def _is_worth(axis: Axis, at: Candidate) -> bool:
+    """Whether its steps mean something here, and its role's time is worth to be saved."""
+    return axis.is_apt(at.steps) and (not axis.role or at.seconds_of(axis.role) >= at.seconds * WORTH)
+
+
+def _faster_by(trials: Trials, at: Candidate, alike: list[Axis]) -> Candidate:
+    if trials.over or not alike:
+        return at
+    if not alike[0].ladder:
+        return mixed(trials, at, each_way(trials, at, [_quick(axis, at) for axis in alike]))
+    ladder = as_one(alike) if len(alike) > 1 else alike[0]
+    at = climb(trials, at, ladder)
+    if len(alike) == 1:
+        return at
+    more = [_sized(at.steps, ladder, step) for step in _above_all(at, alike)[:BEYOND]]
+    return mixed(trials, at, [trials.plan(at.gpus, steps) for steps in more if not trials.over])
+
+
+def _quick(axis: Axis, at: Candidate) -> Axis:
+    """Without steps that save but memory, unless one of them is taken: another may be less slow."""
+    if any(step.axis == axis.name for step in at.steps):
+        return axis
+    return axis._replace(steps=tuple(step for step in axis.steps if not step.slower))
+
+
+def each_way(trials: Trials, at: Candidate, alike: list[Axis]) -> list[Candidate]:
+    """Without steps of these axes, then with each of their steps: of every role that has and takes it."""
+    found = []
+    for key in dict.fromkeys((None, *(step.key for axis in alike for step in axis.steps))):
+        then = at.steps
+        for axis in alike:
+            step = next((each for each in axis.steps if each.key == key), None)
+            left = without(then, axis.name) if key is None else then
+            then = left if step is None else with_step(left, step)
+        if then != at.steps and not trials.over:
+            found += _possible(trials, at, then)
+    return found
+
+
+def _possible(trials: Trials, at: Candidate, steps: tuple[Step, ...]) -> list[Candidate]:
+    """These steps; where they are refused together, those of each role beside `at`."""
+    then = trials.plan(at.gpus, steps)
+    roles = dict.fromkeys(step.role for step in {*steps} ^ {*at.steps})
+    if then.possible or len(roles) < 2:
+        return [then]
+    return [trials.plan(at.gpus, _of_role(at.steps, steps, role)) for role in roles if not trials.over]
+
+
+def _of_role(steps: tuple[Step, ...], others: tuple[Step, ...], role: str) -> tuple[Step, ...]:
+    """`steps` with those of one role as `others` have them."""
+    found = [step for step in steps if step.role != role] + [step for step in others if step.role == role]
+    return tuple(sorted(found, key=lambda step: step.axis))
+
+
+def mixed(trials: Trials, at: Candidate, tried: list[Candidate]) -> Candidate:
+    """The fastest that fits of these; or, of each role, the steps with which it was fastest in any of them,
+    whether that fits or not: all of them, else as many as fit, those first that save most."""
+    tried = [each for each in tried if each.possible]
+    best = at
+    for each in tried:
+        best = each if each.fits and each.is_faster(best, WORTH) else best
+    saved: dict[str, tuple[float, Candidate]] = {}
+    for role in {step.role for each in (best, *tried) for step in each.steps if step.role}:
+        fastest = min((best, *tried), key=lambda each: each.seconds_of(role))
+        saving = best.seconds_of(role) - fastest.seconds_of(role)
+        if saving > best.seconds * WORTH:
+            saved[role] = saving, fastest
+    if not saved or trials.over:
+        return best
+    roles = sorted(saved, key=lambda role: -saved[role][0])
+    whole = best.steps
+    for role in roles:
+        whole = _of_role(whole, saved[role][1].steps, role)
+    then = trials.plan(at.gpus, whole)
+    if then.fits and then.is_faster(best, WORTH):
+        return then
+    for role in roles if len(roles) > 1 else ():
+        if not trials.over:
+            then = trials.plan(at.gpus, _of_role(best.steps, saved[role][1].steps, role))
+            best = then if then.fits and then.is_faster(best, WORTH) else best
+    return best
+
+
 def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     """Steps that save no time themselves, with the larger batches that they leave room for."""
     ladders = tuple(axis for axis in axes if axis.ladder)
-    for axis in axes:
-        step = axis.leanest
-        if axis.ladder or step is None or step in at.steps or not axis.is_apt(at.steps) or trials.over:
+    for alike in kinds(tuple(axis for axis in axes if not axis.ladder)):
+        lean = [axis.leanest for axis in alike if axis.leanest is not None and axis.is_apt(at.steps)]
+        steps = at.steps
+        for step in lean:
+            steps = with_step(steps, step)
+        if steps == at.steps or trials.over:
             continue
-        then = trials.plan(at.gpus, with_step(at.steps, step))
-        if then.fits and then.outcome.left > at.outcome.left:
-            then = faster(trials, then, ladders)
-            at = then if then.is_faster(at, WORTH) else at
+        for then in _possible(trials, at, steps):
+            if then.fits and then.outcome.left > at.outcome.left:
+                then = faster(trials, then, ladders)
+                at = then if then.is_faster(at, WORTH) else at
     return at
 
 
@@ -115,18 +205,6 @@ def as_one(ladders: list[Axis]) -> Axis:
     return Axis(ALL, "same", steps, ladder=True, unchanged=least, parts=tuple(ladders))
 
 
-def _fastest(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
-    best = at
-    taken = any(step.axis == axis.name for step in at.steps)
-    ways = [without(at.steps, axis.name)] if taken else []
-    for steps in (*ways, *(with_step(at.steps, step) for step in axis.steps)):
-        if not trials.over:
-            then = trials.plan(at.gpus, steps)
-            if then.fits and then.is_faster(best, WORTH):
-                best = then
-    return best
-
-
 def climb(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     """The largest of a ladder that fits, found from what two of them leave of the fullest card; a larger
     batch that saves no time is not taken."""
@@ -135,15 +213,15 @@ def climb(trials: Trials, at: Candidate, axis: Axis) -> Candidate:
     if first is at:
         return at
     best, fits, beyond = first, 0, len(higher)
-    place = _predicted(at, first, higher)
+    place = _between(at, _size(higher[0]) // 2, first, _size(higher[0]), higher)
     while fits + 1 < beyond and not trials.over:
         place = place if fits < place < beyond else (fits + beyond) // 2
-        then = _taken(trials, best, axis, higher[place])
-        if then is best:
-            beyond = place
+        then = trials.plan(at.gpus, _sized(best.steps, axis, higher[place]))
+        if then.fits and then.is_faster(best, WORTH):
+            best, fits, place = then, place, place + 1
         else:
-            best, fits = then, place
-        place = fits + 1
+            beyond = place
+            place = _between(best, _size(higher[fits]), then, _size(higher[beyond]), higher)
     return best
 
 
@@ -170,13 +248,21 @@ def _above(at: Candidate, axis: Axis) -> list[Step]:
     return [step for step in axis.steps if _size(step) > now]
 
 
+def _above_all(at: Candidate, alike: list[Axis]) -> list[Step]:
+    """Of a ladder of several, the sizes above the largest that any of them has."""
+    sizes = {axis.name: axis.unchanged for axis in alike}
+    sizes |= {step.axis: _size(step) for step in at.steps if step.axis in sizes}
+    most = max(sizes.values())
+    return [step for step in as_one(alike).steps if _size(step) > most]
+
+
 def _size(step: Step) -> int:
     return int(step.key)
 
 
-def _predicted(at: Candidate, then: Candidate, higher: list[Step]) -> int:
-    """Which of the steps above leaves nothing on the fullest card, if each sequence takes as much."""
-    first = _size(higher[0])
-    taken = max(at.outcome.left - then.outcome.left, 1) / max(first - first // 2, 1)
-    most = first + then.outcome.left / taken
-    return sum(_size(step) <= most for step in higher[1:])
+def _between(one: Candidate, size: int, other: Candidate, larger: int, ladder: list[Step]) -> int:
+    """The place of the last step of a ladder that leaves something on the fullest card, if each sequence
+    takes as much as between two sizes; -1 where that is none."""
+    taken = max(one.outcome.left - other.outcome.left, 1) / max(larger - size, 1)
+    most = larger + other.outcome.left / taken
+    return sum(_size(step) <= most for step in ladder) - 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ullage.planning.advice.entry import Order
-from ullage.planning.advice.trials import Candidate
+
+if TYPE_CHECKING:
+    from ullage.planning.advice.trials import Candidate
 
 ROUNDING: Final = 1e-9
 NEXT: Final = 1.03

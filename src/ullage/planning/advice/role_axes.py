@@ -46,7 +46,7 @@ def ground_of(gpus: GpuSet, host: int) -> Ground:
 def role_axes(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
     """Of a role that is held here; `losses` were measured."""
     for axis in _all(name, workload, ground, losses):
-        yield axis._replace(role=name)
+        yield axis._replace(role=name, steps=tuple(step._replace(role=name) for step in axis.steps))
 
 
 def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
@@ -62,15 +62,15 @@ def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Itera
             yield from _residency(name, role, ground.host)
         yield from _own_cache(name, role)
     if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
-        yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel")
+        yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel", False)
     yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
     if not trains:
         yield from _offload(name, role, ground)
 
 
-def _only(axis: str, family: Family, path: str, value: str, note: str) -> Axis:
+def _only(axis: str, family: Family, path: str, value: str, note: str, slower: bool = True) -> Axis:
     """One step, which takes less memory and loses nothing."""
-    return Axis(axis, family, (Step(axis, value, ((path, value),), 0.0, note),), 0)
+    return Axis(axis, family, (Step(axis, value, ((path, value),), 0.0, note, slower=slower),), 0)
 
 
 def _must_stay(role: Role, workload: Workload) -> bool:
@@ -139,6 +139,7 @@ def _cache(name: str, role: Role) -> Iterator[Axis]:
             ((f"{path}.kind", "quantized"), (f"{path}.precision", bits)),
             loss,
             f"{name}'s cache in {bits}",
+            slower=True,
         )
         for bits, loss in CACHE_LOSS.items()
     )
@@ -153,7 +154,9 @@ def _residency(name: str, role: Role, host: int) -> Iterator[Axis]:
         said["swapped"] = "waits in host memory"
     now = "swapped" if role.residency == "host" else role.residency
     steps = tuple(
-        Step(axis, key, ((path, key),), 0.0, f"{name} {note}") for key, note in said.items() if key != now
+        Step(axis, key, ((path, key),), 0.0, f"{name} {note}", slower=key == "disk")
+        for key, note in said.items()
+        if key != now
     )
     keys = [step.key for step in steps]
     yield Axis(axis, "same", steps, keys.index("disk") if "disk" in keys else None)

@@ -19,7 +19,7 @@ from ullage.spec.role import Role
 Axes = Callable[[GpuSet], tuple[Axis, ...]]
 SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
-SHARE_TO_FIT: Final = 0.4
+SHARE_TO_FIT: Final = 0.3
 """The same where it does not fit them as it is."""
 SLACK: Final = 2.0
 """How much faster than the bound says a set may be, for what has room there and nowhere else."""
@@ -27,7 +27,7 @@ SETS_BY_USUAL: Final = 10
 """Sets on which what usually is good is tried beside what was best so far."""
 SETS_AT_ONCE: Final = 8
 """Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
-SHARE_TO_LOOK: Final = 0.6
+SHARE_TO_LOOK: Final = 0.8
 """Of what is left for other cards, to look at each of them; the rest is for the best ones."""
 LEAST_SHARE: Final = 0.4
 """Of that rest for the best of them, however many there are."""
@@ -121,17 +121,15 @@ def _least(tried: list[Candidate], elastic: bool) -> float:
 
 def _is_small(gpus: GpuSet, own: GpuSet, trials: Trials) -> bool:
     """Whether it has far less than the least that anything took on other cards: none waits beside these."""
-    taken = [each.outcome.peak.high for each in trials.found if each.possible and each.gpus != own]
-    return bytes_of(gpus) < min(taken, default=0) * ENOUGH
+    return bytes_of(gpus) < trials.best.least_taken(own) * ENOUGH
 
 
 def _is_hopeless(gpus: GpuSet, trials: Trials, together: bool) -> bool:
     """Whether a bound says that nothing on these cards is cheaper, or faster, than the best so far without
     loss: were they as fast as they are in what they do best, and twice that for what fits them alone."""
-    fitting = [each for each in trials.found if each.fits and not each.loss]
-    if not fitting:
+    cheapest, fastest = trials.best.cheapest, trials.best.fastest
+    if cheapest is None or fastest is None:
         return False
-    cheapest, fastest = (min(fitting, key=KEYS[order]) for order in ("cost", "time"))
     price, usd = trials.prices.of(gpus), cheapest.usd
     shares = (each.seconds * least_share(gpus, each.gpus, together) for each in (cheapest, fastest))
     seconds = min(shares) / SLACK
@@ -141,13 +139,8 @@ def _is_hopeless(gpus: GpuSet, trials: Trials, together: bool) -> bool:
 
 def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
     """Steps of the cheapest without loss, and at all."""
-    fitting = [each for each in trials.found if each.fits and not each.cuts]
-    if not fitting:
-        return []
-    least = min(each.loss for each in fitting)
-    best = min((each for each in fitting if each.loss == least), key=KEYS["cost"])
-    cheapest = min(fitting, key=KEYS["cost"])
-    return [*dict.fromkeys((best.steps, cheapest.steps))]
+    found = (trials.best.mildest, trials.best.lossy)
+    return [*dict.fromkeys(each.steps for each in found if each is not None)]
 
 
 def _promise(tried: list[Candidate], order: Order) -> tuple[float, ...]:

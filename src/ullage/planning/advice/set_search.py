@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.descent import as_one, climb, faster, leanest, relaxed, roomier
+from ullage.planning.advice.descent import (
+    as_one,
+    climb,
+    each_way,
+    faster,
+    kinds,
+    leanest,
+    mixed,
+    relaxed,
+    roomier,
+)
 from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.role_axes import WHOLE
 from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
 
@@ -92,29 +102,21 @@ class SetSearch:
         return self._trials.plan(self.gpus, with_step(steps, axis.leanest))
 
     def _fewer_bits(self) -> None:
-        """Of what fits already, each lower precision with the batches and the engine it leaves room for; then
-        the lowest of every role."""
+        """Of what fits already, lower precisions of all roles, and of those that it makes faster, with the
+        batches and the engines they leave room for; then the lowest of every role."""
         best = self._best_here()
         if best is None:
             return
-        lower = self._of("lower")
-        beside = {axis: self._beside(axis) for axis in lower}
-        tried = [
-            (self._trials.plan(self.gpus, with_step(best.steps, step)), axis)
-            for axis in lower
-            for step in axis.steps
-            if not self._trials.over
-        ]
-        for then, axis in sorted(tried, key=lambda pair: KEYS["time"](pair[0])):
-            if then.fits and not self._trials.over:
-                faster(self._trials, then, beside[axis])
+        lower, same = self._of("lower"), self._of("same")
+        for alike in kinds(lower):
+            tried = each_way(self._trials, best, alike)
+            beginnings = [mixed(self._trials, best, tried), *sorted(tried, key=KEYS["time"])]
+            for then in dict.fromkeys(beginnings):
+                if then.fits and then is not best and not self._trials.over:
+                    faster(self._trials, then, same)
         if len(lower) > 1 and not self._trials.over:
             then = leanest(self._trials, best, lower)
             self.climb(then) if then.fits else None
-
-    def _beside(self, axis: Axis) -> tuple[Axis, ...]:
-        """What may be changed of the same role without loss."""
-        return tuple(each for each in self._of("same") if each.role == axis.role)
 
     def _best_here(self) -> Candidate | None:
         own = [each for each in self._trials.found if each.gpus == self.gpus and each.fits]
@@ -130,20 +132,32 @@ class SetSearch:
         return [self._trials.plan(self.gpus, steps) for steps in starts]
 
     def from_others(self, others: list[tuple[Step, ...]]) -> Candidate | None:
-        """The same with batches of all roles together as they fit here, unless it is far from the best as it
-        is; the fastest."""
+        """Of each role what was fastest of these, without loss and with any; batches of all roles together as
+        they fit here, unless it is far from the best as it is; the fastest."""
         tried = self.glance(others)
-        fitting = [each for each in tried if each.fits]
+        likely = [self._mixed([each for each in tried if not each.loss]), self._mixed(tried)]
+        if not any(each.fits for each in tried):
+            likely = [self._fitted(tried)]
+        climbed = [self._climb(each) for each in dict.fromkeys(likely) if each is not None]
+        return min(climbed, key=KEYS["time"], default=None)
+
+    def _mixed(self, tried: list[Candidate]) -> Candidate | None:
+        best = min((each for each in tried if each.fits), key=KEYS["time"], default=None)
+        if best is None or self._trials.over:
+            return best
+        then = mixed(self._trials, best, tried)
+        return None if _is_far(then, self._trials) else then
+
+    def _fitted(self, tried: list[Candidate]) -> Candidate | None:
+        """What exceeds these cards by little, or the workload as it is, as lean as can be without loss."""
         near = [
             each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
         ]
-        likely = [each for each in sorted(fitting, key=KEYS["time"])[:2] if not _is_far(each, self._trials)]
-        if near and not fitting and not self._trials.over:
-            beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self.gpus)))
-            small = (leanest(self._trials, each, self._of("same")) for each in beginnings)
-            likely = [*islice((each for each in small if each.fits), 1)]
-        climbed = [self._climb(each) for each in likely]
-        return min(climbed, key=KEYS["time"], default=None)
+        if not near or self._trials.over:
+            return None
+        beginnings = dict.fromkeys((min(near, key=_over), self._trials.plan(self.gpus)))
+        small = (leanest(self._trials, each, self._of("same")) for each in beginnings)
+        return next((each for each in small if each.fits), None)
 
     def _climb(self, at: Candidate) -> Candidate:
         """Batches of all roles as large as fit, all of one size."""
@@ -153,20 +167,25 @@ class SetSearch:
         return climb(self._trials, at, ladders[0] if len(ladders) == 1 else as_one(ladders))
 
     def usual(self, taken: dict[str, bool]) -> list[tuple[Step, ...]]:
-        """vLLM for the roles it takes, in the precisions that checkpoints are stored in and in fewer bits.
+        """vLLM for the roles it takes, all of them in each precision there is.
         `taken` remembers which it took where that was asked first."""
-        whole: tuple[Step, ...] = ()
-        lower: tuple[Step, ...] = ()
-        for role in dict.fromkeys(axis.role for axis in self._axes if axis.role):
-            own = {axis.name: axis.steps for axis in self._axes if axis.role == role}
-            bits = {step.key: (step,) for step in own.get(f"{role} precision", ())}
-            stored, fewer = bits.get("auto", ()), bits.get("nf4", bits.get("auto", ()))
-            vllm = [step for step in own.get(f"{role} engine", ()) if step.key.startswith(VLLM)][-1:]
-            if vllm and role not in taken:
-                taken[role] = self._trials.plan(self.gpus, _all((*stored, *vllm))).possible
-            engine = tuple(vllm) if taken.get(role) else ()
-            whole, lower = (*whole, *stored, *engine), (*lower, *fewer, *engine)
-        return [*dict.fromkeys((_all(whole), _all(lower)))]
+        engines: tuple[Step, ...] = ()
+        bits: dict[str, tuple[Step, ...]] = {WHOLE: ()}
+        for axis in self._axes:
+            if axis.kind == "engine":
+                vllm = [step for step in axis.steps if step.key.startswith(VLLM)][-1:]
+                if vllm and axis.role not in taken:
+                    asked = _all((*self._stored(axis.role), *vllm))
+                    taken[axis.role] = self._trials.plan(self.gpus, asked).possible
+                engines += tuple(vllm) if taken.get(axis.role) else ()
+            for step in axis.steps if axis.kind == "precision" else ():
+                bits[step.key] = (*bits.get(step.key, ()), step)
+        return [*dict.fromkeys(_all((*steps, *engines)) for steps in bits.values())]
+
+    def _stored(self, role: str) -> tuple[Step, ...]:
+        """A role in the precision its checkpoint is stored in."""
+        own = (axis for axis in self._axes if axis.role == role and axis.kind == "precision")
+        return tuple(step for axis in own for step in axis.steps if step.key == "auto")
 
     @property
     def splits(self) -> bool:
@@ -212,9 +231,7 @@ def _over(candidate: Candidate) -> int:
 def _is_far(candidate: Candidate, trials: Trials) -> bool:
     """Whether the same setting is far cheaper on other cards, and far faster on some: larger batches change
     that little."""
-    same = [each for each in trials.found if each.fits and each.steps == candidate.steps]
-    usd = min(point_of(each).usd for each in same)
-    seconds = min(each.seconds for each in same)
+    usd, seconds = trials.best.of_setting(candidate.steps)
     return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR
 
 

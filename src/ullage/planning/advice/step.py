@@ -18,7 +18,8 @@ LOSS_OF_LESS = 0.25
 
 class Step(NamedTuple):
     """One change: `key` names it among those of its `axis`, on whatever cards. `loss` is of quality, assumed
-    unless it was `measured`; only the order of losses is relied on."""
+    unless it was `measured`; only the order of losses is relied on. One that is `slower` saves but memory.
+    `role` is whose it is, "" of the workload's own."""
 
     axis: str
     key: str
@@ -26,6 +27,8 @@ class Step(NamedTuple):
     loss: float
     note: str
     measured: bool = False
+    slower: bool = False
+    role: str = ""
 
 
 class Axis(NamedTuple):
@@ -48,6 +51,11 @@ class Axis(NamedTuple):
     def is_apt(self, steps: tuple[Step, ...]) -> bool:
         """Whether its steps mean something beside these."""
         return not self.needs or any(step.axis == self.needs and step.key.startswith(VLLM) for step in steps)
+
+    @property
+    def kind(self) -> str:
+        """What it changes, whosever it is."""
+        return self.name.removeprefix(f"{self.role} ")
 
     @property
     def leanest(self) -> Step | None:

@@ -34,4 +34,4 @@ def training_axes(workload: Workload, training: Training) -> Iterator[Axis]:
 
 
 def _axis(name: str, family: Family, path: str, value: str, loss: float, note: str) -> Axis:
-    return Axis(name, family, (Step(name, value, ((path, value),), loss, note),), 0)
+    return Axis(name, family, (Step(name, value, ((path, value),), loss, note, slower=family == "same"),), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from ullage.errors import InputError
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices
 from ullage.planning.advice.able import is_able
+from ullage.planning.advice.best import Best
 from ullage.planning.advice.host import Host
 from ullage.planning.advice.step import LOSS_OF_LESS, Axis, Changes, Step, changes_of, loss_of
 from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
@@ -27,7 +29,9 @@ class Candidate(NamedTuple):
     gpus: GpuSet
     steps: tuple[Step, ...]
     outcome: Outcome
-    usd_per_hour: float | None = None
+    usd_per_hour: float | None
+    loss: float
+    """Of quality."""
 
     @property
     def fits(self) -> bool:
@@ -40,11 +44,6 @@ class Candidate(NamedTuple):
         return self.outcome is not IMPOSSIBLE
 
     @property
-    def loss(self) -> float:
-        """Of quality."""
-        return loss_of(self.steps)
-
-    @property
     def cuts(self) -> bool:
         """Whether less is read or kept than was asked for: a last resort."""
         return any(step.loss >= LOSS_OF_LESS for step in self.steps)
@@ -53,6 +52,12 @@ class Candidate(NamedTuple):
     def seconds(self) -> float:
         """Of 1000 examples, in the phases whose time is known."""
         return self.outcome.known_seconds
+
+    def seconds_of(self, role: str) -> float:
+        """The same of those in which a role works; infinite where a phase of its is not known."""
+        if role in self.outcome.unknown:
+            return math.inf
+        return self.seconds * dict(self.outcome.shares).get(role, 0.0)
 
     @property
     def open(self) -> bool:
@@ -83,7 +88,7 @@ class SearchLimit(NamedTuple):
 class Trials:
     """Plans candidates of a workload until the limit is reached.
 
-    Invariant: `found` holds every candidate that was planned, each once, in that order.
+    Invariant: `found` holds every candidate that was planned, each once, in that order; `best` is of these.
     """
 
     def __init__(
@@ -99,6 +104,8 @@ class Trials:
         self.prices, self.host, self._limit = prices, host, limit
         self._until = time.monotonic() + limit.seconds
         self._spent, self._allowed = 0.0, limit.trials
+        self.found: list[Candidate] = []
+        self.best = Best()
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
         self._valid: dict[Changes, bool] = {}
         self._refused: set[Step] = set()
@@ -116,20 +123,17 @@ class Trials:
         yield
         self._allowed = outer
 
-    @property
-    def found(self) -> list[Candidate]:
-        """All that was planned."""
-        return list(self._seen.values())
-
     def plan(self, gpus: GpuSet, steps: tuple[Step, ...] = ()) -> Candidate:
         """The candidate of these steps, which are in the order of their axes."""
         key = gpus, steps
         if key not in self._seen:
             price = self.prices.of(gpus)
             hourly = None if price is None else price.usd_per_hour
-            made = Candidate(gpus, steps, self._outcome(gpus, steps), hourly)
+            made = Candidate(gpus, steps, self._outcome(gpus, steps), hourly, loss_of(steps))
             self._spent += 1 if made.possible else REFUSED
             self._seen[key] = made
+            self.found.append(made)
+            self.best.add(made)
             if not made.possible and len(steps) == 1:
                 self._refused.update(steps)
         return self._seen[key]

@@ -32,7 +32,7 @@ def _schedule(workload: Workload) -> Iterator[Axis]:
     turns = (workload.section or Section).taking_turns
     said = {turns: "roles take turns: slower", "simultaneous": "all roles stay"}
     steps = tuple(
-        Step("schedule", schedule, (("schedule", schedule),), 0.0, note)
+        Step("schedule", schedule, (("schedule", schedule),), 0.0, note, slower=schedule == turns)
         for schedule, note in said.items()
         if schedule != workload.schedule
     )
@@ -45,10 +45,10 @@ def _capture(index: int, capture: Capture) -> Iterator[Axis]:
     axis, path = f"captures {index} kept", f"captures.{index}.keep"
     said = {"host": "captures leave the GPU", "disk": "captures go to disk"}
     if capture.keep == "device":
-        steps = tuple(Step(axis, key, ((path, key),), 0.0, note) for key, note in said.items())
+        steps = tuple(Step(axis, key, ((path, key),), 0.0, note, slower=True) for key, note in said.items())
         yield Axis(axis, "same", steps, len(steps) - 1)
     elif capture.keep == "host":
-        yield Axis(axis, "same", (Step(axis, "disk", ((path, "disk"),), 0.0, said["disk"]),), 0)
+        yield Axis(axis, "same", (Step(axis, "disk", ((path, "disk"),), 0.0, said["disk"], slower=True),), 0)
     axis = f"captures {index} layers"
     steps = tuple(
         Step(
@@ -80,7 +80,14 @@ def _chunks(now: int | None) -> Axis:
     path = "memory.streaming_chunk_size"
     sizes = [size for size in CHUNKS if now is None or size != now]
     steps = tuple(
-        Step("chunk", str(size), ((path, str(size)),), 0.0, f"prompts read {size:,} tokens at a time")
+        Step(
+            "chunk",
+            str(size),
+            ((path, str(size)),),
+            0.0,
+            f"prompts read {size:,} tokens at a time",
+            slower=now is None or size < now,
+        )
         for size in sizes
     )
     return Axis("chunk", "same", steps, 0 if now is None or now > CHUNKS[0] else None)

@@ -1,0 +1,60 @@
+"""The best of what was planned, kept up as more is: a search asks for it before every set of cards."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ullage.facts.gpu import GpuSet
+from ullage.planning.advice.front import KEYS, point_of
+
+if TYPE_CHECKING:
+    from ullage.planning.advice.step import Step
+    from ullage.planning.advice.trials import Candidate
+
+Setting = tuple["Step", ...]
+
+
+class Best:
+    """Of candidates that fit, each of these is the first that no other goes before.
+
+    `cheapest` and `fastest` lose no quality; `mildest` is the cheapest of those that lose least, and `lossy`
+    of all, where nothing less is read or kept. None where there is none.
+    """
+
+    def __init__(self) -> None:
+        self.cheapest: Candidate | None = None
+        self.fastest: Candidate | None = None
+        self.mildest: Candidate | None = None
+        self.lossy: Candidate | None = None
+        self._taken: dict[GpuSet, int] = {}
+        self._elsewhere: dict[Setting, tuple[float, float]] = {}
+
+    def add(self, one: Candidate) -> None:
+        """One more that was planned."""
+        if one.possible:
+            taken = one.outcome.peak.high
+            self._taken[one.gpus] = min(self._taken.get(one.gpus, taken), taken)
+        if not one.fits:
+            return
+        by_cost = KEYS["cost"](one)
+        if not one.loss:
+            if self.cheapest is None or by_cost < KEYS["cost"](self.cheapest):
+                self.cheapest = one
+            if self.fastest is None or KEYS["time"](one) < KEYS["time"](self.fastest):
+                self.fastest = one
+        if not one.cuts:
+            if self.lossy is None or by_cost < KEYS["cost"](self.lossy):
+                self.lossy = one
+            if self.mildest is None or (one.loss, by_cost) < (self.mildest.loss, KEYS["cost"](self.mildest)):
+                self.mildest = one
+        usd, seconds = self._elsewhere.get(one.steps, (math.inf, math.inf))
+        self._elsewhere[one.steps] = min(usd, point_of(one).usd), min(seconds, one.seconds)
+
+    def least_taken(self, but: GpuSet) -> int:
+        """The fewest bytes that anything takes on other cards than these; 0 where nothing was planned."""
+        return min((taken for gpus, taken in self._taken.items() if gpus != but), default=0)
+
+    def of_setting(self, steps: Setting) -> tuple[float, float]:
+        """The fewest dollars and seconds that a setting takes on any cards that it fits."""
+        return self._elsewhere[steps]
