@@ -412,7 +412,7 @@ def test_what_actors_do_of_an_evaluation_is_what_is_done_here(work, whole, tmp_p
                 own.path.mkdir()
                 made = plan_of(run.manifest().plan, str(run.path), work)
                 with open_session(made, own, options) as opened:
-                    do_partition(opened, parts, number, f"a{number % 2}", "node")
+                    do_partition(opened, parts, parts.part(number), f"a{number % 2}", "node")
 
     made = ullage.plan(ullage.load(cut(5)), "cpu", base=work)
     execute(made, tmp_path / "run", options, Begun(carrier=Carrying()))

@@ -325,7 +325,7 @@ def test_what_each_that_did_partitions_took_is_in_the_record_and_verified(
 ):
     def carry(_, session, parts):
         for number in parts.left():
-            partitioned.do_partition(session, parts, number, "ab"[number % 2], "a node")
+            partitioned.do_partition(session, parts, parts.part(number), "ab"[number % 2], "a node")
 
     monkeypatch.setattr(partitioned.Here, "carry", carry)
     folder = run(tmp_path, "run", {**tiny, "partition": {"records": 7}})
