@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 
 from assistant_tables import killed_assistants, remembering_talks
-from cluster_tables import simulated
+from cluster_tables import driven, killed, planned, scaled, simulated
 from memory_tables import remembered
 from parking_tables import parked
 from probe_tables import drift, probe_peers, probes, scoring, transfer
@@ -563,6 +563,10 @@ def page() -> str:
         killed_assistants(made("assistant_faults")),
         remembering_talks(made("assistant_talk")),
         simulated(made("cluster_simulation")),
+        scaled(made("cluster_scaling")),
+        planned(made("cluster_planned")),
+        killed(made("cluster_kills")),
+        driven(made("cluster_driver")),
     ]
     return "\n".join(parts)
 
