@@ -149,7 +149,7 @@ class Killer:
         return bool(self._lines & (set(lines) - set(part.rejected)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.sets(st.integers(1, RECORDS), max_size=2),
     st.lists(st.booleans(), max_size=3),
