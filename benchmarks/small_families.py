@@ -163,9 +163,14 @@ def run(small: Small, batch: int, padded: bool = False) -> tuple[int, int]:
             small.model(ids, **options)
             options["past_key_values"] = DynamicCache(config=small.model.config)
         del shown
-        gc.collect()  # what earlier passes left in cycles is not given back in the one that is counted
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-            kept = small.model(ids, **options)
+        # What passes leave in cycles, this one too, is not given back while it is counted: when would be chance.
+        gc.collect()
+        gc.disable()
+        try:
+            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+                kept = small.model(ids, **options)
+        finally:
+            gc.enable()
     live = peak = 0
     for event in seen.profiler.kineto_results.events():
         if event.name() == "[memory]":
