@@ -163,7 +163,7 @@ def run(small: Small, batch: int, padded: bool = False) -> tuple[int, int]:
             small.model(ids, **options)
             options["past_key_values"] = DynamicCache(config=small.model.config)
         del shown
-        # What passes leave in cycles, this one too, is not given back while it is counted: when would be chance.
+        # What passes leave in cycles is not given back while this one is counted: when would be chance.
         gc.collect()
         gc.disable()
         try:
