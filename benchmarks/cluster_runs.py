@@ -136,7 +136,7 @@ def told(folder: Path, name: str, seconds: float, accounts: Any, local: str = "l
 
 
 def beside(folder: Path, kind: str, on: str) -> dict[str, Any]:
-    """A run with a model here and there: of rows, and of states and journals, the same bytes."""
+    """A run with a model here and there: of rows, and of states and their journals, the same bytes."""
     paths = [folder / f"{kind}-{where}" for where in ("local", "cluster")]
     for path, where in zip(paths, ("local", on), strict=True):
         _, record = ullage.run(ullage.load(works(kind)), path, base=folder, on=where)
@@ -156,7 +156,9 @@ def beside(folder: Path, kind: str, on: str) -> dict[str, Any]:
 
 
 def _is_output(path: Path) -> bool:
-    return path.is_file() and (path.suffix == ".safetensors" or path.name in (*ROWS, "journal.jsonl"))
+    """Rows and states. That journal which has the seconds of batches too is another in every run."""
+    named = (*ROWS, "journal.jsonl") if (path.parent / "states").is_dir() else ROWS
+    return path.is_file() and (path.suffix == ".safetensors" or path.name in named)
 
 
 def fatal(folder: Path, on: str) -> dict[str, Any]:
