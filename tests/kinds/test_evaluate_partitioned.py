@@ -352,15 +352,17 @@ def test_turns_of_conversations_and_a_limit_keep_their_numbers(work, tmp_path):
     assert other.outcome["partitions"]["count"] == 3  # of records that hold the first eight
 
 
+TWO_MODELS = {
+    "kind": "evaluate",
+    "roles": {"generator": {"model": "llama-3.1-8b"}, "judge": {"model": "qwen2.5-7b"}},
+    "prompt_tokens": 200,
+    "new_tokens": 50,
+    "evaluate": {"input": "questions.jsonl"},
+}
+
+
 def test_a_plan_counts_what_each_partition_loads(tmp_path):
-    given = {
-        "kind": "evaluate",
-        "roles": {"generator": {"model": "llama-3.1-8b"}, "judge": {"model": "qwen2.5-7b"}},
-        "prompt_tokens": 200,
-        "new_tokens": 50,
-        "examples": 25_000,
-        "evaluate": {"input": "questions.jsonl"},
-    }
+    given = {**TWO_MODELS, "examples": 25_000}
 
     def loads(**partition):
         made = ullage.plan(ullage.load({**given, **partition}), "H100-80GB")
@@ -381,14 +383,7 @@ def test_a_plan_counts_what_each_partition_loads(tmp_path):
 
 
 def test_a_cluster_shares_out_what_each_partition_loads():
-    given = {
-        "kind": "evaluate",
-        "roles": {"generator": {"model": "llama-3.1-8b"}, "judge": {"model": "qwen2.5-7b"}},
-        "prompt_tokens": 200,
-        "new_tokens": 50,
-        "examples": 1_000_000,
-        "evaluate": {"input": "questions.jsonl"},
-    }
+    given = {**TWO_MODELS, "examples": 1_000_000}
     nodes = "4x(2xH100-80GB)"
     swapped = ullage.plan_cluster(ullage.load(given), nodes)
     staying = ullage.plan_cluster(ullage.load({**given, "schedule": "simultaneous"}), nodes)
