@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -66,3 +67,22 @@ def check_ordinary(path: Path) -> None:
     """Raises FormatError where something is there that is no file on a disk: a device, a pipe, a folder."""
     if path.exists() and not path.is_file():
         raise FormatError(f"{path}: is no ordinary file")
+
+
+def made_whole(folder: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` fill a folder that takes this name once it is whole."""
+    import shutil
+    from secrets import token_hex
+
+    temporary = folder.parent.with_name(f"{token_hex(6)}.tmp")
+    try:
+        temporary.mkdir(mode=0o700, parents=True)
+        write(temporary)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not folder.is_dir():  # else another process has fetched the same
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

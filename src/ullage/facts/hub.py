@@ -22,7 +22,7 @@ from ullage.errors import FormatError, InputError, MissingExtraError
 from ullage.facts.hub_name import COMMIT, HubName
 from ullage.facts.hub_patience import Patience, TooSlowError
 from ullage.facts.hub_repository import Repository, lay_down, open_repository
-from ullage.files import data_home, is_nowhere, read_text
+from ullage.files import data_home, is_nowhere, made_whole, read_text
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -116,17 +116,7 @@ def _offline() -> bool:
 def _fetch(home: Path, name: HubName, repository: Repository) -> Snapshot:
     """Reads what a plan needs of it into a folder of its own, which then takes its place whole."""
     target = _place(home, name, repository.commit)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-    try:
-        lay_down(folder, name.file, repository)
-        try:
-            os.replace(folder, target)
-        except OSError:
-            if not target.exists():  # else another process has read the same
-                raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    made_whole(target, lambda folder: lay_down(folder, name.file, repository))
     found = _kept(home, name, repository.commit)
     assert found is not None
     return found

@@ -6,12 +6,10 @@ content that the model has had.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from time import monotonic
 from typing import Final
 
@@ -19,7 +17,7 @@ from ullage.copies import fetch, home_of
 from ullage.errors import FormatError, InputError
 from ullage.facts.hub_patience import Patience, TooSlowError
 from ullage.facts.hub_repository import Repository, lay_down
-from ullage.files import COPIES
+from ullage.files import COPIES, made_whole
 from ullage.store import LostError, Stat, Store, mark_of
 
 LOADED: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".tiktoken")
@@ -49,7 +47,7 @@ def see_model(url: str) -> None:
             except TooSlowError as error:
                 raise InputError(f"{url}: {error}") from error
 
-        _made(headers, write)
+        made_whole(headers, write)
     COPIES[url] = whole if whole.is_dir() else headers
 
 
@@ -79,7 +77,7 @@ def fetch_model(url: str, download: bool) -> None:
             if stats_of(url) != found:
                 raise InputError(f"{url}: was replaced while it was read")
 
-        _made(whole, write)
+        made_whole(whole, write)
     COPIES[url] = whole
 
 
@@ -116,19 +114,3 @@ class _Patient(Patience):
 def _place(url: str, found: Mapping[str, Stat], what: str) -> Path:
     mark = mark_of(repr(sorted(found.items())))
     return home_of(url) / mark / what / url.rstrip("/").rpartition("/")[2]
-
-
-def _made(folder: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a folder that takes this name once it is whole."""
-    temporary = folder.parent.with_name(f"{token_hex(6)}.tmp")
-    try:
-        temporary.mkdir(mode=0o700, parents=True)
-        write(temporary)
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            if not folder.is_dir():  # else another process has fetched the same
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
