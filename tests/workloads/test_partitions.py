@@ -293,6 +293,21 @@ def test_a_rejected_record_stands_among_the_rejects(work):
     assert found["verified.jsonl"].count(b"\n") == plain["verified.jsonl"].count(b"\n") - 1
 
 
+def test_a_run_that_is_interrupted_on_a_cluster_says_how_it_goes_on_there(work, capsys):
+    class Interrupted(partitioned.Here):
+        def carry(self, session, parts):
+            partitioned.do_partition(session, parts, parts.part(0), "a", "b")
+            raise KeyboardInterrupt
+
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    begun = Begun(carrier=Interrupted(), on="head:6379")
+    with pytest.raises(KeyboardInterrupt):
+        execute(ullage.plan(ullage.load(PARTED), base=work), work / "run", Options(quiet=True), begun)
+    assert f"`ullage run --resume {work / 'run'} --on head:6379` goes on" in capsys.readouterr().err
+
+
 WRONG = [
     ({"partition": {"bytes": "many"}}, "partition.bytes: 'many' is no size"),
     ({"partition": {"records": 0}}, "partition.records"),

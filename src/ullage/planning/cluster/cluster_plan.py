@@ -51,7 +51,8 @@ class ClusterPlan(Shown):
     """All machines together; `verdict` is the worst of any. `seconds` go from asking for them until the last
     record is there: `start`, the steady state, and an end in which some have nothing to do. `lost_share` of
     all work is begun again because a machine went; `slow_end` is what a replica of half the speed would add.
-    Bytes a second are those of the steady state, for all machines. None where the time of a phase is not
+    Bytes a second are those of the steady state, for all machines; `copied_bytes` those of inputs in a store,
+    of which each machine has all before it begins. None where the time of a phase is not
     known, or a price is not."""
 
     workload: str
@@ -73,6 +74,7 @@ class ClusterPlan(Shown):
     read_per_second: Estimate | None
     written_per_second: Estimate | None
     fetched_bytes: int
+    copied_bytes: Interval
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:

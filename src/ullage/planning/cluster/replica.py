@@ -13,13 +13,10 @@ from ullage.planning.cluster.sharing import replicas_of_a_card, shared
 from ullage.planning.device import HOST
 from ullage.planning.phase_time import PhaseTime, sum_times
 from ullage.planning.plan import Plan
-from ullage.planning.storage import written
+from ullage.planning.storage import COPY, TOKEN_BYTES, texts, written
 from ullage.planning.verdict import Verdict
-from ullage.units import NO_TIME, ZERO, Estimate, Interval
+from ullage.units import NO_TIME, ZERO, Estimate, Interval, total
 
-TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
-"""Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
-and up to three bytes a letter."""
 HANDLING: Final = Estimate(0.01, 0.03, 2.0)
 """Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were
 measured on one machine's disk (benchmarks/cluster_scaling.py); a store that nodes share may take more."""
@@ -33,8 +30,9 @@ class Replica:
     """`sharing` of them are on one card. `record`: seconds of one in the steady state, the others at work,
     None where a phase's are not known; `each_partition` beside its records, with `swaps`, loading models
     that do not stay; `at_start` once; `batch` records fill every pass.
-    `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
-    and `written` bytes of one record."""
+    `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `copied`
+    those of inputs in a store, of which a machine has all; `read` and `written` bytes of one record, `read`
+    from what machines share: nothing of an input that was copied."""
 
     gpus: GpuSet
     sharing: int
@@ -47,6 +45,7 @@ class Replica:
     at_start: Estimate
     batch: int
     weights: int
+    copied: Interval
     read: Estimate
     written: Estimate
 
@@ -73,7 +72,8 @@ def replica_of(plan: Plan) -> Replica:
     if plan.workload.partition is None and set(plan.staying()) != set(plan.roles):
         swaps = loads  # no kind of work that is done in partitions: as if each were a run of its own
     cards = [device.peak.device for device in plan.devices if device.name.startswith(("gpu:", "cpu"))]
-    text_read, text_written = _texts(plan)
+    text_read, text_written = texts(plan)
+    copies = [each for each in plan.stored if each.what.startswith(COPY)]
     states = written(plan)
     sharing = replicas_of_a_card(plan)
     return Replica(
@@ -87,8 +87,9 @@ def replica_of(plan: Plan) -> Replica:
         HANDLING + others + swaps,
         OPENING + loads,
         _batch(pairs),
-        sum(each.bytes.expected for each in plan.stored if not each.each),
-        TOKEN_BYTES * text_read,
+        sum(each.bytes.expected for each in plan.stored if not each.each and each not in copies),
+        total(each.bytes for each in copies),
+        NO_TIME if copies else TOKEN_BYTES * text_read,
         TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
     )
 
@@ -108,13 +109,3 @@ def _batch(pairs: Sequence[tuple[Phase, PhaseTime]]) -> int:
     steady = [(time.total_seconds, phase.work.passes) for phase, time in pairs if not phase.once]
     took = [(seconds.expected, passes) for seconds, passes in steady if seconds is not None and passes]
     return ceil(1 / max(took)[1]) if took else 1
-
-
-def _texts(plan: Plan) -> tuple[float, float]:
-    """Tokens of a record's longest reading and of all that is written for it."""
-    works = [phase.work for phase in plan.phases if not phase.once]
-    read = max(
-        (work.batch * work.passes * (work.prompt_tokens + work.cached_tokens) for work in works), default=0.0
-    )
-    new = sum(work.batch * work.passes * work.new_tokens for work in works if work.activity != "prefill")
-    return read, new

@@ -14,7 +14,7 @@ from ullage.planning.cluster.partition import Crew, best_partition, steady_rate,
 from ullage.planning.cluster.replica import HANDLING, OPENING, Replica
 from ullage.planning.cluster.sharing import AT_WORK
 from ullage.planning.cost import per_1000
-from ullage.units import NO_TIME, Estimate
+from ullage.units import NO_TIME, Estimate, gib
 
 STARTING: Final = Estimate(60.0, 180.0, 600.0)
 """Seconds from asking for a machine until it works, image included; assumed where it is not said."""
@@ -75,6 +75,7 @@ def cluster_plan(
         _flow(shares, size, crews, "read"),
         _flow(shares, size, crews, "written"),
         sum(share.node.count * share.replica.weights for share in shares),
+        max(share.replica.copied for share in shares),
         tuple(_notes(shares, known)),
     )
 
@@ -154,7 +155,7 @@ def _node_plan(share: Share, record: Estimate | None, bound: Bound) -> NodePlan:
 
 
 def _start(share: Share) -> Estimate:
-    """Until a machine works, its models fetched where its network is said."""
+    """Until a machine works, its models and inputs in a store fetched where its network is said."""
     given = share.node.start
     start = STARTING if given is None else Estimate(given, given, given)
     return start + (_fetch(share) or NO_TIME)
@@ -168,8 +169,8 @@ def _until_it_works(share: Share) -> Estimate:
 def _fetch(share: Share) -> Estimate | None:
     if share.node.network is None:
         return None
-    seconds = share.replica.weights / share.node.network
-    return Estimate(seconds, seconds, seconds)
+    weights, copied = share.replica.weights, share.replica.copied
+    return Estimate(*((weights + size) / share.node.network for size in copied))
 
 
 def _crews(shares: Sequence[Share], bounds: Sequence[tuple[Estimate | None, str]], end: int) -> list[Crew]:
@@ -245,6 +246,12 @@ def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
         yield f"assumed: a node works {_said(STARTING)} after it is asked for; say it: start 5min"
     if any(share.node.network is None for share in shares):
         yield "models lie on each node's disk; say a node's network, and fetching them is counted"
+    copied = max(share.replica.copied for share in shares)
+    if copied.high:
+        counted = all(share.node.network is not None for share in shares)
+        how = "its time is in the start" if counted else "its time is counted where a node's network is said"
+        size = f"{gib(copied.expected)} ({gib(copied.low)} to {gib(copied.high)})"
+        yield f"every node copies the whole input from its store, {size}: {how}"
     if any(share.node.spot is None for share in shares):
         yield "nodes that nobody takes away fail as 16,384 H100 did: 419 times in 54 days (arXiv 2407.21783)"
     if any(share.replica.sharing > 1 for share in shares):
