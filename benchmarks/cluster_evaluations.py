@@ -56,7 +56,7 @@ def evaluating(schedule: str, partition: int = PARTITION) -> dict[str, Any]:
             "judge_unanswerable": "unknown",
             "judge_check": 8,
         },
-        "partition": {"records": partition, "patience": 120},
+        "partition": {"records": partition, "patience": 400},
     }
 
 

@@ -308,6 +308,16 @@ def test_a_run_that_is_interrupted_on_a_cluster_says_how_it_goes_on_there(work, 
     assert f"`ullage run --resume {work / 'run'} --on head:6379` goes on" in capsys.readouterr().err
 
 
+def test_a_store_of_one_process_is_refused_for_a_cluster(work):
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    made = ullage.plan(ullage.load(PARTED, ["partition.store=memory://parts"]), base=work)
+    with pytest.raises(InputError, match="memory:// is of one process"):
+        execute(made, work / "run", Options(quiet=True), Begun(carrier=partitioned.Here()))
+    assert not (work / "run").exists()
+
+
 WRONG = [
     ({"partition": {"bytes": "many"}}, "partition.bytes: 'many' is no size"),
     ({"partition": {"records": 0}}, "partition.records"),

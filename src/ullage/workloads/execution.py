@@ -89,7 +89,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     runner = _runner(plan)
     fetch_files(plan.workload)
     if plan.workload.partition is not None:
-        check_partitions(plan)
+        check_partitions(plan, elsewhere=begun.carrier is not None)
         plan = _settled(plan, plan.workload.partition)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
