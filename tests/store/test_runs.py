@@ -214,17 +214,16 @@ def test_of_two_who_do_one_partition_the_first_is_kept(home, tmp_path):
     assert Store(home).keys() == []
 
 
-def test_what_no_manifest_names_is_cleared(memory, tmp_path):
-    depot, store = Depot(f"{memory}/run"), Store(f"{memory}/run")
-    for number in (3, 1003):
-        (tmp_path / "attempt").mkdir(exist_ok=True)
-        (tmp_path / "attempt" / "journal.jsonl").write_text("text")
-        depot.keep(number, tmp_path / "attempt")
-    kept = store.keys()
-    for key in ("files/00000/00000003/other/a", "files/00000/00000004/lone/a", "files/00001/00001003/x/y/z"):
-        store.put_new(b"half", key)
-    depot.clear(1004)
-    assert store.keys() == kept
+def test_whoever_a_killed_driver_left_alive_may_still_end_his_partition(memory, tmp_path, monkeypatch):
+    """Between his files and his manifest another driver takes the run up: what he leaves is whole."""
+    parts, real = Parts(tmp_path), Store.put_new
+    parts.settle(f"{memory}/run")
+    (tmp_path / "attempt").mkdir()
+    (tmp_path / "attempt" / "journal.jsonl").write_text("text")
+    monkeypatch.setattr(Store, "put_new", lambda *given: Parts(tmp_path).clear() or real(*given))
+    parts.depot.keep(7, tmp_path / "attempt")
+    parts.depot.bring(7, tmp_path / "00000007")
+    assert (tmp_path / "00000007" / "journal.jsonl").read_text() == "text"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +271,6 @@ def test_a_listing_that_is_stale_costs_work_and_no_results(work, memory, monkeyp
     given = workload("records.jsonl", records=3, store=memory)
     cut_short(work, given, monkeypatch, Parts, "collect", 1)
     monkeypatch.setattr(Depot, "numbers", lambda self, block: {0})
-    monkeypatch.setattr(Depot, "clear", lambda self, count: None)
     assert resumed(work) == wanted
 
 
@@ -294,7 +292,7 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     monkeypatch.setattr(acting, "look", lambda asked, node: [])
 
-    class Apart:
+    class Apart(partitioned.Here):
         """Two actors in turns; they see the model alone of what lies in `work`."""
 
         def carry(self, session, parts):
