@@ -1,6 +1,7 @@
 """What becomes of partitions whose actors die: which are done again, searched, rejected, given up."""
 
 import errno
+import itertools
 import json
 import random
 import sys
@@ -51,12 +52,21 @@ class NodeDiedError(RayError):
     pass
 
 
+class ActorUnavailableError(RayActorError):
+    pass
+
+
 class Ray:
     """As much of Ray as is asked for, in this process: an actor's work is done when it is waited for.
     `kills(method, args)` is asked before a method is done, and again after it, with what it
     returned: True ends the actor, and so does an error of Ray's, which is what its death is told by."""
 
-    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError, NodeDiedError=NodeDiedError)
+    exceptions = SimpleNamespace(
+        RayError=RayError,
+        RayTaskError=RayTaskError,
+        NodeDiedError=NodeDiedError,
+        ActorUnavailableError=ActorUnavailableError,
+    )
 
     def __init__(self, kills, nodes=2, seed=0):
         self._kills, self._nodes, self._chance = kills, nodes, random.Random(seed)
@@ -138,6 +148,7 @@ def work(tmp_path_factory):
 def carried(monkeypatch, folder, name, kills, seed=0, overrides=()):
     ray = Ray(kills, seed=seed)
     monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
     monkeypatch.setattr(cluster, "_connect", lambda address: True)
     monkeypatch.setattr(fleet, "check_nodes", lambda nodes, asked, address: None)  # test_nodes has it
     monkeypatch.setattr("ullage.scale.actor.look", lambda asked, node: [])  # so that no Ray need be installed
@@ -243,7 +254,12 @@ def test_however_a_record_ends_actors_it_is_rejected(work, monkeypatch, death):
 
 
 @pytest.mark.parametrize(
-    "death", [NodeDiedError("preempted"), RayActorError("The actor died because its node has died.")]
+    "death",
+    [
+        NodeDiedError("preempted"),
+        ActorUnavailableError("socket closed"),
+        RayActorError("The actor died because its node has died."),
+    ],
 )
 def test_nodes_that_come_and_go_are_no_fault_of_a_partition(work, monkeypatch, death):
     lost = [death] * (NODES * DEATHS - 1)
@@ -283,6 +299,8 @@ def test_what_is_said_to_be_done_and_is_not_there_does_not_count(work, monkeypat
 
 
 def test_a_run_that_stands_still_ends_with_what_it_waits_for(work, monkeypatch):
+    clock = SimpleNamespace(monotonic=itertools.count(step=0.3).__next__, sleep=lambda seconds: None)
+    monkeypatch.setattr(fleet, "time", clock)
     monkeypatch.setattr(Ray, "wait", lambda self, asked, timeout: ([], asked))
     with pytest.raises(fleet.StalledError, match="nothing went on for 1 s: 2 actors wait to be placed"):
         carried(monkeypatch, work, "still", lambda *_: False, overrides=["partition.patience=1"])

@@ -145,7 +145,7 @@ class Fleet:
             if not isinstance(number, int):
                 continue
             if what == "lost":
-                self.deaths[number] += 1 if each.get("with_node") else NODES
+                self.deaths[number] += 1 if each.get("unreachable") else NODES
             elif what in ("rejected", "cleared"):
                 del self.deaths[number]
             if what == "cleared":
@@ -184,8 +184,8 @@ class Fleet:
             raise InputError(f"--on {self.address}: {' '.join(str(error).split())[-300:]}") from error
         except ray.exceptions.RayError as error:  # of memory, with its node, by itself: each has its own
             ray.kill(actor)  # one that only did not answer would hold its place, and do what another does
-            with_node = isinstance(error, ray.exceptions.NodeDiedError) or NODE_DIED in str(error)
-            return self._died(task, name, " ".join(str(error).split())[:300], with_node)
+            unreachable = _unreachable(error)
+            return self._died(task, name, " ".join(str(error).split())[:300], unreachable)
         if wrong:
             where = told if task is None else self.nodes[name]
             raise InputError(f"--on {self.address}: an actor on {where}: {wrong}")
@@ -214,7 +214,7 @@ class Fleet:
             asked = actor.try_out.remote(part, *lines)
         self.busy[asked] = (actor, name, task)
 
-    def _died(self, task: Task | None, name: str, why: str, with_node: bool) -> None:
+    def _died(self, task: Task | None, name: str, why: str, unreachable: bool) -> None:
         """An actor is gone: its task waits again, and another takes its place."""
         self.session.say(f"an actor ended: {why}")
         if task is None:
@@ -224,14 +224,14 @@ class Fleet:
         elif task.lines is not None:
             self._found(task.number, self.searches[task.number].died())
         elif not self.parts.has(task.number):  # else it died after its work
-            self._lost(task.number, name, why, with_node)
+            self._lost(task.number, name, why, unreachable)
         if self.waiting:
             self._begin()
 
-    def _lost(self, number: int, name: str, why: str, with_node: bool) -> None:
+    def _lost(self, number: int, name: str, why: str, unreachable: bool) -> None:
         """An actor ended at a partition: once as many did as are borne, its lines are tried."""
-        self.parts.note("lost", number, actor=name, why=why, **({"with_node": True} if with_node else {}))
-        self.deaths[number] += 1 if with_node else NODES
+        self.parts.note("lost", number, actor=name, why=why, **({"unreachable": True} if unreachable else {}))
+        self.deaths[number] += 1 if unreachable else NODES
         if self.deaths[number] < DEATHS * NODES:
             self.waiting.add(Task(number))
             return
@@ -282,3 +282,11 @@ class Fleet:
             f"and `ullage run --resume {self.session.folder.path} --on {self.address}` goes on; where models "
             "take as long to load, or a partition in a store to be done, raise partition.patience"
         )
+
+
+def _unreachable(error: Exception) -> bool:
+    """Whether an actor is lost with its node, or the way there, and did not end by itself. Of a node that is
+    just lost Ray says at first that its actors do not answer."""
+    from ray.exceptions import ActorUnavailableError, NodeDiedError
+
+    return isinstance(error, (NodeDiedError, ActorUnavailableError)) or NODE_DIED in str(error)
