@@ -1,5 +1,8 @@
 """Where partitions are carried: addresses, and what an actor takes of a node."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 import ullage
@@ -53,3 +56,30 @@ def test_a_cluster_that_does_not_answer_is_one_line_at_once():
     with pytest.raises(InputError, match="no Ray cluster can be used there") as raised:
         _connect("127.0.0.1:1")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:1", "[::1]:1", "host:port", "ray://127.0.0.1:10001", "http://127.0.0.1:8265", "local"],
+)
+def test_an_address_of_the_environment_that_is_none_is_one_line_at_once(monkeypatch, address):
+    pytest.importorskip("ray")
+    from ullage.scale.cluster import _connect
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InputError) as raised:
+        _connect("ray")
+    assert str(raised.value).startswith(f"--on ray (RAY_ADDRESS is {address}): ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_program_that_is_of_a_cluster_already_stays_so(monkeypatch):
+    from ullage.scale.cluster import _connect
+
+    context = SimpleNamespace(gcs_address="10.0.0.1:6379")
+    here = SimpleNamespace(is_initialized=lambda: True, get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", here)
+    assert _connect("ray") is False
+    assert _connect("10.0.0.1:6379") is False
+    with pytest.raises(InputError, match=r"connected to the Ray cluster at 10\.0\.0\.1:6379 already"):
+        _connect("10.0.0.2:6379")

@@ -2,12 +2,14 @@
 
 import json
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 import ullage
-from ullage.copies import fetch
+from ullage.copies import fetch, home_of
 from ullage.errors import FormatError, InputError, SpecError
 from ullage.files import COPIES
 from ullage.records.depot import Depot
@@ -90,6 +92,37 @@ def test_an_object_is_fetched_once_and_each_content_apart(memory, monkeypatch):
     assert fetch(url) != tag
     assert path.read_bytes() == b"before"
     assert COPIES[url].read_bytes() == b"behind"
+
+
+def test_of_many_who_want_an_object_one_copies_it_and_what_a_killed_one_left_goes(memory, monkeypatch):
+    url = f"{memory}/key"
+    Store(memory).put_new(b"text", "key")
+    half = home_of(url) / "mark.token.tmp"
+    half.mkdir(parents=True)
+    (half / "key").write_bytes(b"te")
+    real, copied = Store.get, []
+
+    def slow(*given):
+        copied.append(given)
+        time.sleep(0.05)
+        return real(*given)
+
+    monkeypatch.setattr(Store, "get", slow)
+    threads = [threading.Thread(target=fetch, args=(url,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(copied) == 1
+    assert COPIES[url].read_bytes() == b"text"
+    assert not half.exists()
+
+
+def test_where_there_is_no_room_copies_that_may_go_are_named(memory, monkeypatch):
+    Store(memory).put_new(b"text", "key")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3))
+    with pytest.raises(InputError, match=r"key: its 4 bytes are more than the 3 .*objects are copies"):
+        fetch(f"{memory}/key")
 
 
 def test_an_input_that_was_replaced_is_refused_when_the_run_goes_on(work, memory, monkeypatch):
