@@ -20,6 +20,7 @@ from ullage.scale import cluster, fleet
 from ullage.scale.bisection import DEATHS, Bisection
 from ullage.scale.fleet import NODES, REASON
 from ullage.scale.waiting import Task, Waiting
+from ullage.workloads import execution
 
 RECORDS = 17
 WORK = {
@@ -296,6 +297,13 @@ def test_what_is_said_to_be_done_and_is_not_there_does_not_count(work, monkeypat
     monkeypatch.setattr(Parts, "keep", lambda self, attempt, ended: None)
     with pytest.raises(InputError, match=r"partition 0 was done, and is not in .*same disk on all nodes"):
         carried(monkeypatch, work, "unseen", lambda *_: False)
+
+
+def test_times_of_actors_that_wait_for_one_processor_are_no_evidence(work, monkeypatch):
+    given = []
+    monkeypatch.setattr(execution, "leave_evidence", lambda *_, timed: given.append(timed))
+    carried(monkeypatch, work, "two", lambda *_: False)
+    assert given == [False]
 
 
 def test_a_run_that_stands_still_ends_with_what_it_waits_for(work, monkeypatch):

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from ullage.errors import InputError, UllageError
+from ullage.records.attempts import SHARING
 from ullage.records.parts import Parts
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
@@ -206,7 +207,8 @@ class Fleet:
     def _give(self, actor: Any, name: str, task: Task) -> None:
         node, part = self.nodes[name], self.parts.part(task.number)
         if task.lines is None:
-            self.parts.note("begun", task.number, actor=name, node=node)
+            sharing = {} if self.share.sharing == 1 else {SHARING: self.share.sharing}
+            self.parts.note("begun", task.number, actor=name, node=node, **sharing)
             asked = actor.do.remote(part, node)
         else:
             lines = [task.lines.start, task.lines.stop - 1]

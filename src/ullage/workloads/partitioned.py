@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, cast
 from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
+from ullage.records.attempts import SHARING
 from ullage.records.ended import Ended
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.journal import Journal
@@ -225,7 +226,11 @@ def accounts(parts: Parts) -> dict[str, object]:
         if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
             last[each.actor] = each.ended
             told |= {"held": each.held, "measured": each.measured, "environment": each.environment}
-    noted = Counter(each.get("what") for each in parts.attempts())
+    noted = Counter[object]()
+    for row in parts.attempts():
+        noted[row.get("what")] += 1
+        if SHARING in row and row.get("actor") in actors:
+            actors[str(row["actor"])][SHARING] = row[SHARING]
     return {
         "count": count,
         "again": max(noted["begun"] - count, 0),
