@@ -1,12 +1,16 @@
 """Where partitions are carried: addresses, and what an actor takes of a node."""
 
+import socket
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 import ullage
 from ullage.errors import InputError
+from ullage.scale import cluster
 from ullage.scale.share import Share
 
 WORK = {
@@ -70,6 +74,29 @@ def test_an_address_of_the_environment_that_is_none_is_one_line_at_once(monkeypa
     with pytest.raises(InputError) as raised:
         _connect("ray")
     assert str(raised.value).startswith(f"--on ray (RAY_ADDRESS is {address}): ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+def test_a_port_where_something_else_listens_is_one_line_at_once(monkeypatch, said):
+    pytest.importorskip("ray")
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            there, _ = server.accept()
+            there.recv(100)
+            if said is None:
+                time.sleep(0.5)
+            else:
+                there.sendall(said)
+            there.close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(InputError, match=r"no head of a Ray cluster|timed out") as raised:
+            cluster._connect(f"127.0.0.1:{server.getsockname()[1]}")
+        answering.join()
     assert "\n" not in str(raised.value)
 
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 5.0
 ADDRESS: Final = "RAY_ADDRESS"
+TLS: Final = "RAY_USE_TLS"
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS: Final = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""A frame without any: its length in three bytes, its type, its flags, its stream in four."""
+FRAME_TYPE: Final = 3
 
 
 @dataclass(slots=True)
@@ -85,7 +90,7 @@ def _connect(address: str) -> bool:
     host, _, port = found.rpartition(":")
     if host:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+            _greet(host.strip("[]"), int(port))
         except (OSError, OverflowError, ValueError) as error:
             raise InputError(f"{named}: no Ray cluster can be used there: {error}") from error
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -96,6 +101,22 @@ def _connect(address: str) -> bool:
         said = _other_versions(str(error)) or " ".join(str(error).split())[:300]
         raise InputError(f"{named}: no Ray cluster can be used there: {said}") from error
     return True
+
+
+def _greet(host: str, port: int) -> None:
+    """Raises OSError where nothing answers as a head does: Ray would ask anything else that listens for ever.
+
+    A head speaks gRPC: who opens with HTTP/2's preface and settings gets settings (RFC 9113, section 3.4).
+    """
+    with socket.create_connection((host, port), ANSWER_SECONDS) as there:
+        if os.environ.get(TLS, "0") != "0":
+            return
+        there.sendall(PREFACE + SETTINGS)
+        first = there.recv(len(SETTINGS))
+    if first[FRAME_TYPE : FRAME_TYPE + 1] != SETTINGS[FRAME_TYPE : FRAME_TYPE + 1]:
+        raise OSError(
+            "what listens there is no head of a Ray cluster (its port is 6379 unless another was said)"
+        )
 
 
 def _connected(address: str) -> bool:
