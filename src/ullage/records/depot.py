@@ -99,19 +99,6 @@ class Depot:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def clear(self, count: int) -> None:
-        """Removes what attempts at the first `count` partitions left that no manifest names."""
-        for block in range(blocks(count)):
-            done = self.numbers(block)
-            for name in self._store.names(f"files/{block:05}"):
-                tokens = self._store.names(f"files/{block:05}/{name}") if name.isdigit() else []
-                if not tokens or (int(name) in done and len(tokens) == 1):
-                    continue
-                kept = self._named(int(name))[0] if int(name) in done else ""
-                for token in tokens:
-                    if token != kept:
-                        self._store.remove(f"{_files(int(name))}/{token}")
-
     def drop(self) -> None:
         """Removes all of it."""
         self._store.remove("")

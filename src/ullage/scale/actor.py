@@ -49,13 +49,14 @@ class Actor:
             check_fetched(made.workload, manifest.inputs)
             assert made.workload.partition is not None
             folder = self._parts.path / "actors" / self._name
-            folder.mkdir(parents=True, mode=0o700)
+            folder.parent.mkdir(exist_ok=True, mode=0o700)  # alone: a run that has ended gets no folder back
+            folder.mkdir(mode=0o700)
             self._stack.enter_context(threads_of(made.workload.partition))
             if any(role.runs_with.memory != "none" for role in made.workload.roles.values()):
                 this_process(made.gpus)  # imports what a run here has imported before it is measured
             self._session = self._stack.enter_context(open_session(made, RunFolder(folder), self._options))
         except (UllageError, OSError) as error:
-            return node, str(error)
+            return node, _said(error)
         return node, ""
 
     def _move(self) -> None:
@@ -69,17 +70,24 @@ class Actor:
         """Does one partition: the SHA-256 of its journal, and what it failed with ("" nothing)."""
         try:
             return do_partition(self._session, self._parts, part, self._name, node), ""
-        except UllageError as error:
-            return "", str(error)
+        except (UllageError, OSError) as error:
+            return "", _said(error)
 
     def try_out(self, part: Part, first: int, last: int) -> tuple[str, str]:
         """Does these lines of a partition and keeps nothing; what it failed with ("" nothing)."""
         try:
             try_partition(self._session, self._parts, part, range(first, last + 1))
-        except UllageError as error:
-            return "", str(error)
+        except (UllageError, OSError) as error:
+            return "", _said(error)
         return "", ""
 
     def close(self) -> None:
         """Lets go of the models."""
         self._stack.close()
+
+
+def _said(error: UllageError | OSError) -> str:
+    """In a line, with the file where there is one: of a disk that is full which it is."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
