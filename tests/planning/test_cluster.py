@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from math import exp, isclose
+from math import ceil, exp, isclose
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +17,8 @@ from ullage.cli.main import main
 from ullage.facts.node import CARD_FAILURES, parse_nodes
 from ullage.planning.cluster.interruptions import expected_seconds, lost_seconds, missed_seconds
 from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
+from ullage.planning.cluster.passes import Passes
+from ullage.units import Estimate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILE = str(EXAMPLES / "pii.yaml")
@@ -37,12 +40,17 @@ def plan_on(capsys):
 
 def crews(rates=RATES):
     return st.builds(
-        lambda machines, each, record, beside, rate, back: Crew(
-            machines * each, machines, record, beside, rate, back
+        lambda machines, each, passes, beside, rate, back: Crew(
+            machines * each, machines, (passes,), 1, 0.0, beside, rate, back
         ),
         st.integers(1, 200),
         st.integers(1, 8),
-        st.floats(0.001, 10),
+        st.builds(
+            lambda sequences, batch, seconds: Passes(sequences, batch, Estimate(seconds, seconds, seconds)),
+            st.sampled_from((0.1, 1.0, 2.5, 3.0)),
+            st.integers(1, 64),
+            st.floats(0.001, 10),
+        ),
         st.floats(0.01, 100),
         rates,
         st.floats(0, 1000),
@@ -58,11 +66,12 @@ def test_an_expectation_is_that_of_its_first_step(seconds, rate, back):
     assert isclose(expected_seconds(seconds, rate, back), solved, rel_tol=1e-4)
 
 
-@given(SECONDS, RATES, st.floats(0, 1000), st.floats(0.1, 1e6))
-def test_losses_only_add(seconds, rate, back, whole):
+@given(SECONDS, RATES, st.floats(0, 1000), st.floats(0.1, 1e6), st.floats(0, 1))
+def test_losses_only_add(seconds, rate, back, whole, others):
     assert expected_seconds(seconds, rate, back) >= seconds * (1 - 1e-12)
     assert lost_seconds(seconds, rate) >= -1e-9
-    assert 0 <= missed_seconds(back, whole) <= min(back, whole)
+    assert 0 <= missed_seconds(back, whole, others) <= back
+    assert missed_seconds(back, whole, 0.0) == back  # nobody else works meanwhile
 
 
 @given(st.lists(crews(), min_size=1, max_size=3), st.integers(1, 10**7), st.integers(1, 64))
@@ -85,6 +94,42 @@ def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples)
     assert whole >= examples / records / crew.replicas * crew.partition(records) * (1 - 1e-9)
     twice = crew._replace(replicas=2 * crew.replicas, machines=2 * crew.machines)
     assert steady_rate([twice], records) >= steady_rate([crew], records)
+
+
+@given(st.lists(crews(st.just(0.0)), min_size=1, max_size=3), st.integers(1, 100), st.floats(0.01, 4))
+def test_without_losses_each_partition_goes_to_who_is_free_first(found, records, rounds):
+    replicas = sum(crew.replicas for crew in found)
+    partitions = max(round(rounds * min(replicas, 200)), 1)
+    free = [(0.0, crew.partition(records)) for crew in found for _ in range(crew.replicas)]
+    heapq.heapify(free)  # of equals the fastest first; the plan waits for the slowest
+    ends = []
+    for _ in range(partitions):
+        now, seconds = free[0]
+        ends.append(now + seconds)
+        heapq.heapreplace(free, (now + seconds, seconds))
+    planned = wall_seconds(found, records, partitions * records)
+    assert planned >= max(ends) * (1 - 1e-6)
+    if len(found) == 1 or partitions >= replicas:
+        assert planned <= max(ends) + max(seconds for _, seconds in free)
+
+
+@given(st.sampled_from((1.0, 2.5, 0.3, 3.0)), st.integers(1, 64), st.integers(1, 5000))
+def test_a_partition_has_whole_passes(sequences, batch, records):
+    passes = Passes(sequences, batch, Estimate(1.0, 1.0, 1.0))
+    full = sequences * records / batch
+    if passes.certain:
+        assert passes.of(records) == ceil(round(full, 6))
+    assert full * 0.98 <= passes.of(records) <= full + 1
+    assert passes.of(records + 1) >= passes.of(records) * 0.98
+
+
+@pytest.mark.parametrize(("mean", "batch"), [(0.3, 8), (3.1, 8), (8.1, 8), (16.3, 16), (60.5, 64), (70.3, 2)])
+def test_of_what_only_some_records_have_the_mean_of_whole_passes_is_taken(mean, batch):
+    chances = [exp(-mean)]
+    for number in range(1, 300):
+        chances.append(chances[-1] * mean / number)
+    passes = sum(chance * ceil(number / batch) for number, chance in enumerate(chances))
+    assert Passes(mean / 10, batch, Estimate(1.0, 1.0, 1.0)).of(10) == pytest.approx(passes, rel=0.02)
 
 
 def test_nodes_are_read_as_they_are_written():
@@ -140,6 +185,39 @@ def test_the_whole_is_its_parts_and_what_they_cost():
     one = ullage.plan(workload, "L4", advice=False)
     alone = one.total_seconds.expected / plan.examples
     assert node.record_seconds.expected == pytest.approx(alone, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["extract.yaml", "evaluate.yaml"])
+def test_a_partition_takes_what_a_run_of_its_records_takes(name):
+    workload = ullage.load(EXAMPLES / name, ["examples=100000"])
+    plan = ullage.plan_cluster(workload, "1x(1xA100-80GB; spot 0/h)", partition=50)
+    alone = ullage.plan(ullage.load(EXAMPLES / name, ["examples=50"]), "A100-80GB", advice=False)
+    steady = {phase.name for phase in alone.phases if phase.activity != "load" and phase.verb != "check"}
+    took = sum(time.total_seconds.expected for time in alone.times if time.phase in steady)
+    loads = sum(time.total_seconds.expected for time in alone.times if time.bound == "load")
+    each = 0.03 + took + (loads if name == "evaluate.yaml" else 0)
+    assert plan.steady.expected + plan.end.expected == pytest.approx(2000 * each, rel=0.01)
+
+
+@pytest.mark.parametrize("examples", [1, 3, 100])
+def test_a_partition_has_no_more_records_than_there_are(examples):
+    workload = ullage.load(FILE, [f"examples={examples}"])
+    for asked in (None, 10**12):
+        plan = ullage.plan_cluster(workload, "4x(8xL4)", partition=asked)
+        assert plan.partition <= examples
+        assert plan.seconds is not None
+
+
+def test_a_node_in_its_start_is_not_lost():
+    workload = ullage.load(FILE)
+    early = ullage.plan_cluster(workload, "4x(8xL4; spot 1/h; start 60s)", partition=200)
+    late = ullage.plan_cluster(workload, "4x(8xL4; spot 1/h; start 3h)", partition=200)
+    assert late.interruptions < early.interruptions < 4 * (early.steady.expected + early.end.expected) / 3600
+
+
+def test_what_is_read_is_a_record_and_no_prefix_that_all_share():
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 0/h)")
+    assert plan.read_per_second.expected == pytest.approx(256 * 5 * plan.records_per_second.expected)
 
 
 def test_a_slow_network_is_the_limit_and_said():

@@ -10,7 +10,7 @@ from ullage.facts.node import HOUR, NodeType
 from ullage.facts.price import SetPrice
 from ullage.planning.cluster.cluster_plan import Bound, ClusterPlan, NodePlan
 from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
+from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds, while_at_work
 from ullage.planning.cluster.replica import HANDLING, OPENING, Replica
 from ullage.planning.cluster.sharing import AT_WORK
 from ullage.planning.cost import per_1000
@@ -43,23 +43,25 @@ def cluster_plan(
 ) -> ClusterPlan:
     """What `examples` take on all machines of `shares`; without `partition` records in one, with those that
     are soonest done."""
-    bounds = [_bound(share) for share in shares]
-    known = all(record is not None for record, _ in bounds)
-    crews = [_crews(shares, bounds, end) for end in ENDS] if known else []
+    known = all(share.replica.known for share in shares)
+    crews = [_crews(shares, end) for end in ENDS] if known else []
     likely = crews[LIKELY] if known else []
     size = partition
     if size is None and known:
         size = best_partition(likely, examples, max(share.replica.batch for share in shares))
+    if size is not None:
+        size = min(size, max(examples, 1))
+        crews = [while_at_work(each, size, examples) for each in crews]
+        likely = crews[LIKELY] if known else []
     start = Estimate(*map(max, zip(*map(_until_it_works, shares), strict=True)))
     course = _course(crews, size, examples, start)
     rate, seconds = course.records_per_second, course.seconds
     usd = _usd(shares, seconds)
-    lost = sum(share.node.count * share.node.interruptions for share in shares)
     return ClusterPlan(
         title,
         examples,
         "tight" if any(share.replica.verdict == "tight" for share in shares) else "fits",
-        tuple(_node_plan(share, *bound) for share, bound in zip(shares, bounds, strict=True)),
+        tuple(map(_node_plan, shares)),
         size,
         None if size is None else ceil(examples / size),
         start,
@@ -69,7 +71,7 @@ def cluster_plan(
         rate,
         usd,
         None if usd is None else usd * per_1000(examples),
-        0.0 if seconds is None else lost * seconds.expected,
+        0.0 if seconds is None else _interruptions(likely, (seconds.expected - start.expected)),
         _lost(likely, size),
         None if size is None or not known else max(crew.partition(size) for crew in likely),
         _flow(shares, size, crews, "read"),
@@ -101,24 +103,32 @@ def _course(crews: Sequence[Sequence[Crew]], size: int | None, examples: int, st
     return _Course(steady, end, start + steady + end, Estimate(high, likely, low))
 
 
-def _bound(share: Share) -> tuple[Estimate | None, Bound]:
-    """Seconds of a record of one replica, with what its machine's network and disk carry of them all."""
-    record, node = share.replica.record, share.node
+def _carried(share: Share) -> tuple[Estimate, Estimate]:
+    """Seconds in which a machine's network, and its disk, carries a record of each of its replicas."""
+    node, replica = share.node, share.replica
+    both = replica.read + replica.written
+    return (
+        both * (share.replicas / node.network) if node.network else NO_TIME,
+        replica.written * (share.replicas / node.disk) if node.disk else NO_TIME,
+    )
+
+
+def _pace(share: Share) -> tuple[Estimate | None, Bound]:
+    """Seconds of a record of one replica in the steady state, and what they wait for."""
+    record = share.replica.record
     if record is None:
         return None, "unknown"
-    carried = share.replica.read + share.replica.written
-    slowest: Bound = "compute"
-    for name, speed, size in (("network", node.network, carried), ("disk", node.disk, share.replica.written)):
-        if speed is not None:
-            crossing = size * (share.replicas / speed)
-            if crossing.expected > record.expected:
-                slowest = "network" if name == "network" else "disk"
-            record = Estimate(*map(max, record, crossing))
-    return record, slowest
+    network, disk = _carried(share)
+    most = max(record.expected, network.expected, disk.expected)
+    bound: Bound = "compute"
+    if most > record.expected:
+        bound = "network" if most == network.expected else "disk"
+    return Estimate(*map(max, record, network, disk)), bound
 
 
-def _node_plan(share: Share, record: Estimate | None, bound: Bound) -> NodePlan:
+def _node_plan(share: Share) -> NodePlan:
     node, replica = share.node, share.replica
+    record, bound = _pace(share)
     each = None if record is None else record.per(share.replicas)
 
     def needs(size: Estimate) -> Estimate | None:
@@ -172,21 +182,20 @@ def _fetch(share: Share) -> Estimate | None:
     return Estimate(seconds, seconds, seconds)
 
 
-def _crews(shares: Sequence[Share], bounds: Sequence[tuple[Estimate | None, str]], end: int) -> list[Crew]:
-    found = []
-    for share, (record, _) in zip(shares, bounds, strict=True):
-        assert record is not None
-        found.append(
-            Crew(
-                share.node.count * share.replicas,
-                share.node.count,
-                record[end],
-                share.replica.each_partition[end],
-                share.node.interruptions,
-                _until_it_works(share)[end],
-            )
+def _crews(shares: Sequence[Share], end: int) -> list[Crew]:
+    return [
+        Crew(
+            share.node.count * share.replicas,
+            share.node.count,
+            share.replica.passes or (),
+            end,
+            max(carried[end] for carried in _carried(share)),
+            share.replica.each_partition[end],
+            share.node.interruptions,
+            _until_it_works(share)[end],
         )
-    return found
+        for share in shares
+    ]
 
 
 def _usd(shares: Sequence[Share], seconds: Estimate | None) -> Estimate | None:
@@ -197,6 +206,11 @@ def _usd(shares: Sequence[Share], seconds: Estimate | None) -> Estimate | None:
     return seconds * (
         sum((price or 0.0) * s.node.count for price, s in zip(prices, shares, strict=True)) / HOUR
     )
+
+
+def _interruptions(crews: Sequence[Crew], whole: float) -> float:
+    """Machines that are lost in `whole` seconds of work: one does not work until it is replaced."""
+    return sum(crew.machines * crew.rate * whole / (1 + crew.rate * crew.back) for crew in crews)
 
 
 def _lost(crews: Sequence[Crew], size: int | None) -> float:
