@@ -153,6 +153,7 @@ def test_nodes_are_read_as_they_are_written():
         ("4x(8xH100-80GB", "names no nodes"),
         ("4x(8xH1000)", "H1000"),
         ("999999x(8xH100-80GB)", "at most 100,000 nodes"),
+        ("1000000000000x(8xH100-80GB)", "at most 100,000 nodes"),
     ],
 )
 def test_what_names_no_nodes_is_one_line(plan_on, text, said):

@@ -92,8 +92,11 @@ def _limits(plan: ClusterPlan) -> Iterator[str]:
             f"{_flow(plan.written_per_second)} of results; at the start {number(plan.fetched_bytes)} GiB of "
             "models"
         )
-    if plan.slow_end is not None:
-        yield f"a replica of half the speed makes the end up to {duration(plan.slow_end)} longer, and no more"
+    if plan.slow_end is not None and plan.slow_steady is not None:
+        yield (
+            f"a replica of half the speed makes the steady state {duration(plan.slow_steady)} longer, and "
+            f"the end up to {duration(plan.slow_end)}"
+        )
 
 
 def _flow(value: Estimate) -> str:
