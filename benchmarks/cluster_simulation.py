@@ -26,9 +26,11 @@ from typing import Any, NamedTuple
 
 import result_file
 
+from ullage.planning.cluster.crew import Crew
 from ullage.planning.cluster.interruptions import lost_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, wall_seconds
+from ullage.planning.cluster.partition import best_partition
 from ullage.planning.cluster.passes import Passes
+from ullage.planning.cluster.wall import wall_seconds
 from ullage.units import Estimate
 
 HOUR = 3600.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from math import ceil, exp, isclose
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 import ullage
 from ullage.cli.main import main
 from ullage.facts.node import CARD_FAILURES, parse_nodes
+from ullage.planning.cluster.crew import Crew, steady_rate
 from ullage.planning.cluster.interruptions import expected_seconds, lost_seconds, missed_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
+from ullage.planning.cluster.partition import best_partition
 from ullage.planning.cluster.passes import Passes
+from ullage.planning.cluster.wall import wall_seconds
 from ullage.units import Estimate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -94,6 +97,10 @@ def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples)
     assert whole >= examples / records / crew.replicas * crew.partition(records) * (1 - 1e-9)
     twice = crew._replace(replicas=2 * crew.replicas, machines=2 * crew.machines)
     assert steady_rate([twice], records) >= steady_rate([crew], records)
+    calm, calm_twice = (each._replace(rate=0.0) for each in (crew, twice))
+    assert wall_seconds([calm_twice], records, examples) <= wall_seconds([calm], records, examples)
+    assert wall_seconds([calm], records, examples) <= whole * (1 + 1e-9)
+    assert wall_seconds([calm], records, examples) <= wall_seconds([calm], records, 2 * examples)
 
 
 @given(st.lists(crews(st.just(0.0)), min_size=1, max_size=3), st.integers(1, 100), st.floats(0.01, 4))
@@ -239,6 +246,28 @@ def test_losing_nodes_costs_time_and_is_said():
     assert spot.partition < calm.partition
     assert spot.interruptions > 100 * calm.interruptions > 0
     assert "nodes are expected to be lost" in str(spot)
+
+
+@pytest.mark.parametrize("name", ["pii.yaml", "extract.yaml"])
+def test_a_node_of_one_card_takes_what_a_plan_of_that_card_does(name):
+    workload = ullage.load(EXAMPLES / name, ["examples=100000", "partition={per_card: 1, bytes: 1TiB}"])
+    plan = ullage.plan_cluster(workload, "1x(1xL4; spot 0/h; start 1s)", partition=10**9)
+    alone = ullage.plan(ullage.load(EXAMPLES / name, ["examples=100000"]), "L4", advice=False)
+    assert plan.seconds.expected == pytest.approx(alone.total_seconds.expected + 11, rel=0.01)
+    assert plan.nodes[0].usd_per_hour == alone.cost.usd_per_hour
+    assert plan.usd.expected == pytest.approx(alone.cost.usd.expected, rel=0.01)
+
+
+def test_every_interval_holds_its_expectation_and_the_page_says_them():
+    for nodes in ("1x(1xL4)", "7x(8xL4; spot 1/h; disk 1MB/s)", "300x(8xA100-80GB; spot 0.05/h) + 2x(4xL4)"):
+        for examples in (1, 1000, 10**9):
+            plan = ullage.plan_cluster(ullage.load(FILE, [f"examples={examples}"]), nodes)
+            found = [getattr(plan, name) for name in plan.__slots__]
+            found += [getattr(node, name) for node in plan.nodes for name in node.__slots__]
+            for each in (each for each in found if isinstance(each, Estimate)):
+                assert each.low <= each.expected <= each.high
+            many = [f"{each:,}" if each > 1 else "one" for each in (plan.partitions, plan.partition)]
+            assert re.search("{} partitions? of {} record".format(*many), str(plan))
 
 
 def test_the_document_has_what_the_page_says(plan_on):

@@ -9,10 +9,12 @@ from typing import Final, Literal, NamedTuple
 
 from ullage.facts.node import HOUR
 from ullage.planning.cluster.cluster_plan import Bound, ClusterPlan, NodePlan
+from ullage.planning.cluster.crew import Crew, steady_rate
 from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
 from ullage.planning.cluster.notes import notes, notes_on_size
-from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds, while_at_work
+from ullage.planning.cluster.partition import best_partition
 from ullage.planning.cluster.share import STARTING, Share
+from ullage.planning.cluster.wall import wall_seconds, while_at_work
 from ullage.planning.cost import per_1000
 from ullage.spec.partition import Partition
 from ullage.units import NO_TIME, Estimate, parse_bytes
@@ -90,7 +92,8 @@ def _course(crews: Sequence[Sequence[Crew]], size: int | None, examples: int, st
         return _Course()
     low, likely, high = (steady_rate(while_at_work(each, size, examples), size) for each in crews)
     steady = Estimate(examples / low, examples / likely, examples / high)
-    end = Estimate(*(max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)))
+    ends = [max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)]
+    end = Estimate(min(ends), ends[LIKELY], max(ends))  # of shorter partitions more may be left to wait for
     return _Course(steady, end, start + steady + end, Estimate(high, likely, low))
 
 
