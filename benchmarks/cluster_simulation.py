@@ -26,8 +26,12 @@ from typing import Any, NamedTuple
 
 import result_file
 
+from ullage.planning.cluster.crew import Crew
 from ullage.planning.cluster.interruptions import lost_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, wall_seconds
+from ullage.planning.cluster.partition import best_partition
+from ullage.planning.cluster.passes import Passes
+from ullage.planning.cluster.wall import wall_seconds
+from ullage.units import Estimate
 
 HOUR = 3600.0
 ASKED = 0.05
@@ -49,8 +53,16 @@ class Fleet(NamedTuple):
 
     @property
     def crew(self) -> Crew:
+        record = Passes(1.0, 1, Estimate(self.record, self.record, self.record))
         return Crew(
-            self.machines * self.each, self.machines, self.record, self.beside, self.an_hour / HOUR, self.back
+            self.machines * self.each,
+            self.machines,
+            (record,),
+            1,
+            0.0,
+            self.beside,
+            self.an_hour / HOUR,
+            self.back,
         )
 
 
