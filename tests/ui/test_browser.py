@@ -178,7 +178,7 @@ def test_all_that_is_followed_leads_where_it_says(shown, address, how):
     follow(shown, how, "Compare no more")
     expect_plan(shown, "batch=5")
     assert shown.locator("figure svg").count() == 1
-    follow(shown, how, "These bars as a table")
+    follow(shown, how, "All bars as a table")
     assert shown.locator("details[open] table").first.is_visible()
     follow(shown, how, "The file as it is")
     expect_plan(shown)
@@ -265,7 +265,7 @@ def test_without_script_a_form_and_links_do_the_same(browser, address):
     page.get_by_label("batch", exact=True).first.fill("4")
     page.get_by_role("button", name="Plan", exact=True).click()
     assert page.url.endswith("?set=batch%3D4")
-    page.get_by_text("What would make it fit").click()
+    page.get_by_text("Look for it").click()
     assert page.locator("#advice ol li").count() > 0
     context.close()
 

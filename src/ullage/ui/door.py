@@ -50,8 +50,8 @@ def report_policy(page: bytes) -> str:
     """Of a run's own page, which is shown as it was written: it belongs to no site, and runs no script but
     the one of our own lists.
 
-    Where that one may run, a browser also obeys `<meta http-equiv="refresh">` and leaves, so a page that could
-    have it runs none.
+    Where that one may run, a browser also obeys `<meta http-equiv="refresh">` and leaves, so a page that
+    could have it runs none.
     """
     leaves = page.startswith(_UTF_16) or re.search(rb"http-equiv", page, re.IGNORECASE)
     return f"sandbox{'' if leaves else ' allow-scripts'}; {_REPORT_POLICY}"

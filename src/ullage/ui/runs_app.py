@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ullage.ui.door import report_policy
 from ullage.ui.pages import render, root_of
-from ullage.ui.runs import Runs, course_of, run_of, timeline_document
+from ullage.ui.runs import Runs, course_of, far_of, is_elsewhere, run_of, timeline_document
 from ullage.ui.runs_shown import facts, figure, in_figures, listed, now
 
 Found = TypeVar("Found")
@@ -49,7 +49,7 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
             root=root,
             run=run,
             facts=(facts(run),),
-            now=now(run, course),
+            now=now(run, course, far_of(path), is_elsewhere(path)),
             figure=figure(course),
             course=in_figures(course),
         )
