@@ -288,7 +288,7 @@ def serious_in(page):
 PAGES = {
     "planner": "",
     "mistake": "?set=batch%3D-1",
-    "beside": "?than=",
+    "beside": "?set=roles.player.precision%3Dint8&than=budget.gpus%3D4x+H100",
     "runs": "runs",
     "finished": "runs/one",
     "under-way": "runs/two",

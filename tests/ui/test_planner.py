@@ -315,6 +315,9 @@ def test_two_plans_stand_side_by_side_with_their_difference(page):
     )
     same = page.get("/?than=").text
     assert "the same" in same
+    swapped = re.search(r'href="([^"]+)">The kept plan, with this one beside it', found)
+    assert unescape(swapped[1]) == f"/?{query(than='roles.player.precision=int8')}"
+    assert page.get(unescape(swapped[1])).text.count("<svg") == 2
 
 
 def test_every_number_has_its_line_items_with_basis_and_note(page):
