@@ -108,8 +108,7 @@ def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Int
         ends = [each[:3] if each[3] else None for each in zip(*reserved, here, strict=True)]
         for at, _, unused in _unused(left, ends):
             highest = [
-                max(most, end[at] + more)
-                for most, end, more in zip(highest, sizes[3:6], unused, strict=True)
+                max(most, end[at] + more) for most, end, more in zip(highest, sizes[3:6], unused, strict=True)
             ]
     return Interval(*highest)
 
