@@ -258,6 +258,14 @@ def test_a_node_of_one_card_takes_what_a_plan_of_that_card_does(name):
     assert plan.usd.expected == pytest.approx(alone.cost.usd.expected, rel=0.01)
 
 
+def test_the_page_s_example_is_what_is_planned():
+    page = (EXAMPLES.parent / "docs" / "cluster-plans.md").read_text()
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 0.5/h)", partition=136)
+    assert f"in `B = {plan.steady.expected:,.0f}` s" in page
+    assert f"= {plan.records_per_second.expected:.1f}` records a second" in page
+    assert f"`t = 0.03 + 0.103 + 60.8 = {plan.slow_end:.1f}`" in page
+
+
 def test_every_interval_holds_its_expectation_and_the_page_says_them():
     for nodes in ("1x(1xL4)", "7x(8xL4; spot 1/h; disk 1MB/s)", "300x(8xA100-80GB; spot 0.05/h) + 2x(4xL4)"):
         for examples in (1, 1000, 10**9):

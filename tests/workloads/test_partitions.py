@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import ullage
+from ullage.capture.tokens import read_records
 from ullage.errors import FormatError, InputError, SpecError, UllageError
+from ullage.kinds.extract import partitioned as extracting
 from ullage.kinds.pii import run as verifying
 from ullage.records.ended import Ended
 from ullage.records.failing import OUTCOME
@@ -161,6 +163,19 @@ def test_each_partition_of_an_extraction_is_a_run_of_its_records(tmp_path, tiny)
     assert RunFolder(apart).record().examples == 20
     assert found.roles
     assert ullage.check_run(apart).holds
+
+
+def test_lines_of_spaces_that_only_utf8_has_take_no_place(tmp_path):
+    """They are skipped where texts are read, so what follows them has the place that it has without a cut."""
+    path = tmp_path / "texts.txt"
+    path.write_bytes("\ufeff\u00a0\none\n\u2003\ntwo\n\x1c\n\x85\n\xff\nthree\n".encode())
+    with extracting.looked_over(None) as look:
+        parts = list(cut(path, Partition(records=1), look))
+    read = 0
+    for part in parts:
+        assert part.item == read
+        read += sum(1 for _ in read_records(path, "text", part=part))
+    assert read == 4
 
 
 @pytest.fixture

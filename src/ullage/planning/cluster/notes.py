@@ -15,7 +15,8 @@ def notes(shares: Sequence[Share]) -> Iterator[str]:
     """What was assumed, and what is not known."""
     yield (
         f"assumed: {_said(HANDLING)} a partition for handing it out and writing it down; {_said(OPENING)} "
-        "until a replica's process can load; 5 bytes (2-12) a token of text"
+        "until a replica's process can load; 5 bytes (2-12) a token of text, 250 (100-1000) of results a "
+        "record beside"
     )
     for share in shares:
         least, seconds, most = share.replica.swaps

@@ -21,6 +21,9 @@ from ullage.units import NO_TIME, ZERO, Estimate, Interval
 TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
 """Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
 and up to three bytes a letter."""
+ROW_BYTES: Final = Estimate(100.0, 250.0, 1000.0)
+"""What a record leaves beside what is generated for it: 250 were measured of a pii record with one candidate
+(500 of `ullage sample verify`), elsewhere it is assumed."""
 HANDLING: Final = Estimate(0.01, 0.03, 2.0)
 """Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were
 measured on one machine's disk (benchmarks/cluster_scaling.py); a store that nodes share may take more."""
@@ -98,7 +101,7 @@ def replica_of(plan: Plan) -> Replica:
         _batch(passes),
         sum(each.bytes.expected for each in plan.stored if not each.each),
         TOKEN_BYTES * text_read,
-        TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
+        ROW_BYTES + TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
     )
 
 
